@@ -1,0 +1,175 @@
+"""The analytic engine: closed-form costs of every operator, composed along each segment's critical path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npusim import dtypes
+from npusim.engine.run import cost_sequences, decode_run, exposed_host_time, stall_time
+from npusim.engine.stepcost import StepCost, combine, from_record
+from npusim.errors import UserError
+from npusim.hardware.machine import build_machine
+from npusim.hardware.runtime import BucketShapes, Runtime
+from npusim.hardware.runtime_record import build_runtime
+from npusim.hardware.system import System
+from npusim.kernels.operator import OPERATOR_COST_DTYPE
+from npusim.kernels.step import STEP_COST_DTYPE
+from npusim.mapping.lower import program
+from npusim.mapping.optable import LINEAR, OP_DTYPE, OpTable
+from npusim.mapping.plan import Plan
+from npusim.mapping.specialise import room_for
+from npusim.workload.model import Model
+from npusim.workload.precision import Precision
+from npusim.workload.step import Step
+
+_MAX_RUN = 4096
+_LOGIT_BYTES = 2.0
+
+
+@dataclass(frozen=True)
+class DecodeRun:
+    """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,)."""
+
+    times_s: np.ndarray
+    energies_j: np.ndarray
+
+
+class AnalyticEngine:
+    """Costs steps of one model, precision and plan on one machine under one runtime.
+
+    machine, runtime: arrays of one record; left out, they are built from the descriptions. max_sequences: most
+    sequences that a step will hold (size of the workspace).
+    """
+
+    def __init__(
+        self,
+        system: System,
+        runtime: Runtime,
+        model: Model,
+        precision: Precision,
+        plan: Plan,
+        machine: np.ndarray | None = None,
+        runtime_record: np.ndarray | None = None,
+        max_sequences: int = 1024,
+    ) -> None:
+        self.plan = plan
+        self._runtime_description = runtime
+        self.machine: Any = (build_machine(system) if machine is None else machine)[0]
+        self.runtime: Any = (build_runtime(runtime) if runtime_record is None else runtime_record)[0]
+        self.template = program(model, precision, plan)
+        _check_multiplies(self.template, self.machine, system, precision)
+        self._logit_bytes = _LOGIT_BYTES * model.vocab
+        self._rows = np.zeros(2 * len(self.template), OP_DTYPE)
+        self._special = np.zeros(room_for(self._rows), OP_DTYPE)
+        self._costs = np.zeros(len(self._special), OPERATOR_COST_DTYPE)
+        self._step = np.zeros(1, STEP_COST_DTYPE)[0]
+        self._query = np.zeros(max_sequences, np.int64)
+        self._context = np.zeros(max_sequences, np.int64)
+        self._decoding = np.zeros(max_sequences, np.bool_)
+        self._times = np.zeros(_MAX_RUN)
+        self._energies = np.zeros(_MAX_RUN)
+        self._prefills: dict[tuple[int, int], StepCost] = {}
+
+    def cost(self, step: Step) -> StepCost:
+        """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces."""
+        pieces = self._pieces(step)
+        total = self._cost_piece(pieces[0])
+        for piece in pieces[1:]:
+            total = combine(total, self._cost_piece(piece))
+        return total
+
+    def prefill_chunk(self, query: int, context: int) -> StepCost:
+        """A chunk of one prompt alone, host time included; remembered by its size."""
+        known = self._prefills.get((query, context))
+        if known is None:
+            step = Step(np.array([query]), np.array([context]), np.zeros(1, np.bool_), 1)
+            known = self.with_host(self.cost(step), 1)
+            self._prefills[query, context] = known
+        return known
+
+    def with_host(self, cost: StepCost, sequences: int) -> StepCost:
+        """A step with the host time that it does not hide, at idle plus loaded static power."""
+        host_s = exposed_host_time(cost.time_s, sequences, self._logit_bytes, self.machine, self.runtime)
+        return self.waiting(cost, host_s)
+
+    def waiting(self, cost: StepCost, seconds: float) -> StepCost:
+        """A step followed by `seconds` in which the chip waits."""
+        static_w = float(self.machine["power_idle"] + self.machine["power_loaded_static"])
+        idle = dict.fromkeys(cost.shares_s, 0.0) | {"overhead": seconds}
+        joules = seconds * static_w * self.plan.tensor_parallel
+        return combine(cost, StepCost(seconds, joules, idle, 0.0, 0.0, 1.0)) if seconds > 0.0 else cost
+
+    def stall_s(self, seed: int, counter: int) -> float:
+        """Host stall of step number `counter` under `seed`, seconds."""
+        return float(stall_time(seed, counter, self.runtime))
+
+    def decode_run(
+        self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
+    ) -> DecodeRun:
+        """Decode steps over sequences that hold `held` KV tokens each, until `limit` or until `horizon_s` passed."""
+        steps = decode_run(
+            self.template, held, slots, min(limit, _MAX_RUN), horizon_s, self.machine, self.runtime,
+            self._logit_bytes, seed, counter, self._query, self._context, self._decoding,
+            self._rows, self._special, self._costs, self._step, self._times, self._energies,
+        )  # fmt: skip
+        return DecodeRun(self._times[:steps].copy(), self._energies[:steps] * self.plan.tensor_parallel)
+
+    def operators(self, step: Step) -> tuple[OpTable, np.ndarray]:
+        """The specialised rows of a step that runs in one piece, and the cost of each (OPERATOR_COST_DTYPE)."""
+        count = self._fill(step)
+        return OpTable(self._special[:count].copy(), step), self._costs[:count].copy()
+
+    def _cost_piece(self, step: Step) -> StepCost:
+        self._fill(step)
+        return from_record(self._step, self.plan.tensor_parallel)
+
+    def _fill(self, step: Step) -> int:
+        return int(
+            cost_sequences(
+                self.template, step.query, step.context, step.decoding, step.slots, self.machine, self.runtime,
+                self._rows, self._special, self._costs, self._step,
+            )  # fmt: skip
+        )
+
+    def _pieces(self, step: Step) -> list[Step]:
+        """The step as the runtime's compiled shapes can run it, in order."""
+        largest_batch = _largest(self._runtime_description.decode_batch)
+        largest_chunk = _largest(self._runtime_description.prefill_chunk)
+        pieces = []
+        if largest_chunk is None and (largest_batch is None or step.decoding.sum() <= largest_batch):
+            return [step]
+        if largest_chunk is not None:
+            for query, context in zip(step.query[~step.decoding], step.context[~step.decoding], strict=True):
+                done = int(context - query)
+                while done < context:
+                    new = min(largest_chunk, int(context) - done)
+                    done += new
+                    pieces.append(Step(np.array([new]), np.array([done]), np.zeros(1, np.bool_), 1))
+        contexts = step.context[step.decoding]
+        size = largest_batch or max(len(contexts), 1)
+        for start in range(0, len(contexts), size):
+            part = contexts[start : start + size]
+            pieces.append(Step(np.ones_like(part), part, np.ones(len(part), np.bool_), step.slots))
+        if largest_chunk is None and not step.decoding.all():
+            chunk = ~step.decoding
+            pieces.append(Step(step.query[chunk], step.context[chunk], step.decoding[chunk], step.slots))
+        return pieces
+
+
+def _largest(shapes: object) -> int | None:
+    return shapes.sizes[-1] if isinstance(shapes, BucketShapes) else None
+
+
+def _check_multiplies(template: np.ndarray, machine: Any, system: System, precision: Precision) -> None:
+    for row in template[template["kind"] == LINEAR]:
+        if machine["multiplies"][row["weight_dtype"], row["activation_dtype"]] == dtypes.NOT_MULTIPLIED:
+            weights, activations = dtypes.name(row["weight_dtype"]), dtypes.name(row["activation_dtype"])
+            raise UserError(
+                "--precision",
+                precision.name,
+                f"{system.name} has no way to multiply {weights} weights with {activations} activations; choose "
+                "another precision, or give the chip's unit an expansion for it",
+            )

@@ -1,0 +1,114 @@
+"""Compiled costing of whole steps: one step, or a run of decode steps between two scheduling events."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
+from npusim.kernels.step import cost_step
+from npusim.mapping.lower import instantiate
+from npusim.mapping.specialise import specialise_rows, step_path
+
+
+@njit(cache=True)
+def cost_sequences(template, query, context, decoding, slots, machine, runtime, rows, special, costs, step):  # type: ignore[no-untyped-def]
+    """Lower, specialise and cost one step: fills `step`, `special`, `costs`; returns the number of special rows."""
+    count = instantiate(template, query, context, decoding, rows)
+    count = specialise_rows(rows[:count], query, context, decoding, slots, machine, runtime, special)
+    live = 0
+    for sequence in range(len(query)):
+        live += 1 if decoding[sequence] else 0
+    prefilling = live < len(query)
+    path = step_path(max(live, 1), prefilling, runtime)
+    cost_step(special, count, machine, runtime, path, costs, step)
+    return count
+
+
+@njit(cache=True)
+def steps_alike(context, runtime):  # type: ignore[no-untyped-def]
+    """Decode steps, the next one included, for which no sequence leaves its compiled context; 1 where all differ."""
+    alike = 1 << 40
+    if runtime.attention_shapes == ATTENTION_GROUPED:
+        for sequence in range(len(context)):
+            for bucket in range(runtime.context_count):
+                if context[sequence] <= runtime.contexts[bucket]:
+                    alike = min(alike, runtime.contexts[bucket] - context[sequence] + 1)
+                    break
+            else:
+                return 1
+        return alike
+    if runtime.attention_shapes == ATTENTION_UNIFORM:
+        longest = context.max()
+        multiple = runtime.contexts[0]
+        return (multiple - longest % multiple) % multiple + 1
+    return 1
+
+
+@njit(cache=True)
+def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):  # type: ignore[no-untyped-def]
+    """Host seconds that a step adds to the device's: scheduling (hidden where steps queue) and sampling on the host."""
+    waiting = runtime.host_step_time
+    if runtime.host_queue_limit > 1.0:
+        waiting = max(0.0, waiting - device_s)
+    if runtime.host_sampling:
+        link = machine.host_link_bandwidth * machine.host_link_efficiency
+        transfer = machine.host_link_latency + sequences * logit_bytes / link
+        waiting += transfer + sequences * runtime.host_sampling_time
+    return waiting
+
+
+@njit(cache=True)
+def _uniform(seed, counter):  # type: ignore[no-untyped-def]
+    """A number in (0, 1) from a counter: SplitMix64 (Steele, Lea, Flood 2014, OOPSLA)."""
+    z = np.uint64(seed) + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return (float(z >> np.uint64(11)) + 0.5) / 9007199254740992.0
+
+
+@njit(cache=True)
+def stall_time(seed, counter, runtime):  # type: ignore[no-untyped-def]
+    """Host stall of step number `counter`: exponential with probability stall_probability, else 0."""
+    if runtime.host_stall_probability <= 0.0:
+        return 0.0
+    if _uniform(seed, 2 * counter) >= runtime.host_stall_probability:
+        return 0.0
+    return -runtime.host_stall_time * math.log(_uniform(seed, 2 * counter + 1))
+
+
+@njit(cache=True)
+def decode_run(
+    template, held, slots, limit, horizon_s, machine, runtime, logit_bytes, seed, counter,
+    query, context, decoding, rows, special, costs, step, times, energies,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
+
+    held: int64 (live,), KV tokens of each live sequence before the run. times, energies: float64 (>= limit,), filled
+    with seconds and joules (one chip) of each step, host time and stalls included. The other arrays are workspace.
+    """
+    live = len(held)
+    for sequence in range(live):
+        query[sequence], decoding[sequence], context[sequence] = 1, True, held[sequence] + 1
+    static_w = machine.power_idle + machine.power_loaded_static
+    elapsed, done, alike = 0.0, 0, 0
+    while done < limit and elapsed < horizon_s:
+        if alike == 0:
+            cost_sequences(
+                template, query[:live], context[:live], decoding[:live], slots, machine, runtime, rows, special,
+                costs, step,
+            )  # fmt: skip
+            alike = steps_alike(context[:live], runtime)
+            host_s = exposed_host_time(step.time_s, live, logit_bytes, machine, runtime)
+        alike -= 1
+        waiting = host_s + stall_time(seed, counter + done, runtime)
+        times[done] = step.time_s + waiting
+        energies[done] = step.energy_j + waiting * static_w
+        elapsed += times[done]
+        done += 1
+        for sequence in range(live):
+            context[sequence] += 1
+    return done

@@ -1,0 +1,57 @@
+"""StepCost: what one step takes, whoever computed it, and how two steps are laid over each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+RESOURCES = ("contraction", "vector", "memory", "pim", "link", "overhead")
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Seconds, joules (all chips of the plan), share of the elapsed time by resource, bytes and flops of one rank.
+
+    The shares sum to time_s. clock: part of the full clock at which the step ran under the power cap.
+    """
+
+    time_s: float
+    energy_j: float
+    shares_s: dict[str, float]
+    memory_bytes: float
+    flops: float
+    clock: float
+
+    @property
+    def power_w(self) -> float:
+        return self.energy_j / self.time_s
+
+    @property
+    def bound(self) -> str:
+        """The resource with the largest share of the time."""
+        return max(self.shares_s, key=lambda name: self.shares_s[name])
+
+
+def from_record(record: Any, chips: int) -> StepCost:
+    """A StepCost from a STEP_COST_DTYPE record of one rank of `chips`."""
+    return StepCost(
+        time_s=float(record["time_s"]),
+        energy_j=float(record["energy_j"]) * chips,
+        shares_s={name: float(record[f"{name}_s"]) for name in RESOURCES},
+        memory_bytes=float(record["memory_bytes"]),
+        flops=float(record["flops"]),
+        clock=float(record["clock"]),
+    )
+
+
+def combine(first: StepCost, second: StepCost) -> StepCost:
+    """One step after the other."""
+    time_s = first.time_s + second.time_s
+    return StepCost(
+        time_s=time_s,
+        energy_j=first.energy_j + second.energy_j,
+        shares_s={name: first.shares_s[name] + second.shares_s[name] for name in RESOURCES},
+        memory_bytes=first.memory_bytes + second.memory_bytes,
+        flops=first.flops + second.flops,
+        clock=(first.clock * first.time_s + second.clock * second.time_s) / time_s,
+    )

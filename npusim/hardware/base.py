@@ -1,0 +1,7 @@
+"""The base of every described part: frozen, and closed to unknown keys."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")

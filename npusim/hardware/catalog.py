@@ -1,0 +1,74 @@
+"""Finding and loading architectures and runtimes: shipped ones by name or alias, a user's own by path."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from pathlib import Path
+
+from npusim.errors import UserError
+from npusim.hardware.data import data_root
+from npusim.hardware.runtime import Runtime
+from npusim.hardware.system import System
+from npusim.hardware.yaml_file import load_yaml
+
+
+@cache
+def shipped_systems() -> dict[str, Path]:
+    """File of each shipped architecture by its name."""
+    return {path.stem: path for path in sorted(data_root("arch_configs").glob("*.yaml"))}
+
+
+@cache
+def shipped_runtimes() -> dict[str, Path]:
+    """File of each shipped runtime by its name."""
+    return {path.stem: path for path in sorted((data_root("arch_configs") / "runtimes").glob("*.yaml"))}
+
+
+@cache
+def load_system(name_or_path: str) -> System:
+    """The architecture of that shipped name, alias or path. Raises UserError with the nearest names."""
+    path = _own_file(name_or_path)
+    if path is not None:
+        return load_yaml(path, System)
+    files = shipped_systems()
+    wanted = name_or_path.strip().lower()
+    if wanted in files:
+        return load_yaml(files[wanted], System)
+    for file in files.values():
+        system = load_yaml(file, System)
+        if wanted in {alias.lower() for alias in system.aliases}:
+            return system
+    raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
+
+
+@cache
+def load_runtime(name_or_path: str, unit: str) -> Runtime:
+    """The runtime of that shipped name or path, checked to drive the compute unit `unit`."""
+    path = _own_file(name_or_path) or shipped_runtimes().get(name_or_path.strip().lower())
+    if path is None:
+        raise _unknown("runtime", name_or_path, list(shipped_runtimes()), "npusim list runtimes")
+    runtime = load_yaml(path, Runtime)
+    if runtime.unit != unit:
+        fitting = [name for name, file in shipped_runtimes().items() if load_yaml(file, Runtime).unit == unit]
+        raise UserError(
+            "--runtime",
+            "",
+            f"'{runtime.name}' drives a {runtime.unit}, this chip is a {unit}; use one of: {', '.join(fitting)}",
+        )
+    return runtime
+
+
+def _own_file(name_or_path: str) -> Path | None:
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or path.parent != Path("."):
+        if not path.is_file():
+            raise UserError(name_or_path, "", "no such file; give a shipped name or the path of a YAML file")
+        return path
+    return None
+
+
+def _unknown(what: str, name: str, known: list[str], command: str) -> UserError:
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    mend = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+    return UserError(what, name, f"unknown {what}; {mend} ({command}), or give the path of a YAML file")

@@ -1,0 +1,63 @@
+"""Machine: one chip and its links as a flat record that the cost kernels read; many machines are one array.
+
+Header fields (memory_*, reduction_*, power_*, host_link_*, chip_link_*, card_link_*) hold for every chip; `unit_kind`
+says whether the tcp_* or the gpu_* fields describe its compute unit. All values are SI. It knows nothing of a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from npusim import dtypes
+from npusim.hardware.compute import ContractionProcessor, Gpu
+from npusim.hardware.flat import empty_record, fill, quantity_fields, record_dtype
+from npusim.hardware.system import Card, Chip, Server, System
+
+UNIT_CONTRACTION_PROCESSOR = 0
+UNIT_GPU = 1
+_UNIT_CODES = {"contraction_processor": UNIT_CONTRACTION_PROCESSOR, "gpu": UNIT_GPU}
+
+
+def _names() -> Iterator[str]:
+    for part in (Chip, Card, Server):
+        yield from quantity_fields(part)
+
+
+MACHINE_DTYPE = record_dtype(
+    _names(),
+    [
+        ("unit_kind", np.int64),
+        ("power_cap_enforced", np.bool_),
+        ("multiplies", np.int64, (dtypes.COUNT, dtypes.COUNT)),
+    ],
+)
+
+
+def build_machine(system: System) -> np.ndarray:
+    """The machine of one chip of `system`, an array of shape (1,) of MACHINE_DTYPE.
+
+    A power cap whose certificate is `assumed` is not enforced: an unknown cap is no cap.
+    """
+    machines = empty_record(MACHINE_DTYPE)
+    record = machines[0]
+    for part in (system.chip, system.card, system.server):
+        fill(record, part)
+    record["unit_kind"] = _UNIT_CODES[system.chip.unit.kind]
+    record["power_cap_enforced"] = not system.chip.power.cap.is_assumed
+    record["multiplies"] = _multiplication_types(system.chip.unit)
+    return machines
+
+
+def _multiplication_types(unit: ContractionProcessor | Gpu) -> np.ndarray:
+    """Format code that is multiplied for [stored weight, activation]; NOT_MULTIPLIED where the chip cannot."""
+    table = np.full((dtypes.COUNT, dtypes.COUNT), dtypes.NOT_MULTIPLIED, np.int64)
+    rates = unit.macs_per_slice if isinstance(unit, ContractionProcessor) else unit.macs_per_sm
+    for native in type(rates).model_fields:
+        if getattr(rates, native) is not None:
+            table[dtypes.code(native), dtypes.code(native)] = dtypes.code(native)
+    for expansion in unit.expansions:
+        place = dtypes.code(expansion.stored), dtypes.code(expansion.activations)
+        table[place] = dtypes.code(expansion.computed)
+    return table

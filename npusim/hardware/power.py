@@ -1,0 +1,28 @@
+"""Power of a chip: idle, loaded static, energy per byte and per operation, and the cap at which it throttles."""
+
+from __future__ import annotations
+
+from npusim.hardware.base import Part
+from npusim.hardware.compute import MacEnergies
+from npusim.ledger import EnergyPerByte, EnergyPerOp, Power, Ratio
+from npusim.ledger import Power as Watts
+
+
+class PowerModel(Part):
+    """P = idle + loaded_static (while a step runs) + energies x rates, held at `cap`.
+
+    loaded_static: what clocks up and warm leakage add to idle; cap: the limit that the card enforces. An `assumed` cap
+    is reported but never throttles: an unknown cap is no cap. minimum_clock: lowest clock, as a part of the full one,
+    to which throttling goes. voltage_exponent: dynamic energy per operation scales as clock ** voltage_exponent.
+    """
+
+    idle: Power
+    loaded_static: Power
+    memory_byte: EnergyPerByte
+    mac: MacEnergies
+    vector_op: EnergyPerOp
+    link_byte: EnergyPerByte
+    tdp: Watts
+    cap: Watts
+    minimum_clock: Ratio
+    voltage_exponent: Ratio

@@ -1,0 +1,184 @@
+"""What the software does with a chip: policy, compiled shapes, step paths, host time, KV cache."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from npusim.hardware.base import Part
+from npusim.ledger import Bytes, BytesOrNone, Count, Duration, Ratio, Tokens
+
+
+class ExclusivePolicy(Part):
+    """Every waiting request that fits is prefilled, alone and at batch 1, before the next decode step."""
+
+    kind: Literal["exclusive"]
+    source: str
+
+
+class AlternatePolicy(Part):
+    """At most one waiting request is prefilled, alone, between two decode steps."""
+
+    kind: Literal["alternate"]
+    source: str
+
+
+class HybridPolicy(Part):
+    """Decoding sequences and chunks of waiting prompts share a step, up to `token_budget` tokens."""
+
+    kind: Literal["hybrid"]
+    token_budget: Tokens
+    source: str
+
+
+Policy = Annotated[ExclusivePolicy | AlternatePolicy | HybridPolicy, Field(discriminator="kind")]
+
+
+class ExactShapes(Part):
+    """Every size runs as it is."""
+
+    kind: Literal["exact"]
+    source: str
+
+
+class BucketShapes(Part):
+    """A size runs as the next compiled one; more than the largest runs in several pieces."""
+
+    kind: Literal["buckets"]
+    sizes: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    source: str
+
+    @model_validator(mode="after")
+    def _sizes_rise(self) -> BucketShapes:
+        if list(self.sizes) != sorted(set(self.sizes)):
+            raise ValueError("sizes must rise")
+        return self
+
+
+class MultipleShapes(Part):
+    """A size is rounded up to a multiple."""
+
+    kind: Literal["multiple"]
+    multiple: Annotated[int, Field(gt=0)]
+    source: str
+
+
+class SlotShapes(Part):
+    """A decode step computes all sequence slots of the server, live or not."""
+
+    kind: Literal["slots"]
+    source: str
+
+
+BatchShapes = Annotated[ExactShapes | BucketShapes | SlotShapes, Field(discriminator="kind")]
+ChunkShapes = Annotated[ExactShapes | BucketShapes, Field(discriminator="kind")]
+
+
+class RaggedAttention(Part):
+    """One execution reads each sequence's own context."""
+
+    kind: Literal["ragged"]
+    source: str
+
+
+class UniformAttention(Part):
+    """One execution computes every sequence over the longest context, rounded up to a multiple, without masking."""
+
+    kind: Literal["uniform"]
+    multiple: Annotated[int, Field(gt=0)]
+    source: str
+
+
+class GroupedAttention(Part):
+    """One execution per compiled context bucket that holds a sequence; in it every sequence costs the whole bucket."""
+
+    kind: Literal["grouped"]
+    contexts: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    source: str
+
+    @model_validator(mode="after")
+    def _contexts_rise(self) -> GroupedAttention:
+        if list(self.contexts) != sorted(set(self.contexts)):
+            raise ValueError("contexts must rise")
+        return self
+
+
+AttentionShapes = Annotated[RaggedAttention | UniformAttention | GroupedAttention, Field(discriminator="kind")]
+
+
+class StepPath(Part):
+    """The compiled graph that serves a step, with its fixed costs.
+
+    serves: the phase; max_batch: largest batch (sequences) that it serves. operator_launch: time between dependent
+    operators; attention_execution: fixed time of one attention execution; hidden: part of these and of the on-chip
+    reductions that hides under the weight or KV stream of the operator; step_launch: once per step.
+    """
+
+    name: str
+    serves: Literal["decode", "prefill"]
+    max_batch: Count
+    operator_launch: Duration
+    attention_execution: Duration
+    hidden: Ratio
+    step_launch: Duration
+
+
+class Host(Part):
+    """Host time beside the chip's.
+
+    step_time: scheduling, sampling calls and launch of one step; it hides behind the step before when the queue holds
+    more than one step. A stall hits a step with `stall_probability` and lasts `stall_time` (mean, exponential).
+    sampling_time: per sequence, where tokens are sampled on the host (0 where the chip samples).
+    """
+
+    step_time: Duration
+    queue_limit: Count
+    stall_probability: Ratio
+    stall_time: Duration
+    sampling: Literal["host", "chip"]
+    sampling_time: Duration
+
+
+class KvCache(Part):
+    """How KV memory is kept: type, block, what is held back, when admission stops."""
+
+    precision: Literal["bf16", "fp8", "int8"]
+    block: Tokens
+    reserved: BytesOrNone
+    memory_fraction: Ratio
+    admission_watermark: Ratio
+    prefix_caching: bool
+
+
+class Limits(Part):
+    """max_sequences: most sequences in service; max_waiting: most requests in the queue (others are refused)."""
+
+    max_sequences: Count
+    max_waiting: Count | None = None
+
+
+class Runtime(Part):
+    """A serving runtime, apart from the chip that it drives. pe_fusion: PEs of a chip that work as one."""
+
+    name: str
+    title: str
+    unit: Literal["contraction_processor", "gpu"]
+    policy: Policy
+    decode_batch: BatchShapes
+    prefill_chunk: ChunkShapes
+    attention: AttentionShapes
+    pe_fusion: Count
+    activations_in_sram: bool
+    paths: tuple[StepPath, ...] = Field(min_length=1)
+    host: Host
+    kv: KvCache
+    limits: Limits
+    activation_workspace: Bytes
+
+    @model_validator(mode="after")
+    def _both_phases_are_served(self) -> Runtime:
+        phases = {path.serves for path in self.paths}
+        if phases != {"decode", "prefill"}:
+            raise ValueError("paths must serve both decode and prefill")
+        return self

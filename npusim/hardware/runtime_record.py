@@ -1,0 +1,94 @@
+"""The runtime as a flat record: compiled shapes, step paths and host times for the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from npusim.errors import UserError
+from npusim.hardware.flat import empty_record, fill, quantity_fields, record_dtype
+from npusim.hardware.runtime import (
+    BucketShapes,
+    GroupedAttention,
+    Runtime,
+    StepPath,
+    UniformAttention,
+)
+
+SHAPES_EXACT, SHAPES_BUCKETS, SHAPES_SLOTS = 0, 1, 2
+ATTENTION_RAGGED, ATTENTION_UNIFORM, ATTENTION_GROUPED = 0, 1, 2
+DECODE, PREFILL = 0, 1
+MAX_BUCKETS = 64
+MAX_PATHS = 8
+
+_SHAPE_CODES = {"exact": SHAPES_EXACT, "buckets": SHAPES_BUCKETS, "slots": SHAPES_SLOTS}
+_ATTENTION_CODES = {"ragged": ATTENTION_RAGGED, "uniform": ATTENTION_UNIFORM, "grouped": ATTENTION_GROUPED}
+_PHASE_CODES = {"decode": DECODE, "prefill": PREFILL}
+_PATH_NAMES = tuple(quantity_fields(StepPath, "path_"))
+
+
+def _names() -> Iterator[str]:
+    yield from (name for name in quantity_fields(Runtime) if not name.startswith("path"))
+
+
+_BUCKETS = (MAX_BUCKETS,)
+RUNTIME_DTYPE = record_dtype(
+    _names(),
+    [
+        ("batch_shapes", np.int64),
+        ("batch_count", np.int64),
+        ("batch_sizes", np.int64, _BUCKETS),
+        ("chunk_shapes", np.int64),
+        ("chunk_count", np.int64),
+        ("chunk_sizes", np.int64, _BUCKETS),
+        ("attention_shapes", np.int64),
+        ("context_count", np.int64),
+        ("contexts", np.int64, _BUCKETS),
+        ("activations_in_sram", np.bool_),
+        ("host_sampling", np.bool_),
+        ("path_count", np.int64),
+        ("path_serves", np.int64, (MAX_PATHS,)),
+        *((name, np.float64, (MAX_PATHS,)) for name in _PATH_NAMES),
+    ],
+)
+
+
+def build_runtime(runtime: Runtime) -> np.ndarray:
+    """The record of a runtime, an array of shape (1,) of RUNTIME_DTYPE; times in seconds, sizes in tokens or bytes."""
+    records = empty_record(RUNTIME_DTYPE)
+    record = records[0]
+    fill(record, runtime)
+    record["batch_shapes"] = _SHAPE_CODES[runtime.decode_batch.kind]
+    record["chunk_shapes"] = _SHAPE_CODES[runtime.prefill_chunk.kind]
+    record["attention_shapes"] = _ATTENTION_CODES[runtime.attention.kind]
+    if isinstance(runtime.decode_batch, BucketShapes):
+        record["batch_count"] = _put(record["batch_sizes"], runtime.decode_batch.sizes, runtime, "decode_batch")
+    if isinstance(runtime.prefill_chunk, BucketShapes):
+        record["chunk_count"] = _put(record["chunk_sizes"], runtime.prefill_chunk.sizes, runtime, "prefill_chunk")
+    if isinstance(runtime.attention, GroupedAttention):
+        record["context_count"] = _put(record["contexts"], runtime.attention.contexts, runtime, "attention")
+    if isinstance(runtime.attention, UniformAttention):
+        record["context_count"] = _put(record["contexts"], (runtime.attention.multiple,), runtime, "attention")
+    record["activations_in_sram"] = runtime.activations_in_sram
+    record["host_sampling"] = runtime.host.sampling == "host"
+    _fill_paths(record, runtime)
+    return records
+
+
+def _put(target: np.ndarray, sizes: tuple[int, ...], runtime: Runtime, key: str) -> int:
+    if len(sizes) > MAX_BUCKETS:
+        raise UserError(runtime.name, key, f"has {len(sizes)} sizes; at most {MAX_BUCKETS} are handled")
+    target[: len(sizes)] = sizes
+    return len(sizes)
+
+
+def _fill_paths(record: np.void, runtime: Runtime) -> None:
+    if len(runtime.paths) > MAX_PATHS:
+        raise UserError(runtime.name, "paths", f"has {len(runtime.paths)} paths; at most {MAX_PATHS} are handled")
+    ordered = sorted(runtime.paths, key=lambda path: path.max_batch.value)
+    record["path_count"] = len(ordered)
+    for index, path in enumerate(ordered):
+        record["path_serves"][index] = _PHASE_CODES[path.serves]
+        for name in _PATH_NAMES:
+            record[name][index] = getattr(path, name.removeprefix("path_")).value

@@ -1,0 +1,73 @@
+"""A chip, the card that carries it, and the server that holds the cards."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from npusim.hardware.base import Part
+from npusim.hardware.compute import ComputeUnit
+from npusim.hardware.link import Link, Reduction
+from npusim.hardware.memory import Memory
+from npusim.hardware.power import PowerModel
+from npusim.ledger import Count
+
+
+class Chip(Part):
+    unit: ComputeUnit
+    memory: Memory
+    reduction: Reduction | None = None
+    power: PowerModel
+
+    @model_validator(mode="after")
+    def _contraction_processors_reduce(self) -> Chip:
+        if self.unit.kind == "contraction_processor" and self.reduction is None:
+            raise ValueError("a contraction processor needs 'reduction': how its PEs sum their partial results")
+        return self
+
+
+class Card(Part):
+    """`chips` of one kind on a card, joined by `chip_link` where there are several."""
+
+    chips: Count
+    host_link: Link
+    chip_link: Link | None = None
+
+    @model_validator(mode="after")
+    def _several_chips_are_linked(self) -> Card:
+        if self.chips.value > 1 and self.chip_link is None:
+            raise ValueError("a card of several chips needs 'chip_link'")
+        return self
+
+
+class Server(Part):
+    """Up to `max_cards` cards work on one model, joined by `card_link`."""
+
+    max_cards: Count
+    card_link: Link
+
+
+class System(Part):
+    """An architecture as its YAML gives it.
+
+    silicon: True where measured silicon exists; False marks every result as a projection.
+    runtime: the name of the runtime that drives it unless another is asked for.
+    """
+
+    name: str
+    title: str
+    vendor: str
+    silicon: bool
+    note: str = ""
+    aliases: tuple[str, ...] = ()
+    runtime: str
+    chip: Chip
+    card: Card
+    server: Server
+
+    @property
+    def chips_per_card(self) -> int:
+        return int(self.card.chips.value)
+
+    @property
+    def max_cards(self) -> int:
+        return int(self.server.max_cards.value)

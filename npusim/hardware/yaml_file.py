@@ -1,0 +1,111 @@
+"""A YAML file becomes a checked description, or one line that names file, line, key and the mend."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from npusim.errors import UserError
+from npusim.ledger import BinaryRateWarning, Quantity
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def load_yaml(path: Path, schema: type[Schema]) -> Schema:
+    """Read `path` and check it against `schema`; every mistake is a UserError with file and line."""
+    data = read_yaml(path)
+    return check(data, schema, path)
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain content of a YAML file, with ruamel's line marks on its maps and lists."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(str(path), "", f"cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(str(path), "", "is not UTF-8 text") from error
+    try:
+        data = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise UserError(f"{path}{line}", "", f"YAML syntax: {error.problem or error}") from error
+    except YAMLError as error:
+        raise UserError(str(path), "", f"YAML syntax: {error}") from error
+    if not isinstance(data, dict):
+        raise UserError(str(path), "", "must be a map of keys to values")
+    return data
+
+
+def check(data: Any, schema: type[Schema], path: Path) -> Schema:
+    """`data` as an instance of `schema`, or the first mistake as a UserError; warnings gain the file's name."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", BinaryRateWarning)
+        try:
+            checked = schema.model_validate(data)
+        except ValidationError as error:
+            raise _first_mistake(error, data, schema, path) from error
+    for warning in caught:
+        warnings.warn(f"{path}: {warning.message}", warning.category, stacklevel=3)
+    return checked
+
+
+def _first_mistake(error: ValidationError, data: Any, schema: type[BaseModel], path: Path) -> UserError:
+    mistake = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    line, keys = _locate(data, mistake["loc"])
+    message = mistake["msg"].removeprefix("Value error, ")
+    if mistake["type"] == "extra_forbidden":
+        known = difflib.get_close_matches(keys[-1], _known_keys(schema), n=1)
+        message = "unknown key" + (f"; did you mean '{known[0]}'?" if known else "; remove it")
+    elif mistake["type"] == "missing":
+        message = "this key is missing; add it"
+    place = f"{path}:{line}" if line else str(path)
+    return UserError(place, ".".join(keys), message)
+
+
+def _locate(data: Any, location: tuple[int | str, ...]) -> tuple[int | None, list[str]]:
+    """Line and key path of an error; union tags in pydantic's location, which the file lacks, are left out."""
+    node, line, keys = data, None, []
+    for position, part in enumerate(location):
+        last = position == len(location) - 1
+        if isinstance(node, dict) and part in node:
+            line = node.lc.key(part)[0] + 1 if hasattr(node, "lc") else None
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            line = node.lc.item(part)[0] + 1 if hasattr(node, "lc") else None
+            node = node[part]
+        elif not last:
+            continue
+        keys.append(str(part))
+    return line, keys
+
+
+def _known_keys(schema: type[BaseModel]) -> list[str]:
+    """Every key that a schema and its parts know, for the 'did you mean'."""
+    seen: set[type[BaseModel]] = set()
+    keys: set[str] = set(Quantity.model_fields)
+
+    def walk(model: type[BaseModel]) -> None:
+        if model in seen:
+            return
+        seen.add(model)
+        keys.update(model.model_fields)
+        for field in model.model_fields.values():
+            for part in _models_in(field.annotation):
+                walk(part)
+
+    walk(schema)
+    return sorted(keys - {"text", "unit"})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in _models_in(inner)]

@@ -1,0 +1,78 @@
+"""Energy of an operator, and the clock at which a step stays under the power cap."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from npusim.dtypes import BF16, FP8, INT8
+from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.mapping.optable import ATTENTION, VECTOR
+
+_BISECTIONS = 30
+
+
+@njit(cache=True)
+def mac_energy(dtype, machine):  # type: ignore[no-untyped-def]
+    """Joules of one multiply-accumulate of operands of `dtype`."""
+    if dtype == BF16:
+        return machine.power_mac_bf16
+    if dtype == FP8:
+        return machine.power_mac_fp8
+    return machine.power_mac_int8 if dtype == INT8 else machine.power_mac_int4
+
+
+@njit(cache=True)
+def compute_energy(row, machine):  # type: ignore[no-untyped-def]
+    """Joules of an operator's arithmetic at full clock: MACs, and vector operations where it has them."""
+    if row.kind == VECTOR:
+        return row.m * row.n * machine.power_vector_op
+    energy = row.flops / 2.0 * mac_energy(row.activation_dtype, machine)
+    if row.kind == ATTENTION:
+        tcp = machine.unit_kind == UNIT_CONTRACTION_PROCESSOR
+        passes = machine.tcp_vector_passes_softmax if tcp else machine.gpu_vector_passes_softmax
+        energy += row.pairs * row.heads * passes * machine.power_vector_op
+    return energy
+
+
+@njit(cache=True)
+def transfer_energy(row, machine):  # type: ignore[no-untyped-def]
+    """Joules of an operator's memory and link traffic."""
+    moved = row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes
+    return moved * machine.power_memory_byte + row.collective_bytes * machine.power_link_byte
+
+
+@njit(cache=True)
+def throttled_clock(costs, count, fixed_s, machine):  # type: ignore[no-untyped-def]
+    """The part of the full clock at which mean power meets the cap; 1.0 where it is under it or not enforced.
+
+    Arithmetic slows as 1/clock and its energy falls as clock ** voltage_exponent; memory and fixed times stay. Found
+    by bisection between minimum_clock and 1 (power falls monotonically with the clock).
+    """
+    if not machine.power_cap_enforced or mean_power(1.0, costs, count, fixed_s, machine) <= machine.power_cap:
+        return 1.0
+    low, high = machine.power_minimum_clock, 1.0
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        if mean_power(middle, costs, count, fixed_s, machine) > machine.power_cap:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+@njit(cache=True)
+def mean_power(clock, costs, count, fixed_s, machine):  # type: ignore[no-untyped-def]
+    """Watts of a step at a clock, operators one after the other."""
+    time, energy = fixed_s, 0.0
+    scale = clock**machine.power_voltage_exponent
+    for index in range(count):
+        cost = costs[index]
+        time += cost.repeat * operator_time(cost, clock)
+        energy += cost.repeat * (cost.compute_j * scale + cost.transfer_j)
+    return machine.power_idle + machine.power_loaded_static + energy / time
+
+
+@njit(cache=True)
+def operator_time(cost, clock):  # type: ignore[no-untyped-def]
+    """Seconds of one operator: arithmetic beside the memory stream, then what of the fixed times is not hidden."""
+    return max((cost.contraction_s + cost.vector_s) / clock, cost.memory_s) + cost.link_s + cost.overhead_s

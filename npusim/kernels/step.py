@@ -1,0 +1,96 @@
+"""The cost of a step: its operators along the critical path of each segment, at the clock that the cap allows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from npusim.kernels.operator import OPERATOR_COST_DTYPE, cost_operator
+from npusim.kernels.power import operator_time, throttled_clock
+
+STEP_COST_DTYPE = np.dtype(
+    [
+        ("time_s", np.float64),
+        ("energy_j", np.float64),
+        ("contraction_s", np.float64),
+        ("vector_s", np.float64),
+        ("memory_s", np.float64),
+        ("pim_s", np.float64),
+        ("link_s", np.float64),
+        ("overhead_s", np.float64),
+        ("memory_bytes", np.float64),
+        ("flops", np.float64),
+        ("clock", np.float64),
+    ]
+)
+
+
+@njit(cache=True)
+def cost_step(rows, count, machine, runtime, path, costs, step):  # type: ignore[no-untyped-def]
+    """Cost the specialised `rows[:count]`: fills `costs` (OPERATOR_COST_DTYPE) and `step` (STEP_COST_DTYPE).
+
+    The six resource times of `step` are shares of the elapsed time and sum to time_s: of an operator's busy time the
+    resource that bounds it, of its fixed time link and overhead. Energy is one chip's, idle and static included.
+    """
+    fixed = runtime.path_step_launch[path]
+    for index in range(count):
+        cost_operator(rows[index], machine, runtime, path, costs[index])
+    clock = throttled_clock(costs, count, fixed, machine)
+    step.time_s = step.overhead_s = fixed
+    step.energy_j = step.contraction_s = step.vector_s = step.memory_s = step.pim_s = step.link_s = 0.0
+    step.memory_bytes = step.flops = 0.0
+    step.clock = clock
+    finish = np.zeros(count)
+    first = 0
+    while first < count:
+        last = first
+        while last < count and rows[last].segment == rows[first].segment:
+            last += 1
+        _add_segment(rows, costs, first, last, clock, finish, step)
+        first = last
+    scale = clock**machine.power_voltage_exponent
+    for index in range(count):
+        row, cost = rows[index], costs[index]
+        step.energy_j += cost.repeat * (cost.compute_j * scale + cost.transfer_j)
+        step.memory_bytes += row.repeat * (row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes)
+        step.flops += row.repeat * row.flops
+    step.energy_j += step.time_s * (machine.power_idle + machine.power_loaded_static)
+
+
+@njit(cache=True)
+def _add_segment(rows, costs, first, last, clock, finish, step):  # type: ignore[no-untyped-def]
+    """Add a segment: its critical path, or the busiest resource where parallel branches share one."""
+    path = total = arithmetic = memory = 0.0
+    for index in range(first, last):
+        duration = operator_time(costs[index], clock)
+        ready = 0.0
+        for before in (rows[index].first_input, rows[index].second_input):
+            if before >= first:
+                ready = max(ready, finish[before])
+        finish[index] = ready + duration
+        path = max(path, finish[index])
+        total += duration
+        arithmetic += (costs[index].contraction_s + costs[index].vector_s) / clock
+        memory += costs[index].memory_s
+    elapsed = max(path, max(arithmetic, memory))
+    repeat = rows[first].repeat
+    share = repeat * elapsed / total if total > 0.0 else 0.0
+    step.time_s += repeat * elapsed
+    for index in range(first, last):
+        cost = costs[index]
+        contraction, vector = cost.contraction_s / clock, cost.vector_s / clock
+        if contraction + vector >= cost.memory_s:
+            step.contraction_s += share * contraction
+            step.vector_s += share * vector
+        else:
+            step.memory_s += share * cost.memory_s
+        step.link_s += share * cost.link_s
+        step.overhead_s += share * cost.overhead_s
+
+
+@njit(cache=True)
+def cost_machines(rows, count, machines, runtime, path, steps):  # type: ignore[no-untyped-def]
+    """Cost the same specialised rows on many machines: fills `steps`, one STEP_COST_DTYPE per machine."""
+    costs = np.zeros(count, OPERATOR_COST_DTYPE)
+    for index in range(len(machines)):
+        cost_step(rows, count, machines[index], runtime, path, costs, steps[index])

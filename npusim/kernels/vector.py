@@ -1,0 +1,45 @@
+"""Time of element-wise and row-wise operators on the vector engines."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU
+
+
+@njit(cache=True)
+def _passes(op, norm, rope, activation, sample):  # type: ignore[no-untyped-def]
+    if op == NORM:
+        return norm
+    if op == ROPE:
+        return rope
+    if op == SILU:
+        return activation
+    return sample if op == SAMPLE else 1.0
+
+
+@njit(cache=True)
+def vector_time(row, machine, pes):  # type: ignore[no-untyped-def]
+    """Seconds of compute: elements x passes / (lanes x clock); a type conversion is one pass."""
+    elements = row.m * row.n
+    if machine.unit_kind == UNIT_CONTRACTION_PROCESSOR:
+        passes = _passes(
+            row.op,
+            machine.tcp_vector_passes_norm,
+            machine.tcp_vector_passes_rope,
+            machine.tcp_vector_passes_activation,
+            machine.tcp_vector_passes_sample,
+        )
+        lanes = pes * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
+        return elements * passes / (lanes * machine.tcp_clock)
+    passes = _passes(
+        row.op,
+        machine.gpu_vector_passes_norm,
+        machine.gpu_vector_passes_rope,
+        machine.gpu_vector_passes_activation,
+        machine.gpu_vector_passes_sample,
+    )
+    return elements * passes / (machine.gpu_sms * machine.gpu_vector_lanes_per_sm * machine.gpu_clock)
+
+

@@ -1,0 +1,321 @@
+"""The K-Perf charts, drawn twice from one description: PNG files for print and native charts in the workbook.
+
+Both show one line per shape (input / output tokens) over the predicted cells of one model, with the 90 % interval
+where the cells have one. Lines differ by colour, marker and dash, so that they hold in black and white.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from xlsxwriter.utility import quote_sheetname, xl_range_abs
+
+from npusim.kperf.table import (
+    Column,
+    KPerfContext,
+    column,
+    configuration_text,
+    predicted,
+    shape_text,
+    shapes,
+)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart: the columns on its axes and the base of each axis (0: linear)."""
+
+    slug: str
+    title: str
+    x: str
+    y: str
+    x_base: int
+    y_base: int
+
+
+CHARTS = (
+    Chart("throughput-vs-users", "total throughput against users", "users", "total_tokens_per_s", 2, 10),
+    Chart(
+        "user-speed-vs-throughput",
+        "speed per user against total throughput",
+        "total_tokens_per_s",
+        "tokens_per_s_per_user",
+        2,
+        0,
+    ),
+    Chart("ttft-vs-users", "time to first token against users", "users", "ttft_ms_mean", 2, 10),
+    Chart("tpot-vs-users", "time per output token against users", "users", "tpot_ms_mean", 2, 10),
+    Chart("tokens-per-joule-vs-users", "tokens per joule against users", "users", "tokens_per_joule", 2, 0),
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one line looks, in matplotlib's and in the spreadsheet's words."""
+
+    colour: str
+    marker: str
+    dash: str
+    sheet_marker: str
+    sheet_dash: str
+
+
+STYLES = (
+    Style("#000000", "o", "-", "circle", "solid"),
+    Style("#0072B2", "s", "--", "square", "dash"),
+    Style("#D55E00", "^", "-", "triangle", "solid"),
+    Style("#009E73", "D", "-.", "diamond", "dash_dot"),
+    Style("#CC79A7", "v", "-", "x", "solid"),
+    Style("#E69F00", "P", "--", "plus", "long_dash"),
+    Style("#56B4E9", "X", ":", "star", "square_dot"),
+)
+
+
+def points(rows: pd.DataFrame, chart: Chart) -> pd.DataFrame:
+    """The rows that the chart can show: predicted, finite, and above zero on a logarithmic axis."""
+    x, y = rows[chart.x].astype(float), rows[chart.y].astype(float)
+    shown = (
+        np.isfinite(x) & np.isfinite(y) & ((x > 0) | (chart.x_base == 0)) & ((y > 0) | (chart.y_base == 0))
+    )
+    return predicted(rows[shown])
+
+
+def reach(rows: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Distance from the metric down to its low and up to its high, 0 where a row has no interval; None without any."""
+    if f"{metric}_low" not in rows or f"{metric}_high" not in rows:
+        return None
+    value = rows[metric].to_numpy(float)
+    down = np.nan_to_num(value - rows[f"{metric}_low"].to_numpy(float)).clip(min=0.0)
+    up = np.nan_to_num(rows[f"{metric}_high"].to_numpy(float) - value).clip(min=0.0)
+    return (down, up) if down.any() or up.any() else None
+
+
+def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: Path) -> list[str]:
+    """Draws every chart of one model's rows as `<stem>-<slug>.png` in `folder`; the names of the files written.
+
+    A chart without a point is not drawn.
+    """
+    written = []
+    for chart in CHARTS:
+        shown = points(rows, chart)
+        if shown.empty:
+            continue
+        name = f"{stem}-{chart.slug}.png"
+        figure = _draw(chart, rows, shown, context)
+        FigureCanvasAgg(figure).print_png(folder / name, metadata={"Software": None})
+        written.append(name)
+    return written
+
+
+def _draw(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext) -> Figure:
+    figure = Figure(figsize=(9.0, 5.4), dpi=180)
+    axes = figure.add_axes((0.085, 0.165, 0.70, 0.685))
+    intervals = False
+    for place, (isl, osl) in enumerate(shapes(rows)):
+        line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
+        if not line.empty:
+            intervals |= _draw_line(axes, chart, line, STYLES[place % len(STYLES)], shape_text(isl, osl))
+    axes.set_xlabel(column(chart.x).label, fontsize=11)
+    axes.set_ylabel(column(chart.y).label, fontsize=11)
+    axes.tick_params(labelsize=10)
+    axes.grid(True, which="major", color="#d9d9d9", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    _scale(axes, chart, shown)
+    axes.legend(
+        title="Input / output tokens",
+        loc="upper left",
+        bbox_to_anchor=(1.015, 1.0),
+        borderaxespad=0.0,
+        frameon=False,
+        fontsize=9.5,
+        title_fontsize=9.5,
+        handlelength=3.2,
+    )
+    figure.text(0.02, 0.945, f"{context.chip_title}: {chart.title} (prediction)", fontsize=13, weight="bold")
+    figure.text(0.02, 0.9, configuration_text(rows), fontsize=10, color="#333333")
+    figure.text(0.02, 0.02, _footnote(chart, rows, shown, context, intervals), fontsize=9, color="#333333")
+    return figure
+
+
+def _draw_line(axes: Axes, chart: Chart, line: pd.DataFrame, style: Style, label: str) -> bool:
+    """Draws one shape; True when it has an interval."""
+    x, y = line[chart.x].to_numpy(float), line[chart.y].to_numpy(float)
+    across, along = reach(line, chart.x), reach(line, chart.y)
+    if along is not None and chart.x == "users" and len(line) > 1:
+        axes.fill_between(x, y - along[0], y + along[1], color=style.colour, alpha=0.13, linewidth=0)
+    elif along is not None or across is not None:
+        axes.errorbar(
+            x,
+            y,
+            yerr=along,
+            xerr=across,
+            fmt="none",
+            ecolor=style.colour,
+            elinewidth=0.8,
+            capsize=2,
+            alpha=0.6,
+        )
+    axes.plot(
+        x,
+        y,
+        color=style.colour,
+        linestyle=style.dash,
+        marker=style.marker,
+        markersize=6,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        linewidth=1.6,
+        label=label,
+    )
+    return along is not None or across is not None
+
+
+def _footnote(
+    chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool
+) -> str:
+    absent = len(rows) - len(shown)
+    notes = [f"Predicted by npusim, not measured. Grid: {context.grid_name} (npusim's own choice)."]
+    if chart.y == "tokens_per_joule":
+        notes.append(f"Energy: {', '.join(rows['power_scope'].dropna().unique())}; not server or wall power.")
+    second = ["Shading or bars: 90 % interval."] if intervals else ["No intervals."]
+    if absent:
+        second.append(
+            f"{absent} of {len(rows)} points not predicted and left out; the table gives the reasons."
+        )
+    return f"{' '.join(notes)}\n{' '.join(second)}"
+
+
+def _scale(axes: Axes, chart: Chart, shown: pd.DataFrame) -> None:
+    if chart.x == "users":
+        axes.set_xscale("log", base=2)
+        users = sorted({int(value) for value in shown["users"]})
+        axes.set_xlim(users[0] / 1.25, users[-1] * 1.25)
+        axes.xaxis.set_major_locator(FixedLocator(_spaced(users)))
+    else:
+        axes.set_xscale("log", base=2)
+    if chart.y_base:
+        axes.set_yscale("log", base=chart.y_base)
+        low, high = axes.get_ylim()
+        decades = math.log10(high / low)
+        steps = (1.0, 2.0, 5.0) if decades < 3 else (1.0, 3.0) if decades < 4.5 else (1.0,)
+        axes.yaxis.set_major_locator(LogLocator(base=10, subs=steps, numticks=20))
+    else:
+        axes.set_ylim(0, None)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+
+
+def _spaced(users: list[int]) -> list[int]:
+    """User counts far enough apart on a logarithmic axis for their labels not to touch."""
+    kept: list[int] = []
+    gap = max((users[-1] / users[0]) ** (1 / 24), 1.0)
+    for count in users:
+        if not kept or count >= kept[-1] * gap:
+            kept.append(count)
+    return kept
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where a model's rows stand in the workbook: sheet, columns from the left, first row (from 0)."""
+
+    sheet: str
+    columns: list[Column]
+    first_row: int
+
+    def cells(self, name: str, places: list[int]) -> str:
+        """Formula of the cells of a column at these places (row numbers of the model's rows, ascending)."""
+        at = next(i for i, item in enumerate(self.columns) if item.name == name)
+        runs: list[list[int]] = []
+        for place in places:
+            if runs and place == runs[-1][1] + 1:
+                runs[-1][1] = place
+            else:
+                runs.append([place, place])
+        sheet = quote_sheetname(self.sheet)
+        ranges = [f"{sheet}!{xl_range_abs(self.first_row + a, at, self.first_row + b, at)}" for a, b in runs]
+        return f"={ranges[0]}" if len(ranges) == 1 else f"=({','.join(ranges)})"
+
+
+def native_chart(
+    book: Any, chart: Chart, rows: pd.DataFrame, table: Table, context: KPerfContext
+) -> Any | None:
+    """The chart as a native spreadsheet chart over `table`, or None when no point can be shown.
+
+    book: xlsxwriter Workbook; rows: one model's rows, numbered from 0 in the order of the sheet.
+    """
+    shown = points(rows, chart)
+    if shown.empty:
+        return None
+    drawn = book.add_chart({"type": "scatter", "subtype": "straight_with_markers"})
+    for place, (isl, osl) in enumerate(shapes(rows)):
+        line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
+        if not line.empty:
+            drawn.add_series(_series(chart, line, table, STYLES[place % len(STYLES)], shape_text(isl, osl)))
+    title = f"{context.chip_title}, {rows['model_title'].iloc[0]}: {chart.title} (prediction)"
+    drawn.set_title({"name": title, "name_font": {"size": 11, "bold": True}, "overlay": False})
+    x_axis, y_axis = _axis(chart.x, chart.x_base, shown), _axis(chart.y, chart.y_base, shown)
+    x_axis["crossing"], y_axis["crossing"] = x_axis["min"], y_axis["min"]
+    drawn.set_x_axis(x_axis)
+    drawn.set_y_axis(y_axis)
+    drawn.set_legend({"position": "right", "font": {"size": 9}})
+    drawn.set_size({"width": 720, "height": 400})
+    drawn.show_blanks_as("gap")
+    return drawn
+
+
+def _series(chart: Chart, line: pd.DataFrame, table: Table, style: Style, label: str) -> dict[str, Any]:
+    places = [int(place) for place in line.index]
+    series: dict[str, Any] = {
+        "name": label,
+        "categories": table.cells(chart.x, places),
+        "values": table.cells(chart.y, places),
+        "line": {"color": style.colour, "width": 1.5, "dash_type": style.sheet_dash},
+        "marker": {
+            "type": style.sheet_marker,
+            "size": 7,
+            "border": {"color": style.colour},
+            "fill": {"color": style.colour},
+        },
+    }
+    for axis, metric in (("x", chart.x), ("y", chart.y)):
+        distance = reach(line, metric)
+        if distance is not None:
+            series[f"{axis}_error_bars"] = {
+                "type": "custom",
+                "minus_values": [float(value) for value in distance[0]],
+                "plus_values": [float(value) for value in distance[1]],
+                "line": {"color": style.colour, "width": 0.75},
+            }
+    return series
+
+
+def _axis(name: str, base: int, shown: pd.DataFrame) -> dict[str, Any]:
+    values = [name] + [f"{name}_{side}" for side in ("low", "high") if f"{name}_{side}" in shown]
+    spread = shown[values].to_numpy(float)
+    spread = spread[np.isfinite(spread) & (spread > 0)]
+    axis: dict[str, Any] = {
+        "name": column(name).label,
+        "name_font": {"size": 10, "bold": False},
+        "num_font": {"size": 9},
+        "num_format": "#,##0" if base == 0 or spread.min() >= 1 else "General",
+        "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}},
+        "min": 0.0,
+    }
+    if base == 0:
+        return axis | {"num_format": "General"}
+    lowest, highest = math.log(spread.min(), base), math.log(spread.max(), base)
+    bottom, top = math.floor(lowest + 1e-9), math.ceil(highest - 1e-9)
+    return axis | {"log_base": base, "min": float(base) ** bottom, "max": float(base) ** max(top, bottom + 1)}

@@ -1,0 +1,286 @@
+"""The K-Perf measuring table: its columns (heading, unit, number format), its context and what stands out in it.
+
+A table is a DataFrame of cells, a row per model, input and output length and users; a metric that could not be
+predicted is NaN and the row's `status` says why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+PREDICTED = "predicted"
+STATISTICS = ("mean", "p50", "p90", "p99")
+ACCURACY = "Accuracy"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: `number` is the spreadsheet number format ("" for text), `width` is in characters."""
+
+    name: str
+    heading: str
+    unit: str = ""
+    number: str = ""
+    group: str = ""
+    width: float = 11
+    detail: bool = False
+
+    @property
+    def label(self) -> str:
+        """Heading with its unit, for table heads and axes."""
+        return f"{self.heading} [{self.unit}]" if self.unit else self.heading
+
+
+@dataclass(frozen=True)
+class KPerfContext:
+    """What a reader must know beside the numbers: the chip, the grid, the protocol and how far to trust."""
+
+    chip_title: str
+    chip_note: str
+    silicon: bool
+    grid_name: str
+    grid_source: str
+    arrival_text: str
+    interval_text: str
+    calibration_text: str
+
+
+def _latency(name: str, heading: str, number: str) -> tuple[Column, ...]:
+    return tuple(
+        Column(f"{name}_ms_{part}", f"{heading} {part}", "ms", number, heading, 11, part != STATISTICS[0])
+        for part in STATISTICS
+    )
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("chip", "Chip", group="Configuration", width=12),
+    Column("cards", "Cards", "", "0", "Configuration", 8),
+    Column("chips", "Chips (tensor parallel)", "", "0", "Configuration", 10),
+    Column("runtime", "Runtime", group="Configuration", width=22),
+    Column("model", "Model", group="Configuration", width=20),
+    Column("model_title", "Model name", group="Configuration", width=26),
+    Column("precision", "Precision", group="Configuration", width=11),
+    Column("kv_precision", "KV precision", group="Configuration", width=11),
+    Column("isl", "Input length", "tokens", "#,##0", "Shape and load", 10),
+    Column("osl", "Output length", "tokens", "#,##0", "Shape and load", 10),
+    Column("users", "Users", "", "#,##0", "Shape and load", 8),
+    Column("requests", "Requests", "", "#,##0", "Shape and load", 10),
+    *_latency("ttft", "TTFT", "#,##0.0"),
+    *_latency("tpot", "TPOT", "#,##0.00"),
+    *_latency("itl", "ITL", "#,##0.00"),
+    *_latency("e2e", "End-to-end", "#,##0"),
+    Column("output_tokens_per_s", "Output throughput", "tokens/s", "#,##0.0", "Throughput", 12),
+    Column("total_tokens_per_s", "Total throughput", "tokens/s", "#,##0.0", "Throughput", 12),
+    Column("tokens_per_s_per_user", "Speed per user", "tokens/s/user", "#,##0.00", "Throughput", 14),
+    Column("power_w_mean", "Power mean", "W", "#,##0.0", "Power and energy"),
+    Column("power_w_p99", "Power p99", "W", "#,##0.0", "Power and energy"),
+    Column("power_scope", "Scope of the watts", group="Power and energy", width=16),
+    Column("tokens_per_joule", "Energy efficiency", "tokens/J", "0.000", "Power and energy", 11),
+    Column("kv_peak_fraction", "KV memory in use at peak", "", "0.0%", "Memory and scheduling", 12),
+    Column("users_in_service", "Most users in service", "", "#,##0", "Memory and scheduling", 11),
+    Column("preemptions", "Pre-emptions", "", "#,##0", "Memory and scheduling", 12),
+    Column("refused", "Refused requests", "", "#,##0", "Memory and scheduling", 11),
+    Column("bound", "Bound of the mean decode step", group="Memory and scheduling", width=16),
+    Column("status", "Status", group="Status", width=12),
+)
+
+INTERVAL_METRICS: tuple[str, ...] = (
+    "ttft_ms_mean",
+    "tpot_ms_mean",
+    "itl_ms_p50",
+    "e2e_ms_mean",
+    "output_tokens_per_s",
+    "total_tokens_per_s",
+    "tokens_per_s_per_user",
+    "power_w_mean",
+    "tokens_per_joule",
+)
+
+ACCURACY_COLUMNS: tuple[Column, ...] = (
+    Column("accuracy_score", "Accuracy score (measured only)", group=ACCURACY, width=16),
+    Column("accuracy_task", "Accuracy task (measured only)", group=ACCURACY, width=16),
+)
+
+_BY_NAME = {column.name: column for column in COLUMNS}
+_FIRST_GROUPS = ("Shape and load", "Status")
+_LAST_GROUPS = (ACCURACY, "Configuration")
+
+
+def column(name: str) -> Column:
+    """The column of that name."""
+    return _BY_NAME[name]
+
+
+def file_columns(cells: pd.DataFrame) -> list[Column]:
+    """Columns that the cells hold, in the order of COLUMNS, low and high beside their metric.
+
+    Raises ValueError where the cells lack a column or hold one that is not known.
+    """
+    found: list[Column] = []
+    for known in COLUMNS:
+        found.append(known)
+        if known.name in INTERVAL_METRICS:
+            found += [
+                replace(known, name=f"{known.name}_{side}", heading=f"{known.heading}, {side}", detail=True)
+                for side in ("low", "high")
+                if f"{known.name}_{side}" in cells
+            ]
+    names = [item.name for item in found]
+    if set(names) != set(cells.columns):
+        raise ValueError(f"cells lack or do not know {sorted(set(names) ^ set(cells.columns))}")
+    return found
+
+
+def sheet_columns(cells: pd.DataFrame) -> list[Column]:
+    """Columns of a model's sheet: shape, load and status first, then metrics, accuracy and configuration.
+
+    Low and high are left out where no cell has them.
+    """
+    present = [
+        item for item in file_columns(cells) if item.name in _BY_NAME or cells[item.name].notna().any()
+    ] + list(ACCURACY_COLUMNS)
+    first = [item for group in _FIRST_GROUPS for item in present if item.group == group]
+    last = [item for group in _LAST_GROUPS for item in present if item.group == group]
+    return first + [item for item in present if item not in first and item not in last] + last
+
+
+def model_names(cells: pd.DataFrame) -> list[str]:
+    """Models in the order in which they appear."""
+    return [str(name) for name in cells["model"].unique()]
+
+
+def of_model(cells: pd.DataFrame, model: str) -> pd.DataFrame:
+    """The model's rows, shapes in the order in which they appear, users ascending."""
+    rows = cells[cells["model"] == model]
+    rank = {shape: place for place, shape in enumerate(shapes(rows))}
+    order = [rank[shape] for shape in zip(rows["isl"], rows["osl"], strict=True)]
+    return (
+        rows.assign(_rank=order)
+        .sort_values(["_rank", "users"], kind="stable", ignore_index=True)
+        .drop(columns="_rank")
+    )
+
+
+def shapes(rows: pd.DataFrame) -> list[tuple[int, int]]:
+    """Distinct (input length, output length) in the order in which they appear."""
+    return list(dict.fromkeys((int(i), int(o)) for i, o in zip(rows["isl"], rows["osl"], strict=True)))
+
+
+def shape_text(isl: int, osl: int) -> str:
+    return f"{isl:,} / {osl:,}"
+
+
+def predicted(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that were predicted."""
+    return rows[rows["status"] == PREDICTED]
+
+
+def configuration_text(rows: pd.DataFrame) -> str:
+    """One line: model, precision, cards and runtime of a model's rows."""
+    first = rows.iloc[0]
+    cards, chips = int(first["cards"]), int(first["chips"])
+    return (
+        f"{first['model_title']}, {first['precision']} with {first['kv_precision']} KV, "
+        f"{cards} card{'s' * (cards > 1)} ({chips} chip{'s' * (chips > 1)}), {first['runtime']}"
+    )
+
+
+def unique_names(names: Sequence[str], forbidden: str, limit: int, taken: Iterable[str] = ()) -> list[str]:
+    """Names for sheets or files: runs of the forbidden pattern become "-", at most `limit` characters, none twice."""
+    used, made = {name.lower() for name in taken}, []
+    for name in names:
+        clean = re.sub(forbidden, "-", name).strip("-' ") or "model"
+        fresh, count = clean[:limit], 1
+        while fresh.lower() in used:
+            count += 1
+            fresh = f"{clean[: limit - len(f'-{count}')]}-{count}"
+        used.add(fresh.lower())
+        made.append(fresh)
+    return made
+
+
+HEADLINES: tuple[Column, ...] = (
+    Column("model", "Model"),
+    Column("precision", "Precision, KV"),
+    Column("cards", "Cards", "", "0"),
+    Column("count", "Cells predicted"),
+    Column("total_tokens_per_s", "Best total throughput", "tokens/s", "#,##0"),
+    Column("total_low", "low", "tokens/s", "#,##0"),
+    Column("total_high", "high", "tokens/s", "#,##0"),
+    Column("total_at", "at in / out, users"),
+    Column("output_tokens_per_s", "Best output throughput", "tokens/s", "#,##0"),
+    Column("output_at", "at in / out, users"),
+    Column("tokens_per_joule", "Best energy efficiency", "tokens/J", "0.00"),
+    Column("joule_at", "at in / out, users"),
+    Column("fewest", "Fewest users in the grid", "", "0"),
+    Column("speed_high", "Speed per user there, fastest shape", "tokens/s/user", "#,##0.0"),
+    Column("speed_low", "Speed per user there, slowest shape", "tokens/s/user", "#,##0.0"),
+    Column("ttft_low", "TTFT mean there, shortest", "ms", "#,##0.0"),
+    Column("ttft_high", "TTFT mean there, longest", "ms", "#,##0.0"),
+)
+
+
+def headlines(cells: pd.DataFrame) -> pd.DataFrame:
+    """A row per model with the columns of HEADLINES; models without a predicted cell have blanks."""
+    records = [_headline(of_model(cells, model)) for model in model_names(cells)]
+    return pd.DataFrame(records).reindex(columns=[item.name for item in HEADLINES])
+
+
+def _headline(rows: pd.DataFrame) -> dict[str, object]:
+    done, first = predicted(rows), rows.iloc[0]
+    record: dict[str, object] = {
+        "model": first["model_title"],
+        "precision": f"{first['precision']}, {first['kv_precision']} KV",
+        "cards": int(first["cards"]),
+        "count": f"{len(done)} of {len(rows)}",
+    }
+    if done.empty:
+        return record
+    for metric, place in (
+        ("total_tokens_per_s", "total_at"),
+        ("output_tokens_per_s", "output_at"),
+        ("tokens_per_joule", "joule_at"),
+    ):
+        if done[metric].notna().any():
+            best = done.loc[done[metric].idxmax()]
+            record |= {
+                metric: best[metric],
+                place: f"{shape_text(best['isl'], best['osl'])}, {best['users']}",
+            }
+            if metric == "total_tokens_per_s":
+                record |= {"total_low": best.get(f"{metric}_low"), "total_high": best.get(f"{metric}_high")}
+    few = done[done["users"] == done["users"].min()]
+    return record | {
+        "fewest": int(done["users"].min()),
+        "speed_high": few["tokens_per_s_per_user"].max(),
+        "speed_low": few["tokens_per_s_per_user"].min(),
+        "ttft_low": few["ttft_ms_mean"].min(),
+        "ttft_high": few["ttft_ms_mean"].max(),
+    }
+
+
+MISSING: tuple[Column, ...] = (
+    Column("model", "Model"),
+    Column("cells", "Cells", "", "0"),
+    Column("where", "Not predicted: in / out at users"),
+    Column("reason", "Reason"),
+)
+
+
+def missing(cells: pd.DataFrame) -> pd.DataFrame:
+    """A row per model and reason for what was not predicted, with the columns of MISSING; empty when all was."""
+    records = []
+    for model in model_names(cells):
+        rows = of_model(cells, model)
+        for reason, group in rows[rows["status"] != PREDICTED].groupby("status", sort=False):
+            places = [
+                f"{shape_text(isl, osl)} at {', '.join(str(users) for users in part['users'])}"
+                for (isl, osl), part in group.groupby(["isl", "osl"], sort=False)
+            ]
+            where = "all cells" if len(group) == len(rows) else "; ".join(places)
+            records.append((rows["model_title"].iloc[0], len(group), where, reason))
+    return pd.DataFrame(records, columns=[item.name for item in MISSING])

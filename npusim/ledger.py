@@ -1,0 +1,121 @@
+"""The birth certificate of a physical number: value, unit, kind, source and range, and how to find them all."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from npusim.units import is_binary_rate, to_si
+
+Kind = Literal["measured", "datasheet", "derived", "calibrated", "assumed"]
+
+
+class BinaryRateWarning(UserWarning):
+    """A bandwidth written in GiB/s: datasheets mean GB/s, 7 % less."""
+
+
+class Quantity(BaseModel):
+    """One physical number with its certificate.
+
+    value, low, high: in the SI unit `unit`; kind: how the number was got; source: where; text: as written.
+    A number of kind `assumed` carries the range in which the truth is believed to lie (90 %).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float
+    unit: str
+    kind: Kind
+    source: str
+    low: float | None = None
+    high: float | None = None
+    sd: float | None = None
+    date: str | None = None
+    text: str
+
+    @property
+    def is_assumed(self) -> bool:
+        return self.kind == "assumed"
+
+
+def _parse(raw: Any, unit: str, zero_allowed: bool) -> Any:
+    if isinstance(raw, Quantity):
+        return raw
+    if not isinstance(raw, dict):
+        raise ValueError(
+            "a bare number has no certificate; write {value: ..., kind: measured|datasheet|derived|assumed, source: ...}"
+        )
+    missing = [key for key in ("value", "kind", "source") if key not in raw]
+    if missing:
+        raise ValueError(f"the certificate lacks {', '.join(missing)}")
+    fields = dict(raw)
+    for key in ("value", "low", "high", "sd"):
+        if fields.get(key) is not None:
+            fields[key] = to_si(fields[key], unit)
+    if is_binary_rate(raw["value"]):
+        warnings.warn(f"'{raw['value']}' is a binary rate; datasheets mean GB/s", BinaryRateWarning, stacklevel=2)
+    _check_range(fields, raw, zero_allowed)
+    return fields | {"unit": unit, "text": str(raw["value"])}
+
+
+def _check_range(fields: dict[str, Any], raw: dict[str, Any], zero_allowed: bool) -> None:
+    value, low, high = fields["value"], fields.get("low"), fields.get("high")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero_allowed):
+        raise ValueError(f"'{raw['value']}' must be {'zero or more' if zero_allowed else 'more than zero'}")
+    if not str(raw["source"]).strip():
+        raise ValueError("the source is empty; name a document or a measurement")
+    if raw["kind"] == "assumed" and (low is None or high is None):
+        raise ValueError("an assumed number needs low and high")
+    if (low is not None and low > value) or (high is not None and high < value):
+        raise ValueError(f"the range {raw.get('low')} ... {raw.get('high')} does not hold the value {raw['value']}")
+
+
+def in_unit(unit: str, zero_allowed: bool = False) -> BeforeValidator:
+    parse: Callable[[Any], Any] = lambda raw: _parse(raw, unit, zero_allowed)  # noqa: E731
+    return BeforeValidator(parse)
+
+
+Count = Annotated[Quantity, in_unit("")]
+Ratio = Annotated[Quantity, in_unit("", zero_allowed=True)]
+Bytes = Annotated[Quantity, in_unit("B")]
+BytesOrNone = Annotated[Quantity, in_unit("B", zero_allowed=True)]
+Bandwidth = Annotated[Quantity, in_unit("B/s")]
+BytesPerCycle = Annotated[Quantity, in_unit("B/cycle")]
+Cycles = Annotated[Quantity, in_unit("cycle")]
+Frequency = Annotated[Quantity, in_unit("cycle/s")]
+Duration = Annotated[Quantity, in_unit("s", zero_allowed=True)]
+Power = Annotated[Quantity, in_unit("W")]
+EnergyPerByte = Annotated[Quantity, in_unit("J/B", zero_allowed=True)]
+EnergyPerOp = Annotated[Quantity, in_unit("J/op", zero_allowed=True)]
+Tokens = Annotated[Quantity, in_unit("token")]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A quantity and the dotted path at which a description holds it."""
+
+    owner: str
+    path: str
+    quantity: Quantity
+
+
+def certificates(owner: str, description: BaseModel, prefix: str = "") -> Iterator[Certificate]:
+    """Every quantity of a description, in the order in which it is written."""
+    for name in type(description).model_fields:
+        yield from _walk(owner, getattr(description, name), f"{prefix}{name}")
+
+
+def _walk(owner: str, value: object, path: str) -> Iterator[Certificate]:
+    if isinstance(value, Quantity):
+        yield Certificate(owner, path, value)
+    elif isinstance(value, BaseModel):
+        yield from certificates(owner, value, f"{path}.")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            label = getattr(item, "name", index)
+            yield from _walk(owner, item, f"{path}.{label}")

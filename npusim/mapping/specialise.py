@@ -1,0 +1,195 @@
+"""What a runtime and a chip make of an OpTable: padded shapes, attention executions, fetch expansion.
+
+Both engines read the output. Padding rules: a decode batch runs in the next compiled size; a prompt chunk likewise;
+attention runs ragged, or uniform over the longest context, or as one execution per compiled context bucket
+(furiosa-llm: swsok/heteropilot npu_exec_attention_groups.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from npusim.dtypes import BF16
+from npusim.hardware.runtime_record import (
+    ATTENTION_GROUPED,
+    ATTENTION_UNIFORM,
+    DECODE,
+    MAX_BUCKETS,
+    PREFILL,
+    SHAPES_BUCKETS,
+    SHAPES_SLOTS,
+)
+from npusim.mapping.optable import ATTENTION, LINEAR, OP_DTYPE, PER_TOKEN, OpTable, account
+
+
+def specialise(table: OpTable, machine: Any, runtime: Any) -> OpTable:
+    """`table` as this machine under this runtime runs it (records of MACHINE_DTYPE and RUNTIME_DTYPE)."""
+    rows = np.zeros(room_for(table.rows), OP_DTYPE)
+    step = table.step
+    count = specialise_rows(table.rows, step.query, step.context, step.decoding, step.slots, machine, runtime, rows)
+    return OpTable(rows[:count], step)
+
+
+def room_for(rows: np.ndarray) -> int:
+    """Rows that an output of `specialise_rows` can have at most."""
+    return len(rows) + int((rows["kind"] == ATTENTION).sum()) * MAX_BUCKETS
+
+
+@njit(cache=True)
+def next_size(value, sizes, count):  # type: ignore[no-untyped-def]
+    """The smallest of the rising `sizes[:count]` that holds `value`; beyond them, the next multiple of the largest."""
+    for index in range(count):
+        if value <= sizes[index]:
+            return float(sizes[index])
+    largest = sizes[count - 1]
+    return float(largest * np.ceil(value / largest))
+
+
+@njit(cache=True)
+def padded_batch(batch, slots, runtime):  # type: ignore[no-untyped-def]
+    """Sequences that a decode step over `batch` live ones computes."""
+    if batch == 0:
+        return 0.0
+    if runtime.batch_shapes == SHAPES_BUCKETS:
+        return next_size(batch, runtime.batch_sizes, runtime.batch_count)
+    if runtime.batch_shapes == SHAPES_SLOTS:
+        return float(max(batch, slots))
+    return float(batch)
+
+
+@njit(cache=True)
+def padded_chunk(tokens, runtime):  # type: ignore[no-untyped-def]
+    """Tokens that a prompt chunk of `tokens` computes."""
+    if runtime.chunk_shapes == SHAPES_BUCKETS:
+        return next_size(tokens, runtime.chunk_sizes, runtime.chunk_count)
+    return float(tokens)
+
+
+@njit(cache=True)
+def step_path(batch, prefilling, runtime):  # type: ignore[no-untyped-def]
+    """Index of the path (compiled graph) that serves a step: the smallest that holds its batch, else the largest."""
+    phase = PREFILL if prefilling else DECODE
+    chosen = -1
+    for index in range(runtime.path_count):
+        if runtime.path_serves[index] == phase:
+            chosen = index
+            if batch <= runtime.path_max_batch[index]:
+                break
+    return chosen
+
+
+@njit(cache=True)
+def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out):  # type: ignore[no-untyped-def]
+    """Write the specialised `rows` into `out` and return their number; shapes as for `instantiate`."""
+    live, chunk_tokens, chunks = 0, 0.0, 0
+    for sequence in range(len(query)):
+        if decoding[sequence]:
+            live += 1
+        else:
+            chunks += 1
+            chunk_tokens += padded_chunk(query[sequence], runtime)
+    batch = padded_batch(live, slots, runtime)
+    place = np.full(len(rows), -1, np.int64)
+    count = 0
+    for index in range(len(rows)):
+        source = rows[index]
+        link = place[source.first_input] if source.first_input >= 0 else -1
+        if source.kind == ATTENTION:
+            start = count
+            count = _attention(source, query, context, decoding, batch, runtime, out, count)
+            for row in range(start, count):
+                out[row].first_input = link
+                account(out[row])
+                link = row
+        else:
+            out[count] = source
+            out[count].first_input = link
+            out[count].m = batch + (chunk_tokens if source.scales_with == PER_TOKEN else float(chunks))
+            if source.kind == LINEAR:
+                _expand_operands(out[count], machine)
+            account(out[count])
+            link = count
+            count += 1
+        place[index] = link
+    return count
+
+
+@njit(cache=True)
+def _expand_operands(row, machine):  # type: ignore[no-untyped-def]
+    """The type that the MAC array multiplies: native, or what stored weights are expanded to at fetch."""
+    multiplied = machine.multiplies[row.weight_dtype, row.activation_dtype]
+    row.activation_dtype = multiplied if multiplied >= 0 else BF16
+
+
+@njit(cache=True)
+def _attention(source, query, context, decoding, batch, runtime, out, count):  # type: ignore[no-untyped-def]
+    """Append the executions of one attention operator to `out` at `count`; returns the new count."""
+    if source.decoding == 0:
+        return _prompt_attention(source, query, context, decoding, runtime, out, count)
+    if runtime.attention_shapes == ATTENTION_GROUPED:
+        return _grouped_attention(source, context, decoding, runtime, out, count)
+    out[count] = source
+    row = out[count]
+    if runtime.attention_shapes == ATTENTION_UNIFORM:
+        longest = next_size(_longest(context, decoding), runtime.contexts, 1)
+        reach = min(longest, source.window) if source.window > 0.0 else longest
+        row.batch = row.m = batch
+        row.kv = reach
+        row.kv_tokens = row.pairs = batch * reach
+    else:
+        row.m = max(row.m, batch)
+    return count + 1
+
+
+@njit(cache=True)
+def _longest(context, decoding):  # type: ignore[no-untyped-def]
+    longest = 0.0
+    for sequence in range(len(context)):
+        if decoding[sequence]:
+            longest = max(longest, float(context[sequence]))
+    return longest
+
+
+@njit(cache=True)
+def _grouped_attention(source, context, decoding, runtime, out, count):  # type: ignore[no-untyped-def]
+    lower = 0.0
+    for bucket in range(runtime.context_count):
+        upper = float(runtime.contexts[bucket])
+        members = 0
+        for sequence in range(len(context)):
+            if decoding[sequence] and lower < context[sequence] <= upper:
+                members += 1
+        if members > 0:
+            out[count] = source
+            row = out[count]
+            reach = min(upper, source.window) if source.window > 0.0 else upper
+            row.batch = row.m = padded_batch(members, members, runtime)
+            row.kv = reach
+            row.kv_tokens = row.pairs = row.batch * reach
+            count += 1
+        lower = upper
+    return count
+
+
+@njit(cache=True)
+def _prompt_attention(source, query, context, decoding, runtime, out, count):  # type: ignore[no-untyped-def]
+    if runtime.chunk_shapes != SHAPES_BUCKETS:
+        out[count] = source
+        return count + 1
+    granule = float(runtime.chunk_sizes[0])
+    for sequence in range(len(query)):
+        if decoding[sequence]:
+            continue
+        new = padded_chunk(query[sequence], runtime)
+        before = granule * np.ceil((context[sequence] - query[sequence]) / granule)
+        total = before + new
+        out[count] = source
+        row = out[count]
+        reach = min(total, source.window + new - 1.0) if source.window > 0.0 else total
+        row.batch, row.m, row.query, row.kv, row.kv_tokens = 1.0, new, new, reach, reach
+        row.pairs = new * reach
+        count += 1
+    return count

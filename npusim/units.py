@@ -1,0 +1,77 @@
+"""Text with a unit ("48 GiB", "1.5 TB/s") becomes an SI float here, at the boundary, and nowhere else.
+
+A registry of the units that chip descriptions use, not pint's whole list: a misspelt or exotic unit is an error
+rather than a surprise. Bytes, tokens and cycles are dimensions of their own, so "GHz" never passes for "GB/s".
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pint
+
+_DEFINITIONS = """
+kilo- = 1e3 = k-
+mega- = 1e6 = M-
+giga- = 1e9 = G-
+tera- = 1e12 = T-
+milli- = 1e-3 = m-
+micro- = 1e-6 = u- = µ-
+nano- = 1e-9 = n-
+pico- = 1e-12 = p-
+kibi- = 1024 = Ki-
+mebi- = 1048576 = Mi-
+gibi- = 1073741824 = Gi-
+byte = [information] = B
+bit = byte / 8
+second = [time] = s
+minute = 60 * second = min
+joule = [energy] = J
+watt = joule / second = W
+meter = [length] = m
+token = [token]
+cycle = [cycle]
+hertz = cycle / second = Hz
+op = [operation]
+percent = 0.01 = %
+"""
+
+_NUMBER = re.compile(r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
+
+
+@cache
+def _registry() -> pint.UnitRegistry:
+    return pint.UnitRegistry(_DEFINITIONS.strip().splitlines())
+
+
+@cache
+def _factor(unit: str, wanted: str) -> float:
+    registry = _registry()
+    try:
+        return float(registry.Quantity(1.0, unit.replace("%", "percent")).to(wanted or "").magnitude)
+    except pint.UndefinedUnitError as error:
+        raise ValueError(f"unknown unit '{unit}'") from error
+    except pint.DimensionalityError as error:
+        raise ValueError(f"'{unit}' is not a unit of {wanted or 'a plain number'}") from error
+
+
+def to_si(text: str | float | int, wanted: str) -> float:
+    """The value of `text` in the SI unit `wanted` ("" for a plain number, e.g. "B/s", "s", "J/B").
+
+    Raises ValueError with the mend: a missing unit where one is wanted, an unknown one, one of another dimension.
+    """
+    if isinstance(text, bool) or not isinstance(text, str | float | int):
+        raise ValueError(f"'{text}' is not a number with a unit")
+    match = _NUMBER.match(str(text))
+    if match is None:
+        raise ValueError(f"'{text}' is not a number with a unit")
+    number, unit = float(match.group(1).replace("_", "").replace(",", "")), match.group(2)
+    if wanted and not unit:
+        raise ValueError(f"'{text}' has no unit; write it as e.g. '{text} {wanted}'")
+    return number * _factor(unit, wanted) if unit else number
+
+
+def is_binary_rate(text: str | float | int) -> bool:
+    """True for a rate written in binary multiples ("4800 GiB/s"): datasheets give rates in decimal ones."""
+    return isinstance(text, str) and re.search(r"[KMG]iB\s*/\s*s", text) is not None

@@ -1,0 +1,71 @@
+"""When requests arrive: from clients that wait for their answers, all at once, or at random."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npusim.errors import UserError
+
+
+@dataclass(frozen=True)
+class Closed:
+    """`users` clients; each sends its next request when its last one is answered."""
+
+    users: int
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Every request is sent at time 0; `users` is the concurrency that the run is named after."""
+
+    users: int
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """Requests arrive independently of each other, `rate_per_s` a second on average."""
+
+    rate_per_s: float
+
+
+Arrival = Closed | Burst | Poisson
+
+
+def parse_arrival(text: str, concurrency: int) -> Arrival:
+    """The arrival process written as closed, burst or poisson:RATE (requests/s), or a UserError."""
+    if concurrency < 1:
+        raise UserError("--concurrency", "", f"{concurrency} must be at least 1")
+    kind, colon, rate = text.strip().lower().partition(":")
+    if kind == "poisson":
+        return Poisson(_rate(rate, text))
+    if kind == "closed" and not colon:
+        return Closed(concurrency)
+    if kind == "burst" and not colon:
+        return Burst(concurrency)
+    raise _mistake(text)
+
+
+def poisson_times(n: int, rate_per_s: float, seed: int) -> NDArray[np.float64]:
+    """Arrival times in seconds of `n` requests, shape (n,), rising; the same for the same seed."""
+    generator = np.random.Generator(np.random.PCG64(seed))
+    return np.cumsum(generator.exponential(1 / rate_per_s, n))
+
+
+def _rate(rate: str, text: str) -> float:
+    try:
+        value = float(rate)
+    except ValueError as error:
+        raise _mistake(text) from error
+    if not math.isfinite(value) or value <= 0:
+        raise UserError("--arrival", "", f"the rate in '{text}' must be more than zero requests/s")
+    return value
+
+
+def _mistake(text: str) -> UserError:
+    return UserError(
+        "--arrival", "", f"'{text}' is no arrival; use closed, burst or poisson:2.5 (requests/s)"
+    )

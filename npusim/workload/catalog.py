@@ -1,0 +1,64 @@
+"""Finding and loading models: shipped ones by name or alias, a user's own config.json by path."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from pathlib import Path
+
+from npusim.errors import UserError
+from npusim.hardware.data import data_root
+from npusim.workload.config_file import ConfigFile
+from npusim.workload.hf_config import read_description, read_model
+from npusim.workload.model import Model
+
+
+def load_model(name_or_path: str) -> Model:
+    """The model of that shipped name or alias (any case), or of that config.json or folder holding one.
+
+    Raises UserError with the nearest names, or with what is wrong in the file.
+    """
+    path = _shipped().get(name_or_path.strip().lower())
+    if path is not None:
+        return _load_shipped(path)
+    own = Path(name_or_path).expanduser()
+    if own.is_dir():
+        return read_model(own / "config.json", own.resolve().name)
+    if own.is_file():
+        return read_model(own, own.resolve().parent.name if own.name == "config.json" else own.stem)
+    if own.suffix == ".json" or name_or_path.startswith((".", "~", "/")):
+        raise UserError(name_or_path, "", "no such file; give a shipped name or the path of a config.json")
+    raise _unknown(name_or_path)
+
+
+def list_models() -> tuple[Model, ...]:
+    """Every shipped model, by name."""
+    return tuple(_load_shipped(path) for path in _files())
+
+
+def _files() -> list[Path]:
+    return sorted((data_root("workloads") / "models").glob("*.json"))
+
+
+@cache
+def _shipped() -> dict[str, Path]:
+    """File of each shipped model by its name and by each alias, in lower case."""
+    names: dict[str, Path] = {}
+    for path in _files():
+        names[path.stem] = path
+        for alias in read_description(ConfigFile(path), path.stem).aliases:
+            names[alias.lower()] = path
+    return names
+
+
+@cache
+def _load_shipped(path: Path) -> Model:
+    return read_model(path, path.stem)
+
+
+def _unknown(name: str) -> UserError:
+    near = difflib.get_close_matches(name.strip().lower(), _shipped(), n=1)
+    known = ", ".join(path.stem for path in _files())
+    mend = f"did you mean '{_shipped()[near[0]].stem}'?" if near else f"known: {known}"
+    message = f"unknown model; {mend} (npusim list models), or give the path of a config.json"
+    return UserError("model", name, message)

@@ -1,0 +1,85 @@
+"""Measuring grids: which prompt and answer lengths are run with how many users."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from npusim.errors import UserError
+from npusim.hardware.base import Part
+from npusim.hardware.data import data_root
+from npusim.hardware.yaml_file import load_yaml
+
+Positive = Annotated[int, Field(gt=0, strict=True)]
+
+
+class Point(Part):
+    """One shape: prompt and answer length in tokens, and the numbers of users to run it with."""
+
+    isl: Positive
+    osl: Positive
+    users: tuple[Positive, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _users_rise(self) -> Point:
+        if list(self.users) != sorted(set(self.users)):
+            raise ValueError("users must rise")
+        return self
+
+
+class Grid(Part):
+    """A measuring grid; a cell of C users sends `requests_per_user` x C requests as `arrival` says."""
+
+    name: str
+    title: str
+    source: str
+    arrival: Literal["burst", "closed"]
+    requests_per_user: Positive
+    points: tuple[Point, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _shapes_differ(self) -> Grid:
+        shapes = [(point.isl, point.osl) for point in self.points]
+        twice = next((shape for shape in shapes if shapes.count(shape) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the shape {twice[0]}/{twice[1]} stands twice; join its users")
+        return self
+
+    def cells(self) -> Iterator[tuple[int, int, int]]:
+        """(isl, osl, users) of every cell, in the order in which the grid is written."""
+        for point in self.points:
+            for users in point.users:
+                yield point.isl, point.osl, users
+
+
+def load_grid(name_or_path: str) -> Grid:
+    """The grid of that shipped name or YAML file. Raises UserError with the nearest name or the mistake."""
+    shipped = _shipped()
+    path = shipped.get(name_or_path.strip().lower())
+    if path is not None:
+        return load_yaml(path, Grid)
+    own = Path(name_or_path).expanduser()
+    if own.suffix in {".yaml", ".yml"} or own.parent != Path("."):
+        return load_yaml(own, Grid)
+    near = difflib.get_close_matches(name_or_path.lower(), shipped, n=1)
+    mend = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(shipped)}"
+    raise UserError(
+        "--grid",
+        "",
+        f"unknown grid '{name_or_path}'; {mend} (npusim list grids), or give the path of a YAML file",
+    )
+
+
+def list_grids() -> tuple[Grid, ...]:
+    """Every shipped grid, by name."""
+    return tuple(load_yaml(path, Grid) for path in _shipped().values())
+
+
+@cache
+def _shipped() -> dict[str, Path]:
+    return {path.stem: path for path in sorted((data_root("workloads") / "grids").glob("*.yaml"))}
