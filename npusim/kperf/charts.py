@@ -1,7 +1,7 @@
 """The K-Perf charts, drawn twice from one description: PNG files for print and native charts in the workbook.
 
-Both show one line per shape (input / output tokens) over the predicted cells of one model, with the 90 % interval
-where the cells have one. Lines differ by colour, marker and dash, so that they hold in black and white.
+Both show one line per shape (input / output tokens) over the predicted cells of one model, with the 90 %
+interval where the cells have one. Lines differ by colour, marker and dash and so hold in black and white.
 """
 
 from __future__ import annotations
@@ -32,30 +32,31 @@ from npusim.kperf.table import (
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart: the columns on its axes and the base of each axis (0: linear)."""
+    """One chart: the columns on its axes; x is logarithmic, y is logarithmic or starts at zero."""
 
     slug: str
     title: str
     x: str
     y: str
-    x_base: int
-    y_base: int
+    log_y: bool
 
 
 CHARTS = (
-    Chart("throughput-vs-users", "total throughput against users", "users", "total_tokens_per_s", 2, 10),
+    Chart("throughput-vs-users", "total throughput against users", "users", "total_tokens_per_s", True),
     Chart(
         "user-speed-vs-throughput",
         "speed per user against total throughput",
         "total_tokens_per_s",
         "tokens_per_s_per_user",
-        2,
-        0,
+        False,
     ),
-    Chart("ttft-vs-users", "time to first token against users", "users", "ttft_ms_mean", 2, 10),
-    Chart("tpot-vs-users", "time per output token against users", "users", "tpot_ms_mean", 2, 10),
-    Chart("tokens-per-joule-vs-users", "tokens per joule against users", "users", "tokens_per_joule", 2, 0),
+    Chart("ttft-vs-users", "time to first token against users", "users", "ttft_ms_mean", True),
+    Chart("tpot-vs-users", "time per output token against users", "users", "tpot_ms_mean", True),
+    Chart("tokens-per-joule-vs-users", "tokens per joule against users", "users", "tokens_per_joule", False),
 )
+
+
+_MOST_OCTAVES = 10
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,12 @@ STYLES = (
 def points(rows: pd.DataFrame, chart: Chart) -> pd.DataFrame:
     """The rows that the chart can show: predicted, finite, and above zero on a logarithmic axis."""
     x, y = rows[chart.x].astype(float), rows[chart.y].astype(float)
-    shown = (
-        np.isfinite(x) & np.isfinite(y) & ((x > 0) | (chart.x_base == 0)) & ((y > 0) | (chart.y_base == 0))
-    )
-    return predicted(rows[shown])
+    shown = np.isfinite(x) & np.isfinite(y) & (x > 0)
+    return predicted(rows[shown & (y > 0) if chart.log_y else shown])
 
 
 def reach(rows: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Distance from the metric down to its low and up to its high, 0 where a row has no interval; None without any."""
+    """Distances from the metric down to its low and up to its high, 0 where absent; None without any."""
     if f"{metric}_low" not in rows or f"{metric}_high" not in rows:
         return None
     value = rows[metric].to_numpy(float)
@@ -100,7 +99,7 @@ def reach(rows: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray] | No
 
 
 def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: Path) -> list[str]:
-    """Draws every chart of one model's rows as `<stem>-<slug>.png` in `folder`; the names of the files written.
+    """Draws every chart of one model's rows as `<stem>-<slug>.png` in `folder`; returns the names written.
 
     A chart without a point is not drawn.
     """
@@ -118,7 +117,7 @@ def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: P
 
 def _draw(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext) -> Figure:
     figure = Figure(figsize=(9.0, 5.4), dpi=180)
-    axes = figure.add_axes((0.085, 0.165, 0.70, 0.685))
+    axes = figure.add_axes((0.1, 0.165, 0.695, 0.685))
     intervals = False
     for place, (isl, osl) in enumerate(shapes(rows)):
         line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
@@ -156,15 +155,7 @@ def _draw_line(axes: Axes, chart: Chart, line: pd.DataFrame, style: Style, label
         axes.fill_between(x, y - along[0], y + along[1], color=style.colour, alpha=0.13, linewidth=0)
     elif along is not None or across is not None:
         axes.errorbar(
-            x,
-            y,
-            yerr=along,
-            xerr=across,
-            fmt="none",
-            ecolor=style.colour,
-            elinewidth=0.8,
-            capsize=2,
-            alpha=0.6,
+            x, y, yerr=along, xerr=across, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2
         )
     axes.plot(
         x,
@@ -185,36 +176,38 @@ def _footnote(
     chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool
 ) -> str:
     absent = len(rows) - len(shown)
-    notes = [f"Predicted by npusim, not measured. Grid: {context.grid_name} (npusim's own choice)."]
+    first = [f"Predicted by npusim, not measured. Grid: {context.grid_name} (npusim's own choice)."]
     if chart.y == "tokens_per_joule":
-        notes.append(f"Energy: {', '.join(rows['power_scope'].dropna().unique())}; not server or wall power.")
+        first.append(f"Watts: {', '.join(rows['power_scope'].dropna().unique())}; not server or wall power.")
     second = ["Shading or bars: 90 % interval."] if intervals else ["No intervals."]
     if absent:
-        second.append(
-            f"{absent} of {len(rows)} points not predicted and left out; the table gives the reasons."
-        )
-    return f"{' '.join(notes)}\n{' '.join(second)}"
+        second.append(f"{absent} of {len(rows)} points not predicted and left out; the table gives reasons.")
+    return f"{' '.join(first)}\n{' '.join(second)}"
 
 
 def _scale(axes: Axes, chart: Chart, shown: pd.DataFrame) -> None:
+    axes.set_xscale("log", base=2)
     if chart.x == "users":
-        axes.set_xscale("log", base=2)
         users = sorted({int(value) for value in shown["users"]})
         axes.set_xlim(users[0] / 1.25, users[-1] * 1.25)
         axes.xaxis.set_major_locator(FixedLocator(_spaced(users)))
-    else:
-        axes.set_xscale("log", base=2)
-    if chart.y_base:
-        axes.set_yscale("log", base=chart.y_base)
+    if chart.log_y:
+        axes.set_yscale("log")
         low, high = axes.get_ylim()
-        decades = math.log10(high / low)
-        steps = (1.0, 2.0, 5.0) if decades < 3 else (1.0, 3.0) if decades < 4.5 else (1.0,)
-        axes.yaxis.set_major_locator(LogLocator(base=10, subs=steps, numticks=20))
+        axes.yaxis.set_major_locator(LogLocator(base=10, subs=_ticks(math.log10(high / low)), numticks=20))
     else:
         axes.set_ylim(0, None)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+
+
+def _ticks(decades: float) -> tuple[float, ...]:
+    """Labelled multiples of each power of ten, fewer over a longer axis."""
+    for most, multiples in ((1.3, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (3.0, (1.0, 2.0, 5.0)), (4.5, (1.0, 3.0))):
+        if decades < most:
+            return multiples
+    return (1.0,)
 
 
 def _spaced(users: list[int]) -> list[int]:
@@ -265,13 +258,13 @@ def native_chart(
         if not line.empty:
             drawn.add_series(_series(chart, line, table, STYLES[place % len(STYLES)], shape_text(isl, osl)))
     title = f"{context.chip_title}, {rows['model_title'].iloc[0]}: {chart.title} (prediction)"
-    drawn.set_title({"name": title, "name_font": {"size": 11, "bold": True}, "overlay": False})
-    x_axis, y_axis = _axis(chart.x, chart.x_base, shown), _axis(chart.y, chart.y_base, shown)
+    drawn.set_title({"name": title, "name_font": {"size": 10, "bold": True}, "overlay": False})
+    x_axis, y_axis = _axis(chart.x, True, shown), _axis(chart.y, chart.log_y, shown)
     x_axis["crossing"], y_axis["crossing"] = x_axis["min"], y_axis["min"]
     drawn.set_x_axis(x_axis)
     drawn.set_y_axis(y_axis)
     drawn.set_legend({"position": "right", "font": {"size": 9}})
-    drawn.set_size({"width": 720, "height": 400})
+    drawn.set_size({"width": 600, "height": 380})
     drawn.show_blanks_as("gap")
     return drawn
 
@@ -302,20 +295,24 @@ def _series(chart: Chart, line: pd.DataFrame, table: Table, style: Style, label:
     return series
 
 
-def _axis(name: str, base: int, shown: pd.DataFrame) -> dict[str, Any]:
-    values = [name] + [f"{name}_{side}" for side in ("low", "high") if f"{name}_{side}" in shown]
-    spread = shown[values].to_numpy(float)
-    spread = spread[np.isfinite(spread) & (spread > 0)]
+def _axis(name: str, logarithmic: bool, shown: pd.DataFrame) -> dict[str, Any]:
+    """Axis from whole power to whole power of 2, or of 10 where powers of 2 would crowd it."""
+    held = [name] + [f"{name}_{side}" for side in ("low", "high") if f"{name}_{side}" in shown]
+    values = shown[held].to_numpy(float)
+    values = values[np.isfinite(values) & (values > 0)]
     axis: dict[str, Any] = {
         "name": column(name).label,
         "name_font": {"size": 10, "bold": False},
         "num_font": {"size": 9},
-        "num_format": "#,##0" if base == 0 or spread.min() >= 1 else "General",
+        "num_format": "General",
         "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}},
         "min": 0.0,
     }
-    if base == 0:
-        return axis | {"num_format": "General"}
-    lowest, highest = math.log(spread.min(), base), math.log(spread.max(), base)
-    bottom, top = math.floor(lowest + 1e-9), math.ceil(highest - 1e-9)
-    return axis | {"log_base": base, "min": float(base) ** bottom, "max": float(base) ** max(top, bottom + 1)}
+    if not logarithmic:
+        return axis
+    base = 2 if values.max() / values.min() <= 2**_MOST_OCTAVES else 10
+    bottom = math.floor(math.log(values.min(), base) + 1e-9)
+    top = max(math.ceil(math.log(values.max(), base) - 1e-9), bottom + 1)
+    number = "#,##0" if bottom >= 0 else "General"
+    scale = {"log_base": base, "major_unit": base, "min": float(base) ** bottom, "max": float(base) ** top}
+    return axis | scale | {"num_format": number}

@@ -1,4 +1,4 @@
-"""Writes a K-Perf prediction to a folder: workbook, CSV, charts and manifest, all or nothing."""
+"""Writes a K-Perf prediction to a folder: workbook, CSV, charts and manifest, none of them half-written."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def publish(
     context: KPerfContext,
     out_dir: str | os.PathLike[str],
 ) -> list[str]:
-    """Writes `kperf.xlsx`, `kperf.csv`, `charts/*.png` and `manifest.json`; their names relative to `out_dir`.
+    """Writes `kperf.xlsx`, `kperf.csv`, `charts/*.png` and `manifest.json`; returns their relative names.
 
-    Files are made in a hidden folder on the same disk and moved into place when all are whole, so that a failure
-    leaves `out_dir` as it was. Raises UserError where the folder cannot be written.
+    Files are made in a hidden folder (inside `out_dir` where that exists: it may be another disk than its
+    parent) and moved into place when all are whole: a failure while writing leaves `out_dir` as it was.
+    Raises UserError where the folder or a file in it cannot be written.
     """
     out = Path(out_dir)
     base = out
@@ -38,9 +39,8 @@ def publish(
     try:
         draft = Path(tempfile.mkdtemp(prefix=".kperf-", dir=base))
     except OSError as error:
-        raise UserError(
-            "--out", "", f"{base} cannot be written ({error.strerror}); give another folder"
-        ) from error
+        reason = f"{base} cannot be written ({error.strerror}); give another folder"
+        raise UserError("--out", "", reason) from error
     try:
         names = _write_all(cells, certificates, manifest, context, draft)
         _move(names, draft, out)
@@ -58,7 +58,7 @@ def _write_all(
 ) -> list[str]:
     ordered = cells[[item.name for item in file_columns(cells)]]
     write_workbook(ordered, certificates, manifest, context, folder / "kperf.xlsx")
-    ordered.to_csv(folder / "kperf.csv", index=False, lineterminator="\n")
+    ordered.convert_dtypes().to_csv(folder / "kperf.csv", index=False, lineterminator="\n")
     (folder / "charts").mkdir()
     models = model_names(ordered)
     pictures = [
@@ -77,8 +77,7 @@ def _move(names: list[str], draft: Path, out: Path) -> None:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(draft / name, out / name)
         except OSError as error:
-            raise UserError(
-                "--out",
-                name,
-                f"cannot be replaced ({error.strerror}); close it where it is open, or give another folder",
-            ) from error
+            reason = (
+                f"cannot be replaced ({error.strerror}); close it where it is open, or give another folder"
+            )
+            raise UserError("--out", name, reason) from error

@@ -1,7 +1,7 @@
-"""The K-Perf measuring table: its columns (heading, unit, number format), its context and what stands out in it.
+"""The K-Perf measuring table: its columns (heading, unit, number format), context and headlines.
 
-A table is a DataFrame of cells, a row per model, input and output length and users; a metric that could not be
-predicted is NaN and the row's `status` says why.
+A table is a DataFrame of cells, a row per model, input and output length and users; a metric that could not
+be predicted is NaN and the row's `status` says why.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ACCURACY = "Accuracy"
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: `number` is the spreadsheet number format ("" for text), `width` is in characters."""
+    """A column of a table: `number` is its spreadsheet format ("" for text), `width` is in characters."""
 
     name: str
     heading: str
@@ -190,7 +190,7 @@ def configuration_text(rows: pd.DataFrame) -> str:
 
 
 def unique_names(names: Sequence[str], forbidden: str, limit: int, taken: Iterable[str] = ()) -> list[str]:
-    """Names for sheets or files: runs of the forbidden pattern become "-", at most `limit` characters, none twice."""
+    """Names for sheets or files: the forbidden pattern becomes "-", at most `limit` long, none twice."""
     used, made = {name.lower() for name in taken}, []
     for name in names:
         clean = re.sub(forbidden, "-", name).strip("-' ") or "model"
@@ -204,21 +204,21 @@ def unique_names(names: Sequence[str], forbidden: str, limit: int, taken: Iterab
 
 
 HEADLINES: tuple[Column, ...] = (
-    Column("model", "Model"),
-    Column("precision", "Precision, KV"),
-    Column("cards", "Cards", "", "0"),
+    Column("model", "Model", width=26),
+    Column("precision", "Precision, KV", width=15),
+    Column("cards", "Cards", "", "0", width=8),
     Column("count", "Cells predicted"),
     Column("total_tokens_per_s", "Best total throughput", "tokens/s", "#,##0"),
     Column("total_low", "low", "tokens/s", "#,##0"),
     Column("total_high", "high", "tokens/s", "#,##0"),
-    Column("total_at", "at in / out, users"),
+    Column("total_at", "at in / out × users", width=21),
     Column("output_tokens_per_s", "Best output throughput", "tokens/s", "#,##0"),
-    Column("output_at", "at in / out, users"),
+    Column("output_at", "at in / out × users", width=21),
     Column("tokens_per_joule", "Best energy efficiency", "tokens/J", "0.00"),
-    Column("joule_at", "at in / out, users"),
+    Column("joule_at", "at in / out × users", width=21),
     Column("fewest", "Fewest users in the grid", "", "0"),
-    Column("speed_high", "Speed per user there, fastest shape", "tokens/s/user", "#,##0.0"),
-    Column("speed_low", "Speed per user there, slowest shape", "tokens/s/user", "#,##0.0"),
+    Column("speed_high", "Speed per user there, fastest shape", "tokens/s/user", "#,##0.0", width=14),
+    Column("speed_low", "Speed per user there, slowest shape", "tokens/s/user", "#,##0.0", width=14),
     Column("ttft_low", "TTFT mean there, shortest", "ms", "#,##0.0"),
     Column("ttft_high", "TTFT mean there, longest", "ms", "#,##0.0"),
 )
@@ -246,11 +246,9 @@ def _headline(rows: pd.DataFrame) -> dict[str, object]:
         ("tokens_per_joule", "joule_at"),
     ):
         if done[metric].notna().any():
-            best = done.loc[done[metric].idxmax()]
-            record |= {
-                metric: best[metric],
-                place: f"{shape_text(best['isl'], best['osl'])}, {best['users']}",
-            }
+            best = done.nlargest(1, metric).iloc[0]
+            shape = shape_text(int(best["isl"]), int(best["osl"]))
+            record |= {metric: best[metric], place: f"{shape} × {int(best['users'])}"}
             if metric == "total_tokens_per_s":
                 record |= {"total_low": best.get(f"{metric}_low"), "total_high": best.get(f"{metric}_high")}
     few = done[done["users"] == done["users"].min()]
@@ -266,21 +264,25 @@ def _headline(rows: pd.DataFrame) -> dict[str, object]:
 MISSING: tuple[Column, ...] = (
     Column("model", "Model"),
     Column("cells", "Cells", "", "0"),
-    Column("where", "Not predicted: in / out at users"),
+    Column("where", "Not predicted: in / out × users"),
     Column("reason", "Reason"),
 )
 
 
 def missing(cells: pd.DataFrame) -> pd.DataFrame:
-    """A row per model and reason for what was not predicted, with the columns of MISSING; empty when all was."""
+    """A row per model and reason for what was not predicted (columns of MISSING); empty when all was."""
     records = []
     for model in model_names(cells):
         rows = of_model(cells, model)
         for reason, group in rows[rows["status"] != PREDICTED].groupby("status", sort=False):
             places = [
-                f"{shape_text(isl, osl)} at {', '.join(str(users) for users in part['users'])}"
-                for (isl, osl), part in group.groupby(["isl", "osl"], sort=False)
+                f"{shape_text(isl, osl)} × {', '.join(str(users) for users in _users(group, isl, osl))}"
+                for isl, osl in shapes(group)
             ]
             where = "all cells" if len(group) == len(rows) else "; ".join(places)
             records.append((rows["model_title"].iloc[0], len(group), where, reason))
     return pd.DataFrame(records, columns=[item.name for item in MISSING])
+
+
+def _users(rows: pd.DataFrame, isl: int, osl: int) -> list[int]:
+    return [int(users) for users in rows[(rows["isl"] == isl) & (rows["osl"] == osl)]["users"]]

@@ -12,7 +12,7 @@ from npusim.errors import UserError
 
 @dataclass(frozen=True)
 class Precision:
-    """Formats (names of npusim.workload.dtypes) of layer weights, activations and KV cache."""
+    """Formats (names of npusim.dtypes) of layer weights, activations and KV cache."""
 
     name: str
     weights: str

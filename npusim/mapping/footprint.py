@@ -1,0 +1,102 @@
+"""Memory of one rank: weights, KV cache per token, and how many tokens of KV the rest can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npusim.errors import DoesNotFit
+from npusim.hardware.runtime import Runtime
+from npusim.hardware.system import System
+from npusim.mapping.lower import program
+from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, NORM, VECTOR
+from npusim.mapping.plan import Plan, make_plan, shard
+from npusim.workload.model import Model
+from npusim.workload.precision import Precision
+
+_BITS_PER_BYTE = 8.0
+_HALF_BYTES = 2.0
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes of one rank. kv_tokens: tokens of KV cache that fit beside weights, reserve and workspace (may be < 0)."""
+
+    weight_bytes: float
+    kv_bytes_per_token: float
+    available_bytes: float
+
+    @property
+    def kv_tokens(self) -> int:
+        return int(np.floor(self.available_bytes / self.kv_bytes_per_token))
+
+
+def footprint(system: System, runtime: Runtime, model: Model, precision: Precision, plan: Plan) -> Footprint:
+    """What `model` takes of the memory of one chip under `plan`. A sliding-window layer keeps its whole context."""
+    rows = program(model, precision, plan)
+    weights = weight_bytes(rows, model, plan)
+    attention = rows[rows["kind"] == ATTENTION]
+    per_token = 2.0 * attention["kv_heads"] * attention["head_dim"] * attention["kv_bits"] / _BITS_PER_BYTE
+    usable = system.chip.memory.usable_capacity.value * runtime.kv.memory_fraction.value
+    held_back = runtime.kv.reserved.value + runtime.activation_workspace.value
+    return Footprint(weights, float((per_token * attention["repeat"]).sum()), usable - held_back - weights)
+
+
+def weight_bytes(rows: np.ndarray, model: Model, plan: Plan) -> float:
+    """Bytes of the weights that one rank stores: its shards, its part of the embedding, all norms."""
+    linear = rows[rows["kind"] == LINEAR]
+    matrices = float((linear["repeat"] * linear["n"] * linear["k"] * linear["weight_bits"]).sum()) / _BITS_PER_BYTE
+    norms = rows[(rows["kind"] == VECTOR) & (rows["op"] == NORM)]
+    vectors = float((norms["repeat"] * norms["n"]).sum()) * _HALF_BYTES
+    embedding = 0.0
+    if not model.tied_embeddings:
+        gather = rows[rows["kind"] == GATHER]
+        embedding = shard(model, plan).vocab * float(gather["n"].sum()) * _HALF_BYTES
+    return matrices + vectors + embedding
+
+
+def require_fit(
+    system: System, runtime: Runtime, model: Model, precision: Precision, plan: Plan, tokens: int
+) -> Footprint:
+    """The footprint, or DoesNotFit where not even one request of `tokens` fits beside the weights."""
+    room = footprint(system, runtime, model, precision, plan)
+    if room.kv_tokens >= tokens:
+        return room
+    needed = cards_needed(system, runtime, model, precision, tokens)
+    mend = f"{needed} cards would do (--cards {needed})" if needed else _largest(system, runtime, model, precision)
+    usable = system.chip.memory.usable_capacity.value
+    raise DoesNotFit(
+        model.name,
+        f"does not fit on {plan.cards} x {system.name} in {precision.name}: each chip would hold "
+        f"{_gib(room.weight_bytes)} of weights and needs {_gib(tokens * room.kv_bytes_per_token)} of KV cache for "
+        f"{tokens} tokens; {_gib(usable)} are usable, of which {_gib(usable - room.available_bytes - room.weight_bytes)} "
+        f"are held back by {runtime.name}; {mend}",
+        needed,
+    )
+
+
+def cards_needed(
+    system: System, runtime: Runtime, model: Model, precision: Precision, tokens: int
+) -> int | None:
+    """The smallest power-of-two number of cards on which a request of `tokens` fits; None where none does."""
+    cards = 1
+    while cards <= system.max_cards and cards * system.chips_per_card <= model.heads:
+        plan = make_plan(system, cards, None, model)
+        if footprint(system, runtime, model, precision, plan).kv_tokens >= tokens:
+            return cards
+        cards *= 2
+    return None
+
+
+def _largest(system: System, runtime: Runtime, model: Model, precision: Precision) -> str:
+    plan = make_plan(system, system.max_cards, None, model)
+    room = footprint(system, runtime, model, precision, plan)
+    return (
+        f"not even {system.max_cards} cards, the most of one instance, would do ({_gib(room.weight_bytes)} of weights "
+        "on each chip); choose a smaller precision"
+    )
+
+
+def _gib(byte_count: float) -> str:
+    return f"{byte_count / 2**30:.1f} GiB"

@@ -1,0 +1,168 @@
+"""KV memory in blocks: what requests hold, what the prefix cache keeps, what can be evicted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from npusim.serving.request import Request
+from npusim.workload.prompts import Segment
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """A segment of a prompt in the radix tree, with the tokens up to its end and the blocks that it adds."""
+
+    segment: Segment | None
+    parent: _Node | None
+    end: int
+    blocks: int
+    users: int = 0
+    children: dict[Segment, _Node] = field(default_factory=dict)
+
+
+class KvCache:
+    """Blocks of `block_tokens` tokens in a memory of `capacity_tokens`.
+
+    With `caching`, finished prompts stay as a radix tree over their segments until their blocks are needed (Zheng et
+    al., SGLang, arXiv 2312.07104); the least recently used leaf goes first. peak: most blocks in use at once.
+    """
+
+    def __init__(self, capacity_tokens: int, block_tokens: int, caching: bool) -> None:
+        self.block_tokens = block_tokens
+        self.capacity = capacity_tokens // block_tokens
+        self.used = 0
+        self.peak = 0
+        self.hit_tokens = 0
+        self.asked_tokens = 0
+        self._caching = caching
+        self._root = _Node(None, None, 0, 0)
+        self._evictable: OrderedDict[int, _Node] = OrderedDict()
+        self._evictable_blocks = 0
+
+    @property
+    def free(self) -> int:
+        """Blocks that can be had, by eviction where needed."""
+        return self.capacity - self.used
+
+    def blocks_for(self, tokens: int) -> int:
+        return -(-tokens // self.block_tokens)
+
+    def cached_tokens(self, request: Request) -> int:
+        """Leading tokens of the request that are in the cache: whole blocks, and never its last token."""
+        if not self._caching:
+            return 0
+        node = self._match(request)[-1]
+        whole = node.end // self.block_tokens * self.block_tokens
+        return min(whole, (request.to_prefill - 1) // self.block_tokens * self.block_tokens)
+
+    def need(self, request: Request) -> int:
+        """Blocks that admitting the request would take from `free`."""
+        shared = sum(node.blocks for node in self._hit_nodes(request) if node.users > 0)
+        return self.blocks_for(request.to_prefill) - shared
+
+    def admit(self, request: Request) -> None:
+        """Take the blocks of the request's prompt beside what the cache already holds; `free` must hold them."""
+        hit = self.cached_tokens(request)
+        self.asked_tokens += request.to_prefill
+        self.hit_tokens += hit
+        request.computed = hit
+        request.path = self._hit_nodes(request)
+        for node in request.path:
+            self._lock(node)
+        request.blocks = self.blocks_for(request.to_prefill) - self._path_blocks(request)
+        self._take(request.blocks)
+
+    def grow(self, held: np.ndarray, steps: int) -> None:
+        """Take the blocks that sequences holding `held` tokens each fill in `steps` decode steps."""
+        self._take(self._growth(held, steps))
+
+    def publish(self, request: Request) -> None:
+        """Its prompt is computed: other prompts may now share it."""
+        if not self._caching:
+            return
+        node = request.path[-1] if request.path else self._root
+        depth = len(request.path)
+        for segment in request.prompt[depth:]:
+            if segment in node.children:
+                return
+            end = node.end + segment.tokens
+            blocks = self.blocks_for(end) - self.blocks_for(node.end)
+            if blocks > request.blocks:
+                return
+            child = _Node(segment, node, end, blocks, users=1)
+            request.blocks -= blocks
+            node.children[segment] = child
+            request.path.append(child)
+            node = child
+
+    def release(self, request: Request, held: int) -> None:
+        """A request that holds `held` tokens leaves: its own blocks are free, its cached prompt may be evicted."""
+        self.used -= self.blocks_for(held) - self._path_blocks(request)
+        request.blocks = 0
+        for node in reversed(request.path):
+            node.users -= 1
+            if node.users == 0:
+                self.used -= node.blocks
+                self._evictable_blocks += node.blocks
+                self._evictable[id(node)] = node
+        request.path = []
+
+    def _path_blocks(self, request: Request) -> int:
+        return self.blocks_for(request.path[-1].end) if request.path else 0
+
+    def _hit_nodes(self, request: Request) -> list[_Node]:
+        """Cached segments that the request uses: all that end within a block of its hit."""
+        hit = self.cached_tokens(request)
+        if hit == 0:
+            return []
+        return [node for node in self._match(request)[1:] if node.end <= hit + self.block_tokens]
+
+    def _match(self, request: Request) -> list[_Node]:
+        nodes = [self._root]
+        for segment in request.prompt:
+            child = nodes[-1].children.get(segment)
+            if child is None:
+                break
+            nodes.append(child)
+        return nodes
+
+    def _lock(self, node: _Node) -> None:
+        if node.users == 0:
+            del self._evictable[id(node)]
+            self._evictable_blocks -= node.blocks
+            self._take(node.blocks)
+        node.users += 1
+
+    def _take(self, blocks: int) -> None:
+        self.used += blocks
+        self.peak = max(self.peak, self.used)
+        while self.used + self._evictable_blocks > self.capacity and self._evictable:
+            self._evict()
+
+    def _evict(self) -> None:
+        """Drop the least recently used node that has no children (a used child keeps its parents in use)."""
+        key = next(key for key, node in self._evictable.items() if not node.children)
+        node = self._evictable.pop(key)
+        self._evictable_blocks -= node.blocks
+        if node.parent is not None and node.segment is not None:
+            del node.parent.children[node.segment]
+
+    def steps_that_fit(self, held: np.ndarray, limit: int) -> int:
+        """Decode steps (at most `limit`) after which sequences that hold `held` tokens each still have their blocks."""
+        if self._growth(held, limit) <= self.free:
+            return limit
+        low, high = 0, limit
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._growth(held, middle) <= self.free:
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _growth(self, held: np.ndarray, steps: int) -> int:
+        block = self.block_tokens
+        return int((-(-(held + steps) // block)).sum() - (-(-held // block)).sum())

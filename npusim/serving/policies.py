@@ -1,0 +1,70 @@
+"""Scheduling policies: when a waiting prompt is computed, and what the sequences that decode do meanwhile."""
+
+from __future__ import annotations
+
+from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy, Runtime
+from npusim.serving.request import Request
+from npusim.serving.server import Policy, Server, Turn
+
+
+class Exclusive:
+    """Every waiting request that fits is prefilled alone before the next decode step (Furiosa-LLM's artifacts)."""
+
+    def turn(self, server: Server) -> Turn:
+        while (request := server.admissible()) is not None:
+            yield from server.prefill(request)
+        if server.live:
+            yield from server.decode()
+
+
+class Alternate:
+    """At most one prefill between two decode steps."""
+
+    def turn(self, server: Server) -> Turn:
+        if (request := server.admissible()) is not None:
+            yield from server.prefill(request)
+        if server.live:
+            yield from server.decode(limit=1 if server.admissible() is not None else None)
+
+
+class Hybrid:
+    """Chunks of prompts share steps with the decoding sequences, up to `token_budget` tokens a step.
+
+    Agrawal et al., Sarathi-Serve, arXiv 2403.02310.
+    """
+
+    def __init__(self, token_budget: int) -> None:
+        self._token_budget = token_budget
+
+    def turn(self, server: Server) -> Turn:
+        chunks = self._chunks(server)
+        if chunks:
+            yield from server.mixed_step(chunks)
+        elif server.live:
+            yield from server.decode()
+
+    def _chunks(self, server: Server) -> list[tuple[Request, int]]:
+        """The next chunk of each prompt under way, then of newly admitted ones, while the budget lasts."""
+        left = self._token_budget - len(server.live)
+        chunks = []
+        for request in server.prefilling:
+            tokens = min(left, request.to_prefill - request.computed)
+            if tokens > 0:
+                chunks.append((request, tokens))
+                left -= tokens
+        while left > 0 and (admitted := server.admissible()) is not None:
+            server.admit(admitted)
+            server.prefilling.append(admitted)
+            tokens = min(left, admitted.to_prefill - admitted.computed)
+            chunks.append((admitted, tokens))
+            left -= tokens
+        return chunks
+
+
+def make_policy(runtime: Runtime) -> Policy:
+    """The policy that the runtime's description names."""
+    policy = runtime.policy
+    if isinstance(policy, HybridPolicy):
+        return Hybrid(int(policy.token_budget.value))
+    kinds: dict[type, type[Exclusive] | type[Alternate]] = {ExclusivePolicy: Exclusive, AlternatePolicy: Alternate}
+    return kinds[type(policy)]()

@@ -1,0 +1,55 @@
+"""What a simulated run leaves behind: times of requests, intervals between tokens, energy over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from npusim.serving.request import Request
+
+
+@dataclass
+class Recorder:
+    """Collected while a run goes on; arrays are joined once at its end.
+
+    interval_s/interval_weight: times between successive tokens of a sequence and how many sequences saw each.
+    span_s/span_j: every stretch of device time with its energy, all chips.
+    """
+
+    requests: list[Request] = field(default_factory=list)
+    refused: list[Request] = field(default_factory=list)
+    preemptions: int = 0
+    decode_steps: int = 0
+    prefill_tokens: int = 0
+    mixed_steps: int = 0
+    peak_sequences: int = 0
+    shares_s: dict[str, float] = field(default_factory=dict)
+    _interval_s: list[np.ndarray] = field(default_factory=list)
+    _interval_weight: list[np.ndarray] = field(default_factory=list)
+    _span_s: list[np.ndarray] = field(default_factory=list)
+    _span_j: list[np.ndarray] = field(default_factory=list)
+
+    def intervals(self, seconds: np.ndarray, weight: np.ndarray) -> None:
+        self._interval_s.append(seconds)
+        self._interval_weight.append(weight)
+
+    def spans(self, seconds: np.ndarray, joules: np.ndarray) -> None:
+        self._span_s.append(seconds)
+        self._span_j.append(joules)
+
+    @property
+    def interval_s(self) -> np.ndarray:
+        return np.concatenate(self._interval_s) if self._interval_s else np.zeros(0)
+
+    @property
+    def interval_weight(self) -> np.ndarray:
+        return np.concatenate(self._interval_weight) if self._interval_weight else np.zeros(0)
+
+    @property
+    def span_s(self) -> np.ndarray:
+        return np.concatenate(self._span_s) if self._span_s else np.zeros(0)
+
+    @property
+    def span_j(self) -> np.ndarray:
+        return np.concatenate(self._span_j) if self._span_j else np.zeros(0)

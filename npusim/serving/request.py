@@ -1,0 +1,43 @@
+"""A request on its way through the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from npusim.workload.prompts import Prompt
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """prompt: its segments; isl, osl: tokens in and out; times in seconds of simulated time.
+
+    generated: tokens put out so far; computed: prompt tokens whose KV is there; blocks: KV blocks that it alone holds;
+    path: nodes of the prefix cache that it keeps from eviction; done: the event that its client waits for.
+    """
+
+    index: int
+    prompt: Prompt
+    isl: int
+    osl: int
+    due_s: float = 0.0
+    sent_s: float = 0.0
+    first_token_s: float = -1.0
+    last_token_s: float = -1.0
+    generated: int = 0
+    computed: int = 0
+    blocks: int = 0
+    path: list[Any] = field(default_factory=list)
+    preemptions: int = 0
+    refusal: str = ""
+    done: Any = None
+
+    @property
+    def to_prefill(self) -> int:
+        """Tokens whose KV must be there before the next token: the prompt, and what was generated before pre-emption."""
+        return self.isl + self.generated
+
+    @property
+    def longest(self) -> int:
+        """Tokens of KV that it holds at its end: the last token put out is never read back."""
+        return self.isl + self.osl - 1

@@ -1,0 +1,273 @@
+"""The server: requests wait, are prefilled, decode together, and leave; a SimPy process takes the turns.
+
+Between two scheduling events a run of decode steps is one call of the engine, exact step by step; it ends when a
+sequence is done, when KV blocks run out, or after the step during which something else happens (an arrival).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from typing import Any, Protocol
+
+import numpy as np
+import simpy
+
+from npusim.engine.analytic import DecodeRun
+from npusim.engine.stepcost import StepCost
+from npusim.serving.kvcache import KvCache
+from npusim.serving.record import Recorder
+from npusim.serving.request import Request
+from npusim.workload.step import Step, mixed
+
+Turn = Generator[simpy.Event, Any, None]
+_ONE = np.ones(1)
+
+
+class ServingEngine(Protocol):
+    """What the server asks of an engine: costs of steps, never of operators."""
+
+    def cost(self, step: Step) -> StepCost: ...
+    def prefill_chunk(self, query: int, context: int) -> StepCost: ...
+    def with_host(self, cost: StepCost, sequences: int) -> StepCost: ...
+    def waiting(self, cost: StepCost, seconds: float) -> StepCost: ...
+    def stall_s(self, seed: int, counter: int) -> float: ...
+    def decode_run(
+        self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
+    ) -> DecodeRun: ...
+
+
+class Policy(Protocol):
+    """A scheduling policy takes one turn: admissions and steps until it wants to look again."""
+
+    def turn(self, server: Server) -> Turn: ...
+
+
+class Limits:
+    """What bounds a server.
+
+    slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
+    watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
+    largest_chunk: most prompt tokens of one step, None without limit.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        max_sequences: int,
+        max_waiting: int | None,
+        watermark: float,
+        longest_context: int,
+        largest_chunk: int | None,
+    ) -> None:
+        self.slots = slots
+        self.max_sequences = max_sequences
+        self.max_waiting = max_waiting
+        self.watermark = watermark
+        self.longest_context = longest_context
+        self.largest_chunk = largest_chunk
+
+
+class Server:
+    """live, held and remaining are parallel: requests that decode, KV tokens they hold, tokens they still put out."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        engine: ServingEngine,
+        policy: Policy,
+        kv: KvCache,
+        limits: Limits,
+        recorder: Recorder,
+        seed: int,
+    ) -> None:
+        self.env = env
+        self.engine = engine
+        self.kv = kv
+        self.limits = limits
+        self.recorder = recorder
+        self.waiting: deque[Request] = deque()
+        self.prefilling: list[Request] = []
+        self.live: list[Request] = []
+        self.held = np.zeros(0, np.int64)
+        self.remaining = np.zeros(0, np.int64)
+        self._policy = policy
+        self._seed = seed
+        self._steps = 0
+        self._work = env.event()
+        self._answered = False
+        env.process(self._serve())
+
+    def submit(self, request: Request) -> simpy.Event:
+        """Send a request; the event that is returned happens when it is answered or refused."""
+        request.sent_s = self.env.now
+        request.done = self.env.event()
+        request.refusal = self._refusal(request)
+        if request.refusal:
+            self.recorder.refused.append(request)
+            request.done.succeed()
+        else:
+            self.waiting.append(request)
+            if not self._work.triggered:
+                self._work.succeed()
+        done: simpy.Event = request.done
+        return done
+
+    def admissible(self) -> Request | None:
+        """The first waiting request, if there is a slot and KV memory for it now."""
+        if not self.waiting or len(self.live) + len(self.prefilling) >= self.limits.max_sequences:
+            return None
+        request = self.waiting[0]
+        need = self.kv.need(request)
+        alone = not self.live and not self.prefilling
+        if need > self.kv.free or (not alone and self.kv.used + need > self.limits.watermark * self.kv.capacity):
+            return None
+        return request
+
+    def admit(self, request: Request) -> None:
+        """Give the first waiting request its KV blocks."""
+        self.waiting.popleft()
+        self.kv.admit(request)
+        sequences = len(self.live) + len(self.prefilling) + 1
+        self.recorder.peak_sequences = max(self.recorder.peak_sequences, sequences)
+
+    def prefill(self, request: Request) -> Turn:
+        """Admit a request and compute its prompt alone, in the largest chunks that the runtime has."""
+        self.admit(request)
+        total = request.to_prefill
+        largest = self.limits.largest_chunk or total
+        while request.computed < total:
+            query = min(largest, total - request.computed)
+            request.computed += query
+            self.recorder.prefill_tokens += query
+            cost = self._stalled(self.engine.prefill_chunk(query, request.computed))
+            yield self.env.timeout(cost.time_s)
+            self._span(cost)
+        self._put_first(request)
+
+    def mixed_step(self, chunks: list[tuple[Request, int]]) -> Turn:
+        """One step over all live sequences and the next `tokens` of each prompt in `chunks`."""
+        if self.kv.steps_that_fit(self.held, 1) == 0:
+            self._preempt()
+            return
+        live = list(self.live)
+        sizes = [(tokens, request.computed + tokens) for request, tokens in chunks]
+        step = mixed(self.held + 1, sizes, self.limits.slots)
+        cost = self._stalled(self.engine.with_host(self.engine.cost(step), len(step.query)))
+        yield self.env.timeout(cost.time_s)
+        self._span(cost)
+        self.recorder.mixed_steps += 1
+        if live:
+            self._advance(np.array([cost.time_s]))
+        for request, tokens in chunks:
+            request.computed += tokens
+            self.recorder.prefill_tokens += tokens
+            if request.computed == request.to_prefill:
+                self.prefilling.remove(request)
+                self._put_first(request)
+
+    def decode(self, limit: int | None = None) -> Turn:
+        """A run of decode steps over all live sequences, at most `limit` steps."""
+        wanted = int(self.remaining.min()) if limit is None else min(limit, int(self.remaining.min()))
+        fitting = self.kv.steps_that_fit(self.held, wanted)
+        if fitting == 0:
+            self._preempt()
+            return
+        horizon = self.env.peek() - self.env.now
+        run = self.engine.decode_run(self.held, self.limits.slots, fitting, horizon, self._seed, self._steps)
+        self._steps += len(run.times_s)
+        yield self.env.timeout(float(run.times_s.sum()))
+        self.recorder.spans(run.times_s, run.energies_j)
+        self.recorder.decode_steps += len(run.times_s)
+        self._advance(run.times_s)
+
+    def _serve(self) -> Turn:
+        while True:
+            if not (self.waiting or self.prefilling or self.live):
+                self._work = self.env.event()
+                yield self._work
+            yield from self._policy.turn(self)
+            if self._answered:
+                self._answered = False
+                yield self.env.timeout(0.0)
+
+    def _refusal(self, request: Request) -> str:
+        tokens, limits = request.longest, self.limits
+        if tokens > limits.longest_context:
+            return f"{tokens} tokens are more than the longest context, {limits.longest_context}"
+        if self.kv.blocks_for(tokens) > self.kv.capacity:
+            return f"{tokens} tokens of KV are more than the cache holds, {self.kv.capacity * self.kv.block_tokens}"
+        if limits.max_waiting is not None and len(self.waiting) >= limits.max_waiting:
+            return f"the queue already holds {limits.max_waiting} requests"
+        return ""
+
+    def _stalled(self, cost: StepCost) -> StepCost:
+        stall_s = self.engine.stall_s(self._seed, self._steps)
+        self._steps += 1
+        return self.engine.waiting(cost, stall_s)
+
+    def _span(self, cost: StepCost) -> None:
+        self.recorder.spans(np.array([cost.time_s]), np.array([cost.energy_j]))
+
+    def _put_first(self, request: Request) -> None:
+        """The prompt is computed and with it one token is out; the request joins the live ones, or is done."""
+        held = request.to_prefill
+        self.kv.publish(request)
+        now = self.env.now
+        if request.first_token_s < 0.0:
+            request.first_token_s = now
+        else:
+            self.recorder.intervals(np.array([now - request.last_token_s]), _ONE)
+        request.last_token_s = now
+        request.generated += 1
+        if request.generated == request.osl:
+            self._answer(request, held)
+            return
+        self.live.append(request)
+        self.held = np.append(self.held, held)
+        self.remaining = np.append(self.remaining, request.osl - request.generated)
+
+    def _advance(self, times_s: np.ndarray) -> None:
+        """Every live sequence has put out one token per step, the last of them now."""
+        now, steps = self.env.now, len(times_s)
+        last = np.array([request.last_token_s for request in self.live])
+        first_step_end = now - float(times_s[1:].sum())
+        self.recorder.intervals(first_step_end - last, np.ones(len(last)))
+        if steps > 1:
+            self.recorder.intervals(times_s[1:], np.full(steps - 1, float(len(last))))
+        self.kv.grow(self.held, steps)
+        self.held += steps
+        self.remaining -= steps
+        for request in self.live:
+            request.last_token_s = now
+            request.generated += steps
+        if self.remaining.min() == 0:
+            self._retire()
+
+    def _retire(self) -> None:
+        staying = self.remaining > 0
+        for index in np.flatnonzero(~staying):
+            self._answer(self.live[index], int(self.held[index]))
+        self.live = [request for request, stays in zip(self.live, staying, strict=True) if stays]
+        self.held, self.remaining = self.held[staying], self.remaining[staying]
+
+    def _answer(self, request: Request, held: int) -> None:
+        self.kv.release(request, held)
+        self.recorder.requests.append(request)
+        self._answered = True
+        request.done.succeed()
+
+    def _preempt(self) -> None:
+        """The sequence that joined last gives its blocks back and will be computed again."""
+        if not self.live:
+            request = self.prefilling.pop()
+            held = request.to_prefill
+        else:
+            request = self.live.pop()
+            held = int(self.held[-1])
+            self.held, self.remaining = self.held[:-1], self.remaining[:-1]
+        self.kv.release(request, held)
+        request.preemptions += 1
+        request.computed = 0
+        self.recorder.preemptions += 1
+        self.waiting.appendleft(request)

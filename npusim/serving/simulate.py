@@ -1,0 +1,96 @@
+"""A serving run from its description to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import simpy
+
+from npusim.engine.factory import analytic_engine
+from npusim.errors import UserError
+from npusim.hardware.runtime import BucketShapes, GroupedAttention
+from npusim.mapping.deployment import Deployment
+from npusim.serving.clients import start_clients
+from npusim.serving.kvcache import KvCache
+from npusim.serving.policies import make_policy
+from npusim.serving.record import Recorder
+from npusim.serving.request import Request
+from npusim.serving.server import Limits, Server, ServingEngine
+from npusim.workload.arrivals import Arrival, Burst, Closed
+from npusim.workload.prompts import Prompt, random_prompts
+
+
+@dataclass(frozen=True)
+class Load:
+    """isl, osl: tokens of every request; prompts: one per request (what they share decides cache hits)."""
+
+    isl: int
+    osl: int
+    arrival: Arrival
+    prompts: Sequence[Prompt]
+
+    def __post_init__(self) -> None:
+        for option, value in (("--isl", self.isl), ("--osl", self.osl), ("--requests", len(self.prompts))):
+            if value < 1:
+                raise UserError(option, "", f"{value} must be 1 or more")
+
+
+def random_load(isl: int, osl: int, arrival: Arrival, requests: int) -> Load:
+    """`requests` requests whose prompts share nothing."""
+    return Load(isl, osl, arrival, random_prompts(max(requests, 0), isl))
+
+
+@dataclass(frozen=True)
+class ServedRun:
+    """record: what happened; duration_s: until the last answer; kv: the cache at the end; idle_w: all chips at rest."""
+
+    record: Recorder
+    duration_s: float
+    kv: KvCache
+    idle_w: float
+
+
+def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> ServedRun:
+    """Serve `load`; the same seed gives the same run. Raises DoesNotFit where not one token of KV has room."""
+    room = deployment.require_fit(1)
+    runtime = deployment.runtime
+    env = simpy.Environment()
+    recorder = Recorder()
+    kv = KvCache(room.kv_tokens, int(runtime.kv.block.value), runtime.kv.prefix_caching)
+    server = Server(
+        env,
+        engine or analytic_engine(deployment),
+        make_policy(runtime),
+        kv,
+        _limits(deployment, load),
+        recorder,
+        seed,
+    )
+    requests = [Request(index, prompt, load.isl, load.osl) for index, prompt in enumerate(load.prompts)]
+    start_clients(env, server, requests, load.arrival, seed)
+    env.run()
+    duration = max((request.last_token_s for request in recorder.requests), default=0.0)
+    idle_w = deployment.system.chip.power.idle.value * deployment.plan.tensor_parallel
+    return ServedRun(recorder, duration, kv, idle_w)
+
+
+def _limits(deployment: Deployment, load: Load) -> Limits:
+    runtime = deployment.runtime
+    longest = deployment.model.max_context
+    if isinstance(runtime.attention, GroupedAttention):
+        longest = min(longest, runtime.attention.contexts[-1])
+    chunk = runtime.prefill_chunk.sizes[-1] if isinstance(runtime.prefill_chunk, BucketShapes) else None
+    most = int(runtime.limits.max_sequences.value)
+    if isinstance(runtime.decode_batch, BucketShapes):
+        most = min(most, runtime.decode_batch.sizes[-1])
+    waiting = runtime.limits.max_waiting
+    users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else most
+    return Limits(
+        slots=min(users, most),
+        max_sequences=most,
+        max_waiting=None if waiting is None else int(waiting.value),
+        watermark=runtime.kv.admission_watermark.value,
+        longest_context=longest,
+        largest_chunk=chunk,
+    )

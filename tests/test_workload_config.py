@@ -1,0 +1,179 @@
+"""A user's own config.json: every family, and every mistake with its file and key."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from npusim.errors import UserError
+from npusim.workload.catalog import load_model
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 512,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "vocab_size": 1000,
+    "max_position_embeddings": 2048,
+}
+EXAONE4 = LLAMA | {"model_type": "exaone4", "sliding_window": 256, "sliding_window_pattern": "LLLG"}
+QWEN2 = LLAMA | {"model_type": "qwen2"}
+MISTRAL = LLAMA | {"model_type": "mistral", "sliding_window": 128}
+
+
+def _write(folder: Path, config: Any) -> Path:
+    path = folder / "config.json"
+    path.write_text(config if isinstance(config, str) else json.dumps(config))
+    return path
+
+
+def _without(config: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != key}
+
+
+def test_file_and_folder_load_alike(tmp_path: Path) -> None:
+    folder = tmp_path / "My-Model"
+    folder.mkdir()
+    path = _write(folder, LLAMA)
+    assert load_model(str(folder)) == load_model(str(path))
+    model = load_model(str(path))
+    assert (model.name, model.title, model.source) == ("My-Model", "My-Model", str(path))
+    assert model.head_dim == 64
+    assert model.published_parameters is None
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    path = _write(tmp_path, LLAMA)
+    assert load_model(str(path)).layers == 8
+    _write(tmp_path, LLAMA | {"num_hidden_layers": 9})
+    assert load_model(str(path)).layers == 9
+
+
+def test_a_file_of_another_name_names_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(LLAMA))
+    assert load_model(str(path)).name == "mine"
+
+
+def test_family_by_architecture(tmp_path: Path) -> None:
+    config = _without(LLAMA, "model_type") | {"architectures": ["Qwen3ForCausalLM"]}
+    model = load_model(str(_write(tmp_path, config)))
+    assert (model.family, model.qk_norm, model.attention_bias) == ("qwen3", True, False)
+
+
+def test_exaone_spelling(tmp_path: Path) -> None:
+    config = _without(LLAMA, "num_hidden_layers") | {"model_type": "exaone", "num_layers": 5}
+    assert load_model(str(_write(tmp_path, config))).layers == 5
+
+
+def test_llama_without_kv_heads_has_one_per_query_head(tmp_path: Path) -> None:
+    model = load_model(str(_write(tmp_path, _without(LLAMA, "num_key_value_heads"))))
+    assert model.kv_heads == model.heads
+
+
+def test_biases_by_family(tmp_path: Path) -> None:
+    model = load_model(str(_write(tmp_path, QWEN2)))
+    assert (model.attention_bias, model.output_bias, model.mlp_bias) == (True, False, False)
+    model = load_model(str(_write(tmp_path, LLAMA | {"attention_bias": True, "mlp_bias": True})))
+    assert (model.attention_bias, model.output_bias, model.mlp_bias) == (True, True, True)
+
+
+KINDS = ["sliding_attention", "full_attention"] * 4
+USED = {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 6}
+
+
+@pytest.mark.parametrize(
+    ("config", "windows"),
+    [
+        (LLAMA, (0,) * 8),
+        (EXAONE4, (256, 256, 256, 0) * 2),
+        (EXAONE4 | {"sliding_window_pattern": 4}, (256, 256, 256, 0) * 2),
+        (EXAONE4 | {"layer_types": KINDS}, (256, 0) * 4),
+        (EXAONE4 | {"sliding_window": None, "sliding_window_pattern": None}, (0,) * 8),
+        (MISTRAL, (128,) * 8),
+        (MISTRAL | {"sliding_window": None}, (0,) * 8),
+        (MISTRAL | {"layer_types": KINDS}, (128, 0) * 4),
+        (QWEN2 | {"sliding_window": 64, "max_window_layers": 6}, (0,) * 8),
+        (QWEN2 | USED, (0,) * 6 + (64,) * 2),
+        (QWEN2 | USED | {"layer_types": KINDS}, (64, 0) * 4),
+        (QWEN2 | USED | {"layer_types": ["full_attention"] * 8}, (0,) * 8),
+    ],
+)
+def test_windows(tmp_path: Path, config: dict[str, Any], windows: tuple[int, ...]) -> None:
+    assert load_model(str(_write(tmp_path, config))).windows == windows
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "message"),
+    [
+        (LLAMA | {"model_type": "gpt2"}, "model_type", "unknown model family 'gpt2'; known: llama, exaone"),
+        (_without(LLAMA, "model_type"), "model_type", "is missing"),
+        (_without(LLAMA, "model_type") | {"architectures": ["X"]}, "architectures", "unknown model family"),
+        (_without(LLAMA, "hidden_size"), "hidden_size", "is missing"),
+        (LLAMA | {"hidden_size": 0}, "hidden_size", "0 is not a positive whole number"),
+        (LLAMA | {"hidden_size": -4}, "hidden_size", "-4 is not a positive"),
+        (LLAMA | {"num_hidden_layers": 2.5}, "num_hidden_layers", "2.5 is not a positive"),
+        (LLAMA | {"vocab_size": "1000"}, "vocab_size", '"1000" is not a positive'),
+        (LLAMA | {"vocab_size": True}, "vocab_size", "true is not a positive"),
+        (LLAMA | {"num_key_value_heads": 3}, "num_key_value_heads", "must be a multiple"),
+        (LLAMA | {"hidden_size": 510}, "head_dim", "no multiple of 8 heads"),
+        (LLAMA | {"tie_word_embeddings": "no"}, "tie_word_embeddings", "not true or false"),
+        (_without(QWEN2, "num_key_value_heads"), "num_key_value_heads", "is missing"),
+        (LLAMA | {"num_experts": 128}, "num_experts", "mixture-of-experts model; dense models are handled"),
+        (LLAMA | {"model_type": "x", "n_routed_experts": 64}, "n_routed_experts", "dense models are handled"),
+        (LLAMA | {"kv_lora_rank": 512}, "kv_lora_rank", r"\(MLA\) model; dense models are handled"),
+        (_without(EXAONE4, "sliding_window"), "sliding_window", "is missing"),
+        (_without(EXAONE4, "sliding_window_pattern"), "sliding_window_pattern", "is missing"),
+        (EXAONE4 | {"sliding_window_pattern": "LLX"}, "sliding_window_pattern", "only L"),
+        (EXAONE4 | {"layer_types": KINDS[:3]}, "layer_types", "each of the 8 layers"),
+        (EXAONE4 | {"layer_types": ["odd"] * 8}, "layer_types", "'odd' is neither"),
+        (MISTRAL | {"sliding_window": -1}, "sliding_window", "-1 is not a positive"),
+        (QWEN2 | {"use_sliding_window": True}, "sliding_window", "is missing"),
+        (QWEN2 | USED | {"max_window_layers": 9}, "max_window_layers", "from 0 to the 8 layers"),
+        (LLAMA | {"npusim": 3}, "npusim", "must be an object"),
+        (LLAMA | {"npusim": {"aliases": "a"}}, "npusim.aliases", "list of texts"),
+        (LLAMA | {"npusim": {"title": 3}}, "npusim.title", "must be a text"),
+        (
+            LLAMA | {"npusim": {"published_parameters_b": -1}},
+            "npusim.published_parameters_b",
+            "not a positive",
+        ),
+    ],
+)
+def test_mistakes_name_file_and_key(tmp_path: Path, config: Any, key: str, message: str) -> None:
+    path = _write(tmp_path, config)
+    with pytest.raises(UserError, match=message) as caught:
+        load_model(str(path))
+    assert (caught.value.place, caught.value.key) == (str(path), key)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_that_is_not_json_names_the_line(tmp_path: Path) -> None:
+    path = _write(tmp_path, '{\n "model_type": "llama",\n oops}')
+    with pytest.raises(UserError, match="not JSON") as caught:
+        load_model(str(path))
+    assert caught.value.place == f"{path}:3"
+
+
+def test_json_that_is_no_object(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="JSON object"):
+        load_model(str(_write(tmp_path, "[1]")))
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(UserError, match="not UTF-8"):
+        load_model(str(path))
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        load_model(str(tmp_path / "none.json"))
+    with pytest.raises(UserError, match="no such file"):
+        load_model("./none")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_model(str(tmp_path))
