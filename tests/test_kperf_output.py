@@ -156,9 +156,7 @@ def unpredicted(cells: pd.DataFrame, model: str, reason: str) -> pd.DataFrame:
 
 
 def sheet_text(sheet: Any) -> str:
-    return "\n".join(
-        str(value) for row in sheet.iter_rows(values_only=True) for value in row if value is not None
-    )
+    return "\n".join(str(value) for row in sheet.iter_rows(values_only=True) for value in row if value is not None)
 
 
 def titles(chart: Any) -> str:
@@ -166,11 +164,7 @@ def titles(chart: Any) -> str:
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {
-        str(file.relative_to(folder)): file.read_bytes()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +177,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_files_are_named_and_nothing_else_is_left(folder: Path) -> None:
     found = set(bytes_of(folder))
-    expected = {
-        f"charts/{model}-{chart.slug}.png" for model in ("llama-3.1-8b", "qwen3-32b") for chart in CHARTS
-    }
+    expected = {f"charts/{model}-{chart.slug}.png" for model in ("llama-3.1-8b", "qwen3-32b") for chart in CHARTS}
     assert found == expected | {"kperf.xlsx", "kperf.csv", "manifest.json"}
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
     assert json.loads((folder / "manifest.json").read_text()) == MANIFEST
@@ -256,9 +248,7 @@ def test_measuring_table_holds_every_cell_with_units_and_empty_accuracy(folder: 
     assert heads[:3] == ["Input length [tokens]", "Output length [tokens]", "Users"]
     at = heads.index("TTFT mean [ms]")
     assert heads[at + 1 : at + 3] == ["TTFT mean, low [ms]", "TTFT mean, high [ms]"]
-    assert [sheet.cell(6 + i, at + 1).value for i in range(9)] == pytest.approx(
-        list(cells["ttft_ms_mean"][:9])
-    )
+    assert [sheet.cell(6 + i, at + 1).value for i in range(9)] == pytest.approx(list(cells["ttft_ms_mean"][:9]))
     score = heads.index("Accuracy score (measured only)") + 1
     assert {sheet.cell(row, score).value for row in range(6, sheet.max_row + 1)} == {"measured only"}
     gone = next(row for row in range(6, sheet.max_row + 1) if sheet.cell(row, 5).value != "predicted")

@@ -11,18 +11,13 @@ from npusim import dtypes
 from npusim.engine.run import cost_sequences, decode_run, exposed_host_time, stall_time
 from npusim.engine.stepcost import StepCost, combine, from_record
 from npusim.errors import UserError
-from npusim.hardware.machine import build_machine
-from npusim.hardware.runtime import BucketShapes, Runtime
-from npusim.hardware.runtime_record import build_runtime
-from npusim.hardware.system import System
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE
+from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import program
 from npusim.mapping.optable import LINEAR, OP_DTYPE, OpTable
-from npusim.mapping.plan import Plan
+from npusim.mapping.pieces import compiled_pieces
 from npusim.mapping.specialise import room_for
-from npusim.workload.model import Model
-from npusim.workload.precision import Precision
 from npusim.workload.step import Step
 
 _MAX_RUN = 4096
@@ -38,30 +33,16 @@ class DecodeRun:
 
 
 class AnalyticEngine:
-    """Costs steps of one model, precision and plan on one machine under one runtime.
+    """Costs steps of one deployment. max_sequences: most sequences that a step will hold (size of the workspace)."""
 
-    machine, runtime: arrays of one record; left out, they are built from the descriptions. max_sequences: most
-    sequences that a step will hold (size of the workspace).
-    """
-
-    def __init__(
-        self,
-        system: System,
-        runtime: Runtime,
-        model: Model,
-        precision: Precision,
-        plan: Plan,
-        machine: np.ndarray | None = None,
-        runtime_record: np.ndarray | None = None,
-        max_sequences: int = 1024,
-    ) -> None:
-        self.plan = plan
-        self._runtime_description = runtime
-        self.machine: Any = (build_machine(system) if machine is None else machine)[0]
-        self.runtime: Any = (build_runtime(runtime) if runtime_record is None else runtime_record)[0]
-        self.template = program(model, precision, plan)
-        _check_multiplies(self.template, self.machine, system, precision)
-        self._logit_bytes = _LOGIT_BYTES * model.vocab
+    def __init__(self, deployment: Deployment, max_sequences: int = 1024) -> None:
+        self.plan = deployment.plan
+        self._shapes = deployment.runtime
+        self.machine: Any = deployment.machine[0]
+        self.runtime: Any = deployment.runtime_record[0]
+        self.template = program(deployment.model, deployment.precision, deployment.plan)
+        _check_multiplies(self.template, deployment)
+        self._logit_bytes = _LOGIT_BYTES * deployment.model.vocab
         self._rows = np.zeros(2 * len(self.template), OP_DTYPE)
         self._special = np.zeros(room_for(self._rows), OP_DTYPE)
         self._costs = np.zeros(len(self._special), OPERATOR_COST_DTYPE)
@@ -75,7 +56,7 @@ class AnalyticEngine:
 
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces."""
-        pieces = self._pieces(step)
+        pieces = self.pieces(step)
         total = self._cost_piece(pieces[0])
         for piece in pieces[1:]:
             total = combine(total, self._cost_piece(piece))
@@ -117,8 +98,15 @@ class AnalyticEngine:
         )  # fmt: skip
         return DecodeRun(self._times[:steps].copy(), self._energies[:steps] * self.plan.tensor_parallel)
 
+    def pieces(self, step: Step) -> list[Step]:
+        """The step as the runtime's compiled shapes run it, in order."""
+        return compiled_pieces(step, self._shapes)
+
     def operators(self, step: Step) -> tuple[OpTable, np.ndarray]:
-        """The specialised rows of a step that runs in one piece, and the cost of each (OPERATOR_COST_DTYPE)."""
+        """The specialised rows of a step that runs in one piece, and the cost of each (OPERATOR_COST_DTYPE).
+
+        Costs are at full clock; `cost(step).clock` says what the power cap makes of it.
+        """
         count = self._fill(step)
         return OpTable(self._special[:count].copy(), step), self._costs[:count].copy()
 
@@ -134,42 +122,15 @@ class AnalyticEngine:
             )  # fmt: skip
         )
 
-    def _pieces(self, step: Step) -> list[Step]:
-        """The step as the runtime's compiled shapes can run it, in order."""
-        largest_batch = _largest(self._runtime_description.decode_batch)
-        largest_chunk = _largest(self._runtime_description.prefill_chunk)
-        pieces = []
-        if largest_chunk is None and (largest_batch is None or step.decoding.sum() <= largest_batch):
-            return [step]
-        if largest_chunk is not None:
-            for query, context in zip(step.query[~step.decoding], step.context[~step.decoding], strict=True):
-                done = int(context - query)
-                while done < context:
-                    new = min(largest_chunk, int(context) - done)
-                    done += new
-                    pieces.append(Step(np.array([new]), np.array([done]), np.zeros(1, np.bool_), 1))
-        contexts = step.context[step.decoding]
-        size = largest_batch or max(len(contexts), 1)
-        for start in range(0, len(contexts), size):
-            part = contexts[start : start + size]
-            pieces.append(Step(np.ones_like(part), part, np.ones(len(part), np.bool_), step.slots))
-        if largest_chunk is None and not step.decoding.all():
-            chunk = ~step.decoding
-            pieces.append(Step(step.query[chunk], step.context[chunk], step.decoding[chunk], step.slots))
-        return pieces
 
-
-def _largest(shapes: object) -> int | None:
-    return shapes.sizes[-1] if isinstance(shapes, BucketShapes) else None
-
-
-def _check_multiplies(template: np.ndarray, machine: Any, system: System, precision: Precision) -> None:
+def _check_multiplies(template: np.ndarray, deployment: Deployment) -> None:
+    multiplies = deployment.machine[0]["multiplies"]
     for row in template[template["kind"] == LINEAR]:
-        if machine["multiplies"][row["weight_dtype"], row["activation_dtype"]] == dtypes.NOT_MULTIPLIED:
+        if multiplies[row["weight_dtype"], row["activation_dtype"]] == dtypes.NOT_MULTIPLIED:
             weights, activations = dtypes.name(row["weight_dtype"]), dtypes.name(row["activation_dtype"])
             raise UserError(
                 "--precision",
-                precision.name,
-                f"{system.name} has no way to multiply {weights} weights with {activations} activations; choose "
-                "another precision, or give the chip's unit an expansion for it",
+                deployment.precision.name,
+                f"{deployment.system.name} has no way to multiply {weights} weights with {activations} activations; "
+                "choose another precision, or give the chip's unit an expansion for it",
             )

@@ -14,7 +14,7 @@ from npusim.mapping.specialise import specialise_rows, step_path
 
 
 @njit(cache=True)
-def cost_sequences(template, query, context, decoding, slots, machine, runtime, rows, special, costs, step):  # type: ignore[no-untyped-def]
+def cost_sequences(template, query, context, decoding, slots, machine, runtime, rows, special, costs, step):
     """Lower, specialise and cost one step: fills `step`, `special`, `costs`; returns the number of special rows."""
     count = instantiate(template, query, context, decoding, rows)
     count = specialise_rows(rows[:count], query, context, decoding, slots, machine, runtime, special)
@@ -28,7 +28,7 @@ def cost_sequences(template, query, context, decoding, slots, machine, runtime, 
 
 
 @njit(cache=True)
-def steps_alike(context, runtime):  # type: ignore[no-untyped-def]
+def steps_alike(context, runtime):
     """Decode steps, the next one included, for which no sequence leaves its compiled context; 1 where all differ."""
     alike = 1 << 40
     if runtime.attention_shapes == ATTENTION_GROUPED:
@@ -48,7 +48,7 @@ def steps_alike(context, runtime):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):  # type: ignore[no-untyped-def]
+def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
     """Host seconds that a step adds to the device's: scheduling (hidden where steps queue) and sampling on the host."""
     waiting = runtime.host_step_time
     if runtime.host_queue_limit > 1.0:
@@ -61,7 +61,7 @@ def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):  # ty
 
 
 @njit(cache=True)
-def _uniform(seed, counter):  # type: ignore[no-untyped-def]
+def _uniform(seed, counter):
     """A number in (0, 1) from a counter: SplitMix64 (Steele, Lea, Flood 2014, OOPSLA)."""
     z = np.uint64(seed) + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -71,7 +71,7 @@ def _uniform(seed, counter):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def stall_time(seed, counter, runtime):  # type: ignore[no-untyped-def]
+def stall_time(seed, counter, runtime):
     """Host stall of step number `counter`: exponential with probability stall_probability, else 0."""
     if runtime.host_stall_probability <= 0.0:
         return 0.0
@@ -84,7 +84,7 @@ def stall_time(seed, counter, runtime):  # type: ignore[no-untyped-def]
 def decode_run(
     template, held, slots, limit, horizon_s, machine, runtime, logit_bytes, seed, counter,
     query, context, decoding, rows, special, costs, step, times, energies,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 
     held: int64 (live,), KV tokens of each live sequence before the run. times, energies: float64 (>= limit,), filled

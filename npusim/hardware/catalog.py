@@ -25,30 +25,38 @@ def shipped_runtimes() -> dict[str, Path]:
     return {path.stem: path for path in sorted((data_root("arch_configs") / "runtimes").glob("*.yaml"))}
 
 
-@cache
-def load_system(name_or_path: str) -> System:
-    """The architecture of that shipped name, alias or path. Raises UserError with the nearest names."""
+def system_path(name_or_path: str) -> Path:
+    """The file of the architecture of that shipped name, alias or path. Raises UserError with the nearest names."""
     path = _own_file(name_or_path)
     if path is not None:
-        return load_yaml(path, System)
+        return path
     files = shipped_systems()
     wanted = name_or_path.strip().lower()
     if wanted in files:
-        return load_yaml(files[wanted], System)
+        return files[wanted]
     for file in files.values():
-        system = load_yaml(file, System)
-        if wanted in {alias.lower() for alias in system.aliases}:
-            return system
+        if wanted in {alias.lower() for alias in _read_system(file).aliases}:
+            return file
     raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
+
+
+def load_system(name_or_path: str) -> System:
+    """The architecture of that shipped name, alias or path. Raises UserError with the nearest names."""
+    return _read_system(system_path(name_or_path))
+
+
+def runtime_path(name_or_path: str) -> Path:
+    """The file of the runtime of that shipped name or path. Raises UserError with the nearest names."""
+    path = _own_file(name_or_path) or shipped_runtimes().get(name_or_path.strip().lower())
+    if path is None:
+        raise _unknown("runtime", name_or_path, list(shipped_runtimes()), "npusim list runtimes")
+    return path
 
 
 @cache
 def load_runtime(name_or_path: str, unit: str) -> Runtime:
     """The runtime of that shipped name or path, checked to drive the compute unit `unit`."""
-    path = _own_file(name_or_path) or shipped_runtimes().get(name_or_path.strip().lower())
-    if path is None:
-        raise _unknown("runtime", name_or_path, list(shipped_runtimes()), "npusim list runtimes")
-    runtime = load_yaml(path, Runtime)
+    runtime = load_yaml(runtime_path(name_or_path), Runtime)
     if runtime.unit != unit:
         fitting = [name for name, file in shipped_runtimes().items() if load_yaml(file, Runtime).unit == unit]
         raise UserError(
@@ -57,6 +65,11 @@ def load_runtime(name_or_path: str, unit: str) -> Runtime:
             f"'{runtime.name}' drives a {runtime.unit}, this chip is a {unit}; use one of: {', '.join(fitting)}",
         )
     return runtime
+
+
+@cache
+def _read_system(path: Path) -> System:
+    return load_yaml(path, System)
 
 
 def _own_file(name_or_path: str) -> Path | None:

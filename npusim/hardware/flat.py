@@ -26,14 +26,20 @@ def quantity_fields(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
                 yield from quantity_fields(model, _inner_prefix(prefix, name, model))
 
 
-def fill(record: Any, description: BaseModel, prefix: str = "") -> None:
-    """Write every quantity of `description` into `record`; a quantity that it leaves out stays NaN."""
+def quantities(description: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:
+    """Every quantity of a description with its flat name."""
     for name in type(description).model_fields:
         value = getattr(description, name)
         if isinstance(value, Quantity):
-            record[f"{prefix}{name}"] = value.value
+            yield f"{prefix}{name}", value
         elif isinstance(value, BaseModel):
-            fill(record, value, _inner_prefix(prefix, name, type(value)))
+            yield from quantities(value, _inner_prefix(prefix, name, type(value)))
+
+
+def fill(record: Any, description: BaseModel) -> None:
+    """Write every quantity of `description` into `record`; a quantity that it leaves out stays NaN."""
+    for name, quantity in quantities(description):
+        record[name] = quantity.value
 
 
 def record_dtype(names: Iterator[str], extra: list[tuple[Any, ...]]) -> np.dtype[np.void]:

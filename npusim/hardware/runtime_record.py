@@ -83,12 +83,16 @@ def _put(target: np.ndarray, sizes: tuple[int, ...], runtime: Runtime, key: str)
     return len(sizes)
 
 
+def ordered_paths(runtime: Runtime) -> list[StepPath]:
+    """The paths of a runtime in the order in which its record holds them."""
+    return sorted(runtime.paths, key=lambda path: path.max_batch.value)
+
+
 def _fill_paths(record: np.void, runtime: Runtime) -> None:
     if len(runtime.paths) > MAX_PATHS:
         raise UserError(runtime.name, "paths", f"has {len(runtime.paths)} paths; at most {MAX_PATHS} are handled")
-    ordered = sorted(runtime.paths, key=lambda path: path.max_batch.value)
-    record["path_count"] = len(ordered)
-    for index, path in enumerate(ordered):
+    record["path_count"] = len(runtime.paths)
+    for index, path in enumerate(ordered_paths(runtime)):
         record["path_serves"][index] = _PHASE_CODES[path.serves]
         for name in _PATH_NAMES:
             record[name][index] = getattr(path, name.removeprefix("path_")).value

@@ -11,14 +11,14 @@ from npusim.kernels.memory import stream_time
 
 
 @njit(cache=True)
-def kv_stream_time(row, machine, runtime):  # type: ignore[no-untyped-def]
+def kv_stream_time(row, machine, runtime):
     """Seconds to stream K and V; a run of memory is one head of one KV block."""
     run_bytes = row.head_dim * row.kv_bits / 8.0 * runtime.kv_block
     return stream_time(row.kv_read_bytes + row.kv_write_bytes, run_bytes, machine, runtime.pe_fusion)
 
 
 @njit(cache=True)
-def slice_attention_times(row, machine, pes):  # type: ignore[no-untyped-def]
+def slice_attention_times(row, machine, pes):
     """(contraction, vector) seconds of attention on `pes` PEs: every tile of scores is computed, masked or not.
 
     KV heads are spread over slices; the query heads of a group and the query tokens lie in the lanes. Prefill
@@ -39,7 +39,7 @@ def slice_attention_times(row, machine, pes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def gpu_attention_times(row, machine):  # type: ignore[no-untyped-def]
+def gpu_attention_times(row, machine):
     """(contraction, vector) seconds of flash attention: work in tiles of query rows; the masked half is skipped.
 
     Dao et al., FlashAttention-2, arXiv 2307.08691 (tiling, causal skipping). The softmax overlaps the contractions;
@@ -59,7 +59,7 @@ def gpu_attention_times(row, machine):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _occupied(row, group, machine):  # type: ignore[no-untyped-def]
+def _occupied(row, group, machine):
     """Part of the SMs that has a tile in the last wave's average; decode splits the context and fills them."""
     if row.decoding == 1:
         return 1.0

@@ -8,7 +8,7 @@ from npusim.mapping.optable import ALL_REDUCE
 
 
 @njit(cache=True)
-def on_chip_reduction_time(byte_count, machine, pes):  # type: ignore[no-untyped-def]
+def on_chip_reduction_time(byte_count, machine, pes):
     """Seconds to sum `pes` partial results of `byte_count` bytes: N (N - 1) messages, one after the other.
 
     2.0-3.7 / 10.5-13.5 / 50-65 us over 2 / 4 / 8 PEs of RNGD for 8 KB
@@ -21,7 +21,7 @@ def on_chip_reduction_time(byte_count, machine, pes):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
-def collective_time(op, byte_count, ranks, machine):  # type: ignore[no-untyped-def]
+def collective_time(op, byte_count, ranks, machine):
     """Seconds of a collective over `ranks` chips: the fastest of one-shot, two-shot and ring.
 
     One-shot a + (p-1) n b; two-shot 2a + 2 (p-1)/p n b; ring 2 (p-1) a + 2 (p-1)/p n b; an all-gather moves half of

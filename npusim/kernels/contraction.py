@@ -11,7 +11,7 @@ from npusim.mapping.optable import SPLIT_ROWS
 
 
 @njit(cache=True)
-def operand_bytes(dtype):  # type: ignore[no-untyped-def]
+def operand_bytes(dtype):
     """Bytes of one operand in the MAC array."""
     if dtype == INT4:
         return 0.5
@@ -19,7 +19,7 @@ def operand_bytes(dtype):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _rate(dtype, bf16, fp8, int8, int4):  # type: ignore[no-untyped-def]
+def _rate(dtype, bf16, fp8, int8, int4):
     if dtype == BF16:
         return bf16
     if dtype == FP8:
@@ -28,7 +28,7 @@ def _rate(dtype, bf16, fp8, int8, int4):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def slice_rate(dtype, machine):  # type: ignore[no-untyped-def]
+def slice_rate(dtype, machine):
     """Multiply-accumulates per cycle of one slice."""
     return _rate(
         dtype,
@@ -40,7 +40,7 @@ def slice_rate(dtype, machine):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def sm_rate(dtype, machine):  # type: ignore[no-untyped-def]
+def sm_rate(dtype, machine):
     """Multiply-accumulates per cycle of one streaming multiprocessor."""
     return _rate(
         dtype,
@@ -52,7 +52,7 @@ def sm_rate(dtype, machine):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def slice_contraction_time(m, n, k, dtype, split, machine, pes):  # type: ignore[no-untyped-def]
+def slice_contraction_time(m, n, k, dtype, split, machine, pes):
     """Seconds on `pes` PEs: w is spread over slices, m tokens lie in the lanes' registers, w streams past them.
 
     Columns of w go to slices (over all PEs, or within a PE when rows are split over the PEs); padded slices idle.
@@ -76,7 +76,7 @@ def slice_contraction_time(m, n, k, dtype, split, machine, pes):  # type: ignore
 
 
 @njit(cache=True)
-def tile_contraction_time(m, n, k, dtype, machine):  # type: ignore[no-untyped-def]
+def tile_contraction_time(m, n, k, dtype, machine):
     """Seconds on a GPU: output tiles run in waves over the SMs; few tiles split k. The faster of two tile heights.
 
     Wave quantisation as in NVIDIA's "Matrix Multiplication Background User's Guide" (docs.nvidia.com).
@@ -87,7 +87,7 @@ def tile_contraction_time(m, n, k, dtype, machine):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _tiled(m, n, k, tile_rows, dtype, machine):  # type: ignore[no-untyped-def]
+def _tiled(m, n, k, tile_rows, dtype, machine):
     columns = machine.gpu_tile_columns
     tiles = math.ceil(m / tile_rows) * math.ceil(n / columns)
     splits = max(1.0, min(machine.gpu_sms // tiles, k // machine.gpu_tile_depth))

@@ -8,13 +8,13 @@ from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 
 
 @njit(cache=True)
-def peak_bandwidth(machine):  # type: ignore[no-untyped-def]
+def peak_bandwidth(machine):
     """Bytes/s of all channels together."""
     return machine.memory_stacks * machine.memory_channels_per_stack * machine.memory_channel_bandwidth
 
 
 @njit(cache=True)
-def access_efficiency(run_bytes, machine):  # type: ignore[no-untyped-def]
+def access_efficiency(run_bytes, machine):
     """Part of each access that is wanted when memory is read in contiguous runs of `run_bytes`.
 
     A run occupies whole access units (furiosa-ai/furiosa-opt docs/src/moving-tensors/memory-performance.md: 256 B).
@@ -24,7 +24,7 @@ def access_efficiency(run_bytes, machine):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def stream_bandwidth(machine, pes):  # type: ignore[no-untyped-def]
+def stream_bandwidth(machine, pes):
     """Bytes/s that `pes` PEs (ignored for a GPU) draw together in long aligned streams.
 
     Engine limit and memory limit are joined by a p-norm, 1/B^p = 1/(pes b)^p + 1/M^p with p = contention_sharpness:
@@ -39,7 +39,7 @@ def stream_bandwidth(machine, pes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def stream_time(byte_count, run_bytes, machine, pes):  # type: ignore[no-untyped-def]
+def stream_time(byte_count, run_bytes, machine, pes):
     """Seconds to stream `byte_count` in contiguous runs of `run_bytes`, DMA start-up or kernel ramp not included."""
     if byte_count <= 0.0:
         return 0.0

@@ -29,7 +29,7 @@ OPERATOR_COST_DTYPE = np.dtype(
 
 
 @njit(cache=True)
-def cost_operator(row, machine, runtime, path, cost):  # type: ignore[no-untyped-def]
+def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
 
     link_s and overhead_s are what remains after the part that the path hides under the operator's memory stream.
@@ -49,7 +49,7 @@ def cost_operator(row, machine, runtime, path, cost):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
-def _hide(cost, part):  # type: ignore[no-untyped-def]
+def _hide(cost, part):
     """Fixed times of which `part` hides under the memory stream, as far as the stream lasts."""
     fixed = cost.link_s + cost.overhead_s
     if fixed > 0.0:
@@ -59,7 +59,7 @@ def _hide(cost, part):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _on_contraction_processor(row, machine, runtime, path, cost):  # type: ignore[no-untyped-def]
+def _on_contraction_processor(row, machine, runtime, path, cost):
     pes = runtime.pe_fusion
     if row.kind == LINEAR:
         cost.contraction_s = slice_contraction_time(
@@ -84,7 +84,7 @@ def _on_contraction_processor(row, machine, runtime, path, cost):  # type: ignor
 
 
 @njit(cache=True)
-def _on_gpu(row, machine, runtime, path, cost):  # type: ignore[no-untyped-def]
+def _on_gpu(row, machine, runtime, path, cost):
     if row.kind == COLLECTIVE:
         return
     cost.overhead_s += machine.gpu_kernel_ramp

@@ -12,7 +12,7 @@ _BISECTIONS = 30
 
 
 @njit(cache=True)
-def mac_energy(dtype, machine):  # type: ignore[no-untyped-def]
+def mac_energy(dtype, machine):
     """Joules of one multiply-accumulate of operands of `dtype`."""
     if dtype == BF16:
         return machine.power_mac_bf16
@@ -22,7 +22,7 @@ def mac_energy(dtype, machine):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def compute_energy(row, machine):  # type: ignore[no-untyped-def]
+def compute_energy(row, machine):
     """Joules of an operator's arithmetic at full clock: MACs, and vector operations where it has them."""
     if row.kind == VECTOR:
         return row.m * row.n * machine.power_vector_op
@@ -35,14 +35,14 @@ def compute_energy(row, machine):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def transfer_energy(row, machine):  # type: ignore[no-untyped-def]
+def transfer_energy(row, machine):
     """Joules of an operator's memory and link traffic."""
     moved = row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes
     return moved * machine.power_memory_byte + row.collective_bytes * machine.power_link_byte
 
 
 @njit(cache=True)
-def throttled_clock(costs, count, fixed_s, machine):  # type: ignore[no-untyped-def]
+def throttled_clock(costs, count, fixed_s, machine):
     """The part of the full clock at which mean power meets the cap; 1.0 where it is under it or not enforced.
 
     Arithmetic slows as 1/clock and its energy falls as clock ** voltage_exponent; memory and fixed times stay. Found
@@ -61,7 +61,7 @@ def throttled_clock(costs, count, fixed_s, machine):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def mean_power(clock, costs, count, fixed_s, machine):  # type: ignore[no-untyped-def]
+def mean_power(clock, costs, count, fixed_s, machine):
     """Watts of a step at a clock, operators one after the other."""
     time, energy = fixed_s, 0.0
     scale = clock**machine.power_voltage_exponent
@@ -73,6 +73,6 @@ def mean_power(clock, costs, count, fixed_s, machine):  # type: ignore[no-untype
 
 
 @njit(cache=True)
-def operator_time(cost, clock):  # type: ignore[no-untyped-def]
+def operator_time(cost, clock):
     """Seconds of one operator: arithmetic beside the memory stream, then what of the fixed times is not hidden."""
     return max((cost.contraction_s + cost.vector_s) / clock, cost.memory_s) + cost.link_s + cost.overhead_s

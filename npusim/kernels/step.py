@@ -26,7 +26,7 @@ STEP_COST_DTYPE = np.dtype(
 
 
 @njit(cache=True)
-def cost_step(rows, count, machine, runtime, path, costs, step):  # type: ignore[no-untyped-def]
+def cost_step(rows, count, machine, runtime, path, costs, step):
     """Cost the specialised `rows[:count]`: fills `costs` (OPERATOR_COST_DTYPE) and `step` (STEP_COST_DTYPE).
 
     The six resource times of `step` are shares of the elapsed time and sum to time_s: of an operator's busy time the
@@ -58,7 +58,7 @@ def cost_step(rows, count, machine, runtime, path, costs, step):  # type: ignore
 
 
 @njit(cache=True)
-def _add_segment(rows, costs, first, last, clock, finish, step):  # type: ignore[no-untyped-def]
+def _add_segment(rows, costs, first, last, clock, finish, step):
     """Add a segment: its critical path, or the busiest resource where parallel branches share one."""
     path = total = arithmetic = memory = 0.0
     for index in range(first, last):
@@ -89,7 +89,7 @@ def _add_segment(rows, costs, first, last, clock, finish, step):  # type: ignore
 
 
 @njit(cache=True)
-def cost_machines(rows, count, machines, runtime, path, steps):  # type: ignore[no-untyped-def]
+def cost_machines(rows, count, machines, runtime, path, steps):
     """Cost the same specialised rows on many machines: fills `steps`, one STEP_COST_DTYPE per machine."""
     costs = np.zeros(count, OPERATOR_COST_DTYPE)
     for index in range(len(machines)):

@@ -9,7 +9,7 @@ from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU
 
 
 @njit(cache=True)
-def _passes(op, norm, rope, activation, sample):  # type: ignore[no-untyped-def]
+def _passes(op, norm, rope, activation, sample):
     if op == NORM:
         return norm
     if op == ROPE:
@@ -20,7 +20,7 @@ def _passes(op, norm, rope, activation, sample):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def vector_time(row, machine, pes):  # type: ignore[no-untyped-def]
+def vector_time(row, machine, pes):
     """Seconds of compute: elements x passes / (lanes x clock); a type conversion is one pass."""
     elements = row.m * row.n
     if machine.unit_kind == UNIT_CONTRACTION_PROCESSOR:

@@ -7,10 +7,11 @@ interval where the cells have one. Lines differ by colour, marker and dash and s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -81,6 +82,13 @@ STYLES = (
 )
 
 
+def _style(place: int) -> Style:
+    """Style of the place-th line; after the last colour they come again with other markers and dashes."""
+    count = len(STYLES)
+    other = STYLES[(place + place // count) % count]
+    return replace(other, colour=STYLES[place % count].colour)
+
+
 def points(rows: pd.DataFrame, chart: Chart) -> pd.DataFrame:
     """The rows that the chart can show: predicted, finite, and above zero on a logarithmic axis."""
     x, y = rows[chart.x].astype(float), rows[chart.y].astype(float)
@@ -104,14 +112,16 @@ def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: P
     A chart without a point is not drawn.
     """
     written = []
-    for chart in CHARTS:
-        shown = points(rows, chart)
-        if shown.empty:
-            continue
-        name = f"{stem}-{chart.slug}.png"
-        figure = _draw(chart, rows, shown, context)
-        FigureCanvasAgg(figure).print_png(folder / name, metadata={"Software": None})
-        written.append(name)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        for chart in CHARTS:
+            shown = points(rows, chart)
+            if shown.empty:
+                continue
+            name = f"{stem}-{chart.slug}.png"
+            figure = _draw(chart, rows, shown, context)
+            FigureCanvasAgg(figure).print_png(folder / name, metadata={"Software": None})
+            written.append(name)
     return written
 
 
@@ -122,7 +132,7 @@ def _draw(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfC
     for place, (isl, osl) in enumerate(shapes(rows)):
         line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
         if not line.empty:
-            intervals |= _draw_line(axes, chart, line, STYLES[place % len(STYLES)], shape_text(isl, osl))
+            intervals |= _draw_line(axes, chart, line, _style(place), shape_text(isl, osl))
     axes.set_xlabel(column(chart.x).label, fontsize=11)
     axes.set_ylabel(column(chart.y).label, fontsize=11)
     axes.tick_params(labelsize=10)
@@ -154,9 +164,7 @@ def _draw_line(axes: Axes, chart: Chart, line: pd.DataFrame, style: Style, label
     if along is not None and chart.x == "users" and len(line) > 1:
         axes.fill_between(x, y - along[0], y + along[1], color=style.colour, alpha=0.13, linewidth=0)
     elif along is not None or across is not None:
-        axes.errorbar(
-            x, y, yerr=along, xerr=across, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2
-        )
+        axes.errorbar(x, y, yerr=along, xerr=across, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2)
     axes.plot(
         x,
         y,
@@ -172,9 +180,7 @@ def _draw_line(axes: Axes, chart: Chart, line: pd.DataFrame, style: Style, label
     return along is not None or across is not None
 
 
-def _footnote(
-    chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool
-) -> str:
+def _footnote(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool) -> str:
     absent = len(rows) - len(shown)
     first = [f"Predicted by npusim, not measured. Grid: {context.grid_name} (npusim's own choice)."]
     if chart.y == "tokens_per_joule":
@@ -242,9 +248,7 @@ class Table:
         return f"={ranges[0]}" if len(ranges) == 1 else f"=({','.join(ranges)})"
 
 
-def native_chart(
-    book: Any, chart: Chart, rows: pd.DataFrame, table: Table, context: KPerfContext
-) -> Any | None:
+def native_chart(book: Any, chart: Chart, rows: pd.DataFrame, table: Table, context: KPerfContext) -> Any | None:
     """The chart as a native spreadsheet chart over `table`, or None when no point can be shown.
 
     book: xlsxwriter Workbook; rows: one model's rows, numbered from 0 in the order of the sheet.
@@ -256,7 +260,7 @@ def native_chart(
     for place, (isl, osl) in enumerate(shapes(rows)):
         line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
         if not line.empty:
-            drawn.add_series(_series(chart, line, table, STYLES[place % len(STYLES)], shape_text(isl, osl)))
+            drawn.add_series(_series(chart, line, table, _style(place), f"{isl:,} in / {osl:,} out"))
     title = f"{context.chip_title}, {rows['model_title'].iloc[0]}: {chart.title} (prediction)"
     drawn.set_title({"name": title, "name_font": {"size": 10, "bold": True}, "overlay": False})
     x_axis, y_axis = _axis(chart.x, True, shown), _axis(chart.y, chart.log_y, shown)
@@ -296,7 +300,7 @@ def _series(chart: Chart, line: pd.DataFrame, table: Table, style: Style, label:
 
 
 def _axis(name: str, logarithmic: bool, shown: pd.DataFrame) -> dict[str, Any]:
-    """Axis from whole power to whole power of 2, or of 10 where powers of 2 would crowd it."""
+    """Axis from zero, or from whole power to whole power of 2 (10 where powers of 2 would crowd it)."""
     held = [name] + [f"{name}_{side}" for side in ("low", "high") if f"{name}_{side}" in shown]
     values = shown[held].to_numpy(float)
     values = values[np.isfinite(values) & (values > 0)]
@@ -306,13 +310,20 @@ def _axis(name: str, logarithmic: bool, shown: pd.DataFrame) -> dict[str, Any]:
         "num_font": {"size": 9},
         "num_format": "General",
         "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}},
-        "min": 0.0,
     }
     if not logarithmic:
-        return axis
+        step = _round_step(values.max() / 5 if values.size else 1.0)
+        top = step * (math.floor(values.max() / step) + 1) if values.size else step
+        return axis | {"min": 0.0, "max": top, "major_unit": step}
     base = 2 if values.max() / values.min() <= 2**_MOST_OCTAVES else 10
     bottom = math.floor(math.log(values.min(), base) + 1e-9)
-    top = max(math.ceil(math.log(values.max(), base) - 1e-9), bottom + 1)
-    number = "#,##0" if bottom >= 0 else "General"
-    scale = {"log_base": base, "major_unit": base, "min": float(base) ** bottom, "max": float(base) ** top}
-    return axis | scale | {"num_format": number}
+    top = max(float(base) ** math.ceil(math.log(values.max(), base) - 1e-9), float(base) ** (bottom + 1))
+    scale = {"log_base": base, "major_unit": base, "min": float(base) ** bottom}
+    room = 1.25 if values.max() > 0.9 * top else 1.0
+    return axis | scale | {"max": top * room, "num_format": "#,##0" if bottom >= 0 else "General"}
+
+
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 5, 10, 20, 50 ... (and their tenths) that is not below `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9))

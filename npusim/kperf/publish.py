@@ -77,7 +77,5 @@ def _move(names: list[str], draft: Path, out: Path) -> None:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(draft / name, out / name)
         except OSError as error:
-            reason = (
-                f"cannot be replaced ({error.strerror}); close it where it is open, or give another folder"
-            )
+            reason = f"cannot be replaced ({error.strerror}); close it where it is open, or give another folder"
             raise UserError("--out", name, reason) from error

@@ -140,9 +140,9 @@ def sheet_columns(cells: pd.DataFrame) -> list[Column]:
 
     Low and high are left out where no cell has them.
     """
-    present = [
-        item for item in file_columns(cells) if item.name in _BY_NAME or cells[item.name].notna().any()
-    ] + list(ACCURACY_COLUMNS)
+    present = [item for item in file_columns(cells) if item.name in _BY_NAME or cells[item.name].notna().any()] + list(
+        ACCURACY_COLUMNS
+    )
     first = [item for group in _FIRST_GROUPS for item in present if item.group == group]
     last = [item for group in _LAST_GROUPS for item in present if item.group == group]
     return first + [item for item in present if item not in first and item not in last] + last
@@ -159,9 +159,7 @@ def of_model(cells: pd.DataFrame, model: str) -> pd.DataFrame:
     rank = {shape: place for place, shape in enumerate(shapes(rows))}
     order = [rank[shape] for shape in zip(rows["isl"], rows["osl"], strict=True)]
     return (
-        rows.assign(_rank=order)
-        .sort_values(["_rank", "users"], kind="stable", ignore_index=True)
-        .drop(columns="_rank")
+        rows.assign(_rank=order).sort_values(["_rank", "users"], kind="stable", ignore_index=True).drop(columns="_rank")
     )
 
 

@@ -38,6 +38,7 @@ _FIRST_ROW = 5
 _BOX_COLUMNS = 12
 _CHARTS_ACROSS = 3
 _LINE_HEIGHT = 14.5
+_LETTERS_PER_DIGIT = 1.1
 _PAGE_CHARACTERS = 230
 _KIND_COLOURS = {
     "assumed": "#F8CBAD",
@@ -75,7 +76,8 @@ class Styles:
     def __call__(self, **properties: Any) -> Any:
         key = tuple(sorted(properties.items()))
         if key not in self._made:
-            self._made[key] = self._book.add_format({"font_name": "Calibri", "font_size": 10} | properties)
+            base = {"font_name": "Calibri", "font_size": 10, "valign": "top"}
+            self._made[key] = self._book.add_format(base | properties)
         return self._made[key]
 
     @property
@@ -93,11 +95,11 @@ class Styles:
 
     @property
     def text(self) -> Any:
-        return self(indent=1)
+        return self(align="left", indent=1)
 
     @property
     def wrapped(self) -> Any:
-        return self(indent=1, text_wrap=True, valign="top")
+        return self(align="left", indent=1, text_wrap=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +159,8 @@ def _parts(cells: pd.DataFrame) -> list[_Part]:
 
 
 def _landscape(sheet: Any) -> None:
+    """Sets up a sheet for print on A3, one page across, with a row for the title."""
+    sheet.set_row(0, 24)
     sheet.hide_gridlines(2)
     sheet.set_landscape()
     sheet.set_paper(8)
@@ -166,8 +170,8 @@ def _landscape(sheet: Any) -> None:
 
 
 def _lines(text: str, characters: float) -> int:
-    """Lines that a text takes in a cell so wide."""
-    return sum(math.ceil(max(len(part), 1) / characters) for part in text.split("\n"))
+    """Lines that a text takes in a cell as wide as so many digits: letters are narrower than digits."""
+    return sum(math.ceil(max(len(part), 1) / (_LETTERS_PER_DIGIT * characters)) for part in text.split("\n"))
 
 
 def _number_format(pattern: str, value: float) -> str:
@@ -240,18 +244,17 @@ def _write_summary(
     for at, width in enumerate(widths[: max(len(columns), _BOX_COLUMNS)]):
         sheet.set_column(at, at, width)
     sheet.write_string(0, 0, f"K-Perf prediction: {context.chip_title}", styles.title)
-    sheet.set_row(0, 24)
     warning = "PREDICTION, not a measurement."
     if not context.silicon:
         warning += " PROJECTION: this chip does not exist in silicon yet, so nothing here could be measured."
     border = {"border": 1, "border_color": "#BF8F00"}
-    band = styles(bold=True, font_size=12, bg_color="#FFE699", valign="vcenter", indent=1, **border)
+    band = styles(bold=True, font_size=12, bg_color="#FFE699", align="left", valign="vcenter", indent=1, **border)
     sheet.merge_range(1, 0, 1, _BOX_COLUMNS - 1, warning, band)
     sheet.set_row(1, 22)
     row, border = 2, {"border": 1, "border_color": "#BFBFBF"}
     for label, text in _box(cells, certificates, context):
-        sheet.write_string(row, 0, label, styles(bold=True, valign="top", indent=1, **border))
-        body = styles(text_wrap=True, valign="top", indent=1, **border)
+        sheet.write_string(row, 0, label, styles(bold=True, align="left", indent=1, **border))
+        body = styles(text_wrap=True, align="left", indent=1, **border)
         sheet.merge_range(row, 1, row, _BOX_COLUMNS - 1, text or "not stated", body)
         sheet.set_row(row, _LINE_HEIGHT * _lines(text, sum(widths[1:_BOX_COLUMNS])))
         row += 1
@@ -292,7 +295,7 @@ def _write_model(sheet: Any, styles: Styles, part: _Part, context: KPerfContext)
     title = f"{rows['model_title'].iloc[0]} on {context.chip_title}: predicted K-Perf measuring table"
     note, about = styles(font_color="#595959"), f"{configuration_text(rows)}. {context.arrival_text}"
     sheet.write_string(0, 0, title, styles.title)
-    sheet.write_string(1, 0, f"{about} Ranges (low, high): {context.interval_text}", note)
+    sheet.write_string(1, 0, f"{about} {context.interval_text}", note)
     sheet.write_string(2, 0, _LEGEND, note)
     _write_groups(sheet, styles, columns)
     sheet.set_row(_FIRST_ROW - 1, 4 * _LINE_HEIGHT)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_runtime, load_system
+from npusim.hardware.machine import build_machine
 from npusim.hardware.runtime import Runtime
+from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
 from npusim.ledger import Certificate, certificates
-from npusim.mapping.footprint import Footprint, cards_needed, require_fit
+from npusim.mapping.footprint import Footprint, cards_needed, does_not_fit, footprint
 from npusim.mapping.plan import Plan, make_plan
 from npusim.workload.catalog import load_model
 from npusim.workload.formats import formats
@@ -21,13 +25,19 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Deployment:
-    """What runs on what."""
+    """What runs on what. machine, runtime_record: the flat records that the engine reads, arrays of shape (1,)."""
 
     system: System
     runtime: Runtime
     model: Model
     precision: Precision
     plan: Plan
+    machine: np.ndarray
+    runtime_record: np.ndarray
+
+    def with_records(self, machine: np.ndarray, runtime_record: np.ndarray) -> Deployment:
+        """The same deployment with other numbers: a draw from their ranges, a point of a sweep."""
+        return replace(self, machine=machine, runtime_record=runtime_record)
 
     def certificates(self) -> list[Certificate]:
         """Every number that a result of this deployment can hang on."""
@@ -39,7 +49,13 @@ class Deployment:
 
     def require_fit(self, tokens: int) -> Footprint:
         """The footprint, or DoesNotFit where a request of `tokens` has no room."""
-        return require_fit(self.system, self.runtime, self.model, self.precision, self.plan, tokens)
+        machine, runtime = self.machine[0], self.runtime_record[0]
+        room = footprint(machine, runtime, self.model, self.precision, self.plan)
+        if room.kv_tokens < tokens:
+            raise does_not_fit(
+                self.system, machine, runtime, self.model, self.precision, self.plan, tokens
+            )
+        return room
 
 
 def deploy(
@@ -63,8 +79,10 @@ def deploy(
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
     shape = load_model(model)
     scheme = resolve(precision, kv_precision or driver.kv.precision)
+    machine, record = build_machine(system), build_runtime(driver)
     if isinstance(cards, str):
         if cards != AUTO:
             raise UserError("--cards", "", f"'{cards}' is no number of cards; give a number or {AUTO}")
-        cards = cards_needed(system, driver, shape, scheme, tokens) or 1
-    return Deployment(system, driver, shape, scheme, make_plan(system, cards, tensor_parallel, shape))
+        cards = cards_needed(system, machine[0], record[0], shape, scheme, tokens) or 1
+    plan = make_plan(system, cards, tensor_parallel, shape)
+    return Deployment(system, driver, shape, scheme, plan, machine, record)

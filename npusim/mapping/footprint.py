@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from npusim.errors import DoesNotFit
-from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.mapping.lower import program
 from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, NORM, VECTOR
@@ -32,14 +32,17 @@ class Footprint:
         return int(np.floor(self.available_bytes / self.kv_bytes_per_token))
 
 
-def footprint(system: System, runtime: Runtime, model: Model, precision: Precision, plan: Plan) -> Footprint:
-    """What `model` takes of the memory of one chip under `plan`. A sliding-window layer keeps its whole context."""
+def footprint(machine: Any, runtime: Any, model: Model, precision: Precision, plan: Plan) -> Footprint:
+    """What `model` takes of the memory of one chip under `plan`; machine and runtime are flat records.
+
+    A sliding-window layer keeps its whole context.
+    """
     rows = program(model, precision, plan)
     weights = weight_bytes(rows, model, plan)
     attention = rows[rows["kind"] == ATTENTION]
     per_token = 2.0 * attention["kv_heads"] * attention["head_dim"] * attention["kv_bits"] / _BITS_PER_BYTE
-    usable = system.chip.memory.usable_capacity.value * runtime.kv.memory_fraction.value
-    held_back = runtime.kv.reserved.value + runtime.activation_workspace.value
+    usable = float(machine["memory_usable_capacity"] * runtime["kv_memory_fraction"])
+    held_back = float(runtime["kv_reserved"] + runtime["activation_workspace"])
     return Footprint(weights, float((per_token * attention["repeat"]).sum()), usable - held_back - weights)
 
 
@@ -56,45 +59,42 @@ def weight_bytes(rows: np.ndarray, model: Model, plan: Plan) -> float:
     return matrices + vectors + embedding
 
 
-def require_fit(
-    system: System, runtime: Runtime, model: Model, precision: Precision, plan: Plan, tokens: int
-) -> Footprint:
-    """The footprint, or DoesNotFit where not even one request of `tokens` fits beside the weights."""
-    room = footprint(system, runtime, model, precision, plan)
-    if room.kv_tokens >= tokens:
-        return room
-    needed = cards_needed(system, runtime, model, precision, tokens)
-    mend = f"{needed} cards would do (--cards {needed})" if needed else _largest(system, runtime, model, precision)
-    usable = system.chip.memory.usable_capacity.value
-    raise DoesNotFit(
-        model.name,
-        f"does not fit on {plan.cards} x {system.name} in {precision.name}: each chip would hold "
-        f"{_gib(room.weight_bytes)} of weights and needs {_gib(tokens * room.kv_bytes_per_token)} of KV cache for "
-        f"{tokens} tokens; {_gib(usable)} are usable, of which {_gib(usable - room.available_bytes - room.weight_bytes)} "
-        f"are held back by {runtime.name}; {mend}",
-        needed,
-    )
-
-
 def cards_needed(
-    system: System, runtime: Runtime, model: Model, precision: Precision, tokens: int
+    system: System, machine: Any, runtime: Any, model: Model, precision: Precision, tokens: int
 ) -> int | None:
     """The smallest power-of-two number of cards on which a request of `tokens` fits; None where none does."""
     cards = 1
     while cards <= system.max_cards and cards * system.chips_per_card <= model.heads:
         plan = make_plan(system, cards, None, model)
-        if footprint(system, runtime, model, precision, plan).kv_tokens >= tokens:
+        if footprint(machine, runtime, model, precision, plan).kv_tokens >= tokens:
             return cards
         cards *= 2
     return None
 
 
-def _largest(system: System, runtime: Runtime, model: Model, precision: Precision) -> str:
-    plan = make_plan(system, system.max_cards, None, model)
-    room = footprint(system, runtime, model, precision, plan)
-    return (
-        f"not even {system.max_cards} cards, the most of one instance, would do ({_gib(room.weight_bytes)} of weights "
-        "on each chip); choose a smaller precision"
+def does_not_fit(
+    system: System, machine: Any, runtime: Any, model: Model, precision: Precision, plan: Plan, tokens: int
+) -> DoesNotFit:
+    """The error that says what is missing for a request of `tokens`, and how many cards would do."""
+    room = footprint(machine, runtime, model, precision, plan)
+    needed = cards_needed(system, machine, runtime, model, precision, tokens)
+    if needed:
+        mend = f"{needed} cards would do (--cards {needed})"
+    else:
+        largest = make_plan(system, system.max_cards, None, model)
+        weights = footprint(machine, runtime, model, precision, largest).weight_bytes
+        mend = (
+            f"not even {system.max_cards} cards, the most of one instance, would do ({_gib(weights)} of weights on "
+            "each chip); choose a smaller precision"
+        )
+    usable = float(machine["memory_usable_capacity"])
+    held_back = usable - room.available_bytes - room.weight_bytes
+    return DoesNotFit(
+        model.name,
+        f"does not fit on {plan.cards} x {system.name} in {precision.name}: each chip would hold "
+        f"{_gib(room.weight_bytes)} of weights and {_gib(tokens * room.kv_bytes_per_token)} of KV cache for {tokens} "
+        f"tokens; {_gib(usable)} are usable, of which the runtime holds back {_gib(held_back)}; {mend}",
+        needed,
     )
 
 

@@ -177,7 +177,7 @@ def lower(model: Model, precision: Precision, plan: Plan, step: Step) -> OpTable
 
 
 @njit(cache=True)
-def instantiate(template, query, context, decoding, rows):  # type: ignore[no-untyped-def]
+def instantiate(template, query, context, decoding, rows):
     """Write the program `template` with the sizes of a step into `rows`; returns how many rows there are.
 
     query, context: int64 (sequences,); decoding: bool (sequences,); rows: OP_DTYPE with room for every attention row
@@ -211,7 +211,7 @@ def instantiate(template, query, context, decoding, rows):  # type: ignore[no-un
 
 
 @njit(cache=True)
-def _attention_sizes(row, query, context, decoding, want_decoding):  # type: ignore[no-untyped-def]
+def _attention_sizes(row, query, context, decoding, want_decoding):
     """Sizes of the attention operator over the decoding sequences or the prompt chunks; False when there are none."""
     row.decoding = 1 if want_decoding else 0
     row.m = row.batch = row.query = row.kv = row.kv_tokens = row.pairs = 0.0

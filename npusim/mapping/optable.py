@@ -49,7 +49,7 @@ class OpTable:
 
 
 @njit(cache=True)
-def account(row):  # type: ignore[no-untyped-def]
+def account(row):
     """Set a row's bytes and flops from its shape: each input read once, each output written once; 1 MAC = 2 flops."""
     bits_per_byte = 8.0
     if row.kind == LINEAR:
@@ -73,7 +73,7 @@ def account(row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def attended_pairs(query, context, window):  # type: ignore[no-untyped-def]
+def attended_pairs(query, context, window):
     """(query, key) pairs of causal attention of `query` new tokens that end at `context`; window 0 = full."""
     before = context - query
     if window <= 0 or context <= window:
@@ -83,7 +83,7 @@ def attended_pairs(query, context, window):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def attended_tokens(query, context, window):  # type: ignore[no-untyped-def]
+def attended_tokens(query, context, window):
     """KV tokens that causal attention of `query` new tokens touches; window 0 = full."""
     if window <= 0:
         return context

@@ -2,7 +2,7 @@
 
 Both engines read the output. Padding rules: a decode batch runs in the next compiled size; a prompt chunk likewise;
 attention runs ragged, or uniform over the longest context, or as one execution per compiled context bucket
-(furiosa-llm: swsok/heteropilot npu_exec_attention_groups.md).
+(furiosa-llm: swsok/heteropilot npu_exec_attention_groups.md). Where the host samples, the chip does not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from npusim.hardware.runtime_record import (
     SHAPES_BUCKETS,
     SHAPES_SLOTS,
 )
-from npusim.mapping.optable import ATTENTION, LINEAR, OP_DTYPE, PER_TOKEN, OpTable, account
+from npusim.mapping.optable import ATTENTION, LINEAR, OP_DTYPE, PER_TOKEN, SAMPLE, OpTable, account
 
 
 def specialise(table: OpTable, machine: Any, runtime: Any) -> OpTable:
@@ -39,7 +39,7 @@ def room_for(rows: np.ndarray) -> int:
 
 
 @njit(cache=True)
-def next_size(value, sizes, count):  # type: ignore[no-untyped-def]
+def next_size(value, sizes, count):
     """The smallest of the rising `sizes[:count]` that holds `value`; beyond them, the next multiple of the largest."""
     for index in range(count):
         if value <= sizes[index]:
@@ -49,7 +49,7 @@ def next_size(value, sizes, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def padded_batch(batch, slots, runtime):  # type: ignore[no-untyped-def]
+def padded_batch(batch, slots, runtime):
     """Sequences that a decode step over `batch` live ones computes."""
     if batch == 0:
         return 0.0
@@ -61,7 +61,7 @@ def padded_batch(batch, slots, runtime):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def padded_chunk(tokens, runtime):  # type: ignore[no-untyped-def]
+def padded_chunk(tokens, runtime):
     """Tokens that a prompt chunk of `tokens` computes."""
     if runtime.chunk_shapes == SHAPES_BUCKETS:
         return next_size(tokens, runtime.chunk_sizes, runtime.chunk_count)
@@ -69,7 +69,7 @@ def padded_chunk(tokens, runtime):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def step_path(batch, prefilling, runtime):  # type: ignore[no-untyped-def]
+def step_path(batch, prefilling, runtime):
     """Index of the path (compiled graph) that serves a step: the smallest that holds its batch, else the largest."""
     phase = PREFILL if prefilling else DECODE
     chosen = -1
@@ -82,7 +82,7 @@ def step_path(batch, prefilling, runtime):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out):  # type: ignore[no-untyped-def]
+def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out):
     """Write the specialised `rows` into `out` and return their number; shapes as for `instantiate`."""
     live, chunk_tokens, chunks = 0, 0.0, 0
     for sequence in range(len(query)):
@@ -104,7 +104,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
                 out[row].first_input = link
                 account(out[row])
                 link = row
-        else:
+        elif not (source.op == SAMPLE and runtime.host_sampling):
             out[count] = source
             out[count].first_input = link
             out[count].m = batch + (chunk_tokens if source.scales_with == PER_TOKEN else float(chunks))
@@ -118,14 +118,14 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
 
 
 @njit(cache=True)
-def _expand_operands(row, machine):  # type: ignore[no-untyped-def]
+def _expand_operands(row, machine):
     """The type that the MAC array multiplies: native, or what stored weights are expanded to at fetch."""
     multiplied = machine.multiplies[row.weight_dtype, row.activation_dtype]
     row.activation_dtype = multiplied if multiplied >= 0 else BF16
 
 
 @njit(cache=True)
-def _attention(source, query, context, decoding, batch, runtime, out, count):  # type: ignore[no-untyped-def]
+def _attention(source, query, context, decoding, batch, runtime, out, count):
     """Append the executions of one attention operator to `out` at `count`; returns the new count."""
     if source.decoding == 0:
         return _prompt_attention(source, query, context, decoding, runtime, out, count)
@@ -145,7 +145,7 @@ def _attention(source, query, context, decoding, batch, runtime, out, count):  #
 
 
 @njit(cache=True)
-def _longest(context, decoding):  # type: ignore[no-untyped-def]
+def _longest(context, decoding):
     longest = 0.0
     for sequence in range(len(context)):
         if decoding[sequence]:
@@ -154,7 +154,7 @@ def _longest(context, decoding):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _grouped_attention(source, context, decoding, runtime, out, count):  # type: ignore[no-untyped-def]
+def _grouped_attention(source, context, decoding, runtime, out, count):
     lower = 0.0
     for bucket in range(runtime.context_count):
         upper = float(runtime.contexts[bucket])
@@ -175,7 +175,7 @@ def _grouped_attention(source, context, decoding, runtime, out, count):  # type:
 
 
 @njit(cache=True)
-def _prompt_attention(source, query, context, decoding, runtime, out, count):  # type: ignore[no-untyped-def]
+def _prompt_attention(source, query, context, decoding, runtime, out, count):
     if runtime.chunk_shapes != SHAPES_BUCKETS:
         out[count] = source
         return count + 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import simpy
 
-from npusim.engine.factory import analytic_engine
+from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.mapping.deployment import Deployment
@@ -54,14 +55,14 @@ class ServedRun:
 def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> ServedRun:
     """Serve `load`; the same seed gives the same run. Raises DoesNotFit where not one token of KV has room."""
     room = deployment.require_fit(1)
-    runtime = deployment.runtime
+    numbers = deployment.runtime_record[0]
     env = simpy.Environment()
     recorder = Recorder()
-    kv = KvCache(room.kv_tokens, int(runtime.kv.block.value), runtime.kv.prefix_caching)
+    kv = KvCache(room.kv_tokens, round(numbers["kv_block"]), deployment.runtime.kv.prefix_caching)
     server = Server(
         env,
-        engine or analytic_engine(deployment),
-        make_policy(runtime),
+        engine or AnalyticEngine(deployment),
+        make_policy(deployment.runtime),
         kv,
         _limits(deployment, load),
         recorder,
@@ -71,7 +72,7 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     start_clients(env, server, requests, load.arrival, seed)
     env.run()
     duration = max((request.last_token_s for request in recorder.requests), default=0.0)
-    idle_w = deployment.system.chip.power.idle.value * deployment.plan.tensor_parallel
+    idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.tensor_parallel
     return ServedRun(recorder, duration, kv, idle_w)
 
 
@@ -81,16 +82,17 @@ def _limits(deployment: Deployment, load: Load) -> Limits:
     if isinstance(runtime.attention, GroupedAttention):
         longest = min(longest, runtime.attention.contexts[-1])
     chunk = runtime.prefill_chunk.sizes[-1] if isinstance(runtime.prefill_chunk, BucketShapes) else None
-    most = int(runtime.limits.max_sequences.value)
+    numbers = deployment.runtime_record[0]
+    most = int(numbers["limits_max_sequences"])
     if isinstance(runtime.decode_batch, BucketShapes):
         most = min(most, runtime.decode_batch.sizes[-1])
-    waiting = runtime.limits.max_waiting
+    waiting = float(numbers["limits_max_waiting"])
     users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else most
     return Limits(
         slots=min(users, most),
         max_sequences=most,
-        max_waiting=None if waiting is None else int(waiting.value),
-        watermark=runtime.kv.admission_watermark.value,
+        max_waiting=None if np.isnan(waiting) else int(waiting),
+        watermark=float(numbers["kv_admission_watermark"]),
         longest_context=longest,
         largest_chunk=chunk,
     )

@@ -13,22 +13,33 @@ from npusim.workload.hf_config import read_description, read_model
 from npusim.workload.model import Model
 
 
+def model_path(name_or_path: str) -> Path:
+    """The config.json of the model of that shipped name or alias (any case), or at that path.
+
+    Raises UserError with the nearest names.
+    """
+    path = shipped_models().get(name_or_path.strip().lower())
+    if path is not None:
+        return path
+    own = Path(name_or_path).expanduser()
+    if own.is_dir():
+        return own / "config.json"
+    if own.is_file():
+        return own
+    if own.suffix == ".json" or name_or_path.startswith((".", "~", "/")):
+        raise UserError(name_or_path, "", "no such file; give a shipped name or the path of a config.json")
+    raise _unknown(name_or_path)
+
+
 def load_model(name_or_path: str) -> Model:
     """The model of that shipped name or alias (any case), or of that config.json or folder holding one.
 
     Raises UserError with the nearest names, or with what is wrong in the file.
     """
-    path = _shipped().get(name_or_path.strip().lower())
-    if path is not None:
+    path = model_path(name_or_path)
+    if path in _files():
         return _load_shipped(path)
-    own = Path(name_or_path).expanduser()
-    if own.is_dir():
-        return read_model(own / "config.json", own.resolve().name)
-    if own.is_file():
-        return read_model(own, own.resolve().parent.name if own.name == "config.json" else own.stem)
-    if own.suffix == ".json" or name_or_path.startswith((".", "~", "/")):
-        raise UserError(name_or_path, "", "no such file; give a shipped name or the path of a config.json")
-    raise _unknown(name_or_path)
+    return read_model(path, path.resolve().parent.name if path.name == "config.json" else path.stem)
 
 
 def list_models() -> tuple[Model, ...]:
@@ -41,7 +52,7 @@ def _files() -> list[Path]:
 
 
 @cache
-def _shipped() -> dict[str, Path]:
+def shipped_models() -> dict[str, Path]:
     """File of each shipped model by its name and by each alias, in lower case."""
     names: dict[str, Path] = {}
     for path in _files():
@@ -57,8 +68,8 @@ def _load_shipped(path: Path) -> Model:
 
 
 def _unknown(name: str) -> UserError:
-    near = difflib.get_close_matches(name.strip().lower(), _shipped(), n=1)
+    near = difflib.get_close_matches(name.strip().lower(), shipped_models(), n=1)
     known = ", ".join(path.stem for path in _files())
-    mend = f"did you mean '{_shipped()[near[0]].stem}'?" if near else f"known: {known}"
+    mend = f"did you mean '{shipped_models()[near[0]].stem}'?" if near else f"known: {known}"
     message = f"unknown model; {mend} (npusim list models), or give the path of a config.json"
     return UserError("model", name, message)

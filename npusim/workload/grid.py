@@ -57,15 +57,15 @@ class Grid(Part):
                 yield point.isl, point.osl, users
 
 
-def load_grid(name_or_path: str) -> Grid:
-    """The grid of that shipped name or YAML file. Raises UserError with the nearest name or the mistake."""
+def grid_path(name_or_path: str) -> Path:
+    """The file of the grid of that shipped name or path. Raises UserError with the nearest name."""
     shipped = _shipped()
     path = shipped.get(name_or_path.strip().lower())
     if path is not None:
-        return load_yaml(path, Grid)
+        return path
     own = Path(name_or_path).expanduser()
     if own.suffix in {".yaml", ".yml"} or own.parent != Path("."):
-        return load_yaml(own, Grid)
+        return own
     near = difflib.get_close_matches(name_or_path.lower(), shipped, n=1)
     mend = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(shipped)}"
     raise UserError(
@@ -73,6 +73,11 @@ def load_grid(name_or_path: str) -> Grid:
         "",
         f"unknown grid '{name_or_path}'; {mend} (npusim list grids), or give the path of a YAML file",
     )
+
+
+def load_grid(name_or_path: str) -> Grid:
+    """The grid of that shipped name or YAML file. Raises UserError with the nearest name or the mistake."""
+    return load_yaml(grid_path(name_or_path), Grid)
 
 
 def list_grids() -> tuple[Grid, ...]:

@@ -1,0 +1,96 @@
+"""Machines and runtimes drawn from the ranges of their certificates: one Latin hypercube over all ranged numbers.
+
+The range low ... high of a certificate is read as the 90 % interval of a split distribution around its value, normal
+in the logarithm where the range is positive, else normal (Wallis 2014, "The Two-Piece Normal, Binormal, or Double
+Gaussian Distribution", Statistical Science 29(1)). A number without a range stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, qmc
+
+from npusim.hardware.flat import quantities
+from npusim.hardware.machine import MACHINE_DTYPE, build_machine
+from npusim.hardware.runtime import Runtime
+from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime, ordered_paths
+from npusim.hardware.system import System
+from npusim.ledger import Quantity
+
+RANGE_COVERAGE = 0.90
+_RANGE_Z = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
+_FARTHEST_Z = 1.5 * _RANGE_Z
+
+
+@dataclass(frozen=True)
+class RangedNumber:
+    """A number that is drawn: its place in the machine (path None) or in the runtime's record, and its certificate."""
+
+    owner: str
+    name: str
+    path: int | None
+    quantity: Quantity
+
+
+def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
+    """Every number of an architecture and its runtime whose certificate has a range wider than a point."""
+    return [number for number in _numbers(system, runtime) if _is_ranged(number.quantity)]
+
+
+def draw(system: System, runtime: Runtime, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`count` machines and runtime records, arrays (count,) of MACHINE_DTYPE and RUNTIME_DTYPE.
+
+    Numbers of one leaf name and equal certificates (a value shared by several step paths) are drawn together.
+    """
+    numbers = ranged_numbers(system, runtime)
+    columns: dict[tuple[str, str, Quantity], int] = {}
+    for number in numbers:
+        columns.setdefault((number.owner, _leaf(number), number.quantity), len(columns))
+    machines = np.repeat(build_machine(system), count).astype(MACHINE_DTYPE)
+    runtimes = np.repeat(build_runtime(runtime), count).astype(RUNTIME_DTYPE)
+    if columns:
+        design = qmc.LatinHypercube(d=len(columns), rng=np.random.default_rng(seed)).random(count)
+        for number in numbers:
+            share = design[:, columns[number.owner, _leaf(number), number.quantity]]
+            values = quantile(number.quantity, share)
+            target = machines if number.owner == system.name else runtimes
+            if number.path is None:
+                target[number.name] = values
+            else:
+                target[number.name][:, number.path] = values
+    return machines, runtimes
+
+
+def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
+    """Values of a ranged number below which `share` (0...1) of its distribution lies; never beyond 0, nor 1 if it is a part."""
+    low, value, high = float(quantity.low or 0.0), quantity.value, float(quantity.high or 0.0)
+    z = np.clip(norm.ppf(share), -_FARTHEST_Z, _FARTHEST_Z) / _RANGE_Z
+    if low > 0.0:
+        drawn = value * np.exp(np.where(z < 0.0, -z * math.log(low / value), z * math.log(high / value)))
+    else:
+        drawn = value + np.where(z < 0.0, z * (value - low), z * (high - value))
+    is_part = quantity.unit == "" and high <= 1.0
+    return np.clip(drawn, 0.0, 1.0 if is_part else None)
+
+
+def _numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:
+    for part in (system.chip, system.card, system.server):
+        for name, quantity in quantities(part):
+            yield RangedNumber(system.name, name, None, quantity)
+    for name, quantity in quantities(runtime):
+        yield RangedNumber(runtime.name, name, None, quantity)
+    for index, path in enumerate(ordered_paths(runtime)):
+        for name, quantity in quantities(path, "path_"):
+            yield RangedNumber(runtime.name, name, index, quantity)
+
+
+def _is_ranged(quantity: Quantity) -> bool:
+    return quantity.low is not None and quantity.high is not None and quantity.low < quantity.high
+
+
+def _leaf(number: RangedNumber) -> str:
+    return number.name.removeprefix("path_")

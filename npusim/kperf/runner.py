@@ -1,0 +1,210 @@
+"""The K-Perf grid on an architecture: every model, shape and number of users becomes a cell of the table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from npusim.engine.analytic import AnalyticEngine
+from npusim.errors import DoesNotFit
+from npusim.hardware.catalog import load_system
+from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
+from npusim.mapping.deployment import Deployment, deploy
+from npusim.serving.metrics import RunMetrics, measure
+from npusim.serving.simulate import Load, simulate
+from npusim.serving.uncertainty import DRAWS, drawn_engines, drawn_metrics, interval
+from npusim.workload.arrivals import parse_arrival
+from npusim.workload.grid import Grid, load_grid
+from npusim.workload.prompts import random_prompts
+from npusim.workload.step import decode
+
+KPERF_MODELS = ("llama-3.1-8b", "exaone-4.0-32b", "exaone-3.5-32b", "llama-3.3-70b", "llama-3.1-405b")
+DEFAULT_GRID = "furiosa-perf-32k"
+POWER_SCOPE = "cards (no server, no wall)"
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class GridResult:
+    """cells, certificates: tables as `kperf.publish` takes them; deployments: one per model that was resolved."""
+
+    cells: pd.DataFrame
+    certificates: pd.DataFrame
+    context: KPerfContext
+    deployments: list[Deployment]
+    sim_seconds: float
+
+
+def run_grid(
+    archs: list[str],
+    models: list[str] | None = None,
+    grid: str | None = None,
+    *,
+    precision: str = "bf16",
+    kv_precision: str | None = None,
+    cards: int | str = "auto",
+    tensor_parallel: int | None = None,
+    runtime: str | None = None,
+    seed: int = 0,
+    intervals: bool = True,
+    progress: Progress | None = None,
+) -> list[GridResult]:
+    """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
+
+    progress(done, all, label) is called before each cell and once at the end. Raises UserError.
+    """
+    chosen = load_grid(grid or DEFAULT_GRID)
+    names = models or list(KPERF_MODELS)
+    longest = max(isl + osl for isl, osl, _ in chosen.cells())
+    options: dict[str, Any] = {
+        "precision": precision,
+        "kv_precision": kv_precision,
+        "cards": cards,
+        "tensor_parallel": tensor_parallel,
+        "runtime": runtime,
+        "tokens": longest,
+    }
+    total, done = len(archs) * len(names) * len(list(chosen.cells())), 0
+    results = []
+    for arch in archs:
+        started = time.process_time()
+        deployments = [deploy(arch, name, **options) for name in names]
+        rows = []
+        for deployment in deployments:
+            cells = _Cells(deployment, chosen, seed, intervals)
+            for isl, osl, users in chosen.cells():
+                if progress is not None:
+                    progress(done, total, f"{arch} {deployment.model.name} {isl}/{osl} x {users}")
+                rows.append(cells.predict(isl, osl, users))
+                done += 1
+        results.append(
+            GridResult(
+                _table(rows),
+                _certificates(deployments),
+                _context(arch, chosen, intervals),
+                deployments,
+                time.process_time() - started,
+            )
+        )
+    if progress is not None:
+        progress(total, total, "done")
+    return results
+
+
+class _Cells:
+    """The cells of one deployment; engines, drawn ones too, are built once for all of them."""
+
+    def __init__(self, deployment: Deployment, grid: Grid, seed: int, intervals: bool) -> None:
+        self._deployment = deployment
+        self._grid = grid
+        self._seed = seed
+        self._reason = ""
+        self._engine: AnalyticEngine | None = None
+        self._drawn: list[tuple[Deployment, AnalyticEngine]] = []
+        try:
+            deployment.require_fit(1)
+            self._engine = AnalyticEngine(deployment)
+            self._drawn = list(drawn_engines(deployment, seed)) if intervals else []
+        except DoesNotFit as error:
+            self._reason = error.message
+
+    def predict(self, isl: int, osl: int, users: int) -> dict[str, Any]:
+        requests = self._grid.requests_per_user * users
+        row = self._place() | {"isl": isl, "osl": osl, "users": users, "requests": requests}
+        if self._engine is None:
+            return row | {"status": self._reason}
+        load = Load(isl, osl, parse_arrival(self._grid.arrival, users), random_prompts(requests, isl))
+        metrics = measure(simulate(self._deployment, load, self._seed, self._engine))
+        if metrics.requests == 0:
+            return row | {"status": metrics.refusal}
+        row |= _figures(metrics) | {"status": PREDICTED if metrics.refused == 0 else metrics.refusal}
+        row["bound"] = self._bound(metrics, isl, osl)
+        drawn = [_figures(each) for each in drawn_metrics(load, self._drawn, self._seed)]
+        for name in INTERVAL_METRICS:
+            if drawn:
+                row[f"{name}_low"], row[f"{name}_high"] = interval(row[name], (each[name] for each in drawn))
+        return row
+
+    def _place(self) -> dict[str, Any]:
+        where = self._deployment
+        return {
+            "chip": where.system.name,
+            "cards": where.plan.cards,
+            "chips": where.plan.tensor_parallel,
+            "runtime": where.runtime.name,
+            "model": where.model.name,
+            "model_title": where.model.title,
+            "precision": where.precision.name,
+            "kv_precision": where.precision.kv,
+        }
+
+    def _bound(self, metrics: RunMetrics, isl: int, osl: int) -> str:
+        """The bound of a decode step at the largest batch of the run and half the output."""
+        assert self._engine is not None
+        batch = max(1, metrics.users_in_service)
+        return self._engine.cost(decode([isl + (osl + 1) // 2] * batch)).bound
+
+
+def _figures(metrics: RunMetrics) -> dict[str, Any]:
+    spreads = {
+        f"{name}_{part}": value
+        for name in ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")
+        for part, value in getattr(metrics, name).as_dict().items()
+    }
+    names = (
+        "output_tokens_per_s", "total_tokens_per_s", "tokens_per_s_per_user", "power_w_mean", "power_w_p99",
+        "tokens_per_joule", "kv_peak_fraction", "users_in_service", "preemptions", "refused",
+    )  # fmt: skip
+    return spreads | {name: getattr(metrics, name) for name in names} | {"power_scope": POWER_SCOPE}
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    sides = [f"{name}_{side}" for name in INTERVAL_METRICS for side in ("low", "high")]
+    names = [column.name for column in COLUMNS]
+    present = [side for side in sides if any(side in row for row in rows)]
+    return pd.DataFrame(rows).reindex(columns=[*names, *present])
+
+
+def _certificates(deployments: list[Deployment]) -> pd.DataFrame:
+    seen: dict[tuple[str, str], dict[str, Any]] = {}
+    for deployment in deployments:
+        for item in deployment.certificates():
+            quantity = item.quantity
+            seen[item.owner, item.path] = {
+                "owner": item.owner,
+                "path": item.path,
+                "value": quantity.value,
+                "unit": quantity.unit,
+                "text": quantity.text,
+                "kind": quantity.kind,
+                "low": quantity.low,
+                "high": quantity.high,
+                "source": quantity.source,
+            }
+    return pd.DataFrame(list(seen.values()))
+
+
+def _context(arch: str, grid: Grid, intervals: bool) -> KPerfContext:
+    system = load_system(arch)
+    drawn = (
+        f"90 % intervals: {DRAWS} machines and runtimes drawn together (Latin hypercube) from the ranges of their "
+        "certificates; what has no range does not vary"
+        if intervals
+        else "no intervals"
+    )
+    return KPerfContext(
+        chip_title=system.title,
+        chip_note=system.note,
+        silicon=system.silicon,
+        grid_name=grid.title,
+        grid_source=grid.source,
+        arrival_text=f"{grid.arrival}, {grid.requests_per_user} requests per user, at most one per user in flight",
+        interval_text=drawn,
+        calibration_text="uncalibrated: datasheet, published and assumed numbers only",
+    )
+
+

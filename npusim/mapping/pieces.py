@@ -1,0 +1,45 @@
+"""A step that no compiled graph holds runs as several: prompts chunk by chunk, decode batches part by part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npusim.hardware.runtime import BucketShapes, Runtime
+from npusim.workload.step import Step
+
+
+def compiled_pieces(step: Step, runtime: Runtime) -> list[Step]:
+    """The steps, in order, in which `runtime` runs `step`.
+
+    Compiled prompt chunks run one prompt at a time, apart from decoding; a decode batch beyond the largest compiled
+    one runs in parts.
+    """
+    chunk, batch = _largest(runtime.prefill_chunk), _largest(runtime.decode_batch)
+    decoding = int(step.decoding.sum())
+    if chunk is None and (batch is None or decoding <= batch):
+        return [step]
+    prompts = ~step.decoding
+    if chunk is None:
+        pieces = [_part(step, prompts)] if prompts.any() else []
+    else:
+        pieces = _chunks(step.query[prompts], step.context[prompts], chunk)
+    places = np.flatnonzero(step.decoding)
+    size = batch or max(decoding, 1)
+    return pieces + [_part(step, places[start : start + size]) for start in range(0, decoding, size)]
+
+
+def _largest(shapes: object) -> int | None:
+    return shapes.sizes[-1] if isinstance(shapes, BucketShapes) else None
+
+
+def _part(step: Step, which: np.ndarray) -> Step:
+    return Step(step.query[which], step.context[which], step.decoding[which], step.slots)
+
+
+def _chunks(query: np.ndarray, context: np.ndarray, largest: int) -> list[Step]:
+    chunks = []
+    for new, total in zip(query.tolist(), context.tolist(), strict=True):
+        for done in range(total - new, total, largest):
+            end = min(done + largest, total)
+            chunks.append(Step(np.array([end - done]), np.array([end]), np.zeros(1, np.bool_), 1))
+    return chunks

@@ -1,0 +1,206 @@
+"""What is shipped, and what one architecture, model or runtime is: the answers of `list` and `show`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from npusim.errors import UserError
+from npusim.hardware.catalog import load_system, runtime_path, shipped_runtimes, shipped_systems
+from npusim.hardware.compute import ContractionProcessor, Gpu
+from npusim.hardware.runtime import Runtime
+from npusim.hardware.system import System
+from npusim.hardware.yaml_file import load_yaml, read_yaml
+from npusim.workload.catalog import list_models, load_model, shipped_models
+from npusim.workload.formats import formats, kv_bits, stored_bits
+from npusim.workload.grid import Grid, list_grids
+from npusim.workload.model import Model
+from npusim.workload.precision import SCHEMES
+
+Kind = Literal["architecture", "model", "runtime"]
+
+_OPS_PER_MAC = 2
+_BITS_PER_BYTE = 8
+_TABLES_IN_BF16 = "bf16"
+
+
+def list_items(what: str) -> list[dict[str, Any]]:
+    """A short record of everything shipped of `what`: archs, models, runtimes or grids. SI units."""
+    return _LISTS[what]()
+
+
+def show(name_or_path: str) -> dict[str, Any]:
+    """Everything known of an architecture, model or runtime. Raises UserError for an unknown name or a bad file."""
+    return _SHOWS[kind_of(name_or_path)](name_or_path)
+
+
+def kind_of(name_or_path: str) -> Kind:
+    """What a shipped name, an alias or a file describes. Raises UserError with the nearest name."""
+    path = Path(name_or_path).expanduser()
+    if path.suffix in {".yaml", ".yml"}:
+        return "runtime" if "policy" in read_yaml(path) else "architecture"
+    name = name_or_path.strip().lower()
+    if name in shipped_systems():
+        return "architecture"
+    if name in shipped_runtimes():
+        return "runtime"
+    if name in shipped_models() or path.exists() or path.suffix == ".json":
+        return "model"
+    aliases = {alias.lower() for system in shipped_systems() for alias in load_system(system).aliases}
+    if name in aliases:
+        return "architecture"
+    known = [*shipped_systems(), *shipped_runtimes(), *shipped_models(), *aliases]
+    near = difflib.get_close_matches(name, known, n=1)
+    mend = f"did you mean '{near[0]}'?" if near else "see npusim list archs, models or runtimes"
+    raise UserError("show", name_or_path, f"no such architecture, model or runtime; {mend}, or give a file")
+
+
+def peak_ops_per_s(system: System) -> dict[str, float]:
+    """Dense peak of one chip by operand type in operations/s; one multiply-accumulate is two operations."""
+    unit = system.chip.unit
+    rates = unit.macs_per_slice if isinstance(unit, ContractionProcessor) else unit.macs_per_sm
+    elements = _elements(unit)
+    return {
+        name: _OPS_PER_MAC * elements * rate.value * unit.clock.value
+        for name in type(rates).model_fields
+        if (rate := getattr(rates, name)) is not None
+    }
+
+
+def _elements(unit: ContractionProcessor | Gpu) -> float:
+    if isinstance(unit, ContractionProcessor):
+        return unit.clusters.value * unit.pes_per_cluster.value * unit.slices_per_pe.value
+    return unit.sms.value
+
+
+def _on_chip_memory(unit: ContractionProcessor | Gpu) -> dict[str, float]:
+    if isinstance(unit, ContractionProcessor):
+        return {"sram_bytes": _elements(unit) * unit.sram_per_slice.value}
+    return {"l2_bytes": unit.l2_capacity.value}
+
+
+def _architecture_facts(system: System) -> dict[str, Any]:
+    memory = system.chip.memory
+    return {
+        "name": system.name,
+        "title": system.title,
+        "vendor": system.vendor,
+        "silicon": system.silicon,
+        "unit": system.chip.unit.kind,
+        "runtime": system.runtime,
+        "chips_per_card": system.chips_per_card,
+        "max_cards": system.max_cards,
+        "peak_ops_per_s": peak_ops_per_s(system),
+        "memory_technology": memory.technology,
+        "memory_bandwidth_bytes_per_s": memory.peak_bandwidth_bytes_per_s,
+        "memory_capacity_bytes": memory.capacity.value,
+        "memory_usable_bytes": memory.usable_capacity.value,
+        **_on_chip_memory(system.chip.unit),
+        "tdp_w": system.chip.power.tdp.value,
+        "power_cap_w": None if system.chip.power.cap.is_assumed else system.chip.power.cap.value,
+    }
+
+
+def _show_architecture(name_or_path: str) -> dict[str, Any]:
+    system = load_system(name_or_path)
+    facts = _architecture_facts(system)
+    return {
+        "kind": "architecture",
+        **facts,
+        "note": system.note,
+        "aliases": list(system.aliases),
+        "config": system.model_dump(mode="json"),
+    }
+
+
+def _list_architectures() -> list[dict[str, Any]]:
+    return [_architecture_facts(load_system(name)) for name in shipped_systems()]
+
+
+def _weight_bytes(model: Model) -> dict[str, float]:
+    """Bytes of all weights by precision scheme; embedding, LM head and norms stay bf16."""
+    matrices = model.layers * model.layer_parameters
+    tables = model.parameters - matrices
+    kept = tables * stored_bits(_TABLES_IN_BF16)
+    return {
+        scheme: (matrices * stored_bits(weights) + kept) / _BITS_PER_BYTE for scheme, (weights, _) in SCHEMES.items()
+    }
+
+
+def _kv_bytes_per_token(model: Model) -> dict[str, float]:
+    elements = model.layers * model.kv_elements_per_token_per_layer
+    kinds = type(formats().kv).model_fields
+    return {name: elements * kv_bits(name) / _BITS_PER_BYTE for name in kinds}
+
+
+def _show_model(name_or_path: str) -> dict[str, Any]:
+    model = load_model(name_or_path)
+    summary = model.summary()
+    return {
+        "kind": "model",
+        **{key: summary.pop(key) for key in ("name", "title", "family", "parameters", "published_parameters")},
+        "max_context": model.max_context,
+        "weight_bytes": _weight_bytes(model),
+        "kv_bytes_per_token": _kv_bytes_per_token(model),
+        "config": summary,
+    }
+
+
+def _list_models() -> list[dict[str, Any]]:
+    keys = ("name", "title", "family", "parameters", "layers", "heads", "kv_heads", "max_context")
+    return [{key: model.summary()[key] for key in keys} for model in list_models()]
+
+
+def _runtime_facts(runtime: Runtime) -> dict[str, Any]:
+    return {
+        "name": runtime.name,
+        "title": runtime.title,
+        "unit": runtime.unit,
+        "policy": runtime.policy.kind,
+        "decode_batch": runtime.decode_batch.kind,
+        "prefill_chunk": runtime.prefill_chunk.kind,
+        "attention": runtime.attention.kind,
+        "max_sequences": int(runtime.limits.max_sequences.value),
+        "kv_precision": runtime.kv.precision,
+        "prefix_caching": runtime.kv.prefix_caching,
+    }
+
+
+def _show_runtime(name_or_path: str) -> dict[str, Any]:
+    runtime = load_yaml(runtime_path(name_or_path), Runtime)
+    return {"kind": "runtime", **_runtime_facts(runtime), "config": runtime.model_dump(mode="json")}
+
+
+def _list_runtimes() -> list[dict[str, Any]]:
+    return [_runtime_facts(load_yaml(path, Runtime)) for path in shipped_runtimes().values()]
+
+
+def _grid_facts(grid: Grid) -> dict[str, Any]:
+    return {
+        "name": grid.name,
+        "title": grid.title,
+        "arrival": grid.arrival,
+        "requests_per_user": grid.requests_per_user,
+        "cells": len(list(grid.cells())),
+        "source": grid.source,
+    }
+
+
+def _list_grids() -> list[dict[str, Any]]:
+    return [_grid_facts(grid) for grid in list_grids()]
+
+
+_LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "archs": _list_architectures,
+    "models": _list_models,
+    "runtimes": _list_runtimes,
+    "grids": _list_grids,
+}
+
+_SHOWS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "architecture": _show_architecture,
+    "model": _show_model,
+    "runtime": _show_runtime,
+}

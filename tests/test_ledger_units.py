@@ -1,0 +1,192 @@
+"""Numbers with units and certificates, and errors in one line."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from npusim.errors import DoesNotFit, UserError
+from npusim.ledger import Bandwidth, BinaryRateWarning, Bytes, Count, Duration, Quantity, Ratio, certificates
+from npusim.units import is_binary_rate, to_si
+
+
+def _read(kind: Any, raw: Any) -> Quantity:
+    quantity = TypeAdapter(kind).validate_python(raw)
+    assert isinstance(quantity, Quantity)
+    return quantity
+
+
+def _certificate(value: Any, **more: Any) -> dict[str, Any]:
+    return {"value": value, "kind": "datasheet", "source": "a datasheet"} | more
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("48 GiB", "B", 48 * 2**30),
+        ("48 GB", "B", 48e9),
+        ("1.5 TB/s", "B/s", 1.5e12),
+        ("4800 GiB/s", "B/s", 4800 * 2**30),
+        ("4 bit", "B", 0.5),
+        ("16 bit", "bit", 16.0),
+        ("256 B/cycle", "B/cycle", 256.0),
+        ("2 GHz", "cycle/s", 2e9),
+        ("0.4 us", "s", 0.4e-6),
+        ("0.4 µs", "s", 0.4e-6),
+        ("60 pJ/B", "J/B", 60e-12),
+        ("5 pJ/bit", "J/B", 40e-12),
+        ("0.9 pJ/op", "J/op", 0.9e-12),
+        ("16 token", "token", 16.0),
+        ("700 W", "W", 700.0),
+        ("7 %", "", 0.07),
+        ("1,500 GB/s", "B/s", 1.5e12),
+        ("1_000 B", "B", 1000.0),
+        ("1e3 B", "B", 1000.0),
+        (8, "", 8.0),
+        (0.83, "", 0.83),
+    ],
+)
+def test_text_with_a_unit_becomes_si(text: str | float, unit: str, value: float) -> None:
+    assert to_si(text, unit) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "message"),
+    [
+        ("48", "B", "'48' has no unit; write it as e.g. '48 B'"),
+        (48, "B/s", "'48' has no unit; write it as e.g. '48 B/s'"),
+        ("48 GHz", "B/s", "'GHz' is not a unit of B/s"),
+        ("48 GB", "B/s", "'GB' is not a unit of B/s"),
+        ("3 us", "", "'us' is not a unit of a plain number"),
+        ("48 gigs", "B", "unknown unit 'gigs'"),
+        ("48 Tb/s", "B/s", "unknown unit 'Tb/s'"),
+        ("fast", "B/s", "'fast' is not a number with a unit"),
+        (True, "", "'True' is not a number with a unit"),
+        (None, "B", "'None' is not a number with a unit"),
+        (float("nan"), "", "'nan' is not a number with a unit"),
+    ],
+)
+def test_text_that_is_no_such_quantity(text: Any, unit: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        to_si(text, unit)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("text", ["3 GB/(s", "2 **", "5 GB/s/", "5 B/0", "5 {", "5 ?", "5 @", "5 #x", "2^10 B"])
+def test_a_garbled_unit_is_a_mistake_and_no_crash(text: str) -> None:
+    with pytest.raises(ValueError):
+        to_si(text, "B/s")
+
+
+@pytest.mark.parametrize("text", ["1,5 TB/s", "1,,0 TB/s", "1__0 TB/s"])
+def test_a_comma_is_no_decimal_point(text: str) -> None:
+    with pytest.raises(ValueError):
+        to_si(text, "B/s")
+
+
+@given(st.floats(1e-3, 1e6), st.sampled_from(["k", "M", "G", "T"]))
+def test_decimal_prefixes_scale(number: float, prefix: str) -> None:
+    factor = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix]
+    assert to_si(f"{number!r} {prefix}B/s", "B/s") == pytest.approx(number * factor, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["4800 GiB/s", "1.4 TiB/s", "30 MiB / s"])
+def test_binary_rates_are_known(text: str) -> None:
+    assert is_binary_rate(text)
+
+
+@pytest.mark.parametrize("text", ["4800 GB/s", "48 GiB", 5])
+def test_other_quantities_are_no_binary_rates(text: str | int) -> None:
+    assert not is_binary_rate(text)
+
+
+@pytest.mark.parametrize("value", ["4800 GiB/s", "1.4 TiB/s"])
+def test_a_binary_rate_warns(value: str) -> None:
+    with pytest.warns(BinaryRateWarning, match="datasheets mean GB/s"):
+        _read(Bandwidth, _certificate(value))
+
+
+def test_a_binary_size_does_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert _read(Bytes, _certificate("48 GiB")).value == 48 * 2**30
+
+
+def test_a_certificate_is_read_whole() -> None:
+    raw = _certificate("1.5 TB/s", kind="assumed", low="1.2 TB/s", high="1800 GB/s", sd="0.1 TB/s", date="2026-11-01")
+    quantity = _read(Bandwidth, raw)
+    assert (quantity.value, quantity.low, quantity.high, quantity.sd) == (1.5e12, 1.2e12, 1.8e12, 0.1e12)
+    assert (quantity.unit, quantity.text, quantity.date) == ("B/s", "1.5 TB/s", "2026-11-01")
+    assert quantity.is_assumed
+    assert _read(Bandwidth, quantity) == quantity
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "message"),
+    [
+        (Count, 5, "a bare number has no certificate"),
+        (Bytes, {"value": "5 GB"}, "the certificate lacks kind, source"),
+        (Bytes, _certificate("5 GB", source="  "), "the source is empty"),
+        (Bytes, _certificate(5), "'5' has no unit"),
+        (Bytes, _certificate("5 GB", low=4), "'4' has no unit"),
+        (Bytes, _certificate("0 GB"), "'0 GB' must be more than zero"),
+        (Bytes, _certificate("-5 GB"), "'-5 GB' must be more than zero"),
+        (Bytes, _certificate("1e999 B"), "must be more than zero"),
+        (Duration, _certificate("-1 s"), "'-1 s' must be zero or more"),
+        (Count, _certificate(3, kind="assumed"), "an assumed number needs low and high"),
+        (Count, _certificate(3, kind="assumed", low=2), "an assumed number needs low and high"),
+        (Count, _certificate(3, low=4, high=5), "the range 4 ... 5 does not hold the value 3"),
+        (Count, _certificate(3, high=2), "does not hold the value 3"),
+        (Count, _certificate(3, kind="guessed"), "Input should be 'measured', 'datasheet', 'derived'"),
+        (Count, _certificate(3, note="x"), "Extra inputs are not permitted"),
+    ],
+)
+def test_a_certificate_that_is_none(kind: Any, raw: Any, message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _read(kind, raw)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "unit"), [(Count, ""), (Bytes, " B"), (Ratio, ""), (Duration, " s")])
+def test_a_range_does_not_reach_below_zero(kind: Any, unit: str) -> None:
+    with pytest.raises(ValidationError):
+        _read(kind, _certificate(f"3{unit}", low=f"-1{unit}"))
+
+
+@pytest.mark.parametrize(("kind", "text"), [(Ratio, "0"), (Duration, "0 us")])
+def test_ratios_and_times_may_be_zero(kind: Any, text: str) -> None:
+    assert _read(kind, _certificate(text)).value == 0.0
+
+
+class _Leaf(BaseModel):
+    name: str
+    size: Bytes
+
+
+class _Tree(BaseModel):
+    rate: Bandwidth
+    best: _Leaf | None = None
+    leaves: tuple[_Leaf, ...] = ()
+
+
+def test_certificates_are_found_wherever_they_stand() -> None:
+    leaf = {"name": "first", "size": _certificate("1 B")}
+    tree = _Tree.model_validate({"rate": _certificate("1 B/s"), "best": leaf, "leaves": [leaf, leaf | {"name": "b"}]})
+    found = list(certificates("tree", tree))
+    assert [item.path for item in found] == ["rate", "best.size", "leaves.first.size", "leaves.b.size"]
+    assert {item.owner for item in found} == {"tree"}
+    assert [item.quantity.value for item in found] == [1.0] * 4
+
+
+def test_an_error_is_one_line_with_place_key_and_mend() -> None:
+    error = UserError("chip.yaml:3", "chip.unit", "is wrong;\n   mend it")
+    assert str(error) == "chip.yaml:3: chip.unit: is wrong; mend it"
+    assert str(UserError("--cards", "", "give 1")) == "--cards: give 1"
+    fit = DoesNotFit("llama", "does not fit", 4)
+    assert isinstance(fit, UserError)
+    assert (fit.cards_needed, str(fit)) == (4, "llama: does not fit")
