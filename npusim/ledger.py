@@ -48,7 +48,8 @@ def _parse(raw: Any, unit: str, zero_allowed: bool) -> Any:
         return raw
     if not isinstance(raw, dict):
         raise ValueError(
-            "a bare number has no certificate; write {value: ..., kind: measured|datasheet|derived|assumed, source: ...}"
+            "a bare number has no certificate; write "
+            "{value: ..., kind: measured|datasheet|derived|assumed, source: ...}"
         )
     missing = [key for key in ("value", "kind", "source") if key not in raw]
     if missing:
@@ -83,7 +84,7 @@ def in_unit(unit: str, zero_allowed: bool = False) -> BeforeValidator:
 Count = Annotated[Quantity, in_unit("")]
 Ratio = Annotated[Quantity, in_unit("", zero_allowed=True)]
 Bytes = Annotated[Quantity, in_unit("B")]
-BytesOrNone = Annotated[Quantity, in_unit("B", zero_allowed=True)]
+BytesOrZero = Annotated[Quantity, in_unit("B", zero_allowed=True)]
 Bandwidth = Annotated[Quantity, in_unit("B/s")]
 BytesPerCycle = Annotated[Quantity, in_unit("B/cycle")]
 Cycles = Annotated[Quantity, in_unit("cycle")]

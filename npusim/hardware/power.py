@@ -5,7 +5,6 @@ from __future__ import annotations
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacEnergies
 from npusim.ledger import EnergyPerByte, EnergyPerOp, Power, Ratio
-from npusim.ledger import Power as Watts
 
 
 class PowerModel(Part):
@@ -22,7 +21,7 @@ class PowerModel(Part):
     mac: MacEnergies
     vector_op: EnergyPerOp
     link_byte: EnergyPerByte
-    tdp: Watts
-    cap: Watts
+    tdp: Power
+    cap: Power
     minimum_clock: Ratio
     voltage_exponent: Ratio

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from npusim.hardware.base import Part
-from npusim.ledger import Bytes, BytesOrNone, Count, Duration, Ratio, Tokens
+from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Ratio, Tokens
 
 
 class ExclusivePolicy(Part):
@@ -54,14 +54,6 @@ class BucketShapes(Part):
         if list(self.sizes) != sorted(set(self.sizes)):
             raise ValueError("sizes must rise")
         return self
-
-
-class MultipleShapes(Part):
-    """A size is rounded up to a multiple."""
-
-    kind: Literal["multiple"]
-    multiple: Annotated[int, Field(gt=0)]
-    source: str
 
 
 class SlotShapes(Part):
@@ -145,7 +137,7 @@ class KvCache(Part):
 
     precision: Literal["bf16", "fp8", "int8"]
     block: Tokens
-    reserved: BytesOrNone
+    reserved: BytesOrZero
     memory_fraction: Ratio
     admission_watermark: Ratio
     prefix_caching: bool

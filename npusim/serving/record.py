@@ -24,7 +24,6 @@ class Recorder:
     prefill_tokens: int = 0
     mixed_steps: int = 0
     peak_sequences: int = 0
-    shares_s: dict[str, float] = field(default_factory=dict)
     _interval_s: list[np.ndarray] = field(default_factory=list)
     _interval_weight: list[np.ndarray] = field(default_factory=list)
     _span_s: list[np.ndarray] = field(default_factory=list)

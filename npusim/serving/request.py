@@ -34,7 +34,7 @@ class Request:
 
     @property
     def to_prefill(self) -> int:
-        """Tokens whose KV must be there before the next token: the prompt, and what was generated before pre-emption."""
+        """Tokens whose KV the next token needs: the prompt, and what was generated before a pre-emption."""
         return self.isl + self.generated
 
     @property

@@ -20,7 +20,11 @@ class Closed:
 
 @dataclass(frozen=True)
 class Burst:
-    """Every request is sent at time 0; `users` is the concurrency that the run is named after."""
+    """Every request is due at time 0, and the client keeps at most `users` of them in flight.
+
+    That is `vllm bench serve --request-rate inf --max-concurrency USERS`, as furiosa-perf calls it: a request's clock
+    starts when it is sent, and its wait at the client is reported apart.
+    """
 
     users: int
 

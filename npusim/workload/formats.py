@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Annotated
 
 from npusim.hardware.base import Part
@@ -40,10 +41,15 @@ class Formats(Part):
     kv: KvBits
 
 
+def formats_path() -> Path:
+    """The file of the shipped table of formats."""
+    return data_root("workloads") / "formats.yaml"
+
+
 @cache
 def formats() -> Formats:
     """The shipped formats with their certificates."""
-    return load_yaml(data_root("workloads") / "formats.yaml", Formats)
+    return load_yaml(formats_path(), Formats)
 
 
 @cache

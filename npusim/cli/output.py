@@ -1,0 +1,88 @@
+"""What commands print: one JSON object, or text and tables as wide as the terminal; messages go to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_WIDTH_OF_FILES = 160
+_NOTHING = "-"
+
+
+def say(line: str) -> None:
+    """A message on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def print_json(answer: Mapping[str, Any]) -> None:
+    """One JSON object on standard output; a number that is none (NaN, infinite) becomes null."""
+    print(json.dumps(plain(answer), indent=2, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """`value` with numpy scalars and arrays as Python's own and NaN, NA or infinity as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, Iterable):
+        return [plain(item) for item in value]
+    if value != value or str(value) == "<NA>":
+        return None
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def stdout_console() -> Console:
+    """A console on standard output: the terminal's width, or that of a wide page where there is no terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+def stderr_console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", text_columns: int = 1) -> Table:
+    """A table; the first `text_columns` and what is no figure stand left, figures right; nothing is cut off."""
+    from rich import box
+    from rich.table import Table
+
+    body = [list(row) for row in rows]
+    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, heading in enumerate(headings):
+        cells = [row[place] for row in body]
+        right = place >= text_columns and all(_is_figure(cell) for cell in cells)
+        made.add_column(heading, justify="right" if right else "left", overflow="fold")
+    for row in body:
+        made.add_row(*row)
+    return made
+
+
+def figure(value: Any, digits: int = 2) -> str:
+    """A number with thousands apart; {value, low, high} with its range; nothing for NaN."""
+    if isinstance(value, Mapping):
+        low, high = figure(value["low"], digits), figure(value["high"], digits)
+        return f"{figure(value['value'], digits)} ({low} to {high})"
+    if value is None or not math.isfinite(value):
+        return _NOTHING
+    return f"{value:,.{digits}f}"
+
+
+def _is_figure(cell: str) -> bool:
+    return cell == _NOTHING or cell[:1].isdigit() or cell[:2].lstrip("-")[:1].isdigit()
