@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.engine.run import cost_sequences, decode_run, exposed_host_time, stall_time
+from npusim.engine.run import cost_sequences, decode_run, exposed_host_time, make_workspace, stall_time
 from npusim.engine.stepcost import StepCost, combine, from_record
 from npusim.errors import UserError
-from npusim.kernels.operator import OPERATOR_COST_DTYPE
-from npusim.kernels.step import STEP_COST_DTYPE
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import program
-from npusim.mapping.optable import LINEAR, OP_DTYPE, OpTable
+from npusim.mapping.optable import LINEAR, OpTable
 from npusim.mapping.pieces import compiled_pieces
-from npusim.mapping.specialise import room_for
 from npusim.workload.step import Step
 
 _MAX_RUN = 4096
@@ -43,15 +40,7 @@ class AnalyticEngine:
         self.template = program(deployment.model, deployment.precision, deployment.plan)
         _check_multiplies(self.template, deployment)
         self._logit_bytes = _LOGIT_BYTES * deployment.model.vocab
-        self._rows = np.zeros(2 * len(self.template), OP_DTYPE)
-        self._special = np.zeros(room_for(self._rows), OP_DTYPE)
-        self._costs = np.zeros(len(self._special), OPERATOR_COST_DTYPE)
-        self._step = np.zeros(1, STEP_COST_DTYPE)[0]
-        self._query = np.zeros(max_sequences, np.int64)
-        self._context = np.zeros(max_sequences, np.int64)
-        self._decoding = np.zeros(max_sequences, np.bool_)
-        self._times = np.zeros(_MAX_RUN)
-        self._energies = np.zeros(_MAX_RUN)
+        self._work = make_workspace(self.template, max_sequences, _MAX_RUN)
         self._prefills: dict[tuple[int, int], StepCost] = {}
 
     def cost(self, step: Step) -> StepCost:
@@ -92,11 +81,21 @@ class AnalyticEngine:
     ) -> DecodeRun:
         """Decode steps over sequences that hold `held` KV tokens each, until `limit` or until `horizon_s` passed."""
         steps = decode_run(
-            self.template, held, slots, min(limit, _MAX_RUN), horizon_s, self.machine, self.runtime,
-            self._logit_bytes, seed, counter, self._query, self._context, self._decoding,
-            self._rows, self._special, self._costs, self._step, self._times, self._energies,
-        )  # fmt: skip
-        return DecodeRun(self._times[:steps].copy(), self._energies[:steps] * self.plan.tensor_parallel)
+            self.template,
+            held,
+            slots,
+            min(limit, _MAX_RUN),
+            horizon_s,
+            self.machine,
+            self.runtime,
+            self._logit_bytes,
+            seed,
+            counter,
+            self._work,
+        )
+        return DecodeRun(
+            self._work.times_s[:steps].copy(), self._work.energies_j[:steps] * self.plan.tensor_parallel
+        )
 
     def pieces(self, step: Step) -> list[Step]:
         """The step as the runtime's compiled shapes run it, in order."""
@@ -108,19 +107,18 @@ class AnalyticEngine:
         Costs are at full clock; `cost(step).clock` says what the power cap makes of it.
         """
         count = self._fill(step)
-        return OpTable(self._special[:count].copy(), step), self._costs[:count].copy()
+        return OpTable(self._work.special[:count].copy(), step), self._work.costs[:count].copy()
 
     def _cost_piece(self, step: Step) -> StepCost:
         self._fill(step)
-        return from_record(self._step, self.plan.tensor_parallel)
+        return from_record(self._work.step[0], self.plan.tensor_parallel)
 
     def _fill(self, step: Step) -> int:
-        return int(
-            cost_sequences(
-                self.template, step.query, step.context, step.decoding, step.slots, self.machine, self.runtime,
-                self._rows, self._special, self._costs, self._step,
-            )  # fmt: skip
+        query, context, decoding = step.query, step.context, step.decoding
+        count = cost_sequences(
+            self.template, query, context, decoding, step.slots, self.machine, self.runtime, self._work
         )
+        return int(count)
 
 
 def _check_multiplies(template: np.ndarray, deployment: Deployment) -> None:

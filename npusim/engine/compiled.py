@@ -10,7 +10,7 @@ from npusim.engine.run import decode_run
 
 def is_compiled() -> bool:
     """True where an earlier run has left the compiled engine in the cache."""
-    folder, module = Path(decode_run.stats.cache_path), decode_run.py_func.__module__.rsplit(".", 1)[-1]
+    folder, module = Path(str(decode_run.stats.cache_path)), decode_run.py_func.__module__.rsplit(".", 1)[-1]
     return any(folder.glob(f"{module}.decode_run-*.nbc"))
 
 

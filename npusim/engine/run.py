@@ -3,27 +3,67 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
-from npusim.kernels.step import cost_step
+from npusim.kernels.operator import OPERATOR_COST_DTYPE
+from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.lower import instantiate
-from npusim.mapping.specialise import specialise_rows, step_path
+from npusim.mapping.optable import OP_DTYPE
+from npusim.mapping.specialise import room_for, specialise_rows, step_path
+
+
+class Workspace(NamedTuple):
+    """Arrays that costing writes into, made once per engine.
+
+    lowered, special: OP_DTYPE, the rows before and after specialising; costs: OPERATOR_COST_DTYPE, one per special
+    row; step: STEP_COST_DTYPE (1,); query, context: int64 and decoding: bool (sequences,); times_s, energies_j:
+    float64 (steps,).
+    """
+
+    lowered: np.ndarray
+    special: np.ndarray
+    costs: np.ndarray
+    step: np.ndarray
+    query: np.ndarray
+    context: np.ndarray
+    decoding: np.ndarray
+    times_s: np.ndarray
+    energies_j: np.ndarray
+
+
+def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspace:
+    """Room for steps of the program `template` over `sequences` sequences, in runs of `steps`."""
+    lowered = np.zeros(2 * len(template), OP_DTYPE)
+    special = np.zeros(len(template) + room_for(template, sequences), OP_DTYPE)
+    return Workspace(
+        lowered=lowered,
+        special=special,
+        costs=np.zeros(len(special), OPERATOR_COST_DTYPE),
+        step=np.zeros(1, STEP_COST_DTYPE),
+        query=np.zeros(sequences, np.int64),
+        context=np.zeros(sequences, np.int64),
+        decoding=np.zeros(sequences, np.bool_),
+        times_s=np.zeros(steps),
+        energies_j=np.zeros(steps),
+    )
 
 
 @njit(cache=True)
-def cost_sequences(template, query, context, decoding, slots, machine, runtime, rows, special, costs, step):
-    """Lower, specialise and cost one step: fills `step`, `special`, `costs`; returns the number of special rows."""
-    count = instantiate(template, query, context, decoding, rows)
-    count = specialise_rows(rows[:count], query, context, decoding, slots, machine, runtime, special)
+def cost_sequences(template, query, context, decoding, slots, machine, runtime, work):
+    """Lower, specialise and cost one step: fills step, special and costs of `work`; returns the number of rows."""
+    count = instantiate(template, query, context, decoding, work.lowered)
+    lowered = work.lowered[:count]
+    count = specialise_rows(lowered, query, context, decoding, slots, machine, runtime, work.special)
     live = 0
     for sequence in range(len(query)):
         live += 1 if decoding[sequence] else 0
     prefilling = live < len(query)
     path = step_path(max(live, 1), prefilling, runtime)
-    cost_step(special, count, machine, runtime, path, costs, step)
+    cost_step(work.special, count, machine, runtime, path, work.costs, work.step[0])
     return count
 
 
@@ -81,33 +121,29 @@ def stall_time(seed, counter, runtime):
 
 
 @njit(cache=True)
-def decode_run(
-    template, held, slots, limit, horizon_s, machine, runtime, logit_bytes, seed, counter,
-    query, context, decoding, rows, special, costs, step, times, energies,
-):  # fmt: skip
+def decode_run(template, held, slots, limit, horizon_s, machine, runtime, logit_bytes, seed, counter, work):
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 
-    held: int64 (live,), KV tokens of each live sequence before the run. times, energies: float64 (>= limit,), filled
-    with seconds and joules (one chip) of each step, host time and stalls included. The other arrays are workspace.
+    held: int64 (live,), KV tokens of each live sequence before the run. times_s and energies_j of `work` are filled
+    with seconds and joules (one chip) of each step, host time and stalls included.
     """
     live = len(held)
+    query, context, decoding = work.query[:live], work.context[:live], work.decoding[:live]
     for sequence in range(live):
         query[sequence], decoding[sequence], context[sequence] = 1, True, held[sequence] + 1
     static_w = machine.power_idle + machine.power_loaded_static
-    elapsed, done, alike = 0.0, 0, 0
+    elapsed, host_s = 0.0, 0.0
+    done, alike = 0, 0
     while done < limit and elapsed < horizon_s:
         if alike == 0:
-            cost_sequences(
-                template, query[:live], context[:live], decoding[:live], slots, machine, runtime, rows, special,
-                costs, step,
-            )  # fmt: skip
-            alike = steps_alike(context[:live], runtime)
-            host_s = exposed_host_time(step.time_s, live, logit_bytes, machine, runtime)
+            cost_sequences(template, query, context, decoding, slots, machine, runtime, work)
+            alike = steps_alike(context, runtime)
+            host_s = exposed_host_time(work.step[0].time_s, live, logit_bytes, machine, runtime)
         alike -= 1
         waiting = host_s + stall_time(seed, counter + done, runtime)
-        times[done] = step.time_s + waiting
-        energies[done] = step.energy_j + waiting * static_w
-        elapsed += times[done]
+        work.times_s[done] = work.step[0].time_s + waiting
+        work.energies_j[done] = work.step[0].energy_j + waiting * static_w
+        elapsed += work.times_s[done]
         done += 1
         for sequence in range(live):
             context[sequence] += 1

@@ -58,7 +58,7 @@ class VectorPasses(Part):
 
 
 class ContractionProcessor(Part):
-    """A tensor contraction processor: clusters of PEs; a PE is a row of slices with SRAM, MAC array and vector engine."""
+    """A tensor contraction processor: clusters of PEs, each a row of slices with SRAM and engines."""
 
     kind: Literal["contraction_processor"]
     clock: Frequency

@@ -66,7 +66,7 @@ def draw(system: System, runtime: Runtime, count: int, seed: int) -> tuple[np.nd
 
 
 def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
-    """Values below which `share` (0...1) of a ranged number's distribution lies; never below 0, nor over 1 for a part."""
+    """Values below which `share` (0...1) of a ranged number's distribution lies; a part stays in 0...1."""
     low, value, high = float(quantity.low or 0.0), quantity.value, float(quantity.high or 0.0)
     z = np.clip(norm.ppf(share), -_FARTHEST_Z, _FARTHEST_Z) / _RANGE_Z
     if low > 0.0:

@@ -27,15 +27,15 @@ from npusim.mapping.optable import ATTENTION, LINEAR, OP_DTYPE, PER_TOKEN, SAMPL
 
 def specialise(table: OpTable, machine: Any, runtime: Any) -> OpTable:
     """`table` as this machine under this runtime runs it (records of MACHINE_DTYPE and RUNTIME_DTYPE)."""
-    rows = np.zeros(room_for(table.rows), OP_DTYPE)
     step = table.step
+    rows = np.zeros(room_for(table.rows, len(step.query)), OP_DTYPE)
     count = specialise_rows(table.rows, step.query, step.context, step.decoding, step.slots, machine, runtime, rows)
     return OpTable(rows[:count], step)
 
 
-def room_for(rows: np.ndarray) -> int:
-    """Rows that an output of `specialise_rows` can have at most."""
-    return len(rows) + int((rows["kind"] == ATTENTION).sum()) * MAX_BUCKETS
+def room_for(rows: np.ndarray, sequences: int) -> int:
+    """Rows that `specialise_rows` can make of `rows` over `sequences`: one per context bucket and prompt chunk."""
+    return len(rows) + int((rows["kind"] == ATTENTION).sum()) * (MAX_BUCKETS + sequences)
 
 
 @njit(cache=True)

@@ -8,22 +8,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_system, runtime_path, shipped_runtimes, shipped_systems
+from npusim.hardware.catalog import load_system, runtime_path, shipped_runtimes, shipped_systems, system_path
 from npusim.hardware.compute import ContractionProcessor, Gpu
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml, read_yaml
-from npusim.workload.catalog import list_models, load_model, shipped_models
-from npusim.workload.formats import formats, kv_bits, stored_bits
+from npusim.mapping.footprint import weight_bytes
+from npusim.mapping.lower import program
+from npusim.mapping.plan import Plan
+from npusim.workload.catalog import list_models, load_model, model_path, shipped_models
+from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
 from npusim.workload.model import Model
-from npusim.workload.precision import SCHEMES
+from npusim.workload.precision import SCHEMES, resolve
 
 Kind = Literal["architecture", "model", "runtime"]
 
 _OPS_PER_MAC = 2
 _BITS_PER_BYTE = 8
-_TABLES_IN_BF16 = "bf16"
+_ANY_KV = "bf16"
 
 
 def list_items(what: str) -> list[dict[str, Any]]:
@@ -34,6 +37,11 @@ def list_items(what: str) -> list[dict[str, Any]]:
 def show(name_or_path: str) -> dict[str, Any]:
     """Everything known of an architecture, model or runtime. Raises UserError for an unknown name or a bad file."""
     return _SHOWS[kind_of(name_or_path)](name_or_path)
+
+
+def described_file(name_or_path: str) -> Path:
+    """The file that `show` reads. Raises UserError for an unknown name."""
+    return _FILES[kind_of(name_or_path)](name_or_path)
 
 
 def kind_of(name_or_path: str) -> Kind:
@@ -120,12 +128,10 @@ def _list_architectures() -> list[dict[str, Any]]:
 
 
 def _weight_bytes(model: Model) -> dict[str, float]:
-    """Bytes of all weights by precision scheme; embedding, LM head and norms stay bf16."""
-    matrices = model.layers * model.layer_parameters
-    tables = model.parameters - matrices
-    kept = tables * stored_bits(_TABLES_IN_BF16)
+    """Bytes of all weights by precision scheme."""
+    one_chip = Plan(tensor_parallel=1, cards=1)
     return {
-        scheme: (matrices * stored_bits(weights) + kept) / _BITS_PER_BYTE for scheme, (weights, _) in SCHEMES.items()
+        scheme: weight_bytes(program(model, resolve(scheme, _ANY_KV), one_chip), model, one_chip) for scheme in SCHEMES
     }
 
 
@@ -203,4 +209,10 @@ _SHOWS: dict[str, Callable[[str], dict[str, Any]]] = {
     "architecture": _show_architecture,
     "model": _show_model,
     "runtime": _show_runtime,
+}
+
+_FILES: dict[str, Callable[[str], Path]] = {
+    "architecture": system_path,
+    "model": model_path,
+    "runtime": runtime_path,
 }

@@ -1,0 +1,177 @@
+"""`npusim kperf`: the measuring table and its graphs, written to a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from npusim.cli.options import Setup, as_json_option, setup_options
+from npusim.cli.output import figure, print_json, say, stderr_console, stdout_console, table
+from npusim.cli.subject import caveats, manifest
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    from npusim.kperf.runner import GridResult, Progress
+
+
+@click.command()
+@click.argument("archs", metavar="ARCH...", nargs=-1, required=True)
+@click.option("--models", metavar="A,B,C", help="Models, apart by commas [default: those of the measuring table].")
+@click.option("--grid", metavar="NAME|FILE", help="Shapes and users (npusim list grids) [default: furiosa-perf-32k].")
+@click.option("--out", type=click.Path(file_okay=False), required=True, metavar="DIR", help="Folder of the results.")
+@click.option(
+    "--interval/--no-interval",
+    default=True,
+    show_default=True,
+    help="Give the figures with their 90 % intervals, or only the figures, several times faster.",
+)
+@setup_options(cards="auto")
+@as_json_option
+@click.pass_obj
+def kperf(
+    argv: list[str],
+    archs: tuple[str, ...],
+    models: str | None,
+    grid: str | None,
+    out: str,
+    interval: bool,
+    setup: Setup,
+    as_json: bool,
+) -> None:
+    """Predict the K-Perf table: kperf.xlsx, kperf.csv, charts and a manifest, in a folder for each of several archs."""
+    from npusim.engine.compiled import ensure_compiled
+    from npusim.kperf.runner import DEFAULT_GRID, run_grid
+
+    ensure_compiled(say)
+    chips, names = list(dict.fromkeys(archs)), _names(models)
+    with _progress() as report:
+        results = run_grid(
+            chips,
+            names,
+            grid,
+            precision=setup.precision,
+            kv_precision=setup.kv_precision,
+            cards=setup.cards,
+            tensor_parallel=setup.tensor_parallel,
+            runtime=setup.runtime,
+            seed=setup.seed,
+            intervals=interval,
+            progress=report,
+        )
+    _require_a_prediction(results)
+    predicted_models = names or [where.model.name for where in results[0].deployments]
+    record = manifest(argv, setup, chips, predicted_models, grid or DEFAULT_GRID)
+    files = _write(results, record, Path(out))
+    if as_json:
+        cells = [row for result in results for row in result.cells.to_dict("records")]
+        seconds = sum(result.sim_seconds for result in results)
+        print_json({"cells": cells, "files": files, "sim_seconds": seconds, "manifest": record})
+        return
+    _print_summary(results, files)
+
+
+def _names(models: str | None) -> list[str] | None:
+    if models is None:
+        return None
+    names = list(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
+    if not names:
+        raise UserError("--models", "", "names no model; give some apart by commas (npusim list models)")
+    return names
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar with the time left where stderr is a terminal, else a line at the start and one at the end."""
+    from rich import progress
+
+    console = stderr_console()
+    if not console.is_terminal:
+        yield _lines()
+        return
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda done, total, label: bar.update(task, completed=done, total=total, description=label)
+
+
+def _lines() -> Progress:
+    started = time.monotonic()
+
+    def report(done: int, total: int, _label: str) -> None:
+        if done == 0:
+            say(f"predicting {total} cells")
+        elif done == total:
+            say(f"predicted {total} cells in {time.monotonic() - started:.0f} s")
+
+    return report
+
+
+def _require_a_prediction(results: list[GridResult]) -> None:
+    from npusim.kperf.table import PREDICTED
+
+    statuses = [status for result in results for status in result.cells["status"]]
+    if PREDICTED in statuses or any(result.cells["output_tokens_per_s"].notna().any() for result in results):
+        return
+    raise UserError(str(results[0].cells["model"].iloc[0]), "", f"nothing to predict: {statuses[0]}")
+
+
+def _write(results: list[GridResult], record: dict[str, Any], out: Path) -> list[str]:
+    """Publishes every result, several in a folder each; returns the files as paths from here."""
+    from npusim.kperf.publish import publish
+    from npusim.kperf.table import unique_names
+
+    chips = unique_names([result.deployments[0].system.name for result in results], r"[^A-Za-z0-9._-]+", 80)
+    written = []
+    for result, chip in zip(results, chips, strict=True):
+        folder = out / chip if len(results) > 1 else out
+        names = publish(result.cells, result.certificates, record, result.context, folder)
+        written += [str(folder / name) for name in names]
+    return written
+
+
+def _print_summary(results: list[GridResult], files: list[str]) -> None:
+    console = stdout_console()
+    for result in results:
+        console.print(table(_HEADINGS, _rows(result), result.context.chip_title, text_columns=2))
+    for line in caveats(result.deployments[0].system for result in results):
+        console.print(line)
+    console.print("Written:")
+    for name in files:
+        console.print(f"  {name}", soft_wrap=True)
+
+
+_HEADINGS = (
+    "model", "precision, KV", "cards", "cells", "best total [tokens/s]", "at in / out x users",
+    "best output [tokens/s]", "best [tokens/J]", "TTFT at fewest users [ms]", "reason for what is missing",
+)  # fmt: skip
+
+
+def _rows(result: GridResult) -> Iterator[list[str]]:
+    from npusim.kperf.table import headlines, missing
+
+    reasons = missing(result.cells)
+    for row in headlines(result.cells).to_dict("records"):
+        why = reasons.loc[reasons["model"] == row["model"], "reason"]
+        yield [
+            row["model"],
+            row["precision"],
+            str(row["cards"]),
+            row["count"],
+            figure(row["total_tokens_per_s"], 0),
+            row["total_at"] if isinstance(row["total_at"], str) else "-",
+            figure(row["output_tokens_per_s"], 0),
+            figure(row["tokens_per_joule"]),
+            f"{figure(row['ttft_low'], 0)} to {figure(row['ttft_high'], 0)}",
+            str(why.iloc[0]) if len(why) else "",
+        ]

@@ -1,0 +1,103 @@
+"""`npusim list`: what is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from npusim.cli.options import as_json_option
+from npusim.cli.output import figure, print_json, stdout_console, table
+from npusim.manifest import build_manifest
+
+_KINDS = ("archs", "models", "runtimes", "grids")
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(_KINDS))
+@as_json_option
+@click.pass_obj
+def list_shipped(argv: list[str], what: str, as_json: bool) -> None:
+    """List the shipped architectures, models, runtimes or grids."""
+    from npusim.studies.describe import list_items
+
+    items = list_items(what)
+    if as_json:
+        print_json({"items": items, "manifest": build_manifest(argv, None, ())})
+        return
+    headings, rows = _TABLES[what](items)
+    stdout_console().print(table(headings, rows, text_columns=2))
+
+
+_Table = tuple[Sequence[str], list[list[str]]]
+
+
+def _architectures(items: list[dict[str, Any]]) -> _Table:
+    headings = (
+        "name", "what", "silicon", "bf16 [TFLOPS]", "8 bits [TOPS]", "memory [GiB]", "bandwidth [GB/s]", "TDP [W]",
+        "runtime",
+    )  # fmt: skip
+    rows = [
+        [
+            item["name"],
+            item["title"],
+            "yes" if item["silicon"] else "no: projection",
+            figure(item["peak_ops_per_s"]["bf16"] / 1e12, 0),
+            figure(_eight_bits(item["peak_ops_per_s"]), 0),
+            figure(item["memory_capacity_bytes"] / 2**30, 1),
+            figure(item["memory_bandwidth_bytes_per_s"] / 1e9, 0),
+            figure(item["tdp_w"], 0),
+            item["runtime"],
+        ]
+        for item in items
+    ]
+    return headings, rows
+
+
+def _eight_bits(peaks: dict[str, float]) -> float | None:
+    fastest = max((peaks.get(name, 0.0) for name in ("fp8", "int8")), default=0.0)
+    return fastest / 1e12 if fastest else None
+
+
+def _models(items: list[dict[str, Any]]) -> _Table:
+    headings = (
+        "name",
+        "what",
+        "parameters [billions]",
+        "layers",
+        "query heads",
+        "KV heads",
+        "longest context [tokens]",
+    )
+    keys = ("layers", "heads", "kv_heads", "max_context")
+    rows = [
+        [item["name"], item["title"], figure(item["parameters"] / 1e9), *(figure(item[key], 0) for key in keys)]
+        for item in items
+    ]
+    return headings, rows
+
+
+def _runtimes(items: list[dict[str, Any]]) -> _Table:
+    headings = ("name", "what", "drives", "policy", "decode batch", "prefill chunk", "KV", "prefix caching")
+    keys = ("name", "title", "unit", "policy", "decode_batch", "prefill_chunk", "kv_precision")
+    return headings, [[*(item[key] for key in keys), "yes" if item["prefix_caching"] else "no"] for item in items]
+
+
+def _grids(items: list[dict[str, Any]]) -> _Table:
+    headings = ("name", "what", "cells", "requests per user", "arrival", "source")
+    rows = [
+        [
+            item["name"],
+            item["title"],
+            str(item["cells"]),
+            str(item["requests_per_user"]),
+            item["arrival"],
+            item["source"],
+        ]
+        for item in items
+    ]
+    return headings, rows
+
+
+_TABLES = {"archs": _architectures, "models": _models, "runtimes": _runtimes, "grids": _grids}

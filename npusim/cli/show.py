@@ -1,0 +1,109 @@
+"""`npusim show`: one architecture, model or runtime with the certificate of each of its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from npusim.cli.options import as_json_option
+from npusim.cli.output import figure, print_json, stdout_console, table
+from npusim.manifest import build_manifest
+
+
+@click.command()
+@click.argument("name", metavar="NAME|PATH")
+@as_json_option
+@click.pass_obj
+def show(argv: list[str], name: str, as_json: bool) -> None:
+    """Show an architecture, model or runtime: peaks, capacities, and every number with its source."""
+    from npusim.studies.describe import described_file
+    from npusim.studies.describe import show as describe
+
+    answer = describe(name)
+    if as_json:
+        print_json({**answer, "manifest": build_manifest(argv, None, [described_file(name)])})
+        return
+    console = stdout_console()
+    config = answer.pop("config")
+    console.print(f"{answer['kind']} {answer['name']}: {answer['title']}")
+    console.print(table(("", ""), _facts(answer), text_columns=2))
+    rows = [_certificate_row(path, number) for path, number in _certificates(config)]
+    if rows:
+        headings = ("number", "value", "kind", "90 % range", "source")
+        console.print(table(headings, rows, "Numbers and their certificates", text_columns=5))
+    else:
+        console.print(table(("key", "value"), _settings(config), "Shape", text_columns=2))
+
+
+def _facts(answer: dict[str, Any]) -> Iterator[list[str]]:
+    for key, value in answer.items():
+        if key in ("kind", "name", "title"):
+            continue
+        if isinstance(value, dict):
+            for part, number in value.items():
+                yield _fact(f"{key} {part}", number)
+        else:
+            yield _fact(key, value)
+
+
+_SCALES = {
+    "ops_per_s": (1e12, "T operations/s"),
+    "bytes_per_s": (1e9, "GB/s"),
+    "bytes_per_token": (2**10, "KiB"),
+    "bytes": (2**30, "GiB"),
+    "w": (1, "W"),
+}
+
+
+def _fact(key: str, value: Any) -> list[str]:
+    """Label and text of a fact; a number is told in the unit that its key ends in."""
+    first, _, part = key.partition(" ")
+    suffix = next((suffix for suffix in _SCALES if first.endswith(f"_{suffix}")), None)
+    label = f"{first.removesuffix(f'_{suffix}') if suffix else first} {part}".replace("_", " ").strip()
+    if isinstance(value, bool):
+        return [label, "yes" if value else "no"]
+    if isinstance(value, list):
+        return [label, ", ".join(str(item) for item in value) or "-"]
+    if value is None:
+        return [label, "unknown"]
+    if suffix is None:
+        return [label, f"{value:,}" if isinstance(value, int | float) else str(value)]
+    scale, unit = _SCALES[suffix]
+    label = f"{label} per token" if suffix == "bytes_per_token" else label
+    return [label, f"{figure(value / scale, 1)} {unit}"]
+
+
+def _certificates(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every number with a certificate and the dotted path at which it stands."""
+    if isinstance(node, dict) and {"value", "unit", "kind", "source", "text"} <= node.keys():
+        yield path, node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _certificates(value, f"{path}.{key}" if path else key)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            name = value.get("name", index) if isinstance(value, dict) else index
+            yield from _certificates(value, f"{path}.{name}")
+
+
+def _certificate_row(path: str, number: dict[str, Any]) -> list[str]:
+    return [path, number["text"], number["kind"], certificate_range(number), number["source"]]
+
+
+def certificate_range(number: dict[str, Any]) -> str:
+    """low to high in the unit in which the value was written ("-" without a range)."""
+    if number["low"] is None or number["high"] is None:
+        return "-"
+    written, _, unit = number["text"].strip().partition(" ")
+    scale, value = 1.0, number["value"]
+    if value and number["unit"]:
+        scale = float(written.replace(",", "")) / value
+    return f"{number['low'] * scale:.4g} to {number['high'] * scale:.4g} {unit or ''}".strip()
+
+
+def _settings(config: dict[str, Any]) -> Iterator[list[str]]:
+    for key, value in config.items():
+        text = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+        yield [key.replace("_", " "), text]
