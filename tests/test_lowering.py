@@ -221,7 +221,7 @@ def test_plans_that_cannot_be(cards: int, ranks: int | None, place: str, message
 
 
 def test_more_chips_than_query_heads() -> None:
-    with pytest.raises(UserError, match="8 chips are more than the 4 query heads of llama-3.1-8b; give at most that"):
+    with pytest.raises(UserError, match=r"8 chips are more than the 4 query heads of llama-3.1-8b; give at most that"):
         make_plan(load_system("rngd"), 8, None, replace(LLAMA, heads=4))
     assert make_plan(load_system("rngd"), 8, 4, LLAMA) == Plan(4, 4)
 

@@ -118,12 +118,10 @@ def _lines() -> Progress:
 
 
 def _require_a_prediction(results: list[GridResult]) -> None:
-    from npusim.kperf.table import PREDICTED
-
-    statuses = [status for result in results for status in result.cells["status"]]
-    if PREDICTED in statuses or any(result.cells["output_tokens_per_s"].notna().any() for result in results):
+    if any(result.cells["output_tokens_per_s"].notna().any() for result in results):
         return
-    raise UserError(str(results[0].cells["model"].iloc[0]), "", f"nothing to predict: {statuses[0]}")
+    first = results[0].cells.iloc[0]
+    raise UserError(str(first["model"]), "", str(first["status"]))
 
 
 def _write(results: list[GridResult], record: dict[str, Any], out: Path) -> list[str]:
@@ -141,9 +139,13 @@ def _write(results: list[GridResult], record: dict[str, Any], out: Path) -> list
 
 
 def _print_summary(results: list[GridResult], files: list[str]) -> None:
+    from npusim.kperf.table import missing
+
     console = stdout_console()
     for result in results:
         console.print(table(_HEADINGS, _rows(result), result.context.chip_title, text_columns=2))
+        for row in missing(result.cells).itertuples():
+            console.print(f"Not predicted: {row.model}, {row.where}: {row.reason}")
     for line in caveats(result.deployments[0].system for result in results):
         console.print(line)
     console.print("Written:")
@@ -152,17 +154,16 @@ def _print_summary(results: list[GridResult], files: list[str]) -> None:
 
 
 _HEADINGS = (
-    "model", "precision, KV", "cards", "cells", "best total [tokens/s]", "at in / out x users",
-    "best output [tokens/s]", "best [tokens/J]", "TTFT at fewest users [ms]", "reason for what is missing",
+    "model", "precision, KV", "cards", "cells", "best total [tokens/s]", "at in / out × users",
+    "best output [tokens/s]", "best [tokens/J]", "TTFT at fewest users [ms]",
 )  # fmt: skip
 
 
 def _rows(result: GridResult) -> Iterator[list[str]]:
-    from npusim.kperf.table import headlines, missing
+    from npusim.kperf.table import headlines
 
-    reasons = missing(result.cells)
     for row in headlines(result.cells).to_dict("records"):
-        why = reasons.loc[reasons["model"] == row["model"], "reason"]
+        shortest, longest = figure(row["ttft_low"], 0), figure(row["ttft_high"], 0)
         yield [
             row["model"],
             row["precision"],
@@ -172,6 +173,5 @@ def _rows(result: GridResult) -> Iterator[list[str]]:
             row["total_at"] if isinstance(row["total_at"], str) else "-",
             figure(row["output_tokens_per_s"], 0),
             figure(row["tokens_per_joule"]),
-            f"{figure(row['ttft_low'], 0)} to {figure(row['ttft_high'], 0)}",
-            str(why.iloc[0]) if len(why) else "",
+            shortest if shortest == longest else f"{shortest} to {longest}",
         ]

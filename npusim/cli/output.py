@@ -64,7 +64,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "
     from rich.table import Table
 
     body = [list(row) for row in rows]
-    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(
+        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(headings)
+    )
     for place, heading in enumerate(headings):
         cells = [row[place] for row in body]
         right = place >= text_columns and all(_is_figure(cell) for cell in cells)

@@ -48,11 +48,12 @@ def _facts(answer: dict[str, Any]) -> Iterator[list[str]]:
             yield _fact(key, value)
 
 
+_GIB = 2**30
 _SCALES = {
     "ops_per_s": (1e12, "T operations/s"),
     "bytes_per_s": (1e9, "GB/s"),
     "bytes_per_token": (2**10, "KiB"),
-    "bytes": (2**30, "GiB"),
+    "bytes": (_GIB, "GiB"),
     "w": (1, "W"),
 }
 
@@ -62,17 +63,31 @@ def _fact(key: str, value: Any) -> list[str]:
     first, _, part = key.partition(" ")
     suffix = next((suffix for suffix in _SCALES if first.endswith(f"_{suffix}")), None)
     label = f"{first.removesuffix(f'_{suffix}') if suffix else first} {part}".replace("_", " ").strip()
-    if isinstance(value, bool):
-        return [label, "yes" if value else "no"]
-    if isinstance(value, list):
-        return [label, ", ".join(str(item) for item in value) or "-"]
-    if value is None:
-        return [label, "unknown"]
-    if suffix is None:
-        return [label, f"{value:,}" if isinstance(value, int | float) else str(value)]
-    scale, unit = _SCALES[suffix]
+    if suffix is None or value is None:
+        return [label, _text(value)]
+    scale, unit = (2**20, "MiB") if suffix == "bytes" and value < _GIB else _SCALES[suffix]
     label = f"{label} per token" if suffix == "bytes_per_token" else label
     return [label, f"{figure(value / scale, 1)} {unit}"]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return _list_text(value)
+    return str(value)
+
+
+def _list_text(values: list[Any]) -> str:
+    """Sentences apart by line ends, words and numbers by commas."""
+    texts = [_text(value) for value in values]
+    return ("\n" if any(text.endswith(".") for text in texts) else ", ").join(texts) or "none"
 
 
 def _certificates(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -100,10 +115,9 @@ def certificate_range(number: dict[str, Any]) -> str:
     scale, value = 1.0, number["value"]
     if value and number["unit"]:
         scale = float(written.replace(",", "")) / value
-    return f"{number['low'] * scale:.4g} to {number['high'] * scale:.4g} {unit or ''}".strip()
+    return f"{number['low'] * scale:,.6g} to {number['high'] * scale:,.6g} {unit}".strip()
 
 
 def _settings(config: dict[str, Any]) -> Iterator[list[str]]:
     for key, value in config.items():
-        text = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-        yield [key.replace("_", " "), text]
+        yield [key.replace("_", " "), _text(value)]

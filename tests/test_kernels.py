@@ -1,0 +1,256 @@
+"""Kernels against closed forms and against what was measured: contraction, attention, memory, reductions, power."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from npusim import dtypes
+from npusim.engine.analytic import AnalyticEngine
+from npusim.kernels.attention import gpu_attention_times, kv_stream_time, slice_attention_times
+from npusim.kernels.collective import collective_time, on_chip_reduction_time
+from npusim.kernels.contraction import operand_bytes, slice_contraction_time, tile_contraction_time
+from npusim.kernels.memory import access_efficiency, peak_bandwidth, stream_bandwidth, stream_time
+from npusim.kernels.operator import OPERATOR_COST_DTYPE
+from npusim.kernels.power import mac_energy, mean_power, throttled_clock
+from npusim.kernels.step import STEP_COST_DTYPE, cost_machines
+from npusim.kernels.vector import vector_time
+from npusim.mapping.deployment import Deployment
+from npusim.mapping.lower import lower
+from npusim.mapping.optable import ALL_GATHER, ALL_REDUCE, ATTENTION, NORM, OP_DTYPE, SPLIT_COLUMNS, SPLIT_ROWS, VECTOR
+from npusim.mapping.specialise import step_path
+from npusim.workload.step import Step, decode, prefill
+
+Deploy = Callable[..., Deployment]
+Alter = Callable[..., Deployment]
+MakeEngine = Callable[..., AnalyticEngine]
+KB = 1024.0
+
+
+@pytest.fixture(scope="module")
+def rngd(deployed: Deploy) -> Any:
+    return deployed("rngd", "llama-3.1-8b").machine[0]
+
+
+@pytest.fixture(scope="module")
+def h200(deployed: Deploy) -> Any:
+    return deployed("h200", "llama-3.1-8b").machine[0]
+
+
+def _altered(machine: Any, **values: float) -> Any:
+    records = np.array([machine])
+    for name, value in values.items():
+        records[name] = value
+    return records[0]
+
+
+def _attention_row(deployment: Deployment, step: Step) -> Any:
+    rows = lower(deployment.model, deployment.precision, deployment.plan, step).rows
+    return rows[rows["kind"] == ATTENTION][0]
+
+
+@pytest.mark.parametrize(("dtype", "macs"), [("bf16", 256), ("fp8", 512), ("int8", 512), ("int4", 1024)])
+@pytest.mark.parametrize("split", [SPLIT_COLUMNS, SPLIT_ROWS])
+def test_contraction_of_sizes_that_divide_runs_at_the_mac_rate(rngd: Any, dtype: str, macs: int, split: int) -> None:
+    machine = _altered(rngd, tcp_operand_stream_per_slice=math.inf, tcp_contraction_efficiency=1.0)
+    m, n, k = 64.0, 4096.0, 8192.0
+    seconds = slice_contraction_time(m, n, k, dtypes.code(dtype), split, machine, 8.0)
+    assert seconds == pytest.approx(m * n * k / (512 * macs * 1e9), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp8"])
+def test_a_matrix_times_a_vector_is_bound_by_the_operand_stream(rngd: Any, dtype: str) -> None:
+    n, k = 4096.0, 8192.0
+    seconds = slice_contraction_time(1.0, n, k, dtypes.code(dtype), SPLIT_COLUMNS, rngd, 8.0)
+    delivered = n * k * operand_bytes(dtypes.code(dtype)) / (512 * 32 * 1e9)
+    assert seconds == pytest.approx(delivered, rel=1e-12)
+
+
+def test_sixteen_tokens_ride_on_one_pass_of_the_weights(rngd: Any) -> None:
+    machine = _altered(rngd, tcp_contraction_efficiency=1.0)
+    times = {
+        m: slice_contraction_time(m, 4096.0, 4096.0, dtypes.BF16, SPLIT_COLUMNS, machine, 8.0) for m in (1, 9, 16, 32)
+    }
+    assert times[1] == times[9] == times[16]
+    assert times[32] == 2 * times[16]
+
+
+def test_padded_slices_idle(rngd: Any) -> None:
+    full = slice_contraction_time(32.0, 512.0, 4096.0, dtypes.BF16, SPLIT_COLUMNS, rngd, 8.0)
+    assert slice_contraction_time(32.0, 1.0, 4096.0, dtypes.BF16, SPLIT_COLUMNS, rngd, 8.0) == full
+    assert slice_contraction_time(32.0, 513.0, 4096.0, dtypes.BF16, SPLIT_COLUMNS, rngd, 8.0) == 2 * full
+
+
+def test_tiles_of_a_gpu_run_in_waves(h200: Any) -> None:
+    fill = h200["gpu_pipeline_fill"] / h200["gpu_clock"]
+    rate = 2048 * h200["gpu_contraction_efficiency"] * h200["gpu_clock"]
+    m, n, k = 128.0 * 12, 128.0 * 11, 8192.0
+    one_wave = tile_contraction_time(m, n, k, dtypes.BF16, h200) - fill
+    assert one_wave == pytest.approx(128 * 128 * k / rate, rel=1e-12)
+    more = tile_contraction_time(m, n + 1, k, dtypes.BF16, h200) - fill
+    assert 1.4 * one_wave < more <= 2 * one_wave * (1 + 1e-12)
+    assert tile_contraction_time(m, n, k, dtypes.FP8, h200) - fill == pytest.approx(one_wave / 2, rel=1e-12)
+
+
+@given(st.integers(1, 4000), st.integers(1, 500), st.sampled_from([512.0, 4096.0, 14336.0]))
+def test_more_rows_are_never_faster(rngd: Any, h200: Any, m: int, more: int, n: float) -> None:
+    rows = float(m), float(m + more)
+    tiled = [tile_contraction_time(row, n, 4096.0, dtypes.BF16, h200) for row in rows]
+    sliced = [slice_contraction_time(row, n, 4096.0, dtypes.BF16, SPLIT_ROWS, rngd, 8.0) for row in rows]
+    assert tiled[0] <= tiled[1]
+    assert sliced[0] <= sliced[1]
+
+
+@pytest.mark.parametrize(("pes", "low", "high"), [(1, 213, 213), (2, 419, 419), (4, 779, 779), (8, 1297, 1396)])
+def test_streaming_pes_bend_into_the_memorys_limit(rngd: Any, pes: float, low: float, high: float) -> None:
+    gigabytes = stream_bandwidth(rngd, float(pes)) / 1e9
+    assert low * 0.94 <= gigabytes <= high * 1.06
+
+
+def test_no_stream_passes_the_peak(rngd: Any, h200: Any) -> None:
+    assert peak_bandwidth(rngd) == 32 * 48e9
+    assert stream_bandwidth(rngd, 1e6) == pytest.approx(peak_bandwidth(rngd), rel=1e-6)
+    assert stream_bandwidth(h200, 1.0) == peak_bandwidth(h200) * h200["memory_stream_efficiency"]
+
+
+def test_short_runs_waste_their_access_units(rngd: Any) -> None:
+    assert access_efficiency(256.0, rngd) == access_efficiency(1024.0, rngd) == 1.0
+    assert access_efficiency(128.0, rngd) == 0.5
+    assert access_efficiency(257.0, rngd) == 257 / 512
+    assert stream_time(1e6, 128.0, rngd, 8.0) == 2 * stream_time(1e6, 256.0, rngd, 8.0)
+    assert stream_time(0.0, 256.0, rngd, 8.0) == 0.0
+
+
+@pytest.mark.parametrize(("pes", "low", "high"), [(2, 2.0, 3.7), (4, 10.5, 13.5), (8, 50.0, 65.0)])
+def test_on_chip_reductions_take_what_was_measured(rngd: Any, pes: float, low: float, high: float) -> None:
+    microseconds = on_chip_reduction_time(8 * KB, rngd, float(pes)) * 1e6
+    assert low * 0.75 <= microseconds <= high * 1.25
+
+
+def test_one_pe_reduces_nothing(rngd: Any) -> None:
+    assert on_chip_reduction_time(8 * KB, rngd, 1.0) == 0.0
+
+
+@pytest.mark.parametrize("ranks", [2.0, 4.0, 8.0])
+@pytest.mark.parametrize("size", [1e3, 1e5, 1e8])
+def test_an_all_reduce_is_the_fastest_of_its_forms(h200: Any, ranks: float, size: float) -> None:
+    latency = h200["card_link_latency"]
+    whole = size / (h200["card_link_bandwidth"] * h200["card_link_efficiency"])
+    spread = 2 * (ranks - 1) / ranks * whole
+    forms = (latency + (ranks - 1) * whole, 2 * latency + spread, 2 * (ranks - 1) * latency + spread)
+    assert collective_time(ALL_REDUCE, size, ranks, h200) == pytest.approx(min(forms), rel=1e-12)
+    assert collective_time(ALL_GATHER, size, ranks, h200) == pytest.approx(latency + spread / 2, rel=1e-12)
+
+
+def test_chips_of_one_card_use_the_cards_own_link(h200: Any) -> None:
+    machine = _altered(h200, chips=2.0, chip_link_latency=5e-6, chip_link_bandwidth=1e9, chip_link_efficiency=1.0)
+    assert collective_time(ALL_GATHER, 2e6, 2.0, machine) == pytest.approx(5e-6 + 1e-3)
+    assert collective_time(ALL_GATHER, 2e6, 4.0, machine) == collective_time(ALL_GATHER, 2e6, 4.0, h200)
+
+
+def test_vector_operators_take_their_passes(rngd: Any) -> None:
+    row = np.zeros(1, OP_DTYPE)[0]
+    row["kind"], row["op"], row["m"], row["n"] = VECTOR, NORM, 10.0, 4096.0
+    assert vector_time(row, rngd, 8.0) == pytest.approx(10 * 4096 * 2.75 / (8 * 64 * 4 * 1e9), rel=1e-12)
+
+
+def test_the_kv_stream_of_a_block_of_one_token_is_whole(deployed: Deploy) -> None:
+    deployment = deployed("rngd", "llama-3.1-8b")
+    machine, runtime = deployment.machine[0], deployment.runtime_record[0]
+    row = _attention_row(deployment, decode([1024]))
+    moved = row["kv_read_bytes"] + row["kv_write_bytes"]
+    assert kv_stream_time(row, machine, runtime) == pytest.approx(moved / stream_bandwidth(machine, 8.0), rel=1e-12)
+
+
+def test_attention_on_slices_computes_the_rectangle(deployed: Deploy) -> None:
+    deployment = deployed("rngd", "llama-3.1-8b")
+    machine = _altered(deployment.machine[0], tcp_operand_stream_per_slice=math.inf, tcp_contraction_efficiency=1.0)
+    contraction, vector = slice_attention_times(_attention_row(deployment, prefill(1, 1024)), machine, 8.0)
+    scores = 32 * 1024.0 * 1024.0
+    assert contraction == pytest.approx(2 * scores * 128 / (512 * 256 * 1e9), rel=1e-12)
+    assert vector == pytest.approx(scores * machine["tcp_vector_passes_softmax"] / (512 * 4 * 1e9), rel=1e-12)
+
+
+def test_attention_on_a_gpu_skips_the_masked_half(deployed: Deploy) -> None:
+    deployment = deployed("h200", "llama-3.1-8b")
+    machine = deployment.machine[0]
+    row = _attention_row(deployment, prefill(1, 8192))
+    rate = 132 * 2048 * machine["gpu_clock"] * machine["gpu_attention_efficiency"]
+    contraction, _ = gpu_attention_times(row, machine)
+    half = 2 * 32 * 128 * 8192.0 * 8192.0 / 2 / rate
+    assert half <= contraction <= 1.1 * half
+
+
+@given(st.integers(1, 3000), st.integers(1, 300))
+@example(640, 1)
+def test_gpu_attention_of_a_longer_prompt_is_never_faster(deployed: Deploy, tokens: int, more: int) -> None:
+    deployment = deployed("h200", "llama-3.1-8b")
+    times = [
+        gpu_attention_times(_attention_row(deployment, prefill(1, query)), deployment.machine[0])[0]
+        for query in (tokens, tokens + more)
+    ]
+    assert times[0] <= times[1] * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("cap", [450.0, 550.0, 600.0])
+def test_at_the_cap_mean_power_equals_the_cap(deployed: Deploy, altered: Alter, cap: float) -> None:
+    deployment = altered(deployed("h200", "llama-3.1-8b"), power_cap=cap, power_minimum_clock=0.01)
+    free, held = AnalyticEngine(deployed("h200", "llama-3.1-8b")), AnalyticEngine(deployment)
+    step = prefill(4, 2048)
+    assert free.cost(step).clock == 1.0
+    cost = held.cost(step)
+    assert cost.clock < 1.0
+    assert cost.power_w == pytest.approx(cap, rel=1e-3)
+    assert cost.time_s > free.cost(step).time_s
+    assert cost.energy_j < free.cost(step).energy_j
+
+
+def test_the_clock_never_falls_below_its_minimum(deployed: Deploy, altered: Alter) -> None:
+    cost = AnalyticEngine(altered(deployed("h200", "llama-3.1-8b"), power_cap=10.0)).cost(prefill(4, 2048))
+    assert cost.clock == pytest.approx(float(deployed("h200", "llama-3.1-8b").machine[0]["power_minimum_clock"]))
+
+
+def test_an_assumed_cap_never_throttles(deployed: Deploy, altered: Alter) -> None:
+    deployment = altered(deployed("rngd", "llama-3.1-8b"), power_cap=1.0)
+    assert AnalyticEngine(deployment).cost(prefill(1, 1024)).clock == 1.0
+
+
+def test_mean_power_rises_with_the_clock(engine_of: MakeEngine) -> None:
+    engine = engine_of("h200", "llama-3.1-8b")
+    costs = engine.operators(prefill(1, 1024))[1]
+    watts = [mean_power(clock, costs, len(costs), 1e-4, engine.machine) for clock in (0.3, 0.6, 0.9, 1.0)]
+    assert watts == sorted(watts)
+    assert throttled_clock(costs, len(costs), 1e-4, engine.machine) == 1.0
+
+
+def test_energy_of_a_mac_follows_its_operands(rngd: Any) -> None:
+    joules = [mac_energy(dtypes.code(name), rngd) for name in ("bf16", "fp8", "int8", "int4")]
+    assert joules == pytest.approx([1.0e-12, 0.5e-12, 0.45e-12, 0.25e-12])
+
+
+def test_many_machines_are_costed_as_one_by_one(deployed: Deploy, engine_of: MakeEngine) -> None:
+    deployment, engine = deployed("rngd", "llama-3.1-8b"), engine_of("rngd", "llama-3.1-8b")
+    table, _ = engine.operators(decode([1000, 3000]))
+    machines = np.repeat(deployment.machine, 3)
+    machines["memory_channel_bandwidth"] *= np.array([1.0, 2.0, 0.5])
+    steps = np.zeros(3, STEP_COST_DTYPE)
+    path = step_path(2, False, deployment.runtime_record[0])
+    cost_machines(table.rows, len(table.rows), machines, deployment.runtime_record[0], path, steps)
+    assert steps["time_s"][0] == engine.cost(decode([1000, 3000])).time_s
+    assert steps["time_s"][1] < steps["time_s"][0] < steps["time_s"][2]
+
+
+def test_operator_costs_hold_no_gap(engine_of: MakeEngine) -> None:
+    for arch, precision in (("rngd", "mxfp4"), ("h200", "int8"), ("h100", "fp8"), ("rngd-plus", "w8a16")):
+        engine = engine_of(arch, "llama-3.1-8b", precision=precision)
+        for step in (decode([100, 9000]), prefill(1, 300)):
+            costs = engine.operators(step)[1]
+            for name in OPERATOR_COST_DTYPE.names or ():
+                assert np.isfinite(costs[name]).all(), (arch, precision, name)
+                assert (costs[name] >= 0).all(), (arch, precision, name)
