@@ -416,7 +416,7 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path, as_json: tuple[str, ...]) -> Non
     environment = os.environ | {"PYTHONPATH": root}
     done = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, env=environment)
     os.close(writer)
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_plain_values() -> None:

@@ -256,7 +256,24 @@ assert len(specialise(table, deployment.machine[0], deployment.runtime_record[0]
 """
 
 
-def test_there_is_room_for_every_attention_execution() -> None:
-    """In a process of its own: rows without room would be written beside the array."""
-    done = subprocess.run([sys.executable, "-c", MANY_EXECUTIONS], capture_output=True, text=True, timeout=300)
+MORE_SEQUENCES_THAN_ROOM = """
+import numpy as np
+from npusim.engine.analytic import AnalyticEngine
+from npusim.mapping.deployment import deploy
+
+engine = AnalyticEngine(deploy("rngd", "llama-3.1-8b"), max_sequences=8)
+assert len(engine.decode_run(np.full(8, 100), 8, 3, 1e9, 0, 0).times_s) == 3
+try:
+    engine.decode_run(np.full(9, 100), 9, 3, 1e9, 0, 0)
+except ValueError as error:
+    assert "8" in str(error)
+else:
+    raise SystemExit("nine sequences ran in room for eight")
+"""
+
+
+@pytest.mark.parametrize("script", [MANY_EXECUTIONS, MORE_SEQUENCES_THAN_ROOM], ids=["executions", "sequences"])
+def test_nothing_is_written_beside_an_array(script: str) -> None:
+    """In a process of its own, which memory that is not its own may end."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-500:]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _WIDTH_OF_FILES = 160
 _NOTHING = "-"
+_MISSING = ("<NA>", "NaT")
 
 
 def say(line: str) -> None:
@@ -39,7 +40,7 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, Iterable):
         return [plain(item) for item in value]
-    if value != value or str(value) == "<NA>":
+    if str(value) in _MISSING:
         return None
     raise TypeError(f"no JSON for {type(value).__name__}")
 

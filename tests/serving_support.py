@@ -1,0 +1,69 @@
+"""Deployments altered in one respect, for the tests of serving."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from npusim.hardware.runtime import AlternatePolicy, HybridPolicy, Policy
+from npusim.mapping.deployment import Deployment
+from npusim.serving.metrics import RunMetrics
+from npusim.serving.simulate import ServedRun
+
+MODEL = "llama-3.1-8b"
+RNGD_26_2 = ("rngd", "furiosa-llm-2026.2")
+RNGD_26_3 = ("rngd", "furiosa-llm-2026.3")
+H200_VLLM = ("h200", "vllm")
+H200_GRAPHS = ("h200", "cuda-graph-engine")
+SYSTEMS = (RNGD_26_2, RNGD_26_3, H200_VLLM, H200_GRAPHS)
+
+
+def with_numbers(deployment: Deployment, **values: float) -> Deployment:
+    """The deployment with other numbers in its flat records."""
+    machine, runtime = deployment.machine.copy(), deployment.runtime_record.copy()
+    for name, value in values.items():
+        record = machine if name in (machine.dtype.names or ()) else runtime
+        record[name] = value
+    return deployment.with_records(machine, runtime)
+
+
+def with_kv_room(deployment: Deployment, tokens: int) -> Deployment:
+    """The deployment with just so much memory held back that `tokens` of KV fit."""
+    room = deployment.require_fit(1)
+    spare = room.available_bytes - (tokens + 0.5) * room.kv_bytes_per_token
+    held_back = float(deployment.runtime_record[0]["kv_reserved"])
+    altered = with_numbers(deployment, kv_reserved=held_back + spare)
+    assert altered.require_fit(1).kv_tokens == tokens
+    return altered
+
+
+def with_policy(deployment: Deployment, policy: Policy) -> Deployment:
+    return replace(deployment, runtime=deployment.runtime.model_copy(update={"policy": policy}))
+
+
+def alternating(deployment: Deployment) -> Deployment:
+    return with_policy(deployment, AlternatePolicy(kind="alternate", source="the test"))
+
+
+def with_token_budget(deployment: Deployment, tokens: int) -> Deployment:
+    """A hybrid deployment whose steps hold at most `tokens`."""
+    budget = {"value": f"{tokens} token", "kind": "derived", "source": "the test"}
+    policy = HybridPolicy.model_validate({"kind": "hybrid", "token_budget": budget, "source": "the test"})
+    return with_numbers(with_policy(deployment, policy), policy_token_budget=tokens)
+
+
+def with_caching(deployment: Deployment, caching: bool) -> Deployment:
+    """The deployment with the prefix cache on or off."""
+    kv = deployment.runtime.kv.model_copy(update={"prefix_caching": caching})
+    return replace(deployment, runtime=deployment.runtime.model_copy(update={"kv": kv}))
+
+
+def figures(metrics: RunMetrics) -> bytes:
+    """Every figure of a run, to the last bit."""
+    return repr(metrics).encode()
+
+
+def expanded_intervals(run: ServedRun) -> np.ndarray:
+    """Every time between two successive tokens of a sequence, seconds, rising."""
+    return np.sort(np.repeat(run.record.interval_s, run.record.interval_weight.astype(int)))
