@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from npusim.units import is_binary_rate, to_si
+from npusim.units import to_si
 
 Kind = Literal["measured", "datasheet", "derived", "calibrated", "assumed"]
-
-
-class BinaryRateWarning(UserWarning):
-    """A bandwidth written in GiB/s: datasheets mean GB/s, 7 % less."""
 
 
 class Quantity(BaseModel):
@@ -58,8 +53,6 @@ def _parse(raw: Any, unit: str, zero_allowed: bool) -> Any:
     for key in ("value", "low", "high", "sd"):
         if fields.get(key) is not None:
             fields[key] = to_si(fields[key], unit)
-    if is_binary_rate(raw["value"]):
-        warnings.warn(f"'{raw['value']}' is a binary rate; datasheets mean GB/s", BinaryRateWarning, stacklevel=2)
     _check_range(fields, raw, zero_allowed)
     return fields | {"unit": unit, "text": str(raw["value"])}
 

@@ -16,6 +16,7 @@ from serving_support import (
     SYSTEMS,
     alternating,
     expanded_intervals,
+    with_caching,
     with_kv_room,
     with_numbers,
     with_token_budget,
@@ -102,7 +103,7 @@ def test_a_run_equals_the_slow_reference(deployed: Deploy, variant: str, load: s
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_run_that_pre_empts_equals_the_slow_reference(deployed: Deploy, variant: str) -> None:
     (arch, runtime), altered = VARIANTS[variant]
-    deployment = with_kv_room(altered(deployed(arch, MODEL, runtime=runtime)), 640)
+    deployment = with_caching(with_kv_room(altered(deployed(arch, MODEL, runtime=runtime)), 640), False)
     deployment = with_numbers(deployment, kv_block=2, kv_admission_watermark=0.9, limits_max_sequences=6)
     assert _compare(deployment, Closed(8), 64, 96, 20) > 0
 
@@ -129,9 +130,7 @@ def _compare(deployment: Deployment, arrival: Arrival, isl: int, osl: int, count
     return run.record.preemptions
 
 
-def _reference(
-    deployment: Deployment, arrival: Arrival, isl: int, osl: int, count: int, seed: int
-) -> ReferenceServer:
+def _reference(deployment: Deployment, arrival: Arrival, isl: int, osl: int, count: int, seed: int) -> ReferenceServer:
     runtime, numbers = deployment.runtime, deployment.runtime_record[0]
     users = None if isinstance(arrival, Poisson) else arrival.users
     due = poisson_times(count, arrival.rate_per_s, seed) if isinstance(arrival, Poisson) else np.zeros(count)
@@ -170,9 +169,7 @@ def test_little_s_law(deployed: Deploy, arch: str, runtime: str) -> None:
 
 @pytest.mark.parametrize(("arch", "runtime"), SYSTEMS)
 @pytest.mark.parametrize("arrival", [Closed(6), Burst(6), Poisson(3.0)], ids=str)
-def test_tokens_joules_and_blocks_are_conserved(
-    deployed: Deploy, arch: str, runtime: str, arrival: Arrival
-) -> None:
+def test_tokens_joules_and_blocks_are_conserved(deployed: Deploy, arch: str, runtime: str, arrival: Arrival) -> None:
     deployment = deployed(arch, MODEL, runtime=runtime)
     isl, osl, count = 300, 20, 24
     run = simulate(deployment, random_load(isl, osl, arrival, count), 3)
@@ -231,9 +228,7 @@ def _with_slots(deployment: Deployment, tpot_ms: float) -> float:
 @pytest.mark.parametrize(("arch", "runtime"), SYSTEMS)
 def test_burst_and_closed_differ_only_in_what_the_client_waits(deployed: Deploy, arch: str, runtime: str) -> None:
     deployment = deployed(arch, MODEL, runtime=runtime)
-    closed, burst = (
-        simulate(deployment, random_load(256, 24, arrival, 18), 0) for arrival in (Closed(6), Burst(6))
-    )
+    closed, burst = (simulate(deployment, random_load(256, 24, arrival, 18), 0) for arrival in (Closed(6), Burst(6)))
     for name in ("sent_s", "first_token_s", "last_token_s"):
         assert _column(closed, name) == _column(burst, name)
     assert measure(closed).client_queue_ms.p99 == 0.0

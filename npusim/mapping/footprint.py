@@ -89,11 +89,11 @@ def does_not_fit(
         )
     usable = float(machine["memory_usable_capacity"])
     held_back = usable - room.available_bytes - room.weight_bytes
+    cache = f" and {_gib(tokens * room.kv_bytes_per_token)} of KV cache for {tokens} tokens" if tokens > 1 else ""
     return DoesNotFit(
         model.name,
         f"does not fit on {plan.cards} x {system.name} in {precision.name}: each chip would hold "
-        f"{_gib(room.weight_bytes)} of weights and {_gib(tokens * room.kv_bytes_per_token)} of KV cache for {tokens} "
-        f"tokens; {_gib(usable)} are usable, of which the runtime holds back {_gib(held_back)}; {mend}",
+        f"{_gib(room.weight_bytes)} of weights{cache}; {_gib(usable)} are usable, of which the runtime holds back {_gib(held_back)}; {mend}",
         needed,
     )
 

@@ -43,7 +43,7 @@ def shared_prefix_prompts(n: int, isl: int, shared: int) -> list[Prompt]:
     Raises UserError unless 0 <= shared <= isl.
     """
     if not 0 <= shared <= isl:
-        raise UserError("prompts", "shared", f"{shared} shared tokens of {isl}; give 0 to {isl}")
+        raise UserError("--shared-prefix", "", f"{shared} shared tokens of {isl}; give 0 to {isl}")
     if shared == 0:
         return random_prompts(n, isl)
     if shared == isl:
