@@ -24,17 +24,28 @@ from npusim.workload.prompts import Prompt, random_prompts
 
 @dataclass(frozen=True)
 class Load:
-    """isl, osl: tokens of every request; prompts: one per request (what they share decides cache hits)."""
+    """isl, osl: tokens of every request; prompts: one per request (what they share decides cache hits).
+
+    lengths: (isl, osl) of each request, in place of the common ones.
+    """
 
     isl: int
     osl: int
     arrival: Arrival
     prompts: Sequence[Prompt]
+    lengths: Sequence[tuple[int, int]] | None = None
 
     def __post_init__(self) -> None:
         for option, value in (("--isl", self.isl), ("--osl", self.osl), ("--requests", len(self.prompts))):
             if value < 1:
                 raise UserError(option, "", f"{value} must be 1 or more")
+        if self.lengths is not None and len(self.lengths) != len(self.prompts):
+            raise ValueError(f"{len(self.prompts)} prompts have {len(self.lengths)} lengths; give one for each")
+
+    def requests(self) -> list[Request]:
+        """The requests in the order in which they are sent."""
+        lengths = self.lengths or [(self.isl, self.osl)] * len(self.prompts)
+        return [Request(index, prompt, *lengths[index]) for index, prompt in enumerate(self.prompts)]
 
 
 def random_load(isl: int, osl: int, arrival: Arrival, requests: int) -> Load:
@@ -68,8 +79,7 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
         recorder,
         seed,
     )
-    requests = [Request(index, prompt, load.isl, load.osl) for index, prompt in enumerate(load.prompts)]
-    start_clients(env, server, requests, load.arrival, seed)
+    start_clients(env, server, load.requests(), load.arrival, seed)
     env.run()
     duration = max((request.last_token_s for request in recorder.requests), default=0.0)
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.tensor_parallel

@@ -1,0 +1,99 @@
+"""A case: one measured figure, and the subject that predicts it under given numbers.
+
+Every table row becomes cases (one per figure that it holds) or a Skip with its reason. Cases of one run share a
+subject, so that one prediction serves all its figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from npusim.hardware.catalog import load_runtime, shipped_runtimes
+from npusim.hardware.machine import build_machine
+from npusim.hardware.runtime import Runtime
+from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
+from npusim.hardware.system import System
+from npusim.hardware.yaml_file import load_yaml
+from npusim.mapping.deployment import Deployment
+from npusim.studies.measured.sources import sources
+
+_STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[name].base != np.float64)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers under which to predict.
+
+    machine: (1,) of MACHINE_DTYPE; runtimes: by name, each (1,) of RUNTIME_DTYPE; observation: what stands between
+    the chip and a table (the `observation` part of sources.yaml).
+    """
+
+    machine: np.ndarray
+    runtimes: Mapping[str, np.ndarray]
+    observation: Mapping[str, float]
+
+    @classmethod
+    def of(cls, system: System) -> Numbers:
+        """The numbers that the descriptions give: of `system`, of every shipped runtime that drives it, of sources."""
+        unit = system.chip.unit.kind
+        shipped = (load_yaml(path, Runtime) for path in shipped_runtimes().values())
+        drivers = {runtime.name: runtime for runtime in shipped if runtime.unit == unit}
+        own = load_runtime(system.runtime, unit)
+        records = {runtime.name: build_runtime(runtime) for runtime in (drivers | {own.name: own}).values()}
+        return cls(build_machine(system), records, sources().observed())
+
+    def apply(self, deployment: Deployment) -> Deployment:
+        """`deployment` under these numbers, in records of its own; its runtime keeps its compiled shapes."""
+        record = self.runtimes[deployment.runtime.name].copy()
+        for name in _STRUCTURE:
+            record[name] = deployment.runtime_record[name]
+        return deployment.with_records(self.machine.copy(), record)
+
+
+class Subject(Protocol):
+    """What was run. Subjects that compare equal predict the same."""
+
+    @property
+    def arch(self) -> str:
+        """Name or path of the architecture on which it ran."""
+        ...
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """Every figure of the run by its name. Raises UserError where it cannot run."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measured figure.
+
+    row: of the table, 0-based; metric: the table's name for the figure; figure: the subject's; measured: in the
+    subject's unit; run: names the run that gave it; group: what is exchangeable with other groups (lab x SDK x model x
+    cards, or model x format x regime); sigma: relative standard deviation of measuring it again; main: True for the
+    table's main metric.
+    """
+
+    row: int
+    metric: str
+    figure: str
+    measured: float
+    subject: Subject
+    run: str
+    group: str
+    dimensions: Mapping[str, str]
+    sigma: float
+    main: bool
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A row that cannot be predicted, and why."""
+
+    row: int
+    reason: str

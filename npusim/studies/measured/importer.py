@@ -1,0 +1,89 @@
+"""A measured table as cases: which architecture it is about, and the module that knows its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from npusim.errors import UserError
+from npusim.hardware.catalog import load_system, shipped_systems
+from npusim.studies.measured import (
+    card_kernels,
+    mixed_steps,
+    ops,
+    public_attention,
+    public_gemm,
+    published_serving,
+    serving,
+    serving_steps,
+    steps,
+)
+from npusim.studies.measured.case import Case, Skip
+from npusim.studies.measured.tables import Table, read_table
+
+MAIN_METRICS = {
+    "operators": "us",
+    "steps": "us",
+    "mixed_steps": "us",
+    "serving": serving.MAIN,
+    "serving_steps": "us_mean",
+    "published_serving": published_serving.MAIN,
+    "card_kernels": "us",
+    "public_gemm": "ms",
+    "public_attention": "ms",
+}
+"""The metric of the top-level errors by kind of table."""
+
+_MAKERS: dict[str, Callable[[Table, str], list[Case | Skip]]] = {
+    "operators": ops.cases,
+    "steps": steps.cases,
+    "mixed_steps": mixed_steps.cases,
+    "serving": serving.cases,
+    "serving_steps": serving_steps.cases,
+    "card_kernels": card_kernels.cases,
+    "public_gemm": public_gemm.cases,
+    "public_attention": public_attention.cases,
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A table with its cases and the rows that were skipped."""
+
+    table: Table
+    cases: tuple[Case, ...]
+    skips: tuple[Skip, ...]
+
+    @property
+    def main_metric(self) -> str:
+        return MAIN_METRICS[self.table.kind]
+
+
+def import_table(path: Path, arch: str | None = None) -> Imported:
+    """Read a table and make its cases on `arch` (default: the table's chip, else the folder's). Raises UserError."""
+    table = read_table(path)
+    if arch is not None:
+        load_system(arch)
+    if table.kind == "published_serving":
+        found = published_serving.cases(table, arch)
+    else:
+        found = _MAKERS[table.kind](table, arch or _architecture(table))
+    return Imported(
+        table,
+        tuple(item for item in found if isinstance(item, Case)),
+        tuple(item for item in found if isinstance(item, Skip)),
+    )
+
+
+def _architecture(table: Table) -> str:
+    """The shipped architecture that the table's chip, its folder or the first word of its name says."""
+    if table.chip:
+        return load_system(table.chip).name
+    folder = table.path.resolve().parent.name
+    for name in (folder, table.path.stem.partition("_")[0]):
+        if name.lower() in shipped_systems():
+            return name.lower()
+    raise UserError(
+        "--arch", "", f"neither {table.path.name} nor its folder says which chip it is about; give --arch"
+    )

@@ -1,0 +1,115 @@
+"""Parts of one decoder layer of a served graph: its dense work, its decode attention, its prompt attention."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from npusim.engine.analytic import AnalyticEngine
+from npusim.hardware.runtime import BucketShapes
+from npusim.kernels.power import operator_time
+from npusim.mapping.optable import ATTENTION
+from npusim.studies.measured.case import Numbers, Subject
+from npusim.studies.measured.lengths import lognormal_lengths
+from npusim.studies.measured.placement import Placement, deployment_of
+from npusim.studies.measured.step_subject import US_PER_S
+from npusim.workload.step import Step, decode, prefill
+
+_LAYER_SEGMENT = 1
+
+
+@dataclass(frozen=True)
+class DenseLayerSubject:
+    """All but attention of one layer over `tokens` tokens: a prompt's chunk from the smallest compiled one on."""
+
+    placement: Placement
+    tokens: int
+
+    @property
+    def arch(self) -> str:
+        return self.placement.arch
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """us."""
+        chunks = deployment_of(self.placement).runtime.prefill_chunk
+        smallest = chunks.sizes[0] if isinstance(chunks, BucketShapes) else math.inf
+        step = prefill(1, self.tokens) if self.tokens >= smallest else decode([1] * self.tokens)
+        return {"us": _layer_us(_engine(self.placement, numbers, self.tokens), step, attention=False)}
+
+
+@dataclass(frozen=True)
+class PromptAttentionSubject:
+    """Attention of one layer for a chunk of `query` new tokens whose context ends at `context`."""
+
+    placement: Placement
+    query: int
+    context: int
+
+    @property
+    def arch(self) -> str:
+        return self.placement.arch
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """us."""
+        step = prefill(1, self.query, self.context)
+        return {"us": _layer_us(_engine(self.placement, numbers, 1), step, attention=True)}
+
+
+@dataclass(frozen=True)
+class DecodeAttentionSubject:
+    """All attention executions of one layer in the mean decode step of a run: `batch` sequences of mean `context`.
+
+    The contexts of the sequences are lognormal with the spread `context_spread`; a mean batch lies between two whole
+    ones.
+    """
+
+    placement: Placement
+    batch: float
+    context: float
+
+    @property
+    def arch(self) -> str:
+        return self.placement.arch
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """us."""
+        lower, upper = math.floor(self.batch), math.ceil(self.batch)
+        engine = _engine(self.placement, numbers, upper)
+        spread = numbers.observation["context_spread"] if self.batch > 1.0 else 0.0
+        median = self.context * math.exp(-0.5 * spread**2)
+        low, high = (
+            _layer_us(engine, decode(lognormal_lengths(median, spread, batch)), attention=True)
+            for batch in (lower, upper)
+        )
+        return {"us": low + (high - low) * (self.batch - lower)}
+
+
+@dataclass(frozen=True)
+class CountedSubject:
+    """A time that was read off a card counter of assumed clock: the table's time is the true one / counter_factor."""
+
+    timed: Subject
+
+    @property
+    def arch(self) -> str:
+        return self.timed.arch
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """us, as the counter gives them."""
+        factor = numbers.observation["counter_factor"]
+        return {"us": self.timed.predict(numbers, seed)["us"] / factor}
+
+
+def _engine(placement: Placement, numbers: Numbers, sequences: int) -> AnalyticEngine:
+    return AnalyticEngine(numbers.apply(deployment_of(placement)), max_sequences=sequences)
+
+
+def _layer_us(engine: AnalyticEngine, step: Step, attention: bool) -> float:
+    """Microseconds of the attention rows, or of all others, of one layer."""
+    table, costs = engine.operators(step)
+    in_layer = table.rows["segment"] == _LAYER_SEGMENT
+    chosen = in_layer & ((table.rows["kind"] == ATTENTION) == attention)
+    clock = engine.cost(step).clock
+    return US_PER_S * sum(float(operator_time(costs[index], clock)) for index in np.flatnonzero(chosen))

@@ -1,0 +1,106 @@
+"""Single operators of a table as rows of an OpTable."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npusim import dtypes
+from npusim.hardware.catalog import load_system
+from npusim.hardware.machine import build_machine
+from npusim.mapping.optable import (
+    ATTEND,
+    ATTENTION,
+    EMBED,
+    GATHER,
+    LINEAR,
+    OP_DTYPE,
+    QKV,
+    SPLIT_COLUMNS,
+    UNIT_NPU,
+    VECTOR,
+    account,
+    attended_pairs,
+    attended_tokens,
+)
+from npusim.studies.measured.tables import Unrepresentable
+from npusim.workload.formats import kv_bits, stored_bits
+from npusim.workload.precision import SCHEMES
+
+Fields = tuple[tuple[str, float], ...]
+
+
+def linear(arch: str, scheme: str, m: int, n: int, k: int, split: int = SPLIT_COLUMNS) -> Fields:
+    """x[m, k] . w[n, k] in a precision scheme, 16-bit results. Raises Unrepresentable where the chip cannot."""
+    weights, activations = SCHEMES[scheme]
+    stored, given = dtypes.code(weights), dtypes.code(activations)
+    multiplied = int(build_machine(load_system(arch))[0]["multiplies"][stored, given])
+    if multiplied == dtypes.NOT_MULTIPLIED:
+        raise Unrepresentable(f"{arch} has no way to multiply {weights} weights with {activations} activations")
+    return _fields(
+        LINEAR,
+        QKV,
+        m=m,
+        n=n,
+        k=k,
+        split=split,
+        weight_dtype=stored,
+        activation_dtype=multiplied,
+        weight_bits=stored_bits(weights),
+        activation_bits=stored_bits(activations),
+    )
+
+
+def decode_attention(batch: int, context: int, heads: int, kv_heads: int, head_dim: int, **rest: float) -> Fields:
+    """One new token for each of `batch` sequences over `context` tokens; rest: window (tokens), kv_bits."""
+    reach = attended_tokens(1.0, float(context), rest.get("window", 0.0))
+    touched = batch * reach
+    sizes = {"batch": batch, "m": batch, "query": 1, "kv": reach, "kv_tokens": touched, "pairs": touched}
+    return _attention(heads, kv_heads, head_dim, decoding=1, **sizes, **rest)
+
+
+def prompt_attention(
+    batch: int, query: int, context: int, heads: int, kv_heads: int, head_dim: int, causal: bool = True, **rest: float
+) -> Fields:
+    """`query` new tokens for each of `batch` sequences over `context` tokens; rest: window (tokens), kv_bits."""
+    window = rest.get("window", 0.0)
+    reach = attended_tokens(float(query), float(context), window)
+    pairs = attended_pairs(float(query), float(context), window) if causal else float(query * context)
+    sizes = {"batch": batch, "m": batch * query, "query": query, "kv": reach}
+    return _attention(heads, kv_heads, head_dim, **sizes, kv_tokens=batch * reach, pairs=batch * pairs, **rest)
+
+
+def vector(op: int, rows: int, columns: int, moved: float) -> Fields:
+    """An element-wise or row-wise operator that moves `moved` 16-bit elements a row."""
+    return _fields(VECTOR, op, m=rows, n=columns, elements=moved)
+
+
+def gather(tokens: int, width: int) -> Fields:
+    """An embedding: `tokens` rows of `width` 16-bit elements."""
+    return _fields(GATHER, EMBED, m=tokens, n=width)
+
+
+def op_row(fields: Fields) -> np.ndarray:
+    """`fields` as one OpTable row with its bytes and flops, array (1,) of OP_DTYPE.
+
+    The keys and values of the new tokens already lie in memory: the operator reads the KV cache and writes none.
+    """
+    rows = np.zeros(1, OP_DTYPE)
+    rows["repeat"] = rows["executions"] = 1
+    rows["first_input"] = rows["second_input"] = -1
+    rows["units"] = UNIT_NPU
+    rows["weight_dtype"] = rows["activation_dtype"] = dtypes.BF16
+    rows["weight_bits"] = rows["activation_bits"] = stored_bits("bf16")
+    for name, value in fields:
+        rows[name] = value
+    account(rows[0])
+    rows["kv_write_bytes"] = 0.0
+    return rows
+
+
+def _attention(heads: int, kv_heads: int, head_dim: int, **sizes: float) -> Fields:
+    bits = {"kv_bits": kv_bits("bf16")} | sizes
+    return _fields(ATTENTION, ATTEND, heads=heads, kv_heads=kv_heads, head_dim=head_dim, **bits)
+
+
+def _fields(kind: int, op: int, **values: float) -> Fields:
+    return (("kind", kind), ("op", op), *values.items())

@@ -1,0 +1,81 @@
+"""A single operator, alone in its graph: one row of an OpTable, costed by the kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.kernels.operator import OPERATOR_COST_DTYPE
+from npusim.kernels.step import STEP_COST_DTYPE, cost_step
+from npusim.mapping.specialise import step_path
+from npusim.studies.measured.case import Numbers
+from npusim.studies.measured.operator_rows import Fields, op_row
+from npusim.studies.measured.step_subject import US_PER_S
+
+_MS_PER_S = 1e3
+
+
+@dataclass(frozen=True)
+class OperatorSubject:
+    """fields: of the operator's row (operator_rows); prefilling: whose path's launch time holds.
+
+    capped: False where the power limit had no time to act; pes: engines of a contraction processor that run it
+    together, None for the runtime's own number.
+    """
+
+    arch: str
+    runtime: str
+    fields: Fields
+    prefilling: bool = False
+    capped: bool = False
+    pes: int | None = None
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """us, ms and power_w of one execution; link_us: its reduction alone."""
+        cost = self.cost(numbers)
+        return {
+            "us": float(cost["time_s"]) * US_PER_S,
+            "ms": float(cost["time_s"]) * _MS_PER_S,
+            "power_w": float(cost["energy_j"] / cost["time_s"]),
+            "link_us": float(cost["link_s"]) * US_PER_S,
+        }
+
+    def cost(self, numbers: Numbers) -> Any:
+        """The operator's cost, a record of STEP_COST_DTYPE; it is launched as the graphs of the largest batch are."""
+        machine, runtime = numbers.machine.copy(), numbers.runtimes[self.runtime].copy()
+        machine["power_cap_enforced"] &= self.capped
+        runtime["path_step_launch"] = 0.0
+        if self.pes is not None:
+            runtime["pe_fusion"] = self.pes
+        if machine["unit_kind"][0] == UNIT_CONTRACTION_PROCESSOR:
+            _as_own_graph(runtime)
+        largest = int(runtime["limits_max_sequences"][0])
+        path = step_path(largest, self.prefilling, runtime[0])
+        step = np.zeros(1, STEP_COST_DTYPE)
+        costs = np.zeros(1, OPERATOR_COST_DTYPE)
+        cost_step(op_row(self.fields), 1, machine[0], runtime[0], path, costs, step[0])
+        return step[0]
+
+
+@dataclass(frozen=True)
+class ReductionSubject:
+    """What an operator whose rows are split over engines takes for its reduction alone."""
+
+    operator: OperatorSubject
+
+    @property
+    def arch(self) -> str:
+        return self.operator.arch
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """us."""
+        return {"us": self.operator.predict(numbers, seed)["link_us"]}
+
+
+def _as_own_graph(runtime: np.ndarray) -> None:
+    """A graph of one operator has not the fixed times of served attention, and its activations pass through memory."""
+    runtime["path_attention_execution"] = 0.0
+    runtime["activations_in_sram"] = False

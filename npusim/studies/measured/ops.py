@@ -1,0 +1,95 @@
+"""Single operators on one GPU, timed as bursts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from npusim.mapping.optable import CAST, NORM, SILU
+from npusim.studies.measured.case import Case, Skip
+from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.studies.measured.operator_rows import Fields, decode_attention, linear, prompt_attention, vector
+from npusim.studies.measured.operator_subject import OperatorSubject
+from npusim.studies.measured.placement import scheme
+from npusim.studies.measured.sources import sources, with_percentiles
+from npusim.studies.measured.step_subject import GPU_RUNTIME
+from npusim.studies.measured.tables import Row, Table, Unrepresentable
+
+_SIXTEEN_BIT = 2.0
+_VECTOR_OPS = {"rms_norm": NORM, "silu": SILU, "add": CAST, "softmax": CAST}
+"""Element-wise operators; the kernels count one pass for an addition or a bare softmax, as for a type conversion."""
+_REASONS = {
+    "copy": "no operator for a copy",
+    "grouped_gemm_up": "mixtures of experts are not predicted",
+    "grouped_gemm_down": "mixtures of experts are not predicted",
+}
+
+
+def cases(table: Table, arch: str) -> list[Case | Skip]:
+    """us of each operator; the power limit has no time to act."""
+    require_unit(arch, "gpu", table)
+    return each_row(table, lambda row: _cases(row, arch))
+
+
+def _cases(row: Row, arch: str) -> list[Case]:
+    op, dtype, backend = row.text("op"), row.text("dtype"), row.text("backend")
+    if op in _REASONS:
+        raise Unrepresentable(_REASONS[op])
+    if op not in _BUILDERS:
+        raise Unrepresentable(f"no operator '{op}'; known: {', '.join(_BUILDERS)}")
+    prefilling = op in ("attn_prefill", "attn_chunk")
+    subject = OperatorSubject(arch, GPU_RUNTIME, _BUILDERS[op](row, arch), prefilling)
+    again, time = sources().spreads.device_events.value, row.measured("us") or 1.0
+    sigma = with_percentiles(again, time, row.measured("us_p5"), row.measured("us_p95"))
+    return cases_of(
+        row,
+        (Figure("us", "us", sigma, main=True),),
+        subject,
+        group=" ".join(filter(None, (op, dtype, backend))),
+        dimensions={
+            "op": op,
+            "dtype": dtype,
+            "backend": backend,
+            "matrix": row.text("note") if op == "gemm" else "",
+            "m": row.text("m"),
+            "rows": row.text("rows"),
+            "batch": row.text("batch"),
+            "query": row.text("q_len"),
+            "context": row.text("kv_len"),
+        },
+    )
+
+
+def _gemm(row: Row, arch: str) -> Fields:
+    return linear(arch, scheme(row.text("dtype")), row.count("m"), row.count("n"), row.count("k"))
+
+
+def _decode(row: Row, arch: str) -> Fields:
+    return decode_attention(row.count("batch"), row.count("kv_len"), *_heads(row))
+
+
+def _prefill(row: Row, arch: str) -> Fields:
+    return prompt_attention(row.count("batch"), row.count("q_len"), row.count("kv_len"), *_heads(row))
+
+
+def _chunk(row: Row, arch: str) -> Fields:
+    return prompt_attention(row.count("batch"), row.count("q_len"), row.count("kv_len"), *_heads(row), causal=False)
+
+
+def _heads(row: Row) -> tuple[int, int, int]:
+    if row.text("dtype") != "bf16":
+        raise Unrepresentable(f"attention in {row.text('dtype')} is not predicted")
+    return row.count("heads"), row.count("kv_heads"), row.count("head_dim")
+
+
+def _vector(row: Row, arch: str) -> Fields:
+    rows, columns = row.count("rows"), row.count("cols")
+    return vector(_VECTOR_OPS[row.text("op")], rows, columns, row.number("bytes") / rows / _SIXTEEN_BIT)
+
+
+_BUILDERS: dict[str, Callable[[Row, str], Fields]] = {
+    "gemm": _gemm,
+    "attn_decode": _decode,
+    "attn_prefill": _prefill,
+    "attn_chunk": _chunk,
+    **dict.fromkeys(_VECTOR_OPS, _vector),
+}

@@ -1,0 +1,58 @@
+"""Attention kernels of published tables: loops, so that the power limit acts."""
+
+from __future__ import annotations
+
+from npusim.studies.measured.case import Case, Skip
+from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.studies.measured.operator_rows import Fields, decode_attention, prompt_attention
+from npusim.studies.measured.operator_subject import OperatorSubject
+from npusim.studies.measured.placement import scheme
+from npusim.studies.measured.sources import sources
+from npusim.studies.measured.step_subject import GPU_RUNTIME
+from npusim.studies.measured.tables import Row, Table, Unrepresentable
+from npusim.workload.formats import kv_bits
+
+
+def cases(table: Table, arch: str) -> list[Case | Skip]:
+    """ms and power_w of causal attention of `isl` new tokens a sequence over `step` + `isl`."""
+    require_unit(arch, "gpu", table)
+    return each_row(table, lambda row: _cases(row, arch))
+
+
+def _cases(row: Row, arch: str) -> list[Case]:
+    if scheme(row.text("attn_dtype")) != "bf16":
+        raise Unrepresentable(f"attention in {row.text('attn_dtype')} is not predicted")
+    kv, before = scheme(row.text("kv_cache_dtype")), row.size("step")
+    fields = _fields(row, kv, before)
+    spreads = sources().spreads
+    phase = "generation" if before else "context"
+    return cases_of(
+        row,
+        (
+            Figure("ms", "ms", spreads.public_kernel.value, main=True),
+            Figure("power_w", "power_w", spreads.public_power.value),
+        ),
+        OperatorSubject(arch, GPU_RUNTIME, fields, prefilling=not before, capped=True),
+        group=f"{row.text('kernel_source')} {phase} kv {kv}",
+        dimensions={
+            "phase": phase,
+            "kv_dtype": kv,
+            "window": row.text("window_size"),
+            "batch": row.text("batch_size"),
+            "query": row.text("isl"),
+            "context": str(before + row.count("isl")),
+            "heads": row.text("num_heads"),
+            "kv_heads": row.text("num_key_value_heads"),
+            "head_dim": row.text("head_dim"),
+            "backend": row.text("kernel_source"),
+        },
+    )
+
+
+def _fields(row: Row, kv: str, before: int) -> Fields:
+    batch, query = row.count("batch_size"), row.count("isl")
+    shape = row.count("num_heads"), row.count("num_key_value_heads"), row.count("head_dim")
+    rest = {"window": float(row.size("window_size")), "kv_bits": kv_bits(kv)}
+    if before and query == 1:
+        return decode_attention(batch, before + 1, *shape, **rest)
+    return prompt_attention(batch, query, before + query, *shape, **rest)

@@ -1,0 +1,60 @@
+"""Every figure that a serving table may hold, from one simulated run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npusim.serving.metrics import measure, weighted_percentiles
+from npusim.serving.simulate import ServedRun
+
+STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+LATENCIES = ("ttft", "tpot", "itl", "e2e")
+_PERCENTILES = (50, 90, 95, 99)
+_MS_PER_S = 1e3
+
+
+def run_figures(run: ServedRun) -> dict[str, float]:
+    """`<latency>_ms_<statistic>`, rates per second, power_w and tokens_per_joule; NaN where nothing was served.
+
+    A user's speed is told three ways: from the mean or the median time per output token of a request
+    (`speed_mean`, `speed_p50`), and from the median interval between tokens, which holds no stall (`speed_clean`).
+    """
+    metrics = measure(run)
+    served = run.record.requests
+    latencies = {
+        "ttft": _spread(np.array([request.first_token_s - request.sent_s for request in served])),
+        "tpot": _spread(
+            np.array(
+                [
+                    (request.last_token_s - request.first_token_s) / (request.osl - 1)
+                    for request in served
+                    if request.osl > 1
+                ]
+            )
+        ),
+        "itl": _spread(run.record.interval_s, run.record.interval_weight),
+        "e2e": _spread(np.array([request.last_token_s - request.sent_s for request in served])),
+    }
+    figures = {
+        f"{name}_ms_{part}": value * _MS_PER_S for name, parts in latencies.items() for part, value in parts.items()
+    }
+    return figures | {
+        "speed_mean": 1.0 / latencies["tpot"]["mean"],
+        "speed_p50": 1.0 / latencies["tpot"]["p50"],
+        "speed_clean": 1.0 / latencies["itl"]["p50"],
+        "output_tokens_per_s": metrics.output_tokens_per_s,
+        "total_tokens_per_s": metrics.total_tokens_per_s,
+        "power_w": metrics.power_w_mean,
+        "tokens_per_joule": metrics.tokens_per_joule,
+    }
+
+
+def _spread(seconds: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
+    """Mean and percentiles, seconds; percentiles of intervals are weighted, of requests interpolated."""
+    if not len(seconds):
+        return dict.fromkeys(STATISTICS, float("nan"))
+    if weight is None:
+        mean, points = seconds.mean(), np.percentile(seconds, _PERCENTILES)
+    else:
+        mean, points = (seconds * weight).sum() / weight.sum(), weighted_percentiles(seconds, weight, _PERCENTILES)
+    return dict(zip(STATISTICS, (float(value) for value in (mean, *points)), strict=True))

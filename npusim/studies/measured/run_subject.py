@@ -1,0 +1,62 @@
+"""A serving run: users in a closed loop, prompts alike or not, lengths fixed or those of a trace."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from npusim.errors import UserError
+from npusim.serving.simulate import Load, simulate
+from npusim.studies.measured.case import Numbers
+from npusim.studies.measured.lengths import lognormal_lengths
+from npusim.studies.measured.placement import Placement, deployment_of
+from npusim.studies.measured.run_figures import run_figures
+from npusim.workload.arrivals import Closed
+from npusim.workload.prompts import Segment, identical_prompts, random_prompts
+
+
+@dataclass(frozen=True)
+class RunSubject:
+    """isl, osl: tokens of each request, or the medians of a trace's; users: the mean number in service.
+
+    requests: None where it was not published; alike: every request has the same prompt; traced: lengths are
+    lognormal about their medians.
+    """
+
+    placement: Placement
+    isl: int
+    osl: int
+    users: float
+    requests: int | None = None
+    alike: bool = False
+    traced: bool = False
+
+    @property
+    def arch(self) -> str:
+        return self.placement.arch
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """The figures of `run_figures`; a mean number of users lies between two whole ones. Raises UserError."""
+        lower, upper = max(1, math.floor(self.users)), math.ceil(self.users)
+        low = self._run(lower, numbers, seed)
+        if lower == upper:
+            return low
+        high, share = self._run(upper, numbers, seed), self.users - lower
+        return {name: low[name] + (high[name] - low[name]) * share for name in low}
+
+    def _run(self, users: int, numbers: Numbers, seed: int) -> dict[str, float]:
+        count = self.requests or round(users * numbers.observation["requests_per_user"])
+        run = simulate(numbers.apply(deployment_of(self.placement)), self._load(users, count, numbers, seed), seed)
+        if run.record.refused:
+            raise UserError("the simulated server", "", f"refuses requests: {run.record.refused[0].refusal}")
+        return run_figures(run)
+
+    def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
+        if not self.traced:
+            make = identical_prompts if self.alike else random_prompts
+            return Load(self.isl, self.osl, Closed(users), make(count, self.isl))
+        observation = numbers.observation
+        isl = lognormal_lengths(self.isl, observation["prompt_spread"], count, seed).tolist()
+        osl = lognormal_lengths(self.osl, observation["output_spread"], count, seed + 1).tolist()
+        prompts = [(Segment(index, tokens),) for index, tokens in enumerate(isl)]
+        return Load(self.isl, self.osl, Closed(users), prompts, tuple(zip(isl, osl, strict=True)))

@@ -1,0 +1,89 @@
+"""How well the sources of measured tables measured, and what they left unsaid (validation/sources.yaml)."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+from scipy.stats import norm
+
+from npusim.hardware.base import Part
+from npusim.hardware.data import data_root
+from npusim.hardware.yaml_file import load_yaml
+from npusim.ledger import Ratio
+
+_Z95 = float(norm.ppf(0.95))
+
+
+class Spreads(Part):
+    """Relative standard deviation of a figure when it is measured again, by the way it was measured."""
+
+    device_events: Ratio
+    sustained_loop: Ratio
+    engine_step: Ratio
+    engine_run: Ratio
+    board_power: Ratio
+    card_profiler: Ratio
+    card_counter: Ratio
+    public_kernel: Ratio
+    public_power: Ratio
+
+
+class Lab(Part):
+    """A lab that published serving runs: relative standard deviations of its figures and of its watts."""
+
+    name: str
+    figure: Ratio
+    power: Ratio
+
+
+class Observation(Part):
+    """What stands between the chip and a table.
+
+    counter_factor: true time over the time that a card counter's assumed clock gives; prompt_spread, output_spread,
+    context_spread: standard deviation of the logarithm of a trace's lengths; requests_per_user: of a run whose
+    source does not say.
+    """
+
+    counter_factor: Ratio
+    prompt_spread: Ratio
+    output_spread: Ratio
+    context_spread: Ratio
+    requests_per_user: Ratio
+
+
+class Sources(Part):
+    """The shipped description of the sources. other_lab: a lab that is not listed."""
+
+    name: str
+    spreads: Spreads
+    labs: tuple[Lab, ...]
+    other_lab: Lab
+    observation: Observation
+
+    def lab(self, name: str) -> Lab:
+        """The lab of that name, or `other_lab`."""
+        return next((lab for lab in self.labs if lab.name == name), self.other_lab)
+
+    def observed(self) -> dict[str, float]:
+        """The values of `observation` by name."""
+        return {name: getattr(self.observation, name).value for name in Observation.model_fields}
+
+
+def sources_path() -> Path:
+    """The file of the shipped description of sources."""
+    return data_root("validation") / "sources.yaml"
+
+
+@cache
+def sources() -> Sources:
+    """The shipped sources with their certificates."""
+    return load_yaml(sources_path(), Sources)
+
+
+def with_percentiles(again: float, median: float, p5: float | None, p95: float | None) -> float:
+    """Relative sd of a timing: that of measuring it `again`, and the spread of its own 5th to 95th percentile."""
+    if p5 is None or p95 is None:
+        return again
+    return math.hypot(again, (p95 - p5) / (2.0 * _Z95 * median))

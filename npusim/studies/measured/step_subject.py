@@ -1,0 +1,52 @@
+"""A whole forward pass: decoding sequences, prompt chunks, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from npusim.engine.analytic import AnalyticEngine
+from npusim.hardware.runtime import RaggedAttention
+from npusim.studies.measured.case import Numbers
+from npusim.studies.measured.placement import Placement, deployment_of
+from npusim.workload.step import Step, mixed
+
+GPU_RUNTIME = "cuda-graph-engine"
+UNPADDED = RaggedAttention(kind="ragged", source="the pass was timed alone, over its own contexts")
+
+US_PER_S = 1e6
+
+
+@dataclass(frozen=True)
+class StepSubject:
+    """`decoding` sequences over `context` tokens each, and chunks of (new tokens, context).
+
+    capped: False where the power limit had no time to act; hosted: True where host time around the pass is timed too.
+    """
+
+    placement: Placement
+    decoding: int
+    context: int
+    chunks: tuple[tuple[int, int], ...]
+    capped: bool
+    hosted: bool = False
+
+    @property
+    def arch(self) -> str:
+        return self.placement.arch
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """us, power_w (all cards)."""
+        deployment = numbers.apply(deployment_of(self.placement))
+        if not self.capped:
+            deployment.machine["power_cap_enforced"] = False
+        step = self.step()
+        sequences = len(step.query)
+        engine = AnalyticEngine(deployment, max_sequences=sequences)
+        cost = engine.cost(step)
+        if self.hosted:
+            cost = engine.with_host(cost, sequences)
+        return {"us": cost.time_s * US_PER_S, "power_w": cost.power_w}
+
+    def step(self) -> Step:
+        """The pass as the engine takes it."""
+        return mixed([self.context] * self.decoding, self.chunks, max(self.decoding, 1))

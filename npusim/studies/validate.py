@@ -1,0 +1,225 @@
+"""How far predictions are from a measured table, row by row and in sum.
+
+Errors are predicted / measured - 1, as fractions. Beside each stands u_D, the measurement's own relative standard
+uncertainty, and u_val, which joins it with the uncertainty of the prediction's inputs (ASME V&V 20-2009, section 2);
+without intervals the latter is not known, and u_val is None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npusim.errors import UserError
+from npusim.hardware.catalog import load_system
+from npusim.studies.measured.case import Case, Numbers, Skip, Subject
+from npusim.studies.measured.importer import import_table
+
+WORST = 5
+_P90 = 90.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A case and what was predicted for it, in the unit of its measured value."""
+
+    case: Case
+    predicted: float
+
+    @property
+    def error(self) -> float:
+        """predicted / measured - 1."""
+        return self.predicted / self.case.measured - 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        case = self.case
+        return {
+            "row": case.row,
+            "metric": case.metric,
+            "measured": case.measured,
+            "predicted": self.predicted,
+            "error": self.error,
+            "u_d": case.sigma,
+            "u_val": None,
+            "group": case.group,
+            "dimensions": dict(case.dimensions),
+        }
+
+
+@dataclass(frozen=True)
+class ErrorSummary:
+    """Errors of some predictions: mean absolute, mean signed, 90th percentile and largest absolute; median u_D."""
+
+    rows: int
+    mape: float
+    bias: float
+    p90: float
+    max: float
+    u_d: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "mape": self.mape,
+            "bias": self.bias,
+            "p90": self.p90,
+            "max": self.max,
+            "coverage90": None,
+            "u_d": self.u_d,
+            "u_input": None,
+            "u_val": None,
+        }
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """The predictions of a table. archs: architectures that they were made on; main_metric: of the top-level errors."""
+
+    path: Path
+    kind: str
+    archs: tuple[str, ...]
+    main_metric: str
+    predictions: tuple[Prediction, ...]
+    skipped: tuple[Skip, ...]
+
+    @property
+    def main(self) -> list[Prediction]:
+        """The predictions of the main metric."""
+        return [item for item in self.predictions if item.case.main]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table of which at least one figure was scored."""
+        return len({item.case.row for item in self.predictions})
+
+    def worst(self, count: int = WORST) -> list[Prediction]:
+        """The predictions of the main metric that are farthest off, the farthest first."""
+        return sorted(self.main, key=lambda item: -abs(item.error))[:count]
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Why rows were skipped, and how many for each reason, the most frequent first."""
+        return Counter(skip.reason for skip in self.skipped).most_common()
+
+    def by(self) -> dict[str, dict[str, ErrorSummary]]:
+        """Summaries by metric, and of the main metric by each dimension and its values."""
+        found = {"metric": _grouped(self.predictions, lambda case: case.metric)}
+        main = self.main
+        names = dict.fromkeys(name for item in main for name in item.case.dimensions)
+        for name in names:
+            having = [item for item in main if name in item.case.dimensions]
+            found[name] = _grouped(having, lambda case, name=name: case.dimensions[name])  # type: ignore[misc]
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON of the contract, beside the worst rows and every prediction."""
+        return {
+            **summarise(self.main).as_dict(),
+            "rows": self.rows,
+            "skipped": [{"row": skip.row, "reason": skip.reason} for skip in self.skipped],
+            "skip_reasons": dict(self.reasons()),
+            "table": self.path.name,
+            "kind": self.kind,
+            "archs": list(self.archs),
+            "calibrated": False,
+            "main_metric": self.main_metric,
+            "by": {
+                name: {value: errors.as_dict() for value, errors in values.items()}
+                for name, values in self.by().items()
+            },
+            "worst": [item.as_dict() for item in self.worst()],
+            "predictions": [item.as_dict() for item in self.predictions],
+        }
+
+
+def validate(path: Path, arch: str | None = None, seed: int = 0) -> ValidationResult:
+    """Predict every row of a measured table blind and compare. arch: default the table's own. Raises UserError."""
+    imported = import_table(path, arch)
+    predictions, refused = predict(imported.cases, seed)
+    skipped = sorted((*imported.skips, *refused), key=lambda skip: skip.row)
+    return ValidationResult(
+        path=path,
+        kind=imported.table.kind,
+        archs=tuple(dict.fromkeys(item.case.subject.arch for item in predictions)),
+        main_metric=imported.main_metric,
+        predictions=tuple(predictions),
+        skipped=tuple(skipped),
+    )
+
+
+def predict(
+    cases: Iterable[Case], seed: int, numbers_of: Callable[[str], Numbers] | None = None
+) -> tuple[list[Prediction], list[Skip]]:
+    """Predict cases, each subject once; a row that cannot run after all becomes a Skip.
+
+    numbers_of: the numbers of an architecture by its name, default those of its description.
+    """
+    numbers: dict[str, Numbers] = {}
+    figures: dict[Subject, dict[str, float] | str] = {}
+    predictions, refused = [], defaultdict(set)
+    for case in cases:
+        subject = case.subject
+        if subject.arch not in numbers:
+            numbers[subject.arch] = (numbers_of or described)(subject.arch)
+        if subject not in figures:
+            figures[subject] = _figures(subject, numbers[subject.arch], seed)
+        known = figures[subject]
+        if isinstance(known, str):
+            refused[case.row].add(known)
+        elif math.isfinite(known[case.figure]):
+            predictions.append(Prediction(case, known[case.figure]))
+        else:
+            refused[case.row].add(f"the prediction has no {case.metric}")
+    scored = {item.case.row for item in predictions}
+    skips = [Skip(row, "; ".join(sorted(reasons))) for row, reasons in refused.items() if row not in scored]
+    return predictions, skips
+
+
+def described(arch: str) -> Numbers:
+    """The numbers that the description of an architecture gives."""
+    return Numbers.of(load_system(arch))
+
+
+def _figures(subject: Subject, numbers: Numbers, seed: int) -> dict[str, float] | str:
+    """What the subject predicts, or why it cannot."""
+    try:
+        return subject.predict(numbers, seed)
+    except UserError as error:
+        return str(error)
+
+
+def summarise(predictions: Iterable[Prediction]) -> ErrorSummary:
+    """The errors of some predictions, NaN where there are none."""
+    items = list(predictions)
+    if not items:
+        return ErrorSummary(0, math.nan, math.nan, math.nan, math.nan, math.nan)
+    errors = np.array([item.error for item in items])
+    size = np.abs(errors)
+    return ErrorSummary(
+        rows=len(items),
+        mape=float(size.mean()),
+        bias=float(errors.mean()),
+        p90=float(np.percentile(size, _P90)),
+        max=float(size.max()),
+        u_d=float(np.median([item.case.sigma for item in items])),
+    )
+
+
+def _grouped(predictions: Iterable[Prediction], key: Callable[[Case], str]) -> dict[str, ErrorSummary]:
+    groups: dict[str, list[Prediction]] = defaultdict(list)
+    for item in predictions:
+        groups[key(item.case)].append(item)
+    return {value: summarise(groups[value]) for value in sorted(groups, key=_order)}
+
+
+def _order(value: str) -> tuple[float, str]:
+    """Numbers by size, before words."""
+    try:
+        return float(value), ""
+    except ValueError:
+        return math.inf, value
