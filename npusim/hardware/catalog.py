@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
+
+Described = TypeVar("Described", System, Runtime)
 
 
 @cache
@@ -53,12 +56,11 @@ def runtime_path(name_or_path: str) -> Path:
     return path
 
 
-@cache
 def load_runtime(name_or_path: str, unit: str) -> Runtime:
     """The runtime of that shipped name or path, checked to drive the compute unit `unit`."""
-    runtime = load_yaml(runtime_path(name_or_path), Runtime)
+    runtime = _read_runtime(runtime_path(name_or_path))
     if runtime.unit != unit:
-        fitting = [name for name, file in shipped_runtimes().items() if load_yaml(file, Runtime).unit == unit]
+        fitting = [name for name, file in shipped_runtimes().items() if _read_runtime(file).unit == unit]
         raise UserError(
             "--runtime",
             "",
@@ -67,9 +69,18 @@ def load_runtime(name_or_path: str, unit: str) -> Runtime:
     return runtime
 
 
-@cache
 def _read_system(path: Path) -> System:
-    return load_yaml(path, System)
+    """Shipped files are read once; a user's own file is read anew each time, since it may have changed."""
+    return _read_shipped(path, System) if path in shipped_systems().values() else load_yaml(path, System)
+
+
+def _read_runtime(path: Path) -> Runtime:
+    return _read_shipped(path, Runtime) if path in shipped_runtimes().values() else load_yaml(path, Runtime)
+
+
+@cache
+def _read_shipped(path: Path, schema: type[Described]) -> Described:
+    return load_yaml(path, schema)
 
 
 def _own_file(name_or_path: str) -> Path | None:

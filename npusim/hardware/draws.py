@@ -17,7 +17,7 @@ from scipy.stats import norm, qmc
 from npusim.hardware.flat import quantities
 from npusim.hardware.machine import MACHINE_DTYPE, build_machine
 from npusim.hardware.runtime import Runtime
-from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime, ordered_paths
+from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
 from npusim.ledger import Quantity
 
@@ -28,11 +28,11 @@ _FARTHEST_Z = 1.5 * _RANGE_Z
 
 @dataclass(frozen=True)
 class RangedNumber:
-    """A number that is drawn: its place in the machine (path None) or in the runtime's record, and its certificate."""
+    """A number that is drawn: its field (and place in an array field) of the owner's record, and its certificate."""
 
     owner: str
     name: str
-    path: int | None
+    place: int | None
     quantity: Quantity
 
 
@@ -49,19 +49,19 @@ def draw(system: System, runtime: Runtime, count: int, seed: int) -> tuple[np.nd
     numbers = ranged_numbers(system, runtime)
     columns: dict[tuple[str, str, Quantity], int] = {}
     for number in numbers:
-        columns.setdefault((number.owner, _leaf(number), number.quantity), len(columns))
+        columns.setdefault((number.owner, number.name, number.quantity), len(columns))
     machines = np.repeat(build_machine(system), count).astype(MACHINE_DTYPE)
-    runtimes = np.repeat(build_runtime(runtime), count).astype(RUNTIME_DTYPE)
+    runtimes = np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE)
     if columns:
         design = qmc.LatinHypercube(d=len(columns), rng=np.random.default_rng(seed)).random(count)
         for number in numbers:
-            share = design[:, columns[number.owner, _leaf(number), number.quantity]]
+            share = design[:, columns[number.owner, number.name, number.quantity]]
             values = quantile(number.quantity, share)
             target = machines if number.owner == system.name else runtimes
-            if number.path is None:
+            if number.place is None:
                 target[number.name] = values
             else:
-                target[number.name][:, number.path] = values
+                target[number.name][:, number.place] = values
     return machines, runtimes
 
 
@@ -79,18 +79,11 @@ def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
 
 def _numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:
     for part in (system.chip, system.card, system.server):
-        for name, quantity in quantities(part):
-            yield RangedNumber(system.name, name, None, quantity)
-    for name, quantity in quantities(runtime):
-        yield RangedNumber(runtime.name, name, None, quantity)
-    for index, path in enumerate(ordered_paths(runtime)):
-        for name, quantity in quantities(path, "path_"):
-            yield RangedNumber(runtime.name, name, index, quantity)
+        for name, place, quantity in quantities(part):
+            yield RangedNumber(system.name, name, place, quantity)
+    for name, place, quantity in quantities(runtime):
+        yield RangedNumber(runtime.name, name, place, quantity)
 
 
 def _is_ranged(quantity: Quantity) -> bool:
     return quantity.low is not None and quantity.high is not None and quantity.low < quantity.high
-
-
-def _leaf(number: RangedNumber) -> str:
-    return number.name.removeprefix("path_")

@@ -79,7 +79,7 @@ def deploy(
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
     shape = load_model(model)
     scheme = resolve(precision, kv_precision or driver.kv.precision)
-    machine, record = build_machine(system), build_runtime(driver)
+    machine, record = build_machine(system), build_runtime(driver, system)
     if isinstance(cards, str):
         if cards != AUTO:
             raise UserError("--cards", "", f"'{cards}' is no number of cards; give a number or {AUTO}")
