@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
+from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 
-Described = TypeVar("Described", System, Runtime)
+Described = TypeVar("Described", System, Runtime, Overlay)
 
 
 @cache
@@ -43,9 +44,26 @@ def system_path(name_or_path: str) -> Path:
     raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
 
 
-def load_system(name_or_path: str) -> System:
-    """The architecture of that shipped name, alias or path. Raises UserError with the nearest names."""
-    return _read_system(system_path(name_or_path))
+def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
+    """The architecture of that shipped name, alias or path, under its calibration unless that is switched off.
+
+    Raises UserError with the nearest names.
+    """
+    system = _read_system(system_path(name_or_path))
+    overlay = None if uncalibrated else calibration_of(name_or_path)
+    return system if overlay is None else overlay.apply(system.name, system)
+
+
+def calibration_of(name_or_path: str) -> Overlay | None:
+    """The overlay that the architecture names under `calibration:`, beside its own file. Raises UserError."""
+    path = system_path(name_or_path)
+    named = _read_system(path).calibration
+    if named is None:
+        return None
+    overlay = path.parent / named
+    if path in shipped_systems().values():
+        return _read_shipped(overlay, Overlay)
+    return load_yaml(overlay, Overlay)
 
 
 def runtime_path(name_or_path: str) -> Path:

@@ -59,6 +59,7 @@ class System(Part):
 
     silicon: True where measured silicon exists; False marks every result as a projection.
     runtime: the name of the runtime that drives it unless another is asked for.
+    calibration: file of the overlay of fitted numbers, beside the architecture's own file; None without one.
     """
 
     name: str
@@ -68,6 +69,7 @@ class System(Part):
     note: str = ""
     aliases: tuple[str, ...] = ()
     runtime: str
+    calibration: str | None = None
     chip: Chip
     card: Card
     server: Server
