@@ -16,8 +16,8 @@ from npusim.hardware.machine import build_machine
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import MAX_BUCKETS, build_runtime
 from npusim.hardware.system import System
-from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import BinaryRateWarning, Quantity, certificates
+from npusim.hardware.yaml_file import BinaryRateWarning, load_yaml
+from npusim.ledger import Quantity, certificates
 
 H200 = (data_root("arch_configs") / "h200.yaml").read_text(encoding="utf-8")
 FURIOSA = (data_root("arch_configs") / "runtimes" / "furiosa-llm-2026.3.yaml").read_text(encoding="utf-8")
@@ -170,11 +170,16 @@ def test_a_rate_without_an_energy_is_refused(tmp_path: Path) -> None:
         load_system(str(path))
 
 
-def test_a_binary_rate_warns_with_the_file(tmp_path: Path) -> None:
-    path, _ = _changed(tmp_path, H200, NVLINK, NVLINK.replace("GB/s", "GiB/s"))
-    with pytest.warns(BinaryRateWarning, match=r"mine\.yaml.*'450 GiB/s' is a binary rate; datasheets mean GB/s"):
+@pytest.mark.parametrize(("rate", "value"), [("450 GiB/s", 450 * 2**30), ("0.4 TiB/s", 0.4 * 2**40)])
+def test_a_binary_rate_warns_with_file_line_and_key(tmp_path: Path, rate: str, value: float) -> None:
+    path, line = _changed(tmp_path, H200, NVLINK, NVLINK.replace("450 GB/s", rate))
+    with pytest.warns(BinaryRateWarning) as caught:
         system = load_yaml(path, System)
-    assert system.server.card_link.bandwidth.value == 450 * 2**30
+    (warning,) = caught
+    told = str(warning.message)
+    assert told.startswith(f"{path}:{line}: server.card_link.bandwidth: '{rate}'")
+    assert f"write '{rate.replace('iB', 'B')}'" in told
+    assert system.server.card_link.bandwidth.value == pytest.approx(value)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ def test_steps_that_fit_are_the_most_that_fit() -> None:
     for tokens in (40, 50):
         cache.admit(_request((tokens, tokens)))
     held = np.array([40, 50])
-    fitting = [steps for steps in range(200) if cache._growth(held, steps) <= cache.free]
+    blocks = [sum(cache.blocks_for(int(tokens) + steps) for tokens in held) for steps in range(200)]
+    fitting = [steps for steps in range(200) if blocks[steps] <= cache.capacity]
     assert cache.steps_that_fit(held, 200) == fitting[-1]
     assert cache.steps_that_fit(held, 5) == 5
     assert cache.steps_that_fit(np.array([48, 64]), 0) == 0

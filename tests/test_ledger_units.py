@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from npusim.errors import DoesNotFit, UserError
-from npusim.ledger import Bandwidth, BinaryRateWarning, Bytes, Count, Duration, Quantity, Ratio, certificates
+from npusim.ledger import Bandwidth, Bytes, Count, Duration, Quantity, Ratio, certificates
 from npusim.units import is_binary_rate, to_si
 
 
@@ -105,16 +104,8 @@ def test_other_quantities_are_no_binary_rates(text: str | int) -> None:
     assert not is_binary_rate(text)
 
 
-@pytest.mark.parametrize("value", ["4800 GiB/s", "1.4 TiB/s"])
-def test_a_binary_rate_warns(value: str) -> None:
-    with pytest.warns(BinaryRateWarning, match="datasheets mean GB/s"):
-        _read(Bandwidth, _certificate(value))
-
-
-def test_a_binary_size_does_not_warn() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert _read(Bytes, _certificate("48 GiB")).value == 48 * 2**30
+def test_a_size_in_binary_multiples_is_as_written() -> None:
+    assert _read(Bytes, _certificate("48 GiB")).value == 48 * 2**30
 
 
 def test_a_certificate_is_read_whole() -> None:

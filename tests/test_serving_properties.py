@@ -157,6 +157,14 @@ def test_a_shared_prefix_hits_its_whole_blocks(deployed: Deploy, arch: str, runt
     assert run.kv.used == 0
 
 
+@pytest.mark.parametrize("users", [1, 6])
+def test_prompts_that_share_nothing_never_hit(deployed: Deploy, users: int) -> None:
+    for arch, runtime in SYSTEMS:
+        run = simulate(deployed(arch, MODEL, runtime=runtime), random_load(300, 8, Closed(users), 20), 0)
+        assert run.kv.hit_tokens == 0
+        assert run.kv.asked_tokens == run.record.prefill_tokens == 20 * 300
+
+
 def test_prompts_that_the_cache_had_to_drop_are_computed_again(deployed: Deploy) -> None:
     """Three prompts take turns in a cache that holds two: the least recent one is always the next one."""
     deployment = deployed("rngd", MODEL)

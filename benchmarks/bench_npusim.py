@@ -1,0 +1,122 @@
+"""How fast npusim is, in CPU-seconds of one core after compilation: `pytest benchmarks --benchmark-only`.
+
+`extra_info` holds the figures as [figure, aim].
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from numba import njit
+
+from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.run import cost_sequences, make_workspace
+from npusim.mapping.deployment import deploy
+from npusim.serving.simulate import random_load, simulate
+from npusim.workload.arrivals import Closed
+from npusim.workload.step import decode
+
+MODEL = "llama-3.1-8b"
+STEPS = 20_000
+ISL, OSL, USERS, REQUESTS = 1024, 256, 64, 4096
+GRID_CHILD = """
+import json, sys, time
+from npusim.kperf.runner import run_grid
+run_grid(["rngd"], ["llama-3.1-8b"], "quick", intervals=False)
+started = time.process_time()
+result = run_grid(["rngd"], ["llama-3.1-8b"], intervals=sys.argv[1] == "intervals")[0]
+print(json.dumps([time.process_time() - started, len(result.cells), int(result.cells["requests"].sum())]))
+"""
+RSS_CHILD = """
+import resource, subprocess, sys
+words = [sys.executable, "-c", sys.stdin.read(), *sys.argv[1:]]
+print(subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip())
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+def _cpu_seconds(work: Callable[[], Any]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def _record(benchmark: Any, **figures: tuple[float, str]) -> None:
+    for name, (figure, aim) in figures.items():
+        benchmark.extra_info[name] = [figure, aim]
+
+
+@njit
+def _price(steps, template, query, context, decoding, slots, machine, runtime, work):  # type: ignore[no-untyped-def]
+    """Lower, specialise and cost one step `steps` times over; returns the number of operators costed."""
+    operators = 0
+    for _ in range(steps):
+        operators += cost_sequences(template, query, context, decoding, slots, machine, runtime, work)
+    return operators
+
+
+@pytest.mark.parametrize("arch", ["rngd", "h200"])
+def test_layer_costs(benchmark: Any, arch: str) -> None:
+    """Lower, specialise and cost the operators of a decode step; a kind of layer is costed once a step."""
+    deployment = deploy(arch, MODEL)
+    engine, step = AnalyticEngine(deployment), decode([ISL + 9 * place for place in range(16)])
+    work = make_workspace(engine.template, len(step.query), 1)
+    words = (engine.template, step.query, step.context, step.decoding, step.slots, engine.machine, engine.runtime)
+    operators = _price(1, *words, work)
+    seconds: list[float] = []
+    benchmark.pedantic(lambda: seconds.append(_cpu_seconds(lambda: _price(STEPS, *words, work))), rounds=3)
+    _record(benchmark, ops_per_cpu_s=(STEPS * operators / min(seconds), "1,000,000 or more"))
+
+
+@pytest.mark.parametrize("arch", ["rngd", "h200"])
+def test_serving(benchmark: Any, arch: str) -> None:
+    """4,096 requests of 64 users, 1,024 tokens in and 256 out."""
+    deployment = deploy(arch, MODEL)
+    engine = AnalyticEngine(deployment)
+    load = random_load(ISL, OSL, Closed(USERS), REQUESTS)
+    simulate(deployment, random_load(ISL, OSL, Closed(USERS), USERS), 0, engine)
+    seconds: list[float] = []
+    benchmark.pedantic(lambda: seconds.append(_cpu_seconds(lambda: simulate(deployment, load, 0, engine))), rounds=3)
+    _record(
+        benchmark,
+        requests_per_cpu_s=(REQUESTS / min(seconds), "5,000 or more"),
+        output_tokens_per_cpu_s=(REQUESTS * OSL / min(seconds), "1,000,000 or more"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "aim"), [("values", "20 or less"), ("intervals", "120 or less")], ids=["values", "intervals"]
+)
+def test_default_grid(benchmark: Any, kind: str, aim: str) -> None:
+    """The whole default grid of one model in a process of its own."""
+    answers: list[str] = []
+
+    def work() -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", RSS_CHILD, kind], input=GRID_CHILD, capture_output=True, text=True, check=True
+        )
+        answers.append(done.stdout)
+
+    benchmark.pedantic(work, rounds=1)
+    figures, peak_bytes = answers[-1].splitlines()
+    cpu_s, cells, requests = json.loads(figures)
+    _record(
+        benchmark,
+        cpu_s=(cpu_s, aim),
+        peak_memory_mb=(int(peak_bytes) / 1e6, "600 or less"),
+        cells=(cells, ""),
+        requests=(requests, ""),
+    )
+
+
+def test_help(benchmark: Any) -> None:
+    """Wall time of `npusim --help` in a process of its own."""
+    words = [sys.executable, "-m", "npusim", "--help"]
+    benchmark.pedantic(lambda: subprocess.run(words, capture_output=True, check=True), rounds=5, warmup_rounds=1)
+    _record(benchmark, wall_s=(benchmark.stats.stats.median, "0.5 or less"))
