@@ -32,7 +32,9 @@ class DecodeRun:
 class AnalyticEngine:
     """Costs steps of one deployment. max_sequences: most sequences that a step will hold (size of the workspace)."""
 
-    def __init__(self, deployment: Deployment, max_sequences: int = 1024) -> None:
+    def __init__(self, deployment: Deployment, max_sequences: int | None = None) -> None:
+        if max_sequences is None:
+            max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
         self.plan = deployment.plan
         self._shapes = deployment.runtime
         self.machine: Any = deployment.machine[0]
