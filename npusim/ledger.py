@@ -63,6 +63,8 @@ def _check_range(fields: dict[str, Any], raw: dict[str, Any], zero_allowed: bool
         raise ValueError(f"'{raw['value']}' must be {'zero or more' if zero_allowed else 'more than zero'}")
     if not str(raw["source"]).strip():
         raise ValueError("the source is empty; name a document or a measurement")
+    if low is not None and low < 0:
+        raise ValueError(f"the range begins below zero, at {raw['low']}")
     if raw["kind"] == "assumed" and (low is None or high is None):
         raise ValueError("an assumed number needs low and high")
     if (low is not None and low > value) or (high is not None and high < value):

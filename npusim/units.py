@@ -23,6 +23,7 @@ pico- = 1e-12 = p-
 kibi- = 1024 = Ki-
 mebi- = 1048576 = Mi-
 gibi- = 1073741824 = Gi-
+tebi- = 1099511627776 = Ti-
 byte = [information] = B
 bit = byte / 8
 second = [time] = s
@@ -37,7 +38,9 @@ op = [operation]
 percent = 0.01 = %
 """
 
-_NUMBER = re.compile(r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*)"
+_NUMBER = re.compile(rf"^\s*([+-]?(?:{_DIGITS}(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\d.,_])\s*(.*?)\s*$")
+_UNIT = re.compile(r"^[A-Za-zµ%]+(\s*/\s*[A-Za-zµ%]+)?$")
 
 
 @cache
@@ -48,6 +51,8 @@ def _registry() -> pint.UnitRegistry:
 @cache
 def _factor(unit: str, wanted: str) -> float:
     registry = _registry()
+    if not _UNIT.match(unit):
+        raise ValueError(f"unknown unit '{unit}'")
     try:
         return float(registry.Quantity(1.0, unit.replace("%", "percent")).to(wanted or "").magnitude)
     except pint.UndefinedUnitError as error:
@@ -74,4 +79,4 @@ def to_si(text: str | float | int, wanted: str) -> float:
 
 def is_binary_rate(text: str | float | int) -> bool:
     """True for a rate written in binary multiples ("4800 GiB/s"): datasheets give rates in decimal ones."""
-    return isinstance(text, str) and re.search(r"[KMG]iB\s*/\s*s", text) is not None
+    return isinstance(text, str) and re.search(r"[KMGT]iB\s*/\s*s", text) is not None

@@ -32,7 +32,9 @@ class DecodeRun:
 class AnalyticEngine:
     """Costs steps of one deployment. max_sequences: most sequences that a step will hold (size of the workspace)."""
 
-    def __init__(self, deployment: Deployment, max_sequences: int = 1024) -> None:
+    def __init__(self, deployment: Deployment, max_sequences: int | None = None) -> None:
+        if max_sequences is None:
+            max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
         self.plan = deployment.plan
         self._shapes = deployment.runtime
         self.machine: Any = deployment.machine[0]
@@ -80,6 +82,7 @@ class AnalyticEngine:
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
     ) -> DecodeRun:
         """Decode steps over sequences that hold `held` KV tokens each, until `limit` or until `horizon_s` passed."""
+        self._require_room(len(held))
         steps = decode_run(
             self.template,
             held,
@@ -113,7 +116,13 @@ class AnalyticEngine:
         self._fill(step)
         return from_record(self._work.step[0], self.plan.tensor_parallel)
 
+    def _require_room(self, sequences: int) -> None:
+        room = len(self._work.query)
+        if sequences > room:
+            raise ValueError(f"{sequences} sequences, but the engine was made for {room}")
+
     def _fill(self, step: Step) -> int:
+        self._require_room(len(step.query))
         query, context, decoding = step.query, step.context, step.decoding
         count = cost_sequences(
             self.template, query, context, decoding, step.slots, self.machine, self.runtime, self._work

@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
@@ -52,7 +52,7 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspac
     )
 
 
-@njit(cache=True)
+@kernel
 def cost_sequences(template, query, context, decoding, slots, machine, runtime, work):
     """Lower, specialise and cost one step: fills step, special and costs of `work`; returns the number of rows."""
     count = instantiate(template, query, context, decoding, work.lowered)
@@ -62,12 +62,12 @@ def cost_sequences(template, query, context, decoding, slots, machine, runtime, 
     for sequence in range(len(query)):
         live += 1 if decoding[sequence] else 0
     prefilling = live < len(query)
-    path = step_path(max(live, 1), prefilling, runtime)
+    path = step_path(len(query) - live if prefilling else live, prefilling, runtime)
     cost_step(work.special, count, machine, runtime, path, work.costs, work.step[0])
     return count
 
 
-@njit(cache=True)
+@kernel
 def steps_alike(context, runtime):
     """Decode steps, the next one included, for which no sequence leaves its compiled context; 1 where all differ."""
     alike = 1 << 40
@@ -87,7 +87,7 @@ def steps_alike(context, runtime):
     return 1
 
 
-@njit(cache=True)
+@kernel
 def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
     """Host seconds that a step adds to the device's: scheduling (hidden where steps queue) and sampling on the host."""
     waiting = runtime.host_step_time
@@ -100,7 +100,7 @@ def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
     return waiting
 
 
-@njit(cache=True)
+@kernel
 def _uniform(seed, counter):
     """A number in (0, 1) from a counter: SplitMix64 (Steele, Lea, Flood 2014, OOPSLA)."""
     z = np.uint64(seed) + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
@@ -110,7 +110,7 @@ def _uniform(seed, counter):
     return (float(z >> np.uint64(11)) + 0.5) / 9007199254740992.0
 
 
-@njit(cache=True)
+@kernel
 def stall_time(seed, counter, runtime):
     """Host stall of step number `counter`: exponential with probability stall_probability, else 0."""
     if runtime.host_stall_probability <= 0.0:
@@ -120,7 +120,7 @@ def stall_time(seed, counter, runtime):
     return -runtime.host_stall_time * math.log(_uniform(seed, 2 * counter + 1))
 
 
-@njit(cache=True)
+@kernel
 def decode_run(template, held, slots, limit, horizon_s, machine, runtime, logit_bytes, seed, counter, work):
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
+from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
+
+Described = TypeVar("Described", System, Runtime, Overlay)
 
 
 @cache
@@ -40,9 +44,26 @@ def system_path(name_or_path: str) -> Path:
     raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
 
 
-def load_system(name_or_path: str) -> System:
-    """The architecture of that shipped name, alias or path. Raises UserError with the nearest names."""
-    return _read_system(system_path(name_or_path))
+def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
+    """The architecture of that shipped name, alias or path, under its calibration unless that is switched off.
+
+    Raises UserError with the nearest names.
+    """
+    system = _read_system(system_path(name_or_path))
+    overlay = None if uncalibrated else calibration_of(name_or_path)
+    return system if overlay is None else overlay.apply(system.name, system)
+
+
+def calibration_of(name_or_path: str) -> Overlay | None:
+    """The overlay that the architecture names under `calibration:`, beside its own file. Raises UserError."""
+    path = system_path(name_or_path)
+    named = _read_system(path).calibration
+    if named is None:
+        return None
+    overlay = path.parent / named
+    if path in shipped_systems().values():
+        return _read_shipped(overlay, Overlay)
+    return load_yaml(overlay, Overlay)
 
 
 def runtime_path(name_or_path: str) -> Path:
@@ -53,12 +74,11 @@ def runtime_path(name_or_path: str) -> Path:
     return path
 
 
-@cache
 def load_runtime(name_or_path: str, unit: str) -> Runtime:
     """The runtime of that shipped name or path, checked to drive the compute unit `unit`."""
-    runtime = load_yaml(runtime_path(name_or_path), Runtime)
+    runtime = _read_runtime(runtime_path(name_or_path))
     if runtime.unit != unit:
-        fitting = [name for name, file in shipped_runtimes().items() if load_yaml(file, Runtime).unit == unit]
+        fitting = [name for name, file in shipped_runtimes().items() if _read_runtime(file).unit == unit]
         raise UserError(
             "--runtime",
             "",
@@ -67,9 +87,18 @@ def load_runtime(name_or_path: str, unit: str) -> Runtime:
     return runtime
 
 
-@cache
 def _read_system(path: Path) -> System:
-    return load_yaml(path, System)
+    """Shipped files are read once; a user's own file is read anew each time, since it may have changed."""
+    return _read_shipped(path, System) if path in shipped_systems().values() else load_yaml(path, System)
+
+
+def _read_runtime(path: Path) -> Runtime:
+    return _read_shipped(path, Runtime) if path in shipped_runtimes().values() else load_yaml(path, Runtime)
+
+
+@cache
+def _read_shipped(path: Path, schema: type[Described]) -> Described:
+    return load_yaml(path, schema)
 
 
 def _own_file(name_or_path: str) -> Path | None:

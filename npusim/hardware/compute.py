@@ -57,6 +57,15 @@ class VectorPasses(Part):
     sample: Ratio
 
 
+class VectorPrograms(Part):
+    """Tensor-unit programs, one after the other, of which an operator consists whatever its size."""
+
+    norm: Ratio
+    rope: Ratio
+    activation: Ratio
+    sample: Ratio
+
+
 class ContractionProcessor(Part):
     """A tensor contraction processor: clusters of PEs, each a row of slices with SRAM and engines."""
 
@@ -71,6 +80,8 @@ class ContractionProcessor(Part):
     packet: Bytes
     vector_lanes: Count
     vector_passes: VectorPasses
+    vector_programs: VectorPrograms
+    program_time: Duration
     sram_per_slice: Bytes
     sram_bandwidth_per_slice: BytesPerCycle
     contraction_efficiency: Ratio
@@ -81,8 +92,69 @@ class ContractionProcessor(Part):
     expansions: tuple[Expansion, ...] = ()
 
 
+class MacEfficiencies(Part):
+    """Part of the MAC rate that a library's main loop reaches, by operand type; int8 as fp8 where it is left out."""
+
+    bf16: Ratio
+    fp8: Ratio
+    int8: Ratio | None = None
+
+
+class LinearLibrary(Part):
+    """Matrix-product kernels of one library.
+
+    tile_rows x tile_columns: largest output tile of a thread block, halved either way where that is faster;
+    tile_depth: k of one pipeline stage; stream_efficiency: part of the memory's stream rate that weights reach;
+    stream_per_sm: most that one SM draws from memory; launch: fixed time of a kernel; split_merge: adding the partial
+    results where few tiles split k.
+    """
+
+    name: str
+    tile_rows: Count
+    tile_columns: Count
+    tile_depth: Count
+    efficiency: MacEfficiencies
+    stream_efficiency: Ratio
+    stream_per_sm: Bandwidth
+    launch: Duration
+    split_merge: Duration
+
+
+class AttentionLibrary(Part):
+    """Fused attention kernels of one library (Dao, arXiv 2307.08691).
+
+    A thread block takes `tile_rows` query rows of one head; `blocks_per_sm` of them share an SM. Where blocks fill
+    less than `split_fill` of the places, the context is split in pieces of at least `tile_context` tokens, with
+    `split_tile_rows`, and each split costs `split_merge`. block: fixed time of one block; imbalance: part of a longest
+    causal block by which the last ones lag; launch: fixed time of a kernel.
+    """
+
+    name: str
+    tile_rows: Count
+    split_tile_rows: Count
+    tile_context: Count
+    blocks_per_sm: Count
+    split_fill: Ratio
+    efficiency: MacEfficiencies
+    launch: Duration
+    block: Duration
+    imbalance: Ratio
+    split_merge: Duration
+
+
+class VectorLibrary(Part):
+    """Element-wise and row-wise kernels of one library.
+
+    launch: fixed time of a kernel; row_step: time per column of a kernel that walks rows (norms, softmax, sampling).
+    """
+
+    name: str
+    launch: Duration
+    row_step: Duration
+
+
 class Gpu(Part):
-    """A GPU: streaming multiprocessors that compute output tiles in waves, fed through one L2 cache."""
+    """A GPU: streaming multiprocessors that run the kernels of libraries, fed through one L2 cache."""
 
     kind: Literal["gpu"]
     clock: Frequency
@@ -90,15 +162,11 @@ class Gpu(Part):
     macs_per_sm: MacRates
     vector_lanes_per_sm: Count
     vector_passes: VectorPasses
-    tile_rows: Count
-    tile_columns: Count
-    tile_depth: Count
-    pipeline_fill: Cycles
     l2_capacity: Bytes
     l2_bandwidth: Bandwidth
-    contraction_efficiency: Ratio
-    attention_efficiency: Ratio
-    kernel_ramp: Duration
+    linear: tuple[LinearLibrary, ...] = Field(min_length=1)
+    attention: tuple[AttentionLibrary, ...] = Field(min_length=1)
+    vector: tuple[VectorLibrary, ...] = Field(min_length=1)
     expansions: tuple[Expansion, ...] = ()
 
 

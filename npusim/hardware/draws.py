@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import BaseModel
 from scipy.stats import norm, qmc
 
 from npusim.hardware.flat import quantities
 from npusim.hardware.machine import MACHINE_DTYPE, build_machine
+from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
-from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime, ordered_paths
+from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
-from npusim.ledger import Quantity
+from npusim.ledger import Quantity, certificates
 
 RANGE_COVERAGE = 0.90
 _RANGE_Z = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
@@ -28,12 +30,16 @@ _FARTHEST_Z = 1.5 * _RANGE_Z
 
 @dataclass(frozen=True)
 class RangedNumber:
-    """A number that is drawn: its place in the machine (path None) or in the runtime's record, and its certificate."""
+    """A number that is drawn: its field (and place in an array field) of the owner's record, and its certificate.
+
+    label: its dotted path in the description.
+    """
 
     owner: str
     name: str
-    path: int | None
+    place: int | None
     quantity: Quantity
+    label: str
 
 
 def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
@@ -41,28 +47,55 @@ def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
     return [number for number in _numbers(system, runtime) if _is_ranged(number.quantity)]
 
 
-def draw(system: System, runtime: Runtime, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def draw(
+    system: System, runtime: Runtime, count: int, seed: int, overlay: Overlay | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """`count` machines and runtime records, arrays (count,) of MACHINE_DTYPE and RUNTIME_DTYPE.
 
-    Numbers of one leaf name and equal certificates (a value shared by several step paths) are drawn together.
+    Numbers of one field and equal certificates (a value shared by several step paths) are drawn together; numbers of
+    a calibration with the correlation of its posterior.
     """
     numbers = ranged_numbers(system, runtime)
     columns: dict[tuple[str, str, Quantity], int] = {}
     for number in numbers:
-        columns.setdefault((number.owner, _leaf(number), number.quantity), len(columns))
+        columns.setdefault((number.owner, number.name, number.quantity), len(columns))
     machines = np.repeat(build_machine(system), count).astype(MACHINE_DTYPE)
-    runtimes = np.repeat(build_runtime(runtime), count).astype(RUNTIME_DTYPE)
+    runtimes = np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE)
     if columns:
         design = qmc.LatinHypercube(d=len(columns), rng=np.random.default_rng(seed)).random(count)
+        if overlay is not None:
+            _correlate(design, numbers, columns, overlay)
         for number in numbers:
-            share = design[:, columns[number.owner, _leaf(number), number.quantity]]
+            share = design[:, columns[number.owner, number.name, number.quantity]]
             values = quantile(number.quantity, share)
             target = machines if number.owner == system.name else runtimes
-            if number.path is None:
+            if number.place is None:
                 target[number.name] = values
             else:
-                target[number.name][:, number.path] = values
+                target[number.name][:, number.place] = values
     return machines, runtimes
+
+
+def _correlate(
+    design: np.ndarray,
+    numbers: list[RangedNumber],
+    columns: dict[tuple[str, str, Quantity], int],
+    overlay: Overlay,
+) -> None:
+    """Give the columns of calibrated numbers their posterior's correlation (a Gaussian copula), in place."""
+    place = {(number.owner, number.label): columns[number.owner, number.name, number.quantity] for number in numbers}
+    known = [
+        (index, place[number.owner, number.path])
+        for index, number in enumerate(overlay.numbers)
+        if (number.owner, number.path) in place
+    ]
+    if not known:
+        return
+    rows, targets = [index for index, _ in known], [column for _, column in known]
+    correlation = overlay.correlation_matrix()[np.ix_(rows, rows)]
+    values, vectors = np.linalg.eigh(correlation)
+    root = vectors * np.sqrt(np.clip(values, 0.0, None))
+    design[:, targets] = norm.cdf(norm.ppf(design[:, targets]) @ root.T)
 
 
 def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
@@ -78,19 +111,17 @@ def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
 
 
 def _numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:
-    for part in (system.chip, system.card, system.server):
-        for name, quantity in quantities(part):
-            yield RangedNumber(system.name, name, None, quantity)
-    for name, quantity in quantities(runtime):
-        yield RangedNumber(runtime.name, name, None, quantity)
-    for index, path in enumerate(ordered_paths(runtime)):
-        for name, quantity in quantities(path, "path_"):
-            yield RangedNumber(runtime.name, name, index, quantity)
+    parts: list[tuple[str, str, BaseModel]] = [
+        (system.name, "chip.", system.chip),
+        (system.name, "card.", system.card),
+        (system.name, "server.", system.server),
+        (runtime.name, "", runtime),
+    ]
+    for owner, prefix, part in parts:
+        labels = [certificate.path for certificate in certificates(owner, part)]
+        for label, (name, place, quantity) in zip(labels, quantities(part), strict=True):
+            yield RangedNumber(owner, name, place, quantity, f"{prefix}{label}")
 
 
 def _is_ranged(quantity: Quantity) -> bool:
     return quantity.low is not None and quantity.high is not None and quantity.low < quantity.high
-
-
-def _leaf(number: RangedNumber) -> str:
-    return number.name.removeprefix("path_")

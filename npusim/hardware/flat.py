@@ -1,4 +1,7 @@
-"""Descriptions as flat NumPy records: the names come from the pydantic models, so a new key needs no second list."""
+"""Descriptions as flat NumPy records: the names come from the pydantic models, so a new key needs no second list.
+
+A quantity of a part that stands in a list (a step path, a kernel library) is one place of an array field.
+"""
 
 from __future__ import annotations
 
@@ -6,52 +9,79 @@ import math
 import types
 import typing
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel
 
+from npusim.errors import UserError
 from npusim.ledger import Quantity
 
+MAX_PARTS = 8
 _UNION_PREFIX = {"contraction_processor": "tcp", "gpu": "gpu"}
 
 
-def quantity_fields(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Flat names of every quantity of a schema; members of a union of units carry the unit's own prefix."""
+class FlatField(NamedTuple):
+    """Name of a field of a record, and whether it is an array over the parts of a list."""
+
+    name: str
+    is_list: bool
+
+
+class FlatQuantity(NamedTuple):
+    """A quantity with its field, and its place where the field is an array."""
+
+    name: str
+    place: int | None
+    quantity: Quantity
+
+
+def quantity_fields(schema: type[BaseModel], prefix: str = "", in_list: bool = False) -> Iterator[FlatField]:
+    """Fields of every quantity of a schema; members of a union of units carry the unit's own prefix."""
     for name, field in schema.model_fields.items():
-        for model in _direct_models(field.annotation):
+        for model, listed in _models(field.annotation, in_list):
             if issubclass(model, Quantity):
-                yield f"{prefix}{name}"
+                yield FlatField(f"{prefix}{name}", listed)
             else:
-                yield from quantity_fields(model, _inner_prefix(prefix, name, model))
+                yield from quantity_fields(model, _inner_prefix(prefix, name, model), listed)
 
 
-def quantities(description: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:
-    """Every quantity of a description with its flat name."""
+def quantities(description: BaseModel, prefix: str = "", place: int | None = None) -> Iterator[FlatQuantity]:
+    """Every quantity of a description with its field."""
     for name in type(description).model_fields:
         value = getattr(description, name)
         if isinstance(value, Quantity):
-            yield f"{prefix}{name}", value
+            yield FlatQuantity(f"{prefix}{name}", place, value)
         elif isinstance(value, BaseModel):
-            yield from quantities(value, _inner_prefix(prefix, name, type(value)))
+            yield from quantities(value, _inner_prefix(prefix, name, type(value)), place)
+        elif isinstance(value, tuple):
+            for index, part in enumerate(value):
+                if isinstance(part, BaseModel):
+                    yield from quantities(part, _inner_prefix(prefix, name, type(part)), index)
 
 
 def fill(record: Any, description: BaseModel) -> None:
     """Write every quantity of `description` into `record`; a quantity that it leaves out stays NaN."""
-    for name, quantity in quantities(description):
-        record[name] = quantity.value
+    for name, place, quantity in quantities(description):
+        if place is None:
+            record[name] = quantity.value
+        elif place < MAX_PARTS:
+            record[name][place] = quantity.value
+        else:
+            raise UserError(str(getattr(description, "name", "description")), name, f"more than {MAX_PARTS} parts")
 
 
-def record_dtype(names: Iterator[str], extra: list[tuple[Any, ...]]) -> np.dtype[np.void]:
-    """A record of float64 fields `names` after the fields of `extra`."""
-    return np.dtype([*extra, *((name, np.float64) for name in dict.fromkeys(names))])
+def record_dtype(fields: Iterator[FlatField], extra: list[tuple[Any, ...]]) -> np.dtype[np.void]:
+    """A record of float64 fields (arrays for parts of lists) after the fields of `extra`."""
+    shaped = [(name, np.float64, (MAX_PARTS,)) if is_list else (name, np.float64) for name, is_list in dict.fromkeys(fields)]
+    return np.dtype([*extra, *shaped])
 
 
 def empty_record(dtype: np.dtype[np.void]) -> np.ndarray:
     """An array of one record, every float NaN."""
     records = np.zeros(1, dtype)
     for name in dtype.names or ():
-        if dtype[name] == np.float64:
+        if dtype[name].base == np.float64:
             records[name] = math.nan
     return records
 
@@ -64,9 +94,12 @@ def _inner_prefix(prefix: str, name: str, model: type[BaseModel]) -> str:
     return f"{prefix}{name}_"
 
 
-def _direct_models(annotation: Any) -> list[type[BaseModel]]:
+def _models(annotation: Any, in_list: bool) -> list[tuple[type[BaseModel], bool]]:
+    """Models in an annotation, and whether they stand in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
-        return [model for inner in typing.get_args(annotation) for model in _direct_models(inner)]
+        return [(annotation, in_list)]
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, typing.Annotated, tuple):
+        listed = in_list or origin is tuple
+        return [found for inner in typing.get_args(annotation) for found in _models(inner, listed)]
     return []

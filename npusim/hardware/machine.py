@@ -12,7 +12,7 @@ import numpy as np
 
 from npusim import dtypes
 from npusim.hardware.compute import ContractionProcessor, Gpu
-from npusim.hardware.flat import empty_record, fill, quantity_fields, record_dtype
+from npusim.hardware.flat import FlatField, empty_record, fill, quantity_fields, record_dtype
 from npusim.hardware.system import Card, Chip, Server, System
 
 UNIT_CONTRACTION_PROCESSOR = 0
@@ -20,13 +20,13 @@ UNIT_GPU = 1
 _UNIT_CODES = {"contraction_processor": UNIT_CONTRACTION_PROCESSOR, "gpu": UNIT_GPU}
 
 
-def _names() -> Iterator[str]:
+def _fields() -> Iterator[FlatField]:
     for part in (Chip, Card, Server):
         yield from quantity_fields(part)
 
 
 MACHINE_DTYPE = record_dtype(
-    _names(),
+    _fields(),
     [
         ("unit_kind", np.int64),
         ("power_cap_enforced", np.bool_),

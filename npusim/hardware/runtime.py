@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from npusim.hardware.base import Part
 from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Ratio, Tokens
@@ -150,8 +150,19 @@ class Limits(Part):
     max_waiting: Count | None = None
 
 
+class Kernels(Part):
+    """Names of the chip's kernel libraries that the runtime uses (GPUs)."""
+
+    linear: str
+    attention: str
+    vector: str
+
+
 class Runtime(Part):
-    """A serving runtime, apart from the chip that it drives. pe_fusion: PEs of a chip that work as one."""
+    """A serving runtime, apart from the chip that it drives. pe_fusion: PEs of a chip that work as one.
+
+    paths are kept in the order of their largest batch.
+    """
 
     name: str
     title: str
@@ -162,15 +173,23 @@ class Runtime(Part):
     attention: AttentionShapes
     pe_fusion: Count
     activations_in_sram: bool
+    kernels: Kernels | None = None
     paths: tuple[StepPath, ...] = Field(min_length=1)
     host: Host
     kv: KvCache
     limits: Limits
     activation_workspace: Bytes
 
+    @field_validator("paths")
+    @classmethod
+    def _paths_by_batch(cls, paths: tuple[StepPath, ...]) -> tuple[StepPath, ...]:
+        return tuple(sorted(paths, key=lambda path: path.max_batch.value))
+
     @model_validator(mode="after")
     def _both_phases_are_served(self) -> Runtime:
         phases = {path.serves for path in self.paths}
         if phases != {"decode", "prefill"}:
             raise ValueError("paths must serve both decode and prefill")
+        if self.unit == "gpu" and self.kernels is None:
+            raise ValueError("a GPU's runtime needs 'kernels': the libraries that it uses")
         return self

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.hardware.flat import empty_record, fill, quantity_fields, record_dtype
-from npusim.hardware.runtime import (
-    BucketShapes,
-    GroupedAttention,
-    Runtime,
-    StepPath,
-    UniformAttention,
-)
+from npusim.hardware.flat import MAX_PARTS, empty_record, fill, quantity_fields, record_dtype
+from npusim.hardware.runtime import BucketShapes, GroupedAttention, Runtime, UniformAttention
+from npusim.hardware.system import System
 
 SHAPES_EXACT, SHAPES_BUCKETS, SHAPES_SLOTS = 0, 1, 2
 ATTENTION_RAGGED, ATTENTION_UNIFORM, ATTENTION_GROUPED = 0, 1, 2
 DECODE, PREFILL = 0, 1
 MAX_BUCKETS = 64
-MAX_PATHS = 8
 
 _SHAPE_CODES = {"exact": SHAPES_EXACT, "buckets": SHAPES_BUCKETS, "slots": SHAPES_SLOTS}
 _ATTENTION_CODES = {"ragged": ATTENTION_RAGGED, "uniform": ATTENTION_UNIFORM, "grouped": ATTENTION_GROUPED}
 _PHASE_CODES = {"decode": DECODE, "prefill": PREFILL}
-_PATH_NAMES = tuple(quantity_fields(StepPath, "path_"))
-
-
-def _names() -> Iterator[str]:
-    yield from (name for name in quantity_fields(Runtime) if not name.startswith("path"))
-
-
 _BUCKETS = (MAX_BUCKETS,)
 RUNTIME_DTYPE = record_dtype(
-    _names(),
+    quantity_fields(Runtime),
     [
         ("batch_shapes", np.int64),
         ("batch_count", np.int64),
@@ -48,14 +33,16 @@ RUNTIME_DTYPE = record_dtype(
         ("activations_in_sram", np.bool_),
         ("host_sampling", np.bool_),
         ("path_count", np.int64),
-        ("path_serves", np.int64, (MAX_PATHS,)),
-        *((name, np.float64, (MAX_PATHS,)) for name in _PATH_NAMES),
+        ("path_serves", np.int64, (MAX_PARTS,)),
+        ("linear_library", np.int64),
+        ("attention_library", np.int64),
+        ("vector_library", np.int64),
     ],
 )
 
 
-def build_runtime(runtime: Runtime) -> np.ndarray:
-    """The record of a runtime, an array of shape (1,) of RUNTIME_DTYPE; times in seconds, sizes in tokens or bytes."""
+def build_runtime(runtime: Runtime, system: System) -> np.ndarray:
+    """The record of a runtime on `system`, an array of shape (1,) of RUNTIME_DTYPE; seconds, tokens, bytes."""
     records = empty_record(RUNTIME_DTYPE)
     record = records[0]
     fill(record, runtime)
@@ -72,8 +59,25 @@ def build_runtime(runtime: Runtime) -> np.ndarray:
         record["context_count"] = _put(record["contexts"], (runtime.attention.multiple,), runtime, "attention")
     record["activations_in_sram"] = runtime.activations_in_sram
     record["host_sampling"] = runtime.host.sampling == "host"
-    _fill_paths(record, runtime)
+    record["path_count"] = len(runtime.paths)
+    for index, path in enumerate(runtime.paths):
+        record["path_serves"][index] = _PHASE_CODES[path.serves]
+    _choose_libraries(record, runtime, system)
     return records
+
+
+def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None:
+    unit = system.chip.unit
+    if runtime.kernels is None or unit.kind != "gpu":
+        return
+    for what in ("linear", "attention", "vector"):
+        known = [library.name for library in getattr(unit, what)]
+        wanted = getattr(runtime.kernels, what)
+        if wanted not in known:
+            raise UserError(
+                runtime.name, f"kernels.{what}", f"'{wanted}' is no library of {system.name}; it has {', '.join(known)}"
+            )
+        record[f"{what}_library"] = known.index(wanted)
 
 
 def _put(target: np.ndarray, sizes: tuple[int, ...], runtime: Runtime, key: str) -> int:
@@ -81,18 +85,3 @@ def _put(target: np.ndarray, sizes: tuple[int, ...], runtime: Runtime, key: str)
         raise UserError(runtime.name, key, f"has {len(sizes)} sizes; at most {MAX_BUCKETS} are handled")
     target[: len(sizes)] = sizes
     return len(sizes)
-
-
-def ordered_paths(runtime: Runtime) -> list[StepPath]:
-    """The paths of a runtime in the order in which its record holds them."""
-    return sorted(runtime.paths, key=lambda path: path.max_batch.value)
-
-
-def _fill_paths(record: np.void, runtime: Runtime) -> None:
-    if len(runtime.paths) > MAX_PATHS:
-        raise UserError(runtime.name, "paths", f"has {len(runtime.paths)} paths; at most {MAX_PATHS} are handled")
-    record["path_count"] = len(runtime.paths)
-    for index, path in enumerate(ordered_paths(runtime)):
-        record["path_serves"][index] = _PHASE_CODES[path.serves]
-        for name in _PATH_NAMES:
-            record[name][index] = getattr(path, name.removeprefix("path_")).value

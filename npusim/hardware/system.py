@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from npusim.hardware.base import Part
-from npusim.hardware.compute import ComputeUnit
+from npusim.hardware.compute import ComputeUnit, ContractionProcessor
 from npusim.hardware.link import Link, Reduction
 from npusim.hardware.memory import Memory
 from npusim.hardware.power import PowerModel
@@ -22,6 +22,14 @@ class Chip(Part):
     def _contraction_processors_reduce(self) -> Chip:
         if self.unit.kind == "contraction_processor" and self.reduction is None:
             raise ValueError("a contraction processor needs 'reduction': how its PEs sum their partial results")
+        return self
+
+    @model_validator(mode="after")
+    def _every_rate_has_its_energy(self) -> Chip:
+        rates = self.unit.macs_per_slice if isinstance(self.unit, ContractionProcessor) else self.unit.macs_per_sm
+        for name in type(rates).model_fields:
+            if getattr(rates, name) is not None and getattr(self.power.mac, name) is None:
+                raise ValueError(f"power.mac lacks {name}, which the unit multiplies; add its energy")
         return self
 
 
@@ -51,6 +59,7 @@ class System(Part):
 
     silicon: True where measured silicon exists; False marks every result as a projection.
     runtime: the name of the runtime that drives it unless another is asked for.
+    calibration: file of the overlay of fitted numbers, beside the architecture's own file; None without one.
     """
 
     name: str
@@ -60,6 +69,7 @@ class System(Part):
     note: str = ""
     aliases: tuple[str, ...] = ()
     runtime: str
+    calibration: str | None = None
     chip: Chip
     card: Card
     server: Server

@@ -72,7 +72,8 @@ def check(data: Any, schema: type[Schema], path: Path) -> Schema:
 
 def _first_mistake(error: ValidationError, data: Any, schema: type[BaseModel], path: Path) -> UserError:
     mistake = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    line, keys = _locate(data, mistake["loc"])
+    absent = mistake["type"] in ("missing", "extra_forbidden")
+    line, keys = _locate(data, mistake["loc"], absent)
     message = mistake["msg"].removeprefix("Value error, ")
     if mistake["type"] == "extra_forbidden":
         known = difflib.get_close_matches(keys[-1], _known_keys(schema), n=1)
@@ -83,18 +84,17 @@ def _first_mistake(error: ValidationError, data: Any, schema: type[BaseModel], p
     return UserError(place, ".".join(keys), message)
 
 
-def _locate(data: Any, location: tuple[int | str, ...]) -> tuple[int | None, list[str]]:
+def _locate(data: Any, location: tuple[int | str, ...], last_is_absent: bool = False) -> tuple[int | None, list[str]]:
     """Line and key path of an error; union tags in pydantic's location, which the file lacks, are left out."""
     node, line, keys = data, None, []
     for position, part in enumerate(location):
-        last = position == len(location) - 1
         if isinstance(node, dict) and part in node:
-            line = node.lc.key(part)[0] + 1 if hasattr(node, "lc") else None
+            line = node.lc.key(part)[0] + 1 if part in (getattr(node.lc, "data", None) or {}) else line
             node = node[part]
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            line = node.lc.item(part)[0] + 1 if hasattr(node, "lc") else None
+            line = node.lc.item(part)[0] + 1
             node = node[part]
-        elif not last:
+        elif not (last_is_absent and position == len(location) - 1):
             continue
         keys.append(str(part))
     return line, keys

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.mapping.optable import ALL_REDUCE
 
 
-@njit(cache=True)
+@kernel
 def on_chip_reduction_time(byte_count, machine, pes):
     """Seconds to sum `pes` partial results of `byte_count` bytes: N (N - 1) messages, one after the other.
 
@@ -20,7 +20,7 @@ def on_chip_reduction_time(byte_count, machine, pes):
     return messages * (machine.reduction_message + byte_count / pes / machine.reduction_bandwidth)
 
 
-@njit(cache=True)
+@kernel
 def collective_time(op, byte_count, ranks, machine):
     """Seconds of a collective over `ranks` chips: the fastest of one-shot, two-shot and ring.
 

@@ -1,16 +1,16 @@
-"""Time of a contraction x[m, k] . w[n, k] on the MAC array, its padding to slices, lanes, tiles and waves included."""
+"""Time of a contraction x[m, k] . w[n, k] on the MAC array, on slices, padding included."""
 
 from __future__ import annotations
 
 import math
 
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.dtypes import BF16, FP8, INT4, INT8
 from npusim.mapping.optable import SPLIT_ROWS
 
 
-@njit(cache=True)
+@kernel
 def operand_bytes(dtype):
     """Bytes of one operand in the MAC array."""
     if dtype == INT4:
@@ -18,8 +18,9 @@ def operand_bytes(dtype):
     return 1.0 if dtype in (FP8, INT8) else 2.0
 
 
-@njit(cache=True)
-def _rate(dtype, bf16, fp8, int8, int4):
+@kernel
+def rate_of(dtype, bf16, fp8, int8, int4):
+    """The rate of an operand type among the four."""
     if dtype == BF16:
         return bf16
     if dtype == FP8:
@@ -27,10 +28,10 @@ def _rate(dtype, bf16, fp8, int8, int4):
     return int8 if dtype == INT8 else int4
 
 
-@njit(cache=True)
+@kernel
 def slice_rate(dtype, machine):
     """Multiply-accumulates per cycle of one slice."""
-    return _rate(
+    return rate_of(
         dtype,
         machine.tcp_macs_per_slice_bf16,
         machine.tcp_macs_per_slice_fp8,
@@ -39,19 +40,7 @@ def slice_rate(dtype, machine):
     )
 
 
-@njit(cache=True)
-def sm_rate(dtype, machine):
-    """Multiply-accumulates per cycle of one streaming multiprocessor."""
-    return _rate(
-        dtype,
-        machine.gpu_macs_per_sm_bf16,
-        machine.gpu_macs_per_sm_fp8,
-        machine.gpu_macs_per_sm_int8,
-        machine.gpu_macs_per_sm_int4,
-    )
-
-
-@njit(cache=True)
+@kernel
 def slice_contraction_time(m, n, k, dtype, split, machine, pes):
     """Seconds on `pes` PEs: w is spread over slices, m tokens lie in the lanes' registers, w streams past them.
 
@@ -73,26 +62,3 @@ def slice_contraction_time(m, n, k, dtype, split, machine, pes):
     delivery = machine.tcp_packet / machine.tcp_operand_stream_per_slice
     cycles = packets * max(delivery, passes / machine.tcp_contraction_efficiency)
     return cycles / machine.tcp_clock
-
-
-@njit(cache=True)
-def tile_contraction_time(m, n, k, dtype, machine):
-    """Seconds on a GPU: output tiles run in waves over the SMs; few tiles split k. The faster of two tile heights.
-
-    Wave quantisation as in NVIDIA's "Matrix Multiplication Background User's Guide" (docs.nvidia.com).
-    """
-    full = _tiled(m, n, k, machine.gpu_tile_rows, dtype, machine)
-    half = _tiled(m, n, k, machine.gpu_tile_rows / 2.0, dtype, machine)
-    return min(full, half)
-
-
-@njit(cache=True)
-def _tiled(m, n, k, tile_rows, dtype, machine):
-    columns = machine.gpu_tile_columns
-    tiles = math.ceil(m / tile_rows) * math.ceil(n / columns)
-    splits = max(1.0, min(machine.gpu_sms // tiles, k // machine.gpu_tile_depth))
-    depth = math.ceil(k / splits / machine.gpu_tile_depth) * machine.gpu_tile_depth
-    waves = math.ceil(tiles * splits / machine.gpu_sms)
-    rate = sm_rate(dtype, machine) * machine.gpu_contraction_efficiency
-    cycles = waves * tile_rows * columns * depth / rate + machine.gpu_pipeline_fill
-    return cycles / machine.gpu_clock

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 
 
-@njit(cache=True)
+@kernel
 def peak_bandwidth(machine):
     """Bytes/s of all channels together."""
     return machine.memory_stacks * machine.memory_channels_per_stack * machine.memory_channel_bandwidth
 
 
-@njit(cache=True)
+@kernel
 def access_efficiency(run_bytes, machine):
     """Part of each access that is wanted when memory is read in contiguous runs of `run_bytes`.
 
@@ -23,7 +23,7 @@ def access_efficiency(run_bytes, machine):
     return run_bytes / (units * machine.memory_access_unit)
 
 
-@njit(cache=True)
+@kernel
 def stream_bandwidth(machine, pes):
     """Bytes/s that `pes` PEs (ignored for a GPU) draw together in long aligned streams.
 
@@ -38,7 +38,7 @@ def stream_bandwidth(machine, pes):
     return ((pes * engine) ** -sharpness + limit**-sharpness) ** (-1.0 / sharpness)
 
 
-@njit(cache=True)
+@kernel
 def stream_time(byte_count, run_bytes, machine, pes):
     """Seconds to stream `byte_count` in contiguous runs of `run_bytes`, DMA start-up or kernel ramp not included."""
     if byte_count <= 0.0:

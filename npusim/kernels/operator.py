@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
-from npusim.kernels.attention import gpu_attention_times, kv_stream_time, slice_attention_times
+from npusim.kernels.attention import kv_stream_time, slice_attention_times
 from npusim.kernels.collective import collective_time, on_chip_reduction_time
-from npusim.kernels.contraction import slice_contraction_time, tile_contraction_time
+from npusim.kernels.contraction import slice_contraction_time
+from npusim.kernels.gpu_attention import gpu_attention_times
+from npusim.kernels.gpu_linear import gpu_linear_times
 from npusim.kernels.memory import stream_bandwidth, stream_time
 from npusim.kernels.power import compute_energy, transfer_energy
-from npusim.kernels.vector import vector_time
-from npusim.mapping.optable import ATTENTION, COLLECTIVE, GATHER, LINEAR, SPLIT_ROWS
+from npusim.kernels.vector import program_time, vector_time
+from npusim.mapping.optable import ATTENTION, COLLECTIVE, GATHER, LINEAR, NORM, SAMPLE, SPLIT_ROWS
 
 OPERATOR_COST_DTYPE = np.dtype(
     [
@@ -28,37 +30,38 @@ OPERATOR_COST_DTYPE = np.dtype(
 )
 
 
-@njit(cache=True)
+@kernel
 def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
 
-    link_s and overhead_s are what remains after the part that the path hides under the operator's memory stream.
+    link_s and overhead_s are what remains after the part that the path hides under the operator's arithmetic or memory stream.
     """
     cost.repeat = row.repeat
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.link_s = 0.0
-    cost.overhead_s = runtime.path_operator_launch[path]
+    cost.overhead_s = runtime.paths_operator_launch[path]
     if machine.unit_kind == UNIT_CONTRACTION_PROCESSOR:
         _on_contraction_processor(row, machine, runtime, path, cost)
     else:
         _on_gpu(row, machine, runtime, path, cost)
     if row.kind == COLLECTIVE:
         cost.link_s = collective_time(row.op, row.collective_bytes, row.ranks, machine)
-    _hide(cost, runtime.path_hidden[path])
+    _hide(cost, runtime.paths_hidden[path])
     cost.compute_j = compute_energy(row, machine)
     cost.transfer_j = transfer_energy(row, machine)
 
 
-@njit(cache=True)
+@kernel
 def _hide(cost, part):
-    """Fixed times of which `part` hides under the memory stream, as far as the stream lasts."""
+    """Fixed times of which `part` hides under the operator's arithmetic or memory stream, as far as these last."""
     fixed = cost.link_s + cost.overhead_s
     if fixed > 0.0:
-        left = 1.0 - part * min(fixed, cost.memory_s) / fixed
+        busy = max(cost.contraction_s + cost.vector_s, cost.memory_s)
+        left = 1.0 - part * min(fixed, busy) / fixed
         cost.link_s *= left
         cost.overhead_s *= left
 
 
-@njit(cache=True)
+@kernel
 def _on_contraction_processor(row, machine, runtime, path, cost):
     pes = runtime.pe_fusion
     if row.kind == LINEAR:
@@ -72,34 +75,40 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
     elif row.kind == ATTENTION:
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
         cost.memory_s = kv_stream_time(row, machine, runtime)
-        cost.overhead_s += runtime.path_attention_execution[path]
+        cost.overhead_s += runtime.paths_attention_execution[path]
     elif row.kind == GATHER:
         cost.memory_s = stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, pes)
         cost.overhead_s += machine.tcp_dma_command
     elif row.kind != COLLECTIVE:
         cost.vector_s = vector_time(row, machine, pes)
+        cost.overhead_s += program_time(row, machine)
     if row.kind != COLLECTIVE and not runtime.activations_in_sram:
         cost.memory_s += stream_time(row.activation_bytes, machine.memory_access_unit, machine, pes)
         cost.overhead_s += machine.tcp_dma_startup / machine.tcp_clock
 
 
-@njit(cache=True)
+@kernel
 def _on_gpu(row, machine, runtime, path, cost):
-    if row.kind == COLLECTIVE:
-        return
-    cost.overhead_s += machine.gpu_kernel_ramp
-    cached = row.activation_bytes <= machine.gpu_l2_capacity
-    activation_rate = machine.gpu_l2_bandwidth if cached else stream_bandwidth(machine, 1.0)
-    activation_s = row.activation_bytes / activation_rate
     if row.kind == LINEAR:
-        cost.contraction_s = tile_contraction_time(row.m, row.n, row.k, row.activation_dtype, machine)
-        cost.memory_s = stream_time(row.weight_bytes, row.k * row.weight_bits / 8.0, machine, 1.0) + activation_s
+        cost.contraction_s, cost.memory_s, fixed = gpu_linear_times(row, machine)
+        cost.overhead_s += fixed
     elif row.kind == ATTENTION:
-        cost.contraction_s, cost.vector_s = gpu_attention_times(row, machine)
-        cost.memory_s = kv_stream_time(row, machine, runtime) + activation_s
-        cost.overhead_s += runtime.path_attention_execution[path]
-    elif row.kind == GATHER:
-        cost.memory_s = stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, 1.0) + activation_s
-    else:
-        cost.vector_s = vector_time(row, machine, 1.0)
-        cost.memory_s = activation_s
+        cost.contraction_s, fixed = gpu_attention_times(row, machine)
+        cost.memory_s = kv_stream_time(row, machine, runtime) + _activation_time(row, machine)
+        cost.overhead_s += runtime.paths_attention_execution[path] + fixed
+    elif row.kind != COLLECTIVE:
+        cost.overhead_s += machine.gpu_vector_launch[row.library]
+        cost.memory_s = _activation_time(row, machine)
+        if row.kind == GATHER:
+            cost.memory_s += stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, 1.0)
+        else:
+            cost.vector_s = vector_time(row, machine, 1.0)
+            if row.op in (NORM, SAMPLE):
+                cost.overhead_s += row.n * machine.gpu_vector_row_step[row.library]
+
+
+@kernel
+def _activation_time(row, machine):
+    """Seconds to move activations through the L2 cache, or through memory where they are larger."""
+    cached = row.activation_bytes <= machine.gpu_l2_capacity
+    return row.activation_bytes / (machine.gpu_l2_bandwidth if cached else stream_bandwidth(machine, 1.0))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.dtypes import BF16, FP8, INT8
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.mapping.optable import ATTENTION, VECTOR
@@ -11,7 +11,7 @@ from npusim.mapping.optable import ATTENTION, VECTOR
 _BISECTIONS = 30
 
 
-@njit(cache=True)
+@kernel
 def mac_energy(dtype, machine):
     """Joules of one multiply-accumulate of operands of `dtype`."""
     if dtype == BF16:
@@ -21,7 +21,7 @@ def mac_energy(dtype, machine):
     return machine.power_mac_int8 if dtype == INT8 else machine.power_mac_int4
 
 
-@njit(cache=True)
+@kernel
 def compute_energy(row, machine):
     """Joules of an operator's arithmetic at full clock: MACs, and vector operations where it has them."""
     if row.kind == VECTOR:
@@ -34,14 +34,14 @@ def compute_energy(row, machine):
     return energy
 
 
-@njit(cache=True)
+@kernel
 def transfer_energy(row, machine):
     """Joules of an operator's memory and link traffic."""
     moved = row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes
     return moved * machine.power_memory_byte + row.collective_bytes * machine.power_link_byte
 
 
-@njit(cache=True)
+@kernel
 def throttled_clock(costs, count, fixed_s, machine):
     """The part of the full clock at which mean power meets the cap; 1.0 where it is under it or not enforced.
 
@@ -60,7 +60,7 @@ def throttled_clock(costs, count, fixed_s, machine):
     return low
 
 
-@njit(cache=True)
+@kernel
 def mean_power(clock, costs, count, fixed_s, machine):
     """Watts of a step at a clock, operators one after the other."""
     time, energy = fixed_s, 0.0
@@ -72,7 +72,7 @@ def mean_power(clock, costs, count, fixed_s, machine):
     return machine.power_idle + machine.power_loaded_static + energy / time
 
 
-@njit(cache=True)
+@kernel
 def operator_time(cost, clock):
     """Seconds of one operator: arithmetic beside the memory stream, then what of the fixed times is not hidden."""
     return max((cost.contraction_s + cost.vector_s) / clock, cost.memory_s) + cost.link_s + cost.overhead_s

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.kernels.operator import OPERATOR_COST_DTYPE, cost_operator
 from npusim.kernels.power import operator_time, throttled_clock
 
@@ -25,14 +25,14 @@ STEP_COST_DTYPE = np.dtype(
 )
 
 
-@njit(cache=True)
+@kernel
 def cost_step(rows, count, machine, runtime, path, costs, step):
     """Cost the specialised `rows[:count]`: fills `costs` (OPERATOR_COST_DTYPE) and `step` (STEP_COST_DTYPE).
 
     The six resource times of `step` are shares of the elapsed time and sum to time_s: of an operator's busy time the
     resource that bounds it, of its fixed time link and overhead. Energy is one chip's, idle and static included.
     """
-    fixed = runtime.path_step_launch[path]
+    fixed = runtime.paths_step_launch[path]
     for index in range(count):
         cost_operator(rows[index], machine, runtime, path, costs[index])
     clock = throttled_clock(costs, count, fixed, machine)
@@ -57,7 +57,7 @@ def cost_step(rows, count, machine, runtime, path, costs, step):
     step.energy_j += step.time_s * (machine.power_idle + machine.power_loaded_static)
 
 
-@njit(cache=True)
+@kernel
 def _add_segment(rows, costs, first, last, clock, finish, step):
     """Add a segment: its critical path, or the busiest resource where parallel branches share one."""
     path = total = arithmetic = memory = 0.0
@@ -88,7 +88,7 @@ def _add_segment(rows, costs, first, last, clock, finish, step):
         step.overhead_s += share * cost.overhead_s
 
 
-@njit(cache=True)
+@kernel
 def cost_machines(rows, count, machines, runtime, path, steps):
     """Cost the same specialised rows on many machines: fills `steps`, one STEP_COST_DTYPE per machine."""
     costs = np.zeros(count, OPERATOR_COST_DTYPE)

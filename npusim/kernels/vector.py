@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU
 
 
-@njit(cache=True)
-def _passes(op, norm, rope, activation, sample):
+@kernel
+def _of_op(op, norm, rope, activation, sample):
     if op == NORM:
         return norm
     if op == ROPE:
@@ -19,12 +19,25 @@ def _passes(op, norm, rope, activation, sample):
     return sample if op == SAMPLE else 1.0
 
 
-@njit(cache=True)
+@kernel
+def program_time(row, machine):
+    """Fixed seconds of a vector operator on a contraction processor: its programs, one after the other."""
+    programs = _of_op(
+        row.op,
+        machine.tcp_vector_programs_norm,
+        machine.tcp_vector_programs_rope,
+        machine.tcp_vector_programs_activation,
+        machine.tcp_vector_programs_sample,
+    )
+    return programs * machine.tcp_program_time
+
+
+@kernel
 def vector_time(row, machine, pes):
     """Seconds of compute: elements x passes / (lanes x clock); a type conversion is one pass."""
     elements = row.m * row.n
     if machine.unit_kind == UNIT_CONTRACTION_PROCESSOR:
-        passes = _passes(
+        passes = _of_op(
             row.op,
             machine.tcp_vector_passes_norm,
             machine.tcp_vector_passes_rope,
@@ -33,7 +46,7 @@ def vector_time(row, machine, pes):
         )
         lanes = pes * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
         return elements * passes / (lanes * machine.tcp_clock)
-    passes = _passes(
+    passes = _of_op(
         row.op,
         machine.gpu_vector_passes_norm,
         machine.gpu_vector_passes_rope,

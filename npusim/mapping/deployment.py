@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_runtime, load_system
+from npusim.hardware.catalog import calibration_of, load_runtime, load_system
 from npusim.hardware.machine import build_machine
+from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
@@ -25,7 +26,11 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Deployment:
-    """What runs on what. machine, runtime_record: the flat records that the engine reads, arrays of shape (1,)."""
+    """What runs on what.
+
+    machine, runtime_record: the flat records that the engine reads, arrays of shape (1,); overlay: the calibration
+    that the descriptions are under, None without one.
+    """
 
     system: System
     runtime: Runtime
@@ -34,6 +39,7 @@ class Deployment:
     plan: Plan
     machine: np.ndarray
     runtime_record: np.ndarray
+    overlay: Overlay | None = None
 
     def with_records(self, machine: np.ndarray, runtime_record: np.ndarray) -> Deployment:
         """The same deployment with other numbers: a draw from their ranges, a point of a sweep."""
@@ -68,21 +74,25 @@ def deploy(
     tensor_parallel: int | None = None,
     runtime: str | None = None,
     tokens: int = 1,
+    uncalibrated: bool = False,
 ) -> Deployment:
     """Resolve names and paths into a deployment.
 
     cards: a number, or "auto" for the smallest power of two that holds the weights and a request of `tokens`
     (1 where none does, so that `require_fit` can say what is missing). kv_precision and runtime default to the
-    runtime's and the architecture's own. Raises UserError.
+    runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out. Raises UserError.
     """
-    system = load_system(arch)
+    system = load_system(arch, uncalibrated)
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
+    overlay = None if uncalibrated else calibration_of(arch)
+    if overlay is not None:
+        driver = overlay.apply(driver.name, driver)
     shape = load_model(model)
     scheme = resolve(precision, kv_precision or driver.kv.precision)
-    machine, record = build_machine(system), build_runtime(driver)
+    machine, record = build_machine(system), build_runtime(driver, system)
     if isinstance(cards, str):
         if cards != AUTO:
             raise UserError("--cards", "", f"'{cards}' is no number of cards; give a number or {AUTO}")
         cards = cards_needed(system, machine[0], record[0], shape, scheme, tokens) or 1
     plan = make_plan(system, cards, tensor_parallel, shape)
-    return Deployment(system, driver, shape, scheme, plan, machine, record)
+    return Deployment(system, driver, shape, scheme, plan, machine, record, overlay)

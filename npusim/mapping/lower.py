@@ -8,8 +8,8 @@ never returns to Python.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim import dtypes
 from npusim.mapping.optable import (
     ALL_GATHER,
@@ -74,7 +74,6 @@ class _Program:
         row["first_input"] = -1 if self.first else len(self.rows) - 1
         row["second_input"] = -1
         row["units"] = UNIT_NPU
-        row["executions"] = 1
         row["weight_dtype"] = row["activation_dtype"] = dtypes.BF16
         row["weight_bits"] = row["activation_bits"] = _HALF
         for name, value in fields.items():
@@ -176,7 +175,7 @@ def lower(model: Model, precision: Precision, plan: Plan, step: Step) -> OpTable
     return OpTable(rows[:count], step)
 
 
-@njit(cache=True)
+@kernel
 def instantiate(template, query, context, decoding, rows):
     """Write the program `template` with the sizes of a step into `rows`; returns how many rows there are.
 
@@ -191,17 +190,18 @@ def instantiate(template, query, context, decoding, rows):
         source = template[index]
         before = source.first_input
         link = place[before] if before >= 0 else -1
+        second = place[source.second_input] if source.second_input >= 0 else -1
         if source.kind == ATTENTION:
             for phase in range(2):
                 rows[count] = source
-                rows[count].first_input = link
+                rows[count].first_input, rows[count].second_input = link, second
                 if _attention_sizes(rows[count], query, context, decoding, phase == 0):
                     account(rows[count])
                     link = count
                     count += 1
         else:
             rows[count] = source
-            rows[count].first_input = link
+            rows[count].first_input, rows[count].second_input = link, second
             rows[count].m = tokens if source.scales_with == PER_TOKEN else sequences
             account(rows[count])
             link = count
@@ -210,7 +210,7 @@ def instantiate(template, query, context, decoding, rows):
     return count
 
 
-@njit(cache=True)
+@kernel
 def _attention_sizes(row, query, context, decoding, want_decoding):
     """Sizes of the attention operator over the decoding sequences or the prompt chunks; False when there are none."""
     row.decoding = 1 if want_decoding else 0

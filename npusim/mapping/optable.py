@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.workload.step import Step
 
 LINEAR, ATTENTION, VECTOR, GATHER, COLLECTIVE = range(5)
@@ -28,7 +28,7 @@ UNIT_NPU, UNIT_PIM = 1, 2
 
 _INTEGERS = (
     "kind", "op", "segment", "repeat", "first_input", "second_input", "units", "device",
-    "scales_with", "split", "decoding", "weight_dtype", "activation_dtype", "ranks", "executions",
+    "scales_with", "split", "decoding", "weight_dtype", "activation_dtype", "ranks", "library",
 )  # fmt: skip
 _FLOATS = (
     "m", "n", "k", "batch", "query", "kv", "kv_tokens", "pairs", "window",
@@ -48,7 +48,7 @@ class OpTable:
     step: Step
 
 
-@njit(cache=True)
+@kernel
 def account(row):
     """Set a row's bytes and flops from its shape: each input read once, each output written once; 1 MAC = 2 flops."""
     bits_per_byte = 8.0
@@ -72,7 +72,7 @@ def account(row):
         row.collective_bytes = 2.0 * row.m * row.n
 
 
-@njit(cache=True)
+@kernel
 def attended_pairs(query, context, window):
     """(query, key) pairs of causal attention of `query` new tokens that end at `context`; window 0 = full."""
     before = context - query
@@ -82,7 +82,7 @@ def attended_pairs(query, context, window):
     return growing * before + growing * (growing + 1.0) / 2.0 + (query - growing) * window
 
 
-@njit(cache=True)
+@kernel
 def attended_tokens(query, context, window):
     """KV tokens that causal attention of `query` new tokens touches; window 0 = full."""
     if window <= 0:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from npusim.compilation import kernel
 from npusim.dtypes import BF16
 from npusim.hardware.runtime_record import (
     ATTENTION_GROUPED,
     ATTENTION_UNIFORM,
     DECODE,
-    MAX_BUCKETS,
     PREFILL,
     SHAPES_BUCKETS,
     SHAPES_SLOTS,
@@ -34,11 +33,11 @@ def specialise(table: OpTable, machine: Any, runtime: Any) -> OpTable:
 
 
 def room_for(rows: np.ndarray, sequences: int) -> int:
-    """Rows that `specialise_rows` can make of `rows` over `sequences`: one per context bucket and prompt chunk."""
-    return len(rows) + int((rows["kind"] == ATTENTION).sum()) * (MAX_BUCKETS + sequences)
+    """Rows that `specialise_rows` can make of `rows`: each sequence may need an attention execution of its own."""
+    return len(rows) + int((rows["kind"] == ATTENTION).sum()) * (1 + sequences)
 
 
-@njit(cache=True)
+@kernel
 def next_size(value, sizes, count):
     """The smallest of the rising `sizes[:count]` that holds `value`; beyond them, the next multiple of the largest."""
     for index in range(count):
@@ -48,7 +47,7 @@ def next_size(value, sizes, count):
     return float(largest * np.ceil(value / largest))
 
 
-@njit(cache=True)
+@kernel
 def padded_batch(batch, slots, runtime):
     """Sequences that a decode step over `batch` live ones computes."""
     if batch == 0:
@@ -60,7 +59,7 @@ def padded_batch(batch, slots, runtime):
     return float(batch)
 
 
-@njit(cache=True)
+@kernel
 def padded_chunk(tokens, runtime):
     """Tokens that a prompt chunk of `tokens` computes."""
     if runtime.chunk_shapes == SHAPES_BUCKETS:
@@ -68,7 +67,7 @@ def padded_chunk(tokens, runtime):
     return float(tokens)
 
 
-@njit(cache=True)
+@kernel
 def step_path(batch, prefilling, runtime):
     """Index of the path (compiled graph) that serves a step: the smallest that holds its batch, else the largest."""
     phase = PREFILL if prefilling else DECODE
@@ -76,12 +75,12 @@ def step_path(batch, prefilling, runtime):
     for index in range(runtime.path_count):
         if runtime.path_serves[index] == phase:
             chosen = index
-            if batch <= runtime.path_max_batch[index]:
+            if batch <= runtime.paths_max_batch[index]:
                 break
     return chosen
 
 
-@njit(cache=True)
+@kernel
 def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out):
     """Write the specialised `rows` into `out` and return their number; shapes as for `instantiate`."""
     live, chunk_tokens, chunks = 0, 0.0, 0
@@ -97,16 +96,19 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
     for index in range(len(rows)):
         source = rows[index]
         link = place[source.first_input] if source.first_input >= 0 else -1
+        second = place[source.second_input] if source.second_input >= 0 else -1
         if source.kind == ATTENTION:
             start = count
             count = _attention(source, query, context, decoding, batch, runtime, out, count)
             for row in range(start, count):
-                out[row].first_input = link
+                out[row].library = runtime.attention_library
+                out[row].first_input, out[row].second_input = link, second
                 account(out[row])
                 link = row
         elif not (source.op == SAMPLE and runtime.host_sampling):
             out[count] = source
-            out[count].first_input = link
+            out[count].first_input, out[count].second_input = link, second
+            out[count].library = runtime.linear_library if source.kind == LINEAR else runtime.vector_library
             out[count].m = batch + (chunk_tokens if source.scales_with == PER_TOKEN else float(chunks))
             if source.kind == LINEAR:
                 _expand_operands(out[count], machine)
@@ -117,14 +119,14 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
     return count
 
 
-@njit(cache=True)
+@kernel
 def _expand_operands(row, machine):
     """The type that the MAC array multiplies: native, or what stored weights are expanded to at fetch."""
     multiplied = machine.multiplies[row.weight_dtype, row.activation_dtype]
     row.activation_dtype = multiplied if multiplied >= 0 else BF16
 
 
-@njit(cache=True)
+@kernel
 def _attention(source, query, context, decoding, batch, runtime, out, count):
     """Append the executions of one attention operator to `out` at `count`; returns the new count."""
     if source.decoding == 0:
@@ -144,7 +146,7 @@ def _attention(source, query, context, decoding, batch, runtime, out, count):
     return count + 1
 
 
-@njit(cache=True)
+@kernel
 def _longest(context, decoding):
     longest = 0.0
     for sequence in range(len(context)):
@@ -153,11 +155,13 @@ def _longest(context, decoding):
     return longest
 
 
-@njit(cache=True)
+@kernel
 def _grouped_attention(source, context, decoding, runtime, out, count):
-    lower = 0.0
-    for bucket in range(runtime.context_count):
-        upper = float(runtime.contexts[bucket])
+    """One execution per compiled context that holds a sequence; beyond the largest, per multiple of it."""
+    longest = _longest(context, decoding)
+    lower, bucket = 0.0, 0
+    while lower < longest:
+        upper = float(runtime.contexts[bucket]) if bucket < runtime.context_count else lower + largest_context(runtime)
         members = 0
         for sequence in range(len(context)):
             if decoding[sequence] and lower < context[sequence] <= upper:
@@ -171,10 +175,17 @@ def _grouped_attention(source, context, decoding, runtime, out, count):
             row.kv_tokens = row.pairs = row.batch * reach
             count += 1
         lower = upper
+        bucket += 1
     return count
 
 
-@njit(cache=True)
+@kernel
+def largest_context(runtime):
+    """The largest compiled attention context, tokens."""
+    return float(runtime.contexts[runtime.context_count - 1])
+
+
+@kernel
 def _prompt_attention(source, query, context, decoding, runtime, out, count):
     if runtime.chunk_shapes != SHAPES_BUCKETS:
         out[count] = source

@@ -66,8 +66,9 @@ class KvCache:
     def admit(self, request: Request) -> None:
         """Take the blocks of the request's prompt beside what the cache already holds; `free` must hold them."""
         hit = self.cached_tokens(request)
-        self.asked_tokens += request.to_prefill
-        self.hit_tokens += hit
+        if request.preemptions == 0:
+            self.asked_tokens += request.to_prefill
+            self.hit_tokens += hit
         request.computed = hit
         request.path = self._hit_nodes(request)
         for node in request.path:
@@ -77,7 +78,7 @@ class KvCache:
 
     def grow(self, held: np.ndarray, steps: int) -> None:
         """Take the blocks that sequences holding `held` tokens each fill in `steps` decode steps."""
-        self._take(self._growth(held, steps))
+        self._take(self.growth(held, steps))
 
     def publish(self, request: Request) -> None:
         """Its prompt is computed: other prompts may now share it."""
@@ -89,7 +90,7 @@ class KvCache:
             if segment in node.children:
                 return
             end = node.end + segment.tokens
-            blocks = self.blocks_for(end) - self.blocks_for(node.end)
+            blocks = end // self.block_tokens - node.end // self.block_tokens
             if blocks > request.blocks:
                 return
             child = _Node(segment, node, end, blocks, users=1)
@@ -111,7 +112,8 @@ class KvCache:
         request.path = []
 
     def _path_blocks(self, request: Request) -> int:
-        return self.blocks_for(request.path[-1].end) if request.path else 0
+        """Whole blocks of its cached prompt; a block that the prompt fills in part is the request's own."""
+        return request.path[-1].end // self.block_tokens if request.path else 0
 
     def _hit_nodes(self, request: Request) -> list[_Node]:
         """Cached segments that the request uses: all that end within a block of its hit."""
@@ -152,17 +154,18 @@ class KvCache:
 
     def steps_that_fit(self, held: np.ndarray, limit: int) -> int:
         """Decode steps (at most `limit`) after which sequences that hold `held` tokens each still have their blocks."""
-        if self._growth(held, limit) <= self.free:
+        if self.growth(held, limit) <= self.free:
             return limit
         low, high = 0, limit
         while high - low > 1:
             middle = (low + high) // 2
-            if self._growth(held, middle) <= self.free:
+            if self.growth(held, middle) <= self.free:
                 low = middle
             else:
                 high = middle
         return low
 
-    def _growth(self, held: np.ndarray, steps: int) -> int:
+    def growth(self, held: np.ndarray, steps: int) -> int:
+        """Blocks that sequences holding `held` tokens each add in `steps` decode steps."""
         block = self.block_tokens
         return int((-(-(held + steps) // block)).sum() - (-(-held // block)).sum())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy, Runtime
+from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy
+from npusim.mapping.deployment import Deployment
 from npusim.serving.request import Request
 from npusim.serving.server import Policy, Server, Turn
 
@@ -61,10 +62,10 @@ class Hybrid:
         return chunks
 
 
-def make_policy(runtime: Runtime) -> Policy:
-    """The policy that the runtime's description names."""
-    policy = runtime.policy
+def make_policy(deployment: Deployment) -> Policy:
+    """The policy that the runtime's description names, with the numbers of its record."""
+    policy = deployment.runtime.policy
     if isinstance(policy, HybridPolicy):
-        return Hybrid(int(policy.token_budget.value))
+        return Hybrid(round(deployment.runtime_record[0]["policy_token_budget"]))
     kinds: dict[type, type[Exclusive] | type[Alternate]] = {ExclusivePolicy: Exclusive, AlternatePolicy: Alternate}
     return kinds[type(policy)]()

@@ -95,7 +95,6 @@ class Server:
         self._seed = seed
         self._steps = 0
         self._work = env.event()
-        self._answered = False
         env.process(self._serve())
 
     def submit(self, request: Request) -> simpy.Event:
@@ -114,15 +113,16 @@ class Server:
         return done
 
     def admissible(self) -> Request | None:
-        """The first waiting request, if there is a slot and KV memory for it now."""
+        """The first waiting request, if there is a slot and KV memory for it and the next token of every live one."""
         if not self.waiting or len(self.live) + len(self.prefilling) >= self.limits.max_sequences:
             return None
         request = self.waiting[0]
         need = self.kv.need(request)
-        alone = not self.live and not self.prefilling
-        if need > self.kv.free or (not alone and self.kv.used + need > self.limits.watermark * self.kv.capacity):
+        if need + self.kv.growth(self.held, 1) > self.kv.free:
             return None
-        return request
+        alone = not self.live and not self.prefilling
+        below_watermark = self.kv.used + need <= self.limits.watermark * self.kv.capacity
+        return request if alone or below_watermark else None
 
     def admit(self, request: Request) -> None:
         """Give the first waiting request its KV blocks."""
@@ -174,6 +174,8 @@ class Server:
             self._preempt()
             return
         horizon = self.env.peek() - self.env.now
+        if horizon <= 0.0:
+            return
         run = self.engine.decode_run(self.held, self.limits.slots, fitting, horizon, self._seed, self._steps)
         self._steps += len(run.times_s)
         yield self.env.timeout(float(run.times_s.sum()))
@@ -187,8 +189,7 @@ class Server:
                 self._work = self.env.event()
                 yield self._work
             yield from self._policy.turn(self)
-            if self._answered:
-                self._answered = False
+            while self.env.peek() <= self.env.now:
                 yield self.env.timeout(0.0)
 
     def _refusal(self, request: Request) -> str:
@@ -254,19 +255,13 @@ class Server:
     def _answer(self, request: Request, held: int) -> None:
         self.kv.release(request, held)
         self.recorder.requests.append(request)
-        self._answered = True
         request.done.succeed()
 
     def _preempt(self) -> None:
         """The sequence that joined last gives its blocks back and will be computed again."""
-        if not self.live:
-            request = self.prefilling.pop()
-            held = request.to_prefill
-        else:
-            request = self.live.pop()
-            held = int(self.held[-1])
-            self.held, self.remaining = self.held[:-1], self.remaining[:-1]
-        self.kv.release(request, held)
+        request = self.live.pop()
+        self.kv.release(request, int(self.held[-1]))
+        self.held, self.remaining = self.held[:-1], self.remaining[:-1]
         request.preemptions += 1
         request.computed = 0
         self.recorder.preemptions += 1

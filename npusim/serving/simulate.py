@@ -69,11 +69,11 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     numbers = deployment.runtime_record[0]
     env = simpy.Environment()
     recorder = Recorder()
-    kv = KvCache(room.kv_tokens, round(numbers["kv_block"]), deployment.runtime.kv.prefix_caching)
+    kv = KvCache(room.kv_tokens, max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching)
     server = Server(
         env,
         engine or AnalyticEngine(deployment),
-        make_policy(deployment.runtime),
+        make_policy(deployment),
         kv,
         _limits(deployment, load),
         recorder,

@@ -18,7 +18,7 @@ DRAWS = 32
 
 def drawn_engines(deployment: Deployment, seed: int, draws: int = DRAWS) -> Iterator[tuple[Deployment, AnalyticEngine]]:
     """`draws` deployments with an engine each, their numbers drawn together by one Latin hypercube."""
-    machines, runtimes = draw(deployment.system, deployment.runtime, draws, seed)
+    machines, runtimes = draw(deployment.system, deployment.runtime, draws, seed, deployment.overlay)
     for index in range(draws):
         drawn = deployment.with_records(machines[index : index + 1], runtimes[index : index + 1])
         yield drawn, AnalyticEngine(drawn)

@@ -1,0 +1,58 @@
+"""Numba with a cache that no stale kernel survives: its folder is named after the sources of all compiled code.
+
+Numba's own cache compares the file of the function that is called, not those of the functions that it calls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numba
+
+_PACKAGE = Path(__file__).parent
+_COMPILED_PARTS = ("dtypes.py", "hardware", "mapping", "kernels", "engine")
+_KEPT_FOLDERS = 3
+
+
+def _source_hash() -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for part in _COMPILED_PARTS:
+        path = _PACKAGE / part
+        for file in [path] if path.is_file() else sorted(path.glob("*.py")):
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_root() -> Path:
+    """`npusim` in the user's cache folder; beside the package where that cannot be written."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        root = base / "npusim"
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        root = _PACKAGE / "__pycache__"
+    return root
+
+
+def _use_own_cache() -> None:
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return
+    root = _cache_root()
+    own = root / f"kernels-{_source_hash()}"
+    if not own.is_dir():
+        older = sorted(root.glob("kernels-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        for folder in older[_KEPT_FOLDERS - 1 :]:
+            shutil.rmtree(folder, ignore_errors=True)
+    numba.config.CACHE_DIR = str(own)
+
+
+_use_own_cache()
+
+
+def kernel(function: Any) -> Any:
+    """Compile `function` in nopython mode; the result is kept on disk."""
+    return numba.njit(cache=True)(function)

@@ -1,0 +1,117 @@
+"""A calibration overlay: numbers that measured runs have moved, laid over the descriptions that they came from.
+
+The overlay is a YAML file of its own; an architecture names it under `calibration:`, so that what was fitted never
+hides among what was published, and can be switched off.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from npusim.errors import UserError
+from npusim.hardware.base import Part
+from npusim.hardware.yaml_file import load_yaml
+from npusim.ledger import Quantity, certificates
+from npusim.units import to_si
+
+Described = TypeVar("Described", bound=BaseModel)
+
+
+class CalibratedNumber(Part):
+    """One fitted number. owner: the architecture or runtime that holds it, path: where; value, sd, low and high with
+    units; prior: the value before; identified: posterior over prior standard deviation (1: the data say nothing)."""
+
+    owner: str
+    path: str
+    value: str
+    sd: str
+    low: str
+    high: str
+    prior: str
+    identified: float
+
+
+class Residual(Part):
+    """Split-conformal half-width of the logarithm of measured / predicted, for one metric in one regime.
+
+    groups: exchangeable groups behind it; half_width: 90 % quantile over groups left out; coverage: of them, on
+    average; enough: False below nine groups, where 90 % cannot be had from groups alone.
+    """
+
+    metric: str
+    regime: str
+    groups: int
+    half_width: float
+    enough: bool
+
+
+class Overlay(Part):
+    """numbers, in the order of `correlation`: lower triangle, rows without the diagonal."""
+
+    name: str
+    arch: str
+    date: str
+    source: str
+    numbers: tuple[CalibratedNumber, ...] = Field(min_length=1)
+    correlation: tuple[tuple[float, ...], ...] = ()
+    residuals: tuple[Residual, ...] = ()
+
+    def correlation_matrix(self) -> np.ndarray:
+        """Correlation of the numbers' posterior, (numbers, numbers)."""
+        size = len(self.numbers)
+        matrix = np.eye(size)
+        for row, values in enumerate(self.correlation):
+            matrix[row, : len(values)] = matrix[: len(values), row] = values
+        return matrix
+
+    def apply(self, owner: str, description: Described) -> Described:
+        """`description` with the overlay's numbers of `owner`. Raises UserError for a path that it does not have."""
+        changes = {number.path: number for number in self.numbers if number.owner == owner}
+        if not changes:
+            return description
+        known = {certificate.path: certificate.quantity for certificate in certificates(owner, description)}
+        for path in changes:
+            if path not in known:
+                raise UserError(self.name, f"{owner}.{path}", "the description has no such number; calibrate again")
+        replaced = {path: self._quantity(number, known[path]) for path, number in changes.items()}
+        return with_quantities(description, replaced)
+
+    def _quantity(self, number: CalibratedNumber, before: Quantity) -> Quantity:
+        unit = before.unit
+        return Quantity(
+            value=to_si(number.value, unit),
+            unit=unit,
+            kind="calibrated",
+            source=self.source,
+            low=to_si(number.low, unit),
+            high=to_si(number.high, unit),
+            sd=to_si(number.sd, unit),
+            date=self.date,
+            text=number.value,
+        )
+
+
+def load_overlay(path: Path) -> Overlay:
+    """The overlay in that file. Raises UserError."""
+    return load_yaml(path, Overlay)
+
+
+def with_quantities(description: Described, replaced: dict[str, Quantity], prefix: str = "") -> Described:
+    """A copy of a description with quantities at dotted paths (as `ledger.certificates` names them) replaced."""
+    changes: dict[str, Any] = {}
+    for name in type(description).model_fields:
+        value, path = getattr(description, name), f"{prefix}{name}"
+        if path in replaced:
+            changes[name] = replaced[path]
+        elif isinstance(value, BaseModel) and not isinstance(value, Quantity):
+            changes[name] = with_quantities(value, replaced, f"{path}.")
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            changes[name] = tuple(
+                with_quantities(item, replaced, f"{path}.{getattr(item, 'name', index)}.")
+                for index, item in enumerate(value)
+            )
+    return description.model_copy(update=changes)

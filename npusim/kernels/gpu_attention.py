@@ -1,0 +1,86 @@
+"""Time of fused attention on a GPU: thread blocks of query rows walk the context (Dao, arXiv 2307.08691)."""
+
+from __future__ import annotations
+
+import math
+
+from npusim.compilation import kernel
+from npusim.kernels.gpu_linear import efficiency_of, sm_rate
+
+
+@kernel
+def gpu_attention_times(row, machine):
+    """(contraction, fixed) seconds; the softmax overlaps the contractions, the KV stream is costed apart.
+
+    Decoding packs the query heads of a group into one block's rows; a prompt takes one query head a block. Few blocks
+    split the context. Blocks of a causal prompt differ in length: the last ones lag behind by a part of the longest.
+    """
+    library = row.library
+    decoding = row.query == 1.0
+    units = row.batch * (row.kv_heads if decoding else row.heads)
+    lines = row.heads / row.kv_heads if decoding else row.query
+    places = machine.gpu_sms * machine.gpu_attention_blocks_per_sm[library]
+    tile, splits = _tile_and_splits(units, lines, row.kv, places, library, machine)
+    blocks = units * math.ceil(lines / tile) * splits
+    rate = _mac_rate(row.activation_dtype, library, machine)
+    block_rate = rate / places
+    macs = 2.0 * row.head_dim
+    if decoding:
+        context = row.kv_tokens / row.batch
+        work = macs * units * math.ceil(lines / tile) * tile * context
+        longest, lag = macs * tile * row.kv / splits, 0.0
+    else:
+        before = row.kv_tokens / row.batch - row.query
+        work = macs * units * _causal_area(row, lines, before, tile)
+        longest = macs * tile * row.kv / splits
+        lag = macs * tile * row.query * _causality(row, before) / splits / block_rate
+    contraction = max(work / rate, longest / block_rate) + machine.gpu_attention_imbalance[library] * lag
+    fixed = machine.gpu_attention_launch[library]
+    fixed += machine.gpu_attention_block[library] * max(1.0, blocks / places)
+    if splits > 1.0:
+        fixed += machine.gpu_attention_split_merge[library] * splits
+    return contraction, fixed
+
+
+@kernel
+def _tile_and_splits(units, lines, kv, places, library, machine):
+    """Query rows of a block and pieces of the context: split where blocks leave places empty."""
+    tile = machine.gpu_attention_tile_rows[library]
+    split_tile = machine.gpu_attention_split_tile_rows[library]
+    small_blocks = units * math.ceil(lines / split_tile)
+    if small_blocks >= machine.gpu_attention_split_fill[library] * places:
+        return tile, 1.0
+    pieces = math.ceil(kv / machine.gpu_attention_tile_context[library])
+    return split_tile, max(1.0, min(math.floor(places / small_blocks), pieces))
+
+
+@kernel
+def _causality(row, before):
+    """1 where attention is causal, 0 where every new token sees the whole context."""
+    full = row.batch * row.query * (before + row.query)
+    causal = row.batch * (row.query * before + row.query * (row.query + 1.0) / 2.0)
+    return min(1.0, max(0.0, (full - row.pairs) / max(full - causal, 1.0)))
+
+
+@kernel
+def _causal_area(row, lines, before, tile):
+    """Scores that the blocks of one head compute: whole tiles, those beyond the diagonal or the window skipped."""
+    blocks = math.ceil(lines / tile)
+    to_the_end = tile * blocks * (blocks + 1.0) / 2.0 - (blocks * tile - lines)
+    causality = _causality(row, before)
+    reach = before * blocks + causality * to_the_end + (1.0 - causality) * lines * blocks
+    if row.window > 0.0:
+        reach = min(reach, blocks * (row.window + tile))
+    return tile * reach
+
+
+@kernel
+def _mac_rate(dtype, library, machine):
+    """Multiply-accumulates per second of all SMs in this library's main loop."""
+    efficiency = efficiency_of(
+        dtype,
+        machine.gpu_attention_efficiency_bf16[library],
+        machine.gpu_attention_efficiency_fp8[library],
+        machine.gpu_attention_efficiency_int8[library],
+    )
+    return machine.gpu_sms * sm_rate(dtype, machine) * machine.gpu_clock * efficiency
