@@ -43,7 +43,7 @@ class Numbers:
         shipped = (load_yaml(path, Runtime) for path in shipped_runtimes().values())
         drivers = {runtime.name: runtime for runtime in shipped if runtime.unit == unit}
         own = load_runtime(system.runtime, unit)
-        records = {runtime.name: build_runtime(runtime) for runtime in (drivers | {own.name: own}).values()}
+        records = {runtime.name: build_runtime(runtime, system) for runtime in (drivers | {own.name: own}).values()}
         return cls(build_machine(system), records, sources().observed())
 
     def apply(self, deployment: Deployment) -> Deployment:

@@ -47,7 +47,7 @@ class OperatorSubject:
         """The operator's cost, a record of STEP_COST_DTYPE; it is launched as the graphs of the largest batch are."""
         machine, runtime = numbers.machine.copy(), numbers.runtimes[self.runtime].copy()
         machine["power_cap_enforced"] &= self.capped
-        runtime["path_step_launch"] = 0.0
+        runtime["paths_step_launch"] = 0.0
         if self.pes is not None:
             runtime["pe_fusion"] = self.pes
         if machine["unit_kind"][0] == UNIT_CONTRACTION_PROCESSOR:
@@ -77,5 +77,5 @@ class ReductionSubject:
 
 def _as_own_graph(runtime: np.ndarray) -> None:
     """A graph of one operator has not the fixed times of served attention, and its activations pass through memory."""
-    runtime["path_attention_execution"] = 0.0
+    runtime["paths_attention_execution"] = 0.0
     runtime["activations_in_sram"] = False

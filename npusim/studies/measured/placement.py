@@ -54,7 +54,7 @@ def deployment_of(placement: Placement) -> Deployment:
     if not changes:
         return made
     runtime = made.runtime.model_copy(update=changes)
-    return replace(made, runtime=runtime, runtime_record=build_runtime(runtime))
+    return replace(made, runtime=runtime, runtime_record=build_runtime(runtime, made.system))
 
 
 def placed(placement: Placement) -> Placement:
