@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-import npusim
 from npusim.engine.analytic import AnalyticEngine
 from npusim.mapping.deployment import Deployment, deploy
 
@@ -20,18 +18,6 @@ settings.load_profile("npusim")
 Deploy = Callable[..., Deployment]
 MakeEngine = Callable[..., AnalyticEngine]
 Alter = Callable[..., Deployment]
-
-
-def pytest_configure() -> None:
-    """Drop compiled kernels older than what they were compiled from: a caller's cache misses a change of a callee."""
-    package = Path(npusim.__file__).parent
-    codes = [package / "dtypes.py", package / "hardware" / "machine.py", package / "hardware" / "runtime_record.py"]
-    kernels = [source for source in package.rglob("*.py") if "@njit" in source.read_text(encoding="utf-8")]
-    newest = max(source.stat().st_mtime for source in codes + kernels)
-    compiled = list(package.rglob("*.nb[ic]"))
-    if any(file.stat().st_mtime < newest for file in compiled):
-        for file in compiled:
-            file.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

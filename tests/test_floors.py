@@ -22,6 +22,7 @@ FLOORS = {
     "ledger": 0,
     "errors": 0,
     "dtypes": 0,
+    "compilation": 0,
     "manifest": 0,
     "hardware": 1,
     "workload": 2,
@@ -43,7 +44,6 @@ STRUCTURAL = {0, 1, 2, 3, 4, 8, 0.5}
 
 NAMED = {
     ("engine/analytic.py", "_MAX_RUN"): "length of a buffer",
-    ("engine/analytic.py", "__init__"): "default size of a workspace",
     ("engine/run.py", "_uniform"): "constants of SplitMix64",
     ("engine/run.py", "steps_alike"): "more steps than any run has",
     ("kernels/power.py", "_BISECTIONS"): "steps of a bisection",

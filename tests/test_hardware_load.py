@@ -105,7 +105,7 @@ def test_an_assumed_cap_is_not_enforced() -> None:
 
 
 def test_a_runtime_record_holds_shapes_and_paths() -> None:
-    record = build_runtime(load_runtime("furiosa-llm-2026.3", "contraction_processor"))[0]
+    record = build_runtime(load_runtime("furiosa-llm-2026.3", "contraction_processor"), load_system("rngd"))[0]
     assert list(record["batch_sizes"][: record["batch_count"]]) == [1, 2, 4, 8, 16, 32, 64, 128, 256]
     assert record["contexts"][: record["context_count"]][-1] == 131072
     assert record["path_count"] == 3
@@ -114,7 +114,7 @@ def test_a_runtime_record_holds_shapes_and_paths() -> None:
 
 
 MISTAKES = [
-    ("kernel_ramp:", "kernel_rmp:", 0, "chip.unit.kernel_rmp", "unknown key; did you mean 'kernel_ramp'?"),
+    ("l2_capacity:", "l2_capcity:", 0, "chip.unit.l2_capcity", "unknown key; did you mean 'l2_capacity'?"),
     ("silicon: true", "silicon: true\nzzzz: 3", 1, "zzzz", "unknown key; remove it"),
     (SMS, SMS.replace("132, kind", "132, lwo: 3, kind"), 0, "chip.unit.sms.lwo", "did you mean 'low'?"),
     (SMS, "sms: 132", 0, "chip.unit.sms", "a bare number has no certificate"),
@@ -282,7 +282,7 @@ def test_more_buckets_than_the_record_holds_are_refused(tmp_path: Path) -> None:
     path, _ = _changed(tmp_path, FURIOSA, old, f"contexts: [{sizes}]")
     runtime = load_runtime(str(path), "contraction_processor")
     with pytest.raises(UserError) as caught:
-        build_runtime(runtime)
+        build_runtime(runtime, load_system("rngd"))
     assert caught.value.key == "attention"
     assert f"has {MAX_BUCKETS + 1} sizes; at most {MAX_BUCKETS} are handled" in caught.value.message
 

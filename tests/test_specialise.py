@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from npusim import dtypes
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_runtime
-from npusim.hardware.runtime_record import ordered_paths
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import instantiate, lower, program
 from npusim.mapping.optable import ATTEND, ATTENTION, LINEAR, LM_HEAD, NORM, OP_DTYPE, QKV, SAMPLE, OpTable
@@ -165,7 +163,7 @@ def test_padding_changes_the_bytes_of_activations_but_not_of_weights(deployed: D
 def test_the_path_of_a_step(live: int, prefilling: bool, name: str, deployed: Deploy) -> None:
     deployment = deployed(*FURIOSA)
     index = step_path(live, prefilling, deployment.runtime_record[0])
-    assert ordered_paths(load_runtime("furiosa-llm-2026.3", "contraction_processor"))[index].name == name
+    assert deployment.runtime.paths[index].name == name
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,9 @@ def test_every_stratum_of_the_hypercube_is_drawn_once(deployed: Deploy) -> None:
 def test_a_number_shared_by_paths_is_drawn_once(deployed: Deploy) -> None:
     deployment = deployed("rngd", MODEL, runtime="furiosa-llm-2026.3")
     _, runtimes = draw(deployment.system, deployment.runtime, DRAWS, 0)
-    names = [path.name for path in sorted(deployment.runtime.paths, key=lambda path: path.max_batch.value)]
+    names = [path.name for path in deployment.runtime.paths]
     wired, kernelwise, prefill = (names.index(name) for name in ("wired", "kernelwise", "prefill"))
-    execution, launch = runtimes["path_attention_execution"], runtimes["path_operator_launch"]
+    execution, launch = runtimes["paths_attention_execution"], runtimes["paths_operator_launch"]
     np.testing.assert_array_equal(execution[:, wired], execution[:, kernelwise])
     np.testing.assert_array_equal(launch[:, prefill], launch[:, kernelwise])
     assert np.ptp(execution[:, wired]) > 0.0

@@ -15,6 +15,7 @@ from npusim.cli.listing import list_shipped
 from npusim.cli.run import run
 from npusim.cli.show import show
 from npusim.cli.step import step
+from npusim.cli.validate import validate
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +31,7 @@ def npusim(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (list_shipped, show, step, run, kperf):
+for _command in (list_shipped, show, step, run, kperf, validate):
     npusim.add_command(_command)
 
 

@@ -145,10 +145,12 @@ class AttentionLibrary(Part):
 class VectorLibrary(Part):
     """Element-wise and row-wise kernels of one library.
 
-    launch: fixed time of a kernel; row_step: time per column of a kernel that walks rows (norms, softmax, sampling).
+    launch: fixed time of a kernel; row_step: time per column of a kernel that walks rows (norms, softmax, sampling);
+    lane_efficiency: part of the vector lanes' rate that its loops reach.
     """
 
     name: str
+    lane_efficiency: Ratio
     launch: Duration
     row_step: Duration
 

@@ -30,6 +30,7 @@ MACHINE_DTYPE = record_dtype(
     [
         ("unit_kind", np.int64),
         ("power_cap_enforced", np.bool_),
+        ("settled", np.float64),
         ("multiplies", np.int64, (dtypes.COUNT, dtypes.COUNT)),
     ],
 )
@@ -38,7 +39,8 @@ MACHINE_DTYPE = record_dtype(
 def build_machine(system: System) -> np.ndarray:
     """The machine of one chip of `system`, an array of shape (1,) of MACHINE_DTYPE.
 
-    A power cap whose certificate is `assumed` is not enforced: an unknown cap is no cap.
+    A power cap whose certificate is `assumed` is not enforced: an unknown cap is no cap. `settled` is 1: the chip has
+    run long enough to be hot and for its power limit to act; 0 is a rested chip.
     """
     machines = empty_record(MACHINE_DTYPE)
     record = machines[0]
@@ -46,6 +48,7 @@ def build_machine(system: System) -> np.ndarray:
         fill(record, part)
     record["unit_kind"] = _UNIT_CODES[system.chip.unit.kind]
     record["power_cap_enforced"] = not system.chip.power.cap.is_assumed
+    record["settled"] = 1.0
     record["multiplies"] = _multiplication_types(system.chip.unit)
     return machines
 

@@ -11,7 +11,8 @@ from npusim.ledger import Bandwidth, Bytes, Count, Ratio
 class Memory(Part):
     """`channels` of `channel_bandwidth` each, read in units of `access_unit`.
 
-    stream_efficiency: part of the peak that long aligned streams reach; contention_sharpness: exponent with which the
+    stream_efficiency: part of the peak that long aligned streams reach; hot_efficiency: part of that which is left
+    when the memory is hot and refreshes more often; contention_sharpness: exponent with which the
     rates of several streaming engines bend into the memory's own limit (large = a hard corner).
     """
 
@@ -23,6 +24,7 @@ class Memory(Part):
     capacity: Bytes
     usable_capacity: Bytes
     stream_efficiency: Ratio
+    hot_efficiency: Ratio
     contention_sharpness: Count
 
     @property

@@ -10,10 +10,11 @@ from npusim.kernels.gpu_linear import efficiency_of, sm_rate
 
 @kernel
 def gpu_attention_times(row, machine):
-    """(contraction, fixed) seconds; the softmax overlaps the contractions, the KV stream is costed apart.
+    """(contraction seconds, fixed seconds, MACs done); the softmax overlaps the contractions, KV is costed apart.
 
     Decoding packs the query heads of a group into one block's rows; a prompt takes one query head a block. Few blocks
-    split the context. Blocks of a causal prompt differ in length: the last ones lag behind by a part of the longest.
+    split the context. The work is shared by all SMs, but no block ends before its own context is walked; blocks of a
+    causal prompt differ in length, and the last ones lag behind by a part of the longest.
     """
     library = row.library
     decoding = row.query == 1.0
@@ -23,23 +24,21 @@ def gpu_attention_times(row, machine):
     tile, splits = _tile_and_splits(units, lines, row.kv, places, library, machine)
     blocks = units * math.ceil(lines / tile) * splits
     rate = _mac_rate(row.activation_dtype, library, machine)
-    block_rate = rate / places
     macs = 2.0 * row.head_dim
+    before = row.kv_tokens / row.batch - row.query
     if decoding:
-        context = row.kv_tokens / row.batch
-        work = macs * units * math.ceil(lines / tile) * tile * context
-        longest, lag = macs * tile * row.kv / splits, 0.0
+        work, lag = macs * units * math.ceil(lines / tile) * tile * (before + row.query), 0.0
     else:
-        before = row.kv_tokens / row.batch - row.query
         work = macs * units * _causal_area(row, lines, before, tile)
-        longest = macs * tile * row.kv / splits
-        lag = macs * tile * row.query * _causality(row, before) / splits / block_rate
-    contraction = max(work / rate, longest / block_rate) + machine.gpu_attention_imbalance[library] * lag
+        sharing = min(machine.gpu_attention_blocks_per_sm[library], max(1.0, blocks / machine.gpu_sms))
+        lag = macs * tile * row.query * _causality(row, before) / splits * machine.gpu_sms * sharing / rate
+    longest = macs * tile * row.kv / splits * machine.gpu_sms / rate
+    contraction = max(work / rate, longest) + machine.gpu_attention_imbalance[library] * lag
     fixed = machine.gpu_attention_launch[library]
     fixed += machine.gpu_attention_block[library] * max(1.0, blocks / places)
     if splits > 1.0:
         fixed += machine.gpu_attention_split_merge[library] * splits
-    return contraction, fixed
+    return contraction, fixed, work
 
 
 @kernel
@@ -55,23 +54,33 @@ def _tile_and_splits(units, lines, kv, places, library, machine):
 
 
 @kernel
-def _causality(row, before):
-    """1 where attention is causal, 0 where every new token sees the whole context."""
-    full = row.batch * row.query * (before + row.query)
-    causal = row.batch * (row.query * before + row.query * (row.query + 1.0) / 2.0)
+def _tokens_before(row, lines):
+    """Mean context before the new tokens; of prompts of unequal length, what gives all their scores together."""
+    if row.query > lines:
+        return max(0.0, row.pairs / row.m - (lines + 1.0) / 2.0)
+    return row.kv_tokens / row.batch - lines
+
+
+@kernel
+def _causality(row, lines, before):
+    """1 where attention is causal, 0 where every new token sees the whole context; prompts of unequal length: causal."""
+    if row.query > lines:
+        return 1.0
+    full = row.batch * lines * (before + lines)
+    causal = row.batch * lines * (before + (lines + 1.0) / 2.0)
     return min(1.0, max(0.0, (full - row.pairs) / max(full - causal, 1.0)))
 
 
 @kernel
-def _causal_area(row, lines, before, tile):
+def _scores(row, lines, before, tile):
     """Scores that the blocks of one head compute: whole tiles, those beyond the diagonal or the window skipped."""
-    blocks = math.ceil(lines / tile)
-    to_the_end = tile * blocks * (blocks + 1.0) / 2.0 - (blocks * tile - lines)
-    causality = _causality(row, before)
-    reach = before * blocks + causality * to_the_end + (1.0 - causality) * lines * blocks
-    if row.window > 0.0:
-        reach = min(reach, blocks * (row.window + tile))
-    return tile * reach
+    causality = _causality(row, lines, before)
+    reach = 0.0
+    for block in range(math.ceil(lines / tile)):
+        end = min((block + 1.0) * tile, lines)
+        seen = before + causality * end + (1.0 - causality) * lines
+        reach += min(seen, row.window + tile) if row.window > 0.0 else seen
+    return max(tile * reach, row.pairs / row.batch)
 
 
 @kernel

@@ -30,7 +30,8 @@ def stream_bandwidth(machine, pes):
     Engine limit and memory limit are joined by a p-norm, 1/B^p = 1/(pes b)^p + 1/M^p with p = contention_sharpness:
     1/2/4/8 streaming PEs of RNGD draw 213/419/779/1297-1396 GB/s (swsok/heteropilot collective_probe.json).
     """
-    limit = peak_bandwidth(machine) * machine.memory_stream_efficiency
+    hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
+    limit = peak_bandwidth(machine) * machine.memory_stream_efficiency * hot
     if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR:
         return limit
     engine = machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency

@@ -14,7 +14,7 @@ from npusim.kernels.gpu_linear import gpu_linear_times
 from npusim.kernels.memory import stream_bandwidth, stream_time
 from npusim.kernels.power import compute_energy, transfer_energy
 from npusim.kernels.vector import program_time, vector_time
-from npusim.mapping.optable import ATTENTION, COLLECTIVE, GATHER, LINEAR, NORM, SAMPLE, SPLIT_ROWS
+from npusim.mapping.optable import ATTENTION, COLLECTIVE, GATHER, LINEAR, NORM, SAMPLE, SOFTMAX, SPLIT_ROWS
 
 OPERATOR_COST_DTYPE = np.dtype(
     [
@@ -24,6 +24,7 @@ OPERATOR_COST_DTYPE = np.dtype(
         ("memory_s", np.float64),
         ("link_s", np.float64),
         ("overhead_s", np.float64),
+        ("macs", np.float64),
         ("compute_j", np.float64),
         ("transfer_j", np.float64),
     ]
@@ -34,11 +35,12 @@ OPERATOR_COST_DTYPE = np.dtype(
 def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
 
-    link_s and overhead_s are what remains after the part that the path hides under the operator's arithmetic or memory stream.
+    macs counts those done on padding too, where the kernel does them. link_s and overhead_s are what remains after the part that the path hides under the operator's arithmetic or memory stream.
     """
     cost.repeat = row.repeat
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.link_s = 0.0
     cost.overhead_s = runtime.paths_operator_launch[path]
+    cost.macs = row.flops / 2.0
     if machine.unit_kind == UNIT_CONTRACTION_PROCESSOR:
         _on_contraction_processor(row, machine, runtime, path, cost)
     else:
@@ -46,7 +48,7 @@ def cost_operator(row, machine, runtime, path, cost):
     if row.kind == COLLECTIVE:
         cost.link_s = collective_time(row.op, row.collective_bytes, row.ranks, machine)
     _hide(cost, runtime.paths_hidden[path])
-    cost.compute_j = compute_energy(row, machine)
+    cost.compute_j = compute_energy(row, cost.macs, machine)
     cost.transfer_j = transfer_energy(row, machine)
 
 
@@ -93,7 +95,7 @@ def _on_gpu(row, machine, runtime, path, cost):
         cost.contraction_s, cost.memory_s, fixed = gpu_linear_times(row, machine)
         cost.overhead_s += fixed
     elif row.kind == ATTENTION:
-        cost.contraction_s, fixed = gpu_attention_times(row, machine)
+        cost.contraction_s, fixed, cost.macs = gpu_attention_times(row, machine)
         cost.memory_s = kv_stream_time(row, machine, runtime) + _activation_time(row, machine)
         cost.overhead_s += runtime.paths_attention_execution[path] + fixed
     elif row.kind != COLLECTIVE:
@@ -103,7 +105,7 @@ def _on_gpu(row, machine, runtime, path, cost):
             cost.memory_s += stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, 1.0)
         else:
             cost.vector_s = vector_time(row, machine, 1.0)
-            if row.op in (NORM, SAMPLE):
+            if row.op in (NORM, SAMPLE, SOFTMAX):
                 cost.overhead_s += row.n * machine.gpu_vector_row_step[row.library]
 
 

@@ -22,11 +22,11 @@ def mac_energy(dtype, machine):
 
 
 @kernel
-def compute_energy(row, machine):
-    """Joules of an operator's arithmetic at full clock: MACs, and vector operations where it has them."""
+def compute_energy(row, macs, machine):
+    """Joules of an operator's arithmetic at full clock: `macs` done, and vector operations where it has them."""
     if row.kind == VECTOR:
         return row.m * row.n * machine.power_vector_op
-    energy = row.flops / 2.0 * mac_energy(row.activation_dtype, machine)
+    energy = macs * mac_energy(row.activation_dtype, machine)
     if row.kind == ATTENTION:
         tcp = machine.unit_kind == UNIT_CONTRACTION_PROCESSOR
         passes = machine.tcp_vector_passes_softmax if tcp else machine.gpu_vector_passes_softmax
@@ -46,7 +46,8 @@ def throttled_clock(costs, count, fixed_s, machine):
     """The part of the full clock at which mean power meets the cap; 1.0 where it is under it or not enforced.
 
     Arithmetic slows as 1/clock and its energy falls as clock ** voltage_exponent; memory and fixed times stay. Found
-    by bisection between minimum_clock and 1 (power falls monotonically with the clock).
+    by bisection between minimum_clock and 1 (power falls monotonically with the clock). A chip that has not settled
+    runs at that clock for only that part of the time.
     """
     if not machine.power_cap_enforced or mean_power(1.0, costs, count, fixed_s, machine) <= machine.power_cap:
         return 1.0
@@ -57,7 +58,7 @@ def throttled_clock(costs, count, fixed_s, machine):
             high = middle
         else:
             low = middle
-    return low
+    return 1.0 / (1.0 - machine.settled + machine.settled / low)
 
 
 @kernel

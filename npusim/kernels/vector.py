@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
-from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU
+from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU, SOFTMAX
 
 
 @kernel
@@ -53,6 +53,9 @@ def vector_time(row, machine, pes):
         machine.gpu_vector_passes_activation,
         machine.gpu_vector_passes_sample,
     )
-    return elements * passes / (machine.gpu_sms * machine.gpu_vector_lanes_per_sm * machine.gpu_clock)
+    if row.op == SOFTMAX:
+        passes = machine.gpu_vector_passes_softmax
+    lanes = machine.gpu_sms * machine.gpu_vector_lanes_per_sm * machine.gpu_vector_lane_efficiency[row.library]
+    return elements * passes / (lanes * machine.gpu_clock)
 
 

@@ -11,12 +11,13 @@ import numpy as np
 from scipy.stats import norm
 
 from npusim.errors import UserError
+from npusim.hardware.catalog import load_runtime, load_system
 from npusim.hardware.draws import RangedNumber, ranged_numbers
 from npusim.hardware.overlay import CalibratedNumber, Overlay, Residual
 from npusim.hardware.system import System
 from npusim.studies.conformal import GROUPS_FOR_COVERAGE, half_width
 from npusim.studies.measured.case import Case, Numbers
-from npusim.studies.measured.import_table import table_cases
+from npusim.studies.measured.importer import import_table
 from npusim.studies.posterior import (
     DISCREPANCY,
     Fit,
@@ -150,9 +151,9 @@ def _all_cases(tables: Sequence[Path], arch: str) -> tuple[list[Case], int]:
     cases: list[Case] = []
     skipped = 0
     for path in tables:
-        found = table_cases(path, arch)
-        cases += [replace(case, run=f"{path.name}:{case.run}") for case in found if isinstance(case, Case)]
-        skipped += sum(not isinstance(case, Case) for case in found)
+        found = import_table(path, arch)
+        cases += [replace(case, run=f"{path.name}:{case.run}") for case in found.cases]
+        skipped += len(found.skips)
     return cases, skipped
 
 

@@ -19,7 +19,8 @@ from npusim.hardware.draws import RangedNumber, quantile
 DEGREES_OF_FREEDOM = 4.0
 DISCREPANCY = 0.05
 _FARTHEST_Z = 3.0
-_STEP = 0.02
+_STEP = 0.05
+_EVALUATIONS = 25
 _LEAST_SENSITIVITY = 1e-3
 
 LogErrors = Callable[[np.ndarray], np.ndarray]
@@ -56,10 +57,13 @@ def maximum_a_posteriori(log_errors: LogErrors, size: int, deviations: np.ndarra
         standard = log_errors(z) / deviations
         return np.concatenate([np.sqrt(weights) * _student(standard), z])
 
+    def jacobian_at(z: np.ndarray) -> np.ndarray:
+        base = residuals(z)
+        steps = np.where(z > 0.0, -_STEP, _STEP)
+        return np.stack([(residuals(z + step * unit) - base) / step for step, unit in zip(steps, np.eye(size))], axis=1)
+
     start = np.zeros(size)
-    found = least_squares(
-        residuals, start, bounds=(-_FARTHEST_Z, _FARTHEST_Z), diff_step=_STEP, x_scale=1.0, max_nfev=30
-    )
+    found = least_squares(residuals, start, jac=jacobian_at, bounds=(-_FARTHEST_Z, _FARTHEST_Z), max_nfev=_EVALUATIONS)
     jacobian = found.jac
     return Fit(found.x, np.linalg.inv(jacobian.T @ jacobian))
 

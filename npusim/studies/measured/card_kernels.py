@@ -15,6 +15,7 @@ from npusim.studies.measured.layer_subject import (
 )
 from npusim.studies.measured.operator_rows import (
     Fields,
+    Heads,
     decode_attention,
     gather,
     linear,
@@ -65,7 +66,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
 
 
 def _clock(row: Row) -> str:
-    """"counter" for a time that a counter of assumed clock gave, else "wall"."""
+    """ "counter" for a time that a counter of assumed clock gave, else "wall"."""
     base = row.text("time_base")
     if base.startswith("profiler us") or _RESCALED in row.text("note"):
         return "wall"
@@ -76,7 +77,7 @@ def _clock(row: Row) -> str:
 
 def _subject(row: Row, arch: str) -> Subject:
     op, dtype, pes = row.text("op"), scheme(row.text("dtype")), row.count("pes")
-    if op in _LAYERS or (op == "prefill_attention" and pes > 1):
+    if op in _LAYERS and (op != "prefill_attention" or pes > 1):
         placement = placed(Placement(arch, RUNTIME, MODEL, dtype))
         return _LAYERS[op](row, placement)
     if op in _LINEAR or op in ("lm_head", "row_parallel_gemm", "reduction"):
@@ -139,16 +140,16 @@ def _embedding(row: Row) -> Fields:
 
 
 def _decode(row: Row) -> Fields:
-    return decode_attention(row.count("batch"), row.count("kv_len"), *_heads(row))
+    return decode_attention(row.count("batch"), row.count("kv_len"), _heads(row))
 
 
 def _prompt(row: Row) -> Fields:
     query = row.count("q_len")
-    return prompt_attention(row.count("batch"), query, row.size("kv_len") + query, *_heads(row))
+    return prompt_attention(row.count("batch"), query, row.size("kv_len") + query, _heads(row))
 
 
-def _heads(row: Row) -> tuple[int, int, int]:
-    return row.count("heads"), row.count("kv_heads"), row.count("head_dim")
+def _heads(row: Row) -> Heads:
+    return Heads(row.count("heads"), row.count("kv_heads"), row.count("head_dim"))
 
 
 _LAYERS: dict[str, Callable[[Row, Placement], Subject]] = {

@@ -39,7 +39,7 @@ def cases_of(
     group: str,
     dimensions: Mapping[str, str],
 ) -> list[Case]:
-    """A case for each figure that the row holds; the row is a run of its own. Raises Unrepresentable without a main one.
+    """A case for each figure that the row holds, which is a run of its own. Raises Unrepresentable without a main one.
 
     Dimensions that are blank in the table are left out.
     """
@@ -69,7 +69,7 @@ def cases_of(
 
 
 def plain_number(text: str) -> str:
-    """"1.0" as "1"; what is no number, as it stands."""
+    """ "1.0" as "1"; what is no number, as it stands."""
     try:
         value = float(text)
     except ValueError:
@@ -81,6 +81,5 @@ def require_unit(arch: str, unit: str, table: Table) -> None:
     """Raises UserError unless `arch` has the compute unit that tables of this kind are about."""
     found = load_system(arch).chip.unit.kind
     if found != unit:
-        raise UserError(
-            "--arch", "", f"{table.path.name} was measured on a {unit}, {arch} is a {found}; give an architecture that fits"
-        )
+        mend = f"give an architecture whose unit is a {unit}"
+        raise UserError("--arch", "", f"{table.path.name} was measured on a {unit}, {arch} is a {found}; {mend}")

@@ -84,6 +84,4 @@ def _architecture(table: Table) -> str:
     for name in (folder, table.path.stem.partition("_")[0]):
         if name.lower() in shipped_systems():
             return name.lower()
-    raise UserError(
-        "--arch", "", f"neither {table.path.name} nor its folder says which chip it is about; give --arch"
-    )
+    raise UserError("--arch", "", f"neither {table.path.name} nor its folder says which chip it is about; give --arch")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import NamedTuple
+
 import numpy as np
 
 from npusim import dtypes
@@ -29,11 +32,19 @@ from npusim.workload.precision import SCHEMES
 Fields = tuple[tuple[str, float], ...]
 
 
+class Heads(NamedTuple):
+    """Query heads, key-value heads and elements of each."""
+
+    query: int
+    kv: int
+    size: int
+
+
 def linear(arch: str, scheme: str, m: int, n: int, k: int, split: int = SPLIT_COLUMNS) -> Fields:
     """x[m, k] . w[n, k] in a precision scheme, 16-bit results. Raises Unrepresentable where the chip cannot."""
     weights, activations = SCHEMES[scheme]
     stored, given = dtypes.code(weights), dtypes.code(activations)
-    multiplied = int(build_machine(load_system(arch))[0]["multiplies"][stored, given])
+    multiplied = int(_multiplies(arch)[stored, given])
     if multiplied == dtypes.NOT_MULTIPLIED:
         raise Unrepresentable(f"{arch} has no way to multiply {weights} weights with {activations} activations")
     return _fields(
@@ -50,23 +61,22 @@ def linear(arch: str, scheme: str, m: int, n: int, k: int, split: int = SPLIT_CO
     )
 
 
-def decode_attention(batch: int, context: int, heads: int, kv_heads: int, head_dim: int, **rest: float) -> Fields:
-    """One new token for each of `batch` sequences over `context` tokens; rest: window (tokens), kv_bits."""
-    reach = attended_tokens(1.0, float(context), rest.get("window", 0.0))
+def decode_attention(batch: int, context: int, heads: Heads, window: int = 0, cache_type: str = "bf16") -> Fields:
+    """One new token for each of `batch` sequences over `context` tokens; window 0: all of them."""
+    reach = attended_tokens(1.0, float(context), float(window))
     touched = batch * reach
     sizes = {"batch": batch, "m": batch, "query": 1, "kv": reach, "kv_tokens": touched, "pairs": touched}
-    return _attention(heads, kv_heads, head_dim, decoding=1, **sizes, **rest)
+    return _attention(heads, cache_type, window, decoding=1, **sizes)
 
 
 def prompt_attention(
-    batch: int, query: int, context: int, heads: int, kv_heads: int, head_dim: int, causal: bool = True, **rest: float
+    batch: int, query: int, context: int, heads: Heads, window: int = 0, cache_type: str = "bf16", causal: bool = True
 ) -> Fields:
-    """`query` new tokens for each of `batch` sequences over `context` tokens; rest: window (tokens), kv_bits."""
-    window = rest.get("window", 0.0)
-    reach = attended_tokens(float(query), float(context), window)
-    pairs = attended_pairs(float(query), float(context), window) if causal else float(query * context)
+    """`query` new tokens for each of `batch` sequences over `context` tokens, of which they are the last."""
+    reach = attended_tokens(float(query), float(context), float(window))
+    pairs = attended_pairs(float(query), float(context), float(window)) if causal else float(query * context)
     sizes = {"batch": batch, "m": batch * query, "query": query, "kv": reach}
-    return _attention(heads, kv_heads, head_dim, **sizes, kv_tokens=batch * reach, pairs=batch * pairs, **rest)
+    return _attention(heads, cache_type, window, kv_tokens=batch * reach, pairs=batch * pairs, **sizes)
 
 
 def vector(op: int, rows: int, columns: int, moved: float) -> Fields:
@@ -85,7 +95,7 @@ def op_row(fields: Fields) -> np.ndarray:
     The keys and values of the new tokens already lie in memory: the operator reads the KV cache and writes none.
     """
     rows = np.zeros(1, OP_DTYPE)
-    rows["repeat"] = rows["executions"] = 1
+    rows["repeat"] = 1
     rows["first_input"] = rows["second_input"] = -1
     rows["units"] = UNIT_NPU
     rows["weight_dtype"] = rows["activation_dtype"] = dtypes.BF16
@@ -97,9 +107,15 @@ def op_row(fields: Fields) -> np.ndarray:
     return rows
 
 
-def _attention(heads: int, kv_heads: int, head_dim: int, **sizes: float) -> Fields:
-    bits = {"kv_bits": kv_bits("bf16")} | sizes
-    return _fields(ATTENTION, ATTEND, heads=heads, kv_heads=kv_heads, head_dim=head_dim, **bits)
+def _attention(heads: Heads, cache_type: str, window: int, **sizes: float) -> Fields:
+    shape = {"heads": heads.query, "kv_heads": heads.kv, "head_dim": heads.size, "window": window}
+    return _fields(ATTENTION, ATTEND, kv_bits=kv_bits(cache_type), **shape, **sizes)
+
+
+@cache
+def _multiplies(arch: str) -> np.ndarray:
+    table: np.ndarray = build_machine(load_system(arch))[0]["multiplies"]
+    return table
 
 
 def _fields(kind: int, op: int, **values: float) -> Fields:

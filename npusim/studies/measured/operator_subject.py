@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from npusim.errors import UserError
+from npusim.hardware.catalog import load_system
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
@@ -22,8 +25,8 @@ _MS_PER_S = 1e3
 class OperatorSubject:
     """fields: of the operator's row (operator_rows); prefilling: whose path's launch time holds.
 
-    capped: False where the power limit had no time to act; pes: engines of a contraction processor that run it
-    together, None for the runtime's own number.
+    capped: False for a burst, during which the power limit acts only in part; pes: engines of a contraction processor
+    that run it together, None for the runtime's own number; library: the GPU's kernel library that it was built with.
     """
 
     arch: str
@@ -32,6 +35,7 @@ class OperatorSubject:
     prefilling: bool = False
     capped: bool = False
     pes: int | None = None
+    library: str = ""
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us, ms and power_w of one execution; link_us: its reduction alone."""
@@ -46,7 +50,8 @@ class OperatorSubject:
     def cost(self, numbers: Numbers) -> Any:
         """The operator's cost, a record of STEP_COST_DTYPE; it is launched as the graphs of the largest batch are."""
         machine, runtime = numbers.machine.copy(), numbers.runtimes[self.runtime].copy()
-        machine["power_cap_enforced"] &= self.capped
+        if not self.capped:
+            machine["settled"] = numbers.observation["burst_settled"]
         runtime["paths_step_launch"] = 0.0
         if self.pes is not None:
             runtime["pe_fusion"] = self.pes
@@ -56,8 +61,30 @@ class OperatorSubject:
         path = step_path(largest, self.prefilling, runtime[0])
         step = np.zeros(1, STEP_COST_DTYPE)
         costs = np.zeros(1, OPERATOR_COST_DTYPE)
-        cost_step(op_row(self.fields), 1, machine[0], runtime[0], path, costs, step[0])
+        row = op_row(self.fields)
+        row["library"] = _library_place(self.arch, self.library)
+        cost_step(row, 1, machine[0], runtime[0], path, costs, step[0])
         return step[0]
+
+
+@dataclass(frozen=True)
+class EagerSubject:
+    """An operator that the host launches again and again: the loop takes at least its launch time each."""
+
+    operator: OperatorSubject
+
+    @property
+    def arch(self) -> str:
+        return self.operator.arch
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """us, ms and power_w; while the host launches, the chip draws its idle and loaded static power."""
+        cost, machine = self.operator.cost(numbers), numbers.machine[0]
+        busy_s = float(cost["time_s"])
+        time_s = max(busy_s, numbers.observation["eager_launch"])
+        static_w = float(machine["power_idle"] + machine["power_loaded_static"])
+        power_w = (float(cost["energy_j"]) + (time_s - busy_s) * static_w) / time_s
+        return {"us": time_s * US_PER_S, "ms": time_s * _MS_PER_S, "power_w": power_w}
 
 
 @dataclass(frozen=True)
@@ -73,6 +100,19 @@ class ReductionSubject:
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
         return {"us": self.operator.predict(numbers, seed)["link_us"]}
+
+
+@cache
+def _library_place(arch: str, library: str) -> int:
+    """Place of a GPU's kernel library among those of its kind. Raises UserError for one that it does not have."""
+    unit = load_system(arch).chip.unit
+    if not library or unit.kind != "gpu":
+        return 0
+    for libraries in (unit.linear, unit.attention, unit.vector):
+        names = [known.name for known in libraries]
+        if library in names:
+            return names.index(library)
+    raise UserError(arch, library, "the chip describes no such kernel library")
 
 
 def _as_own_graph(runtime: np.ndarray) -> None:

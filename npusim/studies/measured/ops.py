@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from npusim.mapping.optable import CAST, NORM, SILU
+from npusim.mapping.optable import CAST, NORM, SILU, SOFTMAX
 from npusim.studies.measured.case import Case, Skip
 from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
-from npusim.studies.measured.operator_rows import Fields, decode_attention, linear, prompt_attention, vector
+from npusim.studies.measured.operator_rows import Fields, Heads, decode_attention, linear, prompt_attention, vector
 from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import scheme
 from npusim.studies.measured.sources import sources, with_percentiles
@@ -15,8 +15,9 @@ from npusim.studies.measured.step_subject import GPU_RUNTIME
 from npusim.studies.measured.tables import Row, Table, Unrepresentable
 
 _SIXTEEN_BIT = 2.0
-_VECTOR_OPS = {"rms_norm": NORM, "silu": SILU, "add": CAST, "softmax": CAST}
-"""Element-wise operators; the kernels count one pass for an addition or a bare softmax, as for a type conversion."""
+_VECTOR_OPS = {"rms_norm": NORM, "silu": SILU, "add": CAST, "softmax": SOFTMAX}
+"""Element-wise and row-wise operators; an addition is one pass, as a type conversion is."""
+_ATTENTION_LIBRARIES = {"flash": "flash-2", "cudnn": "cudnn"}
 _REASONS = {
     "copy": "no operator for a copy",
     "grouped_gemm_up": "mixtures of experts are not predicted",
@@ -37,7 +38,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     if op not in _BUILDERS:
         raise Unrepresentable(f"no operator '{op}'; known: {', '.join(_BUILDERS)}")
     prefilling = op in ("attn_prefill", "attn_chunk")
-    subject = OperatorSubject(arch, GPU_RUNTIME, _BUILDERS[op](row, arch), prefilling)
+    subject = OperatorSubject(arch, GPU_RUNTIME, _BUILDERS[op](row, arch), prefilling, library=_library(op, backend))
     again, time = sources().spreads.device_events.value, row.measured("us") or 1.0
     sigma = with_percentiles(again, time, row.measured("us_p5"), row.measured("us_p95"))
     return cases_of(
@@ -59,26 +60,37 @@ def _cases(row: Row, arch: str) -> list[Case]:
     )
 
 
+def _library(op: str, backend: str) -> str:
+    """Name of the kernel library that a backend is. Raises Unrepresentable for an unknown one."""
+    if op in _VECTOR_OPS:
+        return "eager"
+    if op == "gemm":
+        return "cublas"
+    if backend not in _ATTENTION_LIBRARIES:
+        raise Unrepresentable(f"no attention library '{backend}'; known: {', '.join(_ATTENTION_LIBRARIES)}")
+    return _ATTENTION_LIBRARIES[backend]
+
+
 def _gemm(row: Row, arch: str) -> Fields:
     return linear(arch, scheme(row.text("dtype")), row.count("m"), row.count("n"), row.count("k"))
 
 
 def _decode(row: Row, arch: str) -> Fields:
-    return decode_attention(row.count("batch"), row.count("kv_len"), *_heads(row))
+    return decode_attention(row.count("batch"), row.count("kv_len"), _heads(row))
 
 
 def _prefill(row: Row, arch: str) -> Fields:
-    return prompt_attention(row.count("batch"), row.count("q_len"), row.count("kv_len"), *_heads(row))
+    return prompt_attention(row.count("batch"), row.count("q_len"), row.count("kv_len"), _heads(row))
 
 
 def _chunk(row: Row, arch: str) -> Fields:
-    return prompt_attention(row.count("batch"), row.count("q_len"), row.count("kv_len"), *_heads(row), causal=False)
+    return prompt_attention(row.count("batch"), row.count("q_len"), row.count("kv_len"), _heads(row), causal=False)
 
 
-def _heads(row: Row) -> tuple[int, int, int]:
+def _heads(row: Row) -> Heads:
     if row.text("dtype") != "bf16":
         raise Unrepresentable(f"attention in {row.text('dtype')} is not predicted")
-    return row.count("heads"), row.count("kv_heads"), row.count("head_dim")
+    return Heads(row.count("heads"), row.count("kv_heads"), row.count("head_dim"))
 
 
 def _vector(row: Row, arch: str) -> Fields:

@@ -28,7 +28,7 @@ _SCHEMES = {
 
 @dataclass(frozen=True)
 class Placement:
-    """A model in a precision scheme on `cards` cards; policy and attention: where the run's own replace the runtime's."""
+    """A model in a precision scheme on `cards` cards; policy, attention: the run's own, in place of the runtime's."""
 
     arch: str
     runtime: str

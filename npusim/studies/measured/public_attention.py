@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from npusim.studies.measured.case import Case, Skip
 from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
-from npusim.studies.measured.operator_rows import Fields, decode_attention, prompt_attention
+from npusim.studies.measured.operator_rows import Fields, Heads, decode_attention, prompt_attention
 from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import scheme
 from npusim.studies.measured.sources import sources
 from npusim.studies.measured.step_subject import GPU_RUNTIME
 from npusim.studies.measured.tables import Row, Table, Unrepresentable
-from npusim.workload.formats import kv_bits
 
 
 def cases(table: Table, arch: str) -> list[Case | Skip]:
@@ -32,7 +31,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
             Figure("ms", "ms", spreads.public_kernel.value, main=True),
             Figure("power_w", "power_w", spreads.public_power.value),
         ),
-        OperatorSubject(arch, GPU_RUNTIME, fields, prefilling=not before, capped=True),
+        OperatorSubject(arch, GPU_RUNTIME, fields, prefilling=not before, capped=True, library="flash-3"),
         group=f"{row.text('kernel_source')} {phase} kv {kv}",
         dimensions={
             "phase": phase,
@@ -50,9 +49,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
 
 
 def _fields(row: Row, kv: str, before: int) -> Fields:
-    batch, query = row.count("batch_size"), row.count("isl")
-    shape = row.count("num_heads"), row.count("num_key_value_heads"), row.count("head_dim")
-    rest = {"window": float(row.size("window_size")), "kv_bits": kv_bits(kv)}
+    batch, query, window = row.count("batch_size"), row.count("isl"), row.size("window_size")
+    heads = Heads(row.count("num_heads"), row.count("num_key_value_heads"), row.count("head_dim"))
     if before and query == 1:
-        return decode_attention(batch, before + 1, *shape, **rest)
-    return prompt_attention(batch, query, before + query, *shape, **rest)
+        return decode_attention(batch, before + 1, heads, window, kv)
+    return prompt_attention(batch, query, before + query, heads, window, kv)

@@ -38,6 +38,8 @@ _FIGURES: dict[str, tuple[str, Mapping[str, float]]] = {
     **{f"{name}_{part}": (f"{name}_ms_{part}", _MS_PER) for name in LATENCIES for part in STATISTICS},
 }
 """The figure of each metric, and what its units are worth in the figure's."""
+_STEADY = ("output_tokens_per_s", "tokens_per_joule", POWER)
+"""Figures of which a run with a mean number of users in service tells the steady ones."""
 _RUN_COLUMNS = ("lab", "sdk", "chip", "cards", "model", "precision", "isl", "osl", "concurrency", "date")
 _ALIKE = ("prefix caching ON", "fixed short")
 _TRACED = ("ShareGPT", "open loop")
@@ -109,7 +111,7 @@ def _case(run: _Run, row: Row, subject: RunSubject, metric: str, figure: str, me
     return Case(
         row=row.index,
         metric=metric,
-        figure=figure,
+        figure=f"steady_{figure}" if subject.traced and figure in _STEADY else figure,
         measured=measured,
         subject=subject,
         run=" ".join(filter(None, (first.text(column) for column in _RUN_COLUMNS))),

@@ -40,9 +40,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     if policy not in _POLICIES:
         raise Unrepresentable(f"no policy '{policy}'; known: {', '.join(_POLICIES)}")
     attention = UniformAttention(kind="uniform", multiple=row.count("bucket"), source="bucket of the measured run")
-    placement = Placement(
-        arch, GPU_RUNTIME, model, scheme(dtype), policy=_POLICIES[policy], attention=attention
-    )
+    placement = Placement(arch, GPU_RUNTIME, model, scheme(dtype), policy=_POLICIES[policy], attention=attention)
     subject = RunSubject(
         placed(placement), row.count("isl"), row.count("osl"), row.count("concurrency"), row.count("requests")
     )

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import Ratio
+from npusim.ledger import Duration, Ratio
 
 _Z95 = float(norm.ppf(0.95))
 
@@ -43,7 +43,8 @@ class Observation(Part):
 
     counter_factor: true time over the time that a card counter's assumed clock gives; prompt_spread, output_spread,
     context_spread: standard deviation of the logarithm of a trace's lengths; requests_per_user: of a run whose
-    source does not say.
+    source does not say; burst_settled: part of a burst's median during which the chip is hot and its power limit acts;
+    eager_launch: host time of one launch in a loop that is not a graph, below which no time falls.
     """
 
     counter_factor: Ratio
@@ -51,6 +52,8 @@ class Observation(Part):
     output_spread: Ratio
     context_spread: Ratio
     requests_per_user: Ratio
+    burst_settled: Ratio
+    eager_launch: Duration
 
 
 class Sources(Part):

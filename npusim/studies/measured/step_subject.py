@@ -20,7 +20,8 @@ US_PER_S = 1e6
 class StepSubject:
     """`decoding` sequences over `context` tokens each, and chunks of (new tokens, context).
 
-    capped: False where the power limit had no time to act; hosted: True where host time around the pass is timed too.
+    capped: False for a burst, during which the power limit acts only in part; hosted: True where host time around the
+    pass is timed too.
     """
 
     placement: Placement
@@ -38,7 +39,7 @@ class StepSubject:
         """us, power_w (all cards)."""
         deployment = numbers.apply(deployment_of(self.placement))
         if not self.capped:
-            deployment.machine["power_cap_enforced"] = False
+            deployment.machine["settled"] = numbers.observation["burst_settled"]
         step = self.step()
         sequences = len(step.query)
         engine = AnalyticEngine(deployment, max_sequences=sequences)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +107,8 @@ def read_table(path: Path) -> Table:
     header, records = _records(path)
     kind = _kind(path, set(header))
     frame = pd.DataFrame(records, columns=["", *header], dtype=str)
-    chips = frame["chip"].value_counts() if "chip" in header else []
-    return Table(kind, path, frame, str(chips.index[0]) if len(chips) else "")
+    chips = Counter(frame["chip"].str.strip()) if "chip" in header else Counter([""])
+    return Table(kind, path, frame, chips.most_common(1)[0][0])
 
 
 def _records(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -1,0 +1,309 @@
+"""Import of measured tables: kinds by columns, one clear line for a broken table, a reason for every skipped row."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npusim.errors import UserError
+from npusim.hardware.catalog import load_system
+from npusim.hardware.runtime_record import ATTENTION_RAGGED
+from npusim.mapping.optable import ATTENTION
+from npusim.studies.measured.case import Case, Numbers
+from npusim.studies.measured.importer import Imported, import_table
+from npusim.studies.measured.lengths import lognormal_lengths
+from npusim.studies.measured.operator_rows import op_row
+from npusim.studies.measured.operator_subject import OperatorSubject
+from npusim.studies.measured.placement import deployment_of
+from npusim.studies.measured.run_subject import RunSubject
+from npusim.studies.measured.sources import sources, with_percentiles
+from npusim.studies.measured.step_subject import StepSubject
+from npusim.studies.measured.tables import read_table
+
+DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
+KINDS = {
+    "h200/ops": "operators",
+    "h200/steps": "steps",
+    "h200/mixed_steps": "mixed_steps",
+    "h200/serving": "serving",
+    "h200/serving_steps": "serving_steps",
+    "rngd/kernels": "card_kernels",
+    "rngd/serving": "published_serving",
+    "gpu_public/rtx_serving": "published_serving",
+    "gpu_public/h200_gemm": "public_gemm",
+    "gpu_public/h200_context_attention": "public_attention",
+    "gpu_public/h200_generation_attention": "public_attention",
+}
+
+
+def table(name: str) -> Path:
+    return DATA / f"{name}.csv"
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, Imported]:
+    return {name: import_table(table(name)) for name in KINDS}
+
+
+def rewritten(name: str, folder: Path, change: object = None, file: str = "") -> Path:
+    """A copy of a shipped table whose list of rows (header first) went through `change`."""
+    with table(name).open(newline="", encoding="utf-8") as source:
+        rows = list(csv.reader(source))
+    rows = change(rows) if callable(change) else rows
+    path = folder / (file or table(name).name)
+    with path.open("w", newline="", encoding="utf-8") as target:
+        csv.writer(target).writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_row_is_a_case_or_has_a_reason(name: str, imported: dict[str, Imported]) -> None:
+    found = imported[name]
+    assert found.table.kind == KINDS[name]
+    scored, skipped = {case.row for case in found.cases}, {skip.row for skip in found.skips}
+    assert scored | skipped == set(range(len(found.table.frame)))
+    assert not scored & skipped
+    assert all(skip.reason for skip in found.skips)
+    assert all(case.measured > 0.0 and case.sigma > 0.0 and case.group and case.dimensions for case in found.cases)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_main_figure_a_row(name: str, imported: dict[str, Imported]) -> None:
+    found = imported[name]
+    rows = Counter(case.row for case in found.cases if case.main)
+    assert set(rows.values()) <= {1}
+    assert {case.metric for case in found.cases if case.main} <= {found.main_metric}
+
+
+def test_extra_columns_do_not_change_the_kind(tmp_path: Path) -> None:
+    path = rewritten("h200/steps", tmp_path, lambda rows: [[*rows[0], "remark"], *([*row, "x"] for row in rows[1:])])
+    assert read_table(path).kind == "steps"
+
+
+def test_an_operator_moves_what_its_table_says(imported: dict[str, Imported]) -> None:
+    found = imported["h200/ops"]
+    cells = found.table.frame
+    for case in found.cases:
+        subject = case.subject
+        assert isinstance(subject, OperatorSubject)
+        row = op_row(subject.fields)[0]
+        moved = row["weight_bytes"] + row["kv_read_bytes"] + row["activation_bytes"]
+        told = float(cells["bytes"][case.row])
+        assert moved == pytest.approx(told, rel=1e-3), case.dimensions
+        if case.dimensions["op"] in ("gemm", "attn_decode", "attn_chunk"):
+            assert row["flops"] == pytest.approx(float(cells["flops"][case.row]), rel=1e-6), case.dimensions
+
+
+def test_windows_bound_public_attention(imported: dict[str, Imported]) -> None:
+    for case in imported["gpu_public/h200_generation_attention"].cases:
+        assert isinstance(case.subject, OperatorSubject)
+        row = op_row(case.subject.fields)[0]
+        window = int(case.dimensions["window"])
+        context = int(case.dimensions["context"])
+        assert row["kind"] == ATTENTION
+        assert row["kv"] == (min(window, context) if window else context)
+
+
+def test_reasons_of_skipped_operators(imported: dict[str, Imported]) -> None:
+    found = imported["h200/ops"]
+    reasons = Counter(skip.reason for skip in found.skips)
+    told = Counter(found.table.frame["op"])
+    assert reasons["mixtures of experts are not predicted"] == told["grouped_gemm_up"] + told["grouped_gemm_down"]
+
+
+def test_reasons_of_skipped_published_rows(imported: dict[str, Imported]) -> None:
+    found = imported["rngd/serving"]
+    reason = {skip.row: skip.reason for skip in found.skips}
+    frame = found.table.frame
+    for row in range(len(frame)):
+        if frame["lab"][row] == "vendor":
+            assert reason[row] == "a claim, not a third party's measurement"
+        elif "ABNORMAL" in frame["notes"][row]:
+            assert "abnormal" in reason[row]
+        elif not frame["osl"][row] and frame["model"][row]:
+            assert reason[row] == "osl is not given"
+    assert "no shape of the model 'Qwen3-VL-32B' is shipped (npusim list models)" in reason.values()
+
+
+def test_unknown_chips_are_skipped(imported: dict[str, Imported]) -> None:
+    found = imported["gpu_public/rtx_serving"]
+    assert not found.cases
+    assert "the chip 'RTX A6000' is not described" in {skip.reason for skip in found.skips}
+
+
+def test_rows_of_a_run_share_a_subject_and_power_once(imported: dict[str, Imported]) -> None:
+    runs: dict[str, list[Case]] = {}
+    for case in imported["rngd/serving"].cases:
+        runs.setdefault(case.run, []).append(case)
+    for cases in runs.values():
+        assert len({id(case.subject) for case in cases}) == 1
+        assert sum(case.metric == "power_w" for case in cases) <= 1
+    assert any(case.metric == "power_w" for cases in runs.values() for case in cases)
+
+
+def test_seconds_become_milliseconds(imported: dict[str, Imported]) -> None:
+    found = imported["rngd/serving"]
+    units, values = found.table.frame["unit"], found.table.frame["value"]
+    for case in found.cases:
+        if case.metric.startswith("ttft"):
+            scale = 1e3 if units[case.row] == "s" else 1.0
+            assert case.measured == pytest.approx(float(values[case.row]) * scale)
+            assert case.figure.startswith("ttft_ms_")
+
+
+def test_traces_and_repeated_prompts_are_told_by_their_notes(imported: dict[str, Imported]) -> None:
+    for case in imported["rngd/serving"].cases:
+        assert isinstance(case.subject, RunSubject)
+        assert case.subject.traced == (case.dimensions["lab"] == "heteropilot")
+        if case.dimensions["isl"] == "1024" and case.dimensions["precision"] == "BF16":
+            assert case.subject.alike
+        if case.metric == "throughput_total":
+            assert case.figure == ("steady_" if case.subject.traced else "") + "output_tokens_per_s"
+
+
+def test_bursts_end_before_the_power_limit_acts(imported: dict[str, Imported]) -> None:
+    for case in imported["h200/steps"].cases:
+        assert isinstance(case.subject, StepSubject)
+        assert case.subject.capped == (case.dimensions["regime"] == "sustained")
+
+
+def broken(path: Path, arch: str | None = None) -> str:
+    """The one line that a mistake is told in."""
+    with pytest.raises(UserError) as caught:
+        import_table(path, arch)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def test_a_cut_row_is_told_with_its_line(tmp_path: Path) -> None:
+    path = rewritten("h200/steps", tmp_path, lambda rows: [*rows[:6], rows[6][:5], *rows[7:]])
+    assert f"{path}:7: has 5 fields instead of 13" in broken(path, "h200")
+
+
+@pytest.mark.parametrize("text", ["", "regime,phase\n", "\n\n"])
+def test_an_empty_table(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "empty.csv"
+    path.write_text(text)
+    assert "has no data rows" in broken(path)
+
+
+def test_what_is_no_table(tmp_path: Path) -> None:
+    picture = tmp_path / "picture.csv"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe\x00")
+    assert "is not a CSV file" in broken(picture)
+    assert "cannot be read" in broken(tmp_path / "missing.csv")
+    twice = tmp_path / "twice.csv"
+    twice.write_text("a,a\n1,2\n")
+    assert "one name for each column" in broken(twice)
+
+
+def test_another_unit_in_the_header(tmp_path: Path) -> None:
+    def change(rows: list[list[str]]) -> list[list[str]]:
+        return [["ms" if name == "us" else name for name in rows[0]], *rows[1:]]
+
+    assert "the nearest, steps, also has us" in broken(rewritten("h200/steps", tmp_path, change))
+
+
+def test_another_unit_in_a_row(tmp_path: Path) -> None:
+    def change(rows: list[list[str]]) -> list[list[str]]:
+        unit, metric = rows[0].index("unit"), rows[0].index("metric")
+        assert rows[1][metric] == "ttft_p50"
+        rows[1][unit] = "minutes"
+        return rows
+
+    path = rewritten("rngd/serving", tmp_path, change)
+    assert f"{path}:2: unit: 'minutes' is no unit of ttft_p50; use s or ms" in broken(path)
+
+
+@pytest.mark.parametrize("value", ["fast", "-3", "0", "nan", "inf"])
+def test_a_measured_value_that_is_none(tmp_path: Path, value: str) -> None:
+    def change(rows: list[list[str]]) -> list[list[str]]:
+        rows[3][rows[0].index("us")] = value
+        return rows
+
+    path = rewritten("h200/steps", tmp_path, change)
+    assert f"{path}:4: us: '{value}' is no measured value" in broken(path, "h200")
+
+
+def test_tables_that_are_evidence_are_refused_with_the_known_kinds(tmp_path: Path) -> None:
+    line = broken(table("h200/power_ops"))
+    assert "power of single operators (evidence for parameters)" in line
+    assert "steps" in line
+    experts = tmp_path / "moe.csv"
+    experts.write_text("kernel_source,moe_dtype,num_tokens,ms\nx,fp8,1,0.1\n")
+    assert "mixtures of experts" in broken(experts)
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n1,2\n")
+    assert "its columns are those of no kind of table" in broken(other)
+
+
+def test_the_architecture_of_a_table(tmp_path: Path, imported: dict[str, Imported]) -> None:
+    assert {case.subject.arch for case in imported["h200/ops"].cases} == {"h200"}
+    assert {case.subject.arch for case in imported["gpu_public/h200_gemm"].cases} == {"h200"}
+    assert {case.subject.arch for case in imported["rngd/serving"].cases} == {"rngd"}
+    path = rewritten("h200/steps", tmp_path)
+    assert "give --arch" in broken(path)
+    assert {case.subject.arch for case in import_table(path, "h100").cases} == {"h100"}
+    assert "was measured on a gpu, rngd is a contraction_processor" in broken(path, "rngd")
+    assert "unknown architecture" in broken(path, "h201")
+
+
+def test_rows_of_other_chips_are_skipped_under_a_named_architecture(tmp_path: Path) -> None:
+    found = import_table(table("rngd/serving"), "rngd-plus")
+    assert {case.subject.arch for case in found.cases} == {"rngd-plus"}
+
+
+UNKNOWN = {"model": "llama-9", "dtype": "fp3", "regime": "cold", "phase": "idle", "batch": "two"}
+
+
+def test_an_unknown_word_is_a_reason(tmp_path: Path) -> None:
+    def change(rows: list[list[str]]) -> list[list[str]]:
+        for index, (column, word) in enumerate(UNKNOWN.items(), start=1):
+            rows[index][rows[0].index(column)] = word
+        return rows
+
+    skips = import_table(rewritten("h200/steps", tmp_path, change), "h200").skips
+    assert [skip.row for skip in skips] == list(range(len(UNKNOWN)))
+    for skip, word in zip(skips, UNKNOWN.values(), strict=True):
+        assert word in skip.reason
+
+
+def test_numbers_apply_without_touching_what_they_came_from() -> None:
+    numbers = Numbers.of(load_system("h200"))
+    subject = next(case.subject for case in import_table(table("h200/steps")).cases)
+    assert isinstance(subject, StepSubject)
+    before = numbers.machine.tobytes()
+    deployment = deployment_of(subject.placement)
+    numbers.runtimes["cuda-graph-engine"]["host_step_time"] = 0.5
+    applied = numbers.apply(deployment)
+    assert applied.runtime_record["attention_shapes"][0] == ATTENTION_RAGGED
+    assert applied.runtime_record["host_step_time"][0] == 0.5
+    assert deployment.runtime_record["host_step_time"][0] != 0.5
+    subject.predict(numbers, 0)
+    assert numbers.machine.tobytes() == before
+
+
+def test_lengths_of_a_trace() -> None:
+    lengths = lognormal_lengths(632.0, 0.7, 101, seed=3)
+    assert np.median(lengths) == 632
+    assert np.log(lengths).std() == pytest.approx(0.7, rel=0.1)
+    assert (lognormal_lengths(632.0, 0.7, 101, seed=3) == lengths).all()
+    assert not (lognormal_lengths(632.0, 0.7, 101, seed=4) == lengths).all()
+    assert (lognormal_lengths(100.0, 0.0, 4) == 100).all()
+
+
+def test_a_timing_is_as_sure_as_its_percentiles() -> None:
+    assert with_percentiles(0.01, 100.0, None, None) == 0.01
+    assert with_percentiles(0.0, 100.0, 95.0, 105.0) == pytest.approx(0.0304, rel=0.01)
+    assert with_percentiles(0.01, 100.0, 100.0, 100.0) == 0.01
+
+
+def test_a_lab_that_is_not_listed_is_doubted_more() -> None:
+    known = sources()
+    assert known.lab("heteropilot").figure.value < known.lab("somebody").figure.value
+    assert {lab.name for lab in known.labs} == {"SOTA-PNU", "heteropilot"}
