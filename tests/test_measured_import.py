@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -307,3 +308,16 @@ def test_a_lab_that_is_not_listed_is_doubted_more() -> None:
     known = sources()
     assert known.lab("heteropilot").figure.value < known.lab("somebody").figure.value
     assert {lab.name for lab in known.labs} == {"SOTA-PNU", "heteropilot"}
+
+
+def test_a_prompt_that_was_served_before_is_found_from_the_first_request_on() -> None:
+    subject = next(
+        case.subject
+        for case in import_table(table("rngd/serving")).cases
+        if isinstance(case.subject, RunSubject) and case.subject.alike and case.subject.users == 1.0
+    )
+    numbers = Numbers.of(load_system("rngd"))
+    figures = subject.predict(numbers, 0)
+    assert figures["ttft_ms_p95"] == pytest.approx(figures["ttft_ms_p50"], rel=0.01)
+    cold = replace(subject, alike=False).predict(numbers, 0)
+    assert cold["ttft_ms_p50"] >= figures["ttft_ms_p50"]

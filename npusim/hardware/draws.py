@@ -84,14 +84,14 @@ def _correlate(
 ) -> None:
     """Give the columns of calibrated numbers their posterior's correlation (a Gaussian copula), in place."""
     place = {(number.owner, number.label): columns[number.owner, number.name, number.quantity] for number in numbers}
-    known = [
-        (index, place[number.owner, number.path])
-        for index, number in enumerate(overlay.numbers)
-        if (number.owner, number.path) in place
-    ]
-    if not known:
+    first_of: dict[int, int] = {}
+    for index, number in enumerate(overlay.numbers):
+        column = place.get((number.owner, number.path))
+        if column is not None:
+            first_of.setdefault(column, index)
+    if not first_of:
         return
-    rows, targets = [index for index, _ in known], [column for _, column in known]
+    targets, rows = list(first_of), list(first_of.values())
     correlation = overlay.correlation_matrix()[np.ix_(rows, rows)]
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.clip(values, 0.0, None))

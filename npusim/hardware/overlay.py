@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from npusim.errors import UserError
 from npusim.hardware.base import Part
@@ -38,8 +38,8 @@ class CalibratedNumber(Part):
 class Residual(Part):
     """Split-conformal half-width of the logarithm of measured / predicted, for one metric in one regime.
 
-    groups: exchangeable groups behind it; half_width: 90 % quantile over groups left out; coverage: of them, on
-    average; enough: False below nine groups, where 90 % cannot be had from groups alone.
+    groups: exchangeable groups behind it; half_width: 90 % quantile over groups left out; enough: False below nine
+    groups, where 90 % cannot be had from groups alone.
     """
 
     metric: str
@@ -60,6 +60,13 @@ class Overlay(Part):
     correlation: tuple[tuple[float, ...], ...] = ()
     residuals: tuple[Residual, ...] = ()
 
+    @model_validator(mode="after")
+    def _correlation_is_a_triangle(self) -> Overlay:
+        lengths = [len(row) for row in self.correlation]
+        if lengths and lengths != list(range(len(self.numbers))):
+            raise ValueError("correlation must have a row for each number, with one entry for each number before it")
+        return self
+
     def correlation_matrix(self) -> np.ndarray:
         """Correlation of the numbers' posterior, (numbers, numbers)."""
         size = len(self.numbers)
@@ -77,19 +84,27 @@ class Overlay(Part):
         for path in changes:
             if path not in known:
                 raise UserError(self.name, f"{owner}.{path}", "the description has no such number; calibrate again")
-        replaced = {path: self._quantity(number, known[path]) for path, number in changes.items()}
+        replaced = {path: self._quantity(number, known[path].unit) for path, number in changes.items()}
         return with_quantities(description, replaced)
 
-    def _quantity(self, number: CalibratedNumber, before: Quantity) -> Quantity:
-        unit = before.unit
+    def _quantity(self, number: CalibratedNumber, unit: str) -> Quantity:
+        place = f"{number.owner}.{number.path}"
+        try:
+            value, sd, low, high = (to_si(text, unit) for text in (number.value, number.sd, number.low, number.high))
+        except ValueError as error:
+            raise UserError(self.name, place, str(error)) from error
+        if not 0.0 <= low <= value <= high:
+            raise UserError(
+                self.name, place, f"the range {number.low} ... {number.high} does not hold the value {number.value}"
+            )
         return Quantity(
-            value=to_si(number.value, unit),
+            value=value,
             unit=unit,
             kind="calibrated",
             source=self.source,
-            low=to_si(number.low, unit),
-            high=to_si(number.high, unit),
-            sd=to_si(number.sd, unit),
+            low=low,
+            high=high,
+            sd=sd,
             date=self.date,
             text=number.value,
         )

@@ -19,19 +19,18 @@ def gpu_attention_times(row, machine):
     library = row.library
     decoding = row.query == 1.0
     units = row.batch * (row.kv_heads if decoding else row.heads)
-    lines = row.heads / row.kv_heads if decoding else row.query
+    lines = row.heads / row.kv_heads if decoding else row.m / row.batch
     places = machine.gpu_sms * machine.gpu_attention_blocks_per_sm[library]
     tile, splits = _tile_and_splits(units, lines, row.kv, places, library, machine)
     blocks = units * math.ceil(lines / tile) * splits
     rate = _mac_rate(row.activation_dtype, library, machine)
     macs = 2.0 * row.head_dim
-    before = row.kv_tokens / row.batch - row.query
     if decoding:
-        work, lag = macs * units * math.ceil(lines / tile) * tile * (before + row.query), 0.0
+        work, lag = macs * units * math.ceil(lines / tile) * tile * row.kv_tokens / row.batch, 0.0
     else:
-        work = macs * units * _causal_area(row, lines, before, tile)
+        work = macs * units * _scores(row, lines, tile)
         sharing = min(machine.gpu_attention_blocks_per_sm[library], max(1.0, blocks / machine.gpu_sms))
-        lag = macs * tile * row.query * _causality(row, before) / splits * machine.gpu_sms * sharing / rate
+        lag = macs * tile * row.query * _causality(row, lines) / splits * machine.gpu_sms * sharing / rate
     longest = macs * tile * row.kv / splits * machine.gpu_sms / rate
     contraction = max(work / rate, longest) + machine.gpu_attention_imbalance[library] * lag
     fixed = machine.gpu_attention_launch[library]
@@ -54,33 +53,30 @@ def _tile_and_splits(units, lines, kv, places, library, machine):
 
 
 @kernel
-def _tokens_before(row, lines):
-    """Mean context before the new tokens; of prompts of unequal length, what gives all their scores together."""
-    if row.query > lines:
-        return max(0.0, row.pairs / row.m - (lines + 1.0) / 2.0)
-    return row.kv_tokens / row.batch - lines
-
-
-@kernel
-def _causality(row, lines, before):
+def _causality(row, lines):
     """1 where attention is causal, 0 where every new token sees the whole context; prompts of unequal length: causal."""
     if row.query > lines:
         return 1.0
-    full = row.batch * lines * (before + lines)
-    causal = row.batch * lines * (before + (lines + 1.0) / 2.0)
-    return min(1.0, max(0.0, (full - row.pairs) / max(full - causal, 1.0)))
+    masked = row.batch * lines * (lines - 1.0) / 2.0
+    return min(1.0, max(0.0, (lines * row.kv_tokens - row.pairs) / max(masked, 1.0)))
 
 
 @kernel
-def _scores(row, lines, before, tile):
-    """Scores that the blocks of one head compute: whole tiles, those beyond the diagonal or the window skipped."""
-    causality = _causality(row, lines, before)
+def _scores(row, lines, tile):
+    """Scores that the blocks of one head compute: whole tiles, those beyond the diagonal or the window skipped.
+
+    Prompts of unequal length: the useful scores, and half a tile beyond the diagonal for every new token.
+    """
+    if row.query > lines:
+        return (row.pairs + row.m * (tile - 1.0) / 2.0) / row.batch
+    before = row.kv_tokens / row.batch - lines
+    causality = _causality(row, lines)
     reach = 0.0
     for block in range(math.ceil(lines / tile)):
         end = min((block + 1.0) * tile, lines)
         seen = before + causality * end + (1.0 - causality) * lines
         reach += min(seen, row.window + tile) if row.window > 0.0 else seen
-    return max(tile * reach, row.pairs / row.batch)
+    return tile * reach
 
 
 @kernel

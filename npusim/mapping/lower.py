@@ -7,6 +7,8 @@ never returns to Python.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from npusim.compilation import kernel
@@ -81,9 +83,20 @@ class _Program:
         self.first = False
         self.rows.append(row)
 
+    def table(self) -> np.ndarray:
+        rows = np.zeros(len(self.rows), OP_DTYPE)
+        for place, row in enumerate(self.rows):
+            rows[place] = row[0]
+        return rows
+
 
 def program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
     """Rows of one rank without sizes of a step: array of OP_DTYPE. Embedding and head stay in 16 bits."""
+    return _program(model, precision, plan).copy()
+
+
+@cache
+def _program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
     part = shard(model, plan)
     build = _Program()
     build.open_segment(1)
@@ -94,7 +107,7 @@ def program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
         _layer(build, model, precision, part, window)
     build.open_segment(1)
     _head(build, model, part)
-    return np.concatenate(build.rows)
+    return build.table()
 
 
 def _layer(build: _Program, model: Model, precision: Precision, part: Shard, window: int) -> None:

@@ -26,7 +26,8 @@ from npusim.workload.prompts import Prompt, random_prompts
 class Load:
     """isl, osl: tokens of every request; prompts: one per request (what they share decides cache hits).
 
-    lengths: (isl, osl) of each request, in place of the common ones.
+    lengths: (isl, osl) of each request, in place of the common ones; warm: True where the first prompt was served
+    before the run, so that a prefix cache holds it.
     """
 
     isl: int
@@ -34,6 +35,7 @@ class Load:
     arrival: Arrival
     prompts: Sequence[Prompt]
     lengths: Sequence[tuple[int, int]] | None = None
+    warm: bool = False
 
     def __post_init__(self) -> None:
         for option, value in (("--isl", self.isl), ("--osl", self.osl), ("--requests", len(self.prompts))):
@@ -70,6 +72,8 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     env = simpy.Environment()
     recorder = Recorder()
     kv = KvCache(room.kv_tokens, max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching)
+    if load.warm:
+        _serve_before(kv, load.requests()[0])
     server = Server(
         env,
         engine or AnalyticEngine(deployment),
@@ -84,6 +88,15 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     duration = max((request.last_token_s for request in recorder.requests), default=0.0)
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.tensor_parallel
     return ServedRun(recorder, duration, kv, idle_w)
+
+
+def _serve_before(kv: KvCache, request: Request) -> None:
+    """Leave the prompt of `request` in the prefix cache, without a trace in the cache's own counts."""
+    if kv.need(request) <= kv.free:
+        kv.admit(request)
+        kv.publish(request)
+        kv.release(request, request.to_prefill)
+        kv.peak = kv.asked_tokens = 0
 
 
 def _limits(deployment: Deployment, load: Load) -> Limits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from npusim.hardware.draws import RANGE_COVERAGE
 
-GROUPS_FOR_COVERAGE = math.ceil(RANGE_COVERAGE / (1.0 - RANGE_COVERAGE))
+GROUPS_FOR_COVERAGE = next(
+    count for count in itertools.count(1) if math.ceil((count + 1) * RANGE_COVERAGE) <= count
+)
 
 
 def half_width(errors: np.ndarray, groups: Sequence[str]) -> tuple[float, int]:

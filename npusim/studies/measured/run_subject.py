@@ -19,8 +19,8 @@ from npusim.workload.prompts import Segment, identical_prompts, random_prompts
 class RunSubject:
     """isl, osl: tokens of each request, or the medians of a trace's; users: the mean number in service.
 
-    requests: None where it was not published; alike: every request has the same prompt; traced: lengths are
-    lognormal about their medians.
+    requests: None where it was not published; alike: every request has the same prompt, which the server knows
+    already; traced: lengths are lognormal about their medians.
     """
 
     placement: Placement
@@ -54,7 +54,7 @@ class RunSubject:
     def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
         if not self.traced:
             make = identical_prompts if self.alike else random_prompts
-            return Load(self.isl, self.osl, Closed(users), make(count, self.isl))
+            return Load(self.isl, self.osl, Closed(users), make(count, self.isl), warm=self.alike)
         observation = numbers.observation
         isl = lognormal_lengths(self.isl, observation["prompt_spread"], count, seed).tolist()
         osl = lognormal_lengths(self.osl, observation["output_spread"], count, seed + 1).tolist()

@@ -1,0 +1,140 @@
+"""The cache of compiled kernels: its folder follows the sources, and old ones go."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+
+import npusim
+from npusim import compilation
+
+PACKAGE = Path(npusim.__file__).parent
+COMPILED = compilation._COMPILED_PARTS
+PROBE = """
+from npusim.compilation import kernel
+
+@kernel
+def double(x):
+    return x + x
+
+assert double(2.5) == 5.0
+"""
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package that the cache takes for its own."""
+    folder = tmp_path / "copy" / "npusim"
+    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(compilation, "_PACKAGE", folder)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    return folder
+
+
+def _folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    compilation._use_own_cache()
+    return Path(numba.config.CACHE_DIR)
+
+
+def test_the_folder_is_named_after_the_sources(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _folder(tmp_path, monkeypatch)
+    assert first.parent == tmp_path / "npusim"
+    assert re.fullmatch(r"kernels-[0-9a-f]{16}", first.name)
+    assert _folder(tmp_path, monkeypatch) == first
+    monkeypatch.setattr(compilation, "_PACKAGE", PACKAGE)
+    assert _folder(tmp_path, monkeypatch) == first
+
+
+@pytest.mark.parametrize(
+    "changed", ["dtypes.py", "hardware/machine.py", "mapping/optable.py", "kernels/memory.py", "engine/run.py"]
+)
+def test_a_changed_source_changes_the_folder(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    before = _folder(tmp_path, monkeypatch)
+    text = (copied / changed).read_text(encoding="utf-8")
+    (copied / changed).write_text(f"{text}\nMORE = 1\n", encoding="utf-8")
+    assert _folder(tmp_path, monkeypatch) != before
+    (copied / changed).write_text(text, encoding="utf-8")
+    assert _folder(tmp_path, monkeypatch) == before
+
+
+def test_new_and_renamed_sources_change_the_folder(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [_folder(tmp_path, monkeypatch)]
+    (copied / "kernels" / "more.py").write_text("", encoding="utf-8")
+    folders.append(_folder(tmp_path, monkeypatch))
+    (copied / "kernels" / "more.py").rename(copied / "kernels" / "other.py")
+    folders.append(_folder(tmp_path, monkeypatch))
+    assert len(set(folders)) == 3
+
+
+def test_sources_that_are_not_compiled_leave_the_folder(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _folder(tmp_path, monkeypatch)
+    for name in ("serving/server.py", "cli/main.py", "ledger.py"):
+        (copied / name).write_text("", encoding="utf-8")
+    assert _folder(tmp_path, monkeypatch) == before
+
+
+def test_every_compiled_source_counts() -> None:
+    """A kernel elsewhere, or one deeper in a folder, would be missed."""
+    users = [path for path in PACKAGE.rglob("*.py") if re.search(r"@kernel|njit", path.read_text("utf-8"))]
+    assert len(users) > 10
+    for path in users:
+        parts = path.relative_to(PACKAGE).parts
+        assert parts == ("compilation.py",) or (parts[0] in COMPILED and len(parts) <= 2), path
+
+
+def test_only_the_newest_folders_are_kept(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "npusim"
+    for age in range(5):
+        folder = root / f"kernels-{age}"
+        folder.mkdir(parents=True)
+        os.utime(folder, (1e9 - age, 1e9 - age))
+    (root / "notes").mkdir()
+    own = _folder(root.parent, monkeypatch)
+    assert sorted(path.name for path in root.iterdir()) == ["kernels-0", "kernels-1", "notes"]
+    own.mkdir()
+    (root / "kernels-9").mkdir()
+    _folder(root.parent, monkeypatch)
+    assert {"kernels-0", "kernels-1", "kernels-9", own.name} <= {path.name for path in root.iterdir()}
+
+
+def test_where_no_cache_can_be_written_it_lies_beside_the_package(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert _folder(tmp_path / "file", monkeypatch).parent == copied / "__pycache__"
+
+
+def test_a_folder_that_the_user_chose_is_used(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "as it was")
+    assert _folder(tmp_path, monkeypatch) == Path("as it was")
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_kernel_is_kept_in_the_folder(tmp_path: Path) -> None:
+    probe = tmp_path / "probe.py"
+    probe.write_text(PROBE, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, str(probe)], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-500:]
+    (own,) = (tmp_path / "cache" / "npusim").iterdir()
+    assert own.name.startswith("kernels-")
+    assert list(own.rglob("probe.double-*.nbc"))
