@@ -314,10 +314,10 @@ def test_a_prompt_that_was_served_before_is_found_from_the_first_request_on() ->
     subject = next(
         case.subject
         for case in import_table(table("rngd/serving")).cases
-        if isinstance(case.subject, RunSubject) and case.subject.alike and case.subject.users == 1.0
+        if isinstance(case.subject, RunSubject) and case.subject.alike and case.subject.users == 2.0
     )
     numbers = Numbers.of(load_system("rngd"))
     figures = subject.predict(numbers, 0)
-    assert figures["ttft_ms_p95"] == pytest.approx(figures["ttft_ms_p50"], rel=0.01)
+    assert figures["ttft_ms_p95"] < 3.0 * figures["ttft_ms_p50"]
     cold = replace(subject, alike=False).predict(numbers, 0)
-    assert cold["ttft_ms_p50"] >= figures["ttft_ms_p50"]
+    assert cold["ttft_ms_p50"] > 2.0 * figures["ttft_ms_p50"]

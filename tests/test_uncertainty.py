@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from serving_support import MODEL, SYSTEMS, figures, with_kv_room
 
 from npusim.hardware.draws import draw, quantile, ranged_numbers
-from npusim.hardware.flat import quantity_fields
-from npusim.hardware.runtime import StepPath
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
 from npusim.serving.metrics import measure
@@ -64,21 +62,20 @@ def test_only_ranges_are_drawn(deployed: Deploy, arch: str, runtime: str) -> Non
         low, high = number.quantity.low, number.quantity.high
         assert low is not None and high is not None and low < high
     machines, runtimes = draw(deployment.system, deployment.runtime, 16, 0)
-    ranged = {(number.name, number.path) for number in numbers}
+    places: dict[str, set[int | None]] = {}
+    for number in numbers:
+        places.setdefault(number.name, set()).add(number.place)
     for records, nominal in ((machines, deployment.machine), (runtimes, deployment.runtime_record)):
         for name in records.dtype.names or ():
-            if name in quantity_fields(StepPath, "path_"):
-                paths = range(int(nominal["path_count"][0]))
-                columns = {path: records[name][:, path] for path in paths}
-                fixed = [column for path, column in columns.items() if (name, path) not in ranged]
+            ranged = places.get(name, set())
+            column, known = records[name], np.broadcast_to(nominal[name], records[name].shape)
+            if None in ranged:
+                assert len(set(column.tolist())) > 1, name
+            elif ranged:
+                varied = np.flatnonzero([len(set(part.tolist())) > 1 for part in np.nan_to_num(column).T])
+                assert set(varied.tolist()) == ranged, name
             else:
-                fixed = [] if (name, None) in ranged else [records[name]]
-            for column in fixed:
-                np.testing.assert_array_equal(column, np.broadcast_to(column[0], column.shape), err_msg=name)
-    for name, path in ranged:
-        records = machines if name in (machines.dtype.names or ()) else runtimes
-        column = records[name] if path is None else records[name][:, path]
-        assert len(set(column.tolist())) > 1, name
+                np.testing.assert_array_equal(column, known, err_msg=name)
 
 
 def test_every_stratum_of_the_hypercube_is_drawn_once(deployed: Deploy) -> None:
