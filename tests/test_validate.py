@@ -15,6 +15,7 @@ import pytest
 
 from npusim.cli.main import main
 from npusim.errors import UserError
+from npusim.hardware.catalog import system_path
 from npusim.studies.measured.case import Case, Numbers
 from npusim.studies.validate import Prediction, ValidationResult, described, predict, summarise, validate
 from npusim.studies.validation_report import percent, write_report
@@ -95,7 +96,7 @@ def test_summaries_by_dimension() -> None:
         Prediction(case(row, 100.0, Given(0.0), batch=batch, phase="decode"), 110.0)
         for row, batch in enumerate(("16", "2", "2", "many"))
     )
-    result = ValidationResult(Path("steps.csv"), "steps", ("h200",), "us", items, ())
+    result = ValidationResult(Path("steps.csv"), "steps", ("h200",), False, "us", items, ())
     by = result.by()
     assert list(by) == ["metric", "batch", "phase"]
     assert list(by["batch"]) == ["2", "16", "many"]
@@ -162,6 +163,31 @@ def test_a_mean_number_of_users_lies_between_two_whole_ones(tmp_path: Path) -> N
         writer.writerows(chosen | {"concurrency": users} for users in ("1.0", "1.5", "2.0"))
     one, between, two = (item.predicted for item in validate(path).main)
     assert between == pytest.approx((one + two) / 2.0)
+
+
+OVERLAY = """name: mine
+arch: mine
+date: "2026-11"
+source: a test
+numbers:
+  - {owner: mine, path: chip.unit.clock, value: 0.99 GHz, sd: 0 GHz, low: 0.99 GHz, high: 0.99 GHz, prior: 1.98 GHz,
+     identified: 0.1}
+"""
+
+
+def test_a_calibration_holds_unless_it_is_left_out(tmp_path: Path) -> None:
+    text = (
+        system_path("h200").read_text(encoding="utf-8").replace("name: h200\n", "name: mine\ncalibration: o.yaml\n", 1)
+    )
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "o.yaml").write_text(OVERLAY, encoding="utf-8")
+    slow = validate(STEPS, str(tmp_path / "mine.yaml"))
+    plain = validate(STEPS, str(tmp_path / "mine.yaml"), uncalibrated=True)
+    assert (slow.calibrated, plain.calibrated) == (True, False)
+    bound = [item.case.dimensions["phase"] == "prefill" for item in plain.main]
+    ratio = [one.predicted / other.predicted for one, other in zip(slow.main, plain.main, strict=True)]
+    assert max(ratio) > 1.2
+    assert all(each > 1.0 for each, prefill in zip(ratio, bound, strict=True) if prefill)
 
 
 def tell(*words: str | Path) -> tuple[int, str, str]:

@@ -61,6 +61,7 @@ def kperf(
             runtime=setup.runtime,
             seed=setup.seed,
             intervals=interval,
+            uncalibrated=setup.uncalibrated,
             progress=report,
         )
     _require_a_prediction(results)
@@ -146,7 +147,7 @@ def _print_summary(results: list[GridResult], files: list[str]) -> None:
         console.print(table(_HEADINGS, _rows(result), result.context.chip_title, text_columns=2))
         for row in missing(result.cells).itertuples():
             console.print(f"Not predicted: {row.model}, {row.where}: {row.reason}")
-    for line in caveats(result.deployments[0].system for result in results):
+    for line in caveats(result.deployments[0] for result in results):
         console.print(line)
     console.print("Written:")
     for name in files:

@@ -36,7 +36,7 @@ _Table = tuple[Sequence[str], list[list[str]]]
 def _architectures(items: list[dict[str, Any]]) -> _Table:
     headings = (
         "name", "what", "silicon", "bf16 [TFLOPS]", "8 bits [TOPS]", "memory [GiB]", "bandwidth [GB/s]", "TDP [W]",
-        "runtime",
+        "runtime", "calibrated",
     )  # fmt: skip
     rows = [
         [
@@ -49,6 +49,7 @@ def _architectures(items: list[dict[str, Any]]) -> _Table:
             figure(item["memory_bandwidth_bytes_per_s"] / 1e9, 0),
             figure(item["tdp_w"], 0),
             item["runtime"],
+            item["calibration"]["date"] if item["calibrated"] else "no",
         ]
         for item in items
     ]

@@ -15,6 +15,11 @@ as_json_option = click.option(
 )
 
 
+uncalibrated_option = click.option(
+    "--uncalibrated", is_flag=True, help="Leave the architecture's calibration to measured runs out."
+)
+
+
 @dataclass(frozen=True)
 class Setup:
     """How a model is deployed, as the user asked for it. cards: a number or "auto"."""
@@ -25,6 +30,7 @@ class Setup:
     tensor_parallel: int | None
     runtime: str | None
     seed: int
+    uncalibrated: bool
 
 
 def setup_options(cards: str) -> Callable[[Command], Command]:
@@ -49,12 +55,7 @@ def setup_options(cards: str) -> Callable[[Command], Command]:
         click.option("--tp", "tensor_parallel", type=int, help="Chips that share every layer [default: all]."),
         click.option("--runtime", metavar="NAME|PATH", help="Serving runtime [default: the architecture's own]."),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws."),
-        click.option(
-            "--uncalibrated",
-            is_flag=True,
-            expose_value=False,
-            help="Changes nothing: no calibration is shipped yet; predictions are uncalibrated.",
-        ),
+        uncalibrated_option,
     )
 
     def decorate(command: Command) -> Command:
@@ -66,9 +67,11 @@ def setup_options(cards: str) -> Callable[[Command], Command]:
             tensor_parallel: int | None,
             runtime: str | None,
             seed: int,
+            uncalibrated: bool,
             **rest: object,
         ) -> None:
-            command(setup=Setup(precision, kv_precision, cards, tensor_parallel, runtime, seed), **rest)
+            setup = Setup(precision, kv_precision, cards, tensor_parallel, runtime, seed, uncalibrated)
+            command(setup=setup, **rest)
 
         return functools.reduce(lambda inner, option: option(inner), reversed(options), with_setup)
 

@@ -68,6 +68,7 @@ def run(
 ) -> None:
     """Predict latencies, throughput and power of a serving run."""
     from npusim.engine.compiled import ensure_compiled
+    from npusim.serving.uncertainty import interval_text
     from npusim.studies.predict import predict_run
 
     ensure_compiled(say)
@@ -84,6 +85,8 @@ def run(
         interval_wanted=interval,
     )
     answer |= {"configuration": configuration(deployment)}
+    if interval:
+        answer |= {"interval": interval_text(deployment.system, deployment.overlay)}
     if as_json:
         print_json({**answer, "manifest": manifest(argv, setup, [arch], [model])})
         return
@@ -100,8 +103,10 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
         headings = ("latency [ms]", *_STATISTICS)
         console.print(table(headings, _latencies(answer)))
         console.print(table(("", "", ""), _rates(answer), text_columns=1))
-    for line in caveats([deployment.system]):
+    for line in caveats([deployment]):
         console.print(line)
+    if "interval" in answer:
+        console.print(f"{answer['interval']}.")
 
 
 def _latencies(answer: dict[str, Any]) -> Iterator[list[str]]:

@@ -7,23 +7,24 @@ from typing import Any
 
 import click
 
-from npusim.cli.options import as_json_option
+from npusim.cli.options import as_json_option, uncalibrated_option
 from npusim.cli.output import figure, print_json, stdout_console, table
 from npusim.manifest import build_manifest
 
 
 @click.command()
 @click.argument("name", metavar="NAME|PATH")
+@uncalibrated_option
 @as_json_option
 @click.pass_obj
-def show(argv: list[str], name: str, as_json: bool) -> None:
+def show(argv: list[str], name: str, uncalibrated: bool, as_json: bool) -> None:
     """Show an architecture, model or runtime: peaks, capacities, and every number with its source."""
-    from npusim.studies.describe import described_file
+    from npusim.studies.describe import described_files
     from npusim.studies.describe import show as describe
 
-    answer = describe(name)
+    answer = describe(name, uncalibrated)
     if as_json:
-        print_json({**answer, "manifest": build_manifest(argv, None, [described_file(name)])})
+        print_json({**answer, "manifest": build_manifest(argv, None, described_files(name, uncalibrated))})
         return
     console = stdout_console()
     config = answer.pop("config")

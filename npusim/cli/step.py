@@ -28,6 +28,7 @@ _BAR = "#"
 @click.option("--batch", type=int, required=True, metavar="B", help="Sequences in the step.")
 @click.option("--context", type=int, required=True, metavar="C", help="Tokens attended, new ones included.")
 @click.option("--query", type=int, metavar="Q", help="New tokens of a prefill [default: the whole context].")
+@click.option("--interval", is_flag=True, help="Give time, energy and power with their 90 % intervals.")
 @click.option("--explain", is_flag=True, help="Tell every operator, and every assumed number.")
 @setup_options(cards="1")
 @as_json_option
@@ -40,18 +41,24 @@ def step(
     batch: int,
     context: int,
     query: int | None,
+    interval: bool,
     explain: bool,
     setup: Setup,
     as_json: bool,
 ) -> None:
     """Predict the time, energy and bound of one step."""
     from npusim.engine.compiled import ensure_compiled
+    from npusim.serving.uncertainty import interval_text
     from npusim.studies.predict import predict_step
 
     ensure_compiled(say)
     deployment = deployment_of(arch, model, setup, tokens=batch * context)
-    answer = predict_step(deployment, phase, batch, context, query)
+    answer = predict_step(
+        deployment, phase, batch, context, query, seed=setup.seed, interval_wanted=interval
+    )
     answer |= {"configuration": configuration(deployment)}
+    if interval:
+        answer |= {"interval": interval_text(deployment.system, deployment.overlay)}
     if explain:
         answer |= {"assumptions": _assumptions(deployment)}
     if as_json:
@@ -92,8 +99,10 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         ]
         title = "Assumed numbers that results of this deployment can hang on"
         console.print(table(headings, rows, title, text_columns=5))
-    for line in caveats([deployment.system]):
+    for line in caveats([deployment]):
         console.print(line)
+    if "interval" in answer:
+        console.print(f"{answer['interval']}.")
 
 
 def _host_text(host_us: float) -> str:
@@ -101,7 +110,7 @@ def _host_text(host_us: float) -> str:
 
 
 def _breakdown(answer: dict[str, Any]) -> Iterator[list[str]]:
-    total = answer["time_us"]
+    total = sum(answer["breakdown_us"].values())
     for resource, spent in answer["breakdown_us"].items():
         share = spent / total
         yield [resource, figure(spent, 1), f"{share:.1%}", _BAR * round(share * _BAR_WIDTH)]

@@ -10,7 +10,6 @@ from npusim.cli.options import Setup
 from npusim.manifest import build_manifest
 
 if TYPE_CHECKING:
-    from npusim.hardware.system import System
     from npusim.mapping.deployment import Deployment
 
 WATTS = "Watts and joules are those of the cards: no server, no wall socket."
@@ -29,6 +28,7 @@ def deployment_of(arch: str, model: str, setup: Setup, tokens: int) -> Deploymen
         tensor_parallel=setup.tensor_parallel,
         runtime=setup.runtime,
         tokens=tokens,
+        uncalibrated=setup.uncalibrated,
     )
 
 
@@ -43,7 +43,7 @@ def configuration(deployment: Deployment) -> dict[str, Any]:
         "cards": deployment.plan.cards,
         "chips": deployment.plan.tensor_parallel,
         "runtime": deployment.runtime.name,
-        "calibrated": False,
+        "calibrated": deployment.overlay is not None,
     }
 
 
@@ -56,12 +56,24 @@ def configuration_text(deployment: Deployment) -> str:
     )
 
 
-def caveats(systems: Iterable[System]) -> list[str]:
+def caveats(deployments: Iterable[Deployment]) -> list[str]:
     """What every reader of a prediction must know: the scope of watts, what is a projection, calibration."""
+    from npusim.hardware.overlay import calibration_text
+
+    known = list(deployments)
     projections = [
-        f"{system.title} has no measured silicon: this is a projection." for system in systems if not system.silicon
+        f"{where.system.title} has no measured silicon: this is a projection."
+        for where in known
+        if not where.system.silicon
     ]
-    return [WATTS, *projections, "Uncalibrated: from datasheet, published and assumed numbers only."]
+    told = {where.system.title: calibration_text(where.overlay, where.runtime.name) for where in known}
+    several = len(set(told.values())) > 1
+    calibrations = [f"{title}: {text}." for title, text in told.items()] if several else _sentences(told.values())
+    return [WATTS, *projections, *calibrations]
+
+
+def _sentences(texts: Iterable[str]) -> list[str]:
+    return [f"{text[:1].upper()}{text[1:]}." for text in dict.fromkeys(texts)]
 
 
 def manifest(
@@ -72,13 +84,15 @@ def manifest(
     grid: str | None = None,
 ) -> dict[str, Any]:
     """The manifest of a prediction with every file that it was read from."""
-    from npusim.hardware.catalog import load_system, runtime_path, system_path
+    from npusim.hardware.catalog import calibration_path, load_system, runtime_path, system_path
     from npusim.workload.catalog import model_path
     from npusim.workload.formats import formats_path
     from npusim.workload.grid import grid_path
 
     files: list[Path] = [system_path(arch) for arch in archs]
-    files += [runtime_path(setup.runtime or load_system(arch).runtime) for arch in archs]
+    if not setup.uncalibrated:
+        files += [path for arch in archs if (path := calibration_path(arch)) is not None]
+    files += [runtime_path(setup.runtime or load_system(arch, uncalibrated=True).runtime) for arch in archs]
     files += [model_path(model) for model in models]
     files.append(formats_path())
     if grid is not None:

@@ -27,19 +27,20 @@ _MOST_VALUES = 8
 @click.option(
     "--uncalibrated",
     is_flag=True,
-    expose_value=False,
-    help="Changes nothing: no calibration is shipped yet; predictions are uncalibrated.",
+    help="Leave the architecture's calibration out.",
 )
 @as_json_option
 @click.pass_obj
-def validate(argv: list[str], path: str, arch: str | None, report: str | None, seed: int, as_json: bool) -> None:
+def validate(
+    argv: list[str], path: str, arch: str | None, report: str | None, seed: int, uncalibrated: bool, as_json: bool
+) -> None:
     """Predict every row of a measured table and report the errors."""
     from npusim.engine.compiled import ensure_compiled
     from npusim.studies.validate import validate as compare
     from npusim.studies.validation_report import write_report
 
     ensure_compiled(say)
-    result = compare(Path(path), arch, seed)
+    result = compare(Path(path), arch, uncalibrated, seed)
     files = write_report([result], Path(report)) if report is not None else []
     for file in files:
         say(f"wrote {file}")
@@ -50,20 +51,23 @@ def validate(argv: list[str], path: str, arch: str | None, report: str | None, s
 
 
 def _manifest(argv: list[str], seed: int, result: ValidationResult) -> dict[str, Any]:
-    from npusim.hardware.catalog import shipped_runtimes, system_path
+    from npusim.hardware.catalog import load_system, shipped_runtimes, system_path
     from npusim.studies.measured.sources import sources_path
     from npusim.workload.catalog import shipped_models
     from npusim.workload.formats import formats_path
 
     models = {item.case.dimensions.get("model", "").lower() for item in result.predictions}
     files = [result.path, *(system_path(arch) for arch in result.archs), *shipped_runtimes().values()]
+    if result.calibrated:
+        named = {arch: load_system(arch).calibration for arch in result.archs}
+        files += [system_path(arch).parent / overlay for arch, overlay in named.items() if overlay is not None]
     files += [shipped_models()[name] for name in sorted(models) if name in shipped_models()]
     return build_manifest(argv, seed, [*files, formats_path(), sources_path()])
 
 
 def _print(console: Console, result: ValidationResult) -> None:
     from npusim.studies.validate import summarise
-    from npusim.studies.validation_report import figures_text, percent, telling, title
+    from npusim.studies.validation_report import calibration, figures_text, percent, telling, title
 
     errors = summarise(result.main)
     console.print(f"{title(result)}: {result.rows:,} rows scored, {len(result.skipped):,} skipped.")
@@ -71,7 +75,7 @@ def _print(console: Console, result: ValidationResult) -> None:
         console.print(
             f"{result.main_metric}: MAPE {percent(errors.mape)}, bias {percent(errors.bias, signed=True)}, "
             f"p90 {percent(errors.p90)}, max {percent(errors.max)} over {errors.rows:,} rows; "
-            f"measured to {percent(errors.u_d)} (u_D). Uncalibrated."
+            f"measured to {percent(errors.u_d)} (u_D). {calibration(result)}."
         )
     headings = ("by", "", "rows", "MAPE", "bias", "p90", "max", "u_D")
     rows = []

@@ -56,14 +56,27 @@ def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
 
 def calibration_of(name_or_path: str) -> Overlay | None:
     """The overlay that the architecture names under `calibration:`, beside its own file. Raises UserError."""
-    path = system_path(name_or_path)
-    named = _read_system(path).calibration
-    if named is None:
+    overlay = calibration_path(name_or_path)
+    if overlay is None:
         return None
-    overlay = path.parent / named
-    if path in shipped_systems().values():
+    if system_path(name_or_path) in shipped_systems().values():
         return _read_shipped(overlay, Overlay)
     return load_yaml(overlay, Overlay)
+
+
+def calibration_path(name_or_path: str) -> Path | None:
+    """The file of that overlay, None where the architecture names none. Raises UserError."""
+    path = system_path(name_or_path)
+    named = _read_system(path).calibration
+    return None if named is None else path.parent / named
+
+
+def calibrated_systems(unit: str) -> list[str]:
+    """Names of the shipped architectures with that compute unit that have a calibration."""
+    described = {name: _read_system(path) for name, path in shipped_systems().items()}
+    return [
+        name for name, system in described.items() if system.chip.unit.kind == unit and system.calibration is not None
+    ]
 
 
 def runtime_path(name_or_path: str) -> Path:

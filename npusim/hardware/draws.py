@@ -8,7 +8,7 @@ Gaussian Distribution", Statistical Science 29(1)). A number without a range sta
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,23 +44,33 @@ class RangedNumber:
 
 def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
     """Every number of an architecture and its runtime whose certificate has a range wider than a point."""
-    return [number for number in _numbers(system, runtime) if _is_ranged(number.quantity)]
+    return [number for number in _numbers(system, runtime) if is_ranged(number.quantity)]
 
 
 def draw(
     system: System, runtime: Runtime, count: int, seed: int, overlay: Overlay | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` machines and runtime records, arrays (count,) of MACHINE_DTYPE and RUNTIME_DTYPE.
+    """`count` machines and runtime records, arrays (count,) of MACHINE_DTYPE and RUNTIME_DTYPE, as `draw_together`."""
+    machines, runtimes = draw_together(system, (runtime,), count, seed, overlay)
+    return machines, runtimes[runtime.name]
+
+
+def draw_together(
+    system: System, runtimes: Sequence[Runtime], count: int, seed: int, overlay: Overlay | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """`count` machines, and as many records of each runtime by its name.
 
     Numbers of one field and equal certificates (a value shared by several step paths) are drawn together; numbers of
     a calibration with the correlation of its posterior.
     """
-    numbers = ranged_numbers(system, runtime)
+    numbers = [number for runtime in runtimes for number in ranged_numbers(system, runtime)]
     columns: dict[tuple[str, str, Quantity], int] = {}
     for number in numbers:
         columns.setdefault((number.owner, number.name, number.quantity), len(columns))
     machines = np.repeat(build_machine(system), count).astype(MACHINE_DTYPE)
-    runtimes = np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE)
+    records = {
+        runtime.name: np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE) for runtime in runtimes
+    }
     if columns:
         design = qmc.LatinHypercube(d=len(columns), rng=np.random.default_rng(seed)).random(count)
         if overlay is not None:
@@ -68,12 +78,12 @@ def draw(
         for number in numbers:
             share = design[:, columns[number.owner, number.name, number.quantity]]
             values = quantile(number.quantity, share)
-            target = machines if number.owner == system.name else runtimes
+            target = machines if number.owner == system.name else records[number.owner]
             if number.place is None:
                 target[number.name] = values
             else:
                 target[number.name][:, number.place] = values
-    return machines, runtimes
+    return machines, records
 
 
 def _correlate(
@@ -123,5 +133,6 @@ def _numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:
             yield RangedNumber(owner, name, place, quantity, f"{prefix}{label}")
 
 
-def _is_ranged(quantity: Quantity) -> bool:
+def is_ranged(quantity: Quantity) -> bool:
+    """True where the certificate has a range wider than a point."""
     return quantity.low is not None and quantity.high is not None and quantity.low < quantity.high

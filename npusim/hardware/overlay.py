@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from npusim.errors import UserError
 from npusim.hardware.base import Part
+from npusim.hardware.residuals import LeftOut, Residual, half_width
 from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Quantity, certificates
 from npusim.units import to_si
@@ -35,22 +36,12 @@ class CalibratedNumber(Part):
     identified: float
 
 
-class Residual(Part):
-    """Split-conformal half-width of the logarithm of measured / predicted, for one metric in one regime.
-
-    groups: exchangeable groups behind it; half_width: 90 % quantile over groups left out; enough: False below nine
-    groups, where 90 % cannot be had from groups alone.
-    """
-
-    metric: str
-    regime: str
-    groups: int
-    half_width: float
-    enough: bool
-
-
 class Overlay(Part):
-    """numbers, in the order of `correlation`: lower triangle, rows without the diagonal."""
+    """A calibration. arch: the architecture's name; date, source: of the fit.
+
+    correlation: of the numbers' posterior in their order, the lower triangle, rows without the diagonal; residuals:
+    what stays unexplained; left_out: errors on groups of runs that a fit had not seen.
+    """
 
     name: str
     arch: str
@@ -59,6 +50,7 @@ class Overlay(Part):
     numbers: tuple[CalibratedNumber, ...] = Field(min_length=1)
     correlation: tuple[tuple[float, ...], ...] = ()
     residuals: tuple[Residual, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @model_validator(mode="after")
     def _correlation_is_a_triangle(self) -> Overlay:
@@ -74,6 +66,14 @@ class Overlay(Part):
         for row, values in enumerate(self.correlation):
             matrix[row, : len(values)] = matrix[: len(values), row] = values
         return matrix
+
+    def half_width(self, metric: str, regime: str) -> float | None:
+        """90 % half-width of log(measured / predicted) on groups left out; None where none was measured."""
+        return half_width(self.residuals, metric, regime)
+
+    def holds_for(self, owner: str) -> bool:
+        """True where a number of the architecture or runtime `owner` was fitted."""
+        return any(number.owner == owner for number in self.numbers)
 
     def apply(self, owner: str, description: Described) -> Described:
         """`description` with the overlay's numbers of `owner`. Raises UserError for a path that it does not have."""
@@ -108,6 +108,14 @@ class Overlay(Part):
             date=self.date,
             text=number.value,
         )
+
+
+def calibration_text(overlay: Overlay | None, runtime: str) -> str:
+    """What the numbers of a prediction under `runtime` come from, in one line."""
+    if overlay is None:
+        return "uncalibrated: datasheet, published and assumed numbers only"
+    told = f"calibrated: {overlay.name}, {overlay.date}, {overlay.source}; {len(overlay.numbers)} numbers"
+    return told if overlay.holds_for(runtime) else f"{told}, none of them of the runtime {runtime}"
 
 
 def load_overlay(path: Path) -> Overlay:

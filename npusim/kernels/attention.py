@@ -6,6 +6,7 @@ import math
 
 
 from npusim.compilation import kernel
+from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.contraction import operand_bytes, slice_rate
 from npusim.kernels.memory import stream_time
 
@@ -15,6 +16,20 @@ def kv_stream_time(row, machine, runtime):
     """Seconds to stream K and V; a run of memory is one head of one KV block."""
     run_bytes = row.head_dim * row.kv_bits / 8.0 * runtime.kv_block
     return stream_time(row.kv_read_bytes + row.kv_write_bytes, run_bytes, machine, runtime.pe_fusion)
+
+
+@kernel
+def shared_heads_time(row, machine, pes):
+    """Seconds in which PEs that share a KV head join their parts: its softmax sums, then its output.
+
+    A KV head is one PE's where there are as many as PEs; with fewer, PEs share the context of a head and reduce
+    twice. Inferred from served models: with 8 KV heads a layer of a small model costs about 0.16 ms beyond its bytes,
+    with 4 or 2 heads 0.3 ms (SOTA-PNU/RNGD-proj REPORT.md, ITL at one user).
+    """
+    if row.kv_heads >= pes:
+        return 0.0
+    moved = 2.0 * row.m * row.heads * row.head_dim
+    return 2.0 * on_chip_reduction_time(moved, machine, pes)
 
 
 @kernel

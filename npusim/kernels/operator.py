@@ -6,7 +6,7 @@ import numpy as np
 
 from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
-from npusim.kernels.attention import kv_stream_time, slice_attention_times
+from npusim.kernels.attention import kv_stream_time, shared_heads_time, slice_attention_times
 from npusim.kernels.collective import collective_time, on_chip_reduction_time
 from npusim.kernels.contraction import slice_contraction_time
 from npusim.kernels.gpu_attention import gpu_attention_times
@@ -78,6 +78,7 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
         cost.memory_s = kv_stream_time(row, machine, runtime)
         cost.overhead_s += runtime.paths_attention_execution[path]
+        cost.link_s = shared_heads_time(row, machine, pes)
     elif row.kind == GATHER:
         cost.memory_s = stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, pes)
         cost.overhead_s += machine.tcp_dma_command

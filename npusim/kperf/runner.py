@@ -11,12 +11,13 @@ import pandas as pd
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import DoesNotFit
-from npusim.hardware.catalog import load_system
+from npusim.hardware.overlay import calibration_text
+from npusim.hardware.residuals import RUN
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
-from npusim.serving.uncertainty import DRAWS, drawn_engines, drawn_metrics, interval
+from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval, interval_text
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.grid import Grid, load_grid
 from npusim.workload.prompts import random_prompts
@@ -51,6 +52,7 @@ def run_grid(
     runtime: str | None = None,
     seed: int = 0,
     intervals: bool = True,
+    uncalibrated: bool = False,
     progress: Progress | None = None,
 ) -> list[GridResult]:
     """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
@@ -67,6 +69,7 @@ def run_grid(
         "tensor_parallel": tensor_parallel,
         "runtime": runtime,
         "tokens": longest,
+        "uncalibrated": uncalibrated,
     }
     total, done = len(archs) * len(names) * len(list(chosen.cells())), 0
     results = []
@@ -85,7 +88,7 @@ def run_grid(
             GridResult(
                 _table(rows),
                 _certificates(deployments),
-                _context(arch, chosen, intervals),
+                _context(deployments[0], chosen, intervals),
                 deployments,
                 time.process_time() - started,
             )
@@ -126,7 +129,8 @@ class _Cells:
         drawn = [_figures(each) for each in drawn_metrics(load, self._drawn, self._seed)]
         for name in INTERVAL_METRICS:
             if drawn:
-                row[f"{name}_low"], row[f"{name}_high"] = interval(row[name], (each[name] for each in drawn))
+                width = discrepancy(self._deployment.overlay, name, RUN)
+                row[f"{name}_low"], row[f"{name}_high"] = interval(row[name], (each[name] for each in drawn), width)
         return row
 
     def _place(self) -> dict[str, Any]:
@@ -188,14 +192,8 @@ def _certificates(deployments: list[Deployment]) -> pd.DataFrame:
     return pd.DataFrame(list(seen.values()))
 
 
-def _context(arch: str, grid: Grid, intervals: bool) -> KPerfContext:
-    system = load_system(arch)
-    drawn = (
-        f"90 % intervals: {DRAWS} machines and runtimes drawn together (Latin hypercube) from the ranges of their "
-        "certificates; what has no range does not vary"
-        if intervals
-        else "no intervals"
-    )
+def _context(deployment: Deployment, grid: Grid, intervals: bool) -> KPerfContext:
+    system, overlay = deployment.system, deployment.overlay
     return KPerfContext(
         chip_title=system.title,
         chip_note=system.note,
@@ -203,8 +201,6 @@ def _context(arch: str, grid: Grid, intervals: bool) -> KPerfContext:
         grid_name=grid.title,
         grid_source=grid.source,
         arrival_text=f"{grid.arrival}, {grid.requests_per_user} requests per user, at most one per user in flight",
-        interval_text=drawn,
-        calibration_text="uncalibrated: datasheet, published and assumed numbers only",
+        interval_text=interval_text(system, overlay) if intervals else "no intervals",
+        calibration_text=calibration_text(overlay, deployment.runtime.name),
     )
-
-

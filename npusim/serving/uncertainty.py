@@ -1,14 +1,18 @@
-"""Intervals of a run's figures: the same load served by machines drawn from the certificates' ranges."""
+"""Intervals of figures: machines drawn from the certificates' ranges, and what a calibration left unexplained."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import DoesNotFit
+from npusim.hardware.catalog import calibrated_systems
 from npusim.hardware.draws import RANGE_COVERAGE, draw
+from npusim.hardware.overlay import Overlay
+from npusim.hardware.system import System
 from npusim.mapping.deployment import Deployment
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
@@ -16,12 +20,14 @@ from npusim.serving.simulate import Load, simulate
 DRAWS = 32
 
 
-def drawn_engines(deployment: Deployment, seed: int, draws: int = DRAWS) -> Iterator[tuple[Deployment, AnalyticEngine]]:
+def drawn_engines(
+    deployment: Deployment, seed: int, draws: int = DRAWS, max_sequences: int | None = None
+) -> Iterator[tuple[Deployment, AnalyticEngine]]:
     """`draws` deployments with an engine each, their numbers drawn together by one Latin hypercube."""
     machines, runtimes = draw(deployment.system, deployment.runtime, draws, seed, deployment.overlay)
     for index in range(draws):
         drawn = deployment.with_records(machines[index : index + 1], runtimes[index : index + 1])
-        yield drawn, AnalyticEngine(drawn)
+        yield drawn, AnalyticEngine(drawn, max_sequences)
 
 
 def drawn_metrics(load: Load, engines: Iterable[tuple[Deployment, AnalyticEngine]], seed: int) -> list[RunMetrics]:
@@ -35,11 +41,46 @@ def drawn_metrics(load: Load, engines: Iterable[tuple[Deployment, AnalyticEngine
     return results
 
 
-def interval(value: float, drawn: Iterable[float]) -> tuple[float, float]:
-    """(low, high) of the central 90 % of the draws, widened to hold `value`; NaN where no draw has a figure."""
+def interval(value: float, drawn: Iterable[float], half_width: float = 0.0) -> tuple[float, float]:
+    """(low, high) of the central 90 % of the draws, widened to hold `value`; NaN where no draw has a figure.
+
+    half_width: of the logarithm of measured / predicted, what the draws do not explain; on each side the root of the
+    sum of its square and that of the draws' distance in the logarithm.
+    """
     figures = np.array([figure for figure in drawn if np.isfinite(figure)])
     if not len(figures) or not np.isfinite(value):
         return float("nan"), float("nan")
     tail = (1.0 - RANGE_COVERAGE) / 2.0
-    low, high = np.quantile(figures, (tail, 1.0 - tail))
-    return min(float(low), value), max(float(high), value)
+    below, above = np.quantile(figures, (tail, 1.0 - tail))
+    low, high = min(float(below), value), max(float(above), value)
+    if half_width == 0.0 or value <= 0.0:
+        return low, high
+    if low > 0.0:
+        low = value * math.exp(-math.hypot(math.log(value / low), half_width))
+    return low, value * math.exp(math.hypot(math.log(high / value), half_width))
+
+
+def discrepancy(overlay: Overlay | None, metric: str, regime: str) -> float:
+    """The half-width that `interval` takes: that of the calibration, 0 without one or where it has none."""
+    return 0.0 if overlay is None else overlay.half_width(metric, regime) or 0.0
+
+
+def interval_text(system: System, overlay: Overlay | None, draws: int = DRAWS) -> str:
+    """How the 90 % intervals of an architecture were made, in one line."""
+    drawn = f"90 % intervals: {draws} machines and runtimes drawn together (Latin hypercube)"
+    if overlay is None:
+        return f"{drawn} from the ranges of their certificates; {_without_discrepancy(system)}"
+    if not overlay.residuals:
+        return f"{drawn} from the calibration's posterior; too few groups of runs to say what it does not explain"
+    few = [residual for residual in overlay.residuals if not residual.enough]
+    short = f" (fewer than nine in {len(few)} of {len(overlay.residuals)} regimes: the largest error)" if few else ""
+    return (
+        f"{drawn} from the calibration's posterior, widened by its errors on groups of runs that were left out{short}; "
+        "a figure of which nothing was measured takes those of the nearest that was"
+    )
+
+
+def _without_discrepancy(system: System) -> str:
+    siblings = [name for name in calibrated_systems(system.chip.unit.kind) if name != system.name]
+    told = "what has no range does not vary, and the model's own error is not in it"
+    return f"{told} (measured for {', '.join(siblings)} only)" if siblings else told

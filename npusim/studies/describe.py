@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_system, runtime_path, shipped_runtimes, shipped_systems, system_path
+from npusim.hardware.catalog import (
+    calibration_of,
+    calibration_path,
+    load_system,
+    runtime_path,
+    shipped_runtimes,
+    shipped_systems,
+    system_path,
+)
 from npusim.hardware.compute import ContractionProcessor, Gpu
+from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml, read_yaml
@@ -34,14 +43,24 @@ def list_items(what: str) -> list[dict[str, Any]]:
     return _LISTS[what]()
 
 
-def show(name_or_path: str) -> dict[str, Any]:
-    """Everything known of an architecture, model or runtime. Raises UserError for an unknown name or a bad file."""
-    return _SHOWS[kind_of(name_or_path)](name_or_path)
+def show(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
+    """Everything known of an architecture, model or runtime. Raises UserError for an unknown name or a bad file.
+
+    uncalibrated: leave an architecture's calibration out; a runtime is shown as described, whatever chips it drives.
+    """
+    kind = kind_of(name_or_path)
+    if kind == "architecture":
+        return _show_architecture(name_or_path, uncalibrated)
+    return _show_model(name_or_path) if kind == "model" else _show_runtime(name_or_path)
 
 
-def described_file(name_or_path: str) -> Path:
-    """The file that `show` reads. Raises UserError for an unknown name."""
-    return _FILES[kind_of(name_or_path)](name_or_path)
+def described_files(name_or_path: str, uncalibrated: bool = False) -> list[Path]:
+    """The files that `show` reads. Raises UserError for an unknown name."""
+    kind = kind_of(name_or_path)
+    if kind == "architecture":
+        overlay = None if uncalibrated else calibration_path(name_or_path)
+        return [system_path(name_or_path), *([overlay] if overlay is not None else [])]
+    return [model_path(name_or_path) if kind == "model" else runtime_path(name_or_path)]
 
 
 def kind_of(name_or_path: str) -> Kind:
@@ -56,7 +75,8 @@ def kind_of(name_or_path: str) -> Kind:
         return "runtime"
     if name in shipped_models() or path.exists() or path.suffix == ".json":
         return "model"
-    aliases = {alias.lower() for system in shipped_systems() for alias in load_system(system).aliases}
+    described = (load_system(system, uncalibrated=True) for system in shipped_systems())
+    aliases = {alias.lower() for system in described for alias in system.aliases}
     if name in aliases:
         return "architecture"
     known = [*shipped_systems(), *shipped_runtimes(), *shipped_models(), *aliases]
@@ -89,7 +109,15 @@ def _on_chip_memory(unit: ContractionProcessor | Gpu) -> dict[str, float]:
     return {"l2_bytes": unit.l2_capacity.value}
 
 
-def _architecture_facts(system: System) -> dict[str, Any]:
+def _calibration_facts(overlay: Overlay | None) -> dict[str, Any]:
+    """`calibrated`, and what the calibration is where there is one."""
+    if overlay is None:
+        return {"calibrated": False}
+    named = {"name": overlay.name, "date": overlay.date, "source": overlay.source}
+    return {"calibrated": True, "calibration": {**named, "numbers": len(overlay.numbers)}}
+
+
+def _architecture_facts(system: System, overlay: Overlay | None) -> dict[str, Any]:
     memory = system.chip.memory
     return {
         "name": system.name,
@@ -98,6 +126,7 @@ def _architecture_facts(system: System) -> dict[str, Any]:
         "silicon": system.silicon,
         "unit": system.chip.unit.kind,
         "runtime": system.runtime,
+        **_calibration_facts(overlay),
         "chips_per_card": system.chips_per_card,
         "max_cards": system.max_cards,
         "peak_ops_per_s": peak_ops_per_s(system),
@@ -111,9 +140,9 @@ def _architecture_facts(system: System) -> dict[str, Any]:
     }
 
 
-def _show_architecture(name_or_path: str) -> dict[str, Any]:
-    system = load_system(name_or_path)
-    facts = _architecture_facts(system)
+def _show_architecture(name_or_path: str, uncalibrated: bool) -> dict[str, Any]:
+    system = load_system(name_or_path, uncalibrated)
+    facts = _architecture_facts(system, None if uncalibrated else calibration_of(name_or_path))
     return {
         "kind": "architecture",
         **facts,
@@ -124,7 +153,7 @@ def _show_architecture(name_or_path: str) -> dict[str, Any]:
 
 
 def _list_architectures() -> list[dict[str, Any]]:
-    return [_architecture_facts(load_system(name)) for name in shipped_systems()]
+    return [_architecture_facts(load_system(name), calibration_of(name)) for name in shipped_systems()]
 
 
 def _weight_bytes(model: Model) -> dict[str, float]:
@@ -203,16 +232,4 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "models": _list_models,
     "runtimes": _list_runtimes,
     "grids": _list_grids,
-}
-
-_SHOWS: dict[str, Callable[[str], dict[str, Any]]] = {
-    "architecture": _show_architecture,
-    "model": _show_model,
-    "runtime": _show_runtime,
-}
-
-_FILES: dict[str, Callable[[str], Path]] = {
-    "architecture": system_path,
-    "model": model_path,
-    "runtime": runtime_path,
 }

@@ -18,6 +18,8 @@ from npusim.hardware.draws import RangedNumber, quantile
 
 DEGREES_OF_FREEDOM = 4.0
 DISCREPANCY = 0.05
+_INFORMATION = (DEGREES_OF_FREEDOM + 1.0) / (DEGREES_OF_FREEDOM + 3.0)
+"""Of one figure about its location under Student's t, relative to a normal one of the same deviation."""
 _FARTHEST_Z = 3.0
 _STEP = 0.05
 _EVALUATIONS = 25
@@ -28,7 +30,11 @@ LogErrors = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Fit:
-    """z: coordinates at the maximum (numbers,); covariance: of z (numbers, numbers), Laplace's approximation."""
+    """z: coordinates at the maximum (numbers,); covariance: of z (numbers, numbers).
+
+    Laplace's approximation with the expected information (Lange, Little, Taylor 1989, "Robust Statistical Modeling
+    Using the t Distribution", JASA 84(408)).
+    """
 
     z: np.ndarray
     covariance: np.ndarray
@@ -53,19 +59,30 @@ def sensitive(log_errors: LogErrors, size: int) -> np.ndarray:
 def maximum_a_posteriori(log_errors: LogErrors, size: int, deviations: np.ndarray, weights: np.ndarray) -> Fit:
     """Fit `size` coordinates. log_errors(z): (figures,); deviations: of each error; weights: share of its run."""
 
+    def standard(z: np.ndarray) -> np.ndarray:
+        return log_errors(z) / deviations
+
     def residuals(z: np.ndarray) -> np.ndarray:
-        standard = log_errors(z) / deviations
-        return np.concatenate([np.sqrt(weights) * _student(standard), z])
+        return np.concatenate([np.sqrt(weights) * _student(standard(z)), z])
 
-    def jacobian_at(z: np.ndarray) -> np.ndarray:
-        base = residuals(z)
-        steps = np.where(z > 0.0, -_STEP, _STEP)
-        return np.stack([(residuals(z + step * unit) - base) / step for step, unit in zip(steps, np.eye(size))], axis=1)
+    found = least_squares(
+        residuals,
+        np.zeros(size),
+        jac=lambda z: _slopes(residuals, z),
+        bounds=(-_FARTHEST_Z, _FARTHEST_Z),
+        max_nfev=_EVALUATIONS,
+    )
+    slopes = _slopes(standard, found.x)
+    information = _INFORMATION * (weights[:, np.newaxis] * slopes).T @ slopes
+    return Fit(found.x, np.linalg.inv(information + np.eye(size)))
 
-    start = np.zeros(size)
-    found = least_squares(residuals, start, jac=jacobian_at, bounds=(-_FARTHEST_Z, _FARTHEST_Z), max_nfev=_EVALUATIONS)
-    jacobian = found.jac
-    return Fit(found.x, np.linalg.inv(jacobian.T @ jacobian))
+
+def _slopes(function: LogErrors, z: np.ndarray) -> np.ndarray:
+    """Change of each figure with each coordinate, (figures, numbers), by steps towards the prior's centre."""
+    base = function(z)
+    steps = np.where(z > 0.0, -_STEP, _STEP)
+    moved = [(function(z + step * unit) - base) / step for step, unit in zip(steps, np.eye(len(z)), strict=True)]
+    return np.stack(moved, axis=1)
 
 
 def _student(standard: np.ndarray) -> np.ndarray:

@@ -9,12 +9,14 @@ import numpy as np
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.stepcost import RESOURCES, StepCost
 from npusim.errors import UserError
+from npusim.hardware.overlay import Overlay
+from npusim.hardware.residuals import RUN
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
 from npusim.serving.metrics import RunMetrics, Spread, measure
 from npusim.serving.simulate import Load, simulate
-from npusim.serving.uncertainty import drawn_engines, drawn_metrics, interval
+from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 from npusim.workload.step import Step, decode, prefill
@@ -26,10 +28,18 @@ _PHASES = ("decode", "prefill")
 
 
 def predict_step(
-    deployment: Deployment, phase: str, batch: int, context: int, query: int | None = None
+    deployment: Deployment,
+    phase: str,
+    batch: int,
+    context: int,
+    query: int | None = None,
+    *,
+    seed: int = 0,
+    interval_wanted: bool = False,
 ) -> dict[str, Any]:
     """The cost of one step. context: tokens attended, new ones included; query: new tokens of a prefill.
 
+    time_us, energy_j and power_w become {value, low, high} with `interval_wanted`, their machines drawn under `seed`.
     Keys: time_us, energy_j, power_w, bound, breakdown_us (sums to time_us), clock, host_us (beside time_us),
     memory_bytes and flops of one chip, ops (one entry per operator and repeat count). Raises UserError.
     """
@@ -43,15 +53,14 @@ def predict_step(
     engine = AnalyticEngine(deployment, max_sequences=batch)
     cost = engine.cost(step)
     host_s = engine.with_host(cost, batch).time_s - cost.time_s
+    drawn = _drawn_steps(deployment, step, seed) if interval_wanted else None
     return {
         "phase": phase,
         "batch": batch,
         "context": context,
         "query": int(step.query[0]),
-        "time_us": cost.time_s * _US,
+        **_step_figures(deployment, phase, cost, drawn),
         "host_us": host_s * _US,
-        "energy_j": cost.energy_j,
-        "power_w": cost.power_w,
         "power_scope": POWER_SCOPE,
         "bound": cost.bound,
         "breakdown_us": {name: cost.shares_s[name] * _US for name in RESOURCES},
@@ -59,6 +68,28 @@ def predict_step(
         "memory_bytes": cost.memory_bytes,
         "flops": cost.flops,
         "ops": [entry for piece in engine.pieces(step) for entry in _operators(engine, piece, cost)],
+    }
+
+
+def _step_totals(cost: StepCost) -> dict[str, float]:
+    return {"time_us": cost.time_s * _US, "energy_j": cost.energy_j, "power_w": cost.power_w}
+
+
+def _drawn_steps(deployment: Deployment, step: Step, seed: int) -> list[dict[str, float]]:
+    engines = drawn_engines(deployment, seed, max_sequences=len(step.query))
+    return [_step_totals(engine.cost(step)) for _, engine in engines]
+
+
+def _step_figures(
+    deployment: Deployment, phase: str, cost: StepCost, drawn: list[dict[str, float]] | None
+) -> dict[str, Any]:
+    """time_us, energy_j and power_w, with their intervals where steps of drawn machines are given."""
+    totals = _step_totals(cost)
+    if drawn is None:
+        return totals
+    return {
+        name: _ranged(value, [each[name] for each in drawn], discrepancy(deployment.overlay, name, phase))
+        for name, value in totals.items()
     }
 
 
@@ -138,8 +169,7 @@ def predict_run(
     if not interval_wanted:
         return run_figures(metrics)
     drawn = [run_figures(each) for each in drawn_metrics(load, drawn_engines(deployment, seed), seed)]
-    figures: dict[str, Any] = with_intervals(run_figures(metrics), drawn)
-    return figures
+    return with_intervals(run_figures(metrics), drawn, deployment.overlay)
 
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:
@@ -171,15 +201,25 @@ def run_figures(metrics: RunMetrics) -> dict[str, Any]:
 _EXACT = ("requests", "refused", "preemptions", "users_in_service", "prefix_hit_fraction")
 
 
-def with_intervals(figures: dict[str, Any], drawn: list[dict[str, Any]]) -> dict[str, Any]:
-    """`figures` with every float as {value, low, high} over the same figure of the draws."""
+def with_intervals(
+    figures: dict[str, Any], drawn: list[dict[str, Any]], overlay: Overlay | None = None, within: str = ""
+) -> dict[str, Any]:
+    """`figures` with every float as {value, low, high} over the same figure of the draws.
+
+    overlay: the calibration whose unexplained part widens them; within: the name of the figure that they belong to.
+    """
     result: dict[str, Any] = {}
     for name, value in figures.items():
         if isinstance(value, dict):
-            result[name] = with_intervals(value, [each[name] for each in drawn])
+            result[name] = with_intervals(value, [each[name] for each in drawn], overlay, f"{name}_")
         elif isinstance(value, float | np.floating) and name not in _EXACT:
-            low, high = interval(float(value), (float(each[name]) for each in drawn))
-            result[name] = {"value": float(value), "low": low, "high": high}
+            width = discrepancy(overlay, f"{within}{name}", RUN)
+            result[name] = _ranged(float(value), [float(each[name]) for each in drawn], width)
         else:
             result[name] = value
     return result
+
+
+def _ranged(value: float, drawn: list[float], half_width: float) -> dict[str, float]:
+    low, high = interval(value, drawn, half_width)
+    return {"value": value, "low": low, "high": high}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_system
+from npusim.hardware.catalog import calibration_of, load_system
 from npusim.studies.measured.case import Case, Numbers, Skip, Subject
 from npusim.studies.measured.importer import import_table
 
@@ -79,11 +79,16 @@ class ErrorSummary:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The predictions of a table. archs: architectures that they were made on; main_metric: of the top-level errors."""
+    """The predictions of a table.
+
+    archs: architectures that they were made on; calibrated: True where one of them was under its calibration;
+    main_metric: of the top-level errors.
+    """
 
     path: Path
     kind: str
     archs: tuple[str, ...]
+    calibrated: bool
     main_metric: str
     predictions: tuple[Prediction, ...]
     skipped: tuple[Skip, ...]
@@ -126,7 +131,7 @@ class ValidationResult:
             "table": self.path.name,
             "kind": self.kind,
             "archs": list(self.archs),
-            "calibrated": False,
+            "calibrated": self.calibrated,
             "main_metric": self.main_metric,
             "by": {
                 name: {value: errors.as_dict() for value, errors in values.items()}
@@ -137,15 +142,20 @@ class ValidationResult:
         }
 
 
-def validate(path: Path, arch: str | None = None, seed: int = 0) -> ValidationResult:
-    """Predict every row of a measured table blind and compare. arch: default the table's own. Raises UserError."""
+def validate(path: Path, arch: str | None = None, uncalibrated: bool = False, seed: int = 0) -> ValidationResult:
+    """Predict every row of a measured table blind and compare.
+
+    arch: default the table's own; uncalibrated: leave the architectures' calibrations out. Raises UserError.
+    """
     imported = import_table(path, arch)
-    predictions, refused = predict(imported.cases, seed)
+    predictions, refused = predict(imported.cases, seed, lambda name: described(name, uncalibrated))
     skipped = sorted((*imported.skips, *refused), key=lambda skip: skip.row)
+    archs = tuple(dict.fromkeys(item.case.subject.arch for item in predictions))
     return ValidationResult(
         path=path,
         kind=imported.table.kind,
-        archs=tuple(dict.fromkeys(item.case.subject.arch for item in predictions)),
+        archs=archs,
+        calibrated=not uncalibrated and any(calibration_of(name) is not None for name in archs),
         main_metric=imported.main_metric,
         predictions=tuple(predictions),
         skipped=tuple(skipped),
@@ -157,7 +167,7 @@ def predict(
 ) -> tuple[list[Prediction], list[Skip]]:
     """Predict cases, each subject once; a row that cannot run after all becomes a Skip.
 
-    numbers_of: the numbers of an architecture by its name, default those of its description.
+    numbers_of: the numbers of an architecture by its name, default those of its description under its calibration.
     """
     numbers: dict[str, Numbers] = {}
     figures: dict[Subject, dict[str, float] | str] = {}
@@ -180,9 +190,9 @@ def predict(
     return predictions, skips
 
 
-def described(arch: str) -> Numbers:
-    """The numbers that the description of an architecture gives."""
-    return Numbers.of(load_system(arch))
+def described(arch: str, uncalibrated: bool = False) -> Numbers:
+    """The numbers that the description of an architecture gives, under its calibration unless that is left out."""
+    return Numbers.of(load_system(arch, uncalibrated), None if uncalibrated else calibration_of(arch))
 
 
 def _figures(subject: Subject, numbers: Numbers, seed: int) -> dict[str, float] | str:

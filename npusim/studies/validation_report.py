@@ -70,6 +70,11 @@ def title(result: ValidationResult) -> str:
     return f"{result.path.name} ({result.kind.replace('_', ' ')}){where}"
 
 
+def calibration(result: ValidationResult) -> str:
+    """Whether the numbers were calibrated, in a word."""
+    return "Calibrated" if result.calibrated else "Uncalibrated"
+
+
 def percent(value: float, signed: bool = False) -> str:
     """A fraction as a percentage, "-" for NaN."""
     if not math.isfinite(value):
@@ -98,7 +103,11 @@ def telling(result: ValidationResult) -> Iterator[tuple[str, dict[str, ErrorSumm
 
 
 def _section(result: ValidationResult) -> list[str]:
-    lines = [f"## {title(result)}", "", f"{result.rows:,} rows scored, {len(result.skipped):,} skipped."]
+    lines = [
+        f"## {title(result)}",
+        "",
+        f"{result.rows:,} rows scored, {len(result.skipped):,} skipped. {calibration(result)}.",
+    ]
     if result.main:
         rows = [[result.main_metric, *figures_text(summarise(result.main))]]
         lines += ["", *_table(("main metric", *_HEADINGS), rows)]

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.stats import qmc
 
 from npusim.hardware.catalog import load_runtime, shipped_runtimes
+from npusim.hardware.draws import draw_together, is_ranged, quantile
 from npusim.hardware.machine import build_machine
+from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.mapping.deployment import Deployment
-from npusim.studies.measured.sources import sources
+from npusim.studies.measured.sources import Sources, sources
 
 _STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[name].base != np.float64)
 
@@ -37,14 +40,27 @@ class Numbers:
     observation: Mapping[str, float]
 
     @classmethod
-    def of(cls, system: System) -> Numbers:
-        """The numbers that the descriptions give: of `system`, of every shipped runtime that drives it, of sources."""
-        unit = system.chip.unit.kind
-        shipped = (load_yaml(path, Runtime) for path in shipped_runtimes().values())
-        drivers = {runtime.name: runtime for runtime in shipped if runtime.unit == unit}
-        own = load_runtime(system.runtime, unit)
-        records = {runtime.name: build_runtime(runtime, system) for runtime in (drivers | {own.name: own}).values()}
-        return cls(build_machine(system), records, sources().observed())
+    def of(cls, system: System, overlay: Overlay | None = None) -> Numbers:
+        """The numbers that the descriptions give: of `system`, of every shipped runtime that drives it, of sources.
+
+        overlay: the calibration under which `system` was loaded; it holds for runtimes and sources too.
+        """
+        records = {runtime.name: build_runtime(runtime, system) for runtime in _drivers(system, overlay)}
+        return cls(build_machine(system), records, _observed(overlay).observed())
+
+    @classmethod
+    def drawn(cls, system: System, overlay: Overlay | None, count: int, seed: int) -> list[Numbers]:
+        """`count` sets of the numbers that `of` gives, all drawn from the ranges of their certificates."""
+        machines, records = draw_together(system, _drivers(system, overlay), count, seed, overlay)
+        observations = _drawn_observations(_observed(overlay), count, seed)
+        return [
+            cls(
+                machines[index : index + 1],
+                {name: drawn[index : index + 1] for name, drawn in records.items()},
+                {name: float(values[index]) for name, values in observations.items()},
+            )
+            for index in range(count)
+        ]
 
     def apply(self, deployment: Deployment) -> Deployment:
         """`deployment` under these numbers, in records of its own; its runtime keeps its compiled shapes."""
@@ -52,6 +68,28 @@ class Numbers:
         for name in _STRUCTURE:
             record[name] = deployment.runtime_record[name]
         return deployment.with_records(self.machine.copy(), record)
+
+
+def _drivers(system: System, overlay: Overlay | None) -> list[Runtime]:
+    unit = system.chip.unit.kind
+    shipped = (load_yaml(path, Runtime) for path in shipped_runtimes().values())
+    drivers = {runtime.name: runtime for runtime in shipped if runtime.unit == unit}
+    own = load_runtime(system.runtime, unit)
+    runtimes = list((drivers | {own.name: own}).values())
+    return runtimes if overlay is None else [overlay.apply(runtime.name, runtime) for runtime in runtimes]
+
+
+def _observed(overlay: Overlay | None) -> Sources:
+    return sources() if overlay is None else overlay.apply(sources().name, sources())
+
+
+def _drawn_observations(observed: Sources, count: int, seed: int) -> dict[str, np.ndarray]:
+    numbers = {name: getattr(observed.observation, name) for name in observed.observed()}
+    design = qmc.LatinHypercube(d=len(numbers), rng=np.random.default_rng(seed + 1)).random(count)
+    return {
+        name: quantile(number, design[:, column]) if is_ranged(number) else np.full(count, number.value)
+        for column, (name, number) in enumerate(numbers.items())
+    }
 
 
 class Subject(Protocol):
@@ -76,7 +114,7 @@ class Case:
     row: of the table, 0-based; metric: the table's name for the figure; figure: the subject's; measured: in the
     subject's unit; run: names the run that gave it; group: what is exchangeable with other groups (lab x SDK x model x
     cards, or model x format x regime); sigma: relative standard deviation of measuring it again; main: True for the
-    table's main metric.
+    table's main metric; kind: of the table.
     """
 
     row: int
@@ -89,6 +127,7 @@ class Case:
     dimensions: Mapping[str, str]
     sigma: float
     main: bool
+    kind: str = ""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def plain_number(text: str) -> str:
 
 def require_unit(arch: str, unit: str, table: Table) -> None:
     """Raises UserError unless `arch` has the compute unit that tables of this kind are about."""
-    found = load_system(arch).chip.unit.kind
+    found = load_system(arch, uncalibrated=True).chip.unit.kind
     if found != unit:
         mend = f"give an architecture whose unit is a {unit}"
         raise UserError("--arch", "", f"{table.path.name} was measured on a {unit}, {arch} is a {found}; {mend}")

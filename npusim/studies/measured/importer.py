@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from npusim.errors import UserError
@@ -64,14 +64,14 @@ def import_table(path: Path, arch: str | None = None) -> Imported:
     """Read a table and make its cases on `arch` (default: the table's chip, else the folder's). Raises UserError."""
     table = read_table(path)
     if arch is not None:
-        load_system(arch)
+        load_system(arch, uncalibrated=True)
     if table.kind == "published_serving":
         found = published_serving.cases(table, arch)
     else:
         found = _MAKERS[table.kind](table, arch or _architecture(table))
     return Imported(
         table,
-        tuple(item for item in found if isinstance(item, Case)),
+        tuple(replace(item, kind=table.kind) for item in found if isinstance(item, Case)),
         tuple(item for item in found if isinstance(item, Skip)),
     )
 
@@ -79,7 +79,7 @@ def import_table(path: Path, arch: str | None = None) -> Imported:
 def _architecture(table: Table) -> str:
     """The shipped architecture that the table's chip, its folder or the first word of its name says."""
     if table.chip:
-        return load_system(table.chip).name
+        return load_system(table.chip, uncalibrated=True).name
     folder = table.path.resolve().parent.name
     for name in (folder, table.path.stem.partition("_")[0]):
         if name.lower() in shipped_systems():

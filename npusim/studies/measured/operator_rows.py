@@ -114,7 +114,7 @@ def _attention(heads: Heads, cache_type: str, window: int, **sizes: float) -> Fi
 
 @cache
 def _multiplies(arch: str) -> np.ndarray:
-    table: np.ndarray = build_machine(load_system(arch))[0]["multiplies"]
+    table: np.ndarray = build_machine(load_system(arch, uncalibrated=True))[0]["multiplies"]
     return table
 
 

@@ -105,7 +105,7 @@ class ReductionSubject:
 @cache
 def _library_place(arch: str, library: str) -> int:
     """Place of a GPU's kernel library among those of its kind. Raises UserError for one that it does not have."""
-    unit = load_system(arch).chip.unit
+    unit = load_system(arch, uncalibrated=True).chip.unit
     if not library or unit.kind != "gpu":
         return 0
     for libraries in (unit.linear, unit.attention, unit.vector):

@@ -41,13 +41,14 @@ class Placement:
 
 @cache
 def deployment_of(placement: Placement) -> Deployment:
-    """The deployment under the numbers of the descriptions. Raises UserError."""
+    """The deployment under the numbers of the descriptions, uncalibrated. Raises UserError."""
     made = deploy(
         placement.arch,
         placement.model,
         precision=placement.precision,
         cards=placement.cards,
         runtime=placement.runtime,
+        uncalibrated=True,
     )
     own = {"policy": placement.policy, "attention": placement.attention}
     changes = {name: part for name, part in own.items() if part is not None}

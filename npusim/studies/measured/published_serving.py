@@ -170,7 +170,7 @@ def _architecture(row: Row, chip: str, arch: str | None) -> str:
             raise Unrepresentable(f"measured on {own}, not on {chip}")
         return arch
     try:
-        return load_system(own).name
+        return load_system(own, uncalibrated=True).name
     except UserError as error:
         raise Unrepresentable(f"the chip '{own}' is not described") from error
 
@@ -179,7 +179,7 @@ def _runtime(row: Row, arch: str) -> str:
     """The runtime of the SDK that the row names, or the architecture's own where it names none."""
     sdk = row.text("sdk")
     if not sdk:
-        return load_system(arch).runtime
+        return load_system(arch, uncalibrated=True).runtime
     name = f"furiosa-llm-{'.'.join(sdk.split('.')[:2])}"
     if name not in shipped_runtimes():
         raise Unrepresentable(f"no runtime describes the SDK {sdk}")

@@ -1,0 +1,115 @@
+"""What a calibration leaves unexplained: errors on groups that it had not seen, by metric and regime.
+
+Metrics have the names of predictions: `time_us`, `energy_j`, `power_w` of a pass; `ttft_ms_mean`,
+`output_tokens_per_s`, `power_w` and so on of a serving run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from npusim.hardware.base import Part
+
+Key = tuple[str, str]
+"""A metric and a regime."""
+
+DECODE, PREFILL, MIXED, RUN = "decode", "prefill", "mixed", "run"
+"""Regimes of whole passes and of serving runs; those of single operators are `operator_regime`."""
+
+_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+_LATENCY = "_ms_"
+_NEAREST = {
+    "energy_j": ("time_us", "power_w"),
+    "tokens_per_joule": ("output_tokens_per_s", "power_w"),
+    "total_tokens_per_s": ("output_tokens_per_s",),
+    "output_tokens_per_s": ("tpot_ms_mean",),
+    "tokens_per_s_per_user": ("tpot_ms_mean",),
+    "duration_s": ("output_tokens_per_s",),
+    "power_w_mean": ("power_w",),
+    "power_w_p99": ("power_w",),
+    "tpot": ("itl_ms_p50",),
+    "itl": ("tpot_ms_mean",),
+    "e2e": ("tpot_ms_mean",),
+    "client_queue": ("ttft_ms_mean",),
+}
+"""The measured metrics that one which was not measured, or latency of which nothing was, follows from: their errors
+join as the root of the sum of their squares."""
+_NEAREST_REGIME = {
+    ("time_us", DECODE): ("tpot_ms_mean", RUN),
+    ("time_us", PREFILL): ("ttft_ms_mean", RUN),
+    ("time_us", MIXED): ("time_us", PREFILL),
+    ("power_w", DECODE): ("power_w", RUN),
+    ("power_w", PREFILL): ("power_w", RUN),
+    ("power_w", MIXED): ("power_w", RUN),
+}
+"""Where passes of a kind were never timed: the figure of serving runs that consists of them."""
+
+
+class Residual(Part):
+    """Split-conformal half-width of the logarithm of measured / predicted, for one metric in one regime.
+
+    groups: exchangeable groups behind it; half_width: 90 % quantile over groups left out; enough: False below nine
+    groups, where 90 % cannot be had from groups alone.
+    """
+
+    metric: str
+    regime: str
+    groups: int
+    half_width: float
+    enough: bool
+
+
+class LeftOut(Part):
+    """Errors of one metric of one kind of table in one regime, each under a fit that had not seen its group.
+
+    metric: the table's name; mape: mean absolute error, a fraction, with 90 % bounds of a bootstrap over groups;
+    coverage: part of the figures within the half-width that the other groups give; None with a single group.
+    """
+
+    table: str
+    metric: str
+    regime: str
+    figures: int
+    groups: int
+    mape: float
+    mape_low: float
+    mape_high: float
+    coverage: float | None
+
+
+def operator_regime(operator: str) -> str:
+    """The regime of an operator that is timed alone."""
+    return f"operator {operator}"
+
+
+def half_width(residuals: Sequence[Residual], metric: str, regime: str) -> float | None:
+    """The half-width of a metric in a regime, or that which follows from measured ones; None where none does."""
+    known = {(residual.metric, residual.regime): residual.half_width for residual in residuals}
+    return _known_or_nearest(known, (metric, regime), frozenset())
+
+
+def _known_or_nearest(known: Mapping[Key, float], key: Key, tried: frozenset[Key]) -> float | None:
+    if key in tried:
+        return None
+    own = next((known[each] for each in _statistics(*key) if each in known), None)
+    if own is not None:
+        return own
+    widths = [_known_or_nearest(known, each, tried | {key}) for each in _nearest(*key)]
+    found = [width for width in widths if width is not None]
+    return math.hypot(*found) if found and len(found) == len(widths) else None
+
+
+def _statistics(metric: str, regime: str) -> Iterator[Key]:
+    """The figure itself, then other statistics of the same latency."""
+    yield metric, regime
+    latency, separator, _ = metric.partition(_LATENCY)
+    if separator:
+        yield from ((f"{latency}{_LATENCY}{statistic}", regime) for statistic in _STATISTICS)
+
+
+def _nearest(metric: str, regime: str) -> list[Key]:
+    if (metric, regime) in _NEAREST_REGIME:
+        return [_NEAREST_REGIME[metric, regime]]
+    name = metric.partition(_LATENCY)[0]
+    return [(nearest, regime) for nearest in _NEAREST.get(name, ())]

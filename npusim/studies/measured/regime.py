@@ -1,0 +1,36 @@
+"""Under which metric and regime the error of a measured figure stands in a calibration (hardware/residuals.py)."""
+
+from __future__ import annotations
+
+from npusim.hardware.residuals import RUN, Key, operator_regime
+from npusim.studies.measured.case import Case
+
+RUN_KINDS = ("serving", "published_serving")
+"""Kinds of tables whose rows are serving runs."""
+
+_OPERATORS = {
+    "operators": lambda case: case.dimensions["op"],
+    "card_kernels": lambda case: case.dimensions["op"],
+    "public_gemm": lambda case: "gemm",
+    "public_attention": lambda case: _ATTENTION[case.dimensions["phase"]],
+}
+_ATTENTION = {"generation": "attn_decode", "context": "attn_prefill"}
+_METRICS = {
+    "us": "time_us",
+    "ms": "time_us",
+    "speed_mean": "tpot_ms_mean",
+    "speed_p50": "tpot_ms_p50",
+    "speed_clean": "itl_ms_p50",
+}
+"""Predictions' names of figures that have another; a user's speed is one over the time of a token."""
+
+
+def residual_key(case: Case) -> Key:
+    """(metric, regime) of a case of any kind of table."""
+    figure = case.figure.removeprefix("steady_")
+    metric = _METRICS.get(figure, figure)
+    if case.kind in RUN_KINDS:
+        return metric, RUN
+    if case.kind in _OPERATORS:
+        return metric, operator_regime(_OPERATORS[case.kind](case))
+    return metric, case.dimensions["phase"]

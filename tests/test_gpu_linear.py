@@ -1,0 +1,184 @@
+"""Matrix products of a GPU library against a schedule of tiles written out: waves, splits of k, what SMs can draw."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npusim import dtypes
+from npusim.kernels.gpu_linear import efficiency_of, gpu_linear_times
+from npusim.kernels.memory import stream_bandwidth
+from npusim.mapping.deployment import Deployment
+from npusim.mapping.optable import LINEAR, OP_DTYPE, account
+
+Deploy = Callable[..., Deployment]
+SMS, ROWS, COLUMNS, DEPTH, RATE = 132, 128, 256, 64, 2048
+WIDTHS = st.sampled_from([1024, 4096, 6144, 14336, 28672])
+
+
+@pytest.fixture(scope="module")
+def h200(deployed: Deploy) -> Any:
+    machine = deployed("h200", "llama-3.1-8b", uncalibrated=True).machine[0]
+    sizes = [machine[f"gpu_linear_tile_{size}"][0] for size in ("rows", "columns", "depth")]
+    assert (machine["gpu_sms"], *sizes, machine["gpu_macs_per_sm_bf16"]) == (SMS, ROWS, COLUMNS, DEPTH, RATE)
+    return machine
+
+
+@pytest.fixture(scope="module")
+def arithmetic(h200: Any) -> Any:
+    """The machine with endless bandwidth and no fixed time: arithmetic alone chooses the tiles."""
+    return _altered(
+        h200, memory_channel_bandwidth=1e30, gpu_linear_stream_per_sm=1e30, gpu_linear_launch=0.0,
+        gpu_linear_split_merge=0.0,
+    )  # fmt: skip
+
+
+def _altered(machine: Any, **values: float) -> Any:
+    records = np.array([machine])
+    for name, value in values.items():
+        records[name] = value
+    return records[0]
+
+
+def _row(m: float, n: float, k: float, dtype: str = "bf16", library: int = 0) -> Any:
+    row = np.zeros(1, OP_DTYPE)[0]
+    row["kind"], row["m"], row["n"], row["k"], row["library"] = LINEAR, m, n, k, library
+    row["weight_dtype"] = row["activation_dtype"] = dtypes.code(dtype)
+    row["weight_bits"] = row["activation_bits"] = 16.0 if dtype == "bf16" else 8.0
+    account(row)
+    return row
+
+
+def _makespan(m: int, n: int, k: int, rows: float, columns: float, splits: float) -> float:
+    """MACs of the busiest SM when every tile goes to the SM that is free first."""
+    free = [0.0] * SMS
+    for _ in range(math.ceil(m / rows) * math.ceil(n / columns) * round(splits)):
+        heapq.heappush(free, heapq.heappop(free) + rows * columns * k / splits)
+    return max(free)
+
+
+def _fastest(m: int, n: int, k: int) -> float:
+    """MACs of the busiest SM under the best tile shape, k whole or split until the SMs are full."""
+    spans = []
+    for rows, columns in itertools.product((ROWS, ROWS / 2), (COLUMNS, COLUMNS / 2)):
+        tiles = math.ceil(m / rows) * math.ceil(n / columns)
+        for splits in {1, max(1, min(SMS // tiles, k // DEPTH))}:
+            spans.append(_makespan(m, n, k, rows, columns, splits))
+    return min(spans)
+
+
+def _seconds(machine: Any, macs: float) -> Any:
+    return macs / (RATE * machine["gpu_linear_efficiency_bf16"][0] * machine["gpu_clock"])
+
+
+@pytest.mark.parametrize("tiles", [(11, 12), (12, 11)])
+def test_a_full_wave_runs_at_the_rate_of_the_library(arithmetic: Any, tiles: tuple[int, int]) -> None:
+    m, n, k = tiles[0] * ROWS, tiles[1] * COLUMNS, 8192
+    contraction, _, _ = gpu_linear_times(_row(m, n, k), arithmetic)
+    assert contraction == pytest.approx(_seconds(arithmetic, m * n * k / SMS), rel=1e-12)
+
+
+def test_a_last_wave_that_is_not_full_costs_a_whole_one(arithmetic: Any) -> None:
+    m, n, k = 12 * ROWS, 11 * COLUMNS, 8192
+    full = gpu_linear_times(_row(m, n, k), arithmetic)[0]
+    more = gpu_linear_times(_row(m, n + 1, k), arithmetic)[0]
+    assert more == pytest.approx(_seconds(arithmetic, _fastest(m, n + 1, k)), rel=1e-12)
+    assert more == pytest.approx(1.25 * full, rel=1e-12)
+
+
+@given(st.integers(1, 3000), st.integers(1, 6000), st.integers(1, 9000))
+def test_contraction_is_the_schedule_of_its_tiles(arithmetic: Any, m: int, n: int, k: int) -> None:
+    contraction, _, fixed = gpu_linear_times(_row(m, n, k), arithmetic)
+    assert contraction == pytest.approx(_seconds(arithmetic, _fastest(m, n, k)), rel=1e-9)
+    assert fixed == 0.0
+    assert contraction >= _seconds(arithmetic, m * n * k / SMS) * (1 - 1e-12)
+
+
+def test_few_tiles_split_k_where_that_pays(arithmetic: Any) -> None:
+    row = _row(ROWS, COLUMNS, 8192)
+    whole = _seconds(arithmetic, ROWS * COLUMNS / 4 * 8192)
+    split, _, fixed = gpu_linear_times(row, arithmetic)
+    assert split == pytest.approx(whole / 33, rel=1e-12)
+    saved = whole - split
+    for merge, splits in ((0.9 * saved, True), (1.1 * saved, False)):
+        machine = _altered(arithmetic, gpu_linear_split_merge=merge, gpu_linear_launch=3e-6)
+        contraction, _, fixed = gpu_linear_times(row, machine)
+        assert contraction == pytest.approx(split if splits else whole, rel=1e-12)
+        assert fixed == pytest.approx(3e-6 + (merge if splits else 0.0), rel=1e-12)
+
+
+@pytest.mark.parametrize(("k", "splits"), [(63, 1), (64, 1), (127, 1), (128, 2), (640, 10), (64 * 33, 33), (64 * 99, 33)])
+def test_a_split_holds_a_stage_of_the_pipeline(arithmetic: Any, k: int, splits: int) -> None:
+    contraction, _, _ = gpu_linear_times(_row(ROWS, COLUMNS, k), arithmetic)
+    assert contraction == pytest.approx(_seconds(arithmetic, ROWS / 2 * COLUMNS / 2 * k / splits), rel=1e-12)
+
+
+@pytest.mark.parametrize("tiles", [1, 10, 66])
+def test_few_sms_draw_only_so_much(h200: Any, tiles: int) -> None:
+    """Too small a k to be split; halved columns put twice as many SMs to work."""
+    row = _row(1, tiles * COLUMNS, 64)
+    _, memory, fixed = gpu_linear_times(row, h200)
+    moved = row["weight_bytes"] + row["activation_bytes"]
+    whole = stream_bandwidth(h200, 1.0) * h200["gpu_linear_stream_efficiency"][0]
+    limit = 2 * tiles * h200["gpu_linear_stream_per_sm"][0]
+    assert memory == pytest.approx(moved / min(whole, limit), rel=1e-12)
+    assert (limit < whole) == (tiles < 66)
+    assert fixed == h200["gpu_linear_launch"][0]
+
+
+def test_a_split_lets_more_sms_draw(h200: Any) -> None:
+    row = _row(1, 4 * COLUMNS, 4096)
+    machine = _altered(h200, gpu_linear_split_merge=0.0)
+    _, alone, _ = gpu_linear_times(row, _altered(h200, gpu_linear_split_merge=1.0))
+    _, split, _ = gpu_linear_times(row, machine)
+    moved, per_sm = row["weight_bytes"] + row["activation_bytes"], h200["gpu_linear_stream_per_sm"][0]
+    assert alone == pytest.approx(moved / (8 * per_sm), rel=1e-12)
+    assert split < alone / 8
+
+
+@given(st.integers(1, 4000), st.integers(1, 500), WIDTHS, WIDTHS)
+def test_more_rows_save_no_more_than_a_merge(h200: Any, m: int, more: int, n: int, k: int) -> None:
+    """A product with more tiles fills the SMs without splitting k: all that it can save is the merge."""
+
+    def seconds(rows: int) -> float:
+        contraction, memory, fixed = gpu_linear_times(_row(rows, n, k), h200)
+        return float(max(contraction, memory) + fixed)
+
+    assert seconds(m) <= seconds(m + more) + h200["gpu_linear_split_merge"][0]
+
+
+@given(st.integers(1, 4000), WIDTHS, WIDTHS)
+def test_eight_bits_are_never_slower(h200: Any, m: int, n: int, k: int) -> None:
+    machine = _altered(h200, gpu_linear_efficiency_fp8=h200["gpu_linear_efficiency_bf16"][0])
+    wide, narrow = (gpu_linear_times(_row(m, n, k, dtype), machine) for dtype in ("bf16", "fp8"))
+    assert max(narrow[:2]) + narrow[2] <= max(wide[:2]) + wide[2]
+
+
+def test_efficiencies_by_operand_type(h200: Any) -> None:
+    assert efficiency_of(dtypes.BF16, 0.7, 0.6, 0.5) == 0.7
+    assert efficiency_of(dtypes.FP8, 0.7, 0.6, 0.5) == 0.6
+    assert efficiency_of(dtypes.INT8, 0.7, 0.6, 0.5) == 0.5
+    assert efficiency_of(dtypes.INT8, 0.7, 0.6, math.nan) == 0.6
+    assert math.isnan(h200["gpu_linear_efficiency_int8"][0])
+    times = [gpu_linear_times(_row(4096, 4096, 4096, dtype), h200)[0] for dtype in ("fp8", "int8")]
+    assert times[0] == times[1]
+
+
+def test_each_library_has_its_own_tiles(arithmetic: Any) -> None:
+    other = _altered(arithmetic)
+    other["gpu_linear_efficiency_bf16"][1] = other["gpu_linear_efficiency_bf16"][0]
+    assert other["gpu_linear_tile_columns"][1] == 128
+    m, n, k = 11 * ROWS, 24 * 128, 8192
+    first, second = (gpu_linear_times(_row(m, n, k, library=library), other)[0] for library in (0, 1))
+    assert first == second == pytest.approx(_seconds(arithmetic, 2 * ROWS * 128 * k), rel=1e-12)
+    assert gpu_linear_times(_row(ROWS, 128, 64, library=1), other)[0] == pytest.approx(
+        _seconds(arithmetic, ROWS * 128 / 4 * 64), rel=1e-12
+    )
