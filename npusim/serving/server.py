@@ -48,7 +48,7 @@ class Limits:
 
     slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
     watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
-    largest_chunk: most prompt tokens of one step, None without limit.
+    largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Limits:
         watermark: float,
         longest_context: int,
         largest_chunk: int | None,
+        request_time_s: float = 0.0,
     ) -> None:
         self.slots = slots
         self.max_sequences = max_sequences
@@ -66,6 +67,7 @@ class Limits:
         self.watermark = watermark
         self.longest_context = longest_context
         self.largest_chunk = largest_chunk
+        self.request_time_s = request_time_s
 
 
 class Server:
@@ -100,17 +102,26 @@ class Server:
     def submit(self, request: Request) -> simpy.Event:
         """Send a request; the event that is returned happens when it is answered or refused."""
         request.sent_s = self.env.now
-        request.done = self.env.event()
+        done = self.env.event()
+        request.done = done
         request.refusal = self._refusal(request)
         if request.refusal:
             self.recorder.refused.append(request)
-            request.done.succeed()
+            done.succeed()
+        elif self.limits.request_time_s > 0.0:
+            self.env.process(self._travel(request))
         else:
-            self.waiting.append(request)
-            if not self._work.triggered:
-                self._work.succeed()
-        done: simpy.Event = request.done
+            self._enqueue(request)
         return done
+
+    def _travel(self, request: Request) -> Turn:
+        yield self.env.timeout(self.limits.request_time_s)
+        self._enqueue(request)
+
+    def _enqueue(self, request: Request) -> None:
+        self.waiting.append(request)
+        if not self._work.triggered:
+            self._work.succeed()
 
     def admissible(self) -> Request | None:
         """The first waiting request, if there is a slot and KV memory for it and the next token of every live one."""

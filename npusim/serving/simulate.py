@@ -118,4 +118,5 @@ def _limits(deployment: Deployment, load: Load) -> Limits:
         watermark=float(numbers["kv_admission_watermark"]),
         longest_context=longest,
         largest_chunk=chunk,
+        request_time_s=float(numbers["host_request_time"]),
     )
