@@ -34,7 +34,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Rules:
-    """policy: exclusive, alternate or hybrid; users: most in flight, None for an open stream."""
+    """policy: exclusive, alternate or hybrid; users: most in flight, None for an open stream.
+
+    request_s: seconds between the sending of a request and its place in the queue.
+    """
 
     policy: str
     users: int | None
@@ -45,6 +48,7 @@ class Rules:
     watermark: float
     largest_chunk: int | None
     token_budget: int
+    request_s: float
     seed: int
 
 
@@ -59,6 +63,7 @@ class ReferenceServer:
         self.counter = 0
         self.unsent = deque(jobs)
         self.in_flight = 0
+        self.travelling: deque[Job] = deque()
         self.waiting: deque[Job] = deque()
         self.prefilling: list[Job] = []
         self.live: list[Job] = []
@@ -66,19 +71,24 @@ class ReferenceServer:
     def run(self) -> None:
         turn = {"exclusive": self.exclusive, "alternate": self.alternate, "hybrid": self.hybrid}[self.rules.policy]
         self.arrive()
-        while self.unsent or self.waiting or self.prefilling or self.live:
+        while self.travelling or self.waiting or self.prefilling or self.live:
             if not (self.waiting or self.prefilling or self.live):
-                self.now = self.unsent[0].due_s
+                self.now = self.queued_s(self.travelling[0])
                 self.arrive()
             turn()
 
+    def queued_s(self, job: Job) -> float:
+        return job.sent_s + self.rules.request_s
+
     def arrive(self) -> None:
         users = self.rules.users
-        while self.unsent and (self.in_flight < users if users is not None else self.unsent[0].due_s <= self.now):
+        while self.unsent and (users is None or self.in_flight < users):
             job = self.unsent.popleft()
             job.sent_s = self.now if users is not None else job.due_s
             self.in_flight += 1
-            self.waiting.append(job)
+            self.travelling.append(job)
+        while self.travelling and self.queued_s(self.travelling[0]) <= self.now:
+            self.waiting.append(self.travelling.popleft())
 
     def exclusive(self) -> None:
         while self.admissible():

@@ -102,7 +102,8 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("grids", "quick", {"title", "cells", "source"}),
     ],
 )
-def test_list(what: str, name: str, keys: set[str]) -> None:
+def test_list(what: str, name: str, keys: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     answer = tell("list", what, "--json").json
     assert set(answer) == {"items", "manifest"}
     items = {item["name"]: item for item in answer["items"]}

@@ -119,9 +119,7 @@ def test_where_no_cache_can_be_written_it_lies_beside_the_package(
     assert _folder(tmp_path / "file", monkeypatch).parent == copied / "__pycache__"
 
 
-def test_a_folder_that_the_user_chose_is_used(
-    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_the_user_chose_is_used(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "as it was")
     assert _folder(tmp_path, monkeypatch) == Path("as it was")

@@ -148,8 +148,8 @@ def test_host_time_hides_where_steps_queue(deployed: Deploy, altered: Alter, que
     assert with_host.energy_j == pytest.approx(device.energy_j + static * (with_host.time_s - device.time_s), rel=1e-12)
 
 
-def test_sampling_on_the_host_costs_every_sequence(engine_of: MakeEngine) -> None:
-    engine = engine_of("rngd", "llama-3.1-8b")
+def test_sampling_on_the_host_costs_every_sequence(deployed: Deploy, altered: Alter) -> None:
+    engine = AnalyticEngine(altered(deployed("rngd", "llama-3.1-8b"), host_queue_limit=1.0))
     machine, runtime = engine.machine, engine.runtime
     device = engine.cost(decode([1000] * 4))
     link = machine["host_link_bandwidth"] * machine["host_link_efficiency"]

@@ -79,7 +79,11 @@ def _walked(new: int, context: int, tile: int, window: int = 0, causal: bool = T
 
 def _tile(machine: Any, units: int, lines: float) -> int:
     places = machine["gpu_sms"] * machine["gpu_attention_blocks_per_sm"][FLASH_3]
-    return TILE if units * math.ceil(lines / SPLIT_TILE) >= machine["gpu_attention_split_fill"][FLASH_3] * places else SPLIT_TILE
+    return (
+        TILE
+        if units * math.ceil(lines / SPLIT_TILE) >= machine["gpu_attention_split_fill"][FLASH_3] * places
+        else SPLIT_TILE
+    )
 
 
 @given(st.integers(1, 12), LENGTHS, st.integers(0, 9000))
@@ -226,9 +230,7 @@ def _piece(machine: Any) -> float:
 @given(st.integers(1, 8), st.integers(2, 3000), st.integers(1, 300), st.sampled_from([*LIBRARIES.values()]))
 @example(1, 640, 1, FLASH_3)
 def test_a_longer_prompt_is_never_faster(h200: Any, batch: int, tokens: int, more: int, library: int) -> None:
-    shorter, longer = (
-        _seconds(h200, _row([(new, new)] * batch, library=library)) for new in (tokens, tokens + more)
-    )
+    shorter, longer = (_seconds(h200, _row([(new, new)] * batch, library=library)) for new in (tokens, tokens + more))
     assert shorter <= longer + _piece(h200)
 
 

@@ -115,7 +115,9 @@ def test_few_tiles_split_k_where_that_pays(arithmetic: Any) -> None:
         assert fixed == pytest.approx(3e-6 + (merge if splits else 0.0), rel=1e-12)
 
 
-@pytest.mark.parametrize(("k", "splits"), [(63, 1), (64, 1), (127, 1), (128, 2), (640, 10), (64 * 33, 33), (64 * 99, 33)])
+@pytest.mark.parametrize(
+    ("k", "splits"), [(63, 1), (64, 1), (127, 1), (128, 2), (640, 10), (64 * 33, 33), (64 * 99, 33)]
+)
 def test_a_split_holds_a_stage_of_the_pipeline(arithmetic: Any, k: int, splits: int) -> None:
     contraction, _, _ = gpu_linear_times(_row(ROWS, COLUMNS, k), arithmetic)
     assert contraction == pytest.approx(_seconds(arithmetic, ROWS / 2 * COLUMNS / 2 * k / splits), rel=1e-12)

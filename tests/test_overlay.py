@@ -31,9 +31,10 @@ arch: mine
 date: "2026-11-30"
 source: a table of this test
 numbers:
-  - {owner: h200, path: chip.power.loaded_static, value: 171 W, sd: 4 W, low: 165 W, high: 180 W, prior: 150 W, identified: 0.1}
-  - {owner: vllm, path: paths.graph.operator_launch, value: 0.8 us, sd: 0.05 us, low: 0.7 us, high: 0.9 us, prior: 0.5 us,
-     identified: 0.3}
+  - {owner: h200, path: chip.power.loaded_static, prior: 150 W, identified: 0.1,
+     value: 171 W, sd: 4 W, low: 165 W, high: 180 W}
+  - {owner: vllm, path: paths.graph.operator_launch, prior: 0.5 us, identified: 0.3,
+     value: 0.8 us, sd: 0.05 us, low: 0.7 us, high: 0.9 us}
 correlation: [[], [0.5]]
 """
 
@@ -44,7 +45,9 @@ def _number(owner: str, path: str, value: str, sd: str, low: str, high: str) -> 
 
 def _overlay(*numbers: tuple[str, ...], correlation: tuple[tuple[float, ...], ...] = ()) -> Overlay:
     made = tuple(_number(*number) for number in numbers)
-    return Overlay(name="fitted", arch="h200", date="2026-11-30", source="a test", numbers=made, correlation=correlation)
+    return Overlay(
+        name="fitted", arch="h200", date="2026-11-30", source="a test", numbers=made, correlation=correlation
+    )
 
 
 def _h200() -> System:
@@ -60,7 +63,15 @@ def test_a_fitted_number_takes_the_place_of_the_described_one() -> None:
     after = _overlay(STREAM, LAUNCH).apply("h200", before)
     quantity = after.chip.memory.stream_efficiency
     assert quantity == Quantity(
-        value=0.9, unit="", kind="calibrated", source="a test", low=0.88, high=0.92, sd=0.01, date="2026-11-30", text="0.9"
+        value=0.9,
+        unit="",
+        kind="calibrated",
+        source="a test",
+        low=0.88,
+        high=0.92,
+        sd=0.01,
+        date="2026-11-30",
+        text="0.9",
     )
     changed = [
         old.path
@@ -117,7 +128,12 @@ def test_quantities_are_replaced_wherever_they_stand() -> None:
 
 def _all_paths() -> dict[str, BaseModel]:
     system = load_system("rngd", uncalibrated=True)
-    return {"rngd": system, "h200": _h200(), "vllm": _vllm(), system.runtime: load_runtime(system.runtime, "contraction_processor")}
+    return {
+        "rngd": system,
+        "h200": _h200(),
+        "vllm": _vllm(),
+        system.runtime: load_runtime(system.runtime, "contraction_processor"),
+    }
 
 
 @pytest.mark.parametrize("owner", ["rngd", "h200", "vllm", "furiosa-llm-2026.3"])
@@ -283,7 +299,9 @@ def test_a_shared_number_keeps_its_spread_and_its_correlation() -> None:
     runtime = overlay.apply("furiosa-llm-2026.3", load_runtime("furiosa-llm-2026.3", "contraction_processor"))
     machines, runtimes = draw(system, runtime, COUNT, 5, overlay)
     names = [path.name for path in runtime.paths]
-    wired, kernelwise = (runtimes["paths_attention_execution"][:, names.index(name)] for name in ("wired", "kernelwise"))
+    wired, kernelwise = (
+        runtimes["paths_attention_execution"][:, names.index(name)] for name in ("wired", "kernelwise")
+    )
     np.testing.assert_array_equal(wired, kernelwise)
     assert np.quantile(wired, [0.05, 0.95]) == pytest.approx([37e-6, 44e-6], rel=0.01)
     quantity = system.chip.unit.contraction_efficiency

@@ -42,7 +42,7 @@ def test_a_request_alone_takes_its_steps(deployed: Deploy, arch: str, runtime: s
     metrics = measure(run)
     chunks = [engine.prefill_chunk(query, context) for query, context in _chunks(deployment, isl)]
     decode_s, decode_j = _decode_alone(engine, isl, osl - 1)
-    ttft_s = sum(chunk.time_s for chunk in chunks)
+    ttft_s = float(deployment.runtime_record[0]["host_request_time"]) + sum(chunk.time_s for chunk in chunks)
     assert metrics.ttft_ms.mean == pytest.approx(ttft_s * 1e3, rel=1e-9)
     assert metrics.e2e_ms.mean == pytest.approx((ttft_s + decode_s) * 1e3, rel=1e-9)
     assert run.record.span_j.sum() == pytest.approx(sum(chunk.energy_j for chunk in chunks) + decode_j, rel=1e-9)
@@ -145,6 +145,7 @@ def _reference(deployment: Deployment, arrival: Arrival, isl: int, osl: int, cou
         watermark=float(numbers["kv_admission_watermark"]),
         largest_chunk=runtime.prefill_chunk.sizes[-1] if isinstance(runtime.prefill_chunk, BucketShapes) else None,
         token_budget=int(runtime.policy.token_budget.value) if isinstance(runtime.policy, HybridPolicy) else 0,
+        request_s=float(numbers["host_request_time"]),
         seed=seed,
     )
     server = ReferenceServer(AnalyticEngine(deployment), rules, [Job(isl, osl, due_s=float(time)) for time in due])
@@ -277,6 +278,13 @@ def test_a_full_queue_refuses(deployed: Deploy) -> None:
     without_limit = measure(simulate(deployed("rngd", MODEL), random_load(128, 8, Poisson(200.0), 40), 0))
     assert without_limit.requests == 40
     assert metrics.ttft_ms.p99 < without_limit.ttft_ms.p99
+
+
+@pytest.mark.parametrize("request_s", [0.0, 0.015])
+def test_a_queue_is_full_when_a_request_gets_there(deployed: Deploy, request_s: float) -> None:
+    deployment = with_numbers(deployed("rngd", MODEL), limits_max_waiting=2, host_request_time=request_s)
+    metrics = measure(simulate(deployment, random_load(128, 8, Closed(40), 40), 0))
+    assert (metrics.requests, metrics.refused) == (2, 38)
 
 
 def test_the_watermark_admits_fewer_at_once(deployed: Deploy) -> None:

@@ -31,7 +31,7 @@ from npusim.workload.step import Step, decode, mixed, prefill
 Deploy = Callable[..., Deployment]
 FURIOSA = ("rngd", "llama-3.1-8b")
 SLOTS = ("h200", "llama-3.1-8b", "cuda-graph-engine")
-VLLM = ("h200", "llama-3.1-8b", "vllm")
+LIBRARIES = ("linear", "attention", "vector")
 
 
 def _special(deployment: Deployment, step: Step) -> OpTable:
@@ -112,7 +112,10 @@ def test_ragged_attention_and_exact_sizes_stay_as_they_are(deployed: Deploy) -> 
     step = mixed([100, 999], [(130, 500)])
     deployment = deployed("h200", "llama-3.1-8b", runtime="vllm")
     exact = lower(deployment.model, deployment.precision, deployment.plan, step).rows
-    assert (_special(deployment, step).rows == exact).all()
+    special = _special(deployment, step).rows
+    assert set(special["library"]) == {deployment.runtime_record[0][f"{what}_library"] for what in LIBRARIES}
+    special["library"] = 0
+    assert (special == exact).all()
 
 
 @pytest.mark.parametrize(("tokens", "padded"), [(1, 128), (128, 128), (130, 256), (1000, 1024), (1024, 1024)])

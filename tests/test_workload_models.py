@@ -37,9 +37,7 @@ def test_parameters_agree_with_the_published_count(name: str) -> None:
     model = load_model(name)
     assert model.published_parameters is not None
     rounding = 0.005e9
-    assert abs(model.parameters - model.published_parameters) <= max(
-        0.005 * model.published_parameters, rounding
-    )
+    assert abs(model.parameters - model.published_parameters) <= max(0.005 * model.published_parameters, rounding)
 
 
 @pytest.mark.parametrize(("name", "parameters"), EXACT.items())

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from npusim import __version__
+from npusim.cli.calibrate import calibrate
 from npusim.cli.failures import exit_code
 from npusim.cli.kperf import kperf
 from npusim.cli.listing import list_shipped
@@ -31,7 +32,7 @@ def npusim(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (list_shipped, show, step, run, kperf, validate):
+for _command in (list_shipped, show, step, run, kperf, validate, calibrate):
     npusim.add_command(_command)
 
 

@@ -53,9 +53,7 @@ def step(
 
     ensure_compiled(say)
     deployment = deployment_of(arch, model, setup, tokens=batch * context)
-    answer = predict_step(
-        deployment, phase, batch, context, query, seed=setup.seed, interval_wanted=interval
-    )
+    answer = predict_step(deployment, phase, batch, context, query, seed=setup.seed, interval_wanted=interval)
     answer |= {"configuration": configuration(deployment)}
     if interval:
         answer |= {"interval": interval_text(deployment.system, deployment.overlay)}

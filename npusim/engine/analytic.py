@@ -96,9 +96,7 @@ class AnalyticEngine:
             counter,
             self._work,
         )
-        return DecodeRun(
-            self._work.times_s[:steps].copy(), self._work.energies_j[:steps] * self.plan.tensor_parallel
-        )
+        return DecodeRun(self._work.times_s[:steps].copy(), self._work.energies_j[:steps] * self.plan.tensor_parallel)
 
     def pieces(self, step: Step) -> list[Step]:
         """The step as the runtime's compiled shapes run it, in order."""

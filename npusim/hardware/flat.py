@@ -73,7 +73,9 @@ def fill(record: Any, description: BaseModel) -> None:
 
 def record_dtype(fields: Iterator[FlatField], extra: list[tuple[Any, ...]]) -> np.dtype[np.void]:
     """A record of float64 fields (arrays for parts of lists) after the fields of `extra`."""
-    shaped = [(name, np.float64, (MAX_PARTS,)) if is_list else (name, np.float64) for name, is_list in dict.fromkeys(fields)]
+    shaped = [
+        (name, np.float64, (MAX_PARTS,)) if is_list else (name, np.float64) for name, is_list in dict.fromkeys(fields)
+    ]
     return np.dtype([*extra, *shaped])
 
 

@@ -63,8 +63,8 @@ class Residual(Part):
 class LeftOut(Part):
     """Errors of one metric of one kind of table in one regime, each under a fit that had not seen its group.
 
-    metric: the table's name; mape: mean absolute error, a fraction, with 90 % bounds of a bootstrap over groups;
-    coverage: part of the figures within the half-width that the other groups give; None with a single group.
+    metric: the table's name; mape: mean absolute error, a fraction; coverage: part of the figures within the
+    half-width that the other groups give. Both with 90 % bounds of a bootstrap over groups; None with a single group.
     """
 
     table: str
@@ -73,9 +73,11 @@ class LeftOut(Part):
     figures: int
     groups: int
     mape: float
-    mape_low: float
-    mape_high: float
+    mape_low: float | None
+    mape_high: float | None
     coverage: float | None
+    coverage_low: float | None
+    coverage_high: float | None
 
 
 def operator_regime(operator: str) -> str:

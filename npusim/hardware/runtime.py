@@ -120,8 +120,9 @@ class Host(Part):
     """Host time beside the chip's.
 
     step_time: scheduling, sampling calls and launch of one step; it hides behind the step before when the queue holds
-    more than one step. request_time: between the client's sending and the request's place in the queue. A stall hits a step with `stall_probability` and lasts `stall_time` (mean, exponential).
-    sampling_time: per sequence, where tokens are sampled on the host (0 where the chip samples).
+    more than one step. request_time: between the client's sending and the request's place in the queue. A stall hits
+    a step with `stall_probability` and lasts `stall_time` (mean, exponential). sampling_time: per sequence, where
+    tokens are sampled on the host (0 where the chip samples).
     """
 
     step_time: Duration

@@ -16,7 +16,6 @@ from npusim.ledger import Quantity, certificates
 from npusim.units import is_binary_rate
 
 
-
 class BinaryRateWarning(UserWarning):
     """A bandwidth written in GiB/s: datasheets mean GB/s, 7 % less."""
 
@@ -62,8 +61,8 @@ def check(data: Any, schema: type[Schema], path: Path) -> Schema:
         if is_binary_rate(written):
             line, _ = _locate(data, tuple(certificate.path.split(".")))
             warnings.warn(
-                f"{path}{f':{line}' if line else ''}: {certificate.path}: '{written}' is taken as written, but datasheets "
-                f"give rates in decimal units; write '{written.replace('iB', 'B')}' if that is meant",
+                f"{path}{f':{line}' if line else ''}: {certificate.path}: '{written}' is taken as written, but "
+                f"datasheets give rates in decimal units; write '{written.replace('iB', 'B')}' if that is meant",
                 BinaryRateWarning,
                 stacklevel=3,
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-
 from npusim.compilation import kernel
 from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.contraction import operand_bytes, slice_rate
@@ -20,13 +19,13 @@ def kv_stream_time(row, machine, runtime):
 
 @kernel
 def shared_heads_time(row, machine, pes):
-    """Seconds in which PEs that share a KV head join their parts: its softmax sums, then its output.
+    """Seconds in which PEs that share a query head join their parts: the softmax sums, then the output.
 
-    A KV head is one PE's where there are as many as PEs; with fewer, PEs share the context of a head and reduce
-    twice. Inferred from served models: with 8 KV heads a layer of a small model costs about 0.16 ms beyond its bytes,
-    with 4 or 2 heads 0.3 ms (SOTA-PNU/RNGD-proj REPORT.md, ITL at one user).
+    Query heads lie on PEs; where they do not divide evenly, some lie on two, and the layer reduces twice more. Inferred
+    from served models: beyond its bytes a layer costs about 0.16 ms with 16 or 32 query heads on 8 PEs, about 0.3 ms
+    with 12, 14 or 28 (SOTA-PNU/RNGD-proj REPORT.md, time between tokens of one user).
     """
-    if row.kv_heads >= pes:
+    if row.heads % pes == 0.0:
         return 0.0
     moved = 2.0 * row.m * row.heads * row.head_dim
     return 2.0 * on_chip_reduction_time(moved, machine, pes)

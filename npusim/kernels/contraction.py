@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-
 from npusim.compilation import kernel
 from npusim.dtypes import BF16, FP8, INT4, INT8
 from npusim.mapping.optable import SPLIT_ROWS

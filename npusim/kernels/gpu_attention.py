@@ -31,7 +31,8 @@ def gpu_attention_times(row, machine):
         work = macs * units * _scores(row, lines, tile)
         sharing = min(machine.gpu_attention_blocks_per_sm[library], max(1.0, blocks / machine.gpu_sms))
         lag = macs * tile * row.query * _causality(row, lines) / splits * machine.gpu_sms * sharing / rate
-    longest = macs * tile * row.kv / splits * machine.gpu_sms / rate
+    walked = min(row.kv, row.window + tile) if row.window > 0.0 else row.kv
+    longest = macs * tile * walked / splits * machine.gpu_sms / rate
     contraction = max(work / rate, longest) + machine.gpu_attention_imbalance[library] * lag
     fixed = machine.gpu_attention_launch[library]
     fixed += machine.gpu_attention_block[library] * max(1.0, blocks / places)
@@ -54,7 +55,7 @@ def _tile_and_splits(units, lines, kv, places, library, machine):
 
 @kernel
 def _causality(row, lines):
-    """1 where attention is causal, 0 where every new token sees the whole context; prompts of unequal length: causal."""
+    """1 where attention is causal (prompts of unequal length are), 0 where new tokens see the whole context."""
     if row.query > lines:
         return 1.0
     masked = row.batch * lines * (lines - 1.0) / 2.0

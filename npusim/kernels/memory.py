@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 

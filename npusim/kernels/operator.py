@@ -35,7 +35,8 @@ OPERATOR_COST_DTYPE = np.dtype(
 def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
 
-    macs counts those done on padding too, where the kernel does them. link_s and overhead_s are what remains after the part that the path hides under the operator's arithmetic or memory stream.
+    macs counts those done on padding too, where the kernel does them. link_s and overhead_s are what remains after the
+    part that the path hides under the operator's arithmetic or memory stream.
     """
     cost.repeat = row.repeat
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.link_s = 0.0
@@ -67,9 +68,7 @@ def _hide(cost, part):
 def _on_contraction_processor(row, machine, runtime, path, cost):
     pes = runtime.pe_fusion
     if row.kind == LINEAR:
-        cost.contraction_s = slice_contraction_time(
-            row.m, row.n, row.k, row.activation_dtype, row.split, machine, pes
-        )
+        cost.contraction_s = slice_contraction_time(row.m, row.n, row.k, row.activation_dtype, row.split, machine, pes)
         cost.memory_s = stream_time(row.weight_bytes, row.k * row.weight_bits / 8.0, machine, pes)
         cost.overhead_s += machine.tcp_dma_command
         if row.split == SPLIT_ROWS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU, SOFTMAX
@@ -57,5 +56,3 @@ def vector_time(row, machine, pes):
         passes = machine.gpu_vector_passes_softmax
     lanes = machine.gpu_sms * machine.gpu_vector_lanes_per_sm * machine.gpu_vector_lane_efficiency[row.library]
     return elements * passes / (lanes * machine.gpu_clock)
-
-

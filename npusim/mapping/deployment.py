@@ -58,9 +58,7 @@ class Deployment:
         machine, runtime = self.machine[0], self.runtime_record[0]
         room = footprint(machine, runtime, self.model, self.precision, self.plan)
         if room.kv_tokens < tokens:
-            raise does_not_fit(
-                self.system, machine, runtime, self.model, self.precision, self.plan, tokens
-            )
+            raise does_not_fit(self.system, machine, runtime, self.model, self.precision, self.plan, tokens)
         return room
 
 

@@ -93,7 +93,8 @@ def does_not_fit(
     return DoesNotFit(
         model.name,
         f"does not fit on {plan.cards} x {system.name} in {precision.name}: each chip would hold "
-        f"{_gib(room.weight_bytes)} of weights{cache}; {_gib(usable)} are usable, of which the runtime holds back {_gib(held_back)}; {mend}",
+        f"{_gib(room.weight_bytes)} of weights{cache}; {_gib(usable)} are usable, of which the runtime holds back "
+        f"{_gib(held_back)}; {mend}",
         needed,
     )
 

@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 
-from npusim.compilation import kernel
 from npusim import dtypes
+from npusim.compilation import kernel
 from npusim.mapping.optable import (
     ALL_GATHER,
     ALL_REDUCE,

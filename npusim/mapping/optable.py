@@ -16,7 +16,9 @@ from npusim.workload.step import Step
 LINEAR, ATTENTION, VECTOR, GATHER, COLLECTIVE = range(5)
 KIND_NAMES = ("linear", "attention", "vector", "gather", "collective")
 
-(EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX) = range(15)
+(EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX) = (
+    range(15)
+)
 OP_NAMES = (
     "embed", "norm", "qkv", "rope", "attention", "out", "gate_up", "activation", "down",
     "all_reduce", "lm_head", "all_gather", "sample", "cast", "softmax",

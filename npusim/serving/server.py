@@ -104,11 +104,7 @@ class Server:
         request.sent_s = self.env.now
         done = self.env.event()
         request.done = done
-        request.refusal = self._refusal(request)
-        if request.refusal:
-            self.recorder.refused.append(request)
-            done.succeed()
-        elif self.limits.request_time_s > 0.0:
+        if self.limits.request_time_s > 0.0:
             self.env.process(self._travel(request))
         else:
             self._enqueue(request)
@@ -119,6 +115,11 @@ class Server:
         self._enqueue(request)
 
     def _enqueue(self, request: Request) -> None:
+        request.refusal = self._refusal(request)
+        if request.refusal:
+            self.recorder.refused.append(request)
+            request.done.succeed()
+            return
         self.waiting.append(request)
         if not self._work.triggered:
             self._work.succeed()

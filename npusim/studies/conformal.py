@@ -1,4 +1,4 @@
-"""Split-conformal half-widths of log errors by regime, with whole groups left out: rows of a run are not exchangeable."""
+"""Split-conformal half-widths of log errors, with whole groups left out: rows of a run are not exchangeable."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import numpy as np
 
 from npusim.hardware.draws import RANGE_COVERAGE
 
-GROUPS_FOR_COVERAGE = next(
-    count for count in itertools.count(1) if math.ceil((count + 1) * RANGE_COVERAGE) <= count
-)
+GROUPS_FOR_COVERAGE = next(count for count in itertools.count(1) if math.ceil((count + 1) * RANGE_COVERAGE) <= count)
 
 
 def half_width(errors: np.ndarray, groups: Sequence[str]) -> tuple[float, int]:

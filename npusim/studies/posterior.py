@@ -56,8 +56,13 @@ def sensitive(log_errors: LogErrors, size: int) -> np.ndarray:
     return moved
 
 
-def maximum_a_posteriori(log_errors: LogErrors, size: int, deviations: np.ndarray, weights: np.ndarray) -> Fit:
-    """Fit `size` coordinates. log_errors(z): (figures,); deviations: of each error; weights: share of its run."""
+def maximum_a_posteriori(
+    log_errors: LogErrors, size: int, deviations: np.ndarray, weights: np.ndarray, start: np.ndarray | None = None
+) -> Fit:
+    """Fit `size` coordinates. log_errors(z): (figures,); deviations: of each error; weights: share of its run.
+
+    start: where to seek from, the priors' centre by default.
+    """
 
     def standard(z: np.ndarray) -> np.ndarray:
         return log_errors(z) / deviations
@@ -67,7 +72,7 @@ def maximum_a_posteriori(log_errors: LogErrors, size: int, deviations: np.ndarra
 
     found = least_squares(
         residuals,
-        np.zeros(size),
+        np.zeros(size) if start is None else start,
         jac=lambda z: _slopes(residuals, z),
         bounds=(-_FARTHEST_Z, _FARTHEST_Z),
         max_nfev=_EVALUATIONS,

@@ -32,7 +32,7 @@ _DPI = 110
 _SIZE_INCHES = (11.0, 4.6)
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_HEADINGS = ("rows", "MAPE", "bias", "p90", "max", "u_D")
+HEADINGS = ("rows", "MAPE", "bias", "p90", "max", "u_D", "coverage", "width")
 
 
 def write_report(results: Sequence[ValidationResult], folder: Path) -> list[Path]:
@@ -43,7 +43,8 @@ def write_report(results: Sequence[ValidationResult], folder: Path) -> list[Path
         "# Predictions against measurements",
         "",
         "Errors are predicted / measured - 1: mean absolute (MAPE), mean signed (bias), 90th percentile and largest",
-        "absolute. u_D is the median of the measurements' own relative standard uncertainty.",
+        "absolute. u_D is the median of the measurements' own relative standard uncertainty; coverage the part of the",
+        "measured values in the 90 % interval of their prediction, width the median (high - low) / predicted.",
     ]
     for result in results:
         page += ["", *_section(result)]
@@ -75,15 +76,15 @@ def calibration(result: ValidationResult) -> str:
     return "Calibrated" if result.calibrated else "Uncalibrated"
 
 
-def percent(value: float, signed: bool = False) -> str:
-    """A fraction as a percentage, "-" for NaN."""
-    if not math.isfinite(value):
+def percent(value: float | None, signed: bool = False) -> str:
+    """A fraction as a percentage, "-" for None and NaN."""
+    if value is None or not math.isfinite(value):
         return "-"
     return f"{100.0 * value:{'+' if signed else ''}.1f} %"
 
 
 def figures_text(errors: ErrorSummary) -> list[str]:
-    """rows, MAPE, bias, p90, max, u_D as text."""
+    """The figures of HEADINGS as text."""
     return [
         f"{errors.rows:,}",
         percent(errors.mape),
@@ -91,6 +92,8 @@ def figures_text(errors: ErrorSummary) -> list[str]:
         percent(errors.p90),
         percent(errors.max),
         percent(errors.u_d),
+        percent(errors.coverage90),
+        percent(errors.width90),
     ]
 
 
@@ -110,16 +113,16 @@ def _section(result: ValidationResult) -> list[str]:
     ]
     if result.main:
         rows = [[result.main_metric, *figures_text(summarise(result.main))]]
-        lines += ["", *_table(("main metric", *_HEADINGS), rows)]
+        lines += ["", *markdown_table(("main metric", *HEADINGS), rows)]
     for name, values in telling(result):
         rows = [[value, *figures_text(errors)] for value, errors in values.items()]
-        lines += ["", *_table((name, *_HEADINGS), rows)]
+        lines += ["", *markdown_table((name, *HEADINGS), rows)]
     if result.main:
         rows = [_worst_row(item) for item in result.worst()]
-        lines += ["", *_table(("worst rows", "measured", "predicted", "error"), rows)]
+        lines += ["", *markdown_table(("worst rows", "measured", "predicted", "error"), rows)]
     if result.skipped:
         rows = [[str(count), reason] for reason, count in result.reasons()]
-        lines += ["", *_table(("skipped", "reason"), rows)]
+        lines += ["", *markdown_table(("skipped", "reason"), rows)]
     return lines
 
 
@@ -133,7 +136,8 @@ def _worst_row(item: Prediction) -> list[str]:
     ]
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table in Markdown."""
     yield f"| {' | '.join(headings)} |"
     yield f"|{' --- |' * len(headings)}"
     for row in rows:

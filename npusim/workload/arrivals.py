@@ -70,6 +70,4 @@ def _rate(rate: str, text: str) -> float:
 
 
 def _mistake(text: str) -> UserError:
-    return UserError(
-        "--arrival", "", f"'{text}' is no arrival; use closed, burst or poisson:2.5 (requests/s)"
-    )
+    return UserError("--arrival", "", f"'{text}' is no arrival; use closed, burst or poisson:2.5 (requests/s)")

@@ -42,9 +42,7 @@ def patterned_windows(config: ConfigFile, layers: int) -> tuple[int, ...]:
     pattern = config.get("sliding_window_pattern")
     if isinstance(pattern, str):
         if not pattern or set(pattern) - {"L", "G"}:
-            raise config.mistake(
-                "sliding_window_pattern", f"'{pattern}' may hold only L (local) and G (global)"
-            )
+            raise config.mistake("sliding_window_pattern", f"'{pattern}' may hold only L (local) and G (global)")
         return tuple(window if pattern[layer % len(pattern)] == "L" else 0 for layer in range(layers))
     period = config.size("sliding_window_pattern")
     return tuple(0 if (layer + 1) % period == 0 else window for layer in range(layers))

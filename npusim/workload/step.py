@@ -28,9 +28,7 @@ class Step:
         if not len(self.query) == len(self.context) == len(self.decoding) > 0:
             raise ValueError("a step needs at least one sequence, and arrays of equal length")
         if (self.query < 1).any() or (self.context < self.query).any():
-            raise ValueError(
-                "each sequence needs at least one new token, and a context that holds its new tokens"
-            )
+            raise ValueError("each sequence needs at least one new token, and a context that holds its new tokens")
 
     @property
     def tokens(self) -> int:
@@ -53,9 +51,7 @@ def prefill(batch: int, query: int, context: int | None = None) -> Step:
     )
 
 
-def mixed(
-    contexts: Sequence[int] | Ints, chunks: Sequence[tuple[int, int]], slots: int | None = None
-) -> Step:
+def mixed(contexts: Sequence[int] | Ints, chunks: Sequence[tuple[int, int]], slots: int | None = None) -> Step:
     """Decoding sequences with prompt chunks `(new tokens, context)` in the same pass."""
     decoding = np.asarray(contexts, np.int64)
     query = np.array([chunk[0] for chunk in chunks], np.int64)

@@ -45,13 +45,13 @@ class Numbers:
 
         overlay: the calibration under which `system` was loaded; it holds for runtimes and sources too.
         """
-        records = {runtime.name: build_runtime(runtime, system) for runtime in _drivers(system, overlay)}
+        records = {runtime.name: build_runtime(runtime, system) for runtime in drivers(system, overlay)}
         return cls(build_machine(system), records, _observed(overlay).observed())
 
     @classmethod
     def drawn(cls, system: System, overlay: Overlay | None, count: int, seed: int) -> list[Numbers]:
         """`count` sets of the numbers that `of` gives, all drawn from the ranges of their certificates."""
-        machines, records = draw_together(system, _drivers(system, overlay), count, seed, overlay)
+        machines, records = draw_together(system, drivers(system, overlay), count, seed, overlay)
         observations = _drawn_observations(_observed(overlay), count, seed)
         return [
             cls(
@@ -70,7 +70,8 @@ class Numbers:
         return deployment.with_records(self.machine.copy(), record)
 
 
-def _drivers(system: System, overlay: Overlay | None) -> list[Runtime]:
+def drivers(system: System, overlay: Overlay | None = None) -> list[Runtime]:
+    """The shipped runtimes that drive the architecture, and its own, under a calibration."""
     unit = system.chip.unit.kind
     shipped = (load_yaml(path, Runtime) for path in shipped_runtimes().values())
     drivers = {runtime.name: runtime for runtime in shipped if runtime.unit == unit}
