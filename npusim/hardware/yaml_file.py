@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from npusim.errors import UserError
@@ -87,10 +88,10 @@ def _locate(data: Any, location: tuple[int | str, ...], last_is_absent: bool = F
     """Line and key path of an error; union tags in pydantic's location, which the file lacks, are left out."""
     node, line, keys = data, None, []
     for position, part in enumerate(location):
-        if isinstance(node, dict) and part in node:
+        if isinstance(node, CommentedMap) and part in node:
             line = node.lc.key(part)[0] + 1 if part in (getattr(node.lc, "data", None) or {}) else line
             node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line = node.lc.item(part)[0] + 1
             node = node[part]
         elif not (last_is_absent and position == len(location) - 1):

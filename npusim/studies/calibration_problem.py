@@ -29,9 +29,7 @@ class Problem:
         self.cases = list(cases)
         self._seed = seed
         self._base = Numbers.of(system)
-        self.numbers = _distinct(
-            number for runtime in drivers(system) for number in ranged_numbers(system, runtime)
-        )
+        self.numbers = _distinct(number for runtime in drivers(system) for number in ranged_numbers(system, runtime))
         self.chosen = list(range(len(self.numbers)))
 
     def choose(self, which: np.ndarray) -> None:

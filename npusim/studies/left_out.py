@@ -70,9 +70,7 @@ def left_out_summaries(cases: Sequence[Case], errors: np.ndarray, seed: int) -> 
     )
 
 
-def _summary(
-    table: str, metric: str, regime: str, errors: np.ndarray, groups: list[str], seed: int
-) -> LeftOut:
+def _summary(table: str, metric: str, regime: str, errors: np.ndarray, groups: list[str], seed: int) -> LeftOut:
     size, covered = np.abs(np.expm1(errors)), _covered(errors, groups)
     mape_low, mape_high = bootstrap(size, groups, seed)
     coverage_low, coverage_high = (None, None) if covered is None else bootstrap(covered, groups, seed)

@@ -27,8 +27,8 @@ Errors are predicted / measured - 1; MAPE is their mean size, bias their mean. u
 uncertainty of the measurements themselves. Coverage is the part of the measured values in the 90 % interval of their
 prediction, width the median (high - low) / predicted.
 
-- **Blind**: datasheet, published and assumed numbers with their ranges; no row of these tables went into a number. Its
-  intervals come from the ranges alone and do not hold the model's own error.
+- **Blind**: datasheet, published and assumed numbers with their ranges; none was fitted to these tables. Its intervals
+  come from the ranges alone and do not hold the model's own error.
 - **Calibrated**: numbers fitted to measured tables, as the overlay that the architecture names says; where a table here
   is one of those, its errors are of rows that the fit has seen. Its intervals come from the posterior, widened by the
   errors of groups left out.
@@ -37,8 +37,8 @@ prediction, width the median (high - low) / predicted.
   the other groups. This is what to expect of unseen runs; "-" where the overlay was not fitted to that kind of table,
   or where there is a single group.
 """
-_FORMS = """- The forms of the H200's kernels were chosen after looking at its operator table: for the H200, blind means blind
-  numbers, not a blind form.
+_FORMS = """- The forms of the H200's kernels were chosen after looking at its operator table: for the H200, blind means
+  blind numbers, not a blind form.
 """
 
 
@@ -165,7 +165,9 @@ def _left_out_text(parts: Sequence[LeftOut]) -> list[str]:
         return [percent(part.mape), mape_bounds, percent(part.coverage), _bounds(part.coverage_low, part.coverage_high)]
     mape = sum(part.mape * part.figures for part in parts) / sum(part.figures for part in parts)
     known = [(part.coverage, part.figures) for part in parts if part.coverage is not None]
-    coverage = sum(share * figures for share, figures in known) / sum(figures for _, figures in known) if known else None
+    if not known:
+        return [percent(mape), "-", "-", "-"]
+    coverage = sum(share * figures for share, figures in known) / sum(figures for _, figures in known)
     return [percent(mape), "-", percent(coverage), "-"]
 
 

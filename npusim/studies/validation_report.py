@@ -67,7 +67,7 @@ def slug(result: ValidationResult) -> str:
 
 def title(result: ValidationResult) -> str:
     """The table and what it was predicted on."""
-    where = f" on {', '.join(result.archs)}" if result.archs else ""
+    where = f" on {', '.join(Path(arch).name for arch in result.archs)}" if result.archs else ""
     return f"{result.path.name} ({result.kind.replace('_', ' ')}){where}"
 
 

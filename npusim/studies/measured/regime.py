@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from npusim.hardware.residuals import RUN, Key, operator_regime
 from npusim.studies.measured.case import Case
 
 RUN_KINDS = ("serving", "published_serving")
 """Kinds of tables whose rows are serving runs."""
 
-_OPERATORS = {
+_ATTENTION = {"generation": "attn_decode", "context": "attn_prefill"}
+_OPERATORS: dict[str, Callable[[Case], str]] = {
     "operators": lambda case: case.dimensions["op"],
     "card_kernels": lambda case: case.dimensions["op"],
     "public_gemm": lambda case: "gemm",
     "public_attention": lambda case: _ATTENTION[case.dimensions["phase"]],
 }
-_ATTENTION = {"generation": "attn_decode", "context": "attn_prefill"}
 _METRICS = {
     "us": "time_us",
     "ms": "time_us",
