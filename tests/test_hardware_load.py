@@ -20,7 +20,9 @@ from npusim.hardware.system import System
 from npusim.hardware.yaml_file import BinaryRateWarning, load_yaml
 from npusim.ledger import Quantity, certificates
 
-H200 = (data_root("arch_configs") / "h200.yaml").read_text(encoding="utf-8")
+H200 = re.sub(
+    r"^calibration:.*\n", "", (data_root("arch_configs") / "h200.yaml").read_text("utf-8"), flags=re.MULTILINE
+)
 FURIOSA = (data_root("arch_configs") / "runtimes" / "furiosa-llm-2026.3.yaml").read_text(encoding="utf-8")
 SMS = 'sms: {value: 132, kind: measured, source: "device properties of one H200, November 2026"}'
 NVLINK = "bandwidth:\n      value: 450 GB/s"

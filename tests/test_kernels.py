@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from npusim import dtypes
 from npusim.engine.analytic import AnalyticEngine
-from npusim.kernels.attention import kv_stream_time, slice_attention_times
+from npusim.kernels.attention import kv_stream_time, shared_heads_time, slice_attention_times
 from npusim.kernels.collective import collective_time, on_chip_reduction_time
 from npusim.kernels.contraction import operand_bytes, slice_contraction_time
 from npusim.kernels.memory import access_efficiency, peak_bandwidth, stream_bandwidth, stream_time
@@ -211,6 +211,15 @@ def test_attention_on_slices_computes_the_rectangle(deployed: Deploy) -> None:
     scores = 32 * 1024.0 * 1024.0
     assert contraction == pytest.approx(2 * scores * 128 / (512 * 256 * 1e9), rel=1e-12)
     assert vector == pytest.approx(scores * machine["tcp_vector_passes_softmax"] / (512 * 4 * 1e9), rel=1e-12)
+
+
+@pytest.mark.parametrize(("heads", "pes", "reductions"), [(32, 8, 0), (20, 8, 2), (12, 8, 2), (20, 4, 0), (7, 1, 0)])
+def test_heads_that_lie_on_two_pes_are_joined(deployed: Deploy, heads: int, pes: float, reductions: int) -> None:
+    machine = deployed("rngd", "llama-3.1-8b").machine[0]
+    row = _attention_row(deployed("rngd", "llama-3.1-8b"), decode([1024] * 3))
+    row["heads"] = heads
+    one = on_chip_reduction_time(2.0 * 3 * heads * 128, machine, pes)
+    assert shared_heads_time(row, machine, pes) == pytest.approx(reductions * one, rel=1e-12)
 
 
 @pytest.mark.parametrize("cap", [450.0, 550.0, 600.0])

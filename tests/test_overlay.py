@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 from scipy.stats import norm
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import calibration_of, load_runtime, load_system, shipped_systems
+from npusim.hardware.catalog import calibration_of, load_runtime, load_system, shipped_runtimes, shipped_systems
 from npusim.hardware.data import data_root
 from npusim.hardware.draws import draw, quantile
 from npusim.hardware.machine import build_machine
@@ -19,10 +20,13 @@ from npusim.hardware.overlay import CalibratedNumber, Overlay, load_overlay, wit
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
+from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Count, Quantity, certificates
 from npusim.mapping.deployment import deploy
 
-H200 = (data_root("arch_configs") / "h200.yaml").read_text(encoding="utf-8")
+H200 = re.sub(
+    r"^calibration:.*\n", "", (data_root("arch_configs") / "h200.yaml").read_text("utf-8"), flags=re.MULTILINE
+)
 STREAM = ("h200", "chip.memory.stream_efficiency", "0.9", "0.01", "0.88", "0.92")
 STATIC = ("h200", "chip.power.loaded_static", "171 W", "4 W", "165 W", "180 W")
 LAUNCH = ("vllm", "paths.graph.operator_launch", "0.8 us", "0.05 us", "0.7 us", "0.9 us")
@@ -244,12 +248,18 @@ def test_a_missing_calibration_is_the_users_mistake(calibrated: Path) -> None:
 
 @pytest.mark.parametrize("name", shipped_systems())
 def test_shipped_calibrations_fit_their_architectures(name: str) -> None:
-    overlay = calibration_of(name)
-    described = load_system(name, uncalibrated=True)
-    kinds = {item.path: item.quantity.kind for item in certificates(name, load_system(name))}
-    fitted = {number.path for number in overlay.numbers if number.owner == name} if overlay else set()
-    assert {path for path, kind in kinds.items() if kind == "calibrated"} == fitted
-    assert len(kinds) == len(list(certificates(name, described)))
+    described, overlay = load_system(name, uncalibrated=True), calibration_of(name)
+    parts: dict[str, BaseModel] = {name: described}
+    for runtime in shipped_runtimes():
+        loaded = load_yaml(shipped_runtimes()[runtime], Runtime)
+        parts |= {runtime: loaded} if loaded.unit == described.chip.unit.kind else {}
+    fitted = {(number.owner, number.path) for number in overlay.numbers} if overlay else set()
+    found = set()
+    for owner, part in parts.items():
+        under = overlay.apply(owner, part) if overlay else part
+        found |= {(owner, item.path) for item in certificates(owner, under) if item.quantity.kind == "calibrated"}
+    assert found == fitted
+    assert load_system(name) == (overlay.apply(name, described) if overlay else described)
 
 
 TRIANGLE = ((), (0.8,), (-0.6, -0.3))

@@ -1,5 +1,6 @@
 """Serving results kept with their conditions: a change of any figure is seen, and is either meant or a mistake.
 
+They are uncalibrated, so that a change of a description or a formula shows and a new fit does not.
 NPUSIM_REWRITE_GOLDEN=1 writes the file anew.
 """
 
@@ -18,7 +19,9 @@ from npusim.studies.predict import predict_run
 
 GOLDEN = Path(__file__).parent / "golden" / "serving.json"
 REWRITE = "NPUSIM_REWRITE_GOLDEN"
-NOTE = "Figures of serving runs under the conditions beside them; seed 1; latencies in ms, rates per second."
+NOTE = (
+    "Figures of serving runs under the conditions beside them; seed 1, uncalibrated; latencies in ms, rates per second."
+)
 Deploy = Callable[..., Deployment]
 CONDITIONS: tuple[dict[str, Any], ...] = (
     {"arch": "rngd", "model": "llama-3.1-8b", "isl": 128, "osl": 128, "concurrency": 1},
@@ -52,7 +55,7 @@ def _predict(condition: dict[str, Any], deployed: Deploy) -> dict[str, Any]:
     options = dict(condition)
     arch, model = options.pop("arch"), options.pop("model")
     chosen = {name: options.pop(name) for name in _DEPLOYMENT if name in options}
-    return predict_run(deployed(arch, model, **chosen), **options, seed=1)
+    return predict_run(deployed(arch, model, **chosen, uncalibrated=True), **options, seed=1)
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from npusim.serving.uncertainty import DRAWS, discrepancy, interval
 from npusim.studies.measured.case import Case, Numbers, Subject
 from npusim.studies.measured.regime import residual_key
 
-_DRAWS_OF_KIND = {"published_serving": 12}
+_DRAWS_OF_KIND = {"published_serving": 9}
 """Runs of traces take seconds each: fewer draws of them."""
 
 
