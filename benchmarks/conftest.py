@@ -15,6 +15,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
     return module
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Benchmarks run one after the other in this process, whatever number of processes the tests take."""
+    config.option.numprocesses = 0
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints the `extra_info` of every benchmark: a line a figure, with the aim where there is one."""

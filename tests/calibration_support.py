@@ -15,7 +15,7 @@ from npusim.hardware.data import data_root
 from npusim.studies.calibration_problem import Problem
 from npusim.studies.measured.importer import import_table
 
-STEPS = data_root("validation") / "data" / "h200" / "steps.csv"
+STEPS = Path(__file__).parent.parent / "validation" / "data" / "h200" / "steps.csv"
 FREE = ("cublas.efficiency.bf16", "block-fp8.efficiency.bf16", "cublas.efficiency.fp8", "memory.stream_efficiency")
 """What stays ranged: the ends of dotted paths."""
 EVERY = 5
