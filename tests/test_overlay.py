@@ -31,7 +31,7 @@ STREAM = ("h200", "chip.memory.stream_efficiency", "0.9", "0.01", "0.88", "0.92"
 STATIC = ("h200", "chip.power.loaded_static", "171 W", "4 W", "165 W", "180 W")
 LAUNCH = ("vllm", "paths.graph.operator_launch", "0.8 us", "0.05 us", "0.7 us", "0.9 us")
 FITTED = """name: fitted
-arch: mine
+arch: h200
 date: "2026-11-30"
 source: a table of this test
 numbers:
@@ -181,7 +181,7 @@ def test_a_correlation_is_a_whole_matrix() -> None:
     [
         ("[[], [0.5]]", "[[], [0.5, 1.0]]", None, "", "one entry for each number before it"),
         ("[[], [0.5]]", "[[0.5]]", None, "", "a row for each number"),
-        ("arch: mine", "arhc: mine", 2, "arhc", "did you mean 'arch'?"),
+        ("arch: h200", "arhc: h200", 2, "arhc", "did you mean 'arch'?"),
         ("identified: 0.3", "identified: much", 8, "numbers.1.identified", "valid number"),
     ],
 )
@@ -241,9 +241,15 @@ def test_a_missing_calibration_is_the_users_mistake(calibrated: Path) -> None:
     (calibrated.parent / "fits" / "fitted.yaml").unlink()
     with pytest.raises(UserError) as caught:
         load_system(str(calibrated))
-    assert caught.value.place == str(calibrated.parent / "fits" / "fitted.yaml")
-    assert "cannot be read" in caught.value.message
+    assert (caught.value.place, caught.value.key) == (str(calibrated), "calibration")
+    assert str(calibrated.parent / "fits" / "fitted.yaml") in caught.value.message
     assert load_system(str(calibrated), uncalibrated=True).name == "h200"
+
+
+def test_a_calibration_of_another_chip_is_refused(calibrated: Path) -> None:
+    calibrated.write_text(calibrated.read_text("utf-8").replace("name: h200\n", "name: other\n", 1), "utf-8")
+    with pytest.raises(UserError, match="was fitted to h200, not to other"):
+        load_system(str(calibrated))
 
 
 @pytest.mark.parametrize("name", shipped_systems())

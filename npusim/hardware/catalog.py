@@ -56,12 +56,21 @@ def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
 
 def calibration_of(name_or_path: str) -> Overlay | None:
     """The overlay that the architecture names under `calibration:`, beside its own file. Raises UserError."""
-    overlay = calibration_path(name_or_path)
-    if overlay is None:
+    path, file = system_path(name_or_path), calibration_path(name_or_path)
+    if file is None:
         return None
-    if system_path(name_or_path) in shipped_systems().values():
-        return _read_shipped(overlay, Overlay)
-    return load_yaml(overlay, Overlay)
+    if not file.is_file():
+        raise UserError(
+            str(path), "calibration", f"no file {file}; put the overlay there, or take the key out (or --uncalibrated)"
+        )
+    shipped = path in shipped_systems().values()
+    overlay = _read_shipped(file, Overlay) if shipped else load_yaml(file, Overlay)
+    name = _read_system(path).name
+    if overlay.arch != name:
+        raise UserError(
+            str(path), "calibration", f"{overlay.name} was fitted to {overlay.arch}, not to {name}; take the key out"
+        )
+    return overlay
 
 
 def calibration_path(name_or_path: str) -> Path | None:
