@@ -12,14 +12,41 @@ from npusim.workload.model import Model
 
 @dataclass(frozen=True)
 class Plan:
-    """tensor_parallel: chips that share every layer; cards: cards that carry them."""
+    """How many chips share what.
+
+    tensor_parallel: chips that share every layer; pipeline_parallel: stages, each with its part of the layers;
+    data_parallel: replicas that serve requests of their own; expert_parallel: chips of one stage, all replicas
+    together, over which whole experts are spread (it divides tensor_parallel x data_parallel; what remains of that
+    product shares each expert). cards: cards that carry all of them.
+    """
 
     tensor_parallel: int
     cards: int
+    pipeline_parallel: int = 1
+    expert_parallel: int = 1
+    data_parallel: int = 1
+
+    @property
+    def chips(self) -> int:
+        """All chips of the instance."""
+        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
+
+    @property
+    def expert_tensor_parallel(self) -> int:
+        """Chips that share one expert."""
+        return self.tensor_parallel * self.data_parallel // self.expert_parallel
 
     @property
     def name(self) -> str:
-        return f"TP{self.tensor_parallel}"
+        """Its degrees of parallelism, those of one left out: "TP4 PP2"."""
+        degrees = {
+            "TP": self.tensor_parallel,
+            "PP": self.pipeline_parallel,
+            "EP": self.expert_parallel,
+            "DP": self.data_parallel,
+        }
+        told = [f"{name}{degree}" for name, degree in degrees.items() if degree > 1 or name == "TP"]
+        return " ".join(told)
 
 
 @dataclass(frozen=True)
