@@ -39,6 +39,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("archs", "rngd", {"peak_ops_per_s", "memory_bandwidth_bytes_per_s", "memory_capacity_bytes", "silicon"}),
         ("models", "llama-3.1-8b", {"title", "parameters", "max_context"}),
         ("runtimes", "furiosa-llm-2026.3", {"title", "unit", "policy"}),
+        ("memories", "hbm3-6400", {"title", "peak_bytes_per_s", "clock_ns", "access_bytes"}),
         ("grids", "quick", {"title", "cells", "source"}),
     ],
 )

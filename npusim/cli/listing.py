@@ -11,7 +11,7 @@ from npusim.cli.options import as_json_option
 from npusim.cli.output import figure, print_json, stdout_console, table
 from npusim.manifest import build_manifest
 
-_KINDS = ("archs", "models", "runtimes", "grids")
+_KINDS = ("archs", "models", "runtimes", "memories", "grids")
 
 
 @click.command("list")
@@ -19,7 +19,7 @@ _KINDS = ("archs", "models", "runtimes", "grids")
 @as_json_option
 @click.pass_obj
 def list_shipped(argv: list[str], what: str, as_json: bool) -> None:
-    """List the shipped architectures, models, runtimes or grids."""
+    """List the shipped architectures, models, runtimes, DRAM standards or grids."""
     from npusim.studies.describe import list_items
 
     items = list_items(what)
@@ -85,6 +85,24 @@ def _runtimes(items: list[dict[str, Any]]) -> _Table:
     return headings, [[*(item[key] for key in keys), "yes" if item["prefix_caching"] else "no"] for item in items]
 
 
+def _memories(items: list[dict[str, Any]]) -> _Table:
+    headings = ("name", "what", "peak [GB/s]", "clock [ns]", "access [B]", "row [B]", "ranks", "groups x banks")
+    rows = [
+        [
+            item["name"],
+            item["title"],
+            figure(item["peak_bytes_per_s"] / 1e9),
+            figure(item["clock_ns"], 3),
+            figure(item["access_bytes"], 0),
+            figure(item["row_bytes"], 0),
+            str(item["ranks"]),
+            f"{item['bank_groups']} x {item['banks_per_group']}",
+        ]
+        for item in items
+    ]
+    return headings, rows
+
+
 def _grids(items: list[dict[str, Any]]) -> _Table:
     headings = ("name", "what", "cells", "requests per user", "arrival", "source")
     rows = [
@@ -101,4 +119,4 @@ def _grids(items: list[dict[str, Any]]) -> _Table:
     return headings, rows
 
 
-_TABLES = {"archs": _architectures, "models": _models, "runtimes": _runtimes, "grids": _grids}
+_TABLES = {"archs": _architectures, "models": _models, "runtimes": _runtimes, "memories": _memories, "grids": _grids}

@@ -1,4 +1,4 @@
-"""`npusim show`: one architecture, model or runtime with the certificate of each of its numbers."""
+"""`npusim show`: one architecture, model, runtime or DRAM standard with the certificate of each of its numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from npusim.manifest import build_manifest
 @as_json_option
 @click.pass_obj
 def show(argv: list[str], name: str, uncalibrated: bool, as_json: bool) -> None:
-    """Show an architecture, model or runtime: peaks, capacities, and every number with its source."""
+    """Show an architecture, model, runtime or DRAM standard: peaks, capacities, and every number with its source."""
     from npusim.studies.describe import described_files
     from npusim.studies.describe import show as describe
 

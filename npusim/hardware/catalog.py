@@ -1,4 +1,4 @@
-"""Finding and loading architectures and runtimes: shipped ones by name or alias, a user's own by path."""
+"""Finding and loading architectures, runtimes and DRAM standards: shipped ones by name or alias, one's own by path."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TypeVar
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
+from npusim.hardware.dram import Dram
 from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 
-Described = TypeVar("Described", System, Runtime, Overlay)
+Described = TypeVar("Described", System, Runtime, Overlay, Dram)
 
 
 @cache
@@ -27,6 +28,12 @@ def shipped_systems() -> dict[str, Path]:
 def shipped_runtimes() -> dict[str, Path]:
     """File of each shipped runtime by its name."""
     return {path.stem: path for path in sorted((data_root("arch_configs") / "runtimes").glob("*.yaml"))}
+
+
+@cache
+def shipped_memories() -> dict[str, Path]:
+    """File of each shipped DRAM standard by its name."""
+    return {path.stem: path for path in sorted((data_root("arch_configs") / "memories").glob("*.yaml"))}
 
 
 def system_path(name_or_path: str) -> Path:
@@ -107,6 +114,24 @@ def load_runtime(name_or_path: str, unit: str) -> Runtime:
             f"'{runtime.name}' drives a {runtime.unit}, this chip is a {unit}; use one of: {', '.join(fitting)}",
         )
     return runtime
+
+
+def memory_path(name_or_path: str) -> Path:
+    """The file of the DRAM standard of that shipped name, alias or path. Raises UserError with the nearest names."""
+    path = _own_file(name_or_path)
+    if path is not None:
+        return path
+    files, wanted = shipped_memories(), name_or_path.strip().lower()
+    for name, file in files.items():
+        if wanted in {name, *(alias.lower() for alias in _read_shipped(file, Dram).aliases)}:
+            return file
+    raise _unknown("DRAM standard", name_or_path, list(files), "npusim list memories")
+
+
+def load_memory(name_or_path: str) -> Dram:
+    """The DRAM standard of that shipped name, alias or path. Raises UserError, also for impossible timings."""
+    path = memory_path(name_or_path)
+    return _read_shipped(path, Dram) if path in shipped_memories().values() else load_yaml(path, Dram)
 
 
 def _read_system(path: Path) -> System:

@@ -1,4 +1,4 @@
-"""What is shipped, and what one architecture, model or runtime is: the answers of `list` and `show`."""
+"""What is shipped, and what one architecture, model, runtime or DRAM standard is: the answers of `list` and `show`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from npusim.errors import UserError
 from npusim.hardware.catalog import (
     calibration_of,
     calibration_path,
+    load_memory,
     load_system,
+    memory_path,
     runtime_path,
+    shipped_memories,
     shipped_runtimes,
     shipped_systems,
     system_path,
 )
 from npusim.hardware.compute import ContractionProcessor, Gpu
+from npusim.hardware.dram import Dram
 from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
@@ -31,7 +35,7 @@ from npusim.workload.grid import Grid, list_grids
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve
 
-Kind = Literal["architecture", "model", "runtime"]
+Kind = Literal["architecture", "model", "runtime", "memory"]
 
 _OPS_PER_MAC = 2
 _BITS_PER_BYTE = 8
@@ -39,19 +43,19 @@ _ANY_KV = "bf16"
 
 
 def list_items(what: str) -> list[dict[str, Any]]:
-    """A short record of everything shipped of `what`: archs, models, runtimes or grids. SI units."""
+    """A short record of everything shipped of `what`: archs, models, runtimes, memories or grids. SI units."""
     return _LISTS[what]()
 
 
 def show(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
-    """Everything known of an architecture, model or runtime. Raises UserError for an unknown name or a bad file.
+    """Everything known of an architecture, model, runtime or DRAM standard. Raises UserError for an unknown name.
 
     uncalibrated: leave an architecture's calibration out; a runtime is shown as described, whatever chips it drives.
     """
     kind = kind_of(name_or_path)
     if kind == "architecture":
         return _show_architecture(name_or_path, uncalibrated)
-    return _show_model(name_or_path) if kind == "model" else _show_runtime(name_or_path)
+    return {"model": _show_model, "runtime": _show_runtime, "memory": _show_memory}[kind](name_or_path)
 
 
 def described_files(name_or_path: str, uncalibrated: bool = False) -> list[Path]:
@@ -60,29 +64,36 @@ def described_files(name_or_path: str, uncalibrated: bool = False) -> list[Path]
     if kind == "architecture":
         overlay = None if uncalibrated else calibration_path(name_or_path)
         return [system_path(name_or_path), *([overlay] if overlay is not None else [])]
-    return [model_path(name_or_path) if kind == "model" else runtime_path(name_or_path)]
+    return [{"model": model_path, "runtime": runtime_path, "memory": memory_path}[kind](name_or_path)]
 
 
 def kind_of(name_or_path: str) -> Kind:
     """What a shipped name, an alias or a file describes. Raises UserError with the nearest name."""
     path = Path(name_or_path).expanduser()
     if path.suffix in {".yaml", ".yml"}:
-        return "runtime" if "policy" in read_yaml(path) else "architecture"
+        keys = read_yaml(path).keys()
+        return "runtime" if "policy" in keys else "memory" if "timing" in keys else "architecture"
     name = name_or_path.strip().lower()
     if name in shipped_systems():
         return "architecture"
     if name in shipped_runtimes():
         return "runtime"
+    if name in {
+        spelling.lower() for memory in shipped_memories() for spelling in (memory, *load_memory(memory).aliases)
+    }:
+        return "memory"
     if name in shipped_models() or path.exists() or path.suffix == ".json":
         return "model"
     described = (load_system(system, uncalibrated=True) for system in shipped_systems())
     aliases = {alias.lower() for system in described for alias in system.aliases}
     if name in aliases:
         return "architecture"
-    known = [*shipped_systems(), *shipped_runtimes(), *shipped_models(), *aliases]
+    known = [*shipped_systems(), *shipped_runtimes(), *shipped_memories(), *shipped_models(), *aliases]
     near = difflib.get_close_matches(name, known, n=1)
-    mend = f"did you mean '{near[0]}'?" if near else "see npusim list archs, models or runtimes"
-    raise UserError("show", name_or_path, f"no such architecture, model or runtime; {mend}, or give a file")
+    mend = f"did you mean '{near[0]}'?" if near else "see npusim list archs, models, runtimes or memories"
+    raise UserError(
+        "show", name_or_path, f"no such architecture, model, runtime or DRAM standard; {mend}, or give a file"
+    )
 
 
 def peak_ops_per_s(system: System) -> dict[str, float]:
@@ -212,6 +223,32 @@ def _list_runtimes() -> list[dict[str, Any]]:
     return [_runtime_facts(load_yaml(path, Runtime)) for path in shipped_runtimes().values()]
 
 
+def _memory_facts(memory: Dram) -> dict[str, Any]:
+    shape = memory.organisation
+    return {
+        "name": memory.name,
+        "title": memory.title,
+        "family": memory.family,
+        "peak_bytes_per_s": memory.peak_bandwidth.value,
+        "clock_ns": memory.clock_period_s * 1e9,
+        "access_bytes": shape.access.value,
+        "row_bytes": shape.row.value,
+        "ranks": int(shape.ranks.value),
+        "bank_groups": int(shape.bank_groups.value),
+        "banks_per_group": int(shape.banks_per_group.value),
+    }
+
+
+def _show_memory(name_or_path: str) -> dict[str, Any]:
+    memory = load_memory(name_or_path)
+    facts = _memory_facts(memory) | {"note": memory.note, "aliases": list(memory.aliases)}
+    return {"kind": "memory", **facts, "config": memory.model_dump(mode="json")}
+
+
+def _list_memories() -> list[dict[str, Any]]:
+    return [_memory_facts(load_memory(name)) for name in shipped_memories()]
+
+
 def _grid_facts(grid: Grid) -> dict[str, Any]:
     return {
         "name": grid.name,
@@ -231,5 +268,6 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "archs": _list_architectures,
     "models": _list_models,
     "runtimes": _list_runtimes,
+    "memories": _list_memories,
     "grids": _list_grids,
 }
