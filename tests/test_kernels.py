@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from npusim import dtypes
 from npusim.engine.analytic import AnalyticEngine
-from npusim.kernels.attention import kv_stream_time, shared_heads_time, slice_attention_times
+from npusim.kernels.attention import kv_copies, kv_stream_time, shared_heads_time, slice_attention_times
 from npusim.kernels.collective import collective_time, on_chip_reduction_time
-from npusim.kernels.contraction import operand_bytes, slice_contraction_time
+from npusim.kernels.contraction import operand_bytes, slice_contraction_time, unoverlapped_tile_time
 from npusim.kernels.memory import access_efficiency, peak_bandwidth, stream_bandwidth, stream_time
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.power import mac_energy, mean_power, throttled_clock
@@ -37,7 +37,7 @@ from npusim.mapping.optable import (
     SPLIT_ROWS,
     VECTOR,
 )
-from npusim.mapping.specialise import step_path
+from npusim.mapping.specialise import specialise, step_path
 from npusim.workload.step import Step, decode, prefill
 
 Deploy = Callable[..., Deployment]
@@ -71,7 +71,8 @@ def _attention_row(deployment: Deployment, step: Step) -> Any:
 @pytest.mark.parametrize(("dtype", "macs"), [("bf16", 256), ("fp8", 512), ("int8", 512), ("int4", 1024)])
 @pytest.mark.parametrize("split", [SPLIT_COLUMNS, SPLIT_ROWS])
 def test_contraction_of_sizes_that_divide_runs_at_the_mac_rate(rngd: Any, dtype: str, macs: int, split: int) -> None:
-    machine = _altered(rngd, tcp_operand_stream_per_slice=math.inf, tcp_contraction_efficiency=1.0)
+    free = {"tcp_contraction_efficiency": 1.0, "tcp_reducer_drain": 0.0}
+    machine = _altered(rngd, tcp_operand_stream_per_slice=math.inf, **free)
     m, n, k = 64.0, 4096.0, 8192.0
     seconds = slice_contraction_time(m, n, k, dtypes.code(dtype), split, machine, 8.0)
     assert seconds == pytest.approx(m * n * k / (512 * macs * 1e9), rel=1e-12)
@@ -80,13 +81,14 @@ def test_contraction_of_sizes_that_divide_runs_at_the_mac_rate(rngd: Any, dtype:
 @pytest.mark.parametrize("dtype", ["bf16", "fp8"])
 def test_a_matrix_times_a_vector_is_bound_by_the_operand_stream(rngd: Any, dtype: str) -> None:
     n, k = 4096.0, 8192.0
-    seconds = slice_contraction_time(1.0, n, k, dtypes.code(dtype), SPLIT_COLUMNS, rngd, 8.0)
+    machine = _altered(rngd, tcp_reducer_drain=0.0)
+    seconds = slice_contraction_time(1.0, n, k, dtypes.code(dtype), SPLIT_COLUMNS, machine, 8.0)
     delivered = n * k * operand_bytes(dtypes.code(dtype)) / (512 * 32 * 1e9)
     assert seconds == pytest.approx(delivered, rel=1e-12)
 
 
 def test_sixteen_tokens_ride_on_one_pass_of_the_weights(rngd: Any) -> None:
-    machine = _altered(rngd, tcp_contraction_efficiency=1.0)
+    machine = _altered(rngd, tcp_contraction_efficiency=1.0, tcp_reducer_drain=0.0)
     times = {
         m: slice_contraction_time(m, 4096.0, 4096.0, dtypes.BF16, SPLIT_COLUMNS, machine, 8.0) for m in (1, 9, 16, 32)
     }
@@ -98,6 +100,22 @@ def test_padded_slices_idle(rngd: Any) -> None:
     full = slice_contraction_time(32.0, 512.0, 4096.0, dtypes.BF16, SPLIT_COLUMNS, rngd, 8.0)
     assert slice_contraction_time(32.0, 1.0, 4096.0, dtypes.BF16, SPLIT_COLUMNS, rngd, 8.0) == full
     assert slice_contraction_time(32.0, 513.0, 4096.0, dtypes.BF16, SPLIT_COLUMNS, rngd, 8.0) == 2 * full
+
+
+@pytest.mark.parametrize("k", [512.0, 4096.0])
+def test_the_reducer_drains_once_for_each_column_of_eight_tokens(rngd: Any, k: float) -> None:
+    drained, free = (
+        slice_contraction_time(100.0, 4096.0, k, dtypes.BF16, SPLIT_COLUMNS, _altered(rngd, tcp_reducer_drain=d), 8.0)
+        for d in (10.0, 0.0)
+    )
+    assert drained - free == pytest.approx(8 * 13 * 10.0 / 1e9, rel=1e-9)
+
+
+@pytest.mark.parametrize(("megabytes", "share"), [(1.0, 1.0), (32.0, 1.0), (320.0, 0.1)])
+def test_only_one_tile_of_the_weights_is_not_overlapped(rngd: Any, megabytes: float, share: float) -> None:
+    machine = _altered(rngd, tcp_weight_tile=4e6)
+    assert unoverlapped_tile_time(3.0, 5.0, megabytes * 1e6, machine, 8.0) == pytest.approx(3.0 * share)
+    assert unoverlapped_tile_time(5.0, 2.0, megabytes * 1e6, machine, 8.0) == pytest.approx(2.0 * share)
 
 
 @given(st.integers(1, 4000), st.integers(1, 500), st.sampled_from([512.0, 4096.0, 14336.0]))
@@ -191,7 +209,7 @@ def test_programs_lengthen_a_step_of_the_card(deployed: Deploy, altered: Alter) 
     )
     machine = deployment.machine[0]
     layer = 2 * machine["tcp_vector_programs_norm"] + machine["tcp_vector_programs_rope"]
-    layer += machine["tcp_vector_programs_activation"]
+    layer += machine["tcp_vector_programs_activation"] + machine["tcp_vector_programs_softmax"]
     programs = 32 * layer + machine["tcp_vector_programs_norm"]
     assert slow - none == pytest.approx(programs * 1e-6, rel=1e-9)
 
@@ -204,11 +222,33 @@ def test_the_kv_stream_of_a_block_of_one_token_is_whole(deployed: Deploy) -> Non
     assert kv_stream_time(row, machine, runtime) == pytest.approx(moved / stream_bandwidth(machine, 8.0), rel=1e-12)
 
 
-def test_attention_on_slices_computes_the_rectangle(deployed: Deploy) -> None:
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "copies"), [(32, 8, 1.0), (16, 2, 1.0), (28, 4, 2.0), (14, 2, 4.0), (5, 5, 1.0)]
+)
+def test_pes_without_whole_query_heads_read_the_cache_for_themselves(
+    deployed: Deploy, heads: int, kv_heads: int, copies: float
+) -> None:
+    deployment = deployed("rngd", "llama-3.1-8b")
+    machine, row = deployment.machine[0], _attention_row(deployment, decode([1024]))
+    row["heads"], row["kv_heads"] = heads, kv_heads
+    assert kv_copies(row, machine, 8.0) == copies
+    assert kv_copies(row, machine, 1.0) == 1.0
+    once = _altered(deployment.runtime_record[0], kv_block=1.0)
+    alone = row.copy()
+    alone["heads"] = 8
+    reads = kv_stream_time(row, machine, once) - kv_stream_time(alone, machine, once)
+    assert reads == pytest.approx((copies - 1.0) * row["kv_read_bytes"] / stream_bandwidth(machine, 8.0), abs=1e-15)
+
+
+@pytest.mark.parametrize(("new", "pairs"), [(1024, 1024.0 * 1024.0), (1000, 1024.0 * 1024.0)])
+def test_served_attention_computes_the_padded_rectangle(deployed: Deploy, new: int, pairs: float) -> None:
     deployment = deployed("rngd", "llama-3.1-8b")
     machine = _altered(deployment.machine[0], tcp_operand_stream_per_slice=math.inf, tcp_contraction_efficiency=1.0)
-    contraction, vector = slice_attention_times(_attention_row(deployment, prefill(1, 1024)), machine, 8.0)
-    scores = 32 * 1024.0 * 1024.0
+    table = lower(deployment.model, deployment.precision, deployment.plan, prefill(1, new))
+    rows = specialise(table, deployment.machine[0], deployment.runtime_record[0]).rows
+    row = rows[rows["kind"] == ATTENTION][0]
+    contraction, vector = slice_attention_times(row, machine, 8.0)
+    scores = 32 * pairs
     assert contraction == pytest.approx(2 * scores * 128 / (512 * 256 * 1e9), rel=1e-12)
     assert vector == pytest.approx(scores * machine["tcp_vector_passes_softmax"] / (512 * 4 * 1e9), rel=1e-12)
 

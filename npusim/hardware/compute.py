@@ -63,11 +63,16 @@ class VectorPrograms(Part):
     norm: Ratio
     rope: Ratio
     activation: Ratio
+    softmax: Ratio
     sample: Ratio
 
 
 class ContractionProcessor(Part):
-    """A tensor contraction processor: clusters of PEs, each a row of slices with SRAM and engines."""
+    """A tensor contraction processor: clusters of PEs, each a row of slices with SRAM and engines.
+
+    reducer_drain: cycles in which a slice empties its reducer after each column of outputs; weight_tile: weights that
+    one PE loads before it multiplies them, while the next ones are on their way.
+    """
 
     kind: Literal["contraction_processor"]
     clock: Frequency
@@ -85,6 +90,8 @@ class ContractionProcessor(Part):
     sram_per_slice: Bytes
     sram_bandwidth_per_slice: BytesPerCycle
     contraction_efficiency: Ratio
+    reducer_drain: Cycles
+    weight_tile: Bytes
     dma_bandwidth_per_pe: BytesPerCycle
     dma_efficiency: Ratio
     dma_startup: Cycles

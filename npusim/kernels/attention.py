@@ -5,16 +5,32 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
+from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.contraction import operand_bytes, slice_rate
 from npusim.kernels.memory import stream_time
 
 
 @kernel
+def kv_copies(row, machine, pes):
+    """How often K and V are read: once, or by every PE for itself where the query heads do not divide over the PEs.
+
+    Inferred from served models on 8 PEs (SOTA-PNU/RNGD-proj REPORT.md, 32 to 256 users): a further sequence costs the
+    bytes of eight KV heads with 28 query heads on 4 KV heads, 12 on 2 and 14 on 2 (Qwen2.5 7B, 1.5B, 0.5B), but no
+    more than its own with 16 on 2 (Llama 3.3 70B on four cards).
+    """
+    if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR or row.heads % pes == 0.0:
+        return 1.0
+    return max(1.0, min(pes, row.heads) / row.kv_heads)
+
+
+@kernel
 def kv_stream_time(row, machine, runtime):
     """Seconds to stream K and V; a run of memory is one head of one KV block."""
+    pes = runtime.pe_fusion
     run_bytes = row.head_dim * row.kv_bits / 8.0 * runtime.kv_block
-    return stream_time(row.kv_read_bytes + row.kv_write_bytes, run_bytes, machine, runtime.pe_fusion)
+    moved = row.kv_read_bytes * kv_copies(row, machine, pes) + row.kv_write_bytes
+    return stream_time(moved, run_bytes, machine, pes)
 
 
 @kernel
@@ -33,20 +49,21 @@ def shared_heads_time(row, machine, pes):
 
 @kernel
 def slice_attention_times(row, machine, pes):
-    """(contraction, vector) seconds of attention on `pes` PEs: every tile of scores is computed, masked or not.
+    """(contraction, vector) seconds of attention on `pes` PEs over the pairs of the row.
 
-    KV heads are spread over slices; the query heads of a group and the query tokens lie in the lanes. Prefill
-    attention on RNGD grows with the rectangle of new tokens x context, not with its causal half
-    (swsok/heteropilot outputs/rngd_edf_bundle).
+    KV heads are spread over slices; the query heads of a group and the query tokens lie in the lanes. Which pairs are
+    computed is the runtime's: a served graph of RNGD takes the whole rectangle of new tokens x context, 297 us for
+    1,024 tokens and 532 us for 1,024 more on 8 PEs; a graph of one prompt alone only those below the diagonal, 1,016 us
+    on one PE (swsok/heteropilot outputs/rngd_edf_bundle, outputs/rngd_profile/breakdown_attention_tp1.csv).
     """
     slices = pes * machine.tcp_slices_per_pe
     group_rows = math.ceil(row.query * row.heads / row.kv_heads / machine.tcp_lanes) * machine.tcp_lanes
-    scores = row.batch * row.kv_heads * group_rows * row.kv
+    scores = row.pairs * row.kv_heads * group_rows / row.query
     macs = 2.0 * scores * row.head_dim
     streamed = row.batch * row.kv_heads * 2.0 * row.kv * row.head_dim * operand_bytes(row.activation_dtype)
     full_rate = slices * slice_rate(row.activation_dtype, machine) * machine.tcp_contraction_efficiency
     delivery = slices * machine.tcp_operand_stream_per_slice
     contraction = max(macs / full_rate, streamed / delivery) / machine.tcp_clock
-    useful_scores = row.batch * row.heads * row.query * row.kv
+    useful_scores = row.heads * row.pairs
     vector_rate = slices * machine.tcp_vector_lanes * machine.tcp_clock
     return contraction, useful_scores * machine.tcp_vector_passes_softmax / vector_rate

@@ -44,8 +44,9 @@ def slice_contraction_time(m, n, k, dtype, split, machine, pes):
     """Seconds on `pes` PEs: w is spread over slices, m tokens lie in the lanes' registers, w streams past them.
 
     Columns of w go to slices (over all PEs, or within a PE when rows are split over the PEs); padded slices idle.
-    A packet passes once per `lanes` tokens, and no faster than the operand stream delivers it
-    (furiosa-ai/furiosa-opt@ebb846a docs/src/computing-tensors/contraction-engine, moving-tensors/fetch-engine).
+    A packet passes once per `lanes` tokens, and no faster than the operand stream delivers it; after each column of
+    `lanes` tokens the reducer drains (furiosa-ai/furiosa-opt@ebb846a docs/src/computing-tensors/contraction-engine,
+    packet-reducer, moving-tensors/fetch-engine).
     """
     slices = machine.tcp_slices_per_pe
     if split == SPLIT_ROWS:
@@ -57,7 +58,20 @@ def slice_contraction_time(m, n, k, dtype, split, machine, pes):
     elements_per_packet = machine.tcp_packet / operand_bytes(dtype)
     packets = columns * math.ceil(depth / elements_per_packet)
     lanes = machine.tcp_lanes
-    passes = math.ceil(m / lanes) * elements_per_packet * lanes / slice_rate(dtype, machine)
+    turns = math.ceil(m / lanes)
+    passes = turns * elements_per_packet * lanes / slice_rate(dtype, machine)
     delivery = machine.tcp_packet / machine.tcp_operand_stream_per_slice
     cycles = packets * max(delivery, passes / machine.tcp_contraction_efficiency)
+    cycles += columns * turns * machine.tcp_reducer_drain
     return cycles / machine.tcp_clock
+
+
+@kernel
+def unoverlapped_tile_time(contraction_s, memory_s, weight_bytes, machine, pes):
+    """Seconds that multiplying and loading weights do not share: the first tile loads, or the last one is multiplied.
+
+    Weights come in tiles of about 4 MB a PE, 17-21 us each (swsok/heteropilot@d3cd9b6
+    outputs/rngd_profile/collective_probe.json); a matrix of one tile shares nothing.
+    """
+    tiles = max(1.0, weight_bytes / (pes * machine.tcp_weight_tile))
+    return min(contraction_s, memory_s) / tiles

@@ -6,9 +6,9 @@ import numpy as np
 
 from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
-from npusim.kernels.attention import kv_stream_time, shared_heads_time, slice_attention_times
+from npusim.kernels.attention import kv_copies, kv_stream_time, shared_heads_time, slice_attention_times
 from npusim.kernels.collective import collective_time, on_chip_reduction_time
-from npusim.kernels.contraction import slice_contraction_time
+from npusim.kernels.contraction import slice_contraction_time, unoverlapped_tile_time
 from npusim.kernels.gpu_attention import gpu_attention_times
 from npusim.kernels.gpu_linear import gpu_linear_times
 from npusim.kernels.memory import stream_bandwidth, stream_time
@@ -50,7 +50,8 @@ def cost_operator(row, machine, runtime, path, cost):
         cost.link_s = collective_time(row.op, row.collective_bytes, row.ranks, machine)
     _hide(cost, runtime.paths_hidden[path])
     cost.compute_j = compute_energy(row, cost.macs, machine)
-    cost.transfer_j = transfer_energy(row, machine)
+    kv_reads = kv_copies(row, machine, runtime.pe_fusion) if row.kind == ATTENTION else 1.0
+    cost.transfer_j = transfer_energy(row, kv_reads, machine)
 
 
 @kernel
@@ -71,12 +72,14 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
         cost.contraction_s = slice_contraction_time(row.m, row.n, row.k, row.activation_dtype, row.split, machine, pes)
         cost.memory_s = stream_time(row.weight_bytes, row.k * row.weight_bits / 8.0, machine, pes)
         cost.overhead_s += machine.tcp_dma_command
+        cost.overhead_s += unoverlapped_tile_time(cost.contraction_s, cost.memory_s, row.weight_bytes, machine, pes)
         if row.split == SPLIT_ROWS:
             cost.link_s = on_chip_reduction_time(2.0 * row.m * row.n, machine, pes)
     elif row.kind == ATTENTION:
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
         cost.memory_s = kv_stream_time(row, machine, runtime)
         cost.overhead_s += runtime.paths_attention_execution[path]
+        cost.overhead_s += machine.tcp_vector_programs_softmax * machine.tcp_program_time
         cost.link_s = shared_heads_time(row, machine, pes)
     elif row.kind == GATHER:
         cost.memory_s = stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, pes)

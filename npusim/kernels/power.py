@@ -34,9 +34,9 @@ def compute_energy(row, macs, machine):
 
 
 @kernel
-def transfer_energy(row, machine):
-    """Joules of an operator's memory and link traffic."""
-    moved = row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes
+def transfer_energy(row, kv_reads, machine):
+    """Joules of an operator's memory and link traffic; K and V are read `kv_reads` times."""
+    moved = row.weight_bytes + row.kv_read_bytes * kv_reads + row.kv_write_bytes
     return moved * machine.power_memory_byte + row.collective_bytes * machine.power_link_byte
 
 
