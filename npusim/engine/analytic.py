@@ -41,7 +41,7 @@ class AnalyticEngine:
         self.runtime: Any = deployment.runtime_record[0]
         self.template = program(deployment.model, deployment.precision, deployment.plan)
         _check_multiplies(self.template, deployment)
-        self._logit_bytes = _LOGIT_BYTES * deployment.model.vocab
+        self.logit_bytes = _LOGIT_BYTES * deployment.model.vocab
         self._work = make_workspace(self.template, max_sequences, _MAX_RUN)
         self._prefills: dict[tuple[int, int], StepCost] = {}
 
@@ -64,7 +64,7 @@ class AnalyticEngine:
 
     def with_host(self, cost: StepCost, sequences: int) -> StepCost:
         """A step with the host time that it does not hide, at idle plus loaded static power."""
-        host_s = exposed_host_time(cost.time_s, sequences, self._logit_bytes, self.machine, self.runtime)
+        host_s = exposed_host_time(cost.time_s, sequences, self.logit_bytes, self.machine, self.runtime)
         return self.waiting(cost, host_s)
 
     def waiting(self, cost: StepCost, seconds: float) -> StepCost:
@@ -91,7 +91,7 @@ class AnalyticEngine:
             horizon_s,
             self.machine,
             self.runtime,
-            self._logit_bytes,
+            self.logit_bytes,
             seed,
             counter,
             self._work,

@@ -44,7 +44,7 @@ class RangedNumber:
 
 def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
     """Every number of an architecture and its runtime whose certificate has a range wider than a point."""
-    return [number for number in _numbers(system, runtime) if is_ranged(number.quantity)]
+    return [number for number in all_numbers(system, runtime) if is_ranged(number.quantity)]
 
 
 def draw(
@@ -120,7 +120,8 @@ def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
     return np.clip(drawn, 0.0, 1.0 if is_part else None)
 
 
-def _numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:
+def all_numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:
+    """Every number of an architecture and its runtime that has a field in their records, ranged or not."""
     parts: list[tuple[str, str, BaseModel]] = [
         (system.name, "chip.", system.chip),
         (system.name, "card.", system.card),

@@ -1,0 +1,57 @@
+"""One step on many machines under many runtimes, in one compiled call: what a sweep asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npusim.compilation import kernel
+from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.run import cost_sequences, exposed_host_time, make_workspace
+from npusim.workload.step import Step
+
+
+@dataclass(frozen=True)
+class DesignCosts:
+    """A step on each machine, the host time that the device does not hide included.
+
+    time_s, energy_j (all chips): float64 (machines,).
+    """
+
+    time_s: np.ndarray
+    energy_j: np.ndarray
+
+
+def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runtimes: np.ndarray) -> DesignCosts:
+    """The cost of `step` on machine i of `machines` (MACHINE_DTYPE) under record i of `runtimes` (RUNTIME_DTYPE).
+
+    They may differ from the engine's own in numbers, not in compiled shapes.
+    """
+    times, energies = np.zeros(len(machines)), np.zeros(len(machines))
+    for piece in engine.pieces(step):
+        work = make_workspace(engine.template, len(piece.query), 0)
+        _add_costs(
+            engine.template, piece.query, piece.context, piece.decoding, piece.slots,
+            machines, runtimes, work, times, energies,
+        )  # fmt: skip
+    energies *= engine.plan.tensor_parallel
+    _add_host(times, energies, len(step.query), engine.logit_bytes, engine.plan.tensor_parallel, machines, runtimes)
+    return DesignCosts(times, energies)
+
+
+@kernel
+def _add_costs(template, query, context, decoding, slots, machines, runtimes, work, times, energies):
+    for index in range(len(machines)):
+        cost_sequences(template, query, context, decoding, slots, machines[index], runtimes[index], work)
+        times[index] += work.step[0].time_s
+        energies[index] += work.step[0].energy_j
+
+
+@kernel
+def _add_host(times, energies, sequences, logit_bytes, chips, machines, runtimes):
+    for index in range(len(machines)):
+        machine = machines[index]
+        waiting = exposed_host_time(times[index], sequences, logit_bytes, machine, runtimes[index])
+        times[index] += waiting
+        energies[index] += waiting * (machine.power_idle + machine.power_loaded_static) * chips

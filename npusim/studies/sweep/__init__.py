@@ -1,0 +1,1 @@
+"""Design-space sweeps: many variants of one architecture under many workloads, as arrays."""

@@ -1,0 +1,83 @@
+"""Where tasks run: processes of this machine, or the workers of an existing Dask or Ray cluster, through joblib."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+from joblib import Parallel, delayed, parallel_config
+
+from npusim.errors import UserError
+
+Task = Callable[..., pd.DataFrame]
+BackendName = Literal["local", "dask", "ray"]
+BACKENDS: tuple[BackendName, ...] = ("local", "dask", "ray")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """workers: processes of a local run; scheduler: address of the cluster, None for the one that is found."""
+
+    name: BackendName = "local"
+    workers: int = 1
+    scheduler: str | None = None
+
+    def run(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[str, pd.DataFrame]]:
+        """(name, result) of every named call, in the order in which they end.
+
+        Raises UserError where no cluster answers.
+        """
+        work = delayed(_named)
+        with self._joblib():
+            yield from Parallel(return_as="generator_unordered")(work(task, name, call) for name, call in calls)
+
+    def _joblib(self) -> contextlib.AbstractContextManager[Any]:
+        if self.name == "local":
+            return parallel_config("loky" if self.workers > 1 else "sequential", n_jobs=self.workers)
+        return _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler)
+
+
+def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, pd.DataFrame]:
+    return name, task(*call)
+
+
+@contextlib.contextmanager
+def _dask(scheduler: str | None) -> Iterator[None]:
+    _require("dask", "distributed")
+    from distributed import Client
+
+    if scheduler is None:
+        raise UserError("--scheduler", "", "a Dask cluster needs its address, such as tcp://host:8786")
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, TimeoutError) as error:
+        raise UserError("--scheduler", "", f"no Dask scheduler answers at {scheduler}") from error
+    with client, parallel_config("dask", n_jobs=-1):
+        yield
+
+
+@contextlib.contextmanager
+def _ray(scheduler: str | None) -> Iterator[None]:
+    _require("ray", "ray")
+    import ray
+    from ray.util.joblib import register_ray
+
+    try:
+        ray.init(address=scheduler or "auto", log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        raise UserError("--scheduler", "", f"no Ray cluster answers at {scheduler or 'auto'}") from error
+    try:
+        register_ray()
+        with parallel_config("ray", n_jobs=-1):
+            yield
+    finally:
+        ray.shutdown()
+
+
+def _require(extra: str, module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise UserError("--backend", "", f"{extra} is not installed; pip install 'npusim[{extra}]'")
