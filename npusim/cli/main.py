@@ -16,6 +16,7 @@ from npusim.cli.listing import list_shipped
 from npusim.cli.run import run
 from npusim.cli.show import show
 from npusim.cli.step import step
+from npusim.cli.sweep import sweep
 from npusim.cli.validate import validate
 
 
@@ -32,7 +33,7 @@ def npusim(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (list_shipped, show, step, run, kperf, validate, calibrate):
+for _command in (list_shipped, show, step, run, kperf, validate, calibrate, sweep):
     npusim.add_command(_command)
 
 

@@ -61,7 +61,7 @@ class DesignRecords:
 
     def _built(self, axes: Sequence[SpaceAxis], values: Sequence[float]) -> Records:
         """Records of the description with these numbers in it."""
-        changed = {False: {}, True: {}}  # type: dict[bool, dict[str, Quantity]]
+        changed: dict[bool, dict[str, Quantity]] = {False: {}, True: {}}
         for axis, value in zip(axes, values, strict=True):
             quantity = axis.number.quantity
             certificate = quantity.model_copy(update={"value": value, "low": None, "high": None, "text": f"{value:g}"})

@@ -21,7 +21,7 @@ from npusim.studies.sweep.tasks import KEYS, SERVED_COLUMNS, base_of, estimate_d
 DESIGNS_PER_TASK = 2048
 POINTS_PER_TASK = 8
 _REPORTS = 10
-_WORKLOAD = ["model", "isl", "osl", "users"]
+WORKLOAD = ["model", "isl", "osl", "users"]
 Say = Callable[[str], None]
 
 
@@ -74,8 +74,7 @@ def _rows(spec: SweepSpec) -> int:
 def _estimate_all(spec: SweepSpec, place: str, store: Store, backend: Backend, tell: Say) -> None:
     starts = range(0, spec.designs, DESIGNS_PER_TASK)
     calls = [
-        (f"estimate-{first:09d}", (spec, place, first, min(first + DESIGNS_PER_TASK, spec.designs)))
-        for first in starts
+        (f"estimate-{first:09d}", (spec, place, first, min(first + DESIGNS_PER_TASK, spec.designs))) for first in starts
     ]
     _run_missing("estimates", estimate_designs, calls, store, backend, tell)
 
@@ -120,11 +119,11 @@ def _front(spec: SweepSpec, store: Store, served: pd.DataFrame | None) -> tuple[
         points = joined(store.get(name), served)
         points = points[feasible(spec, points)]
         kept += len(points)
-        fronts += [_front_of(spec, group) for _, group in points.groupby(_WORKLOAD, sort=False)]
+        fronts += [_front_of(spec, group) for _, group in points.groupby(WORKLOAD, sort=False)]
     if not fronts:
         return pd.DataFrame(columns=[*KEYS, *spec.objectives]), kept
     candidates = pd.concat(fronts, ignore_index=True)
-    final = pd.concat([_front_of(spec, group) for _, group in candidates.groupby(_WORKLOAD, sort=False)])
+    final = pd.concat([_front_of(spec, group) for _, group in candidates.groupby(WORKLOAD, sort=False)])
     return final.reset_index(drop=True), kept
 
 
@@ -132,4 +131,3 @@ def _front_of(spec: SweepSpec, points: pd.DataFrame) -> pd.DataFrame:
     front = points[pareto(objective_costs(spec, points))]
     first, goal = next(iter(spec.objectives.items()))
     return front.sort_values(first, ascending=goal == "min", kind="stable")
-

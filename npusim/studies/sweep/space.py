@@ -86,7 +86,7 @@ def _number(path: str, system: System, runtimes: Sequence[Runtime], place: str) 
 
 
 def _unknown(path: str, known: list[str], name: str) -> str:
-    
+
     near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
     mend = f"did you mean '{near[0]}'?" if near else "see npusim show"
     return f"{name} and its runtime have no such number; {mend}"
@@ -112,4 +112,4 @@ def _axis(path: str, axis: Axis, number: RangedNumber, is_grid: bool, place: str
     if is_log and low <= 0.0:
         raise UserError(place, f"vary.{path}", "a log scale needs low above zero")
     spaced = np.geomspace if is_log else np.linspace
-    return SpaceAxis(path, number, spaced(low, high, axis.count) if is_grid else None, low, high, is_log)
+    return SpaceAxis(path, number, spaced(low, high, axis.count or 1) if is_grid else None, low, high, is_log)

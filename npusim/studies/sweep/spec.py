@@ -93,7 +93,7 @@ class SweepSpec(Part):
     method: Literal["grid", "latin-hypercube", "sobol"] = "grid"
     points: Positive | None = None
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
-    limits: dict[str, Limit] = {}
+    limits: dict[str, Limit] = Field(default_factory=dict)
     objectives: dict[str, Goal] = Field(min_length=1)
     serving: Serving | None = None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,7 +103,7 @@ def serve_points(spec: SweepSpec, place: str, points: pd.DataFrame) -> pd.DataFr
     return pd.DataFrame(rows, columns=list(SERVED_COLUMNS))
 
 
-def _serve(spec: SweepSpec, deployment: Deployment, point: dict[str, int]) -> dict[str, float | str]:
+def _serve(spec: SweepSpec, deployment: Deployment, point: Mapping[Hashable, Any]) -> dict[str, float | str]:
     assert spec.serving is not None
     users = point["users"]
     arrival = parse_arrival(spec.serving.arrival, users)
