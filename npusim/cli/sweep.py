@@ -34,14 +34,28 @@ _MOST_ROWS = 20
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Local processes [default: all processors].")
 @click.option("--scheduler", metavar="ADDRESS", help="Of the Dask scheduler or the Ray cluster.")
+@click.option(
+    "--optimize",
+    "trials",
+    type=click.IntRange(min=1),
+    metavar="TRIALS",
+    help="Search the space for its front with that many trials more, instead of covering it.",
+)
 @as_json_option
 @click.pass_obj
 def sweep(
-    argv: list[str], spec: str, out: str, backend: Any, workers: int | None, scheduler: str | None, as_json: bool
+    argv: list[str],
+    spec: str,
+    out: str,
+    backend: Any,
+    workers: int | None,
+    scheduler: str | None,
+    trials: int | None,
+    as_json: bool,
 ) -> None:
     """Predict the designs that SPEC.yaml spans: points.parquet, points.csv, pareto.csv, effects.csv, report.html.
 
-    A sweep that was stopped goes on where it stopped when the same command is given again.
+    A sweep or a search that was stopped goes on where it stopped when the same command is given again.
     """
     from npusim.engine.compiled import ensure_compiled
     from npusim.studies.sweep.backend import Backend
@@ -51,6 +65,9 @@ def sweep(
     ensure_compiled(say)
     asked = load_spec(Path(spec))
     record = _manifest(argv, Path(spec), asked)
+    if trials is not None:
+        _search(asked, spec, Path(out), trials, record, as_json)
+        return
     identity = {key: record[key] for key in ("npusim", "git", "configs")} | {"spec": asked.model_dump(mode="json")}
     where = Backend(backend, workers or os.cpu_count() or 1, scheduler)
     result = run_sweep(asked, spec, Path(out), identity, where, say)
@@ -61,6 +78,23 @@ def sweep(
         print_json({**answer, "pareto": front, "files": [str(Path(out) / name) for name in files], "manifest": record})
         return
     _print(stdout_console(), result, out, files)
+
+
+def _search(spec: SweepSpec, place: str, out: Path, trials: int, record: dict[str, Any], as_json: bool) -> None:
+    from npusim.studies.sweep.optimize import STUDY, optimize
+    from npusim.studies.sweep.tables import write_csv
+
+    out.mkdir(parents=True, exist_ok=True)
+    front = optimize(spec, place, out, trials, say)
+    write_csv(front, out / "optimum.csv")
+    files = [str(out / name) for name in ("optimum.csv", STUDY)]
+    if as_json:
+        print_json({"points": trials, "pareto": front.to_dict("records"), "files": files, "manifest": record})
+        return
+    rows = [[f"{value:.5g}" if isinstance(value, float) else str(value) for value in row] for row in front.to_numpy()]
+    console = stdout_console()
+    console.print(table(list(front.columns), rows[:_MOST_ROWS], "Front of all trials (varied numbers in SI units)"))
+    console.print(f"{len(front):,} trials on the front; written: {', '.join(files)}.", soft_wrap=True)
 
 
 def _manifest(argv: list[str], path: Path, spec: SweepSpec) -> dict[str, Any]:

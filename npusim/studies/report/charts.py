@@ -15,13 +15,13 @@ def layout(figure: go.Figure, x: str, y: str, *, log_x: bool = False, log_y: boo
     """Give `figure` its axes' titles and scales and the common style."""
     figure.update_layout(
         template="plotly_white",
-        margin={"l": 70, "r": 20, "t": 20, "b": 60},
-        legend={"orientation": "h", "y": 1.08},
+        margin={"l": 70, "r": 20, "t": 50, "b": 60},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         font={"family": "system-ui, sans-serif", "size": 13},
         colorway=list(COLOURS),
     )
-    figure.update_xaxes(title=x, type="log" if log_x else "linear")
-    figure.update_yaxes(title=y, type="log" if log_y else "linear")
+    figure.update_xaxes(title=x, **({"type": "log"} if log_x else {}))
+    figure.update_yaxes(title=y, **({"type": "log"} if log_y else {}))
     return figure
 
 

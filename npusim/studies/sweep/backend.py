@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,8 @@ from npusim.errors import UserError
 
 Task = Callable[..., pd.DataFrame]
 BackendName = Literal["local", "dask", "ray"]
-BACKENDS: tuple[BackendName, ...] = ("local", "dask", "ray")
+_WAVE = 64
+"""Tasks that a Ray cluster is given at once: its joblib backend hands results back only when all are done."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,12 @@ class Backend:
         """
         work = delayed(_named)
         with self._joblib():
-            yield from Parallel(return_as="generator_unordered")(work(task, name, call) for name, call in calls)
+            jobs = (work(task, name, call) for name, call in calls)
+            if self.name == "ray":
+                while wave := list(itertools.islice(jobs, _WAVE)):
+                    yield from Parallel()(wave)
+            else:
+                yield from Parallel(return_as="generator_unordered")(jobs)
 
     def _joblib(self) -> contextlib.AbstractContextManager[Any]:
         if self.name == "local":

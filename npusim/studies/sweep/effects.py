@@ -19,8 +19,8 @@ def effects(spec: SweepSpec, axes: Sequence[str], points: pd.DataFrame) -> pd.Da
     """One row an objective, workload and axis.
 
     first_order, first_order_conf: part of the objective's variance that the axis explains alone, with its 95 %
-    half-width (Tarantola, Gatelli, Mara 2006; Plischke 2010; SALib); NaN below 64 points. at_low, at_high: mean of the
-    objective over the tenth of points with the least and the largest value of the axis.
+    half-width (Tarantola, Gatelli, Mara 2006; Plischke 2010; SALib); NaN below 64 points. mean, at_low, at_high: of the
+    objective over all points and over the tenth of points with the least and the largest value of the axis.
     """
     rows = []
     workload = ["model", "precision", "cards", "runtime", "isl", "osl", "users"]
@@ -35,7 +35,8 @@ def effects(spec: SweepSpec, axes: Sequence[str], points: pd.DataFrame) -> pd.Da
                 rows.append(
                     dict(zip(workload, keys, strict=True))
                     | {"objective": objective, "axis": axis, "points": len(known)}
-                    | {"first_order": first[place], "first_order_conf": conf[place], "at_low": low, "at_high": high}
+                    | {"first_order": first[place], "first_order_conf": conf[place]}
+                    | {"mean": known[objective].mean(), "at_low": low, "at_high": high}
                 )
     return pd.DataFrame(rows)
 

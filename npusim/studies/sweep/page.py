@@ -80,16 +80,17 @@ def _effect_blocks(result: SweepResult) -> Iterator[Block]:
     )
     for keys, group in result.effects.groupby([*WORKLOAD, "precision", "cards", "runtime"], sort=False):
         for objective, rows in group.groupby("objective", sort=False):
-            if rows["at_low"].notna().any():
+            if (rows["at_low"] != rows["at_high"]).any():
                 yield _tornado(str(objective), keys, rows)
-    table = result.effects.drop(columns=["points"])
+    told = ["model", "isl", "osl", "users", "objective", "axis", "first_order", "first_order_conf", "at_low", "at_high"]
+    table = result.effects[told]
     yield table_of("Effects; all rows in effects.csv.", table.head(_MOST_ROWS), digits=3)
 
 
 def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame) -> Chart:
     model, isl, osl, users, precision, cards, _ = keys
     low, high = rows["at_low"].tolist(), rows["at_high"].tolist()
-    middle = float((rows["at_low"] + rows["at_high"]).mean() / 2.0)
+    middle = float(rows["mean"].iloc[0])
     caption = f"{objective}: {model} {precision}, {cards} cards, {isl}/{osl} x {users} users."
     return Chart(caption, tornado(rows["axis"].tolist(), low, high, middle, objective))
 

@@ -61,7 +61,8 @@ def design_values(spec: SweepSpec, axes: Sequence[SpaceAxis], first: int, last: 
         columns = [axis.values[index] for axis, index in zip(axes, places, strict=True) if axis.values is not None]
         return np.stack(columns, axis=1)
     if spec.method == "sobol":
-        shares = qmc.Sobol(len(axes), rng=spec.seed).fast_forward(first).random(last - first)
+        sequence = qmc.Sobol(len(axes), rng=spec.seed)
+        shares = (sequence.fast_forward(first) if first else sequence).random(last - first)
     else:
         shares = np.stack([_hypercube_column(spec, column, first, last) for column in range(len(axes))], axis=1)
     return np.stack([axis.at(shares[:, column]) for column, axis in enumerate(axes)], axis=1)

@@ -1,0 +1,201 @@
+"""Sweeps: designs as arrays equal designs one by one, fronts equal brute force, and nothing is lost when stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from npusim.engine.analytic import AnalyticEngine
+from npusim.errors import UserError
+from npusim.mapping.deployment import deploy
+from npusim.studies.sweep.backend import Backend
+from npusim.studies.sweep.estimate import estimate
+from npusim.studies.sweep.machines import DesignRecords
+from npusim.studies.sweep.run import sweep
+from npusim.studies.sweep.selection import pareto
+from npusim.studies.sweep.space import design_values, space_axes
+from npusim.studies.sweep.spec import SweepSpec, load_spec
+from npusim.workload.step import decode, prefill
+
+SPEC = {
+    "name": "small",
+    "arch": "rngd",
+    "models": ["llama-3.1-8b"],
+    "workloads": [{"isl": 512, "osl": 64, "users": [4]}],
+    "vary": {
+        "chip.memory.channel_bandwidth": {"low": "40 GB/s", "high": "80 GB/s", "scale": "log"},
+        "chip.unit.clock": {"values": ["1 GHz", "1.5 GHz"]},
+        "runtime.host.step_time": {"low": "1 ms", "high": "20 ms"},
+    },
+    "method": "latin-hypercube",
+    "points": 40,
+    "objectives": {"output_tokens_per_s": "max", "power_w": "min"},
+}
+
+
+def spec(**changes: object) -> SweepSpec:
+    return SweepSpec.model_validate(SPEC | changes)
+
+
+def written(folder: Path, content: dict[str, object]) -> Path:
+    path = folder / "sweep.yaml"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_a_design_costs_what_an_engine_on_its_records_says() -> None:
+    asked, base = spec(), deploy("rngd", "llama-3.1-8b")
+    axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
+    maker, values = DesignRecords(base, axes), design_values(asked, axes, 0, 3)
+    table = estimate(base, maker.of(values), 512, 64, 4)
+    for row, numbers in zip(table.itertuples(), values, strict=True):
+        engine = AnalyticEngine(maker.deployment(numbers))
+        prompt, step = engine.prefill_chunk(512, 512), engine.with_host(engine.cost(decode([544] * 4)), 4)
+        assert row.prefill_ms == pytest.approx(prompt.time_s * 1e3)
+        assert row.decode_ms == pytest.approx(step.time_s * 1e3)
+        elapsed = 4 * prompt.time_s + 63 * step.time_s
+        assert row.output_tokens_per_s == pytest.approx(4 * 64 / elapsed)
+        assert row.power_w == pytest.approx((4 * prompt.energy_j + 63 * step.energy_j) / elapsed)
+
+
+def test_several_compiled_pieces_add_up() -> None:
+    asked, base = spec(), deploy("rngd", "llama-3.1-8b")
+    axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
+    maker, values = DesignRecords(base, axes), design_values(asked, axes, 0, 1)
+    table = estimate(base, maker.of(values), 5000, 8, 1)
+    engine = AnalyticEngine(maker.deployment(values[0]))
+    whole = engine.with_host(engine.cost(prefill(1, 5000)), 1)
+    assert table["prefill_ms"][0] == pytest.approx(whole.time_s * 1e3)
+
+
+def test_a_design_that_holds_no_request_has_no_figures() -> None:
+    vary = {"chip.memory.usable_capacity": {"values": ["15 GiB", "47 GiB"]}}
+    asked, base = spec(vary=vary, method="grid", points=None), deploy("rngd", "llama-3.1-8b")
+    axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
+    table = estimate(base, DesignRecords(base, axes).of(design_values(asked, axes, 0, 2)), 512, 64, 4)
+    assert table["users_resident"].tolist() == [0, 4]
+    assert np.isnan(table["output_tokens_per_s"][0]) and table["output_tokens_per_s"][1] > 0.0
+
+
+def test_designs_do_not_depend_on_how_they_are_cut() -> None:
+    base = deploy("rngd", "llama-3.1-8b")
+    for method in ("latin-hypercube", "sobol"):
+        asked = spec(method=method, points=64)
+        axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
+        whole = design_values(asked, axes, 0, 64)
+        parts = [design_values(asked, axes, first, first + 16) for first in range(0, 64, 16)]
+        np.testing.assert_array_equal(whole, np.concatenate(parts))
+    share = np.log(whole[:, 0] / 40e9) / np.log(2.0)
+    assert sorted((share * 64).astype(int)) == list(range(64)), "a Sobol sequence fills every stratum once"
+
+
+def test_a_grid_takes_every_combination() -> None:
+    vary = {
+        "chip.unit.clock": {"values": ["1 GHz", "2 GHz"]},
+        "chip.memory.channel_bandwidth": {"low": "40 GB/s", "high": "80 GB/s", "count": 3},
+    }
+    asked, base = spec(vary=vary, method="grid", points=None), deploy("rngd", "llama-3.1-8b")
+    values = design_values(asked, space_axes(asked, base.system, [base.runtime], "f"), 0, asked.designs)
+    assert values.tolist() == [[clock, rate] for clock in (1e9, 2e9) for rate in (40e9, 60e9, 80e9)]
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=st.integers(0, 4).map(float)))
+def test_the_front_is_that_of_brute_force(costs: np.ndarray) -> None:
+    beaten = [
+        any((other <= row).all() and (other < row).any() for other in costs) for row in costs
+    ]  # fmt: skip
+    assert pareto(costs).tolist() == [not each for each in beaten]
+
+
+def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("npusim.studies.sweep.run.DESIGNS_PER_TASK", 10)
+    asked = spec(serving={"requests_per_user": 2}, points=20, limits={"served_tpot_ms_mean": {"max": 30.0}})
+    whole = sweep(asked, "sweep.yaml", tmp_path / "whole", {}, Backend())
+    stopped, said = tmp_path / "stopped", []
+
+    def stop_after_the_first(line: str) -> None:
+        if line.startswith("estimates: 1"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(asked, "sweep.yaml", stopped, {}, Backend(), stop_after_the_first)
+    again = sweep(asked, "sweep.yaml", stopped, {}, Backend(), said.append)
+    assert said[0] == "estimates: 1 of 2 parts are there already"
+    assert again.points == whole.points == 20 and again.served == whole.served > 0
+    for name in ("points.csv", "pareto.csv", "effects.csv", "points.parquet"):
+        assert (tmp_path / "whole" / name).read_bytes() == (stopped / name).read_bytes(), name
+
+
+def test_parts_of_another_sweep_are_refused(tmp_path: Path) -> None:
+    sweep(spec(points=4), "sweep.yaml", tmp_path, {"spec": 1}, Backend())
+    with pytest.raises(UserError, match="another sweep"):
+        sweep(spec(points=4), "sweep.yaml", tmp_path, {"spec": 2}, Backend())
+
+
+def test_limits_keep_what_they_say(tmp_path: Path) -> None:
+    free = sweep(spec(), "sweep.yaml", tmp_path / "free", {}, Backend())
+    table = pd.read_parquet(tmp_path / "free" / "points.parquet")
+    limit = float(table["power_w"].median())
+    held = sweep(spec(limits={"power_w": {"max": limit}}), "sweep.yaml", tmp_path / "held", {}, Backend())
+    assert free.kept == 40 and held.kept == int((table["power_w"] <= limit).sum())
+    assert (held.front["power_w"] <= limit).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"vary": {"chip.unit.clok": {"values": ["1 GHz"]}}}, "vary.chip.unit.clok: .*did you mean 'chip.unit.clock'"),
+        ({"vary": {"chip.unit.clock": {"values": ["1 GB/s"]}}}, "vary.chip.unit.clock.values"),
+        ({"vary": {"chip.unit.clock": {"low": "2 GHz", "high": "1 GHz"}}}, "must be below high"),
+    ],
+)
+def test_mistakes_name_their_key(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        sweep(spec(**change), "sweep.yaml", tmp_path, {}, Backend())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"objectives": {"speed": "max"}}, "objectives.speed: no such metric"),
+        ({"limits": {"served_ttft_ms_mean": {"max": 5.0}}}, "add serving"),
+        ({"method": "grid", "points": None}, "needs count"),
+        ({"points": None}, "needs points"),
+    ],
+)
+def test_the_file_is_checked_as_a_whole(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    content = {key: value for key, value in (SPEC | change).items() if value is not None}
+    with pytest.raises(UserError, match=said):
+        load_spec(written(tmp_path, content))
+
+
+def test_the_command_writes_its_folder(tmp_path: Path) -> None:
+    path = written(tmp_path, SPEC)
+    words = ["sweep", str(path), "--out", str(tmp_path / "out"), "--workers", "1", "--json"]
+    done = subprocess.run([sys.executable, "-m", "npusim", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["points"] == 40 and answer["pareto"]
+    assert all(Path(name).is_file() for name in answer["files"])
+    assert {Path(name).name for name in answer["files"]} >= {"points.parquet", "points.csv", "report.html"}
+
+
+def test_a_search_resumes_its_study(tmp_path: Path) -> None:
+    from npusim.studies.sweep.optimize import optimize
+
+    asked = spec(limits={"power_w": {"max": 170.0}})
+    said: list[str] = []
+    optimize(asked, "sweep.yaml", tmp_path, 6, said.append)
+    front = optimize(asked, "sweep.yaml", tmp_path, 6, said.append)
+    assert front["trial"].max() > 5 and (front["power_w"] <= 170.0).all()
+    with pytest.raises(UserError, match="another specification"):
+        optimize(spec(), "sweep.yaml", tmp_path, 1, said.append)
