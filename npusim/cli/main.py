@@ -10,6 +10,7 @@ import click
 
 from npusim import __version__
 from npusim.cli.calibrate import calibrate
+from npusim.cli.check import check
 from npusim.cli.failures import exit_code
 from npusim.cli.kperf import kperf
 from npusim.cli.listing import list_shipped
@@ -33,7 +34,7 @@ def npusim(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (list_shipped, show, step, run, kperf, validate, calibrate, sweep):
+for _command in (list_shipped, show, step, run, kperf, validate, calibrate, sweep, check):
     npusim.add_command(_command)
 
 

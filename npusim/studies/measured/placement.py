@@ -28,7 +28,8 @@ _SCHEMES = {
 
 @dataclass(frozen=True)
 class Placement:
-    """A model in a precision scheme on `cards` cards; policy, attention: the run's own, in place of the runtime's."""
+    """A model in a precision scheme on `cards` cards; policy, attention, kv_precision: the run's own, in place of the
+    runtime's; tensor_parallel: chips that share every layer, None for all."""
 
     arch: str
     runtime: str
@@ -37,6 +38,8 @@ class Placement:
     cards: int = 1
     policy: Policy | None = None
     attention: AttentionShapes | None = None
+    kv_precision: str | None = None
+    tensor_parallel: int | None = None
 
 
 @cache
@@ -46,7 +49,9 @@ def deployment_of(placement: Placement) -> Deployment:
         placement.arch,
         placement.model,
         precision=placement.precision,
+        kv_precision=placement.kv_precision,
         cards=placement.cards,
+        tensor_parallel=placement.tensor_parallel,
         runtime=placement.runtime,
         uncalibrated=True,
     )

@@ -1,0 +1,75 @@
+"""Memory bandwidth: every step reads the weights once, and every sequence in it its own keys and values.
+
+Williams, Waterman, Patterson 2009, "Roofline", CACM 52(4), with the bytes of a decode step. What the chip keeps of the
+weights in its own memory is not read; prompts that may be the same are read once for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from npusim.studies.bounds.capacity import most_in_service
+from npusim.studies.bounds.finding import Finding
+from npusim.studies.bounds.load import Load, Terms
+from npusim.studies.bounds.reading import Reading
+
+NAME = "memory bandwidth"
+_MS_PER_S = 1e3
+Least = Callable[[Terms, Load], float]
+
+
+def bandwidth(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
+    """Bounds on output throughput, time per output token and time to first token."""
+    if "output_tokens_per_s" in figures:
+        yield throughput(load, figures["output_tokens_per_s"])
+    for metric, figure in figures.items():
+        if metric.startswith("tpot_ms_") and load.osl > 1:
+            yield _latency(load, metric, figure, _step_s, "reading the weights and one sequence's KV")
+        elif metric.startswith("ttft_ms_"):
+            yield _latency(load, metric, figure, _weights_s, "reading the weights once")
+
+
+def throughput(load: Load, figure: Reading, static: bool = False) -> Finding:
+    """The bound on output tokens/s; static: room for each sequence's end is set aside when it starts."""
+    low = figure.low * bytes_per_token(load.generous, load, static) / _rate(load.generous, load)
+    high = figure.high * bytes_per_token(load.usual, load, static) / _rate(load.usual, load)
+    batch = most_in_service(load.generous, load, static) * load.tokens_per_step
+    says = f"{_rate(load.generous, load) / 1e12:,.3f} TB/s at {batch:,.0f} sequences a step"
+    return Finding(NAME, "output_tokens_per_s", low, high, says, figure.low / low, load.generous.ceiling.sustained)
+
+
+def bytes_per_token(terms: Terms, load: Load, static: bool = False) -> float:
+    """Least bytes read for one decoded token."""
+    batch = most_in_service(terms, load, static)
+    own = terms.demand.kv_bytes
+    if not load.prompts_differ:
+        own -= terms.demand.shared_kv_bytes * (1.0 - 1.0 / batch)
+    return (_weights(terms, load) / batch + own) / load.tokens_per_step
+
+
+def _latency(load: Load, metric: str, figure: Reading, least: Least, what: str) -> Finding:
+    low, high = least(load.generous, load) * _MS_PER_S, least(load.usual, load) * _MS_PER_S
+    says = f"its time for {what} ({low:.4g} ms at {_rate(load.generous, load) / 1e12:,.3f} TB/s)"
+    reached = load.generous.ceiling.sustained
+    return Finding(NAME, metric, low / _positive(figure.high), high / _positive(figure.low), says, low, reached)
+
+
+def _positive(milliseconds: float) -> float:
+    return max(milliseconds, 1e-9)
+
+
+def _step_s(terms: Terms, load: Load) -> float:
+    """Seconds that one token of a sequence alone takes."""
+    return (_weights(terms, load) + terms.demand.kv_bytes) / _rate(terms, load) / load.tokens_per_step
+
+
+def _weights_s(terms: Terms, load: Load) -> float:
+    return _weights(terms, load) / _rate(terms, load)
+
+
+def _weights(terms: Terms, load: Load) -> float:
+    return max(0.0, terms.demand.step_bytes - terms.ceiling.on_chip_bytes * load.chips)
+
+
+def _rate(terms: Terms, load: Load) -> float:
+    return terms.ceiling.bandwidth_bytes_per_s * load.chips

@@ -1,0 +1,40 @@
+"""Little's law: requests in flight are requests per second times the time that each stays (Little 1961)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from npusim.studies.bounds.finding import Finding
+from npusim.studies.bounds.reading import Reading
+
+NAME = "Little's law"
+_MS_PER_S = 1e3
+
+
+def in_flight(requests_per_s: Reading, e2e_ms: Reading) -> Reading:
+    """Mean number of requests in flight."""
+    return Reading(
+        requests_per_s.value * e2e_ms.value / _MS_PER_S,
+        requests_per_s.low * max(e2e_ms.low, 0.0) / _MS_PER_S,
+        requests_per_s.high * e2e_ms.high / _MS_PER_S,
+    )
+
+
+def littles_law(users: float | None, osl: float | None, figures: Mapping[str, Reading]) -> Iterator[Finding]:
+    """Throughput x end-to-end time is at most the number of users, each with one request in flight."""
+    rate = requests_per_s(osl, figures)
+    if users is None or rate is None or "e2e_ms_mean" not in figures:
+        return
+    there = in_flight(rate, figures["e2e_ms_mean"])
+    says = f"{users:g} users in flight: {rate.value:,.4g} requests/s x {figures['e2e_ms_mean'].value / 1e3:,.4g} s"
+    limit = users / max(rate.low, 1e-12) * _MS_PER_S
+    yield Finding(NAME, "e2e_ms_mean", there.low / users, there.high / users, says, limit)
+
+
+def requests_per_s(osl: float | None, figures: Mapping[str, Reading]) -> Reading | None:
+    """Requests per second as told, or from the output tokens where all outputs are `osl` long."""
+    if "requests_per_s" in figures:
+        return figures["requests_per_s"]
+    if osl and "output_tokens_per_s" in figures:
+        return figures["output_tokens_per_s"].times(1.0 / osl)
+    return None

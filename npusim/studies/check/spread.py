@@ -1,0 +1,104 @@
+"""How far a measured figure may lie from its prediction: 99 % half-widths of the logarithm of measured / predicted.
+
+Three parts join as the root of the sum of their squares (ASME V&V 20-2009): what the ranges of the inputs make of a
+decode step and of a prompt at the run's size, rounded to a power of two; what the calibration left unexplained on runs
+that it had not seen; and how well labs repeat a figure. All three are read as normal in the logarithm.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+from scipy.stats import norm
+
+from npusim.engine.analytic import AnalyticEngine
+from npusim.hardware.catalog import calibrated_systems, calibration_of, load_system
+from npusim.hardware.draws import RANGE_COVERAGE
+from npusim.hardware.overlay import Overlay
+from npusim.hardware.residuals import RUN
+from npusim.studies.measured.case import Numbers
+from npusim.studies.measured.placement import Placement, deployment_of
+from npusim.studies.measured.run_subject import RunSubject
+from npusim.studies.measured.sources import sources
+from npusim.workload.step import decode
+
+COVERAGE = 0.99
+DRAWS = 24
+Z = float(norm.ppf(0.5 + COVERAGE / 2.0))
+Z_OF_RANGES = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
+_POWER = ("power_w", "tokens_per_joule")
+
+
+def half_width(subject: RunSubject, figure: str, seed: int) -> float:
+    """The half-width for a figure of `run_figures` of that run."""
+    inputs = input_sd(subject, figure, seed)
+    return math.hypot(Z * inputs, Z / Z_OF_RANGES * unexplained(subject.arch, figure), Z * repeat_sd(figure))
+
+
+def repeat_sd(figure: str) -> float:
+    """Relative standard deviation with which labs repeat a figure."""
+    lab = sources().other_lab
+    return lab.power.value if figure.startswith(_POWER) else lab.figure.value
+
+
+@cache
+def unexplained(arch: str, figure: str) -> float:
+    """90 % half-width that the architecture's calibration gives for serving runs.
+
+    Without a calibration, the largest that any shipped one gives: an architecture is no better known uncalibrated
+    than another is calibrated.
+    """
+    own = calibration_of(arch)
+    if own is not None:
+        return own.half_width(figure, RUN) or 0.0
+    return max((other.half_width(figure, RUN) or 0.0 for other in _shipped_calibrations()), default=0.0)
+
+
+@cache
+def _shipped_calibrations() -> tuple[Overlay, ...]:
+    names = [name for unit in ("gpu", "contraction_processor") for name in calibrated_systems(unit)]
+    return tuple(overlay for name in names if (overlay := calibration_of(name)) is not None)
+
+
+def input_sd(subject: RunSubject, figure: str, seed: int) -> float:
+    """Standard deviation of the logarithm of the figure from the ranges of its inputs."""
+    batch = _power_of_two(subject.users)
+    context = _power_of_two(subject.isl + subject.osl / 2.0)
+    step, prompt, watts = _step_sds(subject.placement, batch, context, _power_of_two(subject.isl), seed)
+    if figure.startswith("ttft"):
+        return max(prompt, step if subject.users > 1 else 0.0)
+    if figure == "power_w":
+        return watts
+    if figure == "tokens_per_joule":
+        return math.hypot(step, watts)
+    return step if figure.startswith(("tpot", "itl")) else max(step, prompt)
+
+
+def _power_of_two(size: float) -> int:
+    return int(2 ** round(math.log2(max(size, 1.0))))
+
+
+@cache
+def _step_sds(placement: Placement, batch: int, context: int, prompt: int, seed: int) -> tuple[float, float, float]:
+    """Of the time of a decode step, the time to a first token with nothing before it, and the watts of the step."""
+    drawn = []
+    for engine in _engines(placement, seed):
+        sequences = min(batch, int(engine.runtime["limits_max_sequences"]))
+        step = engine.with_host(engine.cost(decode([context] * sequences)), sequences)
+        first = engine.prefill_chunk(prompt, prompt).time_s + float(engine.runtime["host_request_time"])
+        drawn.append((step.time_s, first, step.power_w))
+    step_sd, prompt_sd, watts_sd = np.log(np.array(drawn)).std(axis=0)
+    return float(step_sd), float(prompt_sd), float(watts_sd)
+
+
+@cache
+def _engines(placement: Placement, seed: int) -> tuple[AnalyticEngine, ...]:
+    deployment = deployment_of(placement)
+    return tuple(AnalyticEngine(numbers.apply(deployment)) for numbers in _numbers(placement.arch, seed))
+
+
+@cache
+def _numbers(arch: str, seed: int) -> tuple[Numbers, ...]:
+    return tuple(Numbers.drawn(load_system(arch), calibration_of(arch), DRAWS, seed))

@@ -1,0 +1,164 @@
+"""`npusim check` on files as labs hand them over: verdicts, remarks, and mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_support import mistake, process, tell
+
+SAMPLES = Path(__file__).parent / "samples" / "lab"
+TREE = SAMPLES / "RNGD_1_furiosa-llm_2026.3.0" / "benchmark" / "32k" / "Llama-3.1-8B-Instruct"
+SUMMARY = TREE / "summary_1024_1024.csv"
+VLLM = next((TREE / "1024.1024.16").glob("vllm-*.json"))
+
+Edited = Callable[..., Path]
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Edited:
+    """`edited(sample, old, new)`: a copy of a sample in a folder of its own with one text replaced."""
+
+    def copy(sample: Path, old: str, new: str) -> Path:
+        text = sample.read_text()
+        assert old in text
+        path = tmp_path / sample.name
+        path.write_text(text.replace(old, new, 1))
+        return path
+
+    return copy
+
+
+def _rows(path: Path, *words: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = tell("check", path, *words, "--json").json["rows"]
+    return rows
+
+
+def _figure(row: dict[str, Any], metric: str) -> dict[str, Any]:
+    return next(figure for figure in row["figures"] if figure["metric"] == metric)
+
+
+def _rules(row: dict[str, Any]) -> set[str]:
+    return {remark["rule"] for remark in row["remarks"]}
+
+
+def test_a_folder_of_furiosa_perf_is_read_with_its_log() -> None:
+    rows = _rows(TREE)
+    assert [row["tool"] for row in rows] == ["vllm bench serve", "furiosa-perf", "furiosa-perf", "furiosa-perf"]
+    assert {row["verdict"] for row in rows} == {"plausible"}
+    for row in rows:
+        assert (row["setting"]["device"], row["setting"]["cards"]) == ("RNGD", 1)
+        assert row["setting"]["model"].endswith("Llama-3.1-8B-Instruct")
+    sixteen = rows[2]
+    assert _figure(sixteen, "ttft_ms_mean")["measured"] == 830.0
+    assert _figure(sixteen, "tpot_ms_mean")["measured"] == 23.35
+    assert _figure(sixteen, "power_w_active")["measured"] == pytest.approx(146.0)
+    assert _figure(sixteen, "power_w_samples")["measured"] == pytest.approx(146.0 * 70 / 74)
+    assert any("4 of 74 samples" in remark["message"] for remark in sixteen["remarks"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "metric", "verdict", "bound"),
+    [
+        ("662.30,1324.60", "6623.00,13246.00", "output_tokens_per_s", "impossible", "memory bandwidth"),
+        (",23.35,", ",2.33,", "tpot_ms_mean", "impossible", "memory bandwidth"),
+        (
+            "1024,1024,16,662.30,1324.60,0.830",
+            "1024,1024,16,662.30,1324.60,0.030",
+            "ttft_ms_mean",
+            "impossible",
+            "arith",
+        ),
+        ("1024,1024,16,662.30,1324.60", "1024,1024,16,1262.30,2524.60", "output_tokens_per_s", "implausible", "pred"),
+        (",24.717,", ",74.717,", "e2e_ms_mean", "impossible", "Little's law"),
+    ],
+)
+def test_a_figure_that_cannot_be_is_found(
+    edited: Edited, old: str, new: str, metric: str, verdict: str, bound: str
+) -> None:
+    rows = _rows(edited(SUMMARY, old, new), "--precision", "bf16")
+    figure = _figure(rows[1], metric)
+    assert figure["verdict"] == verdict, figure
+    assert figure["bound"].startswith(bound)
+    assert rows[1]["verdict"] in ("impossible", verdict)
+    assert rows[0]["verdict"] == rows[2]["verdict"] == "plausible"
+
+
+def test_a_figure_outside_a_prediction_of_an_untold_format_is_not_judged(edited: Edited) -> None:
+    row = _rows(edited(SUMMARY, "662.30,1324.60", "1262.30,2524.60"))[1]
+    figure = _figure(row, "output_tokens_per_s")
+    assert figure["verdict"] == "unchecked"
+    assert "give --precision" in figure["reason"]
+    assert (row["verdict"], row["bound"]) == ("impossible", "Little's law")
+
+
+def test_vllm_json_needs_the_chip_where_no_folder_tells_it(tmp_path: Path) -> None:
+    path = tmp_path / VLLM.name
+    path.write_text(VLLM.read_text())
+    row = _rows(path)[0]
+    assert (row["verdict"], row["reason"]) == ("unchecked", "the chip is not told; give --arch")
+    assert _rows(path, "--arch", "rngd")[0]["verdict"] == "plausible"
+    faster = json.loads(VLLM.read_text()) | {"output_throughput": 6623.2, "duration": 7.4212}
+    path.write_text(json.dumps(faster))
+    assert _rows(path, "--arch", "rngd")[0]["verdict"] == "impossible"
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"failed": 3, "completed": 45}, "failed requests"),
+        ({"duration": 30.0}, "rates agree"),
+        ({"mean_e2el_ms": 34719.2}, "latencies add up"),
+        ({"p99_ttft_ms": 500.0}, "percentiles rise"),
+        ({"duration": 7.4212, "output_throughput": 6623.2}, "short run"),
+        ({"mean_e2el_ms": 4719.2}, "Little's law"),
+    ],
+)
+def test_the_linter_finds(tmp_path: Path, change: dict[str, Any], rule: str) -> None:
+    path = tmp_path / "vllm.json"
+    path.write_text(json.dumps(json.loads(VLLM.read_text()) | change))
+    assert rule in _rules(_rows(path, "--arch", "rngd")[0])
+    assert rule not in _rules(_rows(VLLM)[0])
+
+
+@pytest.mark.parametrize(
+    ("sample", "old", "new", "parts"),
+    [
+        (SUMMARY, "Mean TTFT(s)", "Mean TTFT(ms)", ("Mean TTFT(ms)", "'Mean TTFT(s)'")),
+        (SUMMARY, "P25 TTFT(s)", "Mean TTFT(s)", ("stands twice",)),
+        (SUMMARY, ",662.30,", ",nan,", (":12", "Output Throughput", "no finite number")),
+        (SUMMARY, ",662.30,", ",-662.30,", (":12", "below zero")),
+        (SUMMARY, "1024,1024,16,", "1024,1024,1000000000000,", (":12", "Concurrent", "more than any run")),
+        (SUMMARY, ",192.30", "", (":13", "cut or broken")),
+        (VLLM, '"num_prompts": 48', '"num_prompts": 1000000000000', ("num_prompts", "more than any run")),
+        (VLLM, '"mean_ttft_ms": 830.11', '"mean_ttft_ms": NaN', ("mean_ttft_ms", "no finite number")),
+        (VLLM, '"failed": 0', '"completed": 0', ("completed", "twice")),
+        (VLLM, '"duration": 74.212,', "", ("duration", "missing")),
+        (VLLM, "\n}", "", ("no JSON", "cut or broken")),
+    ],
+)
+def test_a_broken_file_is_one_line_and_nothing_is_written(
+    edited: Edited, tmp_path: Path, sample: Path, old: str, new: str, parts: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out"
+    line = mistake("check", edited(sample, old, new), "--arch", "rngd", "--out", out)
+    assert all(part in line for part in parts), line
+    assert not out.exists()
+
+
+def test_mistakes_in_the_words(tmp_path: Path) -> None:
+    assert "did you mean 'rngd'" in mistake("check", SUMMARY, "--arch", "rngdd")
+    assert "unknown model" in mistake("check", SUMMARY, "--model", "llama-9")
+    assert "no such file" in mistake("check", tmp_path / "nowhere")
+    assert "no file of a known kind" in mistake("check", tmp_path)
+    (tmp_path / "notes.txt").write_text("nothing\n")
+    assert "no known kind" in mistake("check", tmp_path / "notes.txt")
+
+
+def test_as_a_process_it_prints_a_table(tmp_path: Path) -> None:
+    done = process("check", str(SUMMARY), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 plausible" in done.stdout
