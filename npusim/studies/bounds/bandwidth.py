@@ -19,7 +19,7 @@ Least = Callable[[Terms, Load], float]
 
 
 def bandwidth(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
-    """Bounds on output throughput, time per output token and time to first token."""
+    """Bounds on output throughput, and on the times of first tokens, of further ones, and of whole answers."""
     if "output_tokens_per_s" in figures:
         yield throughput(load, figures["output_tokens_per_s"])
     for metric, figure in figures.items():
@@ -27,6 +27,8 @@ def bandwidth(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
             yield _latency(load, metric, figure, _step_s, "reading the weights and one sequence's KV")
         elif metric.startswith("ttft_ms_"):
             yield _latency(load, metric, figure, _weights_s, "reading the weights once")
+        elif metric.startswith("e2e_ms_"):
+            yield _latency(load, metric, figure, _answer_s, "reading the weights and its KV at every token")
 
 
 def throughput(load: Load, figure: Reading, static: bool = False) -> Finding:
@@ -61,6 +63,11 @@ def _positive(milliseconds: float) -> float:
 def _step_s(terms: Terms, load: Load) -> float:
     """Seconds that one token of a sequence alone takes."""
     return (_weights(terms, load) + terms.demand.kv_bytes) / _rate(terms, load) / load.tokens_per_step
+
+
+def _answer_s(terms: Terms, load: Load) -> float:
+    """Seconds that a request alone takes: its prompt reads the weights once, and every further token all again."""
+    return _weights_s(terms, load) + (load.osl - 1) * _step_s(terms, load)
 
 
 def _weights_s(terms: Terms, load: Load) -> float:

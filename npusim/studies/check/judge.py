@@ -25,6 +25,9 @@ from npusim.studies.measured.sources import sources
 WATTS_OF_LOG = {"power_w_active": "power_w", "power_w_samples": "power_w"}
 """Means that a log gives, and the figure that predicts them."""
 
+_TAILS = {"itl_ms_p90", "itl_ms_p95", "itl_ms_p99"}
+"""Figures of single chunks, whose tails hold stalls and flushes that no runtime's description knows."""
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -76,7 +79,7 @@ def figures_of_run(placed: Placed, predicted: Mapping[str, float], seed: int) ->
     found = {
         name: Predicted(value, half_width(placed.subject, name, seed))
         for name, value in predicted.items()
-        if math.isfinite(value) and value > 0.0
+        if math.isfinite(value) and value > 0.0 and name not in _TAILS
     }
     watts, rate = found.get("power_w"), found.get("output_tokens_per_s")
     if watts is not None:
