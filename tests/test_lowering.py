@@ -41,7 +41,7 @@ from npusim.workload.step import Step, decode, mixed, prefill
 
 BF16 = resolve("bf16", "bf16")
 ONE = Plan(1, 1)
-MODELS = [model.name for model in list_models()]
+MODELS = [model.name for model in list_models() if not model.experts and not model.latent]
 LLAMA = load_model("llama-3.1-8b")
 
 

@@ -21,6 +21,25 @@ LLAMA: dict[str, Any] = {
 }
 EXAONE4 = LLAMA | {"model_type": "exaone4", "sliding_window": 256, "sliding_window_pattern": "LLLG"}
 QWEN2 = LLAMA | {"model_type": "qwen2"}
+QWEN3_MOE = LLAMA | {
+    "model_type": "qwen3_moe",
+    "num_experts": 16,
+    "num_experts_per_tok": 4,
+    "moe_intermediate_size": 256,
+}
+DEEPSEEK = LLAMA | {
+    "model_type": "deepseek_v3",
+    "n_routed_experts": 16,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 4,
+    "moe_intermediate_size": 256,
+    "first_k_dense_replace": 1,
+    "q_lora_rank": 96,
+    "kv_lora_rank": 64,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 16,
+    "v_head_dim": 24,
+}
 MISTRAL = LLAMA | {"model_type": "mistral", "sliding_window": 128}
 
 
@@ -122,9 +141,25 @@ def test_windows(tmp_path: Path, config: dict[str, Any], windows: tuple[int, ...
         (LLAMA | {"hidden_size": 510}, "head_dim", "no multiple of 8 heads"),
         (LLAMA | {"tie_word_embeddings": "no"}, "tie_word_embeddings", "not true or false"),
         (_without(QWEN2, "num_key_value_heads"), "num_key_value_heads", "is missing"),
-        (LLAMA | {"num_experts": 128}, "num_experts", "mixture-of-experts model; dense models are handled"),
-        (LLAMA | {"model_type": "x", "n_routed_experts": 64}, "n_routed_experts", "dense models are handled"),
-        (LLAMA | {"kv_lora_rank": 512}, "kv_lora_rank", r"\(MLA\) model; dense models are handled"),
+        (LLAMA | {"num_experts": 128}, "num_experts", "a mixture of experts, which models of type llama do not have"),
+        (LLAMA | {"model_type": "x", "n_routed_experts": 64}, "model_type", "unknown model family 'x'"),
+        (LLAMA | {"kv_lora_rank": 512}, "kv_lora_rank", r"latent attention \(MLA\), which models of type llama"),
+        (QWEN3_MOE | {"kv_lora_rank": 512}, "kv_lora_rank", "which models of type qwen3_moe do not have"),
+        (_without(QWEN3_MOE, "num_experts"), "num_experts", "is missing"),
+        (QWEN3_MOE | {"num_experts_per_tok": 17}, "num_experts_per_tok", "17 experts of 16 cannot be chosen"),
+        (QWEN3_MOE | {"mlp_only_layers": [8]}, "mlp_only_layers", "layers from 0 to 7"),
+        (_without(DEEPSEEK, "kv_lora_rank"), "kv_lora_rank", "is missing"),
+        (_without(DEEPSEEK, "intermediate_size"), "intermediate_size", "is missing"),
+        (DEEPSEEK | {"first_k_dense_replace": -1}, "first_k_dense_replace", "-1 is not a positive"),
+        (QWEN3_MOE | {"quantization_config": 4}, "quantization_config", "must be an object"),
+        (QWEN3_MOE | {"npusim": {"expert_skew": {"span": 2}}}, "npusim.expert_skew", "must give exponent"),
+        (LLAMA | {"npusim": {"assumptions": [1]}}, "npusim.assumptions", "must be an object of keys"),
+        (LLAMA | {"npusim": {"assumptions": {"vocab_size": 3}}}, "npusim.assumptions.vocab_size", "low, high and"),
+        (
+            LLAMA | {"npusim": {"assumptions": {"vocab_size": {"low": 1, "high": 2, "reason": "x"}}}},
+            "npusim.assumptions.vocab_size",
+            "must enclose 1000",
+        ),
         (_without(EXAONE4, "sliding_window"), "sliding_window", "is missing"),
         (_without(EXAONE4, "sliding_window_pattern"), "sliding_window_pattern", "is missing"),
         (EXAONE4 | {"sliding_window_pattern": "LLX"}, "sliding_window_pattern", "only L"),
@@ -149,6 +184,62 @@ def test_mistakes_name_file_and_key(tmp_path: Path, config: Any, key: str, messa
         load_model(str(path))
     assert (caught.value.place, caught.value.key) == (str(path), key)
     assert "\n" not in str(caught.value)
+
+
+def test_experts_are_read_in_every_spelling(tmp_path: Path) -> None:
+    experts = load_model(str(_write(tmp_path, QWEN3_MOE))).experts
+    assert experts is not None
+    assert (experts.count, experts.chosen, experts.width, experts.shared_width) == (16, 4, 256, 0)
+    model = load_model(str(_write(tmp_path, DEEPSEEK)))
+    assert model.experts is not None
+    assert model.experts.shared_width == 512
+    assert [layer.routed for layer in model.layer_kinds] == [False] + [True] * 7
+    spelled = _without(QWEN3_MOE, "num_experts") | {"model_type": "mixtral", "num_local_experts": 4}
+    mixtral = load_model(str(_write(tmp_path, _without(spelled, "moe_intermediate_size")))).experts
+    assert mixtral is not None
+    assert (mixtral.count, mixtral.width) == (4, 1024)
+
+
+@pytest.mark.parametrize(
+    ("keys", "dense"),
+    [
+        ({}, ()),
+        ({"mlp_only_layers": [0, 5]}, (0, 5)),
+        ({"decoder_sparse_step": 2}, (0, 2, 4, 6)),
+        ({"first_k_dense_replace": 2}, (0, 1)),
+        ({"moe_layer_freq": 4}, (1, 2, 3, 5, 6, 7)),
+    ],
+)
+def test_layers_without_experts(tmp_path: Path, keys: dict[str, Any], dense: tuple[int, ...]) -> None:
+    assert load_model(str(_write(tmp_path, QWEN3_MOE | keys))).dense_layers == dense
+
+
+def test_latents_are_read(tmp_path: Path) -> None:
+    model = load_model(str(_write(tmp_path, DEEPSEEK)))
+    assert model.latent is not None
+    assert (model.head_dim, model.kv_heads, model.kv_elements_per_token_per_layer) == (48, 8, 80)
+    model = load_model(str(_write(tmp_path, DEEPSEEK | {"q_lora_rank": None})))
+    assert model.latent is not None
+    assert model.latent.query_rank == 0
+
+
+def test_experts_alone_in_the_makers_format(tmp_path: Path) -> None:
+    kept = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]}
+    assert load_model(str(_write(tmp_path, QWEN3_MOE | {"quantization_config": kept}))).experts_only == "mxfp4"
+    everything = {"quant_method": "fp8", "modules_to_not_convert": ["lm_head"]}
+    assert load_model(str(_write(tmp_path, QWEN3_MOE | {"quantization_config": everything}))).experts_only == ""
+
+
+def test_a_file_may_bring_its_own_skew_and_assumptions(tmp_path: Path) -> None:
+    about = {
+        "expert_skew": {"exponent": 1.2, "span": 40},
+        "assumptions": {"vocab_size": {"low": 900, "high": 1100, "reason": "a guess"}},
+    }
+    model = load_model(str(_write(tmp_path, QWEN3_MOE | {"npusim": about})))
+    assert model.experts is not None
+    assert (model.experts.skew.exponent, model.experts.skew.span) == (1.2, 40.0)
+    assert [(item.path, item.quantity.kind) for item in model.assumptions] == [("vocab_size", "assumed")]
+    assert model.summary()["assumptions"][0]["source"] == "a guess"
 
 
 def test_text_that_is_not_json_names_the_line(tmp_path: Path) -> None:

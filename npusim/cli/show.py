@@ -34,7 +34,7 @@ def show(argv: list[str], name: str, uncalibrated: bool, as_json: bool) -> None:
     if rows:
         headings = ("number", "value", "kind", "90 % range", "source")
         console.print(table(headings, rows, "Numbers and their certificates", text_columns=5))
-    else:
+    if answer["kind"] == "model" or not rows:
         console.print(table(("key", "value"), _settings(config), "Shape", text_columns=2))
 
 
@@ -121,4 +121,6 @@ def certificate_range(number: dict[str, Any]) -> str:
 
 def _settings(config: dict[str, Any]) -> Iterator[list[str]]:
     for key, value in config.items():
+        if key == "assumptions":
+            continue
         yield [key.replace("_", " "), _text(value)]

@@ -149,6 +149,27 @@ class AttentionLibrary(Part):
     split_merge: Duration
 
 
+class GroupedLibrary(Part):
+    """Grouped matrix-product kernels of one library: many weight matrices, each with the rows that go to it.
+
+    tile_rows x tile_columns: largest output tile of a thread block; rows are halved down to `least_rows` where that is
+    faster, and tiles of fewer than `full_rows` rows multiply at `small_efficiency` of the rate; stream_efficiency: part
+    of the memory's stream rate that weights reach; launch: fixed time of a kernel; sort: of putting the rows in the
+    order of their matrices, half of it for each of a layer's two products.
+    """
+
+    name: str
+    tile_rows: Count
+    least_rows: Count
+    full_rows: Count
+    tile_columns: Count
+    efficiency: MacEfficiencies
+    small_efficiency: Ratio
+    stream_efficiency: Ratio
+    launch: Duration
+    sort: Duration
+
+
 class VectorLibrary(Part):
     """Element-wise and row-wise kernels of one library.
 
@@ -176,6 +197,7 @@ class Gpu(Part):
     linear: tuple[LinearLibrary, ...] = Field(min_length=1)
     attention: tuple[AttentionLibrary, ...] = Field(min_length=1)
     vector: tuple[VectorLibrary, ...] = Field(min_length=1)
+    grouped: tuple[GroupedLibrary, ...] = ()
     expansions: tuple[Expansion, ...] = ()
 
 

@@ -153,11 +153,16 @@ class Limits(Part):
 
 
 class Kernels(Part):
-    """Names of the chip's kernel libraries that the runtime uses (GPUs)."""
+    """Names of the chip's kernel libraries that the runtime uses (GPUs).
+
+    grouped: for experts, latent: the library of `attention` for MLA; without a name, the chip's first of the kind.
+    """
 
     linear: str
     attention: str
     vector: str
+    grouped: str | None = None
+    latent: str | None = None
 
 
 class Runtime(Part):

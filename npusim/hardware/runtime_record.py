@@ -37,6 +37,8 @@ RUNTIME_DTYPE = record_dtype(
         ("linear_library", np.int64),
         ("attention_library", np.int64),
         ("vector_library", np.int64),
+        ("grouped_library", np.int64),
+        ("latent_library", np.int64),
     ],
 )
 
@@ -70,9 +72,17 @@ def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None
     unit = system.chip.unit
     if runtime.kernels is None or unit.kind != "gpu":
         return
-    for what in ("linear", "attention", "vector"):
-        known = [library.name for library in getattr(unit, what)]
+    for what, place in (
+        ("linear", "linear"),
+        ("attention", "attention"),
+        ("vector", "vector"),
+        ("grouped", "grouped"),
+        ("latent", "attention"),
+    ):
+        known = [library.name for library in getattr(unit, place)]
         wanted = getattr(runtime.kernels, what)
+        if wanted is None:
+            continue
         if wanted not in known:
             raise UserError(
                 runtime.name, f"kernels.{what}", f"'{wanted}' is no library of {system.name}; it has {', '.join(known)}"

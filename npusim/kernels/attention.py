@@ -9,6 +9,7 @@ from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.contraction import operand_bytes, slice_rate
 from npusim.kernels.memory import stream_time
+from npusim.mapping.optable import pair_elements
 
 
 @kernel
@@ -59,8 +60,8 @@ def slice_attention_times(row, machine, pes):
     slices = pes * machine.tcp_slices_per_pe
     group_rows = math.ceil(row.query * row.heads / row.kv_heads / machine.tcp_lanes) * machine.tcp_lanes
     scores = row.pairs * row.kv_heads * group_rows / row.query
-    macs = 2.0 * scores * row.head_dim
-    streamed = row.batch * row.kv_heads * 2.0 * row.kv * row.head_dim * operand_bytes(row.activation_dtype)
+    macs = scores * pair_elements(row)
+    streamed = row.batch * row.kv_heads * row.kv * pair_elements(row) * operand_bytes(row.activation_dtype)
     full_rate = slices * slice_rate(row.activation_dtype, machine) * machine.tcp_contraction_efficiency
     delivery = slices * machine.tcp_operand_stream_per_slice
     contraction = max(macs / full_rate, streamed / delivery) / machine.tcp_clock

@@ -6,6 +6,7 @@ import math
 
 from npusim.compilation import kernel
 from npusim.kernels.gpu_linear import efficiency_of, sm_rate
+from npusim.mapping.optable import pair_elements
 
 
 @kernel
@@ -24,7 +25,7 @@ def gpu_attention_times(row, machine):
     tile, splits = _tile_and_splits(units, lines, row.kv, places, library, machine)
     blocks = units * math.ceil(lines / tile) * splits
     rate = _mac_rate(row.activation_dtype, library, machine)
-    macs = 2.0 * row.head_dim
+    macs = pair_elements(row)
     if decoding:
         work, lag = macs * units * math.ceil(lines / tile) * tile * row.kv_tokens / row.batch, 0.0
     else:

@@ -8,6 +8,7 @@ from npusim.compilation import kernel
 from npusim.dtypes import BF16, FP8
 from npusim.kernels.contraction import rate_of
 from npusim.kernels.memory import stream_bandwidth
+from npusim.mapping.grouped import row_blocks
 
 
 @kernel
@@ -43,7 +44,7 @@ def gpu_linear_times(row, machine):
     for halved in range(4):
         rows = machine.gpu_linear_tile_rows[library] / (1.0 + halved % 2)
         columns = machine.gpu_linear_tile_columns[library] / (1.0 + halved // 2)
-        tiles = math.ceil(row.m / rows) * math.ceil(row.n / columns)
+        tiles = row_blocks(row, rows) * math.ceil(row.n / columns)
         depth = machine.gpu_linear_tile_depth[library]
         most = max(1.0, min(machine.gpu_sms // tiles, row.k // depth))
         for splits in (1.0, most):

@@ -10,11 +10,24 @@ from npusim.kernels.attention import kv_copies, kv_stream_time, shared_heads_tim
 from npusim.kernels.collective import collective_time, on_chip_reduction_time
 from npusim.kernels.contraction import slice_contraction_time, unoverlapped_tile_time
 from npusim.kernels.gpu_attention import gpu_attention_times
+from npusim.kernels.gpu_grouped import gpu_grouped_times
 from npusim.kernels.gpu_linear import gpu_linear_times
 from npusim.kernels.memory import stream_bandwidth, stream_time
 from npusim.kernels.power import compute_energy, transfer_energy
 from npusim.kernels.vector import program_time, vector_time
-from npusim.mapping.optable import ATTENTION, COLLECTIVE, GATHER, LINEAR, NORM, SAMPLE, SOFTMAX, SPLIT_ROWS
+from npusim.mapping.grouped import row_blocks
+from npusim.mapping.optable import (
+    ATTENTION,
+    COLLECTIVE,
+    EXPERT_DOWN,
+    EXPERT_UP,
+    GATHER,
+    LINEAR,
+    NORM,
+    SAMPLE,
+    SOFTMAX,
+    SPLIT_ROWS,
+)
 
 OPERATOR_COST_DTYPE = np.dtype(
     [
@@ -69,7 +82,10 @@ def _hide(cost, part):
 def _on_contraction_processor(row, machine, runtime, path, cost):
     pes = runtime.pe_fusion
     if row.kind == LINEAR:
-        cost.contraction_s = slice_contraction_time(row.m, row.n, row.k, row.activation_dtype, row.split, machine, pes)
+        matrices = row.touched if row.matrices > 0.0 else 1.0
+        rows = row_blocks(row, machine.tcp_lanes) * machine.tcp_lanes / matrices
+        columns = matrices * row.n
+        cost.contraction_s = slice_contraction_time(rows, columns, row.k, row.activation_dtype, row.split, machine, pes)
         cost.memory_s = stream_time(row.weight_bytes, row.k * row.weight_bits / 8.0, machine, pes)
         cost.overhead_s += machine.tcp_dma_command
         cost.overhead_s += unoverlapped_tile_time(cost.contraction_s, cost.memory_s, row.weight_bytes, machine, pes)
@@ -94,7 +110,10 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
 
 @kernel
 def _on_gpu(row, machine, runtime, path, cost):
-    if row.kind == LINEAR:
+    if row.op in (EXPERT_UP, EXPERT_DOWN):
+        cost.contraction_s, cost.memory_s, fixed, cost.macs = gpu_grouped_times(row, machine)
+        cost.overhead_s += fixed
+    elif row.kind == LINEAR:
         cost.contraction_s, cost.memory_s, fixed = gpu_linear_times(row, machine)
         cost.overhead_s += fixed
     elif row.kind == ATTENTION:

@@ -20,6 +20,7 @@ from npusim.workload.catalog import load_model
 from npusim.workload.formats import formats
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision, resolve
+from npusim.workload.routing import routing
 
 AUTO = "auto"
 
@@ -51,6 +52,8 @@ class Deployment:
             *certificates(self.system.name, self.system),
             *certificates(self.runtime.name, self.runtime),
             *certificates("formats", formats()),
+            *(certificates("routing", routing()) if self.model.experts else ()),
+            *self.model.assumptions,
         ]
 
     def require_fit(self, tokens: int) -> Footprint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from npusim.errors import DoesNotFit
 from npusim.hardware.system import System
 from npusim.mapping.lower import program
-from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, NORM, VECTOR
+from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, NORM, PROMPT_ONLY, VECTOR
 from npusim.mapping.plan import Plan, make_plan, shard
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
@@ -21,35 +22,62 @@ _HALF_BYTES = 2.0
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes of one rank. kv_tokens: tokens of KV cache that fit beside weights, reserve and workspace (may be < 0)."""
+    """Bytes of one rank.
+
+    available_bytes: for the KV cache, beside weights, reserve and workspace (may be < 0); kv_bytes_per_token: of all
+    layers; windows: of layers that keep no more than a window, (tokens, bytes per token), the smallest first.
+    """
 
     weight_bytes: float
     kv_bytes_per_token: float
     available_bytes: float
+    windows: tuple[tuple[int, float], ...] = ()
 
     @property
     def kv_tokens(self) -> int:
-        return int(np.floor(self.available_bytes / self.kv_bytes_per_token))
+        """Longest context of one sequence whose KV cache fits (may be < 0)."""
+        per_token, room = self.kv_bytes_per_token, self.available_bytes
+        for window, windowed in self.windows:
+            if room <= window * per_token:
+                break
+            room -= window * windowed
+            per_token -= windowed
+        return int(np.floor(room / per_token)) if per_token > 0.0 else sys.maxsize
+
+    @property
+    def window_shares(self) -> tuple[tuple[int, float], ...]:
+        """(tokens, share of kv_bytes_per_token) of layers that keep no more than a window."""
+        return tuple((window, windowed / self.kv_bytes_per_token) for window, windowed in self.windows)
+
+    def kv_bytes(self, tokens: int) -> float:
+        """Bytes of KV cache of one sequence of `tokens`."""
+        beyond = sum(windowed * max(0, tokens - window) for window, windowed in self.windows)
+        return tokens * self.kv_bytes_per_token - beyond
 
 
 def footprint(machine: Any, runtime: Any, model: Model, precision: Precision, plan: Plan) -> Footprint:
     """What `model` takes of the memory of one chip under `plan`; machine and runtime are flat records.
 
-    A sliding-window layer keeps its whole context.
+    A sliding-window layer keeps its window, as the caches of vLLM, SGLang and TensorRT-LLM do.
     """
     rows = program(model, precision, plan)
     weights = weight_bytes(rows, model, plan)
-    attention = rows[rows["kind"] == ATTENTION]
-    per_token = 2.0 * attention["kv_heads"] * attention["head_dim"] * attention["kv_bits"] / _BITS_PER_BYTE
+    attention = rows[(rows["kind"] == ATTENTION) & (rows["phase"] != PROMPT_ONLY)]
+    of_heads = attention["kv_heads"] * (attention["head_dim"] + attention["value_dim"])
+    elements = np.where(attention["latent"] > 0.0, attention["latent"], of_heads)
+    per_token = attention["repeat"] * elements * attention["kv_bits"] / _BITS_PER_BYTE
+    windows = np.unique(attention["window"][attention["window"] > 0.0])
+    windowed = tuple((int(window), float(per_token[attention["window"] == window].sum())) for window in windows)
     usable = float(machine["memory_usable_capacity"] * runtime["kv_memory_fraction"])
     held_back = float(runtime["kv_reserved"] + runtime["activation_workspace"])
-    return Footprint(weights, float((per_token * attention["repeat"]).sum()), usable - held_back - weights)
+    return Footprint(weights, float(per_token.sum()), usable - held_back - weights, windowed)
 
 
 def weight_bytes(rows: np.ndarray, model: Model, plan: Plan) -> float:
     """Bytes of the weights that one rank stores: its shards, its part of the embedding, all norms."""
     linear = rows[rows["kind"] == LINEAR]
-    matrices = float((linear["repeat"] * linear["n"] * linear["k"] * linear["weight_bits"]).sum()) / _BITS_PER_BYTE
+    stored = linear["repeat"] * linear["stored"] * linear["n"] * linear["k"]
+    matrices = float((stored * linear["weight_bits"]).sum()) / _BITS_PER_BYTE
     norms = rows[(rows["kind"] == VECTOR) & (rows["op"] == NORM)]
     vectors = float((norms["repeat"] * norms["n"]).sum()) * _HALF_BYTES
     embedding = 0.0
@@ -89,7 +117,7 @@ def does_not_fit(
         )
     usable = float(machine["memory_usable_capacity"])
     held_back = usable - room.available_bytes - room.weight_bytes
-    cache = f" and {_gib(tokens * room.kv_bytes_per_token)} of KV cache for {tokens} tokens" if tokens > 1 else ""
+    cache = f" and {_gib(room.kv_bytes(tokens))} of KV cache for {tokens} tokens" if tokens > 1 else ""
     return DoesNotFit(
         model.name,
         f"does not fit on {plan.cards} x {system.name} in {precision.name}: each chip would hold "

@@ -1,8 +1,8 @@
 """Lowering: a model under a plan and a precision becomes a program of operators; a step gives it its sizes.
 
-The program of one rank has three segments: the embedding, the shortest run of layers that repeats (four layers for a
-3:1 sliding-window model), and the head. `instantiate` fills in a step; it is compiled, so that a run of decode steps
-never returns to Python.
+The program of one rank has a segment for the embedding, one for each run of layers that repeats (four layers for a 3:1
+sliding-window model, the first dense layers of a mixture of experts apart), and one for the head. `instantiate` fills
+in a step; it is compiled, so that a run of decode steps never returns to Python.
 """
 
 from __future__ import annotations
@@ -11,83 +11,42 @@ from functools import cache
 
 import numpy as np
 
-from npusim import dtypes
 from npusim.compilation import kernel
+from npusim.mapping.attention_rows import grouped_query, latent
+from npusim.mapping.expert_shard import expert_shard
+from npusim.mapping.grouped import touched_matrices
+from npusim.mapping.mlp_rows import mixture, mlp
 from npusim.mapping.optable import (
     ALL_GATHER,
-    ALL_REDUCE,
-    ATTEND,
     ATTENTION,
-    CAST,
     COLLECTIVE,
-    DOWN,
+    DECODE_ONLY,
     EMBED,
-    GATE_UP,
     GATHER,
     LINEAR,
     LM_HEAD,
     NORM,
     OP_DTYPE,
-    OUT,
+    PER_CONTEXT,
     PER_SEQUENCE,
     PER_TOKEN,
-    QKV,
-    ROPE,
+    PROMPT_ONLY,
     SAMPLE,
-    SILU,
     SPLIT_COLUMNS,
-    SPLIT_NONE,
-    SPLIT_ROWS,
     UNIT_NPU,
     UNIT_PIM,
-    VECTOR,
     OpTable,
     account,
     attended_pairs,
     attended_tokens,
+    phase_units,
 )
 from npusim.mapping.plan import Plan, Shard, shard
-from npusim.workload.formats import kv_bits, stored_bits
+from npusim.mapping.rows import Rows
 from npusim.workload.model import Model
-from npusim.workload.precision import Precision
+from npusim.workload.precision import Precision, resolve
+from npusim.workload.segments import Layer
 from npusim.workload.step import Step
-
-_HALF = 16.0
-
-
-class _Program:
-    """Rows in the making; every row waits for the one before it."""
-
-    def __init__(self) -> None:
-        self.rows: list[np.ndarray] = []
-        self.segment = 0
-        self.repeat = 1
-        self.first = True
-
-    def open_segment(self, repeat: int) -> None:
-        self.segment += bool(self.rows)
-        self.repeat = repeat
-        self.first = True
-
-    def add(self, kind: int, op: int, **fields: float) -> None:
-        row = np.zeros(1, OP_DTYPE)
-        row["kind"], row["op"] = kind, op
-        row["segment"], row["repeat"] = self.segment, self.repeat
-        row["first_input"] = -1 if self.first else len(self.rows) - 1
-        row["second_input"] = -1
-        row["units"] = UNIT_NPU
-        row["weight_dtype"] = row["activation_dtype"] = dtypes.BF16
-        row["weight_bits"] = row["activation_bits"] = _HALF
-        for name, value in fields.items():
-            row[name] = value
-        self.first = False
-        self.rows.append(row)
-
-    def table(self) -> np.ndarray:
-        rows = np.zeros(len(self.rows), OP_DTYPE)
-        for place, row in enumerate(self.rows):
-            rows[place] = row[0]
-        return rows
 
 
 def program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
@@ -98,47 +57,42 @@ def program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
 @cache
 def _program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
     part = shard(model, plan)
-    build = _Program()
-    build.open_segment(1)
-    build.add(GATHER, EMBED, n=model.hidden, scales_with=PER_TOKEN)
-    windows, repeat = model.layer_pattern()
-    build.open_segment(repeat)
-    for window in windows:
-        _layer(build, model, precision, part, window)
-    build.open_segment(1)
-    _head(build, model, part)
-    return build.table()
+    rows = Rows()
+    rows.open_segment(1)
+    rows.add(GATHER, EMBED, n=model.hidden, scales_with=PER_TOKEN)
+    for run, repeats in model.segments:
+        rows.open_segment(repeats)
+        for layer in run:
+            _layer(rows, model, precision, plan, layer)
+    rows.open_segment(1)
+    _head(rows, model, part)
+    return rows.table()
 
 
-def _layer(build: _Program, model: Model, precision: Precision, part: Shard, window: int) -> None:
-    query_width, kv_width = part.heads * model.head_dim, part.kv_heads * model.head_dim
-    rope_elements = query_width + kv_width
-    _vector(build, NORM, model.hidden, 4 * model.hidden)
-    _linear(build, QKV, precision, query_width + 2 * kv_width, model.hidden, SPLIT_COLUMNS)
-    _vector(build, ROPE, rope_elements * (2 if model.qk_norm else 1), 2 * rope_elements)
-    build.add(
-        ATTENTION,
-        ATTEND,
-        scales_with=PER_TOKEN,
-        units=UNIT_NPU | UNIT_PIM,
-        heads=part.heads,
-        kv_heads=part.kv_heads,
-        head_dim=model.head_dim,
-        window=window,
-        kv_bits=kv_bits(precision.kv),
-    )
-    _linear(build, OUT, precision, model.hidden, query_width, SPLIT_ROWS)
-    _all_reduce(build, model.hidden, part.ranks)
-    _vector(build, NORM, model.hidden, 4 * model.hidden)
-    _linear(build, GATE_UP, precision, 2 * part.intermediate, model.hidden, SPLIT_COLUMNS)
-    _vector(build, SILU, part.intermediate, 3 * part.intermediate)
-    _linear(build, DOWN, precision, model.hidden, part.intermediate, SPLIT_ROWS)
-    _all_reduce(build, model.hidden, part.ranks)
+def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: Layer) -> None:
+    part, dense = shard(model, plan), dense_precision(model, precision)
+    rows.vector(NORM, model.hidden, 4 * model.hidden)
+    if model.latent is None:
+        grouped_query(rows, model, dense, part, layer.window)
+    else:
+        latent(rows, model, model.latent, dense, part.heads, layer.window)
+    rows.all_reduce(model.hidden, part.ranks)
+    rows.vector(NORM, model.hidden, 4 * model.hidden)
+    if layer.routed and model.experts is not None:
+        mixture(rows, model.experts, model.hidden, dense, precision, expert_shard(model.experts, plan))
+    else:
+        mlp(rows, dense, model.hidden, part.intermediate)
+    rows.all_reduce(model.hidden, part.ranks)
 
 
-def _head(build: _Program, model: Model, part: Shard) -> None:
-    build.add(VECTOR, NORM, n=model.hidden, elements=4 * model.hidden, scales_with=PER_SEQUENCE)
-    build.add(
+def dense_precision(model: Model, precision: Precision) -> Precision:
+    """The scheme of all but the experts: 16 bits where the maker keeps the experts alone in its weight format."""
+    return resolve("bf16", precision.kv) if precision.weights == model.experts_only else precision
+
+
+def _head(rows: Rows, model: Model, part: Shard) -> None:
+    rows.vector(NORM, model.hidden, 4 * model.hidden, scales_with=PER_SEQUENCE)
+    rows.add(
         LINEAR,
         LM_HEAD,
         n=part.vocab,
@@ -148,36 +102,8 @@ def _head(build: _Program, model: Model, part: Shard) -> None:
         units=UNIT_NPU | UNIT_PIM,
     )
     if part.ranks > 1:
-        build.add(COLLECTIVE, ALL_GATHER, n=model.vocab, ranks=part.ranks, scales_with=PER_SEQUENCE)
-    build.add(VECTOR, SAMPLE, n=model.vocab, elements=2 * model.vocab, scales_with=PER_SEQUENCE)
-
-
-def _linear(build: _Program, op: int, precision: Precision, n: int, k: int, split: int) -> None:
-    activation_bits = stored_bits(precision.activations)
-    if activation_bits < _HALF:
-        _vector(build, CAST, k, 1.5 * k)
-    build.add(
-        LINEAR,
-        op,
-        n=n,
-        k=k,
-        scales_with=PER_TOKEN,
-        split=split,
-        units=UNIT_NPU | UNIT_PIM,
-        weight_dtype=dtypes.code(precision.weights),
-        activation_dtype=dtypes.code(precision.activations),
-        weight_bits=stored_bits(precision.weights),
-        activation_bits=activation_bits,
-    )
-
-
-def _vector(build: _Program, op: int, n: int, elements: float) -> None:
-    build.add(VECTOR, op, n=n, elements=elements, scales_with=PER_TOKEN, split=SPLIT_NONE)
-
-
-def _all_reduce(build: _Program, n: int, ranks: int) -> None:
-    if ranks > 1:
-        build.add(COLLECTIVE, ALL_REDUCE, n=n, ranks=ranks, scales_with=PER_TOKEN)
+        rows.add(COLLECTIVE, ALL_GATHER, n=model.vocab, ranks=part.ranks, scales_with=PER_SEQUENCE)
+    rows.vector(SAMPLE, model.vocab, 2 * model.vocab, scales_with=PER_SEQUENCE)
 
 
 def lower(model: Model, precision: Precision, plan: Plan, step: Step) -> OpTable:
@@ -193,16 +119,19 @@ def instantiate(template, query, context, decoding, rows):
     """Write the program `template` with the sizes of a step into `rows`; returns how many rows there are.
 
     query, context: int64 (sequences,); decoding: bool (sequences,); rows: OP_DTYPE with room for every attention row
-    twice (decoding sequences and prompt chunks run in separate attention operators).
+    twice (decoding sequences and prompt chunks run in separate attention operators). Rows of a phase that the step has
+    not are left out.
     """
-    tokens = float(query.sum())
-    sequences = float(len(query))
+    live, prompt_tokens = 0.0, 0.0
+    for sequence in range(len(query)):
+        live += 1.0 if decoding[sequence] else 0.0
+        prompt_tokens += 0.0 if decoding[sequence] else float(query[sequence])
+    prompts = float(len(query)) - live
     place = np.full(len(template), -1, np.int64)
     count = 0
     for index in range(len(template)):
         source = template[index]
-        before = source.first_input
-        link = place[before] if before >= 0 else -1
+        link = place[source.first_input] if source.first_input >= 0 else -1
         second = place[source.second_input] if source.second_input >= 0 else -1
         if source.kind == ATTENTION:
             for phase in range(2):
@@ -213,20 +142,37 @@ def instantiate(template, query, context, decoding, rows):
                     link = count
                     count += 1
         else:
-            rows[count] = source
-            rows[count].first_input, rows[count].second_input = link, second
-            rows[count].m = tokens if source.scales_with == PER_TOKEN else sequences
-            account(rows[count])
-            link = count
-            count += 1
+            attended = _attended(source, query, context, decoding) if source.scales_with == PER_CONTEXT else 0.0
+            units = phase_units(source, live, prompts, prompt_tokens, attended)
+            if units > 0.0:
+                rows[count] = source
+                rows[count].first_input, rows[count].second_input = link, second
+                rows[count].m = units * source.fan
+                if source.matrices > 0.0:
+                    rows[count].touched = touched_matrices(source, rows[count].m)
+                account(rows[count])
+                link = count
+                count += 1
         place[index] = link
     return count
+
+
+@kernel
+def _attended(row, query, context, decoding):
+    """Tokens that the prompt chunks attend."""
+    total = 0.0
+    for sequence in range(len(query)):
+        if not decoding[sequence]:
+            total += attended_tokens(float(query[sequence]), float(context[sequence]), row.window)
+    return total
 
 
 @kernel
 def _attention_sizes(row, query, context, decoding, want_decoding):
     """Sizes of the attention operator over the decoding sequences or the prompt chunks; False when there are none."""
     row.decoding = 1 if want_decoding else 0
+    if row.phase == (PROMPT_ONLY if want_decoding else DECODE_ONLY):
+        return False
     row.m = row.batch = row.query = row.kv = row.kv_tokens = row.pairs = 0.0
     for sequence in range(len(query)):
         if decoding[sequence] != want_decoding:

@@ -11,35 +11,55 @@ from dataclasses import dataclass
 import numpy as np
 
 from npusim.compilation import kernel
+from npusim.workload.routing import GROUPS
 from npusim.workload.step import Step
 
 LINEAR, ATTENTION, VECTOR, GATHER, COLLECTIVE = range(5)
 KIND_NAMES = ("linear", "attention", "vector", "gather", "collective")
 
-(EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX) = (
-    range(15)
-)
+(
+    EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX,
+    ROUTER, ROUTE, EXPERT_UP, EXPERT_DOWN, COMBINE, Q_DOWN, KV_DOWN, Q_UP, KV_UP, ABSORB,
+) = range(25)  # fmt: skip
 OP_NAMES = (
     "embed", "norm", "qkv", "rope", "attention", "out", "gate_up", "activation", "down",
     "all_reduce", "lm_head", "all_gather", "sample", "cast", "softmax",
+    "router", "route", "expert_up", "expert_down", "combine", "q_down", "kv_down", "q_up", "kv_up", "absorb",
 )  # fmt: skip
 
-PER_TOKEN, PER_SEQUENCE = range(2)
+PER_TOKEN, PER_SEQUENCE, PER_CONTEXT = range(3)
+BOTH_PHASES, DECODE_ONLY, PROMPT_ONLY = range(3)
 SPLIT_NONE, SPLIT_COLUMNS, SPLIT_ROWS = range(3)
 UNIT_NPU, UNIT_PIM = 1, 2
 
 _INTEGERS = (
-    "kind", "op", "segment", "repeat", "first_input", "second_input", "units", "device",
+    "kind", "op", "segment", "repeat", "first_input", "second_input", "units", "device", "phase",
     "scales_with", "split", "decoding", "weight_dtype", "activation_dtype", "ranks", "library",
 )  # fmt: skip
 _FLOATS = (
     "m", "n", "k", "batch", "query", "kv", "kv_tokens", "pairs", "window",
-    "heads", "kv_heads", "head_dim", "elements",
+    "heads", "kv_heads", "head_dim", "value_dim", "latent", "sinks", "elements",
+    "fan", "matrices", "stored", "touched", "dealt",
     "weight_bits", "activation_bits", "kv_bits",
     "weight_bytes", "kv_read_bytes", "kv_write_bytes", "activation_bytes", "flops", "collective_bytes",
 )  # fmt: skip
 
-OP_DTYPE = np.dtype([*((name, np.int64) for name in _INTEGERS), *((name, np.float64) for name in _FLOATS)])
+OP_DTYPE = np.dtype(
+    [
+        *((name, np.int64) for name in _INTEGERS),
+        *((name, np.float64) for name in _FLOATS),
+        ("popularity", np.float64, (GROUPS,)),
+    ]
+)
+"""Beside the sizes that their names say:
+
+phase: the phase whose tokens the row serves; fan: rows that one token makes of the operator (experts that it goes to,
+heads); matrices: weight matrices of a grouped product, 0 for a plain one, of which a step reads `touched` and memory
+holds `stored`; popularity: chance of a token to go to a matrix of each group; dealt: 1 where a harness dealt tokens
+out by these chances exactly, 0 where they choose at random.
+value_dim: elements of a head's values, 0 as head_dim; latent: elements of the cached latent of a token, 0 where keys
+and values of each head are cached; sinks: logits without a key, of each head.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,15 +75,12 @@ def account(row):
     """Set a row's bytes and flops from its shape: each input read once, each output written once; 1 MAC = 2 flops."""
     bits_per_byte = 8.0
     if row.kind == LINEAR:
-        row.weight_bytes = row.n * row.k * row.weight_bits / bits_per_byte
+        matrices = row.touched if row.matrices > 0.0 else 1.0
+        row.weight_bytes = matrices * row.n * row.k * row.weight_bits / bits_per_byte
         row.activation_bytes = row.m * (row.k * row.activation_bits / bits_per_byte + 2.0 * row.n)
         row.flops = 2.0 * row.m * row.n * row.k
     elif row.kind == ATTENTION:
-        kv_bytes_per_token = 2.0 * row.kv_heads * row.head_dim * row.kv_bits / bits_per_byte
-        row.kv_read_bytes = row.kv_tokens * kv_bytes_per_token
-        row.kv_write_bytes = row.m * kv_bytes_per_token
-        row.activation_bytes = 2.0 * 2.0 * row.m * row.heads * row.head_dim
-        row.flops = 4.0 * row.pairs * row.heads * row.head_dim
+        _account_attention(row)
     elif row.kind == VECTOR:
         row.activation_bytes = 2.0 * row.m * row.elements
         row.flops = row.m * row.n
@@ -72,6 +89,45 @@ def account(row):
         row.activation_bytes = 2.0 * row.m * row.n
     else:
         row.collective_bytes = 2.0 * row.m * row.n
+
+
+@kernel
+def pair_elements(row):
+    """Elements of one head's key and value, which is MACs per query and key."""
+    return row.head_dim + (row.value_dim if row.value_dim > 0.0 else row.head_dim)
+
+
+@kernel
+def _account_attention(row):
+    """The cache holds keys and values of each head, or one latent; a prompt reads what was expanded from latents."""
+    bits_per_byte = 8.0
+    macs = pair_elements(row)
+    expanded = row.latent > 0.0 and row.phase == PROMPT_ONLY
+    cached = row.latent if row.latent > 0.0 else row.kv_heads * macs
+    row.kv_read_bytes = 0.0 if expanded else row.kv_tokens * cached * row.kv_bits / bits_per_byte
+    row.kv_write_bytes = row.m * cached * row.kv_bits / bits_per_byte
+    row.weight_bytes = 2.0 * row.heads * row.sinks
+    row.activation_bytes = 2.0 * row.m * row.heads * macs
+    if expanded:
+        row.activation_bytes += 2.0 * row.kv_tokens * row.kv_heads * macs
+    row.flops = 2.0 * row.pairs * row.heads * macs + 2.0 * row.m * row.heads * row.sinks
+
+
+@kernel
+def phase_units(row, live, prompts, prompt_tokens, attended):
+    """Tokens, sequences or attended tokens of the phases that a row serves; 0 where the step has none.
+
+    live: decoding sequences; prompts, prompt_tokens, attended: prompt chunks, their new tokens, what they attend.
+    """
+    units = 0.0
+    if row.phase != PROMPT_ONLY:
+        units += live
+    if row.phase != DECODE_ONLY:
+        if row.scales_with == PER_CONTEXT:
+            units += attended
+        else:
+            units += prompt_tokens if row.scales_with == PER_TOKEN else prompts
+    return units
 
 
 @kernel

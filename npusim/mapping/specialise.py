@@ -21,7 +21,19 @@ from npusim.hardware.runtime_record import (
     SHAPES_BUCKETS,
     SHAPES_SLOTS,
 )
-from npusim.mapping.optable import ATTENTION, LINEAR, OP_DTYPE, PER_TOKEN, SAMPLE, OpTable, account
+from npusim.mapping.optable import (
+    ATTENTION,
+    EXPERT_DOWN,
+    EXPERT_UP,
+    LINEAR,
+    OP_DTYPE,
+    PER_CONTEXT,
+    SAMPLE,
+    OpTable,
+    account,
+    attended_tokens,
+    phase_units,
+)
 
 
 def specialise(table: OpTable, machine: Any, runtime: Any) -> OpTable:
@@ -101,15 +113,18 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             start = count
             count = _attention(source, query, context, decoding, batch, runtime, out, count)
             for row in range(start, count):
-                out[row].library = runtime.attention_library
+                out[row].library = runtime.latent_library if source.latent > 0.0 else runtime.attention_library
                 out[row].first_input, out[row].second_input = link, second
                 account(out[row])
                 link = row
         elif not (source.op == SAMPLE and runtime.host_sampling):
             out[count] = source
             out[count].first_input, out[count].second_input = link, second
-            out[count].library = runtime.linear_library if source.kind == LINEAR else runtime.vector_library
-            out[count].m = batch + (chunk_tokens if source.scales_with == PER_TOKEN else float(chunks))
+            out[count].library = _library(source, runtime)
+            attended = 0.0
+            if source.scales_with == PER_CONTEXT:
+                attended = _padded_contexts(source, query, context, decoding, runtime)
+            out[count].m = source.fan * phase_units(source, batch, float(chunks), chunk_tokens, attended)
             if source.kind == LINEAR:
                 _expand_operands(out[count], machine)
             account(out[count])
@@ -117,6 +132,35 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             count += 1
         place[index] = link
     return count
+
+
+@kernel
+def _library(row, runtime):
+    """Place of the kernel library that runs a row other than attention."""
+    if row.kind != LINEAR:
+        return runtime.vector_library
+    return runtime.grouped_library if row.op in (EXPERT_UP, EXPERT_DOWN) else runtime.linear_library
+
+
+@kernel
+def _padded_before(query, context, runtime):
+    """Tokens that stand before a prompt chunk, padded to the smallest compiled chunk."""
+    if runtime.chunk_shapes != SHAPES_BUCKETS:
+        return float(context - query)
+    granule = float(runtime.chunk_sizes[0])
+    return granule * np.ceil((context - query) / granule)
+
+
+@kernel
+def _padded_contexts(row, query, context, decoding, runtime):
+    """Tokens that the prompt chunks attend as they are computed."""
+    total = 0.0
+    for sequence in range(len(query)):
+        if not decoding[sequence]:
+            new = padded_chunk(query[sequence], runtime)
+            before = _padded_before(query[sequence], context[sequence], runtime)
+            total += attended_tokens(new, before + new, row.window)
+    return total
 
 
 @kernel
@@ -190,12 +234,11 @@ def _prompt_attention(source, query, context, decoding, runtime, out, count):
     if runtime.chunk_shapes != SHAPES_BUCKETS:
         out[count] = source
         return count + 1
-    granule = float(runtime.chunk_sizes[0])
     for sequence in range(len(query)):
         if decoding[sequence]:
             continue
         new = padded_chunk(query[sequence], runtime)
-        before = granule * np.ceil((context[sequence] - query[sequence]) / granule)
+        before = _padded_before(query[sequence], context[sequence], runtime)
         total = before + new
         out[count] = source
         row = out[count]

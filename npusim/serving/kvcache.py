@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class _Node:
     segment: Segment | None
     parent: _Node | None
     end: int
-    blocks: int
+    blocks: float
     users: int = 0
     children: dict[Segment, _Node] = field(default_factory=dict)
 
@@ -27,28 +28,40 @@ class KvCache:
     """Blocks of `block_tokens` tokens in a memory of `capacity_tokens`.
 
     With `caching`, finished prompts stay as a radix tree over their segments until their blocks are needed (Zheng et
-    al., SGLang, arXiv 2312.07104); the least recently used leaf goes first. peak: most blocks in use at once.
+    al., SGLang, arXiv 2312.07104); the least recently used leaf goes first. windows: (tokens, share of a token's bytes)
+    of layers that keep no more than so many tokens and one block; a sequence beyond a window is charged that share of a
+    block less. peak: most blocks in use at once.
     """
 
-    def __init__(self, capacity_tokens: int, block_tokens: int, caching: bool) -> None:
+    def __init__(
+        self, capacity_tokens: int, block_tokens: int, caching: bool, windows: tuple[tuple[int, float], ...] = ()
+    ) -> None:
         self.block_tokens = block_tokens
+        self._windows = [(-(-tokens // block_tokens) + 1, share) for tokens, share in windows]
         self.capacity = capacity_tokens // block_tokens
-        self.used = 0
-        self.peak = 0
+        self.used: float = 0
+        self.peak: float = 0
         self.hit_tokens = 0
         self.asked_tokens = 0
         self._caching = caching
         self._root = _Node(None, None, 0, 0)
         self._evictable: OrderedDict[int, _Node] = OrderedDict()
-        self._evictable_blocks = 0
+        self._evictable_blocks: float = 0
 
     @property
-    def free(self) -> int:
+    def free(self) -> float:
         """Blocks that can be had, by eviction where needed."""
         return self.capacity - self.used
 
-    def blocks_for(self, tokens: int) -> int:
-        return -(-tokens // self.block_tokens)
+    def blocks_for(self, tokens: int) -> float:
+        """Blocks that a sequence of `tokens` is charged."""
+        return self._charge(-(-tokens // self.block_tokens))
+
+    def _charge(self, blocks: Any) -> Any:
+        """Blocks (a number or an array of them) less what windowed layers have let go."""
+        for most, share in self._windows:
+            blocks = blocks - share * np.maximum(0, blocks - most)
+        return blocks
 
     def cached_tokens(self, request: Request) -> int:
         """Leading tokens of the request that are in the cache: whole blocks, and never its last token."""
@@ -58,7 +71,7 @@ class KvCache:
         whole = node.end // self.block_tokens * self.block_tokens
         return min(whole, (request.to_prefill - 1) // self.block_tokens * self.block_tokens)
 
-    def need(self, request: Request) -> int:
+    def need(self, request: Request) -> float:
         """Blocks that admitting the request would take from `free`."""
         shared = sum(node.blocks for node in self._hit_nodes(request) if node.users > 0)
         return self.blocks_for(request.to_prefill) - shared
@@ -90,7 +103,7 @@ class KvCache:
             if segment in node.children:
                 return
             end = node.end + segment.tokens
-            blocks = end // self.block_tokens - node.end // self.block_tokens
+            blocks = self._charge(end // self.block_tokens) - self._charge(node.end // self.block_tokens)
             if blocks > request.blocks:
                 return
             child = _Node(segment, node, end, blocks, users=1)
@@ -111,9 +124,9 @@ class KvCache:
                 self._evictable[id(node)] = node
         request.path = []
 
-    def _path_blocks(self, request: Request) -> int:
+    def _path_blocks(self, request: Request) -> float:
         """Whole blocks of its cached prompt; a block that the prompt fills in part is the request's own."""
-        return request.path[-1].end // self.block_tokens if request.path else 0
+        return self._charge(request.path[-1].end // self.block_tokens) if request.path else 0
 
     def _hit_nodes(self, request: Request) -> list[_Node]:
         """Cached segments that the request uses: all that end within a block of its hit."""
@@ -138,7 +151,7 @@ class KvCache:
             self._take(node.blocks)
         node.users += 1
 
-    def _take(self, blocks: int) -> None:
+    def _take(self, blocks: float) -> None:
         self.used += blocks
         self.peak = max(self.peak, self.used)
         while self.used + self._evictable_blocks > self.capacity and self._evictable:
@@ -165,7 +178,8 @@ class KvCache:
                 high = middle
         return low
 
-    def growth(self, held: np.ndarray, steps: int) -> int:
+    def growth(self, held: np.ndarray, steps: int) -> float:
         """Blocks that sequences holding `held` tokens each add in `steps` decode steps."""
         block = self.block_tokens
-        return int((-(-(held + steps) // block)).sum() - (-(-held // block)).sum())
+        grown: float = self._charge(-(-(held + steps) // block)).sum() - self._charge(-(-held // block)).sum()
+        return grown

@@ -26,7 +26,7 @@ class Request:
     last_token_s: float = -1.0
     generated: int = 0
     computed: int = 0
-    blocks: int = 0
+    blocks: float = 0
     path: list[Any] = field(default_factory=list)
     preemptions: int = 0
     refusal: str = ""

@@ -71,7 +71,9 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     numbers = deployment.runtime_record[0]
     env = simpy.Environment()
     recorder = Recorder()
-    kv = KvCache(room.kv_tokens, max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching)
+    capacity = int(room.available_bytes // room.kv_bytes_per_token)
+    block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
+    kv = KvCache(capacity, block, caching, room.window_shares)
     if load.warm:
         _serve_before(kv, load.requests()[0])
     server = Server(

@@ -181,12 +181,23 @@ def _kv_bytes_per_token(model: Model) -> dict[str, float]:
     return {name: elements * kv_bits(name) / _BITS_PER_BYTE for name in kinds}
 
 
+_MODEL_FACTS = (
+    "name",
+    "title",
+    "family",
+    "parameters",
+    "published_parameters",
+    "active_parameters",
+    "published_active_parameters",
+)
+
+
 def _show_model(name_or_path: str) -> dict[str, Any]:
     model = load_model(name_or_path)
     summary = model.summary()
     return {
         "kind": "model",
-        **{key: summary.pop(key) for key in ("name", "title", "family", "parameters", "published_parameters")},
+        **{key: summary.pop(key) for key in _MODEL_FACTS},
         "max_context": model.max_context,
         "weight_bytes": _weight_bytes(model),
         "kv_bytes_per_token": _kv_bytes_per_token(model),

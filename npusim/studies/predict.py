@@ -45,10 +45,13 @@ def predict_step(
     """
     step = _step(deployment, phase, batch, context, query)
     room = deployment.require_fit(1)
-    held = batch * context
-    if held > room.kv_tokens:
+    if batch * room.kv_bytes(context) > room.available_bytes:
+        most = int(room.available_bytes // room.kv_bytes(context))
         raise UserError(
-            "--batch", "", f"{held} tokens of KV (batch x context), but {room.kv_tokens} fit beside the weights"
+            "--batch",
+            "",
+            f"{batch * context} tokens of KV (batch x context), but {most * context} fit beside the weights; "
+            f"at this context a batch of {most}",
         )
     engine = AnalyticEngine(deployment, max_sequences=batch)
     cost = engine.cost(step)

@@ -35,6 +35,10 @@ class ConfigFile:
             raise self.mistake(key, f"{json.dumps(value)} is not a positive whole number")
         return value
 
+    def whole(self, key: str) -> int:
+        """The whole number of 0 or more under `key`."""
+        return 0 if self.get(key) == 0 and not isinstance(self.get(key), bool) else self.size(key)
+
     def optional_size(self, key: str) -> int | None:
         return None if self.get(key) is None else self.size(key)
 

@@ -1,4 +1,4 @@
-"""Reads a Hugging Face `config.json` of a dense model family as a Model."""
+"""Reads a Hugging Face `config.json` as a Model: dense families, mixtures of experts, latent attention."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from npusim.ledger import Certificate, Quantity
 from npusim.workload.attention_windows import late_windows, no_windows, one_window, patterned_windows
+from npusim.workload.block_keys import COUNT_KEYS, LATENT_KEYS, read_dense_layers, read_experts, read_latent
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.model import Model
 
@@ -18,7 +20,9 @@ class Family:
     """What a `model_type` implies that its config.json does not say.
 
     biased_qkv: q, k and v have biases; bias_keys: `attention_bias` (q, k, v, o) and `mlp_bias` are heeded;
-    grouped: `num_key_value_heads` must be given; elsewhere it defaults to the query heads.
+    grouped: `num_key_value_heads` must be given; elsewhere it defaults to the query heads; routed: layers have experts,
+    whose router has a bias (router_bias) and whose matrices have (biased_experts); latent: attention is MLA; sinks:
+    attention sinks of a head.
     """
 
     architecture: str
@@ -28,8 +32,14 @@ class Family:
     biased_qkv: bool = False
     bias_keys: bool = False
     grouped: bool = True
+    routed: bool = False
+    router_bias: bool = False
+    biased_experts: bool = False
+    latent: bool = False
+    sinks: int = 0
 
 
+_DEEPSEEK: dict[str, Any] = {"grouped": False, "routed": True, "router_bias": True, "latent": True}
 FAMILIES = {
     "llama": Family("LlamaForCausalLM", bias_keys=True, grouped=False),
     "exaone": Family("ExaoneForCausalLM", layers_key="num_layers", grouped=False),
@@ -37,10 +47,29 @@ FAMILIES = {
     "qwen3": Family("Qwen3ForCausalLM", windows=late_windows, qk_norm=True, bias_keys=True),
     "qwen2": Family("Qwen2ForCausalLM", windows=late_windows, biased_qkv=True),
     "mistral": Family("MistralForCausalLM", windows=one_window),
+    "mixtral": Family("MixtralForCausalLM", windows=one_window, routed=True),
+    "qwen3_moe": Family("Qwen3MoeForCausalLM", windows=late_windows, qk_norm=True, bias_keys=True, routed=True),
+    "gpt_oss": Family(
+        "GptOssForCausalLM",
+        windows=one_window,
+        bias_keys=True,
+        routed=True,
+        router_bias=True,
+        biased_experts=True,
+        sinks=1,
+    ),
+    "exaone_moe": Family(
+        "ExaoneMoEForCausalLM", windows=patterned_windows, qk_norm=True, routed=True, router_bias=True
+    ),
+    "solar_open": Family("SolarOpenForCausalLM", routed=True, router_bias=True),
+    "deepseek_v3": Family("DeepseekV3ForCausalLM", **_DEEPSEEK),
+    "axk1": Family("AXK1ForCausalLM", **_DEEPSEEK),
 }
 
-_EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_intermediate_size")
-_LATENT_KEYS = ("kv_lora_rank", "q_lora_rank")
+_SINGLE_KEYS = (*COUNT_KEYS, "moe_intermediate_size")
+
+
+_MLP_KEY = "intermediate_size"
 
 
 @dataclass(frozen=True)
@@ -50,6 +79,7 @@ class Description:
     title: str
     aliases: tuple[str, ...]
     published_parameters: float | None
+    published_active: float | None
     source: str
     notes: tuple[str, ...]
 
@@ -63,16 +93,17 @@ def read_model(path: Path, name: str) -> Model:
     layers = config.size(family.layers_key)
     about = read_description(config, name)
     biased = family.bias_keys and config.flag("attention_bias")
+    latent = read_latent(config) if family.latent else None
     return Model(
         name=name,
         title=about.title,
         family=family_name,
         hidden=hidden,
         layers=layers,
-        intermediate=config.size("intermediate_size"),
+        intermediate=config.optional_size("intermediate_size") or 0 if family.routed else config.size(_MLP_KEY),
         heads=heads,
-        kv_heads=_kv_heads(config, heads, family.grouped),
-        head_dim=_head_dim(config, hidden, heads),
+        kv_heads=heads if latent else _kv_heads(config, heads, family.grouped),
+        head_dim=latent.query if latent else _head_dim(config, hidden, heads),
         vocab=config.size("vocab_size"),
         max_context=config.size("max_position_embeddings"),
         tied_embeddings=config.flag("tie_word_embeddings"),
@@ -81,10 +112,57 @@ def read_model(path: Path, name: str) -> Model:
         output_bias=biased,
         mlp_bias=family.bias_keys and config.flag("mlp_bias"),
         windows=family.windows(config, layers),
+        **_routed_parts(config, family, layers),
+        latent=latent,
+        sinks=family.sinks,
         published_parameters=about.published_parameters,
+        published_active=about.published_active,
+        assumptions=_assumptions(config, name),
         source=about.source,
         notes=about.notes,
     )
+
+
+def _routed_parts(config: ConfigFile, family: Family, layers: int) -> dict[str, Any]:
+    """Experts, the layers without them, and the format in which the maker stores the experts alone."""
+    if not family.routed:
+        return {}
+    dense = read_dense_layers(config, layers)
+    if dense:
+        config.size(_MLP_KEY)
+    return {
+        "experts": read_experts(config, family.biased_experts, family.router_bias),
+        "dense_layers": dense,
+        "experts_only": _experts_only(config),
+    }
+
+
+def _experts_only(config: ConfigFile) -> str:
+    """The weight format of `quantization_config` where that leaves attention unconverted, else ""."""
+    given = config.get("quantization_config") or {}
+    if not isinstance(given, dict):
+        raise config.mistake("quantization_config", "must be an object")
+    method, kept = given.get("quant_method"), given.get("modules_to_not_convert") or []
+    return str(method) if any("self_attn" in str(module) for module in kept) else ""
+
+
+def _assumptions(config: ConfigFile, name: str) -> tuple[Certificate, ...]:
+    """`npusim.assumptions`: keys of the file that were not found, with low, high and the reason for the value."""
+    given = (config.get("npusim") or {}).get("assumptions", {})
+    if not isinstance(given, dict):
+        raise config.mistake("npusim.assumptions", "must be an object of keys, each with low, high and reason")
+    made = []
+    for key, words in given.items():
+        if not isinstance(words, dict) or set(words) != {"low", "high", "reason"}:
+            raise config.mistake(f"npusim.assumptions.{key}", "must give low, high and reason")
+        value, low, high = config.size(key), words["low"], words["high"]
+        if not (type(low) is int and type(high) is int and low <= value <= high):
+            raise config.mistake(f"npusim.assumptions.{key}", f"low and high must enclose {value}")
+        quantity = Quantity(
+            value=value, unit="", kind="assumed", source=str(words["reason"]), low=low, high=high, text=str(value)
+        )
+        made.append(Certificate(name, key, quantity))
+    return tuple(made)
 
 
 def read_description(config: ConfigFile, name: str) -> Description:
@@ -92,24 +170,40 @@ def read_description(config: ConfigFile, name: str) -> Description:
     given = config.get("npusim") or {}
     if not isinstance(given, dict):
         raise config.mistake("npusim", "must be an object, e.g. with title and source")
-    billions = given.get("published_parameters_b")
-    valid = isinstance(billions, int | float) and not isinstance(billions, bool)
-    if billions is not None and not (valid and billions > 0 and math.isfinite(billions)):
-        raise config.mistake("npusim.published_parameters_b", f"'{billions}' is not a positive number")
     return Description(
         title=_text(config, given, "title", name),
         aliases=_texts(config, given, "aliases"),
-        published_parameters=None if billions is None else round(billions * 1e9),
+        published_parameters=_billions(config, given, "published_parameters_b"),
+        published_active=_billions(config, given, "published_active_b"),
         source=_text(config, given, "source", str(config.path)),
         notes=_texts(config, given, "notes"),
     )
 
 
+def _billions(config: ConfigFile, given: dict[str, Any], key: str) -> float | None:
+    billions = given.get(key)
+    if billions is None:
+        return None
+    valid = isinstance(billions, int | float) and not isinstance(billions, bool)
+    if not (valid and billions > 0 and math.isfinite(billions)):
+        raise config.mistake(f"npusim.{key}", f"'{billions}' is not a positive number")
+    return round(billions * 1e9)
+
+
 def _family_name(config: ConfigFile) -> str:
-    for key in _LATENT_KEYS + _EXPERT_KEYS:
-        if config.get(key):
-            kind = "multi-head latent attention (MLA)" if key in _LATENT_KEYS else "mixture-of-experts"
-            raise config.mistake(key, f"is a {kind} model; dense models are handled")
+    """The family that model_type or architectures names, and whose kind of layer the file describes."""
+    name = _named_family(config)
+    for keys, has, kind in (
+        (LATENT_KEYS, FAMILIES[name].latent, "multi-head latent attention (MLA)"),
+        (_SINGLE_KEYS, FAMILIES[name].routed, "a mixture of experts"),
+    ):
+        key = next((key for key in keys if config.get(key)), None)
+        if key is not None and not has:
+            raise config.mistake(key, f"is a key of {kind}, which models of type {name} do not have; give their type")
+    return name
+
+
+def _named_family(config: ConfigFile) -> str:
     model_type, architectures = config.get("model_type"), config.get("architectures")
     if isinstance(model_type, str) and model_type in FAMILIES:
         return model_type

@@ -1,0 +1,35 @@
+"""The experts of one rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from npusim.mapping.plan import Plan
+from npusim.workload.blocks import Experts
+
+
+@dataclass(frozen=True)
+class ExpertShard:
+    """experts: held by the rank, each `width` wide; chosen: of these, by a token on average; shared_width: its part.
+
+    senders: replicas whose tokens come to the rank, its own among them.
+    """
+
+    experts: int
+    chosen: float
+    width: int
+    shared_width: int
+    senders: int = 1
+
+
+def expert_shard(experts: Experts, plan: Plan) -> ExpertShard:
+    """What each rank of `plan` holds of a layer's experts (the largest rank where sizes do not divide)."""
+    held = ceil(experts.count / plan.expert_parallel)
+    return ExpertShard(
+        experts=held,
+        chosen=experts.chosen * held / experts.count,
+        width=ceil(experts.width / plan.expert_tensor_parallel),
+        shared_width=ceil(experts.shared_width / plan.tensor_parallel),
+        senders=plan.data_parallel,
+    )

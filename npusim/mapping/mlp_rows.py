@@ -1,0 +1,65 @@
+"""Rows of what follows attention in a layer: one MLP, or a router with experts beside shared ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from npusim.mapping.expert_shard import ExpertShard
+from npusim.mapping.optable import (
+    COMBINE,
+    DOWN,
+    EXPERT_DOWN,
+    EXPERT_UP,
+    GATE_UP,
+    PER_TOKEN,
+    ROUTE,
+    ROUTER,
+    SILU,
+    SPLIT_COLUMNS,
+    SPLIT_NONE,
+    SPLIT_ROWS,
+    UNIT_NPU,
+)
+from npusim.mapping.rows import NO_ROW, Rows
+from npusim.workload.blocks import Experts
+from npusim.workload.precision import Precision
+from npusim.workload.routing import choice_chances
+
+_WIDE = Precision("bf16", "bf16", "bf16", "bf16")
+
+
+def mlp(rows: Rows, precision: Precision, hidden: int, width: int) -> None:
+    """Gate and up in one product, activation, down."""
+    rows.linear(GATE_UP, precision, 2 * width, hidden, SPLIT_COLUMNS)
+    rows.vector(SILU, width, 3 * width)
+    rows.linear(DOWN, precision, hidden, width, SPLIT_ROWS)
+
+
+def mixture(
+    rows: Rows, experts: Experts, hidden: int, dense: Precision, precision: Precision, part: ExpertShard
+) -> None:
+    """Router (16 bits), experts in `precision`, beside them shared experts in `dense`; then their weighted sum."""
+    source = rows.last
+    shared = NO_ROW
+    if part.shared_width:
+        mlp(rows, dense, hidden, part.shared_width)
+        shared, rows.last = rows.last, source
+    rows.linear(ROUTER, _WIDE, experts.count, hidden, SPLIT_NONE, units=UNIT_NPU)
+    rows.vector(ROUTE, experts.count, experts.count + 2 * experts.chosen)
+    routed(rows, experts, hidden, precision, part)
+    rows.vector(COMBINE, hidden, hidden * (1.0 + 1.0 / part.chosen), shared, fan=part.chosen)
+
+
+def routed(rows: Rows, experts: Experts, hidden: int, precision: Precision, part: ExpertShard) -> None:
+    """The experts of one rank: a token goes to `part.chosen` of its `part.experts` on average."""
+    rows_of_token = part.chosen * part.senders
+    grouped: dict[str, Any] = {
+        "fan": rows_of_token,
+        "matrices": part.experts,
+        "stored": part.experts,
+        "popularity": choice_chances(part.experts, part.chosen, experts.skew),
+        "units": UNIT_NPU,
+    }
+    rows.linear(EXPERT_UP, precision, 2 * part.width, hidden, SPLIT_COLUMNS, **grouped)
+    rows.vector(SILU, part.width, 3 * part.width, fan=rows_of_token, scales_with=PER_TOKEN)
+    rows.linear(EXPERT_DOWN, precision, hidden, part.width, SPLIT_ROWS, rows_of_token, **grouped)

@@ -1,0 +1,98 @@
+"""Rows of a program in the making, and the operators that every layer is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from npusim import dtypes
+from npusim.mapping.optable import (
+    ALL_REDUCE,
+    CAST,
+    COLLECTIVE,
+    LINEAR,
+    OP_DTYPE,
+    PER_TOKEN,
+    SPLIT_NONE,
+    UNIT_NPU,
+    UNIT_PIM,
+    VECTOR,
+)
+from npusim.workload.formats import stored_bits
+from npusim.workload.precision import Precision
+
+_HALF = 16.0
+NO_ROW = -1
+
+
+@dataclass
+class Rows:
+    """Rows in order of execution; a row waits for the one before it in its segment unless it is told otherwise.
+
+    last: index of the row that the next one waits for, NO_ROW at the start of a segment.
+    """
+
+    made: list[np.ndarray] = field(default_factory=list)
+    segment: int = 0
+    repeat: int = 1
+    last: int = NO_ROW
+
+    def open_segment(self, repeat: int) -> None:
+        self.segment += bool(self.made)
+        self.repeat = repeat
+        self.last = NO_ROW
+
+    def add(self, kind: int, op: int, second: int = NO_ROW, **fields: Any) -> None:
+        """Append a row that waits for `last`, and for the row `second` where one is given."""
+        row = np.zeros(1, OP_DTYPE)
+        row["kind"], row["op"] = kind, op
+        row["segment"], row["repeat"] = self.segment, self.repeat
+        row["first_input"], row["second_input"] = self.last, second
+        row["units"] = UNIT_NPU
+        row["fan"] = row["stored"] = 1.0
+        row["weight_dtype"] = row["activation_dtype"] = dtypes.BF16
+        row["weight_bits"] = row["activation_bits"] = _HALF
+        for name, value in fields.items():
+            row[name] = value
+        self.last = len(self.made)
+        self.made.append(row)
+
+    def linear(
+        self, op: int, precision: Precision, n: int, k: int, split: int, inputs: float = 1.0, **fields: Any
+    ) -> None:
+        """A matrix product in `precision`, after the cast of its input where that is narrower than 16 bits.
+
+        inputs: rows of input that one token has, which is less than `fan` where several matrices share one.
+        """
+        activation_bits = stored_bits(precision.activations)
+        if activation_bits < _HALF:
+            shared = {name: fields[name] for name in ("phase", "scales_with", "window") if name in fields}
+            self.vector(CAST, k, 1.5 * k, fan=inputs, **shared)
+        given = {"scales_with": PER_TOKEN, "units": UNIT_NPU | UNIT_PIM} | fields
+        self.add(
+            LINEAR,
+            op,
+            n=n,
+            k=k,
+            split=split,
+            weight_dtype=dtypes.code(precision.weights),
+            activation_dtype=dtypes.code(precision.activations),
+            weight_bits=stored_bits(precision.weights),
+            activation_bits=activation_bits,
+            **given,
+        )
+
+    def vector(self, op: int, n: int, elements: float, second: int = NO_ROW, **fields: Any) -> None:
+        """An operator over `n` columns that moves `elements` elements a row."""
+        given = {"scales_with": PER_TOKEN, "split": SPLIT_NONE} | fields
+        self.add(VECTOR, op, second, n=n, elements=elements, **given)
+
+    def all_reduce(self, n: int, ranks: int) -> None:
+        if ranks > 1:
+            self.add(COLLECTIVE, ALL_REDUCE, n=n, ranks=ranks, scales_with=PER_TOKEN)
+
+    def table(self) -> np.ndarray:
+        """The rows as one array of OP_DTYPE."""
+        return np.concatenate(self.made)

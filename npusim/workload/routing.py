@@ -1,0 +1,96 @@
+"""How tokens choose experts: the chance of each expert to be chosen, and how many a step touches.
+
+Popularities follow a truncated power law: the share of an expert is a quantile of the density x ** -exponent on
+[1, span]; span 1 is a uniform choice. Experts are kept as GROUPS groups of equal size, the most popular first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from npusim.hardware.base import Part
+from npusim.hardware.data import data_root
+from npusim.hardware.yaml_file import load_yaml
+from npusim.ledger import Ratio
+
+GROUPS = 16
+_POINTS_PER_GROUP = 64
+
+
+class Popularity(Part):
+    """Exponent of the power law, and the ratio of the most to the least popular expert."""
+
+    exponent: Ratio
+    span: Ratio
+
+
+class Routing(Part):
+    """The shipped assumption about the routing of models that do not bring their own."""
+
+    name: str
+    popularity: Popularity
+
+
+@dataclass(frozen=True)
+class Skew:
+    """exponent and span of the power law of popularities; span 1 is a uniform choice."""
+
+    exponent: float = 1.0
+    span: float = 1.0
+
+
+UNIFORM = Skew()
+
+
+@cache
+def routing() -> Routing:
+    """The shipped routing with its certificates."""
+    return load_yaml(data_root("workloads") / "routing.yaml", Routing)
+
+
+def shipped_skew() -> Skew:
+    """The skew of a model that does not bring its own."""
+    popularity = routing().popularity
+    return Skew(popularity.exponent.value, popularity.span.value)
+
+
+@cache
+def choice_chances(experts: int, chosen: float, skew: Skew) -> tuple[float, ...]:
+    """Chance that a token chooses an expert of each group, float (GROUPS,), falling; their mean is chosen / experts.
+
+    A chance never exceeds 1: what a very popular expert cannot take goes to the others.
+    """
+    places = (np.arange(GROUPS * _POINTS_PER_GROUP) + 0.5) / (GROUPS * _POINTS_PER_GROUP)
+    ranks = (np.floor(places * experts) + 0.5) / experts
+    shares = _quantile(1.0 - ranks, skew)
+    wanted = chosen / experts
+    chances = _scaled(shares, wanted)
+    return tuple(float(chance) for chance in chances.reshape(GROUPS, -1).mean(axis=1))
+
+
+def _scaled(shares: np.ndarray, mean: float) -> np.ndarray:
+    """`shares` times a factor, capped at 1, so that their mean is `mean`."""
+    factor = mean / shares.mean()
+    for _ in range(len(shares)):
+        capped = factor * shares >= 1.0
+        left = mean - capped.mean()
+        if not capped.any() or not (~capped).any():
+            break
+        again = left / (shares[~capped].sum() / len(shares))
+        if again <= factor:
+            break
+        factor = again
+    return np.minimum(1.0, factor * shares)
+
+
+def _quantile(u: np.ndarray, skew: Skew) -> np.ndarray:
+    """Quantiles of the density x ** -exponent on [1, span]."""
+    rest = 1.0 - skew.exponent
+    if abs(rest) < 1e-9:
+        values: np.ndarray = skew.span**u
+    else:
+        values = (1.0 + (skew.span**rest - 1.0) * u) ** (1.0 / rest)
+    return values
