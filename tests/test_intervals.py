@@ -41,8 +41,8 @@ def arch(tmp_path_factory: pytest.TempPathFactory) -> str:
         prior="0.92", identified=0.05,
     )  # fmt: skip
     errors = LeftOut(
-        table="steps", metric="us", regime=DECODE, figures=40, groups=4, mape=0.07, mape_low=0.05, mape_high=0.09,
-        coverage=0.925, coverage_low=0.8, coverage_high=1.0,
+        unseen="group", table="steps", metric="us", regime=DECODE, figures=40, groups=4, mape=0.07, mape_low=0.05,
+        mape_high=0.09, coverage=0.925, coverage_low=0.8, coverage_high=1.0, width=0.2, width_low=0.18, width_high=0.22,
     )  # fmt: skip
     overlay = Overlay(
         name="fitted",
@@ -101,7 +101,7 @@ def test_a_calibrated_interval_holds_the_models_error(arch: str) -> None:
 def test_how_an_interval_was_made_is_told(arch: str) -> None:
     calibrated, plain = (deploy(arch, MODEL, uncalibrated=off) for off in (False, True))
     told = interval_text(calibrated.system, calibrated.overlay)
-    assert "widened by its errors on groups of runs that were left out (fewer than nine in 1 of 2 regimes" in told
+    assert "what it did not explain of groups of runs left out (fewer than nine in 1 of 2 regimes" in told
     assert "the model's own error is not in it" in interval_text(plain.system, plain.overlay)
 
 
@@ -180,7 +180,7 @@ def test_the_folder_shows_blind_calibrated_and_left_out_side_by_side(arch: str, 
     page = (out / "README.md").read_text(encoding="utf-8")
     assert "Made by `npusim validate steps.csv other.csv" in page
     assert "blind numbers, not a blind form" not in page
-    assert "| 7.0 % | 5.0 % to 9.0 % | 92.5 % | 80.0 % to 100.0 % |" in page
+    assert "| us | decode | group | 4 | 40 | 7.0 % | 5.0 % to 9.0 % | 92.5 % | 80.0 % to 100.0 % | 20.0 % |" in page
     assert str(tmp_path) not in page
     assert page.count("## ") == 2
     for name in ("report.md", "blind/report.md"):

@@ -23,6 +23,7 @@ from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Count, Quantity, certificates
 from npusim.mapping.deployment import deploy
+from npusim.studies.measured.sources import sources
 
 H200 = re.sub(
     r"^calibration:.*\n", "", (data_root("arch_configs") / "h200.yaml").read_text("utf-8"), flags=re.MULTILINE
@@ -255,7 +256,7 @@ def test_a_calibration_of_another_chip_is_refused(calibrated: Path) -> None:
 @pytest.mark.parametrize("name", shipped_systems())
 def test_shipped_calibrations_fit_their_architectures(name: str) -> None:
     described, overlay = load_system(name, uncalibrated=True), calibration_of(name)
-    parts: dict[str, BaseModel] = {name: described}
+    parts: dict[str, BaseModel] = {name: described, sources().name: sources()}
     for runtime in shipped_runtimes():
         loaded = load_yaml(shipped_runtimes()[runtime], Runtime)
         parts |= {runtime: loaded} if loaded.unit == described.chip.unit.kind else {}

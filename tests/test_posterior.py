@@ -14,8 +14,18 @@ from scipy.stats import norm
 
 from npusim.hardware.draws import RangedNumber
 from npusim.ledger import Quantity
-from npusim.studies.conformal import GROUPS_FOR_COVERAGE, half_width
-from npusim.studies.posterior import Fit, maximum_a_posteriori, run_weights, sensitive, value_at
+from npusim.studies.conformal import GROUPS_FOR_COVERAGE, half_width, scores
+from npusim.studies.posterior import (
+    DISCREPANCY,
+    Fit,
+    LogErrors,
+    difference_slopes,
+    laplace,
+    maximum_a_posteriori,
+    run_weights,
+    sensitive,
+    value_at,
+)
 
 TAIL = float(norm.ppf(0.95))
 NOISE = 0.05
@@ -50,7 +60,15 @@ class Bench:
 
     def fit(self) -> Fit:
         size = len(self.measured)
-        return maximum_a_posteriori(self.log_errors, len(NUMBERS), np.full(size, NOISE), np.ones(size))
+        return _fit(self.log_errors, len(NUMBERS), np.full(size, NOISE), np.ones(size))
+
+
+def _fit(errors: LogErrors, size: int, deviations: np.ndarray, weights: np.ndarray) -> Fit:
+    """From the priors' centre, with slopes taken twice."""
+    z = np.zeros(size)
+    for _ in range(2):
+        z = maximum_a_posteriori(errors, difference_slopes(errors, z), deviations, weights, z).z
+    return laplace(z, difference_slopes(errors, z), deviations, weights)
 
 
 def _times(moved: np.ndarray, macs: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -89,9 +107,11 @@ def test_a_number_that_moves_nothing_stays_as_it_was() -> None:
 
 def test_numbers_that_move_figures_are_found() -> None:
     bench = _bench(np.random.default_rng(1), np.zeros(4))
-    assert list(sensitive(bench.log_errors, 4)) == [True, True, True, False]
-    slope = np.array([0.9e-3, 1.1e-3])
-    assert list(sensitive(lambda z: slope * z, 2)) == [False, True]
+    slopes = difference_slopes(bench.log_errors, np.zeros(4))
+    assert list(sensitive(slopes, np.full(60, NOISE), np.ones(60))) == [True, True, True, False]
+    faint = np.array([[0.09, 0.11]]) * math.sqrt(7.0 / 5.0)
+    assert list(sensitive(faint, np.ones(1), np.ones(1))) == [False, True]
+    assert list(sensitive(faint, np.ones(1), np.full(1, 0.5))) == [False, False]
 
 
 def test_a_linear_fit_without_noise_is_the_closed_form() -> None:
@@ -99,7 +119,7 @@ def test_a_linear_fit_without_noise_is_the_closed_form() -> None:
     5/4 of its information."""
     slopes, deviation, weights = np.array([0.1, 0.2, 0.4]), 0.5, np.array([1.0, 0.5, 0.5])
     offset = 1e-3
-    fit = maximum_a_posteriori(lambda z: slopes * z[0] + offset, 1, np.full(3, deviation), weights)
+    fit = _fit(lambda z: slopes * z[0] + offset, 1, np.full(3, deviation), weights)
     information = float((weights * slopes**2).sum()) / deviation**2
     assert fit.z[0] == pytest.approx(
         -1.25 * float((weights * slopes).sum()) * offset / deviation**2 / (1.0 + 1.25 * information), rel=1e-3
@@ -125,7 +145,7 @@ def test_correlated_doubts_cover_together() -> None:
     for _ in range(REPEATS):
         truth, slopes = random.normal(size=2), random.uniform(0.1, 0.3, 30)
         noise = NOISE * random.standard_t(4, 30)
-        fit = maximum_a_posteriori(_line(slopes, float(truth.sum()), noise), 2, np.full(30, NOISE), np.ones(30))
+        fit = _fit(_line(slopes, float(truth.sum()), noise), 2, np.full(30, NOISE), np.ones(30))
         assert fit.covariance[0, 1] / np.prod(fit.sd) < -0.9
         assert (fit.sd > 0.6).all()
         spread = math.sqrt(float(fit.covariance.sum()))
@@ -148,7 +168,7 @@ def test_one_wrong_figure_moves_little() -> None:
 
 
 def test_a_coordinate_stays_in_reach() -> None:
-    fit = maximum_a_posteriori(lambda z: z - 100.0, 1, np.full(1, 1e-3), np.ones(1))
+    fit = _fit(lambda z: z - 100.0, 1, np.full(1, 1e-3), np.ones(1))
     assert abs(fit.z[0]) <= 3.0
 
 
@@ -159,7 +179,7 @@ def test_the_figures_of_a_run_share_its_weight() -> None:
     bench = _bench(np.random.default_rng(5), np.array([1.0, -1.0, 0.5, 0.0]), 20)
     twice = Bench(*(np.repeat(column, 3) for column in (bench.moved, bench.macs, bench.measured)))
     runs = np.repeat([f"run {index}" for index in range(20)], 3).tolist()
-    shared = maximum_a_posteriori(twice.log_errors, 4, np.full(60, NOISE), run_weights(runs))
+    shared = _fit(twice.log_errors, 4, np.full(60, NOISE), run_weights(runs))
     assert shared.z == pytest.approx(bench.fit().z, abs=1e-3)
     assert shared.covariance == pytest.approx(bench.fit().covariance, abs=1e-4)
 
@@ -199,46 +219,73 @@ def test_shuffled_figures_do_not_calibrate() -> None:
     assert min(ratios) > 0.8
 
 
-def test_half_widths_of_few_groups_are_their_largest_score() -> None:
-    assert half_width(np.array([-0.3]), ["a"]) == (0.3, 1)
-    assert half_width(np.array([0.1, -0.4, 0.2]), ["a", "b", "c"]) == (0.4, 3)
-    errors = np.arange(1.0, 9.0)
-    assert half_width(errors, [str(error) for error in errors]) == (8.0, 8)
+def _names(count: int) -> list[str]:
+    return [f"{index:03d}" for index in range(count)]
+
+
+def test_scores_are_what_the_spread_leaves() -> None:
+    errors, spreads = np.array([0.1, -0.5, 0.3]), np.array([0.1, 0.0, 0.1])
+    found = scores(errors, spreads)
+    assert found == pytest.approx([0.0, 0.5, math.sqrt(0.09 - (0.1 * TAIL) ** 2)])
+    assert np.hypot(TAIL * spreads, found)[1:] == pytest.approx(np.abs(errors)[1:])
 
 
 @pytest.mark.parametrize(("groups", "score"), [(9, 9), (10, 10), (19, 18), (29, 27), (99, 90)])
-def test_half_widths_are_the_conformal_quantile(groups: int, score: int) -> None:
-    errors = np.random.default_rng(0).permutation(np.arange(1.0, groups + 1.0))
-    signs = np.where(np.arange(groups) % 2 == 0, 1.0, -1.0)
-    assert half_width(errors * signs, [f"{error:03.0f}" for error in errors]) == (score, groups)
+def test_half_widths_of_single_figures_are_the_conformal_quantile(groups: int, score: int) -> None:
+    found = np.random.default_rng(0).permutation(np.arange(1.0, groups + 1.0))
+    assert half_width(found, _names(groups)) == (score, groups)
 
 
 def test_nine_groups_are_enough_for_ninety_percent() -> None:
     assert GROUPS_FOR_COVERAGE == 9
 
 
-def test_a_group_counts_once_by_its_own_quantile() -> None:
-    many = np.concatenate([np.linspace(0.0, 1.0, 11), [0.5]])
-    assert half_width(many, ["a"] * 11 + ["b"]) == pytest.approx((0.9, 2))
-    assert half_width(many, ["b"] * 11 + ["a"]) == pytest.approx((0.9, 2))
+def test_without_groups_the_prior_speaks_and_few_groups_join_it() -> None:
+    width, groups = half_width(np.zeros(0), [])
+    assert (width, groups) == (pytest.approx(DISCREPANCY * TAIL, rel=0.02), 0)
+    alone, _ = half_width(np.full(50, 0.2), ["a"] * 50)
+    many, _ = half_width(np.full(400, 0.2), [str(index % 8) for index in range(400)])
+    assert alone == many == 0.2
+    calm, _ = half_width(np.zeros(400), [str(index % 8) for index in range(400)])
+    assert 0.0 < calm < width
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(-3.0, 3.0)), min_size=1, max_size=60))
-def test_half_widths_lie_among_the_errors(figures: list[tuple[str, float]]) -> None:
-    errors, groups = np.array([error for _, error in figures]), [group for group, _ in figures]
-    width, count = half_width(errors, groups)
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0.0, 3.0)), min_size=1, max_size=60))
+def test_a_group_counts_once_however_often_it_was_measured(figures: list[tuple[str, float]]) -> None:
+    found, groups = np.array([score for _, score in figures]), [group for group, _ in figures]
+    width, count = half_width(found, groups)
     assert count == len(set(groups))
-    assert np.abs(errors).min() <= width <= np.abs(errors).max()
-    assert half_width(-errors, groups) == (width, count)
+    assert 0.0 <= width <= max(found.max(), 3.0 * DISCREPANCY)
+    again = [*groups, *(group for group in groups if group == "a")]
+    assert half_width(np.append(found, found[np.array(groups) == "a"]), again) == (pytest.approx(width), count)
 
 
 @pytest.mark.parametrize("groups", [9, 15, 30])
-def test_half_widths_cover_a_new_group(groups: int) -> None:
-    """One figure a group: at least 90 % of new ones lie within, and no more than one place above."""
+def test_intervals_cover_the_figures_of_a_new_group(groups: int) -> None:
+    """Groups of unequal size share an offset; each figure has a known spread that its draws explain."""
     random = np.random.default_rng(6)
     inside = []
-    for _ in range(1000):
-        errors = random.standard_t(3, groups + 1)
-        width, _ = half_width(errors[:-1], [str(index) for index in range(groups)])
-        inside.append(abs(errors[-1]) <= width)
+    for _ in range(600):
+        errors, spreads, names = _grouped_errors(random, groups + 1)
+        old = names != groups
+        width, _ = half_width(scores(errors[old], spreads[old]), names[old].astype(str).tolist())
+        half = np.hypot(TAIL * spreads[~old], width)
+        inside.append(np.mean(np.abs(errors[~old]) <= half))
     assert 0.88 <= np.mean(inside) <= 0.92 + 1.0 / (groups + 1)
+
+
+def test_a_spread_that_explains_all_needs_no_width() -> None:
+    random = np.random.default_rng(7)
+    spreads = random.uniform(0.02, 0.3, 2000)
+    errors = random.normal(0.0, spreads)
+    width, _ = half_width(scores(errors, spreads), _names(2000))
+    assert width < 0.02
+    assert 0.88 <= np.mean(np.abs(errors) <= np.hypot(TAIL * spreads, width)) <= 0.92
+
+
+def _grouped_errors(random: np.random.Generator, groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    sizes = random.integers(1, 30, groups)
+    names = np.repeat(np.arange(groups), sizes)
+    spreads = random.uniform(0.01, 0.08, len(names))
+    offsets = random.normal(0.0, 0.06, groups)[names]
+    return offsets + random.normal(0.0, np.hypot(spreads, 0.03)), spreads, names

@@ -34,6 +34,7 @@ class Given:
     refusal: str = ""
 
     arch = "h200"
+    runtime = "vllm"
 
     def __hash__(self) -> int:
         return hash(self.value)
@@ -47,7 +48,7 @@ class Given:
 
 
 def case(row: int, measured: float, subject: Given, figure: str = "us", **dimensions: str) -> Case:
-    return Case(row, figure, figure, measured, subject, str(row), "group", dimensions, 0.02, figure == "us")
+    return Case(row, figure, figure, measured, subject, str(row), "group", "m", dimensions, 0.02, figure == "us")
 
 
 def test_errors_in_sum() -> None:

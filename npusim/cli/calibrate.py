@@ -98,7 +98,7 @@ def _print(console: Console, found: Calibration, target: Path) -> None:
     if short:
         console.print(
             f"{len(short)} of {len(found.overlay.residuals)} regimes have fewer than nine groups of runs: "
-            "their half-widths are the largest error seen, not a 90 % quantile."
+            "a prior discrepancy of 5 % stands for one more."
         )
     if found.skipped:
         console.print(f"{found.skipped:,} rows or figures cannot be predicted and were left out.")

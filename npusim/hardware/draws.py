@@ -41,6 +41,13 @@ class RangedNumber:
     quantity: Quantity
     label: str
 
+    def put(self, records: np.ndarray, values: np.ndarray | float) -> None:
+        """Write values, one for each of the owner's records."""
+        if self.place is None:
+            records[self.name] = values
+        else:
+            records[self.name][:, self.place] = values
+
 
 def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
     """Every number of an architecture and its runtime whose certificate has a range wider than a point."""
@@ -60,35 +67,42 @@ def draw_together(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """`count` machines, and as many records of each runtime by its name.
 
-    Numbers of one field and equal certificates (a value shared by several step paths) are drawn together; numbers of
-    a calibration with the correlation of its posterior.
+    Numbers are drawn as `drawn_values` says.
     """
-    numbers = [number for runtime in runtimes for number in ranged_numbers(system, runtime)]
-    columns: dict[tuple[str, str, Quantity], int] = {}
-    for number in numbers:
-        columns.setdefault((number.owner, number.name, number.quantity), len(columns))
+    numbers = list(dict.fromkeys(number for runtime in runtimes for number in ranged_numbers(system, runtime)))
     machines = np.repeat(build_machine(system), count).astype(MACHINE_DTYPE)
     records = {
         runtime.name: np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE) for runtime in runtimes
     }
-    if columns:
-        design = qmc.LatinHypercube(d=len(columns), rng=np.random.default_rng(seed)).random(count)
-        if overlay is not None:
-            _correlate(design, numbers, columns, overlay)
-        for number in numbers:
-            share = design[:, columns[number.owner, number.name, number.quantity]]
-            values = quantile(number.quantity, share)
-            target = machines if number.owner == system.name else records[number.owner]
-            if number.place is None:
-                target[number.name] = values
-            else:
-                target[number.name][:, number.place] = values
+    for number, values in zip(numbers, drawn_values(numbers, count, seed, overlay), strict=True):
+        number.put(records.get(number.owner, machines), values)
     return machines, records
+
+
+def drawn_values(
+    numbers: Sequence[RangedNumber], count: int, seed: int, overlay: Overlay | None = None
+) -> list[np.ndarray]:
+    """`count` values of each number.
+
+    Numbers of one field and equal certificates (a value shared by several step paths) are drawn together; numbers of
+    a calibration with the correlation of its posterior.
+    """
+    columns: dict[tuple[str, str, Quantity], int] = {}
+    for number in numbers:
+        columns.setdefault((number.owner, number.name, number.quantity), len(columns))
+    if not columns:
+        return []
+    design = qmc.LatinHypercube(d=len(columns), rng=np.random.default_rng(seed)).random(count)
+    if overlay is not None:
+        _correlate(design, numbers, columns, overlay)
+    return [
+        quantile(number.quantity, design[:, columns[number.owner, number.name, number.quantity]]) for number in numbers
+    ]
 
 
 def _correlate(
     design: np.ndarray,
-    numbers: list[RangedNumber],
+    numbers: Sequence[RangedNumber],
     columns: dict[tuple[str, str, Quantity], int],
     overlay: Overlay,
 ) -> None:

@@ -42,15 +42,19 @@ _NEAREST_REGIME = {
     ("power_w", DECODE): ("power_w", RUN),
     ("power_w", PREFILL): ("power_w", RUN),
     ("power_w", MIXED): ("power_w", RUN),
+    ("ttft_ms_mean", RUN): ("time_us", PREFILL),
+    ("tpot_ms_mean", RUN): ("time_us", DECODE),
+    ("power_w", RUN): ("power_w", DECODE),
 }
-"""Where passes of a kind were never timed: the figure of serving runs that consists of them."""
+"""Where passes of a kind were never timed: the figure of serving runs that consists of them, and the other way."""
 
 
 class Residual(Part):
-    """Split-conformal half-width of the logarithm of measured / predicted, for one metric in one regime.
+    """Half-width of the logarithm of measured / predicted that a posterior leaves unexplained, for one metric in one
+    regime: beside the range of the posterior's draws, as the root of the sum of squares, it holds 90 %.
 
-    groups: exchangeable groups behind it; half_width: 90 % quantile over groups left out; enough: False below nine
-    groups, where 90 % cannot be had from groups alone.
+    groups: exchangeable groups behind it; enough: False below nine groups, where 90 % cannot be had from groups alone
+    and a prior stands for one more.
     """
 
     metric: str
@@ -63,10 +67,12 @@ class Residual(Part):
 class LeftOut(Part):
     """Errors of one metric of one kind of table in one regime, each under a fit that had not seen its group.
 
-    metric: the table's name; mape: mean absolute error, a fraction; coverage: part of the figures within the
-    half-width that the other groups give. Both with 90 % bounds of a bootstrap over groups; None with a single group.
+    unseen: what was left out together, a `group` of runs, a `model` or a `chip`; metric: the table's name; mape: mean
+    absolute error, a fraction; coverage: part of the figures within the interval that the other groups give; width:
+    mean (high - low) / predicted of those. All with 90 % bounds of a bootstrap over groups; None with a single group.
     """
 
+    unseen: str
     table: str
     metric: str
     regime: str
@@ -75,9 +81,12 @@ class LeftOut(Part):
     mape: float
     mape_low: float | None
     mape_high: float | None
-    coverage: float | None
+    coverage: float
     coverage_low: float | None
     coverage_high: float | None
+    width: float
+    width_low: float | None
+    width_high: float | None
 
 
 def operator_regime(operator: str) -> str:
@@ -97,9 +106,12 @@ def _known_or_nearest(known: Mapping[Key, float], key: Key, tried: frozenset[Key
     own = next((known[each] for each in _statistics(*key) if each in known), None)
     if own is not None:
         return own
-    widths = [_known_or_nearest(known, each, tried | {key}) for each in _nearest(*key)]
-    found = [width for width in widths if width is not None]
-    return math.hypot(*found) if found and len(found) == len(widths) else None
+    for parts in _nearest(*key):
+        widths = [_known_or_nearest(known, each, tried | {key}) for each in parts]
+        found = [width for width in widths if width is not None]
+        if len(found) == len(widths):
+            return math.hypot(*found)
+    return None
 
 
 def _statistics(metric: str, regime: str) -> Iterator[Key]:
@@ -110,8 +122,11 @@ def _statistics(metric: str, regime: str) -> Iterator[Key]:
         yield from ((f"{latency}{_LATENCY}{statistic}", regime) for statistic in _STATISTICS)
 
 
-def _nearest(metric: str, regime: str) -> list[Key]:
-    if (metric, regime) in _NEAREST_REGIME:
-        return [_NEAREST_REGIME[metric, regime]]
-    name = metric.partition(_LATENCY)[0]
-    return [(nearest, regime) for nearest in _NEAREST.get(name, ())]
+def _nearest(metric: str, regime: str) -> Iterator[list[Key]]:
+    """Figures that the figure follows from together, the nearest first."""
+    name, separator, _ = metric.partition(_LATENCY)
+    if name in _NEAREST:
+        yield [(nearest, regime) for nearest in _NEAREST[name]]
+    mean = f"{name}{_LATENCY}mean" if separator else metric
+    if (mean, regime) in _NEAREST_REGIME:
+        yield [_NEAREST_REGIME[mean, regime]]

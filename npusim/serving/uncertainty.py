@@ -44,6 +44,8 @@ def drawn_metrics(load: Load, engines: Iterable[tuple[Deployment, AnalyticEngine
 def interval(value: float, drawn: Iterable[float], half_width: float = 0.0) -> tuple[float, float]:
     """(low, high) of the central 90 % of the draws, widened to hold `value`; NaN where no draw has a figure.
 
+    Quantiles of few draws are the median-unbiased ones (Hyndman, Fan 1996, The American Statistician 50(4)).
+
     half_width: of the logarithm of measured / predicted, what the draws do not explain; on each side the root of the
     sum of its square and that of the draws' distance in the logarithm.
     """
@@ -51,7 +53,7 @@ def interval(value: float, drawn: Iterable[float], half_width: float = 0.0) -> t
     if not len(figures) or not np.isfinite(value):
         return float("nan"), float("nan")
     tail = (1.0 - RANGE_COVERAGE) / 2.0
-    below, above = np.quantile(figures, (tail, 1.0 - tail))
+    below, above = np.quantile(figures, (tail, 1.0 - tail), method="median_unbiased")
     low, high = min(float(below), value), max(float(above), value)
     if half_width == 0.0 or value <= 0.0:
         return low, high
@@ -73,9 +75,9 @@ def interval_text(system: System, overlay: Overlay | None, draws: int = DRAWS) -
     if not overlay.residuals:
         return f"{drawn} from the calibration's posterior; too few groups of runs to say what it does not explain"
     few = [residual for residual in overlay.residuals if not residual.enough]
-    short = f" (fewer than nine in {len(few)} of {len(overlay.residuals)} regimes: the largest error)" if few else ""
+    short = f" (fewer than nine in {len(few)} of {len(overlay.residuals)} regimes: a prior joins them)" if few else ""
     return (
-        f"{drawn} from the calibration's posterior, widened by its errors on groups of runs that were left out{short}; "
+        f"{drawn} from the calibration's posterior, and what it did not explain of groups of runs left out{short}; "
         "a figure of which nothing was measured takes those of the nearest that was"
     )
 

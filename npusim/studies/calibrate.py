@@ -16,7 +16,7 @@ from npusim.hardware.overlay import Overlay
 from npusim.hardware.system import System
 from npusim.studies.calibration_problem import Problem
 from npusim.studies.fitted_overlay import fitted_correlation, fitted_numbers, fitted_parameters
-from npusim.studies.left_out import Say, left_out_errors, left_out_summaries, mape, residuals
+from npusim.studies.left_out import GROUP, KEYS, Say, Unseen, leave_out, left_out_summaries, mape, residuals
 from npusim.studies.measured.case import Case
 from npusim.studies.measured.importer import import_table
 from npusim.studies.measured.tables import Table
@@ -60,16 +60,17 @@ def calibrate(
     tell = say or (lambda _: None)
     system = load_system(arch, uncalibrated=True)
     problem, skipped = _problem(tables, arch, system, seed)
-    problem.choose_sensitive()
+    slopes = problem.choose_sensitive()
     count, figures = len(problem.chosen), len(problem.cases)
     if not count:
         raise UserError(str(tables[0]), "", f"no number with a range moves its figures; give {arch} ranges to fit in")
     tell(f"{figures} figures move {count} numbers")
     before = problem.log_errors(np.zeros(count))
-    fit = problem.fit()
+    fit = problem.fit(slopes)
     after = problem.log_errors(fit.z)
     tell(f"mean error {mape(before):.3f} before, {mape(after):.3f} after")
-    left_out = left_out_errors(problem, fit.z, seed, tell)
+    unseen = {by: found for by in KEYS if (found := leave_out(problem, fit, by, seed, tell)) is not None}
+    left_out = unseen.get(GROUP)
     sources = ", ".join(f"{path.parent.resolve().name}/{path.name}" for path in tables)
     overlay = Overlay(
         name=name,
@@ -79,14 +80,14 @@ def calibrate(
         numbers=fitted_numbers(problem, fit),
         correlation=fitted_correlation(problem, fit),
         residuals=() if left_out is None else residuals(problem.cases, left_out),
-        left_out=() if left_out is None else left_out_summaries(problem.cases, left_out, seed),
+        left_out=tuple(part for each in unseen.values() for part in left_out_summaries(problem.cases, each, seed)),
     )
     return Calibration(
         overlay,
         fitted_parameters(problem, fit),
         mape(before),
         mape(after),
-        math.nan if left_out is None else mape(left_out),
+        math.nan if left_out is None else mape(left_out.errors),
         _by_table(problem.cases, before, after, left_out),
         figures,
         skipped,
@@ -125,12 +126,12 @@ def _require_own_chip(table: Table, system: System) -> None:
 
 
 def _by_table(
-    cases: Sequence[Case], before: np.ndarray, after: np.ndarray, left_out: np.ndarray | None
+    cases: Sequence[Case], before: np.ndarray, after: np.ndarray, left_out: Unseen | None
 ) -> dict[str, TableErrors]:
     kinds = np.array([case.kind for case in cases])
     found = {}
     for kind in dict.fromkeys(kinds.tolist()):
         own = kinds == kind
-        held = math.nan if left_out is None else mape(left_out[own])
+        held = math.nan if left_out is None else mape(left_out.errors[own])
         found[kind] = TableErrors(int(own.sum()), mape(before[own]), mape(after[own]), held)
     return found

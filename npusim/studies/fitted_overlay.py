@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from scipy.stats import norm
-
-from npusim.hardware.draws import RANGE_COVERAGE, RangedNumber
+from npusim.hardware.draws import RangedNumber
 from npusim.hardware.overlay import CalibratedNumber
 from npusim.studies.calibration_problem import Problem
+from npusim.studies.conformal import TAIL_Z
 from npusim.studies.posterior import Fit, value_at
 
-_TAIL_Z = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
 _DIGITS = 3
 
 
@@ -40,11 +38,11 @@ def fitted_parameters(problem: Problem, fit: Fit) -> dict[str, dict[str, Any]]:
     for place, index in enumerate(problem.chosen):
         z, sd = float(fit.z[place]), float(fit.sd[place])
         for number in problem.numbers[index]:
-            low, high = (value_at(number, z + side * _TAIL_Z * sd) for side in (-1.0, 1.0))
+            low, high = (value_at(number, z + side * TAIL_Z * sd) for side in (-1.0, 1.0))
             parameters[f"{number.owner}.{number.label}"] = {
                 "prior": number.quantity.value,
                 "value": value_at(number, z),
-                "sd": (high - low) / (2.0 * _TAIL_Z),
+                "sd": (high - low) / (2.0 * TAIL_Z),
                 "unit": number.quantity.unit,
                 "identified": round(sd, _DIGITS),
             }
@@ -52,14 +50,14 @@ def fitted_parameters(problem: Problem, fit: Fit) -> dict[str, dict[str, Any]]:
 
 
 def _number(number: RangedNumber, z: float, sd: float) -> CalibratedNumber:
-    value, low, high = (value_at(number, at) for at in (z, z - _TAIL_Z * sd, z + _TAIL_Z * sd))
+    value, low, high = (value_at(number, at) for at in (z, z - TAIL_Z * sd, z + TAIL_Z * sd))
     written = float(f"{value:.6g}")
     unit = f" {number.quantity.unit}" if number.quantity.unit else ""
     return CalibratedNumber(
         owner=number.owner,
         path=number.label,
         value=f"{value:.6g}{unit}",
-        sd=f"{(high - low) / (2.0 * _TAIL_Z):.3g}{unit}",
+        sd=f"{(high - low) / (2.0 * TAIL_Z):.3g}{unit}",
         low=f"{min(float(f'{low:.6g}'), written):.6g}{unit}",
         high=f"{max(float(f'{high:.6g}'), written):.6g}{unit}",
         prior=number.quantity.text,

@@ -1,12 +1,13 @@
 """Errors of groups of runs under fits that have not seen them, and what they say of unseen runs.
 
-Groups, not rows, are left out: the figures of a run, and the runs of one lab, share their errors.
+Groups, not rows, are left out: the figures of a run, and the runs of one lab or model, share their errors.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -14,10 +15,18 @@ import numpy as np
 from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.hardware.residuals import LeftOut, Residual
 from npusim.studies.calibration_problem import Problem
-from npusim.studies.conformal import GROUPS_FOR_COVERAGE, half_width
+from npusim.studies.conformal import GROUPS_FOR_COVERAGE, TAIL_Z, half_width, scores
 from npusim.studies.measured.case import Case
 from npusim.studies.measured.regime import residual_key
+from npusim.studies.posterior import Fit
 
+GROUP, MODEL, CHIP = "group", "model", "chip"
+KEYS: dict[str, Callable[[Case], str]] = {
+    GROUP: lambda case: case.group,
+    MODEL: lambda case: case.model,
+    CHIP: lambda case: case.subject.arch,
+}
+"""What can be left out: a group of runs, all that was measured of one model, all of one chip."""
 FOLDS = 5
 _RESAMPLES = 1000
 _DIGITS = 4
@@ -25,81 +34,92 @@ Say = Callable[[str], None]
 Key = TypeVar("Key", bound=Hashable)
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """Cases under fits that have not seen what they share with others.
+
+    by: of KEYS; names: what each case belongs to; errors: log(predicted / measured); spreads: posterior standard
+    deviations of the logarithms of the predictions. All (cases,).
+    """
+
+    by: str
+    names: np.ndarray
+    errors: np.ndarray
+    spreads: np.ndarray
+
+
 def mape(log_errors: np.ndarray) -> float:
     """Mean |predicted / measured - 1|."""
     return float(np.mean(np.abs(np.expm1(log_errors))))
 
 
-def left_out_errors(problem: Problem, start: np.ndarray, seed: int, tell: Say) -> np.ndarray | None:
-    """log errors of every case under a fit that has not seen its group; None with a single group.
+def leave_out(problem: Problem, fit: Fit, by: str, seed: int, tell: Say) -> Unseen | None:
+    """Every case under a fit that has not seen its group, model or chip; None where there is but one.
 
-    Groups go to folds by a shuffle under `seed`; each fit is sought from `start`.
+    fit: to all cases, from which the others are sought. Groups go to folds by a shuffle under `seed`.
     """
-    groups = sorted({case.group for case in problem.cases})
-    count = min(FOLDS, len(groups))
+    names = np.array([KEYS[by](case) for case in problem.cases])
+    distinct = sorted(set(names.tolist()))
+    count = min(FOLDS, len(distinct))
     if count < 2:
         return None
-    order = np.random.default_rng(seed).permutation(len(groups))
-    fold_of = {groups[index]: place % count for place, index in enumerate(order)}
-    folds = np.array([fold_of[case.group] for case in problem.cases])
-    errors = np.zeros(len(problem.cases))
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    fold_of = {distinct[index]: place % count for place, index in enumerate(order)}
+    folds = np.array([fold_of[name] for name in names])
+    errors, spreads = np.zeros(len(names)), np.zeros(len(names))
     for fold in range(count):
         held = folds == fold
-        fit = problem.part(~held).fit(start)
-        errors[held] = problem.part(held).log_errors(fit.z)
-        tell(f"fold {fold + 1} of {count}: mean error {mape(errors[held]):.3f} on groups left out")
-    return errors
+        other = problem.part(~held).refit(fit.z, fit.slopes[~held])
+        errors[held] = problem.part(held).log_errors(other.z)
+        spreads[held] = other.spread(fit.slopes[held])
+        tell(f"by {by}, fold {fold + 1} of {count}: mean error {mape(errors[held]):.3f} on what was left out")
+    return Unseen(by, names, errors, spreads)
 
 
-def residuals(cases: Sequence[Case], errors: np.ndarray) -> tuple[Residual, ...]:
-    """The conformal half-width of every metric and regime. errors: `left_out_errors`."""
+def residuals(cases: Sequence[Case], unseen: Unseen) -> tuple[Residual, ...]:
+    """The half-width of every metric and regime that the posterior leaves unexplained."""
     made = []
+    found = scores(unseen.errors, unseen.spreads)
     for (metric, regime), places in sorted(_places(cases, residual_key).items()):
-        width, groups = half_width(errors[places], [cases[place].group for place in places])
+        width, groups = half_width(found[places], unseen.names[places].tolist())
         rounded, enough = round(width, _DIGITS), groups >= GROUPS_FOR_COVERAGE
         made.append(Residual(metric=metric, regime=regime, groups=groups, half_width=rounded, enough=enough))
     return tuple(made)
 
 
-def left_out_summaries(cases: Sequence[Case], errors: np.ndarray, seed: int) -> tuple[LeftOut, ...]:
-    """Errors and coverage of every metric and regime of every kind of table. errors: `left_out_errors`."""
+def left_out_summaries(cases: Sequence[Case], unseen: Unseen, seed: int) -> tuple[LeftOut, ...]:
+    """Errors, coverage and width of every metric and regime of every kind of table."""
     keyed = _places(cases, lambda case: (case.kind, case.metric, residual_key(case)[1]))
     return tuple(
-        _summary(*key, errors[places], [cases[place].group for place in places], seed)
+        _summary(unseen.by, *key, unseen.names[places], unseen.errors[places], unseen.spreads[places], seed)
         for key, places in sorted(keyed.items())
     )
 
 
-def _summary(table: str, metric: str, regime: str, errors: np.ndarray, groups: list[str], seed: int) -> LeftOut:
-    size, covered = np.abs(np.expm1(errors)), _covered(errors, groups)
-    mape_low, mape_high = bootstrap(size, groups, seed)
-    coverage_low, coverage_high = (None, None) if covered is None else bootstrap(covered, groups, seed)
-    return LeftOut(
-        table=table,
-        metric=metric,
-        regime=regime,
-        figures=len(errors),
-        groups=len(set(groups)),
-        mape=round(float(size.mean()), _DIGITS),
-        mape_low=mape_low,
-        mape_high=mape_high,
-        coverage=None if covered is None else round(float(covered.mean()), _DIGITS),
-        coverage_low=coverage_low,
-        coverage_high=coverage_high,
-    )
+def _summary(
+    by: str, table: str, metric: str, regime: str, names: np.ndarray, errors: np.ndarray, spreads: np.ndarray, seed: int
+) -> LeftOut:
+    half = _half_widths(names, errors, spreads)
+    parts: dict[str, float | None] = {}
+    for name, values in (
+        ("mape", np.abs(np.expm1(errors))),
+        ("coverage", (np.abs(errors) <= half).astype(float)),
+        ("width", np.exp(half) - np.exp(-half)),
+    ):
+        low, high = bootstrap(values, names.tolist(), seed)
+        parts |= {name: round(float(values.mean()), _DIGITS), f"{name}_low": low, f"{name}_high": high}
+    groups = len(set(names.tolist()))
+    described = {"unseen": by, "table": table, "metric": metric, "regime": regime}
+    return LeftOut.model_validate({**described, "figures": len(errors), "groups": groups, **parts})
 
 
-def _covered(errors: np.ndarray, groups: list[str]) -> np.ndarray | None:
-    """1 where an error is within the half-width that the other groups give, else 0; None with a single group."""
-    names = np.array(groups)
-    if len(set(groups)) < 2:
-        return None
-    covered = np.zeros(len(errors))
-    for name in sorted(set(groups)):
+def _half_widths(names: np.ndarray, errors: np.ndarray, spreads: np.ndarray) -> np.ndarray:
+    """Half-width of each case's interval, of its own spread and what the other groups leave unexplained."""
+    found, widths = scores(errors, spreads), np.zeros(len(errors))
+    for name in sorted(set(names.tolist())):
         own = names == name
-        width, _ = half_width(errors[~own], names[~own].tolist())
-        covered[own] = np.abs(errors[own]) <= width
-    return covered
+        widths[own], _ = half_width(found[~own], names[~own].tolist())
+    return np.hypot(TAIL_Z * spreads, widths)
 
 
 def bootstrap(values: np.ndarray, groups: Sequence[str], seed: int) -> tuple[float | None, float | None]:

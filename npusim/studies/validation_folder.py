@@ -17,7 +17,11 @@ _ALL = "all"
 _FORMS_SEEN = "h200"
 _HEADINGS = (
     "metric", "regime", "figures", "u_D", "blind MAPE", "bias", "coverage", "width", "calibrated MAPE", "bias",
-    "coverage", "width", "left-out MAPE", "90 % bounds", "coverage", "90 % bounds",
+    "coverage", "width",
+)  # fmt: skip
+_LEFT_OUT_HEADINGS = (
+    "metric", "regime", "left out", "of", "figures", "MAPE", "90 % bounds", "coverage", "90 % bounds", "width",
+    "90 % bounds",
 )  # fmt: skip
 _INTRODUCTION = """# How good predictions are
 
@@ -30,12 +34,13 @@ prediction, width the median (high - low) / predicted.
 - **Blind**: datasheet, published and assumed numbers with their ranges; none was fitted to these tables. Its intervals
   come from the ranges alone and do not hold the model's own error.
 - **Calibrated**: numbers fitted to measured tables, as the overlay that the architecture names says; where a table here
-  is one of those, its errors are of rows that the fit has seen. Its intervals come from the posterior, widened by the
-  errors of groups left out.
-- **Left out**: errors of each group of runs (model x format, or lab x SDK x model x cards) under a fit to the other
-  groups, made when the overlay was; bounds by a bootstrap over whole groups. Coverage there is that of half-widths from
-  the other groups. This is what to expect of unseen runs; "-" where the overlay was not fitted to that kind of table,
-  or where there is a single group.
+  is one of those, its errors are of rows that the fit has seen. Its intervals come from the posterior and from what it
+  left unexplained on groups left out; on rows that were seen they are wide.
+- **Left out**: errors under fits that had not seen what is left out together, made when the overlay was: a **group** of
+  runs (model x format; lab x SDK x model x cards; range of shapes of a card's kernels), or all that was measured of a
+  **model**. Intervals there come from the posterior of that fit and from what other groups leave unexplained; where
+  there are fewer than nine, a prior of 5 % stands for one more. Bounds are of a bootstrap over whole groups. This is
+  what to expect of unseen runs.
 """
 _FORMS = """- The forms of the H200's kernels were chosen after looking at its operator table: for the H200, blind means
   blind numbers, not a blind form.
@@ -84,6 +89,10 @@ def _page(comparisons: Sequence[Comparison], command: str) -> Iterator[str]:
         if each.best.predictions:
             yield ""
             yield from markdown_table(_HEADINGS, _rows(each))
+        left_out = [_left_out_row(part) for part in _left_out(each)]
+        if left_out:
+            yield ""
+            yield from markdown_table(_LEFT_OUT_HEADINGS, left_out)
 
 
 def _calibrations(archs: Iterable[str]) -> Iterator[str]:
@@ -97,13 +106,11 @@ def _calibrations(archs: Iterable[str]) -> Iterator[str]:
 def _rows(each: Comparison) -> Iterator[list[str]]:
     blind = _by_metric_and_regime(each.blind.predictions)
     calibrated = _by_metric_and_regime(each.calibrated.predictions) if each.calibrated else {}
-    left_out = _left_out(each)
     for metric, regimes in blind.items():
         names = [_ALL, *regimes] if len(regimes) > 1 else list(regimes)
         for name in names:
-            held = [left_out[metric, regime] for regime in _members(name, regimes) if (metric, regime) in left_out]
             found, under = (_members_of(parts.get(metric, {}), name) for parts in (blind, calibrated))
-            yield _row(metric, name, summarise(found), summarise(under), held)
+            yield _row(metric, name, summarise(found), summarise(under))
 
 
 def _by_metric_and_regime(predictions: Iterable[Prediction]) -> dict[str, dict[str, list[Prediction]]]:
@@ -113,37 +120,21 @@ def _by_metric_and_regime(predictions: Iterable[Prediction]) -> dict[str, dict[s
     return found
 
 
-def _members(name: str, regimes: Iterable[str]) -> list[str]:
-    return list(regimes) if name == _ALL else [name]
-
-
 def _members_of(parts: dict[str, list[Prediction]], name: str) -> list[Prediction]:
-    return [item for regime in _members(name, parts) for item in parts.get(regime, [])]
+    return [item for regime, items in parts.items() if name in (_ALL, regime) for item in items]
 
 
-def _left_out(each: Comparison) -> dict[tuple[str, str], LeftOut]:
+def _left_out(each: Comparison) -> list[LeftOut]:
+    """What the calibrations say of the kind of table, those of one metric and regime after each other."""
     overlays = [calibration_of(arch) for arch in each.calibrated.archs] if each.calibrated else []
-    return {
-        (part.metric, part.regime): part
-        for overlay in overlays
-        if overlay is not None
-        for part in overlay.left_out
-        if part.table == each.blind.kind
-    }
+    parts = [part for overlay in overlays if overlay is not None for part in overlay.left_out]
+    return sorted(
+        (part for part in parts if part.table == each.blind.kind), key=lambda part: (part.metric, part.regime)
+    )
 
 
-def _row(
-    metric: str, regime: str, blind: ErrorSummary, calibrated: ErrorSummary, left_out: Sequence[LeftOut]
-) -> list[str]:
-    return [
-        metric,
-        regime,
-        f"{blind.rows:,}",
-        percent(blind.u_d),
-        *_errors(blind),
-        *_errors(calibrated),
-        *_left_out_text(left_out),
-    ]
+def _row(metric: str, regime: str, blind: ErrorSummary, calibrated: ErrorSummary) -> list[str]:
+    return [metric, regime, f"{blind.rows:,}", percent(blind.u_d), *_errors(blind), *_errors(calibrated)]
 
 
 def _errors(errors: ErrorSummary) -> list[str]:
@@ -155,20 +146,20 @@ def _errors(errors: ErrorSummary) -> list[str]:
     ]
 
 
-def _left_out_text(parts: Sequence[LeftOut]) -> list[str]:
-    """MAPE and coverage with their bounds; of several regimes the means over all figures, without bounds."""
-    if not parts:
-        return ["-"] * 4
-    if len(parts) == 1:
-        part = parts[0]
-        mape_bounds = _bounds(part.mape_low, part.mape_high)
-        return [percent(part.mape), mape_bounds, percent(part.coverage), _bounds(part.coverage_low, part.coverage_high)]
-    mape = sum(part.mape * part.figures for part in parts) / sum(part.figures for part in parts)
-    known = [(part.coverage, part.figures) for part in parts if part.coverage is not None]
-    if not known:
-        return [percent(mape), "-", "-", "-"]
-    coverage = sum(share * figures for share, figures in known) / sum(figures for _, figures in known)
-    return [percent(mape), "-", percent(coverage), "-"]
+def _left_out_row(part: LeftOut) -> list[str]:
+    return [
+        part.metric,
+        part.regime,
+        part.unseen,
+        f"{part.groups:,}",
+        f"{part.figures:,}",
+        percent(part.mape),
+        _bounds(part.mape_low, part.mape_high),
+        percent(part.coverage),
+        _bounds(part.coverage_low, part.coverage_high),
+        percent(part.width),
+        _bounds(part.width_low, part.width_high),
+    ]
 
 
 def _bounds(low: float | None, high: float | None) -> str:

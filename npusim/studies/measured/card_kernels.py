@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU, SPLIT_ROWS
@@ -31,6 +32,8 @@ from npusim.workload.catalog import load_model
 RUNTIME = "furiosa-llm-2026.3"
 MODEL = "llama-3.1-8b"
 _LINEAR = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
+_DECODING = ("decode_attention", "layer_decode_attention")
+_TOKEN_RANGES = (16, 256, math.inf)
 _RESCALED = "rescaled to wall clock"
 
 
@@ -50,7 +53,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
         row,
         (Figure("us", "us", sigma, main=True),),
         CountedSubject(subject) if counted else subject,
-        group=f"{row.text('source') or op} {op}",
+        group=_shapes(row),
+        model=MODEL,
         dimensions={
             "op": op,
             "dtype": dtype,
@@ -73,6 +77,18 @@ def _clock(row: Row) -> str:
     if base.startswith("TUC"):
         return "counter"
     raise Unrepresentable(f"no time base '{base}'; known: profiler us, TUC cycles")
+
+
+def _shapes(row: Row) -> str:
+    """The range of shapes in which a row lies: how a layer is cut, over how many engines, how many new tokens.
+
+    Operators of one kind are predicted for shapes that were not timed; kinds that were not timed at all are none of
+    the table's.
+    """
+    column = "batch" if row.text("op") in _DECODING else "q_len" if row.text("q_len") else "tokens"
+    tokens = row.number(column)
+    span = next(f"to {most}" for most in _TOKEN_RANGES if tokens <= most)
+    return f"cut in {row.text('tp')} on {row.text('pes')} engines, {span} tokens"
 
 
 def _subject(row: Row, arch: str) -> Subject:

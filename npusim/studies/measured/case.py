@@ -7,14 +7,13 @@ subject, so that one prediction serves all its figures.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from scipy.stats import qmc
 
 from npusim.hardware.catalog import load_runtime, shipped_runtimes
-from npusim.hardware.draws import draw_together, is_ranged, quantile
+from npusim.hardware.draws import RangedNumber, drawn_values, ranged_numbers
 from npusim.hardware.machine import build_machine
 from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
@@ -22,7 +21,7 @@ from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.mapping.deployment import Deployment
-from npusim.studies.measured.sources import Sources, sources
+from npusim.studies.measured.sources import REQUESTS_PER_USER, Sources, sources
 
 _STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[name].base != np.float64)
 
@@ -51,16 +50,31 @@ class Numbers:
     @classmethod
     def drawn(cls, system: System, overlay: Overlay | None, count: int, seed: int) -> list[Numbers]:
         """`count` sets of the numbers that `of` gives, all drawn from the ranges of their certificates."""
-        machines, records = draw_together(system, drivers(system, overlay), count, seed, overlay)
-        observations = _drawn_observations(_observed(overlay), count, seed)
-        return [
-            cls(
-                machines[index : index + 1],
-                {name: drawn[index : index + 1] for name, drawn in records.items()},
-                {name: float(values[index]) for name, values in observations.items()},
-            )
-            for index in range(count)
-        ]
+        observed, runtimes = _observed(overlay), drivers(system, overlay)
+        numbers = [number for runtime in runtimes for number in ranged_numbers(system, runtime)] + observed.latent()
+        numbers = list(dict.fromkeys(numbers))
+        drawn = list(zip(numbers, drawn_values(numbers, count, seed, overlay), strict=True))
+        given = cls.of(system, overlay)
+        return [given.replaced({number: float(values[index]) for number, values in drawn}) for index in range(count)]
+
+    def replaced(self, values: Mapping[RangedNumber, float]) -> Numbers:
+        """These numbers, some of them replaced."""
+        machine, observation = self.machine.copy(), dict(self.observation)
+        runtimes = {name: record.copy() for name, record in self.runtimes.items()}
+        for number, value in values.items():
+            if number.owner == sources().name:
+                observation[number.name] = value
+            else:
+                number.put(runtimes.get(number.owner, machine), value)
+        return Numbers(machine, runtimes, observation)
+
+    def brief(self) -> Numbers:
+        """These numbers for runs of half as many requests where a source does not say how many there were.
+
+        Such runs show how figures move with a number, in half the time.
+        """
+        requests = max(1.0, 0.5 * self.observation[REQUESTS_PER_USER])
+        return replace(self, observation={**self.observation, REQUESTS_PER_USER: requests})
 
     def apply(self, deployment: Deployment) -> Deployment:
         """`deployment` under these numbers, in records of its own; its runtime keeps its compiled shapes."""
@@ -84,21 +98,17 @@ def _observed(overlay: Overlay | None) -> Sources:
     return sources() if overlay is None else overlay.apply(sources().name, sources())
 
 
-def _drawn_observations(observed: Sources, count: int, seed: int) -> dict[str, np.ndarray]:
-    numbers = {name: getattr(observed.observation, name) for name in observed.observed()}
-    design = qmc.LatinHypercube(d=len(numbers), rng=np.random.default_rng(seed + 1)).random(count)
-    return {
-        name: quantile(number, design[:, column]) if is_ranged(number) else np.full(count, number.value)
-        for column, (name, number) in enumerate(numbers.items())
-    }
-
-
 class Subject(Protocol):
     """What was run. Subjects that compare equal predict the same."""
 
     @property
     def arch(self) -> str:
         """Name or path of the architecture on which it ran."""
+        ...
+
+    @property
+    def runtime(self) -> str:
+        """Name of the runtime under which it ran."""
         ...
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
@@ -114,8 +124,8 @@ class Case:
 
     row: of the table, 0-based; metric: the table's name for the figure; figure: the subject's; measured: in the
     subject's unit; run: names the run that gave it; group: what is exchangeable with other groups (lab x SDK x model x
-    cards, or model x format x regime); sigma: relative standard deviation of measuring it again; main: True for the
-    table's main metric; kind: of the table.
+    cards, or model x format); model: that ran, or whose shapes an operator has; sigma: relative standard deviation of
+    measuring it again; main: True for the table's main metric; kind: of the table.
     """
 
     row: int
@@ -125,6 +135,7 @@ class Case:
     subject: Subject
     run: str
     group: str
+    model: str
     dimensions: Mapping[str, str]
     sigma: float
     main: bool

@@ -37,6 +37,7 @@ def cases_of(
     figures: Iterable[Figure],
     subject: Subject,
     group: str,
+    model: str,
     dimensions: Mapping[str, str],
 ) -> list[Case]:
     """A case for each figure that the row holds, which is a run of its own. Raises Unrepresentable without a main one.
@@ -60,6 +61,7 @@ def cases_of(
                 subject=subject,
                 run=str(row.index),
                 group=group,
+                model=model,
                 dimensions=told,
                 sigma=figure.sigma,
                 main=figure.main,

@@ -31,6 +31,10 @@ class DenseLayerSubject:
     def arch(self) -> str:
         return self.placement.arch
 
+    @property
+    def runtime(self) -> str:
+        return self.placement.runtime
+
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
         chunks = deployment_of(self.placement).runtime.prefill_chunk
@@ -50,6 +54,10 @@ class PromptAttentionSubject:
     @property
     def arch(self) -> str:
         return self.placement.arch
+
+    @property
+    def runtime(self) -> str:
+        return self.placement.runtime
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
@@ -73,6 +81,10 @@ class DecodeAttentionSubject:
     def arch(self) -> str:
         return self.placement.arch
 
+    @property
+    def runtime(self) -> str:
+        return self.placement.runtime
+
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
         lower, upper = math.floor(self.batch), math.ceil(self.batch)
@@ -95,6 +107,10 @@ class CountedSubject:
     @property
     def arch(self) -> str:
         return self.timed.arch
+
+    @property
+    def runtime(self) -> str:
+        return self.timed.runtime
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us, as the counter gives them."""

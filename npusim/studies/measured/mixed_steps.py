@@ -35,6 +35,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         (Figure("us", "us", sigma, main=True),),
         subject,
         group=f"{model} {dtype}",
+        model=model,
         dimensions={
             "phase": _phase(decoding, chunk),
             "model": model,

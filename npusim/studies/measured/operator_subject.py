@@ -77,6 +77,10 @@ class EagerSubject:
     def arch(self) -> str:
         return self.operator.arch
 
+    @property
+    def runtime(self) -> str:
+        return self.operator.runtime
+
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us, ms and power_w; while the host launches, the chip draws its idle and loaded static power."""
         cost, machine = self.operator.cost(numbers), numbers.machine[0]
@@ -96,6 +100,10 @@ class ReductionSubject:
     @property
     def arch(self) -> str:
         return self.operator.arch
+
+    @property
+    def runtime(self) -> str:
+        return self.operator.runtime
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""

@@ -13,11 +13,13 @@ from npusim.studies.measured.placement import scheme
 from npusim.studies.measured.sources import sources, with_percentiles
 from npusim.studies.measured.step_subject import GPU_RUNTIME
 from npusim.studies.measured.tables import Row, Table, Unrepresentable
+from npusim.workload.catalog import load_model
 
 _SIXTEEN_BIT = 2.0
 _VECTOR_OPS = {"rms_norm": NORM, "silu": SILU, "add": CAST, "softmax": SOFTMAX}
 """Element-wise and row-wise operators; an addition is one pass, as a type conversion is."""
 _ATTENTION_LIBRARIES = {"flash": "flash-2", "cudnn": "cudnn"}
+_MODELS = ("llama-3.1-8b", "llama-3.3-70b")
 _REASONS = {
     "copy": "no operator for a copy",
     "grouped_gemm_up": "mixtures of experts are not predicted",
@@ -39,13 +41,15 @@ def _cases(row: Row, arch: str) -> list[Case]:
         raise Unrepresentable(f"no operator '{op}'; known: {', '.join(_BUILDERS)}")
     prefilling = op in ("attn_prefill", "attn_chunk")
     subject = OperatorSubject(arch, GPU_RUNTIME, _BUILDERS[op](row, arch), prefilling, library=_library(op, backend))
+    model = _model(row)
     again, time = sources().spreads.device_events.value, row.measured("us") or 1.0
     sigma = with_percentiles(again, time, row.measured("us_p5"), row.measured("us_p95"))
     return cases_of(
         row,
         (Figure("us", "us", sigma, main=True),),
         subject,
-        group=" ".join(filter(None, (op, dtype, backend))),
+        group=f"{model} {dtype}",
+        model=model,
         dimensions={
             "op": op,
             "dtype": dtype,
@@ -58,6 +62,16 @@ def _cases(row: Row, arch: str) -> list[Case]:
             "context": row.text("kv_len"),
         },
     )
+
+
+def _model(row: Row) -> str:
+    """The model whose shapes the row has: the table takes its matrices, heads and widths from few."""
+    op = row.text("op")
+    if op == "gemm":
+        width = min(row.count("n"), row.count("k"))
+    else:
+        width = row.count("cols") if op in _VECTOR_OPS else row.count("heads") * row.count("head_dim")
+    return next((name for name in _MODELS if load_model(name).hidden == width), f"width {width}")
 
 
 def _library(op: str, backend: str) -> str:

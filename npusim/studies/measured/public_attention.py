@@ -33,6 +33,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         ),
         OperatorSubject(arch, GPU_RUNTIME, fields, prefilling=not before, capped=True, library="flash-3"),
         group=f"{row.text('kernel_source')} {phase} kv {kv}",
+        model=f"{row.text('num_heads')} heads of {row.text('head_dim')}",
         dimensions={
             "phase": phase,
             "kv_dtype": kv,

@@ -38,6 +38,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         ),
         EagerSubject(operator) if block_scaled else operator,
         group=f"{row.text('kernel_source')} {dtype}",
+        model=f"width {min(row.count('n'), row.count('k'))}",
         dimensions={
             "dtype": dtype,
             "backend": row.text("kernel_source"),

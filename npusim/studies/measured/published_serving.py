@@ -116,6 +116,7 @@ def _case(run: _Run, row: Row, subject: RunSubject, metric: str, figure: str, me
         subject=subject,
         run=" ".join(filter(None, (first.text(column) for column in _RUN_COLUMNS))),
         group=f"{first.text('lab')} {first.text('sdk')} {first.text('model')} x{first.text('cards')}",
+        model=subject.placement.model,
         dimensions=_dimensions(first, subject),
         sigma=(lab.power if metric == POWER else lab.figure).value,
         main=metric == MAIN,

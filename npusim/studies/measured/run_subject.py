@@ -35,6 +35,10 @@ class RunSubject:
     def arch(self) -> str:
         return self.placement.arch
 
+    @property
+    def runtime(self) -> str:
+        return self.placement.runtime
+
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """The figures of `run_figures`; a mean number of users lies between two whole ones. Raises UserError."""
         lower, upper = max(1, math.floor(self.users)), math.ceil(self.users)

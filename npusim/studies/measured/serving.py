@@ -53,7 +53,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
             Figure("power_w", "power_w", power),
         ),
         subject,
-        group=f"{model} {dtype} {policy}",
+        group=f"{model} {dtype}",
+        model=model,
         dimensions={
             "model": model,
             "dtype": dtype,

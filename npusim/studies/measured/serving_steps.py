@@ -30,7 +30,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
         row,
         (Figure("us_mean", "us", sources().spreads.engine_step.value, main=True),),
         subject,
-        group=f"{model} {dtype} {row.text('policy')}",
+        group=f"{model} {dtype}",
+        model=model,
         dimensions={
             "phase": phase,
             "model": model,

@@ -10,9 +10,11 @@ from scipy.stats import norm
 
 from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
+from npusim.hardware.draws import RangedNumber, is_ranged
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import Duration, Ratio
+from npusim.ledger import Duration, Ratio, certificates
 
+REQUESTS_PER_USER = "requests_per_user"
 _Z95 = float(norm.ppf(0.95))
 
 
@@ -70,8 +72,16 @@ class Sources(Part):
         return next((lab for lab in self.labs if lab.name == name), self.other_lab)
 
     def observed(self) -> dict[str, float]:
-        """The values of `observation` by name."""
-        return {name: getattr(self.observation, name).value for name in Observation.model_fields}
+        """The values of `observation` by name, those of its parts by dotted path."""
+        return {each.path: each.quantity.value for each in certificates(self.name, self.observation)}
+
+    def latent(self) -> list[RangedNumber]:
+        """The numbers of `observation` that have a range, by the names of `observed`."""
+        return [
+            RangedNumber(self.name, each.path, None, each.quantity, f"observation.{each.path}")
+            for each in certificates(self.name, self.observation)
+            if is_ranged(each.quantity)
+        ]
 
 
 def sources_path() -> Path:

@@ -35,6 +35,10 @@ class StepSubject:
     def arch(self) -> str:
         return self.placement.arch
 
+    @property
+    def runtime(self) -> str:
+        return self.placement.runtime
+
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us, power_w (all cards)."""
         deployment = numbers.apply(deployment_of(self.placement))

@@ -28,7 +28,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
         row,
         (Figure("us", "us", _sigma(row), main=True), Figure("power_w", "power_w", sources().spreads.board_power.value)),
         subject,
-        group=f"{model} {dtype} {regime}",
+        group=f"{model} {dtype}",
+        model=model,
         dimensions={
             "phase": row.text("phase"),
             "model": model,
