@@ -60,6 +60,12 @@ def test_a_decode_batch_runs_in_the_next_bucket(deployed: Deploy, live: int, pad
     assert _attention(rows) == [(1024.0, float(padded))]
 
 
+@pytest.mark.parametrize(("cards", "live", "padded"), [(4, 2, 2), (4, 8, 32), (4, 33, 64), (1, 8, 8)])
+def test_several_cards_have_batches_of_their_own(deployed: Deploy, cards: int, live: int, padded: int) -> None:
+    deployment = deployed("rngd", "qwen3-32b", runtime="furiosa-llm-2026.2", cards=cards)
+    assert _m(_special(deployment, decode([100] * live)).rows, QKV) == {float(padded)}
+
+
 def test_attention_runs_once_for_each_context_bucket(deployed: Deploy) -> None:
     rows = _rows(deployed, FURIOSA, decode([500, 1500, 1600, 5000]))
     assert _attention(rows) == [(1024.0, 1.0), (2048.0, 2.0), (8192.0, 1.0)]

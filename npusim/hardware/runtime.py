@@ -168,7 +168,8 @@ class Kernels(Part):
 class Runtime(Part):
     """A serving runtime, apart from the chip that it drives. pe_fusion: PEs of a chip that work as one.
 
-    paths are kept in the order of their largest batch.
+    paths are kept in the order of their largest batch; decode_batch_across_cards: where a model on several cards is
+    compiled for other batches.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Runtime(Part):
     unit: Literal["contraction_processor", "gpu"]
     policy: Policy
     decode_batch: BatchShapes
+    decode_batch_across_cards: BatchShapes | None = None
     prefill_chunk: ChunkShapes
     attention: AttentionShapes
     pe_fusion: Count
@@ -200,3 +202,9 @@ class Runtime(Part):
         if self.unit == "gpu" and self.kernels is None:
             raise ValueError("a GPU's runtime needs 'kernels': the libraries that it uses")
         return self
+
+    def on_cards(self, cards: int) -> Runtime:
+        """The runtime as a model on `cards` cards is compiled for it."""
+        if cards == 1 or self.decode_batch_across_cards is None:
+            return self
+        return self.model_copy(update={"decode_batch": self.decode_batch_across_cards})

@@ -90,10 +90,13 @@ def deploy(
         driver = overlay.apply(driver.name, driver)
     shape = load_model(model)
     scheme = resolve(precision, kv_precision or driver.kv.precision)
-    machine, record = build_machine(system), build_runtime(driver, system)
+    machine = build_machine(system)
     if isinstance(cards, str):
         if cards != AUTO:
             raise UserError("--cards", "", f"'{cards}' is no number of cards; give a number or {AUTO}")
-        cards = cards_needed(system, machine[0], record[0], shape, scheme, tokens) or 1
+        numbers = build_runtime(driver, system)[0]
+        cards = cards_needed(system, machine[0], numbers, shape, scheme, tokens) or 1
     plan = make_plan(system, cards, tensor_parallel, shape)
+    driver = driver.on_cards(plan.cards)
+    record = build_runtime(driver, system)
     return Deployment(system, driver, shape, scheme, plan, machine, record, overlay)

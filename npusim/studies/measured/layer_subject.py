@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.hardware.runtime import BucketShapes
+from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.kernels.power import operator_time
 from npusim.mapping.optable import ATTENTION
 from npusim.studies.measured.case import Numbers, Subject
-from npusim.studies.measured.lengths import lognormal_lengths
+from npusim.studies.measured.lengths import cut_lognormal
 from npusim.studies.measured.placement import Placement, deployment_of
 from npusim.studies.measured.step_subject import US_PER_S
 from npusim.workload.step import Step, decode, prefill
 
 _LAYER_SEGMENT = 1
+_LOCATIONS = (-6.0, 3.0, 91)
+_SAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ class PromptAttentionSubject:
 
 @dataclass(frozen=True)
 class DecodeAttentionSubject:
-    """All attention executions of one layer in the mean decode step of a run: `batch` sequences of mean `context`.
+    """All attention executions of one layer in the mean decode step of a run: `batch` sequences, `context` on average.
 
-    The contexts of the sequences are lognormal with the spread `context_spread`; a mean batch lies between two whole
-    ones.
+    Where there are several, the contexts are lognormal with the spread `context_spread` up to `longest_context`, and
+    their mean is that of the compiled contexts in which they run; a mean batch lies between two whole ones.
     """
 
     placement: Placement
@@ -89,13 +91,29 @@ class DecodeAttentionSubject:
         """us."""
         lower, upper = math.floor(self.batch), math.ceil(self.batch)
         engine = _engine(self.placement, numbers, upper)
-        spread = numbers.observation["context_spread"] if self.batch > 1.0 else 0.0
-        median = self.context * math.exp(-0.5 * spread**2)
         low, high = (
-            _layer_us(engine, decode(lognormal_lengths(median, spread, batch)), attention=True)
-            for batch in (lower, upper)
+            _layer_us(engine, decode(self.contexts(batch, numbers)), attention=True) for batch in (lower, upper)
         )
         return {"us": low + (high - low) * (self.batch - lower)}
+
+    def contexts(self, batch: int, numbers: Numbers) -> np.ndarray:
+        """Contexts of `batch` sequences whose compiled contexts have the mean that was counted."""
+        compiled = deployment_of(self.placement).runtime.attention
+        if self.batch == 1.0 or not isinstance(compiled, GroupedAttention):
+            return np.full(batch, round(self.context))
+        spread, longest = (numbers.observation[name] for name in ("context_spread", "longest_context"))
+        locations = math.log(longest) + spread * np.linspace(*_LOCATIONS)
+        means = [
+            np.mean(_compiled(cut_lognormal(location, spread, _SAMPLES, longest), compiled)) for location in locations
+        ]
+        nearest = int(np.argmin(np.abs(np.array(means) - self.context)))
+        return cut_lognormal(float(locations[nearest]), spread, batch, longest)
+
+
+def _compiled(contexts: np.ndarray, attention: GroupedAttention) -> np.ndarray:
+    """The compiled context in which each of `contexts` runs."""
+    sizes = np.array(attention.contexts)
+    return sizes[np.minimum(np.searchsorted(sizes, contexts), len(sizes) - 1)]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ _SCHEMES = {
     "bfloat16": "bf16",
     "fp8": "fp8",
     "fp8_block": "fp8",
-    "fp8 (weights)": "w8a16",
+    "fp8 (weights)": "fp8",
     "int8": "int8",
     "w8a16": "w8a16",
     "w4a16": "w4a16",

@@ -39,10 +39,12 @@ _FIGURES: dict[str, tuple[str, Mapping[str, float]]] = {
 }
 """The figure of each metric, and what its units are worth in the figure's."""
 _STEADY = ("output_tokens_per_s", "tokens_per_joule", POWER)
-"""Figures of which a run with a mean number of users in service tells the steady ones."""
+"""Figures of which the steady ones are told of a run with a mean number of users in service, or of a window of one."""
 _RUN_COLUMNS = ("lab", "sdk", "chip", "cards", "model", "precision", "isl", "osl", "concurrency", "date")
 _ALIKE = ("prefix caching ON", "fixed short")
 _TRACED = ("ShareGPT", "open loop")
+_STALLED = ("host stalls",)
+_WINDOWED = ("steady-state window",)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _case(run: _Run, row: Row, subject: RunSubject, metric: str, figure: str, me
     return Case(
         row=row.index,
         metric=metric,
-        figure=f"steady_{figure}" if subject.traced and figure in _STEADY else figure,
+        figure=f"steady_{figure}" if (subject.traced or subject.windowed) and figure in _STEADY else figure,
         measured=measured,
         subject=subject,
         run=" ".join(filter(None, (first.text(column) for column in _RUN_COLUMNS))),
@@ -161,7 +163,8 @@ def _subject(run: _Run, chip: str, arch: str | None) -> RunSubject:
     )
     _require_room(deployment_of(placement), isl + osl)
     subject = RunSubject(placement, isl, osl, users)
-    return replace(subject, alike=run.says(_ALIKE), traced=run.says(_TRACED))
+    windowed, stalled = run.says(_WINDOWED), run.says(_STALLED)
+    return replace(subject, alike=run.says(_ALIKE), traced=run.says(_TRACED), windowed=windowed, stalled=stalled)
 
 
 def _architecture(row: Row, chip: str, arch: str | None) -> str:

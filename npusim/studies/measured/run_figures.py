@@ -14,15 +14,15 @@ _PERCENTILES = (50, 90, 95, 99)
 _MS_PER_S = 1e3
 
 
-def run_figures(run: ServedRun) -> dict[str, float]:
+def run_figures(run: ServedRun, since: int = 0) -> dict[str, float]:
     """`<latency>_ms_<statistic>`, rates per second, power_w and tokens_per_joule; NaN where nothing was served.
 
     A user's speed is told three ways: from the mean or the median time per output token of a request
     (`speed_mean`, `speed_p50`), and from the median interval between tokens, which holds no stall (`speed_clean`).
-    `steady_...`: while every user had a request to send.
+    `steady_...`: while every user had a request to send. since: the first request whose times are told.
     """
     metrics = measure(run)
-    served = run.record.requests
+    served = [request for request in run.record.requests if request.index >= since]
     latencies = {
         "ttft": _spread(np.array([request.first_token_s - request.sent_s for request in served])),
         "tpot": _spread(

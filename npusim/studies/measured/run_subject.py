@@ -1,4 +1,4 @@
-"""A serving run: users in a closed loop, prompts alike or not, lengths fixed or those of a trace."""
+"""A serving run: users in a closed loop, in step or not, prompts alike or not, lengths fixed or those of a trace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class RunSubject:
     """isl, osl: tokens of each request, or the medians of a trace's; users: the mean number in service.
 
     requests: None where it was not published; alike: every request has the same prompt, which the server knows
-    already; traced: lengths are lognormal about their medians.
+    already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
+    users have long fallen out of step; stalled: its source tells of host stalls.
     """
 
     placement: Placement
@@ -30,6 +31,8 @@ class RunSubject:
     requests: int | None = None
     alike: bool = False
     traced: bool = False
+    windowed: bool = False
+    stalled: bool = False
 
     @property
     def arch(self) -> str:
@@ -50,17 +53,28 @@ class RunSubject:
 
     def _run(self, users: int, numbers: Numbers, seed: int) -> dict[str, float]:
         count = self.requests or round(users * numbers.observation["requests_per_user"])
-        run = simulate(numbers.apply(deployment_of(self.placement)), self._load(users, count, numbers, seed), seed)
+        deployment = numbers.apply(deployment_of(self.placement))
+        if self.stalled:
+            record = deployment.runtime_record
+            record["host_stall_probability"] = numbers.observation["stall_per_step"] / record["host_stall_time"]
+        run = simulate(deployment, self._load(users, count, numbers, seed), seed)
         if run.record.refused:
             raise UserError("the simulated server", "", f"refuses requests: {run.record.refused[0].refusal}")
-        return run_figures(run)
+        return run_figures(run, since=users if self.windowed else 0)
 
     def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
         if not self.traced:
             make = identical_prompts if self.alike else random_prompts
-            return Load(self.isl, self.osl, Closed(users), make(count, self.isl), warm=self.alike)
-        observation = numbers.observation
-        isl = lognormal_lengths(self.isl, observation["prompt_spread"], count, seed).tolist()
-        osl = lognormal_lengths(self.osl, observation["output_spread"], count, seed + 1).tolist()
+            lengths = self._out_of_step(users, count) if self.windowed else None
+            return Load(self.isl, self.osl, Closed(users), make(count, self.isl), lengths, warm=self.alike)
+        observation, longest = numbers.observation, numbers.observation["longest_context"]
+        prompt, output = (observation[name] for name in ("prompt_spread", "output_spread"))
+        isl = lognormal_lengths(self.isl, prompt, count, seed, longest - self.osl).tolist()
+        osl = lognormal_lengths(self.osl, output, count, seed + 1, longest - self.isl).tolist()
         prompts = [(Segment(index, tokens),) for index, tokens in enumerate(isl)]
         return Load(self.isl, self.osl, Closed(users), prompts, tuple(zip(isl, osl, strict=True)))
+
+    def _out_of_step(self, users: int, count: int) -> tuple[tuple[int, int], ...]:
+        """The first answer of each user is cut at another length, so that the users end one after the other."""
+        first = [(self.isl, math.ceil(self.osl * (user + 1) / users)) for user in range(min(users, count))]
+        return (*first, *([(self.isl, self.osl)] * (count - len(first))))

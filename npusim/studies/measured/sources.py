@@ -12,7 +12,7 @@ from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
 from npusim.hardware.draws import RangedNumber, is_ranged
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import Duration, Ratio, certificates
+from npusim.ledger import Duration, Ratio, Tokens, certificates
 
 REQUESTS_PER_USER = "requests_per_user"
 _Z95 = float(norm.ppf(0.95))
@@ -44,7 +44,9 @@ class Observation(Part):
     """What stands between the chip and a table.
 
     counter_factor: true time over the time that a card counter's assumed clock gives; prompt_spread, output_spread,
-    context_spread: standard deviation of the logarithm of a trace's lengths; requests_per_user: of a run whose
+    context_spread: standard deviation of the logarithm of a trace's lengths; longest_context: most tokens of a request
+    of a trace, prompt and output together; stall_per_step: mean host stall in a run whose source tells of stalls;
+    requests_per_user: of a run whose
     source does not say; burst_settled: part of a burst's median during which the chip is hot and its power limit acts;
     eager_launch: host time of one launch in a loop that is not a graph, below which no time falls.
     """
@@ -53,6 +55,8 @@ class Observation(Part):
     prompt_spread: Ratio
     output_spread: Ratio
     context_spread: Ratio
+    longest_context: Tokens
+    stall_per_step: Duration
     requests_per_user: Ratio
     burst_settled: Ratio
     eager_launch: Duration

@@ -1,0 +1,70 @@
+"""What the notes of published runs say of lengths, windows and stalls, and how their subjects represent it."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npusim.hardware.catalog import load_system
+from npusim.studies.measured.case import Numbers
+from npusim.studies.measured.importer import import_table
+from npusim.studies.measured.layer_subject import DecodeAttentionSubject
+from npusim.studies.measured.lengths import lognormal_lengths
+from npusim.studies.measured.placement import Placement
+from npusim.studies.measured.run_subject import RunSubject
+
+TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "rngd" / "serving.csv"
+
+
+@given(st.floats(50, 2000), st.floats(0.0, 1.5), st.floats(1.05, 8.0))
+def test_lengths_that_are_cut_off_keep_their_median(median: float, spread: float, reach: float) -> None:
+    lengths = lognormal_lengths(median, spread, 401, longest=median * reach)
+    assert np.median(lengths) == pytest.approx(median, rel=0.02, abs=1.0)
+    assert lengths.max() <= math.ceil(median * reach)
+    assert (np.diff(lengths) >= 0).all()
+
+
+def test_a_median_beyond_the_longest_is_refused() -> None:
+    with pytest.raises(ValueError, match="not below the longest"):
+        lognormal_lengths(500.0, 0.5, 10, longest=500.0)
+
+
+def _published(words: str) -> RunSubject:
+    with TABLE.open(encoding="utf-8") as lines:
+        notes = [row["notes"] for row in csv.DictReader(lines)]
+    subject = next(case.subject for case in import_table(TABLE).cases if words in notes[case.row])
+    assert isinstance(subject, RunSubject)
+    return subject
+
+
+def test_users_seen_through_a_window_are_out_of_step() -> None:
+    numbers = Numbers.of(load_system("rngd", uncalibrated=True))
+    subject = replace(_published("steady-state window"), users=8.0, osl=64)
+    assert subject.windowed
+    seen, whole = (each.predict(numbers, 0) for each in (subject, replace(subject, windowed=False)))
+    assert seen["ttft_ms_p50"] < 0.5 * whole["ttft_ms_p50"]
+
+
+def test_stalls_lengthen_the_mean_and_not_the_median() -> None:
+    numbers = Numbers.of(load_system("rngd", uncalibrated=True))
+    subject = replace(_published("'clean' excludes host stalls"), requests=40)
+    assert subject.stalled
+    stalled, calm = (each.predict(numbers, 0) for each in (subject, replace(subject, stalled=False)))
+    more_ms = stalled["tpot_ms_mean"] - calm["tpot_ms_mean"]
+    assert more_ms == pytest.approx(1e3 * numbers.observation["stall_per_step"], rel=0.2)
+    assert stalled["speed_clean"] == pytest.approx(calm["speed_clean"], rel=1e-3)
+
+
+def test_contexts_of_a_decode_step_have_the_counted_mean_of_their_buckets() -> None:
+    numbers = Numbers.of(load_system("rngd", uncalibrated=True))
+    placement = Placement("rngd", "furiosa-llm-2026.3", "llama-3.1-8b", "bf16")
+    contexts = DecodeAttentionSubject(placement, 200.0, 2200.0).contexts(200, numbers)
+    compiled = np.array([1024, 2048, 4096])[np.searchsorted([1024, 2048, 4096], contexts)]
+    assert compiled.mean() == pytest.approx(2200.0, rel=0.02)
