@@ -11,7 +11,7 @@ from npusim.cli.options import as_json_option
 from npusim.cli.output import figure, print_json, stdout_console, table
 from npusim.manifest import build_manifest
 
-_KINDS = ("archs", "models", "runtimes", "memories", "grids")
+_KINDS = ("archs", "models", "runtimes", "memories", "pims", "grids")
 
 
 @click.command("list")
@@ -19,7 +19,7 @@ _KINDS = ("archs", "models", "runtimes", "memories", "grids")
 @as_json_option
 @click.pass_obj
 def list_shipped(argv: list[str], what: str, as_json: bool) -> None:
-    """List the shipped architectures, models, runtimes, DRAM standards or grids."""
+    """List the shipped architectures, models, runtimes, DRAM standards, memories with PIM units or grids."""
     from npusim.studies.describe import list_items
 
     items = list_items(what)
@@ -103,6 +103,25 @@ def _memories(items: list[dict[str, Any]]) -> _Table:
     return headings, rows
 
 
+def _pims(items: list[dict[str, Any]]) -> _Table:
+    headings = ("name", "what", "silicon", "memory", "units", "external [GB/s]", "all banks [GB/s]", "types", "maps")
+    rows = [
+        [
+            item["name"],
+            item["title"],
+            "yes" if item["silicon"] else "no",
+            item["memory"],
+            f"{item['channels']} x {item['units_per_channel']}",
+            figure(item["external_bytes_per_s"] / 1e9, 0),
+            figure(item["all_bank_bytes_per_s"] / 1e9, 0),
+            ", ".join(item["types"]),
+            ", ".join(item["operations"]),
+        ]
+        for item in items
+    ]
+    return headings, rows
+
+
 def _grids(items: list[dict[str, Any]]) -> _Table:
     headings = ("name", "what", "cells", "requests per user", "arrival", "source")
     rows = [
@@ -119,4 +138,11 @@ def _grids(items: list[dict[str, Any]]) -> _Table:
     return headings, rows
 
 
-_TABLES = {"archs": _architectures, "models": _models, "runtimes": _runtimes, "memories": _memories, "grids": _grids}
+_TABLES = {
+    "archs": _architectures,
+    "models": _models,
+    "runtimes": _runtimes,
+    "memories": _memories,
+    "pims": _pims,
+    "grids": _grids,
+}

@@ -14,6 +14,7 @@ from npusim.cli.check import check
 from npusim.cli.failures import exit_code
 from npusim.cli.kperf import kperf
 from npusim.cli.listing import list_shipped
+from npusim.cli.pim import pim
 from npusim.cli.run import run
 from npusim.cli.show import show
 from npusim.cli.step import step
@@ -34,7 +35,7 @@ def npusim(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (list_shipped, show, step, run, kperf, validate, calibrate, sweep, check):
+for _command in (list_shipped, show, step, run, kperf, validate, calibrate, sweep, check, pim):
     npusim.add_command(_command)
 
 

@@ -90,16 +90,19 @@ def _report(compared: list[Comparison], folder: Path, words: list[str]) -> None:
 
 
 def _manifest(argv: list[str], seed: int, results: list[ValidationResult], uncalibrated: bool) -> dict[str, Any]:
-    from npusim.hardware.catalog import calibration_path, shipped_runtimes, system_path
+    from npusim.hardware.catalog import calibration_path, shipped_runtimes
+    from npusim.studies.measured.component import files_of, is_component
     from npusim.studies.measured.sources import sources_path
     from npusim.workload.catalog import shipped_models
     from npusim.workload.formats import formats_path
 
     archs = list(dict.fromkeys(arch for result in results for arch in result.archs))
     models = {item.case.dimensions.get("model", "").lower() for result in results for item in result.predictions}
-    files = [*(result.path for result in results), *map(system_path, archs), *shipped_runtimes().values()]
+    described = [path for arch in archs for path in files_of(arch)]
+    files = [*(result.path for result in results), *described, *shipped_runtimes().values()]
     if not uncalibrated:
-        files += [path for arch in archs if (path := calibration_path(arch)) is not None]
+        systems = [arch for arch in archs if not is_component(arch)]
+        files += [path for arch in systems if (path := calibration_path(arch)) is not None]
     files += [shipped_models()[name] for name in sorted(models) if name in shipped_models()]
     return build_manifest(argv, seed, [*files, formats_path(), sources_path()])
 

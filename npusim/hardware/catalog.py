@@ -11,11 +11,12 @@ from npusim.errors import UserError
 from npusim.hardware.data import data_root
 from npusim.hardware.dram import Dram
 from npusim.hardware.overlay import Overlay
+from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 
-Described = TypeVar("Described", System, Runtime, Overlay, Dram)
+Described = TypeVar("Described", System, Runtime, Overlay, Dram, Pim)
 
 
 @cache
@@ -34,6 +35,12 @@ def shipped_runtimes() -> dict[str, Path]:
 def shipped_memories() -> dict[str, Path]:
     """File of each shipped DRAM standard by its name."""
     return {path.stem: path for path in sorted((data_root("arch_configs") / "memories").glob("*.yaml"))}
+
+
+@cache
+def shipped_pims() -> dict[str, Path]:
+    """File of each shipped memory with PIM units by its name."""
+    return {path.stem: path for path in sorted((data_root("arch_configs") / "pims").glob("*.yaml"))}
 
 
 def system_path(name_or_path: str) -> Path:
@@ -132,6 +139,24 @@ def load_memory(name_or_path: str) -> Dram:
     """The DRAM standard of that shipped name, alias or path. Raises UserError, also for impossible timings."""
     path = memory_path(name_or_path)
     return _read_shipped(path, Dram) if path in shipped_memories().values() else load_yaml(path, Dram)
+
+
+def pim_path(name_or_path: str) -> Path:
+    """The file of the memory with PIM units of that shipped name or path. Raises UserError with the nearest names."""
+    path = _own_file(name_or_path)
+    if path is not None:
+        return path
+    files, wanted = shipped_pims(), name_or_path.strip().lower()
+    for name, file in files.items():
+        if wanted in {name, *(alias.lower() for alias in _read_shipped(file, Pim).aliases)}:
+            return file
+    raise _unknown("memory with PIM units", name_or_path, list(files), "npusim list pims")
+
+
+def load_pim(name_or_path: str) -> Pim:
+    """The memory with PIM units of that shipped name or path. Raises UserError."""
+    path = pim_path(name_or_path)
+    return _read_shipped(path, Pim) if path in shipped_pims().values() else load_yaml(path, Pim)
 
 
 def _read_system(path: Path) -> System:

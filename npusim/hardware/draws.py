@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from scipy.stats import norm, qmc
 
 from npusim.hardware.flat import quantities
-from npusim.hardware.machine import MACHINE_DTYPE, build_machine
+from npusim.hardware.machine import MACHINE_DTYPE, build_machine, build_pim
 from npusim.hardware.overlay import Overlay
+from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
@@ -98,6 +99,20 @@ def drawn_values(
     return [
         quantile(number.quantity, design[:, columns[number.owner, number.name, number.quantity]]) for number in numbers
     ]
+
+
+def draw_pim(pim: Pim, count: int, seed: int) -> np.ndarray:
+    """`count` memories with PIM units, an array (count,) of MACHINE_DTYPE of which the pim_* fields hold."""
+    found = zip(certificates(pim.name, pim), quantities(pim, "pim_"), strict=True)
+    numbers = [
+        RangedNumber(pim.name, name, None, quantity, item.path)
+        for item, (name, _, quantity) in found
+        if is_ranged(quantity)
+    ]
+    machines = np.repeat(build_pim(pim), count).astype(MACHINE_DTYPE)
+    for number, values in zip(numbers, drawn_values(numbers, count, seed), strict=True):
+        machines[number.name] = values
+    return machines
 
 
 def _correlate(

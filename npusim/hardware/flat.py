@@ -60,9 +60,9 @@ def quantities(description: BaseModel, prefix: str = "", place: int | None = Non
                     yield from quantities(part, _inner_prefix(prefix, name, type(part)), index)
 
 
-def fill(record: Any, description: BaseModel) -> None:
+def fill(record: Any, description: BaseModel, prefix: str = "") -> None:
     """Write every quantity of `description` into `record`; a quantity that it leaves out stays NaN."""
-    for name, place, quantity in quantities(description):
+    for name, place, quantity in quantities(description, prefix):
         if place is None:
             record[name] = quantity.value
         elif place < MAX_PARTS:

@@ -1,23 +1,32 @@
 """Machine: one chip and its links as a flat record that the cost kernels read; many machines are one array.
 
 Header fields (memory_*, reduction_*, power_*, host_link_*, chip_link_*, card_link_*) hold for every chip; `unit_kind`
-says whether the tcp_* or the gpu_* fields describe its compute unit. All values are SI. It knows nothing of a model.
+says whether the tcp_* or the gpu_* fields describe its compute unit; the pim_* fields hold where its memory has units
+(pim_maps_linear, pim_maps_attention). All values are SI. It knows nothing of a model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from npusim import dtypes
 from npusim.hardware.compute import ContractionProcessor, Gpu
 from npusim.hardware.flat import FlatField, empty_record, fill, quantity_fields, record_dtype
+from npusim.hardware.pim import Pim
 from npusim.hardware.system import Card, Chip, Server, System
 
 UNIT_CONTRACTION_PROCESSOR = 0
 UNIT_GPU = 1
 _UNIT_CODES = {"contraction_processor": UNIT_CONTRACTION_PROCESSOR, "gpu": UNIT_GPU}
+
+
+_PIM_FLAGS = (
+    "pim_maps_linear", "pim_maps_attention", "pim_maps_streams",
+    "pim_keeps_inputs", "pim_over_bus", "pim_opens_early", "pim_softmax_in_memory", "pim_overlaps_heads",
+)  # fmt: skip
 
 
 def _fields() -> Iterator[FlatField]:
@@ -32,6 +41,7 @@ MACHINE_DTYPE = record_dtype(
         ("power_cap_enforced", np.bool_),
         ("settled", np.float64),
         ("multiplies", np.int64, (dtypes.COUNT, dtypes.COUNT)),
+        *((name, np.bool_) for name in _PIM_FLAGS),
     ],
 )
 
@@ -50,7 +60,29 @@ def build_machine(system: System) -> np.ndarray:
     record["power_cap_enforced"] = not system.chip.power.cap.is_assumed
     record["settled"] = 1.0
     record["multiplies"] = _multiplication_types(system.chip.unit)
+    if system.chip.pim is not None:
+        _describe_pim(record, system.chip.pim)
     return machines
+
+
+def build_pim(pim: Pim) -> np.ndarray:
+    """A memory with PIM units alone: an array of shape (1,) of MACHINE_DTYPE of which the pim_* fields hold."""
+    machines = empty_record(MACHINE_DTYPE)
+    fill(machines[0], pim, "pim_")
+    _describe_pim(machines[0], pim)
+    return machines
+
+
+def _describe_pim(record: Any, pim: Pim) -> None:
+    unit = pim.unit
+    record["pim_maps_linear"] = unit.linear is not None
+    record["pim_maps_attention"] = unit.attention is not None
+    record["pim_maps_streams"] = unit.streams is not None
+    record["pim_keeps_inputs"] = unit.linear is not None and unit.linear.keeps == "inputs"
+    record["pim_over_bus"] = unit.broadcast.over_bus
+    record["pim_opens_early"] = unit.activation.early
+    record["pim_softmax_in_memory"] = unit.attention is not None and unit.attention.softmax == "memory"
+    record["pim_overlaps_heads"] = unit.attention is not None and unit.attention.overlapped
 
 
 def _multiplication_types(unit: ContractionProcessor | Gpu) -> np.ndarray:

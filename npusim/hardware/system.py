@@ -8,6 +8,7 @@ from npusim.hardware.base import Part
 from npusim.hardware.compute import ComputeUnit, ContractionProcessor
 from npusim.hardware.link import Link, Reduction
 from npusim.hardware.memory import Memory
+from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
 from npusim.ledger import Count
 
@@ -15,6 +16,7 @@ from npusim.ledger import Count
 class Chip(Part):
     unit: ComputeUnit
     memory: Memory
+    pim: PimPart | None = None
     reduction: Reduction | None = None
     power: PowerModel
 

@@ -1,4 +1,4 @@
-"""What is shipped, and what one architecture, model, runtime or DRAM standard is: the answers of `list` and `show`."""
+"""What is shipped, and what one architecture, model, runtime, memory or PIM is: the answers of `list` and `show`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from npusim.hardware.catalog import (
     calibration_of,
     calibration_path,
     load_memory,
+    load_pim,
     load_system,
     memory_path,
+    pim_path,
     runtime_path,
     shipped_memories,
+    shipped_pims,
     shipped_runtimes,
     shipped_systems,
     system_path,
@@ -23,6 +26,7 @@ from npusim.hardware.catalog import (
 from npusim.hardware.compute import ContractionProcessor, Gpu
 from npusim.hardware.dram import Dram
 from npusim.hardware.overlay import Overlay
+from npusim.hardware.pim import Pim, PimRates
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml, read_yaml
@@ -35,7 +39,7 @@ from npusim.workload.grid import Grid, list_grids
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve
 
-Kind = Literal["architecture", "model", "runtime", "memory"]
+Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
 
 _OPS_PER_MAC = 2
 _BITS_PER_BYTE = 8
@@ -43,7 +47,7 @@ _ANY_KV = "bf16"
 
 
 def list_items(what: str) -> list[dict[str, Any]]:
-    """A short record of everything shipped of `what`: archs, models, runtimes, memories or grids. SI units."""
+    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims or grids. SI units."""
     return _LISTS[what]()
 
 
@@ -55,7 +59,9 @@ def show(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
     kind = kind_of(name_or_path)
     if kind == "architecture":
         return _show_architecture(name_or_path, uncalibrated)
-    return {"model": _show_model, "runtime": _show_runtime, "memory": _show_memory}[kind](name_or_path)
+    return {"model": _show_model, "runtime": _show_runtime, "memory": _show_memory, "pim": _show_pim}[kind](
+        name_or_path
+    )
 
 
 def described_files(name_or_path: str, uncalibrated: bool = False) -> list[Path]:
@@ -64,7 +70,7 @@ def described_files(name_or_path: str, uncalibrated: bool = False) -> list[Path]
     if kind == "architecture":
         overlay = None if uncalibrated else calibration_path(name_or_path)
         return [system_path(name_or_path), *([overlay] if overlay is not None else [])]
-    return [{"model": model_path, "runtime": runtime_path, "memory": memory_path}[kind](name_or_path)]
+    return [{"model": model_path, "runtime": runtime_path, "memory": memory_path, "pim": pim_path}[kind](name_or_path)]
 
 
 def kind_of(name_or_path: str) -> Kind:
@@ -72,7 +78,8 @@ def kind_of(name_or_path: str) -> Kind:
     path = Path(name_or_path).expanduser()
     if path.suffix in {".yaml", ".yml"}:
         keys = read_yaml(path).keys()
-        return "runtime" if "policy" in keys else "memory" if "timing" in keys else "architecture"
+        marks: dict[str, Kind] = {"policy": "runtime", "timing": "memory", "channels": "pim", "based_on": "pim"}
+        return next((kind for key, kind in marks.items() if key in keys), "architecture")
     name = name_or_path.strip().lower()
     if name in shipped_systems():
         return "architecture"
@@ -82,13 +89,15 @@ def kind_of(name_or_path: str) -> Kind:
         spelling.lower() for memory in shipped_memories() for spelling in (memory, *load_memory(memory).aliases)
     }:
         return "memory"
+    if name in shipped_pims():
+        return "pim"
     if name in shipped_models() or path.exists() or path.suffix == ".json":
         return "model"
     described = (load_system(system, uncalibrated=True) for system in shipped_systems())
     aliases = {alias.lower() for system in described for alias in system.aliases}
     if name in aliases:
         return "architecture"
-    known = [*shipped_systems(), *shipped_runtimes(), *shipped_memories(), *shipped_models(), *aliases]
+    known = [*shipped_systems(), *shipped_runtimes(), *shipped_memories(), *shipped_pims(), *shipped_models(), *aliases]
     near = difflib.get_close_matches(name, known, n=1)
     mend = f"did you mean '{near[0]}'?" if near else "see npusim list archs, models, runtimes or memories"
     raise UserError(
@@ -260,6 +269,33 @@ def _list_memories() -> list[dict[str, Any]]:
     return [_memory_facts(load_memory(name)) for name in shipped_memories()]
 
 
+def _pim_facts(pim: Pim) -> dict[str, Any]:
+    rates = pim.unit.mac.rates
+    maps = {"gemv": pim.unit.linear, "attention": pim.unit.attention, "element-wise": pim.unit.streams}
+    return {
+        "name": pim.name,
+        "title": pim.title,
+        "silicon": pim.silicon,
+        "memory": pim.memory.name,
+        "channels": int(pim.channels.value),
+        "units_per_channel": int(pim.unit.mac.units.value),
+        "external_bytes_per_s": pim.external_bandwidth_bytes_per_s,
+        "all_bank_bytes_per_s": pim.all_bank_bandwidth_bytes_per_s,
+        "types": [name for name in PimRates.model_fields if getattr(rates, name) is not None],
+        "operations": [name for name, mapping in maps.items() if mapping is not None],
+    }
+
+
+def _show_pim(name_or_path: str) -> dict[str, Any]:
+    pim = load_pim(name_or_path)
+    facts = _pim_facts(pim) | {"note": pim.note, "aliases": list(pim.aliases)}
+    return {"kind": "pim", **facts, "config": pim.model_dump(mode="json")}
+
+
+def _list_pims() -> list[dict[str, Any]]:
+    return [_pim_facts(load_pim(name)) for name in shipped_pims()]
+
+
 def _grid_facts(grid: Grid) -> dict[str, Any]:
     return {
         "name": grid.name,
@@ -280,5 +316,6 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "models": _list_models,
     "runtimes": _list_runtimes,
     "memories": _list_memories,
+    "pims": _list_pims,
     "grids": _list_grids,
 }

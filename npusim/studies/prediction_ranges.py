@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import calibration_of, load_system
 from npusim.hardware.overlay import Overlay
 from npusim.serving.uncertainty import DRAWS, discrepancy, interval
 from npusim.studies.measured.case import Case, Numbers, Subject
+from npusim.studies.measured.component import drawn_numbers, overlay_of
 from npusim.studies.measured.regime import residual_key
 
 _DRAWS_OF_KIND = {"published_serving": 9}
@@ -33,7 +33,7 @@ def ranges(
 ) -> list[PredictionRange | None]:
     """The range of each case's prediction, None where no draw has a figure."""
     archs = dict.fromkeys(case.subject.arch for case, _ in predicted)
-    overlays = {arch: None if uncalibrated else calibration_of(arch) for arch in archs}
+    overlays = {arch: None if uncalibrated else overlay_of(arch) for arch in archs}
     drawn = _drawn_figures((case for case, _ in predicted), overlays, seed)
     return [
         _range(value, [figures.get(case.figure, math.nan) for figures in drawn[case.subject]], width)
@@ -53,9 +53,7 @@ def _drawn_figures(
         if case.subject in found:
             continue
         if (arch, count) not in numbers:
-            overlay = overlays[arch]
-            system = load_system(arch, uncalibrated=overlay is None)
-            numbers[arch, count] = Numbers.drawn(system, overlay, count, seed)
+            numbers[arch, count] = drawn_numbers(arch, overlays[arch], count, seed)
         found[case.subject] = [_figures(case.subject, each, seed) for each in numbers[arch, count]]
     return found
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import calibration_of, load_system
 from npusim.studies.measured.case import Case, Numbers, Skip, Subject
+from npusim.studies.measured.component import numbers_of as described
+from npusim.studies.measured.component import overlay_of
 from npusim.studies.measured.importer import import_table
 from npusim.studies.prediction_ranges import PredictionRange, ranges
 
@@ -175,7 +176,7 @@ def validate(
         path=path,
         kind=imported.table.kind,
         archs=archs,
-        calibrated=not uncalibrated and any(calibration_of(name) is not None for name in archs),
+        calibrated=not uncalibrated and any(overlay_of(name) is not None for name in archs),
         main_metric=imported.main_metric,
         predictions=tuple(predictions),
         skipped=tuple(skipped),
@@ -208,11 +209,6 @@ def predict(
     scored = {item.case.row for item in predictions}
     skips = [Skip(row, "; ".join(sorted(reasons))) for row, reasons in refused.items() if row not in scored]
     return predictions, skips
-
-
-def described(arch: str, uncalibrated: bool = False) -> Numbers:
-    """The numbers that the description of an architecture gives, under its calibration unless that is left out."""
-    return Numbers.of(load_system(arch, uncalibrated), None if uncalibrated else calibration_of(arch))
 
 
 def _figures(subject: Subject, numbers: Numbers, seed: int) -> dict[str, float] | str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from npusim.hardware.catalog import calibration_of
 from npusim.hardware.residuals import LeftOut
+from npusim.studies.measured.component import overlay_of
 from npusim.studies.measured.regime import residual_key
 from npusim.studies.validate import ErrorSummary, Prediction, ValidationResult, summarise
 from npusim.studies.validation_report import markdown_table, percent, title, write_report
@@ -97,7 +97,7 @@ def _page(comparisons: Sequence[Comparison], command: str) -> Iterator[str]:
 
 def _calibrations(archs: Iterable[str]) -> Iterator[str]:
     for arch in archs:
-        overlay = calibration_of(arch)
+        overlay = overlay_of(arch)
         if overlay is not None:
             yield ""
             yield f"{overlay.arch}: {overlay.name}, {overlay.date}, {overlay.source}."
@@ -126,7 +126,7 @@ def _members_of(parts: dict[str, list[Prediction]], name: str) -> list[Predictio
 
 def _left_out(each: Comparison) -> list[LeftOut]:
     """What the calibrations say of the kind of table, those of one metric and regime after each other."""
-    overlays = [calibration_of(arch) for arch in each.calibrated.archs] if each.calibrated else []
+    overlays = [overlay_of(arch) for arch in each.calibrated.archs] if each.calibrated else []
     parts = [part for overlay in overlays if overlay is not None for part in overlay.left_out]
     return sorted(
         (part for part in parts if part.table == each.blind.kind), key=lambda part: (part.metric, part.regime)

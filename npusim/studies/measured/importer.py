@@ -12,6 +12,7 @@ from npusim.studies.measured import (
     card_kernels,
     mixed_steps,
     ops,
+    pim_simulations,
     public_attention,
     public_gemm,
     published_serving,
@@ -32,6 +33,7 @@ MAIN_METRICS = {
     "card_kernels": "us",
     "public_gemm": "ms",
     "public_attention": "ms",
+    "pim_simulations": pim_simulations.MAIN,
 }
 """The metric of the top-level errors by kind of table."""
 
@@ -45,6 +47,9 @@ _MAKERS: dict[str, Callable[[Table, str], list[Case | Skip]]] = {
     "public_gemm": public_gemm.cases,
     "public_attention": public_attention.cases,
 }
+
+_COMPONENT_MAKERS: dict[str, Callable[[Table], list[Case | Skip]]] = {"pim_simulations": pim_simulations.cases}
+"""Kinds of tables about a component, whose rows name it themselves."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,9 @@ def import_table(path: Path, arch: str | None = None) -> Imported:
     table = read_table(path)
     if arch is not None:
         load_system(arch, uncalibrated=True)
-    if table.kind == "published_serving":
+    if table.kind in _COMPONENT_MAKERS:
+        found = _components(table, arch)
+    elif table.kind == "published_serving":
         found = published_serving.cases(table, arch)
     else:
         found = _MAKERS[table.kind](table, arch or _architecture(table))
@@ -74,6 +81,12 @@ def import_table(path: Path, arch: str | None = None) -> Imported:
         tuple(replace(item, kind=table.kind) for item in found if isinstance(item, Case)),
         tuple(item for item in found if isinstance(item, Skip)),
     )
+
+
+def _components(table: Table, arch: str | None) -> list[Case | Skip]:
+    if arch is not None:
+        raise UserError("--arch", arch, f"the rows of {table.path.name} name their memories themselves; leave it out")
+    return _COMPONENT_MAKERS[table.kind](table)
 
 
 def _architecture(table: Table) -> str:

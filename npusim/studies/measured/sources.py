@@ -30,6 +30,7 @@ class Spreads(Part):
     card_counter: Ratio
     public_kernel: Ratio
     public_power: Ratio
+    simulator: Ratio
 
 
 class Lab(Part):

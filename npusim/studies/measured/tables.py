@@ -24,6 +24,8 @@ KINDS = {
     "public_gemm": "kernel_source gemm_dtype m n k ms",
     "public_attention": "kernel_source batch_size isl num_heads num_key_value_heads head_dim attn_dtype kv_cache_dtype "
     "step window_size ms",
+    "pim_simulations": "memory_id op out_dim in_dim batch heads kv_len head_dim placement power_limited dtype channels "
+    "clock_ns pim_cycles",
 }
 """Columns that a table of each kind has; it may have more."""
 
@@ -33,7 +35,6 @@ _OTHERS = {
     "collectives between GPUs": "op_name num_gpus elements ms",
     "served models, a row a run": "gpus backend model isl osl concurrency tpot_ms_mean",
     "DRAM simulations": "frac_of_peak",
-    "PIM simulations": "pim_cycles",
     "power of single operators (evidence for parameters)": "case power_w sm_clock_mhz tflops",
     "micro-measurements as published (evidence for parameters)": "group kind conditions metric value unit",
 }

@@ -1,0 +1,60 @@
+"""Energy of an operation on PIM units, command by command, and of the same bytes read by the host."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npusim.compilation import kernel
+from npusim.kernels.pim import operation_time
+
+PIM_ENERGY_DTYPE = np.dtype(
+    [(name, np.float64) for name in ("activate", "column", "mac", "write", "io", "refresh", "background")]
+)
+"""Joules by command: rows opened, columns to the units, arithmetic, inputs written, pins, refresh, rest."""
+
+
+@kernel
+def weight_mac_energy(weight_bits, machine):
+    """Joules of one multiply-accumulate in a unit."""
+    byte, half = 8.0, 4.0
+    if weight_bits > byte + half:
+        return machine.pim_energy_mac_16bit
+    return machine.pim_energy_mac_8bit if weight_bits > half + 1.0 else machine.pim_energy_mac_4bit
+
+
+@kernel
+def operation_energy(cost, weight_bits, machine, energy):
+    """Fill `energy` (PIM_ENERGY_DTYPE) from the counts of a PIM cost, refresh and background over its time."""
+    energy.activate = cost.activations * machine.pim_memory_energy_activate
+    energy.column = cost.column_bytes * machine.pim_energy_column
+    energy.mac = cost.macs * weight_mac_energy(weight_bits, machine)
+    energy.write = cost.written_bytes * machine.pim_memory_energy_write
+    energy.write += cost.read_bytes * machine.pim_memory_energy_read
+    energy.io = (cost.written_bytes + cost.read_bytes) * machine.pim_memory_energy_io
+    _add_rest(operation_time(cost, machine), machine, energy)
+
+
+@kernel
+def stream_energy(byte_count, time_s, machine, energy):
+    """Fill `energy` for the host's reading of `byte_count` in whole rows, over `time_s`."""
+    energy.activate = byte_count / machine.pim_memory_organisation_row * machine.pim_memory_energy_activate
+    energy.column = byte_count * machine.pim_memory_energy_read
+    energy.io = byte_count * machine.pim_memory_energy_io
+    energy.mac = energy.write = 0.0
+    _add_rest(time_s, machine, energy)
+
+
+@kernel
+def _add_rest(time_s, machine, energy):
+    bits_per_byte = 8.0
+    period = machine.pim_memory_transfers_per_clock / (machine.pim_memory_data_rate * bits_per_byte)
+    refreshes = time_s / (machine.pim_memory_timing_tREFI * period)
+    ranks = machine.pim_channels * machine.pim_memory_organisation_ranks
+    energy.refresh = refreshes * machine.pim_memory_energy_refresh * ranks
+    energy.background = time_s * machine.pim_memory_energy_background * machine.pim_channels
+
+
+@kernel
+def total(energy):
+    """Joules of all commands."""
+    return energy.activate + energy.column + energy.mac + energy.write + energy.io + energy.refresh + energy.background

@@ -1,0 +1,47 @@
+"""What the `arch` of a subject names: an architecture, or a component that was measured without one (`pim:NAME`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from npusim.hardware.catalog import calibration_of, load_pim, load_system, system_path
+from npusim.hardware.draws import draw_pim
+from npusim.hardware.machine import build_pim
+from npusim.hardware.overlay import Overlay
+from npusim.studies.measured.case import Numbers
+from npusim.studies.pim_devices import device_files
+
+PIM = "pim:"
+
+
+def is_component(name: str) -> bool:
+    """True for a component's name."""
+    return name.startswith(PIM)
+
+
+def overlay_of(name: str) -> Overlay | None:
+    """The calibration of an architecture; a component has none."""
+    return None if is_component(name) else calibration_of(name)
+
+
+def numbers_of(name: str, uncalibrated: bool = False) -> Numbers:
+    """The numbers that the description gives, under its calibration unless that is left out."""
+    if name.startswith(PIM):
+        return Numbers(build_pim(load_pim(name.removeprefix(PIM))), {}, {})
+    return Numbers.of(load_system(name, uncalibrated), None if uncalibrated else calibration_of(name))
+
+
+def drawn_numbers(name: str, overlay: Overlay | None, count: int, seed: int) -> list[Numbers]:
+    """`count` sets of those numbers, drawn together from the ranges of their certificates."""
+    if name.startswith(PIM):
+        machines = draw_pim(load_pim(name.removeprefix(PIM)), count, seed)
+        return [Numbers(machines[index : index + 1], {}, {}) for index in range(count)]
+    return Numbers.drawn(load_system(name, uncalibrated=overlay is None), overlay, count, seed)
+
+
+def files_of(name: str) -> list[Path]:
+    """The files that describe it, a calibration left out."""
+    if name.startswith(PIM):
+        memory = name.removeprefix(PIM)
+        return device_files(memory, memory)
+    return [system_path(name)]
