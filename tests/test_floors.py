@@ -45,6 +45,13 @@ STRUCTURAL = {0, 1, 2, 3, 4, 8, 0.5}
 
 NAMED = {
     ("engine/analytic.py", "_MAX_RUN"): "length of a buffer",
+    ("engine/event/repetition.py", "_ALIKE"): "tolerance of a comparison of times",
+    ("engine/event/resources.py", "_TOLERANCE"): "tolerance of a comparison of times",
+    ("engine/event/timeline.py", "_GIGABYTE"): "a unit of what is shown",
+    ("engine/event/timeline.py", "_MEBIBYTE"): "a unit of what is shown",
+    ("engine/event/timeline.py", "_US"): "a unit of what is shown",
+    ("engine/event/trace_file.py", "_NS_PER_S"): "the unit of the file",
+    ("engine/event/trace_file.py", "_US_PER_S"): "the unit of the file",
     ("engine/run.py", "_uniform"): "constants of SplitMix64",
     ("engine/run.py", "steps_alike"): "more steps than any run has",
     ("kernels/power.py", "_BISECTIONS"): "steps of a bisection",

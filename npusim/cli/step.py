@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,9 @@ import click
 from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.cli.show import certificate_range
+from npusim.cli.simulated import print_simulated
 from npusim.cli.subject import caveats, configuration, configuration_text, deployment_of, manifest
+from npusim.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +32,16 @@ _BAR = "#"
 @click.option("--context", type=int, required=True, metavar="C", help="Tokens attended, new ones included.")
 @click.option("--query", type=int, metavar="Q", help="New tokens of a prefill [default: the whole context].")
 @click.option("--interval", is_flag=True, help="Give time, energy and power with their 90 % intervals.")
+@click.option(
+    "--engine",
+    type=click.Choice(("analytic", "event")),
+    default="analytic",
+    show_default=True,
+    help="Closed forms, or the chip event by event.",
+)
+@click.option(
+    "--trace", metavar="FILE", help="Write the event engine's timeline for ui.perfetto.dev (.json: Chrome's format)."
+)
 @click.option("--explain", is_flag=True, help="Tell every operator, and every assumed number.")
 @setup_options(cards="1")
 @as_json_option
@@ -42,6 +55,8 @@ def step(
     context: int,
     query: int | None,
     interval: bool,
+    engine: str,
+    trace: str | None,
     explain: bool,
     setup: Setup,
     as_json: bool,
@@ -51,9 +66,24 @@ def step(
     from npusim.serving.uncertainty import interval_text
     from npusim.studies.predict import predict_step
 
+    if trace is not None and engine != "event":
+        raise UserError("--trace", "", "only the event engine has a timeline; add --engine event")
     ensure_compiled(say)
     deployment = deployment_of(arch, model, setup, tokens=batch * context)
-    answer = predict_step(deployment, phase, batch, context, query, seed=setup.seed, interval_wanted=interval)
+    answer = predict_step(
+        deployment,
+        phase,
+        batch,
+        context,
+        query,
+        seed=setup.seed,
+        interval_wanted=interval,
+        engine=engine,
+        explain=explain,
+        trace=None if trace is None else Path(trace),
+    )
+    if trace is not None:
+        say(f"wrote {trace}")
     answer |= {"configuration": configuration(deployment)}
     if interval:
         answer |= {"interval": interval_text(deployment.system, deployment.overlay)}
@@ -87,9 +117,13 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
     )
     if answer["clock"] < 1.0:
         console.print(f"The power cap holds the clock at {answer['clock']:.0%} of its full rate.")
+    if "events" in answer:
+        console.print(f"Simulated in {answer['events']:,} events; shares are those of the critical path.")
     console.print(table(("resource", "us", "share", ""), _breakdown(answer)))
     if "assumptions" in answer:
         console.print(table(_OPERATOR_HEADINGS, _operators(answer["ops"]), "Operators of one chip, repeats together"))
+        if "bottlenecks" in answer:
+            print_simulated(console, answer)
         headings = ("of", "number", "value", "range", "source")
         rows = [
             [item["owner"], item["path"], item["text"], certificate_range(item), item["source"]]

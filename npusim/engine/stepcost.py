@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from npusim.workload.step import Step
 
 RESOURCES = ("contraction", "vector", "memory", "pim", "link", "overhead")
 
@@ -30,6 +32,14 @@ class StepCost:
     def bound(self) -> str:
         """The resource with the largest share of the time."""
         return max(self.shares_s, key=lambda name: self.shares_s[name])
+
+
+class StepEngine(Protocol):
+    """Whatever knows what a step of its deployment takes."""
+
+    def cost(self, step: Step) -> StepCost:
+        """The device cost of a step."""
+        ...
 
 
 def from_record(record: Any, chips: int) -> StepCost:

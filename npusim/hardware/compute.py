@@ -70,8 +70,11 @@ class VectorPrograms(Part):
 class ContractionProcessor(Part):
     """A tensor contraction processor: clusters of PEs, each a row of slices with SRAM and engines.
 
-    reducer_drain: cycles in which a slice empties its reducer after each column of outputs; weight_tile: weights that
-    one PE loads before it multiplies them, while the next ones are on their way.
+    register_file_per_slice holds the operand that stays while the other streams past it; ring_hop: passing a flit to
+    the next slice; cluster_sync: all clusters meet. reducer_drain: cycles in which a slice empties its reducer after
+    each column of outputs; weight_tile: most weights that one PE loads before it multiplies them, while the next ones
+    are on their way. dma_queue: transfers of a cluster that are under way, waiting or not yet used up, which is how far
+    weights are fetched ahead.
     """
 
     kind: Literal["contraction_processor"]
@@ -89,6 +92,10 @@ class ContractionProcessor(Part):
     program_time: Duration
     sram_per_slice: Bytes
     sram_bandwidth_per_slice: BytesPerCycle
+    register_file_per_slice: Bytes
+    accumulators_per_slice: Count
+    ring_hop: Cycles
+    cluster_sync: Cycles
     contraction_efficiency: Ratio
     reducer_drain: Cycles
     weight_tile: Bytes
@@ -96,6 +103,7 @@ class ContractionProcessor(Part):
     dma_efficiency: Ratio
     dma_startup: Cycles
     dma_command: Duration
+    dma_queue: Count
     expansions: tuple[Expansion, ...] = ()
 
 

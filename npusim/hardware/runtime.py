@@ -104,7 +104,8 @@ class StepPath(Part):
 
     serves: the phase; max_batch: largest batch (sequences) that it serves. operator_launch: time between dependent
     operators; attention_execution: fixed time of one attention execution; hidden: part of these and of the on-chip
-    reductions that hides under the weight or KV stream of the operator; step_launch: once per step.
+    reductions that hides under the weight or KV stream of the operator; step_launch: once per step. graph: what is
+    compiled as one program, in which the weights of later operators are fetched ahead.
     """
 
     name: str
@@ -114,6 +115,7 @@ class StepPath(Part):
     attention_execution: Duration
     hidden: Ratio
     step_launch: Duration
+    graph: Literal["operator", "step"] = "operator"
 
 
 class Host(Part):

@@ -12,11 +12,13 @@ from npusim.hardware.system import System
 SHAPES_EXACT, SHAPES_BUCKETS, SHAPES_SLOTS = 0, 1, 2
 ATTENTION_RAGGED, ATTENTION_UNIFORM, ATTENTION_GROUPED = 0, 1, 2
 DECODE, PREFILL = 0, 1
+GRAPH_OPERATOR, GRAPH_STEP = 0, 1
 MAX_BUCKETS = 64
 
 _SHAPE_CODES = {"exact": SHAPES_EXACT, "buckets": SHAPES_BUCKETS, "slots": SHAPES_SLOTS}
 _ATTENTION_CODES = {"ragged": ATTENTION_RAGGED, "uniform": ATTENTION_UNIFORM, "grouped": ATTENTION_GROUPED}
 _PHASE_CODES = {"decode": DECODE, "prefill": PREFILL}
+_GRAPH_CODES = {"operator": GRAPH_OPERATOR, "step": GRAPH_STEP}
 _BUCKETS = (MAX_BUCKETS,)
 RUNTIME_DTYPE = record_dtype(
     quantity_fields(Runtime),
@@ -34,6 +36,7 @@ RUNTIME_DTYPE = record_dtype(
         ("host_sampling", np.bool_),
         ("path_count", np.int64),
         ("path_serves", np.int64, (MAX_PARTS,)),
+        ("path_graph", np.int64, (MAX_PARTS,)),
         ("linear_library", np.int64),
         ("attention_library", np.int64),
         ("vector_library", np.int64),
@@ -64,6 +67,7 @@ def build_runtime(runtime: Runtime, system: System) -> np.ndarray:
     record["path_count"] = len(runtime.paths)
     for index, path in enumerate(runtime.paths):
         record["path_serves"][index] = _PHASE_CODES[path.serves]
+        record["path_graph"][index] = _GRAPH_CODES[path.graph]
     _choose_libraries(record, runtime, system)
     return records
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.stepcost import RESOURCES, StepCost
+from npusim.engine.event.engine import EventEngine, total_cost
+from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import UserError
 from npusim.hardware.overlay import Overlay
 from npusim.hardware.residuals import RUN
@@ -17,6 +19,7 @@ from npusim.mapping.optable import KIND_NAMES, OP_NAMES
 from npusim.serving.metrics import RunMetrics, Spread, measure
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
+from npusim.studies.simulated_step import simulated_figures, write_step_trace
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 from npusim.workload.step import Step, decode, prefill
@@ -25,6 +28,8 @@ POWER_SCOPE = "cards"
 REQUESTS_PER_USER = 3
 _US = 1e6
 _PHASES = ("decode", "prefill")
+ANALYTIC, EVENT = "analytic", "event"
+ENGINES = (ANALYTIC, EVENT)
 
 
 def predict_step(
@@ -36,10 +41,14 @@ def predict_step(
     *,
     seed: int = 0,
     interval_wanted: bool = False,
+    engine: str = ANALYTIC,
+    explain: bool = False,
+    trace: Path | None = None,
 ) -> dict[str, Any]:
     """The cost of one step. context: tokens attended, new ones included; query: new tokens of a prefill.
 
-    time_us, energy_j and power_w become {value, low, high} with `interval_wanted`, their machines drawn under `seed`.
+    engine: analytic, or event, which can also `explain` its bottlenecks and write a `trace`. time_us,
+    energy_j and power_w become {value, low, high} with `interval_wanted`, their machines drawn under `seed`.
     Keys: time_us, energy_j, power_w, bound, breakdown_us (sums to time_us), clock, host_us (beside time_us),
     memory_bytes and flops of one chip, ops (one entry per operator and repeat count). Raises UserError.
     """
@@ -53,11 +62,19 @@ def predict_step(
             f"{batch * context} tokens of KV (batch x context), but {most * context} fit beside the weights; "
             f"at this context a batch of {most}",
         )
-    engine = AnalyticEngine(deployment, max_sequences=batch)
-    cost = engine.cost(step)
-    host_s = engine.with_host(cost, batch).time_s - cost.time_s
-    drawn = _drawn_steps(deployment, step, seed) if interval_wanted else None
+    analytic = AnalyticEngine(deployment, max_sequences=batch)
+    if engine == EVENT:
+        pieces = EventEngine(analytic, deployment.system.name).simulated(step)
+        cost, figures = total_cost(pieces), simulated_figures(pieces, explain)
+    else:
+        cost = analytic.cost(step)
+        figures = {"ops": [entry for piece in analytic.pieces(step) for entry in _operators(analytic, piece, cost)]}
+    drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else None
+    if trace is not None:
+        write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
+    host_s = analytic.with_host(cost, batch).time_s - cost.time_s
     return {
+        "engine": engine,
         "phase": phase,
         "batch": batch,
         "context": context,
@@ -70,7 +87,7 @@ def predict_step(
         "clock": cost.clock,
         "memory_bytes": cost.memory_bytes,
         "flops": cost.flops,
-        "ops": [entry for piece in engine.pieces(step) for entry in _operators(engine, piece, cost)],
+        **figures,
     }
 
 
@@ -78,9 +95,12 @@ def _step_totals(cost: StepCost) -> dict[str, float]:
     return {"time_us": cost.time_s * _US, "energy_j": cost.energy_j, "power_w": cost.power_w}
 
 
-def _drawn_steps(deployment: Deployment, step: Step, seed: int) -> list[dict[str, float]]:
-    engines = drawn_engines(deployment, seed, max_sequences=len(step.query))
-    return [_step_totals(engine.cost(step)) for _, engine in engines]
+def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> list[dict[str, float]]:
+    totals = []
+    for _, drawn in drawn_engines(deployment, seed, max_sequences=len(step.query)):
+        costing: StepEngine = EventEngine(drawn, deployment.system.name) if engine == EVENT else drawn
+        totals.append(_step_totals(costing.cost(step)))
+    return totals
 
 
 def _step_figures(

@@ -1,0 +1,69 @@
+"""Bottlenecks: the critical path of a step, and what would be saved if a resource were free.
+
+The critical path is, at every moment, the command that the step waited for, and what its time was booked to; its
+pieces sum to the step's time. What a free resource saves is found by running the step again without it, since another
+resource then takes over: it is at most the resource's part of the path.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from npusim.engine.event.chip import Record
+from npusim.engine.event.command import OVERHEAD, Command, Program
+from npusim.engine.event.repetition import Simulation, simulate
+
+Shares = dict[tuple[int, str], float]
+
+
+class Piece(NamedTuple):
+    """`seconds` of the critical path that a command spent on what `kind` says."""
+
+    command: int
+    kind: str
+    seconds: float
+
+
+def critical_path(program: Program, record: Record) -> Iterator[Piece]:
+    """Pieces from the end of the simulated commands to their beginning; they sum to the record's time."""
+    place = int(record.end.argmax())
+    while place >= 0:
+        yield from _pieces(place, program.commands[place], record)
+        place = int(record.cause[place])
+
+
+def _pieces(place: int, command: Command, record: Record) -> Iterator[Piece]:
+    """What a command spent on start-up, a transfer's before it starts, and on its work."""
+    since, start, end = (float(times[place]) for times in (record.since, record.start, record.end))
+    fixed = start - since if command.streams else min(command.fixed_s, end - since)
+    if fixed > 0.0:
+        yield Piece(place, OVERHEAD, fixed)
+    if end - since - fixed > 0.0:
+        yield Piece(place, command.kind, end - since - fixed)
+
+
+def path_shares(simulation: Simulation) -> Shares:
+    """Seconds of the whole step's critical path by row of the OpTable (-1: none) and kind; they sum to its time."""
+    copies = simulation.copies()
+    shares: Shares = defaultdict(float)
+    for piece in critical_path(simulation.program, simulation.record):
+        shares[simulation.program.commands[piece.command].place.row, piece.kind] += (
+            piece.seconds * copies[piece.command]
+        )
+    return dict(shares)
+
+
+def saved_if_free(simulation: Simulation, kind: str, row: int | None = None) -> float:
+    """Seconds that the step would be shorter if what is booked to `kind`, in one row or in all, took no time."""
+
+    def change(command: Command) -> Command:
+        if row is not None and command.place.row != row:
+            return command
+        if kind == OVERHEAD:
+            return replace(command, fixed_s=0.0, work_s=0.0 if command.kind == kind else command.work_s)
+        return replace(command, work_s=0.0, asked=0.0) if command.kind == kind else command
+
+    return simulation.time_s - simulate(simulation.rows, simulation.setting, change).time_s

@@ -1,0 +1,86 @@
+"""Commands: what the queues of a chip are given, and the program that they form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from npusim.engine.event.tiling import Plan
+
+CONTRACTION, VECTOR, MEMORY, LINK, OVERHEAD = "contraction", "vector", "memory", "link", "overhead"
+"""What the time of a command is booked to; names are those of StepCost's resources."""
+
+HOST, CORE, DMA, MAIN, SUB, SWITCH, CHIP_LINK = "host", "core", "DMA", "main", "sub", "switch", "link"
+"""Engines. Of core, DMA, main and sub context every cluster has its own."""
+
+ALL_CLUSTERS = -1
+NO_ROW = -1
+
+
+class Queue(NamedTuple):
+    """An in-order queue: an engine, and the cluster that it belongs to (ALL_CLUSTERS for those of the chip)."""
+
+    engine: str
+    cluster: int
+
+
+class Place(NamedTuple):
+    """Where a command comes from: a row of the OpTable, which repetition of its segment, and which tile."""
+
+    row: int
+    turn: int
+    tile: int
+
+
+@dataclass(slots=True)
+class Command:
+    """One entry of a queue.
+
+    inputs: places in the program of commands that must be done before; kind: what `work_s` is booked to; fixed_s:
+    start-up, booked to overhead; wanted, asked: bytes that a transfer delivers and that it draws from memory in whole
+    access units, over `streams` engines; claim, release: bytes of SRAM taken before and given back after.
+    """
+
+    queue: Queue
+    kind: str
+    place: Place
+    inputs: tuple[int, ...]
+    work_s: float = 0.0
+    fixed_s: float = 0.0
+    wanted: float = 0.0
+    asked: float = 0.0
+    streams: float = 0.0
+    claim: float = 0.0
+    release: float = 0.0
+    what: str = ""
+
+
+class Turn(NamedTuple):
+    """Commands [first, last) of one repetition of a segment."""
+
+    segment: int
+    turn: int
+    first: int
+    last: int
+
+
+@dataclass
+class Program:
+    """Commands in program order; every input stands before the command that waits for it.
+
+    queues: commands of each queue in order; turns: where repetitions of segments begin and end; room: bytes of SRAM of
+    one cluster that tiles may take; resident: bytes of activations beside them; plans: of LINEAR rows, by row.
+    """
+
+    room: float
+    resident: float
+    commands: list[Command] = field(default_factory=list)
+    queues: dict[Queue, list[int]] = field(default_factory=dict)
+    turns: list[Turn] = field(default_factory=list)
+    plans: dict[int, Plan] = field(default_factory=dict)
+
+    def add(self, command: Command) -> int:
+        place = len(self.commands)
+        self.commands.append(command)
+        self.queues.setdefault(command.queue, []).append(place)
+        return place

@@ -1,0 +1,103 @@
+"""The loop that a compiler writes for the tiles of an operator: load ahead, compute, store, in turn."""
+
+from __future__ import annotations
+
+from npusim.engine.event.command import CONTRACTION, DMA, MAIN, MEMORY, SUB, Command, Place, Program, Queue
+from npusim.engine.event.operators import Tile, Work
+from npusim.engine.event.setting import Setting
+
+
+class Pipeline:
+    """Emits the commands of one cluster.
+
+    Loads stand as many tiles ahead of their use as the DMA queue is deep, across the borders of operators where one
+    graph holds them: a load waits until the tile that far before it is used up.
+    """
+
+    def __init__(self, program: Program, cluster: int, setting: Setting) -> None:
+        self._program, self._cluster, self._set = program, cluster, setting
+        self._loaded = 0
+        self._used: list[int] = []
+        self._begin: tuple[int, ...] = ()
+
+    def begin(self, start: int) -> None:
+        """Nothing is loaded before the command `start` is done."""
+        self._begin = (start,)
+
+    def run(self, work: Work, place: Place, launched: int) -> list[tuple[int, ...]]:
+        """Emit the tiles of an operator that `launched` starts; returns the commands that end each of them."""
+        before = [launched]
+        if work.taken > 0.0:
+            before.append(self._move(place, (launched,), work.taken, "load activations"))
+        if work.fill_s > 0.0:
+            before.append(self._execute(SUB, place, tuple(before), CONTRACTION, work.fill_s, 0.0, "fill registers"))
+        loads: list[int] = []
+        ends = []
+        for number, tile in enumerate(work.tiles):
+            while len(loads) < min(number + self._set.depth, len(work.tiles)):
+                loads.append(self._load(work.tiles[len(loads)], place._replace(tile=len(loads)), launched))
+            ends.append(self._use(tile, place._replace(tile=number), (*before, loads[number])))
+        if work.kept > 0.0:
+            self._move(place, (launched,), work.kept, "store KV")
+        return ends
+
+    def _load(self, tile: Tile, place: Place, launched: int) -> int:
+        """What a tile needs from memory. Weights and KV are fetched before their operator starts, where they can be."""
+        if tile.asked == 0.0:
+            return launched
+        early = self._set.whole_step and not tile.activations
+        inputs = list(self._begin) if early else [launched]
+        ahead = self._loaded - self._set.depth
+        if ahead >= 0:
+            inputs.append(self._used[ahead])
+        self._loaded += 1
+        fixed = self._set.cycles_s("dma_startup") if tile.activations else float(self._set.machine["tcp_dma_command"])
+        return self._program.add(
+            Command(
+                Queue(DMA, self._cluster),
+                MEMORY,
+                place,
+                tuple(inputs),
+                fixed_s=fixed,
+                wanted=tile.wanted,
+                asked=tile.asked,
+                streams=self._set.pes_per_cluster,
+                claim=tile.wanted,
+                what="load activations" if tile.activations else "load",
+            )
+        )
+
+    def _use(self, tile: Tile, place: Place, before: tuple[int, ...]) -> tuple[int, ...]:
+        """Fill the registers from a tile, compute it, store its results."""
+        if tile.fill_s > 0.0:
+            before = (*before, self._execute(SUB, place, before, CONTRACTION, tile.fill_s, 0.0, "fill registers"))
+        for compute in tile.computes:
+            done = self._execute(MAIN, place, before, compute.kind, compute.work_s, compute.fixed_s, compute.kind)
+            before = (done,)
+        if tile.asked > 0.0:
+            self._used.append(before[-1])
+            self._program.commands[before[-1]].release = tile.wanted
+        if tile.stored > 0.0:
+            before = (self._move(place, before, tile.stored, "store results"),)
+        return before
+
+    def _execute(
+        self, engine: str, place: Place, inputs: tuple[int, ...], kind: str, work_s: float, fixed_s: float, what: str
+    ) -> int:
+        queue = Queue(engine, self._cluster)
+        return self._program.add(Command(queue, kind, place, inputs, work_s=work_s, fixed_s=fixed_s, what=what))
+
+    def _move(self, place: Place, inputs: tuple[int, ...], amount: float, what: str) -> int:
+        """Move activations or new KV between SRAM and memory."""
+        command = Command(
+            Queue(DMA, self._cluster),
+            MEMORY,
+            place,
+            inputs,
+            fixed_s=self._set.cycles_s("dma_startup"),
+            wanted=amount,
+            asked=amount,
+            streams=self._set.pes_per_cluster,
+            what=what,
+        )
+        return self._program.add(command)

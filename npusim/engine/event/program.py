@@ -1,0 +1,169 @@
+"""From the rows of an OpTable to the commands of a contraction processor, in the order in which a compiler emits them.
+
+Fused PEs of a cluster run one command stream in lockstep, so one command stands for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from npusim.engine.event.command import (
+    ALL_CLUSTERS,
+    CHIP_LINK,
+    CORE,
+    HOST,
+    LINK,
+    NO_ROW,
+    OVERHEAD,
+    SWITCH,
+    Command,
+    Place,
+    Program,
+    Queue,
+    Turn,
+)
+from npusim.engine.event.operators import Work, work_of
+from npusim.engine.event.pipeline import Pipeline
+from npusim.engine.event.setting import Setting
+from npusim.kernels.attention import shared_heads_time
+from npusim.kernels.collective import collective_time, on_chip_reduction_time
+from npusim.kernels.vector import program_time, vector_time
+from npusim.mapping.optable import ATTENTION, COLLECTIVE, LINEAR, SPLIT_ROWS, VECTOR
+
+_ACTIVATION_BYTES = 2.0
+
+
+def build(rows: np.ndarray, setting: Setting, turns: int | None = None) -> Program:
+    """The program of specialised rows, array of OP_DTYPE; `turns`: most repetitions of a segment that are written out.
+
+    Raises ValueError where a row has no tiling that fits into SRAM.
+    """
+    builder = _Builder(rows, setting)
+    builder.launch()
+    for segment in dict.fromkeys(rows["segment"].tolist()):
+        members = np.flatnonzero(rows["segment"] == segment).tolist()
+        repeat = int(rows[members[0]]["repeat"])
+        for turn in range(repeat if turns is None else min(turns, repeat)):
+            builder.turn(members, turn)
+    builder.finish()
+    return builder.program
+
+
+class _Builder:
+    """Writes one row after the other; `_ready[cluster]` are the commands after which the next row may run there."""
+
+    def __init__(self, rows: np.ndarray, setting: Setting) -> None:
+        self._rows, self._set = rows, setting
+        kept = [float(row["activation_bytes"]) / setting.clusters for row in rows if not setting.spills(row)]
+        resident = max(kept, default=0.0)
+        self.program = Program(room=setting.sram - resident, resident=resident)
+        self._ahead = _time_ahead(rows, setting)
+        self._works: dict[int, Work] = {}
+        self._pipelines = [Pipeline(self.program, cluster, setting) for cluster in range(setting.clusters)]
+        self._ready: list[tuple[int, ...]] = [() for _ in self._pipelines]
+        self._finished: dict[int, list[tuple[int, ...]]] = {}
+
+    def launch(self) -> None:
+        """The host's start of the step."""
+        start = self._chip_wide(
+            HOST, OVERHEAD, Place(NO_ROW, 0, 0), "step launch", fixed_s=self._set.launch_s("step_launch")
+        )
+        for pipeline in self._pipelines:
+            pipeline.begin(start)
+
+    def turn(self, members: list[int], turn: int) -> None:
+        """The rows of one repetition of a segment."""
+        first = len(self.program.commands)
+        self._finished = {}
+        for index in members:
+            self._row(index, turn)
+        self.program.turns.append(Turn(int(self._rows[members[0]]["segment"]), turn, first, len(self.program.commands)))
+
+    def finish(self) -> None:
+        """The end of the step: clusters meet."""
+        seconds = self._set.cycles_s("cluster_sync") if self._set.clusters > 1 else 0.0
+        self._chip_wide(SWITCH, OVERHEAD, Place(NO_ROW, 0, 0), "clusters meet", fixed_s=seconds)
+
+    def _row(self, index: int, turn: int) -> None:
+        row, place = self._rows[index], Place(index, turn, 0)
+        before = [self._finished[link] for link in (row["first_input"], row["second_input"]) if link in self._finished]
+        if before:
+            self._ready = [
+                tuple(sorted({one for ready in each for one in ready})) for each in zip(*before, strict=True)
+            ]
+        if row["kind"] == COLLECTIVE:
+            seconds = float(collective_time(row["op"], row["collective_bytes"], row["ranks"], self._set.machine))
+            launch = self._set.launch_s("operator_launch")
+            self._chip_wide(CHIP_LINK, LINK, place, "collective", work_s=seconds, fixed_s=launch)
+        else:
+            self._operate(row, place)
+        self._finished[index] = list(self._ready)
+
+    def _operate(self, row: Any, place: Place) -> None:
+        """Launch a row on every cluster, run its tiles, and join the partial results of the PEs."""
+        if place.row not in self._works:
+            self._works[place.row] = work_of(row, self._set, self.program.room, self._ahead[place.row])
+            plan = self._works[place.row].plan
+            if plan is not None:
+                self.program.plans[place.row] = plan
+        work = self._works[place.row]
+        waits = self._ready if self._set.whole_step else [self._everyone()] * len(self._ready)
+        seconds = _launch_s(row, self._set)
+        ends = []
+        for cluster, pipeline in enumerate(self._pipelines):
+            launched = self.program.add(
+                Command(Queue(CORE, cluster), OVERHEAD, place, waits[cluster], fixed_s=seconds, what="launch")
+            )
+            ends.append(pipeline.run(work, place, launched))
+        self._ready = [each[-1] for each in ends]
+        joined = _joins(row, self._set, work)
+        for part in range(len(joined)):
+            tile = len(work.tiles) * (part + 1) // len(joined) - 1
+            self._ready = [each[tile] for each in ends]
+            self._chip_wide(SWITCH, LINK, place._replace(tile=part), "reduction", work_s=joined[part])
+
+    def _chip_wide(self, engine: str, kind: str, place: Place, what: str, **seconds: float) -> int:
+        """A command that waits for all clusters, and for which all wait."""
+        command = Command(Queue(engine, ALL_CLUSTERS), kind, place, self._everyone(), what=what, **seconds)
+        done = self.program.add(command)
+        self._ready = [(done,) for _ in self._ready]
+        return done
+
+    def _everyone(self) -> tuple[int, ...]:
+        return _union(self._ready)
+
+
+def _union(sets: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sorted({one for each in sets for one in each}))
+
+
+def _launch_s(row: Any, setting: Setting) -> float:
+    seconds = setting.launch_s("operator_launch")
+    return seconds + setting.launch_s("attention_execution") if row["kind"] == ATTENTION else seconds
+
+
+def _joins(row: Any, setting: Setting, work: Work) -> list[float]:
+    """Seconds of each reduction over the PEs that ends a row."""
+    if work.plan is not None:
+        return [work.plan.choice.reduce_s] * work.plan.choice.reductions if work.plan.choice.reduce_s > 0.0 else []
+    shared = float(shared_heads_time(row, setting.machine, setting.pes)) if row["kind"] == ATTENTION else 0.0
+    return [shared] if shared > 0.0 else []
+
+
+def _time_ahead(rows: np.ndarray, setting: Setting) -> list[float]:
+    """Seconds between the last transfer before each row and its start, in which a whole graph fetches its weights."""
+    ahead, since = [], 0.0
+    for row in rows:
+        since += _launch_s(row, setting)
+        ahead.append(since if setting.whole_step else 0.0)
+        if row["kind"] == LINEAR:
+            since = 0.0
+            if row["split"] == SPLIT_ROWS:
+                partial = _ACTIVATION_BYTES * row["m"] * row["n"]
+                since = float(on_chip_reduction_time(partial, setting.machine, setting.pes))
+        elif row["kind"] == VECTOR:
+            since += float(vector_time(row, setting.machine, setting.pes) + program_time(row, setting.machine))
+    return ahead

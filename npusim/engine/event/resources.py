@@ -1,0 +1,119 @@
+"""Parts of which any chip can be built in simulated time: a bandwidth that streams share, a buffer that fills.
+
+Time is in seconds, amounts in bytes. Both keep the history that a timeline shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import simpy
+
+
+@dataclass(slots=True)
+class _Flow:
+    left: float
+    streams: float
+    done: simpy.Event
+    rate: float = 0.0
+
+
+class SharedBandwidth:
+    """A memory that streams draw from together: `rate(streams)` bytes/s in all, in equal parts.
+
+    history: (time, bytes/s) at each change of the rate.
+    """
+
+    def __init__(self, env: simpy.Environment, rate: Callable[[float], float]) -> None:
+        self._env = env
+        self._rate = rate
+        self._flows: list[_Flow] = []
+        self._since = 0.0
+        self._turn = 0
+        self.history: list[tuple[float, float]] = [(0.0, 0.0)]
+
+    def transfer(self, amount: float, streams: float) -> simpy.Event:
+        """The event at which `amount` bytes have passed over `streams` engines."""
+        self._settle()
+        flow = _Flow(amount, streams, self._env.event())
+        self._flows.append(flow)
+        self._plan()
+        return flow.done
+
+    def _settle(self) -> None:
+        elapsed = self._env.now - self._since
+        for flow in self._flows:
+            flow.left -= elapsed * flow.rate
+        self._since = self._env.now
+
+    def _plan(self) -> None:
+        """Share the rate anew and wake up when the next flow ends; an earlier wake-up no longer counts."""
+        self._turn += 1
+        streams = sum(flow.streams for flow in self._flows)
+        total = self._rate(streams) if self._flows else 0.0
+        self.history.append((self._env.now, total))
+        if not self._flows:
+            return
+        for flow in self._flows:
+            flow.rate = total * flow.streams / streams
+        wait = min(flow.left / flow.rate for flow in self._flows)
+        wake = self._env.timeout(max(wait, 0.0), self._turn)
+        wake.callbacks.append(self._end)
+
+    def _end(self, wake: simpy.Event) -> None:
+        if wake.value != self._turn:
+            return
+        times = [flow.left / flow.rate for flow in self._flows]
+        soonest = min(times)
+        self._settle()
+        ended = [math.isclose(time, soonest, rel_tol=_TOLERANCE, abs_tol=0.0) for time in times]
+        for flow, over in zip(self._flows, ended, strict=True):
+            if over:
+                flow.done.succeed()
+        self._flows = [flow for flow, over in zip(self._flows, ended, strict=True) if not over]
+        self._plan()
+
+
+_TOLERANCE = 2.0**-40
+
+
+class Buffer:
+    """A memory of `capacity` bytes; claims are served in order, each as soon as there is room.
+
+    history: (time, bytes held) at each change; freed_by: who released last.
+    """
+
+    def __init__(self, env: simpy.Environment, capacity: float) -> None:
+        self._env = env
+        self._waiting: deque[tuple[float, simpy.Event]] = deque()
+        self.capacity = capacity
+        self.held = 0.0
+        self.freed_by = -1
+        self.history: list[tuple[float, float]] = [(0.0, 0.0)]
+
+    def claim(self, amount: float) -> simpy.Event | None:
+        """None where there is room at once, else the event at which there is. ValueError for what never fits."""
+        if amount > self.capacity:
+            raise ValueError(f"{amount} bytes never fit into {self.capacity}")
+        if not self._waiting and self.held + amount <= self.capacity:
+            self._hold(amount)
+            return None
+        room = self._env.event()
+        self._waiting.append((amount, room))
+        return room
+
+    def release(self, amount: float, by: int) -> None:
+        """Give back `amount` bytes; `by` names who does."""
+        self._hold(-amount)
+        self.freed_by = by
+        while self._waiting and self.held + self._waiting[0][0] <= self.capacity:
+            amount, room = self._waiting.popleft()
+            self._hold(amount)
+            room.succeed()
+
+    def _hold(self, amount: float) -> None:
+        self.held += amount
+        self.history.append((self._env.now, self.held))

@@ -1,0 +1,66 @@
+"""Where rows run: a machine, a runtime and a path, and what follows from them for every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from typing import Any
+
+from npusim.hardware.runtime_record import GRAPH_STEP
+
+
+@dataclass(frozen=True)
+class Setting:
+    """machine, runtime: records of MACHINE_DTYPE and RUNTIME_DTYPE; path: index of the step's path; clock: part of
+    the full clock that the power cap leaves to arithmetic.
+    """
+
+    machine: Any
+    runtime: Any
+    path: int
+    clock: float = 1.0
+
+    @cached_property
+    def pes(self) -> int:
+        return int(self.runtime["pe_fusion"])
+
+    @cached_property
+    def clusters(self) -> int:
+        return ceil(self.pes / int(self.machine["tcp_pes_per_cluster"]))
+
+    @cached_property
+    def pes_per_cluster(self) -> float:
+        """PEs of a cluster that work as one."""
+        return self.pes / self.clusters
+
+    @cached_property
+    def sram(self) -> float:
+        """Bytes of SRAM of the working PEs of one cluster."""
+        return self.pes_per_cluster * float(self.machine["tcp_slices_per_pe"] * self.machine["tcp_sram_per_slice"])
+
+    @cached_property
+    def whole_step(self) -> bool:
+        """Whether one graph holds the step, so that transfers need not wait for their operator's launch."""
+        return bool(self.runtime["path_graph"][self.path] == GRAPH_STEP)
+
+    @cached_property
+    def depth(self) -> int:
+        """Transfers of a cluster that are under way, waiting, or not yet used up."""
+        return int(self.machine["tcp_dma_queue"])
+
+    @cached_property
+    def program_s(self) -> float:
+        return float(self.machine["tcp_program_time"])
+
+    def launch_s(self, name: str) -> float:
+        """A fixed time of the path: `paths_<name>`."""
+        return float(self.runtime[f"paths_{name}"][self.path])
+
+    def cycles_s(self, name: str) -> float:
+        """A number of cycles of the machine in seconds: `tcp_<name>`."""
+        return float(self.machine[f"tcp_{name}"] / self.machine["tcp_clock"])
+
+    def spills(self, row: Any) -> bool:
+        """Whether a row's activations pass through memory: the runtime keeps them there, or they fill half the SRAM."""
+        return not self.runtime["activations_in_sram"] or row["activation_bytes"] > self.clusters * self.sram / 2

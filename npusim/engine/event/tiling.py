@@ -1,0 +1,228 @@
+"""Tiling: how a contraction y[m, n] = x[m, k] . w[n, k] lies on slices x time, and which way is the fastest.
+
+Columns of w go to slices; where there are too few of them, k or m is split over slices too (k: partial sums travel
+round the switch ring; m: w travels to the slices that share it). In time a slice works through tiles of its columns: a
+tile is one transfer of weights and one program. The planner predicts the
+time of every such tiling in closed form and takes the least; padded lanes, slices and packets stay visible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from npusim.engine.event.setting import Setting
+from npusim.kernels.collective import on_chip_reduction_time
+from npusim.kernels.contraction import operand_bytes, slice_contraction_time
+from npusim.kernels.memory import stream_time
+from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
+
+_SPLITS = (1, 2, 4, 8)
+_TIE = 2.0**-8
+"""Tilings whose predicted times differ by no more than this part are alike; of them the plainest is taken."""
+_ACCUMULATOR_BYTES = 4.0
+_BITS = 8.0
+_ACTIVATION_BYTES = 2.0
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """One way to compute a row on the PEs that share it.
+
+    depth_parts, token_parts: slices over which k and m are split; columns: of one slice; tile_columns: of one tile;
+    tokens_stay: the register file holds tokens, filled once, else the weights of a tile, filled for each;
+    reductions: parts in which the PEs join their partial results, each while later tiles are computed. Of one
+    tile: stream_s, fill_s (of the register file), compute_s (multiply-accumulates and what travels round the ring); of
+    one reduction: reduce_s. useful: part of the multiply-accumulate slots that are no padding; predicted_s: of the
+    whole operator, less what is fetched before it starts.
+    """
+
+    depth_parts: int
+    token_parts: int
+    columns: int
+    tile_columns: int
+    tokens_stay: bool
+    reductions: int
+    stream_s: float
+    fill_s: float
+    compute_s: float
+    reduce_s: float
+    useful: float
+    predicted_s: float
+
+    @property
+    def tiles(self) -> int:
+        return ceil(self.columns / self.tile_columns)
+
+    @property
+    def text(self) -> str:
+        """The tiling in words, for people."""
+        spread = [f"{self.columns} columns a slice in {self.tiles} tiles"]
+        if self.depth_parts > 1:
+            spread.append(f"k over {self.depth_parts} slices")
+        if self.token_parts > 1:
+            spread.append(f"m over {self.token_parts} slices")
+        spread.append("tokens stay" if self.tokens_stay else "weights stay")
+        if self.reductions > 1:
+            spread.append(f"reduced in {self.reductions} parts")
+        return ", ".join(spread)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fastest tiling of a row, the next best, and how many were compared."""
+
+    choice: Tiling
+    runner_up: Tiling | None
+    compared: int
+
+    @property
+    def reason(self) -> str:
+        """Why the choice was made."""
+        if self.runner_up is None:
+            return "the only tiling that fits"
+        slower = self.runner_up.predicted_s / self.choice.predicted_s - 1.0
+        if slower < _TIE:
+            return f"plainest of {self.compared} within {_TIE:.1%} of the least predicted time"
+        return f"least predicted time of {self.compared}; the next takes {slower:.1%} longer"
+
+
+def plan_linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Plan:
+    """Plan of a LINEAR row. room: bytes of SRAM of one PE for tiles; ahead_s: seconds before the row starts in which
+    its weights can be fetched. ValueError where no tiling fits.
+    """
+    found = []
+    for depth_parts in _SPLITS:
+        for token_parts in _SPLITS:
+            shape = _slice_shape(row, setting, depth_parts, token_parts)
+            if shape is not None:
+                found += _tilings(row, setting, room, ahead_s, shape)
+    if not found:
+        raise ValueError("not even one column of weights fits into SRAM")
+    least = min(tiling.predicted_s for tiling in found)
+    choice = next(tiling for tiling in found if tiling.predicted_s <= least * (1.0 + _TIE))
+    others = [tiling for tiling in found if tiling is not choice]
+    return Plan(choice, min(others, key=lambda tiling: tiling.predicted_s, default=None), len(found))
+
+
+@dataclass(frozen=True)
+class _SliceShape:
+    """What one slice computes: `tokens` x `columns` results of `depth` products, which `*_parts` slices share."""
+
+    tokens: int
+    columns: int
+    depth: int
+    depth_parts: int
+    token_parts: int
+
+
+def _slice_shape(row: Any, setting: Setting, depth_parts: int, token_parts: int) -> _SliceShape | None:
+    """The row with k and m split so; None where there is too little to split."""
+    split_rows = row["split"] == SPLIT_ROWS
+    slices = float(setting.machine["tcp_slices_per_pe"]) * (1 if split_rows else setting.pes)
+    depth = ceil(row["k"] / (setting.pes if split_rows else 1))
+    if token_parts > row["m"] or depth_parts > depth or depth_parts * token_parts > slices:
+        return None
+    return _SliceShape(
+        tokens=ceil(row["m"] / token_parts),
+        columns=ceil(row["n"] * depth_parts * token_parts / slices),
+        depth=ceil(depth / depth_parts),
+        depth_parts=depth_parts,
+        token_parts=token_parts,
+    )
+
+
+def _tilings(row: Any, setting: Setting, room: float, ahead_s: float, shape: _SliceShape) -> list[Tiling]:
+    """The shape by size of its tiles and by which operand stays in the register file."""
+    machine = setting.machine
+    columns_bytes = shape.depth * row["weight_bits"] / _BITS * machine["tcp_slices_per_pe"]
+    if columns_bytes > room:
+        return []
+    largest = int(min(machine["tcp_weight_tile"], room / 2) // columns_bytes)
+    sizes = dict.fromkeys(min(shape.columns, max(1, largest // part)) for part in _SPLITS)
+    return [_tiling(row, setting, ahead_s, shape, size, stay) for size in sizes for stay in (True, False)]
+
+
+def _tiling(
+    row: Any, setting: Setting, ahead_s: float, shape: _SliceShape, tile_columns: int, tokens_stay: bool
+) -> Tiling:
+    """The shape cut into tiles, with the time of each and of all.
+
+    In turn a tile is loaded, fills the registers and is computed; the slowest of the three sets the pace, or all of
+    them together where the DMA queue holds too few tiles.
+    """
+    machine = setting.machine
+    tiles = ceil(shape.columns / tile_columns)
+    stream = stream_time(row["weight_bytes"], row["k"] * row["weight_bits"] / 8.0, machine, setting.pes) / tiles
+    compute = _compute_s(row, machine, shape, tile_columns)
+    fill, once = _fill_s(row, machine, shape, tile_columns, tokens_stay)
+    each_fill = 0.0 if once else fill
+    program, command = setting.program_s, float(machine["tcp_dma_command"])
+    whole = command + stream + each_fill + compute + program
+    pace = max(stream, compute + program, each_fill, whole / setting.depth)
+    early = min(ahead_s, min(setting.depth, tiles) * stream)
+    seconds = max(whole + (tiles - 1) * pace - early, tiles * (compute + program))
+    exposed, reductions, reduce = _reduction(row, setting, seconds, tiles)
+    return Tiling(
+        depth_parts=shape.depth_parts,
+        token_parts=shape.token_parts,
+        columns=shape.columns,
+        tile_columns=tile_columns,
+        tokens_stay=tokens_stay,
+        reductions=reductions,
+        stream_s=stream,
+        fill_s=fill,
+        compute_s=compute,
+        reduce_s=reduce,
+        useful=_useful(row, setting, shape),
+        predicted_s=seconds + (max(0.0, fill - stream) if once else 0.0) + exposed,
+    )
+
+
+def _reduction(row: Any, setting: Setting, seconds: float, tiles: int) -> tuple[float, int, float]:
+    """What the reduction over the PEs adds to `seconds` of tiles, its number of parts and the time of each."""
+    if row["split"] != SPLIT_ROWS or setting.pes < 2:
+        return 0.0, 1, 0.0
+    results = _ACTIVATION_BYTES * row["m"] * row["n"]
+    found = []
+    for parts in _SPLITS:
+        if parts <= tiles:
+            each = float(on_chip_reduction_time(results / parts, setting.machine, setting.pes))
+            found.append((max(each, seconds / parts + parts * each - seconds), parts, each))
+    return min(found)
+
+
+def _fill_s(row: Any, machine: Any, shape: _SliceShape, tile_columns: int, tokens_stay: bool) -> tuple[float, bool]:
+    """Seconds to fill the register file, and whether that one fill serves all tiles (else each needs its own)."""
+    held = shape.tokens if tokens_stay else tile_columns
+    filled = held * shape.depth * operand_bytes(row["activation_dtype"])
+    seconds = filled / machine["tcp_operand_stream_per_slice"] / machine["tcp_clock"]
+    return seconds, tokens_stay and filled <= machine["tcp_register_file_per_slice"]
+
+
+def _compute_s(row: Any, machine: Any, shape: _SliceShape, tile_columns: int) -> float:
+    """Seconds of one tile: as many tokens at a time as there are accumulators, then what travels round the ring."""
+    most, dtype = int(machine["tcp_accumulators_per_slice"]), row["activation_dtype"]
+    n = tile_columns * machine["tcp_slices_per_pe"]
+    whole, rest = divmod(shape.tokens, most)
+    seconds = whole * slice_contraction_time(most, n, shape.depth, dtype, SPLIT_COLUMNS, machine, 1)
+    if rest:
+        seconds += slice_contraction_time(rest, n, shape.depth, dtype, SPLIT_COLUMNS, machine, 1)
+    results = shape.tokens * tile_columns * _ACCUMULATOR_BYTES
+    weights = tile_columns * shape.depth * operand_bytes(dtype)
+    flit = machine["tcp_operand_stream_per_slice"]
+    hops = (shape.depth_parts - 1) * (machine["tcp_ring_hop"] + results / flit)
+    if shape.token_parts > 1:
+        hops += shape.token_parts * machine["tcp_ring_hop"] + weights / flit
+    return seconds + hops / machine["tcp_clock"]
+
+
+def _useful(row: Any, setting: Setting, shape: _SliceShape) -> float:
+    """Part of the multiply-accumulate slots, lanes x slices x packets, that hold no padding."""
+    machine = setting.machine
+    lanes = ceil(shape.tokens / machine["tcp_lanes"]) * machine["tcp_lanes"]
+    elements = machine["tcp_packet"] / operand_bytes(row["activation_dtype"])
+    packets = ceil(shape.depth / elements) * elements
+    slots = lanes * shape.columns * packets * machine["tcp_slices_per_pe"] * setting.pes
+    return float(row["m"] * row["n"] * row["k"] / slots)

@@ -1,0 +1,202 @@
+"""Timeline: what happened in a step, as spans on tracks, arrows between them, and counters over time.
+
+Every repetition is there, also those that were not simulated but follow from the one that stands for them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npusim.engine.event.command import (
+    CHIP_LINK,
+    CONTRACTION,
+    CORE,
+    DMA,
+    HOST,
+    MAIN,
+    NO_ROW,
+    SUB,
+    SWITCH,
+    VECTOR,
+    Command,
+)
+from npusim.engine.event.engine import SimulatedPiece
+from npusim.engine.event.repetition import Simulation
+from npusim.mapping.optable import OP_NAMES
+
+HBM = "HBM"
+_MAIN_TRACKS = {CONTRACTION: "contraction engine", VECTOR: "vector engine"}
+_TRACKS = {
+    HOST: "host",
+    CORE: "launch",
+    DMA: "DMA",
+    SUB: "registers",
+    SWITCH: "switch",
+    CHIP_LINK: "link",
+}
+_ORDER = ("host", HBM, "DMA", "launch", "registers", *_MAIN_TRACKS.values(), "switch", "link")
+RATE, SRAM, POWER = "HBM rate [GB/s]", "SRAM [MiB]", "power [W]"
+_GIGABYTE = 1e9
+_MEBIBYTE = 2.0**20
+_US = 1e6
+
+History = list[tuple[float, float]]
+
+
+class Span(NamedTuple):
+    """Seconds from the beginning of the step."""
+
+    track: str
+    name: str
+    begin_s: float
+    end_s: float
+    details: dict[str, Any]
+
+
+class Arrow(NamedTuple):
+    """A transfer and what waited for it, by their places among the spans."""
+
+    source: int
+    target: int
+
+
+@dataclass
+class Timeline:
+    """tracks: names in the order in which they are shown; counters: by name (time in s, value), the value holding until
+    the next time.
+    """
+
+    tracks: list[str] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    arrows: list[Arrow] = field(default_factory=list)
+    counters: dict[str, History] = field(default_factory=dict)
+
+
+def timeline(pieces: list[SimulatedPiece]) -> Timeline:
+    """The timeline of a step whose pieces ran one after the other, of one chip."""
+    drawn = Timeline(counters={RATE: [], SRAM: [], POWER: []})
+    begin = 0.0
+    for piece in pieces:
+        _draw(piece, begin, drawn)
+        begin += piece.cost.time_s
+    names = dict.fromkeys(span.track for span in drawn.spans)
+    drawn.tracks = sorted(names, key=lambda name: (_ORDER.index(name.split(" of ")[0]), name))
+    return drawn
+
+
+def _draw(piece: SimulatedPiece, begin: float, drawn: Timeline) -> None:
+    simulation = piece.simulation
+    _draw_spans(simulation, begin, drawn)
+    rate = [(begin + time, rate) for time, rate in stretched(simulation, simulation.record.rate)]
+    drawn.spans += _streaming(rate)
+    drawn.counters[RATE] += [(time, value / _GIGABYTE) for time, value in rate]
+    drawn.counters[SRAM] += [(begin + time, value / _MEBIBYTE) for time, value in _held(simulation)]
+    drawn.counters[POWER] += [(begin + time, value) for time, value in _power(piece)]
+
+
+def _draw_spans(simulation: Simulation, begin: float, drawn: Timeline) -> None:
+    """A span for every run of every command, and an arrow from each transfer to what waits for it."""
+    record, commands = simulation.record, simulation.program.commands
+    latest: dict[int, int] = {}
+    for place, delay, again in simulation.runs():
+        command, since = commands[place], begin + delay
+        latest[place] = len(drawn.spans)
+        span = _span(simulation, command, since + record.start[place], since + record.end[place], again)
+        drawn.spans.append(span)
+        if command.queue.engine != DMA:
+            loads = [one for one in command.inputs if commands[one].queue.engine == DMA]
+            drawn.arrows += [Arrow(latest[one], latest[place]) for one in loads]
+
+
+def _span(simulation: Simulation, command: Command, begin: float, end: float, again: int) -> Span:
+    engine, cluster = command.queue
+    track = _MAIN_TRACKS[command.kind] if engine == MAIN else _TRACKS[engine]
+    details: dict[str, Any] = {"fixed_us": command.fixed_s * _US}
+    name = command.what
+    if command.place.row != NO_ROW:
+        row = simulation.rows[command.place.row]
+        name = f"{OP_NAMES[row['op']]}: {command.what}"
+        repetition = command.place.turn + again
+        details |= {"segment": int(row["segment"]), "repetition": repetition, "tile": command.place.tile}
+    if command.wanted:
+        details |= {"bytes": command.wanted}
+    return Span(track if cluster < 0 else f"{track} of cluster {cluster}", name, float(begin), float(end), details)
+
+
+def stretched(simulation: Simulation, history: History) -> History:
+    """A history of the simulated time as one of the whole step: the window of a repeated turn, again and again."""
+    stretched, delay, cut = [], 0.0, 0
+    for each in simulation.repeated:
+        opens = float(simulation.record.start[each.turn.first : each.turn.last].min())
+        closes = opens + each.period_s
+        window = [(time, value) for time, value in history if opens <= time < closes]
+        before = [entry for entry in history[cut:] if entry[0] < closes]
+        cut += len(before)
+        stretched += [(time + delay, value) for time, value in before]
+        for again in range(1, each.more + 1):
+            stretched += [(time + delay + again * each.period_s, value) for time, value in window]
+        delay += each.more * each.period_s
+    return stretched + [(time + delay, value) for time, value in history[cut:]]
+
+
+def _streaming(rate: History) -> Iterator[Span]:
+    """Spans in which the memory streams at one rate."""
+    for (time, value), (until, _) in pairwise(rate):
+        if value > 0.0 and until > time:
+            yield Span(HBM, f"{value / _GIGABYTE:,.0f} GB/s", time, until, {})
+
+
+def _held(simulation: Simulation) -> History:
+    """Bytes in SRAM of all clusters: activations of the largest operator, and tiles."""
+    changes = []
+    for history in simulation.record.sram.values():
+        levels = stretched(simulation, history)
+        changes += [(now, level - last) for (now, level), (_, last) in zip(levels[1:], levels, strict=False)]
+    base = simulation.program.resident * len(simulation.record.sram)
+    return _summed(base, changes)
+
+
+def _power(piece: SimulatedPiece) -> History:
+    """Watts of one chip: static, and each operator's energy over the time in which it computes and transfers."""
+    simulation, machine = piece.simulation, piece.simulation.setting.machine
+    record = simulation.record
+    scale = piece.cost.clock ** float(machine["power_voltage_exponent"])
+    spent = _energies(simulation, piece.costs["compute_j"] * scale, piece.costs["transfer_j"])
+    lasts = record.end - record.start
+    watts = np.divide(spent, lasts, out=np.zeros_like(spent), where=lasts > 0.0)
+    changes = []
+    for place, delay, _ in simulation.runs():
+        if watts[place] > 0.0:
+            changes.append((delay + float(record.start[place]), float(watts[place])))
+            changes.append((delay + float(record.end[place]), -float(watts[place])))
+    changes.append((simulation.time_s, 0.0))
+    return _summed(float(machine["power_idle"] + machine["power_loaded_static"]), changes)
+
+
+def _energies(simulation: Simulation, compute_j: np.ndarray, transfer_j: np.ndarray) -> np.ndarray:
+    """Joules of each command: a row's arithmetic over its programs, its traffic over its transfers, by their time."""
+    record, commands = simulation.record, simulation.program.commands
+    lasts = record.end - record.start
+    members: dict[tuple[int, int, bool], list[int]] = defaultdict(list)
+    for place, command in enumerate(commands):
+        if command.place.row != NO_ROW and command.queue.engine in (MAIN, DMA, CHIP_LINK):
+            members[command.place.row, command.place.turn, command.queue.engine == MAIN].append(place)
+    joules = np.zeros(len(commands))
+    for (row, _, computing), places in members.items():
+        total = lasts[places].sum()
+        if total > 0.0:
+            joules[places] = (compute_j if computing else transfer_j)[row] * lasts[places] / total
+    return joules
+
+
+def _summed(base: float, changes: History) -> History:
+    """The level over time from its changes."""
+    changes = sorted(changes)
+    levels = accumulate((change for _, change in changes), initial=base)
+    return list(dict(zip([0.0, *(time for time, _ in changes)], levels, strict=True)).items())

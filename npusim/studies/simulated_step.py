@@ -1,0 +1,123 @@
+"""A step under the event engine, as plain JSON-ready figures: operators, bottlenecks, tilings, the trace file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from npusim.engine.event.bottleneck import path_shares, saved_if_free
+from npusim.engine.event.command import NO_ROW
+from npusim.engine.event.engine import SimulatedPiece
+from npusim.engine.event.repetition import Simulation
+from npusim.engine.event.timeline import timeline
+from npusim.engine.event.trace_file import write_trace
+from npusim.engine.stepcost import RESOURCES
+from npusim.errors import UserError
+from npusim.mapping.optable import KIND_NAMES, OP_NAMES
+
+_US = 1e6
+_SHAPE = ("m", "n", "k", "batch", "query", "kv")
+
+
+def simulated_figures(pieces: list[SimulatedPiece], explain: bool) -> dict[str, Any]:
+    """ops: as of the analytic engine, time_us being each operator's part of the critical path; events: processed.
+
+    With `explain` also bottlenecks (what the step would save without a resource, and each operator without the one
+    that holds it up most) and tilings (the planner's choice for each linear operator, and the next best).
+    """
+    figures: dict[str, Any] = {
+        "ops": [entry for piece in pieces for entry in _operators(piece.simulation)],
+        "events": sum(piece.simulation.events for piece in pieces),
+    }
+    if explain:
+        figures["bottlenecks"] = _bottlenecks(pieces)
+        figures["tilings"] = [entry for piece in pieces for entry in _tilings(piece.simulation)]
+    return figures
+
+
+def write_step_trace(pieces: list[SimulatedPiece], path: Path, title: str) -> None:
+    """Write the timeline of a step. Raises UserError where the file cannot be written."""
+    try:
+        write_trace(timeline(pieces), path, title)
+    except OSError as error:
+        raise UserError("--trace", str(path), f"cannot be written: {error.strerror}") from error
+
+
+def _operators(simulation: Simulation) -> list[dict[str, Any]]:
+    """One entry per row, times of all its repeats together."""
+    shares, busy = path_shares(simulation), _busy(simulation)
+    entries = []
+    for index, row in enumerate(simulation.rows):
+        path = {name: shares.get((index, name), 0.0) * _US for name in RESOURCES}
+        repeat = int(row["repeat"])
+        bound = max(RESOURCES, key=lambda name, path=path: path[name])  # type: ignore[misc]
+        entries.append(
+            {
+                "op": OP_NAMES[row["op"]],
+                "kind": KIND_NAMES[row["kind"]],
+                "segment": int(row["segment"]),
+                "repeat": repeat,
+                **{name: float(row[name]) for name in _SHAPE},
+                "memory_bytes": float(row["weight_bytes"] + row["kv_read_bytes"] + row["kv_write_bytes"]) * repeat,
+                "flops": float(row["flops"]) * repeat,
+                "time_us": sum(path.values()),
+                "bound": bound,
+                "path_us": path,
+                "busy_us": {name: busy[index, name] * _US for name in RESOURCES},
+            }
+        )
+    return entries
+
+
+def _busy(simulation: Simulation) -> dict[tuple[int, str], float]:
+    """Seconds in which each row kept a resource busy, of the cluster where that was longest."""
+    record, copies = simulation.record, simulation.copies()
+    by_cluster: dict[tuple[int, str, int], float] = defaultdict(float)
+    for place, command in enumerate(simulation.program.commands):
+        lasts = float(record.end[place] - record.start[place]) * int(copies[place])
+        by_cluster[command.place.row, command.kind, command.queue.cluster] += lasts
+    busy: dict[tuple[int, str], float] = defaultdict(float)
+    for (row, kind, _), seconds in by_cluster.items():
+        busy[row, kind] = max(busy[row, kind], seconds)
+    return busy
+
+
+def _bottlenecks(pieces: list[SimulatedPiece]) -> dict[str, Any]:
+    """steps: by resource; operators: each with the resource that has most of its critical path. Microseconds."""
+    step: dict[str, dict[str, float]] = {}
+    operators = []
+    for piece in pieces:
+        simulation = piece.simulation
+        for kind in RESOURCES:
+            if piece.cost.shares_s[kind] > 0.0:
+                entry = step.setdefault(kind, {"path_us": 0.0, "saved_us": 0.0})
+                entry["path_us"] += piece.cost.shares_s[kind] * _US
+                entry["saved_us"] += saved_if_free(simulation, kind) * _US
+        held_up: dict[int, tuple[float, str]] = {}
+        for (row, kind), seconds in path_shares(simulation).items():
+            if row != NO_ROW:
+                held_up[row] = max(held_up.get(row, (0.0, "")), (seconds, kind))
+        for row, (seconds, kind) in sorted(held_up.items()):
+            saved = saved_if_free(simulation, kind, row)
+            name = OP_NAMES[simulation.rows[row]["op"]]
+            operators.append({"op": name, "resource": kind, "path_us": seconds * _US, "saved_us": saved * _US})
+    return {"step": step, "operators": operators}
+
+
+def _tilings(simulation: Simulation) -> list[dict[str, Any]]:
+    entries = []
+    for index, plan in simulation.program.plans.items():
+        other = plan.runner_up
+        entries.append(
+            {
+                "op": OP_NAMES[simulation.rows[index]["op"]],
+                "choice": plan.choice.text,
+                "predicted_us": plan.choice.predicted_s * _US,
+                "useful": plan.choice.useful,
+                "runner_up": None if other is None else other.text,
+                "runner_up_us": None if other is None else other.predicted_s * _US,
+                "reason": plan.reason,
+            }
+        )
+    return entries

@@ -1,0 +1,167 @@
+"""Parts of the event engine by themselves: shared bandwidth, buffer, channels, planner, commands in a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import simpy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.event.channels import channel_of, evenness
+from npusim.engine.event.resources import Buffer, SharedBandwidth
+from npusim.engine.event.setting import Setting
+from npusim.engine.event.tiling import plan_linear
+from npusim.kernels.contraction import slice_contraction_time
+from npusim.kernels.memory import stream_time
+from npusim.mapping.deployment import Deployment
+from npusim.mapping.optable import LINEAR, SPLIT_ROWS
+from npusim.workload.step import decode, prefill
+
+Deploy = Callable[..., Deployment]
+
+
+def _ends(transfers: list[tuple[float, float, float]], rate: Callable[[float], float]) -> list[float]:
+    """When transfers of (begin, amount, streams) end."""
+    env = simpy.Environment()
+    memory = SharedBandwidth(env, rate)
+    ends = [0.0] * len(transfers)
+
+    def one(place: int, begin: float, amount: float, streams: float) -> Any:
+        yield env.timeout(begin)
+        yield memory.transfer(amount, streams)
+        ends[place] = env.now
+
+    for place, transfer in enumerate(transfers):
+        env.process(one(place, *transfer))
+    env.run()
+    return ends
+
+
+def test_streams_share_a_bandwidth_in_equal_parts() -> None:
+    """The first runs alone for 1 s, then both share 10 B/s until the first is done, then the second has it alone."""
+    assert _ends([(0.0, 20.0, 1.0), (1.0, 20.0, 1.0)], lambda _: 10.0) == pytest.approx([3.0, 4.0])
+    assert _ends([(0.0, 15.0, 3.0), (0.0, 10.0, 1.0)], lambda _: 10.0) == pytest.approx([2.0, 2.5])
+    assert _ends([(0.0, 20.0, 1.0), (0.0, 20.0, 1.0)], lambda streams: 10.0 * streams) == pytest.approx([2.0, 2.0])
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 10), st.floats(0.1, 100), st.sampled_from([1.0, 2.0, 4.0])), min_size=1, max_size=12
+    )
+)
+def test_a_shared_bandwidth_loses_nothing(transfers: list[tuple[float, float, float]]) -> None:
+    ends = _ends(transfers, lambda _: 5.0)
+    for (begin, amount, _), end in zip(transfers, ends, strict=True):
+        assert end >= (begin + amount / 5.0) * (1 - 1e-9)
+    last = max(ends)
+    assert last <= (max(begin for begin, _, _ in transfers) + sum(amount for _, amount, _ in transfers) / 5.0) * (
+        1 + 1e-9
+    )
+
+
+def test_a_buffer_serves_claims_in_order() -> None:
+    env = simpy.Environment()
+    buffer = Buffer(env, 10.0)
+    assert buffer.claim(6.0) is None
+    large, small = buffer.claim(8.0), buffer.claim(1.0)
+    assert large is not None
+    assert small is not None
+    buffer.release(6.0, by=7)
+    assert large.triggered
+    assert small.triggered
+    assert (buffer.held, buffer.freed_by) == (9.0, 7)
+    with pytest.raises(ValueError, match="never fit"):
+        buffer.claim(11.0)
+
+
+@given(st.sampled_from([1, 2, 4]), st.sampled_from([4, 8, 16]), st.integers(0, 2**20))
+def test_every_block_of_units_falls_on_every_channel_once(stacks: int, channels: int, block: int) -> None:
+    every = stacks * channels
+    units = np.arange(block * every, (block + 1) * every)
+    assert sorted(channel_of(units, stacks, channels).tolist()) == list(range(every))
+
+
+def test_runs_that_miss_the_stack_bit_use_half_of_the_channels(deployed: Deploy) -> None:
+    machine = deployed("rngd", "llama-3.1-8b").machine[0]
+    unit = float(machine["memory_access_unit"])
+    assert evenness(machine, 4096, unit, 2.0 * unit) == pytest.approx(0.5)
+    assert evenness(machine, 1, 64.0 * unit, 0.0) == 1.0
+    assert evenness(machine, 1, 16.0 * unit, 0.0) == 0.5
+    assert evenness(machine, 64, unit, unit) == evenness(machine, 1, 64.0 * unit, 0.0)
+
+
+def _linear_rows(deployment: Deployment, tokens: int) -> tuple[np.ndarray, Setting]:
+    engine = AnalyticEngine(deployment)
+    step = decode([64] * tokens) if tokens <= 64 else prefill(1, tokens)
+    rows = engine.operators(step)[0].rows
+    return rows[rows["kind"] == LINEAR], Setting(engine.machine, engine.runtime, 0)
+
+
+@pytest.mark.parametrize("tokens", [1, 16, 64, 512])
+def test_the_plan_is_the_fastest_and_explains_itself(deployed: Deploy, tokens: int) -> None:
+    rows, setting = _linear_rows(deployed("rngd", "llama-3.1-8b", uncalibrated=True), tokens)
+    for row in rows:
+        plan = plan_linear(row, setting, setting.sram / setting.pes_per_cluster, 0.0)
+        assert plan.runner_up is not None
+        assert plan.choice.predicted_s <= plan.runner_up.predicted_s * (1 + 2.0**-8)
+        assert str(plan.compared) in plan.reason
+        assert plan.choice.tiles * plan.choice.tile_columns >= plan.choice.columns
+        stream = stream_time(row["weight_bytes"], row["k"] * row["weight_bits"] / 8, setting.machine, setting.pes)
+        assert plan.choice.stream_s * plan.choice.tiles == pytest.approx(stream)
+        assert plan.choice.predicted_s >= max(stream, plan.choice.compute_s * plan.choice.tiles)
+
+
+@pytest.mark.parametrize("tokens", [1, 8, 512])
+def test_tiles_compute_what_the_whole_row_does(deployed: Deploy, tokens: int) -> None:
+    """Where k and m are not split further: the closed form of the analytic engine, columns padded to whole tiles."""
+    rows, setting = _linear_rows(deployed("rngd", "llama-3.1-8b", uncalibrated=True), tokens)
+    for row in rows:
+        choice = plan_linear(row, setting, setting.sram, 0.0).choice
+        if choice.depth_parts * choice.token_parts == 1:
+            whole = slice_contraction_time(
+                row["m"], row["n"], row["k"], row["activation_dtype"], row["split"], setting.machine, setting.pes
+            )
+            padded = choice.tiles * choice.tile_columns / choice.columns
+            assert choice.compute_s * choice.tiles == pytest.approx(whole * padded)
+
+
+def test_padding_is_seen(deployed: Deploy) -> None:
+    rows, setting = _linear_rows(deployed("rngd", "llama-3.1-8b", uncalibrated=True), 8)
+    row = rows[0].copy()
+    row["n"], row["split"] = 512.0, 0
+    full = plan_linear(row, setting, setting.sram, 0.0).choice
+    row["n"] = 513.0
+    more = plan_linear(row, setting, setting.sram, 0.0).choice
+    row["n"], row["m"] = 512.0, 1.0
+    one = plan_linear(row, setting, setting.sram, 0.0).choice
+    assert full.useful == 1.0
+    assert more.useful < 1.0
+    assert one.useful == pytest.approx(1 / 8)
+
+
+def test_few_columns_split_their_depth_over_slices(deployed: Deploy) -> None:
+    """64 columns on 512 slices leave most idle, unless slices share a column and sum it round the ring."""
+    rows, setting = _linear_rows(deployed("rngd", "llama-3.1-8b", uncalibrated=True), 512)
+    row = rows[0].copy()
+    row["n"], row["k"], row["split"] = 64.0, 65536.0, 0
+    plan = plan_linear(row, setting, setting.sram, 0.0)
+    assert plan.choice.depth_parts * plan.choice.token_parts > 1
+
+
+def test_large_partial_results_are_reduced_in_parts(deployed: Deploy) -> None:
+    rows, setting = _linear_rows(deployed("rngd", "llama-3.1-8b", uncalibrated=True), 1024)
+    down = rows[rows["split"] == SPLIT_ROWS][-1]
+    assert plan_linear(down, setting, setting.sram, 0.0).choice.reductions > 1
+    few, _ = _linear_rows(deployed("rngd", "llama-3.1-8b", uncalibrated=True), 1)
+    assert plan_linear(few[few["split"] == SPLIT_ROWS][-1], setting, setting.sram, 0.0).choice.reductions == 1
+
+
+def test_a_row_without_room_for_one_column_is_refused(deployed: Deploy) -> None:
+    rows, setting = _linear_rows(deployed("rngd", "llama-3.1-8b", uncalibrated=True), 1)
+    with pytest.raises(ValueError, match="not even one column"):
+        plan_linear(rows[0], setting, 1000.0, 0.0)
