@@ -24,6 +24,7 @@ FLOORS = {
     "errors": 0,
     "dtypes": 0,
     "compilation": 0,
+    "words": 0,
     "manifest": 0,
     "hardware": 1,
     "workload": 2,

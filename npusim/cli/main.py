@@ -11,6 +11,7 @@ import click
 from npusim import __version__
 from npusim.cli.calibrate import calibrate
 from npusim.cli.check import check
+from npusim.cli.evaluate import evaluate
 from npusim.cli.failures import exit_code
 from npusim.cli.kperf import kperf
 from npusim.cli.listing import list_shipped
@@ -35,7 +36,21 @@ def npusim(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (list_shipped, show, step, run, kperf, validate, calibrate, sweep, check, pim):
+_COMMANDS = (
+    list_shipped,
+    show,
+    step,
+    run,
+    kperf,
+    validate,
+    calibrate,
+    sweep,
+    evaluate,
+    check,
+    pim,
+)
+
+for _command in _COMMANDS:
     npusim.add_command(_command)
 
 

@@ -61,7 +61,8 @@ def deciders(claim: Claim, deployment: Deployment, value: float) -> list[Decider
         if math.isfinite(low) and math.isfinite(high) and abs(math.log(high / low)) > _LEAST_SWING:
             number = members[0]
             needed = _needed(claim, deployment, members, value)
-            found.append(Decider(number.owner, number.label, number.quantity, value * low, value * high, needed))
+            ends_of = value * float(low), value * float(high)
+            found.append(Decider(number.owner, number.label, number.quantity, *ends_of, needed))
     return sorted(found, key=lambda each: -each.swing)[:MOST]
 
 
@@ -90,7 +91,9 @@ def _records(deployment: Deployment, numbers: list[list[RangedNumber]], values: 
 def _relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
     """The claim's figure on each of the records, relative to that on the deployment's own."""
     column, power = _ESTIMATES[claim.metric]
-    own = estimate(deployment, Records(deployment.machine, deployment.runtime_record), claim.isl, claim.osl, claim.users)
+    own = estimate(
+        deployment, Records(deployment.machine, deployment.runtime_record), claim.isl, claim.osl, claim.users
+    )
     other = estimate(deployment, records, claim.isl, claim.osl, claim.users)
     return (other[column].to_numpy(float) / float(own[column].iloc[0])) ** power
 

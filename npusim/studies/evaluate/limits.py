@@ -1,4 +1,4 @@
-"""The hard bounds that a claim meets, as for a measured figure: capacity, bandwidth, arithmetic, links, power, Amdahl."""
+"""The hard bounds that a claim meets, as for a measured figure: capacity, bandwidth, arithmetic, links, power."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prediction of a claim: its value, interval and the probability that it holds, from draws of every ranged number."""
+"""The prediction of a claim: value, interval, and the probability that it holds, from draws of all ranged numbers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,130 @@
+"""Claims of proposals: probabilities, deciding numbers, decisions, and reports in both languages."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+import npusim
+from npusim.errors import UserError
+from npusim.mapping.deployment import deploy
+from npusim.serving.metrics import measure
+from npusim.serving.simulate import simulate
+from npusim.studies.bounds import arithmetic, bandwidth, capacity, collective, power_cap
+from npusim.studies.bounds.finding import VERDICTS
+from npusim.studies.evaluate.deciders import deciders
+from npusim.studies.evaluate.prediction import figure, load_of_claim, predict_claim, probability
+from npusim.studies.evaluate.proposal import Claim, load_proposal
+from npusim.studies.evaluate.run import evaluate
+from npusim.words import KOREAN, catalogue, speaker
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAGGERATED = ROOT / "examples" / "exaggerated" / "proposal.yaml"
+
+
+def claim(**changes: object) -> Claim:
+    base = {"name": "c", "text": "t", "model": "llama-3.1-8b", "isl": 256, "osl": 32}
+    return Claim.model_validate(base | {"metric": "tokens_per_s_per_user", "at_least": 40.0} | changes)
+
+
+@given(st.lists(st.floats(1.0, 100.0), min_size=1, max_size=20), st.floats(1.0, 100.0))
+def test_a_claim_and_its_opposite_share_all_probability(drawn: list[float], limit: float) -> None:
+    more, less = claim(at_least=limit), claim(at_least=None, at_most=limit)
+    for width in (0.0, 0.3):
+        both = probability(more, drawn, width) + probability(less, drawn, width)
+        ties = sum(each == limit for each in drawn) / len(drawn) if width == 0.0 else 0.0
+        assert both == pytest.approx(1.0 + ties)
+
+
+def test_the_unexplained_part_spreads_a_single_draw() -> None:
+    sigma = 0.2 / norm.ppf(0.95)
+    wanted = norm.cdf(math.log(44.0 / 40.0) / sigma)
+    assert probability(claim(), [44.0], 0.2) == pytest.approx(wanted)
+    assert probability(claim(), [44.0, math.nan], 0.2) == pytest.approx(wanted / 2.0)
+
+
+def test_the_needed_value_makes_the_claim_hold() -> None:
+    asked, base = claim(at_least=70.0), deploy("rngd", "llama-3.1-8b")
+    value = predict_claim(asked, base, 0).value
+    found = deciders(asked, base, value)
+    assert 1 <= len(found) <= 3 and [each.swing for each in found] == sorted((e.swing for e in found), reverse=True)
+    reached = [each for each in found if each.needed is not None]
+    for decider in reached:
+        machine, record = base.machine.copy(), base.runtime_record.copy()
+        target = machine if decider.owner == "rngd" else record
+        name = next(name for name in target.dtype.names if name.endswith(decider.path.split(".")[-1]))
+        if target[name].ndim > 1:
+            continue
+        target[name] = decider.needed
+        run = measure(simulate(base.with_records(machine, record), load_of_claim(asked), 0))
+        assert figure(asked, run) == pytest.approx(70.0, rel=0.05), "an estimate leaves stalls of the host out"
+
+
+def test_the_exaggerated_proposal_fails_with_reasons() -> None:
+    found = evaluate(load_proposal(EXAGGERATED), EXAGGERATED, 0, lambda _: None)
+    decisions = {each.claim.name: each.decision for each in found.judged}
+    assert decisions == {"speed-70b": "reject", "speed-8b": "reject", "power": "reject", "modest": "accept"}
+    broken = {each.claim.name: {bound.bound for bound in each.broken} for each in found.judged}
+    assert broken["speed-70b"] == {"capacity", "memory bandwidth"} and broken["speed-8b"] == {"memory bandwidth"}
+
+
+def test_a_proposal_is_checked(tmp_path: Path) -> None:
+    text = EXAGGERATED.read_text(encoding="utf-8")
+    wrong = tmp_path / "p.yaml"
+    wrong.write_text(text.replace("at_most: 20", "at_most: 20\n    at_least: 5"), encoding="utf-8")
+    with pytest.raises(UserError, match="either at_least or at_most"):
+        load_proposal(wrong)
+    wrong.write_text(text.replace("architecture: rngd", "architecture: rngdd"), encoding="utf-8")
+    with pytest.raises(UserError, match="did you mean 'rngd'"):
+        evaluate(load_proposal(wrong), wrong, 0, lambda _: None)
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Verdicts"), ("ko", "판정")])
+def test_the_command_writes_one_page(tmp_path: Path, language: str, word: str) -> None:
+    page = tmp_path / "page.html"
+    words = ["evaluate", str(EXAGGERATED), "--out", str(page), "--lang", language, "--json"]
+    done = subprocess.run([sys.executable, "-m", "npusim", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)["claims"]
+    keys = {"claim", "predicted", "low", "high", "probability", "decision", "needs"}
+    assert all(keys <= set(each) for each in answer)
+    html = page.read_text(encoding="utf-8")
+    assert f'<html lang="{language}">' in html and word in html
+    assert not re.search(r'<(script|link|img|iframe)[^>]*(src|href)="http', html)
+
+
+def _spoken() -> set[str]:
+    """Every literal that is given to `say` in the studies."""
+    found = set()
+    for path in sorted((Path(npusim.__file__).parent / "studies" / "evaluate").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
+                found |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
+    return found
+
+
+def test_korean_has_every_word() -> None:
+    evaluation = evaluate(load_proposal(EXAGGERATED), EXAGGERATED, 0, lambda _: None)
+    factors = {word for factor in evaluation.factors for word in (factor.name, factor.reason)}
+    bounds = {arithmetic.NAME, bandwidth.NAME, capacity.NAME, collective.NAME, power_cap.CAP, power_cap.IDLE}
+    kinds = {"measured", "datasheet", "derived", "calibrated", "assumed", "accept", "conditional", "reject"}
+    assert (_spoken() | factors | bounds | kinds | set(VERDICTS)) - set(catalogue(KOREAN)) == set()
+
+
+def test_translations_keep_their_places() -> None:
+    for english, korean in catalogue(KOREAN).items():
+        places = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, korean)]
+        assert places[0] == places[1], english
+    with pytest.raises(UserError, match="--lang"):
+        speaker("fr")
