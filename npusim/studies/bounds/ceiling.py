@@ -56,6 +56,12 @@ class Ceiling:
     between_cards: LinkCeiling
     chips_per_card: int
 
+    def seconds_of(self, ops: Mapping[tuple[str, str], float]) -> float:
+        """Least seconds of operations by (weights, activations); those of no known type at the fastest rate."""
+        fastest = max(self.ops_per_s.values())
+        rates = {key: self.ops_per_s.get(self.multiplied.get(key, ""), fastest) for key in ops}
+        return sum(count / rates[key] for key, count in ops.items())
+
 
 @cache
 def ceiling_of(arch: str, generous: bool) -> Ceiling:

@@ -62,7 +62,7 @@ def demand_of(model: Model, precision: Precision, isl: int, osl: int, generous: 
         stored, step = stored - saved - table * bool(len(embedding)), step - saved
     prompt = lower(model, precision, _ONE_CHIP, prefill(1, isl)).rows
     head = (precision.weights, precision.activations) if generous else ("bf16", "bf16")
-    ends = _ops(first, head), _ops(last, head)
+    ends = operations(first, head), operations(last, head)
     kv = 0.5 * (_kv(first) + _kv(last))
     return Demand(
         stored_bytes=stored,
@@ -70,7 +70,7 @@ def demand_of(model: Model, precision: Precision, isl: int, osl: int, generous: 
         kv_bytes=kv,
         shared_kv_bytes=min(_kv(first), kv),
         request_kv_bytes=_kv(last),
-        prompt_ops=_ops(prompt, head),
+        prompt_ops=operations(prompt, head),
         token_ops={key: 0.5 * (ops + ends[1][key]) for key, ops in ends[0].items()},
     )
 
@@ -78,6 +78,12 @@ def demand_of(model: Model, precision: Precision, isl: int, osl: int, generous: 
 def _weights(rows: np.ndarray) -> float:
     linear = rows[rows["kind"] == LINEAR]
     return float((linear["weight_bytes"] * linear["repeat"]).sum())
+
+
+def streamed_bytes(rows: np.ndarray) -> float:
+    """Bytes of weights, gathered rows, keys and values that the operators read."""
+    read = rows["weight_bytes"] + rows["kv_read_bytes"]
+    return float((read * rows["repeat"]).sum())
 
 
 def _head_bytes(rows: np.ndarray) -> float:
@@ -89,13 +95,13 @@ def _kv(rows: np.ndarray) -> float:
     return float((attention["kv_read_bytes"] * attention["repeat"]).sum())
 
 
-def _ops(rows: np.ndarray, head: tuple[str, str]) -> dict[tuple[str, str], float]:
-    """Operations of matrix products and of attention by the types of weights and activations, `head` for the head."""
+def operations(rows: np.ndarray, head: tuple[str, str] | None) -> dict[tuple[str, str], float]:
+    """Operations of matrix products and attention by the types of weights and activations; head: its own, if told."""
     found: dict[tuple[str, str], float] = {}
     for row in rows:
         if row["kind"] == LINEAR:
             own = dtypes.name(row["weight_dtype"]), dtypes.name(row["activation_dtype"])
-            key = head if row["op"] == LM_HEAD else own
+            key = head if head is not None and row["op"] == LM_HEAD else own
         elif row["kind"] == ATTENTION:
             key = ATTENTION_OPS, ATTENTION_OPS
         else:

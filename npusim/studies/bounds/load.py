@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from npusim.studies.bounds.ceiling import Ceiling, ceiling_of
-from npusim.studies.bounds.demand import ATTENTION_OPS, Demand, demand_of
+from npusim.studies.bounds.demand import Demand, demand_of
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
 
@@ -19,15 +19,8 @@ class Terms:
     ceiling: Ceiling
 
     def seconds_of(self, ops: Mapping[tuple[str, str], float], chips: int) -> float:
-        """Least seconds of that arithmetic on `chips`; attention at the fastest rate of the chip."""
-        rates, fastest = self.ceiling.ops_per_s, max(self.ceiling.ops_per_s.values())
-        return sum(
-            count / chips / (fastest if key[0] == ATTENTION_OPS else rates.get(self._type(key), fastest))
-            for key, count in ops.items()
-        )
-
-    def _type(self, key: tuple[str, str]) -> str:
-        return self.ceiling.multiplied.get(key, "")
+        """Least seconds of that arithmetic on `chips`."""
+        return self.ceiling.seconds_of(ops) / chips
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def _output_length(run: LabRun, placed: Placed) -> Iterator[Remark]:
         if abs(mean / conduct.expected_osl - 1.0) > OUTPUT_MARGIN:
             told = f"{mean:,.1f} output tokens a request, {conduct.expected_osl:,.0f} asked for"
             yield Remark("output length", DOUBT, f"{told}: more than {OUTPUT_MARGIN:.0%} apart (end of sequence?)")
-    elif osl is not None and osl != int(osl) and not conduct.lengths_fixed:
+    elif osl is not None and abs(osl - round(osl)) > 0.01 and not conduct.lengths_fixed:
         message = f"mean output of {osl:,.1f} tokens: outputs end where the model ends them; use --ignore-eos"
         yield Remark("output length", NOTE, message)
 
@@ -171,6 +171,14 @@ def _efficiency(run: LabRun, placed: Placed) -> Iterator[Remark]:
             yield Remark("rates agree", FAULT, f"{message}, not {joule.value:,.4g}")
 
 
+def _as_told(run: LabRun, placed: Placed) -> Iterator[Remark]:
+    """What the files themselves say of the run."""
+    yield from (Remark("as the file says", DOUBT, text) for text in run.conduct.remarks)
+    yield from (Remark("as the file says", NOTE, text) for text in run.conduct.notes)
+    if run.conduct.warm_up is not None:
+        yield Remark("warm-up", NOTE, run.conduct.warm_up)
+
+
 _RULES: tuple[Rule, ...] = (
     _requests,
     _duration,
@@ -182,4 +190,5 @@ _RULES: tuple[Rule, ...] = (
     _percentiles_rise,
     _power,
     _efficiency,
+    _as_told,
 )

@@ -14,6 +14,7 @@ from npusim.studies.bounds.finding import VERDICTS
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.check.judge import figures_of_run, findings, judge
 from npusim.studies.check.lint import lint
+from npusim.studies.check.own_tables import checked_rows
 from npusim.studies.check.placing import USUAL, Placed, place
 from npusim.studies.check.row import CheckedFigure, CheckedRow
 from npusim.studies.lab_files.folder import HandedIn, Unread, hand_in
@@ -79,13 +80,16 @@ def check(path: Path, given: Setting, seed: int, say: Callable[[str], None]) -> 
     """Check a file or a folder under what the user gave. Raises UserError."""
     _require_known(given)
     handed: HandedIn = hand_in(path)
-    say(f"{len(handed.runs):,} rows in {len(handed.files):,} files")
+    say(f"{len(handed.runs):,} runs in {len(handed.files):,} files")
     predictor, rows, places = _Predictor(seed), [], []
     for run in handed.runs:
         placed = place(run, given)
         places.append(placed)
         rows.append(_row(run, placed, predictor, seed))
+    for table in handed.tables:
+        rows += checked_rows(table, given.device, seed)
     archs = dict.fromkeys(placed.arch for placed in places if placed.arch is not None)
+    archs |= dict.fromkeys(row.setting.device for row in rows[len(places) :] if row.setting.device is not None)
     models = dict.fromkeys(placed.model.name for placed in places if placed.model is not None)
     return CheckResult(handed.files, tuple(rows), handed.unread, tuple(archs), tuple(models))
 

@@ -37,8 +37,9 @@ class Conduct:
 
     arrival: burst, closed, or "rate" for requests that come at a rate. completed, failed: requests. prompts_differ:
     True where every prompt is random. lengths_fixed: True where every request has isl and osl tokens. expected_osl:
-    output tokens that were asked for. tokens_per_step: most tokens that a step gave a sequence. power_scope: "cards",
-    "server", "wall". power_samples, idle_samples: of the power log, and those of them with no card at work.
+    output tokens that were asked for. warm_up: how it was kept apart. tokens_per_step: most tokens that a step gave a
+    sequence. power_scope: "cards", "server", "wall". power_samples, idle_samples: of the power log, and those of them
+    with no card at work. remarks, notes: what the files say of the run, to be doubted and to be known.
     """
 
     arrival: str | None = None
@@ -60,6 +61,7 @@ class Conduct:
     sdk: str | None = None
     date: str | None = None
     remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

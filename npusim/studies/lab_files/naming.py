@@ -55,8 +55,8 @@ def shipped_arch(device: str) -> str | None:
 
 
 def shipped_runtime(text: str) -> str | None:
-    """The shipped runtime of a backend with its version ("furiosa-llm 2026.3.1"), the newest older one else."""
-    words = re.match(r"\s*([A-Za-z-]+?)[ _-]*v?(\d+\.\d+)?", text)
+    """The shipped runtime of a backend with its version ("furiosa-llm 2026.3.1"), or of the backend alone."""
+    words = re.match(r"\s*([A-Za-z][A-Za-z-]*[A-Za-z])(?:[ _-]+v?(\d+\.\d+))?", text)
     if words is None:
         return None
     backend, version = words.group(1).lower(), words.group(2)

@@ -1,0 +1,209 @@
+"""Files as labs hand them over: what each importer reads, and one clear line for each broken one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import openpyxl
+import pytest
+from cli_support import mistake, tell
+from test_check import SAMPLES, _figure, _rows
+
+from npusim.errors import UserError
+from npusim.studies.lab_files.folder import hand_in
+from npusim.studies.lab_files.lab_run import LabRun
+from npusim.studies.lab_files.naming import shipped_arch, shipped_model, shipped_runtime, told_precision
+
+AIPERF, PAGES, SENSORS = SAMPLES / "aiperf", SAMPLES / "prometheus", SAMPLES / "sensors"
+LOADGEN = SAMPLES / "loadgen" / "mlperf_log_detail.txt"
+
+
+def _one(path: Path) -> LabRun:
+    (run,) = hand_in(path).runs
+    return run
+
+
+@pytest.mark.parametrize("name", ["profile_export_aiperf.json", "profile_export_aiperf.csv"])
+def test_aiperf_exports(name: str) -> None:
+    run = _one(AIPERF / name)
+    assert (run.setting.isl, run.setting.osl) == (1024, 256)
+    assert run.conduct.lengths_fixed
+    assert run.conduct.completed == 96
+    assert run.figures["ttft_ms_mean"].value == pytest.approx(115.0)
+    assert run.figures["tpot_ms_p99"].value == pytest.approx(7.81, abs=0.01)
+    assert run.figures["e2e_ms_mean"].value == pytest.approx(1976.5)
+    assert run.figures["output_tokens_per_s"].value == pytest.approx(2074.9)
+
+
+def test_aiperf_json_tells_model_users_and_watts() -> None:
+    run = _one(AIPERF / "profile_export_aiperf.json")
+    assert run.setting.model == "meta-llama/Llama-3.1-8B-Instruct"
+    assert run.setting.users == 16
+    assert run.figures["power_w"].value == 560.0
+
+
+def test_aiperf_requests_without_warm_up_and_failures() -> None:
+    run = _one(AIPERF / "profile_export.jsonl")
+    assert (run.conduct.requests, run.conduct.completed, run.conduct.failed) == (16, 15, 1)
+    assert run.setting.users == 4
+    assert run.figures["ttft_ms_mean"].value == pytest.approx(122.2, abs=0.1)
+    assert run.figures["output_tokens_per_s"].value == pytest.approx(15 * 256 / 7.86, rel=0.01)
+
+
+def test_server_pages_give_means_and_percentiles_to_a_bucket() -> None:
+    run = _one(PAGES / "vllm_metrics.txt")
+    assert run.figures["ttft_ms_mean"].value == pytest.approx(11.1 / 96 * 1e3)
+    median = run.figures["ttft_ms_p50"]
+    assert (median.low, median.high) == (pytest.approx(100.0), pytest.approx(250.0))
+    assert (run.setting.isl, run.setting.osl) == (1024.0, 256.0)
+    assert any("prefix cache" in remark for remark in run.conduct.remarks)
+    assert "itl_ms_mean" in _one(PAGES / "furiosa_llm_metrics.txt").figures
+
+
+def test_exporter_pages_sum_the_watts_of_all_cards() -> None:
+    furiosa, dcgm = _one(PAGES / "furiosa_exporter.txt"), _one(PAGES / "dcgm.txt")
+    assert (furiosa.setting.device, furiosa.setting.cards, furiosa.conduct.firmware) == ("rngd", 2, "2026.3.0")
+    assert furiosa.figures["power_w"].value == pytest.approx(300.75)
+    assert (dcgm.setting.device, dcgm.setting.cards) == ("NVIDIA H200", 1)
+
+
+def test_sensor_logs() -> None:
+    device, columns = _one(SENSORS / "npu_monitor.csv"), _one(SENSORS / "sensor_log_20261014.csv")
+    assert (device.setting.device, device.setting.cards) == ("rngd", 2)
+    assert device.figures["power_w_active"].value == pytest.approx(297.975)
+    assert columns.setting.cards == 2
+    assert columns.figures["power_w_samples"].value == pytest.approx(266.92, abs=0.1)
+
+
+def test_loadgen_log() -> None:
+    run = _one(LOADGEN)
+    assert run.figures["ttft_ms_p99"].value == pytest.approx(123.0)
+    assert run.figures["tpot_ms_mean"].value == pytest.approx(7.3)
+    assert run.setting.osl == pytest.approx(256.0, rel=1e-3)
+    assert run.conduct.remarks == ("the result is INVALID", "the run was too short for the scenario")
+
+
+@pytest.fixture(scope="module")
+def workbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kperf")
+    words = ("--grid", "quick", "--models", "llama-3.1-8b", "--no-interval", "--out", folder)
+    assert tell("kperf", "rngd", *words).code == 0
+    return folder / "kperf.xlsx"
+
+
+def _filled(source: Path, target: Path, heading: str, value: object) -> Path:
+    """The workbook with one value of the first row of the model's sheet replaced, and its status."""
+    book = openpyxl.load_workbook(source)
+    sheet = book["Llama 3.1 8B"]
+    heads = {cell.value: cell.column for cell in sheet[5]}
+    for line in range(6, 12):
+        sheet.cell(line, heads["Status"]).value = "measured"
+    sheet.cell(6, heads[heading]).value = value
+    book.save(target)
+    return target
+
+
+def test_a_filled_workbook(workbook: Path, tmp_path: Path) -> None:
+    rows = _rows(_filled(workbook, tmp_path / "lab.xlsx", "Output throughput [tokens/s]", 999.9))
+    assert [row["verdict"] for row in rows] == ["impossible", *["plausible"] * 5]
+    figure = _figure(rows[0], "output_tokens_per_s")
+    assert (figure["verdict"], figure["bound"]) == ("impossible", "memory bandwidth")
+    assert figure["limit"] < 999.9
+    assert rows[0]["setting"]["precision"] == "bf16"
+    for text in ("nan", "twelve", -3):
+        line = mistake("check", _filled(workbook, tmp_path / "bad.xlsx", "TTFT mean [ms]", text))
+        assert "Llama 3.1 8B!6: ttft_ms_mean" in line
+    assert "1,000,000,000,000" in mistake("check", _filled(workbook, tmp_path / "many.xlsx", "Users", 10**12))
+
+
+def test_a_broken_workbook(workbook: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.xlsx"
+    path.write_bytes(workbook.read_bytes()[:5000])
+    assert "no whole Excel workbook" in mistake("check", path)
+
+
+@pytest.mark.parametrize(
+    ("sample", "old", "new", "parts"),
+    [
+        (AIPERF / "profile_export_aiperf.json", '"unit": "ms"', '"unit": "fortnights"', ("fortnights", "ns")),
+        (AIPERF / "profile_export_aiperf.json", '"avg": 115.0', '"avg": NaN', ("time_to_first_token", "finite")),
+        (
+            AIPERF / "profile_export_aiperf.json",
+            '"concurrency": 16',
+            '"concurrency": 1000000000000',
+            ("any run holds",),
+        ),
+        (AIPERF / "profile_export_aiperf.csv", "Token (ms)", "Token (h)", ("'h' is no unit",)),
+        (AIPERF / "profile_export_aiperf.csv", ",p99,std", ",p95,std", ("p95", "stands twice")),
+        (AIPERF / "profile_export_aiperf.csv", "Request Count,96", "Request Count,1000000000000", ("any run holds",)),
+        (
+            AIPERF / "profile_export.jsonl",
+            '"request_end_ns": 1760518803898300000',
+            '"request_end_ns": NaN',
+            (":5", "request_end_ns", "finite"),
+        ),
+        (AIPERF / "profile_export.jsonl", '"request_start_ns": ', '"request_start_ns": "', ("is no JSON",)),
+        (
+            PAGES / "vllm_metrics.txt",
+            'model_name="meta-llama/Llama-3.1-8B-Instruct"} 11.1',
+            "} x",
+            ("no Prometheus text",),
+        ),
+        (PAGES / "dcgm.txt", "612.331", "NaN", ("DCGM_FI_DEV_POWER_USAGE", "watts")),
+        (SENSORS / "sensor_log_20261014.csv", "npu1_power", "npu0_power", ("npu0_power", "stands twice")),
+        (SENSORS / "npu_monitor.csv", ",97.5,148.00,", ",97.5,nan,", (":2", "power", "finite")),
+        (LOADGEN, '"value": "INVALID"', '"value"', (":6", "cut")),
+        (LOADGEN, '"key": "result_validity"', '"key": "result_other"', ("result_validity", "no result")),
+        (LOADGEN, "2074.9", "NaN", ("result_completed_tokens_per_second", "finite")),
+    ],
+)
+def test_a_broken_file_is_one_line(tmp_path: Path, sample: Path, old: str, new: str, parts: tuple[str, ...]) -> None:
+    text = sample.read_text()
+    assert old in text
+    path = tmp_path / sample.name
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError) as told:
+        hand_in(path)
+    line = str(told.value)
+    assert "\n" not in line
+    assert all(part in line for part in (str(path), *parts)), line
+
+
+@pytest.mark.parametrize("sample", sorted(path for path in SAMPLES.rglob("*.*") if path.suffix not in ("", ".md")))
+def test_a_truncated_file_is_a_mistake_or_a_shorter_one(tmp_path: Path, sample: Path) -> None:
+    """Cut anywhere, a file is refused in one line or read as the rows that are still whole."""
+    if sample.is_dir():
+        return
+    data = sample.read_bytes()
+    for part in (0.0, 0.1, 0.5, 0.9, 0.99):
+        path = tmp_path / sample.name
+        path.write_bytes(data[: int(len(data) * part)])
+        try:
+            assert hand_in(path).runs
+        except UserError as told:
+            assert str(path) in str(told)
+
+
+def test_names_of_models_formats_chips_and_runtimes() -> None:
+    for name in ("furiosa-ai/Llama-3.1-8B-Instruct-FP8", "meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"):
+        assert shipped_model(name) == "llama-3.1-8b"
+    assert shipped_model("RedHatAI/Llama-3.3-70B-Instruct-quantized.w8a8") == "llama-3.3-70b"
+    assert shipped_model("mistralai/Mistral-7B") is None
+    told: Callable[[str], str | None] = told_precision
+    assert [told(name) for name in ("x-FP8", "x-AWQ", "x-quantized.w8a8", "x-bf16", "x")] == [
+        "fp8",
+        "w4a16",
+        "int8",
+        "bf16",
+        None,
+    ]
+    assert [shipped_arch(name) for name in ("RNGD", "NVIDIA H200", "FuriosaAI RNGD", "TPU")] == [
+        "rngd",
+        "h200",
+        "rngd",
+        None,
+    ]
+    assert shipped_runtime("furiosa-llm 2026.3.1") == "furiosa-llm-2026.3"
+    assert shipped_runtime("vllm 0.13.0") == "vllm"
+    assert shipped_runtime("tgi 3") is None
