@@ -25,7 +25,7 @@ H200 = re.sub(
 )
 FURIOSA = (data_root("arch_configs") / "runtimes" / "furiosa-llm-2026.3.yaml").read_text(encoding="utf-8")
 SMS = 'sms: {value: 132, kind: measured, source: "device properties of one H200, November 2026"}'
-NVLINK = "bandwidth:\n      value: 450 GB/s"
+NVLINK = "bandwidth:\n            value: 450 GB/s"
 
 
 def _changed(folder: Path, text: str, old: str, new: str) -> tuple[Path, int]:
@@ -116,6 +116,7 @@ def test_a_runtime_record_holds_shapes_and_paths() -> None:
     assert record["pe_fusion"] == 8.0
 
 
+LINK = "server.fabric.levels.0.link"
 MISTAKES = [
     ("l2_capacity:", "l2_capcity:", 0, "chip.unit.l2_capcity", "unknown key; did you mean 'l2_capacity'?"),
     ("silicon: true", "silicon: true\nzzzz: 3", 1, "zzzz", "unknown key; remove it"),
@@ -126,9 +127,9 @@ MISTAKES = [
     (SMS, SMS.replace("measured", "assumed"), 0, "chip.unit.sms", "an assumed number needs low and high"),
     (SMS, SMS.replace("measured", "hoped"), 0, "chip.unit.sms.kind", "Input should be 'measured'"),
     (SMS, "sms: {value: 132, kind: measured}", 0, "chip.unit.sms", "the certificate lacks source"),
-    (NVLINK, NVLINK.removesuffix(" GB/s"), 0, "server.card_link.bandwidth", "'450' has no unit"),
-    (NVLINK, NVLINK.replace("GB/s", "GHz"), 0, "server.card_link.bandwidth", "'GHz' is not a unit of B/s"),
-    (NVLINK, NVLINK.replace("GB/s", "GB//(s"), 0, "server.card_link.bandwidth", "GB//(s"),
+    (NVLINK, NVLINK.removesuffix(" GB/s"), 0, f"{LINK}.bandwidth", "'450' has no unit"),
+    (NVLINK, NVLINK.replace("GB/s", "GHz"), 0, f"{LINK}.bandwidth", "'GHz' is not a unit of B/s"),
+    (NVLINK, NVLINK.replace("GB/s", "GB//(s"), 0, f"{LINK}.bandwidth", "GB//(s"),
     ("low: 5 TB/s", "low: 8 TB/s", 0, "chip.unit.l2_bandwidth", "the range 8 TB/s ... 10 TB/s does not hold"),
     ("kind: gpu", "kind: tpu", -1, "chip.unit", "'contraction_processor', 'gpu'"),
     ("technology: hbm3e", "technology: hbm9", 0, "chip.memory.technology", "'hbm3e'"),
@@ -136,12 +137,12 @@ MISTAKES = [
     (
         "card:\n  chips: {value: 1,",
         "card:\n  chips: {value: 2,",
-        0,
-        "card",
-        "a card of several chips needs 'chip_link'",
+        None,
+        "",
+        "the levels of server.fabric join 8 chips, but 8 cards have 16",
     ),
     ("runtime: vllm\n", "", None, "runtime", "this key is missing; add it"),
-    ("name: NVLink 4\n    ", "", -1, "server.card_link.name", "this key is missing; add it"),
+    ("name: NVLink 4\n          ", "", -1, f"{LINK}.name", "this key is missing; add it"),
 ]
 
 
@@ -160,10 +161,10 @@ def test_a_mistake_names_file_line_key_and_mend(
 
 
 def test_a_mistake_under_a_merge_key_is_still_one_line(tmp_path: Path) -> None:
-    path, _ = _changed(tmp_path, H200, "  card_link:\n", "  card_link:\n    <<: {latncy: 3}\n")
+    path, _ = _changed(tmp_path, H200, "        link:\n", "        link:\n          <<: {latncy: 3}\n")
     with pytest.raises(UserError) as caught:
         load_system(str(path))
-    assert caught.value.key == "server.card_link.latncy"
+    assert caught.value.key == f"{LINK}.latncy"
 
 
 def test_a_rate_without_an_energy_is_refused(tmp_path: Path) -> None:
@@ -180,9 +181,9 @@ def test_a_binary_rate_warns_with_file_line_and_key(tmp_path: Path, rate: str, v
         system = load_yaml(path, System)
     (warning,) = caught
     told = str(warning.message)
-    assert told.startswith(f"{path}:{line}: server.card_link.bandwidth: '{rate}'")
+    assert told.startswith(f"{path}:{line}: server.fabric.levels.NVSwitch.link.bandwidth: '{rate}'")
     assert f"write '{rate.replace('iB', 'B')}'" in told
-    assert system.server.card_link.bandwidth.value == pytest.approx(value)
+    assert system.server.fabric.levels[0].link.bandwidth.value == pytest.approx(value)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from npusim import dtypes
 from npusim.engine.analytic import AnalyticEngine
 from npusim.kernels.attention import kv_copies, kv_stream_time, shared_heads_time, slice_attention_times
-from npusim.kernels.collective import collective_time, on_chip_reduction_time
+from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.contraction import operand_bytes, slice_contraction_time, unoverlapped_tile_time
 from npusim.kernels.memory import access_efficiency, peak_bandwidth, stream_bandwidth, stream_time
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
@@ -24,8 +24,6 @@ from npusim.kernels.vector import program_time, vector_time
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import lower
 from npusim.mapping.optable import (
-    ALL_GATHER,
-    ALL_REDUCE,
     ATTENTION,
     CAST,
     NORM,
@@ -161,23 +159,6 @@ def test_on_chip_reductions_take_what_was_measured(rngd: Any, pes: float, low: f
 
 def test_one_pe_reduces_nothing(rngd: Any) -> None:
     assert on_chip_reduction_time(8 * KB, rngd, 1.0) == 0.0
-
-
-@pytest.mark.parametrize("ranks", [2.0, 4.0, 8.0])
-@pytest.mark.parametrize("size", [1e3, 1e5, 1e8])
-def test_an_all_reduce_is_the_fastest_of_its_forms(h200: Any, ranks: float, size: float) -> None:
-    latency = h200["card_link_latency"]
-    whole = size / (h200["card_link_bandwidth"] * h200["card_link_efficiency"])
-    spread = 2 * (ranks - 1) / ranks * whole
-    forms = (latency + (ranks - 1) * whole, 2 * latency + spread, 2 * (ranks - 1) * latency + spread)
-    assert collective_time(ALL_REDUCE, size, ranks, h200) == pytest.approx(min(forms), rel=1e-12)
-    assert collective_time(ALL_GATHER, size, ranks, h200) == pytest.approx(latency + spread / 2, rel=1e-12)
-
-
-def test_chips_of_one_card_use_the_cards_own_link(h200: Any) -> None:
-    machine = _altered(h200, chips=2.0, chip_link_latency=5e-6, chip_link_bandwidth=1e9, chip_link_efficiency=1.0)
-    assert collective_time(ALL_GATHER, 2e6, 2.0, machine) == pytest.approx(5e-6 + 1e-3)
-    assert collective_time(ALL_GATHER, 2e6, 4.0, machine) == collective_time(ALL_GATHER, 2e6, 4.0, h200)
 
 
 def test_vector_operators_take_their_passes(rngd: Any) -> None:

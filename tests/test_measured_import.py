@@ -38,6 +38,7 @@ KINDS = {
     "gpu_public/h200_gemm": "public_gemm",
     "gpu_public/h200_context_attention": "public_attention",
     "gpu_public/h200_generation_attention": "public_attention",
+    "gpu_public/h200_nccl": "public_collectives",
 }
 
 

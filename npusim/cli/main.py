@@ -11,6 +11,7 @@ import click
 from npusim import __version__
 from npusim.cli.calibrate import calibrate
 from npusim.cli.check import check
+from npusim.cli.collective import collective
 from npusim.cli.evaluate import evaluate
 from npusim.cli.failures import exit_code
 from npusim.cli.kperf import kperf
@@ -48,6 +49,7 @@ _COMMANDS = (
     evaluate,
     check,
     pim,
+    collective,
 )
 
 for _command in _COMMANDS:

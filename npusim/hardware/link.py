@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from npusim.hardware.base import Part
-from npusim.ledger import Bandwidth, Duration, Ratio
+from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Ratio
+
+
+class Packet(Part):
+    """A link's packets: `header` bytes beside each `payload` bytes (PCI Express 5.0: framing, header and check)."""
+
+    payload: Bytes
+    header: BytesOrZero
 
 
 class Link(Part):
-    """One direction of a link: time = latency + bytes / (bandwidth x efficiency)."""
+    """One direction of a link: time = latency + bytes / (bandwidth x efficiency x packet efficiency).
+
+    efficiency: what flow control and the engines leave; packet: where headers are not in the efficiency already.
+    """
 
     name: str
     bandwidth: Bandwidth
     latency: Duration
     efficiency: Ratio
+    packet: Packet | None = None
+
+    @property
+    def rate_bytes_per_s(self) -> float:
+        """What passes of payload."""
+        rate = self.bandwidth.value * self.efficiency.value
+        if self.packet is None:
+            return rate
+        return rate * self.packet.payload.value / (self.packet.payload.value + self.packet.header.value)
 
 
 class Reduction(Part):

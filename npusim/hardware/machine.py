@@ -1,8 +1,9 @@
 """Machine: one chip and its links as a flat record that the cost kernels read; many machines are one array.
 
-Header fields (memory_*, reduction_*, power_*, host_link_*, chip_link_*, card_link_*) hold for every chip; `unit_kind`
-says whether the tcp_* or the gpu_* fields describe its compute unit; the pim_* fields hold where its memory has units
-(pim_maps_linear, pim_maps_attention). All values are SI. It knows nothing of a model.
+Header fields (memory_*, reduction_*, power_*, host_link_*, fabric_*) hold for every chip; `unit_kind` says whether the
+tcp_* or the gpu_* fields describe its compute unit; the pim_* fields hold where its memory has units (pim_maps_linear,
+pim_maps_attention). All values are SI. It knows nothing of a model. The group_* tables say what collectives over the
+groups of a plan put on the fabric (mapping/placement.py); NaN until a plan is placed.
 """
 
 from __future__ import annotations
@@ -13,13 +14,20 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
+from npusim.hardware.collectives import SCHEDULES
 from npusim.hardware.compute import ContractionProcessor, Gpu
-from npusim.hardware.flat import FlatField, empty_record, fill, quantity_fields, record_dtype
+from npusim.hardware.fabric import ALGORITHMS
+from npusim.hardware.flat import MAX_PARTS, FlatField, empty_record, fill, quantity_fields, record_dtype
 from npusim.hardware.pim import Pim
 from npusim.hardware.system import Card, Chip, Server, System
 
 UNIT_CONTRACTION_PROCESSOR = 0
 UNIT_GPU = 1
+GROUPS = 4
+"""Kinds of groups of chips that work together."""
+GROUP_TENSOR, GROUP_EXPERT, GROUP_EXPERT_TENSOR, GROUP_STAGE = range(GROUPS)
+STEPS, MESSAGES, DEPTH, LOCAL = range(4)
+"""Places in a row of `group_shape`."""
 _UNIT_CODES = {"contraction_processor": UNIT_CONTRACTION_PROCESSOR, "gpu": UNIT_GPU}
 
 
@@ -42,8 +50,14 @@ MACHINE_DTYPE = record_dtype(
         ("settled", np.float64),
         ("multiplies", np.int64, (dtypes.COUNT, dtypes.COUNT)),
         *((name, np.bool_) for name in _PIM_FLAGS),
+        ("transport_serves", np.int64, (MAX_PARTS, len(ALGORITHMS))),
+        ("group_shape", np.float64, (GROUPS, len(SCHEDULES), 4)),
+        ("group_hops", np.float64, (GROUPS, len(SCHEDULES), MAX_PARTS)),
+        ("group_load", np.float64, (GROUPS, len(SCHEDULES), MAX_PARTS)),
     ],
 )
+PLACED = ("transport_serves", "group_shape", "group_hops", "group_load")
+"""Fields that a plan sets, not the description of the chip."""
 
 
 def build_machine(system: System) -> np.ndarray:

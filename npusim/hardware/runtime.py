@@ -170,8 +170,9 @@ class Kernels(Part):
 class Runtime(Part):
     """A serving runtime, apart from the chip that it drives. pe_fusion: PEs of a chip that work as one.
 
-    paths are kept in the order of their largest batch; decode_batch_across_cards: where a model on several cards is
-    compiled for other batches.
+    collectives: names of the libraries of the chip's fabric that it uses, none for the first; paths are kept in the
+    order of their largest batch; decode_batch_across_cards: where a model on several cards is compiled for other
+    batches.
     """
 
     name: str
@@ -185,6 +186,7 @@ class Runtime(Part):
     pe_fusion: Count
     activations_in_sram: bool
     kernels: Kernels | None = None
+    collectives: tuple[str, ...] = ()
     paths: tuple[StepPath, ...] = Field(min_length=1)
     host: Host
     kv: KvCache

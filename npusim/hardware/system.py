@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from npusim.hardware.base import Part
 from npusim.hardware.compute import ComputeUnit, ContractionProcessor
+from npusim.hardware.fabric import Fabric
 from npusim.hardware.link import Link, Reduction
 from npusim.hardware.memory import Memory
 from npusim.hardware.pim import PimPart
@@ -36,24 +37,17 @@ class Chip(Part):
 
 
 class Card(Part):
-    """`chips` of one kind on a card, joined by `chip_link` where there are several."""
+    """`chips` of one kind on a card, and the card's link to the host."""
 
     chips: Count
     host_link: Link
-    chip_link: Link | None = None
-
-    @model_validator(mode="after")
-    def _several_chips_are_linked(self) -> Card:
-        if self.chips.value > 1 and self.chip_link is None:
-            raise ValueError("a card of several chips needs 'chip_link'")
-        return self
 
 
 class Server(Part):
-    """Up to `max_cards` cards work on one model, joined by `card_link`."""
+    """Up to `max_cards` cards work on one model; `fabric` joins their chips."""
 
     max_cards: Count
-    card_link: Link
+    fabric: Fabric
 
 
 class System(Part):
@@ -75,6 +69,17 @@ class System(Part):
     chip: Chip
     card: Card
     server: Server
+
+    @model_validator(mode="after")
+    def _the_fabric_joins_all_chips(self) -> System:
+        needed = self.chips_per_card * self.max_cards
+        joined = self.server.fabric.chips
+        if joined < needed:
+            raise ValueError(
+                f"the levels of server.fabric join {joined} chips, but {self.max_cards} cards have {needed}; "
+                "give a level more members, or add one"
+            )
+        return self
 
     @property
     def chips_per_card(self) -> int:

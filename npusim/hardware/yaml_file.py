@@ -91,13 +91,21 @@ def _locate(data: Any, location: tuple[int | str, ...], last_is_absent: bool = F
         if isinstance(node, CommentedMap) and part in node:
             line = node.lc.key(part)[0] + 1 if part in (getattr(node.lc, "data", None) or {}) else line
             node = node[part]
-        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
-            line = node.lc.item(part)[0] + 1
-            node = node[part]
+        elif isinstance(node, CommentedSeq) and (place := _place(node, part)) is not None:
+            line = node.lc.item(place)[0] + 1
+            node = node[place]
         elif not (last_is_absent and position == len(location) - 1):
             continue
         keys.append(str(part))
     return line, keys
+
+
+def _place(items: CommentedSeq, part: int | str) -> int | None:
+    """Place in a list of an item that is known by its number or its name; None where there is none."""
+    if isinstance(part, int):
+        return part if part < len(items) else None
+    names = [item.get("name") if isinstance(item, CommentedMap) else None for item in items]
+    return names.index(part) if part in names else None
 
 
 def _known_keys(schema: type[BaseModel]) -> list[str]:

@@ -1,9 +1,17 @@
-"""Time of reductions: over the PEs of a chip, and collectives over chips (alpha-beta forms)."""
+"""Time of reductions: over the PEs of a chip, and collectives over the chips of a plan's groups."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from npusim.compilation import kernel
-from npusim.mapping.optable import ALL_REDUCE
+from npusim.hardware.collectives import SCHEDULES, algorithm_place
+from npusim.hardware.machine import DEPTH, LOCAL, MESSAGES, STEPS
+
+_OPERATION = np.array([operation for operation, _ in SCHEDULES])
+_ALGORITHM = np.array([algorithm_place(schedule) for schedule in range(len(SCHEDULES))])
 
 
 @kernel
@@ -20,23 +28,71 @@ def on_chip_reduction_time(byte_count, machine, pes):
 
 
 @kernel
-def collective_time(op, byte_count, ranks, machine):
-    """Seconds of a collective over `ranks` chips: the fastest of one-shot, two-shot and ring.
+def collective_time(operation, byte_count, group, machine):
+    """Seconds of a collective over a group of the machine's plan: its fastest schedule on its fastest transport."""
+    schedule, transport = fastest(operation, byte_count, group, machine)
+    return schedule_time(schedule, transport, byte_count, group, machine)
 
-    One-shot a + (p-1) n b; two-shot 2a + 2 (p-1)/p n b; ring 2 (p-1) a + 2 (p-1)/p n b; an all-gather moves half of
-    an all-reduce (Thakur, Rabenseifner, Gropp 2005, "Optimization of Collective Communication Operations in MPICH").
-    The link is the card's own between its chips where they hold all ranks, else the one between cards.
+
+@kernel
+def fastest(operation, byte_count, group, machine):
+    """Schedule and transport of least time; (-1, -1) where none serves."""
+    best, chosen, carrier = np.inf, -1, -1
+    for schedule in range(len(_OPERATION)):
+        if _OPERATION[schedule] != operation:
+            continue
+        for transport in range(len(machine.transport_serves)):
+            time = schedule_time(schedule, transport, byte_count, group, machine)
+            if time < best:
+                best, chosen, carrier = time, schedule, transport
+    return chosen, carrier
+
+
+@kernel
+def schedule_time(schedule, transport, byte_count, group, machine):
+    """Seconds of one schedule on one transport: infinite where the transport does not serve it.
+
+    t = launch + a + n b (Hockney 1994), a message cut in chunks through `depth` stages: launch + (depth + k - 1)
+    (a + n b / k) with the best k (Sanders, Speck, Traeff 2009).
     """
-    on_card = ranks <= machine.chips and machine.chips > 1.0
-    latency = machine.chip_link_latency if on_card else machine.card_link_latency
-    bandwidth = (
-        machine.chip_link_bandwidth * machine.chip_link_efficiency
-        if on_card
-        else machine.card_link_bandwidth * machine.card_link_efficiency
+    if schedule < 0 or machine.transport_serves[transport, _ALGORITHM[schedule]] == 0:
+        return np.inf
+    fixed, per_byte = stage_cost(schedule, transport, group, machine)
+    if not fixed >= 0.0:
+        return np.inf
+    launch = machine.fabric_transports_launch[transport]
+    moved = byte_count * per_byte
+    depth = machine.group_shape[group, schedule, DEPTH]
+    if depth <= 1.0:
+        return launch + fixed + moved
+    chunks = max(1.0, math.sqrt((depth - 1.0) * moved / fixed)) if fixed > 0.0 else byte_count
+    return launch + (depth + chunks - 1.0) * (fixed + moved / chunks)
+
+
+@kernel
+def stage_cost(schedule, transport, group, machine):
+    """Seconds that no byte count changes, and seconds a byte of the message, of a schedule or of one stage of it."""
+    shape = machine.group_shape[group, schedule]
+    fixed = (
+        shape[STEPS] * machine.fabric_transports_step[transport]
+        + shape[MESSAGES] * machine.fabric_transports_message[transport]
     )
-    whole = byte_count / bandwidth
-    part = (ranks - 1.0) / ranks * whole
-    if op == ALL_REDUCE:
-        ring = 2.0 * (ranks - 1.0) * latency + 2.0 * part
-        return min(latency + (ranks - 1.0) * whole, min(2.0 * latency + 2.0 * part, ring))
-    return latency + part
+    per_byte = 0.0
+    for level in range(len(machine.fabric_levels_link_latency)):
+        if machine.group_hops[group, schedule, level] > 0.0:
+            fixed += machine.group_hops[group, schedule, level] * machine.fabric_levels_link_latency[level]
+        if machine.group_load[group, schedule, level] > 0.0:
+            per_byte += machine.group_load[group, schedule, level] / link_rate(level, machine)
+    per_byte /= machine.fabric_transports_efficiency[transport]
+    copying = machine.fabric_transports_copy_bandwidth[transport]
+    if copying > 0.0:
+        per_byte += shape[LOCAL] / copying
+    return fixed, per_byte
+
+
+@kernel
+def link_rate(level, machine):
+    """Bytes of payload that a link of a level passes each second."""
+    rate = machine.fabric_levels_link_bandwidth[level] * machine.fabric_levels_link_efficiency[level]
+    payload = machine.fabric_levels_link_packet_payload[level]
+    return rate * payload / (payload + machine.fabric_levels_link_packet_header[level]) if payload > 0.0 else rate

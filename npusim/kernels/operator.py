@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npusim.compilation import kernel
+from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.kernels.attention import kv_copies, kv_stream_time, shared_heads_time, slice_attention_times
 from npusim.kernels.collective import collective_time, on_chip_reduction_time
@@ -24,10 +25,14 @@ from npusim.mapping.optable import (
     GATHER,
     LINEAR,
     NORM,
+    OP_NAMES,
     SAMPLE,
     SOFTMAX,
     SPLIT_ROWS,
 )
+
+_OPERATION = np.array([OPERATIONS.index(name) if name in OPERATIONS else -1 for name in OP_NAMES])
+"""The collective that an operator is, by its code."""
 
 OPERATOR_COST_DTYPE = np.dtype(
     [
@@ -60,7 +65,7 @@ def cost_operator(row, machine, runtime, path, cost):
     else:
         _on_gpu(row, machine, runtime, path, cost)
     if row.kind == COLLECTIVE:
-        cost.link_s = collective_time(row.op, row.collective_bytes, row.ranks, machine)
+        cost.link_s = collective_time(_OPERATION[row.op], row.collective_bytes, row.group, machine)
     _hide(cost, runtime.paths_hidden[path])
     cost.compute_j = compute_energy(row, cost.macs, machine)
     kv_reads = kv_copies(row, machine, runtime.pe_fusion) if row.kind == ATTENTION else 1.0

@@ -8,13 +8,14 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import calibration_of, load_runtime, load_system
-from npusim.hardware.machine import build_machine
+from npusim.hardware.machine import PLACED, build_machine
 from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
 from npusim.ledger import Certificate, certificates
 from npusim.mapping.footprint import Footprint, cards_needed, does_not_fit, footprint
+from npusim.mapping.placement import place
 from npusim.mapping.plan import Plan, make_plan
 from npusim.workload.catalog import load_model
 from npusim.workload.formats import formats
@@ -44,7 +45,10 @@ class Deployment:
 
     def with_records(self, machine: np.ndarray, runtime_record: np.ndarray) -> Deployment:
         """The same deployment with other numbers: a draw from their ranges, a point of a sweep."""
-        return replace(self, machine=machine, runtime_record=runtime_record)
+        placed = machine.copy()
+        for name in PLACED:
+            placed[name] = self.machine[name]
+        return replace(self, machine=placed, runtime_record=runtime_record)
 
     def certificates(self) -> list[Certificate]:
         """Every number that a result of this deployment can hang on."""
@@ -99,4 +103,5 @@ def deploy(
     plan = make_plan(system, cards, tensor_parallel, shape)
     driver = driver.on_cards(plan.cards)
     record = build_runtime(driver, system)
+    place(machine, system, driver, plan)
     return Deployment(system, driver, shape, scheme, plan, machine, record, overlay)

@@ -23,6 +23,7 @@ TELLING = {
     "card_kernels": ("op", "pes", "time_base"),
     "public_gemm": ("dtype", "m"),
     "public_attention": ("phase", "kv_dtype", "window"),
+    "public_collectives": ("op", "ranks", "op x ranks"),
 }
 """The dimensions that say most about the errors of each kind of table; the first colours its charts."""
 

@@ -75,6 +75,7 @@ def ceiling(system: System, generous: bool) -> Ceiling:
     memory, power = chip.memory, chip.power
     peak = most(memory.stacks) * most(memory.channels_per_stack) * most(memory.channel_bandwidth)
     capacity = most(memory.capacity)
+    links, several = [level.link for level in system.server.fabric.levels], int(system.chips_per_card > 1)
     return Ceiling(
         memory_bytes=capacity if generous else in_decimal_units(capacity),
         bandwidth_bytes_per_s=peak if generous else as_datasheet(peak),
@@ -85,8 +86,8 @@ def ceiling(system: System, generous: bool) -> Ceiling:
         idle_w=_low(power.idle) if generous else power.idle.value,
         power_w=None if power.cap.is_assumed else most(power.cap),
         tdp_w=power.tdp.value,
-        on_card=None if system.card.chip_link is None else _link(system.card.chip_link, generous),
-        between_cards=_link(system.server.card_link, generous),
+        on_card=None if several == 0 else _link(links[0], generous),
+        between_cards=_link(links[several], generous),
         chips_per_card=system.chips_per_card,
     )
 

@@ -14,6 +14,7 @@ from npusim.studies.measured import (
     ops,
     pim_simulations,
     public_attention,
+    public_collectives,
     public_gemm,
     published_serving,
     serving,
@@ -34,6 +35,7 @@ MAIN_METRICS = {
     "public_gemm": "ms",
     "public_attention": "ms",
     "pim_simulations": pim_simulations.MAIN,
+    "public_collectives": "ms",
 }
 """The metric of the top-level errors by kind of table."""
 
@@ -46,6 +48,7 @@ _MAKERS: dict[str, Callable[[Table, str], list[Case | Skip]]] = {
     "card_kernels": card_kernels.cases,
     "public_gemm": public_gemm.cases,
     "public_attention": public_attention.cases,
+    "public_collectives": public_collectives.cases,
 }
 
 _COMPONENT_MAKERS: dict[str, Callable[[Table], list[Case | Skip]]] = {"pim_simulations": pim_simulations.cases}

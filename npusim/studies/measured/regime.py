@@ -17,6 +17,7 @@ _OPERATORS: dict[str, Callable[[Case], str]] = {
     "public_gemm": lambda case: "gemm",
     "public_attention": lambda case: _ATTENTION[case.dimensions["phase"]],
     "pim_simulations": lambda case: case.dimensions["op"],
+    "public_collectives": lambda case: case.dimensions["op"],
 }
 _METRICS = {
     "us": "time_us",

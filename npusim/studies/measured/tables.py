@@ -26,13 +26,13 @@ KINDS = {
     "step window_size ms",
     "pim_simulations": "memory_id op out_dim in_dim batch heads kv_len head_dim placement power_limited dtype channels "
     "clock_ns pim_cycles",
+    "public_collectives": "op_name num_gpus elements ms",
 }
 """Columns that a table of each kind has; it may have more."""
 
 _OTHERS = {
     "kernels of mixtures of experts": "moe_dtype num_tokens ms",
     "modules of latent attention": "mla_dtype kv_cache_dtype ms",
-    "collectives between GPUs": "op_name num_gpus elements ms",
     "served models, a row a run": "gpus backend model isl osl concurrency tpot_ms_mean",
     "DRAM simulations": "frac_of_peak",
     "power of single operators (evidence for parameters)": "case power_w sm_clock_mhz tflops",
