@@ -22,8 +22,8 @@ def _source_hash() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for part in _COMPILED_PARTS:
         path = _PACKAGE / part
-        for file in [path] if path.is_file() else sorted(path.glob("*.py")):
-            digest.update(file.name.encode() + file.read_bytes())
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            digest.update(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -1,0 +1,161 @@
+"""One DRAM channel under a closed loop of requests, from command to command; ticks in which nothing happens are skipped.
+
+A request is one burst. The driver keeps `outstanding` of them, hands them over in order while the 64 read and 64 write
+places last, and gets an answer when read data has returned or a write has been issued; the next request follows a tick
+later. Writes wait until 80 % of their places are taken and drain down to 20 % (as Ramulator 2.1's driver).
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import numpy as np
+
+from npusim.compilation import kernel
+from npusim.kernels.dram.addresses import bank_and_row
+from npusim.kernels.dram.refresh import advance_refresh, new_refresh, try_refresh
+from npusim.kernels.dram.scheduler import NEVER, NONE, issue_column, issue_row, scan
+from npusim.kernels.dram.state import COUNT_DTYPE, REQUEST_DTYPE, new_channel, new_queue, push, remove
+
+READ_PLACES = WRITE_PLACES = 64
+DRAIN_ABOVE, DRAIN_TO = 0.8, 0.2
+
+DRIVER_DTYPE = np.dtype(
+    [
+        ("sent", np.int64),
+        ("done", np.int64),
+        ("head", np.int64),
+        ("tail", np.int64),
+        ("writing", np.int64),
+    ]
+)
+"""sent, done: requests handed over and answered; head, tail: of the reads in flight; writing: writes are drained."""
+
+Queues = namedtuple("Queues", "reads writes promoted")
+
+
+@kernel
+def run_channel(accesses, writes, masks, timing, outstanding, warm, counts):
+    """Run the requests; (ticks, requests) from the answer `warm` to the last request handed over.
+
+    accesses, writes: (requests,); masks: an address map; counts: COUNT_DTYPE of that time, (1,).
+    """
+    channel = new_channel(timing)
+    queues = Queues(new_queue(READ_PLACES), new_queue(WRITE_PLACES), new_queue(len(channel.banks)))
+    refresh = new_refresh(timing)
+    driver = np.zeros(1, DRIVER_DTYPE)[0]
+    flights = np.zeros(len(accesses), np.int64)
+    last = len(accesses) - outstanding
+    start = tick = first = 0
+    begun = False
+    while True:
+        while driver.head < driver.tail and flights[driver.head] < tick:
+            driver.head += 1
+            driver.done += 1
+        if not begun and driver.done >= warm:
+            begun, start, first = True, tick, driver.done
+            counts[0] = channel.counts[0]
+        if driver.done >= last:
+            break
+        _hand_over(driver, accesses, writes, masks, timing, outstanding, queues, tick)
+        issued, wake = _serve(channel, driver, flights, refresh, queues, tick, timing)
+        if driver.head < driver.tail:
+            wake = min(wake, flights[driver.head] + 1)
+        tick = tick + 1 if issued else max(tick + 1, wake)
+    _subtract(channel.counts[0], counts[0])
+    return tick - start, driver.done - first
+
+
+@kernel
+def _hand_over(driver, accesses, writes, masks, timing, outstanding, queues, tick):
+    """Hand requests over, in order, while few enough are unanswered and their queue has a place."""
+    request = np.zeros(1, REQUEST_DTYPE)[0]
+    while driver.sent < len(accesses) and driver.sent - driver.done < outstanding:
+        write = writes[driver.sent]
+        queue = queues.writes if write else queues.reads
+        if queue.size[0] == len(queue.requests):
+            break
+        request.bank, request.row = bank_and_row(accesses[driver.sent], masks, timing)
+        request.write = write
+        request.arrival = tick
+        push(queue, request)
+        driver.sent += 1
+
+
+@kernel
+def _serve(channel, driver, flights, refresh, queues, tick, timing):
+    """Issue what each command bus can take in this tick; (whether anything was, next tick at which something may be).
+
+    Columns of rows that were opened for them come first, then refresh, then the reads or writes that wait: their row
+    hits, the second half of an activation, other row commands.
+    """
+    both = timing.separate_row_bus == 1
+    held, due = advance_refresh(channel, refresh, tick, timing)
+    column, second, wake = scan(channel, queues.promoted, tick, timing)
+    column_used = column != NONE
+    if column_used:
+        _burst(channel, driver, flights, queues.promoted, column, tick, timing)
+        second -= second > column
+    if column_used and not both:
+        return True, wake
+    refreshed, refresh_wake = try_refresh(channel, refresh, tick, timing)
+    wake = min(min(wake, due), refresh_wake)
+    if held or refreshed:
+        if second != NONE and not refreshed:
+            issue_row(channel, queues.promoted, second, queues.promoted, tick, timing)
+            refreshed = True
+        return column_used or refreshed, wake
+    _choose_direction(driver, queues)
+    queue = queues.writes if driver.writing else queues.reads
+    column, row, queue_wake = scan(channel, queue, tick, timing)
+    if column != NONE and not column_used:
+        _burst(channel, driver, flights, queue, column, tick, timing)
+        row -= row > column
+        column_used = True
+    row_used = (second != NONE or row != NONE) and (both or not column_used)
+    if row_used and second != NONE:
+        issue_row(channel, queues.promoted, second, queues.promoted, tick, timing)
+    elif row_used:
+        issue_row(channel, queue, row, queues.promoted, tick, timing)
+    return column_used or row_used, min(wake, queue_wake)
+
+
+@kernel
+def _burst(channel, driver, flights, queue, index, tick, timing):
+    """Issue the column command of a request; a read is answered when its data has come, a write at once."""
+    request = queue.requests[index]
+    if not issue_column(channel, queue, index, tick, timing):
+        return
+    if request.write:
+        driver.done += 1
+    else:
+        end = tick + timing.CL + timing.tBL
+        flights[driver.tail] = end
+        driver.tail += 1
+        channel.counts[0].read_latency += end - request.arrival
+    remove(queue, index)
+
+
+@kernel
+def _choose_direction(driver, queues):
+    """Turn to writes when their places run out or no read waits, back when few writes are left and reads wait."""
+    waiting = queues.writes.size[0]
+    if not driver.writing:
+        driver.writing = waiting > DRAIN_ABOVE * WRITE_PLACES or queues.reads.size[0] == 0
+    elif waiting < DRAIN_TO * WRITE_PLACES and queues.reads.size[0] > 0:
+        driver.writing = 0
+
+
+@kernel
+def _subtract(total, before):
+    """Leave in `before` what has been counted since."""
+    before.activate = total.activate - before.activate
+    before.read = total.read - before.read
+    before.write = total.write - before.write
+    before.precharge = total.precharge - before.precharge
+    before.refresh = total.refresh - before.refresh
+    before.write_clock = total.write_clock - before.write_clock
+    before.row_hits = total.row_hits - before.row_hits
+    before.row_misses = total.row_misses - before.row_misses
+    before.row_conflicts = total.row_conflicts - before.row_conflicts
+    before.read_latency = total.read_latency - before.read_latency

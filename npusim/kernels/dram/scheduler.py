@@ -1,0 +1,149 @@
+"""First-ready, first-come-first-served with row hits first: which request's next command a channel issues.
+
+Requests for which a row was opened are served before all others, and their row is not closed before
+(Ramulator 2.1, FRFCFSRowHit; S. Rixner et al., "Memory Access Scheduling", ISCA 2000).
+"""
+
+from __future__ import annotations
+
+from npusim.compilation import kernel
+from npusim.kernels.dram.limits import (
+    activate_start,
+    column_start,
+    do_activate,
+    do_precharge,
+    do_read,
+    do_write,
+    precharge_start,
+)
+from npusim.kernels.dram.state import CLOSED, push, remove
+
+NEVER = 1 << 62
+NONE = -1
+
+
+@kernel
+def scan(channel, queue, tick, timing):
+    """(oldest request whose column command is ready, oldest whose row command is, next tick at which one may be).
+
+    NONE where there is none; the queue is in order of age.
+    """
+    column = row = NONE
+    wake = NEVER
+    bus = channel.bus[0]
+    for index in range(queue.size[0]):
+        request = queue.requests[index]
+        bank = channel.banks[request.bank]
+        if bank.row == request.row and bank.second_phase == 0:
+            bank.wanted = tick
+            if column == NONE:
+                start = _column_issue(channel, request, timing)
+                if start <= tick:
+                    column = index
+                else:
+                    wake = min(wake, start)
+        elif row == NONE:
+            if bank.row != CLOSED and bank.wanted == tick:
+                continue
+            start = max(_row_issue(channel, request, timing), bus.row)
+            if start <= tick:
+                row = index
+            else:
+                wake = min(wake, start)
+        if column != NONE and (row != NONE or not timing.separate_row_bus):
+            break
+    return column, row, wake
+
+
+@kernel
+def _column_issue(channel, request, timing):
+    """First tick of a request's column command, or of the start of a write clock that has stopped."""
+    start = max(column_start(channel, request.bank, request.write, timing), channel.bus[0].column)
+    return -(-start // timing.column_step) * timing.column_step
+
+
+@kernel
+def _row_issue(channel, request, timing):
+    """First tick of the activation or precharge that a request needs; NEVER while its bank is promised to others."""
+    bank = channel.banks[request.bank]
+    if bank.row == CLOSED:
+        return NEVER if bank.refresh_pending else activate_start(channel, request.bank, timing)
+    if bank.second_phase:
+        return bank.second_phase if bank.row == request.row and request.promoted else NEVER
+    if bank.promoted:
+        return NEVER
+    return precharge_start(channel, request.bank, timing)
+
+
+@kernel
+def count_first_command(channel, request):
+    """Say once for each request whether it found its row open, the bank closed, or another row in its way."""
+    if request.counted:
+        return
+    request.counted = 1
+    bank, counts = channel.banks[request.bank], channel.counts[0]
+    if bank.row == request.row:
+        counts.row_hits += 1
+    elif bank.row == CLOSED:
+        counts.row_misses += 1
+    else:
+        counts.row_conflicts += 1
+
+
+@kernel
+def issue_row(channel, queue, index, promoted, tick, timing):
+    """Activate or precharge for the request at `index`; an activation moves it to the `promoted` ones."""
+    request = queue.requests[index]
+    count_first_command(channel, request)
+    bank = channel.banks[request.bank]
+    if bank.row == CLOSED:
+        do_activate(channel, request.bank, request.row, tick, timing)
+        bank.promoted += 1
+        request.promoted = 1
+        push(promoted, request)
+        remove(queue, index)
+        _occupy_row_bus(channel, tick + timing.activate, timing)
+    elif bank.second_phase:
+        bank.second_phase = 0
+        _occupy_row_bus(channel, tick + timing.activate, timing)
+    else:
+        do_precharge(channel, request.bank, tick, timing)
+        _occupy_row_bus(channel, tick + timing.command, timing)
+
+
+@kernel
+def issue_column(channel, queue, index, tick, timing):
+    """Read or write for the request at `index`, or start the write clock for it; True where the burst was issued."""
+    request = queue.requests[index]
+    bus = channel.bus[0]
+    _occupy_column_bus(channel, tick + timing.command, timing)
+    if timing.write_clock and tick >= bus.write_clock:
+        bus.write_clock = tick + timing.command + timing.CL + timing.tBL + timing.tWCKPST
+        channel.counts[0].write_clock += 1
+        return False
+    count_first_command(channel, request)
+    if request.write:
+        do_write(channel, request.bank, tick, timing)
+        bus.write_clock = tick + timing.CWL + timing.tBL + timing.tWCKPST
+    else:
+        do_read(channel, request.bank, tick, timing)
+        bus.write_clock = tick + timing.CL + timing.tBL + timing.tWCKPST
+    if request.promoted:
+        channel.banks[request.bank].promoted -= 1
+    return True
+
+
+@kernel
+def _occupy_row_bus(channel, until, timing):
+    bus = channel.bus[0]
+    bus.row = until
+    if not timing.separate_row_bus:
+        bus.column = until
+
+
+@kernel
+def _occupy_column_bus(channel, until, timing):
+    bus = channel.bus[0]
+    bus.column = until
+    if not timing.separate_row_bus:
+        bus.row = until

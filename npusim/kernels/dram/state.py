@@ -1,0 +1,107 @@
+"""What a channel remembers: when each bank, group, rank and bus takes its next command, and the requests it holds."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import numpy as np
+
+from npusim.compilation import kernel
+
+CLOSED = -1
+FAW_WINDOW = 4
+
+BANK_DTYPE = np.dtype(
+    [
+        ("row", np.int64),
+        ("activate", np.int64),
+        ("read", np.int64),
+        ("write", np.int64),
+        ("precharge", np.int64),
+        ("second_phase", np.int64),
+        ("promoted", np.int64),
+        ("refresh_pending", np.int64),
+        ("wanted", np.int64),
+    ]
+)
+"""row: open row or CLOSED; activate ... precharge: first tick of that command; second_phase: first tick of the second
+half of an LPDDR activation, 0 where none is due; promoted: requests that this activation was made for and that wait for
+their column."""
+
+GROUP_DTYPE = np.dtype([("activate", np.int64), ("read", np.int64), ("write", np.int64)])
+RANK_DTYPE = np.dtype([("read", np.int64), ("write", np.int64)])
+PSEUDO_CHANNEL_DTYPE = np.dtype(
+    [
+        ("activate", np.int64),
+        ("read", np.int64),
+        ("write", np.int64),
+        ("precharge", np.int64),
+        ("recent", np.int64, (FAW_WINDOW,)),
+        ("oldest", np.int64),
+    ]
+)
+"""recent: ticks of the last activations, a ring whose oldest one is at `oldest`."""
+
+BUS_DTYPE = np.dtype([("row", np.int64), ("column", np.int64), ("write_clock", np.int64)])
+"""First free tick of the row and column command buses, and the tick at which the write clock stops."""
+
+REQUEST_DTYPE = np.dtype(
+    [
+        ("bank", np.int64),
+        ("row", np.int64),
+        ("write", np.int64),
+        ("arrival", np.int64),
+        ("counted", np.int64),
+        ("promoted", np.int64),
+    ]
+)
+
+COMMANDS = ("activate", "read", "write", "precharge", "refresh", "write_clock")
+COUNT_DTYPE = np.dtype(
+    [(name, np.int64) for name in (*COMMANDS, "row_hits", "row_misses", "row_conflicts", "read_latency")]
+)
+
+Channel = namedtuple("Channel", "banks groups ranks pseudo bus counts")
+Queue = namedtuple("Queue", "requests size")
+
+
+@kernel
+def new_channel(timing):
+    """An idle channel with all rows closed."""
+    ranks = timing.pseudo_channels * timing.ranks
+    groups = ranks * timing.groups
+    banks = np.zeros(groups * timing.banks_per_group, BANK_DTYPE)
+    banks.row[:] = CLOSED
+    pseudo = np.zeros(timing.pseudo_channels, PSEUDO_CHANNEL_DTYPE)
+    for place in range(timing.pseudo_channels):
+        pseudo[place].recent[:] = -timing.tFAW
+    return Channel(
+        banks,
+        np.zeros(groups, GROUP_DTYPE),
+        np.zeros(ranks, RANK_DTYPE),
+        pseudo,
+        np.zeros(1, BUS_DTYPE),
+        np.zeros(1, COUNT_DTYPE),
+    )
+
+
+@kernel
+def new_queue(places):
+    """An empty queue, oldest request first."""
+    return Queue(np.zeros(places, REQUEST_DTYPE), np.zeros(1, np.int64))
+
+
+@kernel
+def push(queue, request):
+    """Append a request."""
+    queue.requests[queue.size[0]] = request
+    queue.size[0] += 1
+
+
+@kernel
+def remove(queue, index):
+    """Take out the request at `index`; the younger ones move up."""
+    last = queue.size[0] - 1
+    for place in range(index, last):
+        queue.requests[place] = queue.requests[place + 1]
+    queue.size[0] = last
