@@ -19,7 +19,7 @@ MAPPINGS = ("bgint", "rocol", "xor")
 lowest bits of the row."""
 
 _ORDERS = {
-    "bgint": ("pseudo_channel", "group", "column", "rank", "bank", "row"),
+    "bgint": ("pseudo_channel", "group", "column", "bank", "rank", "row"),
     "rocol": ("column", "pseudo_channel", "rank", "group", "bank", "row"),
 }
 

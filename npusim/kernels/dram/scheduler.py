@@ -37,7 +37,7 @@ def scan(channel, queue, tick, timing):
         if bank.row == request.row and bank.second_phase == 0:
             bank.wanted = tick
             if column == NONE:
-                start = _column_issue(channel, request, timing)
+                start = _column_issue(channel, request, tick, timing)
                 if start <= tick:
                     column = index
                 else:
@@ -56,9 +56,9 @@ def scan(channel, queue, tick, timing):
 
 
 @kernel
-def _column_issue(channel, request, timing):
-    """First tick of a request's column command, or of the start of a write clock that has stopped."""
-    start = max(column_start(channel, request.bank, request.write, timing), channel.bus[0].column)
+def _column_issue(channel, request, tick, timing):
+    """First tick from now of a request's column command, or of the start of a write clock that has stopped."""
+    start = max(max(column_start(channel, request.bank, request.write, timing), channel.bus[0].column), tick)
     return -(-start // timing.column_step) * timing.column_step
 
 
