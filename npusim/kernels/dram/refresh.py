@@ -67,7 +67,7 @@ def _refresh_rank(channel, own, tick, timing):
             is_open = True
             if channel.banks[bank].promoted:
                 return False, NEVER
-            start = max(start, precharge_start(channel, bank, timing))
+            start = max(start, precharge_start(channel, channel.banks[bank]))
     if not is_open:
         for bank in range(first, first + size):
             start = max(start, channel.banks[bank].activate)
@@ -95,13 +95,13 @@ def _refresh_bank(channel, own, tick, timing):
     if bank.promoted:
         return False, NEVER
     is_open = bank.row != CLOSED
-    start = precharge_start(channel, own.next, timing) if is_open else bank.activate
+    start = precharge_start(channel, bank) if is_open else bank.activate
     start = max(start, channel.bus[0].row)
     if start > tick:
         return False, start
     _occupy(channel, tick, timing)
     if is_open:
-        do_precharge(channel, own.next, tick, timing)
+        do_precharge(channel, bank, tick, timing)
         return True, NEVER
     bank.activate = tick + timing.tRFCpb
     bank.refresh_pending = 0

@@ -26,53 +26,53 @@ NONE = -1
 def scan(channel, queue, tick, timing):
     """(oldest request whose column command is ready, oldest whose row command is, next tick at which one may be).
 
-    NONE where there is none; the queue is in order of age.
+    NONE where there is none. The queue is in order of age, so the first request of a bank speaks for the later ones of
+    the same kind. A row is not closed while an older request still hits it.
     """
     column = row = NONE
     wake = NEVER
     bus = channel.bus[0]
+    bus.scans += 1
     for index in range(queue.size[0]):
         request = queue.requests[index]
         bank = channel.banks[request.bank]
         if bank.row == request.row and bank.second_phase == 0:
-            bank.wanted = tick
-            if column == NONE:
-                start = _column_issue(channel, request, tick, timing)
+            if column == NONE and bank.hit_in_scan != bus.scans:
+                start = _column_issue(channel, bank, request.write, tick, timing)
                 if start <= tick:
                     column = index
-                else:
-                    wake = min(wake, start)
-        elif row == NONE:
-            if bank.row != CLOSED and bank.wanted == tick:
+                wake = min(wake, start)
+            bank.hit_in_scan = bus.scans
+        elif row == NONE and bank.asked_in_scan != bus.scans:
+            if bank.row != CLOSED and bank.hit_in_scan == bus.scans:
                 continue
-            start = max(_row_issue(channel, request, timing), bus.row)
+            bank.asked_in_scan = bus.scans
+            start = max(_row_issue(channel, bank, request, timing), bus.row)
             if start <= tick:
                 row = index
-            else:
-                wake = min(wake, start)
+            wake = min(wake, start)
         if column != NONE and (row != NONE or not timing.separate_row_bus):
             break
     return column, row, wake
 
 
 @kernel
-def _column_issue(channel, request, tick, timing):
-    """First tick from now of a request's column command, or of the start of a write clock that has stopped."""
-    start = max(max(column_start(channel, request.bank, request.write, timing), channel.bus[0].column), tick)
+def _column_issue(channel, bank, write, tick, timing):
+    """First tick from now of a column command, or of the start of a write clock that has stopped."""
+    start = max(max(column_start(channel, bank, write), channel.bus[0].column), tick)
     return -(-start // timing.column_step) * timing.column_step
 
 
 @kernel
-def _row_issue(channel, request, timing):
+def _row_issue(channel, bank, request, timing):
     """First tick of the activation or precharge that a request needs; NEVER while its bank is promised to others."""
-    bank = channel.banks[request.bank]
     if bank.row == CLOSED:
-        return NEVER if bank.refresh_pending else activate_start(channel, request.bank, timing)
+        return NEVER if bank.refresh_pending else activate_start(channel, bank, timing)
     if bank.second_phase:
-        return bank.second_phase if bank.row == request.row and request.promoted else NEVER
+        return bank.second_phase if request.promoted else NEVER
     if bank.promoted:
         return NEVER
-    return precharge_start(channel, request.bank, timing)
+    return precharge_start(channel, bank)
 
 
 @kernel
@@ -97,7 +97,7 @@ def issue_row(channel, queue, index, promoted, tick, timing):
     count_first_command(channel, request)
     bank = channel.banks[request.bank]
     if bank.row == CLOSED:
-        do_activate(channel, request.bank, request.row, tick, timing)
+        do_activate(channel, bank, request.row, tick, timing)
         bank.promoted += 1
         request.promoted = 1
         push(promoted, request)
@@ -107,7 +107,7 @@ def issue_row(channel, queue, index, promoted, tick, timing):
         bank.second_phase = 0
         _occupy_row_bus(channel, tick + timing.activate, timing)
     else:
-        do_precharge(channel, request.bank, tick, timing)
+        do_precharge(channel, bank, tick, timing)
         _occupy_row_bus(channel, tick + timing.command, timing)
 
 
@@ -122,14 +122,15 @@ def issue_column(channel, queue, index, tick, timing):
         channel.counts[0].write_clock += 1
         return False
     count_first_command(channel, request)
+    bank = channel.banks[request.bank]
     if request.write:
-        do_write(channel, request.bank, tick, timing)
+        do_write(channel, bank, tick, timing)
         bus.write_clock = tick + timing.CWL + timing.tBL + timing.tWCKPST
     else:
-        do_read(channel, request.bank, tick, timing)
+        do_read(channel, bank, tick, timing)
         bus.write_clock = tick + timing.CL + timing.tBL + timing.tWCKPST
     if request.promoted:
-        channel.banks[request.bank].promoted -= 1
+        bank.promoted -= 1
     return True
 
 

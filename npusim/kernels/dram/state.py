@@ -21,12 +21,16 @@ BANK_DTYPE = np.dtype(
         ("second_phase", np.int64),
         ("promoted", np.int64),
         ("refresh_pending", np.int64),
-        ("wanted", np.int64),
+        ("hit_in_scan", np.int64),
+        ("asked_in_scan", np.int64),
+        ("group", np.int64),
+        ("rank", np.int64),
+        ("pseudo", np.int64),
     ]
 )
 """row: open row or CLOSED; activate ... precharge: first tick of that command; second_phase: first tick of the second
 half of an LPDDR activation, 0 where none is due; promoted: requests that this activation was made for and that wait for
-their column."""
+their column; hit_in_scan, asked_in_scan: last scan of a queue that met a row hit, a request for a row command."""
 
 GROUP_DTYPE = np.dtype([("activate", np.int64), ("read", np.int64), ("write", np.int64)])
 RANK_DTYPE = np.dtype([("read", np.int64), ("write", np.int64)])
@@ -42,8 +46,8 @@ PSEUDO_CHANNEL_DTYPE = np.dtype(
 )
 """recent: ticks of the last activations, a ring whose oldest one is at `oldest`."""
 
-BUS_DTYPE = np.dtype([("row", np.int64), ("column", np.int64), ("write_clock", np.int64)])
-"""First free tick of the row and column command buses, and the tick at which the write clock stops."""
+BUS_DTYPE = np.dtype([("row", np.int64), ("column", np.int64), ("write_clock", np.int64), ("scans", np.int64)])
+"""First free tick of the row and column command buses; the tick at which the write clock stops; scans of queues."""
 
 REQUEST_DTYPE = np.dtype(
     [
@@ -71,7 +75,12 @@ def new_channel(timing):
     ranks = timing.pseudo_channels * timing.ranks
     groups = ranks * timing.groups
     banks = np.zeros(groups * timing.banks_per_group, BANK_DTYPE)
-    banks.row[:] = CLOSED
+    for place in range(len(banks)):
+        bank = banks[place]
+        bank.row = CLOSED
+        bank.group = place // timing.banks_per_group
+        bank.rank = bank.group // timing.groups
+        bank.pseudo = bank.rank // timing.ranks
     pseudo = np.zeros(timing.pseudo_channels, PSEUDO_CHANNEL_DTYPE)
     for place in range(timing.pseudo_channels):
         pseudo[place].recent[:] = -timing.tFAW
