@@ -12,6 +12,7 @@ from npusim import __version__
 from npusim.cli.calibrate import calibrate
 from npusim.cli.check import check
 from npusim.cli.collective import collective
+from npusim.cli.dram import dram
 from npusim.cli.evaluate import evaluate
 from npusim.cli.failures import exit_code
 from npusim.cli.kperf import kperf
@@ -50,6 +51,7 @@ _COMMANDS = (
     check,
     pim,
     collective,
+    dram,
 )
 
 for _command in _COMMANDS:

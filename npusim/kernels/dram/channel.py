@@ -1,4 +1,4 @@
-"""One DRAM channel under a closed loop of requests, from command to command; ticks in which nothing happens are skipped.
+"""One DRAM channel under a closed loop of requests, from command to command; idle ticks are skipped.
 
 A request is one burst. The driver keeps `outstanding` of them, hands them over in order while the 64 read and 64 write
 places last, and gets an answer when read data has returned or a write has been issued; the next request follows a tick
@@ -14,8 +14,8 @@ import numpy as np
 from npusim.compilation import kernel
 from npusim.kernels.dram.addresses import bank_and_row
 from npusim.kernels.dram.refresh import advance_refresh, new_refresh, try_refresh
-from npusim.kernels.dram.scheduler import NEVER, NONE, issue_column, issue_row, scan
-from npusim.kernels.dram.state import COUNT_DTYPE, REQUEST_DTYPE, new_channel, new_queue, push, remove
+from npusim.kernels.dram.scheduler import NONE, issue_column, issue_row, scan
+from npusim.kernels.dram.state import REQUEST_DTYPE, new_channel, new_queue, push, remove
 
 READ_PLACES = WRITE_PLACES = 64
 DRAIN_ABOVE, DRAIN_TO = 0.8, 0.2
@@ -36,7 +36,8 @@ Queues = namedtuple("Queues", "reads writes promoted")
 
 @kernel
 def run_channel(accesses, writes, masks, timing, outstanding, warm, counts):
-    """Run the requests; (ticks, requests) from the answer `warm` to the last request handed over.
+    """Run the requests; (ticks, requests) from the answer `warm` to the last request handed over, and the parts of all
+    activations that the busiest bank took, and of all columns that the busiest bank group took.
 
     accesses, writes: (requests,); masks: an address map; counts: COUNT_DTYPE of that time, (1,).
     """
@@ -63,7 +64,9 @@ def run_channel(accesses, writes, masks, timing, outstanding, warm, counts):
             wake = min(wake, flights[driver.head] + 1)
         tick = tick + 1 if issued else max(tick + 1, wake)
     _subtract(channel.counts[0], counts[0])
-    return tick - start, driver.done - first
+    busiest_bank = channel.banks.activations.max() / max(1, channel.banks.activations.sum())
+    busiest_group = channel.groups.columns.max() / max(1, channel.groups.columns.sum())
+    return tick - start, driver.done - first, busiest_bank, busiest_group
 
 
 @kernel
@@ -154,6 +157,7 @@ def _subtract(total, before):
     before.write = total.write - before.write
     before.precharge = total.precharge - before.precharge
     before.refresh = total.refresh - before.refresh
+    before.turns = total.turns - before.turns
     before.write_clock = total.write_clock - before.write_clock
     before.row_hits = total.row_hits - before.row_hits
     before.row_misses = total.row_misses - before.row_misses

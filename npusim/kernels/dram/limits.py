@@ -48,6 +48,7 @@ def do_activate(channel, own, row, tick, timing):
     pseudo.activate = tick + timing.tRRD_S
     pseudo.recent[pseudo.oldest] = tick
     pseudo.oldest = (pseudo.oldest + 1) % FAW_WINDOW
+    own.activations += 1
     channel.counts[0].activate += 1
 
 
@@ -72,6 +73,7 @@ def do_read(channel, own, tick, timing):
         channel.ranks[rank].read = max(channel.ranks[rank].read, tick + gap)
     pseudo = channel.pseudo[own.pseudo]
     pseudo.write = max(pseudo.write, tick + timing.tRTW)
+    group.columns += 1
     channel.counts[0].read += 1
 
 
@@ -89,4 +91,5 @@ def do_write(channel, own, tick, timing):
         channel.ranks[rank].write = max(channel.ranks[rank].write, tick + gap)
     pseudo = channel.pseudo[own.pseudo]
     pseudo.read = max(pseudo.read, data_end + timing.tWTR_S)
+    group.columns += 1
     channel.counts[0].write += 1

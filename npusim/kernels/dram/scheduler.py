@@ -122,6 +122,8 @@ def issue_column(channel, queue, index, tick, timing):
         channel.counts[0].write_clock += 1
         return False
     count_first_command(channel, request)
+    channel.counts[0].turns += bus.last_write != request.write
+    bus.last_write = request.write
     bank = channel.banks[request.bank]
     if request.write:
         do_write(channel, bank, tick, timing)

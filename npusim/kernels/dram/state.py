@@ -26,13 +26,14 @@ BANK_DTYPE = np.dtype(
         ("group", np.int64),
         ("rank", np.int64),
         ("pseudo", np.int64),
+        ("activations", np.int64),
     ]
 )
 """row: open row or CLOSED; activate ... precharge: first tick of that command; second_phase: first tick of the second
 half of an LPDDR activation, 0 where none is due; promoted: requests that this activation was made for and that wait for
 their column; hit_in_scan, asked_in_scan: last scan of a queue that met a row hit, a request for a row command."""
 
-GROUP_DTYPE = np.dtype([("activate", np.int64), ("read", np.int64), ("write", np.int64)])
+GROUP_DTYPE = np.dtype([("activate", np.int64), ("read", np.int64), ("write", np.int64), ("columns", np.int64)])
 RANK_DTYPE = np.dtype([("read", np.int64), ("write", np.int64)])
 PSEUDO_CHANNEL_DTYPE = np.dtype(
     [
@@ -46,8 +47,11 @@ PSEUDO_CHANNEL_DTYPE = np.dtype(
 )
 """recent: ticks of the last activations, a ring whose oldest one is at `oldest`."""
 
-BUS_DTYPE = np.dtype([("row", np.int64), ("column", np.int64), ("write_clock", np.int64), ("scans", np.int64)])
-"""First free tick of the row and column command buses; the tick at which the write clock stops; scans of queues."""
+BUS_DTYPE = np.dtype(
+    [("row", np.int64), ("column", np.int64), ("write_clock", np.int64), ("scans", np.int64), ("last_write", np.int64)]
+)
+"""First free tick of the row and column command buses; the tick at which the write clock stops; scans of queues;
+whether the last burst was a write."""
 
 REQUEST_DTYPE = np.dtype(
     [
@@ -60,10 +64,16 @@ REQUEST_DTYPE = np.dtype(
     ]
 )
 
-COMMANDS = ("activate", "read", "write", "precharge", "refresh", "write_clock")
 COUNT_DTYPE = np.dtype(
-    [(name, np.int64) for name in (*COMMANDS, "row_hits", "row_misses", "row_conflicts", "read_latency")]
-)
+    [
+        (name, np.int64)
+        for name in (
+            "activate", "read", "write", "precharge", "refresh", "write_clock", "turns",
+            "row_hits", "row_misses", "row_conflicts", "read_latency",
+        )
+    ]
+)  # fmt: skip
+"""Commands issued; turns of the pins between reading and writing; what requests met; ticks that reads waited in sum."""
 
 Channel = namedtuple("Channel", "banks groups ranks pseudo bus counts")
 Queue = namedtuple("Queue", "requests size")

@@ -9,22 +9,19 @@ import math
 
 import numpy as np
 
-from npusim.hardware.dram import Dram
+from npusim.hardware.dram import Dram, Timing
 from npusim.ledger import Quantity
 
 REFRESH_OFF, REFRESH_ALL_BANK, REFRESH_PER_BANK = 0, 1, 2
 REFRESH_MODES = {"off": REFRESH_OFF, "ab": REFRESH_ALL_BANK, "pb": REFRESH_PER_BANK}
 
-_CLOCKS = (
-    "tRCDRD tRCDWR tRP tRPab tRAS tRC CL CWL tCCD_S tCCD_L tCCD_R tRRD_S tRRD_L tFAW tWTR_S tWTR_L tRTW tWR tRTP tPPD "
-    "tAAD tWCKPST tREFI tRFCab tREFIpb tRFCpb tRREFD"
-).split()
-_COUNTS = (
-    "pseudo_channels ranks groups banks_per_group rows columns tBL activate command column_step separate_row_bus "
-    "two_phase write_clock refresh"
-).split()
+_CLOCKS = tuple(Timing.model_fields)
+_STRUCTURE = (
+    "pseudo_channels", "ranks", "groups", "banks_per_group", "rows", "columns", "tBL", "activate", "command",
+    "column_step", "separate_row_bus", "two_phase", "write_clock", "refresh",
+)  # fmt: skip
 
-TIMING_DTYPE = np.dtype([(name, np.int64) for name in (*_CLOCKS, *_COUNTS)])
+TIMING_DTYPE = np.dtype([(name, np.int64) for name in (*_CLOCKS, *_STRUCTURE)])
 
 
 def build_timing(dram: Dram, refresh: int, pseudo_channels: int = 1) -> np.void:

@@ -1,22 +1,24 @@
-"""What the `arch` of a subject names: an architecture, or a component that was measured without one (`pim:NAME`)."""
+"""What the `arch` of a subject names: an architecture, or a component without one (`pim:NAME`, `dram:NAME`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from npusim.hardware.catalog import calibration_of, load_pim, load_system, system_path
+from npusim.hardware.catalog import calibration_of, load_pim, load_system, memory_path, system_path
 from npusim.hardware.draws import draw_pim
-from npusim.hardware.machine import build_pim
+from npusim.hardware.flat import empty_record
+from npusim.hardware.machine import MACHINE_DTYPE, build_pim
 from npusim.hardware.overlay import Overlay
 from npusim.studies.measured.case import Numbers
 from npusim.studies.pim_devices import device_files
 
 PIM = "pim:"
+DRAM = "dram:"
 
 
 def is_component(name: str) -> bool:
     """True for a component's name."""
-    return name.startswith(PIM)
+    return name.startswith((PIM, DRAM))
 
 
 def overlay_of(name: str) -> Overlay | None:
@@ -28,14 +30,21 @@ def numbers_of(name: str, uncalibrated: bool = False) -> Numbers:
     """The numbers that the description gives, under its calibration unless that is left out."""
     if name.startswith(PIM):
         return Numbers(build_pim(load_pim(name.removeprefix(PIM))), {}, {})
+    if name.startswith(DRAM):
+        return Numbers(empty_record(MACHINE_DTYPE), {}, {})
     return Numbers.of(load_system(name, uncalibrated), None if uncalibrated else calibration_of(name))
 
 
 def drawn_numbers(name: str, overlay: Overlay | None, count: int, seed: int) -> list[Numbers]:
-    """`count` sets of those numbers, drawn together from the ranges of their certificates."""
+    """`count` sets of those numbers, drawn together from the ranges of their certificates.
+
+    None of a DRAM standard: a simulator was given the very timings, and their ranges say how far silicon may be.
+    """
     if name.startswith(PIM):
         machines = draw_pim(load_pim(name.removeprefix(PIM)), count, seed)
         return [Numbers(machines[index : index + 1], {}, {}) for index in range(count)]
+    if name.startswith(DRAM):
+        return []
     return Numbers.drawn(load_system(name, uncalibrated=overlay is None), overlay, count, seed)
 
 
@@ -44,4 +53,6 @@ def files_of(name: str) -> list[Path]:
     if name.startswith(PIM):
         memory = name.removeprefix(PIM)
         return device_files(memory, memory)
+    if name.startswith(DRAM):
+        return [memory_path(name.removeprefix(DRAM))]
     return [system_path(name)]

@@ -10,6 +10,7 @@ from npusim.errors import UserError
 from npusim.hardware.catalog import load_system, shipped_systems
 from npusim.studies.measured import (
     card_kernels,
+    dram_simulations,
     mixed_steps,
     ops,
     pim_simulations,
@@ -36,6 +37,7 @@ MAIN_METRICS = {
     "public_attention": "ms",
     "pim_simulations": pim_simulations.MAIN,
     "public_collectives": "ms",
+    "dram_simulations": dram_simulations.MAIN,
 }
 """The metric of the top-level errors by kind of table."""
 
@@ -51,7 +53,10 @@ _MAKERS: dict[str, Callable[[Table, str], list[Case | Skip]]] = {
     "public_collectives": public_collectives.cases,
 }
 
-_COMPONENT_MAKERS: dict[str, Callable[[Table], list[Case | Skip]]] = {"pim_simulations": pim_simulations.cases}
+_COMPONENT_MAKERS: dict[str, Callable[[Table], list[Case | Skip]]] = {
+    "pim_simulations": pim_simulations.cases,
+    "dram_simulations": dram_simulations.cases,
+}
 """Kinds of tables about a component, whose rows name it themselves."""
 
 

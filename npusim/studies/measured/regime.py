@@ -18,6 +18,7 @@ _OPERATORS: dict[str, Callable[[Case], str]] = {
     "public_attention": lambda case: _ATTENTION[case.dimensions["phase"]],
     "pim_simulations": lambda case: case.dimensions["op"],
     "public_collectives": lambda case: case.dimensions["op"],
+    "dram_simulations": lambda case: case.dimensions["pattern"],
 }
 _METRICS = {
     "us": "time_us",
