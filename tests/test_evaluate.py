@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import re
-import string
 import subprocess
 import sys
 from pathlib import Path
@@ -16,18 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-import npusim
 from npusim.errors import UserError
 from npusim.mapping.deployment import deploy
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
-from npusim.studies.bounds import arithmetic, bandwidth, capacity, collective, power_cap
-from npusim.studies.bounds.finding import VERDICTS
 from npusim.studies.evaluate.deciders import deciders
 from npusim.studies.evaluate.prediction import figure, load_of_claim, predict_claim, probability
 from npusim.studies.evaluate.proposal import Claim, load_proposal
 from npusim.studies.evaluate.run import evaluate
-from npusim.words import KOREAN, catalogue, speaker
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAGGERATED = ROOT / "examples" / "exaggerated" / "proposal.yaml"
@@ -102,29 +96,3 @@ def test_the_command_writes_one_page(tmp_path: Path, language: str, word: str) -
     html = page.read_text(encoding="utf-8")
     assert f'<html lang="{language}">' in html and word in html
     assert not re.search(r'<(script|link|img|iframe)[^>]*(src|href)="http', html)
-
-
-def _spoken() -> set[str]:
-    """Every literal that is given to `say` in the studies."""
-    found = set()
-    for path in sorted((Path(npusim.__file__).parent / "studies" / "evaluate").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
-                found |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
-    return found
-
-
-def test_korean_has_every_word() -> None:
-    evaluation = evaluate(load_proposal(EXAGGERATED), EXAGGERATED, 0, lambda _: None)
-    factors = {word for factor in evaluation.factors for word in (factor.name, factor.reason)}
-    bounds = {arithmetic.NAME, bandwidth.NAME, capacity.NAME, collective.NAME, power_cap.CAP, power_cap.IDLE}
-    kinds = {"measured", "datasheet", "derived", "calibrated", "assumed", "accept", "conditional", "reject"}
-    assert (_spoken() | factors | bounds | kinds | set(VERDICTS)) - set(catalogue(KOREAN)) == set()
-
-
-def test_translations_keep_their_places() -> None:
-    for english, korean in catalogue(KOREAN).items():
-        places = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, korean)]
-        assert places[0] == places[1], english
-    with pytest.raises(UserError, match="--lang"):
-        speaker("fr")

@@ -10,7 +10,6 @@ from npusim.cli.options import as_json_option, uncalibrated_option
 from npusim.cli.output import figure, print_json, stdout_console, table
 from npusim.errors import UserError
 from npusim.manifest import build_manifest
-from npusim.units import to_si
 
 
 @click.command()
@@ -78,6 +77,8 @@ def collective(
 
 
 def _byte_count(text: str) -> float:
+    from npusim.units import to_si
+
     try:
         count = float(text)
     except ValueError:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="Give the figures with their 90 % intervals, or only the figures, several times faster.",
 )
+@click.option("--report", is_flag=True, help="Write report.html too: hover values, log axes, one file without network.")
+@click.option(
+    "--lang", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Of workbook and report."
+)
 @setup_options(cards="auto")
 @as_json_option
 @click.pass_obj
@@ -40,6 +44,8 @@ def kperf(
     grid: str | None,
     out: str,
     interval: bool,
+    report: bool,
+    lang: str,
     setup: Setup,
     as_json: bool,
 ) -> None:
@@ -49,7 +55,7 @@ def kperf(
 
     ensure_compiled(say)
     chips, names = list(dict.fromkeys(archs)), _names(models)
-    with _progress() as report:
+    with _progress() as progress:
         results = run_grid(
             chips,
             names,
@@ -62,12 +68,12 @@ def kperf(
             seed=setup.seed,
             intervals=interval,
             uncalibrated=setup.uncalibrated,
-            progress=report,
+            progress=progress,
         )
     _require_a_prediction(results)
     predicted_models = names or [where.model.name for where in results[0].deployments]
     record = manifest(argv, setup, chips, predicted_models, grid or DEFAULT_GRID)
-    files = _write(results, record, Path(out))
+    files = _write(results, record, Path(out), lang if report else None)
     if as_json:
         cells = [row for result in results for row in result.cells.to_dict("records")]
         seconds = sum(result.sim_seconds for result in results)
@@ -125,10 +131,13 @@ def _require_a_prediction(results: list[GridResult]) -> None:
     raise UserError(str(first["model"]), "", str(first["status"]))
 
 
-def _write(results: list[GridResult], record: dict[str, Any], out: Path) -> list[str]:
+def _write(results: list[GridResult], record: dict[str, Any], out: Path, report_language: str | None) -> list[str]:
     """Publishes every result, several in a folder each; returns the files as paths from here."""
     from npusim.kperf.publish import publish
     from npusim.kperf.table import unique_names
+    from npusim.studies.report.kperf_page import kperf_page
+    from npusim.studies.report.page import write_page
+    from npusim.words import speaker
 
     chips = unique_names([result.deployments[0].system.name for result in results], r"[^A-Za-z0-9._-]+", 80)
     written = []
@@ -136,6 +145,10 @@ def _write(results: list[GridResult], record: dict[str, Any], out: Path) -> list
         folder = out / chip if len(results) > 1 else out
         names = publish(result.cells, result.certificates, record, result.context, folder)
         written += [str(folder / name) for name in names]
+        if report_language is not None:
+            notes, say_in = caveats(result.deployments[:1]), speaker(report_language)
+            write_page(kperf_page(result, notes, record, say_in, report_language), folder / "report.html")
+            written.append(str(folder / "report.html"))
     return written
 
 

@@ -117,9 +117,7 @@ def _environment() -> Environment:
 def table_of(caption: str, frame: pd.DataFrame, digits: int = 4) -> Table:
     """A table of a DataFrame: floats with `digits` significant digits, "-" where there is none."""
     rows = [[_cell(value, digits) for value in row] for row in frame.itertuples(index=False)]
-    right = frozenset(
-        place for place, name in enumerate(frame.columns) if pd.api.types.is_numeric_dtype(frame[name].dtype)
-    )
+    right = frozenset(place for place, dtype in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(dtype))
     return Table(caption, [str(name) for name in frame.columns], rows, right)
 
 
