@@ -7,9 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
+import pandas as pd
 import pytest
 from cli_support import mistake, process, tell
 
+from npusim.studies.check.conformity import conformity, deviations
+from npusim.studies.check.result import check
+from npusim.studies.lab_files.lab_run import Setting
+
+DATA = Path(__file__).parent.parent / "validation" / "data"
 SAMPLES = Path(__file__).parent / "samples" / "lab"
 TREE = SAMPLES / "RNGD_1_furiosa-llm_2026.3.0" / "benchmark" / "32k" / "Llama-3.1-8B-Instruct"
 SUMMARY = TREE / "summary_1024_1024.csv"
@@ -162,3 +169,72 @@ def test_as_a_process_it_prints_a_table(tmp_path: Path) -> None:
     done = process("check", str(SUMMARY), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "3 plausible" in done.stdout
+
+
+def test_the_excel_copy_holds_verdicts_predictions_and_conformity(tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    for folder in (tmp_path / "out", again):
+        answer = tell("check", TREE, "--out", folder, "--json").json
+    assert [Path(name).name for name in answer["files"]] == ["check.xlsx", "check.json", "manifest.json"]
+    assert (tmp_path / "out" / "check.xlsx").read_bytes()[:2] == b"PK"
+    assert json.loads((again / "check.json").read_text())["rows"] == answer["rows"]
+    book = openpyxl.load_workbook(again / "check.xlsx")
+    assert book.sheetnames == ["Table", "Figures", "Conformity", "Manifest"]
+    heads = {cell.value: cell.column for cell in book["Table"][4]}
+    sheet = book["Table"]
+    value, low, high = (sheet.cell(6, heads[f"tpot_ms_mean {side}"]).value for side in ("predicted", "low", "high"))
+    assert low < value < high
+    assert sheet.cell(6, heads["verdict"]).value == "plausible"
+    checked = {cell.value: cell.column for cell in book["Conformity"][4]}
+    assert "Repeats of the setting" in checked
+    assert book["Conformity"].cell(6, checked["Power samples"]).value is None
+    assert book["Conformity"].cell(7, checked["Power samples"]).value == 74
+
+
+def test_deviations_from_the_grid(edited: Edited) -> None:
+    row = check(edited(SUMMARY, "1024,1024,16", "1000,1024,17"), Setting(), 0, lambda _line: None).rows
+    assert list(deviations(row[0])) == []
+    assert list(deviations(row[1])) == ["1000/1024 is no shape of furiosa-perf-32k"]
+    assert conformity(row)["repeats"].tolist() == [1, 1, 1]
+
+
+def test_more_cards_cannot_gain_more_than_their_number(tmp_path: Path) -> None:
+    for cards, tpot in ((1, "23.35"), (2, "14.35"), (4, "5.10")):
+        folder = tmp_path / f"RNGD_{cards}_furiosa-llm_2026.3.0" / "b" / "t" / "Llama-3.1-8B-Instruct"
+        folder.mkdir(parents=True)
+        lines = [line for line in SUMMARY.read_text().splitlines() if "Device Info" not in line]
+        text = "\n".join(
+            line.replace(",23.35,", f",{tpot},", 1) for line in lines if not line.startswith("1024,1024,1,")
+        )
+        (folder / "summary_1024_1024.csv").write_text(text + "\n")
+    rows = [row for row in _rows(tmp_path) if row["setting"]["users"] == 16]
+    assert [row["setting"]["cards"] for row in rows] == [1, 2, 4]
+    found = [{remark["severity"] for remark in row["remarks"] if remark["rule"] == "Amdahl's law"} for row in rows]
+    assert found == [set(), {"note"}, {"fault"}]
+
+
+@pytest.mark.parametrize("table", ["h200/serving.csv", "h200/steps.csv", "h200/mixed_steps.csv", "rngd/kernels.csv"])
+def test_no_measured_row_is_called_impossible(table: str) -> None:
+    rows = _rows(DATA / table)
+    verdicts = [row["verdict"] for row in rows]
+    assert "impossible" not in verdicts
+    assert verdicts.count("plausible") > 0.9 * len(verdicts)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "factor"),
+    [
+        ("h200/serving.csv", "output_tokens_per_s", 6.0),
+        ("h200/steps.csv", "us", 0.2),
+        ("h200/serving.csv", "power_w", 2.5),
+    ],
+)
+def test_a_measured_table_off_by_a_factor_is_called_impossible(
+    tmp_path: Path, table: str, column: str, factor: float
+) -> None:
+    frame = pd.read_csv(DATA / table)
+    frame[column] *= factor
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    verdicts = [row["verdict"] for row in _rows(tmp_path / "table.csv", "--arch", "h200")]
+    assert verdicts.count("impossible") > 0.6 * len(verdicts)
+    assert "plausible" not in verdicts

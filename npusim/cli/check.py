@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from npusim.cli.options import as_json_option
-from npusim.cli.output import print_json, say, stdout_console, table
+from npusim.cli.output import plain, print_json, say, stdout_console, table
 from npusim.manifest import build_manifest
 
 if TYPE_CHECKING:
@@ -30,7 +31,12 @@ _HEADINGS = ("row", "file", "what ran", "verdict", "bound", "why")
 @click.option("--cards", type=click.IntRange(min=1), help="Cards that worked together [default: what the files say].")
 @click.option("--tp", "tensor_parallel", type=click.IntRange(min=1), help="Chips that shared every layer, where known.")
 @click.option("--runtime", metavar="NAME", help="Serving runtime [default: what the files say].")
-@click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="Write check.xlsx and check.json there.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Folder for check.xlsx and check.json.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws.")
 @as_json_option
 @click.pass_obj
@@ -46,10 +52,28 @@ def check(argv: list[str], path: str, out: str | None, seed: int, as_json: bool,
     ensure_compiled(say)
     found = examine(Path(path), _setting(given), seed, say)
     record = _manifest(argv, seed, found)
+    answer = {**found.as_dict(), "files": [] if out is None else _write(found, record, Path(out)), "manifest": record}
     if as_json:
-        print_json({**found.as_dict(), "manifest": record})
+        print_json(answer)
         return
     _print(stdout_console(), found)
+    for name in answer["files"]:
+        say(f"wrote {name}")
+
+
+def _write(found: CheckResult, record: dict[str, Any], out: Path) -> list[str]:
+    """check.xlsx, check.json and manifest.json in `out`, all or none; their paths from here."""
+    from npusim.kperf.publish import publish_folder
+    from npusim.studies.check.workbook import write_workbook
+
+    def write(folder: Path) -> list[str]:
+        write_workbook(found, record, folder / "check.xlsx")
+        for name, content in (("check.json", found.as_dict()), ("manifest.json", record)):
+            text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+            (folder / name).write_text(f"{text}\n", encoding="utf-8")
+        return ["check.xlsx", "check.json", "manifest.json"]
+
+    return [str(out / name) for name in publish_folder(write, out)]
 
 
 def _setting(given: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ def publish(
 ) -> list[str]:
     """Writes `kperf.xlsx`, `kperf.csv`, `charts/*.png` and `manifest.json`; returns their relative names.
 
+    Raises UserError where the folder or a file in it cannot be written.
+    """
+    return publish_folder(lambda draft: _write_all(cells, certificates, manifest, context, draft), out_dir)
+
+
+def publish_folder(write: Callable[[Path], list[str]], out_dir: str | os.PathLike[str]) -> list[str]:
+    """Lets `write` fill a folder and moves the files that it names into `out_dir`; returns their relative names.
+
     Files are made in a hidden folder (inside `out_dir` where that exists: it may be another disk than its
     parent) and moved into place when all are whole: a failure while writing leaves `out_dir` as it was.
     Raises UserError where the folder or a file in it cannot be written.
@@ -37,12 +46,12 @@ def publish(
     if not base.is_dir():
         raise UserError("--out", "", f"{base} is a file; give a folder")
     try:
-        draft = Path(tempfile.mkdtemp(prefix=".kperf-", dir=base))
+        draft = Path(tempfile.mkdtemp(prefix=".npusim-", dir=base))
     except OSError as error:
         reason = f"{base} cannot be written ({error.strerror}); give another folder"
         raise UserError("--out", "", reason) from error
     try:
-        names = _write_all(cells, certificates, manifest, context, draft)
+        names = write(draft)
         _move(names, draft, out)
     finally:
         shutil.rmtree(draft)

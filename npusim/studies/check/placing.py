@@ -7,6 +7,7 @@ the model, the chip, the lengths and the users.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_runtime, load_system
@@ -110,15 +111,21 @@ def _precision(placed: Placed, scheme: str, kv: str | None) -> Precision:
     return resolve(scheme, kv or _driver_kv(placed.arch, _runtime(placed)))
 
 
+@cache
 def _driver_kv(arch: str, runtime: str) -> str:
     return load_runtime(runtime, load_system(arch, uncalibrated=True).chip.unit.kind).kv.precision
 
 
 def _runtime(placed: Placed) -> str:
-    """The runtime that the files name where one is shipped that drives the chip, else the architecture's own."""
     assert placed.arch is not None
-    system = load_system(placed.arch, uncalibrated=True)
-    named = None if placed.setting.runtime is None else shipped_runtime(placed.setting.runtime)
+    return _driver(placed.arch, placed.setting.runtime)
+
+
+@cache
+def _driver(arch: str, told: str | None) -> str:
+    """The runtime that the files name where one is shipped that drives the chip, else the architecture's own."""
+    system = load_system(arch, uncalibrated=True)
+    named = None if told is None else shipped_runtime(told)
     if named is not None:
         try:
             load_runtime(named, system.chip.unit.kind)
@@ -126,6 +133,16 @@ def _runtime(placed: Placed) -> str:
             return system.runtime
         return named
     return system.runtime
+
+
+@cache
+def _no_room(placement: Placement, tokens: int) -> str:
+    """Why a request of `tokens` cannot be served, "" where it can."""
+    try:
+        deployment_of(placement).require_fit(tokens)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _subject(run: LabRun, placed: Placed) -> RunSubject | str:
@@ -147,10 +164,9 @@ def _subject(run: LabRun, placed: Placed) -> RunSubject | str:
         kv_precision=setting.kv_precision,
         tensor_parallel=setting.tensor_parallel,
     )
-    try:
-        deployment_of(placement).require_fit(round(setting.isl + setting.osl))
-    except UserError as error:
-        return str(error)
+    no_room = _no_room(placement, round(setting.isl + setting.osl))
+    if no_room:
+        return no_room
     users = max(1, round(setting.users))
     requests = min(conduct.requests or conduct.completed or _REQUESTS_PER_USER * users, _largest(users))
     return RunSubject(placement, round(setting.isl), round(setting.osl), users, requests)

@@ -12,6 +12,7 @@ from npusim.errors import UserError
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.studies.bounds.finding import VERDICTS
 from npusim.studies.bounds.reading import Reading
+from npusim.studies.check.across import with_gains
 from npusim.studies.check.judge import figures_of_run, findings, judge
 from npusim.studies.check.lint import lint
 from npusim.studies.check.own_tables import checked_rows
@@ -91,7 +92,7 @@ def check(path: Path, given: Setting, seed: int, say: Callable[[str], None]) -> 
     archs = dict.fromkeys(placed.arch for placed in places if placed.arch is not None)
     archs |= dict.fromkeys(row.setting.device for row in rows[len(places) :] if row.setting.device is not None)
     models = dict.fromkeys(placed.model.name for placed in places if placed.model is not None)
-    return CheckResult(handed.files, tuple(rows), handed.unread, tuple(archs), tuple(models))
+    return CheckResult(handed.files, tuple(with_gains(rows)), handed.unread, tuple(archs), tuple(models))
 
 
 def _require_known(given: Setting) -> None:

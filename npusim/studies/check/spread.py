@@ -31,12 +31,14 @@ Z_OF_RANGES = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
 _POWER = ("power_w", "tokens_per_joule")
 
 
+@cache
 def half_width(subject: RunSubject, figure: str, seed: int) -> float:
     """The half-width for a figure of `run_figures` of that run."""
     inputs = input_sd(subject, figure, seed)
     return math.hypot(Z * inputs, Z / Z_OF_RANGES * unexplained(subject.arch, figure), Z * repeat_sd(figure))
 
 
+@cache
 def repeat_sd(figure: str) -> float:
     """Relative standard deviation with which labs repeat a figure."""
     lab = sources().other_lab
