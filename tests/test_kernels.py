@@ -210,9 +210,11 @@ def test_pes_without_whole_query_heads_read_the_cache_for_themselves(
     deployed: Deploy, heads: int, kv_heads: int, copies: float
 ) -> None:
     deployment = deployed("rngd", "llama-3.1-8b")
-    machine, row = deployment.machine[0], _attention_row(deployment, decode([1024]))
+    machine = _altered(deployment.machine[0], tcp_kv_copying=1.0)
+    row = _attention_row(deployment, decode([1024]))
     row["heads"], row["kv_heads"] = heads, kv_heads
     assert kv_copies(row, machine, 8.0) == copies
+    assert kv_copies(row, _altered(machine, tcp_kv_copying=0.5), 8.0) == 0.5 * (1.0 + copies)
     assert kv_copies(row, machine, 1.0) == 1.0
     once = _altered(deployment.runtime_record[0], kv_block=1.0)
     alone = row.copy()

@@ -74,7 +74,9 @@ class ContractionProcessor(Part):
     the next slice; cluster_sync: all clusters meet. reducer_drain: cycles in which a slice empties its reducer after
     each column of outputs; weight_tile: most weights that one PE loads before it multiplies them, while the next ones
     are on their way. dma_queue: transfers of a cluster that are under way, waiting or not yet used up, which is how far
-    weights are fetched ahead.
+    weights are fetched ahead. matrix_switch: time before each further weight matrix of one operator (an expert's);
+    kv_copying: part of the copies of the KV cache that PEs read again where they share a KV head and query heads do not
+    divide over them.
     """
 
     kind: Literal["contraction_processor"]
@@ -89,6 +91,7 @@ class ContractionProcessor(Part):
     vector_lanes: Count
     vector_passes: VectorPasses
     vector_programs: VectorPrograms
+    kv_copying: Ratio
     program_time: Duration
     sram_per_slice: Bytes
     sram_bandwidth_per_slice: BytesPerCycle
@@ -104,6 +107,7 @@ class ContractionProcessor(Part):
     dma_startup: Cycles
     dma_command: Duration
     dma_queue: Count
+    matrix_switch: Duration
     expansions: tuple[Expansion, ...] = ()
 
 

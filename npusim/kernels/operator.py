@@ -7,7 +7,7 @@ import numpy as np
 from npusim.compilation import kernel
 from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
-from npusim.kernels.attention import kv_copies, kv_stream_time, shared_heads_time, slice_attention_times
+from npusim.kernels.attention import kv_copies, kv_stream_time, prompt_parts, shared_heads_time, slice_attention_times
 from npusim.kernels.collective import collective_time, on_chip_reduction_time
 from npusim.kernels.contraction import slice_contraction_time, unoverlapped_tile_time
 from npusim.kernels.gpu_attention import gpu_attention_times
@@ -92,14 +92,14 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
         columns = matrices * row.n
         cost.contraction_s = slice_contraction_time(rows, columns, row.k, row.activation_dtype, row.split, machine, pes)
         cost.memory_s = stream_time(row.weight_bytes, row.k * row.weight_bits / 8.0, machine, pes)
-        cost.overhead_s += machine.tcp_dma_command
+        cost.overhead_s += machine.tcp_dma_command + (matrices - 1.0) * machine.tcp_matrix_switch
         cost.overhead_s += unoverlapped_tile_time(cost.contraction_s, cost.memory_s, row.weight_bytes, machine, pes)
         if row.split == SPLIT_ROWS:
             cost.link_s = on_chip_reduction_time(2.0 * row.m * row.n, machine, pes)
     elif row.kind == ATTENTION:
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
         cost.memory_s = kv_stream_time(row, machine, runtime)
-        cost.overhead_s += runtime.paths_attention_execution[path]
+        cost.overhead_s += prompt_parts(row) * runtime.paths_attention_execution[path]
         cost.overhead_s += machine.tcp_vector_programs_softmax * machine.tcp_program_time
         cost.link_s = shared_heads_time(row, machine, pes)
     elif row.kind == GATHER:

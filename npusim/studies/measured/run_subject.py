@@ -53,6 +53,7 @@ class RunSubject:
 
     def _run(self, users: int, numbers: Numbers, seed: int) -> dict[str, float]:
         count = self.requests or round(users * numbers.observation["requests_per_user"])
+        count += users if self.windowed else 0
         deployment = numbers.apply(deployment_of(self.placement))
         if self.stalled:
             record = deployment.runtime_record
