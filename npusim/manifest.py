@@ -16,7 +16,7 @@ from typing import Any
 
 from npusim import __version__
 
-LIBRARIES = ("numpy", "numba", "simpy", "pandas", "pydantic")
+LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "simpy", "pandas", "pydantic", "pint", "ruamel.yaml")
 
 _PACKAGE = Path(__file__).resolve().parent
 _PARTS_OF_A_CHECKOUT = ("npusim", "arch_configs", "workloads")

@@ -90,7 +90,8 @@ def test_a_binary_rate_is_warned_of_once_and_used(own: Any) -> None:
         (("kperf", "rngd", "--out", "x", "--grid", "quikc"), ("--grid", "did you mean 'quick'")),
         (("kperf", "rngd", "--out", "x", "--models", ","), ("--models", "npusim list models")),
         (("kperf", "rngd", "--out", "x", "--models", "llama-3.1-8"), ("did you mean 'llama-3.1-8b'",)),
-        (("predict",), ("predict", "npusim --help")),
+        (("prognose",), ("prognose", "npusim --help")),
+        (("predict", "rngd", "--register"), ("--register", "--out PACK.json")),
     ],
 )
 @pytest.mark.parametrize("as_json", [(), ("--json",)])

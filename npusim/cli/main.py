@@ -18,11 +18,13 @@ from npusim.cli.failures import exit_code
 from npusim.cli.kperf import kperf
 from npusim.cli.listing import list_shipped
 from npusim.cli.pim import pim
+from npusim.cli.predict import predict, score
 from npusim.cli.run import run
 from npusim.cli.show import show
 from npusim.cli.step import step
 from npusim.cli.sweep import sweep
 from npusim.cli.validate import validate
+from npusim.cli.verify_run import verify_run
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,6 +54,9 @@ _COMMANDS = (
     pim,
     collective,
     dram,
+    predict,
+    score,
+    verify_run,
 )
 
 for _command in _COMMANDS:

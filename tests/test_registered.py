@@ -1,0 +1,150 @@
+"""Registered predictions, their scores, and recorded commands run again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_support import mistake, tell
+from test_check import SUMMARY, VLLM
+
+from npusim.studies.registered.pack import STAMP, read_pack, stamp_of, stamped
+
+GRID = """name: small
+title: two cells
+source: chosen for a test
+arrival: burst
+requests_per_user: 3
+points:
+  - {isl: 1024, osl: 1024, users: [1, 16]}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a grid and the pack that was registered for it."""
+    made = tmp_path_factory.mktemp("registered")
+    (made / "small.yaml").write_text(GRID)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made)
+        words = ("--models", "llama-3.1-8b", "--grid", "./small.yaml", "--cards", "1", "--date", "2026-09-01")
+        answer = tell("predict", "rngd", *words, "--register", "--out", "pack.json", "--json").json
+        assert answer["files"] == ["pack.json"]
+        assert "already" in mistake("predict", "rngd", *words, "--register", "--out", "pack.json")
+    return made
+
+
+@pytest.fixture
+def edited(folder: Path, tmp_path: Path) -> Callable[..., Path]:
+    """`edited(change)`: a copy of the pack after `change(pack)`."""
+
+    def copy(change: Callable[[dict[str, Any]], None]) -> Path:
+        pack = json.loads((folder / "pack.json").read_text())
+        change(pack)
+        path = tmp_path / "edited.json"
+        path.write_text(json.dumps(pack))
+        return path
+
+    return copy
+
+
+def test_a_pack_is_scored_against_what_a_lab_measured(folder: Path) -> None:
+    answer = tell("score", folder / "pack.json", SUMMARY, "--json").json
+    assert (answer["rows"], answer["registered"]) == (2, "2026-09-01")
+    assert [each["row"].rpartition(":")[2] for each in answer["skipped"]] == ["13"]
+    assert "64 users" in answer["skipped"][0]["reason"]
+    assert 0.0 < answer["mape"] < 0.15
+    assert answer["coverage90"] is not None
+    rate = next(each for each in answer["scores"] if each["metric"] == "output_tokens_per_s")
+    assert rate["error"] == pytest.approx(rate["predicted"] / 58.90 - 1.0)
+    assert rate["low"] < rate["predicted"] < rate["high"]
+    assert set(answer["by"]["metric"]) >= {"output_tokens_per_s", "ttft_ms_mean", "tpot_ms_mean", "power_w"}
+    assert tell("score", folder / "pack.json", VLLM, "--json").json["rows"] == 1
+
+
+def test_any_edit_is_detected(folder: Path, edited: Callable[..., Path]) -> None:
+    def prediction(pack: dict[str, Any]) -> None:
+        pack["cells"][0]["output_tokens_per_s"] *= 1.0001
+
+    def date(pack: dict[str, Any]) -> None:
+        pack["registered"] = "2026-01-01"
+
+    def seed(pack: dict[str, Any]) -> None:
+        pack["manifest"]["seed"] = 7
+
+    def dropped(pack: dict[str, Any]) -> None:
+        del pack["cells"][1]
+
+    def added(pack: dict[str, Any]) -> None:
+        pack["remark"] = "as expected"
+
+    for change in (prediction, date, seed, dropped, added):
+        assert "the pack was edited" in mistake("score", edited(change), SUMMARY)
+    original = read_pack(folder / "pack.json")
+
+    def stamped_anew(pack: dict[str, Any]) -> None:
+        prediction(pack)
+        pack[STAMP] = stamp_of(pack)
+
+    forged = edited(stamped_anew)
+    assert tell("score", forged, SUMMARY).code == 0
+    assert "is not the published pack" in mistake("score", forged, SUMMARY, "--stamp", original[STAMP])
+    assert tell("score", folder / "pack.json", SUMMARY, "--stamp", original[STAMP]).code == 0
+
+
+def test_a_stamp_does_not_hang_on_the_order_of_keys() -> None:
+    pack = stamped([{"a": 1.5, "b": None}], "2026-01-01", {"seed": 0})
+    turned = dict(reversed(pack.items()))
+    assert stamp_of(turned) == pack[STAMP]
+
+
+def test_what_is_no_pack(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("{}")
+    assert "is no pack" in mistake("score", path, SUMMARY)
+    path.write_text((folder / "pack.json").read_text()[:-20])
+    assert "is no JSON" in mistake("score", path, SUMMARY)
+    assert "nothing in it was predicted" in mistake("score", folder / "pack.json", SUMMARY, "--arch", "h200")
+
+
+def test_a_recorded_run_gives_the_same_tables_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SUMMARY, "lab.csv")
+    assert tell("check", "lab.csv", "--arch", "rngd", "--model", "llama-3.1-8b", "--out", "out").code == 0
+    found = tell("verify-run", "out/manifest.json", "--json").json
+    assert (found["holds"], found["same"], found["different"]) == (True, ["check.json"], [])
+    table = tmp_path / "out" / "check.json"
+    table.write_text(table.read_text().replace("plausible", "implausible", 1))
+    told = tell("verify-run", "out/manifest.json")
+    assert told.code == 1
+    assert "DIFFERENT: check.json" in told.out
+    Path("lab.csv").unlink()
+    assert "fails now" in mistake("verify-run", "out/manifest.json")
+
+
+def test_a_saved_answer_is_compared_key_by_key(tmp_path: Path) -> None:
+    words = ("step", "rngd", "llama-3.1-8b", "--phase", "decode", "--batch", "1", "--context", "64", "--json")
+    path = tmp_path / "answer.json"
+    answer = tell(*words).json
+    path.write_text(json.dumps(answer))
+    assert tell("verify-run", path, "--json").json["holds"] is True
+    path.write_text(json.dumps(answer | {"time_us": answer["time_us"] * 1.001}))
+    told = tell("verify-run", path, "--json")
+    assert told.code == 1
+    assert json.loads(told.out)["different"] == ["time_us"]
+
+
+def test_what_cannot_be_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    for text, part in (
+        ("{", "is no JSON"),
+        ("{}", "argv"),
+        (json.dumps({"argv": ["run"], "configs": [], "libraries": {}, "npusim": "0"}), "wrote no folder"),
+        (json.dumps({"argv": ["verify-run"], "configs": [], "libraries": {}, "npusim": "0"}), "no command"),
+    ):
+        path.write_text(text)
+        assert part in mistake("verify-run", path)
