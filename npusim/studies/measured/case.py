@@ -23,6 +23,11 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.mapping.deployment import Deployment
 from npusim.studies.measured.sources import REQUESTS_PER_USER, Sources, sources
 
+_MECHANISMS = {
+    "host_time": ("host_step_time", "host_request_time"),
+    "path_time": ("paths_operator_launch", "paths_attention_execution", "paths_step_launch"),
+}
+"""The numbers of a runtime on which labs differ, by the factor of their set-up."""
 _STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[name].base != np.float64)
 
 
@@ -68,6 +73,10 @@ class Numbers:
                 number.put(runtimes.get(number.owner, machine), value)
         return Numbers(machine, runtimes, observation)
 
+    def of_lab(self, lab: str, name: str) -> float:
+        """A factor of a lab's set-up; 1 where the lab is not described."""
+        return self.observation.get(f"labs.{lab}.{name}", 1.0)
+
     def brief(self) -> Numbers:
         """These numbers for runs of half as many requests where a source does not say how many there were.
 
@@ -76,9 +85,15 @@ class Numbers:
         requests = max(1.0, 0.5 * self.observation[REQUESTS_PER_USER])
         return replace(self, observation={**self.observation, REQUESTS_PER_USER: requests})
 
-    def apply(self, deployment: Deployment) -> Deployment:
-        """`deployment` under these numbers, in records of its own; its runtime keeps its compiled shapes."""
+    def apply(self, deployment: Deployment, lab: str = "") -> Deployment:
+        """`deployment` under these numbers, in records of its own; its runtime keeps its compiled shapes.
+
+        lab: whose set-up it was, where its differences are described.
+        """
         record = self.runtimes[deployment.runtime.name].copy()
+        for mechanism, fields in _MECHANISMS.items():
+            for name in fields:
+                record[name] *= self.of_lab(lab, mechanism)
         for name in _STRUCTURE:
             record[name] = deployment.runtime_record[name]
         return deployment.with_records(self.machine.copy(), record)

@@ -164,7 +164,10 @@ def _subject(run: _Run, chip: str, arch: str | None) -> RunSubject:
     _require_room(deployment_of(placement), isl + osl)
     subject = RunSubject(placement, isl, osl, users)
     windowed, stalled = run.says(_WINDOWED), run.says(_STALLED)
-    return replace(subject, alike=run.says(_ALIKE), traced=run.says(_TRACED), windowed=windowed, stalled=stalled)
+    lab = sources().lab(row.text("lab")).name
+    return replace(
+        subject, alike=run.says(_ALIKE), traced=run.says(_TRACED), windowed=windowed, stalled=stalled, lab=lab
+    )
 
 
 def _architecture(row: Row, chip: str, arch: str | None) -> str:

@@ -21,7 +21,7 @@ class RunSubject:
 
     requests: None where it was not published; alike: every request has the same prompt, which the server knows
     already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
-    users have long fallen out of step; stalled: its source tells of host stalls.
+    users have long fallen out of step; stalled: its source tells of host stalls; lab: whose set-up it was.
     """
 
     placement: Placement
@@ -33,6 +33,7 @@ class RunSubject:
     traced: bool = False
     windowed: bool = False
     stalled: bool = False
+    lab: str = ""
 
     @property
     def arch(self) -> str:
@@ -54,7 +55,7 @@ class RunSubject:
     def _run(self, users: int, numbers: Numbers, seed: int) -> dict[str, float]:
         count = self.requests or round(users * numbers.observation["requests_per_user"])
         count += users if self.windowed else 0
-        deployment = numbers.apply(deployment_of(self.placement))
+        deployment = numbers.apply(deployment_of(self.placement), self.lab)
         if self.stalled:
             record = deployment.runtime_record
             record["host_stall_probability"] = numbers.observation["stall_per_step"] / record["host_stall_time"]
@@ -66,8 +67,9 @@ class RunSubject:
     def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
         if not self.traced:
             make = identical_prompts if self.alike else random_prompts
-            lengths = self._out_of_step(users, count) if self.windowed else None
-            return Load(self.isl, self.osl, Closed(users), make(count, self.isl), lengths, warm=self.alike)
+            osl = max(1, round(self.osl * numbers.of_lab(self.lab, "output_part")))
+            lengths = self._out_of_step(users, count, osl) if self.windowed else None
+            return Load(self.isl, osl, Closed(users), make(count, self.isl), lengths, warm=self.alike)
         observation, longest = numbers.observation, numbers.observation["longest_context"]
         prompt, output = (observation[name] for name in ("prompt_spread", "output_spread"))
         isl = lognormal_lengths(self.isl, prompt, count, seed, longest - self.osl).tolist()
@@ -75,7 +77,7 @@ class RunSubject:
         prompts = [(Segment(index, tokens),) for index, tokens in enumerate(isl)]
         return Load(self.isl, self.osl, Closed(users), prompts, tuple(zip(isl, osl, strict=True)))
 
-    def _out_of_step(self, users: int, count: int) -> tuple[tuple[int, int], ...]:
+    def _out_of_step(self, users: int, count: int, osl: int) -> tuple[tuple[int, int], ...]:
         """The first answer of each user is cut at another length, so that the users end one after the other."""
-        first = [(self.isl, math.ceil(self.osl * (user + 1) / users)) for user in range(min(users, count))]
-        return (*first, *([(self.isl, self.osl)] * (count - len(first))))
+        first = [(self.isl, math.ceil(osl * (user + 1) / users)) for user in range(min(users, count))]
+        return (*first, *([(self.isl, osl)] * (count - len(first))))

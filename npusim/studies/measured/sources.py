@@ -41,15 +41,29 @@ class Lab(Part):
     power: Ratio
 
 
+class LabOffsets(Part):
+    """What a lab's set-up differs in from the mechanisms that runtimes describe, as factors.
+
+    host_time: on the host's time of a step and of a request; path_time: on the fixed times of step paths; output_part:
+    tokens that its requests put out over the most that they may. A factor's range is the spread of labs about the
+    mechanism's own number, so that a lab with few figures stays near it and a new one is drawn about it.
+    """
+
+    name: str
+    host_time: Ratio
+    path_time: Ratio
+    output_part: Ratio
+
+
 class Observation(Part):
     """What stands between the chip and a table.
 
     counter_factor: true time over the time that a card counter's assumed clock gives; prompt_spread, output_spread,
     context_spread: standard deviation of the logarithm of a trace's lengths; longest_context: most tokens of a request
     of a trace, prompt and output together; stall_per_step: mean host stall in a run whose source tells of stalls;
-    requests_per_user: of a run whose
-    source does not say; burst_settled: part of a burst's median during which the chip is hot and its power limit acts;
-    eager_launch: host time of one launch in a loop that is not a graph, below which no time falls.
+    requests_per_user: of a run whose source does not
+    say; burst_settled: part of a burst's median during which the chip is hot and its power limit acts;
+    eager_launch: host time of one launch in a loop that is not a graph, below which no time falls; labs: by name.
     """
 
     counter_factor: Ratio
@@ -61,6 +75,7 @@ class Observation(Part):
     requests_per_user: Ratio
     burst_settled: Ratio
     eager_launch: Duration
+    labs: tuple[LabOffsets, ...]
 
 
 class Sources(Part):
