@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from npusim import dtypes
 from npusim.engine.run import cost_sequences, decode_run, exposed_host_time, make_workspace, stall_time
-from npusim.engine.stepcost import StepCost, combine, from_record
+from npusim.engine.stepcost import StepCost, between, combine, from_record
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import program
@@ -23,10 +25,14 @@ _LOGIT_BYTES = 2.0
 
 @dataclass(frozen=True)
 class DecodeRun:
-    """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,)."""
+    """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,).
+
+    clock: part of the full one at which its last step ran under the power cap.
+    """
 
     times_s: np.ndarray
     energies_j: np.ndarray
+    clock: float
 
 
 class AnalyticEngine:
@@ -36,6 +42,7 @@ class AnalyticEngine:
         if max_sequences is None:
             max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
         self.plan = deployment.plan
+        self._deployment = deployment
         self._shapes = deployment.runtime
         self.machine: Any = deployment.machine[0]
         self.runtime: Any = deployment.runtime_record[0]
@@ -53,8 +60,25 @@ class AnalyticEngine:
             total = combine(total, self._cost_piece(piece))
         return total
 
-    def prefill_chunk(self, query: int, context: int) -> StepCost:
-        """A chunk of one prompt alone, host time included; remembered by its size."""
+    def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost:
+        """A chunk of one prompt alone, host time included.
+
+        limited: how far the power limiter has come, of a step that would exceed the limit.
+        """
+        settled = self._chunk(query, context)
+        if limited == 1.0 or math.isclose(settled.clock, 1.0):
+            return settled
+        return between(self._rested._chunk(query, context), settled, limited)
+
+    @cached_property
+    def _rested(self) -> AnalyticEngine:
+        """The same chip before its power limit acts and it is hot."""
+        machine = self._deployment.machine.copy()
+        machine["settled"] = 0.0
+        return AnalyticEngine(replace(self._deployment, machine=machine), len(self._work.query))
+
+    def _chunk(self, query: int, context: int) -> StepCost:
+        """A chunk of one prompt, remembered by its size."""
         known = self._prefills.get((query, context))
         if known is None:
             step = Step(np.array([query]), np.array([context]), np.zeros(1, np.bool_), 1)
@@ -96,7 +120,8 @@ class AnalyticEngine:
             counter,
             self._work,
         )
-        return DecodeRun(self._work.times_s[:steps].copy(), self._work.energies_j[:steps] * self.plan.tensor_parallel)
+        energies_j = self._work.energies_j[:steps] * self.plan.tensor_parallel
+        return DecodeRun(self._work.times_s[:steps].copy(), energies_j, float(self._work.step[0]["clock"]))
 
     def pieces(self, step: Step) -> list[Step]:
         """The step as the runtime's compiled shapes run it, in order."""

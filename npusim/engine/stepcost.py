@@ -54,6 +54,20 @@ def from_record(record: Any, chips: int) -> StepCost:
     )
 
 
+def between(first: StepCost, second: StepCost, share: float) -> StepCost:
+    """The step that costs `share` of the way from one to another of equal work."""
+    return StepCost(
+        time_s=first.time_s + share * (second.time_s - first.time_s),
+        energy_j=first.energy_j + share * (second.energy_j - first.energy_j),
+        shares_s={
+            name: first.shares_s[name] + share * (second.shares_s[name] - first.shares_s[name]) for name in RESOURCES
+        },
+        memory_bytes=first.memory_bytes,
+        flops=first.flops,
+        clock=first.clock + share * (second.clock - first.clock),
+    )
+
+
 def combine(first: StepCost, second: StepCost) -> StepCost:
     """One step after the other."""
     time_s = first.time_s + second.time_s

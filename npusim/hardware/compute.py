@@ -182,17 +182,25 @@ class GroupedLibrary(Part):
     sort: Duration
 
 
+class RowSteps(Part):
+    """Time per column of a kernel that walks a row, however few rows there are."""
+
+    norm: Duration
+    softmax: Duration
+    sample: Duration
+
+
 class VectorLibrary(Part):
     """Element-wise and row-wise kernels of one library.
 
-    launch: fixed time of a kernel; row_step: time per column of a kernel that walks rows (norms, softmax, sampling);
-    lane_efficiency: part of the vector lanes' rate that its loops reach.
+    launch: fixed time of a kernel; row_step: of norms, softmax and sampling, whose first row on each SM takes that and
+    no lanes' time; lane_efficiency: part of the vector lanes' rate that its loops reach.
     """
 
     name: str
     lane_efficiency: Ratio
     launch: Duration
-    row_step: Duration
+    row_step: RowSteps
 
 
 class Gpu(Part):

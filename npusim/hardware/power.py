@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacEnergies
-from npusim.ledger import EnergyPerByte, EnergyPerOp, Power, Ratio
+from npusim.ledger import Duration, EnergyPerByte, EnergyPerOp, Power, Ratio
 
 
 class PowerModel(Part):
@@ -13,6 +13,7 @@ class PowerModel(Part):
     loaded_static: what clocks up and warm leakage add to idle; cap: the limit that the card enforces. An `assumed` cap
     is reported but never throttles: an unknown cap is no cap. minimum_clock: lowest clock, as a part of the full one,
     to which throttling goes. voltage_exponent: dynamic energy per operation scales as clock ** voltage_exponent.
+    limiter_time: time constant with which the clock nears what the cap allows; left out, it is there at once.
     """
 
     idle: Power
@@ -25,3 +26,4 @@ class PowerModel(Part):
     cap: Power
     minimum_clock: Ratio
     voltage_exponent: Ratio
+    limiter_time: Duration | None = None

@@ -15,7 +15,7 @@ from npusim.kernels.gpu_grouped import gpu_grouped_times
 from npusim.kernels.gpu_linear import gpu_linear_times
 from npusim.kernels.memory import stream_bandwidth, stream_time
 from npusim.kernels.power import compute_energy, transfer_energy
-from npusim.kernels.vector import program_time, vector_time
+from npusim.kernels.vector import program_time, row_time, vector_time
 from npusim.mapping.grouped import row_blocks
 from npusim.mapping.optable import (
     ATTENTION,
@@ -24,10 +24,7 @@ from npusim.mapping.optable import (
     EXPERT_UP,
     GATHER,
     LINEAR,
-    NORM,
     OP_NAMES,
-    SAMPLE,
-    SOFTMAX,
     SPLIT_ROWS,
 )
 
@@ -132,8 +129,7 @@ def _on_gpu(row, machine, runtime, path, cost):
             cost.memory_s += stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, 1.0)
         else:
             cost.vector_s = vector_time(row, machine, 1.0)
-            if row.op in (NORM, SAMPLE, SOFTMAX):
-                cost.overhead_s += row.n * machine.gpu_vector_row_step[row.library]
+            cost.overhead_s += row_time(row, machine)
 
 
 @kernel

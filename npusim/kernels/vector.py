@@ -33,7 +33,10 @@ def program_time(row, machine):
 
 @kernel
 def vector_time(row, machine, pes):
-    """Seconds of compute: elements x passes / (lanes x clock); a type conversion is one pass."""
+    """Seconds of compute: elements x passes / (lanes x clock); a type conversion is one pass.
+
+    Blocks of a GPU walk whole rows: the first of each SM takes `row_time`, the lanes are busy with the others.
+    """
     elements = row.m * row.n
     if machine.unit_kind == UNIT_CONTRACTION_PROCESSOR:
         passes = _of_op(
@@ -54,5 +57,21 @@ def vector_time(row, machine, pes):
     )
     if row.op == SOFTMAX:
         passes = machine.gpu_vector_passes_softmax
+    if row.op in (NORM, SAMPLE, SOFTMAX):
+        elements = max(0.0, row.m - machine.gpu_sms) * row.n
     lanes = machine.gpu_sms * machine.gpu_vector_lanes_per_sm * machine.gpu_vector_lane_efficiency[row.library]
     return elements * passes / (lanes * machine.gpu_clock)
+
+
+@kernel
+def row_time(row, machine):
+    """Seconds in which one block of a GPU walks a row (0 for operators that know no rows): its columns one by one.
+
+    On one H200 a softmax or norm of 1 row and of 128 takes the same time, in proportion to the columns.
+    """
+    library = row.library
+    if row.op == NORM:
+        return row.n * machine.gpu_vector_row_step_norm[library]
+    if row.op == SOFTMAX:
+        return row.n * machine.gpu_vector_row_step_softmax[library]
+    return row.n * machine.gpu_vector_row_step_sample[library] if row.op == SAMPLE else 0.0

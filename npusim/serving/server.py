@@ -14,6 +14,7 @@ import numpy as np
 import simpy
 
 from npusim.engine.analytic import DecodeRun
+from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
 from npusim.serving.kvcache import KvCache
 from npusim.serving.record import Recorder
@@ -28,7 +29,7 @@ class ServingEngine(Protocol):
     """What the server asks of an engine: costs of steps, never of operators."""
 
     def cost(self, step: Step) -> StepCost: ...
-    def prefill_chunk(self, query: int, context: int) -> StepCost: ...
+    def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost: ...
     def with_host(self, cost: StepCost, sequences: int) -> StepCost: ...
     def waiting(self, cost: StepCost, seconds: float) -> StepCost: ...
     def stall_s(self, seed: int, counter: int) -> float: ...
@@ -48,7 +49,8 @@ class Limits:
 
     slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
     watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
-    largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue.
+    largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue;
+    limiter_s: time constant of the power limiter.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Limits:
         longest_context: int,
         largest_chunk: int | None,
         request_time_s: float = 0.0,
+        limiter_s: float = 0.0,
     ) -> None:
         self.slots = slots
         self.max_sequences = max_sequences
@@ -68,6 +71,7 @@ class Limits:
         self.longest_context = longest_context
         self.largest_chunk = largest_chunk
         self.request_time_s = request_time_s
+        self.limiter_s = limiter_s
 
 
 class Server:
@@ -94,6 +98,7 @@ class Server:
         self.held = np.zeros(0, np.int64)
         self.remaining = np.zeros(0, np.int64)
         self._policy = policy
+        self._limiter = PowerLimiter(limits.limiter_s)
         self._seed = seed
         self._steps = 0
         self._work = env.event()
@@ -152,7 +157,7 @@ class Server:
             query = min(largest, total - request.computed)
             request.computed += query
             self.recorder.prefill_tokens += query
-            cost = self._stalled(self.engine.prefill_chunk(query, request.computed))
+            cost = self._stalled(self._chunk(query, request.computed))
             yield self.env.timeout(cost.time_s)
             self._span(cost)
         self._put_first(request)
@@ -168,6 +173,7 @@ class Server:
         cost = self._stalled(self.engine.with_host(self.engine.cost(step), len(step.query)))
         yield self.env.timeout(cost.time_s)
         self._span(cost)
+        self._limiter.elapse(cost.time_s, cost.clock)
         self.recorder.mixed_steps += 1
         if live:
             self._advance(np.array([cost.time_s]))
@@ -190,7 +196,9 @@ class Server:
             return
         run = self.engine.decode_run(self.held, self.limits.slots, fitting, horizon, self._seed, self._steps)
         self._steps += len(run.times_s)
-        yield self.env.timeout(float(run.times_s.sum()))
+        seconds = float(run.times_s.sum())
+        yield self.env.timeout(seconds)
+        self._limiter.elapse(seconds, run.clock)
         self.recorder.spans(run.times_s, run.energies_j)
         self.recorder.decode_steps += len(run.times_s)
         self._advance(run.times_s)
@@ -198,8 +206,9 @@ class Server:
     def _serve(self) -> Turn:
         while True:
             if not (self.waiting or self.prefilling or self.live):
-                self._work = self.env.event()
+                self._work, since = self.env.event(), self.env.now
                 yield self._work
+                self._limiter.elapse(self.env.now - since, 1.0)
             yield from self._policy.turn(self)
             while self.env.peek() <= self.env.now:
                 yield self.env.timeout(0.0)
@@ -213,6 +222,13 @@ class Server:
         if limits.max_waiting is not None and len(self.waiting) >= limits.max_waiting:
             return f"the queue already holds {limits.max_waiting} requests"
         return ""
+
+    def _chunk(self, query: int, context: int) -> StepCost:
+        """A chunk of one prompt as far as the power limiter has come."""
+        settled = self.engine.prefill_chunk(query, context)
+        cost = self.engine.prefill_chunk(query, context, self._limiter.mean(settled.time_s))
+        self._limiter.elapse(cost.time_s, settled.clock)
+        return cost
 
     def _stalled(self, cost: StepCost) -> StepCost:
         stall_s = self.engine.stall_s(self._seed, self._steps)

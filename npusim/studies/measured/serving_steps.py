@@ -11,7 +11,10 @@ from npusim.studies.measured.tables import Row, Table, Unrepresentable
 
 
 def cases(table: Table, arch: str) -> list[Case | Skip]:
-    """us_mean. A decode step computes all `concurrency` slots over its context bucket `ctx`, however many are live."""
+    """us_mean. A decode step computes all `concurrency` slots over its context bucket `ctx`, however many are live.
+
+    Users of equal lengths end together, so that as many prompts as there are users follow each other.
+    """
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))
 
@@ -23,7 +26,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
     if phase == "decode":
         subject = StepSubject(placement, row.count("concurrency"), context, (), capped=True, hosted=True)
     elif phase == "prefill":
-        subject = StepSubject(placement, 0, 0, ((context, context),), capped=True, hosted=True)
+        users = row.count("concurrency")
+        subject = StepSubject(placement, 0, 0, ((context, context),), capped=True, hosted=True, in_a_row=users)
     else:
         raise Unrepresentable(f"no kind of step '{phase}'; known: decode, prefill")
     return cases_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.limiter import PowerLimiter
 from npusim.hardware.runtime import RaggedAttention
 from npusim.studies.measured.case import Numbers
 from npusim.studies.measured.placement import Placement, deployment_of
@@ -21,7 +22,8 @@ class StepSubject:
     """`decoding` sequences over `context` tokens each, and chunks of (new tokens, context).
 
     capped: False for a burst, during which the power limit acts only in part; hosted: True where host time around the
-    pass is timed too.
+    pass is timed too; in_a_row: passes that followed each other on a rested chip, of which the mean was timed; 0 for a
+    chip that has settled.
     """
 
     placement: Placement
@@ -30,6 +32,7 @@ class StepSubject:
     chunks: tuple[tuple[int, int], ...]
     capped: bool
     hosted: bool = False
+    in_a_row: int = 0
 
     @property
     def arch(self) -> str:
@@ -50,6 +53,9 @@ class StepSubject:
         cost = engine.cost(step)
         if self.hosted:
             cost = engine.with_host(cost, sequences)
+        if self.in_a_row:
+            limiter = PowerLimiter(float(deployment.machine[0]["power_limiter_time"]))
+            cost = engine.prefill_chunk(*self.chunks[0], limiter.mean(self.in_a_row * cost.time_s))
         return {"us": cost.time_s * US_PER_S, "power_w": cost.power_w}
 
     def step(self) -> Step:
