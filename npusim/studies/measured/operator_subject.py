@@ -51,7 +51,7 @@ class OperatorSubject:
         """The operator's cost, a record of STEP_COST_DTYPE; it is launched as the graphs of the largest batch are."""
         machine, runtime = numbers.machine.copy(), numbers.runtimes[self.runtime].copy()
         if not self.capped:
-            machine["settled"] = numbers.observation["burst_settled"]
+            machine["settled"] = numbers.observation["operator_burst_settled"]
         runtime["paths_step_launch"] = 0.0
         if self.pes is not None:
             runtime["pe_fusion"] = self.pes
