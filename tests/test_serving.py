@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -31,12 +32,14 @@ from npusim.serving.simulate import ServedRun, random_load, simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson, poisson_times
 
 Deploy = Callable[..., Deployment]
+SETTLED = {"power_limiter_time": math.nan}
+"""A chip whose clock is at once what the power limit allows."""
 ALONE = [(*system, isl, osl) for system in SYSTEMS for isl, osl in ((1, 1), (100, 2), (1000, 40), (2500, 700))]
 
 
 @pytest.mark.parametrize(("arch", "runtime", "isl", "osl"), ALONE)
 def test_a_request_alone_takes_its_steps(deployed: Deploy, arch: str, runtime: str, isl: int, osl: int) -> None:
-    deployment = deployed(arch, MODEL, runtime=runtime)
+    deployment = with_numbers(deployed(arch, MODEL, runtime=runtime), **SETTLED)
     engine = AnalyticEngine(deployment)
     run = simulate(deployment, random_load(isl, osl, Closed(1), 1), 0)
     metrics = measure(run)
@@ -96,7 +99,7 @@ LOADS = {
 def test_a_run_equals_the_slow_reference(deployed: Deploy, variant: str, load: str) -> None:
     (arch, runtime), altered = VARIANTS[variant]
     deployment = altered(deployed(arch, MODEL, runtime=runtime))
-    deployment = with_numbers(deployment, host_stall_probability=0.2, host_stall_time=0.01)
+    deployment = with_numbers(deployment, host_stall_probability=0.2, host_stall_time=0.01, **SETTLED)
     _compare(deployment, *LOADS[load])
 
 
@@ -104,7 +107,7 @@ def test_a_run_equals_the_slow_reference(deployed: Deploy, variant: str, load: s
 def test_a_run_that_pre_empts_equals_the_slow_reference(deployed: Deploy, variant: str) -> None:
     (arch, runtime), altered = VARIANTS[variant]
     deployment = with_caching(with_kv_room(altered(deployed(arch, MODEL, runtime=runtime)), 640), False)
-    deployment = with_numbers(deployment, kv_block=2, kv_admission_watermark=0.9, limits_max_sequences=6)
+    deployment = with_numbers(deployment, kv_block=2, kv_admission_watermark=0.9, limits_max_sequences=6, **SETTLED)
     assert _compare(deployment, Closed(8), 64, 96, 20) > 0
 
 
@@ -208,7 +211,7 @@ def test_pre_emption_loses_and_adds_no_token(deployed: Deploy, tokens: int) -> N
 
 @pytest.mark.parametrize(("arch", "runtime"), SYSTEMS)
 def test_a_rare_arrival_is_served_as_if_alone(deployed: Deploy, arch: str, runtime: str) -> None:
-    deployment = deployed(arch, MODEL, runtime=runtime)
+    deployment = with_numbers(deployed(arch, MODEL, runtime=runtime), **SETTLED)
     alone = measure(simulate(deployment, random_load(400, 30, Closed(1), 1), 0))
     rare = measure(simulate(deployment, random_load(400, 30, Poisson(1e-3), 10), 0))
     assert rare.users_in_service == 1
