@@ -15,6 +15,7 @@ from npusim.studies.measured.case import Case, Numbers, Subject, drivers
 from npusim.studies.measured.sources import sources
 from npusim.studies.posterior import (
     DISCREPANCY,
+    FARTHEST_Z,
     Fit,
     laplace,
     maximum_a_posteriori,
@@ -98,12 +99,12 @@ class Problem:
         A number is moved under the subjects only that it reaches.
         """
         own = {case.subject for case in self.cases}
+        low, high = self._bounds()
         base = self._figures(own, self.numbers_at(z).brief())
         found = np.zeros((len(self.cases), len(z)))
         for place, (index, step) in enumerate(zip(self.chosen, steps(z), strict=True)):
             reached = self._reached[index] & own
-            quantity = self.numbers[index][0].quantity
-            step = -abs(step) if quantity.high == quantity.value else step
+            step = step if low[place] <= z[place] + step <= high[place] else -step
             moved = z.copy()
             moved[place] += step
             figures = base | self._figures(reached, self.numbers_at(moved).brief())
@@ -127,7 +128,14 @@ class Problem:
 
     def refit(self, start: np.ndarray, slopes: np.ndarray) -> Fit:
         """Maximum a posteriori of the chosen numbers near `start`, where cases have these slopes."""
-        return maximum_a_posteriori(self.log_errors, slopes, self.deviations, self.weights, start)
+        return maximum_a_posteriori(self.log_errors, slopes, self.deviations, self.weights, start, self._bounds())
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Least and largest coordinate of each chosen number: where its range has no side, none is sought."""
+        ranges = [self.numbers[index][0].quantity for index in self.chosen]
+        low = [0.0 if quantity.low == quantity.value else -FARTHEST_Z for quantity in ranges]
+        high = [0.0 if quantity.high == quantity.value else FARTHEST_Z for quantity in ranges]
+        return np.array(low), np.array(high)
 
     def _figures(self, subjects: Collection[Subject], numbers: Numbers) -> Figures:
         return {subject: self._figures_of(subject, numbers) for subject in subjects}

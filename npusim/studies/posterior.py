@@ -23,7 +23,7 @@ STEP = 0.2
 """Of a coordinate, for a difference quotient: wide enough to see past the small jumps of serving runs."""
 _INFORMATION = (DEGREES_OF_FREEDOM + 1.0) / (DEGREES_OF_FREEDOM + 3.0)
 """Of one figure about its location under Student's t, relative to a normal one of the same deviation."""
-_FARTHEST_Z = 3.0
+FARTHEST_Z = 3.0
 _EVALUATIONS = 20
 _TOLERANCE = 3e-4
 _LEAST_INFORMATION = 0.01
@@ -61,11 +61,17 @@ def sensitive(slopes: np.ndarray, deviations: np.ndarray, weights: np.ndarray) -
 
 
 def maximum_a_posteriori(
-    log_errors: LogErrors, slopes: np.ndarray, deviations: np.ndarray, weights: np.ndarray, start: np.ndarray
+    log_errors: LogErrors,
+    slopes: np.ndarray,
+    deviations: np.ndarray,
+    weights: np.ndarray,
+    start: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Fit:
     """Fit coordinates from `start`. log_errors(z): (figures,); slopes: theirs near `start` (figures, numbers).
 
-    deviations: of each error; weights: share of its run. Slopes are not asked for again: they follow the errors.
+    deviations: of each error; weights: share of its run; bounds: least and largest coordinates, None for the farthest
+    of all. Slopes are not asked for again: they follow the errors.
     """
     path = _Path(log_errors, slopes, start)
     roots = np.sqrt(weights)
@@ -82,7 +88,7 @@ def maximum_a_posteriori(
         misfit,
         start,
         jac=misfit_slopes,
-        bounds=(-_FARTHEST_Z, _FARTHEST_Z),
+        bounds=bounds or (-FARTHEST_Z, FARTHEST_Z),
         max_nfev=_EVALUATIONS,
         ftol=_TOLERANCE,
         xtol=_TOLERANCE,

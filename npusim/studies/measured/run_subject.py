@@ -53,7 +53,7 @@ class RunSubject:
         return {name: low[name] + (high[name] - low[name]) * share for name in low}
 
     def _run(self, users: int, numbers: Numbers, seed: int) -> dict[str, float]:
-        count = self.requests or round(users * numbers.observation["requests_per_user"])
+        count = self.requests or users * max(1, round(numbers.observation["requests_per_user"]))
         count += users if self.windowed else 0
         deployment = numbers.apply(deployment_of(self.placement), self.lab)
         if self.stalled:
