@@ -88,6 +88,7 @@ def maximum_a_posteriori(
         misfit,
         start,
         jac=misfit_slopes,
+        method="dogbox",
         bounds=bounds or (-FARTHEST_Z, FARTHEST_Z),
         max_nfev=_EVALUATIONS,
         ftol=_TOLERANCE,
