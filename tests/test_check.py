@@ -12,9 +12,13 @@ import pandas as pd
 import pytest
 from cli_support import mistake, process, tell
 
+from npusim.engine.analytic import AnalyticEngine
 from npusim.studies.check.conformity import conformity, deviations
 from npusim.studies.check.result import check
 from npusim.studies.lab_files.lab_run import Setting
+from npusim.studies.measured.placement import Placement, deployment_of
+from npusim.studies.measured.run_subject import RunSubject
+from npusim.studies.validate import described
 
 DATA = Path(__file__).parent.parent / "validation" / "data"
 SAMPLES = Path(__file__).parent / "samples" / "lab"
@@ -238,3 +242,12 @@ def test_a_measured_table_off_by_a_factor_is_called_impossible(
     verdicts = [row["verdict"] for row in _rows(tmp_path / "table.csv", "--arch", "h200")]
     assert verdicts.count("impossible") > 0.6 * len(verdicts)
     assert "plausible" not in verdicts
+
+
+def test_an_engine_that_remembers_other_runs_changes_no_figure() -> None:
+    placement = Placement("rngd", "furiosa-llm-2026.3", "llama-3.1-8b", "bf16")
+    numbers = described("rngd")
+    engine = AnalyticEngine(numbers.apply(deployment_of(placement)))
+    for users in (4, 2):
+        subject = RunSubject(placement, 256, 16, users)
+        assert subject.predict(numbers, 0, engine) == subject.predict(numbers, 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.studies.bounds.finding import VERDICTS
@@ -21,6 +22,7 @@ from npusim.studies.check.row import CheckedFigure, CheckedRow
 from npusim.studies.lab_files.folder import HandedIn, Unread, hand_in
 from npusim.studies.lab_files.lab_run import LabRun, Setting
 from npusim.studies.measured.case import Numbers
+from npusim.studies.measured.placement import Placement, deployment_of
 from npusim.studies.measured.run_subject import RunSubject
 from npusim.studies.validate import described
 from npusim.workload.catalog import load_model
@@ -57,6 +59,7 @@ class _Predictor:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._numbers: dict[str, Numbers] = {}
+        self._engines: dict[Placement, AnalyticEngine] = {}
         self._known: dict[RunSubject, tuple[dict[str, float], str]] = {}
 
     def figures(self, placed: Placed) -> tuple[dict[str, float], str]:
@@ -71,8 +74,11 @@ class _Predictor:
         return self._known[subject]
 
     def _predict(self, subject: RunSubject) -> tuple[dict[str, float], str]:
+        numbers, placement = self._numbers[subject.arch], subject.placement
         try:
-            return subject.predict(self._numbers[subject.arch], self._seed), ""
+            if placement not in self._engines:
+                self._engines[placement] = AnalyticEngine(numbers.apply(deployment_of(placement)))
+            return subject.predict(numbers, self._seed, self._engines[placement]), ""
         except UserError as error:
             return {}, str(error)
 

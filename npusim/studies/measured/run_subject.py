@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.serving.simulate import Load, simulate
 from npusim.studies.measured.case import Numbers
@@ -43,23 +44,27 @@ class RunSubject:
     def runtime(self) -> str:
         return self.placement.runtime
 
-    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
-        """The figures of `run_figures`; a mean number of users lies between two whole ones. Raises UserError."""
+    def predict(self, numbers: Numbers, seed: int, engine: AnalyticEngine | None = None) -> dict[str, float]:
+        """The figures of `run_figures`; a mean number of users lies between two whole ones. Raises UserError.
+
+        engine: one of this placement and lab under these numbers, which remembers prompts of other runs.
+        """
         lower, upper = max(1, math.floor(self.users)), math.ceil(self.users)
-        low = self._run(lower, numbers, seed)
+        low = self._run(lower, numbers, seed, engine)
         if lower == upper:
             return low
-        high, share = self._run(upper, numbers, seed), self.users - lower
+        high, share = self._run(upper, numbers, seed, engine), self.users - lower
         return {name: low[name] + (high[name] - low[name]) * share for name in low}
 
-    def _run(self, users: int, numbers: Numbers, seed: int) -> dict[str, float]:
+    def _run(self, users: int, numbers: Numbers, seed: int, engine: AnalyticEngine | None) -> dict[str, float]:
         count = self.requests or users * max(1, round(numbers.observation["requests_per_user"]))
         count += users if self.windowed else 0
         deployment = numbers.apply(deployment_of(self.placement), self.lab)
         if self.stalled:
             record = deployment.runtime_record
             record["host_stall_probability"] = numbers.observation["stall_per_step"] / record["host_stall_time"]
-        run = simulate(deployment, self._load(users, count, numbers, seed), seed)
+        load = self._load(users, count, numbers, seed)
+        run = simulate(deployment, load, seed, None if self.stalled else engine)
         if run.record.refused:
             raise UserError("the simulated server", "", f"refuses requests: {run.record.refused[0].refusal}")
         return run_figures(run, since=users if self.windowed else 0)
