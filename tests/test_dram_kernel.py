@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_memory
-from npusim.kernels.dram.addresses import bank_and_row, named_map
-from npusim.kernels.dram.measure import Traffic, measure
-from npusim.kernels.dram.timing import REFRESH_OFF, build_timing
+from npusim.hardware.dram_channel.addresses import bank_and_row, named_map
+from npusim.hardware.dram_channel.measure import Traffic, measure
+from npusim.hardware.dram_channel.timing import REFRESH_OFF, build_timing
 
 STANDARDS = ("hbm3-6400", "lpddr5-6400", "lpddr6-10667", "gddr6-14000", "hbm4-8000", "hbm2-2000")
 SHORT = Traffic(requests=1_500, refresh="off")

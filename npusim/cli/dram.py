@@ -12,7 +12,7 @@ from npusim.manifest import build_manifest
 
 if TYPE_CHECKING:
     from npusim.hardware.dram import Dram
-    from npusim.kernels.dram.measure import ChannelRun
+    from npusim.hardware.dram_channel.measure import ChannelRun
 
 _NS = 1e9
 _GIGA = 1e9
@@ -62,7 +62,7 @@ def dram(
     say of the standard is no better than its timings, whose certificates `npusim show STANDARD` tells.
     """
     from npusim.hardware.catalog import load_memory, memory_path
-    from npusim.kernels.dram.measure import Traffic, measure
+    from npusim.hardware.dram_channel.measure import Traffic, measure
 
     memory = load_memory(standard)
     how["pattern"] = "random" if pattern == "rand" else pattern

@@ -73,6 +73,8 @@ def build_machine(system: System) -> np.ndarray:
     record["unit_kind"] = _UNIT_CODES[system.chip.unit.kind]
     record["power_cap_enforced"] = not system.chip.power.cap.is_assumed
     record["settled"] = 1.0
+    if system.chip.memory.stream_residual is None:
+        record["memory_stream_residual"] = 1.0
     record["multiplies"] = _multiplication_types(system.chip.unit)
     if system.chip.pim is not None:
         _describe_pim(record, system.chip.pim)

@@ -30,7 +30,7 @@ def stream_bandwidth(machine, pes):
     1/2/4/8 streaming PEs of RNGD draw 213/419/779/1297-1396 GB/s (swsok/heteropilot collective_probe.json).
     """
     hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
-    limit = peak_bandwidth(machine) * machine.memory_stream_efficiency * hot
+    limit = peak_bandwidth(machine) * machine.memory_stream_efficiency * machine.memory_stream_residual * hot
     if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR:
         return limit
     engine = machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency

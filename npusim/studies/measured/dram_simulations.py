@@ -11,8 +11,8 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_memory
-from npusim.kernels.dram.channel import READ_PLACES, WRITE_PLACES
-from npusim.kernels.dram.measure import Traffic, measure
+from npusim.hardware.dram_channel.channel import READ_PLACES, WRITE_PLACES
+from npusim.hardware.dram_channel.measure import Traffic, measure
 from npusim.studies.measured.case import Case, Numbers, Skip
 from npusim.studies.measured.collect import Figure, cases_of, each_row
 from npusim.studies.measured.component import DRAM

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from npusim.compilation import kernel
-from npusim.kernels.dram.limits import do_precharge, precharge_start
-from npusim.kernels.dram.scheduler import NEVER
-from npusim.kernels.dram.state import CLOSED
-from npusim.kernels.dram.timing import REFRESH_ALL_BANK, REFRESH_PER_BANK
+from npusim.hardware.dram_channel.limits import do_precharge, precharge_start
+from npusim.hardware.dram_channel.scheduler import NEVER
+from npusim.hardware.dram_channel.state import CLOSED
+from npusim.hardware.dram_channel.timing import REFRESH_ALL_BANK, REFRESH_PER_BANK
 
 REFRESH_DTYPE = np.dtype([("due", np.int64), ("next", np.int64), ("waiting", np.int64), ("closed", np.int64)])
 """due: tick of the next refresh; next: rank or bank whose turn it is; waiting: units whose refresh is due; closed: all

@@ -12,10 +12,10 @@ from collections import namedtuple
 import numpy as np
 
 from npusim.compilation import kernel
-from npusim.kernels.dram.addresses import bank_and_row
-from npusim.kernels.dram.refresh import advance_refresh, new_refresh, try_refresh
-from npusim.kernels.dram.scheduler import NONE, issue_column, issue_row, scan
-from npusim.kernels.dram.state import REQUEST_DTYPE, new_channel, new_queue, push, remove
+from npusim.hardware.dram_channel.addresses import bank_and_row
+from npusim.hardware.dram_channel.refresh import advance_refresh, new_refresh, try_refresh
+from npusim.hardware.dram_channel.scheduler import NONE, issue_column, issue_row, scan
+from npusim.hardware.dram_channel.state import REQUEST_DTYPE, new_channel, new_queue, push, remove
 
 READ_PLACES = WRITE_PLACES = 64
 DRAIN_ABOVE, DRAIN_TO = 0.8, 0.2
@@ -31,7 +31,7 @@ DRIVER_DTYPE = np.dtype(
 )
 """sent, done: requests handed over and answered; head, tail: of the reads in flight; writing: writes are drained."""
 
-Queues = namedtuple("Queues", "reads writes promoted")
+Queues = namedtuple("Queues", "reads writes promoted incoming")
 
 
 @kernel
@@ -42,14 +42,17 @@ def run_channel(accesses, writes, masks, timing, outstanding, warm, counts):
     accesses, writes: (requests,); masks: an address map; counts: COUNT_DTYPE of that time, (1,).
     """
     channel = new_channel(timing)
-    queues = Queues(new_queue(READ_PLACES), new_queue(WRITE_PLACES), new_queue(len(channel.banks)))
+    queues = Queues(
+        new_queue(READ_PLACES), new_queue(WRITE_PLACES), new_queue(len(channel.banks)), np.zeros(1, REQUEST_DTYPE)
+    )
     refresh = new_refresh(timing)
-    driver = np.zeros(1, DRIVER_DTYPE)[0]
+    drivers = np.zeros(1, DRIVER_DTYPE)
     flights = np.zeros(len(accesses), np.int64)
     last = len(accesses) - outstanding
     start = tick = first = 0
     begun = False
     while True:
+        driver = drivers[0]
         while driver.head < driver.tail and flights[driver.head] < tick:
             driver.head += 1
             driver.done += 1
@@ -58,21 +61,21 @@ def run_channel(accesses, writes, masks, timing, outstanding, warm, counts):
             counts[0] = channel.counts[0]
         if driver.done >= last:
             break
-        _hand_over(driver, accesses, writes, masks, timing, outstanding, queues, tick)
-        issued, wake = _serve(channel, driver, flights, refresh, queues, tick, timing)
+        _hand_over(drivers, accesses, writes, masks, timing, outstanding, queues, tick)
+        issued, wake = _serve(channel, drivers, flights, refresh, queues, tick, timing)
         if driver.head < driver.tail:
             wake = min(wake, flights[driver.head] + 1)
         tick = tick + 1 if issued else max(tick + 1, wake)
     _subtract(channel.counts[0], counts[0])
     busiest_bank = channel.banks.activations.max() / max(1, channel.banks.activations.sum())
     busiest_group = channel.groups.columns.max() / max(1, channel.groups.columns.sum())
-    return tick - start, driver.done - first, busiest_bank, busiest_group
+    return tick - start, drivers[0].done - first, busiest_bank, busiest_group
 
 
 @kernel
-def _hand_over(driver, accesses, writes, masks, timing, outstanding, queues, tick):
+def _hand_over(drivers, accesses, writes, masks, timing, outstanding, queues, tick):
     """Hand requests over, in order, while few enough are unanswered and their queue has a place."""
-    request = np.zeros(1, REQUEST_DTYPE)[0]
+    driver, request = drivers[0], queues.incoming[0]
     while driver.sent < len(accesses) and driver.sent - driver.done < outstanding:
         write = writes[driver.sent]
         queue = queues.writes if write else queues.reads
@@ -86,7 +89,7 @@ def _hand_over(driver, accesses, writes, masks, timing, outstanding, queues, tic
 
 
 @kernel
-def _serve(channel, driver, flights, refresh, queues, tick, timing):
+def _serve(channel, drivers, flights, refresh, queues, tick, timing):
     """Issue what each command bus can take in this tick; (whether anything was, next tick at which something may be).
 
     Columns of rows that were opened for them come first, then refresh, then the reads or writes that wait: their row
@@ -97,7 +100,7 @@ def _serve(channel, driver, flights, refresh, queues, tick, timing):
     column, second, wake = scan(channel, queues.promoted, tick, timing)
     column_used = column != NONE
     if column_used:
-        _burst(channel, driver, flights, queues.promoted, column, tick, timing)
+        _burst(channel, drivers, flights, queues.promoted, column, tick, timing)
         second -= second > column
     if column_used and not both:
         return True, wake
@@ -108,11 +111,11 @@ def _serve(channel, driver, flights, refresh, queues, tick, timing):
             issue_row(channel, queues.promoted, second, queues.promoted, tick, timing)
             refreshed = True
         return column_used or refreshed, wake
-    _choose_direction(driver, queues)
-    queue = queues.writes if driver.writing else queues.reads
+    _choose_direction(drivers, queues)
+    queue = queues.writes if drivers[0].writing else queues.reads
     column, row, queue_wake = scan(channel, queue, tick, timing)
     if column != NONE and not column_used:
-        _burst(channel, driver, flights, queue, column, tick, timing)
+        _burst(channel, drivers, flights, queue, column, tick, timing)
         row -= row > column
         column_used = True
     row_used = (second != NONE or row != NONE) and (both or not column_used)
@@ -124,11 +127,12 @@ def _serve(channel, driver, flights, refresh, queues, tick, timing):
 
 
 @kernel
-def _burst(channel, driver, flights, queue, index, tick, timing):
+def _burst(channel, drivers, flights, queue, index, tick, timing):
     """Issue the column command of a request; a read is answered when its data has come, a write at once."""
     request = queue.requests[index]
     if not issue_column(channel, queue, index, tick, timing):
         return
+    driver = drivers[0]
     if request.write:
         driver.done += 1
     else:
@@ -140,9 +144,9 @@ def _burst(channel, driver, flights, queue, index, tick, timing):
 
 
 @kernel
-def _choose_direction(driver, queues):
+def _choose_direction(drivers, queues):
     """Turn to writes when their places run out or no read waits, back when few writes are left and reads wait."""
-    waiting = queues.writes.size[0]
+    driver, waiting = drivers[0], queues.writes.size[0]
     if not driver.writing:
         driver.writing = waiting > DRAIN_ABOVE * WRITE_PLACES or queues.reads.size[0] == 0
     elif waiting < DRAIN_TO * WRITE_PLACES and queues.reads.size[0] > 0:

@@ -7,7 +7,7 @@ rank, pseudo-channel) follows Ramulator 2.1 (CMU-SAFARI/ramulator2@c5b1c3a).
 from __future__ import annotations
 
 from npusim.compilation import kernel
-from npusim.kernels.dram.state import CLOSED, FAW_WINDOW
+from npusim.hardware.dram_channel.state import CLOSED, FAW_WINDOW
 
 
 @kernel

@@ -7,7 +7,7 @@ Requests for which a row was opened are served before all others, and their row 
 from __future__ import annotations
 
 from npusim.compilation import kernel
-from npusim.kernels.dram.limits import (
+from npusim.hardware.dram_channel.limits import (
     activate_start,
     column_start,
     do_activate,
@@ -16,7 +16,7 @@ from npusim.kernels.dram.limits import (
     do_write,
     precharge_start,
 )
-from npusim.kernels.dram.state import CLOSED, push, remove
+from npusim.hardware.dram_channel.state import CLOSED, push, remove
 
 NEVER = 1 << 62
 NONE = -1

@@ -9,11 +9,11 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.dram import Dram
-from npusim.kernels.dram.addresses import MAPPINGS, address_bits, named_map
-from npusim.kernels.dram.channel import READ_PLACES, run_channel
-from npusim.kernels.dram.state import COUNT_DTYPE, FAW_WINDOW
-from npusim.kernels.dram.timing import REFRESH_MODES, REFRESH_PER_BANK, build_timing, tick_s
-from npusim.kernels.dram.traffic import PATTERNS, WRITE_MODES, request_stream
+from npusim.hardware.dram_channel.addresses import MAPPINGS, address_bits, named_map
+from npusim.hardware.dram_channel.channel import READ_PLACES, run_channel
+from npusim.hardware.dram_channel.state import COUNT_DTYPE, FAW_WINDOW
+from npusim.hardware.dram_channel.timing import REFRESH_MODES, REFRESH_PER_BANK, build_timing, tick_s
+from npusim.hardware.dram_channel.traffic import PATTERNS, WRITE_MODES, request_stream
 
 _WARM_UP = 5
 """One request in so many more is run before the measurement."""

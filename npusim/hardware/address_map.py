@@ -1,0 +1,57 @@
+"""A chip's own address map: which address bits choose stack, channel and the place inside a channel."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from npusim.hardware.base import Part
+
+Bits = tuple[frozenset[int], ...]
+"""Of each bit of a coordinate, the lowest first: the address bits whose parity it is."""
+
+_SPAN = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
+_FORM = "write 'bit 8', 'bits 6-7, 14-16' or 'bits 9-12 xor 13-28'"
+
+
+def parse_bits(text: Any) -> Bits:
+    """`bits 9-12 xor 13-28`: four bits, each the parity of one of 9-12 and every fourth of 13-28, in order."""
+    if isinstance(text, tuple):
+        return text
+    found = re.fullmatch(r"bits?\s+([\d,\s-]+?)(?:\s+xor\s+([\d,\s-]+))?", str(text))
+    if found is None:
+        raise ValueError(f"'{text}' names no address bits; {_FORM}")
+    own, hashed = _listed(found.group(1)), _listed(found.group(2) or "")
+    if len(hashed) % len(own):
+        raise ValueError(f"'{text}': {len(hashed)} bits cannot be spread over {len(own)}; {_FORM}")
+    return tuple(frozenset({bit, *hashed[place :: len(own)]}) for place, bit in enumerate(own))
+
+
+def _listed(text: str) -> list[int]:
+    """Bits of "14-16, 20", in order. Raises ValueError."""
+    bits: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        span = _SPAN.fullmatch(part)
+        if span is None:
+            raise ValueError(f"'{part}' is no bit or span of bits; {_FORM}")
+        bits += range(int(span.group(1)), int(span.group(2) or span.group(1)) + 1)
+    return bits
+
+
+AddressBits = Annotated[Bits, BeforeValidator(parse_bits)]
+
+
+class AddressMap(Part):
+    """source: where it is published. Bits of a byte address; those below the pseudo-channel's lie inside a burst."""
+
+    source: str
+    stack: AddressBits
+    channel: AddressBits
+    pseudo_channel: AddressBits
+    rank: AddressBits
+    bank_group: AddressBits
+    bank: AddressBits
+    row: AddressBits
+    column: AddressBits

@@ -1,0 +1,97 @@
+"""The rate of long streams through a whole memory, from its DRAM standard and its address map.
+
+A stream of contiguous runs is cut into bursts; those of the fullest channel are run command by command
+(`dram_channel`), and it decides for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from npusim.hardware.address_map import AddressMap, Bits
+from npusim.hardware.dram import Dram
+from npusim.hardware.dram_channel.addresses import COORDINATES, MAX_BITS
+from npusim.hardware.dram_channel.channel import run_channel
+from npusim.hardware.dram_channel.state import COUNT_DTYPE
+from npusim.hardware.dram_channel.timing import REFRESH_ALL_BANK, build_timing
+
+_BURSTS = 1 << 14
+"""Bursts of one channel that a stream is run for."""
+_OUTSTANDING = 128
+_WARM_UP = 8
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Contiguous runs of `run` bytes, one every `pitch` bytes, the first `offset` bytes after an aligned place."""
+
+    run: int
+    pitch: int
+    offset: int = 0
+
+    @classmethod
+    def contiguous(cls, unit: int) -> Stream:
+        """One run without end, fetched in units of `unit` bytes."""
+        return cls(unit, unit)
+
+
+@lru_cache
+def stream_efficiency(dram: Dram, mapping: AddressMap, unit: int, stream: Stream) -> float:
+    """Wanted bytes over what all channels could move in the time that the fullest of them takes.
+
+    unit: bytes that are always fetched together, aligned. All-bank refresh on.
+    """
+    pseudo_channels = 1 << len(mapping.pseudo_channel)
+    timing = build_timing(dram, REFRESH_ALL_BANK, pseudo_channels)
+    channels = 1 << (len(mapping.stack) + len(mapping.channel))
+    addresses = _fetched(stream, unit, _BURSTS * channels, int(dram.organisation.access.value))
+    channel = _coordinate(addresses, mapping.stack) << len(mapping.channel) | _coordinate(addresses, mapping.channel)
+    loads = np.bincount(channel, minlength=channels)
+    accesses = addresses[channel == int(loads.argmax())]
+    warm = len(accesses) // _WARM_UP
+    ticks, requests, _, _ = run_channel(
+        accesses,
+        np.zeros(len(accesses), np.bool_),
+        _masks(mapping),
+        timing,
+        min(_OUTSTANDING, len(accesses) - warm - 1),
+        warm,
+        np.zeros(1, COUNT_DTYPE),
+    )
+    rate = requests * int(timing["tBL"]) / (ticks * pseudo_channels)
+    balance = len(addresses) / (channels * loads.max())
+    return float(rate * balance * _wanted(stream, unit))
+
+
+def _fetched(stream: Stream, unit: int, bursts: int, access: int) -> np.ndarray:
+    """Byte addresses of the bursts that runs of a stream fetch, in order, about `bursts` of them."""
+    first, last = stream.offset // unit, (stream.offset + stream.run - 1) // unit
+    span = np.arange(first * unit, (last + 1) * unit, access, dtype=np.int64)
+    runs = -(-bursts // len(span))
+    return (np.arange(runs, dtype=np.int64)[:, None] * stream.pitch // unit * unit + span[None, :]).ravel()
+
+
+def _wanted(stream: Stream, unit: int) -> float:
+    """Part of the fetched bytes that the stream asked for."""
+    units = (stream.offset + stream.run - 1) // unit - stream.offset // unit + 1
+    return stream.run / (units * unit)
+
+
+def _coordinate(addresses: np.ndarray, bits: Bits) -> np.ndarray:
+    value = np.zeros_like(addresses)
+    for place, parts in enumerate(bits):
+        for bit in parts:
+            value ^= (addresses >> bit & 1) << place
+    return value
+
+
+def _masks(mapping: AddressMap) -> np.ndarray:
+    """The map of one channel as the kernel reads it, over byte addresses."""
+    masks = np.zeros((len(COORDINATES), MAX_BITS), np.int64)
+    for row, name in enumerate(COORDINATES):
+        for place, parts in enumerate(getattr(mapping, "bank_group" if name == "group" else name)):
+            masks[row, place] = sum(1 << bit for bit in parts)
+    return masks

@@ -1,0 +1,107 @@
+"""Stream efficiencies that were worked out before: shipped ones, and the user's own beside the compiled kernels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from npusim.hardware.address_map import AddressMap
+from npusim.hardware.data import data_root
+from npusim.hardware.dram import Dram
+from npusim.hardware.named import part_file
+from npusim.hardware.stream import Stream, stream_efficiency
+from npusim.hardware.yaml_file import load_yaml
+from npusim.ledger import certificates
+from npusim.units import to_si
+
+_TOLERANCE = 0.005
+_DIGITS = 6
+
+
+def shipped_memo() -> Path:
+    """The file of the shipped ones."""
+    return data_root("arch_configs") / "memories" / "streams.json"
+
+
+def derived_stream(memory: Mapping[str, Any]) -> dict[str, Any]:
+    """The certificate of the efficiency of long aligned streams for a memory as its YAML gives it.
+
+    Raises ValueError where the channels' rate is not that of the DRAM standard, UserError for an unknown standard.
+    """
+    dram = load_yaml(part_file("memories", str(memory["dram"])), Dram)
+    mapping = AddressMap.model_validate(memory["address_map"])
+    unit = int(to_si(memory["access_unit"]["value"], "B"))
+    _check_channel(dram, mapping, to_si(memory["channel_bandwidth"]["value"], "B/s"))
+    return {
+        "value": remembered(dram, mapping, unit),
+        "kind": "derived",
+        "source": f"long streams of {unit} B units on {dram.name} under the address map, command by command",
+    }
+
+
+def remembered(dram: Dram, mapping: AddressMap, unit: int) -> float:
+    """The efficiency of a contiguous stream, from the memo or worked out now and kept."""
+    key = memo_key(dram, mapping, unit)
+    for file in (shipped_memo(), _own_memo()):
+        known = _read(file)
+        if key in known:
+            return known[key]
+    value = round(stream_efficiency(dram, mapping, unit, Stream.contiguous(unit)), _DIGITS)
+    _keep(_own_memo(), key, value)
+    return value
+
+
+def memo_key(dram: Dram, mapping: AddressMap, unit: int) -> str:
+    """A name for everything that the efficiency follows from."""
+    numbers = {item.path: item.quantity.value for item in certificates("", dram) if not item.path.startswith("energy")}
+    bits = {
+        name: [sorted(parts) for parts in getattr(mapping, name)]
+        for name in type(mapping).model_fields
+        if name != "source"
+    }
+    told = json.dumps([dram.name, dram.commands.row_bus, numbers, bits, unit], sort_keys=True)
+    return f"{dram.name} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+
+def _check_channel(dram: Dram, mapping: AddressMap, channel_bandwidth: float) -> None:
+    peak = dram.peak_bandwidth.value * (1 << len(mapping.pseudo_channel))
+    if abs(channel_bandwidth / peak - 1.0) > _TOLERANCE:
+        raise ValueError(
+            f"channel_bandwidth {channel_bandwidth / 1e9:g} GB/s is not that of {dram.name}, {peak / 1e9:g} GB/s with "
+            f"{1 << len(mapping.pseudo_channel)} pseudo-channels; mend one of them"
+        )
+
+
+def _own_memo() -> Path:
+    """Beside the compiled kernels, whose folder is named after their sources: a changed model begins anew."""
+    return Path(str(numba.config.CACHE_DIR)) / "streams.json"  # type: ignore[attr-defined]
+
+
+@cache
+def _read(file: Path) -> dict[str, float]:
+    try:
+        known: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
+def _keep(file: Path, key: str, value: float) -> None:
+    """Add to the user's memo; where its folder cannot be written, the next process works it out again."""
+    known = {**_read(file), key: value}
+    temporary = file.with_suffix(f".{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(file)
+    except OSError:
+        return
+    finally:
+        _read.cache_clear()
