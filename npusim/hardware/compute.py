@@ -165,9 +165,12 @@ class GroupedLibrary(Part):
     """Grouped matrix-product kernels of one library: many weight matrices, each with the rows that go to it.
 
     tile_rows x tile_columns: largest output tile of a thread block; rows are halved down to `least_rows` where that is
-    faster, and tiles of fewer than `full_rows` rows multiply at `small_efficiency` of the rate; stream_efficiency: part
-    of the memory's stream rate that weights reach; launch: fixed time of a kernel; sort: of putting the rows in the
-    order of their matrices, half of it for each of a layer's two products.
+    faster, columns down to `least_columns` where tiles are fewer than SMs; tiles of fewer than `full_rows` rows multiply at `small_efficiency` of the rate; stream_efficiency: part
+    of the memory's stream rate that weights reach; stream_per_sm: most that one SM draws from memory; sum_efficiency:
+    part of that rate at which a token's rows are summed in the end; launch: fixed time of a kernel; sort, sort_row: of putting the rows
+    in the order of their matrices and for each row, half of it for each of a layer's two products; alignment: elements at
+    whose multiples rows must begin, others load at `unaligned_efficiency` per byte of an element; foreign_rows: part of the rows that go to
+    other ranks' experts for which buffers are written all the same.
     """
 
     name: str
@@ -175,11 +178,18 @@ class GroupedLibrary(Part):
     least_rows: Count
     full_rows: Count
     tile_columns: Count
+    least_columns: Count
     efficiency: MacEfficiencies
     small_efficiency: Ratio
     stream_efficiency: Ratio
+    stream_per_sm: Bandwidth
+    sum_efficiency: Ratio
     launch: Duration
     sort: Duration
+    sort_row: Duration
+    alignment: Count
+    unaligned_efficiency: Ratio
+    foreign_rows: Ratio
 
 
 class RowSteps(Part):

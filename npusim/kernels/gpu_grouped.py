@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
+from npusim.kernels.contraction import operand_bytes
 from npusim.kernels.gpu_linear import efficiency_of, sm_rate
 from npusim.kernels.memory import stream_bandwidth
 from npusim.mapping.grouped import row_blocks
@@ -12,29 +13,55 @@ from npusim.mapping.grouped import row_blocks
 
 @kernel
 def gpu_grouped_times(row, machine):
-    """(contraction, memory, fixed seconds, MACs done) with the tile that ends first; it is halved while that pays."""
+    """(contraction, memory, fixed seconds, MACs done) with the fastest tile; of equally fast ones that with fewer MACs.
+
+    Tiles have `tile_rows` rows or a half, a quarter ... down to `least_rows`, and likewise columns where there are too
+    few tiles for all SMs. Rows that go to other ranks' experts are written as zeros by thread blocks of their own.
+    """
     library = row.library
-    memory = row.weight_bytes + row.activation_bytes
-    memory /= stream_bandwidth(machine, 1.0) * machine.gpu_grouped_stream_efficiency[library]
-    best = work = math.inf
+    contraction = memory = total = work = math.inf
     rows = machine.gpu_grouped_tile_rows[library]
     while rows >= machine.gpu_grouped_least_rows[library]:
         blocks = row_blocks(row, rows)
-        contraction = _tiles_time(blocks, rows, row, machine)
-        if contraction >= best:
-            break
-        best, work = contraction, blocks * rows * row.n * row.k
-        if best <= memory:
-            break
+        columns = _tile_columns(blocks, row.n, machine, library)
+        tiles = blocks * math.ceil(row.n / columns)
+        arithmetic = _tiles_time(tiles, rows, columns, row, machine)
+        stream = _stream_time(tiles, row, machine)
+        if max(arithmetic, stream) < total or (max(arithmetic, stream) == total and arithmetic < contraction):
+            contraction, memory, total = arithmetic, stream, max(arithmetic, stream)
+            work = blocks * rows * row.n * row.k
         rows /= 2.0
-    return best, memory, machine.gpu_grouped_launch[library] + 0.5 * machine.gpu_grouped_sort[library], work
+    foreign = machine.gpu_grouped_foreign_rows[library] * max(0.0, row.spread - 1.0)
+    zeros = foreign * 2.0 * row.m * row.n / stream_bandwidth(machine, 1.0)
+    sort = machine.gpu_grouped_sort[library] + row.m * max(1.0, row.spread) * machine.gpu_grouped_sort_row[library]
+    fixed = machine.gpu_grouped_launch[library] + 0.5 * sort
+    return contraction, memory, fixed + zeros, work
 
 
 @kernel
-def _tiles_time(blocks, rows, row, machine):
-    """Seconds of the waves of tiles, `rows` rows by the columns of one matrix; a last wave costs a whole one."""
-    library = row.library
+def _tile_columns(blocks, n, machine, library):
+    """Columns of a tile: halved while there are SMs without one, down to `least_columns`."""
     columns = machine.gpu_grouped_tile_columns[library]
+    least = machine.gpu_grouped_least_columns[library]
+    while columns > least and blocks * math.ceil(n / columns) < machine.gpu_sms:
+        columns /= 2.0
+    return columns
+
+
+@kernel
+def _stream_time(tiles, row, machine):
+    """Weights of the touched matrices and activations, at the memory's rate or that of the SMs at work."""
+    library = row.library
+    rate = stream_bandwidth(machine, 1.0) * machine.gpu_grouped_stream_efficiency[library]
+    of_sms = min(max(1.0, tiles), machine.gpu_sms) * machine.gpu_grouped_stream_per_sm[library]
+    streamed = (row.weight_bytes + row.activation_bytes) / min(rate, of_sms)
+    return streamed / _alignment_efficiency(row, machine)
+
+
+@kernel
+def _tiles_time(tiles, rows, columns, row, machine):
+    """Seconds of the waves of tiles; a last wave costs a whole one."""
+    library = row.library
     efficiency = efficiency_of(
         row.activation_dtype,
         machine.gpu_grouped_efficiency_bf16[library],
@@ -43,7 +70,15 @@ def _tiles_time(blocks, rows, row, machine):
     )
     if rows < machine.gpu_grouped_full_rows[library]:
         efficiency *= machine.gpu_grouped_small_efficiency[library]
-    tiles = math.ceil(blocks) * math.ceil(row.n / columns)
+    efficiency *= _alignment_efficiency(row, machine)
     waves = math.ceil(tiles / machine.gpu_sms)
     cycles = waves * rows * columns * row.k / (sm_rate(row.activation_dtype, machine) * efficiency)
     return cycles / machine.gpu_clock
+
+
+@kernel
+def _alignment_efficiency(row, machine):
+    """1 where the rows of a matrix begin at multiples of `alignment` elements; others are loaded element by element."""
+    if row.k % machine.gpu_grouped_alignment[row.library] == 0.0:
+        return 1.0
+    return machine.gpu_grouped_unaligned_efficiency[row.library] * operand_bytes(row.weight_dtype)

@@ -20,6 +20,7 @@ from npusim.mapping.grouped import row_blocks
 from npusim.mapping.optable import (
     ATTENTION,
     COLLECTIVE,
+    COMBINE,
     EXPERT_DOWN,
     EXPERT_UP,
     GATHER,
@@ -128,6 +129,8 @@ def _on_gpu(row, machine, runtime, path, cost):
         if row.kind == GATHER:
             cost.memory_s += stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, 1.0)
         else:
+            if row.op == COMBINE:
+                cost.memory_s /= machine.gpu_grouped_sum_efficiency[runtime.grouped_library]
             cost.vector_s = vector_time(row, machine, 1.0)
             cost.overhead_s += row_time(row, machine)
 

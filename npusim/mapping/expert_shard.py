@@ -11,9 +11,9 @@ from npusim.workload.blocks import Experts
 
 @dataclass(frozen=True)
 class ExpertShard:
-    """experts: held by the rank, each `width` wide; chosen: of these, by a token on average; shared_width: its part.
+    """experts: held by the rank, each `width` wide; chosen: of these, by a token on average over the ranks; shared_width: its part.
 
-    senders: replicas whose tokens come to the rank, its own among them.
+    senders: replicas whose tokens come to the rank, its own among them; spread: ranks that hold experts of their own.
     """
 
     experts: int
@@ -21,6 +21,7 @@ class ExpertShard:
     width: int
     shared_width: int
     senders: int = 1
+    spread: int = 1
 
 
 def expert_shard(experts: Experts, plan: Plan) -> ExpertShard:
@@ -32,4 +33,5 @@ def expert_shard(experts: Experts, plan: Plan) -> ExpertShard:
         width=ceil(experts.width / plan.expert_tensor_parallel),
         shared_width=ceil(experts.shared_width / plan.tensor_parallel),
         senders=plan.data_parallel,
+        spread=plan.expert_parallel,
     )

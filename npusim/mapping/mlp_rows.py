@@ -11,7 +11,6 @@ from npusim.mapping.optable import (
     EXPERT_DOWN,
     EXPERT_UP,
     GATE_UP,
-    PER_TOKEN,
     ROUTE,
     ROUTER,
     SILU,
@@ -47,19 +46,22 @@ def mixture(
     rows.linear(ROUTER, _WIDE, experts.count, hidden, SPLIT_NONE, units=UNIT_NPU)
     rows.vector(ROUTE, experts.count, experts.count + 2 * experts.chosen)
     routed(rows, experts, hidden, precision, part)
-    rows.vector(COMBINE, hidden, hidden * (1.0 + 1.0 / part.chosen), shared, fan=part.chosen)
+    rows.vector(COMBINE, hidden, hidden * (1.0 + 1.0 / experts.chosen), shared, fan=part.chosen, spread=part.spread)
 
 
 def routed(rows: Rows, experts: Experts, hidden: int, precision: Precision, part: ExpertShard) -> None:
-    """The experts of one rank: a token goes to `part.chosen` of its `part.experts` on average."""
-    rows_of_token = part.chosen * part.senders
+    """The experts of the busiest rank, for which the others wait."""
+    chances = choice_chances(experts.count, experts.chosen, experts.skew, part.spread)
+    rows_of_token = part.senders * part.experts * sum(chances) / len(chances)
+    spread = experts.chosen * part.senders / rows_of_token
     grouped: dict[str, Any] = {
         "fan": rows_of_token,
+        "spread": spread,
         "matrices": part.experts,
         "stored": part.experts,
-        "popularity": choice_chances(part.experts, part.chosen, experts.skew),
+        "popularity": chances,
         "units": UNIT_NPU,
     }
-    rows.linear(EXPERT_UP, precision, 2 * part.width, hidden, SPLIT_COLUMNS, **grouped)
-    rows.vector(SILU, part.width, 3 * part.width, fan=rows_of_token, scales_with=PER_TOKEN)
-    rows.linear(EXPERT_DOWN, precision, hidden, part.width, SPLIT_ROWS, rows_of_token, **grouped)
+    rows.linear(EXPERT_UP, precision, 2 * part.width, hidden, SPLIT_COLUMNS, one_input=True, **grouped)
+    rows.vector(SILU, part.width, 3 * part.width, fan=rows_of_token, spread=spread)
+    rows.linear(EXPERT_DOWN, precision, hidden, part.width, SPLIT_ROWS, **grouped)

@@ -60,16 +60,16 @@ class Rows:
         self.made.append(row)
 
     def linear(
-        self, op: int, precision: Precision, n: int, k: int, split: int, inputs: float = 1.0, **fields: Any
+        self, op: int, precision: Precision, n: int, k: int, split: int, one_input: bool = False, **fields: Any
     ) -> None:
         """A matrix product in `precision`, after the cast of its input where that is narrower than 16 bits.
 
-        inputs: rows of input that one token has, which is less than `fan` where several matrices share one.
+        one_input: the rows that a token makes have their input in common.
         """
         activation_bits = stored_bits(precision.activations)
         if activation_bits < _HALF:
-            shared = {name: fields[name] for name in ("phase", "scales_with", "window") if name in fields}
-            self.vector(CAST, k, 1.5 * k, fan=inputs, **shared)
+            told = ("phase", "scales_with", "window") if one_input else ("phase", "scales_with", "window", "fan", "spread")
+            self.vector(CAST, k, 1.5 * k, **{name: fields[name] for name in told if name in fields})
         given = {"scales_with": PER_TOKEN, "units": UNIT_NPU | UNIT_PIM} | fields
         self.add(
             LINEAR,

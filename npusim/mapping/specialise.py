@@ -13,6 +13,7 @@ import numpy as np
 
 from npusim.compilation import kernel
 from npusim.dtypes import BF16
+from npusim.hardware.machine import UNIT_GPU
 from npusim.hardware.runtime_record import (
     ATTENTION_GROUPED,
     ATTENTION_UNIFORM,
@@ -127,6 +128,9 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             out[count].m = source.fan * phase_units(source, batch, float(chunks), chunk_tokens, attended)
             if source.kind == LINEAR:
                 _expand_operands(out[count], machine)
+            elif source.spread > 1.0 and machine.unit_kind == UNIT_GPU:
+                foreign = machine.gpu_grouped_foreign_rows[runtime.grouped_library]
+                out[count].m *= 1.0 + foreign * (source.spread - 1.0)
             account(out[count])
             link = count
             count += 1

@@ -18,6 +18,8 @@ from npusim.ledger import Ratio
 
 GROUPS = 16
 _POINTS_PER_GROUP = 64
+_PLACEMENTS = 256
+_SEED = 0
 
 
 class Popularity(Part):
@@ -58,17 +60,30 @@ def shipped_skew() -> Skew:
 
 
 @cache
-def choice_chances(experts: int, chosen: float, skew: Skew) -> tuple[float, ...]:
-    """Chance that a token chooses an expert of each group, float (GROUPS,), falling; their mean is chosen / experts.
+def choice_chances(experts: int, chosen: float, skew: Skew, ranks: int = 1) -> tuple[float, ...]:
+    """Chance that a token chooses an expert of each group, float (GROUPS,), falling.
 
-    A chance never exceeds 1: what a very popular expert cannot take goes to the others.
+    Of all `experts` (their mean is chosen / experts), or of those of the busiest of `ranks` that hold equal numbers of
+    them at random: a layer waits for it. A chance never exceeds 1: what an expert cannot take goes to the others.
     """
-    places = (np.arange(GROUPS * _POINTS_PER_GROUP) + 0.5) / (GROUPS * _POINTS_PER_GROUP)
-    ranks = (np.floor(places * experts) + 0.5) / experts
-    shares = _quantile(1.0 - ranks, skew)
-    wanted = chosen / experts
-    chances = _scaled(shares, wanted)
-    return tuple(float(chance) for chance in chances.reshape(GROUPS, -1).mean(axis=1))
+    ranks_of = (np.arange(experts) + 0.5) / experts
+    chances = _scaled(_quantile(1.0 - ranks_of, skew), chosen / experts)
+    held = -(-experts // ranks)
+    if held < experts:
+        chances = _busiest(chances, ranks, held)
+    points = np.floor((np.arange(GROUPS * _POINTS_PER_GROUP) + 0.5) / (GROUPS * _POINTS_PER_GROUP) * held)
+    grouped = chances[points.astype(np.int64)].reshape(GROUPS, -1).mean(axis=1)
+    return tuple(float(chance) for chance in grouped * (chances.mean() / grouped.mean()))
+
+
+def _busiest(chances: np.ndarray, ranks: int, held: int) -> np.ndarray:
+    """Mean chances, falling, of the rank with the largest sum when experts are placed at random: (held,)."""
+    generator = np.random.default_rng(_SEED)
+    padded = np.concatenate([chances, np.zeros(ranks * held - len(chances))])
+    places = generator.permuted(np.tile(padded, (_PLACEMENTS, 1)), axis=1).reshape(_PLACEMENTS, ranks, held)
+    most = places.sum(axis=2).argmax(axis=1)
+    mean: np.ndarray = -np.sort(-places[np.arange(_PLACEMENTS), most], axis=1).mean(axis=0)
+    return mean
 
 
 def _scaled(shares: np.ndarray, mean: float) -> np.ndarray:

@@ -1,0 +1,107 @@
+"""Experts of published kernel tables: the routed experts of one layer on one rank, in loops, tokens dealt out.
+
+The harness draws the number of tokens of each expert, scales the numbers to the tokens chosen, and measures the rank
+that has the most of them (ai-dynamo/aiconfigurator collector, power_law_logits).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npusim.mapping.expert_shard import ExpertShard
+from npusim.mapping.mlp_rows import routed
+from npusim.mapping.optable import COMBINE, LINEAR
+from npusim.mapping.rows import Rows
+from npusim.studies.measured.case import Case, Skip
+from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.studies.measured.module_subject import ModuleSubject
+from npusim.studies.measured.placement import scheme
+from npusim.studies.measured.sources import sources
+from npusim.studies.measured.step_subject import GPU_RUNTIME
+from npusim.studies.measured.tables import Row, Table, Unrepresentable
+from npusim.workload.blocks import Experts
+from npusim.workload.precision import resolve
+from npusim.workload.routing import Skew
+
+_BALANCED, _POWER_LAW = "balanced", "power_law_"
+
+
+@dataclass(frozen=True)
+class ExpertsModule:
+    """The routed experts of one rank, to which the harness dealt tokens out by `experts.skew`."""
+
+    experts: Experts
+    part: ExpertShard
+    hidden: int
+    precision: str
+
+    def program(self) -> np.ndarray:
+        """Both grouped products, the activation between them, and the weighted sum."""
+        rows = Rows()
+        routed(rows, self.experts, self.hidden, resolve(self.precision, "bf16"), self.part)
+        rows.vector(COMBINE, self.hidden, self.hidden * (1.0 + 1.0 / self.experts.chosen), fan=self.part.chosen, spread=self.part.spread)
+        table = rows.table()
+        table["repeat"] = 1
+        table["dealt"][table["kind"] == LINEAR] = 1.0
+        return table
+
+
+def cases(table: Table, arch: str) -> list[Case | Skip]:
+    """ms, and power_w where it is given."""
+    require_unit(arch, "gpu", table)
+    return each_row(table, lambda row: _cases(row, arch))
+
+
+def _cases(row: Row, arch: str) -> list[Case]:
+    dtype, kind = scheme(row.text("moe_dtype")), row.text("moe_dtype")
+    tokens, module = row.count("num_tokens"), _module(row, dtype)
+    library = "triton-block-fp8" if kind.endswith("_block") else "triton-fused-moe"
+    spreads = sources().spreads
+    return cases_of(
+        row,
+        (
+            Figure("ms", "ms", spreads.public_kernel.value, main=True),
+            Figure("power_w", "power_w", spreads.public_power.value),
+        ),
+        ModuleSubject(
+            arch, GPU_RUNTIME, module, tokens, 1, 1, decoding=True, libraries=(("grouped", library),)
+        ),
+        group=f"{row.text('kernel_source')} {kind}",
+        dimensions={
+            "dtype": kind,
+            "backend": row.text("kernel_source"),
+            "distribution": row.text("distribution"),
+            "tokens": str(tokens),
+            "experts": row.text("num_experts"),
+            "chosen": row.text("topk"),
+            "hidden": row.text("hidden_size"),
+            "width": row.text("inter_size"),
+            "tp": row.text("moe_tp_size"),
+            "ep": row.text("moe_ep_size"),
+        },
+    )
+
+
+def _module(row: Row, dtype: str) -> ExpertsModule:
+    count, chosen, width = row.count("num_experts"), row.count("topk"), row.count("inter_size")
+    cut, spread = row.count("moe_tp_size"), row.count("moe_ep_size")
+    if chosen > count or count % spread or width % cut:
+        raise Unrepresentable(f"{count} experts of width {width} cannot be split {spread} x {cut} ways")
+    held = count // spread
+    experts = Experts(count, chosen, width, skew=_skew(row.text("distribution"), row.count("num_tokens"), chosen, count))
+    part = ExpertShard(held, chosen * held / count, width // cut, 0, spread=spread)
+    return ExpertsModule(experts, part, row.count("hidden_size"), dtype)
+
+
+def _skew(distribution: str, tokens: int, chosen: int, count: int) -> Skew:
+    """The distribution of tokens over experts that the harness draws from. Raises Unrepresentable."""
+    if distribution == _BALANCED:
+        return Skew()
+    exponent = distribution.removeprefix(_POWER_LAW)
+    try:
+        value = float(exponent)
+    except ValueError as error:
+        raise Unrepresentable(f"no distribution '{distribution}'; known: balanced, power_law_EXPONENT") from error
+    return Skew(value, 0.8 * tokens if tokens * chosen > count else 200.0)
