@@ -237,9 +237,9 @@ def test_tables_that_are_evidence_are_refused_with_the_known_kinds(tmp_path: Pat
     line = broken(table("h200/power_ops"))
     assert "power of single operators (evidence for parameters)" in line
     assert "steps" in line
-    experts = tmp_path / "moe.csv"
-    experts.write_text("kernel_source,moe_dtype,num_tokens,ms\nx,fp8,1,0.1\n")
-    assert "mixtures of experts" in broken(experts)
+    micro = tmp_path / "micro.csv"
+    micro.write_text("group,kind,conditions,metric,value,unit\nx,dma,1 PE,rate,213,GB/s\n")
+    assert "micro-measurements as published" in broken(micro)
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
     assert "its columns are those of no kind of table" in broken(other)

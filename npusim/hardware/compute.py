@@ -125,7 +125,8 @@ class LinearLibrary(Part):
     tile_rows x tile_columns: largest output tile of a thread block, halved either way where that is faster;
     tile_depth: k of one pipeline stage; stream_efficiency: part of the memory's stream rate that weights reach;
     stream_per_sm: most that one SM draws from memory; launch: fixed time of a kernel; split_merge: adding the partial
-    results where few tiles split k.
+    results where few tiles split k; cast_efficiency: part of the memory's stream rate at which activations are cast to
+    the type that it multiplies.
     """
 
     name: str
@@ -137,6 +138,7 @@ class LinearLibrary(Part):
     stream_per_sm: Bandwidth
     launch: Duration
     split_merge: Duration
+    cast_efficiency: Ratio
 
 
 class AttentionLibrary(Part):
@@ -145,7 +147,8 @@ class AttentionLibrary(Part):
     A thread block takes `tile_rows` query rows of one head; `blocks_per_sm` of them share an SM. Where blocks fill
     less than `split_fill` of the places, the context is split in pieces of at least `tile_context` tokens, with
     `split_tile_rows`, and each split costs `split_merge`. block: fixed time of one block; imbalance: part of a longest
-    causal block by which the last ones lag; launch: fixed time of a kernel.
+    causal block by which the last ones lag; launch: fixed time of a kernel; join_efficiency: part of the memory's
+    stream rate at which keys or queries are joined of their two parts, for libraries of latent attention.
     """
 
     name: str
@@ -159,18 +162,20 @@ class AttentionLibrary(Part):
     block: Duration
     imbalance: Ratio
     split_merge: Duration
+    join_efficiency: Ratio | None = None
 
 
 class GroupedLibrary(Part):
     """Grouped matrix-product kernels of one library: many weight matrices, each with the rows that go to it.
 
     tile_rows x tile_columns: largest output tile of a thread block; rows are halved down to `least_rows` where that is
-    faster, columns down to `least_columns` where tiles are fewer than SMs; tiles of fewer than `full_rows` rows multiply at `small_efficiency` of the rate; stream_efficiency: part
-    of the memory's stream rate that weights reach; stream_per_sm: most that one SM draws from memory; sum_efficiency:
-    part of that rate at which a token's rows are summed in the end; launch: fixed time of a kernel; sort, sort_row: of putting the rows
-    in the order of their matrices and for each row, half of it for each of a layer's two products; alignment: elements at
-    whose multiples rows must begin, others load at `unaligned_efficiency` per byte of an element; foreign_rows: part of the rows that go to
-    other ranks' experts for which buffers are written all the same.
+    faster, columns down to `least_columns` where tiles are fewer than SMs; tiles of fewer than `full_rows` rows
+    multiply at `small_efficiency` of the rate. stream_efficiency: part of the memory's stream rate that weights reach;
+    stream_per_sm: most that one SM draws from memory; sum_efficiency: part of the rate at which a token's rows are
+    summed in the end. launch: fixed time of a kernel; sort, sort_row: of putting the rows in the order of their
+    matrices, and of each row, half of it for each of a layer's two products. alignment: elements at whose multiples the
+    rows of a matrix must begin; others load at `unaligned_efficiency` per byte of an element. foreign_rows: part of the
+    rows that go to other ranks' experts for which buffers are written all the same.
     """
 
     name: str

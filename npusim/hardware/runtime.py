@@ -157,7 +157,8 @@ class Limits(Part):
 class Kernels(Part):
     """Names of the chip's kernel libraries that the runtime uses (GPUs).
 
-    grouped: for experts, latent: the library of `attention` for MLA; without a name, the chip's first of the kind.
+    grouped: for experts; latent, latent_prompt: the libraries of `attention` for MLA, of decoding and of prompts.
+    Without a name, the chip's first that can do it.
     """
 
     linear: str
@@ -165,6 +166,7 @@ class Kernels(Part):
     vector: str
     grouped: str | None = None
     latent: str | None = None
+    latent_prompt: str | None = None
 
 
 class Runtime(Part):

@@ -42,6 +42,7 @@ RUNTIME_DTYPE = record_dtype(
         ("vector_library", np.int64),
         ("grouped_library", np.int64),
         ("latent_library", np.int64),
+        ("latent_prompt_library", np.int64),
     ],
 )
 
@@ -76,22 +77,25 @@ def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None
     unit = system.chip.unit
     if runtime.kernels is None or unit.kind != "gpu":
         return
-    for what, place in (
-        ("linear", "linear"),
-        ("attention", "attention"),
-        ("vector", "vector"),
-        ("grouped", "grouped"),
-        ("latent", "attention"),
+    over_latents = [library.name for library in unit.attention if library.join_efficiency is not None]
+    for what, libraries, able in (
+        ("linear", unit.linear, None),
+        ("attention", unit.attention, None),
+        ("vector", unit.vector, None),
+        ("grouped", unit.grouped, None),
+        ("latent", unit.attention, over_latents),
+        ("latent_prompt", unit.attention, over_latents),
     ):
-        known = [library.name for library in getattr(unit, place)]
-        wanted = getattr(runtime.kernels, what)
+        names = [library.name for library in libraries]
+        known = names if able is None else able
+        wanted = getattr(runtime.kernels, what) or next(iter(known), None)
         if wanted is None:
             continue
         if wanted not in known:
             raise UserError(
                 runtime.name, f"kernels.{what}", f"'{wanted}' is no library of {system.name}; it has {', '.join(known)}"
             )
-        record[f"{what}_library"] = known.index(wanted)
+        record[f"{what}_library"] = names.index(wanted)
 
 
 def _put(target: np.ndarray, sizes: tuple[int, ...], runtime: Runtime, key: str) -> int:

@@ -19,8 +19,10 @@ from npusim.kernels.vector import program_time, row_time, vector_time
 from npusim.mapping.grouped import row_blocks
 from npusim.mapping.optable import (
     ATTENTION,
+    CAST,
     COLLECTIVE,
     COMBINE,
+    CONCAT,
     EXPERT_DOWN,
     EXPERT_UP,
     GATHER,
@@ -28,6 +30,7 @@ from npusim.mapping.optable import (
     OP_NAMES,
     SPLIT_ROWS,
 )
+from npusim.mapping.specialise import latent_library
 
 _OPERATION = np.array([OPERATIONS.index(name) if name in OPERATIONS else -1 for name in OP_NAMES])
 """The collective that an operator is, by its code."""
@@ -129,7 +132,11 @@ def _on_gpu(row, machine, runtime, path, cost):
         if row.kind == GATHER:
             cost.memory_s += stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, 1.0)
         else:
-            if row.op == COMBINE:
+            if row.op == CAST:
+                cost.memory_s /= machine.gpu_linear_cast_efficiency[runtime.linear_library]
+            elif row.op == CONCAT:
+                cost.memory_s /= machine.gpu_attention_join_efficiency[latent_library(row, runtime)]
+            elif row.op == COMBINE:
                 cost.memory_s /= machine.gpu_grouped_sum_efficiency[runtime.grouped_library]
             cost.vector_s = vector_time(row, machine, 1.0)
             cost.overhead_s += row_time(row, machine)

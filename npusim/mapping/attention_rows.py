@@ -8,6 +8,7 @@ from npusim.mapping.optable import (
     ABSORB,
     ATTEND,
     ATTENTION,
+    CONCAT,
     DECODE_ONLY,
     KV_DOWN,
     KV_UP,
@@ -59,7 +60,7 @@ def grouped_query(rows: Rows, model: Model, precision: Precision, part: Shard, w
     rows.linear(OUT, precision, model.hidden, query_width, SPLIT_ROWS)
 
 
-def latent(rows: Rows, model: Model, latent: Latent, precision: Precision, heads: int, window: int = 0) -> None:
+def latent(rows: Rows, hidden: int, latent: Latent, precision: Precision, heads: int, window: int = 0) -> None:
     """Multi-head latent attention of `heads` heads (DeepSeek-AI, arXiv 2405.04434, section 2.1).
 
     A prompt's keys and values are made of the latents of every token attended and then attended as usual. Decoding
@@ -69,27 +70,29 @@ def latent(rows: Rows, model: Model, latent: Latent, precision: Precision, heads
     """
     query_width, value_width = heads * latent.query, heads * latent.value
     if latent.query_rank:
-        rows.linear(Q_DOWN, precision, latent.query_rank + latent.cached, model.hidden, SPLIT_NONE)
+        rows.linear(Q_DOWN, precision, latent.query_rank + latent.cached, hidden, SPLIT_NONE)
         rows.vector(NORM, latent.query_rank + latent.kv_rank, 2 * (latent.query_rank + latent.kv_rank))
         rows.linear(Q_UP, precision, query_width, latent.query_rank, SPLIT_COLUMNS)
     else:
-        rows.linear(KV_DOWN, precision, latent.cached, model.hidden, SPLIT_NONE)
+        rows.linear(KV_DOWN, precision, latent.cached, hidden, SPLIT_NONE)
         rows.vector(NORM, latent.kv_rank, 2 * latent.kv_rank)
-        rows.linear(Q_UP, precision, query_width, model.hidden, SPLIT_COLUMNS)
+        rows.linear(Q_UP, precision, query_width, hidden, SPLIT_COLUMNS)
     rotated = (heads + 1) * latent.rope
     rows.vector(ROPE, rotated, 2 * rotated)
     _expanded(rows, latent, precision, heads, window)
     _absorbed(rows, latent, precision, heads, window)
-    rows.linear(OUT, precision, model.hidden, value_width, SPLIT_ROWS)
+    rows.linear(OUT, precision, hidden, value_width, SPLIT_ROWS)
 
 
 def _expanded(rows: Rows, latent: Latent, precision: Precision, heads: int, window: int) -> None:
-    """Keys and values of all tokens that a prompt's chunk attends, and attention over them."""
+    """Keys and values of all tokens that a prompt's chunk attends, each key joined of its two parts; attention."""
     width = heads * (latent.nope + latent.value)
     rows.linear(
         KV_UP, precision, width, latent.kv_rank, SPLIT_COLUMNS,
         phase=PROMPT_ONLY, scales_with=PER_CONTEXT, window=window,
     )  # fmt: skip
+    keys = heads * latent.query
+    rows.vector(CONCAT, keys, 2 * keys, phase=PROMPT_ONLY, scales_with=PER_CONTEXT, window=window)
     rows.add(
         ATTENTION,
         ATTEND,
@@ -116,6 +119,8 @@ def _absorbed(rows: Rows, latent: Latent, precision: Precision, heads: int, wind
         "popularity": (1.0,) * GROUPS,
     }
     rows.linear(ABSORB, _WIDE, latent.kv_rank, latent.nope, SPLIT_COLUMNS, **each_head)
+    queries = heads * latent.cached
+    rows.vector(CONCAT, queries, 2 * queries, phase=DECODE_ONLY)
     rows.add(
         ATTENTION,
         ATTEND,

@@ -93,6 +93,7 @@ def deploy(
     if overlay is not None:
         driver = overlay.apply(driver.name, driver)
     shape = load_model(model)
+    _require_kernels(system, shape)
     scheme = resolve(precision, kv_precision or driver.kv.precision)
     machine = build_machine(system)
     if isinstance(cards, str):
@@ -105,3 +106,17 @@ def deploy(
     record = build_runtime(driver, system)
     place(machine, system, driver, plan)
     return Deployment(system, driver, shape, scheme, plan, machine, record, overlay)
+
+
+def _require_kernels(system: System, model: Model) -> None:
+    """UserError where the chip is a GPU without kernels for the model's kind of layer."""
+    unit = system.chip.unit
+    if unit.kind != "gpu":
+        return
+    if model.experts and not unit.grouped:
+        raise UserError(
+            system.name, "chip.unit.grouped", f"{model.name} has experts; describe a library of grouped products"
+        )
+    if model.latent and all(library.join_efficiency is None for library in unit.attention):
+        message = f"{model.name} has latent attention; describe a library with join_efficiency"
+        raise UserError(system.name, "chip.unit.attention", message)

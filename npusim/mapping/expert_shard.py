@@ -11,9 +11,10 @@ from npusim.workload.blocks import Experts
 
 @dataclass(frozen=True)
 class ExpertShard:
-    """experts: held by the rank, each `width` wide; chosen: of these, by a token on average over the ranks; shared_width: its part.
+    """experts: held by the rank, each `width` wide; chosen: of these, by a token on average over the ranks.
 
-    senders: replicas whose tokens come to the rank, its own among them; spread: ranks that hold experts of their own.
+    shared_width: its part of the shared experts; senders: replicas whose tokens come to the rank, its own among them;
+    spread: ranks that hold experts of their own.
     """
 
     experts: int

@@ -75,7 +75,7 @@ def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: La
     if model.latent is None:
         grouped_query(rows, model, dense, part, layer.window)
     else:
-        latent(rows, model, model.latent, dense, part.heads, layer.window)
+        latent(rows, model.hidden, model.latent, dense, part.heads, layer.window)
     rows.all_reduce(model.hidden, part.ranks)
     rows.vector(NORM, model.hidden, 4 * model.hidden)
     if layer.routed and model.experts is not None:

@@ -20,13 +20,14 @@ KIND_NAMES = ("linear", "attention", "vector", "gather", "collective")
 (
     EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX,
     ROUTER, ROUTE, EXPERT_UP, EXPERT_DOWN, COMBINE, Q_DOWN, KV_DOWN, Q_UP, KV_UP, ABSORB,
-    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV,
-) = range(29)  # fmt: skip
+    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT,
+) = range(30)  # fmt: skip
 OP_NAMES = (
     "embed", "norm", "qkv", "rope", "attention", "out", "gate_up", "activation", "down",
     "all_reduce", "lm_head", "all_gather", "sample", "cast", "softmax",
     "router", "route", "expert_up", "expert_down", "combine", "q_down", "kv_down", "q_up", "kv_up", "absorb",
     "reduce_scatter", "all_to_all", "broadcast", "send_recv",
+    "concat",
 )  # fmt: skip
 
 PER_TOKEN, PER_SEQUENCE, PER_CONTEXT = range(3)

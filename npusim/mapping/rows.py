@@ -68,7 +68,9 @@ class Rows:
         """
         activation_bits = stored_bits(precision.activations)
         if activation_bits < _HALF:
-            told = ("phase", "scales_with", "window") if one_input else ("phase", "scales_with", "window", "fan", "spread")
+            told = (
+                ("phase", "scales_with", "window") if one_input else ("phase", "scales_with", "window", "fan", "spread")
+            )
             self.vector(CAST, k, 1.5 * k, **{name: fields[name] for name in told if name in fields})
         given = {"scales_with": PER_TOKEN, "units": UNIT_NPU | UNIT_PIM} | fields
         self.add(

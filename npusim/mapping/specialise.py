@@ -29,6 +29,7 @@ from npusim.mapping.optable import (
     LINEAR,
     OP_DTYPE,
     PER_CONTEXT,
+    PROMPT_ONLY,
     SAMPLE,
     OpTable,
     account,
@@ -114,7 +115,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             start = count
             count = _attention(source, query, context, decoding, batch, runtime, out, count)
             for row in range(start, count):
-                out[row].library = runtime.latent_library if source.latent > 0.0 else runtime.attention_library
+                out[row].library = latent_library(source, runtime) if source.latent > 0.0 else runtime.attention_library
                 out[row].first_input, out[row].second_input = link, second
                 account(out[row])
                 link = row
@@ -136,6 +137,12 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             count += 1
         place[index] = link
     return count
+
+
+@kernel
+def latent_library(row, runtime):
+    """Place of the kernel library for a row of latent attention, of decoding or of a prompt."""
+    return runtime.latent_prompt_library if row.phase == PROMPT_ONLY else runtime.latent_library
 
 
 @kernel

@@ -17,6 +17,7 @@ from npusim.studies.measured import (
     public_attention,
     public_collectives,
     public_gemm,
+    public_mla,
     public_moe,
     published_serving,
     serving,
@@ -39,6 +40,7 @@ MAIN_METRICS = {
     "pim_simulations": pim_simulations.MAIN,
     "public_collectives": "ms",
     "dram_simulations": dram_simulations.MAIN,
+    "public_mla": "ms",
     "public_moe": "ms",
 }
 """The metric of the top-level errors by kind of table."""
@@ -53,6 +55,7 @@ _MAKERS: dict[str, Callable[[Table, str], list[Case | Skip]]] = {
     "public_gemm": public_gemm.cases,
     "public_attention": public_attention.cases,
     "public_collectives": public_collectives.cases,
+    "public_mla": public_mla.cases,
     "public_moe": public_moe.cases,
 }
 

@@ -19,6 +19,7 @@ from npusim.studies.measured.case import Numbers
 from npusim.workload.step import Step, decode, prefill
 
 _MS_PER_S = 1e3
+_LATENT = ("latent", "latent_prompt")
 
 
 class Module(Protocol):
@@ -36,7 +37,7 @@ class ModuleSubject:
     """One pass of `module` over `batch` sequences of `query` new tokens that end at `context`, in a loop.
 
     decoding: sequences generate, a token each; libraries: (kind, name) of the GPU's kernel libraries that it was built
-    with, in place of the runtime's.
+    with, in place of the runtime's; capped: False where the passes were too few for the power limit to act in full.
     """
 
     arch: str
@@ -47,10 +48,14 @@ class ModuleSubject:
     context: int
     decoding: bool
     libraries: tuple[tuple[str, str], ...] = ()
+    capped: bool = True
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """ms and power_w of one pass."""
-        machine, runtime = numbers.machine[0], numbers.runtimes[self.runtime].copy()
+        machines, runtime = numbers.machine.copy(), numbers.runtimes[self.runtime].copy()
+        if not self.capped:
+            machines["settled"] = numbers.observation["burst_settled"]
+        machine = machines[0]
         runtime["paths_step_launch"] = 0.0
         for kind, name in self.libraries:
             runtime[f"{kind}_library"] = _place(self.arch, kind, name)
@@ -93,7 +98,7 @@ def _program(module: Module) -> np.ndarray:
 def _place(arch: str, kind: str, name: str) -> int:
     """Place of a kernel library among those of its kind. Raises UserError for one that the chip does not have."""
     unit = load_system(arch, uncalibrated=True).chip.unit
-    known = [library.name for library in getattr(unit, "attention" if kind == "latent" else kind, ())]
+    known = [library.name for library in getattr(unit, "attention" if kind in _LATENT else kind, ())]
     if name not in known:
         raise UserError(arch, f"{kind}.{name}", "the chip describes no such kernel library")
     return known.index(name)

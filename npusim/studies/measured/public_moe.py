@@ -26,6 +26,8 @@ from npusim.workload.precision import resolve
 from npusim.workload.routing import Skew
 
 _BALANCED, _POWER_LAW = "balanced", "power_law_"
+_LARGEST_SHARE, _SPAN_OF_FEW = 0.8, 200.0
+"""What the harness draws from: 1 to 0.8 of the tokens, or 0.01 to 2 where fewer are chosen than there are experts."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class ExpertsModule:
         """Both grouped products, the activation between them, and the weighted sum."""
         rows = Rows()
         routed(rows, self.experts, self.hidden, resolve(self.precision, "bf16"), self.part)
-        rows.vector(COMBINE, self.hidden, self.hidden * (1.0 + 1.0 / self.experts.chosen), fan=self.part.chosen, spread=self.part.spread)
+        moved = self.hidden * (1.0 + 1.0 / self.experts.chosen)
+        rows.vector(COMBINE, self.hidden, moved, fan=self.part.chosen, spread=self.part.spread)
         table = rows.table()
         table["repeat"] = 1
         table["dealt"][table["kind"] == LINEAR] = 1.0
@@ -65,9 +68,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
             Figure("ms", "ms", spreads.public_kernel.value, main=True),
             Figure("power_w", "power_w", spreads.public_power.value),
         ),
-        ModuleSubject(
-            arch, GPU_RUNTIME, module, tokens, 1, 1, decoding=True, libraries=(("grouped", library),)
-        ),
+        ModuleSubject(arch, GPU_RUNTIME, module, tokens, 1, 1, decoding=True, libraries=(("grouped", library),)),
         group=f"{row.text('kernel_source')} {kind}",
         dimensions={
             "dtype": kind,
@@ -90,7 +91,8 @@ def _module(row: Row, dtype: str) -> ExpertsModule:
     if chosen > count or count % spread or width % cut:
         raise Unrepresentable(f"{count} experts of width {width} cannot be split {spread} x {cut} ways")
     held = count // spread
-    experts = Experts(count, chosen, width, skew=_skew(row.text("distribution"), row.count("num_tokens"), chosen, count))
+    skew = _skew(row.text("distribution"), row.count("num_tokens"), chosen, count)
+    experts = Experts(count, chosen, width, skew=skew)
     part = ExpertShard(held, chosen * held / count, width // cut, 0, spread=spread)
     return ExpertsModule(experts, part, row.count("hidden_size"), dtype)
 
@@ -104,4 +106,4 @@ def _skew(distribution: str, tokens: int, chosen: int, count: int) -> Skew:
         value = float(exponent)
     except ValueError as error:
         raise Unrepresentable(f"no distribution '{distribution}'; known: balanced, power_law_EXPONENT") from error
-    return Skew(value, 0.8 * tokens if tokens * chosen > count else 200.0)
+    return Skew(value, _LARGEST_SHARE * tokens if tokens * chosen > count else _SPAN_OF_FEW)

@@ -16,6 +16,8 @@ _OPERATORS: dict[str, Callable[[Case], str]] = {
     "card_kernels": lambda case: case.dimensions["op"],
     "public_gemm": lambda case: "gemm",
     "public_attention": lambda case: _ATTENTION[case.dimensions["phase"]],
+    "public_mla": lambda case: _ATTENTION[case.dimensions["phase"]],
+    "public_moe": lambda case: "gemm",
     "pim_simulations": lambda case: case.dimensions["op"],
     "public_collectives": lambda case: case.dimensions["op"],
     "dram_simulations": lambda case: case.dimensions["pattern"],

@@ -22,7 +22,9 @@ KINDS = {
     "published_serving": "lab kind chip cards model precision isl osl concurrency metric value unit",
     "card_kernels": "op dtype pes tp tokens k n batch q_len kv_len heads kv_heads head_dim us time_base",
     "public_gemm": "kernel_source gemm_dtype m n k ms",
-    "public_moe": "moe_dtype num_tokens hidden_size inter_size topk num_experts moe_tp_size moe_ep_size distribution ms",
+    "public_mla": "model mla_dtype kv_cache_dtype gemm_type num_heads batch_size isl step ms",
+    "public_moe": "moe_dtype num_tokens hidden_size inter_size topk num_experts moe_tp_size moe_ep_size "
+    "distribution ms",
     "public_attention": "kernel_source batch_size isl num_heads num_key_value_heads head_dim attn_dtype kv_cache_dtype "
     "step window_size ms",
     "pim_simulations": "memory_id op out_dim in_dim batch heads kv_len head_dim placement power_limited dtype channels "
@@ -34,7 +36,6 @@ KINDS = {
 """Columns that a table of each kind has; it may have more."""
 
 _OTHERS = {
-    "modules of latent attention": "mla_dtype kv_cache_dtype ms",
     "served models, a row a run": "gpus backend model isl osl concurrency tpot_ms_mean",
     "power of single operators (evidence for parameters)": "case power_w sm_clock_mhz tflops",
     "micro-measurements as published (evidence for parameters)": "group kind conditions metric value unit",
