@@ -75,6 +75,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
             arch, GPU_RUNTIME, module, row.count("batch_size"), query, before + query, decoding, libraries, capped=False
         ),
         group=f"{row.text('kernel_source')} mla {phase} kv {kv} {gemm}",
+        model=f"{model.name} {row.text('num_heads')} heads",
         dimensions={
             "phase": phase,
             "dtype": gemm,

@@ -70,6 +70,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         ),
         ModuleSubject(arch, GPU_RUNTIME, module, tokens, 1, 1, decoding=True, libraries=(("grouped", library),)),
         group=f"{row.text('kernel_source')} {kind}",
+        model=f"{row.text('num_experts')} x {row.text('inter_size')} x {row.text('hidden_size')}",
         dimensions={
             "dtype": kind,
             "backend": row.text("kernel_source"),
@@ -88,7 +89,9 @@ def _cases(row: Row, arch: str) -> list[Case]:
 def _module(row: Row, dtype: str) -> ExpertsModule:
     count, chosen, width = row.count("num_experts"), row.count("topk"), row.count("inter_size")
     cut, spread = row.count("moe_tp_size"), row.count("moe_ep_size")
-    if chosen > count or count % spread or width % cut:
+    if chosen > count:
+        raise Unrepresentable(f"{chosen} experts of {count} cannot be chosen")
+    if count % spread or width % cut:
         raise Unrepresentable(f"{count} experts of width {width} cannot be split {spread} x {cut} ways")
     held = count // spread
     skew = _skew(row.text("distribution"), row.count("num_tokens"), chosen, count)
