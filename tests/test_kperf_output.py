@@ -128,6 +128,7 @@ def _cell(name: str, title: str, scale: float, cards: int, isl: int, osl: int, u
         "chip": "rngd",
         "cards": cards,
         "chips": cards,
+        "plan": f"TP{cards}",
         "runtime": "furiosa-llm-2026.3",
         "model": name,
         "model_title": title,

@@ -60,7 +60,7 @@ def collective(
     as_json: bool,
 ) -> None:
     """Predict the time of a collective, and name the algorithm that is fastest."""
-    from npusim.hardware.catalog import system_path
+    from npusim.hardware.catalog import system_files
     from npusim.studies.collective import Asked, operation_code, predict_collective, predict_reduction
 
     byte_count, code = _byte_count(size), operation_code(operation)
@@ -71,7 +71,7 @@ def collective(
         asked = Asked(code, byte_count, ranks, groups, algorithm, library)
         answer = predict_collective(arch, asked, seed=seed, interval_wanted=interval, uncalibrated=uncalibrated)
     if as_json:
-        print_json({**answer, "manifest": build_manifest(argv, seed, [system_path(arch)])})
+        print_json({**answer, "manifest": build_manifest(argv, seed, system_files(arch))})
         return
     _print(answer)
 

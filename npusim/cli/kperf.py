@@ -12,7 +12,7 @@ import click
 
 from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, print_json, say, stderr_console, stdout_console, table
-from npusim.cli.subject import caveats, manifest
+from npusim.cli.subject import asked_plan, caveats, manifest, wish_of
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def kperf(
             kv_precision=setup.kv_precision,
             cards=setup.cards,
             tensor_parallel=setup.tensor_parallel,
+            plan=asked_plan(setup),
+            wish=wish_of(setup),
             runtime=setup.runtime,
             seed=setup.seed,
             intervals=interval,

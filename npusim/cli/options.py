@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import click
 
@@ -22,18 +23,28 @@ uncalibrated_option = click.option(
 
 @dataclass(frozen=True)
 class Setup:
-    """How a model is deployed, as the user asked for it. cards: a number or "auto"."""
+    """How a model is deployed, as the user asked for it.
+
+    cards: a number, "auto", or None for the architecture's usual ones; plan: "auto", a plan's name or a file.
+    """
 
     precision: str
     kv_precision: str | None
-    cards: int | str
+    cards: int | str | None
     tensor_parallel: int | None
+    plan: str | None
+    objective: str
+    ttft_limit_ms: float | None
+    tpot_limit_ms: float | None
     runtime: str | None
     seed: int
     uncalibrated: bool
 
 
-def setup_options(cards: str) -> Callable[[Command], Command]:
+OBJECTIVES = ("throughput", "tpot", "efficiency")
+
+
+def setup_options(cards: str | None) -> Callable[[Command], Command]:
     """Adds the deployment options, `--cards` defaulting to `cards`; the command gets them as `setup`."""
     options = (
         click.option(
@@ -47,12 +58,26 @@ def setup_options(cards: str) -> Callable[[Command], Command]:
         click.option(
             "--cards",
             default=cards,
-            show_default=True,
+            show_default=cards or "the architecture's usual ones",
             metavar="N|auto",
             callback=lambda _context, _option, value: _number_of_cards(value),
             help="Cards that serve one instance; auto: the smallest power of two that holds the model.",
         ),
         click.option("--tp", "tensor_parallel", type=int, help="Chips that share every layer [default: all]."),
+        click.option(
+            "--plan",
+            metavar="auto|tp4-pp2|FILE",
+            help="Degrees of tensor (tp), pipeline (pp), expert (ep) and data (dp) parallelism; auto: the best of all.",
+        ),
+        click.option(
+            "--objective",
+            type=click.Choice(OBJECTIVES),
+            default=OBJECTIVES[0],
+            show_default=True,
+            help="What --plan auto is best in: output tokens/s, least time per token, or tokens per joule.",
+        ),
+        click.option("--ttft-limit", "ttft_limit_ms", type=float, metavar="MS", help="Of --plan auto: most TTFT."),
+        click.option("--tpot-limit", "tpot_limit_ms", type=float, metavar="MS", help="Of --plan auto: most TPOT."),
         click.option("--runtime", metavar="NAME|PATH", help="Serving runtime [default: the architecture's own]."),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws."),
         uncalibrated_option,
@@ -60,25 +85,18 @@ def setup_options(cards: str) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
-        def with_setup(
-            precision: str,
-            kv_precision: str | None,
-            cards: int | str,
-            tensor_parallel: int | None,
-            runtime: str | None,
-            seed: int,
-            uncalibrated: bool,
-            **rest: object,
-        ) -> None:
-            setup = Setup(precision, kv_precision, cards, tensor_parallel, runtime, seed, uncalibrated)
-            command(setup=setup, **rest)
+        def with_setup(**given: Any) -> None:
+            wishes = {field.name: given.pop(field.name) for field in fields(Setup)}
+            command(setup=Setup(**wishes), **given)
 
         return functools.reduce(lambda inner, option: option(inner), reversed(options), with_setup)
 
     return decorate
 
 
-def _number_of_cards(text: str) -> int | str:
+def _number_of_cards(text: str | None) -> int | str | None:
+    if text is None:
+        return None
     try:
         return int(text)
     except ValueError:

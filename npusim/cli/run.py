@@ -9,7 +9,15 @@ import click
 
 from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, print_json, say, stdout_console, table
-from npusim.cli.subject import caveats, configuration, configuration_text, deployment_of, manifest
+from npusim.cli.subject import (
+    caveats,
+    configuration,
+    configuration_text,
+    deployment_of,
+    manifest,
+    print_front,
+    wish_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +57,7 @@ _RATES = {
     "--shared-prefix", type=int, default=0, metavar="P", help="First tokens that all prompts share [default: none]."
 )
 @click.option("--interval", is_flag=True, help="Give every figure with its 90 % interval.")
-@setup_options(cards="1")
+@setup_options(cards=None)
 @as_json_option
 @click.pass_obj
 def run(
@@ -68,11 +76,16 @@ def run(
 ) -> None:
     """Predict latencies, throughput and power of a serving run."""
     from npusim.engine.compiled import ensure_compiled
+    from npusim.serving.planning import best_for_run
     from npusim.serving.uncertainty import interval_text
-    from npusim.studies.predict import predict_run
+    from npusim.studies.predict import predict_run, run_load
 
     ensure_compiled(say)
-    deployment = deployment_of(arch, model, setup, tokens=isl + osl)
+    wish, deployment, found = wish_of(setup), deployment_of(arch, model, setup, tokens=isl + osl), None
+    if wish is not None:
+        load = run_load(isl=isl, osl=osl, concurrency=concurrency, requests=requests, arrival=arrival)
+        found = best_for_run(deployment, load, concurrency, wish, setup.seed)
+        deployment = found.best
     answer = predict_run(
         deployment,
         isl=isl,
@@ -85,13 +98,17 @@ def run(
         interval_wanted=interval,
     )
     answer |= {"configuration": configuration(deployment)}
+    if found is not None:
+        answer |= {"plans": found.as_dict()}
     if interval:
         answer |= {"interval": interval_text(deployment.system, deployment.overlay)}
     if as_json:
         print_json({**answer, "manifest": manifest(argv, setup, [arch], [model])})
         return
-    load = f"prompts of {isl:,} and outputs of {osl:,} tokens, {concurrency:,} users, {arrival}"
-    _print_answer(stdout_console(), deployment, load, answer)
+    if found is not None:
+        print_front(stdout_console(), found)
+    told = f"prompts of {isl:,} and outputs of {osl:,} tokens, {concurrency:,} users, {arrival}"
+    _print_answer(stdout_console(), deployment, told, answer)
 
 
 def _print_answer(console: Console, deployment: Deployment, load: str, answer: dict[str, Any]) -> None:

@@ -12,7 +12,15 @@ from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.cli.show import certificate_range
 from npusim.cli.simulated import print_simulated
-from npusim.cli.subject import caveats, configuration, configuration_text, deployment_of, manifest
+from npusim.cli.subject import (
+    caveats,
+    configuration,
+    configuration_text,
+    deployment_of,
+    manifest,
+    print_front,
+    wish_of,
+)
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ _BAR = "#"
     "--trace", metavar="FILE", help="Write the event engine's timeline for ui.perfetto.dev (.json: Chrome's format)."
 )
 @click.option("--explain", is_flag=True, help="Tell every operator, and every assumed number.")
-@setup_options(cards="1")
+@setup_options(cards=None)
 @as_json_option
 @click.pass_obj
 def step(
@@ -63,13 +71,17 @@ def step(
 ) -> None:
     """Predict the time, energy and bound of one step."""
     from npusim.engine.compiled import ensure_compiled
+    from npusim.serving.planning import best_for_step
     from npusim.serving.uncertainty import interval_text
     from npusim.studies.predict import predict_step
 
     if trace is not None and engine != "event":
         raise UserError("--trace", "", "only the event engine has a timeline; add --engine event")
     ensure_compiled(say)
-    deployment = deployment_of(arch, model, setup, tokens=batch * context)
+    wish, deployment, found = wish_of(setup), deployment_of(arch, model, setup, tokens=batch * context), None
+    if wish is not None:
+        found = best_for_step(deployment, phase, batch, query or context, context, wish)
+        deployment = found.best
     answer = predict_step(
         deployment,
         phase,
@@ -85,6 +97,8 @@ def step(
     if trace is not None:
         say(f"wrote {trace}")
     answer |= {"configuration": configuration(deployment)}
+    if found is not None:
+        answer |= {"plans": found.as_dict()}
     if interval:
         answer |= {"interval": interval_text(deployment.system, deployment.overlay)}
     if explain:
@@ -92,6 +106,8 @@ def step(
     if as_json:
         print_json({**answer, "manifest": manifest(argv, setup, [arch], [model])})
         return
+    if found is not None:
+        print_front(stdout_console(), found)
     _print_answer(stdout_console(), deployment, answer)
 
 

@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npusim.cli.options import Setup
+from npusim.cli.output import figure, table
+from npusim.errors import UserError
 from npusim.manifest import build_manifest
 
 if TYPE_CHECKING:
-    from npusim.mapping.deployment import Deployment
+    from rich.console import Console
 
+    from npusim.mapping.deployment import Deployment
+    from npusim.serving.planning import Found, Wish
+
+AUTO = "auto"
 WATTS = "Watts and joules are those of the cards: no server, no wall socket."
 
 
@@ -26,10 +32,34 @@ def deployment_of(arch: str, model: str, setup: Setup, tokens: int) -> Deploymen
         kv_precision=setup.kv_precision,
         cards=setup.cards,
         tensor_parallel=setup.tensor_parallel,
+        plan=asked_plan(setup),
         runtime=setup.runtime,
         tokens=tokens,
         uncalibrated=setup.uncalibrated,
     )
+
+
+def asked_plan(setup: Setup) -> str | None:
+    """The plan that is asked for by name or file; None without one, and where the best is to be found."""
+    if setup.plan is None or setup.plan == AUTO:
+        return None
+    if setup.tensor_parallel is not None or isinstance(setup.cards, int):
+        raise UserError("--plan", setup.plan, "says cards and chips itself; leave --cards and --tp out")
+    return setup.plan
+
+
+def wish_of(setup: Setup) -> Wish | None:
+    """What `--plan auto` is to be best in; None where no plan is to be found."""
+    if setup.plan != AUTO:
+        if setup.ttft_limit_ms is not None or setup.tpot_limit_ms is not None:
+            raise UserError("--plan", "", "limits need a plan to be found; add --plan auto")
+        return None
+    if setup.tensor_parallel is not None:
+        raise UserError("--tp", "", "--plan auto finds it; leave --tp out, or give a plan such as tp4-dp2")
+    from npusim.serving.planning import Wish
+
+    cards = setup.cards if isinstance(setup.cards, int) else None
+    return Wish(setup.objective, setup.ttft_limit_ms, setup.tpot_limit_ms, cards)
 
 
 def configuration(deployment: Deployment) -> dict[str, Any]:
@@ -42,6 +72,7 @@ def configuration(deployment: Deployment) -> dict[str, Any]:
         "kv_precision": deployment.precision.kv,
         "cards": deployment.plan.cards,
         "chips": deployment.plan.tensor_parallel,
+        "plan": deployment.plan.as_dict(),
         "runtime": deployment.runtime.name,
         "calibrated": deployment.overlay is not None,
     }
@@ -54,6 +85,26 @@ def configuration_text(deployment: Deployment) -> str:
         f"{deployment.model.title} in {precision.name} with {precision.kv} KV on {cards} x {system.title} "
         f"({deployment.plan.name}, {deployment.runtime.name})"
     )
+
+
+def print_front(console: Console, found: Found) -> None:
+    """The plans that none beats, the chosen one marked."""
+    chosen = found.best.plan
+    rows = [
+        [
+            f"{score.plan.name}{' *' if score.plan == chosen else ''}",
+            str(score.plan.cards),
+            figure(score.ttft_ms, 1),
+            figure(score.tpot_ms),
+            figure(score.output_tokens_per_s, 1),
+            figure(score.tokens_per_joule, 3),
+            score.bound,
+        ]
+        for score in found.front
+    ]
+    headings = ("plan", "cards", "TTFT [ms]", "TPOT [ms]", "tokens/s", "tokens/J", "decode bound")
+    title = f"Of {found.considered:,} plans {found.without_room:,} have no room; those that no other beats"
+    console.print(table(headings, rows, title))
 
 
 def caveats(deployments: Iterable[Deployment]) -> list[str]:
@@ -84,12 +135,12 @@ def manifest(
     grid: str | None = None,
 ) -> dict[str, Any]:
     """The manifest of a prediction with every file that it was read from."""
-    from npusim.hardware.catalog import calibration_path, load_system, runtime_path, system_path
+    from npusim.hardware.catalog import calibration_path, load_system, runtime_path, system_files
     from npusim.workload.catalog import model_path
     from npusim.workload.formats import formats_path
     from npusim.workload.grid import grid_path
 
-    files: list[Path] = [system_path(arch) for arch in archs]
+    files: list[Path] = [file for arch in archs for file in system_files(arch)]
     if not setup.uncalibrated:
         files += [path for arch in archs if (path := calibration_path(arch)) is not None]
     files += [runtime_path(setup.runtime or load_system(arch, uncalibrated=True).runtime) for arch in archs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from npusim.engine.stepcost import StepCost, between, combine, from_record
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import program
+from npusim.mapping.micro_batches import bubble_s, micro_steps
 from npusim.mapping.optable import LINEAR, OpTable
 from npusim.mapping.pieces import compiled_pieces
 from npusim.workload.step import Step
@@ -53,12 +54,16 @@ class AnalyticEngine:
         self._prefills: dict[tuple[int, int], StepCost] = {}
 
     def cost(self, step: Step) -> StepCost:
-        """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces."""
-        pieces = self.pieces(step)
-        total = self._cost_piece(pieces[0])
-        for piece in pieces[1:]:
-            total = combine(total, self._cost_piece(piece))
-        return total
+        """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces.
+
+        Through several stages it goes in micro-batches; what the stages wait for each other is overhead.
+        """
+        parts = [self._cost_part(part) for part in micro_steps(step, self.plan.micro_batches)]
+        total = reduce(combine, parts)
+        return self.waiting(total, bubble_s([part.time_s for part in parts], self.plan, bool(step.decoding.any())))
+
+    def _cost_part(self, part: Step) -> StepCost:
+        return reduce(combine, (self._cost_piece(piece) for piece in compiled_pieces(part, self._shapes)))
 
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost:
         """A chunk of one prompt alone, host time included.
@@ -95,7 +100,7 @@ class AnalyticEngine:
         """A step followed by `seconds` in which the chip waits."""
         static_w = float(self.machine["power_idle"] + self.machine["power_loaded_static"])
         idle = dict.fromkeys(cost.shares_s, 0.0) | {"overhead": seconds}
-        joules = seconds * static_w * self.plan.tensor_parallel
+        joules = seconds * static_w * self.plan.chips
         return combine(cost, StepCost(seconds, joules, idle, 0.0, 0.0, 1.0)) if seconds > 0.0 else cost
 
     def stall_s(self, seed: int, counter: int) -> float:
@@ -120,12 +125,13 @@ class AnalyticEngine:
             counter,
             self._work,
         )
-        energies_j = self._work.energies_j[:steps] * self.plan.tensor_parallel
+        energies_j = self._work.energies_j[:steps] * self.plan.chips
         return DecodeRun(self._work.times_s[:steps].copy(), energies_j, float(self._work.step[0]["clock"]))
 
     def pieces(self, step: Step) -> list[Step]:
-        """The step as the runtime's compiled shapes run it, in order."""
-        return compiled_pieces(step, self._shapes)
+        """The step as one stage runs it in the runtime's compiled shapes, in order."""
+        parts = micro_steps(step, self.plan.micro_batches)
+        return [piece for part in parts for piece in compiled_pieces(part, self._shapes)]
 
     def operators(self, step: Step) -> tuple[OpTable, np.ndarray]:
         """The specialised rows of a step that runs in one piece, and the cost of each (OPERATOR_COST_DTYPE).
@@ -137,7 +143,7 @@ class AnalyticEngine:
 
     def _cost_piece(self, step: Step) -> StepCost:
         self._fill(step)
-        return from_record(self._work.step[0], self.plan.tensor_parallel)
+        return from_record(self._work.step[0], self.plan.chips)
 
     def _require_room(self, sequences: int) -> None:
         room = len(self._work.query)

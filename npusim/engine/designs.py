@@ -35,8 +35,8 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
             engine.template, piece.query, piece.context, piece.decoding, piece.slots,
             machines, runtimes, work, times, energies,
         )  # fmt: skip
-    energies *= engine.plan.tensor_parallel
-    _add_host(times, energies, len(step.query), engine.logit_bytes, engine.plan.tensor_parallel, machines, runtimes)
+    energies *= engine.plan.chips
+    _add_host(times, energies, len(step.query), engine.logit_bytes, engine.plan.chips, machines, runtimes)
     return DesignCosts(times, energies)
 
 

@@ -121,6 +121,25 @@ def stall_time(seed, counter, runtime):
 
 
 @kernel
+def _decode_step(template, query, context, decoding, slots, machine, runtime, work):
+    """Seconds and joules (one chip) of a decode step: its micro-batches follow each other through the stages.
+
+    A sequence waits for its token to leave the last stage: with fewer micro-batches than stages the stages wait too.
+    """
+    live = len(query)
+    parts = min(machine.micro_batches, live)
+    busy_s, energy_j = 0.0, 0.0
+    for part in range(parts):
+        start, end = part * live // parts, (part + 1) * live // parts
+        own = -(-slots // parts)
+        cost_sequences(template, query[start:end], context[start:end], decoding[start:end], own, machine, runtime, work)
+        busy_s += work.step[0].time_s
+        energy_j += work.step[0].energy_j
+    bubble_s = busy_s * (max(machine.stages, parts) / parts - 1.0)
+    return busy_s + bubble_s, energy_j + bubble_s * (machine.power_idle + machine.power_loaded_static)
+
+
+@kernel
 def decode_run(template, held, slots, limit, horizon_s, machine, runtime, logit_bytes, seed, counter, work):
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 
@@ -132,17 +151,17 @@ def decode_run(template, held, slots, limit, horizon_s, machine, runtime, logit_
     for sequence in range(live):
         query[sequence], decoding[sequence], context[sequence] = 1, True, held[sequence] + 1
     static_w = machine.power_idle + machine.power_loaded_static
-    elapsed, host_s = 0.0, 0.0
+    elapsed, host_s, time_s, energy_j = 0.0, 0.0, 0.0, 0.0
     done, alike = 0, 0
     while done < limit and elapsed < horizon_s:
         if alike == 0:
-            cost_sequences(template, query, context, decoding, slots, machine, runtime, work)
+            time_s, energy_j = _decode_step(template, query, context, decoding, slots, machine, runtime, work)
             alike = steps_alike(context, runtime)
-            host_s = exposed_host_time(work.step[0].time_s, live, logit_bytes, machine, runtime)
+            host_s = exposed_host_time(time_s, live, logit_bytes, machine, runtime)
         alike -= 1
         waiting = host_s + stall_time(seed, counter + done, runtime)
-        work.times_s[done] = work.step[0].time_s + waiting
-        work.energies_j[done] = work.step[0].energy_j + waiting * static_w
+        work.times_s[done] = time_s + waiting
+        work.energies_j[done] = energy_j + waiting * static_w
         elapsed += work.times_s[done]
         done += 1
         for sequence in range(live):

@@ -58,6 +58,13 @@ def system_path(name_or_path: str) -> Path:
     raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
 
 
+def system_files(name_or_path: str) -> list[Path]:
+    """The files that describe it: its own, and the one that it extends."""
+    path = system_path(name_or_path)
+    extended = _read_system(path).extends
+    return [path] if extended is None else [path, path.parent / f"{extended}.yaml"]
+
+
 def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
     """The architecture of that shipped name, alias or path, under its calibration unless that is switched off.
 
@@ -79,10 +86,14 @@ def calibration_of(name_or_path: str) -> Overlay | None:
         )
     shipped = path in shipped_systems().values()
     overlay = _read_shipped(file, Overlay) if shipped else load_yaml(file, Overlay)
-    name = _read_system(path).name
-    if overlay.arch != name:
+    system = _read_system(path)
+    if overlay.arch == system.extends:
+        return overlay.lent_to(system.name)
+    if overlay.arch != system.name:
         raise UserError(
-            str(path), "calibration", f"{overlay.name} was fitted to {overlay.arch}, not to {name}; take the key out"
+            str(path),
+            "calibration",
+            f"{overlay.name} was fitted to {overlay.arch}, not to {system.name}; take the key out",
         )
     return overlay
 

@@ -50,13 +50,15 @@ MACHINE_DTYPE = record_dtype(
         ("settled", np.float64),
         ("multiplies", np.int64, (dtypes.COUNT, dtypes.COUNT)),
         *((name, np.bool_) for name in _PIM_FLAGS),
+        ("stages", np.int64),
+        ("micro_batches", np.int64),
         ("transport_serves", np.int64, (MAX_PARTS, len(ALGORITHMS))),
         ("group_shape", np.float64, (GROUPS, len(SCHEDULES), 4)),
         ("group_hops", np.float64, (GROUPS, len(SCHEDULES), MAX_PARTS)),
         ("group_load", np.float64, (GROUPS, len(SCHEDULES), MAX_PARTS)),
     ],
 )
-PLACED = ("transport_serves", "group_shape", "group_hops", "group_load")
+PLACED = ("stages", "micro_batches", "transport_serves", "group_shape", "group_hops", "group_load")
 """Fields that a plan sets, not the description of the chip."""
 
 
@@ -70,6 +72,7 @@ def build_machine(system: System) -> np.ndarray:
     record = machines[0]
     for part in (system.chip, system.card, system.server):
         fill(record, part)
+    record["stages"] = record["micro_batches"] = 1
     record["unit_kind"] = _UNIT_CODES[system.chip.unit.kind]
     record["power_cap_enforced"] = not system.chip.power.cap.is_assumed
     record["settled"] = 1.0

@@ -75,6 +75,13 @@ class Overlay(Part):
         """True where a number of the architecture or runtime `owner` was fitted."""
         return any(number.owner == owner for number in self.numbers)
 
+    def lent_to(self, arch: str) -> Overlay:
+        """The same overlay for an architecture that extends the one that it was fitted to."""
+        numbers = (
+            each.model_copy(update={"owner": arch}) if each.owner == self.arch else each for each in self.numbers
+        )
+        return self.model_copy(update={"arch": arch, "numbers": tuple(numbers)})
+
     def apply(self, owner: str, description: Described) -> Described:
         """`description` with the overlay's numbers of `owner`. Raises UserError for a path that it does not have."""
         changes = {number.path: number for number in self.numbers if number.owner == owner}

@@ -44,9 +44,13 @@ class Card(Part):
 
 
 class Server(Part):
-    """Up to `max_cards` cards work on one model; `fabric` joins their chips."""
+    """Up to `max_cards` cards work on one model; `fabric` joins their chips.
+
+    cards: that serve unless others are asked for, 1 where left out.
+    """
 
     max_cards: Count
+    cards: Count | None = None
     fabric: Fabric
 
 
@@ -56,6 +60,7 @@ class System(Part):
     silicon: True where measured silicon exists; False marks every result as a projection.
     runtime: the name of the runtime that drives it unless another is asked for.
     calibration: file of the overlay of fitted numbers, beside the architecture's own file; None without one.
+    extends: the architecture that this one differs from, whose calibration holds for it; None without one.
     """
 
     name: str
@@ -66,6 +71,7 @@ class System(Part):
     aliases: tuple[str, ...] = ()
     runtime: str
     calibration: str | None = None
+    extends: str | None = None
     chip: Chip
     card: Card
     server: Server
@@ -84,6 +90,11 @@ class System(Part):
     @property
     def chips_per_card(self) -> int:
         return int(self.card.chips.value)
+
+    @property
+    def usual_cards(self) -> int:
+        """Cards that serve unless others are asked for."""
+        return 1 if self.server.cards is None else int(self.server.cards.value)
 
     @property
     def max_cards(self) -> int:

@@ -25,9 +25,35 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def load_yaml(path: Path, schema: type[Schema]) -> Schema:
-    """Read `path` and check it against `schema`; every mistake is a UserError with file and line."""
+    """Read `path` and check it against `schema`; every mistake is a UserError with file and line.
+
+    A file that `extends: NAME` has what NAME.yaml beside it says wherever it does not say otherwise.
+    """
     data = read_yaml(path)
-    return check(data, schema, path)
+    return check(_extended(data, path) if _EXTENDS in data else data, schema, path)
+
+
+_EXTENDS = "extends"
+_OWN = ("name", "title", "aliases", "note")
+
+
+def _extended(data: Any, path: Path) -> Any:
+    """`data` over the file that it extends; what names a description is never taken over."""
+    base = path.parent / f"{data[_EXTENDS]}.yaml"
+    known = read_yaml(base)
+    if _EXTENDS in known:
+        raise UserError(str(path), _EXTENDS, f"{base.name} extends another file itself; extend that one")
+    for key in _OWN:
+        known.pop(key, None)
+    return _overlaid(known, data)
+
+
+def _overlaid(known: Any, data: Any) -> Any:
+    """Maps key by key; numbers with their certificates, lists and plain values as a whole."""
+    for key, value in data.items():
+        both = isinstance(value, CommentedMap) and isinstance(known.get(key), CommentedMap)
+        known[key] = _overlaid(known[key], value) if both and "value" not in value else value
+    return known
 
 
 def read_yaml(path: Path) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 from npusim.compilation import kernel
 from npusim.kernels.operator import OPERATOR_COST_DTYPE, cost_operator
 from npusim.kernels.power import operator_time, throttled_clock
+from npusim.mapping.optable import COLLECTIVE
 
 STEP_COST_DTYPE = np.dtype(
     [
@@ -35,6 +36,8 @@ def cost_step(rows, count, machine, runtime, path, costs, step):
     fixed = runtime.paths_step_launch[path]
     for index in range(count):
         cost_operator(rows[index], machine, runtime, path, costs[index])
+        if rows[index].kind == COLLECTIVE and rows[index].first_input >= 0:
+            _run_beside(costs[index], costs[rows[index].first_input], machine)
     clock = throttled_clock(costs, count, fixed, machine)
     step.time_s = step.overhead_s = fixed
     step.energy_j = step.contraction_s = step.vector_s = step.memory_s = step.pim_s = step.link_s = 0.0
@@ -55,6 +58,13 @@ def cost_step(rows, count, machine, runtime, path, costs, step):
         step.memory_bytes += row.repeat * (row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes)
         step.flops += row.repeat * row.flops
     step.energy_j += step.time_s * (machine.power_idle + machine.power_loaded_static)
+
+
+@kernel
+def _run_beside(collective, producer, machine):
+    """A collective starts on what is done of the operator whose result it moves, where the chip's DMA can."""
+    busy = max(producer.contraction_s + producer.vector_s, producer.memory_s)
+    collective.link_s -= min(collective.link_s, machine.fabric_overlap * busy)
 
 
 @kernel

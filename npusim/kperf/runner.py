@@ -16,6 +16,7 @@ from npusim.hardware.residuals import RUN
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.serving.metrics import RunMetrics, measure
+from npusim.serving.planning import Wish, best_for_run
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval, interval_text
 from npusim.workload.arrivals import parse_arrival
@@ -47,8 +48,10 @@ def run_grid(
     *,
     precision: str = "bf16",
     kv_precision: str | None = None,
-    cards: int | str = "auto",
+    cards: int | str | None = "auto",
     tensor_parallel: int | None = None,
+    plan: str | None = None,
+    wish: Wish | None = None,
     runtime: str | None = None,
     seed: int = 0,
     intervals: bool = True,
@@ -57,6 +60,8 @@ def run_grid(
 ) -> list[GridResult]:
     """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
 
+    plan: as `deploy` takes it; wish: what the best plan is best in, where the plan is to be found for each model, at
+    the grid's shape with the most users.
     progress(done, all, label) is called before each cell and once at the end. Raises UserError.
     """
     chosen = load_grid(grid or DEFAULT_GRID)
@@ -67,6 +72,7 @@ def run_grid(
         "kv_precision": kv_precision,
         "cards": cards,
         "tensor_parallel": tensor_parallel,
+        "plan": plan,
         "runtime": runtime,
         "tokens": longest,
         "uncalibrated": uncalibrated,
@@ -76,6 +82,8 @@ def run_grid(
     for arch in archs:
         started = time.process_time()
         deployments = [deploy(arch, name, **options) for name in names]
+        if wish is not None:
+            deployments = [_best_planned(each, chosen, wish, seed) for each in deployments]
         rows = []
         for deployment in deployments:
             cells = _Cells(deployment, chosen, seed, intervals)
@@ -96,6 +104,16 @@ def run_grid(
     if progress is not None:
         progress(total, total, "done")
     return results
+
+
+def _best_planned(base: Deployment, grid: Grid, wish: Wish, seed: int) -> Deployment:
+    """The best plan at the shape with the most users; `base` where none has room, so that its cells tell why."""
+    isl, osl, users = max(grid.cells(), key=lambda cell: cell[2])
+    load = Load(isl, osl, parse_arrival(grid.arrival, users), random_prompts(grid.requests_per_user * users, isl))
+    try:
+        return best_for_run(base, load, users, wish, seed).best
+    except DoesNotFit:
+        return base
 
 
 class _Cells:
@@ -139,6 +157,7 @@ class _Cells:
             "chip": where.system.name,
             "cards": where.plan.cards,
             "chips": where.plan.tensor_parallel,
+            "plan": where.plan.name,
             "runtime": where.runtime.name,
             "model": where.model.name,
             "model_title": where.model.title,

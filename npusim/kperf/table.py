@@ -60,6 +60,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("chip", "Chip", group="Configuration", width=12),
     Column("cards", "Cards", "", "0", "Configuration", 8),
     Column("chips", "Chips (tensor parallel)", "", "0", "Configuration", 10),
+    Column("plan", "Plan", group="Configuration", width=12),
     Column("runtime", "Runtime", group="Configuration", width=22),
     Column("model", "Model", group="Configuration", width=20),
     Column("model_title", "Model name", group="Configuration", width=26),

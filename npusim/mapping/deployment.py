@@ -14,9 +14,11 @@ from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
 from npusim.ledger import Certificate, certificates
-from npusim.mapping.footprint import Footprint, cards_needed, does_not_fit, footprint
+from npusim.mapping.fitting import Fitting
+from npusim.mapping.footprint import Footprint
 from npusim.mapping.placement import place
 from npusim.mapping.plan import Plan, make_plan
+from npusim.mapping.plan_file import read_plan
 from npusim.workload.catalog import load_model
 from npusim.workload.formats import formats
 from npusim.workload.model import Model
@@ -62,11 +64,23 @@ class Deployment:
 
     def require_fit(self, tokens: int) -> Footprint:
         """The footprint, or DoesNotFit where a request of `tokens` has no room."""
-        machine, runtime = self.machine[0], self.runtime_record[0]
-        room = footprint(machine, runtime, self.model, self.precision, self.plan)
+        fitting = self.fitting
+        room = fitting.footprint(self.plan)
         if room.kv_tokens < tokens:
-            raise does_not_fit(self.system, machine, runtime, self.model, self.precision, self.plan, tokens)
+            raise fitting.does_not_fit(self.plan, tokens)
         return room
+
+    @property
+    def fitting(self) -> Fitting:
+        """What says which plans have room."""
+        return Fitting(self.system, self.machine, self.runtime_record, self.model, self.precision)
+
+    def under(self, plan: Plan) -> Deployment:
+        """The same deployment under another plan."""
+        driver = self.runtime.on_cards(plan.cards)
+        machine, record = self.machine.copy(), build_runtime(driver, self.system)
+        place(machine, self.system, driver, plan)
+        return replace(self, runtime=driver, plan=plan, machine=machine, runtime_record=record)
 
 
 def deploy(
@@ -75,17 +89,20 @@ def deploy(
     *,
     precision: str = "bf16",
     kv_precision: str | None = None,
-    cards: int | str = 1,
+    cards: int | str | None = 1,
     tensor_parallel: int | None = None,
+    plan: str | Plan | None = None,
     runtime: str | None = None,
     tokens: int = 1,
     uncalibrated: bool = False,
 ) -> Deployment:
     """Resolve names and paths into a deployment.
 
-    cards: a number, or "auto" for the smallest power of two that holds the weights and a request of `tokens`
-    (1 where none does, so that `require_fit` can say what is missing). kv_precision and runtime default to the
-    runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out. Raises UserError.
+    cards: a number, None for the architecture's usual ones, or "auto" for the smallest power of two that holds the
+    weights and a request of `tokens` (1 where none does, so that `require_fit` can say what is missing). plan: a plan,
+    its name (tp4-pp2) or a file of its degrees, in place of cards and tensor_parallel. kv_precision and runtime default
+    to the runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out. Raises
+    UserError.
     """
     system = load_system(arch, uncalibrated)
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
@@ -95,17 +112,10 @@ def deploy(
     shape = load_model(model)
     _require_kernels(system, shape)
     scheme = resolve(precision, kv_precision or driver.kv.precision)
-    machine = build_machine(system)
-    if isinstance(cards, str):
-        if cards != AUTO:
-            raise UserError("--cards", "", f"'{cards}' is no number of cards; give a number or {AUTO}")
-        numbers = build_runtime(driver, system)[0]
-        cards = cards_needed(system, machine[0], numbers, shape, scheme, tokens) or 1
-    plan = make_plan(system, cards, tensor_parallel, shape)
-    driver = driver.on_cards(plan.cards)
-    record = build_runtime(driver, system)
-    place(machine, system, driver, plan)
-    return Deployment(system, driver, shape, scheme, plan, machine, record, overlay)
+    machine, record = build_machine(system), build_runtime(driver, system)
+    fitting = Fitting(system, machine, record, shape, scheme)
+    chosen = read_plan(plan, system, shape) if plan is not None else _plan(fitting, cards, tensor_parallel, tokens)
+    return Deployment(system, driver, shape, scheme, chosen, machine, record, overlay).under(chosen)
 
 
 def _require_kernels(system: System, model: Model) -> None:
@@ -120,3 +130,14 @@ def _require_kernels(system: System, model: Model) -> None:
     if model.latent and all(library.join_efficiency is None for library in unit.attention):
         message = f"{model.name} has latent attention; describe a library with join_efficiency"
         raise UserError(system.name, "chip.unit.attention", message)
+
+
+def _plan(fitting: Fitting, cards: int | str | None, tensor_parallel: int | None, tokens: int) -> Plan:
+    """The plan without a wish for one: replicas that fill an architecture's usual cards, else tensor parallelism."""
+    system, usual = fitting.system, fitting.system.usual_cards
+    if isinstance(cards, str) and cards != AUTO:
+        raise UserError("--cards", "", f"'{cards}' is no number of cards; give a number or {AUTO}")
+    if usual > 1 and cards in (None, AUTO) and tensor_parallel is None:
+        return fitting.filled(tokens, usual)
+    number = fitting.cards_needed(tokens) or 1 if isinstance(cards, str) else cards or usual
+    return make_plan(system, number, tensor_parallel, fitting.model)

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from npusim.errors import DoesNotFit
-from npusim.hardware.system import System
-from npusim.mapping.lower import program
+from npusim.mapping.lower import stage_programs
 from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, NORM, PROMPT_ONLY, VECTOR
-from npusim.mapping.plan import Plan, make_plan, shard
+from npusim.mapping.plan import Plan, shard
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
 
@@ -58,9 +56,16 @@ class Footprint:
 def footprint(machine: Any, runtime: Any, model: Model, precision: Precision, plan: Plan) -> Footprint:
     """What `model` takes of the memory of one chip under `plan`; machine and runtime are flat records.
 
-    A sliding-window layer keeps its window, as the caches of vLLM, SGLang and TensorRT-LLM do.
+    Of several pipeline stages, the one with the least room for sequences. A sliding-window layer keeps its window, as
+    the caches of vLLM, SGLang and TensorRT-LLM do.
     """
-    rows = program(model, precision, plan)
+    usable = float(machine["memory_usable_capacity"] * runtime["kv_memory_fraction"])
+    usable -= float(runtime["kv_reserved"] + runtime["activation_workspace"])
+    programs = stage_programs(model, precision, plan)
+    return min((_stage_footprint(rows, model, plan, usable) for rows in programs), key=lambda stage: stage.kv_tokens)
+
+
+def _stage_footprint(rows: np.ndarray, model: Model, plan: Plan, usable: float) -> Footprint:
     weights = weight_bytes(rows, model, plan)
     attention = rows[(rows["kind"] == ATTENTION) & (rows["phase"] != PROMPT_ONLY)]
     of_heads = attention["kv_heads"] * (attention["head_dim"] + attention["value_dim"])
@@ -68,9 +73,7 @@ def footprint(machine: Any, runtime: Any, model: Model, precision: Precision, pl
     per_token = attention["repeat"] * elements * attention["kv_bits"] / _BITS_PER_BYTE
     windows = np.unique(attention["window"][attention["window"] > 0.0])
     windowed = tuple((int(window), float(per_token[attention["window"] == window].sum())) for window in windows)
-    usable = float(machine["memory_usable_capacity"] * runtime["kv_memory_fraction"])
-    held_back = float(runtime["kv_reserved"] + runtime["activation_workspace"])
-    return Footprint(weights, float(per_token.sum()), usable - held_back - weights, windowed)
+    return Footprint(weights, float(per_token.sum()), usable - weights, windowed)
 
 
 def weight_bytes(rows: np.ndarray, model: Model, plan: Plan) -> float:
@@ -85,47 +88,3 @@ def weight_bytes(rows: np.ndarray, model: Model, plan: Plan) -> float:
         gather = rows[rows["kind"] == GATHER]
         embedding = shard(model, plan).vocab * float(gather["n"].sum()) * _HALF_BYTES
     return matrices + vectors + embedding
-
-
-def cards_needed(
-    system: System, machine: Any, runtime: Any, model: Model, precision: Precision, tokens: int
-) -> int | None:
-    """The smallest power-of-two number of cards on which a request of `tokens` fits; None where none does."""
-    cards = 1
-    while cards <= system.max_cards and cards * system.chips_per_card <= model.heads:
-        plan = make_plan(system, cards, None, model)
-        if footprint(machine, runtime, model, precision, plan).kv_tokens >= tokens:
-            return cards
-        cards *= 2
-    return None
-
-
-def does_not_fit(
-    system: System, machine: Any, runtime: Any, model: Model, precision: Precision, plan: Plan, tokens: int
-) -> DoesNotFit:
-    """The error that says what is missing for a request of `tokens`, and how many cards would do."""
-    room = footprint(machine, runtime, model, precision, plan)
-    needed = cards_needed(system, machine, runtime, model, precision, tokens)
-    if needed:
-        mend = f"{needed} cards would do (--cards {needed})"
-    else:
-        largest = make_plan(system, system.max_cards, None, model)
-        weights = footprint(machine, runtime, model, precision, largest).weight_bytes
-        mend = (
-            f"not even {system.max_cards} cards, the most of one instance, would do ({_gib(weights)} of weights on "
-            "each chip); choose a smaller precision"
-        )
-    usable = float(machine["memory_usable_capacity"])
-    held_back = usable - room.available_bytes - room.weight_bytes
-    cache = f" and {_gib(room.kv_bytes(tokens))} of KV cache for {tokens} tokens" if tokens > 1 else ""
-    return DoesNotFit(
-        model.name,
-        f"does not fit on {plan.cards} x {system.name} in {precision.name}: each chip would hold "
-        f"{_gib(room.weight_bytes)} of weights{cache}; {_gib(usable)} are usable, of which the runtime holds back "
-        f"{_gib(held_back)}; {mend}",
-        needed,
-    )
-
-
-def _gib(byte_count: float) -> str:
-    return f"{byte_count / 2**30:.1f} GiB"

@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 from npusim.compilation import kernel
+from npusim.hardware.machine import GROUP_STAGE
 from npusim.mapping.attention_rows import grouped_query, latent
 from npusim.mapping.expert_shard import expert_shard
 from npusim.mapping.grouped import touched_matrices
@@ -32,6 +33,7 @@ from npusim.mapping.optable import (
     PER_TOKEN,
     PROMPT_ONLY,
     SAMPLE,
+    SEND_RECV,
     SPLIT_COLUMNS,
     UNIT_NPU,
     UNIT_PIM,
@@ -43,6 +45,7 @@ from npusim.mapping.optable import (
 )
 from npusim.mapping.plan import Plan, Shard, shard
 from npusim.mapping.rows import Rows
+from npusim.mapping.stages import Stage, stages
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision, resolve
 from npusim.workload.segments import Layer
@@ -50,23 +53,45 @@ from npusim.workload.step import Step
 
 
 def program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
-    """Rows of one rank without sizes of a step: array of OP_DTYPE. Embedding and head stay in 16 bits."""
+    """Rows of one rank without sizes of a step: array of OP_DTYPE. Embedding and head stay in 16 bits.
+
+    Of several pipeline stages, the one that stores most.
+    """
     return _program(model, precision, plan).copy()
 
 
 @cache
 def _program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
-    part = shard(model, plan)
+    return max(stage_programs(model, precision, plan), key=_stored_bits)
+
+
+@cache
+def stage_programs(model: Model, precision: Precision, plan: Plan) -> tuple[np.ndarray, ...]:
+    """Rows of one rank of each pipeline stage that differs from those before it: arrays of OP_DTYPE, for reading."""
+    return tuple(_stage_program(model, precision, plan, stage) for stage in dict.fromkeys(stages(model, plan)))
+
+
+def _stage_program(model: Model, precision: Precision, plan: Plan, stage: Stage) -> np.ndarray:
     rows = Rows()
-    rows.open_segment(1)
-    rows.add(GATHER, EMBED, n=model.hidden, scales_with=PER_TOKEN)
-    for run, repeats in model.segments:
+    if stage.first:
+        rows.open_segment(1)
+        rows.add(GATHER, EMBED, n=model.hidden, scales_with=PER_TOKEN)
+    for run, repeats in stage.segments:
         rows.open_segment(repeats)
         for layer in run:
             _layer(rows, model, precision, plan, layer)
     rows.open_segment(1)
-    _head(rows, model, part)
+    if stage.last:
+        _head(rows, model, shard(model, plan))
+    if plan.pipeline_parallel > 1:
+        rows.collective(SEND_RECV, model.hidden, 2, GROUP_STAGE)
     return rows.table()
+
+
+def _stored_bits(rows: np.ndarray) -> float:
+    """Bits of the weights of linear operators: what the heaviest stage has most of."""
+    linear = rows[rows["kind"] == LINEAR]
+    return float((linear["repeat"] * linear["stored"] * linear["n"] * linear["k"] * linear["weight_bits"]).sum())
 
 
 def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: Layer) -> None:
@@ -79,7 +104,11 @@ def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: La
     rows.all_reduce(model.hidden, part.ranks)
     rows.vector(NORM, model.hidden, 4 * model.hidden)
     if layer.routed and model.experts is not None:
-        mixture(rows, model.experts, model.hidden, dense, precision, expert_shard(model.experts, plan))
+        experts = expert_shard(model.experts, plan)
+        mixture(rows, model.experts, model.hidden, dense, precision, experts)
+        if experts.senders > 1:
+            rows.all_gather(model.hidden, part.ranks)
+            return
     else:
         mlp(rows, dense, model.hidden, part.intermediate)
     rows.all_reduce(model.hidden, part.ranks)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from npusim.hardware.machine import GROUP_EXPERT, GROUP_EXPERT_TENSOR
 from npusim.mapping.expert_shard import ExpertShard
 from npusim.mapping.optable import (
+    ALL_REDUCE,
+    ALL_TO_ALL,
     COMBINE,
     DOWN,
     EXPERT_DOWN,
@@ -50,10 +53,18 @@ def mixture(
 
 
 def routed(rows: Rows, experts: Experts, hidden: int, precision: Precision, part: ExpertShard) -> None:
-    """The experts of the busiest rank, for which the others wait."""
+    """The experts of the busiest rank, for which the others wait.
+
+    Where the experts of several replicas are spread over all their chips, tokens go to them and come back in two
+    all-to-alls, each chip sending its part of its replica's tokens; else every chip has all tokens of its replica, and
+    the sum over its chips follows outside.
+    """
     chances = choice_chances(experts.count, experts.chosen, experts.skew, part.spread)
     rows_of_token = part.senders * part.experts * sum(chances) / len(chances)
     spread = experts.chosen * part.senders / rows_of_token
+    sent = hidden * experts.chosen / part.sending
+    if part.senders > 1:
+        rows.collective(ALL_TO_ALL, sent, part.spread, GROUP_EXPERT)
     grouped: dict[str, Any] = {
         "fan": rows_of_token,
         "spread": spread,
@@ -65,3 +76,6 @@ def routed(rows: Rows, experts: Experts, hidden: int, precision: Precision, part
     rows.linear(EXPERT_UP, precision, 2 * part.width, hidden, SPLIT_COLUMNS, one_input=True, **grouped)
     rows.vector(SILU, part.width, 3 * part.width, fan=rows_of_token, spread=spread)
     rows.linear(EXPERT_DOWN, precision, hidden, part.width, SPLIT_ROWS, **grouped)
+    if part.senders > 1:
+        rows.collective(ALL_REDUCE, hidden * rows_of_token, part.sharers, GROUP_EXPERT_TENSOR)
+        rows.collective(ALL_TO_ALL, sent, part.spread, GROUP_EXPERT)

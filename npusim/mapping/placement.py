@@ -61,9 +61,11 @@ def groups_of(plan: Plan) -> dict[int, Groups]:
 
 def place(machine: np.ndarray, system: System, runtime: Runtime, plan: Plan) -> np.ndarray:
     """`machine` (array of MACHINE_DTYPE) with what the groups of `plan` need of the fabric, in place."""
+    machine["group_shape"] = np.nan
     for kind, groups in groups_of(plan).items():
         write_group(machine, system.server.fabric, kind, groups)
     write_transports(machine, system.server.fabric, runtime.collectives)
+    machine["stages"], machine["micro_batches"] = plan.pipeline_parallel, plan.micro_batches
     return machine
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
+from npusim.hardware.machine import GROUP_TENSOR
 from npusim.mapping.optable import (
+    ALL_GATHER,
     ALL_REDUCE,
     CAST,
     COLLECTIVE,
@@ -92,8 +94,17 @@ class Rows:
         self.add(VECTOR, op, second, n=n, elements=elements, **given)
 
     def all_reduce(self, n: int, ranks: int) -> None:
+        """Over the chips that share a layer."""
+        self.collective(ALL_REDUCE, n, ranks, GROUP_TENSOR)
+
+    def all_gather(self, n: int, ranks: int) -> None:
+        """Over the chips that share a layer, `n` elements a token in all."""
+        self.collective(ALL_GATHER, n, ranks, GROUP_TENSOR)
+
+    def collective(self, op: int, n: float, ranks: int, group: int) -> None:
+        """A collective over a kind of group, `n` elements of 16 bits a token; none over a single rank."""
         if ranks > 1:
-            self.add(COLLECTIVE, ALL_REDUCE, n=n, ranks=ranks, scales_with=PER_TOKEN)
+            self.add(COLLECTIVE, op, n=n, ranks=ranks, group=group, scales_with=PER_TOKEN)
 
     def table(self) -> np.ndarray:
         """The rows as one array of OP_DTYPE."""

@@ -69,14 +69,14 @@ def measure(run: ServedRun) -> RunMetrics:
     tpot = np.array([_tpot_s(request) for request in served if request.osl > 1])
     e2e = np.array([request.last_token_s - request.sent_s for request in served])
     queue = np.array([request.sent_s - request.due_s for request in served])
-    tokens_out = float(sum(request.osl for request in served))
-    tokens_in = float(sum(request.isl for request in served))
+    tokens_out = float(sum(request.osl for request in served)) * run.replicas
+    tokens_in = float(sum(request.isl for request in served)) * run.replicas
     seconds = run.duration_s if served else np.nan
     mean_w, p99_w, energy_j = _power(run)
     mean_tpot = float(tpot.mean()) if len(tpot) else np.nan
     return RunMetrics(
-        requests=len(served),
-        refused=len(record.refused),
+        requests=round(len(served) * run.replicas),
+        refused=round(len(record.refused) * run.replicas),
         refusal=record.refused[0].refusal if record.refused else "",
         ttft_ms=_spread(ttft),
         tpot_ms=_spread(tpot),
@@ -89,9 +89,9 @@ def measure(run: ServedRun) -> RunMetrics:
         power_w_mean=mean_w,
         power_w_p99=p99_w,
         tokens_per_joule=tokens_out / energy_j if served else np.nan,
-        kv_peak_fraction=run.kv.peak / run.kv.capacity,
-        users_in_service=record.peak_sequences,
-        preemptions=record.preemptions,
+        kv_peak_fraction=float(run.kv.peak / run.kv.capacity),
+        users_in_service=round(record.peak_sequences * run.replicas),
+        preemptions=round(record.preemptions * run.replicas),
         prefix_hit_fraction=run.kv.hit_tokens / run.kv.asked_tokens if run.kv.asked_tokens else 0.0,
         decode_steps=record.decode_steps,
         duration_s=run.duration_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import simpy
@@ -44,6 +44,15 @@ class Load:
         if self.lengths is not None and len(self.lengths) != len(self.prompts):
             raise ValueError(f"{len(self.prompts)} prompts have {len(self.lengths)} lengths; give one for each")
 
+    def of_replica(self, replicas: int) -> Load:
+        """What the first of `replicas` gets of it when requests are dealt out in turn."""
+        if replicas == 1:
+            return self
+        lengths = None if self.lengths is None else self.lengths[::replicas]
+        return replace(
+            self, arrival=self.arrival.of_replica(replicas), prompts=self.prompts[::replicas], lengths=lengths
+        )
+
     def requests(self) -> list[Request]:
         """The requests in the order in which they are sent."""
         lengths = self.lengths or [(self.isl, self.osl)] * len(self.prompts)
@@ -57,16 +66,25 @@ def random_load(isl: int, osl: int, arrival: Arrival, requests: int) -> Load:
 
 @dataclass(frozen=True)
 class ServedRun:
-    """record: what happened; duration_s: until the last answer; kv: the cache at the end; idle_w: all chips at rest."""
+    """record: what happened; duration_s: until the last answer; kv: the cache at the end; idle_w: all chips at rest.
+
+    replicas: how many servers did the same at the same time, of which this is one (joules are those of all chips); a
+    fraction where the requests do not divide.
+    """
 
     record: Recorder
     duration_s: float
     kv: KvCache
     idle_w: float
+    replicas: float = 1.0
 
 
 def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> ServedRun:
-    """Serve `load`; the same seed gives the same run. Raises DoesNotFit where not one token of KV has room."""
+    """Serve `load`; the same seed gives the same run. Raises DoesNotFit where not one token of KV has room.
+
+    Of several replicas the one with the most requests is served; all run at the same time.
+    """
+    asked, load = len(load.prompts), load.of_replica(deployment.plan.data_parallel)
     room = deployment.require_fit(1)
     numbers = deployment.runtime_record[0]
     env = simpy.Environment()
@@ -88,8 +106,8 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     start_clients(env, server, load.requests(), load.arrival, seed)
     env.run()
     duration = max((request.last_token_s for request in recorder.requests), default=0.0)
-    idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.tensor_parallel
-    return ServedRun(recorder, duration, kv, idle_w)
+    idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
+    return ServedRun(recorder, duration, kv, idle_w, asked / len(load.prompts))
 
 
 def _serve_before(kv: KvCache, request: Request) -> None:

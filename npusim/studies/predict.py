@@ -47,15 +47,17 @@ def predict_step(
 ) -> dict[str, Any]:
     """The cost of one step. context: tokens attended, new ones included; query: new tokens of a prefill.
 
+    batch: sequences of all replicas together.
     engine: analytic, or event, which can also `explain` its bottlenecks and write a `trace`. time_us,
     energy_j and power_w become {value, low, high} with `interval_wanted`, their machines drawn under `seed`.
     Keys: time_us, energy_j, power_w, bound, breakdown_us (sums to time_us), clock, host_us (beside time_us),
     memory_bytes and flops of one chip, ops (one entry per operator and repeat count). Raises UserError.
     """
-    step = _step(deployment, phase, batch, context, query)
+    replicas = deployment.plan.data_parallel
+    step = _step(deployment, phase, -(-batch // replicas), context, query)
     room = deployment.require_fit(1)
-    if batch * room.kv_bytes(context) > room.available_bytes:
-        most = int(room.available_bytes // room.kv_bytes(context))
+    if len(step.query) * room.kv_bytes(context) > room.available_bytes:
+        most = int(room.available_bytes // room.kv_bytes(context)) * replicas
         raise UserError(
             "--batch",
             "",
@@ -165,6 +167,18 @@ def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
     }
 
 
+def run_load(
+    *, isl: int, osl: int, concurrency: int, requests: int | None, arrival: str = "closed", shared_prefix: int = 0
+) -> Load:
+    """What a run serves. requests: default three per user. Raises UserError."""
+    process = parse_arrival(arrival, concurrency)
+    count = REQUESTS_PER_USER * concurrency if requests is None else requests
+    for option, value in (("--isl", isl), ("--osl", osl), ("--requests", count)):
+        if value < 1:
+            raise UserError(option, "", f"{value} must be 1 or more")
+    return Load(isl, osl, process, shared_prefix_prompts(count, isl, shared_prefix))
+
+
 def predict_run(
     deployment: Deployment,
     *,
@@ -182,12 +196,9 @@ def predict_run(
     Keys as in the contract of the command line, beside requests, refused, refusal, preemptions, prefix_hit_fraction,
     users_in_service and duration_s. Raises UserError.
     """
-    process = parse_arrival(arrival, concurrency)
-    count = REQUESTS_PER_USER * concurrency if requests is None else requests
-    for option, value in (("--isl", isl), ("--osl", osl), ("--requests", count)):
-        if value < 1:
-            raise UserError(option, "", f"{value} must be 1 or more")
-    load = Load(isl, osl, process, shared_prefix_prompts(count, isl, shared_prefix))
+    load = run_load(
+        isl=isl, osl=osl, concurrency=concurrency, requests=requests, arrival=arrival, shared_prefix=shared_prefix
+    )
     metrics = measure(simulate(deployment, load, seed))
     if not interval_wanted:
         return run_figures(metrics)

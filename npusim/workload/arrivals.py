@@ -17,6 +17,10 @@ class Closed:
 
     users: int
 
+    def of_replica(self, replicas: int) -> Closed:
+        """The users of one of `replicas` servers, the one with most."""
+        return Closed(-(-self.users // replicas))
+
 
 @dataclass(frozen=True)
 class Burst:
@@ -28,12 +32,20 @@ class Burst:
 
     users: int
 
+    def of_replica(self, replicas: int) -> Burst:
+        """The users of one of `replicas` servers, the one with most."""
+        return Burst(-(-self.users // replicas))
+
 
 @dataclass(frozen=True)
 class Poisson:
     """Requests arrive independently of each other, `rate_per_s` a second on average."""
 
     rate_per_s: float
+
+    def of_replica(self, replicas: int) -> Poisson:
+        """The arrivals at one of `replicas` servers."""
+        return Poisson(self.rate_per_s / replicas)
 
 
 Arrival = Closed | Burst | Poisson

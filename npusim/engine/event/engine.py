@@ -43,6 +43,10 @@ class EventEngine:
             raise UserError(
                 "--engine", "event", f"{arch} is no contraction processor, the only unit it simulates; use analytic"
             )
+        if analytic.plan.pipeline_parallel > 1:
+            raise UserError(
+                "--engine", "event", "it simulates one stage and no pipeline; use analytic, or a plan without PP"
+            )
         self._analytic = analytic
 
     def cost(self, step: Step) -> StepCost:
@@ -83,4 +87,4 @@ class EventEngine:
         scale = clock ** float(machine["power_voltage_exponent"])
         own = (costs["repeat"] * (costs["compute_j"] * scale + costs["transfer_j"])).sum()
         static = time_s * float(machine["power_idle"] + machine["power_loaded_static"])
-        return float(own + static) * self._analytic.plan.tensor_parallel
+        return float(own + static) * self._analytic.plan.chips

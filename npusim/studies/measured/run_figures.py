@@ -69,7 +69,7 @@ def _steady(run: ServedRun) -> dict[str, float]:
     watts = float((run.record.span_j * within).sum() / (run.record.span_s * within).sum())
     in_service = sum(max(0.0, min(request.last_token_s, until) - request.sent_s) for request in served) / until
     stay = sum(request.last_token_s - request.sent_s for request in served)
-    rate = in_service * sum(request.osl for request in served) / stay
+    rate = run.replicas * in_service * sum(request.osl for request in served) / stay
     return dict(zip(_STEADY, (rate, watts, rate / watts), strict=True))
 
 

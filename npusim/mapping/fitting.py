@@ -1,0 +1,110 @@
+"""Which plans have room for a model, and what to say where the one asked for has not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from npusim import dtypes
+from npusim.errors import DoesNotFit
+from npusim.hardware.system import System
+from npusim.mapping.footprint import Footprint, footprint
+from npusim.mapping.plan import Plan, all_plans, make_plan
+from npusim.workload.model import Model
+from npusim.workload.precision import SCHEMES, Precision, resolve
+
+Room = Callable[[Plan, Precision], Footprint]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A model in a precision on an architecture; machine, runtime: its records, arrays of shape (1,)."""
+
+    system: System
+    machine: np.ndarray
+    runtime: np.ndarray
+    model: Model
+    precision: Precision
+
+    def footprint(self, plan: Plan, precision: Precision | None = None) -> Footprint:
+        """The footprint under `plan`, in another precision where one is given."""
+        return footprint(self.machine[0], self.runtime[0], self.model, precision or self.precision, plan)
+
+    def holds(self, plan: Plan, tokens: int, precision: Precision | None = None) -> bool:
+        """Whether a request of `tokens` has room beside the weights."""
+        return self.footprint(plan, precision).kv_tokens >= tokens
+
+    def cards_needed(self, tokens: int) -> int | None:
+        """The smallest power of two of cards on which tensor parallelism alone has room; None where none has."""
+        cards = 1
+        while cards <= self.system.max_cards and cards * self.system.chips_per_card <= self.model.heads:
+            if self.holds(make_plan(self.system, cards, None, self.model), tokens):
+                return cards
+            cards *= 2
+        return None
+
+    def fitting_plan(self, tokens: int) -> Plan | None:
+        """The plan with room on the fewest cards, the least pipelined among them; None where none has room."""
+        plans = sorted(
+            (plan for plan in all_plans(self.system, self.model, self.system.max_cards) if plan.data_parallel == 1),
+            key=lambda plan: (plan.cards, plan.pipeline_parallel, plan.expert_parallel, -plan.tensor_parallel),
+        )
+        return next((plan for plan in plans if self.holds(plan, tokens)), None)
+
+    def filled(self, tokens: int, cards: int) -> Plan:
+        """On all of `cards`: the fewest chips that share a layer and have room, and replicas of them.
+
+        All chips in one replica where that is the only way, or none has room.
+        """
+        chips = cards * self.system.chips_per_card
+        powers = [1 << power for power in range(chips.bit_length()) if chips % (1 << power) == 0]
+        for tensor in powers:
+            plan = Plan(tensor, cards, data_parallel=chips // tensor)
+            if tensor <= self.model.heads and self.holds(plan, tokens):
+                return plan
+        return make_plan(self.system, cards, min(chips, self.model.heads), self.model)
+
+    def does_not_fit(self, plan: Plan, tokens: int) -> DoesNotFit:
+        """The error that says what is missing for a request of `tokens`, and what would do."""
+        room = self.footprint(plan)
+        usable = float(self.machine[0]["memory_usable_capacity"])
+        held_back = usable - room.available_bytes - room.weight_bytes
+        cache = f" and {_gib(room.kv_bytes(tokens))} of KV cache for {tokens} tokens" if tokens > 1 else ""
+        return DoesNotFit(
+            self.model.name,
+            f"does not fit on {plan.cards} x {self.system.name} in {self.precision.name} ({plan.name}): each chip "
+            f"would hold {_gib(room.weight_bytes)} of weights{cache}; {_gib(usable)} are usable, of which the runtime "
+            f"holds back {_gib(held_back)}; {self._mend(tokens)}",
+            self.cards_needed(tokens),
+        )
+
+    def _mend(self, tokens: int) -> str:
+        cards, most = self.cards_needed(tokens), self.system.max_cards
+        if cards:
+            return f"{cards} cards would do (--cards {cards})"
+        plan = self.fitting_plan(tokens)
+        if plan is not None:
+            return f"{plan.name} on {plan.cards} cards would do (--plan {plan.name.lower().replace(' ', '-')})"
+        largest = make_plan(self.system, most, min(most * self.system.chips_per_card, self.model.heads), self.model)
+        weights = self.footprint(largest).weight_bytes
+        told = (
+            f"not even {most} cards, the most of one instance, would do ({_gib(weights)} of weights on each chip of "
+            f"{largest.name})"
+        )
+        smaller = self._smaller_precision(largest, tokens)
+        return f"{told}; choose a smaller precision{f': {smaller} would do there' if smaller else ''}"
+
+    def _smaller_precision(self, plan: Plan, tokens: int) -> str | None:
+        """The widest scheme in which the model fits and that the chip can multiply."""
+        multiplies = self.machine[0]["multiplies"]
+        for name, (weights, activations) in SCHEMES.items():
+            native = multiplies[dtypes.code(weights), dtypes.code(activations)] != dtypes.NOT_MULTIPLIED
+            if native and self.holds(plan, tokens, resolve(name, self.precision.kv)):
+                return name
+        return None
+
+
+def _gib(byte_count: float) -> str:
+    return f"{byte_count / 2**30:.1f} GiB"

@@ -1,0 +1,50 @@
+"""A step through pipeline stages: its micro-batches, and how long the stages wait for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from npusim.mapping.plan import Plan
+from npusim.workload.step import Step
+
+
+def micro_steps(step: Step, parts: int) -> list[Step]:
+    """`step` in at most `parts` parts: its sequences dealt out, or a single prompt's chunk cut in pieces."""
+    sequences = len(step.query)
+    if parts == 1:
+        return [step]
+    if sequences == 1 and not step.decoding[0]:
+        return _cut(step, parts)
+    count = min(parts, sequences)
+    edges = [part * sequences // count for part in range(count + 1)]
+    return [
+        Step(step.query[start:end], step.context[start:end], step.decoding[start:end], -(-step.slots // count))
+        for start, end in pairwise(edges)
+    ]
+
+
+def _cut(step: Step, parts: int) -> list[Step]:
+    query, context = int(step.query[0]), int(step.context[0])
+    before = context - query
+    ends = np.unique([query * part // parts for part in range(1, parts + 1)])
+    sizes = np.diff(ends, prepend=0)
+    return [
+        Step(np.array([size]), np.array([before + end]), step.decoding, step.slots)
+        for size, end in zip(sizes, ends, strict=True)
+        if size > 0
+    ]
+
+
+def bubble_s(times_s: Sequence[float], plan: Plan, decoding: bool) -> float:
+    """Seconds that a stage waits in a step whose parts keep it busy for `times_s`.
+
+    A prompt fills and drains the pipeline: stages - 1 parts more (Huang et al. 2019, GPipe, arXiv 1811.06965). Decoding
+    keeps it full, but a sequence's next token waits for the last stage: without as many parts as stages, they wait.
+    """
+    stages, parts = plan.pipeline_parallel, len(times_s)
+    if decoding:
+        return sum(times_s) * (max(stages, parts) / parts - 1.0)
+    return (stages - 1) * max(times_s)

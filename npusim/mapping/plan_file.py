@@ -1,0 +1,37 @@
+"""A plan as it is asked for: by its name, or by a file of its degrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from npusim.errors import UserError
+from npusim.hardware.base import Part
+from npusim.hardware.system import System
+from npusim.hardware.yaml_file import load_yaml
+from npusim.mapping.plan import Plan, named_plan, plan_of
+from npusim.workload.model import Model
+
+
+class PlanFile(Part):
+    """Degrees of a plan, 1 where left out; micro_batches: as many as stages where left out."""
+
+    tensor_parallel: int = Field(1, ge=1)
+    pipeline_parallel: int = Field(1, ge=1)
+    expert_parallel: int = Field(1, ge=1)
+    data_parallel: int = Field(1, ge=1)
+    micro_batches: int | None = Field(None, ge=1)
+
+
+def read_plan(wanted: str | Plan, system: System, model: Model) -> Plan:
+    """The plan that a name (tp4-pp2) or a file says, checked for the architecture and the model. Raises UserError."""
+    if isinstance(wanted, Plan):
+        return wanted
+    named = named_plan(system, model, wanted)
+    if named is not None:
+        return named
+    if not Path(wanted).is_file():
+        raise UserError("--plan", wanted, "is no file and no plan; give auto, degrees such as tp4-pp2, or a YAML file")
+    degrees = load_yaml(Path(wanted), PlanFile).model_dump(exclude_none=True)
+    return plan_of(system, model, **degrees)

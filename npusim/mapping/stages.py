@@ -1,0 +1,30 @@
+"""Pipeline stages: which layers each has, embedding in the first and head in the last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from npusim.mapping.plan import Plan
+from npusim.workload.model import Model
+from npusim.workload.segments import Segment, segments
+
+
+@dataclass(frozen=True)
+class Stage:
+    """segments: its layers as runs that repeat; first, last: whether it embeds, and whether it has the head."""
+
+    segments: tuple[Segment, ...]
+    first: bool
+    last: bool
+
+
+def stages(model: Model, plan: Plan) -> tuple[Stage, ...]:
+    """The stages of `plan`, in order: layers are dealt out evenly, what is left over to the ones before the last."""
+    count = plan.pipeline_parallel
+    share, rest = divmod(model.layers, count)
+    sizes = [share + (place < rest) for place in range(count)]
+    ends = [sum(sizes[: place + 1]) for place in range(count)]
+    return tuple(
+        Stage(segments(model.layer_kinds[end - size : end]), first=end == size, last=end == model.layers)
+        for end, size in zip(ends, sizes, strict=True)
+    )
