@@ -39,6 +39,7 @@ KINDS = {
     "gpu_public/h200_context_attention": "public_attention",
     "gpu_public/h200_generation_attention": "public_attention",
     "gpu_public/h200_nccl": "public_collectives",
+    "gpu_public/h200_serving_endtoend": "served_models",
 }
 
 
@@ -323,3 +324,27 @@ def test_a_prompt_that_was_served_before_is_found_from_the_first_request_on() ->
     assert figures["ttft_ms_p95"] < 3.0 * figures["ttft_ms_p50"]
     cold = replace(subject, alike=False).predict(numbers, 0)
     assert cold["ttft_ms_p50"] > 2.0 * figures["ttft_ms_p50"]
+
+
+def test_served_models_run_under_their_plan(imported: dict[str, Imported], tmp_path: Path) -> None:
+    found = imported["gpu_public/h200_serving_endtoend"]
+    for case in found.cases:
+        assert isinstance(case.subject, RunSubject)
+        plan = deployment_of(case.subject.placement).plan
+        assert str(plan.chips) == case.dimensions["gpus"]
+    spread = rewritten(
+        "gpu_public/h200_serving_endtoend",
+        tmp_path,
+        lambda rows: [
+            rows[0],
+            ["h200", "8", "trtllm", "", "openai/gpt-oss-120b", "fp4", "64", "8", "2", "1", "8", "9", "3"],
+            ["h200", "8", "trtllm", "", "openai/gpt-oss-120b", "fp4", "64", "8", "2", "1", "3", "9", "3"],
+            ["h200", "16", "trtllm", "", "openai/gpt-oss-120b", "fp4", "64", "8", "2", "1", "1", "9", "3"],
+        ],
+    )
+    found = import_table(spread)
+    (case, _) = found.cases
+    assert isinstance(case.subject, RunSubject)
+    assert deployment_of(case.subject.placement).plan.name == "TP8 EP8"
+    assert "EP must divide TP x DP" in found.skips[0].reason
+    assert "joins at most 8" in found.skips[1].reason

@@ -24,10 +24,11 @@ TELLING = {
     "public_gemm": ("dtype", "m"),
     "public_attention": ("phase", "kv_dtype", "window"),
     "public_collectives": ("op", "ranks", "op x ranks"),
+    "served_models": ("model x gpus", "gpus", "concurrency"),
 }
 """The dimensions that say most about the errors of each kind of table; the first colours its charts."""
 
-_USERS = {"serving": "concurrency", "published_serving": "concurrency"}
+_USERS = {"serving": "concurrency", "published_serving": "concurrency", "served_models": "concurrency"}
 _BAND = 0.1
 _DPI = 110
 _SIZE_INCHES = (11.0, 4.6)

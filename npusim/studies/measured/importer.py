@@ -20,6 +20,7 @@ from npusim.studies.measured import (
     public_mla,
     public_moe,
     published_serving,
+    served_models,
     serving,
     serving_steps,
     steps,
@@ -39,6 +40,7 @@ MAIN_METRICS = {
     "public_attention": "ms",
     "pim_simulations": pim_simulations.MAIN,
     "public_collectives": "ms",
+    "served_models": served_models.MAIN,
     "dram_simulations": dram_simulations.MAIN,
     "public_mla": "ms",
     "public_moe": "ms",
@@ -55,6 +57,7 @@ _MAKERS: dict[str, Callable[[Table, str], list[Case | Skip]]] = {
     "public_gemm": public_gemm.cases,
     "public_attention": public_attention.cases,
     "public_collectives": public_collectives.cases,
+    "served_models": served_models.cases,
     "public_mla": public_mla.cases,
     "public_moe": public_moe.cases,
 }

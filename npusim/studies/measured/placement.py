@@ -29,7 +29,8 @@ _SCHEMES = {
 @dataclass(frozen=True)
 class Placement:
     """A model in a precision scheme on `cards` cards; policy, attention, kv_precision: the run's own, in place of the
-    runtime's; tensor_parallel: chips that share every layer, None for all."""
+    runtime's; tensor_parallel: chips that share every layer, None for all; plan: the name
+    of a plan in place of both."""
 
     arch: str
     runtime: str
@@ -40,6 +41,7 @@ class Placement:
     attention: AttentionShapes | None = None
     kv_precision: str | None = None
     tensor_parallel: int | None = None
+    plan: str | None = None
 
 
 @cache
@@ -52,6 +54,7 @@ def deployment_of(placement: Placement) -> Deployment:
         kv_precision=placement.kv_precision,
         cards=placement.cards,
         tensor_parallel=placement.tensor_parallel,
+        plan=placement.plan,
         runtime=placement.runtime,
         uncalibrated=True,
     )

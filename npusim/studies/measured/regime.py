@@ -7,7 +7,7 @@ from collections.abc import Callable
 from npusim.hardware.residuals import RUN, Key, operator_regime
 from npusim.studies.measured.case import Case
 
-RUN_KINDS = ("serving", "published_serving")
+RUN_KINDS = ("serving", "published_serving", "served_models")
 """Kinds of tables whose rows are serving runs."""
 
 _ATTENTION = {"generation": "attn_decode", "context": "attn_prefill"}

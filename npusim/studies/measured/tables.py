@@ -30,13 +30,13 @@ KINDS = {
     "pim_simulations": "memory_id op out_dim in_dim batch heads kv_len head_dim placement power_limited dtype channels "
     "clock_ns pim_cycles",
     "public_collectives": "op_name num_gpus elements ms",
+    "served_models": "gpus backend model isl osl concurrency tpot_ms_mean",
     "dram_simulations": "standard mapping scheduler refresh read_buf write_buf outstanding pattern stride_bursts "
     "block_bytes write_frac write_mode n_requests frac_of_peak",
 }
 """Columns that a table of each kind has; it may have more."""
 
 _OTHERS = {
-    "served models, a row a run": "gpus backend model isl osl concurrency tpot_ms_mean",
     "power of single operators (evidence for parameters)": "case power_w sm_clock_mhz tflops",
     "micro-measurements as published (evidence for parameters)": "group kind conditions metric value unit",
 }
