@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import Footprint, weight_bytes
+from npusim.mapping.grouped import joined_rows
 from npusim.mapping.lower import lower, program
 from npusim.mapping.optable import (
     ABSORB,
@@ -219,6 +220,16 @@ def test_narrow_activations_are_cast_once_a_token() -> None:
     before = [layer[place - 1] for place in np.flatnonzero(layer["op"] == EXPERT_DOWN)]
     assert [(row["op"], round(row["m"], 9), row["n"]) for row in before] == [(CAST, 32.0, 2048.0)]
     assert set(_ops(layer, ABSORB)["weight_bits"]) == {16.0}
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_a_tokens_experts_are_summed_before_engines_join_them(batch: int) -> None:
+    rows = _rows(GPT, decode([10] * batch), Plan(2, 2))
+    down = _ops(rows, EXPERT_DOWN)[0]
+    assert down["m"] == pytest.approx(4 * batch)
+    assert joined_rows(down) == pytest.approx(batch)
+    out = rows[np.flatnonzero(rows["kind"] == ATTENTION)[0] + 1]
+    assert joined_rows(out) == batch
 
 
 def test_sinks_are_counted() -> None:

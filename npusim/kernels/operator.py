@@ -16,7 +16,7 @@ from npusim.kernels.gpu_linear import gpu_linear_times
 from npusim.kernels.memory import stream_bandwidth, stream_time
 from npusim.kernels.power import compute_energy, transfer_energy
 from npusim.kernels.vector import program_time, row_time, vector_time
-from npusim.mapping.grouped import row_blocks
+from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import (
     ATTENTION,
     CAST,
@@ -96,7 +96,7 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
         cost.overhead_s += machine.tcp_dma_command + (matrices - 1.0) * machine.tcp_matrix_switch
         cost.overhead_s += unoverlapped_tile_time(cost.contraction_s, cost.memory_s, row.weight_bytes, machine, pes)
         if row.split == SPLIT_ROWS:
-            cost.link_s = on_chip_reduction_time(2.0 * row.m * row.n, machine, pes)
+            cost.link_s = on_chip_reduction_time(2.0 * joined_rows(row) * row.n, machine, pes)
     elif row.kind == ATTENTION:
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
         cost.memory_s = kv_stream_time(row, machine, runtime)

@@ -73,3 +73,9 @@ def _sum_of_blocks(rows, tile):
         return 0.0
     whole = math.floor(rows / tile)
     return tile * whole * (whole - 1.0) / 2.0 + (rows - whole * tile) * whole
+
+
+@kernel
+def joined_rows(row):
+    """Rows of a product split over engines that these join: the experts of a token are summed before."""
+    return row.m / row.fan if row.matrices > 0.0 else row.m

@@ -31,6 +31,7 @@ from npusim.engine.event.setting import Setting
 from npusim.kernels.attention import shared_heads_time
 from npusim.kernels.collective import collective_time, on_chip_reduction_time
 from npusim.kernels.vector import program_time, vector_time
+from npusim.mapping.grouped import joined_rows
 from npusim.mapping.optable import ATTENTION, COLLECTIVE, LINEAR, SPLIT_ROWS, VECTOR
 
 _ACTIVATION_BYTES = 2.0
@@ -162,7 +163,7 @@ def _time_ahead(rows: np.ndarray, setting: Setting) -> list[float]:
         if row["kind"] == LINEAR:
             since = 0.0
             if row["split"] == SPLIT_ROWS:
-                partial = _ACTIVATION_BYTES * row["m"] * row["n"]
+                partial = _ACTIVATION_BYTES * float(joined_rows(row)) * row["n"]
                 since = float(on_chip_reduction_time(partial, setting.machine, setting.pes))
         elif row["kind"] == VECTOR:
             since += float(vector_time(row, setting.machine, setting.pes) + program_time(row, setting.machine))

@@ -16,6 +16,7 @@ from npusim.engine.event.setting import Setting
 from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.contraction import operand_bytes, slice_contraction_time
 from npusim.kernels.memory import stream_time
+from npusim.mapping.grouped import joined_rows
 from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
 
 _SPLITS = (1, 2, 4, 8)
@@ -184,7 +185,7 @@ def _reduction(row: Any, setting: Setting, seconds: float, tiles: int) -> tuple[
     """What the reduction over the PEs adds to `seconds` of tiles, its number of parts and the time of each."""
     if row["split"] != SPLIT_ROWS or setting.pes < 2:
         return 0.0, 1, 0.0
-    results = _ACTIVATION_BYTES * row["m"] * row["n"]
+    results = _ACTIVATION_BYTES * float(joined_rows(row)) * row["n"]
     found = []
     for parts in _SPLITS:
         if parts <= tiles:
