@@ -1,3 +1,22 @@
-"""npusim predicts how an LLM-inference chip will score on K-Perf, with its assumptions named."""
+"""npusim predicts how an LLM-inference chip will score on K-Perf, with its assumptions named.
+
+From Python: `npusim.step`, `npusim.run`, `npusim.kperf`, `npusim.sweep` (see `npusim.api`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from npusim.api import kperf, run, step, sweep
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "kperf", "run", "step", "sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of `npusim.api`, loaded when first asked for, so that `npusim --help` stays quick."""
+    if name in ("kperf", "run", "step", "sweep"):
+        return getattr(importlib.import_module("npusim.api"), name)
+    raise AttributeError(f"module 'npusim' has no attribute '{name}'")

@@ -34,8 +34,9 @@ FLOORS = {
     "serving": 6,
     "kperf": 7,
     "studies": 8,
-    "cli": 9,
-    "__main__": 10,
+    "api": 9,
+    "cli": 10,
+    "__main__": 11,
 }
 
 COUNT_KEYS = {"sizes", "contexts", "multiple", "isl", "osl", "users", "requests_per_user"}
@@ -114,7 +115,7 @@ def _upward(source: str, own: str) -> list[str]:
 def test_imports_go_down_the_floors(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if own == "__init__":
-        assert not list(_imports(ast.parse(path.read_text(encoding="utf-8"))))
+        assert {part for _, part in _imports(ast.parse(path.read_text(encoding="utf-8")))} <= {"api"}
         return
     assert own in FLOORS, f"{own} has no floor"
     assert _upward(path.read_text(encoding="utf-8"), own) == []
