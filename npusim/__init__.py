@@ -16,7 +16,12 @@ __all__ = ["__version__", "kperf", "run", "step", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
-    """The functions of `npusim.api`, loaded when first asked for, so that `npusim --help` stays quick."""
-    if name in ("kperf", "run", "step", "sweep"):
-        return getattr(importlib.import_module("npusim.api"), name)
-    raise AttributeError(f"module 'npusim' has no attribute '{name}'")
+    """The functions of `npusim.api`, loaded when first asked for, so that `npusim --help` stays quick.
+
+    All are bound at once: importing the package `npusim.kperf` would leave its module under the function's name.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module 'npusim' has no attribute '{name}'")
+    api = importlib.import_module("npusim.api")
+    globals().update({each: getattr(api, each) for each in __all__ if each != "__version__"})
+    return globals()[name]
