@@ -84,9 +84,9 @@ def _manifest(argv: list[str], seed: int, arch: str, tables: list[Path]) -> dict
 def _print(console: Console, found: Calibration, target: Path) -> None:
     from npusim.studies.validation_report import percent
 
-    headings = ("number", "prior", "value", "sd", "unit", "sd / prior sd")
-    title = "Fitted numbers (sd / prior sd: 1 where the data say nothing)"
-    console.print(table(headings, _parameters(found), title))
+    console.print("Fitted numbers, in SI units; doubt: posterior over prior deviation, 1 where the data say nothing")
+    for owner in dict.fromkeys(number.owner for number in found.overlay.numbers):
+        console.print(table(("", "prior", "value", "sd", "doubt"), _parameters(found, owner), owner))
     rows = [
         [kind.replace("_", " "), f"{part.figures:,}", *map(percent, (part.before, part.after, part.left_out))]
         for kind, part in found.tables.items()
@@ -108,11 +108,9 @@ def _print(console: Console, found: Calibration, target: Path) -> None:
     )
 
 
-def _parameters(found: Calibration) -> Iterator[list[str]]:
+def _parameters(found: Calibration, owner: str) -> Iterator[list[str]]:
     for name, number in found.parameters.items():
-        yield [
-            name,
-            *(f"{number[key]:.4g}" for key in ("prior", "value", "sd")),
-            number["unit"] or "-",
-            f"{number['identified']:.2f}",
-        ]
+        path = name.removeprefix(f"{owner}.")
+        if path != name:
+            figures = (f"{number[key]:.3g}" for key in ("prior", "value", "sd"))
+            yield [f"{path} [{number['unit']}]" if number["unit"] else path, *figures, f"{number['identified']:.2f}"]
