@@ -24,7 +24,7 @@ STEP = 0.2
 _INFORMATION = (DEGREES_OF_FREEDOM + 1.0) / (DEGREES_OF_FREEDOM + 3.0)
 """Of one figure about its location under Student's t, relative to a normal one of the same deviation."""
 FARTHEST_Z = 3.0
-_EVALUATIONS = 20
+_EVALUATIONS = 12
 _TOLERANCE = 3e-4
 _LEAST_INFORMATION = 0.01
 """About a coordinate, whose prior holds 1: below it the posterior deviation is within 0.5 % of the prior's."""
