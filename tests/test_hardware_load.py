@@ -256,7 +256,8 @@ def test_a_runtime_of_another_unit_names_those_that_fit() -> None:
         load_runtime("vllm", "contraction_processor")
     assert caught.value.place == "--runtime"
     assert caught.value.message == (
-        "'vllm' drives a gpu, this chip is a contraction_processor; use one of: furiosa-llm-2026.2, furiosa-llm-2026.3"
+        "'vllm' drives a gpu, this chip is a contraction_processor; use one of: furiosa-llm-2026.2, "
+        "furiosa-llm-2026.3, furiosa-pim, pim-device, pim-server"
     )
 
 

@@ -70,6 +70,7 @@ def kperf(
             seed=setup.seed,
             intervals=interval,
             uncalibrated=setup.uncalibrated,
+            offload=setup.offload,
             progress=progress,
         )
     _require_a_prediction(results)

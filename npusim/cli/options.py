@@ -39,6 +39,7 @@ class Setup:
     runtime: str | None
     seed: int
     uncalibrated: bool
+    offload: str | None = None
 
 
 OBJECTIVES = ("throughput", "tpot", "efficiency")
@@ -52,7 +53,7 @@ def setup_options(cards: str | None) -> Callable[[Command], Command]:
             default="bf16",
             show_default=True,
             metavar="SCHEME",
-            help="Weights and activations: bf16, fp8, int8, w8a16, w4a16 or mxfp4.",
+            help="Weights and activations: bf16, fp8, int8, w8a16, w4a16, w4a8 or mxfp4.",
         ),
         click.option("--kv-precision", metavar="FORMAT", help="KV cache: bf16, fp8 or int8 [default: the runtime's]."),
         click.option(
@@ -81,6 +82,11 @@ def setup_options(cards: str | None) -> Callable[[Command], Command]:
         click.option("--runtime", metavar="NAME|PATH", help="Serving runtime [default: the architecture's own]."),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws."),
         uncalibrated_option,
+        click.option(
+            "--offload",
+            type=click.Choice(("none", "linear", "attention", "both")),
+            help="What may go to PIM units, where they are faster [default: the runtime's policy].",
+        ),
     )
 
     def decorate(command: Command) -> Command:

@@ -10,6 +10,7 @@ import click
 
 from npusim.cli.options import as_json_option
 from npusim.cli.output import figure, print_json, stdout_console, table
+from npusim.cli.pim_compare import compare
 
 if TYPE_CHECKING:
     from npusim.hardware.pim import Pim
@@ -25,6 +26,9 @@ def pim() -> None:
 
     MEMORY is a shipped one (npusim list pims), the path of your own, or an architecture that has one.
     """
+
+
+pim.add_command(compare)
 
 
 def _bench_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -125,7 +129,7 @@ def _bench(
     )
     answer |= {"note": described.note, "assumptions": assumptions(described)}
     if as_json:
-        print_json({**answer, "manifest": build_manifest(argv, seed, device_files(described.name, memory))})
+        print_json({**answer, "manifest": build_manifest(argv, seed, device_files(memory, placement))})
         return
     _print_answer(described.title, answer)
 

@@ -36,6 +36,7 @@ def deployment_of(arch: str, model: str, setup: Setup, tokens: int) -> Deploymen
         runtime=setup.runtime,
         tokens=tokens,
         uncalibrated=setup.uncalibrated,
+        offload=setup.offload,
     )
 
 
@@ -75,6 +76,7 @@ def configuration(deployment: Deployment) -> dict[str, Any]:
         "plan": deployment.plan.as_dict(),
         "runtime": deployment.runtime.name,
         "calibrated": deployment.overlay is not None,
+        **({} if deployment.system.chip.pim is None else {"offload": deployment.offload}),
     }
 
 
@@ -136,14 +138,17 @@ def manifest(
 ) -> dict[str, Any]:
     """The manifest of a prediction with every file that it was read from."""
     from npusim.hardware.catalog import calibration_path, load_system, runtime_path, system_files
+    from npusim.hardware.named import files_behind
     from npusim.workload.catalog import model_path
     from npusim.workload.formats import formats_path
     from npusim.workload.grid import grid_path
 
-    files: list[Path] = [file for arch in archs for file in system_files(arch)]
+    described = [file for arch in archs for file in system_files(arch)]
+    files: list[Path] = [file for path in described for file in files_behind("", path)]
     if not setup.uncalibrated:
         files += [path for arch in archs if (path := calibration_path(arch)) is not None]
-    files += [runtime_path(setup.runtime or load_system(arch, uncalibrated=True).runtime) for arch in archs]
+    runtimes = [setup.runtime or load_system(arch, uncalibrated=True).runtime for arch in archs]
+    files += [file for name in runtimes for file in files_behind("runtimes", runtime_path(name))]
     files += [model_path(model) for model in models]
     files.append(formats_path())
     if grid is not None:

@@ -33,7 +33,8 @@ _UNIT_CODES = {"contraction_processor": UNIT_CONTRACTION_PROCESSOR, "gpu": UNIT_
 
 _PIM_FLAGS = (
     "pim_maps_linear", "pim_maps_attention", "pim_maps_streams",
-    "pim_keeps_inputs", "pim_over_bus", "pim_opens_early", "pim_softmax_in_memory", "pim_overlaps_heads",
+    "pim_keeps_inputs", "pim_balances", "pim_over_bus", "pim_opens_early",
+    "pim_softmax_in_memory", "pim_overlaps_heads",
 )  # fmt: skip
 
 
@@ -98,6 +99,7 @@ def _describe_pim(record: Any, pim: Pim) -> None:
     record["pim_maps_attention"] = unit.attention is not None
     record["pim_maps_streams"] = unit.streams is not None
     record["pim_keeps_inputs"] = unit.linear is not None and unit.linear.keeps == "inputs"
+    record["pim_balances"] = unit.linear is not None and unit.linear.balanced
     record["pim_over_bus"] = unit.broadcast.over_bus
     record["pim_opens_early"] = unit.activation.early
     record["pim_softmax_in_memory"] = unit.attention is not None and unit.attention.softmax == "memory"

@@ -22,7 +22,7 @@ class Memory(Part):
     the rates of several streaming engines bend into the memory's own limit (large = a hard corner).
     """
 
-    technology: Literal["hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6"]
+    technology: Literal["hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6"]
     stacks: Count
     channels_per_stack: Count
     channel_bandwidth: Bandwidth

@@ -33,7 +33,7 @@ def with_base(folder: str, data: Any) -> Any:
 
 
 def part_file(folder: str, name_or_path: str) -> Path:
-    """The file of a shipped part, or a user's own. Raises UserError with the known names."""
+    """The file of a shipped part in that folder of arch_configs, or a user's own. Raises UserError with the names."""
     own = Path(name_or_path)
     if own.suffix in {".yaml", ".yml"}:
         return own
@@ -43,6 +43,19 @@ def part_file(folder: str, name_or_path: str) -> Path:
             folder, name_or_path, f"no such file; known: {', '.join(files)}, or give a path ending in .yaml"
         )
     return files[name_or_path]
+
+
+def files_behind(folder: str, path: Path) -> list[Path]:
+    """A description's file, those that it is based on, and those of the parts that it names (chip.pim, memory)."""
+    data = read_yaml(path)
+    files = [path]
+    if BASE in data:
+        files += files_behind(folder, part_file(folder, str(data[BASE])))
+    named_parts = (("pims", (data.get("chip") or {}).get("pim")), ("memories", data.get("memory")))
+    for kind, part in named_parts:
+        if isinstance(part, str):
+            files += files_behind(kind, part_file(kind, part))
+    return list(dict.fromkeys(files))
 
 
 def _laid_over(base: Any, changes: Any) -> Any:

@@ -116,9 +116,11 @@ class Fence(Part):
 
 class LinearMapping(Part):
     """Matrix-vector products. keeps: what stays in the units while the other is changed: `inputs` (partial results of
-    each slice of inputs leave) or `outputs` (inputs are loaded again for each group of outputs)."""
+    each slice of inputs leave) or `outputs` (inputs are loaded again for each group of outputs). balanced: True where
+    outputs are spread evenly over groups, False where each group uses all accumulators, filled or not."""
 
     keeps: Literal["inputs", "outputs"]
+    balanced: bool
 
 
 class HeadMapping(Part):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from npusim.errors import UserError
 from npusim.hardware.base import Part
+from npusim.hardware.named import with_base
 from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Ratio, Tokens
 
 
@@ -169,6 +171,20 @@ class Kernels(Part):
     latent_prompt: str | None = None
 
 
+class Offload(Part):
+    """What a runtime gives to PIM units where they are predicted to be faster.
+
+    policy: linear products of the layers, attention of decoding sequences, or both; head: part of the LM head's columns
+    that goes with the products, where the units multiply its type; weights: `shared` keeps one copy, laid out for the
+    units, `copied` one for each.
+    """
+
+    policy: Literal["none", "linear", "attention", "both"]
+    head: Ratio
+    weights: Literal["shared", "copied"]
+    source: str
+
+
 class Runtime(Part):
     """A serving runtime, apart from the chip that it drives. pe_fusion: PEs of a chip that work as one.
 
@@ -189,11 +205,17 @@ class Runtime(Part):
     activations_in_sram: bool
     kernels: Kernels | None = None
     collectives: tuple[str, ...] = ()
+    offload: Offload | None = None
     paths: tuple[StepPath, ...] = Field(min_length=1)
     host: Host
     kv: KvCache
     limits: Limits
     activation_workspace: Bytes
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_its_base(cls, data: Any) -> Any:
+        return with_base("runtimes", data)
 
     @field_validator("paths")
     @classmethod
@@ -208,6 +230,15 @@ class Runtime(Part):
         if self.unit == "gpu" and self.kernels is None:
             raise ValueError("a GPU's runtime needs 'kernels': the libraries that it uses")
         return self
+
+    def offloading(self, policy: str, weights: str | None = None) -> Runtime:
+        """The runtime with another policy for PIM units. Raises UserError for one that knows no such units."""
+        if self.offload is None:
+            raise UserError(
+                self.name, "offload", "this runtime has no part 'offload'; add it, or choose another runtime"
+            )
+        changes = {"policy": policy} | ({} if weights is None else {"weights": weights})
+        return self.model_copy(update={"offload": self.offload.model_copy(update=changes)})
 
     def on_cards(self, cards: int) -> Runtime:
         """The runtime as a model on `cards` cards is compiled for it."""

@@ -43,6 +43,9 @@ RUNTIME_DTYPE = record_dtype(
         ("grouped_library", np.int64),
         ("latent_library", np.int64),
         ("latent_prompt_library", np.int64),
+        ("offload_linear", np.bool_),
+        ("offload_attention", np.bool_),
+        ("offload_copies", np.bool_),
     ],
 )
 
@@ -70,7 +73,18 @@ def build_runtime(runtime: Runtime, system: System) -> np.ndarray:
         record["path_serves"][index] = _PHASE_CODES[path.serves]
         record["path_graph"][index] = _GRAPH_CODES[path.graph]
     _choose_libraries(record, runtime, system)
+    _choose_offload(record, runtime, system)
     return records
+
+
+def _choose_offload(record: np.void, runtime: Runtime, system: System) -> None:
+    """What goes to PIM units; without units, or a runtime that knows them, nothing does."""
+    pim, offload = system.chip.pim, runtime.offload
+    if pim is None or offload is None:
+        return
+    record["offload_linear"] = offload.policy in ("linear", "both") and pim.unit.linear is not None
+    record["offload_attention"] = offload.policy in ("attention", "both") and pim.unit.attention is not None
+    record["offload_copies"] = record["offload_linear"] and offload.weights == "copied"
 
 
 def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None:

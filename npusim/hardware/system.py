@@ -13,6 +13,8 @@ from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
 from npusim.ledger import Count
 
+_SAME_BANDWIDTH = 0.02
+
 
 class Chip(Part):
     unit: ComputeUnit
@@ -25,6 +27,15 @@ class Chip(Part):
     def _contraction_processors_reduce(self) -> Chip:
         if self.unit.kind == "contraction_processor" and self.reduction is None:
             raise ValueError("a contraction processor needs 'reduction': how its PEs sum their partial results")
+        return self
+
+    @model_validator(mode="after")
+    def _units_sit_in_its_memory(self) -> Chip:
+        if self.pim is None:
+            return self
+        units, peak = self.pim.external_bandwidth_bytes_per_s, self.memory.peak_bandwidth_bytes_per_s
+        if abs(units / peak - 1.0) > _SAME_BANDWIDTH:
+            raise ValueError(f"pim has channels of {units / 1e9:.5g} GB/s in all, but the memory {peak / 1e9:.5g} GB/s")
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from npusim.kernels.gpu_attention import gpu_attention_times
 from npusim.kernels.gpu_grouped import gpu_grouped_times
 from npusim.kernels.gpu_linear import gpu_linear_times
 from npusim.kernels.memory import stream_bandwidth, stream_time
+from npusim.kernels.pim_offload import layout_loss, may_run, offload_if_faster
 from npusim.kernels.power import compute_energy, transfer_energy
 from npusim.kernels.vector import program_time, row_time, vector_time
 from npusim.mapping.grouped import joined_rows, row_blocks
@@ -41,6 +42,7 @@ OPERATOR_COST_DTYPE = np.dtype(
         ("contraction_s", np.float64),
         ("vector_s", np.float64),
         ("memory_s", np.float64),
+        ("pim_s", np.float64),
         ("link_s", np.float64),
         ("overhead_s", np.float64),
         ("macs", np.float64),
@@ -58,7 +60,7 @@ def cost_operator(row, machine, runtime, path, cost):
     part that the path hides under the operator's arithmetic or memory stream.
     """
     cost.repeat = row.repeat
-    cost.contraction_s = cost.vector_s = cost.memory_s = cost.link_s = 0.0
+    cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0
     cost.overhead_s = runtime.paths_operator_launch[path]
     cost.macs = row.flops / 2.0
     if machine.unit_kind == UNIT_CONTRACTION_PROCESSOR:
@@ -67,10 +69,13 @@ def cost_operator(row, machine, runtime, path, cost):
         _on_gpu(row, machine, runtime, path, cost)
     if row.kind == COLLECTIVE:
         cost.link_s = collective_time(_OPERATION[row.op], row.collective_bytes, row.group, machine)
+    cost.memory_s *= layout_loss(row, machine, runtime)
     _hide(cost, runtime.paths_hidden[path])
     cost.compute_j = compute_energy(row, cost.macs, machine)
     kv_reads = kv_copies(row, machine, runtime.pe_fusion) if row.kind == ATTENTION else 1.0
     cost.transfer_j = transfer_energy(row, kv_reads, machine)
+    if may_run(row, machine):
+        offload_if_faster(row, machine, runtime, path, cost)
 
 
 @kernel

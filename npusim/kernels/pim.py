@@ -68,15 +68,23 @@ def mac_interval(machine):
 @kernel
 def mac_rate(weight_bits, activation_bits, machine):
     """Multiply-accumulates of one unit per MAC command; NaN where the unit cannot multiply the pair."""
-    byte, half = 8.0, 4.0
-    if activation_bits > byte:
-        if weight_bits <= half:
+    weights = nominal_bits(weight_bits)
+    if nominal_bits(activation_bits) > 8.0:
+        if weights < 8.0:
             return machine.pim_unit_mac_rates_w4a16
-        if weight_bits <= byte:
+        if weights == 8.0:
             return machine.pim_unit_mac_rates_w8a16
         bf16 = machine.pim_unit_mac_rates_bf16
         return machine.pim_unit_mac_rates_fp16 if math.isnan(bf16) else bf16
-    return machine.pim_unit_mac_rates_w4a8 if weight_bits <= half else machine.pim_unit_mac_rates_int8
+    return machine.pim_unit_mac_rates_w4a8 if weights < 8.0 else machine.pim_unit_mac_rates_int8
+
+
+@kernel
+def nominal_bits(stored_bits):
+    """4, 8 or 16: bits of an element without its share of the scales that are stored beside it."""
+    if stored_bits < 4.0 + 2.0:
+        return 4.0
+    return 8.0 if stored_bits < 8.0 + 4.0 else 8.0 + 8.0
 
 
 @kernel
@@ -89,6 +97,12 @@ def nearest_power_of_two(value):
 def units(machine):
     """Units of a channel that work at once."""
     return nearest_power_of_two(machine.pim_unit_mac_units)
+
+
+@kernel
+def accumulators(machine):
+    """Outputs that a unit holds."""
+    return nearest_power_of_two(machine.pim_unit_reduction_accumulators)
 
 
 @kernel

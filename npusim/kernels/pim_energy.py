@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npusim.compilation import kernel
-from npusim.kernels.pim import operation_time
+from npusim.kernels.pim import clock_period, nominal_bits, operation_time
 
 PIM_ENERGY_DTYPE = np.dtype(
     [(name, np.float64) for name in ("activate", "column", "mac", "write", "io", "refresh", "background")]
@@ -16,10 +16,10 @@ PIM_ENERGY_DTYPE = np.dtype(
 @kernel
 def weight_mac_energy(weight_bits, machine):
     """Joules of one multiply-accumulate in a unit."""
-    byte, half = 8.0, 4.0
-    if weight_bits > byte + half:
+    bits = nominal_bits(weight_bits)
+    if bits > 8.0:
         return machine.pim_energy_mac_16bit
-    return machine.pim_energy_mac_8bit if weight_bits > half + 1.0 else machine.pim_energy_mac_4bit
+    return machine.pim_energy_mac_8bit if bits == 8.0 else machine.pim_energy_mac_4bit
 
 
 @kernel
@@ -46,8 +46,7 @@ def stream_energy(byte_count, time_s, machine, energy):
 
 @kernel
 def _add_rest(time_s, machine, energy):
-    bits_per_byte = 8.0
-    period = machine.pim_memory_transfers_per_clock / (machine.pim_memory_data_rate * bits_per_byte)
+    period = clock_period(machine)
     refreshes = time_s / (machine.pim_memory_timing_tREFI * period)
     ranks = machine.pim_channels * machine.pim_memory_organisation_ranks
     energy.refresh = refreshes * machine.pim_memory_energy_refresh * ranks
@@ -55,6 +54,12 @@ def _add_rest(time_s, machine, energy):
 
 
 @kernel
+def of_commands(energy):
+    """Joules of all commands without refresh and rest, which a chip's idle power holds."""
+    return energy.activate + energy.column + energy.mac + energy.write + energy.io
+
+
+@kernel
 def total(energy):
     """Joules of all commands."""
-    return energy.activate + energy.column + energy.mac + energy.write + energy.io + energy.refresh + energy.background
+    return of_commands(energy) + energy.refresh + energy.background

@@ -10,6 +10,7 @@ import math
 
 from npusim.compilation import kernel
 from npusim.kernels.pim import (
+    accumulators,
     bus_turns,
     clear,
     exposed_gap,
@@ -41,23 +42,31 @@ def matrix_vector(outputs, inputs, batch, weight_bits, activation_bits, machine,
 @kernel
 def add_products(outputs, inputs, batch, channels, alike, weight_bits, activation_bits, machine, cost):
     """Add products over `channels` channels to `cost`, while `alike` such groups of channels do the same."""
-    spread = channels * units(machine) * machine.pim_unit_reduction_accumulators
-    groups = math.ceil(outputs / spread)
+    groups, held_outputs = output_groups(outputs, channels, machine)
     held = nearest_power_of_two(machine.pim_unit_broadcast_buffer) * _BITS / activation_bits
     tiles = math.floor(inputs / held)
     rest = inputs - tiles * held
     everywhere = channels * alike
-    _add_tiles(held, tiles * batch, groups, everywhere, weight_bits, activation_bits, machine, cost)
+    _add_tiles(held, tiles * batch, groups, held_outputs, everywhere, weight_bits, activation_bits, machine, cost)
     if rest > 0.0:
-        _add_tiles(rest, batch, groups, everywhere, weight_bits, activation_bits, machine, cost)
+        _add_tiles(rest, batch, groups, held_outputs, everywhere, weight_bits, activation_bits, machine, cost)
         tiles += 1
     written = groups * batch * (tiles if machine.pim_keeps_inputs else 1.0)
     cost.reduction += written * machine.pim_unit_reduction_time
 
 
 @kernel
-def _add_tiles(inputs, tiles, groups, channels, weight_bits, activation_bits, machine, cost):
-    """Add `tiles` tiles of `inputs` inputs: each loaded, then multiplied for every group of outputs."""
+def output_groups(outputs, channels, machine):
+    """Groups in which the outputs are computed, and how many each unit holds in one."""
+    held = accumulators(machine)
+    of_unit = math.ceil(outputs / (channels * units(machine)))
+    groups = math.ceil(of_unit / held)
+    return groups, math.ceil(of_unit / groups) if machine.pim_balances else held
+
+
+@kernel
+def _add_tiles(inputs, tiles, groups, held_outputs, channels, weight_bits, activation_bits, machine, cost):
+    """Add `tiles` tiles of `inputs` inputs: each loaded, then multiplied for every group of `held_outputs` a unit."""
     access = machine.pim_memory_organisation_access
     interval = mac_interval(machine)
     loads = tiles * (1.0 if machine.pim_keeps_inputs else groups)
@@ -65,7 +74,7 @@ def _add_tiles(inputs, tiles, groups, channels, weight_bits, activation_bits, ma
     writes = math.ceil(inputs * activation_bits / _BITS / access)
     load = writes * machine.pim_unit_broadcast_interval + machine.pim_unit_broadcast_setup + bus_turns(machine)
     per_column = access * _BITS / weight_bits
-    columns = math.ceil(inputs / per_column) * machine.pim_unit_reduction_accumulators
+    columns = math.ceil(inputs / per_column) * held_outputs
     macs = columns * max(1.0, per_column / mac_rate(weight_bits, activation_bits, machine))
     rows = math.ceil(columns / row_columns(machine))
     first = max(0.0, row_gap(machine) - load) if machine.pim_opens_early else exposed_gap(machine)
@@ -90,7 +99,7 @@ def element_wise(elements, arrays, bits, machine, cost):
     """
     clear(cost)
     cost.mode = mode_switch(machine)
-    access, group = machine.pim_memory_organisation_access, machine.pim_unit_reduction_accumulators
+    access, group = machine.pim_memory_organisation_access, accumulators(machine)
     banks = machine.pim_channels * units(machine) * machine.pim_unit_streams_banks
     columns = elements * bits / _BITS / access / banks
     rounds = math.ceil(columns / group) * machine.pim_unit_streams_banks

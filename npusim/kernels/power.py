@@ -74,5 +74,6 @@ def mean_power(clock, costs, count, fixed_s, machine):
 
 @kernel
 def operator_time(cost, clock):
-    """Seconds of one operator: arithmetic beside the memory stream, then what of the fixed times is not hidden."""
-    return max((cost.contraction_s + cost.vector_s) / clock, cost.memory_s) + cost.link_s + cost.overhead_s
+    """Seconds of one operator: arithmetic beside the memory stream, PIM, then what of the fixed times is not hidden."""
+    busy = max((cost.contraction_s + cost.vector_s) / clock, cost.memory_s)
+    return busy + cost.pim_s + cost.link_s + cost.overhead_s

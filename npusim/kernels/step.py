@@ -43,13 +43,14 @@ def cost_step(rows, count, machine, runtime, path, costs, step):
     step.energy_j = step.contraction_s = step.vector_s = step.memory_s = step.pim_s = step.link_s = 0.0
     step.memory_bytes = step.flops = 0.0
     step.clock = clock
+    beside = machine.pim_sharing_beside_host if machine.pim_maps_linear or machine.pim_maps_attention else 0.0
     finish = np.zeros(count)
     first = 0
     while first < count:
         last = first
         while last < count and rows[last].segment == rows[first].segment:
             last += 1
-        _add_segment(rows, costs, first, last, clock, finish, step)
+        _add_segment(rows, costs, first, last, clock, beside, finish, step)
         first = last
     scale = clock**machine.power_voltage_exponent
     for index in range(count):
@@ -68,9 +69,12 @@ def _run_beside(collective, producer, machine):
 
 
 @kernel
-def _add_segment(rows, costs, first, last, clock, finish, step):
-    """Add a segment: its critical path, or the busiest resource where parallel branches share one."""
-    path = total = arithmetic = memory = 0.0
+def _add_segment(rows, costs, first, last, clock, beside, finish, step):
+    """Add a segment: its critical path, or the busiest resource where parallel branches share one.
+
+    beside: part of the host's memory time that can pass while PIM units hold the banks.
+    """
+    path = total = arithmetic = memory = pim = 0.0
     for index in range(first, last):
         duration = operator_time(costs[index], clock)
         ready = 0.0
@@ -82,7 +86,9 @@ def _add_segment(rows, costs, first, last, clock, finish, step):
         total += duration
         arithmetic += (costs[index].contraction_s + costs[index].vector_s) / clock
         memory += costs[index].memory_s
-    elapsed = max(path, max(arithmetic, memory))
+        pim += costs[index].pim_s
+    banks = max(memory, pim) + (1.0 - beside) * min(memory, pim)
+    elapsed = max(path, max(arithmetic, banks))
     repeat = rows[first].repeat
     share = repeat * elapsed / total if total > 0.0 else 0.0
     step.time_s += repeat * elapsed
@@ -94,6 +100,7 @@ def _add_segment(rows, costs, first, last, clock, finish, step):
             step.vector_s += share * vector
         else:
             step.memory_s += share * cost.memory_s
+        step.pim_s += share * cost.pim_s
         step.link_s += share * cost.link_s
         step.overhead_s += share * cost.overhead_s
 

@@ -56,6 +56,7 @@ def run_grid(
     seed: int = 0,
     intervals: bool = True,
     uncalibrated: bool = False,
+    offload: str | None = None,
     progress: Progress | None = None,
 ) -> list[GridResult]:
     """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
@@ -76,6 +77,7 @@ def run_grid(
         "runtime": runtime,
         "tokens": longest,
         "uncalibrated": uncalibrated,
+        "offload": offload,
     }
     total, done = len(archs) * len(names) * len(list(chosen.cells())), 0
     results = []

@@ -48,6 +48,11 @@ class KPerfContext:
     interval_text: str
     calibration_text: str
 
+    @property
+    def projection_text(self) -> str:
+        """That the chip is no silicon and what it is described from; nothing for one that exists."""
+        return "" if self.silicon else f"PROJECTION of a chip that does not exist in silicon. {self.chip_note.strip()} "
+
 
 def _latency(name: str, heading: str, number: str) -> tuple[Column, ...]:
     return tuple(

@@ -141,9 +141,10 @@ def write_workbook(
             sheet = book.add_worksheet(part.chart_sheet)
             _landscape(sheet)
             sheet.write_string(0, 0, f"{configuration_text(part.rows)}: charts (prediction)", styles.title)
+            sheet.write_string(1, 0, context.projection_text, styles(bold=True))
             _place_charts(book, sheet, 2, part, context)
-    _write_assumptions(book.add_worksheet("Assumptions"), styles, certificates)
-    _write_manifest(book.add_worksheet("Manifest"), styles, manifest)
+    _write_assumptions(book.add_worksheet("Assumptions"), styles, certificates, context)
+    _write_manifest(book.add_worksheet("Manifest"), styles, manifest, context)
     book.close()
 
 
@@ -295,7 +296,7 @@ def _write_model(sheet: Any, styles: Styles, part: _Part, context: KPerfContext)
     title = f"{rows['model_title'].iloc[0]} on {context.chip_title}: predicted K-Perf measuring table"
     note, about = styles(font_color="#595959"), f"{configuration_text(rows)}. {context.arrival_text}"
     sheet.write_string(0, 0, title, styles.title)
-    sheet.write_string(1, 0, f"{about} {context.interval_text}", note)
+    sheet.write_string(1, 0, f"{context.projection_text}{about} {context.interval_text}", note)
     sheet.write_string(2, 0, _LEGEND, note)
     _write_groups(sheet, styles, columns)
     sheet.set_row(_FIRST_ROW - 1, 4 * _LINE_HEIGHT)
@@ -352,7 +353,7 @@ def _mark(sheet: Any, styles: Styles, columns: list[Column], last: int) -> None:
         sheet.conditional_format(_FIRST_ROW, at[name], last, at[name], top)
 
 
-def _write_assumptions(sheet: Any, styles: Styles, certificates: pd.DataFrame) -> None:
+def _write_assumptions(sheet: Any, styles: Styles, certificates: pd.DataFrame, context: KPerfContext) -> None:
     _landscape(sheet)
     order = {kind: place for place, kind in enumerate(_KIND_COLOURS)}
     frame = certificates.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable")
@@ -362,7 +363,7 @@ def _write_assumptions(sheet: Any, styles: Styles, certificates: pd.DataFrame) -
     others = ", ".join(f"{number} {kind}" for kind, number in counts.items() if kind != "assumed")
     sheet.write_string(0, 0, "Every number that the prediction rests on", styles.title)
     about = f"{counts['assumed']} of {len(frame)} are assumed: they come first, with their range"
-    sheet.write_string(1, 0, f"{about}. The others: {others}.", styles(bold=True))
+    sheet.write_string(1, 0, f"{context.projection_text}{about}. The others: {others}.", styles(bold=True))
     sheet.set_row(3, 2 * _LINE_HEIGHT)
     last = _write_frame(sheet, 3, _CERTIFICATE_COLUMNS, frame, styles) - 1
     for at, item in enumerate(_CERTIFICATE_COLUMNS):
@@ -375,11 +376,12 @@ def _write_assumptions(sheet: Any, styles: Styles, certificates: pd.DataFrame) -
     sheet.repeat_rows(3)
 
 
-def _write_manifest(sheet: Any, styles: Styles, manifest: dict[str, Any]) -> None:
+def _write_manifest(sheet: Any, styles: Styles, manifest: dict[str, Any], context: KPerfContext) -> None:
     _landscape(sheet)
     columns = (Column("key", "Key", width=60), Column("value", "Value", width=120))
     frame = pd.DataFrame(list(_flat(manifest)), columns=["key", "value"])
     sheet.write_string(0, 0, "What made this prediction: enough to repeat it", styles.title)
+    sheet.write_string(1, 0, context.projection_text, styles(bold=True))
     _write_frame(sheet, 2, columns, frame, styles)
     for at, item in enumerate(columns):
         sheet.set_column(at, at, item.width)

@@ -62,6 +62,12 @@ class Deployment:
             *self.model.assumptions,
         ]
 
+    @property
+    def offload(self) -> str:
+        """The policy by which operators go to PIM units; "none" without units."""
+        known = self.runtime.offload
+        return "none" if known is None or self.system.chip.pim is None else known.policy
+
     def require_fit(self, tokens: int) -> Footprint:
         """The footprint, or DoesNotFit where a request of `tokens` has no room."""
         fitting = self.fitting
@@ -83,6 +89,15 @@ class Deployment:
         return replace(self, runtime=driver, plan=plan, machine=machine, runtime_record=record)
 
 
+def _offloading(runtime: Runtime, system: System, policy: str | None) -> Runtime:
+    """The runtime under that offload policy. Raises UserError where the memory has no units to offload to."""
+    if policy is None:
+        return runtime
+    if system.chip.pim is None:
+        raise UserError("--offload", policy, f"the memory of {system.name} has no PIM units; leave it out")
+    return runtime.offloading(policy)
+
+
 def deploy(
     arch: str,
     model: str,
@@ -95,14 +110,15 @@ def deploy(
     runtime: str | None = None,
     tokens: int = 1,
     uncalibrated: bool = False,
+    offload: str | None = None,
 ) -> Deployment:
     """Resolve names and paths into a deployment.
 
     cards: a number, None for the architecture's usual ones, or "auto" for the smallest power of two that holds the
     weights and a request of `tokens` (1 where none does, so that `require_fit` can say what is missing). plan: a plan,
     its name (tp4-pp2) or a file of its degrees, in place of cards and tensor_parallel. kv_precision and runtime default
-    to the runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out. Raises
-    UserError.
+    to the runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out; offload:
+    policy for PIM units, default the runtime's. Raises UserError.
     """
     system = load_system(arch, uncalibrated)
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
@@ -112,6 +128,7 @@ def deploy(
     shape = load_model(model)
     _require_kernels(system, shape)
     scheme = resolve(precision, kv_precision or driver.kv.precision)
+    driver = _offloading(driver, system, offload)
     machine, record = build_machine(system), build_runtime(driver, system)
     fitting = Fitting(system, machine, record, shape, scheme)
     chosen = read_plan(plan, system, shape) if plan is not None else _plan(fitting, cards, tensor_parallel, tokens)

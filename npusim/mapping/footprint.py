@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from npusim.mapping.lower import stage_programs
-from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, NORM, PROMPT_ONLY, VECTOR
+from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, LM_HEAD, NORM, PROMPT_ONLY, VECTOR
 from npusim.mapping.plan import Plan, shard
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
@@ -62,11 +62,13 @@ def footprint(machine: Any, runtime: Any, model: Model, precision: Precision, pl
     usable = float(machine["memory_usable_capacity"] * runtime["kv_memory_fraction"])
     usable -= float(runtime["kv_reserved"] + runtime["activation_workspace"])
     programs = stage_programs(model, precision, plan)
-    return min((_stage_footprint(rows, model, plan, usable) for rows in programs), key=lambda stage: stage.kv_tokens)
+    copied = bool(runtime["offload_copies"])
+    stages = (_stage_footprint(rows, model, plan, usable, copied) for rows in programs)
+    return min(stages, key=lambda stage: stage.kv_tokens)
 
 
-def _stage_footprint(rows: np.ndarray, model: Model, plan: Plan, usable: float) -> Footprint:
-    weights = weight_bytes(rows, model, plan)
+def _stage_footprint(rows: np.ndarray, model: Model, plan: Plan, usable: float, copied: bool) -> Footprint:
+    weights = weight_bytes(rows, model, plan) + (_copied_bytes(rows) if copied else 0.0)
     attention = rows[(rows["kind"] == ATTENTION) & (rows["phase"] != PROMPT_ONLY)]
     of_heads = attention["kv_heads"] * (attention["head_dim"] + attention["value_dim"])
     elements = np.where(attention["latent"] > 0.0, attention["latent"], of_heads)
@@ -88,3 +90,10 @@ def weight_bytes(rows: np.ndarray, model: Model, plan: Plan) -> float:
         gather = rows[rows["kind"] == GATHER]
         embedding = shard(model, plan).vocab * float(gather["n"].sum()) * _HALF_BYTES
     return matrices + vectors + embedding
+
+
+def _copied_bytes(rows: np.ndarray) -> float:
+    """Bytes of the layers' products that lie in memory twice, for the host and for PIM units."""
+    products = rows[(rows["kind"] == LINEAR) & (rows["matrices"] == 0.0) & (rows["op"] != LM_HEAD)]
+    elements = products["repeat"] * products["stored"] * products["n"] * products["k"]
+    return float((elements * products["weight_bits"]).sum()) / _BITS_PER_BYTE

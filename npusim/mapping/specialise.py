@@ -27,10 +27,13 @@ from npusim.mapping.optable import (
     EXPERT_DOWN,
     EXPERT_UP,
     LINEAR,
+    LM_HEAD,
     OP_DTYPE,
     PER_CONTEXT,
     PROMPT_ONLY,
     SAMPLE,
+    UNIT_NPU,
+    UNIT_PIM,
     OpTable,
     account,
     attended_tokens,
@@ -136,6 +139,8 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             link = count
             count += 1
         place[index] = link
+    for index in range(count):
+        out[index].device = _device(out[index], runtime)
     return count
 
 
@@ -143,6 +148,23 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
 def latent_library(row, runtime):
     """Place of the kernel library for a row of latent attention, of decoding or of a prompt."""
     return runtime.latent_prompt_library if row.phase == PROMPT_ONLY else runtime.latent_library
+
+
+@kernel
+def _device(row, runtime):
+    """The units that may run a row under the runtime's offload policy, 0 where only the NPU may.
+
+    The faster of them is taken when the row is costed. PIM units take products with one whole matrix, and attention of
+    decoding sequences over cached keys and values.
+    """
+    if row.units & UNIT_PIM == 0:
+        return 0
+    if row.kind == LINEAR and row.matrices == 0.0:
+        allowed = runtime.offload_linear and (row.op != LM_HEAD or runtime.offload_head > 0.0)
+    else:
+        plain = row.kind == ATTENTION and row.decoding == 1 and row.latent == 0.0 and row.query <= 1.0
+        allowed = plain and runtime.offload_attention
+    return UNIT_NPU | UNIT_PIM if allowed else 0
 
 
 @kernel

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_pim, load_system, memory_path, pim_path, shipped_systems, system_path
+from npusim.hardware.catalog import load_pim, load_system, pim_path, shipped_systems, system_files
 from npusim.hardware.draws import is_ranged
+from npusim.hardware.named import files_behind
 from npusim.hardware.pim import Pim
 from npusim.hardware.yaml_file import read_yaml
 from npusim.ledger import certificates
@@ -27,16 +28,13 @@ def device(name_or_path: str, placement: str | None = None) -> Pim:
     return load_pim(found.placements[placement])
 
 
-def device_files(name: str, name_or_path: str) -> list[Path]:
-    """The files from which the memory `name` was read: its own, its base's and that of its DRAM standard."""
-    files = [system_path(name_or_path)] if name_or_path in shipped_systems() else []
-    path = pim_path(name_or_path if Path(name_or_path).suffix and not files else name)
-    described = read_yaml(path)
-    files.append(path)
-    base = described.get("based_on")
-    if base is not None:
-        files += device_files(str(base), str(base))
-    return [*files, memory_path(load_pim(str(path)).memory.name)]
+def device_files(name_or_path: str, placement: str | None = None) -> list[Path]:
+    """The files from which `device` reads it, an architecture's own among them."""
+    if placement is not None:
+        return files_behind("pims", pim_path(device(name_or_path, placement).name))
+    if _is_system(name_or_path):
+        return [file for path in system_files(name_or_path) for file in files_behind("", path)]
+    return files_behind("pims", pim_path(name_or_path))
 
 
 def assumptions(pim: Pim) -> list[dict[str, Any]]:
@@ -61,11 +59,16 @@ def assumptions(pim: Pim) -> list[dict[str, Any]]:
 
 
 def _found(name_or_path: str) -> Pim:
-    if Path(name_or_path).suffix not in {".yaml", ".yml"} and name_or_path not in shipped_systems():
+    if not _is_system(name_or_path):
         return load_pim(name_or_path)
-    if name_or_path in shipped_systems() or "chip" in read_yaml(Path(name_or_path)):
-        system = load_system(name_or_path, uncalibrated=True)
-        if system.chip.pim is None:
-            raise UserError(system.name, "chip.pim", "this architecture's memory has no PIM units")
-        return system.chip.pim
-    return load_pim(name_or_path)
+    system = load_system(name_or_path, uncalibrated=True)
+    if system.chip.pim is None:
+        raise UserError(system.name, "chip.pim", "this architecture's memory has no PIM units")
+    return system.chip.pim
+
+
+def _is_system(name_or_path: str) -> bool:
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        return "chip" in read_yaml(path)
+    return name_or_path.strip().lower() in shipped_systems()

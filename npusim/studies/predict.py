@@ -152,7 +152,7 @@ def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
     for name in ("contraction", "vector"):
         seconds[name] /= clock
     arithmetic = seconds["contraction"] + seconds["vector"]
-    total = max(arithmetic, seconds["memory"]) + seconds["link"] + seconds["overhead"]
+    total = max(arithmetic, seconds["memory"]) + seconds["pim"] + seconds["link"] + seconds["overhead"]
     return {
         "op": OP_NAMES[row["op"]],
         "kind": KIND_NAMES[row["kind"]],

@@ -26,6 +26,7 @@ SCHEMES = {
     "int8": ("int8", "int8"),
     "w8a16": ("int8", "bf16"),
     "w4a16": ("int4", "bf16"),
+    "w4a8": ("int4", "int8"),
     "mxfp4": ("mxfp4", "bf16"),
 }
 """Formats of (weights, activations) by the scheme's name."""

@@ -35,7 +35,7 @@ def total_cost(pieces: list[SimulatedPiece]) -> StepCost:
 class EventEngine:
     """Costs steps like the analytic engine, of which it takes what both share: rows, energies, the capped clock.
 
-    Raises UserError for a chip that is no contraction processor.
+    Raises UserError for a chip that is no contraction processor, and where PIM units take part.
     """
 
     def __init__(self, analytic: AnalyticEngine, arch: str) -> None:
@@ -46,6 +46,10 @@ class EventEngine:
         if analytic.plan.pipeline_parallel > 1:
             raise UserError(
                 "--engine", "event", "it simulates one stage and no pipeline; use analytic, or a plan without PP"
+            )
+        if analytic.runtime["offload_linear"] or analytic.runtime["offload_attention"]:
+            raise UserError(
+                "--engine", "event", f"{arch} gives work to PIM units, which it does not simulate; use --offload none"
             )
         self._analytic = analytic
 

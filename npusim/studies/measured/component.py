@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from npusim.hardware.catalog import calibration_of, load_pim, load_system, memory_path, system_path
+from npusim.hardware.catalog import calibration_of, load_pim, load_system, memory_path, pim_path, system_path
 from npusim.hardware.draws import draw_pim
 from npusim.hardware.flat import empty_record
 from npusim.hardware.machine import MACHINE_DTYPE, build_pim
+from npusim.hardware.named import files_behind
 from npusim.hardware.overlay import Overlay
 from npusim.studies.measured.case import Numbers
-from npusim.studies.pim_devices import device_files
 
 PIM = "pim:"
 DRAM = "dram:"
@@ -51,8 +51,7 @@ def drawn_numbers(name: str, overlay: Overlay | None, count: int, seed: int) -> 
 def files_of(name: str) -> list[Path]:
     """The files that describe it, a calibration left out."""
     if name.startswith(PIM):
-        memory = name.removeprefix(PIM)
-        return device_files(memory, memory)
+        return files_behind("pims", pim_path(name.removeprefix(PIM)))
     if name.startswith(DRAM):
         return [memory_path(name.removeprefix(DRAM))]
-    return [system_path(name)]
+    return files_behind("", system_path(name))

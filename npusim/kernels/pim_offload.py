@@ -1,0 +1,105 @@
+"""An operator of a step on PIM units instead of the NPU, where that is faster with all that it costs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from npusim.compilation import kernel
+from npusim.dtypes import BF16, INT4, INT8
+from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.kernels.memory import stream_time
+from npusim.kernels.pim import PIM_COST_DTYPE, add_mean_refresh, mac_rate, nominal_bits, operation_time
+from npusim.kernels.pim_attention import decode_attention
+from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, of_commands, operation_energy
+from npusim.kernels.pim_linear import matrix_vector
+from npusim.mapping.optable import LINEAR, LM_HEAD, UNIT_PIM
+
+
+@kernel
+def layout_loss(row, machine, runtime):
+    """Factor on the host's time to read a row's weights whose only copy lies as the units want it, 1 without any.
+
+    PIM-SHERPA (arXiv 2603.09216): such weights are neither cacheable nor contiguous for the host.
+    """
+    if row.kind != LINEAR or runtime.offload_copies or not may_run(row, machine):
+        return 1.0
+    return 1.0 + _part(row, runtime) * (1.0 / machine.pim_sharing_host_layout_efficiency - 1.0)
+
+
+@kernel
+def _part(row, runtime):
+    """Part of a row's columns that the units take: all, but for the LM head what the runtime gives them."""
+    return runtime.offload_head if row.op == LM_HEAD else 1.0
+
+
+@kernel
+def may_run(row, machine):
+    """True where the row is offered to the units and they multiply its types."""
+    if row.device & UNIT_PIM == 0:
+        return False
+    if row.kind == LINEAR:
+        known = row.weight_dtype == BF16 or row.weight_dtype == INT8 or row.weight_dtype == INT4
+        return known and not math.isnan(mac_rate(row.weight_bits, row.activation_bits, machine))
+    return not math.isnan(mac_rate(row.kv_bits, _score_bits(row, machine), machine))
+
+
+@kernel
+def _score_bits(row, machine):
+    """Bits of queries and scores: 16, or those of KV where the units multiply no mixed pair."""
+    wide = row.activation_bits
+    return nominal_bits(row.kv_bits) if math.isnan(mac_rate(row.kv_bits, wide, machine)) else wide
+
+
+@kernel
+def offload_if_faster(row, machine, runtime, path, cost):
+    """Put the row on the units if it takes less time there; `cost` (OPERATOR_COST_DTYPE) holds its time on the NPU.
+
+    Of the LM head the units take the part that the runtime gives them, before or after the NPU's.
+    """
+    operation = np.zeros(1, PIM_COST_DTYPE)[0]
+    part = _part(row, runtime)
+    if row.kind == LINEAR:
+        bits = row.weight_bits
+        matrix_vector(
+            math.ceil(part * row.n), row.k, row.m, bits, nominal_bits(row.activation_bits), machine, operation
+        )
+    else:
+        bits = nominal_bits(row.kv_bits)
+        reach = row.kv_tokens / row.batch
+        heads = row.batch * row.heads
+        decode_attention(heads, row.head_dim, reach, bits, _score_bits(row, machine), machine, operation)
+    add_mean_refresh(operation, machine)
+    units_s = operation_time(operation, machine)
+    vector_s = 0.0 if row.kind == LINEAR or machine.pim_softmax_in_memory else _softmax_time(row, machine, runtime)
+    written_s = stream_time(row.kv_write_bytes, row.kv_write_bytes, machine, runtime.pe_fusion)
+    launch_s = runtime.paths_operator_launch[path]
+    rest = 1.0 - part
+    rest_s = rest * cost.memory_s / layout_loss(row, machine, runtime)
+    there = units_s + max(vector_s, written_s) + launch_s + max(rest * cost.contraction_s, rest_s)
+    here = max(cost.contraction_s + cost.vector_s, cost.memory_s) + cost.link_s + cost.overhead_s
+    if there >= here:
+        return
+    cost.pim_s, cost.overhead_s = units_s, launch_s
+    cost.contraction_s *= rest
+    cost.link_s *= rest
+    cost.vector_s, cost.memory_s = vector_s, written_s + rest_s
+    energy = np.zeros(1, PIM_ENERGY_DTYPE)[0]
+    operation_energy(operation, bits, machine, energy)
+    cost.macs *= rest
+    cost.compute_j *= rest
+    if vector_s > 0.0:
+        passes = vector_s * machine.tcp_clock * runtime.pe_fusion * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
+        cost.compute_j = passes * machine.power_vector_op
+    kept_j = rest * cost.transfer_j if row.kind == LINEAR else row.kv_write_bytes * machine.power_memory_byte
+    cost.transfer_j = of_commands(energy) + kept_j
+
+
+@kernel
+def _softmax_time(row, machine, runtime):
+    """Seconds of softmax on the NPU between scores and context; a GPU's lanes do it while results arrive."""
+    if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR:
+        return 0.0
+    lanes = runtime.pe_fusion * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
+    return row.kv_tokens * row.heads * machine.tcp_vector_passes_softmax / (lanes * machine.tcp_clock)
