@@ -83,6 +83,9 @@ def test_never_faster_than_the_arithmetic_and_bytes_that_it_needs(
 def test_matrices_of_odd_width_load_slowly(h200: Any) -> None:
     even, odd = (gpu_grouped_times(_row(512, 64, 8, 2048, k), h200) for k in (96, 88))
     assert odd[1] > 4 * even[1]
+    packed = _row(512, 64, 8, 2048, 88)
+    packed["weight_dtype"] = dtypes.MXFP4
+    assert gpu_grouped_times(packed, h200)[1] < even[1]
 
 
 def test_rows_of_other_ranks_are_written(h200: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
+from npusim.dtypes import MXFP4
 from npusim.kernels.contraction import operand_bytes
 from npusim.kernels.gpu_linear import efficiency_of, sm_rate
 from npusim.kernels.memory import stream_bandwidth
@@ -78,7 +79,10 @@ def _tiles_time(tiles, rows, columns, row, machine):
 
 @kernel
 def _alignment_efficiency(row, machine):
-    """1 where the rows of a matrix begin at multiples of `alignment` elements; others are loaded element by element."""
-    if row.k % machine.gpu_grouped_alignment[row.library] == 0.0:
+    """1 where the rows of a matrix begin at multiples of `alignment` elements; others are loaded element by element.
+
+    Weights of 4 bits are packed, and padded to whole blocks of their scales (vLLM, MXFP4 experts).
+    """
+    if row.weight_dtype == MXFP4 or row.k % machine.gpu_grouped_alignment[row.library] == 0.0:
         return 1.0
     return machine.gpu_grouped_unaligned_efficiency[row.library] * operand_bytes(row.weight_dtype)
