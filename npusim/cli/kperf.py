@@ -161,6 +161,9 @@ def _print_summary(results: list[GridResult], files: list[str]) -> None:
     console = stdout_console()
     for result in results:
         console.print(table(_HEADINGS, _rows(result), result.context.chip_title, text_columns=2))
+        for where in result.deployments:
+            cards = f"{where.plan.cards} card{'s' * (where.plan.cards > 1)}"
+            console.print(f"{where.model.title}: {where.plan.name} on {cards}.")
         for row in missing(result.cells).itertuples():
             console.print(f"Not predicted: {row.model}, {row.where}: {row.reason}")
     for line in caveats(result.deployments[0] for result in results):

@@ -76,17 +76,20 @@ class Fitting:
             self.model.name,
             f"does not fit on {plan.cards} x {self.system.name} in {self.precision.name} ({plan.name}): each chip "
             f"would hold {_gib(room.weight_bytes)} of weights{cache}; {_gib(usable)} are usable, of which the runtime "
-            f"holds back {_gib(held_back)}; {self._mend(tokens)}",
+            f"holds back {_gib(held_back)}; {self._mend(plan, tokens)}",
             self.cards_needed(tokens),
         )
 
-    def _mend(self, tokens: int) -> str:
+    def _mend(self, asked: Plan, tokens: int) -> str:
         cards, most = self.cards_needed(tokens), self.system.max_cards
+        smaller = self._smaller_precision(asked, tokens)
+        here = f", or {smaller} on {'these' if asked.cards > 1 else 'this one'}" if smaller else ""
         if cards:
-            return f"{cards} cards would do (--cards {cards})"
+            return f"{cards} cards would do (--cards {cards}){here}"
         plan = self.fitting_plan(tokens)
         if plan is not None:
-            return f"{plan.name} on {plan.cards} cards would do (--plan {plan.name.lower().replace(' ', '-')})"
+            asking = plan.name.lower().replace(" ", "-")
+            return f"{plan.name} on {plan.cards} cards would do (--plan {asking}){here}"
         largest = make_plan(self.system, most, min(most * self.system.chips_per_card, self.model.heads), self.model)
         weights = self.footprint(largest).weight_bytes
         told = (
@@ -97,9 +100,10 @@ class Fitting:
         return f"{told}; choose a smaller precision{f': {smaller} would do there' if smaller else ''}"
 
     def _smaller_precision(self, plan: Plan, tokens: int) -> str | None:
-        """The widest scheme in which the model fits and that the chip can multiply."""
+        """The maker's own scheme, else the widest, in which the model fits and that the chip can multiply."""
         multiplies = self.machine[0]["multiplies"]
-        for name, (weights, activations) in SCHEMES.items():
+        for name in sorted(SCHEMES, key=lambda scheme: scheme != self.model.experts_only):
+            weights, activations = SCHEMES[name]
             native = multiplies[dtypes.code(weights), dtypes.code(activations)] != dtypes.NOT_MULTIPLIED
             if native and self.holds(plan, tokens, resolve(name, self.precision.kv)):
                 return name
