@@ -28,6 +28,9 @@ _MECHANISMS = {
     "path_time": ("paths_operator_launch", "paths_attention_execution", "paths_step_launch"),
 }
 """The numbers of a runtime on which labs differ, by the factor of their set-up."""
+OF_THE_RUN = "users in service in the measured run"
+"""Source of a limit that the run itself tells, which no other numbers replace."""
+
 _STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[name].base != np.float64)
 
 
@@ -96,6 +99,8 @@ class Numbers:
                 record[name] *= self.of_lab(lab, mechanism)
         for name in _STRUCTURE:
             record[name] = deployment.runtime_record[name]
+        if deployment.runtime.limits.max_sequences.source == OF_THE_RUN:
+            record["limits_max_sequences"] = deployment.runtime_record["limits_max_sequences"]
         return deployment.with_records(self.machine.copy(), record)
 
 

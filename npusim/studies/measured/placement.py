@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from npusim.errors import UserError
-from npusim.hardware.runtime import AttentionShapes, Policy
+from npusim.hardware.runtime import AttentionShapes, Limits, Policy, Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.mapping.deployment import Deployment, deploy
+from npusim.studies.measured.case import OF_THE_RUN
 from npusim.studies.measured.tables import Unrepresentable
 from npusim.workload.catalog import shipped_models
 
@@ -30,7 +31,7 @@ _SCHEMES = {
 class Placement:
     """A model in a precision scheme on `cards` cards; policy, attention, kv_precision: the run's own, in place of the
     runtime's; tensor_parallel: chips that share every layer, None for all; plan: the name
-    of a plan in place of both."""
+    of a plan in place of both; sequences: that were in service at once, where the runtime would admit fewer."""
 
     arch: str
     runtime: str
@@ -42,6 +43,7 @@ class Placement:
     kv_precision: str | None = None
     tensor_parallel: int | None = None
     plan: str | None = None
+    sequences: int | None = None
 
 
 @cache
@@ -58,12 +60,21 @@ def deployment_of(placement: Placement) -> Deployment:
         runtime=placement.runtime,
         uncalibrated=True,
     )
-    own = {"policy": placement.policy, "attention": placement.attention}
+    own = {"policy": placement.policy, "attention": placement.attention, "limits": _limits(made.runtime, placement)}
     changes = {name: part for name, part in own.items() if part is not None}
     if not changes:
         return made
     runtime = made.runtime.model_copy(update=changes)
     return replace(made, runtime=runtime, runtime_record=build_runtime(runtime, made.system))
+
+
+def _limits(runtime: Runtime, placement: Placement) -> Limits | None:
+    """The runtime's limits raised to the sequences that were in service; None where they hold them."""
+    most = runtime.limits.max_sequences
+    if placement.sequences is None or placement.sequences <= most.value:
+        return None
+    told = {"value": placement.sequences, "kind": "measured", "source": OF_THE_RUN}
+    return Limits.model_validate({"max_sequences": told, "max_waiting": runtime.limits.max_waiting})
 
 
 def placed(placement: Placement) -> Placement:

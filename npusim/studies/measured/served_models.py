@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system
 from npusim.mapping.plan import plan_of
@@ -38,6 +40,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
             precision,
             gpus,
             plan=_plan_name(row, arch, model, gpus),
+            sequences=ceil(users),
         )
     )
     _require_room(placement, isl + osl)
