@@ -185,7 +185,7 @@ def test_vector_operators_consist_of_programs_whatever_their_size(rngd: Any) -> 
 
 def test_programs_lengthen_a_step_of_the_card(deployed: Deploy, altered: Alter) -> None:
     deployment = deployed("rngd", "llama-3.1-8b")
-    runtime = {"paths_hidden": 0.0}
+    runtime = {"path_graph": 0}
     slow, none = (
         AnalyticEngine(altered(deployment, tcp_program_time=seconds, **runtime)).cost(decode([1000])).time_s
         for seconds in (1e-6, 0.0)

@@ -17,6 +17,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import EventEngine, SimulatedPiece, total_cost
 from npusim.engine.event.timeline import HBM, POWER, RATE, SRAM, Timeline, timeline
 from npusim.engine.event.trace_file import write_trace
+from npusim.hardware.data import data_root
 from npusim.mapping.deployment import Deployment
 from npusim.workload.step import decode, prefill
 from tests.cli_support import mistake, tell
@@ -158,3 +159,24 @@ def test_mistakes_are_told() -> None:
     assert "--engine event" in mistake(*STEP[:-2], "--trace", "x.pftrace")
     assert "no contraction processor" in mistake("step", "h200", *STEP[2:])
     assert "cannot be written" in mistake(*STEP, "--trace", "/nowhere/at/all.pftrace")
+
+
+def _gate_up(arch: str | Path) -> dict[str, Any]:
+    told = tell("step", arch, *STEP[2:], "--json").json
+    (entry,) = (entry for entry in told["ops"] if entry["op"] == "gate_up")
+    return {**entry, "step_us": told["time_us"]}
+
+
+def test_the_example_of_the_starved_contraction_engine(tmp_path: Path) -> None:
+    """docs/timeline.md: memory starves the contraction engine until one number is changed."""
+    described = (data_root("arch_configs") / "rngd.yaml").read_text(encoding="utf-8")
+    changed = described.replace("value: 32 B/cycle", "value: 2 B/cycle", 1)
+    assert changed != described
+    narrow = tmp_path / "narrow.yaml"
+    narrow.write_text(changed, encoding="utf-8")
+    before, after = _gate_up("rngd"), _gate_up(narrow)
+    assert (before["bound"], after["bound"]) == ("memory", "contraction")
+    assert before["busy_us"]["contraction"] < 0.2 * before["busy_us"]["memory"]
+    assert after["busy_us"]["contraction"] > 1.2 * after["busy_us"]["memory"]
+    assert after["busy_us"]["memory"] == pytest.approx(before["busy_us"]["memory"])
+    assert 1.3 < after["step_us"] / before["step_us"] < 1.7

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,13 @@ _MOST_VALUES = 8
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws.")
 @click.option(
+    "--engine",
+    type=click.Choice(("analytic", "event")),
+    default="analytic",
+    show_default=True,
+    help="Closed forms, or kernels of a contraction processor event by event (without intervals).",
+)
+@click.option(
     "--interval/--no-interval",
     default=True,
     show_default=True,
@@ -45,6 +54,7 @@ def validate(
     arch: str | None,
     report: str | None,
     seed: int,
+    engine: str,
     interval: bool,
     uncalibrated: bool,
     as_json: bool,
@@ -54,7 +64,8 @@ def validate(
 
     ensure_compiled(say)
     tables = [Path(path) for path in dict.fromkeys(paths)]
-    compared = [_compare(path, arch, seed, interval, uncalibrated, report is not None) for path in tables]
+    predicted = partial(_predicted, arch=arch, seed=seed, intervals=interval and engine == "analytic", engine=engine)
+    compared = [_compare(path, predicted, uncalibrated, report is not None) for path in tables]
     results = [each.best for each in compared]
     record = _manifest(argv, seed, results, uncalibrated)
     if report is not None:
@@ -67,18 +78,23 @@ def validate(
         _print(stdout_console(), result)
 
 
+def _predicted(path: Path, uncalibrated: bool, **options: Any) -> ValidationResult:
+    from npusim.studies.validate import validate as compare
+
+    return compare(path, uncalibrated=uncalibrated, **options)
+
+
 def _compare(
-    path: Path, arch: str | None, seed: int, interval: bool, uncalibrated: bool, blind_too: bool
+    path: Path, predicted: Callable[[Path, bool], ValidationResult], uncalibrated: bool, blind_too: bool
 ) -> Comparison:
     """The table's result, with the blind one beside a calibrated one where that is wanted."""
-    from npusim.studies.validate import validate as compare
     from npusim.studies.validation_folder import Comparison
 
     say(f"predicting {path.name}")
-    found = compare(path, arch, uncalibrated, seed, interval)
+    found = predicted(path, uncalibrated)
     if not found.calibrated:
         return Comparison(found, None)
-    blind = compare(path, arch, True, seed, interval) if blind_too else found
+    blind = predicted(path, True) if blind_too else found
     return Comparison(blind, found)
 
 

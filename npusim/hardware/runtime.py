@@ -105,9 +105,10 @@ class StepPath(Part):
     """The compiled graph that serves a step, with its fixed costs.
 
     serves: the phase; max_batch: largest batch (sequences) that it serves. operator_launch: time between dependent
-    operators; attention_execution: fixed time of one attention execution; hidden: part of these and of the on-chip
-    reductions that hides under the weight or KV stream of the operator; step_launch: once per step. graph: what is
-    compiled as one program, in which the weights of later operators are fetched ahead.
+    operators; attention_execution: fixed time of one attention execution; hidden: part of these and of
+    collectives that hides under the operator's memory stream (GPUs; on a contraction processor its queues decide);
+    step_launch: once per step. graph: what is compiled as one program, in which the weights of later operators are
+    fetched ahead.
     """
 
     name: str
@@ -115,7 +116,7 @@ class StepPath(Part):
     max_batch: Count
     operator_launch: Duration
     attention_execution: Duration
-    hidden: Ratio
+    hidden: Ratio | None = None
     step_launch: Duration
     graph: Literal["operator", "step"] = "operator"
 
@@ -227,6 +228,8 @@ class Runtime(Part):
         phases = {path.serves for path in self.paths}
         if phases != {"decode", "prefill"}:
             raise ValueError("paths must serve both decode and prefill")
+        if any((path.hidden is None) == (self.unit == "gpu") for path in self.paths):
+            raise ValueError("a GPU's paths need 'hidden', those of a contraction processor have none: 'graph' decides")
         if self.unit == "gpu" and self.kernels is None:
             raise ValueError("a GPU's runtime needs 'kernels': the libraries that it uses")
         return self

@@ -73,5 +73,10 @@ def unoverlapped_tile_time(contraction_s, memory_s, weight_bytes, machine, pes):
     Weights come in tiles of about 4 MB a PE, 17-21 us each (swsok/heteropilot@d3cd9b6
     outputs/rngd_profile/collective_probe.json); a matrix of one tile shares nothing.
     """
-    tiles = max(1.0, weight_bytes / (pes * machine.tcp_weight_tile))
-    return min(contraction_s, memory_s) / tiles
+    return min(contraction_s, memory_s) / tile_count(weight_bytes, machine, pes)
+
+
+@kernel
+def tile_count(weight_bytes, machine, pes):
+    """Tiles in which `pes` PEs load weights: as large as they may be."""
+    return max(1.0, weight_bytes / (pes * machine.tcp_weight_tile))

@@ -8,11 +8,12 @@ from npusim.compilation import kernel
 from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.kernels.attention import kv_copies, kv_stream_time, prompt_parts, shared_heads_time, slice_attention_times
-from npusim.kernels.collective import collective_time, on_chip_reduction_time
-from npusim.kernels.contraction import slice_contraction_time, unoverlapped_tile_time
+from npusim.kernels.collective import collective_time
+from npusim.kernels.contraction import slice_contraction_time, tile_count, unoverlapped_tile_time
 from npusim.kernels.gpu_attention import gpu_attention_times
 from npusim.kernels.gpu_grouped import gpu_grouped_times
 from npusim.kernels.gpu_linear import gpu_linear_times
+from npusim.kernels.lookahead import exposed_reduction_time
 from npusim.kernels.memory import stream_bandwidth, stream_time
 from npusim.kernels.pim_offload import layout_loss, may_run, offload_if_faster
 from npusim.kernels.power import compute_energy, transfer_energy
@@ -56,8 +57,8 @@ OPERATOR_COST_DTYPE = np.dtype(
 def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
 
-    macs counts those done on padding too, where the kernel does them. link_s and overhead_s are what remains after the
-    part that the path hides under the operator's arithmetic or memory stream.
+    macs counts those done on padding too, where the kernel does them. link_s and overhead_s are what remains after what
+    hides under the operator's arithmetic or memory stream; what a contraction processor fetches ahead is not yet off.
     """
     cost.repeat = row.repeat
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0
@@ -68,14 +69,21 @@ def cost_operator(row, machine, runtime, path, cost):
     else:
         _on_gpu(row, machine, runtime, path, cost)
     if row.kind == COLLECTIVE:
-        cost.link_s = collective_time(_OPERATION[row.op], row.collective_bytes, row.group, machine)
+        cost.link_s = row_collective_time(row, machine)
     cost.memory_s *= layout_loss(row, machine, runtime)
-    _hide(cost, runtime.paths_hidden[path])
+    if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR:
+        _hide(cost, runtime.paths_hidden[path])
     cost.compute_j = compute_energy(row, cost.macs, machine)
     kv_reads = kv_copies(row, machine, runtime.pe_fusion) if row.kind == ATTENTION else 1.0
     cost.transfer_j = transfer_energy(row, kv_reads, machine)
     if may_run(row, machine):
         offload_if_faster(row, machine, runtime, path, cost)
+
+
+@kernel
+def row_collective_time(row, machine):
+    """Seconds of a COLLECTIVE row over its group of chips."""
+    return collective_time(_OPERATION[row.op], row.collective_bytes, row.group, machine)
 
 
 @kernel
@@ -101,7 +109,8 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
         cost.overhead_s += machine.tcp_dma_command + (matrices - 1.0) * machine.tcp_matrix_switch
         cost.overhead_s += unoverlapped_tile_time(cost.contraction_s, cost.memory_s, row.weight_bytes, machine, pes)
         if row.split == SPLIT_ROWS:
-            cost.link_s = on_chip_reduction_time(2.0 * joined_rows(row) * row.n, machine, pes)
+            busy, tiles = max(cost.contraction_s, cost.memory_s), tile_count(row.weight_bytes, machine, pes)
+            cost.link_s = exposed_reduction_time(2.0 * joined_rows(row) * row.n, busy, tiles, machine, pes)
     elif row.kind == ATTENTION:
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
         cost.memory_s = kv_stream_time(row, machine, runtime)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from npusim.compilation import kernel
+from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.kernels.lookahead import fetch_ahead
 from npusim.kernels.operator import OPERATOR_COST_DTYPE, cost_operator
 from npusim.kernels.power import operator_time, throttled_clock
 from npusim.mapping.optable import COLLECTIVE
@@ -38,6 +40,8 @@ def cost_step(rows, count, machine, runtime, path, costs, step):
         cost_operator(rows[index], machine, runtime, path, costs[index])
         if rows[index].kind == COLLECTIVE and rows[index].first_input >= 0:
             _run_beside(costs[index], costs[rows[index].first_input], machine)
+    if machine.unit_kind == UNIT_CONTRACTION_PROCESSOR:
+        fetch_ahead(rows, count, machine, runtime, path, costs)
     clock = throttled_clock(costs, count, fixed, machine)
     step.time_s = step.overhead_s = fixed
     step.energy_j = step.contraction_s = step.vector_s = step.memory_s = step.pim_s = step.link_s = 0.0

@@ -22,6 +22,8 @@ from npusim.studies.measured.case import Case, Numbers, Skip, Subject
 from npusim.studies.measured.component import numbers_of as described
 from npusim.studies.measured.component import overlay_of
 from npusim.studies.measured.importer import import_table
+from npusim.studies.measured.simulated_subject import simulated_cases
+from npusim.studies.predict import ANALYTIC, EVENT
 from npusim.studies.prediction_ranges import PredictionRange, ranges
 
 WORST = 5
@@ -158,15 +160,22 @@ class ValidationResult:
 
 
 def validate(
-    path: Path, arch: str | None = None, uncalibrated: bool = False, seed: int = 0, intervals: bool = False
+    path: Path,
+    arch: str | None = None,
+    uncalibrated: bool = False,
+    seed: int = 0,
+    intervals: bool = False,
+    engine: str = ANALYTIC,
 ) -> ValidationResult:
     """Predict every row of a measured table blind and compare.
 
     arch: default the table's own; uncalibrated: leave the architectures' calibrations out; intervals: give
-    every prediction its 90 % interval, tens of times slower. Raises UserError.
+    every prediction its 90 % interval, tens of times slower; engine: analytic, or event, which simulates kernels of
+    contraction processors only. Raises UserError.
     """
     imported = import_table(path, arch)
-    predictions, refused = predict(imported.cases, seed, lambda name: described(name, uncalibrated))
+    cases = simulated_cases(imported.cases) if engine == EVENT else imported.cases
+    predictions, refused = predict(cases, seed, lambda name: described(name, uncalibrated))
     if intervals:
         found = ranges([(item.case, item.predicted) for item in predictions], seed, uncalibrated)
         predictions = [replace(item, range=known) for item, known in zip(predictions, found, strict=True)]

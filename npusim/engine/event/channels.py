@@ -7,6 +7,7 @@ bits 9-12 channel, XOR of bits 13-28).
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -24,18 +25,12 @@ def channel_of(unit: np.ndarray, stacks: int, channels: int) -> np.ndarray:
     return stack * channels + channel % channels
 
 
-def evenness(machine: Any, runs: int, run_bytes: float, stride_bytes: float) -> float:
-    """Mean over largest load of the channels for `runs` contiguous runs of `run_bytes` that begin `stride_bytes` apart.
+def evenness(machine: Any, byte_count: float) -> float:
+    """Mean over largest load of the channels for `byte_count` contiguous bytes: 1 where every channel gets the same.
 
-    1 where every channel gets the same; 0.5 where half of them get all.
+    Whole blocks of one unit a channel are even; what is left over makes some channels wait for others.
     """
-    unit = float(machine["memory_access_unit"])
     stacks, channels = int(machine["memory_stacks"]), int(machine["memory_channels_per_stack"])
-    if runs == 1:
-        count, every = max(1.0, np.ceil(run_bytes / unit)), stacks * channels
-        return float(count / every / np.ceil(count / every))
-    begin = np.floor(np.arange(runs) * stride_bytes / unit).astype(np.int64)
-    length = max(1, int(np.ceil(run_bytes / unit)))
-    units = (begin[:, None] + np.arange(length)).ravel()
-    loads = np.bincount(channel_of(units, stacks, channels), minlength=stacks * channels)
+    whole, rest = divmod(max(1, ceil(byte_count / float(machine["memory_access_unit"]))), stacks * channels)
+    loads = whole + np.bincount(channel_of(np.arange(rest), stacks, channels), minlength=stacks * channels)
     return float(loads.mean() / loads.max())

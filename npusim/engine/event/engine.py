@@ -64,6 +64,8 @@ class EventEngine:
     def _piece(self, step: Step) -> SimulatedPiece:
         engine = self._analytic
         table, costs = engine.operators(step)
+        if costs["pim_s"].any():
+            raise UserError("--engine", "event", "it simulates no PIM units, and some run this step; use analytic")
         known = engine.cost(step)
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)

@@ -12,10 +12,11 @@ from npusim.engine.event.tiling import Plan, plan_linear
 from npusim.kernels.attention import kv_copies, slice_attention_times
 from npusim.kernels.memory import access_efficiency
 from npusim.kernels.vector import program_time, vector_time
-from npusim.mapping.optable import ATTENTION, GATHER, LINEAR
+from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, ROPE, SAMPLE
 
 _BITS = 8.0
 _ELEMENT_BYTES = 2.0
+_TOKEN_BYTES = 4.0
 _IN_FLIGHT = 3
 """Tiles of an element-wise operator that share SRAM: one is loaded, one computed, one stored."""
 
@@ -29,14 +30,16 @@ class Compute(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """wanted, asked: bytes loaded, and drawn from memory for that in whole access units; activations: whether they are
-    an earlier operator's results; fill_s: of the register file, from the tile; stored: bytes of results.
+    """wanted, asked: bytes loaded, and drawn from memory for that in whole access units; late: whether only an earlier
+    operator's results say what they are; startup_s: of the transfer; fill_s: of the register file, from the tile;
+    stored: bytes of results.
     """
 
     wanted: float
     asked: float
     computes: tuple[Compute, ...]
-    activations: bool = False
+    startup_s: float = 0.0
+    late: bool = False
     fill_s: float = 0.0
     stored: float = 0.0
 
@@ -77,30 +80,37 @@ def _linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Work:
     results = _ELEMENT_BYTES * row["m"] * row["n"] / clusters if spills else 0.0
     tile = Tile(
         wanted=wanted,
-        asked=asked / evenness(setting.machine, 1, wanted * clusters, 0.0),
+        asked=asked / evenness(setting.machine, wanted * clusters),
         computes=(compute,),
+        startup_s=setting.command_s,
+        late=row["matrices"] > 0.0,
         fill_s=0.0 if tiling.tokens_stay else tiling.fill_s,
-        stored=results / tiling.tiles,
     )
     return Work(
-        tiles=(tile,) * tiling.tiles,
+        tiles=_stored((tile,) * tiling.tiles, results, setting),
         taken=row["m"] * row["k"] * row["activation_bits"] / _BITS / clusters if spills else 0.0,
         fill_s=tiling.fill_s if tiling.tokens_stay else 0.0,
         plan=plan,
     )
 
 
+def _stored(tiles: tuple[Tile, ...], results: float, setting: Setting) -> tuple[Tile, ...]:
+    """The tiles, their results stored together, in as few parts as leave SRAM for the other tiles in flight."""
+    parts = min(len(tiles), ceil(_IN_FLIGHT * results / setting.sram))
+    ends = {len(tiles) * (part + 1) // parts - 1 for part in range(parts)}
+    return tuple(tile._replace(stored=results / parts) if place in ends else tile for place, tile in enumerate(tiles))
+
+
 def _attention(row: Any, setting: Setting) -> Work:
     """K and V stream by in tiles as large as those of weights; each has its scores and its part of the softmax."""
     machine, clusters = setting.machine, setting.clusters
     contraction, vector = slice_attention_times(row, machine, setting.pes)
-    wanted = float(row["kv_read_bytes"]) * kv_copies(row, machine, setting.pes) / clusters
+    copies = kv_copies(row, machine, setting.pes)
+    wanted = float(row["kv_read_bytes"] * copies + row["weight_bytes"]) / clusters
     tiles = max(1, ceil(wanted / (setting.pes_per_cluster * float(machine["tcp_weight_tile"]))))
     softmax_s = float(machine["tcp_vector_programs_softmax"]) * setting.program_s
-    head = row["head_dim"] * row["kv_bits"] / _BITS
-    run = head * setting.runtime["kv_block"]
-    heads = row["kv_heads"] / clusters
-    even = evenness(machine, ceil(wanted / tiles / max(head * heads, 1.0)), head * heads, head * row["kv_heads"])
+    run = row["head_dim"] * row["kv_bits"] / _BITS * setting.runtime["kv_block"]
+    even = evenness(machine, wanted / tiles * clusters)
     activations = float(row["activation_bytes"]) / 2.0 / clusters if setting.spills(row) else 0.0
     tile = Tile(
         wanted=wanted / tiles,
@@ -109,9 +119,13 @@ def _attention(row: Any, setting: Setting) -> Work:
             Compute(CONTRACTION, contraction / tiles / setting.clock, 0.0),
             Compute(VECTOR, vector / tiles / setting.clock, softmax_s / tiles),
         ),
-        stored=activations / tiles,
+        startup_s=setting.command_s,
     )
-    return Work(tiles=(tile,) * tiles, taken=activations, kept=float(row["kv_write_bytes"]) / clusters)
+    return Work(
+        tiles=_stored((tile,) * tiles, activations, setting),
+        taken=activations,
+        kept=float(row["kv_write_bytes"]) / clusters,
+    )
 
 
 def _gather(row: Any, setting: Setting) -> Work:
@@ -119,18 +133,33 @@ def _gather(row: Any, setting: Setting) -> Work:
     wanted = float(row["weight_bytes"]) / setting.clusters
     asked = wanted / access_efficiency(run, setting.machine)
     stored = float(row["activation_bytes"]) / setting.clusters if setting.spills(row) else 0.0
-    return Work(tiles=(Tile(wanted, asked, (), activations=True, stored=stored),))
+    identities = _TOKEN_BYTES * row["m"] / setting.clusters if stored else 0.0
+    tile = Tile(wanted, asked, (), setting.command_s, late=True, stored=stored)
+    return Work(tiles=(tile,), taken=identities)
 
 
 def _vector(row: Any, setting: Setting) -> Work:
-    """Element-wise work; where its activations pass through memory, in tiles of which three fit into SRAM."""
+    """Element-wise work; where its activations pass through memory, in tiles of which three fit into SRAM.
+
+    Sampling leaves nothing to store.
+    """
     work = float(vector_time(row, setting.machine, setting.pes)) / setting.clock
     fixed = float(program_time(row, setting.machine))
     if not setting.spills(row):
         return Work(tiles=(Tile(0.0, 0.0, (Compute(VECTOR, work, fixed),)),))
     moved = float(row["activation_bytes"]) / setting.clusters
-    tiles = ceil(_IN_FLIGHT * moved / setting.sram)
-    stored = _ELEMENT_BYTES * row["m"] * row["n"] / setting.clusters
+    tensors = _tensors(row)
+    tiles = tensors * ceil(_IN_FLIGHT * moved / tensors / setting.sram)
+    stored = 0.0 if row["op"] == SAMPLE else _ELEMENT_BYTES * row["m"] * row["n"] / setting.clusters
     loaded = moved - stored
-    computes = (Compute(VECTOR, work / tiles, fixed),)
-    return Work(tiles=(Tile(loaded / tiles, loaded / tiles, computes, True, stored=stored / tiles),) * tiles)
+    computes = (Compute(VECTOR, work / tiles, fixed / tensors),)
+    startup = setting.cycles_s("dma_startup")
+    tile = Tile(loaded / tiles, loaded / tiles, computes, startup, late=True, stored=stored / tiles)
+    return Work(tiles=(tile,) * tiles)
+
+
+def _tensors(row: Any) -> int:
+    """Parts that an element-wise operator works on one after the other: queries and keys, or sequence by sequence."""
+    if row["op"] == SAMPLE:
+        return int(row["m"])
+    return 2 if row["op"] == ROPE else 1

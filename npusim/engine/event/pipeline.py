@@ -45,25 +45,24 @@ class Pipeline:
         """What a tile needs from memory. Weights and KV are fetched before their operator starts, where they can be."""
         if tile.asked == 0.0:
             return launched
-        early = self._set.whole_step and not tile.activations
+        early = self._set.whole_step and not tile.late
         inputs = list(self._begin) if early else [launched]
         ahead = self._loaded - self._set.depth
         if ahead >= 0:
             inputs.append(self._used[ahead])
         self._loaded += 1
-        fixed = self._set.cycles_s("dma_startup") if tile.activations else float(self._set.machine["tcp_dma_command"])
         return self._program.add(
             Command(
                 Queue(DMA, self._cluster),
                 MEMORY,
                 place,
                 tuple(inputs),
-                fixed_s=fixed,
+                fixed_s=tile.startup_s,
                 wanted=tile.wanted,
                 asked=tile.asked,
                 streams=self._set.pes_per_cluster,
                 claim=tile.wanted,
-                what="load activations" if tile.activations else "load",
+                what="load",
             )
         )
 

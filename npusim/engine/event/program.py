@@ -28,8 +28,10 @@ from npusim.engine.event.command import (
 from npusim.engine.event.operators import Work, work_of
 from npusim.engine.event.pipeline import Pipeline
 from npusim.engine.event.setting import Setting
-from npusim.kernels.attention import shared_heads_time
-from npusim.kernels.collective import collective_time, on_chip_reduction_time
+from npusim.kernels.attention import prompt_parts, shared_heads_time
+from npusim.kernels.collective import on_chip_reduction_time
+from npusim.kernels.memory import stream_bandwidth
+from npusim.kernels.operator import row_collective_time
 from npusim.kernels.vector import program_time, vector_time
 from npusim.mapping.grouped import joined_rows
 from npusim.mapping.optable import ATTENTION, COLLECTIVE, LINEAR, SPLIT_ROWS, VECTOR
@@ -96,7 +98,10 @@ class _Builder:
                 tuple(sorted({one for ready in each for one in ready})) for each in zip(*before, strict=True)
             ]
         if row["kind"] == COLLECTIVE:
-            seconds = float(collective_time(row["op"], row["collective_bytes"], row["ranks"], self._set.machine))
+            seconds = float(row_collective_time(row, self._set.machine))
+            producer = self._works.get(int(row["first_input"]))
+            if producer is not None:
+                seconds -= min(seconds, float(self._set.machine["fabric_overlap"]) * _busy_s(producer, self._set))
             launch = self._set.launch_s("operator_launch")
             self._chip_wide(CHIP_LINK, LINK, place, "collective", work_s=seconds, fixed_s=launch)
         else:
@@ -142,8 +147,13 @@ def _union(sets: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def _launch_s(row: Any, setting: Setting) -> float:
+    """Seconds of an operator's launch: attention's executions, and one after the other the matrices of experts."""
     seconds = setting.launch_s("operator_launch")
-    return seconds + setting.launch_s("attention_execution") if row["kind"] == ATTENTION else seconds
+    if row["kind"] == ATTENTION:
+        seconds += float(prompt_parts(row)) * setting.launch_s("attention_execution")
+    if row["matrices"] > 0.0:
+        seconds += float((row["touched"] - 1.0) * setting.machine["tcp_matrix_switch"])
+    return seconds
 
 
 def _joins(row: Any, setting: Setting, work: Work) -> list[float]:
@@ -154,12 +164,27 @@ def _joins(row: Any, setting: Setting, work: Work) -> list[float]:
     return [shared] if shared > 0.0 else []
 
 
+def _busy_s(work: Work, setting: Setting) -> float:
+    """Seconds of arithmetic or of the memory stream of an operator, whichever is longer."""
+    arithmetic = sum(compute.work_s for tile in work.tiles for compute in tile.computes)
+    asked = sum(tile.asked for tile in work.tiles) * setting.clusters
+    return max(arithmetic, asked / float(stream_bandwidth(setting.machine, setting.pes)))
+
+
 def _time_ahead(rows: np.ndarray, setting: Setting) -> list[float]:
-    """Seconds between the last transfer before each row and its start, in which a whole graph fetches its weights."""
-    ahead, since = [], 0.0
-    for row in rows:
+    """Seconds between the last transfer before each row and its start, in which a whole graph fetches its weights.
+
+    Before the first rows of a segment that repeats stand its last ones.
+    """
+    if not setting.whole_step:
+        return [0.0] * len(rows)
+    ahead = [0.0] * len(rows)
+    order = [place for segment in dict.fromkeys(rows["segment"].tolist()) for place in _twice(rows, segment)]
+    since = 0.0
+    for place in order:
+        row = rows[place]
         since += _launch_s(row, setting)
-        ahead.append(since if setting.whole_step else 0.0)
+        ahead[place] = since
         if row["kind"] == LINEAR:
             since = 0.0
             if row["split"] == SPLIT_ROWS:
@@ -168,3 +193,9 @@ def _time_ahead(rows: np.ndarray, setting: Setting) -> list[float]:
         elif row["kind"] == VECTOR:
             since += float(vector_time(row, setting.machine, setting.pes) + program_time(row, setting.machine))
     return ahead
+
+
+def _twice(rows: np.ndarray, segment: int) -> list[int]:
+    """The places of a segment's rows, twice where it repeats."""
+    members = np.flatnonzero(rows["segment"] == segment).tolist()
+    return members * (2 if rows[members[0]]["repeat"] > 1 else 1)

@@ -54,7 +54,7 @@ class SharedBandwidth:
         self._turn += 1
         streams = sum(flow.streams for flow in self._flows)
         total = self._rate(streams) if self._flows else 0.0
-        self.history.append((self._env.now, total))
+        note(self.history, self._env.now, total)
         if not self._flows:
             return
         for flow in self._flows:
@@ -78,6 +78,14 @@ class SharedBandwidth:
 
 
 _TOLERANCE = 2.0**-40
+
+
+def note(history: list[tuple[float, float]], time: float, value: float) -> None:
+    """Append `value` as of `time`; of several at one time the last counts, and one that changes nothing is left out."""
+    if history[-1][0] == time:
+        history.pop()
+    if not history or history[-1][1] != value:
+        history.append((time, value))
 
 
 class Buffer:
@@ -116,4 +124,4 @@ class Buffer:
 
     def _hold(self, amount: float) -> None:
         self.held += amount
-        self.history.append((self._env.now, self.held))
+        note(self.history, self._env.now, self.held)

@@ -50,6 +50,11 @@ class Setting:
         return int(self.machine["tcp_dma_queue"])
 
     @cached_property
+    def command_s(self) -> float:
+        """Start-up of a transfer of weights."""
+        return float(self.machine["tcp_dma_command"])
+
+    @cached_property
     def program_s(self) -> float:
         return float(self.machine["tcp_program_time"])
 

@@ -16,7 +16,7 @@ from npusim.engine.event.setting import Setting
 from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.contraction import operand_bytes, slice_contraction_time
 from npusim.kernels.memory import stream_time
-from npusim.mapping.grouped import joined_rows
+from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
 
 _SPLITS = (1, 2, 4, 8)
@@ -123,15 +123,24 @@ def _slice_shape(row: Any, setting: Setting, depth_parts: int, token_parts: int)
     split_rows = row["split"] == SPLIT_ROWS
     slices = float(setting.machine["tcp_slices_per_pe"]) * (1 if split_rows else setting.pes)
     depth = ceil(row["k"] / (setting.pes if split_rows else 1))
-    if token_parts > row["m"] or depth_parts > depth or depth_parts * token_parts > slices:
+    tokens, columns = _tokens_and_columns(row, setting.machine)
+    if token_parts > tokens or depth_parts > depth or depth_parts * token_parts > slices:
         return None
     return _SliceShape(
-        tokens=ceil(row["m"] / token_parts),
-        columns=ceil(row["n"] * depth_parts * token_parts / slices),
+        tokens=ceil(tokens / token_parts),
+        columns=ceil(columns * depth_parts * token_parts / slices),
         depth=ceil(depth / depth_parts),
         depth_parts=depth_parts,
         token_parts=token_parts,
     )
+
+
+def _tokens_and_columns(row: Any, machine: Any) -> tuple[float, float]:
+    """Tokens that meet each column of weights, and columns; of a grouped product, those of all matrices in turn."""
+    if row["matrices"] == 0.0:
+        return float(row["m"]), float(row["n"])
+    lanes = float(machine["tcp_lanes"])
+    return float(row_blocks(row, lanes)) * lanes / float(row["touched"]), float(row["touched"] * row["n"])
 
 
 def _tilings(row: Any, setting: Setting, room: float, ahead_s: float, shape: _SliceShape) -> list[Tiling]:
@@ -141,7 +150,8 @@ def _tilings(row: Any, setting: Setting, room: float, ahead_s: float, shape: _Sl
     if columns_bytes > room:
         return []
     largest = int(min(machine["tcp_weight_tile"], room / 2) // columns_bytes)
-    sizes = dict.fromkeys(min(shape.columns, max(1, largest // part)) for part in _SPLITS)
+    counts = [ceil(shape.columns * part / max(1, largest)) for part in _SPLITS]
+    sizes = dict.fromkeys(ceil(shape.columns / min(count, shape.columns)) for count in counts)
     return [_tiling(row, setting, ahead_s, shape, size, stay) for size in sizes for stay in (True, False)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +23,29 @@ _LOCATIONS = (-6.0, 3.0, 91)
 _SAMPLES = 500
 
 
+LayerTime = Callable[[AnalyticEngine, Step, bool], float]
+
+
+def rows_of_layer(rows: np.ndarray, attention: bool) -> list[int]:
+    """Places of the attention rows, or of all others, of one layer."""
+    chosen = (rows["segment"] == _LAYER_SEGMENT) & ((rows["kind"] == ATTENTION) == attention)
+    return [int(place) for place in np.flatnonzero(chosen)]
+
+
+def analytic_layer_time(engine: AnalyticEngine, step: Step, attention: bool) -> float:
+    """Seconds of the attention rows, or of all others, of one layer."""
+    table, costs = engine.operators(step)
+    clock = engine.cost(step).clock
+    return sum(float(operator_time(costs[place], clock)) for place in rows_of_layer(table.rows, attention))
+
+
 @dataclass(frozen=True)
 class DenseLayerSubject:
     """All but attention of one layer over `tokens` tokens: a prompt's chunk from the smallest compiled one on."""
 
     placement: Placement
     tokens: int
+    layer_time: LayerTime = analytic_layer_time
 
     @property
     def arch(self) -> str:
@@ -42,7 +60,7 @@ class DenseLayerSubject:
         chunks = deployment_of(self.placement).runtime.prefill_chunk
         smallest = chunks.sizes[0] if isinstance(chunks, BucketShapes) else math.inf
         step = prefill(1, self.tokens) if self.tokens >= smallest else decode([1] * self.tokens)
-        return {"us": _layer_us(_engine(self.placement, numbers, self.tokens), step, attention=False)}
+        return {"us": US_PER_S * self.layer_time(_engine(self.placement, numbers, self.tokens), step, False)}
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,7 @@ class PromptAttentionSubject:
     placement: Placement
     query: int
     context: int
+    layer_time: LayerTime = analytic_layer_time
 
     @property
     def arch(self) -> str:
@@ -64,7 +83,7 @@ class PromptAttentionSubject:
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
         step = prefill(1, self.query, self.context)
-        return {"us": _layer_us(_engine(self.placement, numbers, 1), step, attention=True)}
+        return {"us": US_PER_S * self.layer_time(_engine(self.placement, numbers, 1), step, True)}
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,7 @@ class DecodeAttentionSubject:
     placement: Placement
     batch: float
     context: float
+    layer_time: LayerTime = analytic_layer_time
 
     @property
     def arch(self) -> str:
@@ -92,7 +112,7 @@ class DecodeAttentionSubject:
         lower, upper = math.floor(self.batch), math.ceil(self.batch)
         engine = _engine(self.placement, numbers, upper)
         low, high = (
-            _layer_us(engine, decode(self.contexts(batch, numbers)), attention=True) for batch in (lower, upper)
+            US_PER_S * self.layer_time(engine, decode(self.contexts(batch, numbers)), True) for batch in (lower, upper)
         )
         return {"us": low + (high - low) * (self.batch - lower)}
 
@@ -138,12 +158,3 @@ class CountedSubject:
 
 def _engine(placement: Placement, numbers: Numbers, sequences: int) -> AnalyticEngine:
     return AnalyticEngine(numbers.apply(deployment_of(placement)), max_sequences=sequences)
-
-
-def _layer_us(engine: AnalyticEngine, step: Step, attention: bool) -> float:
-    """Microseconds of the attention rows, or of all others, of one layer."""
-    table, costs = engine.operators(step)
-    in_layer = table.rows["segment"] == _LAYER_SEGMENT
-    chosen = in_layer & ((table.rows["kind"] == ATTENTION) == attention)
-    clock = engine.cost(step).clock
-    return US_PER_S * sum(float(operator_time(costs[index], clock)) for index in np.flatnonzero(chosen))

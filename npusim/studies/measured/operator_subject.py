@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,15 @@ from npusim.studies.measured.operator_rows import Fields, op_row
 from npusim.studies.measured.step_subject import US_PER_S
 
 _MS_PER_S = 1e3
+
+
+class OperatorGraph(NamedTuple):
+    """An operator alone: its row, array (1,) of OP_DTYPE, the records that it runs under, and the step's path."""
+
+    row: np.ndarray
+    machine: Any
+    runtime: Any
+    path: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,15 @@ class OperatorSubject:
         }
 
     def cost(self, numbers: Numbers) -> Any:
-        """The operator's cost, a record of STEP_COST_DTYPE; it is launched as the graphs of the largest batch are."""
+        """The operator's cost, a record of STEP_COST_DTYPE."""
+        graph = self.graph(numbers)
+        step = np.zeros(1, STEP_COST_DTYPE)
+        costs = np.zeros(1, OPERATOR_COST_DTYPE)
+        cost_step(graph.row, 1, graph.machine, graph.runtime, graph.path, costs, step[0])
+        return step[0]
+
+    def graph(self, numbers: Numbers) -> OperatorGraph:
+        """The operator as a graph of its own, launched as those of the largest batch are."""
         machine, runtime = numbers.machine.copy(), numbers.runtimes[self.runtime].copy()
         if not self.capped:
             machine["settled"] = numbers.observation["operator_burst_settled"]
@@ -58,13 +75,9 @@ class OperatorSubject:
         if machine["unit_kind"][0] == UNIT_CONTRACTION_PROCESSOR:
             _as_own_graph(runtime)
         largest = int(runtime["limits_max_sequences"][0])
-        path = step_path(largest, self.prefilling, runtime[0])
-        step = np.zeros(1, STEP_COST_DTYPE)
-        costs = np.zeros(1, OPERATOR_COST_DTYPE)
         row = op_row(self.fields)
         row["library"] = _library_place(self.arch, self.library)
-        cost_step(row, 1, machine[0], runtime[0], path, costs, step[0])
-        return step[0]
+        return OperatorGraph(row, machine[0], runtime[0], int(step_path(largest, self.prefilling, runtime[0])))
 
 
 @dataclass(frozen=True)

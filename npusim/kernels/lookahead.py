@@ -1,0 +1,93 @@
+"""What a contraction processor's queues overlap: weights fetched before their operator, reductions in parts.
+
+The event engine (npusim/engine/event) simulates the same queues command by command; these are its closed forms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npusim.compilation import kernel
+from npusim.hardware.runtime_record import GRAPH_STEP
+from npusim.kernels.attention import prompt_parts
+from npusim.kernels.collective import on_chip_reduction_time
+from npusim.kernels.contraction import tile_count
+from npusim.kernels.memory import stream_bandwidth
+from npusim.kernels.power import operator_time
+from npusim.mapping.optable import ATTENTION, LINEAR
+
+_PARTS = np.array([1.0, 2.0, 4.0, 8.0])
+
+
+@kernel
+def exposed_reduction_time(byte_count, busy_s, tiles, machine, pes):
+    """Seconds by which joining the PEs' partial results outlasts the `busy_s` of `tiles` tiles that make them.
+
+    Results may be joined in parts, each while later tiles are computed; more parts cost more messages.
+    """
+    best = on_chip_reduction_time(byte_count, machine, pes)
+    for parts in _PARTS:
+        if parts <= tiles:
+            each = on_chip_reduction_time(byte_count / parts, machine, pes)
+            best = min(best, max(each, busy_s / parts + parts * each - busy_s))
+    return best
+
+
+@kernel
+def fetch_ahead(rows, count, machine, runtime, path, costs):
+    """Take off `costs` what a graph of the whole step fetches before each operator starts.
+
+    While launches, vector programs and reductions keep the memory idle, the DMA queues load as many tiles of the next
+    operator as they are deep (furiosa-ai/furiosa-opt@ebb846a docs/src/moving-tensors/dma-engine.md). Which experts a
+    token goes to is known only after the router: their weights are not fetched ahead.
+    """
+    if runtime.path_graph[path] != GRAPH_STEP:
+        return
+    idle = np.zeros(count)
+    first, since = 0, 0.0
+    while first < count:
+        last = first
+        while last < count and rows[last].segment == rows[first].segment:
+            last += 1
+        for _ in range(2 if rows[first].repeat > 1 else 1):
+            for index in range(first, last):
+                since += _launch_time(rows[index], runtime, path)
+                idle[index] = since
+                since = _idle_after(rows[index], costs[index], since, runtime, path)
+        first = last
+    for index in range(count):
+        _take_off(rows[index], idle[index], machine, runtime.pe_fusion, costs[index])
+
+
+@kernel
+def _launch_time(row, runtime, path):
+    launch = runtime.paths_operator_launch[path]
+    return launch + prompt_parts(row) * runtime.paths_attention_execution[path] if row.kind == ATTENTION else launch
+
+
+@kernel
+def _idle_after(row, cost, since, runtime, path):
+    """Seconds for which the memory has been idle when an operator ends, of which its launch was counted before."""
+    if row.kind == LINEAR:
+        return cost.link_s
+    if row.kind == ATTENTION:
+        return since + cost.link_s if cost.memory_s == 0.0 else cost.link_s
+    return since + operator_time(cost, 1.0) - _launch_time(row, runtime, path)
+
+
+@kernel
+def _take_off(row, idle_s, machine, pes, cost):
+    """Start-up and first tile of an operator bound by arithmetic, start-up and stream of one bound by the memory."""
+    if row.kind not in (LINEAR, ATTENTION) or row.matrices > 0.0 or cost.memory_s == 0.0:
+        return
+    ahead = machine.tcp_dma_queue * machine.tcp_weight_tile * pes / stream_bandwidth(machine, pes)
+    early = min(idle_s, min(ahead, cost.memory_s))
+    arithmetic = cost.contraction_s + cost.vector_s
+    startup = machine.tcp_dma_command if row.kind == LINEAR else 0.0
+    if arithmetic >= cost.memory_s:
+        if row.kind == LINEAR:
+            startup += cost.memory_s / tile_count(row.weight_bytes, machine, pes)
+            cost.overhead_s -= min(early, startup)
+        return
+    cost.overhead_s -= min(early, startup)
+    cost.memory_s -= max(0.0, min(early - startup, cost.memory_s - arithmetic))
