@@ -78,7 +78,7 @@ def _idle_after(row, cost, since, runtime, path):
 @kernel
 def _take_off(row, idle_s, machine, pes, cost):
     """Start-up and first tile of an operator bound by arithmetic, start-up and stream of one bound by the memory."""
-    if row.kind not in (LINEAR, ATTENTION) or row.matrices > 0.0 or cost.memory_s == 0.0:
+    if row.kind not in (LINEAR, ATTENTION) or row.matrices > 0.0 or cost.memory_s == 0.0 or cost.pim_s > 0.0:
         return
     ahead = machine.tcp_dma_queue * machine.tcp_weight_tile * pes / stream_bandwidth(machine, pes)
     early = min(idle_s, min(ahead, cost.memory_s))
