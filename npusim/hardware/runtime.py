@@ -106,7 +106,7 @@ class StepPath(Part):
 
     serves: the phase; max_batch: largest batch (sequences) that it serves. operator_launch: time between dependent
     operators; attention_execution: fixed time of one attention execution; hidden: part of these and of
-    collectives that hides under the operator's memory stream (GPUs; on a contraction processor its queues decide);
+    collectives that hides under the operator's memory stream (left out on a contraction processor: its queues decide);
     step_launch: once per step. graph: what is compiled as one program, in which the weights of later operators are
     fetched ahead.
     """
@@ -228,8 +228,8 @@ class Runtime(Part):
         phases = {path.serves for path in self.paths}
         if phases != {"decode", "prefill"}:
             raise ValueError("paths must serve both decode and prefill")
-        if any((path.hidden is None) == (self.unit == "gpu") for path in self.paths):
-            raise ValueError("a GPU's paths need 'hidden', those of a contraction processor have none: 'graph' decides")
+        if self.unit == "gpu" and any(path.hidden is None for path in self.paths):
+            raise ValueError("a GPU's paths need 'hidden': the part of fixed times that hides under the memory stream")
         if self.unit == "gpu" and self.kernels is None:
             raise ValueError("a GPU's runtime needs 'kernels': the libraries that it uses")
         return self

@@ -5,6 +5,8 @@ The event engine (npusim/engine/event) simulates the same queues command by comm
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from npusim.compilation import kernel
@@ -41,7 +43,7 @@ def fetch_ahead(rows, count, machine, runtime, path, costs):
     operator as they are deep (furiosa-ai/furiosa-opt@ebb846a docs/src/moving-tensors/dma-engine.md). Which experts a
     token goes to is known only after the router: their weights are not fetched ahead.
     """
-    if runtime.path_graph[path] != GRAPH_STEP:
+    if runtime.path_graph[path] != GRAPH_STEP or not math.isnan(runtime.paths_hidden[path]):
         return
     idle = np.zeros(count)
     first, since = 0, 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from npusim.compilation import kernel
@@ -58,7 +60,8 @@ def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
 
     macs counts those done on padding too, where the kernel does them. link_s and overhead_s are what remains after what
-    hides under the operator's arithmetic or memory stream; what a contraction processor fetches ahead is not yet off.
+    hides under the operator's arithmetic or memory stream: the part that the path states, or, where it states none,
+    what the queues of a contraction processor make of it (`fetch_ahead` takes its share off later).
     """
     cost.repeat = row.repeat
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0
@@ -71,7 +74,7 @@ def cost_operator(row, machine, runtime, path, cost):
     if row.kind == COLLECTIVE:
         cost.link_s = row_collective_time(row, machine)
     cost.memory_s *= layout_loss(row, machine, runtime)
-    if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR:
+    if not math.isnan(runtime.paths_hidden[path]):
         _hide(cost, runtime.paths_hidden[path])
     cost.compute_j = compute_energy(row, cost.macs, machine)
     kv_reads = kv_copies(row, machine, runtime.pe_fusion) if row.kind == ATTENTION else 1.0
