@@ -96,3 +96,14 @@ def test_the_command_writes_one_page(tmp_path: Path, language: str, word: str) -
     html = page.read_text(encoding="utf-8")
     assert f'<html lang="{language}">' in html and word in html
     assert not re.search(r'<(script|link|img|iframe)[^>]*(src|href)="http', html)
+
+
+@pytest.mark.parametrize(
+    ("name", "decisions"),
+    [("lpddr6-pim", {"accept", "conditional"}), ("on-device-20b", {"accept", "conditional"})],
+)
+def test_the_other_examples_are_judged(name: str, decisions: set[str]) -> None:
+    path = ROOT / "examples" / name / "proposal.yaml"
+    found = evaluate(load_proposal(path), path, 0, lambda _: None)
+    assert {each.decision for each in found.judged} <= decisions
+    assert all(each.prediction is not None and each.deciders for each in found.judged)

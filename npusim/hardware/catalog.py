@@ -14,7 +14,7 @@ from npusim.hardware.overlay import Overlay
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
-from npusim.hardware.yaml_file import load_yaml
+from npusim.hardware.yaml_file import extended_file, load_yaml
 
 Described = TypeVar("Described", System, Runtime, Overlay, Dram, Pim)
 
@@ -62,7 +62,7 @@ def system_files(name_or_path: str) -> list[Path]:
     """The files that describe it: its own, and the one that it extends."""
     path = system_path(name_or_path)
     extended = _read_system(path).extends
-    return [path] if extended is None else [path, path.parent / f"{extended}.yaml"]
+    return [path] if extended is None else [path, extended_file(path, extended)]
 
 
 def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
@@ -101,8 +101,13 @@ def calibration_of(name_or_path: str) -> Overlay | None:
 def calibration_path(name_or_path: str) -> Path | None:
     """The file of that overlay, None where the architecture names none. Raises UserError."""
     path = system_path(name_or_path)
-    named = _read_system(path).calibration
-    return None if named is None else path.parent / named
+    system = _read_system(path)
+    if system.calibration is None:
+        return None
+    own = path.parent / system.calibration
+    if system.extends is None or own.is_file():
+        return own
+    return extended_file(path, system.extends).parent / system.calibration
 
 
 def calibrated_systems(unit: str) -> list[str]:

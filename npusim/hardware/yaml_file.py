@@ -13,6 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from npusim.errors import UserError
+from npusim.hardware.data import data_root
 from npusim.ledger import Quantity, certificates
 from npusim.units import is_binary_rate
 
@@ -27,7 +28,7 @@ Schema = TypeVar("Schema", bound=BaseModel)
 def load_yaml(path: Path, schema: type[Schema]) -> Schema:
     """Read `path` and check it against `schema`; every mistake is a UserError with file and line.
 
-    A file that `extends: NAME` has what NAME.yaml beside it says wherever it does not say otherwise.
+    A file that `extends: NAME` has what NAME.yaml, beside it or shipped, says wherever it does not say otherwise.
     """
     data = read_yaml(path)
     return check(_extended(data, path) if _EXTENDS in data else data, schema, path)
@@ -37,9 +38,16 @@ _EXTENDS = "extends"
 _OWN = ("name", "title", "aliases", "note")
 
 
+def extended_file(path: Path, name: str) -> Path:
+    """The file that the description at `path` extends: beside it, else the shipped one of that name."""
+    beside = path.parent / f"{name}.yaml"
+    shipped = data_root("arch_configs") / beside.name
+    return shipped if shipped.is_file() and not beside.is_file() else beside
+
+
 def _extended(data: Any, path: Path) -> Any:
     """`data` over the file that it extends; what names a description is never taken over."""
-    base = path.parent / f"{data[_EXTENDS]}.yaml"
+    base = extended_file(path, str(data[_EXTENDS]))
     known = read_yaml(base)
     if _EXTENDS in known:
         raise UserError(str(path), _EXTENDS, f"{base.name} extends another file itself; extend that one")
