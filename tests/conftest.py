@@ -20,6 +20,12 @@ MakeEngine = Callable[..., AnalyticEngine]
 Alter = Callable[..., Deployment]
 
 
+@pytest.fixture(autouse=True)
+def wide_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts come out as in a file, whatever width the libraries under test leave in the environment."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="session")
 def deployed() -> Deploy:
     """`deployed(arch, model, **options of deploy)`, remembered."""

@@ -28,7 +28,7 @@ LENGTHS = st.integers(2, 6000)
 def h200(deployed: Deploy) -> Any:
     deployment = deployed("h200", "llama-3.1-8b", uncalibrated=True)
     names = [library.name for library in deployment.system.chip.unit.attention]
-    assert {name: names.index(name) for name in names} == LIBRARIES
+    assert {name: names.index(name) for name in LIBRARIES} == LIBRARIES
     machine = deployment.machine[0]
     sizes = [machine[f"gpu_attention_{size}"][FLASH_3] for size in ("tile_rows", "split_tile_rows", "tile_context")]
     assert sizes == [TILE, SPLIT_TILE, PIECE]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cli_support import process, tell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,6 @@ from npusim.mapping.optable import EXPERT_UP, LINEAR, OP_DTYPE, account
 from npusim.studies.measured.case import Numbers
 from npusim.studies.measured.importer import import_table
 from npusim.workload.routing import Skew, choice_chances
-from tests.cli_support import process, tell
 
 Deploy = Callable[..., Deployment]
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data" / "gpu_public"

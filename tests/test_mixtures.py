@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cli_support import tell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +39,6 @@ from npusim.workload.model import Model
 from npusim.workload.precision import resolve
 from npusim.workload.routing import UNIFORM
 from npusim.workload.step import Step, decode, mixed, prefill
-from tests.cli_support import tell
 
 ONE = Plan(1, 1)
 GPT, DEEPSEEK, QWEN = load_model("gpt-oss-120b"), load_model("deepseek-v3"), load_model("qwen3-30b-a3b")

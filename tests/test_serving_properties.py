@@ -120,11 +120,11 @@ def test_an_engine_used_before_gives_the_same_run(deployed: Deploy) -> None:
 def test_a_prefix_cache_never_delays_the_first_token(
     deployed: Deploy, system: tuple[str, str], isl: int, part: float, arrival: Arrival
 ) -> None:
-    """Compiled chunks allow a little: a hit that saves no chunk only lengthens the context of the padded one."""
+    """Compiled chunks allow a little: a hit that saves no chunk only moves the padded one into a longer bucket."""
     deployment = deployed(system[0], MODEL, runtime=system[1])
     load = Load(isl, 12, arrival, shared_prefix_prompts(8, isl, round(part * isl)))
     cached, plain = (measure(simulate(with_caching(deployment, caching), load, 0)) for caching in (True, False))
-    slack = 0.01 if deployment.runtime.prefill_chunk.kind == "buckets" else 1e-9
+    slack = 0.03 if deployment.runtime.prefill_chunk.kind == "buckets" else 1e-9
     assert cached.ttft_ms.mean <= plain.ttft_ms.mean * (1 + slack)
     assert plain.prefix_hit_fraction == 0.0
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cli_support import mistake, tell
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
 from npusim.engine.analytic import AnalyticEngine
@@ -20,7 +21,6 @@ from npusim.engine.event.trace_file import write_trace
 from npusim.hardware.data import data_root
 from npusim.mapping.deployment import Deployment
 from npusim.workload.step import decode, prefill
-from tests.cli_support import mistake, tell
 
 Deploy = Callable[..., Deployment]
 Drawn = tuple[list[SimulatedPiece], Timeline]

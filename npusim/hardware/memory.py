@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.base import Part
 from npusim.hardware.stream_memo import derived_stream
 from npusim.ledger import Bandwidth, Bytes, Count, Ratio
+
+_STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
 
 
 class Memory(Part):
@@ -31,21 +33,24 @@ class Memory(Part):
     usable_capacity: Bytes
     dram: str | None = None
     address_map: AddressMap | None = None
-    stream_efficiency: Ratio
+    stream_efficiency: Annotated[Ratio, Field(validate_default=True)] = None  # type: ignore[assignment]
     stream_residual: Ratio | None = None
     hot_efficiency: Ratio
     contention_sharpness: Count
 
-    @model_validator(mode="before")
+    @field_validator("stream_efficiency", mode="before")
     @classmethod
-    def _stream_of_the_dram(cls, data: Any) -> Any:
+    def _of_the_dram(cls, given: Any, info: ValidationInfo) -> Any:
         """A stream efficiency that is not given is that of the DRAM standard under the address map."""
-        if not isinstance(data, dict) or "dram" not in data or "stream_efficiency" in data:
-            return data
-        missing = [key for key in ("address_map", "access_unit", "channel_bandwidth") if key not in data]
+        known = info.data
+        if given is not None:
+            return given
+        missing = [key for key in _STREAM_NEEDS if known.get(key) is None]
         if missing:
-            raise ValueError(f"'dram' needs {', '.join(missing)} to derive stream_efficiency; add that, or give it")
-        return {**data, "stream_efficiency": derived_stream(data)}
+            raise ValueError(f"stream_efficiency is missing; give it, or {', '.join(missing)} to derive it from")
+        return derived_stream(
+            known["dram"], known["address_map"], known["access_unit"].value, known["channel_bandwidth"].value
+        )
 
     @property
     def peak_bandwidth_bytes_per_s(self) -> float:

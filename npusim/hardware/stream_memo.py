@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from npusim.hardware.named import part_file
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import certificates
-from npusim.units import to_si
 
 _TOLERANCE = 0.005
 _DIGITS = 6
@@ -30,15 +28,14 @@ def shipped_memo() -> Path:
     return data_root("arch_configs") / "memories" / "streams.json"
 
 
-def derived_stream(memory: Mapping[str, Any]) -> dict[str, Any]:
-    """The certificate of the efficiency of long aligned streams for a memory as its YAML gives it.
+def derived_stream(standard: str, mapping: AddressMap, access_unit: float, channel_bandwidth: float) -> dict[str, Any]:
+    """The certificate of the efficiency of long aligned streams; access_unit in B, channel_bandwidth in B/s.
 
     Raises ValueError where the channels' rate is not that of the DRAM standard, UserError for an unknown standard.
     """
-    dram = load_yaml(part_file("memories", str(memory["dram"])), Dram)
-    mapping = AddressMap.model_validate(memory["address_map"])
-    unit = int(to_si(memory["access_unit"]["value"], "B"))
-    _check_channel(dram, mapping, to_si(memory["channel_bandwidth"]["value"], "B/s"))
+    dram = load_yaml(part_file("memories", standard), Dram)
+    unit = int(access_unit)
+    _check_channel(dram, mapping, channel_bandwidth)
     return {
         "value": remembered(dram, mapping, unit),
         "kind": "derived",
