@@ -21,6 +21,8 @@ from npusim.mapping.pieces import compiled_pieces
 from npusim.workload.step import Step
 
 _MAX_RUN = 4096
+COARSE = 1.0 / 128.0
+"""Growth of a context within which a decode step need not be costed anew for a figure of a whole run."""
 _LOGIT_BYTES = 2.0
 
 
@@ -37,13 +39,18 @@ class DecodeRun:
 
 
 class AnalyticEngine:
-    """Costs steps of one deployment. max_sequences: most sequences that a step will hold (size of the workspace)."""
+    """Costs steps of one deployment. max_sequences: most sequences that a step will hold (size of the workspace).
 
-    def __init__(self, deployment: Deployment, max_sequences: int | None = None) -> None:
+    growth: part of its context by which a sequence may grow before a decode step of a run is costed anew; with 0 each
+    step of a run costs what it costs alone, with COARSE a whole run is within a thousandth of that.
+    """
+
+    def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
         if max_sequences is None:
             max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
         self.plan = deployment.plan
         self._deployment = deployment
+        self._growth = growth
         self._shapes = deployment.runtime
         self.machine: Any = deployment.machine[0]
         self.runtime: Any = deployment.runtime_record[0]
@@ -118,6 +125,7 @@ class AnalyticEngine:
             slots,
             min(limit, _MAX_RUN),
             horizon_s,
+            self._growth,
             self.machine,
             self.runtime,
             self.logit_bytes,

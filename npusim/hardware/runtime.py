@@ -127,7 +127,8 @@ class Host(Part):
     step_time: scheduling, sampling calls and launch of one step; it hides behind the step before when the queue holds
     more than one step. request_time: between the client's sending and the request's place in the queue. A stall hits
     a step with `stall_probability` and lasts `stall_time` (mean, exponential). sampling_time: per sequence, where
-    tokens are sampled on the host (0 where the chip samples).
+    tokens are sampled on the host (0 where the chip samples). token_time: for which one process of the front end is
+    busy with each token that goes to a client; it works beside the chip, and a step lasts until it is done.
     """
 
     step_time: Duration
@@ -137,10 +138,15 @@ class Host(Part):
     stall_time: Duration
     sampling: Literal["host", "chip"]
     sampling_time: Duration
+    token_time: Duration | None = None
 
 
 class KvCache(Part):
-    """How KV memory is kept: type, block, what is held back, when admission stops."""
+    """How KV memory is kept: type, block, what is held back, when admission stops.
+
+    admission: a request is admitted when its `prompt` has room, others being pre-empted where blocks run out later, or
+    only when the `answer` of every request in service has room too.
+    """
 
     precision: Literal["bf16", "fp8", "int8"]
     block: Tokens
@@ -148,6 +154,7 @@ class KvCache(Part):
     memory_fraction: Ratio
     admission_watermark: Ratio
     prefix_caching: bool
+    admission: Literal["prompt", "answer"] = "prompt"
 
 
 class Limits(Part):

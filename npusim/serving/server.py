@@ -50,7 +50,8 @@ class Limits:
     slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
     watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
     largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue;
-    limiter_s: time constant of the power limiter.
+    limiter_s: time constant of the power limiter; whole_answers: whether a request is admitted only when the answers of
+    all have room.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Limits:
         largest_chunk: int | None,
         request_time_s: float = 0.0,
         limiter_s: float = 0.0,
+        whole_answers: bool = False,
     ) -> None:
         self.slots = slots
         self.max_sequences = max_sequences
@@ -72,6 +74,7 @@ class Limits:
         self.largest_chunk = largest_chunk
         self.request_time_s = request_time_s
         self.limiter_s = limiter_s
+        self.whole_answers = whole_answers
 
 
 class Server:
@@ -130,16 +133,25 @@ class Server:
             self._work.succeed()
 
     def admissible(self) -> Request | None:
-        """The first waiting request, if there is a slot and KV memory for it and the next token of every live one."""
+        """The first waiting request, if there is a slot and KV memory for it and what the others will still need."""
         if not self.waiting or len(self.live) + len(self.prefilling) >= self.limits.max_sequences:
             return None
         request = self.waiting[0]
         need = self.kv.need(request)
-        if need + self.kv.growth(self.held, 1) > self.kv.free:
+        if need + self._growth_beside(request) > self.kv.free:
             return None
         alone = not self.live and not self.prefilling
         below_watermark = self.kv.used + need <= self.limits.watermark * self.kv.capacity
         return request if alone or below_watermark else None
+
+    def _growth_beside(self, request: Request) -> float:
+        """Blocks to keep for live sequences: those of their next token, or of all answers, that of `request` too."""
+        if not self.limits.whole_answers:
+            return self.kv.growth(self.held, 1)
+        started = [*self.prefilling, request]
+        held = np.append(self.held, [each.to_prefill for each in started])
+        coming = np.append(self.remaining, [each.longest - each.to_prefill for each in started])
+        return self.kv.growth(held, coming)
 
     def admit(self, request: Request) -> None:
         """Give the first waiting request its KV blocks."""
