@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.engine.run import cost_sequences, decode_run, exposed_host_time, make_workspace, stall_time
+from npusim.engine.run import cost_step_of, decode_run, host_time_of, make_workspace, stall_time_of
 from npusim.engine.stepcost import StepCost, between, combine, from_record
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
@@ -52,8 +52,9 @@ class AnalyticEngine:
         self._deployment = deployment
         self._growth = growth
         self._shapes = deployment.runtime
-        self.machine: Any = deployment.machine[0]
-        self.runtime: Any = deployment.runtime_record[0]
+        self._machines, self._runtimes = deployment.machine, deployment.runtime_record
+        self.machine: Any = self._machines[0]
+        self.runtime: Any = self._runtimes[0]
         self.template = program(deployment.model, deployment.precision, deployment.plan)
         _check_multiplies(self.template, deployment)
         self.logit_bytes = _LOGIT_BYTES * deployment.model.vocab
@@ -100,7 +101,7 @@ class AnalyticEngine:
 
     def with_host(self, cost: StepCost, sequences: int) -> StepCost:
         """A step with the host time that it does not hide, at idle plus loaded static power."""
-        host_s = exposed_host_time(cost.time_s, sequences, self.logit_bytes, self.machine, self.runtime)
+        host_s = float(host_time_of(cost.time_s, sequences, self.logit_bytes, self._machines, self._runtimes))
         return self.waiting(cost, host_s)
 
     def waiting(self, cost: StepCost, seconds: float) -> StepCost:
@@ -112,7 +113,7 @@ class AnalyticEngine:
 
     def stall_s(self, seed: int, counter: int) -> float:
         """Host stall of step number `counter` under `seed`, seconds."""
-        return float(stall_time(seed, counter, self.runtime))
+        return float(stall_time_of(seed, counter, self._runtimes))
 
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
@@ -126,8 +127,8 @@ class AnalyticEngine:
             min(limit, _MAX_RUN),
             horizon_s,
             self._growth,
-            self.machine,
-            self.runtime,
+            self._machines,
+            self._runtimes,
             self.logit_bytes,
             seed,
             counter,
@@ -161,8 +162,8 @@ class AnalyticEngine:
     def _fill(self, step: Step) -> int:
         self._require_room(len(step.query))
         query, context, decoding = step.query, step.context, step.decoding
-        count = cost_sequences(
-            self.template, query, context, decoding, step.slots, self.machine, self.runtime, self._work
+        count = cost_step_of(
+            self.template, query, context, decoding, step.slots, self._machines, self._runtimes, self._work
         )
         return int(count)
 

@@ -107,6 +107,27 @@ def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
     return waiting
 
 
+# Python hands an array to compiled code fifty times faster than a record: these take arrays of one record.
+
+
+@kernel
+def cost_step_of(template, query, context, decoding, slots, machines, runtimes, work):
+    """`cost_sequences` on the only machine of `machines` under the only record of `runtimes`."""
+    return cost_sequences(template, query, context, decoding, slots, machines[0], runtimes[0], work)
+
+
+@kernel
+def host_time_of(device_s, sequences, logit_bytes, machines, runtimes):
+    """`exposed_host_time` beside the only machine of `machines` under the only record of `runtimes`."""
+    return exposed_host_time(device_s, sequences, logit_bytes, machines[0], runtimes[0])
+
+
+@kernel
+def stall_time_of(seed, counter, runtimes):
+    """`stall_time` under the only record of `runtimes`."""
+    return stall_time(seed, counter, runtimes[0])
+
+
 @kernel
 def _uniform(seed, counter):
     """A number in (0, 1) from a counter: SplitMix64 (Steele, Lea, Flood 2014, OOPSLA)."""
@@ -147,15 +168,15 @@ def _decode_step(template, query, context, decoding, slots, machine, runtime, wo
 
 
 @kernel
-def decode_run(template, held, slots, limit, horizon_s, growth, machine, runtime, logit_bytes, seed, counter, work):
+def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtimes, logit_bytes, seed, counter, work):
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 
     Steps that are alike (`steps_alike`) cost what the middle one of them costs.
 
-    held: int64 (live,), KV tokens of each live sequence before the run. times_s and energies_j of `work` are filled
+    held: int64 (live,), KV tokens of each live sequence before the run; machines, runtimes: one of each. times_s and energies_j of `work` are filled
     with seconds and joules (one chip) of each step, host time and stalls included.
     """
-    live = len(held)
+    machine, runtime, live = machines[0], runtimes[0], len(held)
     query, context, decoding = work.query[:live], work.context[:live], work.decoding[:live]
     for sequence in range(live):
         query[sequence], decoding[sequence], context[sequence] = 1, True, held[sequence] + 1

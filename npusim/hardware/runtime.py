@@ -105,7 +105,8 @@ class StepPath(Part):
     """The compiled graph that serves a step, with its fixed costs.
 
     serves: the phase; max_batch: largest batch (sequences) that it serves. operator_launch: time between dependent
-    operators; attention_execution: fixed time of one attention execution; hidden: part of these and of
+    operators; attention_execution: fixed time of one attention execution; expert_execution: of the experts of a layer
+    (sorting tokens in kernels of its own); hidden: part of these and of
     collectives that hides under the operator's memory stream (left out on a contraction processor: its queues decide);
     step_launch: once per step. graph: what is compiled as one program, in which the weights of later operators are
     fetched ahead.
@@ -116,6 +117,7 @@ class StepPath(Part):
     max_batch: Count
     operator_launch: Duration
     attention_execution: Duration
+    expert_execution: Duration | None = None
     hidden: Ratio | None = None
     step_launch: Duration
     graph: Literal["operator", "step"] = "operator"

@@ -78,7 +78,9 @@ class Limits:
 
 
 class Server:
-    """live, held and remaining are parallel: requests that decode, KV tokens they hold, tokens they still put out."""
+    """live, held, remaining and last_s are parallel: requests that decode, KV tokens that they hold, tokens that they
+    still put out, and when each put out its last one.
+    """
 
     def __init__(
         self,
@@ -100,6 +102,7 @@ class Server:
         self.live: list[Request] = []
         self.held = np.zeros(0, np.int64)
         self.remaining = np.zeros(0, np.int64)
+        self.last_s = np.zeros(0)
         self._policy = policy
         self._limiter = PowerLimiter(limits.limiter_s)
         self._seed = seed
@@ -267,30 +270,38 @@ class Server:
         self.live.append(request)
         self.held = np.append(self.held, held)
         self.remaining = np.append(self.remaining, request.osl - request.generated)
+        self.last_s = np.append(self.last_s, now)
 
     def _advance(self, times_s: np.ndarray) -> None:
         """Every live sequence has put out one token per step, the last of them now."""
         now, steps = self.env.now, len(times_s)
-        last = np.array([request.last_token_s for request in self.live])
         first_step_end = now - float(times_s[1:].sum())
-        self.recorder.intervals(first_step_end - last, np.ones(len(last)))
+        self.recorder.intervals(first_step_end - self.last_s, np.ones(len(self.live)))
         if steps > 1:
-            self.recorder.intervals(times_s[1:], np.full(steps - 1, float(len(last))))
+            self.recorder.intervals(times_s[1:], np.full(steps - 1, float(len(self.live))))
         self.kv.grow(self.held, steps)
         self.held += steps
         self.remaining -= steps
-        for request in self.live:
-            request.last_token_s = now
-            request.generated += steps
+        self.last_s[:] = now
         if self.remaining.min() == 0:
             self._retire()
 
     def _retire(self) -> None:
-        staying = self.remaining > 0
-        for index in np.flatnonzero(~staying):
+        done = np.flatnonzero(self.remaining == 0)
+        for index in done:
+            self._catch_up(index)
             self._answer(self.live[index], int(self.held[index]))
-        self.live = [request for request, stays in zip(self.live, staying, strict=True) if stays]
-        self.held, self.remaining = self.held[staying], self.remaining[staying]
+        for index in reversed(done):
+            del self.live[index]
+        self.held, self.remaining, self.last_s = (
+            np.delete(each, done) for each in (self.held, self.remaining, self.last_s)
+        )
+
+    def _catch_up(self, index: int) -> None:
+        """Write down in a live request how far it has come."""
+        request = self.live[index]
+        request.last_token_s = float(self.last_s[index])
+        request.generated = request.osl - int(self.remaining[index])
 
     def _answer(self, request: Request, held: int) -> None:
         self.kv.release(request, held)
@@ -299,9 +310,10 @@ class Server:
 
     def _preempt(self) -> None:
         """The sequence that joined last gives its blocks back and will be computed again."""
+        self._catch_up(-1)
         request = self.live.pop()
         self.kv.release(request, int(self.held[-1]))
-        self.held, self.remaining = self.held[:-1], self.remaining[:-1]
+        self.held, self.remaining, self.last_s = self.held[:-1], self.remaining[:-1], self.last_s[:-1]
         request.preemptions += 1
         request.computed = 0
         self.recorder.preemptions += 1

@@ -27,7 +27,8 @@ class RunSubject:
 
     requests: None where it was not published; alike: every request has the same prompt, which the server knows
     already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
-    users have long fallen out of step; mixed: each request's lengths are drawn up to isl and osl; stalled: its source tells of host stalls; lab: whose set-up it was.
+    users have long fallen out of step; mixed: the lengths of each request are drawn up to isl and osl; stalled: its
+    source tells of host stalls; lab: whose set-up it was.
     """
 
     placement: Placement
