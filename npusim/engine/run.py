@@ -173,8 +173,9 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
 
     Steps that are alike (`steps_alike`) cost what the middle one of them costs.
 
-    held: int64 (live,), KV tokens of each live sequence before the run; machines, runtimes: one of each. times_s and energies_j of `work` are filled
-    with seconds and joules (one chip) of each step, host time and stalls included.
+    held: int64 (live,), KV tokens of each live sequence before the run; machines, runtimes: arrays of one record.
+    times_s and energies_j of `work` are filled with seconds and joules (one chip) of each step, host time and stalls
+    included.
     """
     machine, runtime, live = machines[0], runtimes[0], len(held)
     query, context, decoding = work.query[:live], work.context[:live], work.decoding[:live]

@@ -287,15 +287,14 @@ class Server:
             self._retire()
 
     def _retire(self) -> None:
-        done = np.flatnonzero(self.remaining == 0)
+        done = np.flatnonzero(self.remaining == 0).tolist()
         for index in done:
             self._catch_up(index)
             self._answer(self.live[index], int(self.held[index]))
         for index in reversed(done):
             del self.live[index]
-        self.held, self.remaining, self.last_s = (
-            np.delete(each, done) for each in (self.held, self.remaining, self.last_s)
-        )
+        self.held, self.remaining = np.delete(self.held, done), np.delete(self.remaining, done)
+        self.last_s = np.delete(self.last_s, done)
 
     def _catch_up(self, index: int) -> None:
         """Write down in a live request how far it has come."""

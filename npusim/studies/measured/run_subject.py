@@ -80,11 +80,12 @@ class RunSubject:
 
     def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
         if not self.traced:
-            make = identical_prompts if self.alike else random_prompts
             osl = max(1, round(self.osl * numbers.of_lab(self.lab, "output_part")))
-            lengths = self._lengths(users, count, osl, numbers, seed)
             if self.mixed:
-                return Load(self.isl, osl, Closed(users), _prompts(lengths), lengths)
+                drawn = self._drawn_lengths(count, osl, numbers.observation["least_length"], seed)
+                return Load(self.isl, osl, Closed(users), _prompts(drawn), drawn)
+            make = identical_prompts if self.alike else random_prompts
+            lengths = self._out_of_step(users, count, osl) if self.windowed else None
             return Load(self.isl, osl, Closed(users), make(count, self.isl), lengths, warm=self.alike)
         observation, longest = numbers.observation, numbers.observation["longest_context"]
         prompt, output = (observation[name] for name in ("prompt_spread", "output_spread"))
@@ -93,15 +94,10 @@ class RunSubject:
         lengths = tuple(zip(isl, osl, strict=True))
         return Load(self.isl, self.osl, Closed(users), _prompts(lengths), lengths)
 
-    def _lengths(self, users: int, count: int, osl: int, numbers: Numbers, seed: int) -> Lengths | None:
-        if self.windowed:
-            return self._out_of_step(users, count, osl)
-        if not self.mixed:
-            return None
-        drawn = np.random.default_rng(seed)
-        least = numbers.observation["least_length"]
-        isls = drawn.integers(math.ceil(least * self.isl), self.isl, count, endpoint=True)
-        osls = drawn.integers(math.ceil(least * osl), osl, count, endpoint=True)
+    def _drawn_lengths(self, count: int, osl: int, least: float, seed: int) -> Lengths:
+        """Lengths of each request, evenly from `least` of the run's own."""
+        draw = np.random.default_rng(seed).integers
+        isls, osls = (draw(math.ceil(least * most), most, count, endpoint=True) for most in (self.isl, osl))
         return tuple(zip(isls.tolist(), osls.tolist(), strict=True))
 
     def _out_of_step(self, users: int, count: int, osl: int) -> Lengths:
