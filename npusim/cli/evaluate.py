@@ -13,7 +13,10 @@ from npusim.cli.subject import caveats
 from npusim.manifest import build_manifest
 
 if TYPE_CHECKING:
+    from npusim.studies.evaluate.fixed_times import FixedTimes
     from npusim.studies.evaluate.run import Evaluation
+
+_US = 1e6
 
 
 @click.command()
@@ -86,5 +89,18 @@ def _print(found: Evaluation) -> None:
         for decider in each.deciders if each.decision == "conditional" else []:
             wanted = "none within reach" if decider.needed is None else f"{decider.needed:.4g} {decider.quantity.unit}"
             console.print(f"{each.claim.name} hangs on {decider.owner}.{decider.path}: would have to be {wanted}.")
+        if each.together is not None:
+            console.print(f"{each.claim.name} {_together_text(each.together)}.")
     for line in caveats(found.deployments[:1]):
         console.print(line)
+
+
+def _together_text(times: FixedTimes) -> str:
+    told = ", ".join(
+        f"{each.owner}.{each.path} {each.needed * _US:.4g} us instead of {each.value * _US:.4g}"
+        for each in times.longest
+    )
+    return (
+        f"hangs on fixed times together: none alone is enough, all at {100.0 * times.part:.0f} % of what they are "
+        f"would be: {told}"
+    )

@@ -17,7 +17,8 @@ from npusim.studies.sweep.machines import Records
 
 MOST = 3
 _LEAST_SWING = 1e-3
-_REACH = 30.0
+REACH = 30.0
+"""Factor within which a needed value is looked for."""
 _ESTIMATES = {
     "tokens_per_s_per_user": ("decode_ms", -1.0),
     "output_tokens_per_s": ("output_tokens_per_s", 1.0),
@@ -51,10 +52,10 @@ class Decider:
 
 def deciders(claim: Claim, deployment: Deployment, value: float) -> list[Decider]:
     """The numbers whose ranges move the claim most, the greatest first, at most MOST. value: the prediction."""
-    numbers = _distinct(ranged_numbers(deployment.system, deployment.runtime))
+    numbers = distinct(ranged_numbers(deployment.system, deployment.runtime))
     ends = [end for members in numbers for end in (members[0].quantity.low, members[0].quantity.high)]
     records = _records(deployment, [members for members in numbers for _ in range(2)], ends)
-    ratios = _relative(claim, deployment, records)
+    ratios = relative(claim, deployment, records)
     found = []
     for place, members in enumerate(numbers):
         low, high = ratios[2 * place], ratios[2 * place + 1]
@@ -66,7 +67,7 @@ def deciders(claim: Claim, deployment: Deployment, value: float) -> list[Decider
     return sorted(found, key=lambda each: -each.swing)[:MOST]
 
 
-def _distinct(numbers: list[RangedNumber]) -> list[list[RangedNumber]]:
+def distinct(numbers: list[RangedNumber]) -> list[list[RangedNumber]]:
     """Numbers that are one: a certificate that several fields of one owner share."""
     groups: dict[tuple[str, str, Quantity], list[RangedNumber]] = {}
     for number in numbers:
@@ -76,19 +77,23 @@ def _distinct(numbers: list[RangedNumber]) -> list[list[RangedNumber]]:
 
 def _records(deployment: Deployment, numbers: list[list[RangedNumber]], values: list[float | None]) -> Records:
     """Records with one number each at one value, all else as it is."""
-    machines = np.repeat(deployment.machine, len(values))
-    runtimes = np.repeat(deployment.runtime_record, len(values))
+    records = Records(np.repeat(deployment.machine, len(values)), np.repeat(deployment.runtime_record, len(values)))
     for row, (members, value) in enumerate(zip(numbers, values, strict=True)):
-        for number in members:
-            target = machines if number.owner == deployment.system.name else runtimes
-            if number.place is None:
-                target[number.name][row] = value
-            else:
-                target[number.name][row, number.place] = value
-    return Records(machines, runtimes)
+        put(records, deployment, members, row, value)
+    return records
 
 
-def _relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
+def put(records: Records, deployment: Deployment, members: list[RangedNumber], row: int, value: float | None) -> None:
+    """Set a number, in all fields that share it, in one row of `records`, in place."""
+    for number in members:
+        target = records.machines if number.owner == deployment.system.name else records.runtimes
+        if number.place is None:
+            target[number.name][row] = value
+        else:
+            target[number.name][row, number.place] = value
+
+
+def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
     """The claim's figure on each of the records, relative to that on the deployment's own."""
     column, power = _ESTIMATES[claim.metric]
     own = estimate(
@@ -103,12 +108,12 @@ def _needed(claim: Claim, deployment: Deployment, members: list[RangedNumber], v
     start = members[0].quantity.value
 
     def short(log_factor: float) -> float:
-        ratio = _relative(claim, deployment, _records(deployment, [members], [start * math.exp(log_factor)]))[0]
+        ratio = relative(claim, deployment, _records(deployment, [members], [start * math.exp(log_factor)]))[0]
         return math.log(value * ratio / claim.value) if math.isfinite(ratio) and ratio > 0.0 else math.nan
 
     if start <= 0.0:
         return None
-    reach = math.log(_REACH)
+    reach = math.log(REACH)
     for end in (reach, -reach):
         if members[0].quantity.unit == "" and members[0].quantity.value <= 1.0 and end > 0.0:
             end = min(end, -math.log(start)) if start < 1.0 else 0.0
