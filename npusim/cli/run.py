@@ -138,7 +138,7 @@ def _bottleneck_text(found: dict[str, Any]) -> str:
     return (
         f"Bottleneck: {found['bound']}. A decode step of {found['sequences']:,} sequences over {found['context']:,} "
         f"tokens takes {found['step_ms']:,.2f} ms ({told}), of which {found['fixed_ms']:,.2f} ms are fixed costs: "
-        f"links, launches, host. Longest operators, with their fixed costs: {longest} ms."
+        f"links, launches, host. Longest operators of one chip, with their fixed costs: {longest} ms."
     )
 
 
