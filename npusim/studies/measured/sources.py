@@ -59,11 +59,11 @@ class Observation(Part):
     """What stands between the chip and a table.
 
     counter_factor: true time over the time that a card counter's assumed clock gives; prompt_spread, output_spread,
-    context_spread: standard deviation of the logarithm of a trace's lengths; longest_context: most tokens of a request
+    context_spread: standard deviation of the logarithm of a trace's lengths; least_length: of the requests of a run
+    whose harness draws them evenly, as part of the length that it tells; longest_context: most tokens of a request
     of a trace, prompt and output together; stall_per_step: mean host stall in a run whose source tells of stalls;
     requests_per_user: of a run whose source does not
-    say; least_length: of the requests of a run whose harness draws them, as part of the length that it tells;
-    burst_settled: part of the median of a burst of passes during which the chip is hot and its power limit
+    say; burst_settled: part of the median of a burst of passes during which the chip is hot and its power limit
     acts; operator_burst_settled: the same of a burst of one operator;
     eager_launch: host time of one launch in a loop that is not a graph, below which no time falls; labs: by name.
     """
@@ -73,9 +73,9 @@ class Observation(Part):
     output_spread: Ratio
     context_spread: Ratio
     longest_context: Tokens
+    least_length: Ratio
     stall_per_step: Duration
     requests_per_user: Ratio
-    least_length: Ratio
     burst_settled: Ratio
     operator_burst_settled: Ratio
     eager_launch: Duration
