@@ -77,20 +77,16 @@ def distinct(numbers: list[RangedNumber]) -> list[list[RangedNumber]]:
 
 def _records(deployment: Deployment, numbers: list[list[RangedNumber]], values: list[float | None]) -> Records:
     """Records with one number each at one value, all else as it is."""
-    records = Records(np.repeat(deployment.machine, len(values)), np.repeat(deployment.runtime_record, len(values)))
+    machines = np.repeat(deployment.machine, len(values))
+    runtimes = np.repeat(deployment.runtime_record, len(values))
     for row, (members, value) in enumerate(zip(numbers, values, strict=True)):
-        put(records, deployment, members, row, value)
-    return records
-
-
-def put(records: Records, deployment: Deployment, members: list[RangedNumber], row: int, value: float | None) -> None:
-    """Set a number, in all fields that share it, in one row of `records`, in place."""
-    for number in members:
-        target = records.machines if number.owner == deployment.system.name else records.runtimes
-        if number.place is None:
-            target[number.name][row] = value
-        else:
-            target[number.name][row, number.place] = value
+        for number in members:
+            target = machines if number.owner == deployment.system.name else runtimes
+            if number.place is None:
+                target[number.name][row] = value
+            else:
+                target[number.name][row, number.place] = value
+    return Records(machines, runtimes)
 
 
 def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:

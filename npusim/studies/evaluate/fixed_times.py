@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 
 from npusim.hardware.draws import RangedNumber, ranged_numbers
 from npusim.mapping.deployment import Deployment
-from npusim.studies.evaluate.deciders import REACH, distinct, put, relative
+from npusim.studies.evaluate.deciders import REACH, distinct, relative
 from npusim.studies.evaluate.proposal import Claim
 from npusim.studies.sweep.machines import Records
 
@@ -68,8 +68,14 @@ def _scaled(deployment: Deployment, times: list[list[RangedNumber]], log_part: f
     """One pair of records with all `times` at a part of their values."""
     records = Records(deployment.machine.copy(), deployment.runtime_record.copy())
     for members in times:
-        put(records, deployment, members, 0, members[0].quantity.value * math.exp(log_part))
+        _put(records, deployment, members, 0, members[0].quantity.value * math.exp(log_part))
     return records
+
+
+def _put(records: Records, deployment: Deployment, members: list[RangedNumber], row: int, value: float) -> None:
+    for number in members:
+        target = records.machines if number.owner == deployment.system.name else records.runtimes
+        number.put(target[row : row + 1], value)
 
 
 def _heaviest(
@@ -79,7 +85,7 @@ def _heaviest(
     short = _scaled(deployment, times, log_part)
     records = Records(np.repeat(short.machines, len(times)), np.repeat(short.runtimes, len(times)))
     for row, members in enumerate(times):
-        put(records, deployment, members, row, members[0].quantity.value)
+        _put(records, deployment, members, row, members[0].quantity.value)
     ratios = relative(claim, deployment, records)
     moved = np.abs(np.log(ratios / relative(claim, deployment, short)[0]))
     return [times[place] for place in np.argsort(-moved)[:MOST]]
