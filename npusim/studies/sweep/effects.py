@@ -9,6 +9,7 @@ import pandas as pd
 from SALib.analyze import rbd_fast
 
 from npusim.studies.sweep.spec import SweepSpec
+from npusim.studies.sweep.tasks import DEPLOYED, LOADED
 
 _FEWEST = 64
 _TENTH = 0.1
@@ -23,7 +24,7 @@ def effects(spec: SweepSpec, axes: Sequence[str], points: pd.DataFrame) -> pd.Da
     objective over all points and over the tenth of points with the least and the largest value of the axis.
     """
     rows = []
-    workload = ["model", "precision", "cards", "runtime", "isl", "osl", "users"]
+    workload = [*DEPLOYED, *LOADED]
     for keys, group in points.groupby(workload, sort=False):
         for objective in spec.objectives:
             known = group[np.isfinite(group[objective])]

@@ -11,8 +11,10 @@ import plotly.graph_objects as go
 from npusim.studies.report.charts import layout, tornado
 from npusim.studies.report.page import Block, Chart, Page, Section, Text, table_of
 from npusim.studies.sweep.run import WORKLOAD, SweepResult
+from npusim.studies.sweep.tasks import DEPLOYED
 
 _MOST_ROWS = 200
+SPREAD = [name for name in DEPLOYED if name != "model"]
 _METHOD = {
     "grid": "every combination of the listed values",
     "latin-hypercube": "a Latin hypercube over the ranges",
@@ -42,7 +44,7 @@ def _front_blocks(result: SweepResult) -> Iterator[Block]:
         yield Text("No point keeps every limit.", "warning")
         return
     names = list(result.spec.objectives)
-    columns = [*WORKLOAD, "precision", "cards", "runtime", "design", *result.axes, *names]
+    columns = [*WORKLOAD, *SPREAD, "design", *result.axes, *names]
     if len(names) > 1:
         yield Chart(f"The front: {names[1]} against {names[0]}; hover for the design.", _front_chart(result))
     shown = result.front[columns].head(_MOST_ROWS)
@@ -78,7 +80,7 @@ def _effect_blocks(result: SweepResult) -> Iterator[Block]:
         "least value of a number to that over the tenth with the greatest.",
         "note",
     )
-    for keys, group in result.effects.groupby([*WORKLOAD, "precision", "cards", "runtime"], sort=False):
+    for keys, group in result.effects.groupby([*WORKLOAD, *SPREAD], sort=False):
         for objective, rows in group.groupby("objective", sort=False):
             if (rows["at_low"] != rows["at_high"]).any():
                 yield _tornado(str(objective), keys, rows)
@@ -88,10 +90,10 @@ def _effect_blocks(result: SweepResult) -> Iterator[Block]:
 
 
 def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame) -> Chart:
-    model, isl, osl, users, precision, cards, _ = keys
+    model, isl, osl, users, precision, cards, plan, _ = keys
     low, high = rows["at_low"].tolist(), rows["at_high"].tolist()
     middle = float(rows["mean"].iloc[0])
-    caption = f"{objective}: {model} {precision}, {cards} cards, {isl}/{osl} x {users} users."
+    caption = f"{objective}: {model} {precision}, {cards} cards ({plan}), {isl}/{osl} x {users} users."
     return Chart(caption, tornado(rows["axis"].tolist(), low, high, middle, objective))
 
 
