@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,27 @@ def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monke
     assert again.points == whole.points == 20 and again.served == whole.served > 0
     for name in ("points.csv", "pareto.csv", "effects.csv", "points.parquet"):
         assert (tmp_path / "whole" / name).read_bytes() == (stopped / name).read_bytes(), name
+
+
+def test_a_killed_command_loses_nothing(tmp_path: Path) -> None:
+    changes = {"serving": {"requests_per_user": 4}, "objectives": {"served_output_tokens_per_s": "max"}}
+    path = written(tmp_path, SPEC | changes)
+
+    def command(out: str) -> list[str]:
+        return [sys.executable, "-m", "npusim", "sweep", str(path), "--out", str(tmp_path / out), "--workers", "1"]
+
+    parts = tmp_path / "killed" / "parts"
+    with subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None and not list(parts.glob("served-*.parquet")):
+            time.sleep(0.01)
+        running.kill()
+    kept = {part: part.stat().st_mtime_ns for part in parts.glob("*.parquet")}
+    assert not (tmp_path / "killed" / "points.csv").exists(), "it was killed before its end"
+    for out in ("killed", "whole"):
+        subprocess.run(command(out), check=True, capture_output=True)
+    assert all(part.stat().st_mtime_ns == written_at for part, written_at in kept.items()), "nothing was made twice"
+    for name in ("points.csv", "points.parquet", "pareto.csv", "effects.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
 def test_parts_of_another_sweep_are_refused(tmp_path: Path) -> None:

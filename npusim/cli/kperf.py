@@ -149,7 +149,7 @@ def _write(results: list[GridResult], record: dict[str, Any], out: Path, report_
         names = publish(result.cells, result.certificates, record, result.context, folder)
         written += [str(folder / name) for name in names]
         if report_language is not None:
-            notes, say_in = caveats(result.deployments[:1]), speaker(report_language)
+            notes, say_in = caveats(result.deployments[:1], report_language), speaker(report_language)
             write_page(kperf_page(result, notes, record, say_in, report_language), folder / "report.html")
             written.append(str(folder / "report.html"))
     return written
