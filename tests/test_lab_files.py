@@ -117,6 +117,15 @@ def test_a_filled_workbook(workbook: Path, tmp_path: Path) -> None:
     assert "1,000,000,000,000" in mistake("check", _filled(workbook, tmp_path / "many.xlsx", "Users", 10**12))
 
 
+def test_a_korean_workbook_is_read_back(tmp_path: Path) -> None:
+    words = ("--grid", "quick", "--models", "llama-3.1-8b", "--no-interval", "--lang", "ko", "--out", tmp_path)
+    assert tell("kperf", "rngd", *words).code == 0
+    book = openpyxl.load_workbook(tmp_path / "kperf.xlsx", read_only=True)
+    assert book["Summary"]["A1"].value == "K-Perf 예측: FuriosaAI RNGD"
+    rows = _rows(tmp_path / "kperf.xlsx")
+    assert [row["verdict"] for row in rows] == ["plausible"] * 6
+
+
 def test_a_broken_workbook(workbook: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.xlsx"
     path.write_bytes(workbook.read_bytes()[:5000])
