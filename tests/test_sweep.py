@@ -19,6 +19,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.mapping.deployment import deploy
 from npusim.studies.sweep.backend import Backend
+from npusim.studies.sweep.effects import main_effects
 from npusim.studies.sweep.estimate import estimate
 from npusim.studies.sweep.machines import DesignRecords
 from npusim.studies.sweep.run import sweep
@@ -151,6 +152,15 @@ def test_the_front_is_that_of_brute_force(costs: np.ndarray) -> None:
         any((other <= row).all() and (other < row).any() for other in costs) for row in costs
     ]  # fmt: skip
     assert pareto(costs).tolist() == [not each for each in beaten]
+
+
+def test_main_effects_are_those_of_a_sum_of_parabolas() -> None:
+    points = np.random.default_rng(0).uniform(-1.0, 1.0, (40, 3))
+    figures = 5.0 + 2.0 * points[:, 0] - 3.0 * points[:, 1] + points[:, 1] ** 2
+    low, high = main_effects(points, figures)
+    assert high - low == pytest.approx([4.0, -6.0, 0.0]), "what another axis does is not counted"
+    assert low[2] == pytest.approx(figures.mean())
+    assert np.isnan(main_effects(points[:4], figures[:4])[0]).all()
 
 
 def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ class Column:
         return self.label_in(speaker(ENGLISH))
 
     def label_in(self, say: Say) -> str:
-        """The label in the language that `say` speaks; a heading of several words that it does not know, by its parts."""
+        """The label in the language that `say` speaks; an unknown heading by its parts."""
         heading = say(self.heading)
         if heading == self.heading:
             heading = ", ".join(say(part) for part in heading.split(", "))
