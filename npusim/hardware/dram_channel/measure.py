@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.dram import Dram
-from npusim.hardware.dram_channel.addresses import MAPPINGS, address_bits, named_map
+from npusim.hardware.dram_channel.addresses import MAPPINGS, address_bits, named_map, places
 from npusim.hardware.dram_channel.channel import READ_PLACES, run_channel
 from npusim.hardware.dram_channel.state import COUNT_DTYPE, FAW_WINDOW
 from npusim.hardware.dram_channel.timing import REFRESH_MODES, REFRESH_PER_BANK, build_timing, tick_s
@@ -101,8 +101,9 @@ def run_mapped(dram: Dram, traffic: Traffic, timing: np.void, masks: np.ndarray)
         seed=traffic.seed,
     )
     counts = np.zeros(1, COUNT_DTYPE)
+    banks, rows = places(accesses, masks, timing)
     ticks, requests, bank_share, group_share = run_channel(
-        accesses, writes, masks, timing, traffic.outstanding, warm, counts
+        banks, rows, writes, timing, traffic.outstanding, warm, counts
     )
     return _summary(dram, traffic, timing, counts[0], ticks, requests, bank_share, group_share)
 
