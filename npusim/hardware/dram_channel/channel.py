@@ -102,10 +102,14 @@ def _serve(channel, drivers, flights, refresh, queues, tick, timing):
     """Issue what each command bus can take in this tick; (whether anything was, next tick at which something may be).
 
     Columns of rows that were opened for them come first, then refresh, then the reads or writes that wait: their row
-    hits, the second half of an activation, other row commands.
+    hits, the second half of an activation, other row commands. Nothing starts while the one shared bus is taken.
     """
     both = timing.separate_row_bus == 1
     held, due = advance_refresh(channel, refresh, tick, timing)
+    if not both and channel.bus[0].row > tick:
+        if not held:
+            _choose_direction(drivers, queues)
+        return False, min(due, channel.bus[0].row)
     column, second, wake = scan(channel, queues.promoted, tick, timing)
     column_used = column != NONE
     if column_used:
