@@ -78,6 +78,8 @@ def test_refresh_costs_its_share_of_time(name: str) -> None:
     timing = load_memory(name).timing
     kept = _fraction(name, requests=30_000, refresh="ab") / _fraction(name, requests=30_000)
     lost = timing.tRFCab.value / timing.tREFI.value
+    run = measure(load_memory(name), replace(SHORT, requests=30_000, refresh="ab"))
+    assert run.use["refresh"] == pytest.approx(lost, rel=0.1)
     refill = (timing.tRP.value + timing.tRCDRD.value + 2 * timing.CL.value) / timing.tREFI.value
     assert 1.0 - lost - 2 * refill <= kept <= 1.0 - lost
 

@@ -166,8 +166,18 @@ def _use(timing: np.void, counts: np.void, ticks: int, bank_share: float, group_
         "tRC (one bank)": activations * bank_share * int(timing["tRC"]),
         "read-write turnaround": int(counts["turns"]) * turn,
         "command bus": _command_ticks(timing, counts),
+        "refresh": _refresh_ticks(timing, counts),
     }
     return {name: float(value) / ticks for name, value in taken.items()}
+
+
+def _refresh_ticks(timing: np.void, counts: np.void) -> float:
+    """Ticks for which a bank was refreshed, all-bank or by itself, on average over the banks."""
+    ranks = int(timing["pseudo_channels"] * timing["ranks"])
+    if timing["refresh"] == REFRESH_PER_BANK:
+        banks = ranks * int(timing["groups"] * timing["banks_per_group"])
+        return int(counts["refresh"]) * int(timing["tRFCpb"]) / banks
+    return int(counts["refresh"]) * int(timing["tRFCab"]) / ranks
 
 
 def _command_ticks(timing: np.void, counts: np.void) -> int:
