@@ -139,8 +139,11 @@ class AnalyticEngine:
 
     def pieces(self, step: Step) -> list[Step]:
         """The step as one stage runs it in the runtime's compiled shapes, in order."""
-        parts = micro_steps(step, self.plan.micro_batches)
-        return [piece for part in parts for piece in compiled_pieces(part, self._shapes)]
+        return [piece for pieces in self.parts(step) for piece in pieces]
+
+    def parts(self, step: Step) -> list[list[Step]]:
+        """The pieces of each micro-batch of the step."""
+        return [compiled_pieces(part, self._shapes) for part in micro_steps(step, self.plan.micro_batches)]
 
     def operators(self, step: Step) -> tuple[OpTable, np.ndarray]:
         """The specialised rows of a step that runs in one piece, and the cost of each (OPERATOR_COST_DTYPE).

@@ -87,7 +87,10 @@ def _claim_json(judged: Judged) -> dict[str, Any]:
         "decision": judged.decision,
         "needs": [_need(decider) for decider in judged.deciders],
         "together": None if judged.together is None else asdict(judged.together),
-        "bounds": [vars(found) | {"verdict": found.verdict, "need": found.need} for found in judged.findings],
+        "bounds": [
+            vars(found) | {"verdict": found.verdict, "need": str(found.need), "says": str(found.says)}
+            for found in judged.findings
+        ],
         "unfit": judged.unfit,
         "neighbour": None if judged.neighbour is None else vars(judged.neighbour),
     }
