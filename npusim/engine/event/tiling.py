@@ -158,22 +158,13 @@ def _tilings(row: Any, setting: Setting, room: float, ahead_s: float, shape: _Sl
 def _tiling(
     row: Any, setting: Setting, ahead_s: float, shape: _SliceShape, tile_columns: int, tokens_stay: bool
 ) -> Tiling:
-    """The shape cut into tiles, with the time of each and of all.
-
-    In turn a tile is loaded, fills the registers and is computed; the slowest of the three sets the pace, or all of
-    them together where the DMA queue holds too few tiles.
-    """
+    """The shape cut into tiles, with the time of each and of all."""
     machine = setting.machine
     tiles = ceil(shape.columns / tile_columns)
     stream = stream_time(row["weight_bytes"], row["k"] * row["weight_bits"] / 8.0, machine, setting.pes) / tiles
     compute = _compute_s(row, machine, shape, tile_columns)
     fill, once = _fill_s(row, machine, shape, tile_columns, tokens_stay)
-    each_fill = 0.0 if once else fill
-    program, command = setting.program_s, float(machine["tcp_dma_command"])
-    whole = command + stream + each_fill + compute + program
-    pace = max(stream, compute + program, each_fill, whole / setting.depth)
-    early = min(ahead_s, min(setting.depth, tiles) * stream)
-    seconds = max(whole + (tiles - 1) * pace - early, tiles * (compute + program))
+    seconds = _pipelined_s(setting, ahead_s, tiles, stream, compute + setting.program_s, fill, once)
     exposed, reductions, reduce = _reduction(row, setting, seconds, tiles)
     return Tiling(
         depth_parts=shape.depth_parts,
@@ -187,7 +178,31 @@ def _tiling(
         compute_s=compute,
         reduce_s=reduce,
         useful=_useful(row, setting, shape),
-        predicted_s=seconds + (max(0.0, fill - stream) if once else 0.0) + exposed,
+        predicted_s=seconds + exposed,
+    )
+
+
+def _pipelined_s(
+    setting: Setting, ahead_s: float, tiles: int, stream: float, compute: float, fill: float, once: bool
+) -> float:
+    """Seconds of `tiles` tiles that are loaded, fill the registers (or all of them together `once`) and are computed.
+
+    The slowest of the three sets the pace, or all of them in turn where the DMA queue holds too few tiles: those beyond
+    its depth are not loaded before the first is used up. What is fetched in `ahead_s` before the row starts is not
+    waited for.
+    """
+    command = float(setting.machine["tcp_dma_command"])
+    loaded = max(0.0, command + stream - ahead_s)
+    each_fill = 0.0 if once else fill
+    begun = max(loaded, fill) if once else loaded + fill
+    early = min(ahead_s, command + min(setting.depth, tiles) * stream)
+    in_turn = (command + stream + each_fill + compute) / setting.depth
+    return max(
+        command + tiles * stream - early + each_fill + compute,
+        begun + tiles * compute,
+        loaded + tiles * each_fill + compute,
+        begun + (tiles - 1) * in_turn + compute,
+        begun + compute + (tiles - setting.depth) * stream + each_fill + compute,
     )
 
 
