@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from npusim.compilation import kernel
 from npusim.dtypes import BF16, FP8, INT4, INT8
 from npusim.mapping.optable import SPLIT_ROWS
+
+TILE_CUTS = np.array([1.0, 2.0])
+"""Parts into which the largest tiles of weights may be cut where smaller ones are faster."""
 
 
 @kernel
@@ -67,16 +72,21 @@ def slice_contraction_time(m, n, k, dtype, split, machine, pes):
 
 
 @kernel
-def unoverlapped_tile_time(contraction_s, memory_s, weight_bytes, machine, pes):
-    """Seconds that multiplying and loading weights do not share: the first tile loads, or the last one is multiplied.
+def fastest_tiles(contraction_s, memory_s, weight_bytes, machine, pes):
+    """(tiles, seconds that multiplying and loading them do not share: the first one loads, or the last is multiplied).
 
-    Weights come in tiles of about 4 MB a PE, 17-21 us each (swsok/heteropilot@d3cd9b6
-    outputs/rngd_profile/collective_probe.json); a matrix of one tile shares nothing.
+    Weights come in tiles of at most about 4 MB a PE, 17-21 us each (swsok/heteropilot@d3cd9b6
+    outputs/rngd_profile/collective_probe.json), or of half as much where that is faster: each tile is a program, and
+    loading, multiplying and the start of both pass one after the other where the DMA queue holds too few tiles.
     """
-    return min(contraction_s, memory_s) / tile_count(weight_bytes, machine, pes)
-
-
-@kernel
-def tile_count(weight_bytes, machine, pes):
-    """Tiles in which `pes` PEs load weights: as large as they may be."""
-    return max(1.0, weight_bytes / (pes * machine.tcp_weight_tile))
+    fewest = max(1.0, weight_bytes / (pes * machine.tcp_weight_tile))
+    best, chosen = math.inf, fewest
+    for cut in TILE_CUTS:
+        tiles = fewest * cut
+        load, multiply = memory_s / tiles, contraction_s / tiles + machine.tcp_program_time
+        in_turn = machine.tcp_dma_command + load + multiply
+        pace = max(load, multiply, in_turn / machine.tcp_dma_queue)
+        seconds = load + multiply + (tiles - 1.0) * pace
+        if seconds < best:
+            best, chosen = seconds, tiles
+    return chosen, best - max(contraction_s, memory_s)

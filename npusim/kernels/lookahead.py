@@ -13,7 +13,7 @@ from npusim.compilation import kernel
 from npusim.hardware.runtime_record import GRAPH_STEP
 from npusim.kernels.attention import prompt_parts
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import tile_count
+from npusim.kernels.contraction import fastest_tiles
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.power import operator_time
 from npusim.mapping.optable import ATTENTION, LINEAR
@@ -88,7 +88,7 @@ def _take_off(row, idle_s, machine, pes, cost):
     startup = machine.tcp_dma_command if row.kind == LINEAR else 0.0
     if arithmetic >= cost.memory_s:
         if row.kind == LINEAR:
-            startup += cost.memory_s / tile_count(row.weight_bytes, machine, pes)
+            startup += cost.memory_s / fastest_tiles(arithmetic, cost.memory_s, row.weight_bytes, machine, pes)[0]
             cost.overhead_s -= min(early, startup)
         return
     cost.overhead_s -= min(early, startup)

@@ -14,7 +14,7 @@ from typing import Any
 
 from npusim.engine.event.setting import Setting
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import operand_bytes, slice_contraction_time
+from npusim.kernels.contraction import TILE_CUTS, operand_bytes, slice_contraction_time
 from npusim.kernels.memory import stream_time
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
@@ -150,7 +150,7 @@ def _tilings(row: Any, setting: Setting, room: float, ahead_s: float, shape: _Sl
     if columns_bytes > room:
         return []
     largest = int(min(machine["tcp_weight_tile"], room / 2) // columns_bytes)
-    counts = [ceil(shape.columns * part / max(1, largest)) for part in _SPLITS]
+    counts = [ceil(shape.columns * part / max(1, largest)) for part in TILE_CUTS]
     sizes = dict.fromkeys(ceil(shape.columns / min(count, shape.columns)) for count in counts)
     return [_tiling(row, setting, ahead_s, shape, size, stay) for size in sizes for stay in (True, False)]
 
