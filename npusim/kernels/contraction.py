@@ -45,6 +45,12 @@ def slice_rate(dtype, machine):
 
 
 @kernel
+def operand_delivery(machine):
+    """Bytes of operands per cycle that reach the MAC array of one slice: what is fetched, as far as SRAM passes it."""
+    return min(machine.tcp_operand_stream_per_slice, machine.tcp_sram_bandwidth_per_slice)
+
+
+@kernel
 def slice_contraction_time(m, n, k, dtype, split, machine, pes):
     """Seconds on `pes` PEs: w is spread over slices, m tokens lie in the lanes' registers, w streams past them.
 
@@ -65,7 +71,7 @@ def slice_contraction_time(m, n, k, dtype, split, machine, pes):
     lanes = machine.tcp_lanes
     turns = math.ceil(m / lanes)
     passes = turns * elements_per_packet * lanes / slice_rate(dtype, machine)
-    delivery = machine.tcp_packet / machine.tcp_operand_stream_per_slice
+    delivery = machine.tcp_packet / operand_delivery(machine)
     cycles = packets * max(delivery, passes / machine.tcp_contraction_efficiency)
     cycles += columns * turns * machine.tcp_reducer_drain
     return cycles / machine.tcp_clock

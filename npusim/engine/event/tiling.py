@@ -13,8 +13,9 @@ from math import ceil
 from typing import Any
 
 from npusim.engine.event.setting import Setting
+from npusim.errors import UserError
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import TILE_CUTS, operand_bytes, slice_contraction_time
+from npusim.kernels.contraction import TILE_CUTS, operand_bytes, operand_delivery, slice_contraction_time
 from npusim.kernels.memory import stream_time
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
@@ -32,11 +33,12 @@ class Tiling:
     """One way to compute a row on the PEs that share it.
 
     depth_parts, token_parts: slices over which k and m are split; columns: of one slice; tile_columns: of one tile;
-    tokens_stay: the register file holds tokens, filled once, else the weights of a tile, filled for each;
-    reductions: parts in which the PEs join their partial results, each while later tiles are computed. Of one
-    tile: stream_s, fill_s (of the register file), compute_s (multiply-accumulates and what travels round the ring); of
-    one reduction: reduce_s. useful: part of the multiply-accumulate slots that are no padding; predicted_s: of the
-    whole operator, less what is fetched before it starts.
+    tokens_stay: the register file holds tokens, else the weights of a tile; filled_once: for all tiles, where it holds
+    all tokens, else for each; reductions: parts in which the PEs join their partial results, each while later tiles are
+    computed. Of one tile: stream_s, fill_s (of the register file), compute_s (multiply-accumulates and what travels
+    round the ring), and the bytes of SRAM of one slice that the last two touch: filled, touched. Of one reduction:
+    reduce_s. useful: part of the multiply-accumulate slots that are no padding; predicted_s: of the whole operator,
+    less what is fetched before it starts.
     """
 
     depth_parts: int
@@ -44,10 +46,13 @@ class Tiling:
     columns: int
     tile_columns: int
     tokens_stay: bool
+    filled_once: bool
     reductions: int
     stream_s: float
     fill_s: float
+    filled: float
     compute_s: float
+    touched: float
     reduce_s: float
     useful: float
     predicted_s: float
@@ -91,7 +96,7 @@ class Plan:
 
 def plan_linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Plan:
     """Plan of a LINEAR row. room: bytes of SRAM of one PE for tiles; ahead_s: seconds before the row starts in which
-    its weights can be fetched. ValueError where no tiling fits.
+    its weights can be fetched. UserError where no tiling fits.
     """
     found = []
     for depth_parts in _SPLITS:
@@ -100,7 +105,11 @@ def plan_linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Plan
             if shape is not None:
                 found += _tilings(row, setting, room, ahead_s, shape)
     if not found:
-        raise ValueError("not even one column of weights fits into SRAM")
+        raise UserError(
+            "--engine",
+            "event",
+            "not even one column of weights fits into SRAM beside the activations; give the unit more sram_per_slice",
+        )
     least = min(tiling.predicted_s for tiling in found)
     choice = next(tiling for tiling in found if tiling.predicted_s <= least * (1.0 + _TIE))
     others = [tiling for tiling in found if tiling is not choice]
@@ -163,7 +172,9 @@ def _tiling(
     tiles = ceil(shape.columns / tile_columns)
     stream = stream_time(row["weight_bytes"], row["k"] * row["weight_bits"] / 8.0, machine, setting.pes) / tiles
     compute = _compute_s(row, machine, shape, tile_columns)
-    fill, once = _fill_s(row, machine, shape, tile_columns, tokens_stay)
+    filled = (shape.tokens if tokens_stay else tile_columns) * shape.depth * operand_bytes(row["activation_dtype"])
+    fill = filled / operand_delivery(machine) / machine["tcp_clock"]
+    once = bool(tokens_stay and filled <= machine["tcp_register_file_per_slice"])
     seconds = _pipelined_s(setting, ahead_s, tiles, stream, compute + setting.program_s, fill, once)
     exposed, reductions, reduce = _reduction(row, setting, seconds, tiles)
     return Tiling(
@@ -172,10 +183,13 @@ def _tiling(
         columns=shape.columns,
         tile_columns=tile_columns,
         tokens_stay=tokens_stay,
+        filled_once=once,
         reductions=reductions,
         stream_s=stream,
         fill_s=fill,
+        filled=filled,
         compute_s=compute,
+        touched=_touched(row, machine, shape, tile_columns),
         reduce_s=reduce,
         useful=_useful(row, setting, shape),
         predicted_s=seconds + exposed,
@@ -219,12 +233,13 @@ def _reduction(row: Any, setting: Setting, seconds: float, tiles: int) -> tuple[
     return min(found)
 
 
-def _fill_s(row: Any, machine: Any, shape: _SliceShape, tile_columns: int, tokens_stay: bool) -> tuple[float, bool]:
-    """Seconds to fill the register file, and whether that one fill serves all tiles (else each needs its own)."""
-    held = shape.tokens if tokens_stay else tile_columns
-    filled = held * shape.depth * operand_bytes(row["activation_dtype"])
-    seconds = filled / machine["tcp_operand_stream_per_slice"] / machine["tcp_clock"]
-    return seconds, tokens_stay and filled <= machine["tcp_register_file_per_slice"]
+def _touched(row: Any, machine: Any, shape: _SliceShape, tile_columns: int) -> float:
+    """Bytes of SRAM that one slice reads and writes for a tile: weights pass once for all tokens that accumulate
+    together, results are committed.
+    """
+    passes = ceil(shape.tokens / machine["tcp_accumulators_per_slice"])
+    streamed = passes * tile_columns * shape.depth * operand_bytes(row["activation_dtype"])
+    return float(streamed + shape.tokens * tile_columns * _ACTIVATION_BYTES)
 
 
 def _compute_s(row: Any, machine: Any, shape: _SliceShape, tile_columns: int) -> float:
