@@ -221,7 +221,10 @@ def _pipelined_s(
 
 
 def _reduction(row: Any, setting: Setting, seconds: float, tiles: int) -> tuple[float, int, float]:
-    """What the reduction over the PEs adds to `seconds` of tiles, its number of parts and the time of each."""
+    """What the reduction over the PEs adds to `seconds` of tiles, its number of parts and the time of each.
+
+    Of numbers of parts whose times are alike the least is taken.
+    """
     if row["split"] != SPLIT_ROWS or setting.pes < 2:
         return 0.0, 1, 0.0
     results = _ACTIVATION_BYTES * float(joined_rows(row)) * row["n"]
@@ -230,7 +233,8 @@ def _reduction(row: Any, setting: Setting, seconds: float, tiles: int) -> tuple[
         if parts <= tiles:
             each = float(on_chip_reduction_time(results / parts, setting.machine, setting.pes))
             found.append((max(each, seconds / parts + parts * each - seconds), parts, each))
-    return min(found)
+    least = seconds + min(exposed for exposed, _, _ in found)
+    return next(option for option in found if seconds + option[0] <= least * (1.0 + _TIE))
 
 
 def _touched(row: Any, machine: Any, shape: _SliceShape, tile_columns: int) -> float:
