@@ -78,21 +78,40 @@ def slice_contraction_time(m, n, k, dtype, split, machine, pes):
 
 
 @kernel
-def fastest_tiles(contraction_s, memory_s, weight_bytes, machine, pes):
-    """(tiles, seconds that multiplying and loading them do not share: the first one loads, or the last is multiplied).
+def product_time(contraction_s, memory_s, weight_bytes, idle_s, machine, pes):
+    """(seconds from the DMA command to the last tile, tiles) of a product whose weights come in tiles.
 
-    Weights come in tiles of at most about 4 MB a PE, 17-21 us each (swsok/heteropilot@d3cd9b6
-    outputs/rngd_profile/collective_probe.json), or of half as much where that is faster: each tile is a program, and
-    loading, multiplying and the start of both pass one after the other where the DMA queue holds too few tiles.
+    idle_s: what the memory was idle before, in which tiles are fetched. Tiles are of at most about 4 MB a PE, 17-21 us
+    each (swsok/heteropilot@d3cd9b6 outputs/rngd_profile/collective_probe.json), or of half as much where that is
+    faster; each is a program.
     """
     fewest = max(1.0, weight_bytes / (pes * machine.tcp_weight_tile))
     best, chosen = math.inf, fewest
     for cut in TILE_CUTS:
         tiles = fewest * cut
-        load, multiply = memory_s / tiles, contraction_s / tiles + machine.tcp_program_time
-        in_turn = machine.tcp_dma_command + load + multiply
-        pace = max(load, multiply, in_turn / machine.tcp_dma_queue)
-        seconds = load + multiply + (tiles - 1.0) * pace
+        multiply = contraction_s / tiles + machine.tcp_program_time
+        seconds = tiled_time(tiles, memory_s / tiles, 0.0, True, multiply, idle_s, machine)
         if seconds < best:
             best, chosen = seconds, tiles
-    return chosen, best - max(contraction_s, memory_s)
+    return best, chosen
+
+
+@kernel
+def tiled_time(tiles, load, fill, once, multiply, idle_s, machine):
+    """Seconds of `tiles` tiles: each is loaded, fills the registers (all of them together where `once`), is multiplied.
+
+    The slowest of the three sets the pace, or all of them in turn where the DMA queue holds too few tiles: those beyond
+    its depth are not loaded before the first is multiplied. In `idle_s` before, as many are loaded as it holds.
+    """
+    command, depth = machine.tcp_dma_command, machine.tcp_dma_queue
+    loaded = max(0.0, command + load - idle_s)
+    each_fill = 0.0 if once else fill
+    begun = max(loaded, fill) if once else loaded + fill
+    early = min(idle_s, command + min(depth, tiles) * load)
+    in_turn = (command + load + each_fill + multiply) / depth
+    seconds = max(command + tiles * load - early + each_fill + multiply, begun + tiles * multiply)
+    seconds = max(seconds, loaded + tiles * each_fill + multiply)
+    if tiles > depth:
+        seconds = max(seconds, begun + multiply + (tiles - depth) * load + each_fill + multiply)
+        seconds = max(seconds, begun + depth * multiply + (tiles - depth) * in_turn)
+    return seconds

@@ -15,7 +15,7 @@ from typing import Any
 from npusim.engine.event.setting import Setting
 from npusim.errors import UserError
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import TILE_CUTS, operand_bytes, operand_delivery, slice_contraction_time
+from npusim.kernels.contraction import TILE_CUTS, operand_bytes, operand_delivery, slice_contraction_time, tiled_time
 from npusim.kernels.memory import stream_time
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
@@ -175,7 +175,7 @@ def _tiling(
     filled = (shape.tokens if tokens_stay else tile_columns) * shape.depth * operand_bytes(row["activation_dtype"])
     fill = filled / operand_delivery(machine) / machine["tcp_clock"]
     once = bool(tokens_stay and filled <= machine["tcp_register_file_per_slice"])
-    seconds = _pipelined_s(setting, ahead_s, tiles, stream, compute + setting.program_s, fill, once)
+    seconds = float(tiled_time(tiles, stream, fill, once, compute + setting.program_s, ahead_s, machine))
     exposed, reductions, reduce = _reduction(row, setting, seconds, tiles)
     return Tiling(
         depth_parts=shape.depth_parts,
@@ -193,30 +193,6 @@ def _tiling(
         reduce_s=reduce,
         useful=_useful(row, setting, shape),
         predicted_s=seconds + exposed,
-    )
-
-
-def _pipelined_s(
-    setting: Setting, ahead_s: float, tiles: int, stream: float, compute: float, fill: float, once: bool
-) -> float:
-    """Seconds of `tiles` tiles that are loaded, fill the registers (or all of them together `once`) and are computed.
-
-    The slowest of the three sets the pace, or all of them in turn where the DMA queue holds too few tiles: those beyond
-    its depth are not loaded before the first is used up. What is fetched in `ahead_s` before the row starts is not
-    waited for.
-    """
-    command = float(setting.machine["tcp_dma_command"])
-    loaded = max(0.0, command + stream - ahead_s)
-    each_fill = 0.0 if once else fill
-    begun = max(loaded, fill) if once else loaded + fill
-    early = min(ahead_s, command + min(setting.depth, tiles) * stream)
-    in_turn = (command + stream + each_fill + compute) / setting.depth
-    return max(
-        command + tiles * stream - early + each_fill + compute,
-        begun + tiles * compute,
-        loaded + tiles * each_fill + compute,
-        begun + (tiles - 1) * in_turn + compute,
-        begun + compute + (tiles - setting.depth) * stream + each_fill + compute,
     )
 
 
