@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from npusim.compilation import kernel
 from npusim.dtypes import BF16, FP8, INT4, INT8
 from npusim.mapping.optable import SPLIT_ROWS
 
-TILE_CUTS = np.array([1.0, 2.0])
+TILE_CUTS = (1.0, 2.0)
 """Parts into which the largest tiles of weights may be cut where smaller ones are faster."""
 
 
