@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares, saved_if_free
-from npusim.engine.event.command import DMA
+from npusim.engine.event.command import DMA, SUB, Queue
 from npusim.engine.event.engine import EventEngine
 from npusim.engine.event.repetition import Simulation, simulate, simulate_in_full
 from npusim.engine.stepcost import RESOURCES, StepEngine
@@ -182,7 +182,7 @@ def _without_fixed_times(alter: Alter, deployment: Deployment, **values: Any) ->
 
 def test_endless_arithmetic_leaves_the_bandwidth_bound(llama: Deployment, altered: Alter) -> None:
     machine = llama.machine[0]
-    names = ("macs_per_slice_bf16", "operand_stream_per_slice", "vector_lanes")
+    names = ("macs_per_slice_bf16", "operand_stream_per_slice", "sram_bandwidth_per_slice", "vector_lanes")
     endless = {f"tcp_{name}": float(machine[f"tcp_{name}"]) * FREE for name in names} | {"tcp_reducer_drain": 0.0}
     deployment = _without_fixed_times(altered, llama, path_graph=1, **endless)
     for step in (decode([1024]), decode([1024] * 8)):
@@ -216,20 +216,24 @@ RATES = (
     "tcp_dma_bandwidth_per_pe",
     "tcp_macs_per_slice_bf16",
     "tcp_operand_stream_per_slice",
+    "tcp_sram_bandwidth_per_slice",
     "tcp_vector_lanes",
     "reduction_bandwidth",
     "tcp_clock",
     "tcp_sram_per_slice",
 )
-SLACK = 1 + 2.0**-7
+SLACK = 1 + 2.0**-8
 """The planner takes the plainest of tilings that are nearly alike: a faster chip may get one a little slower."""
 
 
 @settings(max_examples=16)
 @given(st.sampled_from(RATES), st.floats(1.0, 8.0), st.sampled_from([*STEPS, mixed([900], [(256, 512)])]))
 def test_a_higher_rate_is_never_slower(deployed: Deploy, altered: Alter, name: str, factor: float, step: Step) -> None:
+    """An operand stream as wide as the port of SRAM would keep transfers out while it runs: it stays below."""
     deployment = deployed("rngd", "llama-3.1-8b", uncalibrated=True)
     value = float(deployment.machine[name][0])
+    if name == "tcp_operand_stream_per_slice":
+        factor = min(factor, 3.0)
     more = value * (round(factor) if name == "tcp_vector_lanes" else factor)
     before, after = (_engine(each).cost(step).time_s for each in (deployment, altered(deployment, **{name: more})))
     assert after <= before * SLACK
@@ -272,6 +276,45 @@ def test_a_small_sram_forces_small_tiles(llama: Deployment, altered: Alter) -> N
     assert max(command.claim for command in rows) <= small.program.room
 
 
+@pytest.mark.parametrize("step", [decode([4096] * 16), prefill(1, 1024)])
+def test_every_operator_fits_into_a_small_sram(llama: Deployment, altered: Alter, step: Step) -> None:
+    """24 KiB a slice: KV, embeddings and weights come in tiles of which two fit."""
+    simulation = _simulation(altered(llama, tcp_sram_per_slice=24.0 * 1024), step)
+    room = simulation.program.room
+    assert max(command.claim for command in simulation.program.commands) <= room
+    assert all(level <= room for history in simulation.record.sram.values() for _, level in history)
+
+
+def test_a_narrow_port_of_the_sram_makes_transfers_wait(llama: Deployment, altered: Alter) -> None:
+    """Programs of the main context go first: memory streams slower beside them, and the step takes longer."""
+    width = float(llama.machine[0]["tcp_operand_stream_per_slice"])
+    wide, narrow = (
+        _simulation(altered(llama, tcp_sram_bandwidth_per_slice=port), STEPS[0]) for port in (4 * width, width / 4)
+    )
+    assert narrow.time_s > 1.01 * wide.time_s
+    assert min(rate for _, rate in narrow.record.rate if rate > 0.0) < 0.9 * max(rate for _, rate in wide.record.rate)
+    for simulation in (wide, narrow):
+        touched = sum(c.touched * int(n) for c, n in zip(simulation.program.commands, simulation.copies(), strict=True))
+        moved = sum(c.wanted * int(n) for c, n in zip(simulation.program.commands, simulation.copies(), strict=True))
+        assert touched + moved <= simulation.time_s * simulation.program.port * simulation.setting.clusters
+
+
+def test_registers_too_small_for_all_tokens_are_filled_for_each_tile(llama: Deployment, altered: Alter) -> None:
+    step = decode([64] * 64)
+    for capacity, once in ((2.0**30, True), (0.0, False)):
+        simulation = _simulation(altered(llama, tcp_register_file_per_slice=capacity), step)
+        for index, plan in simulation.program.plans.items():
+            turns = simulation.program.turns
+            fills = [
+                command
+                for command in simulation.program.commands
+                if command.place.row == index and command.queue == Queue(SUB, 0)
+            ]
+            seen = len({turn.turn for turn in turns if turn.segment == simulation.rows[index]["segment"]})
+            assert plan.choice.filled_once <= once
+            assert len(fills) == seen * (1 if plan.choice.filled_once else plan.choice.tiles)
+
+
 def simulation_rows(simulation: Simulation) -> list[Any]:
     return [c for c in simulation.program.commands if simulation.rows[c.place.row]["kind"] == LINEAR]
 
@@ -310,13 +353,15 @@ def test_streams_of_one_matrix_take_the_measured_rate(
     assert max(rates) / 1e9 == pytest.approx(measured, rel=0.15)
 
 
-AGREEMENT = [("llama-3.1-8b", step) for step in STEPS] + [("llama-3.3-70b", STEPS[0]), ("qwen3-32b", STEPS[2])]
+AGREEMENT = [("llama-3.1-8b", step) for step in STEPS]
+AGREEMENT += [("llama-3.3-70b", STEPS[0]), ("qwen3-32b", STEPS[2])]
+AGREEMENT += [(model, STEPS[3]) for model in ("qwen3-8b", "qwen3-4b", "qwen2.5-1.5b", "qwen2.5-0.5b", "qwen2.5-14b")]
 
 
 @pytest.mark.parametrize(("model", "step"), AGREEMENT)
 def test_engines_agree_on_served_steps(deployed: Deploy, model: str, step: Step) -> None:
     engine = AnalyticEngine(deployed("rngd", model, uncalibrated=True, cards="auto"))
-    assert EventEngine(engine, "rngd").cost(step).time_s == pytest.approx(engine.cost(step).time_s, rel=0.06)
+    assert EventEngine(engine, "rngd").cost(step).time_s == pytest.approx(engine.cost(step).time_s, rel=0.04)
 
 
 def test_engines_agree_where_nothing_contends(llama: Deployment, altered: Alter) -> None:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.channels import channel_of, evenness
-from npusim.engine.event.resources import Buffer, SharedBandwidth
+from npusim.engine.event.resources import Buffer, Port, SharedBandwidth
 from npusim.engine.event.setting import Setting
 from npusim.engine.event.tiling import plan_linear
+from npusim.errors import UserError
 from npusim.kernels.contraction import slice_contraction_time
 from npusim.kernels.memory import stream_time
 from npusim.mapping.deployment import Deployment
@@ -62,6 +63,40 @@ def test_a_shared_bandwidth_loses_nothing(transfers: list[tuple[float, float, fl
     assert last <= (max(begin for begin, _, _ in transfers) + sum(amount for _, amount, _ in transfers) / 5.0) * (
         1 + 1e-9
     )
+
+
+def test_a_port_serves_the_main_context_before_the_sub_context_before_transfers() -> None:
+    """100 B/s: main takes 70 of them for 1 s; a fill of 60 B in 1 s gets 30 until then, a transfer what is left."""
+    env = simpy.Environment()
+    memory = SharedBandwidth(env, lambda _: 50.0)
+    port = Port(env, 100.0, memory, 0)
+    ends = {}
+
+    def note_end(name: str, work: Any) -> Any:
+        yield from work
+        ends[name] = env.now
+
+    def transfer() -> Any:
+        yield memory.transfer(50.0, 1.0, 0)
+
+    env.process(note_end("main", port.compute(1.0, 70.0)))
+    env.process(note_end("fill", port.fill(1.0, 60.0)))
+    env.process(note_end("transfer", transfer()))
+    env.run()
+    assert ends["main"] == pytest.approx(1.0)
+    assert ends["fill"] == pytest.approx(1.5)
+    assert ends["transfer"] == pytest.approx(1.5 + (50.0 - 0.5 * 40.0) / 50.0)
+
+
+def test_a_port_wide_enough_for_all_delays_nothing() -> None:
+    env = simpy.Environment()
+    memory = SharedBandwidth(env, lambda _: 50.0)
+    port = Port(env, 200.0, memory, 0)
+    env.process(port.compute(1.0, 70.0))
+    env.process(port.fill(1.0, 60.0))
+    memory.transfer(50.0, 1.0, 0)
+    env.run()
+    assert env.now == pytest.approx(1.0)
 
 
 def test_a_buffer_serves_claims_in_order() -> None:
@@ -168,5 +203,5 @@ def test_large_partial_results_are_reduced_in_parts(deployed: Deploy) -> None:
 
 def test_a_row_without_room_for_one_column_is_refused(deployed: Deploy) -> None:
     rows, setting = _linear_rows(deployed("rngd", "llama-3.1-8b", uncalibrated=True), 1)
-    with pytest.raises(ValueError, match="not even one column"):
+    with pytest.raises(UserError, match="not even one column"):
         plan_linear(rows[0], setting, 1000.0, 0.0)

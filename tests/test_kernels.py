@@ -15,7 +15,7 @@ from npusim import dtypes
 from npusim.engine.analytic import AnalyticEngine
 from npusim.kernels.attention import kv_copies, kv_stream_time, shared_heads_time, slice_attention_times
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import operand_bytes, slice_contraction_time, unoverlapped_tile_time
+from npusim.kernels.contraction import operand_bytes, product_time, slice_contraction_time
 from npusim.kernels.memory import access_efficiency, peak_bandwidth, stream_bandwidth, stream_time
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.power import mac_energy, mean_power, throttled_clock
@@ -109,11 +109,30 @@ def test_the_reducer_drains_once_for_each_column_of_eight_tokens(rngd: Any, k: f
     assert drained - free == pytest.approx(8 * 13 * 10.0 / 1e9, rel=1e-9)
 
 
-@pytest.mark.parametrize(("megabytes", "share"), [(1.0, 1.0), (32.0, 1.0), (320.0, 0.1)])
-def test_only_one_tile_of_the_weights_is_not_overlapped(rngd: Any, megabytes: float, share: float) -> None:
-    machine = _altered(rngd, tcp_weight_tile=4e6)
-    assert unoverlapped_tile_time(3.0, 5.0, megabytes * 1e6, machine, 8.0) == pytest.approx(3.0 * share)
-    assert unoverlapped_tile_time(5.0, 2.0, megabytes * 1e6, machine, 8.0) == pytest.approx(2.0 * share)
+@pytest.mark.parametrize(("megabytes", "tiles"), [(1.0, 2.0), (32.0, 2.0), (320.0, 20.0)])
+def test_only_one_tile_of_the_weights_is_not_overlapped(rngd: Any, megabytes: float, tiles: float) -> None:
+    machine = _altered(rngd, tcp_weight_tile=4e6, tcp_program_time=0.0, tcp_dma_command=0.0)
+    assert product_time(3.0, 5.0, megabytes * 1e6, 0.0, machine, 8.0) == pytest.approx((5.0 + 3.0 / tiles, tiles))
+    assert product_time(5.0, 2.0, megabytes * 1e6, 0.0, machine, 8.0) == pytest.approx((5.0 + 2.0 / tiles, tiles))
+
+
+def test_tiles_are_large_where_programs_take_long(rngd: Any) -> None:
+    """Ten tiles of 4 MB: their programs are added to the multiplying, once for each; halves would have twenty."""
+    machine = _altered(rngd, tcp_weight_tile=4e6, tcp_program_time=0.1, tcp_dma_command=0.0)
+    assert product_time(5.0, 1.0, 320e6, 0.0, machine, 8.0) == pytest.approx((5.0 + 10 * 0.1 + 0.1, 10.0))
+
+
+def test_a_queue_of_one_loads_and_multiplies_in_turn(rngd: Any) -> None:
+    machine = _altered(rngd, tcp_weight_tile=4e6, tcp_program_time=0.0, tcp_dma_command=0.0, tcp_dma_queue=1.0)
+    assert product_time(3.0, 5.0, 320e6, 0.0, machine, 8.0)[0] == pytest.approx(3.0 + 5.0)
+
+
+@pytest.mark.parametrize(("depth", "fetched"), [(1.0, 1.0), (2.0, 2.0), (16.0, 10.0)])
+def test_as_many_tiles_are_fetched_ahead_as_the_queue_holds(rngd: Any, depth: float, fetched: float) -> None:
+    free = {"tcp_program_time": 0.0, "tcp_dma_command": 0.0}
+    machine = _altered(rngd, tcp_weight_tile=4e6, tcp_dma_queue=depth, **free)
+    assert product_time(0.0, 5.0, 320e6, 100.0, machine, 8.0)[0] == pytest.approx(5.0 - fetched * 0.5)
+    assert product_time(0.0, 5.0, 320e6, 0.3, machine, 8.0)[0] == pytest.approx(5.0 - 0.3)
 
 
 @given(st.integers(1, 4000), st.integers(1, 500), st.sampled_from([512.0, 4096.0, 14336.0]))
@@ -184,6 +203,7 @@ def test_vector_operators_consist_of_programs_whatever_their_size(rngd: Any) -> 
 
 
 def test_programs_lengthen_a_step_of_the_card(deployed: Deploy, altered: Alter) -> None:
+    """Those of the vector operators, and that of each product's last tile: others hide under the stream of weights."""
     deployment = deployed("rngd", "llama-3.1-8b")
     runtime = {"path_graph": 0}
     slow, none = (
@@ -193,7 +213,8 @@ def test_programs_lengthen_a_step_of_the_card(deployed: Deploy, altered: Alter) 
     machine = deployment.machine[0]
     layer = 2 * machine["tcp_vector_programs_norm"] + machine["tcp_vector_programs_rope"]
     layer += machine["tcp_vector_programs_activation"] + machine["tcp_vector_programs_softmax"]
-    programs = 32 * layer + machine["tcp_vector_programs_norm"]
+    products = 4
+    programs = 32 * (layer + products) + machine["tcp_vector_programs_norm"] + 1
     assert slow - none == pytest.approx(programs * 1e-6, rel=1e-9)
 
 

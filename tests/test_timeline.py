@@ -141,6 +141,9 @@ def test_the_command_writes_and_explains(tmp_path: Path) -> None:
     assert path.stat().st_size > 0
     assert told["engine"] == "event"
     assert told["events"] > 0
+    rate = told["memory_rate_bytes_per_s"]
+    assert rate["mean"] * told["time_us"] / 1e6 == pytest.approx(told["memory_bytes"], rel=0.01)
+    assert rate["mean"] < rate["peak"] < 1.5e12
     assert sum(told["breakdown_us"].values()) == pytest.approx(told["time_us"])
     launched = told["time_us"] - sum(entry["time_us"] for entry in told["ops"])
     assert 0.0 < launched < 0.05 * told["time_us"]

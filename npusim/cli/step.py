@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _BAR_WIDTH = 40
 _BAR = "#"
+_GIGABYTE = 1e9
 
 
 @click.command()
@@ -133,7 +134,11 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
     if answer["clock"] < 1.0:
         console.print(f"The power cap holds the clock at {answer['clock']:.0%} of its full rate.")
     if "events" in answer:
-        console.print(f"Simulated in {answer['events']:,} events; shares are those of the critical path.")
+        rate = answer["memory_rate_bytes_per_s"]
+        console.print(
+            f"Simulated in {answer['events']:,} events; shares are those of the critical path. Memory streams "
+            f"{figure(rate['mean'] / _GIGABYTE, 0)} GB/s on average, {figure(rate['peak'] / _GIGABYTE, 0)} at most."
+        )
     console.print(table(("resource", "us", "share", ""), _breakdown(answer)))
     if "assumptions" in answer:
         from npusim.ledger import range_text

@@ -7,7 +7,7 @@ import math
 from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import operand_bytes, slice_rate
+from npusim.kernels.contraction import operand_bytes, operand_delivery, slice_rate
 from npusim.kernels.memory import stream_time
 from npusim.mapping.optable import pair_elements
 
@@ -73,7 +73,7 @@ def slice_attention_times(row, machine, pes):
     macs = scores * pair_elements(row)
     streamed = row.batch * row.kv_heads * row.kv * pair_elements(row) * operand_bytes(row.activation_dtype)
     full_rate = slices * slice_rate(row.activation_dtype, machine) * machine.tcp_contraction_efficiency
-    delivery = slices * machine.tcp_operand_stream_per_slice
+    delivery = slices * operand_delivery(machine)
     contraction = max(macs / full_rate, streamed / delivery) / machine.tcp_clock
     useful_scores = row.heads * row.pairs
     vector_rate = slices * machine.tcp_vector_lanes * machine.tcp_clock

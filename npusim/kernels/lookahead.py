@@ -13,7 +13,7 @@ from npusim.compilation import kernel
 from npusim.hardware.runtime_record import GRAPH_STEP
 from npusim.kernels.attention import prompt_parts
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import tile_count
+from npusim.kernels.contraction import product_time
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.power import operator_time
 from npusim.mapping.optable import ATTENTION, LINEAR
@@ -55,7 +55,7 @@ def fetch_ahead(rows, count, machine, runtime, path, costs):
             for index in range(first, last):
                 since += _launch_time(rows[index], runtime, path)
                 idle[index] = since
-                since = _idle_after(rows[index], costs[index], since, runtime, path)
+                since = _idle_after(rows[index], costs[index], since, machine, runtime, path)
         first = last
     for index in range(count):
         _take_off(rows[index], idle[index], machine, runtime.pe_fusion, costs[index])
@@ -68,10 +68,12 @@ def _launch_time(row, runtime, path):
 
 
 @kernel
-def _idle_after(row, cost, since, runtime, path):
+def _idle_after(row, cost, since, machine, runtime, path):
     """Seconds for which the memory has been idle when an operator ends, of which its launch was counted before."""
     if row.kind == LINEAR:
-        return cost.link_s
+        pes = runtime.pe_fusion
+        tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, since, machine, pes)[1]
+        return cost.contraction_s / tiles + machine.tcp_program_time + cost.link_s
     if row.kind == ATTENTION:
         return since + cost.link_s if cost.memory_s == 0.0 else cost.link_s
     return since + operator_time(cost, 1.0) - _launch_time(row, runtime, path)
@@ -79,17 +81,16 @@ def _idle_after(row, cost, since, runtime, path):
 
 @kernel
 def _take_off(row, idle_s, machine, pes, cost):
-    """Start-up and first tile of an operator bound by arithmetic, start-up and stream of one bound by the memory."""
+    """What is loaded while the memory was idle before: of weights, and of K and V, as many tiles as the queue holds."""
     if row.kind not in (LINEAR, ATTENTION) or row.matrices > 0.0 or cost.memory_s == 0.0 or cost.pim_s > 0.0:
         return
-    ahead = machine.tcp_dma_queue * machine.tcp_weight_tile * pes / stream_bandwidth(machine, pes)
-    early = min(idle_s, min(ahead, cost.memory_s))
-    arithmetic = cost.contraction_s + cost.vector_s
-    startup = machine.tcp_dma_command if row.kind == LINEAR else 0.0
-    if arithmetic >= cost.memory_s:
-        if row.kind == LINEAR:
-            startup += cost.memory_s / tile_count(row.weight_bytes, machine, pes)
-            cost.overhead_s -= min(early, startup)
+    if row.kind == ATTENTION:
+        ahead = machine.tcp_dma_queue * machine.tcp_weight_tile * pes / stream_bandwidth(machine, pes)
+        arithmetic = cost.contraction_s + cost.vector_s
+        cost.memory_s -= max(0.0, min(min(idle_s, ahead), cost.memory_s - arithmetic))
         return
-    cost.overhead_s -= min(early, startup)
-    cost.memory_s -= max(0.0, min(early - startup, cost.memory_s - arithmetic))
+    late = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes)[0]
+    early = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, idle_s, machine, pes)[0]
+    fixed = min(late - early, late - max(cost.contraction_s, cost.memory_s))
+    cost.overhead_s -= fixed
+    cost.memory_s -= late - early - fixed

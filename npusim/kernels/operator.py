@@ -11,7 +11,7 @@ from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.kernels.attention import kv_copies, kv_stream_time, prompt_parts, shared_heads_time, slice_attention_times
 from npusim.kernels.collective import collective_time
-from npusim.kernels.contraction import slice_contraction_time, tile_count, unoverlapped_tile_time
+from npusim.kernels.contraction import product_time, slice_contraction_time
 from npusim.kernels.gpu_attention import gpu_attention_times
 from npusim.kernels.gpu_grouped import gpu_grouped_times
 from npusim.kernels.gpu_linear import gpu_linear_times
@@ -109,10 +109,10 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
         columns = matrices * row.n
         cost.contraction_s = slice_contraction_time(rows, columns, row.k, row.activation_dtype, row.split, machine, pes)
         cost.memory_s = stream_time(row.weight_bytes, row.k * row.weight_bits / 8.0, machine, pes)
-        cost.overhead_s += machine.tcp_dma_command + (matrices - 1.0) * machine.tcp_matrix_switch
-        cost.overhead_s += unoverlapped_tile_time(cost.contraction_s, cost.memory_s, row.weight_bytes, machine, pes)
+        busy = max(cost.contraction_s, cost.memory_s)
+        seconds, tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes)
+        cost.overhead_s += seconds - busy + (matrices - 1.0) * machine.tcp_matrix_switch
         if row.split == SPLIT_ROWS:
-            busy, tiles = max(cost.contraction_s, cost.memory_s), tile_count(row.weight_bytes, machine, pes)
             cost.link_s = exposed_reduction_time(2.0 * joined_rows(row) * row.n, busy, tiles, machine, pes)
     elif row.kind == ATTENTION:
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)

@@ -6,6 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from npusim.engine.event.bottleneck import path_shares, saved_if_free
 from npusim.engine.event.command import NO_ROW
 from npusim.engine.event.engine import SimulatedPiece
@@ -17,11 +19,14 @@ from npusim.errors import UserError
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
 
 _US = 1e6
+HIDDEN = "hidden"
+"""What bounds an operator that is nowhere on the critical path."""
 _SHAPE = ("m", "n", "k", "batch", "query", "kv")
 
 
 def simulated_figures(pieces: list[SimulatedPiece], explain: bool) -> dict[str, Any]:
-    """ops: as of the analytic engine, time_us being each operator's part of the critical path; events: processed.
+    """ops: as of the analytic engine, time_us being each operator's part of the critical path; events: processed;
+    memory_rate_bytes_per_s: mean over the step, and peak.
 
     With `explain` also bottlenecks (what the step would save without a resource, and each operator without the one
     that holds it up most) and tilings (the planner's choice for each linear operator, and the next best).
@@ -29,6 +34,7 @@ def simulated_figures(pieces: list[SimulatedPiece], explain: bool) -> dict[str, 
     figures: dict[str, Any] = {
         "ops": [entry for piece in pieces for entry in _operators(piece.simulation)],
         "events": sum(piece.simulation.events for piece in pieces),
+        "memory_rate_bytes_per_s": _memory_rate(pieces),
     }
     if explain:
         figures["bottlenecks"] = _bottlenecks(pieces)
@@ -44,6 +50,16 @@ def write_step_trace(pieces: list[SimulatedPiece], path: Path, title: str) -> No
         raise UserError("--trace", str(path), f"cannot be written: {error.strerror}") from error
 
 
+def _memory_rate(pieces: list[SimulatedPiece]) -> dict[str, float]:
+    """Bytes/s drawn from memory, those of access units that are not wanted included."""
+    drawn = 0.0
+    for simulation in (piece.simulation for piece in pieces):
+        asked = np.array([command.asked for command in simulation.program.commands])
+        drawn += float(asked @ simulation.copies())
+    peak = max(rate for piece in pieces for _, rate in piece.simulation.record.rate)
+    return {"mean": drawn / sum(piece.cost.time_s for piece in pieces), "peak": peak}
+
+
 def _operators(simulation: Simulation) -> list[dict[str, Any]]:
     """One entry per row, times of all its repeats together."""
     shares, busy = path_shares(simulation), _busy(simulation)
@@ -51,7 +67,7 @@ def _operators(simulation: Simulation) -> list[dict[str, Any]]:
     for index, row in enumerate(simulation.rows):
         path = {name: shares.get((index, name), 0.0) * _US for name in RESOURCES}
         repeat = int(row["repeat"])
-        bound = max(RESOURCES, key=lambda name, path=path: path[name])  # type: ignore[misc]
+        bound = max(RESOURCES, key=lambda name, path=path: path[name]) if any(path.values()) else HIDDEN  # type: ignore[misc]
         entries.append(
             {
                 "op": OP_NAMES[row["op"]],

@@ -64,6 +64,6 @@ def saved_if_free(simulation: Simulation, kind: str, row: int | None = None) -> 
             return command
         if kind == OVERHEAD:
             return replace(command, fixed_s=0.0, work_s=0.0 if command.kind == kind else command.work_s)
-        return replace(command, work_s=0.0, asked=0.0) if command.kind == kind else command
+        return replace(command, work_s=0.0, asked=0.0, touched=0.0) if command.kind == kind else command
 
     return simulation.time_s - simulate(simulation.rows, simulation.setting, change).time_s

@@ -1,7 +1,9 @@
 """A chip in simulated time: a SimPy process for every queue, one memory that all of them draw from.
 
 A queue serves its commands in order. A command starts when its inputs are done, its queue is free and its tile has
-room in SRAM; a transfer's start-up passes while the transfer before it is under way, as far as the queue is deep.
+room in SRAM; a transfer's start-up passes while the transfer before it is under way, as far as the queue is deep. At
+the port of a cluster's SRAM the main context goes before the sub context, and that before transfers
+(furiosa-ai/furiosa-opt@ebb846a docs/src/scheduling/schedule.md).
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from typing import Any
 import numpy as np
 import simpy
 
-from npusim.engine.event.command import DMA, Command, Program, Queue
-from npusim.engine.event.resources import Buffer, SharedBandwidth
+from npusim.engine.event.command import DMA, MAIN, SUB, Command, Program, Queue
+from npusim.engine.event.resources import Buffer, Port, SharedBandwidth
 from npusim.kernels.memory import stream_bandwidth
 
 _Process = Generator[simpy.Event, Any, None]
@@ -62,7 +64,8 @@ class Chip:
         self._memory = SharedBandwidth(
             self._env, lambda streams: rates.setdefault(streams, float(stream_bandwidth(machine, streams)))
         )
-        clusters = {queue.cluster for queue in program.queues if queue.engine == DMA}
+        clusters = {queue.cluster for queue in program.queues if queue.engine in (DMA, MAIN)}
+        self._ports = {cluster: Port(self._env, program.port, self._memory, cluster) for cluster in sorted(clusters)}
         self._sram = {cluster: Buffer(self._env, program.room) for cluster in sorted(clusters)}
         count = len(program.commands)
         self._done = [False] * count
@@ -112,7 +115,14 @@ class Chip:
         self._note(place, before)
         self._start[place] = self._env.now
         seconds = command.fixed_s + command.work_s
-        if seconds > 0.0:
+        if seconds == 0.0:
+            return
+        engine, cluster = command.queue
+        if engine == MAIN:
+            yield from self._ports[cluster].compute(seconds, command.touched)
+        elif engine == SUB:
+            yield from self._ports[cluster].fill(seconds, command.touched)
+        else:
             yield self._env.timeout(seconds)
 
     def _transfer(self, command: Command, place: int, places: list[int], turn: int) -> _Process:
@@ -131,7 +141,7 @@ class Chip:
             self._note(place, before + places[max(turn - 1, 0) : turn])
         self._start[place] = self._env.now
         if command.asked > 0.0:
-            yield self._memory.transfer(command.asked, command.streams)
+            yield self._memory.transfer(command.asked, command.streams, command.queue.cluster)
 
     def _latest(self, places: list[int]) -> float:
         return max((self._end[place] for place in places), default=0.0)

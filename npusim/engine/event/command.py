@@ -37,8 +37,9 @@ class Command:
     """One entry of a queue.
 
     inputs: places in the program of commands that must be done before; kind: what `work_s` is booked to; fixed_s:
-    start-up, booked to overhead; wanted, asked: bytes that a transfer delivers and that it draws from memory in whole
-    access units, over `streams` engines; claim, release: bytes of SRAM taken before and given back after.
+    start-up, booked to overhead; touched: bytes of SRAM that a program reads and writes; wanted, asked: bytes that a
+    transfer delivers and that it draws from memory in whole access units, over `streams` engines; claim, release: bytes
+    of SRAM taken before and given back after.
     """
 
     queue: Queue
@@ -47,6 +48,7 @@ class Command:
     inputs: tuple[int, ...]
     work_s: float = 0.0
     fixed_s: float = 0.0
+    touched: float = 0.0
     wanted: float = 0.0
     asked: float = 0.0
     streams: float = 0.0
@@ -69,11 +71,13 @@ class Program:
     """Commands in program order; every input stands before the command that waits for it.
 
     queues: commands of each queue in order; turns: where repetitions of segments begin and end; room: bytes of SRAM of
-    one cluster that tiles may take; resident: bytes of activations beside them; plans: of LINEAR rows, by row.
+    one cluster that tiles may take; resident: bytes of activations beside them; port: bytes/s that this SRAM passes;
+    plans: of LINEAR rows, by row.
     """
 
     room: float
     resident: float
+    port: float
     commands: list[Command] = field(default_factory=list)
     queues: dict[Queue, list[int]] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)

@@ -22,17 +22,18 @@ _IN_FLIGHT = 3
 
 
 class Compute(NamedTuple):
-    """A program of the main context: what its work is booked to, and its seconds."""
+    """A program of the main or sub context: what its work is booked to, its seconds, the bytes of SRAM it touches."""
 
     kind: str
     work_s: float
     fixed_s: float
+    touched: float
 
 
 class Tile(NamedTuple):
     """wanted, asked: bytes loaded, and drawn from memory for that in whole access units; late: whether only an earlier
-    operator's results say what they are; startup_s: of the transfer; fill_s: of the register file, from the tile;
-    stored: bytes of results.
+    operator's results say what they are; startup_s: of the transfer; fill: of the register file, from the
+    tile; stored: bytes of results.
     """
 
     wanted: float
@@ -40,21 +41,21 @@ class Tile(NamedTuple):
     computes: tuple[Compute, ...]
     startup_s: float = 0.0
     late: bool = False
-    fill_s: float = 0.0
+    fill: Compute | None = None
     stored: float = 0.0
 
 
 class Work(NamedTuple):
     """An operator on one cluster.
 
-    taken: bytes of activations loaded before the first tile; kept: bytes of KV stored; fill_s: of the register file,
+    taken: bytes of activations loaded before the first tile; kept: bytes of KV stored; fill: of the register file,
     once, before the first tile; plan: how a LINEAR row is tiled.
     """
 
     tiles: tuple[Tile, ...]
     taken: float = 0.0
     kept: float = 0.0
-    fill_s: float = 0.0
+    fill: Compute | None = None
     plan: Plan | None = None
 
 
@@ -66,8 +67,8 @@ def work_of(row: Any, setting: Setting, room: float, ahead_s: float) -> Work:
     if row["kind"] == LINEAR:
         return _linear(row, setting, room, ahead_s)
     if row["kind"] == ATTENTION:
-        return _attention(row, setting)
-    return _gather(row, setting) if row["kind"] == GATHER else _vector(row, setting)
+        return _attention(row, setting, room)
+    return _gather(row, setting, room) if row["kind"] == GATHER else _vector(row, setting)
 
 
 def _linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Work:
@@ -76,7 +77,8 @@ def _linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Work:
     spills = setting.spills(row)
     wanted = float(row["weight_bytes"]) / clusters / tiling.tiles
     asked = wanted / access_efficiency(row["k"] * row["weight_bits"] / _BITS, setting.machine)
-    compute = Compute(CONTRACTION, tiling.compute_s / setting.clock, setting.program_s)
+    compute = Compute(CONTRACTION, tiling.compute_s / setting.clock, setting.program_s, tiling.touched * setting.slices)
+    fill = Compute(CONTRACTION, tiling.fill_s, 0.0, tiling.filled * setting.slices)
     results = _ELEMENT_BYTES * row["m"] * row["n"] / clusters if spills else 0.0
     tile = Tile(
         wanted=wanted,
@@ -84,12 +86,12 @@ def _linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Work:
         computes=(compute,),
         startup_s=setting.command_s,
         late=row["matrices"] > 0.0,
-        fill_s=0.0 if tiling.tokens_stay else tiling.fill_s,
+        fill=None if tiling.filled_once else fill,
     )
     return Work(
         tiles=_stored((tile,) * tiling.tiles, results, setting),
         taken=row["m"] * row["k"] * row["activation_bits"] / _BITS / clusters if spills else 0.0,
-        fill_s=tiling.fill_s if tiling.tokens_stay else 0.0,
+        fill=fill if tiling.filled_once else None,
         plan=plan,
     )
 
@@ -101,23 +103,27 @@ def _stored(tiles: tuple[Tile, ...], results: float, setting: Setting) -> tuple[
     return tuple(tile._replace(stored=results / parts) if place in ends else tile for place, tile in enumerate(tiles))
 
 
-def _attention(row: Any, setting: Setting) -> Work:
-    """K and V stream by in tiles as large as those of weights; each has its scores and its part of the softmax."""
+def _attention(row: Any, setting: Setting, room: float) -> Work:
+    """K and V stream by in tiles as large as those of weights, as far as two of them fit; each has its scores and its
+    part of the softmax.
+    """
     machine, clusters = setting.machine, setting.clusters
     contraction, vector = slice_attention_times(row, machine, setting.pes)
     copies = kv_copies(row, machine, setting.pes)
     wanted = float(row["kv_read_bytes"] * copies + row["weight_bytes"]) / clusters
-    tiles = max(1, ceil(wanted / (setting.pes_per_cluster * float(machine["tcp_weight_tile"]))))
+    largest = min(setting.pes_per_cluster * float(machine["tcp_weight_tile"]), room / 2.0)
+    tiles = max(1, ceil(wanted / largest))
     softmax_s = float(machine["tcp_vector_programs_softmax"]) * setting.program_s
     run = row["head_dim"] * row["kv_bits"] / _BITS * setting.runtime["kv_block"]
     even = evenness(machine, wanted / tiles * clusters)
+    scores = 2.0 * _ELEMENT_BYTES * float(row["pairs"] * row["heads"]) / clusters
     activations = float(row["activation_bytes"]) / 2.0 / clusters if setting.spills(row) else 0.0
     tile = Tile(
         wanted=wanted / tiles,
         asked=wanted / tiles / access_efficiency(run, machine) / even,
         computes=(
-            Compute(CONTRACTION, contraction / tiles / setting.clock, 0.0),
-            Compute(VECTOR, vector / tiles / setting.clock, softmax_s / tiles),
+            Compute(CONTRACTION, contraction / tiles / setting.clock, 0.0, wanted / tiles),
+            Compute(VECTOR, vector / tiles / setting.clock, softmax_s / tiles, scores / tiles),
         ),
         startup_s=setting.command_s,
     )
@@ -128,14 +134,15 @@ def _attention(row: Any, setting: Setting) -> Work:
     )
 
 
-def _gather(row: Any, setting: Setting) -> Work:
+def _gather(row: Any, setting: Setting, room: float) -> Work:
     run = row["n"] * row["weight_bits"] / _BITS
     wanted = float(row["weight_bytes"]) / setting.clusters
     asked = wanted / access_efficiency(run, setting.machine)
     stored = float(row["activation_bytes"]) / setting.clusters if setting.spills(row) else 0.0
     identities = _TOKEN_BYTES * row["m"] / setting.clusters if stored else 0.0
-    tile = Tile(wanted, asked, (), setting.command_s, late=True, stored=stored)
-    return Work(tiles=(tile,), taken=identities)
+    tiles = max(1, ceil(2.0 * wanted / room))
+    tile = Tile(wanted / tiles, asked / tiles, (), setting.command_s, late=True)
+    return Work(tiles=_stored((tile,) * tiles, stored, setting), taken=identities)
 
 
 def _vector(row: Any, setting: Setting) -> Work:
@@ -145,14 +152,14 @@ def _vector(row: Any, setting: Setting) -> Work:
     """
     work = float(vector_time(row, setting.machine, setting.pes)) / setting.clock
     fixed = float(program_time(row, setting.machine))
-    if not setting.spills(row):
-        return Work(tiles=(Tile(0.0, 0.0, (Compute(VECTOR, work, fixed),)),))
     moved = float(row["activation_bytes"]) / setting.clusters
+    if not setting.spills(row):
+        return Work(tiles=(Tile(0.0, 0.0, (Compute(VECTOR, work, fixed, moved),)),))
     tensors = _tensors(row)
     tiles = tensors * ceil(_IN_FLIGHT * moved / tensors / setting.sram)
     stored = 0.0 if row["op"] == SAMPLE else _ELEMENT_BYTES * row["m"] * row["n"] / setting.clusters
     loaded = moved - stored
-    computes = (Compute(VECTOR, work / tiles, fixed / tensors),)
+    computes = (Compute(VECTOR, work / tiles, fixed / tensors, moved / tiles),)
     startup = setting.cycles_s("dma_startup")
     tile = Tile(loaded / tiles, loaded / tiles, computes, startup, late=True, stored=stored / tiles)
     return Work(tiles=(tile,) * tiles)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from npusim.engine.event.command import CONTRACTION, DMA, MAIN, MEMORY, SUB, Command, Place, Program, Queue
-from npusim.engine.event.operators import Tile, Work
+from npusim.engine.event.command import DMA, MAIN, MEMORY, SUB, Command, Place, Program, Queue
+from npusim.engine.event.operators import Compute, Tile, Work
 from npusim.engine.event.setting import Setting
 
 
@@ -29,8 +29,8 @@ class Pipeline:
         before = [launched]
         if work.taken > 0.0:
             before.append(self._move(place, (launched,), work.taken, "load activations"))
-        if work.fill_s > 0.0:
-            before.append(self._execute(SUB, place, tuple(before), CONTRACTION, work.fill_s, 0.0, "fill registers"))
+        if work.fill is not None:
+            before.append(self._execute(SUB, place, tuple(before), work.fill, "fill registers"))
         loads: list[int] = []
         ends = []
         for number, tile in enumerate(work.tiles):
@@ -68,10 +68,10 @@ class Pipeline:
 
     def _use(self, tile: Tile, place: Place, before: tuple[int, ...]) -> tuple[int, ...]:
         """Fill the registers from a tile, compute it, store its results."""
-        if tile.fill_s > 0.0:
-            before = (*before, self._execute(SUB, place, before, CONTRACTION, tile.fill_s, 0.0, "fill registers"))
+        if tile.fill is not None:
+            before = (*before, self._execute(SUB, place, before, tile.fill, "fill registers"))
         for compute in tile.computes:
-            done = self._execute(MAIN, place, before, compute.kind, compute.work_s, compute.fixed_s, compute.kind)
+            done = self._execute(MAIN, place, before, compute, compute.kind)
             before = (done,)
         if tile.asked > 0.0:
             self._used.append(before[-1])
@@ -80,11 +80,19 @@ class Pipeline:
             before = (self._move(place, before, tile.stored, "store results"),)
         return before
 
-    def _execute(
-        self, engine: str, place: Place, inputs: tuple[int, ...], kind: str, work_s: float, fixed_s: float, what: str
-    ) -> int:
-        queue = Queue(engine, self._cluster)
-        return self._program.add(Command(queue, kind, place, inputs, work_s=work_s, fixed_s=fixed_s, what=what))
+    def _execute(self, engine: str, place: Place, inputs: tuple[int, ...], compute: Compute, what: str) -> int:
+        return self._program.add(
+            Command(
+                Queue(engine, self._cluster),
+                compute.kind,
+                place,
+                inputs,
+                work_s=compute.work_s,
+                fixed_s=compute.fixed_s,
+                touched=compute.touched,
+                what=what,
+            )
+        )
 
     def _move(self, place: Place, inputs: tuple[int, ...], amount: float, what: str) -> int:
         """Move activations or new KV between SRAM and memory."""

@@ -42,7 +42,7 @@ _ACTIVATION_BYTES = 2.0
 def build(rows: np.ndarray, setting: Setting, turns: int | None = None) -> Program:
     """The program of specialised rows, array of OP_DTYPE; `turns`: most repetitions of a segment that are written out.
 
-    Raises ValueError where a row has no tiling that fits into SRAM.
+    Raises UserError where a row has no tiling that fits into SRAM.
     """
     builder = _Builder(rows, setting)
     builder.launch()
@@ -62,7 +62,7 @@ class _Builder:
         self._rows, self._set = rows, setting
         kept = [float(row["activation_bytes"]) / setting.clusters for row in rows if not setting.spills(row)]
         resident = max(kept, default=0.0)
-        self.program = Program(room=setting.sram - resident, resident=resident)
+        self.program = Program(room=setting.sram - resident, resident=resident, port=setting.sram_bytes_per_s)
         self._ahead = _time_ahead(rows, setting)
         self._works: dict[int, Work] = {}
         self._pipelines = [Pipeline(self.program, cluster, setting) for cluster in range(setting.clusters)]

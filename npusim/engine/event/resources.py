@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Any
 
 import simpy
 
@@ -17,12 +18,14 @@ import simpy
 class _Flow:
     left: float
     streams: float
+    port: int
     done: simpy.Event
     rate: float = 0.0
 
 
 class SharedBandwidth:
-    """A memory that streams draw from together: `rate(streams)` bytes/s in all, in equal parts.
+    """A memory that streams draw from together: `rate(streams)` bytes/s in all, in equal parts, each as far as its port
+    lets it pass.
 
     history: (time, bytes/s) at each change of the rate.
     """
@@ -31,17 +34,26 @@ class SharedBandwidth:
         self._env = env
         self._rate = rate
         self._flows: list[_Flow] = []
+        self._passing: dict[int, float] = {}
         self._since = 0.0
         self._turn = 0
         self.history: list[tuple[float, float]] = [(0.0, 0.0)]
 
-    def transfer(self, amount: float, streams: float) -> simpy.Event:
-        """The event at which `amount` bytes have passed over `streams` engines."""
+    def transfer(self, amount: float, streams: float, port: int = 0) -> simpy.Event:
+        """The event at which `amount` bytes have passed over `streams` engines through `port`."""
         self._settle()
-        flow = _Flow(amount, streams, self._env.event())
+        flow = _Flow(amount, streams, port, self._env.event())
         self._flows.append(flow)
         self._plan()
         return flow.done
+
+    def limit(self, port: int, rate: float) -> None:
+        """From now on `port` passes no more than `rate` bytes/s."""
+        before = self._passing.get(port, math.inf)
+        self._passing[port] = rate
+        if any(flow.port == port and flow.rate >= min(before, rate) for flow in self._flows):
+            self._settle()
+            self._plan()
 
     def _settle(self) -> None:
         elapsed = self._env.now - self._since
@@ -54,19 +66,19 @@ class SharedBandwidth:
         self._turn += 1
         streams = sum(flow.streams for flow in self._flows)
         total = self._rate(streams) if self._flows else 0.0
-        note(self.history, self._env.now, total)
-        if not self._flows:
-            return
         for flow in self._flows:
-            flow.rate = total * flow.streams / streams
-        wait = min(flow.left / flow.rate for flow in self._flows)
+            flow.rate = min(total * flow.streams / streams, self._passing.get(flow.port, math.inf))
+        note(self.history, self._env.now, sum(flow.rate for flow in self._flows))
+        wait = min((flow.left / flow.rate for flow in self._flows if flow.rate > 0.0), default=math.inf)
+        if wait == math.inf:
+            return
         wake = self._env.timeout(max(wait, 0.0), self._turn)
         wake.callbacks.append(self._end)
 
     def _end(self, wake: simpy.Event) -> None:
         if wake.value != self._turn:
             return
-        times = [flow.left / flow.rate for flow in self._flows]
+        times = [flow.left / flow.rate if flow.rate > 0.0 else math.inf for flow in self._flows]
         soonest = min(times)
         self._settle()
         ended = [math.isclose(time, soonest, rel_tol=_TOLERANCE, abs_tol=0.0) for time in times]
@@ -78,6 +90,36 @@ class SharedBandwidth:
 
 
 _TOLERANCE = 2.0**-40
+
+
+class Port:
+    """What the SRAM of one cluster passes, `rate` bytes/s: first programs of the main context, then those of the sub
+    context, then transfers from and to `memory`.
+    """
+
+    def __init__(self, env: simpy.Environment, rate: float, memory: SharedBandwidth, cluster: int) -> None:
+        self._env = env
+        self._rate = rate
+        self._memory, self._cluster = memory, cluster
+        self._main = self._sub = 0.0
+        self._registers = SharedBandwidth(env, lambda asked: asked)
+
+    def compute(self, seconds: float, touched: float) -> Generator[simpy.Event, Any, None]:
+        """A program of the main context, during which `touched` bytes pass."""
+        self._draw(touched / seconds, self._sub)
+        yield self._env.timeout(seconds)
+        self._draw(0.0, self._sub)
+
+    def fill(self, seconds: float, touched: float) -> Generator[simpy.Event, Any, None]:
+        """A program of the sub context: `touched` bytes pass in `seconds` where nothing else wants the port."""
+        self._draw(self._main, touched / seconds)
+        yield self._registers.transfer(touched, touched / seconds)
+        self._draw(self._main, 0.0)
+
+    def _draw(self, main: float, sub: float) -> None:
+        self._main, self._sub = main, sub
+        self._registers.limit(0, max(0.0, self._rate - main))
+        self._memory.limit(self._cluster, max(0.0, self._rate - main - sub))
 
 
 def note(history: list[tuple[float, float]], time: float, value: float) -> None:

@@ -37,7 +37,17 @@ class Setting:
     @cached_property
     def sram(self) -> float:
         """Bytes of SRAM of the working PEs of one cluster."""
-        return self.pes_per_cluster * float(self.machine["tcp_slices_per_pe"] * self.machine["tcp_sram_per_slice"])
+        return self.slices * float(self.machine["tcp_sram_per_slice"])
+
+    @cached_property
+    def slices(self) -> float:
+        """Slices of the working PEs of one cluster."""
+        return self.pes_per_cluster * float(self.machine["tcp_slices_per_pe"])
+
+    @cached_property
+    def sram_bytes_per_s(self) -> float:
+        """What the SRAM of the working PEs of one cluster passes, to all engines together."""
+        return self.slices * float(self.machine["tcp_sram_bandwidth_per_slice"] * self.machine["tcp_clock"])
 
     @cached_property
     def whole_step(self) -> bool:

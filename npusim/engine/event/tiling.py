@@ -13,8 +13,9 @@ from math import ceil
 from typing import Any
 
 from npusim.engine.event.setting import Setting
+from npusim.errors import UserError
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import operand_bytes, slice_contraction_time
+from npusim.kernels.contraction import TILE_CUTS, operand_bytes, operand_delivery, slice_contraction_time, tiled_time
 from npusim.kernels.memory import stream_time
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
@@ -32,11 +33,12 @@ class Tiling:
     """One way to compute a row on the PEs that share it.
 
     depth_parts, token_parts: slices over which k and m are split; columns: of one slice; tile_columns: of one tile;
-    tokens_stay: the register file holds tokens, filled once, else the weights of a tile, filled for each;
-    reductions: parts in which the PEs join their partial results, each while later tiles are computed. Of one
-    tile: stream_s, fill_s (of the register file), compute_s (multiply-accumulates and what travels round the ring); of
-    one reduction: reduce_s. useful: part of the multiply-accumulate slots that are no padding; predicted_s: of the
-    whole operator, less what is fetched before it starts.
+    tokens_stay: the register file holds tokens, else the weights of a tile; filled_once: for all tiles, where it holds
+    all tokens, else for each; reductions: parts in which the PEs join their partial results, each while later tiles are
+    computed. Of one tile: stream_s, fill_s (of the register file), compute_s (multiply-accumulates and what travels
+    round the ring), and the bytes of SRAM of one slice that the last two touch: filled, touched. Of one reduction:
+    reduce_s. useful: part of the multiply-accumulate slots that are no padding; predicted_s: of the whole operator,
+    less what is fetched before it starts.
     """
 
     depth_parts: int
@@ -44,10 +46,13 @@ class Tiling:
     columns: int
     tile_columns: int
     tokens_stay: bool
+    filled_once: bool
     reductions: int
     stream_s: float
     fill_s: float
+    filled: float
     compute_s: float
+    touched: float
     reduce_s: float
     useful: float
     predicted_s: float
@@ -91,7 +96,7 @@ class Plan:
 
 def plan_linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Plan:
     """Plan of a LINEAR row. room: bytes of SRAM of one PE for tiles; ahead_s: seconds before the row starts in which
-    its weights can be fetched. ValueError where no tiling fits.
+    its weights can be fetched. UserError where no tiling fits.
     """
     found = []
     for depth_parts in _SPLITS:
@@ -100,7 +105,11 @@ def plan_linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Plan
             if shape is not None:
                 found += _tilings(row, setting, room, ahead_s, shape)
     if not found:
-        raise ValueError("not even one column of weights fits into SRAM")
+        raise UserError(
+            "--engine",
+            "event",
+            "not even one column of weights fits into SRAM beside the activations; give the unit more sram_per_slice",
+        )
     least = min(tiling.predicted_s for tiling in found)
     choice = next(tiling for tiling in found if tiling.predicted_s <= least * (1.0 + _TIE))
     others = [tiling for tiling in found if tiling is not choice]
@@ -150,7 +159,7 @@ def _tilings(row: Any, setting: Setting, room: float, ahead_s: float, shape: _Sl
     if columns_bytes > room:
         return []
     largest = int(min(machine["tcp_weight_tile"], room / 2) // columns_bytes)
-    counts = [ceil(shape.columns * part / max(1, largest)) for part in _SPLITS]
+    counts = [ceil(shape.columns * part / max(1, largest)) for part in TILE_CUTS]
     sizes = dict.fromkeys(ceil(shape.columns / min(count, shape.columns)) for count in counts)
     return [_tiling(row, setting, ahead_s, shape, size, stay) for size in sizes for stay in (True, False)]
 
@@ -158,22 +167,15 @@ def _tilings(row: Any, setting: Setting, room: float, ahead_s: float, shape: _Sl
 def _tiling(
     row: Any, setting: Setting, ahead_s: float, shape: _SliceShape, tile_columns: int, tokens_stay: bool
 ) -> Tiling:
-    """The shape cut into tiles, with the time of each and of all.
-
-    In turn a tile is loaded, fills the registers and is computed; the slowest of the three sets the pace, or all of
-    them together where the DMA queue holds too few tiles.
-    """
+    """The shape cut into tiles, with the time of each and of all."""
     machine = setting.machine
     tiles = ceil(shape.columns / tile_columns)
     stream = stream_time(row["weight_bytes"], row["k"] * row["weight_bits"] / 8.0, machine, setting.pes) / tiles
     compute = _compute_s(row, machine, shape, tile_columns)
-    fill, once = _fill_s(row, machine, shape, tile_columns, tokens_stay)
-    each_fill = 0.0 if once else fill
-    program, command = setting.program_s, float(machine["tcp_dma_command"])
-    whole = command + stream + each_fill + compute + program
-    pace = max(stream, compute + program, each_fill, whole / setting.depth)
-    early = min(ahead_s, min(setting.depth, tiles) * stream)
-    seconds = max(whole + (tiles - 1) * pace - early, tiles * (compute + program))
+    filled = (shape.tokens if tokens_stay else tile_columns) * shape.depth * operand_bytes(row["activation_dtype"])
+    fill = filled / operand_delivery(machine) / machine["tcp_clock"]
+    once = bool(tokens_stay and filled <= machine["tcp_register_file_per_slice"])
+    seconds = float(tiled_time(tiles, stream, fill, once, compute + setting.program_s, ahead_s, machine))
     exposed, reductions, reduce = _reduction(row, setting, seconds, tiles)
     return Tiling(
         depth_parts=shape.depth_parts,
@@ -181,18 +183,24 @@ def _tiling(
         columns=shape.columns,
         tile_columns=tile_columns,
         tokens_stay=tokens_stay,
+        filled_once=once,
         reductions=reductions,
         stream_s=stream,
         fill_s=fill,
+        filled=filled,
         compute_s=compute,
+        touched=_touched(row, machine, shape, tile_columns),
         reduce_s=reduce,
         useful=_useful(row, setting, shape),
-        predicted_s=seconds + (max(0.0, fill - stream) if once else 0.0) + exposed,
+        predicted_s=seconds + exposed,
     )
 
 
 def _reduction(row: Any, setting: Setting, seconds: float, tiles: int) -> tuple[float, int, float]:
-    """What the reduction over the PEs adds to `seconds` of tiles, its number of parts and the time of each."""
+    """What the reduction over the PEs adds to `seconds` of tiles, its number of parts and the time of each.
+
+    Of numbers of parts whose times are alike the least is taken.
+    """
     if row["split"] != SPLIT_ROWS or setting.pes < 2:
         return 0.0, 1, 0.0
     results = _ACTIVATION_BYTES * float(joined_rows(row)) * row["n"]
@@ -201,15 +209,17 @@ def _reduction(row: Any, setting: Setting, seconds: float, tiles: int) -> tuple[
         if parts <= tiles:
             each = float(on_chip_reduction_time(results / parts, setting.machine, setting.pes))
             found.append((max(each, seconds / parts + parts * each - seconds), parts, each))
-    return min(found)
+    least = seconds + min(exposed for exposed, _, _ in found)
+    return next(option for option in found if seconds + option[0] <= least * (1.0 + _TIE))
 
 
-def _fill_s(row: Any, machine: Any, shape: _SliceShape, tile_columns: int, tokens_stay: bool) -> tuple[float, bool]:
-    """Seconds to fill the register file, and whether that one fill serves all tiles (else each needs its own)."""
-    held = shape.tokens if tokens_stay else tile_columns
-    filled = held * shape.depth * operand_bytes(row["activation_dtype"])
-    seconds = filled / machine["tcp_operand_stream_per_slice"] / machine["tcp_clock"]
-    return seconds, tokens_stay and filled <= machine["tcp_register_file_per_slice"]
+def _touched(row: Any, machine: Any, shape: _SliceShape, tile_columns: int) -> float:
+    """Bytes of SRAM that one slice reads and writes for a tile: weights pass once for all tokens that accumulate
+    together, results are committed.
+    """
+    passes = ceil(shape.tokens / machine["tcp_accumulators_per_slice"])
+    streamed = passes * tile_columns * shape.depth * operand_bytes(row["activation_dtype"])
+    return float(streamed + shape.tokens * tile_columns * _ACTIVATION_BYTES)
 
 
 def _compute_s(row: Any, machine: Any, shape: _SliceShape, tile_columns: int) -> float:
