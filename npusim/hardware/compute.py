@@ -122,11 +122,12 @@ class MacEfficiencies(Part):
 class LinearLibrary(Part):
     """Matrix-product kernels of one library.
 
-    tile_rows x tile_columns: largest output tile of a thread block, halved either way where that is faster;
-    tile_depth: k of one pipeline stage; stream_efficiency: part of the memory's stream rate that weights reach;
-    stream_per_sm: most that one SM draws from memory; launch: fixed time of a kernel; split_merge: adding the partial
-    results where few tiles split k; cast_efficiency: part of the memory's stream rate at which activations are cast to
-    the type that it multiplies.
+    tile_rows x tile_columns: largest output tile of a thread block, with half the rows and a half or a quarter of the
+    columns where that is faster; tile_depth: k of one pipeline stage; stream_efficiency: part of the memory's stream
+    rate that weights reach; stream_per_sm: most that one SM draws from memory; launch: fixed time of a kernel;
+    tile_time: of filling the pipeline and writing the results of one tile (left out: in the launch); split_merge:
+    adding the partial results where few tiles split k; cast_efficiency: part of the memory's stream rate at which
+    activations are cast to the type that it multiplies.
     """
 
     name: str
@@ -137,6 +138,7 @@ class LinearLibrary(Part):
     stream_efficiency: Ratio
     stream_per_sm: Bandwidth
     launch: Duration
+    tile_time: Duration | None = None
     split_merge: Duration
     cast_efficiency: Ratio
 
@@ -149,6 +151,12 @@ class AttentionLibrary(Part):
     `split_tile_rows`, and each split costs `split_merge`. block: fixed time of one block; imbalance: part of a longest
     causal block by which the last ones lag; launch: fixed time of a kernel; join_efficiency: part of the memory's
     stream rate at which keys or queries are joined of their two parts, for libraries of latent attention.
+
+    Left out where a library has no such thing: prompt_heads, query heads of one key-value head that a block of a prompt
+    packs (one); mask_edge, part of a tile of context that a block computes in vain at each edge of a mask;
+    exposed_passes, passes of the vector lanes over the scores that do not hide behind the contractions; split_launch,
+    the start of the kernel that merges splits; stream_efficiency, part of the memory's stream rate that keys and values
+    reach (all of it).
     """
 
     name: str
@@ -163,6 +171,11 @@ class AttentionLibrary(Part):
     imbalance: Ratio
     split_merge: Duration
     join_efficiency: Ratio | None = None
+    prompt_heads: Count | None = None
+    mask_edge: Ratio | None = None
+    exposed_passes: Ratio | None = None
+    split_launch: Duration | None = None
+    stream_efficiency: Ratio | None = None
 
 
 class GroupedLibrary(Part):

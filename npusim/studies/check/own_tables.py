@@ -23,9 +23,10 @@ from npusim.studies.check.row import CheckedFigure, CheckedRow
 from npusim.studies.check.spread import Z_OF_RANGES, Z, half_width
 from npusim.studies.lab_files.lab_run import Conduct, Setting
 from npusim.studies.measured.case import Case, Subject
+from npusim.studies.measured.eager_subject import EagerSubject
 from npusim.studies.measured.importer import import_table
 from npusim.studies.measured.operator_rows import op_row
-from npusim.studies.measured.operator_subject import EagerSubject, OperatorSubject
+from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import Placement, deployment_of
 from npusim.studies.measured.run_subject import RunSubject
 from npusim.studies.measured.sources import sources
@@ -125,7 +126,7 @@ def _of_time(subject: Subject, measured_s: Reading) -> Iterator[Finding]:
         rows = step_rows(deployment.model, deployment.precision, subject.step())
         yield from least_times(rows, ceilings, _chips(subject.placement), measured_s)
     elif isinstance(subject, OperatorSubject | EagerSubject):
-        operator = subject.operator if isinstance(subject, EagerSubject) else subject
+        operator = subject.product if isinstance(subject, EagerSubject) else subject
         yield from least_times(op_row(operator.fields), ceilings, 1, measured_s)
 
 

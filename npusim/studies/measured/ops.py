@@ -7,6 +7,7 @@ from collections.abc import Callable
 from npusim.mapping.optable import CAST, NORM, SILU, SOFTMAX
 from npusim.studies.measured.case import Case, Skip
 from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.studies.measured.kernel_libraries import Libraries
 from npusim.studies.measured.operator_rows import Fields, Heads, decode_attention, linear, prompt_attention, vector
 from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import scheme
@@ -40,7 +41,9 @@ def _cases(row: Row, arch: str) -> list[Case]:
     if op not in _BUILDERS:
         raise Unrepresentable(f"no operator '{op}'; known: {', '.join(_BUILDERS)}")
     prefilling = op in ("attn_prefill", "attn_chunk")
-    subject = OperatorSubject(arch, GPU_RUNTIME, _BUILDERS[op](row, arch), prefilling, library=_library(op, backend))
+    subject = OperatorSubject(
+        arch, GPU_RUNTIME, _BUILDERS[op](row, arch), prefilling, libraries=_libraries(op, backend)
+    )
     model = _model(row)
     again, time = sources().spreads.device_events.value, row.measured("us") or 1.0
     sigma = with_percentiles(again, time, row.measured("us_p5"), row.measured("us_p95"))
@@ -74,15 +77,15 @@ def _model(row: Row) -> str:
     return next((name for name in _MODELS if load_model(name).hidden == width), f"width {width}")
 
 
-def _library(op: str, backend: str) -> str:
-    """Name of the kernel library that a backend is. Raises Unrepresentable for an unknown one."""
+def _libraries(op: str, backend: str) -> Libraries:
+    """The kernel library that a backend is. Raises Unrepresentable for an unknown one."""
     if op in _VECTOR_OPS:
-        return "eager"
+        return (("vector", "eager"),)
     if op == "gemm":
-        return "cublas"
+        return (("linear", "cublas"),)
     if backend not in _ATTENTION_LIBRARIES:
         raise Unrepresentable(f"no attention library '{backend}'; known: {', '.join(_ATTENTION_LIBRARIES)}")
-    return _ATTENTION_LIBRARIES[backend]
+    return (("attention", _ATTENTION_LIBRARIES[backend]),)
 
 
 def _gemm(row: Row, arch: str) -> Fields:

@@ -1,4 +1,4 @@
-"""Attention kernels of published tables: loops, so that the power limit acts."""
+"""Attention kernels of published tables, in loops."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ def _cases(row: Row, arch: str) -> list[Case]:
     fields = _fields(row, kv, before)
     spreads = sources().spreads
     phase = "generation" if before else "context"
+    library = "flash-3" if kv == "bf16" else "flash-3-fp8"
     return cases_of(
         row,
         (
             Figure("ms", "ms", spreads.public_kernel.value, main=True),
             Figure("power_w", "power_w", spreads.public_power.value),
         ),
-        OperatorSubject(arch, GPU_RUNTIME, fields, prefilling=not before, capped=True, library="flash-3"),
+        OperatorSubject(arch, GPU_RUNTIME, fields, not before, "loop_settled", libraries=(("attention", library),)),
         group=f"{row.text('kernel_source')} {phase} kv {kv}",
         model=f"{row.text('num_heads')} heads of {row.text('head_dim')}",
         dimensions={
