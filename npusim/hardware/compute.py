@@ -222,12 +222,14 @@ class VectorLibrary(Part):
     """Element-wise and row-wise kernels of one library.
 
     launch: fixed time of a kernel; row_step: of norms, softmax and sampling, whose first row on each SM takes that and
-    no lanes' time; lane_efficiency: part of the vector lanes' rate that its loops reach.
+    no lanes' time; pass_time: of one pass of a thread over its own elements, which other operators take once however
+    few there are (left out: in the launch); lane_efficiency: part of the vector lanes' rate that its loops reach.
     """
 
     name: str
     lane_efficiency: Ratio
     launch: Duration
+    pass_time: Duration | None = None
     row_step: RowSteps
 
 

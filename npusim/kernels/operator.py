@@ -19,7 +19,7 @@ from npusim.kernels.lookahead import exposed_reduction_time
 from npusim.kernels.memory import activation_time, stream_time
 from npusim.kernels.pim_offload import layout_loss, may_run, offload_if_faster
 from npusim.kernels.power import compute_energy, transfer_energy
-from npusim.kernels.vector import program_time, row_time, vector_time
+from npusim.kernels.vector import first_time, program_time, vector_time
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import (
     ATTENTION,
@@ -157,4 +157,4 @@ def _on_gpu(row, machine, runtime, path, cost):
             elif row.op == COMBINE:
                 cost.memory_s /= machine.gpu_grouped_sum_efficiency[runtime.grouped_library]
             cost.vector_s = vector_time(row, machine, 1.0)
-            cost.overhead_s += row_time(row, machine)
+            cost.overhead_s += first_time(row, machine)

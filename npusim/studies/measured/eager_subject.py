@@ -42,10 +42,8 @@ class EagerSubject:
 
     def _launch_s(self, numbers: Numbers) -> float:
         """Seconds in which the host launches the kernels of one product."""
-        launch = {
-            name: numbers.observation[f"eager_launch.{name}"]
-            for name in ("few", "few_rows", "many", "align", "alignment")
-        }
-        if self.rows < launch["few_rows"]:
-            return launch["few"]
-        return launch["many"] + (launch["align"] if self.rows % launch["alignment"] else 0.0)
+        observed = numbers.observation
+        if self.rows < observed["eager_launch.few_rows"]:
+            return observed["eager_launch.few"]
+        aligned = self.rows % observed["eager_launch.alignment"] == 0.0
+        return observed["eager_launch.many"] + (0.0 if aligned else observed["eager_launch.align"])

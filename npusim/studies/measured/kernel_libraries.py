@@ -21,11 +21,10 @@ def choose(libraries: Libraries, arch: str, runtime: Any) -> None:
         runtime[f"{kind}_library"] = _place(arch, kind, name)
 
 
-def library_of(row_kind: int, runtime: Any) -> int:
-    """Place of the library that runs an operator of that kind alone."""
-    if row_kind == LINEAR:
-        return int(runtime["linear_library"])
-    return int(runtime["attention_library" if row_kind == ATTENTION else "vector_library"])
+def library_of(row: Any, runtime: Any) -> int:
+    """Place of the library that runs the operator of an OpTable row alone."""
+    kinds = {ATTENTION: "attention", LINEAR: "grouped" if row["matrices"] > 0.0 else "linear"}
+    return int(runtime[f"{kinds.get(int(row['kind']), 'vector')}_library"])
 
 
 @cache

@@ -75,7 +75,7 @@ class OperatorSubject:
         largest = int(runtime["limits_max_sequences"][0])
         row = op_row(self.fields)
         choose(self.libraries, self.arch, runtime)
-        row["library"] = library_of(int(row["kind"][0]), runtime[0])
+        row["library"] = library_of(row[0], runtime[0])
         return OperatorGraph(row, machine[0], runtime[0], int(step_path(largest, self.prefilling, runtime[0])))
 
 

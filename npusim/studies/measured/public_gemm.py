@@ -33,7 +33,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     m, n, k = row.count("m"), row.count("n"), row.count("k")
     block_scaled = row.text("gemm_dtype").endswith(_BLOCK_SCALED)
     product = _looped(arch, linear(arch, dtype, m, n, k), _BLOCK_LIBRARY if block_scaled else _LIBRARY)
-    cast = _looped(arch, vector(CAST, m, k, _CAST_MOVES), _BLOCK_LIBRARY)
+    cast = _looped(arch, vector(CAST, m, k, _CAST_MOVES * k), _BLOCK_LIBRARY)
     spreads = sources().spreads
     return cases_of(
         row,
