@@ -48,24 +48,31 @@ def gpu_linear_times(row, machine):
     """
     best_contraction = best_memory = best_fixed = best = math.inf
     library = row.library
-    tile_time = given(machine.gpu_linear_tile_time[library], 0.0)
-    for shape in range(6):
-        rows = machine.gpu_linear_tile_rows[library] / (1.0 + shape % 2)
-        columns = machine.gpu_linear_tile_columns[library] / 2.0 ** (shape // 2)
-        tiles = row_blocks(row, rows) * math.ceil(row.n / columns)
-        depth = machine.gpu_linear_tile_depth[library]
-        most = max(1.0, min(machine.gpu_sms // tiles, row.k // depth))
-        for splits in (1.0, most):
-            waves = math.ceil(tiles * splits / machine.gpu_sms)
-            contraction = waves * _tile_work_time(splits, rows, columns, row, machine)
-            memory = _stream_time(tiles * splits, row, machine)
-            fixed = machine.gpu_linear_launch[library] + waves * tile_time
-            if splits > 1.0:
-                fixed += machine.gpu_linear_split_merge[library]
-            total = max(contraction, memory) + fixed
-            if total < best:
-                best, best_contraction, best_memory, best_fixed = total, contraction, memory, fixed
+    for halved in range(2):
+        for quartered in range(3):
+            rows = machine.gpu_linear_tile_rows[library] / 2.0**halved
+            columns = machine.gpu_linear_tile_columns[library] / 2.0**quartered
+            tiles = row_blocks(row, rows) * math.ceil(row.n / columns)
+            depth = machine.gpu_linear_tile_depth[library]
+            most = max(1.0, min(machine.gpu_sms // tiles, row.k // depth))
+            for splits in (1.0, most):
+                contraction, memory, fixed = _tiled_times(tiles, splits, rows, columns, row, machine)
+                total = max(contraction, memory) + fixed
+                if total < best:
+                    best, best_contraction, best_memory, best_fixed = total, contraction, memory, fixed
     return best_contraction, best_memory, best_fixed
+
+
+@kernel
+def _tiled_times(tiles, splits, rows, columns, row, machine):
+    """(contraction, memory, fixed) seconds with one tile shape and k cut in `splits`."""
+    library = row.library
+    waves = math.ceil(tiles * splits / machine.gpu_sms)
+    fixed = machine.gpu_linear_launch[library] + waves * given(machine.gpu_linear_tile_time[library], 0.0)
+    if splits > 1.0:
+        fixed += machine.gpu_linear_split_merge[library]
+    contraction = waves * _tile_work_time(splits, rows, columns, row, machine)
+    return contraction, _stream_time(tiles * splits, row, machine), fixed
 
 
 @kernel

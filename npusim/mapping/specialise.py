@@ -40,7 +40,7 @@ from npusim.mapping.optable import (
     phase_units,
 )
 
-_SIXTEEN_BITS = 16.0
+_BITS_PER_BYTE = 8.0
 
 
 def specialise(table: OpTable, machine: Any, runtime: Any) -> OpTable:
@@ -151,7 +151,7 @@ def _attention_library(row, runtime):
     """Place of the kernel library that runs a row of attention."""
     if row.latent > 0.0:
         return latent_library(row, runtime)
-    return runtime.attention_fp8_library if row.kv_bits < _SIXTEEN_BITS else runtime.attention_library
+    return runtime.attention_fp8_library if row.kv_bits < 2.0 * _BITS_PER_BYTE else runtime.attention_library
 
 
 @kernel

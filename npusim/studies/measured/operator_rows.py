@@ -10,7 +10,6 @@ import numpy as np
 from npusim import dtypes
 from npusim.hardware.catalog import load_system
 from npusim.hardware.machine import build_machine
-from npusim.mapping.grouped import touched_matrices
 from npusim.mapping.optable import (
     ATTEND,
     ATTENTION,
@@ -27,9 +26,10 @@ from npusim.mapping.optable import (
     attended_tokens,
 )
 from npusim.studies.measured.tables import Unrepresentable
+from npusim.workload.blocks import Experts
 from npusim.workload.formats import kv_bits, stored_bits
 from npusim.workload.precision import SCHEMES
-from npusim.workload.routing import UNIFORM, choice_chances
+from npusim.workload.routing import choice_chances
 
 Fields = tuple[tuple[str, Any], ...]
 """Names and values of fields of an OpTable row: numbers, popularities as a tuple of them."""
@@ -64,11 +64,13 @@ def linear(arch: str, scheme: str, m: int, n: int, k: int, split: int = SPLIT_CO
     )
 
 
-def grouped_linear(arch: str, scheme: str, op: int, tokens: int, chosen: int, experts: int, n: int, k: int) -> Fields:
-    """x[tokens x chosen, k] . w[n, k] of the expert of each row, which tokens choose at random. As `linear`."""
-    chances = choice_chances(experts, chosen, UNIFORM)
-    plain = dict(linear(arch, scheme, tokens * chosen, n, k))
-    return tuple((plain | {"op": op, "matrices": experts, "popularity": chances}).items())
+def grouped_linear(
+    arch: str, scheme: str, op: int, rows: int, n: int, k: int, experts: Experts, touched: float
+) -> Fields:
+    """x[rows, k] . w[n, k] of each row's expert, `touched` of them in all, chosen at random. As `linear`."""
+    chances = choice_chances(experts.count, experts.chosen, experts.skew)
+    grouped = {"op": op, "matrices": experts.count, "popularity": chances, "touched": touched}
+    return tuple((dict(linear(arch, scheme, rows, n, k)) | grouped).items())
 
 
 def decode_attention(batch: int, context: int, heads: Heads, window: int = 0, cache_type: str = "bf16") -> Fields:
@@ -112,8 +114,6 @@ def op_row(fields: Fields) -> np.ndarray:
     rows["weight_bits"] = rows["activation_bits"] = stored_bits("bf16")
     for name, value in fields:
         rows[name] = value
-    if rows["matrices"][0] > 0.0:
-        rows["touched"] = touched_matrices(rows[0], rows["m"][0])
     account(rows[0])
     rows["kv_write_bytes"] = 0.0
     return rows

@@ -22,6 +22,7 @@ from npusim.studies.measured.placement import scheme
 from npusim.studies.measured.sources import sources, with_percentiles
 from npusim.studies.measured.step_subject import GPU_RUNTIME
 from npusim.studies.measured.tables import Row, Table, Unrepresentable
+from npusim.workload.blocks import Experts
 from npusim.workload.catalog import load_model
 
 _SIXTEEN_BIT = 2.0
@@ -30,6 +31,7 @@ _VECTOR_OPS = {"rms_norm": NORM, "silu": SILU, "add": CAST, "softmax": SOFTMAX}
 _ATTENTION_LIBRARIES = {"flash": "flash-2", "cudnn": "cudnn"}
 _MODELS = ("llama-3.1-8b", "llama-3.3-70b")
 _GROUPED_OPS = {"grouped_gemm_up": EXPERT_UP, "grouped_gemm_down": EXPERT_DOWN}
+_HIT = "hit="
 _COPY_ENGINE_BYTES = 1 << 30
 """Copies that move as much or more go another way, and slower."""
 
@@ -73,10 +75,12 @@ def _cases(row: Row, arch: str) -> list[Case]:
 def _model(row: Row) -> str:
     """The model whose shapes the row has: the table takes its matrices, heads and widths from few."""
     op = row.text("op")
-    if op == "gemm" or op in _GROUPED_OPS:
+    if op in _GROUPED_OPS:
+        return row.text("note").partition(" ")[0]
+    if op == "copy":
+        return op
+    if op == "gemm":
         width = min(row.count("n"), row.count("k"))
-    elif op == "copy":
-        return "copy"
     else:
         width = row.count("cols") if op in _VECTOR_OPS else row.count("heads") * row.count("head_dim")
     return next((name for name in _MODELS if load_model(name).hidden == width), f"width {width}")
@@ -100,9 +104,15 @@ def _gemm(row: Row, arch: str) -> Fields:
 
 
 def _grouped(row: Row, arch: str) -> Fields:
-    op, tokens, chosen = _GROUPED_OPS[row.text("op")], row.count("m"), row.count("topk")
-    sizes = row.count("experts"), row.count("n"), row.count("k")
-    return grouped_linear(arch, scheme(row.text("dtype")), op, tokens, chosen, *sizes)
+    """The experts touched stand in the note, as hit=COUNT."""
+    experts = Experts(row.count("experts"), row.count("topk"), row.count("n"))
+    hit = row.text("note").rpartition(_HIT)[2]
+    if not hit.isdecimal():
+        raise Unrepresentable("the note does not say how many experts were hit")
+    rows, op = row.count("m") * experts.chosen, _GROUPED_OPS[row.text("op")]
+    return grouped_linear(
+        arch, scheme(row.text("dtype")), op, rows, row.count("n"), row.count("k"), experts, float(hit)
+    )
 
 
 def _copy(row: Row, arch: str) -> Fields:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from npusim.mapping.optable import CAST
 from npusim.studies.measured.case import Case, Skip
 from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
-from npusim.studies.measured.eager_subject import EagerSubject
+from npusim.studies.measured.loop_subject import LoopSubject
 from npusim.studies.measured.operator_rows import Fields, linear, vector
 from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import scheme
@@ -34,6 +34,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     block_scaled = row.text("gemm_dtype").endswith(_BLOCK_SCALED)
     product = _looped(arch, linear(arch, dtype, m, n, k), _BLOCK_LIBRARY if block_scaled else _LIBRARY)
     cast = _looped(arch, vector(CAST, m, k, _CAST_MOVES * k), _BLOCK_LIBRARY)
+    subject = LoopSubject((cast, product), m) if block_scaled else LoopSubject((product,))
     spreads = sources().spreads
     return cases_of(
         row,
@@ -41,9 +42,9 @@ def _cases(row: Row, arch: str) -> list[Case]:
             Figure("ms", "ms", spreads.public_kernel.value, main=True),
             Figure("power_w", "power_w", spreads.public_power.value),
         ),
-        EagerSubject(product, cast, m) if block_scaled else product,
-        group=f"{row.text('kernel_source')} {dtype}",
-        model=f"width {min(row.count('n'), row.count('k'))}",
+        subject,
+        group=f"{row.text('kernel_source')} {dtype} of width {_octave(min(n, k))}",
+        model=f"width {min(n, k)}",
         dimensions={
             "dtype": dtype,
             "backend": row.text("kernel_source"),

@@ -77,6 +77,7 @@ class Observation(Part):
     requests_per_user: of a run whose source does not
     say; burst_settled: part of the median of a burst of passes during which the chip is hot and its power limit
     acts; operator_burst_settled: the same of a burst of one operator; loop_settled: of a loop of a published kernel;
+    loop_power_seen: part of what a board draws beyond idle that the sensor shows for such a loop;
     eager_launch: of loops that are no graphs; labs: by name.
     """
 
@@ -90,6 +91,7 @@ class Observation(Part):
     burst_settled: Ratio
     operator_burst_settled: Ratio
     loop_settled: Ratio
+    loop_power_seen: Ratio
     eager_launch: EagerLaunch
     labs: tuple[LabOffsets, ...]
 
