@@ -17,6 +17,7 @@ from npusim.mapping.optable import ATTENTION
 from npusim.studies.measured.case import Case, Numbers
 from npusim.studies.measured.importer import Imported, import_table
 from npusim.studies.measured.lengths import lognormal_lengths
+from npusim.studies.measured.loop_subject import LoopSubject
 from npusim.studies.measured.operator_rows import op_row
 from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import deployment_of
@@ -103,8 +104,8 @@ def test_an_operator_moves_what_its_table_says(imported: dict[str, Imported]) ->
 
 def test_windows_bound_public_attention(imported: dict[str, Imported]) -> None:
     for case in imported["gpu_public/h200_generation_attention"].cases:
-        assert isinstance(case.subject, OperatorSubject)
-        row = op_row(case.subject.fields)[0]
+        assert isinstance(case.subject, LoopSubject)
+        row = op_row(case.subject.operators[0].fields)[0]
         window = int(case.dimensions["window"])
         context = int(case.dimensions["context"])
         assert row["kind"] == ATTENTION
