@@ -26,7 +26,15 @@ LENGTHS = st.integers(2, 6000)
 
 OPTIONAL = tuple(
     f"gpu_attention_{name}"
-    for name in ("prompt_heads", "mask_edge", "exposed_passes", "split_launch", "stream_efficiency")
+    for name in (
+        "prompt_heads",
+        "mask_edge",
+        "exposed_passes",
+        "split_launch",
+        "stream_efficiency",
+        "block_element",
+        "sequence",
+    )
 )
 
 
@@ -300,6 +308,15 @@ def test_only_splits_pay_for_the_kernel_that_merges_them(balanced: Any) -> None:
         row = _row(sequences)
         more = gpu_attention_times(row, machine)[1] - gpu_attention_times(row, balanced)[1]
         assert more == pytest.approx(paid, abs=1e-12)
+
+
+def test_wide_heads_and_many_sequences_take_longer_to_start(balanced: Any) -> None:
+    machine = _altered(balanced, gpu_attention_block_element=1e-8, gpu_attention_sequence=1e-8)
+    for size, batch in ((64, 20), (128, 40)):
+        row = _row([(1, 1000)] * batch, head_dim=size)
+        more = gpu_attention_times(row, machine)[1] - gpu_attention_times(row, balanced)[1]
+        waves = max(1.0, batch * KV_HEADS / machine["gpu_sms"])
+        assert more == pytest.approx(1e-8 * (size * waves + batch))
 
 
 def test_the_shipped_library_of_served_models_packs_and_exposes(shipped: Any) -> None:

@@ -156,7 +156,8 @@ class AttentionLibrary(Part):
     packs (one); mask_edge, part of a tile of context that a block computes in vain at each edge of a mask;
     exposed_passes, passes of the vector lanes over the scores that do not hide behind the contractions; split_launch,
     the start of the kernel that merges splits; stream_efficiency, part of the memory's stream rate that keys and values
-    reach (all of it).
+    reach (all of it); block_element, what each element of a head adds to `block`; sequence, what each sequence of a
+    ragged batch takes to be dealt out.
     """
 
     name: str
@@ -176,6 +177,8 @@ class AttentionLibrary(Part):
     exposed_passes: Ratio | None = None
     split_launch: Duration | None = None
     stream_efficiency: Ratio | None = None
+    block_element: Duration | None = None
+    sequence: Duration | None = None
 
 
 class GroupedLibrary(Part):

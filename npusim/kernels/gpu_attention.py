@@ -32,8 +32,10 @@ def gpu_attention_times(row, machine):
         sharing = min(machine.gpu_attention_blocks_per_sm[library], max(1.0, blocks / machine.gpu_sms))
         last = tile * row.query * _causality(row) / splits * machine.gpu_sms * sharing
         contraction += machine.gpu_attention_imbalance[library] * last * score_time
-    fixed = machine.gpu_attention_launch[library]
-    fixed += machine.gpu_attention_block[library] * max(1.0, blocks / places)
+    block = machine.gpu_attention_block[library]
+    block += row.head_dim * given(machine.gpu_attention_block_element[library], 0.0)
+    fixed = machine.gpu_attention_launch[library] + block * max(1.0, blocks / places)
+    fixed += row.batch * given(machine.gpu_attention_sequence[library], 0.0)
     if splits > 1.0:
         fixed += given(machine.gpu_attention_split_launch[library], 0.0)
         fixed += machine.gpu_attention_split_merge[library] * splits

@@ -35,7 +35,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
             Figure("power_w", "power_w", spreads.public_power.value),
         ),
         LoopSubject((kernel,)),
-        group=f"{row.text('kernel_source')} {phase} kv {kv} heads of {row.text('head_dim')}",
+        group=f"{row.text('kernel_source')} {phase} kv {kv} {row.text('num_heads')} heads",
         model=f"{row.text('num_heads')} heads of {row.text('head_dim')}",
         dimensions={
             "phase": phase,
