@@ -16,6 +16,7 @@ import numba
 _PACKAGE = Path(__file__).parent
 _COMPILED_PARTS = ("dtypes.py", "hardware", "mapping", "kernels", "engine")
 _KEPT_FOLDERS = 3
+_INNER: dict[str, Any] = {"cache": True, "forceinline": True, "_nrt": False}
 
 
 def _source_hash() -> str:
@@ -56,3 +57,12 @@ _use_own_cache()
 def kernel(function: Any) -> Any:
     """Compile `function` in nopython mode; the result is kept on disk."""
     return numba.njit(cache=True)(function)
+
+
+def inner_kernel(function: Any) -> Any:
+    """As `kernel`, for the small steps of a loop that make no arrays: they are compiled into their caller.
+
+    References to the caller's arrays are not counted there (numba: `forceinline`, `_nrt`); a call and its counting
+    would take longer than the steps themselves.
+    """
+    return numba.njit(**_INNER)(function)

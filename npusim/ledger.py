@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -36,6 +36,17 @@ class Quantity(BaseModel):
     @property
     def is_assumed(self) -> bool:
         return self.kind == "assumed"
+
+
+def range_text(number: Mapping[str, Any]) -> str:
+    """low to high of a certificate's fields, in the unit in which the value was written ("-" without a range)."""
+    if number["low"] is None or number["high"] is None:
+        return "-"
+    written, _, unit = number["text"].strip().partition(" ")
+    scale, value = 1.0, number["value"]
+    if value and number["unit"]:
+        scale = float(written.replace(",", "")) / value
+    return f"{number['low'] * scale:,.6g} to {number['high'] * scale:,.6g} {unit}".strip()
 
 
 def _parse(raw: Any, unit: str, zero_allowed: bool) -> Any:

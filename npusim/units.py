@@ -77,6 +77,13 @@ def to_si(text: str | float | int, wanted: str) -> float:
     return number * _factor(unit, wanted) if unit else number
 
 
+def written_like(text: str, value: float, unit: str) -> str:
+    """`value` (in the SI unit `unit`) in the unit in which `text` is written: 5e-6 s like "8 us" is "5 us"."""
+    match = _NUMBER.match(text)
+    shown = match.group(2) if match is not None and match.group(2) else unit
+    return f"{value / (_factor(shown, unit) if shown else 1.0):,.4g} {shown}".strip()
+
+
 def is_binary_rate(text: str | float | int) -> bool:
     """True for a rate written in binary multiples ("4800 GiB/s"): datasheets give rates in decimal ones."""
     return isinstance(text, str) and re.search(r"[KMGT]iB\s*/\s*s", text) is not None

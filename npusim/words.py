@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,6 +17,24 @@ LANGUAGES = (ENGLISH, KOREAN)
 
 Say = Callable[..., str]
 """say(text, **values): the text in the reader's language, with the values put into its {places}."""
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A sentence that is said later, in any language. text: in English, with {places}; values: what stands there."""
+
+    text: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text.format(**self.values)
+
+    def in_words_of(self, say: Say) -> str:
+        """The sentence in the language that `say` speaks; values that are phrases themselves too."""
+        spoken = {
+            name: value.in_words_of(say) if isinstance(value, Phrase) else value for name, value in self.values.items()
+        }
+        return say(self.text, **spoken)
 
 
 def speaker(language: str) -> Say:

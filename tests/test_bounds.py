@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npusim.mapping.deployment import deploy
+from npusim.serving.metrics import measure
+from npusim.serving.simulate import simulate
 from npusim.studies.bounds import bandwidth
 from npusim.studies.bounds.amdahl import gain, serial_part
 from npusim.studies.bounds.arithmetic import arithmetic
@@ -21,6 +24,9 @@ from npusim.studies.bounds.power_cap import power_cap
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.bounds.suppositions import implied, throughput_suppositions
 from npusim.studies.bounds.unit_readings import as_datasheet, explained, in_decimal_units
+from npusim.studies.evaluate.limits import findings
+from npusim.studies.evaluate.prediction import load_of_claim
+from npusim.studies.evaluate.proposal import Claim
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve
 
@@ -152,3 +158,13 @@ def test_little_amdahl_power_and_units() -> None:
     assert (in_decimal_units(48 * 2**30), as_datasheet(1.536e12)) == (48e9, 1.5e12)
     assert "milliseconds" in explained("tpot_ms_mean", 0.0201, 15.0, 30.0)
     assert explained("tpot_ms_mean", 20.0, 15.0, 30.0) == ""
+
+
+@pytest.mark.parametrize("arch", ["lpddr6-pim", "lpddr5x-pim", "rngd-hbm3e-pim", "hbm-pim-card", "rngd", "h200"])
+def test_what_is_predicted_breaks_no_bound(arch: str) -> None:
+    claim = Claim(name="c", text="t", model="qwen2.5-1.5b", isl=256, osl=32, metric="tokens_per_s_per_user", at_least=1)
+    deployment = deploy(arch, claim.model)
+    speed = measure(simulate(deployment, load_of_claim(claim), 0)).tokens_per_s_per_user
+    found = findings(claim.model_copy(update={"at_least": speed}), arch, deployment)
+    assert {each.bound for each in found} >= {"capacity", "memory bandwidth"}
+    assert all(each.verdict != IMPOSSIBLE for each in found), found

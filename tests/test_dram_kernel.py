@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_memory
-from npusim.hardware.dram_channel.addresses import bank_and_row, named_map
+from npusim.hardware.dram_channel.addresses import named_map, places
 from npusim.hardware.dram_channel.measure import Traffic, measure
 from npusim.hardware.dram_channel.timing import REFRESH_OFF, build_timing
 
@@ -78,6 +78,8 @@ def test_refresh_costs_its_share_of_time(name: str) -> None:
     timing = load_memory(name).timing
     kept = _fraction(name, requests=30_000, refresh="ab") / _fraction(name, requests=30_000)
     lost = timing.tRFCab.value / timing.tREFI.value
+    run = measure(load_memory(name), replace(SHORT, requests=30_000, refresh="ab"))
+    assert run.use["refresh"] == pytest.approx(lost, rel=0.1)
     refill = (timing.tRP.value + timing.tRCDRD.value + 2 * timing.CL.value) / timing.tREFI.value
     assert 1.0 - lost - 2 * refill <= kept <= 1.0 - lost
 
@@ -160,10 +162,22 @@ def test_energy_follows_the_commands() -> None:
 def test_an_address_map_reaches_every_place_once(mapping: str) -> None:
     timing = build_timing(load_memory("hbm3-6400"), REFRESH_OFF, 2)
     masks = named_map(mapping, timing)
-    places = {bank_and_row(access, masks, timing) for access in range(64 * 32 * 8)}
-    banks = {bank for bank, _ in places}
-    assert len(banks) == 64
-    assert len(places) == 64 * 8
+    banks, rows = places(np.arange(64 * 32 * 8), masks, timing)
+    assert len(set(banks)) == 64
+    assert len(set(zip(banks, rows, strict=True))) == 64 * 8
+
+
+@settings(max_examples=20, deadline=None)
+@given(mapping=st.sampled_from(("bgint", "rocol", "xor")), access=st.integers(0, (1 << 30) - 1))
+def test_each_bit_of_a_place_is_the_parity_of_its_mask(mapping: str, access: int) -> None:
+    timing = build_timing(load_memory("hbm3-6400"), REFRESH_OFF, 2)
+    masks = named_map(mapping, timing)
+    parities = [[(access & int(mask)).bit_count() & 1 for mask in own if mask] for own in masks]
+    values = [sum(bit << place for place, bit in enumerate(own)) for own in parities]
+    pseudo, rank, group, bank, row, _ = values
+    whole = ((pseudo * int(timing["ranks"]) + rank) * int(timing["groups"]) + group) * 4 + bank
+    found = places(np.array([access]), masks, timing)
+    assert (int(found[0][0]), int(found[1][0])) == (whole, row)
 
 
 def test_a_load_that_cannot_be_is_refused() -> None:

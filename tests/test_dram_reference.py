@@ -60,6 +60,24 @@ def test_a_row_that_cannot_be_represented_says_why(
     assert reason in result.skipped[0].reason
 
 
+@pytest.mark.parametrize("standard", ["HBM3-6400-ch2pc", "HBM3e-9600-derived-ch2pc", "HBM4-ch2pc"])
+def test_any_standard_with_pseudo_channels_may_share_its_command_buses(
+    sample: Path, tmp_path: Path, standard: str
+) -> None:
+    frame = pd.read_csv(sample, dtype=str, keep_default_na=False).head(1)
+    frame.loc[0, ["standard", "pattern", "refresh", "write_frac"]] = [standard, "seq", "off", "0"]
+    path = tmp_path / "dram.csv"
+    frame.to_csv(path, index=False)
+    result = validate(path)
+    assert (result.rows, result.skipped) == (1, ())
+
+
+def test_a_stream_of_writes_alone_has_no_read_latency() -> None:
+    told = tell("dram", "hbm3", "--write-fraction", "1", "--requests", "2000")
+    assert "A read takes" not in told.out
+    assert tell("dram", "hbm3", "--write-fraction", "1", "--requests", "2000", "--json").json["latency_ns"] is None
+
+
 def test_the_command_tells_rate_latency_and_bound() -> None:
     answer = tell(
         "dram", "HBM3", "--pattern", "random", "--block", "64", "--refresh", "off", "--requests", "2000", "--json"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.analytic import COARSE, AnalyticEngine
 from npusim.engine.stepcost import RESOURCES, StepCost, combine
 from npusim.mapping.deployment import Deployment
 from npusim.workload.step import Step, decode, mixed, prefill
@@ -357,3 +357,21 @@ def test_golden_steps(engine_of: MakeEngine) -> None:
     assert [_conditions(old) for old in kept] == [_conditions(new) for new in results]
     for old, new in zip(kept, results, strict=True):
         assert [new[name] for name in SCORED] == pytest.approx([old[name] for name in SCORED], rel=1e-9), new
+
+
+@pytest.mark.parametrize("held", [[900], [1000, 5020, 2040], [300] * 9])
+def test_a_coarse_run_lasts_as_long_as_its_steps(deployed: Deploy, held: list[int]) -> None:
+    deployment, contexts = deployed("h200", "llama-3.1-8b"), np.array(held, np.int64)
+    fine, coarse = (AnalyticEngine(deployment, growth=growth) for growth in (0.0, COARSE))
+    exact, near = (engine.decode_run(contexts, 16, 700, FOREVER, 0, 0) for engine in (fine, coarse))
+    assert near.times_s.sum() == pytest.approx(exact.times_s.sum(), rel=1e-3)
+    assert near.energies_j.sum() == pytest.approx(exact.energies_j.sum(), rel=1e-3)
+    assert len(set(near.times_s)) < 0.5 * len(set(exact.times_s))
+
+
+def test_experts_of_a_layer_have_a_fixed_time_of_their_own(deployed: Deploy, altered: Alter) -> None:
+    deployment = deployed("h200", "qwen3-30b-a3b")
+    extra = altered(deployment, paths_expert_execution=4e-5)
+    step = decode([500] * 4)
+    more_s = AnalyticEngine(extra).cost(step).time_s - AnalyticEngine(deployment).cost(step).time_s
+    assert more_s == pytest.approx(48 * 4e-5, rel=1e-9)

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from npusim.errors import UserError
+from npusim.hardware.draws import ranged_numbers
 from npusim.mapping.deployment import deploy
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
 from npusim.studies.evaluate.deciders import deciders
+from npusim.studies.evaluate.fixed_times import fixed_times
 from npusim.studies.evaluate.prediction import figure, load_of_claim, predict_claim, probability
 from npusim.studies.evaluate.proposal import Claim, load_proposal
 from npusim.studies.evaluate.run import evaluate
@@ -107,3 +109,24 @@ def test_the_other_examples_are_judged(name: str, decisions: set[str]) -> None:
     found = evaluate(load_proposal(path), path, 0, lambda _: None)
     assert {each.decision for each in found.judged} <= decisions
     assert all(each.prediction is not None and each.deciders for each in found.judged)
+
+
+def test_shorter_fixed_times_together_make_the_claim_hold() -> None:
+    asked = claim(metric="tpot_ms", at_least=None, at_most=9.0, precision="fp8")
+    base = deploy("rngd", "llama-3.1-8b", precision="fp8")
+    value = predict_claim(asked, base, 0).value
+    found = fixed_times(asked, base, value)
+    assert found is not None and 0.0 < found.part < 1.0
+    assert all(each.needed == pytest.approx(found.part * each.value) for each in found.longest)
+    machine, record = base.machine.copy(), base.runtime_record.copy()
+    for number in ranged_numbers(base.system, base.runtime):
+        if number.quantity.unit == "s":
+            number.put(machine if number.owner == "rngd" else record, found.part * number.quantity.value)
+    run = measure(simulate(base.with_records(machine, record), load_of_claim(asked), 0))
+    assert figure(asked, run) == pytest.approx(9.0, rel=0.03)
+
+
+def test_a_claim_that_holds_asks_for_no_shorter_times() -> None:
+    easy = claim(metric="tpot_ms", at_least=None, at_most=900.0)
+    base = deploy("rngd", "llama-3.1-8b")
+    assert fixed_times(easy, base, predict_claim(easy, base, 0).value) is None

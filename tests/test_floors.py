@@ -47,6 +47,7 @@ STRUCTURAL = {0, 1, 2, 3, 4, 8, 0.5}
 
 NAMED = {
     ("engine/analytic.py", "_MAX_RUN"): "length of a buffer",
+    ("engine/analytic.py", "COARSE"): "how finely a run of steps is costed",
     ("engine/event/repetition.py", "_ALIKE"): "tolerance of a comparison of times",
     ("engine/event/resources.py", "_TOLERANCE"): "tolerance of a comparison of times",
     ("engine/event/timeline.py", "_GIGABYTE"): "a unit of what is shown",

@@ -117,6 +117,15 @@ def test_a_filled_workbook(workbook: Path, tmp_path: Path) -> None:
     assert "1,000,000,000,000" in mistake("check", _filled(workbook, tmp_path / "many.xlsx", "Users", 10**12))
 
 
+def test_a_korean_workbook_is_read_back(tmp_path: Path) -> None:
+    words = ("--grid", "quick", "--models", "llama-3.1-8b", "--no-interval", "--lang", "ko", "--out", tmp_path)
+    assert tell("kperf", "rngd", *words).code == 0
+    book = openpyxl.load_workbook(tmp_path / "kperf.xlsx", read_only=True)
+    assert book["Summary"]["A1"].value == "K-Perf 예측: FuriosaAI RNGD"
+    rows = _rows(tmp_path / "kperf.xlsx")
+    assert [row["verdict"] for row in rows] == ["plausible"] * 6
+
+
 def test_a_broken_workbook(workbook: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.xlsx"
     path.write_bytes(workbook.read_bytes()[:5000])
@@ -150,6 +159,9 @@ def test_a_broken_workbook(workbook: Path, tmp_path: Path) -> None:
             "} x",
             ("no Prometheus text",),
         ),
+        (PAGES / "vllm_metrics.txt", "} 11.1", "} NaN", ("time_to_first_token_seconds_sum", "finite")),
+        (PAGES / "vllm_metrics.txt", "} 96.0", "} +Inf", ("request_success_total", "finite")),
+        (PAGES / "vllm_metrics.txt", 'le="0.1"', 'le="soon"', ('le="soon"', "no upper end")),
         (PAGES / "dcgm.txt", "612.331", "NaN", ("DCGM_FI_DEV_POWER_USAGE", "watts")),
         (SENSORS / "sensor_log_20261014.csv", "npu1_power", "npu0_power", ("npu0_power", "stands twice")),
         (SENSORS / "npu_monitor.csv", ",97.5,148.00,", ",97.5,nan,", (":2", "power", "finite")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -352,6 +353,7 @@ def test_served_models_run_under_their_plan(imported: dict[str, Imported], tmp_p
             ["h200", "8", "trtllm", "", "openai/gpt-oss-120b", "fp4", "64", "8", "2", "1", "8", "9", "3"],
             ["h200", "8", "trtllm", "", "openai/gpt-oss-120b", "fp4", "64", "8", "2", "1", "3", "9", "3"],
             ["h200", "16", "trtllm", "", "openai/gpt-oss-120b", "fp4", "64", "8", "2", "1", "1", "9", "3"],
+            ["h200", "8", "unheard-of", "", "openai/gpt-oss-120b", "fp4", "64", "8", "2", "1", "8", "9", "3"],
         ],
     )
     found = import_table(spread)
@@ -359,4 +361,15 @@ def test_served_models_run_under_their_plan(imported: dict[str, Imported], tmp_p
     assert isinstance(case.subject, RunSubject)
     assert deployment_of(case.subject.placement).plan.name == "TP8 EP8"
     assert "EP must divide TP x DP" in found.skips[0].reason
+    assert case.subject.runtime == "tensorrt-llm"
     assert "joins at most 8" in found.skips[1].reason
+    assert "no runtime describes 'unheard-of'" in found.skips[2].reason
+
+
+def test_lengths_of_a_mixed_run_are_drawn_up_to_its_own(imported: dict[str, Imported]) -> None:
+    subject = imported["gpu_public/h200_serving_endtoend"].cases[0].subject
+    assert isinstance(subject, RunSubject)
+    lengths = np.array(subject._drawn_lengths(4000, 1000, 0.8, 7))
+    low = math.ceil(0.8 * subject.isl), 800
+    assert (lengths.min(axis=0) >= low).all() and (lengths.max(axis=0) <= (subject.isl, 1000)).all()
+    assert lengths.mean(axis=0) == pytest.approx([0.9 * subject.isl, 900], rel=0.01)

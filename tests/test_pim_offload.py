@@ -15,8 +15,10 @@ from cli_support import mistake, process, tell
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_system, shipped_systems
+from npusim.hardware.catalog import load_memory, load_system, shipped_systems
+from npusim.hardware.dram_channel.measure import Traffic, measure
 from npusim.hardware.runtime_record import build_runtime
+from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.footprint import footprint
 from npusim.mapping.optable import ATTENTION, LINEAR, LM_HEAD, UNIT_PIM
@@ -45,6 +47,28 @@ def test_designs_load_and_say_that_they_are_projections(arch: str) -> None:
     assert system.chip.pim is not None
     channels = system.chip.pim.external_bandwidth_bytes_per_s
     assert channels == pytest.approx(system.chip.memory.peak_bandwidth_bytes_per_s, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("arch", "dram", "refreshes"),
+    [
+        ("lpddr6-pim", "lpddr6-10667", ("ab",)),
+        ("lpddr5x-pim", "lpddr5x-8533", ("ab", "pb")),
+        ("hbm-pim-card", "hbm2-pim-2000", ("ab",)),
+    ],
+)
+def test_stream_rates_of_designs_are_those_of_their_memories(arch: str, dram: str, refreshes: tuple[str, ...]) -> None:
+    stated = load_system(arch).chip.memory.stream_efficiency
+    found = [measure(load_memory(dram), Traffic(refresh=refresh)).fraction_of_peak for refresh in refreshes]
+    assert min(found) * 0.98 <= stated.value <= max(found) * 1.02
+    assert stated.low is not None and stated.low <= min(found)
+
+
+def test_a_faster_memory_under_rngds_map_keeps_less_of_its_rate() -> None:
+    mapping = load_system("rngd").chip.memory.address_map
+    assert mapping is not None
+    found = stream_efficiency(load_memory("hbm3e-9600"), mapping, 256, Stream.contiguous(256))
+    assert load_system("rngd-hbm3e-pim").chip.memory.stream_efficiency.value == pytest.approx(found, abs=0.001)
 
 
 def test_units_of_other_channels_than_the_memory_are_a_mistake(tmp_path: Path) -> None:

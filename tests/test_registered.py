@@ -22,6 +22,24 @@ requests_per_user: 3
 points:
   - {isl: 1024, osl: 1024, users: [1, 16]}
 """
+ONE_CELL = """
+name: one-cell
+title: one cell
+source: this test
+arrival: burst
+requests_per_user: 1
+points:
+  - {isl: 64, osl: 8, users: [1]}
+"""
+SWEEP = """
+name: two clocks
+arch: rngd
+models: [qwen2.5-0.5b]
+workloads: [{isl: 64, osl: 8, users: [1]}]
+vary:
+  chip.unit.clock: {values: [0.9 GHz, 1 GHz]}
+objectives: {output_tokens_per_s: max}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +142,21 @@ def test_a_recorded_run_gives_the_same_tables_again(tmp_path: Path, monkeypatch:
     assert "DIFFERENT: check.json" in told.out
     Path("lab.csv").unlink()
     assert "fails now" in mistake("verify-run", "out/manifest.json")
+
+
+def test_folders_of_several_architectures_and_of_sweeps_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("grid.yaml").write_text(ONE_CELL, encoding="utf-8")
+    words = ("--models", "qwen2.5-0.5b", "--grid", "grid.yaml", "--no-interval", "--out", "both")
+    assert tell("kperf", "rngd", "h200", *words).code == 0
+    found = tell("verify-run", "both/h200/manifest.json", "--json").json
+    assert found["same"] == ["h200/kperf.csv", "rngd/kperf.csv"] and not found["different"]
+    Path("sweep.yaml").write_text(SWEEP, encoding="utf-8")
+    assert tell("sweep", "sweep.yaml", "--workers", "1", "--out", "swept").code == 0
+    found = tell("verify-run", "swept/manifest.json", "--json").json
+    assert found["same"] == ["effects.csv", "pareto.csv", "points.csv", "points.parquet"] and not found["different"]
 
 
 def test_a_saved_answer_is_compared_key_by_key(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -321,3 +322,23 @@ def test_stalls_add_their_probability_times_their_mean(deployed: Deploy) -> None
     assert added_s == pytest.approx(probability * mean_s, abs=4 * deviation)
     assert rough.itl_ms.p50 == pytest.approx(smooth.itl_ms.p50, rel=0.02)
     assert rough.itl_ms.p99 > smooth.itl_ms.p99 + 1e3 * mean_s
+
+
+def test_whole_answers_are_admitted_only_with_room_for_all(deployed: Deploy) -> None:
+    """Room for three of four answers: with prompts alone all four start and one is pre-empted, else one waits."""
+    deployment = with_kv_room(with_caching(deployed("h200", MODEL), False), 3 * 640 + 32)
+    kv = deployment.runtime.kv.model_copy(update={"admission": "answer"})
+    whole = replace(deployment, runtime=deployment.runtime.model_copy(update={"kv": kv}))
+    greedy, careful = (simulate(each, random_load(384, 256, Closed(4), 8), 0) for each in (deployment, whole))
+    assert greedy.record.preemptions > 0 and greedy.record.peak_sequences == 4
+    assert careful.record.preemptions == 0 and careful.record.peak_sequences == 3
+    assert measure(careful).requests == 8
+
+
+def test_a_step_lasts_until_its_tokens_have_left_the_front_end(deployed: Deploy) -> None:
+    deployment = deployed("h200", MODEL)
+    slow = with_numbers(deployment, host_token_time=5e-4)
+    times_s = AnalyticEngine(slow).decode_run(np.full(64, 500), 64, 8, float("inf"), 0, 0).times_s
+    assert times_s == pytest.approx(np.full(8, 64 * 5e-4), rel=1e-12)
+    one = AnalyticEngine(slow).decode_run(np.array([500]), 1, 8, float("inf"), 0, 0).times_s
+    assert list(one) == list(AnalyticEngine(deployment).decode_run(np.array([500]), 1, 8, float("inf"), 0, 0).times_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.mapping.deployment import deploy
 from npusim.studies.sweep.backend import Backend
+from npusim.studies.sweep.effects import main_effects
 from npusim.studies.sweep.estimate import estimate
 from npusim.studies.sweep.machines import DesignRecords
 from npusim.studies.sweep.run import sweep
@@ -65,6 +67,42 @@ def test_a_design_costs_what_an_engine_on_its_records_says() -> None:
         elapsed = 4 * prompt.time_s + 63 * step.time_s
         assert row.output_tokens_per_s == pytest.approx(4 * 64 / elapsed)
         assert row.power_w == pytest.approx((4 * prompt.energy_j + 63 * step.energy_j) / elapsed)
+
+
+@pytest.mark.parametrize("plan", ["tp2", "tp1-pp2", "tp1-dp2", "tp2-pp2-dp2"])
+def test_designs_on_several_cards_cost_what_their_engines_say(plan: str) -> None:
+    vary = {"chip.unit.clock": {"values": ["1 GHz", "1.5 GHz"]}}
+    vary["server.fabric.levels.PCIe root complex.members"] = {"values": [4, 8]}
+    asked, base = spec(vary=vary, method="grid", points=None), deploy("rngd", "llama-3.1-8b", plan=plan)
+    axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
+    maker, values = DesignRecords(base, axes), design_values(asked, axes, 0, 4)
+    table = estimate(base, maker.of(values), 512, 64, 8)
+    for row, numbers in zip(table.itertuples(), values, strict=True):
+        engine, own = AnalyticEngine(maker.deployment(numbers)), 8 // base.plan.data_parallel
+        prompt, step = engine.prefill_chunk(512, 512), engine.with_host(engine.cost(decode([544] * own)), own)
+        assert (row.prefill_ms, row.decode_ms) == pytest.approx((prompt.time_s * 1e3, step.time_s * 1e3))
+        elapsed = own * prompt.time_s + 63 * step.time_s
+        assert row.output_tokens_per_s == pytest.approx(8 * 64 / elapsed)
+        assert row.power_w == pytest.approx((own * prompt.energy_j + 63 * step.energy_j) / elapsed)
+
+
+def test_a_varied_power_cap_is_enforced() -> None:
+    vary = {"chip.power.cap": {"values": ["110 W", "400 W"]}}
+    asked, base = spec(vary=vary, method="grid", points=None), deploy("rngd", "llama-3.1-8b")
+    axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
+    table = estimate(base, DesignRecords(base, axes).of(design_values(asked, axes, 0, 2)), 512, 64, 32)
+    assert table["power_w"][0] < table["power_w"][1] and table["decode_ms"][0] > table["decode_ms"][1]
+
+
+def test_plans_are_swept_and_served(tmp_path: Path) -> None:
+    vary = {"chip.unit.clock": {"values": ["1 GHz", "1.5 GHz"]}}
+    asked = spec(vary=vary, method="grid", points=None, plans=["tp2", "tp1-dp2"], serving={"requests_per_user": 1})
+    found = sweep(asked, "sweep.yaml", tmp_path, {}, Backend())
+    table = pd.read_parquet(tmp_path / "points.parquet")
+    assert found.points == found.served == 4 and table["plan"].tolist() == ["TP2", "TP2", "TP1 DP2", "TP1 DP2"]
+    assert set(table["cards"]) == {2}
+    estimated, served = table["output_tokens_per_s"], table["served_output_tokens_per_s"]
+    assert served.tolist() == pytest.approx(estimated.tolist(), rel=0.2)
 
 
 def test_several_compiled_pieces_add_up() -> None:
@@ -116,6 +154,15 @@ def test_the_front_is_that_of_brute_force(costs: np.ndarray) -> None:
     assert pareto(costs).tolist() == [not each for each in beaten]
 
 
+def test_main_effects_are_those_of_a_sum_of_parabolas() -> None:
+    points = np.random.default_rng(0).uniform(-1.0, 1.0, (40, 3))
+    figures = 5.0 + 2.0 * points[:, 0] - 3.0 * points[:, 1] + points[:, 1] ** 2
+    low, high = main_effects(points, figures)
+    assert high - low == pytest.approx([4.0, -6.0, 0.0]), "what another axis does is not counted"
+    assert low[2] == pytest.approx(figures.mean())
+    assert np.isnan(main_effects(points[:4], figures[:4])[0]).all()
+
+
 def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("npusim.studies.sweep.run.DESIGNS_PER_TASK", 10)
     asked = spec(serving={"requests_per_user": 2}, points=20, limits={"served_tpot_ms_mean": {"max": 30.0}})
@@ -133,6 +180,27 @@ def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monke
     assert again.points == whole.points == 20 and again.served == whole.served > 0
     for name in ("points.csv", "pareto.csv", "effects.csv", "points.parquet"):
         assert (tmp_path / "whole" / name).read_bytes() == (stopped / name).read_bytes(), name
+
+
+def test_a_killed_command_loses_nothing(tmp_path: Path) -> None:
+    changes = {"serving": {"requests_per_user": 4}, "objectives": {"served_output_tokens_per_s": "max"}}
+    path = written(tmp_path, SPEC | changes)
+
+    def command(out: str) -> list[str]:
+        return [sys.executable, "-m", "npusim", "sweep", str(path), "--out", str(tmp_path / out), "--workers", "1"]
+
+    parts = tmp_path / "killed" / "parts"
+    with subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None and not list(parts.glob("served-*.parquet")):
+            time.sleep(0.01)
+        running.kill()
+    kept = {part: part.stat().st_mtime_ns for part in parts.glob("*.parquet")}
+    assert not (tmp_path / "killed" / "points.csv").exists(), "it was killed before its end"
+    for out in ("killed", "whole"):
+        subprocess.run(command(out), check=True, capture_output=True)
+    assert all(part.stat().st_mtime_ns == written_at for part, written_at in kept.items()), "nothing was made twice"
+    for name in ("points.csv", "points.parquet", "pareto.csv", "effects.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
 def test_parts_of_another_sweep_are_refused(tmp_path: Path) -> None:
@@ -156,6 +224,8 @@ def test_limits_keep_what_they_say(tmp_path: Path) -> None:
         ({"vary": {"chip.unit.clok": {"values": ["1 GHz"]}}}, "vary.chip.unit.clok: .*did you mean 'chip.unit.clock'"),
         ({"vary": {"chip.unit.clock": {"values": ["1 GB/s"]}}}, "vary.chip.unit.clock.values"),
         ({"vary": {"chip.unit.clock": {"low": "2 GHz", "high": "1 GHz"}}}, "must be below high"),
+        ({"vary": {"card.chips": {"values": [1, 2]}}}, "vary.card.chips: .*list cards or plans"),
+        ({"vary": {"server.fabric.levels.sockets.members": {"values": [1, 2]}}}, "rngd: vary: the levels of .* join 4"),
     ],
 )
 def test_mistakes_name_their_key(tmp_path: Path, change: dict[str, object], said: str) -> None:
@@ -170,6 +240,7 @@ def test_mistakes_name_their_key(tmp_path: Path, change: dict[str, object], said
         ({"limits": {"served_ttft_ms_mean": {"max": 5.0}}}, "add serving"),
         ({"method": "grid", "points": None}, "needs count"),
         ({"points": None}, "needs points"),
+        ({"cards": [1], "plans": ["tp2"]}, "either cards or plans"),
     ],
 )
 def test_the_file_is_checked_as_a_whole(tmp_path: Path, change: dict[str, object], said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import string
 from pathlib import Path
 
@@ -11,35 +12,36 @@ import pytest
 import npusim
 from npusim.errors import UserError
 from npusim.kperf.charts import CHARTS
-from npusim.kperf.table import ACCURACY_COLUMNS, COLUMNS, HEADLINES
+from npusim.kperf.table import ACCURACY_COLUMNS, COLUMNS, HEADLINES, MISSING
+from npusim.kperf.workbook_record import CERTIFICATE_COLUMNS
 from npusim.studies.bounds import arithmetic, bandwidth, capacity, collective, power_cap
 from npusim.studies.bounds.finding import VERDICTS
 from npusim.studies.evaluate.proposal import load_proposal
 from npusim.studies.evaluate.run import evaluate
-from npusim.words import KOREAN, catalogue, speaker
+from npusim.words import KOREAN, LANGUAGES, catalogue, speaker
 
 EXAGGERATED = Path(__file__).resolve().parents[1] / "examples" / "exaggerated" / "proposal.yaml"
 
 
 def _spoken() -> set[str]:
-    """Every literal that is given to a `say` that speaks the reader's language."""
+    """Every literal that is given to a `say` that speaks the reader's language, or kept as a phrase."""
     found = set()
     for path in sorted(Path(npusim.__file__).parent.rglob("*.py")):
         source = path.read_text(encoding="utf-8")
-        if "from npusim.words import Say" not in source:
-            continue
+        names = {"Phrase", "say"} if re.search("from npusim.words import .*(Say|speaker)", source) else {"Phrase"}
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
                 found |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
     return found
 
 
 def test_korean_has_every_word() -> None:
     evaluation = evaluate(load_proposal(EXAGGERATED), EXAGGERATED, 0, lambda _: None)
-    factors = {word for factor in evaluation.factors for word in (factor.name, factor.reason)}
+    factors = {factor.name for factor in evaluation.factors}
     bounds = {arithmetic.NAME, bandwidth.NAME, capacity.NAME, collective.NAME, power_cap.CAP, power_cap.IDLE}
     kinds = {"measured", "datasheet", "derived", "calibrated", "assumed", "accept", "conditional", "reject"}
-    headings = {item.heading for item in (*COLUMNS, *HEADLINES, *ACCURACY_COLUMNS)} | {item.title for item in CHARTS}
+    columns = (*COLUMNS, *HEADLINES, *ACCURACY_COLUMNS, *MISSING, *CERTIFICATE_COLUMNS)
+    headings = {item.heading for item in columns} | {item.group for item in COLUMNS} | {item.title for item in CHARTS}
     assert (_spoken() | factors | bounds | kinds | set(VERDICTS) | headings) - set(catalogue(KOREAN)) == set()
 
 
@@ -47,6 +49,12 @@ def test_translations_keep_their_places() -> None:
     for english, korean in catalogue(KOREAN).items():
         places = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, korean)]
         assert places[0] == places[1], english
+
+
+def test_a_measuring_table_is_read_back_in_every_language() -> None:
+    for language in LANGUAGES:
+        labels = [item.label_in(speaker(language)) for item in COLUMNS]
+        assert len(set(labels)) == len(labels), language
 
 
 def test_other_languages_are_not_spoken() -> None:

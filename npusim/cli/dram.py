@@ -130,9 +130,11 @@ def _print(answer: dict[str, Any]) -> None:
         f"{answer['title']}: {figure(answer['achieved_gb_per_s'])} of {figure(answer['peak_gb_per_s'])} GB/s "
         f"({answer['fraction_of_peak']:.1%}), bound by {answer['bound']}."
     )
+    if answer["commands"]["read"]:
+        console.print(f"A read takes {figure(answer['latency_ns'], 1)} ns on average.")
     console.print(
-        f"A read takes {figure(answer['latency_ns'], 1)} ns on average; {answer['row_hit_rate']:.1%} of the requests "
-        f"find their row open; {figure(answer['energy_pj_per_byte'], 1)} pJ a byte (assumed energies: see show)."
+        f"{answer['row_hit_rate']:.1%} of the requests find their row open; "
+        f"{figure(answer['energy_pj_per_byte'], 1)} pJ a byte (assumed energies: see show)."
     )
     rows = [
         [name, f"{part:.1%}", _BAR * round(part * _BAR_WIDTH)]

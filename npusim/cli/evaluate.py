@@ -11,9 +11,13 @@ from npusim.cli.options import as_json_option
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.cli.subject import caveats
 from npusim.manifest import build_manifest
+from npusim.words import ENGLISH, speaker
 
 if TYPE_CHECKING:
+    from npusim.studies.evaluate.fixed_times import FixedTimes
     from npusim.studies.evaluate.run import Evaluation
+
+_US = 1e6
 
 
 @click.command()
@@ -32,7 +36,6 @@ def evaluate(argv: list[str], proposal: str, out: str | None, lang: str, seed: i
     from npusim.studies.evaluate.proposal import load_proposal
     from npusim.studies.evaluate.run import evaluate as judge
     from npusim.studies.report.page import write_page
-    from npusim.words import speaker
 
     path = Path(proposal)
     asked = load_proposal(path)
@@ -40,11 +43,11 @@ def evaluate(argv: list[str], proposal: str, out: str | None, lang: str, seed: i
     found = judge(asked, path, seed, say)
     record = _manifest(argv, path, found, seed)
     if out is not None:
-        notes = caveats(found.deployments[:1])
+        notes = caveats(found.deployments[:1], lang)
         write_page(evaluation_page(found, notes, record, speaker(lang), lang), Path(out))
         say(f"wrote {out}")
     if as_json:
-        factors = [vars(factor) for factor in found.factors]
+        factors = [vars(factor) | {"reason": str(factor.reason)} for factor in found.factors]
         print_json({"claims": found.as_json(), "credibility": factors, "manifest": record})
         return
     _print(found)
@@ -68,14 +71,17 @@ def _manifest(argv: list[str], path: Path, found: Evaluation, seed: int) -> dict
 
 
 def _print(found: Evaluation) -> None:
+    from npusim.studies.evaluate.amounts import probability_text
+    from npusim.studies.evaluate.demands import needed
+
     console = stdout_console()
     rows = []
     for claim in found.as_json():
         interval = "-" if claim["low"] is None else f"{figure(claim['low'])} to {figure(claim['high'])}"
         side = claim["side"].replace("_", " ")
         wanted = f"{side} {claim['claimed']:g} {claim['metric']}"
-        probability = f"{100.0 * claim['probability']:.0f} %"
-        rows.append([claim["claim"], wanted, figure(claim["predicted"]), interval, probability, claim["decision"]])
+        chance = probability_text(claim["probability"])
+        rows.append([claim["claim"], wanted, figure(claim["predicted"]), interval, chance, claim["decision"]])
     headings = ("claim", "claimed", "predicted", "90 % interval", "probability", "decision")
     console.print(table(headings, rows, found.proposal.title, text_columns=2))
     for each in found.judged:
@@ -83,8 +89,22 @@ def _print(found: Evaluation) -> None:
             console.print(f"{each.claim.name}: {broken.bound}: needs {broken.need} of {broken.says}.")
         if each.unfit:
             console.print(f"{each.claim.name}: {each.unfit}.")
-        for decider in each.deciders if each.decision == "conditional" else []:
-            wanted = "none within reach" if decider.needed is None else f"{decider.needed:.4g} {decider.quantity.unit}"
-            console.print(f"{each.claim.name} hangs on {decider.owner}.{decider.path}: would have to be {wanted}.")
+        for decider in each.deciders if each.decision != "accept" else []:
+            wanted = f"would have to be {needed(decider, speaker(ENGLISH))}"
+            told = "no value within reach makes it hold alone" if decider.needed is None else wanted
+            console.print(f"{each.claim.name} hangs on {decider.owner}.{decider.path}: {told}.")
+        if each.together is not None:
+            console.print(f"{each.claim.name} {_together_text(each.together)}.")
     for line in caveats(found.deployments[:1]):
         console.print(line)
+
+
+def _together_text(times: FixedTimes) -> str:
+    told = ", ".join(
+        f"{each.owner}.{each.path} {each.needed * _US:.4g} us instead of {each.value * _US:.4g}"
+        for each in times.longest
+    )
+    return (
+        f"hangs on fixed times together: none alone is enough, all at {100.0 * times.part:.0f} % of what they are "
+        f"would be: {told}"
+    )

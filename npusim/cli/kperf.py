@@ -76,7 +76,7 @@ def kperf(
     _require_a_prediction(results)
     predicted_models = names or [where.model.name for where in results[0].deployments]
     record = manifest(argv, setup, chips, predicted_models, grid or DEFAULT_GRID)
-    files = _write(results, record, Path(out), lang if report else None)
+    files = _write(results, record, Path(out), lang, report)
     if as_json:
         cells = [row for result in results for row in result.cells.to_dict("records")]
         seconds = sum(result.sim_seconds for result in results)
@@ -134,8 +134,10 @@ def _require_a_prediction(results: list[GridResult]) -> None:
     raise UserError(str(first["model"]), "", str(first["status"]))
 
 
-def _write(results: list[GridResult], record: dict[str, Any], out: Path, report_language: str | None) -> list[str]:
+def _write(results: list[GridResult], record: dict[str, Any], out: Path, language: str, report: bool) -> list[str]:
     """Publishes every result, several in a folder each; returns the files as paths from here."""
+    from dataclasses import replace
+
     from npusim.kperf.publish import publish
     from npusim.kperf.table import unique_names
     from npusim.studies.report.kperf_page import kperf_page
@@ -146,11 +148,12 @@ def _write(results: list[GridResult], record: dict[str, Any], out: Path, report_
     written = []
     for result, chip in zip(results, chips, strict=True):
         folder = out / chip if len(results) > 1 else out
-        names = publish(result.cells, result.certificates, record, result.context, folder)
+        context = replace(result.context, say=speaker(language))
+        names = publish(result.cells, result.certificates, record, context, folder)
         written += [str(folder / name) for name in names]
-        if report_language is not None:
-            notes, say_in = caveats(result.deployments[:1]), speaker(report_language)
-            write_page(kperf_page(result, notes, record, say_in, report_language), folder / "report.html")
+        if report:
+            notes = caveats(result.deployments[:1], language)
+            write_page(kperf_page(result, notes, record, context.say, language), folder / "report.html")
             written.append(str(folder / "report.html"))
     return written
 

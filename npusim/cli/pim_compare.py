@@ -10,11 +10,11 @@ import click
 
 from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, plain, print_json, say, stdout_console, table
-from npusim.cli.show import certificate_range
 from npusim.cli.subject import caveats, configuration, configuration_text, deployment_of, manifest
 
 if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
+    from npusim.studies.pim_chart import Caption
 
 _FIGURES = {
     "output_tokens_per_s": ("output tokens/s", 1),
@@ -70,14 +70,25 @@ def compare(
     }
     record = manifest(argv, setup, [arch], [model])
     if out is not None:
-        title = f"{deployment.model.title} on {deployment.system.title}, {isl} + {osl} tokens, users: {concurrency}"
         whole = plain({**answer, "manifest": record})
-        files = write_comparison(found, whole, title, deployment.system.note, out)
+        files = write_comparison(found, whole, _caption(deployment, isl, osl, concurrency), out)
         answer |= {"files": [str(file) for file in files]}
     if as_json:
         print_json({**answer, "manifest": record})
         return
     _print_answer(deployment, answer)
+
+
+def _caption(deployment: Deployment, isl: int, osl: int, users: int) -> Caption:
+    from npusim.studies.pim_chart import Caption
+
+    projection = "PROJECTION of a design that does not exist in silicon"
+    return Caption(
+        title=configuration_text(deployment),
+        load=f"prompts of {isl:,} and outputs of {osl:,} tokens, users: {users:,}",
+        standing="PREDICTION, not a measurement" if deployment.system.silicon else projection,
+        note=" ".join(deployment.system.note.split()),
+    )
 
 
 def _print_answer(deployment: Deployment, answer: dict[str, Any]) -> None:
@@ -111,9 +122,11 @@ def _rows(answer: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _deciders(found: list[dict[str, Any]], value: float) -> Iterator[list[str]]:
+    from npusim.ledger import range_text
+
     for item in found:
         ends = [figure(value * item[end]) for end in ("at_low", "at_high")]
-        yield [item["path"], item["kind"], certificate_range(item), *ends, item["source"]]
+        yield [item["path"], item["kind"], range_text(item), *ends, item["source"]]
 
 
 def _policies(answer: dict[str, Any]) -> Iterator[list[str]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from npusim.mapping.deployment import Deployment
 
+_LEAST_MS = 0.005
 _STATISTICS = ("mean", "p50", "p90", "p99")
 _LATENCIES = {
     "ttft_ms": "time to first token",
@@ -78,6 +79,7 @@ def run(
     from npusim.engine.compiled import ensure_compiled
     from npusim.serving.planning import best_for_run
     from npusim.serving.uncertainty import interval_text
+    from npusim.studies.bottleneck import bottleneck
     from npusim.studies.predict import predict_run, run_load
 
     ensure_compiled(say)
@@ -97,6 +99,8 @@ def run(
         seed=setup.seed,
         interval_wanted=interval,
     )
+    served = answer["users_in_service"]
+    answer |= {"bottleneck": bottleneck(deployment, served, isl + osl // 2) if served else None}
     answer |= {"configuration": configuration(deployment)}
     if found is not None:
         answer |= {"plans": found.as_dict()}
@@ -120,10 +124,22 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
         headings = ("latency [ms]", *_STATISTICS)
         console.print(table(headings, _latencies(answer)))
         console.print(table(("", "", ""), _rates(answer), text_columns=1))
+        console.print(_bottleneck_text(answer["bottleneck"]))
     for line in caveats([deployment]):
         console.print(line)
     if "interval" in answer:
         console.print(f"{answer['interval']}.")
+
+
+def _bottleneck_text(found: dict[str, Any]) -> str:
+    shares = sorted(found["shares_ms"].items(), key=lambda item: -item[1])
+    told = ", ".join(f"{name} {milliseconds:,.2f}" for name, milliseconds in shares if milliseconds >= _LEAST_MS)
+    longest = ", ".join(f"{each['op']} {each['time_ms']:,.2f} ({each['fixed_ms']:,.2f})" for each in found["operators"])
+    return (
+        f"Bottleneck: {found['bound']}. A decode step of {found['sequences']:,} sequences over {found['context']:,} "
+        f"tokens takes {found['step_ms']:,.2f} ms ({told}), of which {found['fixed_ms']:,.2f} ms are fixed costs: "
+        f"links, launches, host. Longest operators of one chip, with their fixed costs: {longest} ms."
+    )
 
 
 def _latencies(answer: dict[str, Any]) -> Iterator[list[str]]:

@@ -105,18 +105,9 @@ def _certificates(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, An
 
 
 def _certificate_row(path: str, number: dict[str, Any]) -> list[str]:
-    return [path, number["text"], number["kind"], certificate_range(number), number["source"]]
+    from npusim.ledger import range_text
 
-
-def certificate_range(number: dict[str, Any]) -> str:
-    """low to high in the unit in which the value was written ("-" without a range)."""
-    if number["low"] is None or number["high"] is None:
-        return "-"
-    written, _, unit = number["text"].strip().partition(" ")
-    scale, value = 1.0, number["value"]
-    if value and number["unit"]:
-        scale = float(written.replace(",", "")) / value
-    return f"{number['low'] * scale:,.6g} to {number['high'] * scale:,.6g} {unit}".strip()
+    return [path, number["text"], number["kind"], range_text(number), number["source"]]
 
 
 def _settings(config: dict[str, Any]) -> Iterator[list[str]]:

@@ -10,7 +10,6 @@ import click
 
 from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, print_json, say, stdout_console, table
-from npusim.cli.show import certificate_range
 from npusim.cli.simulated import print_simulated
 from npusim.cli.subject import (
     caveats,
@@ -137,12 +136,14 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         console.print(f"Simulated in {answer['events']:,} events; shares are those of the critical path.")
     console.print(table(("resource", "us", "share", ""), _breakdown(answer)))
     if "assumptions" in answer:
+        from npusim.ledger import range_text
+
         console.print(table(_OPERATOR_HEADINGS, _operators(answer["ops"]), "Operators of one chip, repeats together"))
         if "bottlenecks" in answer:
             print_simulated(console, answer)
         headings = ("of", "number", "value", "range", "source")
         rows = [
-            [item["owner"], item["path"], item["text"], certificate_range(item), item["source"]]
+            [item["owner"], item["path"], item["text"], range_text(item), item["source"]]
             for item in answer["assumptions"]
         ]
         title = "Assumed numbers that results of this deployment can hang on"

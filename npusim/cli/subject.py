@@ -10,6 +10,7 @@ from npusim.cli.options import Setup
 from npusim.cli.output import figure, table
 from npusim.errors import UserError
 from npusim.manifest import build_manifest
+from npusim.words import ENGLISH, Phrase, speaker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from npusim.serving.planning import Found, Wish
 
 AUTO = "auto"
-WATTS = "Watts and joules are those of the cards: no server, no wall socket."
+WATTS = Phrase("Watts and joules are those of the cards: no server, no wall socket.")
 
 
 def deployment_of(arch: str, model: str, setup: Setup, tokens: int) -> Deployment:
@@ -109,20 +110,20 @@ def print_front(console: Console, found: Found) -> None:
     console.print(table(headings, rows, title))
 
 
-def caveats(deployments: Iterable[Deployment]) -> list[str]:
+def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[str]:
     """What every reader of a prediction must know: the scope of watts, what is a projection, calibration."""
     from npusim.hardware.overlay import calibration_text
 
-    known = list(deployments)
+    known, say = list(deployments), speaker(language)
     projections = [
-        f"{where.system.title} has no measured silicon: this is a projection."
+        say("{title} has no measured silicon: this is a projection.", title=where.system.title)
         for where in known
         if not where.system.silicon
     ]
-    told = {where.system.title: calibration_text(where.overlay, where.runtime.name) for where in known}
+    told = {where.system.title: calibration_text(where.overlay, where.runtime.name).in_words_of(say) for where in known}
     several = len(set(told.values())) > 1
     calibrations = [f"{title}: {text}." for title, text in told.items()] if several else _sentences(told.values())
-    return [WATTS, *projections, *calibrations]
+    return [WATTS.in_words_of(say), *projections, *calibrations]
 
 
 def _sentences(texts: Iterable[str]) -> list[str]:

@@ -132,23 +132,33 @@ def _print(console: Console, result: SweepResult, out: str, files: list[str]) ->
         f"{result.points:,} points of {result.spec.designs:,} designs; {result.kept:,} keep every limit, "
         f"{result.served:,} were served request by request."
     )
+    from npusim.studies.sweep.page import as_written
+
     objectives = list(result.spec.objectives)
-    headings = ("model", "isl/osl", "users", "precision", "design", *result.axes, *objectives)
+    words = [name.replace("_", " ") for name in (*_short(result.axes), *objectives)]
+    headings = ("model", "isl/osl", "users", "precision", "plan", "design", *words)
     rows = [
         [
             str(row["model"]),
             f"{row['isl']}/{row['osl']}",
             str(row["users"]),
             str(row["precision"]),
+            str(row["plan"]),
             str(row["design"]),
-            *(f"{row[axis]:.4g}" for axis in result.axes),
+            *(row[axis] for axis in result.axes),
             *(figure(row[name]) for name in objectives),
         ]
-        for row in result.front.head(_MOST_ROWS).to_dict("records")
+        for row in as_written(result, result.front.head(_MOST_ROWS)).to_dict("records")
     ]
-    console.print(table(headings, rows, "Pareto front (varied numbers in SI units)", text_columns=1))
+    console.print(table(headings, rows, "Pareto front", text_columns=1))
     if len(result.front) > _MOST_ROWS:
         console.print(f"{len(result.front) - _MOST_ROWS:,} more in pareto.csv.")
     console.print("Written:")
     for name in files:
         console.print(f"  {Path(out) / name}", soft_wrap=True)
+
+
+def _short(paths: list[str]) -> list[str]:
+    """The last words of dotted paths where these tell them apart, else the whole paths, to be broken at the dots."""
+    last = [path.rsplit(".", 1)[-1] for path in paths]
+    return last if len(set(last)) == len(last) else [path.replace(".", " ") for path in paths]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.engine.run import cost_sequences, decode_run, exposed_host_time, make_workspace, stall_time
+from npusim.engine.run import cost_step_of, decode_run, host_time_of, make_workspace, stall_time_of
 from npusim.engine.stepcost import StepCost, between, combine, from_record
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
@@ -21,6 +21,8 @@ from npusim.mapping.pieces import compiled_pieces
 from npusim.workload.step import Step
 
 _MAX_RUN = 4096
+COARSE = 1.0 / 128.0
+"""Growth of a context within which a decode step need not be costed anew for a figure of a whole run."""
 _LOGIT_BYTES = 2.0
 
 
@@ -37,16 +39,22 @@ class DecodeRun:
 
 
 class AnalyticEngine:
-    """Costs steps of one deployment. max_sequences: most sequences that a step will hold (size of the workspace)."""
+    """Costs steps of one deployment. max_sequences: most sequences that a step will hold (size of the workspace).
 
-    def __init__(self, deployment: Deployment, max_sequences: int | None = None) -> None:
+    growth: part of its context by which a sequence may grow before a decode step of a run is costed anew; with 0 each
+    step of a run costs what it costs alone, with COARSE a whole run is within a thousandth of that.
+    """
+
+    def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
         if max_sequences is None:
             max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
         self.plan = deployment.plan
         self._deployment = deployment
+        self._growth = growth
         self._shapes = deployment.runtime
-        self.machine: Any = deployment.machine[0]
-        self.runtime: Any = deployment.runtime_record[0]
+        self._machines, self._runtimes = deployment.machine, deployment.runtime_record
+        self.machine: Any = self._machines[0]
+        self.runtime: Any = self._runtimes[0]
         self.template = program(deployment.model, deployment.precision, deployment.plan)
         _check_multiplies(self.template, deployment)
         self.logit_bytes = _LOGIT_BYTES * deployment.model.vocab
@@ -93,7 +101,7 @@ class AnalyticEngine:
 
     def with_host(self, cost: StepCost, sequences: int) -> StepCost:
         """A step with the host time that it does not hide, at idle plus loaded static power."""
-        host_s = exposed_host_time(cost.time_s, sequences, self.logit_bytes, self.machine, self.runtime)
+        host_s = float(host_time_of(cost.time_s, sequences, self.logit_bytes, self._machines, self._runtimes))
         return self.waiting(cost, host_s)
 
     def waiting(self, cost: StepCost, seconds: float) -> StepCost:
@@ -105,7 +113,7 @@ class AnalyticEngine:
 
     def stall_s(self, seed: int, counter: int) -> float:
         """Host stall of step number `counter` under `seed`, seconds."""
-        return float(stall_time(seed, counter, self.runtime))
+        return float(stall_time_of(seed, counter, self._runtimes))
 
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
@@ -118,8 +126,9 @@ class AnalyticEngine:
             slots,
             min(limit, _MAX_RUN),
             horizon_s,
-            self.machine,
-            self.runtime,
+            self._growth,
+            self._machines,
+            self._runtimes,
             self.logit_bytes,
             seed,
             counter,
@@ -130,8 +139,11 @@ class AnalyticEngine:
 
     def pieces(self, step: Step) -> list[Step]:
         """The step as one stage runs it in the runtime's compiled shapes, in order."""
-        parts = micro_steps(step, self.plan.micro_batches)
-        return [piece for part in parts for piece in compiled_pieces(part, self._shapes)]
+        return [piece for pieces in self.parts(step) for piece in pieces]
+
+    def parts(self, step: Step) -> list[list[Step]]:
+        """The pieces of each micro-batch of the step."""
+        return [compiled_pieces(part, self._shapes) for part in micro_steps(step, self.plan.micro_batches)]
 
     def operators(self, step: Step) -> tuple[OpTable, np.ndarray]:
         """The specialised rows of a step that runs in one piece, and the cost of each (OPERATOR_COST_DTYPE).
@@ -153,8 +165,8 @@ class AnalyticEngine:
     def _fill(self, step: Step) -> int:
         self._require_room(len(step.query))
         query, context, decoding = step.query, step.context, step.decoding
-        count = cost_sequences(
-            self.template, query, context, decoding, step.slots, self.machine, self.runtime, self._work
+        count = cost_step_of(
+            self.template, query, context, decoding, step.slots, self._machines, self._runtimes, self._work
         )
         return int(count)
 

@@ -9,6 +9,7 @@ import numpy as np
 from npusim.compilation import kernel
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.run import cost_sequences, exposed_host_time, make_workspace
+from npusim.mapping.micro_batches import bubble_s
 from npusim.workload.step import Step
 
 
@@ -28,15 +29,20 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
 
     They may differ from the engine's own in numbers, not in compiled shapes.
     """
-    times, energies = np.zeros(len(machines)), np.zeros(len(machines))
-    for piece in engine.pieces(step):
-        work = make_workspace(engine.template, len(piece.query), 0)
-        _add_costs(
-            engine.template, piece.query, piece.context, piece.decoding, piece.slots,
-            machines, runtimes, work, times, energies,
-        )  # fmt: skip
-    energies *= engine.plan.chips
-    _add_host(times, energies, len(step.query), engine.logit_bytes, engine.plan.chips, machines, runtimes)
+    chips, static_w = engine.plan.chips, machines["power_idle"] + machines["power_loaded_static"]
+    parts, energies = [], np.zeros(len(machines))
+    for pieces in engine.parts(step):
+        times = np.zeros(len(machines))
+        for piece in pieces:
+            work = make_workspace(engine.template, len(piece.query), 0)
+            _add_costs(
+                engine.template, piece.query, piece.context, piece.decoding, piece.slots,
+                machines, runtimes, work, times, energies,
+            )  # fmt: skip
+        parts.append(times)
+    waiting = bubble_s(parts, engine.plan, bool(step.decoding.any()))
+    times, energies = np.sum(parts, axis=0) + waiting, energies * chips + waiting * static_w * chips
+    _add_host(times, energies, len(step.query), engine.logit_bytes, chips, machines, runtimes)
     return DesignCosts(times, energies)
 
 

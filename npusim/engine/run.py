@@ -68,8 +68,11 @@ def cost_sequences(template, query, context, decoding, slots, machine, runtime, 
 
 
 @kernel
-def steps_alike(context, runtime):
-    """Decode steps, the next one included, for which no sequence leaves its compiled context; 1 where all differ."""
+def steps_alike(context, runtime, growth):
+    """Decode steps, the next one included, for which no sequence leaves its compiled context.
+
+    Where contexts run as they are: for which the shortest grows by no more than its part `growth`, at least 1.
+    """
     alike = 1 << 40
     if runtime.attention_shapes == ATTENTION_GROUPED:
         for sequence in range(len(context)):
@@ -84,12 +87,14 @@ def steps_alike(context, runtime):
         longest = context.max()
         multiple = runtime.contexts[0]
         return (multiple - longest % multiple) % multiple + 1
-    return 1
+    return max(1, int(growth * context.min()))
 
 
 @kernel
 def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
-    """Host seconds that a step adds to the device's: scheduling (hidden where steps queue) and sampling on the host."""
+    """Host seconds that a step adds to the device's: scheduling (hidden where steps queue), sampling on the host, and
+    what the front end needs for a token of each sequence beyond all that.
+    """
     waiting = runtime.host_step_time
     if runtime.host_queue_limit > 1.0:
         waiting = max(0.0, waiting - device_s)
@@ -97,7 +102,30 @@ def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
         link = machine.host_link_bandwidth * machine.host_link_efficiency
         transfer = machine.host_link_latency + sequences * logit_bytes / link
         waiting += transfer + sequences * runtime.host_sampling_time
+    if runtime.host_token_time > 0.0:
+        waiting = max(waiting, sequences * runtime.host_token_time - device_s)
     return waiting
+
+
+# Python hands an array to compiled code fifty times faster than a record: these take arrays of one record.
+
+
+@kernel
+def cost_step_of(template, query, context, decoding, slots, machines, runtimes, work):
+    """`cost_sequences` on the only machine of `machines` under the only record of `runtimes`."""
+    return cost_sequences(template, query, context, decoding, slots, machines[0], runtimes[0], work)
+
+
+@kernel
+def host_time_of(device_s, sequences, logit_bytes, machines, runtimes):
+    """`exposed_host_time` beside the only machine of `machines` under the only record of `runtimes`."""
+    return exposed_host_time(device_s, sequences, logit_bytes, machines[0], runtimes[0])
+
+
+@kernel
+def stall_time_of(seed, counter, runtimes):
+    """`stall_time` under the only record of `runtimes`."""
+    return stall_time(seed, counter, runtimes[0])
 
 
 @kernel
@@ -140,13 +168,16 @@ def _decode_step(template, query, context, decoding, slots, machine, runtime, wo
 
 
 @kernel
-def decode_run(template, held, slots, limit, horizon_s, machine, runtime, logit_bytes, seed, counter, work):
+def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtimes, logit_bytes, seed, counter, work):
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 
-    held: int64 (live,), KV tokens of each live sequence before the run. times_s and energies_j of `work` are filled
-    with seconds and joules (one chip) of each step, host time and stalls included.
+    Steps that are alike (`steps_alike`) cost what the middle one of them costs.
+
+    held: int64 (live,), KV tokens of each live sequence before the run; machines, runtimes: arrays of one record.
+    times_s and energies_j of `work` are filled with seconds and joules (one chip) of each step, host time and stalls
+    included.
     """
-    live = len(held)
+    machine, runtime, live = machines[0], runtimes[0], len(held)
     query, context, decoding = work.query[:live], work.context[:live], work.decoding[:live]
     for sequence in range(live):
         query[sequence], decoding[sequence], context[sequence] = 1, True, held[sequence] + 1
@@ -155,8 +186,10 @@ def decode_run(template, held, slots, limit, horizon_s, machine, runtime, logit_
     done, alike = 0, 0
     while done < limit and elapsed < horizon_s:
         if alike == 0:
+            alike = min(steps_alike(context, runtime, growth), limit - done)
+            context += (alike - 1) // 2
             time_s, energy_j = _decode_step(template, query, context, decoding, slots, machine, runtime, work)
-            alike = steps_alike(context, runtime)
+            context -= (alike - 1) // 2
             host_s = exposed_host_time(time_s, live, logit_bytes, machine, runtime)
         alike -= 1
         waiting = host_s + stall_time(seed, counter + done, runtime)

@@ -18,6 +18,7 @@ from npusim.hardware.residuals import LeftOut, Residual, half_width
 from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Quantity, certificates
 from npusim.units import to_si
+from npusim.words import Phrase
 
 Described = TypeVar("Described", bound=BaseModel)
 
@@ -117,12 +118,17 @@ class Overlay(Part):
         )
 
 
-def calibration_text(overlay: Overlay | None, runtime: str) -> str:
+def calibration_text(overlay: Overlay | None, runtime: str) -> Phrase:
     """What the numbers of a prediction under `runtime` come from, in one line."""
     if overlay is None:
-        return "uncalibrated: datasheet, published and assumed numbers only"
-    told = f"calibrated: {overlay.name}, {overlay.date}, {overlay.source}; {len(overlay.numbers)} numbers"
-    return told if overlay.holds_for(runtime) else f"{told}, none of them of the runtime {runtime}"
+        return Phrase("uncalibrated: datasheet, published and assumed numbers only")
+    told = {"name": overlay.name, "date": overlay.date, "source": overlay.source, "count": len(overlay.numbers)}
+    if overlay.holds_for(runtime):
+        return Phrase("calibrated: {name}, {date}, {source}; {count} numbers", told)
+    return Phrase(
+        "calibrated: {name}, {date}, {source}; {count} numbers, none of them of the runtime {runtime}",
+        told | {"runtime": runtime},
+    )
 
 
 def load_overlay(path: Path) -> Overlay:

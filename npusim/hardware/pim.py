@@ -25,6 +25,7 @@ from npusim.ledger import (
     EnergyPerByte,
     EnergyPerOp,
     Ratio,
+    Tokens,
 )
 
 
@@ -126,13 +127,20 @@ class LinearMapping(Part):
 class HeadMapping(Part):
     """Attention. channels: over which one KV head lies; dimension_ways: parts of the head dimension in different units,
     the rest of them share the tokens; softmax: where it is computed; overlapped: True where scores and inputs of one
-    head move while another is multiplied; unpaired: time of a head without such a partner over that of one with."""
+    head move while another is multiplied; lone_tokens: from which on a head without a partner takes as long
+    as two, in proportion below."""
 
     channels: Count
     dimension_ways: Count
     softmax: Literal["memory", "host"]
     overlapped: bool
-    unpaired: Count
+    lone_tokens: Tokens | None = None
+
+    @model_validator(mode="after")
+    def _partners_are_told(self) -> HeadMapping:
+        if self.overlapped != (self.lone_tokens is not None):
+            raise ValueError("lone_tokens belongs to heads that are overlapped; give both or neither")
+        return self
 
 
 class StreamMapping(Part):

@@ -105,7 +105,8 @@ class StepPath(Part):
     """The compiled graph that serves a step, with its fixed costs.
 
     serves: the phase; max_batch: largest batch (sequences) that it serves. operator_launch: time between dependent
-    operators; attention_execution: fixed time of one attention execution; hidden: part of these and of
+    operators; attention_execution: fixed time of one attention execution; expert_execution: of the experts of a layer
+    (sorting tokens in kernels of its own); hidden: part of these and of
     collectives that hides under the operator's memory stream (left out on a contraction processor: its queues decide);
     step_launch: once per step. graph: what is compiled as one program, in which the weights of later operators are
     fetched ahead.
@@ -116,6 +117,7 @@ class StepPath(Part):
     max_batch: Count
     operator_launch: Duration
     attention_execution: Duration
+    expert_execution: Duration | None = None
     hidden: Ratio | None = None
     step_launch: Duration
     graph: Literal["operator", "step"] = "operator"
@@ -127,7 +129,8 @@ class Host(Part):
     step_time: scheduling, sampling calls and launch of one step; it hides behind the step before when the queue holds
     more than one step. request_time: between the client's sending and the request's place in the queue. A stall hits
     a step with `stall_probability` and lasts `stall_time` (mean, exponential). sampling_time: per sequence, where
-    tokens are sampled on the host (0 where the chip samples).
+    tokens are sampled on the host (0 where the chip samples). token_time: for which one process of the front end is
+    busy with each token that goes to a client; it works beside the chip, and a step lasts until it is done.
     """
 
     step_time: Duration
@@ -137,10 +140,15 @@ class Host(Part):
     stall_time: Duration
     sampling: Literal["host", "chip"]
     sampling_time: Duration
+    token_time: Duration | None = None
 
 
 class KvCache(Part):
-    """How KV memory is kept: type, block, what is held back, when admission stops."""
+    """How KV memory is kept: type, block, what is held back, when admission stops.
+
+    admission: a request is admitted when its `prompt` has room, others being pre-empted where blocks run out later, or
+    only when the `answer` of every request in service has room too.
+    """
 
     precision: Literal["bf16", "fp8", "int8"]
     block: Tokens
@@ -148,6 +156,7 @@ class KvCache(Part):
     memory_fraction: Ratio
     admission_watermark: Ratio
     prefix_caching: bool
+    admission: Literal["prompt", "answer"] = "prompt"
 
 
 class Limits(Part):

@@ -13,7 +13,7 @@ import numpy as np
 
 from npusim.hardware.address_map import AddressMap, Bits
 from npusim.hardware.dram import Dram
-from npusim.hardware.dram_channel.addresses import COORDINATES, MAX_BITS
+from npusim.hardware.dram_channel.addresses import COORDINATES, MAX_BITS, places
 from npusim.hardware.dram_channel.channel import run_channel
 from npusim.hardware.dram_channel.state import COUNT_DTYPE
 from npusim.hardware.dram_channel.timing import REFRESH_ALL_BANK, build_timing
@@ -52,10 +52,11 @@ def stream_efficiency(dram: Dram, mapping: AddressMap, unit: int, stream: Stream
     loads = np.bincount(channel, minlength=channels)
     accesses = addresses[channel == int(loads.argmax())]
     warm = len(accesses) // _WARM_UP
+    banks, rows = places(accesses, _masks(mapping), timing)
     ticks, requests, _, _ = run_channel(
-        accesses,
+        banks,
+        rows,
         np.zeros(len(accesses), np.bool_),
-        _masks(mapping),
         timing,
         min(_OUTSTANDING, len(accesses) - warm - 1),
         warm,

@@ -133,6 +133,8 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
 
 @kernel
 def _on_gpu(row, machine, runtime, path, cost):
+    if row.op == EXPERT_UP and runtime.paths_expert_execution[path] > 0.0:
+        cost.overhead_s += runtime.paths_expert_execution[path]
     if row.op in (EXPERT_UP, EXPERT_DOWN):
         cost.contraction_s, cost.memory_s, fixed, cost.macs = gpu_grouped_times(row, machine)
         cost.overhead_s += fixed

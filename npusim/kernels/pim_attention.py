@@ -32,10 +32,10 @@ def decode_attention(heads, head_dim, kv, kv_bits, activation_bits, machine, cos
     clear(cost)
     slots = machine.pim_channels / machine.pim_unit_attention_channels
     turns = math.ceil(heads / slots)
-    if turns % 2.0 > 0.0:
-        turns += machine.pim_unit_attention_unpaired - 1.0
     alike = min(heads, slots)
     if machine.pim_overlaps_heads:
+        if turns % 2.0 > 0.0:
+            turns += min(1.0, kv / machine.pim_unit_attention_lone_tokens)
         _overlapped(turns, alike, head_dim, kv, kv_bits, activation_bits, machine, cost)
     else:
         channels = machine.pim_unit_attention_channels

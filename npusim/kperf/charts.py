@@ -29,6 +29,7 @@ from npusim.kperf.table import (
     shape_text,
     shapes,
 )
+from npusim.words import Say
 
 
 @dataclass(frozen=True)
@@ -261,9 +262,10 @@ def native_chart(book: Any, chart: Chart, rows: pd.DataFrame, table: Table, cont
         line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
         if not line.empty:
             drawn.add_series(_series(chart, line, table, _style(place), f"{isl:,} in / {osl:,} out"))
-    title = f"{context.chip_title}, {rows['model_title'].iloc[0]}: {chart.title} (prediction)"
+    say, model = context.say, rows["model_title"].iloc[0]
+    title = f"{context.chip_title}, {model}: {say(chart.title)} ({say('prediction')})"
     drawn.set_title({"name": title, "name_font": {"size": 10, "bold": True}, "overlay": False})
-    x_axis, y_axis = _axis(chart.x, True, shown), _axis(chart.y, chart.log_y, shown)
+    x_axis, y_axis = _axis(chart.x, True, shown, say), _axis(chart.y, chart.log_y, shown, say)
     x_axis["crossing"], y_axis["crossing"] = x_axis["min"], y_axis["min"]
     drawn.set_x_axis(x_axis)
     drawn.set_y_axis(y_axis)
@@ -299,13 +301,13 @@ def _series(chart: Chart, line: pd.DataFrame, table: Table, style: Style, label:
     return series
 
 
-def _axis(name: str, logarithmic: bool, shown: pd.DataFrame) -> dict[str, Any]:
+def _axis(name: str, logarithmic: bool, shown: pd.DataFrame, say: Say) -> dict[str, Any]:
     """Axis from zero, or from whole power to whole power of 2 (10 where powers of 2 would crowd it)."""
     held = [name] + [f"{name}_{side}" for side in ("low", "high") if f"{name}_{side}" in shown]
     values = shown[held].to_numpy(float)
     values = values[np.isfinite(values) & (values > 0)]
     axis: dict[str, Any] = {
-        "name": column(name).label,
+        "name": column(name).label_in(say),
         "name_font": {"size": 10, "bold": False},
         "num_font": {"size": 9},
         "num_format": "General",

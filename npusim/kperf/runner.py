@@ -223,5 +223,5 @@ def _context(deployment: Deployment, grid: Grid, intervals: bool) -> KPerfContex
         grid_source=grid.source,
         arrival_text=f"{grid.arrival}, {grid.requests_per_user} requests per user, at most one per user in flight",
         interval_text=interval_text(system, overlay) if intervals else "no intervals",
-        calibration_text=calibration_text(overlay, deployment.runtime.name),
+        calibration_text=str(calibration_text(overlay, deployment.runtime.name)),
     )

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
+
+from npusim.words import ENGLISH, Say, speaker
 
 PREDICTED = "predicted"
 STATISTICS = ("mean", "p50", "p90", "p99")
@@ -32,12 +34,22 @@ class Column:
     @property
     def label(self) -> str:
         """Heading with its unit, for table heads and axes."""
-        return f"{self.heading} [{self.unit}]" if self.unit else self.heading
+        return self.label_in(speaker(ENGLISH))
+
+    def label_in(self, say: Say) -> str:
+        """The label in the language that `say` speaks; an unknown heading by its parts."""
+        heading = say(self.heading)
+        if heading == self.heading:
+            heading = ", ".join(say(part) for part in heading.split(", "))
+        return f"{heading} [{self.unit}]" if self.unit else heading
 
 
 @dataclass(frozen=True)
 class KPerfContext:
-    """What a reader must know beside the numbers: the chip, the grid, the protocol and how far to trust."""
+    """What a reader must know beside the numbers: the chip, the grid, the protocol and how far to trust.
+
+    say: speaks the reader's language.
+    """
 
     chip_title: str
     chip_note: str
@@ -47,11 +59,14 @@ class KPerfContext:
     arrival_text: str
     interval_text: str
     calibration_text: str
+    say: Say = field(default=speaker(ENGLISH), compare=False)
 
     @property
     def projection_text(self) -> str:
         """That the chip is no silicon and what it is described from; nothing for one that exists."""
-        return "" if self.silicon else f"PROJECTION of a chip that does not exist in silicon. {self.chip_note.strip()} "
+        if self.silicon:
+            return ""
+        return f"{self.say('PROJECTION of a chip that does not exist in silicon.')} {self.chip_note.strip()} "
 
 
 def _latency(name: str, heading: str, number: str) -> tuple[Column, ...]:

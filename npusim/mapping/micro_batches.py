@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
+from operator import add
+from typing import TypeVar
 
 import numpy as np
 
 from npusim.mapping.plan import Plan
 from npusim.workload.step import Step
+
+Seconds = TypeVar("Seconds", float, np.ndarray)
 
 
 def micro_steps(step: Step, parts: int) -> list[Step]:
@@ -38,13 +43,13 @@ def _cut(step: Step, parts: int) -> list[Step]:
     ]
 
 
-def bubble_s(times_s: Sequence[float], plan: Plan, decoding: bool) -> float:
-    """Seconds that a stage waits in a step whose parts keep it busy for `times_s`.
+def bubble_s(times_s: Sequence[Seconds], plan: Plan, decoding: bool) -> Seconds:
+    """Seconds that a stage waits in a step whose parts keep it busy for `times_s` (a number, or one a design, each).
 
     A prompt fills and drains the pipeline: stages - 1 parts more (Huang et al. 2019, GPipe, arXiv 1811.06965). Decoding
     keeps it full, but a sequence's next token waits for the last stage: without as many parts as stages, they wait.
     """
     stages, parts = plan.pipeline_parallel, len(times_s)
     if decoding:
-        return sum(times_s) * (max(stages, parts) / parts - 1.0)
-    return (stages - 1) * max(times_s)
+        return reduce(add, times_s) * (max(stages, parts) / parts - 1.0)
+    return (stages - 1) * reduce(np.maximum, times_s)

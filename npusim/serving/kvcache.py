@@ -178,8 +178,8 @@ class KvCache:
                 high = middle
         return low
 
-    def growth(self, held: np.ndarray, steps: int) -> float:
-        """Blocks that sequences holding `held` tokens each add in `steps` decode steps."""
+    def growth(self, held: np.ndarray, steps: int | np.ndarray) -> float:
+        """Blocks that sequences holding `held` tokens each add in `steps` decode steps, of all or of each."""
         block = self.block_tokens
         grown: float = self._charge(-(-(held + steps) // block)).sum() - self._charge(-(-held // block)).sum()
         return grown

@@ -50,7 +50,8 @@ class Limits:
     slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
     watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
     largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue;
-    limiter_s: time constant of the power limiter.
+    limiter_s: time constant of the power limiter; whole_answers: whether a request is admitted only when the answers of
+    all have room.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Limits:
         largest_chunk: int | None,
         request_time_s: float = 0.0,
         limiter_s: float = 0.0,
+        whole_answers: bool = False,
     ) -> None:
         self.slots = slots
         self.max_sequences = max_sequences
@@ -72,10 +74,13 @@ class Limits:
         self.largest_chunk = largest_chunk
         self.request_time_s = request_time_s
         self.limiter_s = limiter_s
+        self.whole_answers = whole_answers
 
 
 class Server:
-    """live, held and remaining are parallel: requests that decode, KV tokens they hold, tokens they still put out."""
+    """live, held, remaining and last_s are parallel: requests that decode, KV tokens that they hold, tokens that they
+    still put out, and when each put out its last one.
+    """
 
     def __init__(
         self,
@@ -97,6 +102,7 @@ class Server:
         self.live: list[Request] = []
         self.held = np.zeros(0, np.int64)
         self.remaining = np.zeros(0, np.int64)
+        self.last_s = np.zeros(0)
         self._policy = policy
         self._limiter = PowerLimiter(limits.limiter_s)
         self._seed = seed
@@ -130,16 +136,25 @@ class Server:
             self._work.succeed()
 
     def admissible(self) -> Request | None:
-        """The first waiting request, if there is a slot and KV memory for it and the next token of every live one."""
+        """The first waiting request, if there is a slot and KV memory for it and what the others will still need."""
         if not self.waiting or len(self.live) + len(self.prefilling) >= self.limits.max_sequences:
             return None
         request = self.waiting[0]
         need = self.kv.need(request)
-        if need + self.kv.growth(self.held, 1) > self.kv.free:
+        if need + self._growth_beside(request) > self.kv.free:
             return None
         alone = not self.live and not self.prefilling
         below_watermark = self.kv.used + need <= self.limits.watermark * self.kv.capacity
         return request if alone or below_watermark else None
+
+    def _growth_beside(self, request: Request) -> float:
+        """Blocks to keep for live sequences: those of their next token, or of all answers, that of `request` too."""
+        if not self.limits.whole_answers:
+            return self.kv.growth(self.held, 1)
+        started = [*self.prefilling, request]
+        held = np.append(self.held, [each.to_prefill for each in started])
+        coming = np.append(self.remaining, [each.longest - each.to_prefill for each in started])
+        return self.kv.growth(held, coming)
 
     def admit(self, request: Request) -> None:
         """Give the first waiting request its KV blocks."""
@@ -255,30 +270,37 @@ class Server:
         self.live.append(request)
         self.held = np.append(self.held, held)
         self.remaining = np.append(self.remaining, request.osl - request.generated)
+        self.last_s = np.append(self.last_s, now)
 
     def _advance(self, times_s: np.ndarray) -> None:
         """Every live sequence has put out one token per step, the last of them now."""
         now, steps = self.env.now, len(times_s)
-        last = np.array([request.last_token_s for request in self.live])
         first_step_end = now - float(times_s[1:].sum())
-        self.recorder.intervals(first_step_end - last, np.ones(len(last)))
+        self.recorder.intervals(first_step_end - self.last_s, np.ones(len(self.live)))
         if steps > 1:
-            self.recorder.intervals(times_s[1:], np.full(steps - 1, float(len(last))))
+            self.recorder.intervals(times_s[1:], np.full(steps - 1, float(len(self.live))))
         self.kv.grow(self.held, steps)
         self.held += steps
         self.remaining -= steps
-        for request in self.live:
-            request.last_token_s = now
-            request.generated += steps
+        self.last_s[:] = now
         if self.remaining.min() == 0:
             self._retire()
 
     def _retire(self) -> None:
-        staying = self.remaining > 0
-        for index in np.flatnonzero(~staying):
+        done = np.flatnonzero(self.remaining == 0).tolist()
+        for index in done:
+            self._catch_up(index)
             self._answer(self.live[index], int(self.held[index]))
-        self.live = [request for request, stays in zip(self.live, staying, strict=True) if stays]
-        self.held, self.remaining = self.held[staying], self.remaining[staying]
+        for index in reversed(done):
+            del self.live[index]
+        self.held, self.remaining = np.delete(self.held, done), np.delete(self.remaining, done)
+        self.last_s = np.delete(self.last_s, done)
+
+    def _catch_up(self, index: int) -> None:
+        """Write down in a live request how far it has come."""
+        request = self.live[index]
+        request.last_token_s = float(self.last_s[index])
+        request.generated = request.osl - int(self.remaining[index])
 
     def _answer(self, request: Request, held: int) -> None:
         self.kv.release(request, held)
@@ -287,9 +309,10 @@ class Server:
 
     def _preempt(self) -> None:
         """The sequence that joined last gives its blocks back and will be computed again."""
+        self._catch_up(-1)
         request = self.live.pop()
         self.kv.release(request, int(self.held[-1]))
-        self.held, self.remaining = self.held[:-1], self.remaining[:-1]
+        self.held, self.remaining, self.last_s = self.held[:-1], self.remaining[:-1], self.last_s[:-1]
         request.preemptions += 1
         request.computed = 0
         self.recorder.preemptions += 1

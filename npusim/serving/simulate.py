@@ -140,4 +140,5 @@ def _limits(deployment: Deployment, load: Load) -> Limits:
         largest_chunk=chunk,
         request_time_s=float(numbers["host_request_time"]),
         limiter_s=float(deployment.machine[0]["power_limiter_time"]),
+        whole_answers=runtime.kv.admission == "answer",
     )

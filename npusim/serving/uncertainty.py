@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.analytic import COARSE, AnalyticEngine
 from npusim.errors import DoesNotFit
 from npusim.hardware.catalog import calibrated_systems
 from npusim.hardware.draws import RANGE_COVERAGE, draw
@@ -27,7 +27,7 @@ def drawn_engines(
     machines, runtimes = draw(deployment.system, deployment.runtime, draws, seed, deployment.overlay)
     for index in range(draws):
         drawn = deployment.with_records(machines[index : index + 1], runtimes[index : index + 1])
-        yield drawn, AnalyticEngine(drawn, max_sequences)
+        yield drawn, AnalyticEngine(drawn, max_sequences, COARSE)
 
 
 def drawn_metrics(load: Load, engines: Iterable[tuple[Deployment, AnalyticEngine]], seed: int) -> list[RunMetrics]:

@@ -12,11 +12,16 @@ from npusim.errors import UserError
 from npusim.hardware.overlay import Overlay
 from npusim.serving.uncertainty import DRAWS, discrepancy, interval
 from npusim.studies.measured.case import Case, Numbers, Subject
-from npusim.studies.measured.component import drawn_numbers, overlay_of
+from npusim.studies.measured.component import drawn_numbers, numbers_of, overlay_of
 from npusim.studies.measured.regime import residual_key
 
-_DRAWS_OF_KIND = {"published_serving": 9}
-"""Runs of traces take seconds each: fewer draws of them."""
+_DRAWS_OF_KIND = {"published_serving": 9, "served_models": 9}
+"""Runs of traces, or of hundreds of users, take long: fewer draws of them."""
+
+_BRIEF = ("served_models",)
+"""Kinds of which runs of half the requests say by which factor a drawn machine moves a figure."""
+
+Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -35,30 +40,41 @@ def ranges(
     archs = dict.fromkeys(case.subject.arch for case, _ in predicted)
     overlays = {arch: None if uncalibrated else overlay_of(arch) for arch in archs}
     drawn = _drawn_figures((case for case, _ in predicted), overlays, seed)
-    return [
-        _range(value, [figures.get(case.figure, math.nan) for figures in drawn[case.subject]], width)
-        for case, value in predicted
-        for width in (discrepancy(overlays[case.subject.arch], *residual_key(case)),)
-    ]
+    found = []
+    for case, value in predicted:
+        given, figures = drawn[case.subject]
+        scale = value / given[case.figure] if given else 1.0
+        values = [scale * each.get(case.figure, math.nan) for each in figures]
+        found.append(_range(value, values, discrepancy(overlays[case.subject.arch], *residual_key(case))))
+    return found
 
 
 def _drawn_figures(
     cases: Iterable[Case], overlays: dict[str, Overlay | None], seed: int
-) -> dict[Subject, list[dict[str, float]]]:
-    """The figures of every subject under each set of drawn numbers of its architecture."""
+) -> dict[Subject, tuple[Figures, list[Figures]]]:
+    """The figures of every subject under each set of drawn numbers of its architecture.
+
+    Before them those under the given numbers, where the runs are brief and do not compare with full ones.
+    """
     numbers: dict[tuple[str, int], list[Numbers]] = {}
-    found: dict[Subject, list[dict[str, float]]] = {}
+    found: dict[Subject, tuple[Figures, list[Figures]]] = {}
     for case in cases:
-        arch, count = case.subject.arch, _DRAWS_OF_KIND.get(case.kind, DRAWS)
-        if case.subject in found:
+        subject, arch, count = case.subject, case.subject.arch, _DRAWS_OF_KIND.get(case.kind, DRAWS)
+        if subject in found:
             continue
         if (arch, count) not in numbers:
-            numbers[arch, count] = drawn_numbers(arch, overlays[arch], count, seed)
-        found[case.subject] = [_figures(case.subject, each, seed) for each in numbers[arch, count]]
+            given = numbers_of(arch, uncalibrated=overlays[arch] is None)
+            numbers[arch, count] = [given, *drawn_numbers(arch, overlays[arch], count, seed)]
+        given, *drawn = numbers[arch, count]
+        if case.kind in _BRIEF:
+            brief = [_figures(subject, each.brief(), seed) for each in (given, *drawn)]
+            found[subject] = brief[0], brief[1:]
+        else:
+            found[subject] = {}, [_figures(subject, each, seed) for each in drawn]
     return found
 
 
-def _figures(subject: Subject, numbers: Numbers, seed: int) -> dict[str, float]:
+def _figures(subject: Subject, numbers: Numbers, seed: int) -> Figures:
     try:
         return subject.predict(numbers, seed)
     except UserError:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from npusim.hardware.catalog import load_system
 from npusim.hardware.residuals import LeftOut
 from npusim.studies.measured.component import overlay_of
 from npusim.studies.measured.regime import residual_key
@@ -14,7 +15,6 @@ from npusim.studies.validate import ErrorSummary, Prediction, ValidationResult, 
 from npusim.studies.validation_report import markdown_table, percent, title, write_report
 
 _ALL = "all"
-_FORMS_SEEN = "h200"
 _HEADINGS = (
     "metric", "regime", "figures", "u_D", "blind MAPE", "bias", "coverage", "width", "calibrated MAPE", "bias",
     "coverage", "width",
@@ -41,9 +41,6 @@ prediction, width the median (high - low) / predicted.
   **model**. Intervals there come from the posterior of that fit and from what other groups leave unexplained; where
   there are fewer than nine, a prior of 5 % stands for one more. Bounds are of a bootstrap over whole groups. This is
   what to expect of unseen runs.
-"""
-_FORMS = """- The forms of the H200's kernels were chosen after looking at its operator table: for the H200, blind means
-  blind numbers, not a blind form.
 """
 
 
@@ -77,10 +74,10 @@ def write_folder(comparisons: Sequence[Comparison], folder: Path, command: str) 
 
 def _page(comparisons: Sequence[Comparison], command: str) -> Iterator[str]:
     archs = {arch for each in comparisons for arch in each.best.archs}
-    yield _INTRODUCTION.format(command=command) + (_FORMS if _FORMS_SEEN in archs else "")
+    yield _INTRODUCTION.format(command=command)
     linked = "[blind/report.md](blind/report.md)" if any(each.calibrated for each in comparisons) else ""
     yield f"Errors by dimension, worst rows and charts: [report.md](report.md){f', {linked}' if linked else ''}."
-    yield from _calibrations(sorted(archs))
+    yield from _descriptions(sorted(archs))
     for each in comparisons:
         yield ""
         yield f"## {title(each.best)}"
@@ -95,12 +92,13 @@ def _page(comparisons: Sequence[Comparison], command: str) -> Iterator[str]:
             yield from markdown_table(_LEFT_OUT_HEADINGS, left_out)
 
 
-def _calibrations(archs: Iterable[str]) -> Iterator[str]:
+def _descriptions(archs: Iterable[str]) -> Iterator[str]:
+    """What each architecture's file says of itself, and what its calibration was fitted to."""
     for arch in archs:
         overlay = overlay_of(arch)
-        if overlay is not None:
-            yield ""
-            yield f"{overlay.arch}: {overlay.name}, {overlay.date}, {overlay.source}."
+        fitted = f"{overlay.name}, {overlay.date}, {overlay.source}" if overlay else "none; blind is all there is"
+        yield ""
+        yield f"**{arch}**: {load_system(arch).note.strip()} Calibration: {fitted}."
 
 
 def _rows(each: Comparison) -> Iterator[list[str]]:

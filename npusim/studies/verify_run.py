@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
+from npusim.studies.sweep.store import PARTS
 
 TABLES = (".csv", ".json", ".parquet", ".yaml")
 """Files of a run that are compared byte by byte; workbooks and pictures are drawn from them."""
@@ -85,17 +86,29 @@ def _folder(path: Path, record: Mapping[str, Any], argv: list[str]) -> Verified:
         _run([*argv[:place], str(out), *argv[place + 1 :]])
         if not out.is_dir():
             raise UserError(str(path), "argv", "the command writes no folder; nothing can be compared")
+        fresh, recorded = _beside(path, out)
         names = sorted(str(file.relative_to(out)) for file in _tables(out))
-        different = [name for name in names if not _alike(out / name, path.parent / name)]
-        fresh = out / _MANIFEST
+        different = [name for name in names if not _alike(out / name, recorded / name)]
         changed = list(_changed(record, json.loads(fresh.read_text()))) if fresh.is_file() else []
     same = [name for name in names if name not in different]
     return Verified(tuple(argv), tuple(same), tuple(different), tuple(changed))
 
 
+def _beside(path: Path, out: Path) -> tuple[Path, Path]:
+    """The fresh manifest that stands for `path`, and the recorded folder that stands for `out`.
+
+    Of several architectures each has a folder with a manifest of its own.
+    """
+    own = path.resolve().parent
+    if (out / _MANIFEST).is_file() or not (out / own.name / _MANIFEST).is_file():
+        return out / _MANIFEST, own
+    return out / own.name / _MANIFEST, own.parent
+
+
 def _tables(folder: Path) -> Iterator[Path]:
     for file in folder.rglob("*"):
-        if file.is_file() and file.suffix in TABLES and file.name != _MANIFEST:
+        kept_for_later = PARTS in file.relative_to(folder).parts
+        if file.is_file() and file.suffix in TABLES and file.name != _MANIFEST and not kept_for_later:
             yield file
 
 

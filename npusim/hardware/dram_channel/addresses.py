@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from npusim.compilation import kernel
-
 COORDINATES = ("pseudo_channel", "rank", "group", "bank", "row", "column")
 PSEUDO_CHANNEL, RANK, GROUP, BANK, ROW, COLUMN = range(6)
 MAX_BITS = 24
-FOLD = 32
+_BYTE = 8
+_BYTE_VALUES = 1 << _BYTE
 
 MAPPINGS = ("bgint", "rocol", "xor")
 """bgint: bank group directly above the burst; rocol: column lowest; xor: bgint, its group and bank XORed with the
@@ -58,32 +57,34 @@ def address_bits(masks: np.ndarray) -> int:
     return int(np.bitwise_or.reduce(masks, axis=None)).bit_length()
 
 
-@kernel
-def parity(value):
-    """Parity of the bits of a non-negative integer."""
-    fold = FOLD
-    while fold:
-        value ^= value >> fold
-        fold >>= 1
-    return value & 1
+def places(accesses: np.ndarray, masks: np.ndarray, timing: np.void) -> tuple[np.ndarray, np.ndarray]:
+    """(banks, rows) of access numbers, int64 of their shape; a bank counts over pseudo-channels, ranks and groups.
+
+    Parity is linear: the place of an access is the XOR of those of its bytes, which stand in a table.
+    """
+    packed = np.zeros_like(accesses)
+    for byte, table in enumerate(_byte_places(masks)):
+        packed ^= table[accesses >> byte * _BYTE & _BYTE_VALUES - 1]
+    offsets = _offsets(masks)
+    own = [packed >> offsets[row] & (1 << offsets[row + 1] - offsets[row]) - 1 for row in range(COLUMN)]
+    bank = own[PSEUDO_CHANNEL] * timing["ranks"] + own[RANK]
+    bank = (bank * timing["groups"] + own[GROUP]) * timing["banks_per_group"] + own[BANK]
+    return bank, own[ROW]
 
 
-@kernel
-def coordinate(access, masks):
-    """One coordinate of access number `access` from its row of masks."""
-    value = 0
-    for bit in range(len(masks)):
-        if masks[bit] == 0:
-            break
-        value |= parity(access & masks[bit]) << bit
-    return value
+def _offsets(masks: np.ndarray) -> list[int]:
+    """Lowest bit of each coordinate in a packed place, and one more for the end."""
+    return [0, *np.cumsum((masks != 0).sum(axis=1)).tolist()]
 
 
-@kernel
-def bank_and_row(access, masks, timing):
-    """(number of the bank over all pseudo-channels, ranks and groups; row)."""
-    bank = coordinate(access, masks[PSEUDO_CHANNEL])
-    bank = bank * timing.ranks + coordinate(access, masks[RANK])
-    bank = bank * timing.groups + coordinate(access, masks[GROUP])
-    bank = bank * timing.banks_per_group + coordinate(access, masks[BANK])
-    return bank, coordinate(access, masks[ROW])
+def _byte_places(masks: np.ndarray) -> np.ndarray:
+    """Packed places, column left aside, of every value of each byte of an access's number: (bytes, 256)."""
+    offsets = _offsets(masks)
+    tables = np.zeros((-(-address_bits(masks) // _BYTE), _BYTE_VALUES), np.int64)
+    values = np.arange(_BYTE_VALUES)
+    for row, bit in np.argwhere(masks[:COLUMN]):
+        for place in range(address_bits(masks)):
+            if masks[row, bit] >> place & 1:
+                own = values >> place % _BYTE & 1
+                tables[place // _BYTE] ^= own << offsets[row] + bit
+    return tables

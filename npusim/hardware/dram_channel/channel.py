@@ -11,8 +11,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from npusim.compilation import kernel
-from npusim.hardware.dram_channel.addresses import bank_and_row
+from npusim.compilation import inner_kernel, kernel
 from npusim.hardware.dram_channel.refresh import advance_refresh, new_refresh, try_refresh
 from npusim.hardware.dram_channel.scheduler import NONE, issue_column, issue_row, scan
 from npusim.hardware.dram_channel.state import REQUEST_DTYPE, new_channel, new_queue, push, remove
@@ -22,6 +21,7 @@ DRAIN_ABOVE, DRAIN_TO = 0.8, 0.2
 
 DRIVER_DTYPE = np.dtype(
     [
+        ("outstanding", np.int64),
         ("sent", np.int64),
         ("done", np.int64),
         ("head", np.int64),
@@ -29,30 +29,43 @@ DRIVER_DTYPE = np.dtype(
         ("writing", np.int64),
     ]
 )
-"""sent, done: requests handed over and answered; head, tail: of the reads in flight; writing: writes are drained."""
+"""outstanding: requests that may be unanswered at once; sent, done: requests handed over and answered; head, tail: of
+the reads in flight; writing: writes are drained."""
 
 Queues = namedtuple("Queues", "reads writes promoted incoming")
+Requests = namedtuple("Requests", "banks rows writes")
 
 
 @kernel
-def run_channel(accesses, writes, masks, timing, outstanding, warm, counts):
+def run_channel(banks, rows, writes, timing, outstanding, warm, counts):
     """Run the requests; (ticks, requests) from the answer `warm` to the last request handed over, and the parts of all
     activations that the busiest bank took, and of all columns that the busiest bank group took.
 
-    accesses, writes: (requests,); masks: an address map; counts: COUNT_DTYPE of that time, (1,).
+    banks, rows, writes: (requests,), where each lies and whether it writes; counts: COUNT_DTYPE of that time, (1,).
     """
     channel = new_channel(timing)
     queues = Queues(
         new_queue(READ_PLACES), new_queue(WRITE_PLACES), new_queue(len(channel.banks)), np.zeros(1, REQUEST_DTYPE)
     )
-    refresh = new_refresh(timing)
     drivers = np.zeros(1, DRIVER_DTYPE)
-    flights = np.zeros(len(accesses), np.int64)
-    last = len(accesses) - outstanding
-    start = tick = first = 0
+    drivers[0].outstanding = outstanding
+    flights = np.zeros(len(banks), np.int64)
+    requests = Requests(banks, rows, writes)
+    ticks, answered = _loop(channel, new_refresh(timing), queues, drivers, flights, requests, timing, warm, counts)
+    _subtract(channel.counts[0], counts[0])
+    busiest_bank = channel.banks.activations.max() / max(1, channel.banks.activations.sum())
+    busiest_group = channel.groups.columns.max() / max(1, channel.groups.columns.sum())
+    return ticks, answered, busiest_bank, busiest_group
+
+
+@inner_kernel
+def _loop(channel, refresh, queues, drivers, flights, requests, timing, warm, counts):
+    """From tick to tick at which something can happen; (ticks, answers) since answer `warm`; `counts` as then."""
+    driver = drivers[0]
+    last = len(requests.banks) - driver.outstanding
+    tick = start = first = 0
     begun = False
     while True:
-        driver = drivers[0]
         while driver.head < driver.tail and flights[driver.head] < tick:
             driver.head += 1
             driver.done += 1
@@ -60,43 +73,43 @@ def run_channel(accesses, writes, masks, timing, outstanding, warm, counts):
             begun, start, first = True, tick, driver.done
             counts[0] = channel.counts[0]
         if driver.done >= last:
-            break
-        _hand_over(drivers, accesses, writes, masks, timing, outstanding, queues, tick)
+            return tick - start, driver.done - first
+        _hand_over(driver, requests, queues, tick)
         issued, wake = _serve(channel, drivers, flights, refresh, queues, tick, timing)
         if driver.head < driver.tail:
             wake = min(wake, flights[driver.head] + 1)
         tick = tick + 1 if issued else max(tick + 1, wake)
-    _subtract(channel.counts[0], counts[0])
-    busiest_bank = channel.banks.activations.max() / max(1, channel.banks.activations.sum())
-    busiest_group = channel.groups.columns.max() / max(1, channel.groups.columns.sum())
-    return tick - start, drivers[0].done - first, busiest_bank, busiest_group
 
 
-@kernel
-def _hand_over(drivers, accesses, writes, masks, timing, outstanding, queues, tick):
+@inner_kernel
+def _hand_over(driver, requests, queues, tick):
     """Hand requests over, in order, while few enough are unanswered and their queue has a place."""
-    driver, request = drivers[0], queues.incoming[0]
-    while driver.sent < len(accesses) and driver.sent - driver.done < outstanding:
-        write = writes[driver.sent]
-        queue = queues.writes if write else queues.reads
+    request = queues.incoming[0]
+    while driver.sent < len(requests.banks) and driver.sent - driver.done < driver.outstanding:
+        request.write = requests.writes[driver.sent]
+        queue = queues.writes if request.write else queues.reads
         if queue.size[0] == len(queue.requests):
             break
-        request.bank, request.row = bank_and_row(accesses[driver.sent], masks, timing)
-        request.write = write
+        request.bank = requests.banks[driver.sent]
+        request.row = requests.rows[driver.sent]
         request.arrival = tick
         push(queue, request)
         driver.sent += 1
 
 
-@kernel
+@inner_kernel
 def _serve(channel, drivers, flights, refresh, queues, tick, timing):
     """Issue what each command bus can take in this tick; (whether anything was, next tick at which something may be).
 
     Columns of rows that were opened for them come first, then refresh, then the reads or writes that wait: their row
-    hits, the second half of an activation, other row commands.
+    hits, the second half of an activation, other row commands. Nothing starts while the one shared bus is taken.
     """
     both = timing.separate_row_bus == 1
     held, due = advance_refresh(channel, refresh, tick, timing)
+    if not both and channel.bus[0].row > tick:
+        if not held:
+            _choose_direction(drivers, queues)
+        return False, min(due, channel.bus[0].row)
     column, second, wake = scan(channel, queues.promoted, tick, timing)
     column_used = column != NONE
     if column_used:
@@ -126,7 +139,7 @@ def _serve(channel, drivers, flights, refresh, queues, tick, timing):
     return column_used or row_used, min(wake, queue_wake)
 
 
-@kernel
+@inner_kernel
 def _burst(channel, drivers, flights, queue, index, tick, timing):
     """Issue the column command of a request; a read is answered when its data has come, a write at once."""
     request = queue.requests[index]
@@ -143,7 +156,7 @@ def _burst(channel, drivers, flights, queue, index, tick, timing):
     remove(queue, index)
 
 
-@kernel
+@inner_kernel
 def _choose_direction(drivers, queues):
     """Turn to writes when their places run out or no read waits, back when few writes are left and reads wait."""
     driver, waiting = drivers[0], queues.writes.size[0]
@@ -153,7 +166,7 @@ def _choose_direction(drivers, queues):
         driver.writing = 0
 
 
-@kernel
+@inner_kernel
 def _subtract(total, before):
     """Leave in `before` what has been counted since."""
     before.activate = total.activate - before.activate

@@ -6,11 +6,11 @@ rank, pseudo-channel) follows Ramulator 2.1 (CMU-SAFARI/ramulator2@c5b1c3a).
 
 from __future__ import annotations
 
-from npusim.compilation import kernel
+from npusim.compilation import inner_kernel
 from npusim.hardware.dram_channel.state import CLOSED, FAW_WINDOW
 
 
-@kernel
+@inner_kernel
 def column_start(channel, own, write):
     """First tick of a read or write of the open row of bank `own`, the command bus left aside."""
     group, rank, pseudo = channel.groups[own.group], channel.ranks[own.rank], channel.pseudo[own.pseudo]
@@ -19,7 +19,7 @@ def column_start(channel, own, write):
     return max(max(own.read, group.read), max(rank.read, pseudo.read))
 
 
-@kernel
+@inner_kernel
 def activate_start(channel, own, timing):
     """First tick of an activation: tRC and tRP of the bank, tRRD, and tFAW after the fourth activation before it."""
     pseudo = channel.pseudo[own.pseudo]
@@ -27,13 +27,13 @@ def activate_start(channel, own, timing):
     return max(max(own.activate, channel.groups[own.group].activate), max(pseudo.activate, window))
 
 
-@kernel
+@inner_kernel
 def precharge_start(channel, own):
     """First tick of a precharge: tRAS, tRTP, tWR of the bank and tPPD of its pseudo-channel."""
     return max(own.precharge, channel.pseudo[own.pseudo].precharge)
 
 
-@kernel
+@inner_kernel
 def do_activate(channel, own, row, tick, timing):
     """Open `row`; LPDDR does it in two commands, of which the first starts all clocks (as Ramulator 2.1 counts)."""
     own.row = row
@@ -52,7 +52,7 @@ def do_activate(channel, own, row, tick, timing):
     channel.counts[0].activate += 1
 
 
-@kernel
+@inner_kernel
 def do_precharge(channel, own, tick, timing):
     """Close the row of bank `own`."""
     own.row = CLOSED
@@ -61,7 +61,7 @@ def do_precharge(channel, own, tick, timing):
     channel.counts[0].precharge += 1
 
 
-@kernel
+@inner_kernel
 def do_read(channel, own, tick, timing):
     """A read burst: the next columns by group, rank and pseudo-channel, the turn to writing, the row's precharge."""
     own.precharge = max(own.precharge, tick + timing.tRTP)
@@ -77,7 +77,7 @@ def do_read(channel, own, tick, timing):
     channel.counts[0].read += 1
 
 
-@kernel
+@inner_kernel
 def do_write(channel, own, tick, timing):
     """A write burst: the next columns, the turn to reading (tWTR after the last data), write recovery."""
     data_end = tick + timing.CWL + timing.tBL

@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.dram import Dram
-from npusim.hardware.dram_channel.addresses import MAPPINGS, address_bits, named_map
+from npusim.hardware.dram_channel.addresses import MAPPINGS, address_bits, named_map, places
 from npusim.hardware.dram_channel.channel import READ_PLACES, run_channel
 from npusim.hardware.dram_channel.state import COUNT_DTYPE, FAW_WINDOW
 from npusim.hardware.dram_channel.timing import REFRESH_MODES, REFRESH_PER_BANK, build_timing, tick_s
@@ -101,8 +101,9 @@ def run_mapped(dram: Dram, traffic: Traffic, timing: np.void, masks: np.ndarray)
         seed=traffic.seed,
     )
     counts = np.zeros(1, COUNT_DTYPE)
+    banks, rows = places(accesses, masks, timing)
     ticks, requests, bank_share, group_share = run_channel(
-        accesses, writes, masks, timing, traffic.outstanding, warm, counts
+        banks, rows, writes, timing, traffic.outstanding, warm, counts
     )
     return _summary(dram, traffic, timing, counts[0], ticks, requests, bank_share, group_share)
 
@@ -165,8 +166,18 @@ def _use(timing: np.void, counts: np.void, ticks: int, bank_share: float, group_
         "tRC (one bank)": activations * bank_share * int(timing["tRC"]),
         "read-write turnaround": int(counts["turns"]) * turn,
         "command bus": _command_ticks(timing, counts),
+        "refresh": _refresh_ticks(timing, counts),
     }
     return {name: float(value) / ticks for name, value in taken.items()}
+
+
+def _refresh_ticks(timing: np.void, counts: np.void) -> float:
+    """Ticks for which a bank was refreshed, all-bank or by itself, on average over the banks."""
+    ranks = int(timing["pseudo_channels"] * timing["ranks"])
+    if timing["refresh"] == REFRESH_PER_BANK:
+        banks = ranks * int(timing["groups"] * timing["banks_per_group"])
+        return int(counts["refresh"]) * int(timing["tRFCpb"]) / banks
+    return int(counts["refresh"]) * int(timing["tRFCab"]) / ranks
 
 
 def _command_ticks(timing: np.void, counts: np.void) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npusim.compilation import kernel
+from npusim.compilation import inner_kernel, kernel
 from npusim.hardware.dram_channel.limits import do_precharge, precharge_start
 from npusim.hardware.dram_channel.scheduler import NEVER
 from npusim.hardware.dram_channel.state import CLOSED
@@ -31,7 +31,7 @@ def new_refresh(timing):
     return refresh
 
 
-@kernel
+@inner_kernel
 def advance_refresh(channel, refresh, tick, timing):
     """Note what has become due; (whether requests not yet promoted must wait, next tick of interest)."""
     own = refresh[0]
@@ -45,7 +45,7 @@ def advance_refresh(channel, refresh, tick, timing):
     return own.waiting > 0 and timing.refresh == REFRESH_ALL_BANK, own.due
 
 
-@kernel
+@inner_kernel
 def try_refresh(channel, refresh, tick, timing):
     """Issue what the waiting refresh needs next, if it can; (whether it did, next tick at which it may)."""
     own = refresh[0]
@@ -56,7 +56,7 @@ def try_refresh(channel, refresh, tick, timing):
     return _refresh_bank(channel, own, tick, timing)
 
 
-@kernel
+@inner_kernel
 def _refresh_rank(channel, own, tick, timing):
     size = timing.groups * timing.banks_per_group
     first = own.next * size
@@ -88,7 +88,7 @@ def _refresh_rank(channel, own, tick, timing):
     return True, NEVER
 
 
-@kernel
+@inner_kernel
 def _refresh_bank(channel, own, tick, timing):
     bank = channel.banks[own.next]
     bank.refresh_pending = 1
@@ -113,7 +113,7 @@ def _refresh_bank(channel, own, tick, timing):
     return True, NEVER
 
 
-@kernel
+@inner_kernel
 def _occupy(channel, tick, timing):
     bus = channel.bus[0]
     bus.row = tick + timing.command

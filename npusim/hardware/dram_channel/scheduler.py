@@ -6,7 +6,7 @@ Requests for which a row was opened are served before all others, and their row 
 
 from __future__ import annotations
 
-from npusim.compilation import kernel
+from npusim.compilation import inner_kernel
 from npusim.hardware.dram_channel.limits import (
     activate_start,
     column_start,
@@ -22,7 +22,7 @@ NEVER = 1 << 62
 NONE = -1
 
 
-@kernel
+@inner_kernel
 def scan(channel, queue, tick, timing):
     """(oldest request whose column command is ready, oldest whose row command is, next tick at which one may be).
 
@@ -56,14 +56,14 @@ def scan(channel, queue, tick, timing):
     return column, row, wake
 
 
-@kernel
+@inner_kernel
 def _column_issue(channel, bank, write, tick, timing):
     """First tick from now of a column command, or of the start of a write clock that has stopped."""
     start = max(max(column_start(channel, bank, write), channel.bus[0].column), tick)
     return -(-start // timing.column_step) * timing.column_step
 
 
-@kernel
+@inner_kernel
 def _row_issue(channel, bank, request, timing):
     """First tick of the activation or precharge that a request needs; NEVER while its bank is promised to others."""
     if bank.row == CLOSED:
@@ -75,7 +75,7 @@ def _row_issue(channel, bank, request, timing):
     return precharge_start(channel, bank)
 
 
-@kernel
+@inner_kernel
 def count_first_command(channel, request):
     """Say once for each request whether it found its row open, the bank closed, or another row in its way."""
     if request.counted:
@@ -90,7 +90,7 @@ def count_first_command(channel, request):
         counts.row_conflicts += 1
 
 
-@kernel
+@inner_kernel
 def issue_row(channel, queue, index, promoted, tick, timing):
     """Activate or precharge for the request at `index`; an activation moves it to the `promoted` ones."""
     request = queue.requests[index]
@@ -111,7 +111,7 @@ def issue_row(channel, queue, index, promoted, tick, timing):
         _occupy_row_bus(channel, tick + timing.command, timing)
 
 
-@kernel
+@inner_kernel
 def issue_column(channel, queue, index, tick, timing):
     """Read or write for the request at `index`, or start the write clock for it; True where the burst was issued."""
     request = queue.requests[index]
@@ -136,7 +136,7 @@ def issue_column(channel, queue, index, tick, timing):
     return True
 
 
-@kernel
+@inner_kernel
 def _occupy_row_bus(channel, until, timing):
     bus = channel.bus[0]
     bus.row = until
@@ -144,7 +144,7 @@ def _occupy_row_bus(channel, until, timing):
         bus.column = until
 
 
-@kernel
+@inner_kernel
 def _occupy_column_bus(channel, until, timing):
     bus = channel.bus[0]
     bus.column = until

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from npusim.compilation import kernel
+from npusim.compilation import inner_kernel, kernel
 
 CLOSED = -1
 FAW_WINDOW = 4
@@ -110,14 +110,14 @@ def new_queue(places):
     return Queue(np.zeros(places, REQUEST_DTYPE), np.zeros(1, np.int64))
 
 
-@kernel
+@inner_kernel
 def push(queue, request):
     """Append a request."""
     queue.requests[queue.size[0]] = request
     queue.size[0] += 1
 
 
-@kernel
+@inner_kernel
 def remove(queue, index):
     """Take out the request at `index`; the younger ones move up."""
     last = queue.size[0] - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.bounds.reading import Reading
+from npusim.words import Phrase
 
 NAME = "Amdahl's law"
 
@@ -15,7 +16,8 @@ def gain(metric: str, few: tuple[int, Reading], many: tuple[int, Reading]) -> Fi
     """
     ratio = many[0] / few[0]
     low, high = few[1].low / many[1].high / ratio, few[1].high / max(many[1].low, 1e-9) / ratio
-    says = f"the {ratio:g}-fold gain that {many[0]} chips can have over {few[0]}"
+    told = {"ratio": f"{ratio:g}", "many": many[0], "few": few[0]}
+    says = Phrase("the {ratio}-fold gain that {many} chips can have over {few}", told)
     return Finding(NAME, metric, low, high, says, few[1].low / ratio, hard=False)
 
 

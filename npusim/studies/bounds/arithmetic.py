@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.bounds.load import Load, Terms
 from npusim.studies.bounds.reading import Reading
+from npusim.words import Phrase
 
 NAME = "arithmetic"
 _MS_PER_S = 1e3
@@ -20,7 +21,9 @@ def arithmetic(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
             yield throughput(load, metric, figure)
         elif metric.startswith("ttft_ms_") and load.prompts_differ:
             low, high = (_MS_PER_S * first_token_s(terms, load, metric == "ttft_ms_mean") for terms in load.both)
-            says = f"its time for the arithmetic of the prompts ({low:.4g} ms at the dense peak)"
+            says = Phrase(
+                "its time for the arithmetic of the prompts ({time} ms at the dense peak)", {"time": f"{low:.4g}"}
+            )
             yield Finding(NAME, metric, low / max(figure.high, 1e-9), high / max(figure.low, 1e-9), says, low)
 
 
@@ -29,7 +32,7 @@ def throughput(load: Load, metric: str, figure: Reading) -> Finding:
     tokens = {"output_tokens_per_s": load.osl, "total_tokens_per_s": load.isl + load.osl, "requests_per_s": 1}[metric]
     low = figure.low / tokens * _request_s(load.generous, load)
     high = figure.high / tokens * _request_s(load.usual, load)
-    return Finding(NAME, metric, low, high, "the dense peak, for prompts and outputs", figure.low / low)
+    return Finding(NAME, metric, low, high, Phrase("the dense peak, for prompts and outputs"), figure.low / low)
 
 
 def first_token_s(terms: Terms, load: Load, mean: bool) -> float:

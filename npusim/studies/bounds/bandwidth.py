@@ -12,10 +12,14 @@ from npusim.studies.bounds.capacity import most_in_service
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.bounds.load import Load, Terms
 from npusim.studies.bounds.reading import Reading
+from npusim.words import Phrase
 
 NAME = "memory bandwidth"
 _MS_PER_S = 1e3
 Least = Callable[[Terms, Load], float]
+_STEP = Phrase("reading the weights and one sequence's KV")
+_WEIGHTS = Phrase("reading the weights once")
+_ANSWER = Phrase("reading the weights and its KV at every token")
 
 
 def bandwidth(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
@@ -24,11 +28,11 @@ def bandwidth(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
         yield throughput(load, figures["output_tokens_per_s"])
     for metric, figure in figures.items():
         if metric.startswith("tpot_ms_") and load.osl > 1:
-            yield _latency(load, metric, figure, _step_s, "reading the weights and one sequence's KV")
+            yield _latency(load, metric, figure, _step_s, _STEP)
         elif metric.startswith("ttft_ms_"):
-            yield _latency(load, metric, figure, _weights_s, "reading the weights once")
+            yield _latency(load, metric, figure, _weights_s, _WEIGHTS)
         elif metric.startswith("e2e_ms_"):
-            yield _latency(load, metric, figure, _answer_s, "reading the weights and its KV at every token")
+            yield _latency(load, metric, figure, _answer_s, _ANSWER)
 
 
 def throughput(load: Load, figure: Reading, static: bool = False) -> Finding:
@@ -36,7 +40,8 @@ def throughput(load: Load, figure: Reading, static: bool = False) -> Finding:
     low = figure.low * bytes_per_token(load.generous, load, static) / _rate(load.generous, load)
     high = figure.high * bytes_per_token(load.usual, load, static) / _rate(load.usual, load)
     batch = most_in_service(load.generous, load, static) * load.tokens_per_step
-    says = f"{_rate(load.generous, load) / 1e12:,.3f} TB/s at {batch:,.0f} sequences a step"
+    told = {"rate": _rate_text(load), "batch": f"{batch:,.0f}"}
+    says = Phrase("{rate} TB/s at {batch} sequences a step", told)
     return Finding(NAME, "output_tokens_per_s", low, high, says, figure.low / low, load.generous.ceiling.sustained)
 
 
@@ -49,9 +54,10 @@ def bytes_per_token(terms: Terms, load: Load, static: bool = False) -> float:
     return (_weights(terms, load) / batch + own) / load.tokens_per_step
 
 
-def _latency(load: Load, metric: str, figure: Reading, least: Least, what: str) -> Finding:
+def _latency(load: Load, metric: str, figure: Reading, least: Least, what: Phrase) -> Finding:
     low, high = least(load.generous, load) * _MS_PER_S, least(load.usual, load) * _MS_PER_S
-    says = f"its time for {what} ({low:.4g} ms at {_rate(load.generous, load) / 1e12:,.3f} TB/s)"
+    told = {"what": what, "time": f"{low:.4g}", "rate": _rate_text(load)}
+    says = Phrase("its time for {what} ({time} ms at {rate} TB/s)", told)
     reached = load.generous.ceiling.sustained
     return Finding(NAME, metric, low / _positive(figure.high), high / _positive(figure.low), says, low, reached)
 
@@ -76,6 +82,10 @@ def _weights_s(terms: Terms, load: Load) -> float:
 
 def _weights(terms: Terms, load: Load) -> float:
     return max(0.0, terms.demand.step_bytes - terms.ceiling.on_chip_bytes * load.chips)
+
+
+def _rate_text(load: Load) -> str:
+    return f"{_rate(load.generous, load) / 1e12:,.3f}"
 
 
 def _rate(terms: Terms, load: Load) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.bounds.load import Load, Terms
+from npusim.words import Phrase
 
 NAME = "capacity"
 
@@ -15,7 +16,8 @@ def capacity(load: Load) -> Iterator[Finding]:
     """Whether the model runs at all."""
     low, high = (_part(terms, load) for terms in load.both)
     gib = load.generous.ceiling.memory_bytes * load.chips / 2**30
-    yield Finding(NAME, "", low, high, f"the {gib:,.0f} GiB of memory, for the weights and one request")
+    says = Phrase("the {gib} GiB of memory, for the weights and one request", {"gib": f"{gib:,.0f}"})
+    yield Finding(NAME, "", low, high, says)
 
 
 def _part(terms: Terms, load: Load) -> float:

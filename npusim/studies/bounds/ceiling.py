@@ -18,6 +18,7 @@ from npusim.hardware.machine import build_machine
 from npusim.hardware.system import System
 from npusim.kernels.memory import stream_bandwidth
 from npusim.ledger import Quantity
+from npusim.studies.bounds.pim_units import units_ceiling
 from npusim.studies.bounds.unit_readings import as_datasheet, in_decimal_units
 
 Pick = Callable[[Quantity], float]
@@ -35,7 +36,7 @@ class LinkCeiling:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Limits of one chip, SI units.
+    """Limits of one chip, SI units; what PIM units read and multiply inside the memory is in its rates.
 
     sustained: highest part of the memory's peak that long streams reach; on_chip_bytes: memory on the chip that could
     keep weights; ops_per_s: dense peak by operand type; multiplied: operand type by (weights, activations);
@@ -71,19 +72,19 @@ def ceiling_of(arch: str, generous: bool) -> Ceiling:
 
 def ceiling(system: System, generous: bool) -> Ceiling:
     """The ceiling of one chip of `system`."""
-    chip, most = system.chip, _high if generous else _value
+    chip, most, least = system.chip, _high if generous else _value, _low if generous else _value
     memory, power = chip.memory, chip.power
     peak = most(memory.stacks) * most(memory.channels_per_stack) * most(memory.channel_bandwidth)
-    capacity = most(memory.capacity)
+    capacity, units = most(memory.capacity), units_ceiling(chip.pim, most, least)
     links, several = [level.link for level in system.server.fabric.levels], int(system.chips_per_card > 1)
     return Ceiling(
         memory_bytes=capacity if generous else in_decimal_units(capacity),
-        bandwidth_bytes_per_s=peak if generous else as_datasheet(peak),
-        sustained=_sustained(system),
+        bandwidth_bytes_per_s=peak + units.bytes_per_s if generous else max(as_datasheet(peak), units.bytes_per_s),
+        sustained=_sustained(system) if chip.pim is None else 1.0,
         on_chip_bytes=_on_chip(chip.unit, most) if generous else 0.0,
-        ops_per_s=_ops_per_s(chip.unit, most),
+        ops_per_s={name: rate + units.ops_per_s for name, rate in _ops_per_s(chip.unit, most).items()},
         multiplied=_multiplied(system),
-        idle_w=_low(power.idle) if generous else power.idle.value,
+        idle_w=least(power.idle),
         power_w=None if power.cap.is_assumed else most(power.cap),
         tdp_w=power.tdp.value,
         on_card=None if several == 0 else _link(links[0], generous),

@@ -12,6 +12,7 @@ from npusim.studies.bounds.ceiling import LinkCeiling
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.bounds.load import Load, Terms
 from npusim.studies.bounds.reading import Reading
+from npusim.words import Phrase
 from npusim.workload.model import Model
 
 NAME = "collectives"
@@ -32,7 +33,8 @@ def collectives(load: Load, model: Model, figures: Mapping[str, Reading]) -> Ite
             low, high = (_MS_PER_S * prompt for _, prompt in ends)
         else:
             continue
-        says = f"its time for {_PER_LAYER * model.layers} sums over {load.tensor_parallel} chips ({low:.4g} ms)"
+        told = {"sums": _PER_LAYER * model.layers, "chips": load.tensor_parallel, "time": f"{low:.4g}"}
+        says = Phrase("its time for {sums} sums over {chips} chips ({time} ms)", told)
         yield Finding(NAME, metric, low / max(figure.high, 1e-9), high / max(figure.low, 1e-9), says, low)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from npusim.words import Phrase
+
 IMPOSSIBLE, IMPLAUSIBLE, PLAUSIBLE, UNCHECKED = "impossible", "implausible", "plausible", "unchecked"
 VERDICTS = (IMPOSSIBLE, IMPLAUSIBLE, PLAUSIBLE, UNCHECKED)
 """From the gravest on."""
@@ -24,7 +26,7 @@ class Finding:
     metric: str
     low: float
     high: float
-    says: str
+    says: Phrase
     limit: float | None = None
     reachable: float = 1.0
     hard: bool = True
@@ -37,16 +39,24 @@ class Finding:
         return IMPLAUSIBLE if self.low > min(self.reachable, 1.0) else PLAUSIBLE
 
     @property
-    def need(self) -> str:
-        """The part that is needed, as text."""
-        low, high = f"{100.0 * self.low:.3g}", f"{100.0 * self.high:.3g}"
-        return f"{low} %" if low == high else f"{low} to {high} %"
+    def need(self) -> Phrase:
+        """The part that is needed."""
+        low, high = (_percent(part) for part in (self.low, self.high))
+        return (
+            Phrase("{part} %", {"part": low})
+            if low == high
+            else Phrase("{low} to {high} %", {"low": low, "high": high})
+        )
 
     @property
     def reason(self) -> str:
         strained = self.verdict == IMPLAUSIBLE and self.reachable < 1.0
         beyond = f"; at most {100.0 * self.reachable:.3g} % is ever reached" if strained else ""
         return f"needs {self.need} of {self.says}{beyond}"
+
+
+def _percent(part: float) -> str:
+    return f"{100.0 * part:.3g}" if part < 10.0 else f"{100.0 * part:,.0f}"
 
 
 def gravest(findings: Iterable[Finding]) -> Finding | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.bounds.reading import Reading
+from npusim.words import Phrase
 
 NAME = "Little's law"
 CLOCKS = 0.02
@@ -28,7 +29,9 @@ def littles_law(users: float | None, osl: float | None, figures: Mapping[str, Re
     if users is None or rate is None or "e2e_ms_mean" not in figures:
         return
     there = in_flight(rate, figures["e2e_ms_mean"])
-    says = f"{users:g} users in flight: {rate.value:,.4g} requests/s x {figures['e2e_ms_mean'].value / 1e3:,.4g} s"
+    seconds = figures["e2e_ms_mean"].value / _MS_PER_S
+    told = {"users": f"{users:g}", "rate": f"{rate.value:,.4g}", "time": f"{seconds:,.4g}"}
+    says = Phrase("{users} users in flight: {rate} requests/s x {time} s", told)
     limit = users * (1.0 + CLOCKS) / max(rate.low, 1e-12) * _MS_PER_S
     yield Finding(NAME, "e2e_ms_mean", there.low / users / (1.0 + CLOCKS), there.high / users, says, limit)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from npusim.studies.bounds.ceiling import Ceiling
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.bounds.reading import Reading
+from npusim.words import Phrase
 
 CAP, IDLE = "power cap", "idle power"
 MEAN = "power_w"
@@ -23,8 +24,11 @@ def power_cap(ceilings: tuple[Ceiling, Ceiling], chips: int, watts: Reading, met
     if generous.power_w is not None and usual.power_w is not None:
         limit = generous.power_w * chips
         low, high = read.low / limit, watts.high / (usual.power_w * chips)
-        yield Finding(CAP, MEAN, low, high, f"the {limit:,.0f} W that the cards enforce", limit * (1.0 + meter))
+        says = Phrase("the {watts} W that the cards enforce", {"watts": f"{limit:,.0f}"})
+        yield Finding(CAP, MEAN, low, high, says, limit * (1.0 + meter))
     idle = generous.idle_w * chips
     low, high = idle / max(read.high, 1e-9), usual.idle_w * chips / max(watts.low, 1e-9)
-    says = f"its watts for {chips} idle chips alone ({idle:,.0f} W)"
+    says = Phrase(
+        "its watts for idle chips alone (chips: {chips}; {watts} W)", {"chips": chips, "watts": f"{idle:,.0f}"}
+    )
     yield Finding(IDLE, MEAN, low, high, says, idle * (1.0 - meter), hard=False)

@@ -12,6 +12,7 @@ from npusim.studies.bounds.ceiling import Ceiling
 from npusim.studies.bounds.demand import operations, streamed_bytes
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.bounds.reading import Reading
+from npusim.words import Phrase
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
 from npusim.workload.step import Step
@@ -34,11 +35,16 @@ def least_times(rows: np.ndarray, ceilings: tuple[Ceiling, Ceiling], chips: int,
     ]
     computed = [each.seconds_of(operations(rows, None)) / chips for each in ceilings]
     told = {
-        BANDWIDTH: (read, f"reading its weights and KV ({read[0] * 1e6:,.4g} us)", generous.sustained),
-        ARITHMETIC: (computed, f"its arithmetic ({computed[0] * 1e6:,.4g} us at the dense peak)", 1.0),
+        BANDWIDTH: (read, Phrase("its time for reading its weights and KV ({time} us)", _us(read)), generous.sustained),
+        ARITHMETIC: (computed, Phrase("its time for its arithmetic ({time} us at the dense peak)", _us(computed)), 1.0),
     }
     shortest, longest = max(measured_s.high, 1e-12), max(measured_s.low, 1e-12)
     return [
-        Finding(name, "", low / shortest, high / longest, f"its time for {says}", low, reachable)
+        Finding(name, "", low / shortest, high / longest, says, low, reachable)
         for name, ((low, high), says, reachable) in told.items()
     ]
+
+
+def _us(seconds: list[float]) -> dict[str, str]:
+    """The least of them in words."""
+    return {"time": f"{seconds[0] * 1e6:,.4g}"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.check.row import NOTE, CheckedRow
-from npusim.workload.grid import load_grid
+from npusim.workload.grid import Grid, load_grid
 
 GRID = "furiosa-perf-32k"
 """The grid that rows are compared with; K-Perf's own is not public."""
@@ -82,9 +83,14 @@ def _record(index: int, row: CheckedRow, repeats: list[float]) -> dict[str, Any]
     }
 
 
+@cache
+def _grid() -> Grid:
+    return load_grid(GRID)
+
+
 def deviations(row: CheckedRow) -> Iterator[str]:
     """How a row differs from the grid and its protocol, as far as the files say."""
-    grid, setting, conduct = load_grid(GRID), row.setting, row.conduct
+    grid, setting, conduct = _grid(), row.setting, row.conduct
     shape = setting.isl, setting.osl
     users = next((point.users for point in grid.points if (point.isl, point.osl) == shape), None)
     if None not in shape and users is None:

@@ -14,14 +14,13 @@ import numpy as np
 from scipy.stats import norm
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.hardware.catalog import calibrated_systems, calibration_of, load_system
+from npusim.hardware.catalog import calibration_of, load_system
 from npusim.hardware.draws import RANGE_COVERAGE
-from npusim.hardware.overlay import Overlay
-from npusim.hardware.residuals import RUN
 from npusim.studies.measured.case import Numbers
 from npusim.studies.measured.placement import Placement, deployment_of
 from npusim.studies.measured.run_subject import RunSubject
 from npusim.studies.measured.sources import sources
+from npusim.studies.unexplained import unexplained
 from npusim.workload.step import decode
 
 COVERAGE = 0.99
@@ -35,7 +34,9 @@ _POWER = ("power_w", "tokens_per_joule")
 def half_width(subject: RunSubject, figure: str, seed: int) -> float:
     """The half-width for a figure of `run_figures` of that run."""
     inputs = input_sd(subject, figure, seed)
-    return math.hypot(Z * inputs, Z / Z_OF_RANGES * unexplained(subject.arch, figure), Z * repeat_sd(figure))
+    return math.hypot(
+        Z * inputs, Z / Z_OF_RANGES * unexplained(calibration_of(subject.arch), figure), Z * repeat_sd(figure)
+    )
 
 
 @cache
@@ -43,25 +44,6 @@ def repeat_sd(figure: str) -> float:
     """Relative standard deviation with which labs repeat a figure."""
     lab = sources().other_lab
     return lab.power.value if figure.startswith(_POWER) else lab.figure.value
-
-
-@cache
-def unexplained(arch: str, figure: str) -> float:
-    """90 % half-width that the architecture's calibration gives for serving runs.
-
-    Without a calibration, the largest that any shipped one gives: an architecture is no better known uncalibrated
-    than another is calibrated.
-    """
-    own = calibration_of(arch)
-    if own is not None:
-        return own.half_width(figure, RUN) or 0.0
-    return max((other.half_width(figure, RUN) or 0.0 for other in _shipped_calibrations()), default=0.0)
-
-
-@cache
-def _shipped_calibrations() -> tuple[Overlay, ...]:
-    names = [name for unit in ("gpu", "contraction_processor") for name in calibrated_systems(unit)]
-    return tuple(overlay for name in names if (overlay := calibration_of(name)) is not None)
 
 
 def input_sd(subject: RunSubject, figure: str, seed: int) -> float:

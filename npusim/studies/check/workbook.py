@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import xlsxwriter
 
-from npusim.kperf.workbook import Styles
+from npusim.kperf.sheets import Styles
 from npusim.studies.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, UNCHECKED
 from npusim.studies.check.conformity import COLUMNS, conformity
 from npusim.studies.check.result import CheckResult

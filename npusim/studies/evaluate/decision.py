@@ -8,6 +8,7 @@ from typing import Literal
 
 from npusim.studies.bounds.finding import IMPOSSIBLE, Finding, gravest
 from npusim.studies.evaluate.deciders import Decider
+from npusim.studies.evaluate.fixed_times import FixedTimes
 from npusim.studies.evaluate.prediction import ClaimPrediction
 from npusim.studies.evaluate.proposal import Claim
 
@@ -35,7 +36,10 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim judged. prediction: None where the model does not fit, with the reason in `unfit`."""
+    """A claim judged. prediction: None where the model does not fit, with the reason in `unfit`.
+
+    together: what all fixed times would have to be, where no number alone makes the claim hold.
+    """
 
     claim: Claim
     prediction: ClaimPrediction | None
@@ -43,6 +47,7 @@ class Judged:
     findings: Sequence[Finding]
     deciders: Sequence[Decider]
     neighbour: Neighbour | None
+    together: FixedTimes | None = None
 
     @property
     def broken(self) -> list[Finding]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from npusim.studies.evaluate.amounts import amount, span
+from npusim.studies.evaluate.deciders import Decider
 from npusim.studies.evaluate.decision import Judged
 from npusim.studies.evaluate.run import Evaluation
 from npusim.words import Say
@@ -20,26 +22,29 @@ def measurements(judged: Sequence[Judged], say: Say) -> list[list[str]]:
             continue
         for decider in each.deciders:
             name = f"{decider.owner}.{decider.path}"
-            unit = decider.quantity.unit
-            target = (
-                say(
-                    "within {low} to {high}",
-                    low=f"{decider.quantity.low:.4g}",
-                    high=f"{decider.quantity.high:.4g} {unit}",
-                )
-                if decider.needed is None
-                else f"{decider.needed:.4g} {unit}"
-            )
             rows.setdefault(
                 name,
                 [
-                    target,
+                    _target(decider, say),
                     name,
                     say("measured on the prototype, apart from the model, at five or more operating points"),
                     say("raw log, instrument and its uncertainty, script that repeats it"),
                 ],
             )
     return list(rows.values())
+
+
+def _target(decider: Decider, say: Say) -> str:
+    """What to show of a number: that it is good enough for the claim, or where in its range it lies."""
+    return say("within {range}", range=span(decider.quantity, say)) if decider.needed is None else needed(decider, say)
+
+
+def needed(decider: Decider, say: Say) -> str:
+    """What a number would have to be, alone."""
+    if decider.needed is None:
+        return say("none within reach")
+    value = amount(decider.quantity, decider.needed)
+    return say("at least {value}", value=value) if decider.wants_more else say("at most {value}", value=value)
 
 
 def accuracy_lines(evaluation: Evaluation, say: Say) -> list[str]:

@@ -7,9 +7,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from npusim.ledger import Quantity
+from npusim.studies.bounds.finding import Finding
+from npusim.studies.evaluate.amounts import amount, probability_text, span
+from npusim.studies.evaluate.deciders import Decider
 from npusim.studies.evaluate.decision import Judged
-from npusim.studies.evaluate.demands import accuracy_lines, measurements, stability_lines
+from npusim.studies.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
 from npusim.studies.evaluate.run import Evaluation
 from npusim.studies.report.charts import COLOURS, layout
 from npusim.studies.report.page import Block, Chart, Page, Section, Table, Text
@@ -59,8 +61,8 @@ def _verdicts(evaluation: Evaluation, say: Say) -> Iterator[Block]:
 
 
 def _claimed(judged: Judged, say: Say) -> str:
-    side = say("at least") if judged.claim.wants_more else say("at most")
-    return f"{side} {judged.claim.value:,.4g} {unit_of(judged.claim.metric)}"
+    value = f"{judged.claim.value:,.4g} {unit_of(judged.claim.metric)}"
+    return say("at least {value}", value=value) if judged.claim.wants_more else say("at most {value}", value=value)
 
 
 def unit_of(metric: str) -> str:
@@ -78,11 +80,10 @@ def _predicted(judged: Judged, say: Say) -> list[str]:
     found = judged.prediction
     if found is None:
         return [say("does not fit"), "-", "0 %"]
-    probability = f"{100.0 * judged.probability:.0f} %"
     return [
         f"{found.value:,.4g}",
         say("{low} to {high}", low=f"{found.low:,.4g}", high=f"{found.high:,.4g}"),
-        probability,
+        probability_text(judged.probability),
     ]
 
 
@@ -124,7 +125,7 @@ def _claim(judged: Judged, say: Say) -> Iterator[Block]:
     )
     yield Text(_reason(judged, say), "warning" if judged.decision == "reject" else "plain")
     headings = [say(word) for word in ("Bound", "Verdict", "The claim needs")]
-    rows = [[say(found.bound), say(found.verdict), f"{found.need}: {found.says}"] for found in judged.findings]
+    rows = [[say(found.bound), say(found.verdict), _need(found, say)] for found in judged.findings]
     yield Table(
         say("Hard bounds, each from the certificates' most favourable ends to their usual values."), headings, rows
     )
@@ -136,11 +137,10 @@ def _claim(judged: Judged, say: Say) -> Iterator[Block]:
 
 def _reason(judged: Judged, say: Say) -> str:
     if judged.broken:
-        found = judged.broken[0]
-        return say("Impossible: it needs {need} of {says}.", need=found.need, says=found.says)
+        return say("Impossible: it needs {need}.", need=_need(judged.broken[0], say))
     if judged.prediction is None:
-        return say("Impossible: {unfit}.", unfit=judged.unfit)
-    values = {"probability": f"{100.0 * judged.probability:.0f} %"}
+        return say("It does not fit: {unfit}.", unfit=judged.unfit)
+    values = {"probability": probability_text(judged.probability)}
     return {
         "accept": say("It holds on {probability} of the machines that the proposal's ranges allow.", **values),
         "reject": say("It holds on only {probability} of the machines that the proposal's ranges allow.", **values),
@@ -152,33 +152,35 @@ def _reason(judged: Judged, say: Say) -> str:
     }[judged.decision]
 
 
+def _need(found: Finding, say: Say) -> str:
+    return say("{need} of {says}", need=found.need.in_words_of(say), says=found.says.in_words_of(say))
+
+
 def _deciders(judged: Judged, say: Say) -> Table:
-    words = (
-        "Number",
-        "Kind",
-        "Value",
-        "Range",
-        "Prediction at its ends",
-        "What it would have to be, alone",
-    )
+    words = ("Number", "Kind", "Value", "Range", "Prediction at its ends", "What it would have to be, alone")
     rows = [
         [
             f"{each.owner}.{each.path}",
             say(each.quantity.kind),
             amount(each.quantity, each.quantity.value),
-            f"{amount(each.quantity, each.quantity.low)} - {amount(each.quantity, each.quantity.high)}",
-            f"{each.at_low:,.4g} - {each.at_high:,.4g}",
-            say("none within reach") if each.needed is None else amount(each.quantity, each.needed),
+            span(each.quantity, say),
+            _ends(each, say),
+            needed(each, say),
         ]
         for each in judged.deciders
     ]
-    caption = say("The numbers that decide it: those whose ranges move the prediction most.")
+    caption = (
+        say("The numbers that decide it: those whose ranges move the prediction most.")
+        if any(each.is_ranged for each in judged.deciders)
+        else say("The numbers that decide it: no range reaches the claim, these would with the least change.")
+    )
     return Table(caption, [say(word) for word in words], rows)
 
 
-def amount(quantity: Quantity, value: float | None) -> str:
-    """A value in a certificate's SI unit."""
-    return "-" if value is None else f"{value:,.4g} {quantity.unit}".strip()
+def _ends(decider: Decider, say: Say) -> str:
+    if not decider.is_ranged:
+        return "-"
+    return say("{low} to {high}", low=f"{decider.at_low:,.4g}", high=f"{decider.at_high:,.4g}")
 
 
 def _neighbour(judged: Judged, say: Say) -> str:
@@ -188,13 +190,13 @@ def _neighbour(judged: Judged, say: Say) -> str:
         say("the model does not fit it") if near.value is None else f"{near.value:,.4g} {unit_of(judged.claim.metric)}"
     )
     return say(
-        "Nearest measured chip: {title} ({calibration}): {value}. One proposed chip has {bandwidth} of its memory "
-        "bandwidth and {peak} of its bf16 peak.",
+        "Nearest measured chip: {title} ({calibration}): {value}. One proposed chip has {bandwidth} times its "
+        "memory bandwidth and {peak} times its bf16 peak.",
         title=near.title,
         calibration=near.calibration,
         value=value,
-        bandwidth=f"{near.bandwidth_ratio:.2f}x",
-        peak=f"{near.peak_ratio:.2f}x",
+        bandwidth=f"{near.bandwidth_ratio:.2f}",
+        peak=f"{near.peak_ratio:.2f}",
     )
 
 
@@ -217,7 +219,7 @@ def _demands(evaluation: Evaluation, say: Say) -> Iterator[Block]:
 
 def _credibility(evaluation: Evaluation, say: Say) -> Table:
     rows = [
-        [say(factor.name), "-" if factor.level is None else str(factor.level), say(factor.reason, **factor.values)]
+        [say(factor.name), "-" if factor.level is None else str(factor.level), factor.reason.in_words_of(say)]
         for factor in evaluation.factors
     ]
     headings = [say(word) for word in ("Factor", "Level", "Reason")]
@@ -235,7 +237,7 @@ def _assumptions(evaluation: Evaluation, say: Say) -> Table:
         [
             f"{owner}.{path}",
             amount(quantity, quantity.value),
-            f"{amount(quantity, quantity.low)} - {amount(quantity, quantity.high)}",
+            span(quantity, say),
             quantity.source,
         ]
         for (owner, path), quantity in found.items()

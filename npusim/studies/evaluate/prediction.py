@@ -10,12 +10,12 @@ import numpy as np
 from scipy.stats import norm
 
 from npusim.hardware.draws import RANGE_COVERAGE
-from npusim.hardware.residuals import RUN
 from npusim.mapping.deployment import Deployment
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
-from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
+from npusim.serving.uncertainty import drawn_engines, drawn_metrics, interval
 from npusim.studies.evaluate.proposal import Claim
+from npusim.studies.unexplained import unexplained
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import random_prompts
 
@@ -37,7 +37,8 @@ _FIGURES = {
 class ClaimPrediction:
     """value, low, high: the figure and its 90 % interval, in the metric's unit; probability: that the claim holds.
 
-    draws: the figure on each drawn machine; unexplained: 90 % half-width of the logarithm that a calibration adds.
+    draws: the figure on each drawn machine; unexplained: 90 % half-width of the logarithm that a calibration leaves,
+    the largest of any shipped one where the architecture has none.
     """
 
     value: float
@@ -59,7 +60,7 @@ def predict_claim(claim: Claim, deployment: Deployment, seed: int) -> ClaimPredi
     load = load_of_claim(claim)
     value = figure(claim, measure(simulate(deployment, load, seed)))
     drawn = [figure(claim, run) for run in drawn_metrics(load, drawn_engines(deployment, seed, DRAWS), seed)]
-    width = discrepancy(deployment.overlay, _FIGURES[claim.metric], RUN)
+    width = unexplained(deployment.overlay, _FIGURES[claim.metric])
     low, high = interval(value, drawn, width)
     return ClaimPrediction(value, low, high, probability(claim, drawn, width), len(drawn), width)
 

@@ -56,6 +56,10 @@ class Claim(Part):
     def wants_more(self) -> bool:
         return self.at_least is not None
 
+    def holds(self, figure: float) -> bool:
+        """Whether a figure is as claimed; one that is not known is not."""
+        return figure >= self.value if self.wants_more else figure <= self.value
+
 
 class Maturity(Part):
     """Technology readiness level, 1 (principle) to 9 (in use), and what shows it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from npusim.mapping.deployment import Deployment, deploy
 from npusim.studies.evaluate.credibility import Factor, credibility
 from npusim.studies.evaluate.deciders import Decider, deciders
 from npusim.studies.evaluate.decision import Judged
+from npusim.studies.evaluate.fixed_times import fixed_times
 from npusim.studies.evaluate.limits import findings
 from npusim.studies.evaluate.neighbour import nearest
 from npusim.studies.evaluate.prediction import predict_claim
@@ -65,7 +66,10 @@ def _judge(claim: Claim, arch: str, deployment: Deployment, seed: int) -> Judged
         prediction = predict_claim(claim, deployment, seed)
     except DoesNotFit as error:
         return Judged(claim, None, error.message, found, [], neighbour)
-    return Judged(claim, prediction, "", found, deciders(claim, deployment, prediction.value), neighbour)
+    alone = deciders(claim, deployment, prediction.value)
+    suffices = any(decider.needed is not None for decider in alone)
+    together = None if suffices else fixed_times(claim, deployment, prediction.value)
+    return Judged(claim, prediction, "", found, alone, neighbour, together)
 
 
 def _claim_json(judged: Judged) -> dict[str, Any]:
@@ -82,7 +86,11 @@ def _claim_json(judged: Judged) -> dict[str, Any]:
         "probability": judged.probability,
         "decision": judged.decision,
         "needs": [_need(decider) for decider in judged.deciders],
-        "bounds": [vars(found) | {"verdict": found.verdict, "need": found.need} for found in judged.findings],
+        "together": None if judged.together is None else asdict(judged.together),
+        "bounds": [
+            vars(found) | {"verdict": found.verdict, "need": str(found.need), "says": str(found.says)}
+            for found in judged.findings
+        ],
         "unfit": judged.unfit,
         "neighbour": None if judged.neighbour is None else vars(judged.neighbour),
     }

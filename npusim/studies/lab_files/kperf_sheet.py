@@ -15,9 +15,10 @@ from npusim.kperf.table import COLUMNS, PREDICTED
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.lab_files.files import MOST_BYTES, count, reading
 from npusim.studies.lab_files.lab_run import BURST, Conduct, LabRun, Setting
+from npusim.words import LANGUAGES, speaker
 
 TOOL = "K-Perf workbook"
-_LABELS = {column.label: column.name for column in COLUMNS}
+_LABELS = {column.label_in(speaker(language)): column.name for language in LANGUAGES for column in COLUMNS}
 _SHAPE = ("isl", "osl", "users")
 _MOST_ROWS = 100_000
 _HEAD_WITHIN = 30
@@ -57,7 +58,7 @@ def _sheet_runs(place: str, sheet: Any) -> Iterator[LabRun]:
             raise UserError(place, "", f"has more than {_MOST_ROWS:,} rows; give the measuring table alone")
         if names is None:
             labels = [str(cell).strip() if cell is not None else "" for cell in cells]
-            if {"Input length [tokens]", "Output length [tokens]", "Users"} <= set(labels):
+            if set(_SHAPE) <= {_LABELS.get(label) for label in labels}:
                 names = _header(f"{place}!{number}", labels)
             elif number > _HEAD_WITHIN:
                 return

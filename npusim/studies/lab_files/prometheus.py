@@ -44,9 +44,14 @@ class Page:
     samples: dict[str, list[Sample]]
 
     def total(self, name: str) -> float | None:
-        """The sum over all labels, None where the page lacks it."""
+        """The sum over all labels, None where the page lacks it. Raises UserError."""
         found = self.samples.get(name)
-        return None if found is None else math.fsum(sample.value for sample in found)
+        if found is None:
+            return None
+        for sample in found:
+            if not math.isfinite(sample.value) or sample.value < 0.0:
+                raise UserError(self.place, name, f"{sample.value} is no finite number of zero or more")
+        return math.fsum(sample.value for sample in found)
 
     def label(self, name: str) -> str | None:
         """The first value of a label."""
@@ -122,17 +127,28 @@ def _histogram(page: Page, metric: str, name: str) -> Iterator[tuple[str, Readin
     total, number = page.total(f"{metric}_sum"), page.total(f"{metric}_count")
     if total is None or not number:
         return
-    if not math.isfinite(total) or total < 0.0 or number < 0.0:
-        raise UserError(page.place, metric, "its sum or count is no finite number of zero or more")
     yield f"{name}_mean", Reading.exact(total / number * _MS_PER_S)
-    edges: dict[float, float] = defaultdict(float)
-    for sample in page.samples.get(f"{metric}_bucket", []):
-        edges[float(sample.labels["le"])] += sample.value
+    edges = _edges(page, f"{metric}_bucket")
     for part in _PERCENTILES:
         ends = _bucket(edges, number * part / 100.0)
         if ends is not None:
             low, high = (end * _MS_PER_S for end in ends)
             yield f"{name}_p{part}", Reading(0.5 * (low + high), low, high)
+
+
+def _edges(page: Page, metric: str) -> dict[float, float]:
+    """Requests up to each upper end of a histogram, seconds. Raises UserError."""
+    edges: dict[float, float] = defaultdict(float)
+    for sample in page.samples.get(metric, []):
+        told = sample.labels.get("le", "")
+        try:
+            edge = float(told)
+        except ValueError:
+            edge = math.nan
+        if math.isnan(edge):
+            raise UserError(page.place, f'{metric}{{le="{told}"}}', "is no upper end of a bucket; save the page again")
+        edges[edge] += sample.value
+    return edges
 
 
 def _bucket(edges: dict[float, float], rank: float) -> tuple[float, float] | None:

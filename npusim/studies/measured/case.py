@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -107,11 +108,15 @@ class Numbers:
 def drivers(system: System, overlay: Overlay | None = None) -> list[Runtime]:
     """The shipped runtimes that drive the architecture, and its own, under a calibration."""
     unit = system.chip.unit.kind
-    shipped = (load_yaml(path, Runtime) for path in shipped_runtimes().values())
-    drivers = {runtime.name: runtime for runtime in shipped if runtime.unit == unit}
+    drivers = {runtime.name: runtime for runtime in _shipped() if runtime.unit == unit}
     own = load_runtime(system.runtime, unit)
     runtimes = list((drivers | {own.name: own}).values())
     return runtimes if overlay is None else [overlay.apply(runtime.name, runtime) for runtime in runtimes]
+
+
+@cache
+def _shipped() -> tuple[Runtime, ...]:
+    return tuple(load_yaml(path, Runtime) for path in shipped_runtimes().values())
 
 
 def _observed(overlay: Overlay | None) -> Sources:

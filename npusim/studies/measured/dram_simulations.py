@@ -26,9 +26,8 @@ FEWEST_HITS = 10
 _NS = 1e9
 _SCHEDULER = "FRFCFSRowHit"
 _PATTERNS = {"seq": "seq", "rand": "random", "random": "random", "stride": "stride"}
-_SHARED_BUS = "-ch2pc"
-_BIN = {"hbm4-1pc": "hbm4-16000"}
-"""Names that mean another bin in these tables than by themselves."""
+_ALONE, _SHARED_BUS = "-1pc", "-ch2pc"
+"""What a standard's name ends in: one pseudo-channel by itself, or two that share the command buses."""
 _PER_BANK_ARTEFACT = (
     "per-bank refresh: while one bank waits for it, Ramulator 2.1 (c5b1c3a) issues no new read or write to any bank, "
     "which no standard asks for"
@@ -97,7 +96,7 @@ def _subject(row: Row) -> DramSubject:
     if row.text("refresh") == "pb":
         raise Unrepresentable(_PER_BANK_ARTEFACT)
     try:
-        dram = load_memory(_BIN.get(standard, standard.removesuffix(_SHARED_BUS)))
+        dram = load_memory(standard.removesuffix(_SHARED_BUS) + _ALONE if shared else standard)
         access = int(dram.organisation.access.value)
         traffic = Traffic(
             pattern=pattern,

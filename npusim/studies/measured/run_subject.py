@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from npusim.engine.analytic import AnalyticEngine
+import numpy as np
+
+from npusim.engine.analytic import COARSE, AnalyticEngine
 from npusim.errors import UserError
 from npusim.serving.simulate import Load, simulate
 from npusim.studies.measured.case import Numbers
@@ -13,7 +15,10 @@ from npusim.studies.measured.lengths import lognormal_lengths
 from npusim.studies.measured.placement import Placement, deployment_of
 from npusim.studies.measured.run_figures import run_figures
 from npusim.workload.arrivals import Closed
-from npusim.workload.prompts import Segment, identical_prompts, random_prompts
+from npusim.workload.prompts import Prompt, Segment, identical_prompts, random_prompts
+
+Lengths = tuple[tuple[int, int], ...]
+"""Tokens in and out of each request."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class RunSubject:
 
     requests: None where it was not published; alike: every request has the same prompt, which the server knows
     already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
-    users have long fallen out of step; stalled: its source tells of host stalls; lab: whose set-up it was.
+    users have long fallen out of step; mixed: the lengths of each request are drawn up to isl and osl; stalled: its
+    source tells of host stalls; lab: whose set-up it was.
     """
 
     placement: Placement
@@ -33,6 +39,7 @@ class RunSubject:
     alike: bool = False
     traced: bool = False
     windowed: bool = False
+    mixed: bool = False
     stalled: bool = False
     lab: str = ""
 
@@ -64,25 +71,41 @@ class RunSubject:
             record = deployment.runtime_record
             record["host_stall_probability"] = numbers.observation["stall_per_step"] / record["host_stall_time"]
         load = self._load(users, count, numbers, seed)
-        run = simulate(deployment, load, seed, None if self.stalled else engine)
+        if engine is None or self.stalled:
+            engine = AnalyticEngine(deployment, growth=COARSE)
+        run = simulate(deployment, load, seed, engine)
         if run.record.refused:
             raise UserError("the simulated server", "", f"refuses requests: {run.record.refused[0].refusal}")
         return run_figures(run, since=users if self.windowed else 0)
 
     def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
         if not self.traced:
-            make = identical_prompts if self.alike else random_prompts
             osl = max(1, round(self.osl * numbers.of_lab(self.lab, "output_part")))
+            if self.mixed:
+                drawn = self._drawn_lengths(count, osl, numbers.observation["least_length"], seed)
+                return Load(self.isl, osl, Closed(users), _prompts(drawn), drawn)
+            make = identical_prompts if self.alike else random_prompts
             lengths = self._out_of_step(users, count, osl) if self.windowed else None
             return Load(self.isl, osl, Closed(users), make(count, self.isl), lengths, warm=self.alike)
         observation, longest = numbers.observation, numbers.observation["longest_context"]
         prompt, output = (observation[name] for name in ("prompt_spread", "output_spread"))
         isl = lognormal_lengths(self.isl, prompt, count, seed, longest - self.osl).tolist()
         osl = lognormal_lengths(self.osl, output, count, seed + 1, longest - self.isl).tolist()
-        prompts = [(Segment(index, tokens),) for index, tokens in enumerate(isl)]
-        return Load(self.isl, self.osl, Closed(users), prompts, tuple(zip(isl, osl, strict=True)))
+        lengths = tuple(zip(isl, osl, strict=True))
+        return Load(self.isl, self.osl, Closed(users), _prompts(lengths), lengths)
 
-    def _out_of_step(self, users: int, count: int, osl: int) -> tuple[tuple[int, int], ...]:
+    def _drawn_lengths(self, count: int, osl: int, least: float, seed: int) -> Lengths:
+        """Lengths of each request, evenly from `least` of the run's own."""
+        draw = np.random.default_rng(seed).integers
+        isls, osls = (draw(math.ceil(least * most), most, count, endpoint=True) for most in (self.isl, osl))
+        return tuple(zip(isls.tolist(), osls.tolist(), strict=True))
+
+    def _out_of_step(self, users: int, count: int, osl: int) -> Lengths:
         """The first answer of each user is cut at another length, so that the users end one after the other."""
         first = [(self.isl, math.ceil(osl * (user + 1) / users)) for user in range(min(users, count))]
         return (*first, *([(self.isl, osl)] * (count - len(first))))
+
+
+def _prompts(lengths: Lengths) -> list[Prompt]:
+    """Prompts that share nothing."""
+    return [(Segment(index, tokens),) for index, (tokens, _) in enumerate(lengths)]

@@ -18,10 +18,12 @@ from npusim.workload.catalog import load_model
 MAIN = "tpot_ms_mean"
 _TARGETS = ("ttft_ms_mean",)
 _FOUR_BITS = {"fp4": "mxfp4"}
+_RUNTIMES = {"trtllm": "tensorrt-llm", "sglang": "sglang", "vllm": "vllm"}
+"""Runtime that a table's name of a backend stands for."""
 
 
 def cases(table: Table, arch: str) -> list[Case | Skip]:
-    """Mean TPOT and TTFT of each run, under the architecture's own runtime whatever served it."""
+    """Mean TPOT and TTFT of each run, under the runtime that served it."""
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))
 
@@ -35,7 +37,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     placement = placed(
         Placement(
             arch,
-            load_system(arch, uncalibrated=True).runtime,
+            _runtime(row),
             model,
             precision,
             gpus,
@@ -48,7 +50,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     return cases_of(
         row,
         (Figure(MAIN, MAIN, spread, main=True), *(Figure(name, name, spread) for name in _TARGETS)),
-        RunSubject(placement, isl, osl, users),
+        RunSubject(placement, isl, osl, users, mixed=True),
         group=f"{row.text('backend')} {model} x{gpus}",
         model=model,
         dimensions={
@@ -62,6 +64,13 @@ def _cases(row: Row, arch: str) -> list[Case]:
             "concurrency": row.text("concurrency"),
         },
     )
+
+
+def _runtime(row: Row) -> str:
+    name = _RUNTIMES.get(row.text("backend").lower())
+    if name is None:
+        raise Unrepresentable(f"no runtime describes '{row.text('backend')}'; known: {', '.join(_RUNTIMES)}")
+    return name
 
 
 def _plan_name(row: Row, arch: str, model: str, gpus: int) -> str:

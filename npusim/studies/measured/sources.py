@@ -72,7 +72,8 @@ class Observation(Part):
     """What stands between the chip and a table.
 
     counter_factor: true time over the time that a card counter's assumed clock gives; prompt_spread, output_spread,
-    context_spread: standard deviation of the logarithm of a trace's lengths; longest_context: most tokens of a request
+    context_spread: standard deviation of the logarithm of a trace's lengths; least_length: of the requests of a run
+    whose harness draws them evenly, as part of the length that it tells; longest_context: most tokens of a request
     of a trace, prompt and output together; stall_per_step: mean host stall in a run whose source tells of stalls;
     requests_per_user: of a run whose source does not
     say; burst_settled: part of the median of a burst of passes during which the chip is hot and its power limit
@@ -86,6 +87,7 @@ class Observation(Part):
     output_spread: Ratio
     context_spread: Ratio
     longest_context: Tokens
+    least_length: Ratio
     stall_per_step: Duration
     requests_per_user: Ratio
     burst_settled: Ratio

@@ -10,6 +10,10 @@ import plotly.graph_objects as go
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+_TICKS = [digit * 10.0**power for power in range(-6, 10) for digit in (1, 2, 5)]
+_LOG = {"type": "log", "tickvals": _TICKS, "ticktext": [f"{value:,.10g}" for value in _TICKS]}
+"""A logarithmic axis with a label at 1, 2 and 5 of every power of ten."""
+
 
 def layout(figure: go.Figure, x: str, y: str, *, log_x: bool = False, log_y: bool = False) -> go.Figure:
     """Give `figure` its axes' titles and scales and the common style."""
@@ -20,8 +24,8 @@ def layout(figure: go.Figure, x: str, y: str, *, log_x: bool = False, log_y: boo
         font={"family": "system-ui, sans-serif", "size": 13},
         colorway=list(COLOURS),
     )
-    figure.update_xaxes(title=x, **({"type": "log"} if log_x else {}))
-    figure.update_yaxes(title=y, **({"type": "log"} if log_y else {}))
+    figure.update_xaxes(title=x, **(_LOG if log_x else {}))
+    figure.update_yaxes(title=y, **(_LOG if log_y else {}))
     return figure
 
 

@@ -11,7 +11,7 @@ from npusim.kperf.charts import CHARTS, points
 from npusim.kperf.runner import GridResult
 from npusim.kperf.table import HEADLINES, column, headlines, missing, model_names, of_model, shape_text
 from npusim.studies.report.charts import lines
-from npusim.studies.report.page import Block, Chart, Page, Section, Text, table_of
+from npusim.studies.report.page import Block, Chart, Page, Section, Table, Text, table_of
 from npusim.words import Say
 
 _TABLE = (
@@ -41,16 +41,15 @@ def kperf_page(result: GridResult, notes: list[str], manifest: Mapping[str, Any]
 
 
 def _headlines(result: GridResult, say: Say) -> Iterator[Block]:
-    titled = headlines(result.cells)
-    titled.columns = pd.Index([_titled(item.heading, item.unit, say) for item in HEADLINES])
-    yield table_of(say("The best of each model."), titled)
+    best = table_of("", headlines(result.cells))
+    names, *rows = zip(*best.rows, strict=True)
+    labels = [item.label_in(say) for item in HEADLINES]
+    told = [[label, *cells] for label, cells in zip(labels[1:], rows, strict=True)]
+    right = frozenset(range(1, len(names) + 1))
+    yield Table(say("The best of each model."), [labels[0], *names], told, right)
     absent = missing(result.cells)
     if not absent.empty:
         yield table_of(say("What was not predicted, and why."), absent)
-
-
-def _titled(heading: str, unit: str, say: Say) -> str:
-    return f"{say(heading)} [{unit}]" if unit else say(heading)
 
 
 def _model(rows: pd.DataFrame, say: Say) -> Iterator[Block]:
@@ -58,14 +57,14 @@ def _model(rows: pd.DataFrame, say: Say) -> Iterator[Block]:
     if not points(shaped, CHARTS[0]).empty:
         for chart in CHARTS:
             x, y = column(chart.x), column(chart.y)
-            titles = _titled(x.heading, x.unit, say), _titled(y.heading, y.unit, say)
+            titles = x.label_in(say), y.label_in(say)
             shown = points(shaped, chart)
             figure = lines(shown, chart.x, chart.y, ["shape"], log_x=True, log_y=chart.log_y, titles=titles)
             yield Chart(say(chart.title), figure)
     else:
         yield Text(str(rows["status"].iloc[0]), "warning")
     table = rows[list(_TABLE)]
-    table.columns = pd.Index([_titled(column(name).heading, column(name).unit, say) for name in _TABLE])
+    table.columns = pd.Index([column(name).label_in(say) for name in _TABLE])
     yield table_of(say("Every cell."), table)
 
 

@@ -1,4 +1,4 @@
-"""What moves an objective: first-order Sobol indices by random balance designs, and the swing along each axis."""
+"""What moves an objective: first-order Sobol indices by random balance designs, and the main effect of each axis."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pandas as pd
 from SALib.analyze import rbd_fast
 
 from npusim.studies.sweep.spec import SweepSpec
+from npusim.studies.sweep.tasks import DEPLOYED, LOADED
 
 _FEWEST = 64
-_TENTH = 0.1
 _MOST = 20_000
 
 
@@ -19,24 +19,24 @@ def effects(spec: SweepSpec, axes: Sequence[str], points: pd.DataFrame) -> pd.Da
     """One row an objective, workload and axis.
 
     first_order, first_order_conf: part of the objective's variance that the axis explains alone, with its 95 %
-    half-width (Tarantola, Gatelli, Mara 2006; Plischke 2010; SALib); NaN below 64 points. mean, at_low, at_high: of the
-    objective over all points and over the tenth of points with the least and the largest value of the axis.
+    half-width (Tarantola, Gatelli, Mara 2006; Plischke 2010; SALib); NaN below 64 points. mean: of the objective over
+    all points; at_low, at_high: where the axis is least and largest, the others as they come, from `main_effects`.
     """
     rows = []
-    workload = ["model", "precision", "cards", "runtime", "isl", "osl", "users"]
+    workload = [*DEPLOYED, *LOADED]
     for keys, group in points.groupby(workload, sort=False):
         for objective in spec.objectives:
             known = group[np.isfinite(group[objective])]
             if len(known) > _MOST:
                 known = known.sample(_MOST, random_state=spec.seed)
             first, conf = _first_order(spec, axes, known, objective)
+            lows, highs = main_effects(_scaled(spec, axes, known), known[objective].to_numpy(np.float64))
             for place, axis in enumerate(axes):
-                low, high = _swing(known[axis].to_numpy(), known[objective].to_numpy())
                 rows.append(
                     dict(zip(workload, keys, strict=True))
                     | {"objective": objective, "axis": axis, "points": len(known)}
                     | {"first_order": first[place], "first_order_conf": conf[place]}
-                    | {"mean": known[objective].mean(), "at_low": low, "at_high": high}
+                    | {"mean": known[objective].mean(), "at_low": lows[place], "at_high": highs[place]}
                 )
     return pd.DataFrame(rows)
 
@@ -55,8 +55,30 @@ def _first_order(
     return np.asarray(found["S1"]), np.asarray(found["S1_conf"])
 
 
-def _swing(values: np.ndarray, figures: np.ndarray) -> tuple[float, float]:
-    if not len(values):
-        return float("nan"), float("nan")
-    low, high = np.quantile(values, (_TENTH, 1.0 - _TENTH))
-    return float(figures[values <= low].mean()), float(figures[values >= high].mean())
+def _scaled(spec: SweepSpec, axes: Sequence[str], points: pd.DataFrame) -> np.ndarray:
+    """The axes between -1 (least value) and 1 (largest), on their own scale, float64 (points, axes)."""
+    columns = []
+    for axis in axes:
+        values = points[axis].to_numpy(np.float64)
+        values = np.log(values) if spec.vary[axis].scale == "log" else values
+        span = np.ptp(values) if len(values) else 0.0
+        columns.append(2.0 * (values - values.min()) / span - 1.0 if span > 0.0 else np.zeros(len(values)))
+    return np.stack(columns, axis=1)
+
+
+def main_effects(scaled: np.ndarray, figures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The figure at -1 and at 1 of each axis, float64 (axes,) each; NaN where the points are too few to tell.
+
+    scaled: (points, axes). Least squares of a sum of one parabola an axis, so that what other axes do at the same
+    points is not counted for it (Montgomery 2017, Design and Analysis of Experiments, chapter 11); straight lines where
+    points are too few for parabolas.
+    """
+    points, axes = scaled.shape
+    if points < axes + 2:
+        return np.full(axes, np.nan), np.full(axes, np.nan)
+    curved = points >= 2 * (axes + 1)
+    basis = np.concatenate([np.ones((points, 1)), scaled, *([scaled**2] if curved else [])], axis=1)
+    found = np.linalg.lstsq(basis, figures, rcond=None)[0]
+    slopes, bends = found[1 : axes + 1], found[axes + 1 :] if curved else np.zeros(axes)
+    middle = figures.mean() - (slopes * scaled + bends * scaled**2).mean(axis=0)
+    return middle - slopes + bends, middle + slopes + bends

@@ -19,10 +19,12 @@ _MS = 1e3
 def estimate(base: Deployment, records: Records, isl: int, osl: int, users: int) -> pd.DataFrame:
     """One row a design: the metrics `spec.ESTIMATED`, NaN where not even one request has room.
 
-    users_resident: requests that the KV cache holds at once, at most `users`. Throughput is that of a batch of them
-    whose prompts are computed one by one, then decoded together; power and energy are those of all chips.
+    users_resident: requests that the KV caches of all replicas hold at once, at most `users`. Throughput is that of a
+    batch of them whose prompts are computed one by one, then decoded together, on each replica; power, energy and area
+    are those of all chips.
     """
-    resident = _resident(base, records, isl, osl, users)
+    replicas = base.plan.data_parallel
+    resident = _resident(base, records, isl, osl, -(-users // replicas))
     prompt_s, prompt_j, decode_s, decode_j = (np.full(len(resident), np.nan) for _ in range(4))
     if (resident > 0).any():
         engine = AnalyticEngine(base, max_sequences=users)
@@ -35,7 +37,8 @@ def estimate(base: Deployment, records: Records, isl: int, osl: int, users: int)
             decode_s[which], decode_j[which] = step.time_s, step.energy_j
     elapsed_s = resident * prompt_s + (osl - 1) * decode_s
     energy_j = resident * prompt_j + (osl - 1) * decode_j
-    tokens = resident * osl
+    served = np.minimum(users, replicas * resident)
+    tokens = served * osl
     return pd.DataFrame(
         {
             "prefill_ms": prompt_s * _MS,
@@ -43,8 +46,8 @@ def estimate(base: Deployment, records: Records, isl: int, osl: int, users: int)
             "output_tokens_per_s": tokens / elapsed_s,
             "power_w": energy_j / elapsed_s,
             "tokens_per_joule": tokens / energy_j,
-            "users_resident": resident,
-            "area_proxy_mm2": area_proxy_mm2(base.system, records.machines),
+            "users_resident": served,
+            "area_proxy_mm2": area_proxy_mm2(base.system, records.machines) * base.plan.chips,
         }
     )
 
@@ -54,13 +57,14 @@ def _cost(engine: AnalyticEngine, records: Records, which: np.ndarray, step: Ste
 
 
 def _resident(base: Deployment, records: Records, isl: int, osl: int, users: int) -> np.ndarray:
-    """Requests of isl + osl tokens that each design holds, int64 (designs,), at most `users` and the runtime's own."""
+    """Requests of isl + osl tokens that a replica of each design holds, int64 (designs,), at most `users` and the
+    runtime's own."""
     machine, runtime = base.machine[0], base.runtime_record[0]
     room = footprint(machine, runtime, base.model, base.precision, base.plan)
     usable = _usable_bytes(records.machines, records.runtimes) - float(_usable_bytes(machine, runtime))
-    tokens = np.floor((room.available_bytes + usable) / room.kv_bytes_per_token)
+    requests = np.floor((room.available_bytes + usable) / room.kv_bytes(isl + osl))
     most = np.minimum(users, records.runtimes["limits_max_sequences"])
-    return np.clip(np.floor(tokens / (isl + osl)), 0, most).astype(np.int64)
+    return np.clip(requests, 0, most).astype(np.int64)
 
 
 def _usable_bytes(machines: np.ndarray, runtimes: np.ndarray) -> np.ndarray:

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from pydantic import ValidationError
 
+from npusim.errors import UserError
 from npusim.hardware.machine import build_machine
 from npusim.hardware.overlay import with_quantities
-from npusim.hardware.runtime_record import build_runtime
+from npusim.hardware.system import System
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
 from npusim.studies.sweep.space import SpaceAxis
+
+_VARIED = "varied by the sweep"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Records:
 
 
 class DesignRecords:
-    """Makes the records of designs of one deployment.
+    """Makes the records of designs of one deployment, the plan's groups placed on each.
 
     A number that stands in one field of its record alone is written there; one from which other fields are derived
     has its description built anew for each of its values.
@@ -33,57 +37,54 @@ class DesignRecords:
     def __init__(self, base: Deployment, axes: Sequence[SpaceAxis]) -> None:
         self._base = base
         self._axes = list(axes)
-        self._rebuilt = [column for column, axis in enumerate(axes) if not self._stands_alone(axis)]
+        self._lows = np.array([axis.low for axis in axes])
+        self._rebuilt = [column for column in range(len(self._axes)) if not self._stands_alone(column)]
 
     def of(self, values: np.ndarray) -> Records:
         """The records of designs with these `values` (designs, axes), SI."""
-        machines = np.repeat(self._base.machine, len(values))
-        runtimes = np.repeat(self._base.runtime_record, len(values))
-        if self._rebuilt:
-            self._rebuild(values, machines, runtimes)
+        kinds, kind_of = np.unique(values[:, self._rebuilt], axis=0, return_inverse=True)
+        built = [self._built(kind) for kind in kinds]
+        machines = np.concatenate([each.machine for each in built])[kind_of.ravel()]
+        runtimes = np.concatenate([each.runtime_record for each in built])[kind_of.ravel()]
         for column, axis in enumerate(self._axes):
             if column not in self._rebuilt:
-                self._write(axis, values[:, column], runtimes if axis.of_runtime else machines)
+                axis.number.put(runtimes if axis.of_runtime else machines, values[:, column])
         return Records(machines, runtimes)
 
     def deployment(self, values: np.ndarray) -> Deployment:
-        """The deployment of one design, values (axes,), for engines that read its records."""
-        records = self.of(values[np.newaxis])
-        return self._base.with_records(records.machines, records.runtimes)
+        """The deployment of one design, values (axes,): its description with these numbers, under the base's plan.
 
-    def _rebuild(self, values: np.ndarray, machines: np.ndarray, runtimes: np.ndarray) -> None:
-        kinds, place = np.unique(values[:, self._rebuilt], axis=0, return_inverse=True)
-        for kind, combination in enumerate(kinds):
-            axes = [self._axes[column] for column in self._rebuilt]
-            built = self._built(axes, combination.tolist())
-            which = place.ravel() == kind
-            machines[which], runtimes[which] = built.machines[0], built.runtimes[0]
-
-    def _built(self, axes: Sequence[SpaceAxis], values: Sequence[float]) -> Records:
-        """Records of the description with these numbers in it."""
+        Raises UserError where the description contradicts itself with them.
+        """
         changed: dict[bool, dict[str, Quantity]] = {False: {}, True: {}}
-        for axis, value in zip(axes, values, strict=True):
-            quantity = axis.number.quantity
-            certificate = quantity.model_copy(update={"value": value, "low": None, "high": None, "text": f"{value:g}"})
+        for axis, value in zip(self._axes, values.tolist(), strict=True):
+            known = {"value": value, "low": None, "high": None, "kind": "datasheet", "source": _VARIED}
+            certificate = axis.number.quantity.model_copy(update=known | {"text": f"{value:g}"})
             changed[axis.of_runtime][axis.number.label] = certificate
-        system = with_quantities(self._base.system, changed[False])
+        system = _checked(with_quantities(self._base.system, changed[False]))
         runtime = with_quantities(self._base.runtime, changed[True])
-        return Records(build_machine(system), build_runtime(runtime, system))
+        described = replace(self._base, system=system, runtime=runtime, machine=build_machine(system))
+        return described.under(self._base.plan)
 
-    def _stands_alone(self, axis: SpaceAxis) -> bool:
+    def _built(self, kind: np.ndarray) -> Deployment:
+        """The description with `kind` as the numbers that are built anew, all others at their low ends."""
+        values = self._lows.copy()
+        values[self._rebuilt] = kind
+        return self.deployment(values)
+
+    def _stands_alone(self, column: int) -> bool:
         """True where building the description with another value changes nothing but the number's own field."""
-        other = axis.low if axis.low != axis.number.quantity.value else axis.high
-        built = self._built([axis], [other])
-        written = replace(built, machines=self._base.machine.copy(), runtimes=self._base.runtime_record.copy())
-        self._write(axis, np.array([other]), written.runtimes if axis.of_runtime else written.machines)
-        return (
-            written.machines.tobytes() == built.machines.tobytes()
-            and written.runtimes.tobytes() == built.runtimes.tobytes()
-        )
+        axis, highs = self._axes[column], self._lows.copy()
+        highs[column] = axis.high
+        low, high = self.deployment(self._lows), self.deployment(highs)
+        machines, runtimes = low.machine.copy(), low.runtime_record.copy()
+        axis.number.put(runtimes if axis.of_runtime else machines, axis.high)
+        return machines.tobytes() == high.machine.tobytes() and runtimes.tobytes() == high.runtime_record.tobytes()
 
-    @staticmethod
-    def _write(axis: SpaceAxis, values: np.ndarray, records: np.ndarray) -> None:
-        if axis.number.place is None:
-            records[axis.number.name] = values
-        else:
-            records[axis.number.name][:, axis.number.place] = values
+
+def _checked(system: System) -> System:
+    """`system`, or UserError where its numbers contradict each other."""
+    try:
+        return System.model_validate(dict(system))
+    except ValidationError as error:
+        raise UserError(system.name, "vary", error.errors()[0]["msg"].removeprefix("Value error, ")) from error

@@ -14,7 +14,7 @@ from npusim.studies.sweep.estimate import estimate
 from npusim.studies.sweep.selection import survivors
 from npusim.studies.sweep.space import SpaceAxis
 from npusim.studies.sweep.spec import Limit, SweepSpec
-from npusim.studies.sweep.tasks import KEYS, Variant, base_of, serve_points, variants
+from npusim.studies.sweep.tasks import DEPLOYED, KEYS, LOADED, Variant, base_of, serve_points, variants
 
 STUDY = "study.db"
 _VARIANT = "variant"
@@ -26,7 +26,7 @@ def optimize(spec: SweepSpec, place: str, out: Path, trials: int, say: Say) -> p
     """Run `trials` more trials of the study in `out` (a new one where there is none); its front, a row a trial.
 
     An objective is the geometric mean over the workloads of its metric, served where the specification says so. A
-    limit holds for every workload. Columns: trial, model, precision, cards, runtime, the axes (SI), the objectives.
+    limit holds for every workload. Columns: trial, those of DEPLOYED, the axes (SI), the objectives.
     Raises UserError where Optuna is missing, the models are several, or the study is of another specification.
     """
     optuna = _optuna()
@@ -95,9 +95,8 @@ def _points(spec: SweepSpec, place: str, variant: Variant, values: np.ndarray) -
     rows = []
     for load in spec.workloads:
         for users in load.users:
-            row = estimate(base.deployment, records, load.isl, load.osl, users).iloc[0].to_dict()
-            keys = (0, variant.model, variant.precision, variant.cards, base.deployment.runtime.name)
-            row |= dict(zip(KEYS, (*keys, load.isl, load.osl, users), strict=True))
+            row = {"design": 0} | base.keys(variant) | dict(zip(LOADED, (load.isl, load.osl, users), strict=True))
+            row |= dict(estimate(base.deployment, records, load.isl, load.osl, users).iloc[0])
             row |= {axis.path: value for axis, value in zip(base.axes, values.tolist(), strict=True)}
             rows.append(row)
     points = pd.DataFrame(rows)
@@ -122,9 +121,8 @@ def _front(study: Any, spec: SweepSpec, choices: list[Variant], axes: list[Space
     rows = []
     for trial in study.best_trials:
         variant = choices[trial.params[_VARIANT]]
-        runtime = base_of(spec, variant, place).deployment.runtime.name
-        keys = {"model": variant.model, "precision": variant.precision, "cards": variant.cards, "runtime": runtime}
+        keys = base_of(spec, variant, place).keys(variant)
         values = {axis.path: trial.params[axis.path] for axis in axes}
         rows.append({"trial": trial.number} | keys | values | dict(zip(spec.objectives, trial.values, strict=True)))
-    columns = ["trial", "model", "precision", "cards", "runtime", *(axis.path for axis in axes), *spec.objectives]
+    columns = ["trial", *DEPLOYED, *(axis.path for axis in axes), *spec.objectives]
     return pd.DataFrame(rows, columns=columns)

@@ -8,11 +8,15 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from npusim.studies.report.charts import layout, tornado
+from npusim.studies.report.charts import COLOURS, layout, tornado
 from npusim.studies.report.page import Block, Chart, Page, Section, Text, table_of
 from npusim.studies.sweep.run import WORKLOAD, SweepResult
+from npusim.studies.sweep.tasks import DEPLOYED, base_of, variants
+from npusim.units import written_like
 
 _MOST_ROWS = 200
+_MOST_DOTS = 2_000
+SPREAD = [name for name in DEPLOYED if name != "model"]
 _METHOD = {
     "grid": "every combination of the listed values",
     "latin-hypercube": "a Latin hypercube over the ranges",
@@ -42,43 +46,74 @@ def _front_blocks(result: SweepResult) -> Iterator[Block]:
         yield Text("No point keeps every limit.", "warning")
         return
     names = list(result.spec.objectives)
-    columns = [*WORKLOAD, "precision", "cards", "runtime", "design", *result.axes, *names]
-    if len(names) > 1:
-        yield Chart(f"The front: {names[1]} against {names[0]}; hover for the design.", _front_chart(result))
-    shown = result.front[columns].head(_MOST_ROWS)
+    for keys, front in result.front.groupby(WORKLOAD, sort=False):
+        if len(names) > 1:
+            told = f"{names[1]} against {names[0]} of {_load(keys)}; hover for the design."
+            yield Chart(told, _front_chart(result, keys, front))
+    shown = result.front[[*WORKLOAD, *SPREAD, "design", *result.axes, *names]].head(_MOST_ROWS)
+    alike = [name for name in (*WORKLOAD, *SPREAD) if len(shown) > 1 and (shown[name] == shown[name].iloc[0]).all()]
+    common = ", ".join(f"{name} {shown[name].iloc[0]}" for name in alike)
+    caption = "Points that no other beats in every objective"
+    caption = f"{caption}; all of them: {common}" if alike else caption
     more = len(result.front) - len(shown)
-    yield table_of(f"Points that no other beats in every objective; varied numbers in SI units{_rest(more)}.", shown)
+    yield table_of(f"{caption}{_rest(more)}.", as_written(result, shown.drop(columns=alike)))
+
+
+def as_written(result: SweepResult, points: pd.DataFrame) -> pd.DataFrame:
+    """`points` with the varied numbers as text, in the units in which the specification gives them."""
+    spec, told = result.spec, points.copy()
+    for axis in base_of(spec, variants(spec)[0], "").axes:
+        given = spec.vary[axis.path]
+        text = str(given.low if given.values is None else given.values[0])
+        told[axis.path] = [written_like(text, value, axis.number.quantity.unit) for value in points[axis.path]]
+    return told
+
+
+def _load(keys: Any) -> str:
+    model, isl, osl, users = keys
+    return f"{model}, {isl:,} in, {osl:,} out, {users:,} {'user' if users == 1 else 'users'}"
 
 
 def _rest(more: int) -> str:
     return f" ({more:,} more in pareto.csv)" if more > 0 else ""
 
 
-def _front_chart(result: SweepResult) -> go.Figure:
+def _front_chart(result: SweepResult, keys: Any, front: pd.DataFrame) -> go.Figure:
     first, second = list(result.spec.objectives)[:2]
+    every = result.sample[(result.sample[WORKLOAD] == list(keys)).all(axis=1)].head(_MOST_DOTS)
     figure = go.Figure()
-    for keys, group in result.front.groupby(WORKLOAD, sort=False):
-        model, isl, osl, users = keys
-        told = ["<br>".join(f"{axis} = {row[axis]:.4g}" for axis in result.axes) for _, row in group.iterrows()]
-        figure.add_scatter(
-            x=group[first].tolist(),
-            y=group[second].tolist(),
-            text=told,
-            mode="markers",
-            name=f"{model} {isl}/{osl} x {users}",
-            hovertemplate="%{x:.4g}, %{y:.4g}<br>%{text}",
-        )
+    figure.add_scatter(
+        x=every[first].tolist(),
+        y=every[second].tolist(),
+        mode="markers",
+        name="all points",
+        marker={"color": "#C4C9CF", "size": 5},
+        hoverinfo="skip",
+    )
+    written = as_written(result, front)
+    designs = zip(front["design"], written[[*SPREAD, *result.axes]].to_dict("records"), strict=True)
+    figure.add_scatter(
+        x=front[first].tolist(),
+        y=front[second].tolist(),
+        text=[
+            f"design {at}<br>" + "<br>".join(f"{key} = {value}" for key, value in row.items()) for at, row in designs
+        ],
+        mode="markers",
+        name="front",
+        marker={"color": COLOURS[1], "size": 9},
+        hovertemplate="%{x:.4g}, %{y:.4g}<br>%{text}",
+    )
     return layout(figure, first, second)
 
 
 def _effect_blocks(result: SweepResult) -> Iterator[Block]:
     yield Text(
         "First-order index: the part of an objective's variance that one number explains alone (random balance "
-        "designs; '-' below 64 points). The bars lead from the objective's mean over the tenth of designs with the "
-        "least value of a number to that over the tenth with the greatest.",
+        "designs; '-' below 64 points). The bars lead from the objective at the least value of a number to that at the "
+        "greatest, the other numbers as they come (least squares, a parabola for each number).",
         "note",
     )
-    for keys, group in result.effects.groupby([*WORKLOAD, "precision", "cards", "runtime"], sort=False):
+    for keys, group in result.effects.groupby([*WORKLOAD, *SPREAD], sort=False):
         for objective, rows in group.groupby("objective", sort=False):
             if (rows["at_low"] != rows["at_high"]).any():
                 yield _tornado(str(objective), keys, rows)
@@ -88,10 +123,10 @@ def _effect_blocks(result: SweepResult) -> Iterator[Block]:
 
 
 def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame) -> Chart:
-    model, isl, osl, users, precision, cards, _ = keys
+    precision, _, plan, runtime = keys[len(WORKLOAD) :]
     low, high = rows["at_low"].tolist(), rows["at_high"].tolist()
     middle = float(rows["mean"].iloc[0])
-    caption = f"{objective}: {model} {precision}, {cards} cards, {isl}/{osl} x {users} users."
+    caption = f"{objective}: {_load(keys[: len(WORKLOAD)])}; {precision}, {plan}, {runtime}."
     return Chart(caption, tornado(rows["axis"].tolist(), low, high, middle, objective))
 
 

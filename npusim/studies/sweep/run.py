@@ -29,8 +29,8 @@ Say = Callable[[str], None]
 class SweepResult:
     """points: rows of the table; kept: those that keep every limit; served: those served request by request.
 
-    front: the Pareto front, by workload (model, isl, osl, users); effects: as `effects.effects`; files: relative to
-    the folder.
+    front: the Pareto front, by workload (model, isl, osl, users); effects: as `effects.effects`; sample: all points,
+    some of them where they are very many; files: relative to the folder.
     """
 
     spec: SweepSpec
@@ -40,6 +40,7 @@ class SweepResult:
     served: int
     front: pd.DataFrame
     effects: pd.DataFrame
+    sample: pd.DataFrame
     files: list[str]
 
 
@@ -64,7 +65,7 @@ def sweep(
     write_csv(front, out / "pareto.csv")
     write_csv(influence, out / "effects.csv")
     count = 0 if served is None else len(served)
-    return SweepResult(spec, axes, _rows(spec), kept, count, front, influence, files)
+    return SweepResult(spec, axes, _rows(spec), kept, count, front, influence, points, files)
 
 
 def _rows(spec: SweepSpec) -> int:

@@ -17,6 +17,8 @@ from npusim.studies.sweep.spec import Axis, SweepSpec
 from npusim.units import to_si
 
 _RUNTIME = "runtime."
+_OF_PLANS = ("card.chips", "server.max_cards")
+"""Numbers that no step reads: they say which plans there are."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def _hypercube_column(spec: SweepSpec, column: int, first: int, last: int) -> np
 
 
 def _number(path: str, system: System, runtimes: Sequence[Runtime], place: str) -> RangedNumber:
+    if path in _OF_PLANS:
+        raise UserError(place, f"vary.{path}", "is what plans are made from; list cards or plans instead")
     for runtime in runtimes:
         known = {
             f"{_RUNTIME}{number.label}" if number.owner == runtime.name else number.label: number
@@ -87,7 +91,6 @@ def _number(path: str, system: System, runtimes: Sequence[Runtime], place: str) 
 
 
 def _unknown(path: str, known: list[str], name: str) -> str:
-
     near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
     mend = f"did you mean '{near[0]}'?" if near else "see npusim show"
     return f"{name} and its runtime have no such number; {mend}"

@@ -79,14 +79,19 @@ class Serving(Part):
 
 
 class SweepSpec(Part):
-    """A sweep. vary: axes by the dotted path of a number of the architecture (chip., card., server.) or of its runtime
-    (runtime.); points: designs drawn by latin-hypercube or sobol; a grid has as many as its axes span."""
+    """A sweep.
+
+    plans: parallel plans (tp4-pp2, or a file of degrees) in place of cards; vary: axes by the dotted path of a number
+    of the architecture (chip., card., server.) or of its runtime (runtime.); points: designs drawn by latin-hypercube
+    or sobol; a grid has as many as its axes span.
+    """
 
     name: Name
     arch: Name
     models: tuple[Name, ...] = Field(min_length=1)
     precisions: tuple[Name, ...] = ("bf16",)
-    cards: tuple[Positive, ...] = (1,)
+    cards: tuple[Positive, ...] = ()
+    plans: tuple[Name, ...] = ()
     runtimes: tuple[Name, ...] = ()
     workloads: tuple[Workload, ...] = Field(min_length=1)
     vary: dict[str, Axis] = Field(min_length=1)
@@ -107,6 +112,12 @@ class SweepSpec(Part):
                 raise ValueError(f"vary.{bare[0]}: a range in a grid needs count")
         elif self.points is None:
             raise ValueError(f"{self.method} needs points: the number of designs to draw")
+        return self
+
+    @model_validator(mode="after")
+    def _cards_or_plans(self) -> SweepSpec:
+        if self.cards and self.plans:
+            raise ValueError("plans: a plan has its own number of cards; give either cards or plans")
         return self
 
     @model_validator(mode="after")

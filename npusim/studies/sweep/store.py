@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from npusim.errors import UserError
 
-_PARTS = "parts"
+PARTS = "parts"
 _MARK = "sweep.json"
 
 
@@ -23,7 +23,7 @@ class Store:
 
     def __init__(self, out: Path, identity: dict[str, Any]) -> None:
         self.out = out
-        self._parts = out / _PARTS
+        self._parts = out / PARTS
         mark = self._parts / _MARK
         text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
         try:

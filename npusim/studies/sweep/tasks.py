@@ -21,24 +21,31 @@ from npusim.studies.sweep.space import SpaceAxis, design_values, space_axes
 from npusim.studies.sweep.spec import SERVED, SERVED_PREFIX, SweepSpec
 from npusim.workload.arrivals import parse_arrival
 
-KEYS = ("design", "model", "precision", "cards", "runtime", "isl", "osl", "users")
+DEPLOYED = ("model", "precision", "cards", "plan", "runtime")
+LOADED = ("isl", "osl", "users")
+KEYS = ("design", *DEPLOYED, *LOADED)
 SERVED_COLUMNS = (*KEYS, *(f"{SERVED_PREFIX}{name}" for name in SERVED), "refusal")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is deployed, apart from the varied numbers. runtime: None for the architecture's own."""
+    """What is deployed, apart from the varied numbers. plan: None for tensor parallelism over `cards`; runtime: None
+    for the architecture's own."""
 
     model: str
     precision: str
     cards: int
+    plan: str | None
     runtime: str | None
 
 
 def variants(spec: SweepSpec) -> list[Variant]:
-    """Every combination of model, precision, cards and runtime, in the order of the file."""
+    """Every combination of model, precision, cards or plan, and runtime, in the order of the file."""
     runtimes: tuple[str | None, ...] = spec.runtimes or (None,)
-    return [Variant(*each) for each in itertools.product(spec.models, spec.precisions, spec.cards, runtimes)]
+    spreads: list[tuple[int, str | None]] = [(1, plan) for plan in spec.plans]
+    spreads = spreads or [(cards, None) for cards in spec.cards or (1,)]
+    chosen = itertools.product(spec.models, spec.precisions, spreads, runtimes)
+    return [Variant(model, precision, *spread, runtime) for model, precision, spread, runtime in chosen]
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,12 @@ class _Base:
     deployment: Deployment
     axes: list[SpaceAxis]
     records: DesignRecords
+
+    def keys(self, variant: Variant) -> dict[str, Any]:
+        """The columns DEPLOYED of its points."""
+        plan = self.deployment.plan
+        told = (variant.model, variant.precision, plan.cards, plan.name, self.deployment.runtime.name)
+        return dict(zip(DEPLOYED, told, strict=True))
 
 
 @lru_cache(maxsize=64)
@@ -56,6 +69,7 @@ def _base(arch: str, variant: Variant, tokens: int, spec_text: str, place: str) 
         variant.model,
         precision=variant.precision,
         cards=variant.cards,
+        plan=variant.plan,
         runtime=variant.runtime,
         tokens=tokens,
     )
@@ -83,20 +97,18 @@ def _estimates(spec: SweepSpec, place: str, first: int, last: int) -> Iterator[p
         for load in spec.workloads:
             for users in load.users:
                 metrics = estimate(base.deployment, records, load.isl, load.osl, users)
-                keys = pd.DataFrame({"design": np.arange(first, last)})
-                keys["model"], keys["precision"], keys["cards"] = variant.model, variant.precision, variant.cards
-                keys["runtime"] = base.deployment.runtime.name
-                keys["isl"], keys["osl"], keys["users"] = load.isl, load.osl, users
+                loaded = dict(zip(LOADED, (load.isl, load.osl, users), strict=True))
+                keys = pd.DataFrame({"design": np.arange(first, last), **base.keys(variant), **loaded})
                 yield pd.concat([keys, varied, metrics], axis=1)
 
 
 def serve_points(spec: SweepSpec, place: str, points: pd.DataFrame) -> pd.DataFrame:
     """KEYS of `points` with the served metrics of each; NaN with the reason in `refusal` where it does not fit."""
-    by_runtime = {base_of(spec, variant, place).deployment.runtime.name: variant.runtime for variant in variants(spec)}
+    bases = [(variant, base_of(spec, variant, place)) for variant in variants(spec)]
+    by_keys = {tuple(base.keys(variant).values()): base for variant, base in bases}
     rows = []
     for point in points.to_dict("records"):
-        variant = Variant(point["model"], point["precision"], point["cards"], by_runtime[point["runtime"]])
-        base = base_of(spec, variant, place)
+        base = by_keys[tuple(point[name] for name in DEPLOYED)]
         values = np.array([point[axis.path] for axis in base.axes])
         keys = {key: point[key] for key in KEYS}
         rows.append(keys | _serve(spec, base.records.deployment(values), point))
