@@ -24,8 +24,22 @@ TILE, SPLIT_TILE, PIECE = 128, 64, 128
 LENGTHS = st.integers(2, 6000)
 
 
+OPTIONAL = tuple(
+    f"gpu_attention_{name}"
+    for name in (
+        "prompt_heads",
+        "mask_edge",
+        "exposed_passes",
+        "split_launch",
+        "stream_efficiency",
+        "block_element",
+        "sequence",
+    )
+)
+
+
 @pytest.fixture(scope="module")
-def h200(deployed: Deploy) -> Any:
+def shipped(deployed: Deploy) -> Any:
     deployment = deployed("h200", "llama-3.1-8b", uncalibrated=True)
     names = [library.name for library in deployment.system.chip.unit.attention]
     assert {name: names.index(name) for name in LIBRARIES} == LIBRARIES
@@ -33,6 +47,12 @@ def h200(deployed: Deploy) -> Any:
     sizes = [machine[f"gpu_attention_{size}"][FLASH_3] for size in ("tile_rows", "split_tile_rows", "tile_context")]
     assert sizes == [TILE, SPLIT_TILE, PIECE]
     return machine
+
+
+@pytest.fixture(scope="module")
+def h200(shipped: Any) -> Any:
+    """The machine whose libraries have nothing that they may leave out."""
+    return _altered(shipped, **dict.fromkeys(OPTIONAL, math.nan))
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +263,63 @@ def test_decoding_over_more_context_is_never_faster(
         _seconds(h200, _row([(1, reach)] * batch, library=library)) for reach in (context, context + more)
     )
     assert shorter <= longer + _piece(h200)
+
+
+@given(st.integers(1, 6), st.integers(2, 3000), st.integers(0, 5000))
+def test_a_packed_prompt_fills_its_tiles_with_the_heads_of_a_group(
+    balanced: Any, batch: int, new: int, before: int
+) -> None:
+    """Packing the 4 heads of a group: rows of `4 x new` tokens, each tile of 128 rows covers 32 tokens."""
+    row = _row([(new, before + new)] * batch)
+    alone = gpu_attention_times(row, balanced)[2]
+    machine = _altered(balanced, gpu_attention_prompt_heads=64.0)
+    packed = gpu_attention_times(row, machine)[2]
+    group, tile = HEADS // KV_HEADS, _tile(machine, batch * KV_HEADS, HEADS // KV_HEADS * new)
+    walked = sum(tile * min(before + new, before + (first + tile) / group) for first in range(0, group * new, tile))
+    assert packed == pytest.approx(2 * SIZE * batch * KV_HEADS * walked, rel=1e-9)
+    assert packed <= alone * (1 + 1e-9)
+
+
+def test_mask_edges_cost_a_part_of_a_tile_of_context_a_block(balanced: Any) -> None:
+    machine = _altered(balanced, gpu_attention_mask_edge=0.5)
+    prompt, blocks = _row([(4096, 4096)]), HEADS * 4096 / TILE
+    more = gpu_attention_times(prompt, machine)[2] - gpu_attention_times(prompt, balanced)[2]
+    assert more == pytest.approx(2 * SIZE * blocks * TILE * 0.5 * PIECE)
+    decoding = _row([(1, 4096)] * 100, window=512)
+    more = gpu_attention_times(decoding, machine)[2] / gpu_attention_times(decoding, balanced)[2]
+    assert more == pytest.approx((512 + 0.5 * PIECE) / 512)
+    whole = _row([(1, 4096)] * 100)
+    assert gpu_attention_times(whole, machine) == gpu_attention_times(whole, balanced)
+
+
+def test_exposed_passes_do_not_depend_on_the_size_of_a_head(balanced: Any) -> None:
+    machine = _altered(balanced, gpu_attention_exposed_passes=8.0)
+    lanes = machine["gpu_sms"] * machine["gpu_vector_lanes_per_sm"] * machine["gpu_clock"]
+    for size in (64, 128, 256):
+        row = _row([(4096, 4096)], head_dim=size)
+        macs = gpu_attention_times(row, balanced)[2]
+        more = gpu_attention_times(row, machine)[0] - gpu_attention_times(row, balanced)[0]
+        assert more == pytest.approx(8.0 * macs / (2 * size) / lanes)
+
+
+def test_only_splits_pay_for_the_kernel_that_merges_them(balanced: Any) -> None:
+    machine = _altered(balanced, gpu_attention_split_launch=2e-6)
+    for sequences, paid in (([(1, 100_000)], 2e-6), ([(1, 100_000)] * 20, 0.0)):
+        row = _row(sequences)
+        more = gpu_attention_times(row, machine)[1] - gpu_attention_times(row, balanced)[1]
+        assert more == pytest.approx(paid, abs=1e-12)
+
+
+def test_wide_heads_and_many_sequences_take_longer_to_start(balanced: Any) -> None:
+    machine = _altered(balanced, gpu_attention_block_element=1e-8, gpu_attention_sequence=1e-8)
+    for size, batch in ((64, 20), (128, 40)):
+        row = _row([(1, 1000)] * batch, head_dim=size)
+        more = gpu_attention_times(row, machine)[1] - gpu_attention_times(row, balanced)[1]
+        waves = max(1.0, batch * KV_HEADS / machine["gpu_sms"])
+        assert more == pytest.approx(1e-8 * (size * waves + batch))
+
+
+def test_the_shipped_library_of_served_models_packs_and_exposes(shipped: Any) -> None:
+    given = [bool(np.isfinite(shipped[name][FLASH_3])) for name in OPTIONAL]
+    assert given == [True] * len(OPTIONAL)
+    assert not any(np.isfinite(shipped[name][LIBRARIES["flash-2"]]) for name in OPTIONAL)

@@ -122,11 +122,12 @@ class MacEfficiencies(Part):
 class LinearLibrary(Part):
     """Matrix-product kernels of one library.
 
-    tile_rows x tile_columns: largest output tile of a thread block, halved either way where that is faster;
-    tile_depth: k of one pipeline stage; stream_efficiency: part of the memory's stream rate that weights reach;
-    stream_per_sm: most that one SM draws from memory; launch: fixed time of a kernel; split_merge: adding the partial
-    results where few tiles split k; cast_efficiency: part of the memory's stream rate at which activations are cast to
-    the type that it multiplies.
+    tile_rows x tile_columns: largest output tile of a thread block, with half the rows and a half or a quarter of the
+    columns where that is faster; tile_depth: k of one pipeline stage; stream_efficiency: part of the memory's stream
+    rate that weights reach; stream_per_sm: most that one SM draws from memory; launch: fixed time of a kernel;
+    tile_time: of filling the pipeline and writing the results of one tile (left out: in the launch); split_merge:
+    adding the partial results where few tiles split k; cast_efficiency: part of the memory's stream rate at which
+    activations are cast to the type that it multiplies.
     """
 
     name: str
@@ -137,6 +138,7 @@ class LinearLibrary(Part):
     stream_efficiency: Ratio
     stream_per_sm: Bandwidth
     launch: Duration
+    tile_time: Duration | None = None
     split_merge: Duration
     cast_efficiency: Ratio
 
@@ -149,6 +151,13 @@ class AttentionLibrary(Part):
     `split_tile_rows`, and each split costs `split_merge`. block: fixed time of one block; imbalance: part of a longest
     causal block by which the last ones lag; launch: fixed time of a kernel; join_efficiency: part of the memory's
     stream rate at which keys or queries are joined of their two parts, for libraries of latent attention.
+
+    Left out where a library has no such thing: prompt_heads, query heads of one key-value head that a block of a prompt
+    packs (one); mask_edge, part of a tile of context that a block computes in vain at each edge of a mask;
+    exposed_passes, passes of the vector lanes over the scores that do not hide behind the contractions; split_launch,
+    the start of the kernel that merges splits; stream_efficiency, part of the memory's stream rate that keys and values
+    reach (all of it); block_element, what each element of a head adds to `block`; sequence, what each sequence of a
+    ragged batch takes to be dealt out.
     """
 
     name: str
@@ -163,6 +172,13 @@ class AttentionLibrary(Part):
     imbalance: Ratio
     split_merge: Duration
     join_efficiency: Ratio | None = None
+    prompt_heads: Count | None = None
+    mask_edge: Ratio | None = None
+    exposed_passes: Ratio | None = None
+    split_launch: Duration | None = None
+    stream_efficiency: Ratio | None = None
+    block_element: Duration | None = None
+    sequence: Duration | None = None
 
 
 class GroupedLibrary(Part):
@@ -209,12 +225,14 @@ class VectorLibrary(Part):
     """Element-wise and row-wise kernels of one library.
 
     launch: fixed time of a kernel; row_step: of norms, softmax and sampling, whose first row on each SM takes that and
-    no lanes' time; lane_efficiency: part of the vector lanes' rate that its loops reach.
+    no lanes' time; pass_time: of one pass of a thread over its own elements, which other operators take once however
+    few there are (left out: in the launch); lane_efficiency: part of the vector lanes' rate that its loops reach.
     """
 
     name: str
     lane_efficiency: Ratio
     launch: Duration
+    pass_time: Duration | None = None
     row_step: RowSteps
 
 

@@ -169,13 +169,15 @@ class Limits(Part):
 class Kernels(Part):
     """Names of the chip's kernel libraries that the runtime uses (GPUs).
 
-    grouped: for experts; latent, latent_prompt: the libraries of `attention` for MLA, of decoding and of prompts.
-    Without a name, the chip's first that can do it.
+    attention_fp8: for keys and values of 8 bits, without a name the library of the others; grouped: for experts;
+    latent, latent_prompt: the libraries of `attention` for MLA, of decoding and of prompts. Without a name, the chip's
+    first that can do it.
     """
 
     linear: str
     attention: str
     vector: str
+    attention_fp8: str | None = None
     grouped: str | None = None
     latent: str | None = None
     latent_prompt: str | None = None

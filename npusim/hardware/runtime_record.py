@@ -6,7 +6,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.flat import MAX_PARTS, empty_record, fill, quantity_fields, record_dtype
-from npusim.hardware.runtime import BucketShapes, GroupedAttention, Runtime, UniformAttention
+from npusim.hardware.runtime import BucketShapes, GroupedAttention, Kernels, Runtime, UniformAttention
 from npusim.hardware.system import System
 
 SHAPES_EXACT, SHAPES_BUCKETS, SHAPES_SLOTS = 0, 1, 2
@@ -39,6 +39,7 @@ RUNTIME_DTYPE = record_dtype(
         ("path_graph", np.int64, (MAX_PARTS,)),
         ("linear_library", np.int64),
         ("attention_library", np.int64),
+        ("attention_fp8_library", np.int64),
         ("vector_library", np.int64),
         ("grouped_library", np.int64),
         ("latent_library", np.int64),
@@ -95,6 +96,7 @@ def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None
     for what, libraries, able in (
         ("linear", unit.linear, None),
         ("attention", unit.attention, None),
+        ("attention_fp8", unit.attention, None),
         ("vector", unit.vector, None),
         ("grouped", unit.grouped, None),
         ("latent", unit.attention, over_latents),
@@ -102,7 +104,7 @@ def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None
     ):
         names = [library.name for library in libraries]
         known = names if able is None else able
-        wanted = getattr(runtime.kernels, what) or next(iter(known), None)
+        wanted = getattr(runtime.kernels, what) or _usual(what, known, runtime.kernels)
         if wanted is None:
             continue
         if wanted not in known:
@@ -110,6 +112,11 @@ def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None
                 runtime.name, f"kernels.{what}", f"'{wanted}' is no library of {system.name}; it has {', '.join(known)}"
             )
         record[f"{what}_library"] = names.index(wanted)
+
+
+def _usual(what: str, known: list[str], kernels: Kernels) -> str | None:
+    """The library that is taken where the runtime names none, None where the chip has none that can do it."""
+    return kernels.attention if what == "attention_fp8" else next(iter(known), None)
 
 
 def _put(target: np.ndarray, sizes: tuple[int, ...], runtime: Runtime, key: str) -> int:

@@ -5,41 +5,50 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.kernels.gpu_linear import efficiency_of, sm_rate
+from npusim.kernels.gpu_linear import efficiency_of, given, sm_rate
 from npusim.mapping.optable import pair_elements
 
 
 @kernel
 def gpu_attention_times(row, machine):
-    """(contraction seconds, fixed seconds, MACs done); the softmax overlaps the contractions, KV is costed apart.
+    """(contraction seconds, fixed seconds, MACs done); KV is costed apart.
 
-    Decoding packs the query heads of a group into one block's rows; a prompt takes one query head a block. Few blocks
-    split the context. The work is shared by all SMs, but no block ends before its own context is walked; blocks of a
-    causal prompt differ in length, and the last ones lag behind by a part of the longest.
+    A block's rows are those of one query head, or of as many of a group's as it packs: all of them when decoding. Few
+    blocks split the context. The work is shared by all SMs, but no block ends before its own context is walked; blocks
+    of a causal prompt differ in length, and the last ones lag behind by a part of the longest.
     """
     library = row.library
-    decoding = row.query == 1.0
-    units = row.batch * (row.kv_heads if decoding else row.heads)
-    lines = row.heads / row.kv_heads if decoding else row.m / row.batch
+    packed = _packed_heads(row, machine)
+    units = row.batch * row.heads / packed
+    lines = packed * row.m / row.batch
     places = machine.gpu_sms * machine.gpu_attention_blocks_per_sm[library]
     tile, splits = _tile_and_splits(units, lines, row.kv, places, library, machine)
     blocks = units * math.ceil(lines / tile) * splits
-    rate = _mac_rate(row.activation_dtype, library, machine)
-    macs = pair_elements(row)
-    if decoding:
-        work, lag = macs * units * math.ceil(lines / tile) * tile * row.kv_tokens / row.batch, 0.0
-    else:
-        work = macs * units * _scores(row, lines, tile)
+    score_time = _score_time(row, library, machine)
+    scores = units * _scores(row, packed, tile, machine)
+    longest = tile * _farthest(row, packed, tile, machine) / splits * machine.gpu_sms
+    contraction = max(scores, longest) * score_time
+    if row.query > 1.0:
         sharing = min(machine.gpu_attention_blocks_per_sm[library], max(1.0, blocks / machine.gpu_sms))
-        lag = macs * tile * row.query * _causality(row, lines) / splits * machine.gpu_sms * sharing / rate
-    walked = min(row.kv, row.window + tile) if row.window > 0.0 else row.kv
-    longest = macs * tile * walked / splits * machine.gpu_sms / rate
-    contraction = max(work / rate, longest) + machine.gpu_attention_imbalance[library] * lag
-    fixed = machine.gpu_attention_launch[library]
-    fixed += machine.gpu_attention_block[library] * max(1.0, blocks / places)
+        last = tile * row.query * _causality(row) / splits * machine.gpu_sms * sharing
+        contraction += machine.gpu_attention_imbalance[library] * last * score_time
+    block = machine.gpu_attention_block[library]
+    block += row.head_dim * given(machine.gpu_attention_block_element[library], 0.0)
+    fixed = machine.gpu_attention_launch[library] + block * max(1.0, blocks / places)
+    fixed += row.batch * given(machine.gpu_attention_sequence[library], 0.0)
     if splits > 1.0:
+        fixed += given(machine.gpu_attention_split_launch[library], 0.0)
         fixed += machine.gpu_attention_split_merge[library] * splits
-    return contraction, fixed, work
+    return contraction, fixed, pair_elements(row) * scores
+
+
+@kernel
+def _packed_heads(row, machine):
+    """Query heads of one key-value head whose rows one block takes together."""
+    group = row.heads / row.kv_heads
+    if row.query == 1.0:
+        return group
+    return min(group, given(machine.gpu_attention_prompt_heads[row.library], 1.0))
 
 
 @kernel
@@ -55,30 +64,62 @@ def _tile_and_splits(units, lines, kv, places, library, machine):
 
 
 @kernel
-def _causality(row, lines):
+def _causality(row):
     """1 where attention is causal (prompts of unequal length are), 0 where new tokens see the whole context."""
-    if row.query > lines:
+    tokens = row.m / row.batch
+    if row.query > tokens:
         return 1.0
-    masked = row.batch * lines * (lines - 1.0) / 2.0
-    return min(1.0, max(0.0, (lines * row.kv_tokens - row.pairs) / max(masked, 1.0)))
+    masked = row.batch * tokens * (tokens - 1.0) / 2.0
+    return min(1.0, max(0.0, (tokens * row.kv_tokens - row.pairs) / max(masked, 1.0)))
 
 
 @kernel
-def _scores(row, lines, tile):
-    """Scores that the blocks of one head compute: whole tiles, those beyond the diagonal or the window skipped.
+def _in_vain(row, machine):
+    """Keys that a block walks for nothing at each edge of its mask: it takes whole tiles of context."""
+    library = row.library
+    return given(machine.gpu_attention_mask_edge[library], 0.0) * machine.gpu_attention_tile_context[library]
+
+
+@kernel
+def _farthest(row, packed, tile, machine):
+    """Keys that the longest block walks."""
+    walked = row.kv
+    if row.window > 0.0:
+        reach = row.kv if row.query == 1.0 else row.window + tile / packed
+        walked = min(row.kv, reach) + (_in_vain(row, machine) if row.kv >= row.window else 0.0)
+    return walked + (_in_vain(row, machine) * _causality(row) if row.query > 1.0 else 0.0)
+
+
+@kernel
+def _scores(row, packed, tile, machine):
+    """Scores that the blocks of one unit compute: whole tiles, those beyond the diagonal or the window skipped.
 
     Prompts of unequal length: the useful scores, and half a tile beyond the diagonal for every new token.
     """
-    if row.query > lines:
-        return (row.pairs + row.m * (tile - 1.0) / 2.0) / row.batch
-    before = row.kv_tokens / row.batch - lines
-    causality = _causality(row, lines)
-    reach = 0.0
-    for block in range(math.ceil(lines / tile)):
-        end = min((block + 1.0) * tile, lines)
-        seen = before + causality * end + (1.0 - causality) * lines
-        reach += min(seen, row.window + tile) if row.window > 0.0 else seen
-    return tile * reach
+    tokens, vain = row.m / row.batch, _in_vain(row, machine)
+    if row.query > tokens:
+        beyond = (tile / packed - 1.0) / 2.0 + vain
+        return packed * (row.pairs + row.m * beyond) / row.batch
+    cut = vain if row.window > 0.0 and row.kv >= row.window else 0.0
+    if row.query == 1.0:
+        return math.ceil(packed * tokens / tile) * tile * (row.kv_tokens / row.batch + cut)
+    before = row.kv_tokens / row.batch - tokens
+    causality = _causality(row)
+    walked = 0.0
+    for block in range(math.ceil(packed * tokens / tile)):
+        end = min((block + 1.0) * tile / packed, tokens)
+        seen = before + causality * end + (1.0 - causality) * tokens
+        walked += min(seen, row.window + tile / packed + cut) if row.window > 0.0 else seen
+        walked += vain * causality
+    return tile * walked
+
+
+@kernel
+def _score_time(row, library, machine):
+    """Seconds that all SMs take for one score: its multiply-accumulates, and what of its softmax does not hide."""
+    passes = given(machine.gpu_attention_exposed_passes[library], 0.0)
+    lanes = machine.gpu_sms * machine.gpu_vector_lanes_per_sm * machine.gpu_clock
+    return pair_elements(row) / _mac_rate(row.activation_dtype, library, machine) + passes / lanes
 
 
 @kernel

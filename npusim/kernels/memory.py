@@ -44,3 +44,10 @@ def stream_time(byte_count, run_bytes, machine, pes):
     if byte_count <= 0.0:
         return 0.0
     return byte_count / (stream_bandwidth(machine, pes) * access_efficiency(run_bytes, machine))
+
+
+@kernel
+def activation_time(row, machine):
+    """Seconds to move a GPU operator's activations through the L2 cache, or through memory where they are larger."""
+    cached = row.activation_bytes <= machine.gpu_l2_capacity
+    return row.activation_bytes / (machine.gpu_l2_bandwidth if cached else stream_bandwidth(machine, 1.0))

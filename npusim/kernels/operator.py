@@ -14,12 +14,12 @@ from npusim.kernels.collective import collective_time
 from npusim.kernels.contraction import product_time, slice_contraction_time
 from npusim.kernels.gpu_attention import gpu_attention_times
 from npusim.kernels.gpu_grouped import gpu_grouped_times
-from npusim.kernels.gpu_linear import gpu_linear_times
+from npusim.kernels.gpu_linear import given, gpu_linear_times
 from npusim.kernels.lookahead import exposed_reduction_time
-from npusim.kernels.memory import stream_bandwidth, stream_time
+from npusim.kernels.memory import activation_time, stream_time
 from npusim.kernels.pim_offload import layout_loss, may_run, offload_if_faster
 from npusim.kernels.power import compute_energy, transfer_energy
-from npusim.kernels.vector import program_time, row_time, vector_time
+from npusim.kernels.vector import first_time, program_time, vector_time
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import (
     ATTENTION,
@@ -143,11 +143,12 @@ def _on_gpu(row, machine, runtime, path, cost):
         cost.overhead_s += fixed
     elif row.kind == ATTENTION:
         cost.contraction_s, fixed, cost.macs = gpu_attention_times(row, machine)
-        cost.memory_s = kv_stream_time(row, machine, runtime) + _activation_time(row, machine)
+        kv_part = given(machine.gpu_attention_stream_efficiency[row.library], 1.0)
+        cost.memory_s = kv_stream_time(row, machine, runtime) / kv_part + activation_time(row, machine)
         cost.overhead_s += runtime.paths_attention_execution[path] + fixed
     elif row.kind != COLLECTIVE:
         cost.overhead_s += machine.gpu_vector_launch[row.library]
-        cost.memory_s = _activation_time(row, machine)
+        cost.memory_s = activation_time(row, machine)
         if row.kind == GATHER:
             cost.memory_s += stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, 1.0)
         else:
@@ -158,11 +159,4 @@ def _on_gpu(row, machine, runtime, path, cost):
             elif row.op == COMBINE:
                 cost.memory_s /= machine.gpu_grouped_sum_efficiency[runtime.grouped_library]
             cost.vector_s = vector_time(row, machine, 1.0)
-            cost.overhead_s += row_time(row, machine)
-
-
-@kernel
-def _activation_time(row, machine):
-    """Seconds to move activations through the L2 cache, or through memory where they are larger."""
-    cached = row.activation_bytes <= machine.gpu_l2_capacity
-    return row.activation_bytes / (machine.gpu_l2_bandwidth if cached else stream_bandwidth(machine, 1.0))
+            cost.overhead_s += first_time(row, machine)

@@ -40,6 +40,8 @@ from npusim.mapping.optable import (
     phase_units,
 )
 
+_BITS_PER_BYTE = 8.0
+
 
 def specialise(table: OpTable, machine: Any, runtime: Any) -> OpTable:
     """`table` as this machine under this runtime runs it (records of MACHINE_DTYPE and RUNTIME_DTYPE)."""
@@ -118,7 +120,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             start = count
             count = _attention(source, query, context, decoding, batch, runtime, out, count)
             for row in range(start, count):
-                out[row].library = latent_library(source, runtime) if source.latent > 0.0 else runtime.attention_library
+                out[row].library = _attention_library(source, runtime)
                 out[row].first_input, out[row].second_input = link, second
                 account(out[row])
                 link = row
@@ -142,6 +144,14 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
     for index in range(count):
         out[index].device = _device(out[index], runtime)
     return count
+
+
+@kernel
+def _attention_library(row, runtime):
+    """Place of the kernel library that runs a row of attention."""
+    if row.latent > 0.0:
+        return latent_library(row, runtime)
+    return runtime.attention_fp8_library if row.kv_bits < 2.0 * _BITS_PER_BYTE else runtime.attention_library
 
 
 @kernel

@@ -69,7 +69,7 @@ def calibrate(
     fit = problem.fit(slopes)
     after = problem.log_errors(fit.z)
     tell(f"mean error {mape(before):.3f} before, {mape(after):.3f} after")
-    unseen = {by: found for by in KEYS if (found := leave_out(problem, fit, by, seed, tell)) is not None}
+    unseen = {by: found for by in KEYS if (found := leave_out(problem, fit, by, tell)) is not None}
     left_out = unseen.get(GROUP)
     sources = ", ".join(f"{path.parent.resolve().name}/{path.name}" for path in tables)
     overlay = Overlay(

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from npusim.hardware.catalog import load_system
 from npusim.studies.bounds.arithmetic import arithmetic
 from npusim.studies.bounds.bandwidth import bandwidth
@@ -24,8 +26,9 @@ from npusim.studies.check.spread import Z_OF_RANGES, Z, half_width
 from npusim.studies.lab_files.lab_run import Conduct, Setting
 from npusim.studies.measured.case import Case, Subject
 from npusim.studies.measured.importer import import_table
+from npusim.studies.measured.loop_subject import LoopSubject
 from npusim.studies.measured.operator_rows import op_row
-from npusim.studies.measured.operator_subject import EagerSubject, OperatorSubject
+from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import Placement, deployment_of
 from npusim.studies.measured.run_subject import RunSubject
 from npusim.studies.measured.sources import sources
@@ -124,9 +127,10 @@ def _of_time(subject: Subject, measured_s: Reading) -> Iterator[Finding]:
         deployment = deployment_of(subject.placement)
         rows = step_rows(deployment.model, deployment.precision, subject.step())
         yield from least_times(rows, ceilings, _chips(subject.placement), measured_s)
-    elif isinstance(subject, OperatorSubject | EagerSubject):
-        operator = subject.operator if isinstance(subject, EagerSubject) else subject
-        yield from least_times(op_row(operator.fields), ceilings, 1, measured_s)
+    elif isinstance(subject, OperatorSubject | LoopSubject):
+        operators = subject.operators if isinstance(subject, LoopSubject) else (subject,)
+        rows = np.concatenate([op_row(operator.fields) for operator in operators])
+        yield from least_times(rows, ceilings, 1, measured_s)
 
 
 def _chips(placement: Placement) -> int:

@@ -8,18 +8,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from npusim.errors import UserError
-from npusim.hardware.catalog import load_system
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.lower import instantiate
 from npusim.mapping.optable import OP_DTYPE, OpTable
 from npusim.mapping.specialise import specialise, step_path
 from npusim.studies.measured.case import Numbers
+from npusim.studies.measured.kernel_libraries import Libraries, choose
 from npusim.workload.step import Step, decode, prefill
 
 _MS_PER_S = 1e3
-_LATENT = ("latent", "latent_prompt")
 
 
 class Module(Protocol):
@@ -47,7 +45,7 @@ class ModuleSubject:
     query: int
     context: int
     decoding: bool
-    libraries: tuple[tuple[str, str], ...] = ()
+    libraries: Libraries = ()
     capped: bool = True
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
@@ -57,8 +55,7 @@ class ModuleSubject:
             machines["settled"] = numbers.observation["burst_settled"]
         machine = machines[0]
         runtime["paths_step_launch"] = 0.0
-        for kind, name in self.libraries:
-            runtime[f"{kind}_library"] = _place(self.arch, kind, name)
+        choose(self.libraries, self.arch, runtime)
         rows = specialise(_lowered(self.module, self._step()), machine, runtime[0]).rows
         _keep_in_cache(rows, machine)
         path = step_path(int(runtime["limits_max_sequences"][0]), not self.decoding, runtime[0])
@@ -92,13 +89,3 @@ def _lowered(module: Module, step: Step) -> OpTable:
 @cache
 def _program(module: Module) -> np.ndarray:
     return module.program()
-
-
-@cache
-def _place(arch: str, kind: str, name: str) -> int:
-    """Place of a kernel library among those of its kind. Raises UserError for one that the chip does not have."""
-    unit = load_system(arch, uncalibrated=True).chip.unit
-    known = [library.name for library in getattr(unit, "attention" if kind in _LATENT else kind, ())]
-    if name not in known:
-        raise UserError(arch, f"{kind}.{name}", "the chip describes no such kernel library")
-    return known.index(name)

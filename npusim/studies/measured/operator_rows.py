@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,10 +26,13 @@ from npusim.mapping.optable import (
     attended_tokens,
 )
 from npusim.studies.measured.tables import Unrepresentable
+from npusim.workload.blocks import Experts
 from npusim.workload.formats import kv_bits, stored_bits
 from npusim.workload.precision import SCHEMES
+from npusim.workload.routing import choice_chances
 
-Fields = tuple[tuple[str, float], ...]
+Fields = tuple[tuple[str, Any], ...]
+"""Names and values of fields of an OpTable row: numbers, popularities as a tuple of them."""
 
 
 class Heads(NamedTuple):
@@ -59,6 +62,15 @@ def linear(arch: str, scheme: str, m: int, n: int, k: int, split: int = SPLIT_CO
         weight_bits=stored_bits(weights),
         activation_bits=stored_bits(activations),
     )
+
+
+def grouped_linear(
+    arch: str, scheme: str, op: int, rows: int, n: int, k: int, experts: Experts, touched: float
+) -> Fields:
+    """x[rows, k] . w[n, k] of each row's expert, `touched` of them in all, chosen at random. As `linear`."""
+    chances = choice_chances(experts.count, experts.chosen, experts.skew)
+    grouped = {"op": op, "matrices": experts.count, "popularity": chances, "touched": touched}
+    return tuple((dict(linear(arch, scheme, rows, n, k)) | grouped).items())
 
 
 def decode_attention(batch: int, context: int, heads: Heads, window: int = 0, cache_type: str = "bf16") -> Fields:

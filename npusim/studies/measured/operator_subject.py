@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from npusim.errors import UserError
-from npusim.hardware.catalog import load_system
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.specialise import step_path
 from npusim.studies.measured.case import Numbers
+from npusim.studies.measured.kernel_libraries import Libraries, choose, library_of
 from npusim.studies.measured.operator_rows import Fields, op_row
 from npusim.studies.measured.step_subject import US_PER_S
 
@@ -34,17 +32,18 @@ class OperatorGraph(NamedTuple):
 class OperatorSubject:
     """fields: of the operator's row (operator_rows); prefilling: whose path's launch time holds.
 
-    capped: False for a burst, during which the power limit acts only in part; pes: engines of a contraction processor
-    that run it together, None for the runtime's own number; library: the GPU's kernel library that it was built with.
+    settled: the number of `observation` that says for what part of the loop's time the power limit acted; pes: engines
+    of a contraction processor that run it together, None for the runtime's own number; libraries: the GPU's kernel
+    libraries that it was built with, in place of the runtime's.
     """
 
     arch: str
     runtime: str
     fields: Fields
     prefilling: bool = False
-    capped: bool = False
+    settled: str = "operator_burst_settled"
     pes: int | None = None
-    library: str = ""
+    libraries: Libraries = ()
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us, ms and power_w of one execution; link_us: its reduction alone."""
@@ -67,8 +66,7 @@ class OperatorSubject:
     def graph(self, numbers: Numbers) -> OperatorGraph:
         """The operator as a graph of its own, launched as those of the largest batch are."""
         machine, runtime = numbers.machine.copy(), numbers.runtimes[self.runtime].copy()
-        if not self.capped:
-            machine["settled"] = numbers.observation["operator_burst_settled"]
+        machine["settled"] = numbers.observation[self.settled]
         runtime["paths_step_launch"] = 0.0
         if self.pes is not None:
             runtime["pe_fusion"] = self.pes
@@ -76,32 +74,9 @@ class OperatorSubject:
             _as_own_graph(runtime)
         largest = int(runtime["limits_max_sequences"][0])
         row = op_row(self.fields)
-        row["library"] = _library_place(self.arch, self.library)
+        choose(self.libraries, self.arch, runtime)
+        row["library"] = library_of(row[0], runtime[0])
         return OperatorGraph(row, machine[0], runtime[0], int(step_path(largest, self.prefilling, runtime[0])))
-
-
-@dataclass(frozen=True)
-class EagerSubject:
-    """An operator that the host launches again and again: the loop takes at least its launch time each."""
-
-    operator: OperatorSubject
-
-    @property
-    def arch(self) -> str:
-        return self.operator.arch
-
-    @property
-    def runtime(self) -> str:
-        return self.operator.runtime
-
-    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
-        """us, ms and power_w; while the host launches, the chip draws its idle and loaded static power."""
-        cost, machine = self.operator.cost(numbers), numbers.machine[0]
-        busy_s = float(cost["time_s"])
-        time_s = max(busy_s, numbers.observation["eager_launch"])
-        static_w = float(machine["power_idle"] + machine["power_loaded_static"])
-        power_w = (float(cost["energy_j"]) + (time_s - busy_s) * static_w) / time_s
-        return {"us": time_s * US_PER_S, "ms": time_s * _MS_PER_S, "power_w": power_w}
 
 
 @dataclass(frozen=True)
@@ -121,19 +96,6 @@ class ReductionSubject:
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
         return {"us": self.operator.predict(numbers, seed)["link_us"]}
-
-
-@cache
-def _library_place(arch: str, library: str) -> int:
-    """Place of a GPU's kernel library among those of its kind. Raises UserError for one that it does not have."""
-    unit = load_system(arch, uncalibrated=True).chip.unit
-    if not library or unit.kind != "gpu":
-        return 0
-    for libraries in (unit.linear, unit.attention, unit.vector):
-        names = [known.name for known in libraries]
-        if library in names:
-            return names.index(library)
-    raise UserError(arch, library, "the chip describes no such kernel library")
 
 
 def _as_own_graph(runtime: np.ndarray) -> None:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from npusim.mapping.optable import CAST, NORM, SILU, SOFTMAX
+from npusim.mapping.optable import CAST, EXPERT_DOWN, EXPERT_UP, NORM, SILU, SOFTMAX
 from npusim.studies.measured.case import Case, Skip
 from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
-from npusim.studies.measured.operator_rows import Fields, Heads, decode_attention, linear, prompt_attention, vector
+from npusim.studies.measured.kernel_libraries import Libraries
+from npusim.studies.measured.operator_rows import (
+    Fields,
+    Heads,
+    decode_attention,
+    grouped_linear,
+    linear,
+    prompt_attention,
+    vector,
+)
 from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import scheme
 from npusim.studies.measured.sources import sources, with_percentiles
 from npusim.studies.measured.step_subject import GPU_RUNTIME
 from npusim.studies.measured.tables import Row, Table, Unrepresentable
+from npusim.workload.blocks import Experts
 from npusim.workload.catalog import load_model
 
 _SIXTEEN_BIT = 2.0
@@ -20,11 +30,10 @@ _VECTOR_OPS = {"rms_norm": NORM, "silu": SILU, "add": CAST, "softmax": SOFTMAX}
 """Element-wise and row-wise operators; an addition is one pass, as a type conversion is."""
 _ATTENTION_LIBRARIES = {"flash": "flash-2", "cudnn": "cudnn"}
 _MODELS = ("llama-3.1-8b", "llama-3.3-70b")
-_REASONS = {
-    "copy": "no operator for a copy",
-    "grouped_gemm_up": "mixtures of experts are not predicted",
-    "grouped_gemm_down": "mixtures of experts are not predicted",
-}
+_GROUPED_OPS = {"grouped_gemm_up": EXPERT_UP, "grouped_gemm_down": EXPERT_DOWN}
+_HIT = "hit="
+_COPY_ENGINE_BYTES = 1 << 30
+"""Copies that move as much or more go another way, and slower."""
 
 
 def cases(table: Table, arch: str) -> list[Case | Skip]:
@@ -35,12 +44,11 @@ def cases(table: Table, arch: str) -> list[Case | Skip]:
 
 def _cases(row: Row, arch: str) -> list[Case]:
     op, dtype, backend = row.text("op"), row.text("dtype"), row.text("backend")
-    if op in _REASONS:
-        raise Unrepresentable(_REASONS[op])
     if op not in _BUILDERS:
         raise Unrepresentable(f"no operator '{op}'; known: {', '.join(_BUILDERS)}")
     prefilling = op in ("attn_prefill", "attn_chunk")
-    subject = OperatorSubject(arch, GPU_RUNTIME, _BUILDERS[op](row, arch), prefilling, library=_library(op, backend))
+    fields, libraries = _BUILDERS[op](row, arch), _libraries(op, backend)
+    subject = OperatorSubject(arch, GPU_RUNTIME, fields, prefilling, libraries=libraries)
     model = _model(row)
     again, time = sources().spreads.device_events.value, row.measured("us") or 1.0
     sigma = with_percentiles(again, time, row.measured("us_p5"), row.measured("us_p95"))
@@ -67,6 +75,10 @@ def _cases(row: Row, arch: str) -> list[Case]:
 def _model(row: Row) -> str:
     """The model whose shapes the row has: the table takes its matrices, heads and widths from few."""
     op = row.text("op")
+    if op in _GROUPED_OPS:
+        return row.text("note").partition(" ")[0]
+    if op == "copy":
+        return op
     if op == "gemm":
         width = min(row.count("n"), row.count("k"))
     else:
@@ -74,19 +86,41 @@ def _model(row: Row) -> str:
     return next((name for name in _MODELS if load_model(name).hidden == width), f"width {width}")
 
 
-def _library(op: str, backend: str) -> str:
-    """Name of the kernel library that a backend is. Raises Unrepresentable for an unknown one."""
-    if op in _VECTOR_OPS:
-        return "eager"
+def _libraries(op: str, backend: str) -> Libraries:
+    """The kernel library that a backend is. Raises Unrepresentable for an unknown one."""
+    if op in _VECTOR_OPS or op == "copy":
+        return (("vector", "eager"),)
+    if op in _GROUPED_OPS:
+        return (("grouped", "torch-grouped"),)
     if op == "gemm":
-        return "cublas"
+        return (("linear", "cublas"),)
     if backend not in _ATTENTION_LIBRARIES:
         raise Unrepresentable(f"no attention library '{backend}'; known: {', '.join(_ATTENTION_LIBRARIES)}")
-    return _ATTENTION_LIBRARIES[backend]
+    return (("attention", _ATTENTION_LIBRARIES[backend]),)
 
 
 def _gemm(row: Row, arch: str) -> Fields:
     return linear(arch, scheme(row.text("dtype")), row.count("m"), row.count("n"), row.count("k"))
+
+
+def _grouped(row: Row, arch: str) -> Fields:
+    """The experts touched stand in the note, as hit=COUNT."""
+    experts = Experts(row.count("experts"), row.count("topk"), row.count("n"))
+    hit = row.text("note").rpartition(_HIT)[2]
+    if not hit.isdecimal():
+        raise Unrepresentable("the note does not say how many experts were hit")
+    rows, op = row.count("m") * experts.chosen, _GROUPED_OPS[row.text("op")]
+    return grouped_linear(
+        arch, scheme(row.text("dtype")), op, rows, row.count("n"), row.count("k"), experts, float(hit)
+    )
+
+
+def _copy(row: Row, arch: str) -> Fields:
+    moved = row.count("bytes")
+    if moved >= _COPY_ENGINE_BYTES:
+        raise Unrepresentable("a copy of 1 GiB or more, which no kernel of the vector libraries makes")
+    elements = round(moved / _SIXTEEN_BIT)
+    return vector(CAST, 1, elements // 2, elements)
 
 
 def _decode(row: Row, arch: str) -> Fields:
@@ -117,5 +151,7 @@ _BUILDERS: dict[str, Callable[[Row, str], Fields]] = {
     "attn_decode": _decode,
     "attn_prefill": _prefill,
     "attn_chunk": _chunk,
+    "copy": _copy,
     **dict.fromkeys(_VECTOR_OPS, _vector),
+    **dict.fromkeys(_GROUPED_OPS, _grouped),
 }

@@ -1,9 +1,10 @@
-"""Attention kernels of published tables: loops, so that the power limit acts."""
+"""Attention kernels of published tables, in loops."""
 
 from __future__ import annotations
 
 from npusim.studies.measured.case import Case, Skip
 from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.studies.measured.loop_subject import LoopSubject
 from npusim.studies.measured.operator_rows import Fields, Heads, decode_attention, prompt_attention
 from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import scheme
@@ -25,14 +26,16 @@ def _cases(row: Row, arch: str) -> list[Case]:
     fields = _fields(row, kv, before)
     spreads = sources().spreads
     phase = "generation" if before else "context"
+    libraries = (("attention", "flash-3" if kv == "bf16" else "flash-3-fp8"),)
+    kernel = OperatorSubject(arch, GPU_RUNTIME, fields, not before, "loop_settled", libraries=libraries)
     return cases_of(
         row,
         (
             Figure("ms", "ms", spreads.public_kernel.value, main=True),
             Figure("power_w", "power_w", spreads.public_power.value),
         ),
-        OperatorSubject(arch, GPU_RUNTIME, fields, prefilling=not before, capped=True, library="flash-3"),
-        group=f"{row.text('kernel_source')} {phase} kv {kv}",
+        LoopSubject((kernel,)),
+        group=f"{row.text('kernel_source')} {phase} kv {kv} {row.text('num_heads')} heads",
         model=f"{row.text('num_heads')} heads of {row.text('head_dim')}",
         dimensions={
             "phase": phase,

@@ -1,20 +1,25 @@
-"""Matrix products of published kernel tables: loops, so that the power limit acts.
+"""Matrix products of published kernel tables, in loops over several copies, so that the L2 cache does not help.
 
-Block-scaled products quantise their activations first: several kernels, which may have been launched one by one.
+Block-scaled products cast their activations first, in kernels that were launched one by one.
 """
 
 from __future__ import annotations
 
+from npusim.mapping.optable import CAST
 from npusim.studies.measured.case import Case, Skip
 from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
-from npusim.studies.measured.operator_rows import linear
-from npusim.studies.measured.operator_subject import EagerSubject, OperatorSubject
+from npusim.studies.measured.loop_subject import LoopSubject
+from npusim.studies.measured.operator_rows import Fields, linear, vector
+from npusim.studies.measured.operator_subject import OperatorSubject
 from npusim.studies.measured.placement import scheme
 from npusim.studies.measured.sources import sources
 from npusim.studies.measured.step_subject import GPU_RUNTIME
 from npusim.studies.measured.tables import Row, Table
 
 _BLOCK_SCALED = "_block"
+_LIBRARY, _BLOCK_LIBRARY = "vllm-cublas", "block-fp8"
+_CAST_MOVES = 1.5
+"""Elements of 16 bits that a cast to 8 moves for each that it casts."""
 
 
 def cases(table: Table, arch: str) -> list[Case | Skip]:
@@ -25,10 +30,11 @@ def cases(table: Table, arch: str) -> list[Case | Skip]:
 
 def _cases(row: Row, arch: str) -> list[Case]:
     dtype = scheme(row.text("gemm_dtype"))
-    fields = linear(arch, dtype, row.count("m"), row.count("n"), row.count("k"))
+    m, n, k = row.count("m"), row.count("n"), row.count("k")
     block_scaled = row.text("gemm_dtype").endswith(_BLOCK_SCALED)
-    library = "block-fp8" if block_scaled else "cublas"
-    operator = OperatorSubject(arch, GPU_RUNTIME, fields, capped=True, library=library)
+    product = _looped(arch, linear(arch, dtype, m, n, k), _BLOCK_LIBRARY if block_scaled else _LIBRARY)
+    cast = _looped(arch, vector(CAST, m, k, _CAST_MOVES * k), _BLOCK_LIBRARY)
+    subject = LoopSubject((cast, product), m) if block_scaled else LoopSubject((product,))
     spreads = sources().spreads
     return cases_of(
         row,
@@ -36,15 +42,19 @@ def _cases(row: Row, arch: str) -> list[Case]:
             Figure("ms", "ms", spreads.public_kernel.value, main=True),
             Figure("power_w", "power_w", spreads.public_power.value),
         ),
-        EagerSubject(operator) if block_scaled else operator,
-        group=f"{row.text('kernel_source')} {dtype}",
-        model=f"width {min(row.count('n'), row.count('k'))}",
+        subject,
+        group=f"{row.text('kernel_source')} {dtype} of width {_octave(min(n, k))}",
+        model=f"width {min(n, k)}",
         dimensions={
             "dtype": dtype,
             "backend": row.text("kernel_source"),
             **{name: _octave(row.count(name)) for name in ("m", "n", "k")},
         },
     )
+
+
+def _looped(arch: str, fields: Fields, library: str) -> OperatorSubject:
+    return OperatorSubject(arch, GPU_RUNTIME, fields, settled="loop_settled", libraries=(("linear", library),))
 
 
 def _octave(size: int) -> str:

@@ -12,7 +12,7 @@ from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
 from npusim.hardware.draws import RangedNumber, is_ranged
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import Duration, Ratio, Tokens, certificates
+from npusim.ledger import Count, Duration, Ratio, Tokens, certificates
 
 REQUESTS_PER_USER = "requests_per_user"
 _Z95 = float(norm.ppf(0.95))
@@ -55,6 +55,19 @@ class LabOffsets(Part):
     output_part: Ratio
 
 
+class EagerLaunch(Part):
+    """Host time of one block-scaled product that is launched kernel by kernel, below which no time falls.
+
+    few: of fewer than `few_rows` rows; many: of more; align: more where rows are no multiple of `alignment`.
+    """
+
+    few: Duration
+    few_rows: Count
+    many: Duration
+    align: Duration
+    alignment: Count
+
+
 class Observation(Part):
     """What stands between the chip and a table.
 
@@ -64,8 +77,9 @@ class Observation(Part):
     of a trace, prompt and output together; stall_per_step: mean host stall in a run whose source tells of stalls;
     requests_per_user: of a run whose source does not
     say; burst_settled: part of the median of a burst of passes during which the chip is hot and its power limit
-    acts; operator_burst_settled: the same of a burst of one operator;
-    eager_launch: host time of one launch in a loop that is not a graph, below which no time falls; labs: by name.
+    acts; operator_burst_settled: the same of a burst of one operator; loop_settled: of a loop of a published kernel;
+    loop_power_seen: part of what a board draws beyond idle that the sensor shows for such a loop;
+    eager_launch: of loops that are no graphs; labs: by name.
     """
 
     counter_factor: Ratio
@@ -78,7 +92,9 @@ class Observation(Part):
     requests_per_user: Ratio
     burst_settled: Ratio
     operator_burst_settled: Ratio
-    eager_launch: Duration
+    loop_settled: Ratio
+    loop_power_seen: Ratio
+    eager_launch: EagerLaunch
     labs: tuple[LabOffsets, ...]
 
 

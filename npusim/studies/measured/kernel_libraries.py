@@ -1,0 +1,36 @@
+"""Which kernel libraries of a GPU something measured was built with, by the kind of kernel."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from npusim.errors import UserError
+from npusim.hardware.catalog import load_system
+from npusim.mapping.optable import ATTENTION, LINEAR
+
+_ATTENTION_KINDS = ("attention", "latent", "latent_prompt")
+
+Libraries = tuple[tuple[str, str], ...]
+"""(kind, name) of libraries that stand in place of the runtime's: linear, attention, vector, grouped, latent."""
+
+
+def choose(libraries: Libraries, arch: str, runtime: Any) -> None:
+    """Write `libraries` into a runtime's record, in place. Raises UserError for one that the chip does not have."""
+    for kind, name in libraries:
+        runtime[f"{kind}_library"] = _place(arch, kind, name)
+
+
+def library_of(row: Any, runtime: Any) -> int:
+    """Place of the library that runs the operator of an OpTable row alone."""
+    kinds = {ATTENTION: "attention", LINEAR: "grouped" if row["matrices"] > 0.0 else "linear"}
+    return int(runtime[f"{kinds.get(int(row['kind']), 'vector')}_library"])
+
+
+@cache
+def _place(arch: str, kind: str, name: str) -> int:
+    unit = load_system(arch, uncalibrated=True).chip.unit
+    known = [library.name for library in getattr(unit, "attention" if kind in _ATTENTION_KINDS else kind, ())]
+    if name not in known:
+        raise UserError(arch, f"{kind}.{name}", "the chip describes no such kernel library")
+    return known.index(name)
