@@ -46,6 +46,7 @@ _ALIKE = ("prefix caching ON",)
 _TRACED = ("ShareGPT", "open loop")
 _STALLED = ("host stalls",)
 _WINDOWED = ("steady-state window",)
+_UNSAID = "osl not published"
 
 
 @dataclass(frozen=True)
@@ -185,10 +186,16 @@ def _subject(run: _Run, chip: str, arch: str | None) -> RunSubject:
     )
     _require_room(deployment_of(placement), isl + osl)
     subject = RunSubject(placement, isl, osl, users)
-    windowed, stalled = run.says(_WINDOWED), run.says(_STALLED)
+    windowed, stalled, unsaid = run.says(_WINDOWED), run.says(_STALLED), _UNSAID in row.text("note_lengths")
     lab = sources().lab(row.text("lab")).name
     return replace(
-        subject, alike=run.says(_ALIKE), traced=run.says(_TRACED), windowed=windowed, stalled=stalled, lab=lab
+        subject,
+        alike=run.says(_ALIKE),
+        traced=run.says(_TRACED),
+        windowed=windowed,
+        stalled=stalled,
+        unsaid=unsaid,
+        lab=lab,
     )
 
 

@@ -22,7 +22,8 @@ class RunSubject:
 
     requests: None where it was not published; alike: every request has the same prompt, which the server knows
     already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
-    users have long fallen out of step; stalled: its source tells of host stalls; lab: whose set-up it was.
+    users have long fallen out of step; stalled: its source tells of host stalls; unsaid: its source does not say how
+    many tokens came out, which may be fewer than `osl`; lab: whose set-up it was.
     """
 
     placement: Placement
@@ -34,6 +35,7 @@ class RunSubject:
     traced: bool = False
     windowed: bool = False
     stalled: bool = False
+    unsaid: bool = False
     lab: str = ""
 
     @property
@@ -72,7 +74,8 @@ class RunSubject:
     def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
         if not self.traced:
             make = identical_prompts if self.alike else random_prompts
-            osl = max(1, round(self.osl * numbers.of_lab(self.lab, "output_part")))
+            part = numbers.of_lab(self.lab, "output_part") if self.unsaid else 1.0
+            osl = max(1, round(self.osl * part))
             lengths = self._out_of_step(users, count, osl) if self.windowed else None
             return Load(self.isl, osl, Closed(users), make(count, self.isl), lengths, warm=self.alike)
         observation, longest = numbers.observation, numbers.observation["longest_context"]
