@@ -174,7 +174,7 @@ def _step_by_step(engine: AnalyticEngine, held: np.ndarray, slots: int, steps: i
 @pytest.mark.parametrize(("arch", "runtime"), RUNTIMES)
 @pytest.mark.parametrize("held", [[1], [1000, 1020, 2040, 30], [250] * 9], ids=["one", "ragged", "alike"])
 def test_a_run_is_exactly_its_steps(engine_of: MakeEngine, arch: str, runtime: str, held: list[int]) -> None:
-    engine = engine_of(arch, "llama-3.1-8b", runtime=runtime)
+    engine = engine_of(arch, "llama-3.1-8b", runtime=runtime, uncalibrated=True)
     contexts = np.array(held, np.int64)
     run = engine.decode_run(contexts, 16, 40, FOREVER, 0, 0)
     times, energies = _step_by_step(engine, contexts, 16, 40, 0, 0)

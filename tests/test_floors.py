@@ -71,6 +71,7 @@ NAMED = {
     ("mapping/fitting.py", "_gib"): "bytes of a GiB, for messages",
     ("mapping/grouped.py", "_HALF_WIDTH"): "half width of a uniform distribution over its standard deviation, squared",
     ("mapping/rows.py", "_HALF"): "bits of a 16-bit format",
+    ("mapping/specialise.py", "_ROUNDING"): "rounding of a sum",
     ("mapping/rows.py", "linear"): "a cast reads 16 bits and writes 8: one and a half 16-bit elements",
     ("mapping/optable.py", "KINDS"): "codes",
     ("mapping/optable.py", "OPS"): "codes",

@@ -46,7 +46,7 @@ KB = 1024.0
 
 @pytest.fixture(scope="module")
 def rngd(deployed: Deploy) -> Any:
-    return deployed("rngd", "llama-3.1-8b").machine[0]
+    return deployed("rngd", "llama-3.1-8b", uncalibrated=True).machine[0]
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +153,8 @@ def test_no_stream_passes_the_peak(rngd: Any, h200: Any) -> None:
     assert peak_bandwidth(rngd) == 32 * 48e9
     whole = peak_bandwidth(rngd) * rngd["memory_stream_efficiency"]
     assert stream_bandwidth(rngd, 1e6) == pytest.approx(whole, rel=1e-6)
+    least = stream_bandwidth(_altered(rngd, memory_contention_sharpness=1e3), 4.0)
+    assert least == pytest.approx(stream_bandwidth(_altered(rngd, memory_contention_sharpness=30.0), 4.0), rel=0.03)
     assert whole < peak_bandwidth(rngd)
     assert stream_bandwidth(_altered(h200, settled=0.0), 1.0) == peak_bandwidth(h200) * h200["memory_stream_efficiency"]
 

@@ -51,11 +51,13 @@ def test_a_lab_that_is_not_listed_is_drawn_about_the_group() -> None:
 
 
 def test_outputs_that_end_early_shorten_runs(numbers: Numbers) -> None:
-    subject = RunSubject(PLACEMENT, 128, 64, 2.0, requests=4, lab="SOTA-PNU")
+    subject = RunSubject(PLACEMENT, 128, 64, 2.0, requests=4, unsaid=True, lab="SOTA-PNU")
     shorter = replace(numbers, observation={**numbers.observation, "labs.SOTA-PNU.output_part": 0.5})
     whole, half = (subject.predict(each, 0) for each in (numbers, shorter))
     assert half["e2e_ms_mean"] < 0.65 * whole["e2e_ms_mean"]
     assert half["tpot_ms_mean"] == pytest.approx(whole["tpot_ms_mean"], rel=0.05)
+    said = replace(subject, unsaid=False)
+    assert said.predict(shorter, 0) == whole
 
 
 def _runs(measured: Numbers) -> list[Case]:

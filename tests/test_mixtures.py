@@ -11,6 +11,7 @@ from cli_support import tell
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npusim.kernels.operator import further_matrices_time
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import Footprint, weight_bytes
 from npusim.mapping.grouped import joined_rows
@@ -110,6 +111,25 @@ def test_expert_bytes_follow_the_touched_and_macs_the_chosen() -> None:
         touched = 128 * (1 - (1 - 8 / 128) ** batch)
         assert _sum(rows, "weight_bytes") == pytest.approx(model.layers * touched * matrices * 2)
         assert _sum(rows, "flops") == 2.0 * model.layers * batch * 8 * matrices
+
+
+@pytest.mark.parametrize(
+    ("batch", "run", "paired"), [(1, 8, 1.0), (2, 16, 1.0), (16, 128, 1.0), (17, 128, 0.0), (256, 128, 0.0)]
+)
+def test_a_graph_compiled_beforehand_holds_an_expert_for_each_row_or_all(
+    deployed: Callable[..., Deployment], batch: int, run: int, paired: float
+) -> None:
+    """Eight of 128 experts a token: what tokens share is not known when the graph is made."""
+    served = deployed("rngd", QWEN.name, precision="fp8", runtime="furiosa-llm-2026.2", uncalibrated=True)
+    table = lower(served.model, served.precision, served.plan, decode([100] * batch))
+    rows = _ops(specialise(table, served.machine[0], served.runtime_record[0]).rows, EXPERT_UP, EXPERT_DOWN)
+    assert set(rows["touched"]) == {float(run)}
+    assert set(rows["paired"]) == {paired}
+    elements = run * rows["n"] * rows["k"]
+    assert rows["weight_bytes"] == pytest.approx(elements * rows["weight_bits"] / 8)
+    fixed = further_matrices_time(rows[0], served.machine[0], served.runtime_record[0], 0)
+    alone = served.machine["tcp_dma_command"][0] + served.runtime_record["paths_operator_launch"][0, 0]
+    assert fixed == pytest.approx((run - 1) * (alone if paired else served.machine["tcp_matrix_switch"][0]))
 
 
 def test_shared_experts_run_beside_the_routed_ones() -> None:

@@ -165,7 +165,7 @@ def test_mistakes_are_told() -> None:
 
 
 def _gate_up(arch: str | Path) -> dict[str, Any]:
-    told = tell("step", arch, *STEP[2:], "--json").json
+    told = tell("step", arch, *STEP[2:], "--uncalibrated", "--json").json
     (entry,) = (entry for entry in told["ops"] if entry["op"] == "gate_up")
     return {**entry, "step_us": told["time_us"]}
 

@@ -74,9 +74,9 @@ class ContractionProcessor(Part):
     the next slice; cluster_sync: all clusters meet. reducer_drain: cycles in which a slice empties its reducer after
     each column of outputs; weight_tile: most weights that one PE loads before it multiplies them, while the next ones
     are on their way. dma_queue: transfers of a cluster that are under way, waiting or not yet used up, which is how far
-    weights are fetched ahead. matrix_switch: time before each further weight matrix of one operator (an expert's);
-    kv_copying: part of the copies of the KV cache that PEs read again where they share a KV head and query heads do not
-    divide over them.
+    weights are fetched ahead. matrix_switch: time before each further weight matrix of one operator that several rows
+    may share (an expert's); kv_copying: part of the copies of the KV cache that PEs read again where they share a KV
+    head and query heads do not divide over them.
     """
 
     kind: Literal["contraction_processor"]

@@ -14,7 +14,7 @@ from npusim.hardware.base import Part
 Key = tuple[str, str]
 """A metric and a regime."""
 
-DECODE, PREFILL, MIXED, RUN = "decode", "prefill", "mixed", "run"
+DECODE, PREFILL, MIXED, RUN, STALLED_RUN = "decode", "prefill", "mixed", "run", "run with stalls"
 """Regimes of whole passes and of serving runs; those of single operators are `operator_regime`."""
 
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99")

@@ -202,7 +202,8 @@ class Runtime(Part):
 
     collectives: names of the libraries of the chip's fabric that it uses, none for the first; paths are kept in the
     order of their largest batch; decode_batch_across_cards: where a model on several cards is compiled for other
-    batches.
+    batches; experts_when_compiled: the graph fixes how many experts run, each row with its own while no more rows than
+    experts can come, else all.
     """
 
     name: str
@@ -215,6 +216,7 @@ class Runtime(Part):
     attention: AttentionShapes
     pe_fusion: Count
     activations_in_sram: bool
+    experts_when_compiled: bool = False
     kernels: Kernels | None = None
     collectives: tuple[str, ...] = ()
     offload: Offload | None = None

@@ -33,6 +33,7 @@ RUNTIME_DTYPE = record_dtype(
         ("context_count", np.int64),
         ("contexts", np.int64, _BUCKETS),
         ("activations_in_sram", np.bool_),
+        ("experts_when_compiled", np.bool_),
         ("host_sampling", np.bool_),
         ("path_count", np.int64),
         ("path_serves", np.int64, (MAX_PARTS,)),
@@ -68,6 +69,7 @@ def build_runtime(runtime: Runtime, system: System) -> np.ndarray:
     if isinstance(runtime.attention, UniformAttention):
         record["context_count"] = _put(record["contexts"], (runtime.attention.multiple,), runtime, "attention")
     record["activations_in_sram"] = runtime.activations_in_sram
+    record["experts_when_compiled"] = runtime.experts_when_compiled
     record["host_sampling"] = runtime.host.sampling == "host"
     record["path_count"] = len(runtime.paths)
     for index, path in enumerate(runtime.paths):

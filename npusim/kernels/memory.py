@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from npusim.compilation import kernel
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 
@@ -33,9 +35,11 @@ def stream_bandwidth(machine, pes):
     limit = peak_bandwidth(machine) * machine.memory_stream_efficiency * machine.memory_stream_residual * hot
     if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR:
         return limit
-    engine = machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency
+    engines = pes * machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency
+    least, most = min(engines, limit), max(engines, limit)
+    part = least / most if math.isfinite(most) else 0.0
     sharpness = machine.memory_contention_sharpness
-    return ((pes * engine) ** -sharpness + limit**-sharpness) ** (-1.0 / sharpness)
+    return least * (1.0 + part**sharpness) ** (-1.0 / sharpness)
 
 
 @kernel

@@ -84,6 +84,19 @@ def cost_operator(row, machine, runtime, path, cost):
 
 
 @kernel
+def further_matrices_time(row, machine, runtime, path):
+    """Fixed seconds of the matrices of a grouped product after its first: they run one after the other.
+
+    A matrix of a row of its own costs a command and a launch; one that several rows may share, what it takes to pick
+    them and to put their results in place.
+    """
+    if row.matrices <= 0.0:
+        return 0.0
+    alone = machine.tcp_dma_command + runtime.paths_operator_launch[path]
+    return (row.touched - 1.0) * (alone if row.paired > 0.0 else machine.tcp_matrix_switch)
+
+
+@kernel
 def row_collective_time(row, machine):
     """Seconds of a COLLECTIVE row over its group of chips."""
     return collective_time(_OPERATION[row.op], row.collective_bytes, row.group, machine)
@@ -111,7 +124,7 @@ def _on_contraction_processor(row, machine, runtime, path, cost):
         cost.memory_s = stream_time(row.weight_bytes, row.k * row.weight_bits / 8.0, machine, pes)
         busy = max(cost.contraction_s, cost.memory_s)
         seconds, tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes)
-        cost.overhead_s += seconds - busy + (matrices - 1.0) * machine.tcp_matrix_switch
+        cost.overhead_s += seconds - busy + further_matrices_time(row, machine, runtime, path)
         if row.split == SPLIT_ROWS:
             cost.link_s = exposed_reduction_time(2.0 * joined_rows(row) * row.n, busy, tiles, machine, pes)
     elif row.kind == ATTENTION:

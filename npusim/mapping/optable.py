@@ -42,7 +42,7 @@ _INTEGERS = (
 _FLOATS = (
     "m", "n", "k", "batch", "query", "kv", "kv_tokens", "pairs", "window",
     "heads", "kv_heads", "head_dim", "value_dim", "latent", "sinks", "elements",
-    "fan", "spread", "matrices", "stored", "touched", "dealt",
+    "fan", "spread", "matrices", "stored", "touched", "dealt", "paired",
     "weight_bits", "activation_bits", "kv_bits",
     "weight_bytes", "kv_read_bytes", "kv_write_bytes", "activation_bytes", "flops", "collective_bytes",
 )  # fmt: skip
@@ -60,7 +60,8 @@ phase: the phase whose tokens the row serves; fan: rows that one token makes of 
 heads); spread: rows of all ranks over those of this one, 0 where it has
 all; matrices: weight matrices of a grouped product, 0 for a plain one, of which a step reads `touched` and memory
 holds `stored`; popularity: chance of a token to go to a matrix of each group; dealt: 1 where a harness dealt tokens
-out by these chances exactly, 0 where they choose at random.
+out by these chances exactly, 0 where they choose at random; paired: 1 where each row runs with a matrix of its own,
+which is loaded for it alone.
 value_dim: elements of a head's values, 0 as head_dim; latent: elements of the cached latent of a token, 0 where keys
 and values of each head are cached; sinks: logits without a key, of each head.
 """

@@ -28,6 +28,7 @@ KEYS: dict[str, Callable[[Case], str]] = {
 }
 """What can be left out: a group of runs, all that was measured of one model, all of one chip."""
 FOLDS = 5
+_TIME_OF_A_TOKEN = {"itl": "tpot"}
 _RESAMPLES = 1000
 _DIGITS = 4
 Say = Callable[[str], None]
@@ -77,14 +78,27 @@ def leave_out(problem: Problem, fit: Fit, by: str, tell: Say) -> Unseen | None:
 
 
 def residuals(cases: Sequence[Case], unseen: Unseen) -> tuple[Residual, ...]:
-    """The half-width of every metric and regime that the posterior leaves unexplained."""
+    """The half-width of every metric and regime that the posterior leaves unexplained.
+
+    A statistic with too few groups takes that of all statistics of its latency in the regime.
+    """
     made = []
     found = scores(unseen.errors, unseen.spreads)
-    for (metric, regime), places in sorted(_places(cases, residual_key).items()):
+    alike = _places(cases, _latency)
+    for (metric, regime), own in sorted(_places(cases, residual_key).items()):
+        enough = len(set(unseen.names[own].tolist())) >= GROUPS_FOR_COVERAGE
+        places = own if enough else alike[_latency(cases[own[0]])]
         width, groups = half_width(found[places], unseen.names[places].tolist())
         rounded, enough = round(width, _DIGITS), groups >= GROUPS_FOR_COVERAGE
         made.append(Residual(metric=metric, regime=regime, groups=groups, half_width=rounded, enough=enough))
     return tuple(made)
+
+
+def _latency(case: Case) -> tuple[str, str]:
+    """What a case's figure is a statistic of, and its regime: TPOT and ITL are both times of a token."""
+    metric, regime = residual_key(case)
+    name, separator, _ = metric.partition("_ms_")
+    return (_TIME_OF_A_TOKEN.get(name, name) if separator else metric), regime
 
 
 def left_out_summaries(cases: Sequence[Case], unseen: Unseen, seed: int) -> tuple[LeftOut, ...]:

@@ -31,7 +31,7 @@ from npusim.engine.event.setting import Setting
 from npusim.kernels.attention import prompt_parts, shared_heads_time
 from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.memory import stream_bandwidth
-from npusim.kernels.operator import row_collective_time
+from npusim.kernels.operator import further_matrices_time, row_collective_time
 from npusim.kernels.vector import program_time, vector_time
 from npusim.mapping.grouped import joined_rows
 from npusim.mapping.optable import ATTENTION, COLLECTIVE, LINEAR, SPLIT_ROWS, VECTOR
@@ -151,9 +151,7 @@ def _launch_s(row: Any, setting: Setting) -> float:
     seconds = setting.launch_s("operator_launch")
     if row["kind"] == ATTENTION:
         seconds += float(prompt_parts(row)) * setting.launch_s("attention_execution")
-    if row["matrices"] > 0.0:
-        seconds += float((row["touched"] - 1.0) * setting.machine["tcp_matrix_switch"])
-    return seconds
+    return seconds + float(further_matrices_time(row, setting.machine, setting.runtime, setting.path))
 
 
 def _joins(row: Any, setting: Setting, work: Work) -> list[float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.mapping.deployment import Deployment
 from npusim.studies.measured.case import Case, Skip
+from npusim.studies.measured.contradictions import Rate, contradicted
 from npusim.studies.measured.placement import Placement, deployment_of, model_name, placed, scheme
 from npusim.studies.measured.run_figures import LATENCIES, STATISTICS
 from npusim.studies.measured.run_subject import RunSubject
@@ -41,10 +42,11 @@ _FIGURES: dict[str, tuple[str, Mapping[str, float]]] = {
 _STEADY = ("output_tokens_per_s", "tokens_per_joule", POWER)
 """Figures of which the steady ones are told of a run with a mean number of users in service, or of a window of one."""
 _RUN_COLUMNS = ("lab", "sdk", "chip", "cards", "model", "precision", "isl", "osl", "concurrency", "date")
-_ALIKE = ("prefix caching ON", "fixed short")
+_ALIKE = ("prefix caching ON",)
 _TRACED = ("ShareGPT", "open loop")
 _STALLED = ("host stalls",)
 _WINDOWED = ("steady-state window",)
+_UNSAID = "osl not published"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,14 @@ class _Run:
     def notes(self) -> str:
         return "; ".join(row.text("notes") for row in self.rows)
 
+    @property
+    def users(self) -> float:
+        """0 where they were not published."""
+        try:
+            return self.first.number("concurrency")
+        except Unrepresentable:
+            return 0.0
+
     def says(self, words: Iterable[str]) -> bool:
         return any(word in self.notes for word in words)
 
@@ -74,10 +84,21 @@ def cases(table: Table, arch: str | None) -> list[Case | Skip]:
     for row in table.rows():
         _check_unit(row)
         runs[tuple(row.text(column) for column in _RUN_COLUMNS)].append(row)
+    wrong = contradicted(rate for rows in runs.values() if (run := _Run(tuple(rows))).users for rate in _rates(run))
     found: list[Case | Skip] = []
     for rows in runs.values():
-        found += _run_cases(_Run(tuple(rows)), table.chip, arch)
+        found += _run_cases(_Run(tuple(rows)), table.chip, arch, wrong)
     return sorted(found, key=lambda item: item.row)
+
+
+def _rates(run: _Run) -> Iterator[Rate]:
+    """Tokens per second of all users that a run tells: of one user by any of its rates, else by the main metric."""
+    set_up = tuple(run.first.text(column) for column in _RUN_COLUMNS if column != "concurrency")
+    spread = sources().lab(run.first.text("lab")).figure.value
+    for row in run.rows:
+        metric, total = row.text("metric"), row.measured("value")
+        if metric in _RATES and total is not None and (metric == MAIN or run.users == 1.0):
+            yield Rate(row.index, set_up, run.users, total, spread, metric == MAIN)
 
 
 def _check_unit(row: Row) -> None:
@@ -88,7 +109,7 @@ def _check_unit(row: Row) -> None:
         )
 
 
-def _run_cases(run: _Run, chip: str, arch: str | None) -> list[Case | Skip]:
+def _run_cases(run: _Run, chip: str, arch: str | None, wrong: Mapping[int, str]) -> list[Case | Skip]:
     try:
         subject = _subject(run, chip, arch)
     except Unrepresentable as reason:
@@ -96,7 +117,9 @@ def _run_cases(run: _Run, chip: str, arch: str | None) -> list[Case | Skip]:
     found: list[Case | Skip] = []
     for row in run.rows:
         known = _FIGURES.get(row.text("metric"))
-        if known is None:
+        if row.index in wrong:
+            found.append(Skip(row.index, wrong[row.index]))
+        elif known is None:
             found.append(Skip(row.index, f"the metric {row.text('metric') or '(blank)'} is not predicted"))
         elif (value := row.measured("value")) is None:
             found.append(Skip(row.index, "value is not given"))
@@ -163,10 +186,16 @@ def _subject(run: _Run, chip: str, arch: str | None) -> RunSubject:
     )
     _require_room(deployment_of(placement), isl + osl)
     subject = RunSubject(placement, isl, osl, users)
-    windowed, stalled = run.says(_WINDOWED), run.says(_STALLED)
+    windowed, stalled, unsaid = run.says(_WINDOWED), run.says(_STALLED), _UNSAID in row.text("note_lengths")
     lab = sources().lab(row.text("lab")).name
     return replace(
-        subject, alike=run.says(_ALIKE), traced=run.says(_TRACED), windowed=windowed, stalled=stalled, lab=lab
+        subject,
+        alike=run.says(_ALIKE),
+        traced=run.says(_TRACED),
+        windowed=windowed,
+        stalled=stalled,
+        unsaid=unsaid,
+        lab=lab,
     )
 
 

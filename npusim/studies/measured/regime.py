@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from npusim.hardware.residuals import RUN, Key, operator_regime
+from npusim.hardware.residuals import RUN, STALLED_RUN, Key, operator_regime
 from npusim.studies.measured.case import Case
 
 RUN_KINDS = ("serving", "published_serving", "served_models")
@@ -31,13 +31,16 @@ _METRICS = {
 }
 """Predictions' names of figures that have another; a user's speed is one over the time of a token."""
 
+_WITH_STALLS = ("tps_wall",)
+"""Metrics that hold stalls of a host that their source tells of: how long these were says nothing of other runs."""
+
 
 def residual_key(case: Case) -> Key:
     """(metric, regime) of a case of any kind of table."""
     figure = case.figure.removeprefix("steady_")
     metric = _METRICS.get(figure, figure)
     if case.kind in RUN_KINDS:
-        return metric, RUN
+        return metric, STALLED_RUN if case.metric in _WITH_STALLS else RUN
     if case.kind in _OPERATORS:
         return metric, operator_regime(_OPERATORS[case.kind](case))
     return metric, case.dimensions["phase"]

@@ -28,7 +28,8 @@ class RunSubject:
     requests: None where it was not published; alike: every request has the same prompt, which the server knows
     already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
     users have long fallen out of step; mixed: the lengths of each request are drawn up to isl and osl; stalled: its
-    source tells of host stalls; lab: whose set-up it was.
+    source tells of host stalls; unsaid: its source does not say how many tokens came out, which may be fewer than
+    `osl`; lab: whose set-up it was.
     """
 
     placement: Placement
@@ -41,6 +42,7 @@ class RunSubject:
     windowed: bool = False
     mixed: bool = False
     stalled: bool = False
+    unsaid: bool = False
     lab: str = ""
 
     @property
@@ -80,7 +82,8 @@ class RunSubject:
 
     def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
         if not self.traced:
-            osl = max(1, round(self.osl * numbers.of_lab(self.lab, "output_part")))
+            part = numbers.of_lab(self.lab, "output_part") if self.unsaid else 1.0
+            osl = max(1, round(self.osl * part))
             if self.mixed:
                 drawn = self._drawn_lengths(count, osl, numbers.observation["least_length"], seed)
                 return Load(self.isl, osl, Closed(users), _prompts(drawn), drawn)

@@ -45,8 +45,9 @@ class LabOffsets(Part):
     """What a lab's set-up differs in from the mechanisms that runtimes describe, as factors.
 
     host_time: on the host's time of a step and of a request; path_time: on the fixed times of step paths; output_part:
-    tokens that its requests put out over the most that they may. A factor's range is the spread of labs about the
-    mechanism's own number, so that a lab with few figures stays near it and a new one is drawn about it.
+    tokens that its requests put out over the most that they may, where it does not say. A factor's range is the spread
+    of labs about the mechanism's own number, so that a lab with few figures stays near it and a new one is drawn about
+    it.
     """
 
     name: str
