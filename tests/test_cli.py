@@ -64,7 +64,7 @@ def test_show_an_architecture() -> None:
     assert certificate["kind"] == "assumed"
     assert certificate["low"] < certificate["value"] < certificate["high"]
     assert certificate["source"]
-    assert [item["file"] for item in answer["manifest"]["configs"]] == ["rngd.yaml"]
+    assert [item["file"] for item in answer["manifest"]["configs"]] == ["rngd.yaml"] * 2, "description and calibration"
     text = tell("show", "rngd").out
     assert "291 to 600 W" in text
     assert "262.1 T operations/s" in text

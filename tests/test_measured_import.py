@@ -145,10 +145,18 @@ def test_reasons_of_skipped_published_rows(imported: dict[str, Imported]) -> Non
     assert sum("contradicts it" in told for told in reason.values()) == 3
 
 
-def test_unknown_chips_are_skipped(imported: dict[str, Imported]) -> None:
+def test_unknown_chips_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "rtx_serving.csv"
+    path.write_text((DATA / "gpu_public" / "rtx_serving.csv").read_text().replace("RTX A6000", "RTX A5999"))
+    found = import_table(path)
+    assert {case.subject.arch for case in found.cases} == {"rtx-pro-6000"}
+    assert "the chip 'RTX A5999' is not described" in {skip.reason for skip in found.skips}
+
+
+def test_one_prompt_for_all_is_told_by_the_source(imported: dict[str, Imported]) -> None:
     found = imported["gpu_public/rtx_serving"]
-    assert not found.cases
-    assert "the chip 'RTX A6000' is not described" in {skip.reason for skip in found.skips}
+    alike = {(case.subject.arch, case.subject.alike) for case in found.cases}
+    assert alike == {("rtx-a6000", True), ("rtx-pro-6000", False)}
 
 
 def test_rows_of_a_run_share_a_subject_and_power_once(imported: dict[str, Imported]) -> None:

@@ -20,6 +20,7 @@ _SCHEMES = {
     "fp8": "fp8",
     "fp8_block": "fp8",
     "fp8 (weights)": "fp8",
+    "fp8 w8a8": "fp8",
     "int8": "int8",
     "w8a16": "w8a16",
     "w4a16": "w4a16",

@@ -42,7 +42,8 @@ _FIGURES: dict[str, tuple[str, Mapping[str, float]]] = {
 _STEADY = ("output_tokens_per_s", "tokens_per_joule", POWER)
 """Figures of which the steady ones are told of a run with a mean number of users in service, or of a window of one."""
 _RUN_COLUMNS = ("lab", "sdk", "chip", "cards", "model", "precision", "isl", "osl", "concurrency", "date")
-_ALIKE = ("prefix caching ON",)
+_ALIKE = ("prefix caching ON", "same harness and prompt as RNGD rows")
+"""Of runs on a server that keeps prefixes, of one prompt for all requests."""
 _TRACED = ("ShareGPT", "open loop")
 _STALLED = ("host stalls",)
 _WINDOWED = ("steady-state window",)
