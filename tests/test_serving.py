@@ -33,8 +33,8 @@ from npusim.serving.simulate import ServedRun, random_load, simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson, poisson_times
 
 Deploy = Callable[..., Deployment]
-SETTLED = {"power_limiter_time": math.nan}
-"""A chip whose clock is at once what the power limit allows."""
+SETTLED = {"power_limiter_time": math.nan, "host_stall_probability": 0.0}
+"""A chip whose clock is at once what the power limit allows, and a host that never stalls."""
 ALONE = [(*system, isl, osl) for system in SYSTEMS for isl, osl in ((1, 1), (100, 2), (1000, 40), (2500, 700))]
 
 
@@ -100,7 +100,7 @@ LOADS = {
 def test_a_run_equals_the_slow_reference(deployed: Deploy, variant: str, load: str) -> None:
     (arch, runtime), altered = VARIANTS[variant]
     deployment = altered(deployed(arch, MODEL, runtime=runtime))
-    deployment = with_numbers(deployment, host_stall_probability=0.2, host_stall_time=0.01, **SETTLED)
+    deployment = with_numbers(deployment, **SETTLED | {"host_stall_probability": 0.2, "host_stall_time": 0.01})
     _compare(deployment, *LOADS[load])
 
 

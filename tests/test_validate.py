@@ -17,8 +17,9 @@ from npusim.cli.main import main
 from npusim.errors import UserError
 from npusim.hardware.catalog import system_path
 from npusim.studies.measured.case import Case, Numbers
+from npusim.studies.measured.tables import KINDS
 from npusim.studies.validate import Prediction, ValidationResult, described, predict, summarise, validate
-from npusim.studies.validation_report import percent, write_report
+from npusim.studies.validation_report import TELLING, percent, write_report
 
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
 STEPS = DATA / "h200" / "steps.csv"
@@ -208,6 +209,17 @@ def test_every_shipped_table_prints_its_errors(path: Path) -> None:
     skipped = {item["row"] for item in answer["skipped"]}
     assert sum(answer["skip_reasons"].values()) == len(skipped)
     assert answer["rows"] > 0
+
+
+def test_every_kind_of_table_says_what_its_errors_depend_on() -> None:
+    assert set(TELLING) == set(KINDS)
+
+
+@pytest.mark.parametrize("name", ["gpu_public/h200_moe", "gpu_public/h200_mla_context_module", "reference/pim"])
+def test_kernels_and_components_print_their_errors_too(name: str) -> None:
+    code, out, err = tell("validate", DATA / f"{name}.csv", "--no-interval")
+    assert code == 0, err
+    assert "Worst row" in out
 
 
 def test_one_screen_and_a_report(tmp_path: Path) -> None:

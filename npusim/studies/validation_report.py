@@ -23,6 +23,10 @@ TELLING = {
     "card_kernels": ("op", "pes", "time_base"),
     "public_gemm": ("dtype", "m"),
     "public_attention": ("phase", "kv_dtype", "window"),
+    "public_moe": ("dtype", "experts", "distribution"),
+    "public_mla": ("phase", "model", "dtype"),
+    "pim_simulations": ("memory_id", "op", "placement"),
+    "dram_simulations": ("standard", "pattern", "mapping"),
     "public_collectives": ("op", "ranks", "op x ranks"),
     "served_models": ("model x gpus", "gpus", "concurrency"),
 }
