@@ -9,7 +9,7 @@ from pathlib import Path
 
 from npusim.hardware.catalog import load_system
 from npusim.hardware.residuals import LeftOut
-from npusim.studies.measured.component import overlay_of
+from npusim.studies.measured.component import is_component, overlay_of
 from npusim.studies.measured.regime import residual_key
 from npusim.studies.validate import ErrorSummary, Prediction, ValidationResult, summarise
 from npusim.studies.validation_report import markdown_table, percent, title, write_report
@@ -93,8 +93,10 @@ def _page(comparisons: Sequence[Comparison], command: str) -> Iterator[str]:
 
 
 def _descriptions(archs: Iterable[str]) -> Iterator[str]:
-    """What each architecture's file says of itself, and what its calibration was fitted to."""
+    """What the file of each architecture says of itself, and what its calibration was fitted to; not of components."""
     for arch in archs:
+        if is_component(arch):
+            continue
         overlay = overlay_of(arch)
         fitted = f"{overlay.name}, {overlay.date}, {overlay.source}" if overlay else "none; blind is all there is"
         yield ""

@@ -67,7 +67,7 @@ def write_report(results: Sequence[ValidationResult], folder: Path) -> list[Path
 def slug(result: ValidationResult) -> str:
     """A file name for the table, told apart from one of the same name on another architecture."""
     stem = result.path.stem
-    arch = Path(result.archs[0]).stem if result.archs else ""
+    arch = Path(result.archs[0]).stem.partition(":")[0] if result.archs else ""
     return stem if not arch or stem.startswith(arch) else f"{arch}-{stem}"
 
 
