@@ -22,6 +22,7 @@ from npusim.kernels.power import compute_energy, transfer_energy
 from npusim.kernels.vector import first_time, program_time, vector_time
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import (
+    ABSORB,
     ATTENTION,
     CAST,
     COLLECTIVE,
@@ -88,9 +89,10 @@ def further_matrices_time(row, machine, runtime, path):
     """Fixed seconds of the matrices of a grouped product after its first: they run one after the other.
 
     A matrix of a row of its own costs a command and a launch; one that several rows may share, what it takes to pick
-    them and to put their results in place.
+    them and to put their results in place. Heads' own matrices are one tensor, of which every row's place is known: one
+    product with a batch dimension.
     """
-    if row.matrices <= 0.0:
+    if row.matrices <= 0.0 or row.op == ABSORB:
         return 0.0
     alone = machine.tcp_dma_command + runtime.paths_operator_launch[path]
     return (row.touched - 1.0) * (alone if row.paired > 0.0 else machine.tcp_matrix_switch)

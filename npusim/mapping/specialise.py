@@ -133,7 +133,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             attended = 0.0
             if source.scales_with == PER_CONTEXT:
                 attended = _padded_contexts(source, query, context, decoding, runtime)
-            if source.matrices > 0.0 and runtime.experts_when_compiled:
+            if source.op in (EXPERT_UP, EXPERT_DOWN) and runtime.experts_when_compiled:
                 _fix_experts(out[count])
             out[count].m = source.fan * phase_units(source, batch, float(chunks), chunk_tokens, attended)
             if source.kind == LINEAR:
