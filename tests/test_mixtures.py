@@ -297,9 +297,8 @@ def test_blocks_of_windowed_layers_against_a_count(held: list[int], steps: int) 
 @pytest.mark.parametrize("batch", ["1", "8"])
 def test_heads_of_their_own_matrices_are_one_product(batch: str) -> None:
     """A load and a launch, however many heads: far below one for each of them."""
-    told = tell(
-        *"step rngd kanana-2-30b-a3b --precision fp8 --phase decode --context 1024 --json --batch".split(), batch
-    )
+    step = ("step", "rngd", "kanana-2-30b-a3b", "--precision", "fp8", "--phase", "decode", "--context", "1024")
+    told = tell(*step, "--batch", batch, "--json")
     absorbed = [op for op in told.json["ops"] if op["op"] == "absorb"]
     assert len(absorbed) == 4
     assert all(op["busy_us"]["overhead"] < 5.0 * op["repeat"] for op in absorbed)
