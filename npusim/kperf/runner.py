@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import pandas as pd
@@ -79,33 +80,34 @@ def run_grid(
         "uncalibrated": uncalibrated,
         "offload": offload,
     }
-    total, done = len(archs) * len(names) * len(list(chosen.cells())), 0
+    total, done = len(archs) * len(names) * len(list(chosen.cells())), count()
+
+    def tell(label: str) -> None:
+        if progress is not None:
+            progress(next(done), total, label)
+
     results = []
     for arch in archs:
         started = time.process_time()
         deployments = [deploy(arch, name, **options) for name in names]
         if wish is not None:
             deployments = [_best_planned(each, chosen, wish, seed) for each in deployments]
-        rows = []
-        for deployment in deployments:
-            cells = _Cells(deployment, chosen, seed, intervals)
-            for isl, osl, users in chosen.cells():
-                if progress is not None:
-                    progress(done, total, f"{arch} {deployment.model.name} {isl}/{osl} x {users}")
-                rows.append(cells.predict(isl, osl, users))
-                done += 1
-        results.append(
-            GridResult(
-                _table(rows),
-                _certificates(deployments),
-                _context(deployments[0], chosen, intervals),
-                deployments,
-                time.process_time() - started,
-            )
-        )
-    if progress is not None:
-        progress(total, total, "done")
+        rows = [row for each in deployments for row in _rows(each, chosen, seed, intervals, tell)]
+        context = _context(deployments[0], chosen, intervals)
+        spent_s = time.process_time() - started
+        results.append(GridResult(_table(rows), _certificates(deployments), context, deployments, spent_s))
+    tell("done")
     return results
+
+
+def _rows(
+    deployment: Deployment, grid: Grid, seed: int, intervals: bool, tell: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """A row of the table for every cell of the grid; `tell` is called before each."""
+    cells = _Cells(deployment, grid, seed, intervals)
+    for isl, osl, users in grid.cells():
+        tell(f"{deployment.system.name} {deployment.model.name} {isl}/{osl} x {users}")
+        yield cells.predict(isl, osl, users)
 
 
 def _best_planned(base: Deployment, grid: Grid, wish: Wish, seed: int) -> Deployment:

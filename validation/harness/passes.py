@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from decoder import Caches, Decoder, Sequences
-from timing import graph_of, timed_burst, timed_sustained
+from timing import Spread, Sustained, graph_of, timed_burst, timed_sustained
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 DECODE = [(1, 1024), (8, 1024), (32, 1024), (64, 2048), (128, 512), (16, 4096)]
@@ -44,6 +45,25 @@ def captured(decoder: Decoder, sequences: list[Sequences]) -> tuple[torch.cuda.C
         return graph_of([lambda: decoder.forward(sequences, caches, inputs)]), caches
 
 
+def time_pass(
+    decoder: Decoder,
+    sequences: list[Sequences],
+    timed: Callable[[torch.cuda.CUDAGraph], Spread | Sustained],
+    label: dict[str, object],
+    writer: csv.DictWriter[str],
+) -> None:
+    """A row of `label` and the times of one pass over `sequences`."""
+    try:
+        graph, caches = captured(decoder, sequences)
+        told = timed(graph)
+    except torch.cuda.OutOfMemoryError:
+        print(f"left out, no room: {label}", file=sys.stderr)
+        return
+    writer.writerow(label | {name: f"{value:.1f}" for name, value in asdict(told).items()})
+    del graph, caches
+    torch.cuda.empty_cache()
+
+
 def step_cases() -> list[tuple[str, str, Sequences]]:
     return [
         *(("burst", "decode", Sequences(batch, 1, context)) for batch, context in DECODE),
@@ -57,15 +77,7 @@ def time_steps(decoder: Decoder, writer: csv.DictWriter[str]) -> None:
     for regime, phase, sequences in step_cases():
         shape = {"batch": sequences.count, "q_len": sequences.query, "ctx": sequences.context}
         label = {"regime": regime, "phase": phase, "model": decoder.name, "dtype": decoder.dtype, "tp": 1, **shape}
-        try:
-            graph, caches = captured(decoder, [sequences])
-            told = timed_burst(graph) if regime == "burst" else timed_sustained(graph)
-        except torch.cuda.OutOfMemoryError:
-            print(f"left out, no room: {label}", file=sys.stderr)
-            continue
-        writer.writerow(label | {name: f"{value:.1f}" for name, value in asdict(told).items()})
-        del graph, caches
-        torch.cuda.empty_cache()
+        time_pass(decoder, [sequences], timed_burst if regime == "burst" else timed_sustained, label, writer)
 
 
 def time_mixed(decoder: Decoder, writer: csv.DictWriter[str]) -> None:
@@ -73,15 +85,7 @@ def time_mixed(decoder: Decoder, writer: csv.DictWriter[str]) -> None:
         parts = [Sequences(batch, 1, context), Sequences(1, chunk, chunk_context)]
         shape = {"decode_batch": batch, "ctx": context, "chunk": chunk, "chunk_ctx": chunk_context}
         label = {"model": decoder.name, "dtype": decoder.dtype, "tp": 1, **shape}
-        try:
-            graph, caches = captured(decoder, [part for part in parts if part.count * part.query])
-            told = timed_burst(graph)
-        except torch.cuda.OutOfMemoryError:
-            print(f"left out, no room: {label}", file=sys.stderr)
-            continue
-        writer.writerow(label | {name: f"{value:.1f}" for name, value in asdict(told).items()})
-        del graph, caches
-        torch.cuda.empty_cache()
+        time_pass(decoder, [part for part in parts if part.count * part.query], timed_burst, label, writer)
 
 
 def main(folder: Path, models: list[str]) -> None:
