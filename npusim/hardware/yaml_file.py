@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
 from npusim.inputs import read_text
+from npusim.inputs.yaml_tree import MOST_TEXT, YamlList, YamlMap, yaml_tree
 from npusim.ledger import Quantity, certificates
 from npusim.units import is_binary_rate
 
@@ -36,6 +35,7 @@ def load_yaml(path: Path, schema: type[Schema]) -> Schema:
 
 
 _EXTENDS = "extends"
+_NAME = r"\w[\w.+-]{0,99}"
 _OWN = ("name", "title", "aliases", "note")
 
 
@@ -48,7 +48,10 @@ def extended_file(path: Path, name: str) -> Path:
 
 def _extended(data: Any, path: Path) -> Any:
     """`data` over the file that it extends; what names a description is never taken over."""
-    base = extended_file(path, str(data[_EXTENDS]))
+    name = data[_EXTENDS]
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
+        raise UserError(str(path), _EXTENDS, "must be the name of an architecture, such as rngd")
+    base = extended_file(path, name)
     known = read_yaml(base)
     if _EXTENDS in known:
         raise UserError(str(path), _EXTENDS, f"{base.name} extends another file itself; extend that one")
@@ -60,23 +63,15 @@ def _extended(data: Any, path: Path) -> Any:
 def _overlaid(known: Any, data: Any) -> Any:
     """Maps key by key; numbers with their certificates, lists and plain values as a whole."""
     for key, value in data.items():
-        both = isinstance(value, CommentedMap) and isinstance(known.get(key), CommentedMap)
+        both = isinstance(value, YamlMap) and isinstance(known.get(key), YamlMap)
         known[key] = _overlaid(known[key], value) if both and "value" not in value else value
     return known
 
 
 def read_yaml(path: Path) -> Any:
-    """The plain content of a YAML file, with ruamel's line marks on its maps and lists."""
-    text = read_text(path)
-    try:
-        data = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise UserError(f"{path}{line}", "", f"YAML syntax: {error.problem or error}") from error
-    except YAMLError as error:
-        raise UserError(str(path), "", f"YAML syntax: {error}") from error
-    if not isinstance(data, dict):
+    """The plain content of a YAML file, whose maps and lists know their lines. Raises UserError."""
+    data = yaml_tree(read_text(path, MOST_TEXT), str(path))
+    if not isinstance(data, YamlMap):
         raise UserError(str(path), "", "must be a map of keys to values")
     return data
 
@@ -118,23 +113,23 @@ def _locate(data: Any, location: tuple[int | str, ...], last_is_absent: bool = F
     """Line and key path of an error; union tags in pydantic's location, which the file lacks, are left out."""
     node, line, keys = data, None, []
     for position, part in enumerate(location):
-        if isinstance(node, CommentedMap) and part in node:
-            line = node.lc.key(part)[0] + 1 if part in (getattr(node.lc, "data", None) or {}) else line
-            node = node[part]
-        elif isinstance(node, CommentedSeq) and (place := _place(node, part)) is not None:
-            line = node.lc.item(place)[0] + 1
-            node = node[place]
+        if isinstance(node, YamlMap) and part in node:
+            line = node.lines.get(str(part), line)
+            node = node[str(part)]
+        elif isinstance(node, YamlList) and (index := _index(node, part)) is not None:
+            line = node.lines[index]
+            node = node[index]
         elif not (last_is_absent and position == len(location) - 1):
             continue
         keys.append(str(part))
     return line, keys
 
 
-def _place(items: CommentedSeq, part: int | str) -> int | None:
-    """Place in a list of an item that is known by its number or its name; None where there is none."""
+def _index(items: YamlList, part: int | str) -> int | None:
+    """Index in a list of an item that is known by its number or its name; None where there is none."""
     if isinstance(part, int):
         return part if part < len(items) else None
-    names = [item.get("name") if isinstance(item, CommentedMap) else None for item in items]
+    names = [item.get("name") if isinstance(item, YamlMap) else None for item in items]
     return names.index(part) if part in names else None
 
 
