@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from collections import Counter
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from npusim.hardware.algorithms import ALGORITHMS
 from npusim.hardware.base import Part
 from npusim.hardware.link import Link
 from npusim.ledger import Bandwidth, Count, Duration, Ratio
 
-if TYPE_CHECKING:
-    AlgorithmName = str
-else:
-    AlgorithmName = Literal[tuple(ALGORITHMS)]
+Algorithm = Literal[
+    "ring", "direct", "one_shot", "two_shot", "halving_doubling", "double_tree", "tree", "hierarchical", "in_network"
+]
+ALGORITHMS: tuple[Algorithm, ...] = Algorithm.__args__  # type: ignore[attr-defined]
 
 
 class Level(Part):
@@ -54,7 +53,7 @@ class Transport(Part):
 
     name: str
     library: str
-    algorithms: tuple[AlgorithmName, ...] = Field(min_length=1)
+    algorithms: tuple[Algorithm, ...] = Field(min_length=1)
     launch: Duration
     step: Duration
     message: Duration
