@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.inputs import read_text, remembered
-from npusim.inputs.yaml_tree import yaml_tree
+from npusim.inputs import read_tree, remembered
 
 ENGLISH, KOREAN = "en", "ko"
 LANGUAGES = (ENGLISH, KOREAN)
@@ -53,5 +52,5 @@ def speaker(language: str) -> Say:
 @remembered
 def catalogue(language: str) -> dict[str, str]:
     """Translations by the English words."""
-    path = Path(str(files("npusim"))) / "languages" / f"{language}.yaml"
-    return {key: str(value) for key, value in yaml_tree(read_text(path), str(path)).items()}
+    file = Path(str(files("npusim"))) / "languages" / f"{language}.yaml"
+    return {key: str(value) for key, value in read_tree(file).items()}

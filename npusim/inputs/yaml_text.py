@@ -1,6 +1,7 @@
 """YAML text becomes a plain tree of maps, lists, texts and numbers that know their lines, within limits.
 
-What YAML can say beyond that is refused in one line: tags, several documents, keys that stand twice, that are not finite. Aliases and merge keys are followed as long as the tree stays small. Dates stay texts.
+What YAML can say beyond that is refused in one line: tags, several documents, keys that stand twice, numbers
+that are not finite. Aliases and merge keys are followed as long as the tree stays small. Dates stay texts.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import yaml
 
 from npusim.errors import UserError
 
-MOST_TEXT = 4 * 2**20
-"""Size of a YAML file in bytes."""
 MOST_DEPTH = 40
 MOST_NODES = 200_000
 MOST_LETTERS = 10_000
@@ -46,7 +45,7 @@ class YamlList(list[Any]):
         self.lines: list[int] = []
 
 
-def marked_tree(text: str, place: str) -> Any:
+def parsed(text: str, place: str) -> Any:
     """The tree of the one document in `text`. place: the file, for messages. Raises UserError with the line."""
     try:
         return _Composer(yaml.parse(text, Loader=_PARSER), place).document()
