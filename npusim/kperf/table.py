@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from npusim.safe_text import printable
 from npusim.words import ENGLISH, Say, speaker
 
 PREDICTED = "predicted"
@@ -212,7 +213,7 @@ def unique_names(names: Sequence[str], forbidden: str, limit: int, taken: Iterab
     """Names for sheets or files: the forbidden pattern becomes "-", at most `limit` long, none twice."""
     used, made = {name.lower() for name in taken}, []
     for name in names:
-        clean = re.sub(forbidden, "-", name).strip("-' ") or "model"
+        clean = re.sub(forbidden, "-", printable(name)).strip("-.' ") or "model"
         fresh, count = clean[:limit], 1
         while fresh.lower() in used:
             count += 1
