@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
+from npusim.inputs import read_text
 from npusim.ledger import Quantity, certificates
 from npusim.units import is_binary_rate
 
@@ -66,12 +67,7 @@ def _overlaid(known: Any, data: Any) -> Any:
 
 def read_yaml(path: Path) -> Any:
     """The plain content of a YAML file, with ruamel's line marks on its maps and lists."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(str(path), "", f"cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(str(path), "", "is not UTF-8 text") from error
+    text = read_text(path)
     try:
         data = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
