@@ -39,17 +39,13 @@ def require_folder(out: str | os.PathLike[str], names: Iterable[str] = (), optio
     Refused: a file in the way, a folder that takes no files, and files of those names that are not npusim's.
     """
     folder = Path(out)
-    base = _nearest(folder, option)
-    if not base.is_dir():
-        raise UserError(option, "", f"{base} is a file; give a folder")
+    base = _folder_above(folder, option)
     there = [name for name in names if os.path.lexists(folder / name)]
     blocked = [name for name in there if _is_real_folder(folder / name) and "." in name]
     if blocked:
         raise UserError(option, blocked[0], f"{folder / blocked[0]} is a folder; remove it, or give another folder")
     if there and not any(_begins(folder / name, mark) for name, mark in _MARKS.items()):
-        raise UserError(
-            option, there[0], f"is in {folder} already and was not written by npusim; give another folder"
-        )
+        raise UserError(option, there[0], f"is in {folder} already and was not written by npusim; give another folder")
     _require_room(base, folder, option)
     return folder
 
@@ -72,7 +68,9 @@ def require_file(
         raise UserError(option, "", f"there is no folder {file.parent}; make it, or give another")
     if os.path.lexists(file):
         if mark is None:
-            raise UserError(option, "", f"{file} is there already, and such a file is never replaced; give another name")
+            raise UserError(
+                option, "", f"{file} is there already, and such a file is never replaced; give another name"
+            )
         if not _begins(file, mark):
             raise UserError(option, "", f"{file} is there already and was not written by npusim; give another name")
     _require_room(file.parent, file, option)
@@ -93,15 +91,13 @@ def drafted(path: Path, option: str = "--out") -> Iterator[Path]:
         os.replace(draft, path)
 
 
-def publish_folder(
-    write: Callable[[Path], list[str]], out: str | os.PathLike[str], option: str = "--out"
-) -> list[str]:
+def publish_folder(write: Callable[[Path], list[str]], out: str | os.PathLike[str], option: str = "--out") -> list[str]:
     """Lets `write` fill a folder and moves the files that it names into `out`, all or none; returns these names.
 
     Files of that name in `out` are replaced. Raises UserError where the folder or a file in it cannot be written.
     """
     folder = Path(out)
-    base = _nearest(folder, option)
+    base = _folder_above(folder, option)
     with _told_in_one_line(folder, option), _draft(base, _new_folder) as draft:
         names = write(draft)
         folder.mkdir(parents=True, exist_ok=True)
@@ -234,16 +230,32 @@ def _told_in_one_line(target: Path, option: str) -> Iterator[None]:
 
 def _nearest(path: Path, option: str) -> Path:
     """`path`, or the nearest folder above it that is there. Raises UserError where it can be none."""
+    base = path
     try:
-        for base in (path, *path.absolute().parents):
-            if base.exists():
-                return base
+        while not _is_there(base):
             if base.is_symlink():
                 raise UserError(option, "", f"{base} is a link to nothing; remove it, or give another name")
+            base = base.absolute().parent
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(option, "", f"{str(path)[:200]!r} cannot be written ({reason}); give another name") from error
-    raise UserError(option, "", f"{path} cannot be written; give another name")
+    return base
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _folder_above(folder: Path, option: str) -> Path:
+    """`folder`, or the nearest one above it that is there: drafts stand in it. Raises UserError."""
+    base = _nearest(folder, option)
+    if not base.is_dir():
+        raise UserError(option, "", f"{base} is a file; give a folder")
+    return base
 
 
 def _is_real_folder(path: Path) -> bool:

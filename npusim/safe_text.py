@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """Control characters but tab and line feed, marks that turn the direction of a line, and what is no character."""
@@ -22,14 +25,17 @@ def chart_title(text: str) -> str:
     return printable(text).replace(_CELL_ADDRESS, "\uff01").lstrip("=")
 
 
+def printable_table(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with its text printable."""
+    return _with_text(table, printable)
+
+
 def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
     """`table` for a CSV file: text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    texts = {name: column for name, column in table.items() if not pd.api.types.is_numeric_dtype(column)}
-    return table.assign(**{str(name): column.map(_as_text) for name, column in texts.items()})
+    return _with_text(table, lambda text: f"'{printable(text)}" if _FORMULA.match(text) else printable(text))
 
 
-def _as_text(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    shown = printable(value)
-    return f"'{shown}" if _FORMULA.match(shown) else shown
+def _with_text(table: pd.DataFrame, shown: Callable[[str], str]) -> pd.DataFrame:
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    made = {name: texts[name].map(lambda value: shown(value) if isinstance(value, str) else value) for name in texts}
+    return table.assign(**{str(name): column for name, column in made.items()})

@@ -116,6 +116,7 @@ def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: P
     written = []
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
+        matplotlib.rcParams["text.parse_math"] = False
         for chart in CHARTS:
             shown = points(rows, chart)
             if shown.empty:

@@ -14,7 +14,7 @@ from npusim.kperf.charts import write_charts
 from npusim.kperf.table import KPerfContext, file_columns, model_names, of_model, unique_names
 from npusim.kperf.workbook import write_workbook
 from npusim.publish import MANIFEST, publish_folder
-from npusim.safe_text import spreadsheet_safe
+from npusim.safe_text import printable_table, spreadsheet_safe
 
 WORKBOOK, TABLE, CHARTS = "kperf.xlsx", "kperf.csv", "charts"
 
@@ -48,7 +48,7 @@ def _write_all(
     context: KPerfContext,
     folder: Path,
 ) -> list[str]:
-    ordered = cells[[item.name for item in file_columns(cells)]]
+    ordered = printable_table(cells[[item.name for item in file_columns(cells)]])
     write_workbook(ordered, certificates, manifest, context, folder / WORKBOOK)
     spreadsheet_safe(ordered.convert_dtypes()).to_csv(folder / TABLE, index=False, lineterminator="\n")
     (folder / CHARTS).mkdir()

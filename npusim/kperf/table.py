@@ -49,7 +49,7 @@ class Column:
 class KPerfContext:
     """What a reader must know beside the numbers: the chip, the grid, the protocol and how far to trust.
 
-    say: speaks the reader's language.
+    say: speaks the reader's language. Text from files is made printable.
     """
 
     chip_title: str
@@ -61,6 +61,11 @@ class KPerfContext:
     interval_text: str
     calibration_text: str
     say: Say = field(default=speaker(ENGLISH), compare=False)
+
+    def __post_init__(self) -> None:
+        for name, text in vars(self).copy().items():
+            if isinstance(text, str):
+                object.__setattr__(self, name, printable(text))
 
     @property
     def projection_text(self) -> str:

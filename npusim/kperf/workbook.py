@@ -33,7 +33,7 @@ from npusim.kperf.workbook_record import write_assumptions, write_manifest
 from npusim.words import Phrase
 
 _OWN_SHEETS = ("Summary", "Assumptions", "Manifest", "History")
-_FORBIDDEN = r"[\[\]:*?/\\']+"
+_FORBIDDEN = r"[\[\]:*?/\\'=!|]+"
 _FIRST_ROW = 5
 _BOX_COLUMNS = 12
 _CHARTS_ACROSS = 3
