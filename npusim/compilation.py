@@ -43,7 +43,7 @@ def _use_own_cache() -> bool:
         older = sorted(root.glob("kernels-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
         for folder in older[_KEPT_FOLDERS - 1 :]:
             shutil.rmtree(folder, ignore_errors=True)
-    numba.config.CACHE_DIR = str(own)  # type: ignore[attr-defined]
+    numba.config.CACHE_DIR = str(own)
     return can_be_written(root)
 
 
