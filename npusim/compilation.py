@@ -43,11 +43,11 @@ def _use_own_cache() -> bool:
         older = sorted(root.glob("kernels-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
         for folder in older[_KEPT_FOLDERS - 1 :]:
             shutil.rmtree(folder, ignore_errors=True)
-    numba.config.CACHE_DIR = str(own)
+    numba.config.CACHE_DIR = str(own)  # type: ignore[attr-defined]
     return can_be_written(root)
 
 
-class _Kept(FunctionCache):  # type: ignore[misc]
+class _Kept(FunctionCache):
     """Compiled kernels on disk. One that cannot be kept, as on a full disk, is compiled again by the next process."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

@@ -30,7 +30,6 @@ FLOORS = {
     "inputs": 0,
     "publish": 0,
     "safe_text": 0,
-    "cache_folder": 0,
     "hardware": 1,
     "workload": 2,
     "mapping": 3,
