@@ -24,6 +24,7 @@ FLOORS = {
     "errors": 0,
     "dtypes": 0,
     "compilation": 0,
+    "cache_folder": 0,
     "words": 0,
     "manifest": 0,
     "inputs": 0,
