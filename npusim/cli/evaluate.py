@@ -11,7 +11,7 @@ from npusim.cli.options import as_json_option
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.cli.subject import caveats
 from npusim.manifest import build_manifest
-from npusim.words import ENGLISH, speaker
+from npusim.words import ENGLISH, LANGUAGES, speaker
 
 if TYPE_CHECKING:
     from npusim.studies.evaluate.fixed_times import FixedTimes
@@ -24,7 +24,7 @@ _US = 1e6
 @click.argument("proposal", metavar="PROPOSAL.yaml", type=click.Path(dir_okay=False))
 @click.option("--out", type=click.Path(dir_okay=False), metavar="F.html", help="Write the report to this file.")
 @click.option(
-    "--lang", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Language of the report."
+    "--lang", type=click.Choice(LANGUAGES), default=ENGLISH, show_default=True, help="Language of the report."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws.")
 @as_json_option

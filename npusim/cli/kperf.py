@@ -14,6 +14,7 @@ from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, print_json, say, stderr_console, stdout_console, table
 from npusim.cli.subject import asked_plan, caveats, manifest, wish_of
 from npusim.errors import UserError
+from npusim.words import ENGLISH, LANGUAGES, speaker
 
 if TYPE_CHECKING:
     from npusim.kperf.runner import GridResult, Progress
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--report", is_flag=True, help="Write report.html too: hover values, log axes, one file without network.")
 @click.option(
-    "--lang", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Of workbook and report."
+    "--lang", type=click.Choice(LANGUAGES), default=ENGLISH, show_default=True, help="Of workbook and report."
 )
 @setup_options(cards="auto")
 @as_json_option
@@ -142,7 +143,6 @@ def _write(results: list[GridResult], record: dict[str, Any], out: Path, languag
     from npusim.kperf.table import unique_names
     from npusim.studies.report.kperf_page import kperf_page
     from npusim.studies.report.page import write_page
-    from npusim.words import speaker
 
     chips = unique_names([result.deployments[0].system.name for result in results], r"[^A-Za-z0-9._-]+", 80)
     written = []
