@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias, TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
-Answer: TypeAlias = Mapping[str, Json]
+Answer: TypeAlias = dict[str, Json]
 """Everything that the command line's --json prints, its manifest apart; units in the names of the keys."""
 
 Say: TypeAlias = Callable[[str], None]
@@ -34,7 +37,7 @@ _MISSING = ("<NA>", "NaT")
 def plain(value: object) -> Json:
     """`value` with numpy scalars and arrays as Python's own and NaN, NA or infinity as None."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return plain_answer(value)
     if isinstance(value, str | bool | int) or value is None:
         return value
     if isinstance(value, float):
@@ -46,3 +49,13 @@ def plain(value: object) -> Json:
     if str(value) in _MISSING:
         return None
     raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def plain_answer(answer: Mapping[str, object]) -> Answer:
+    """As `plain`, of a whole answer."""
+    return {str(key): plain(item) for key, item in answer.items()}
+
+
+def records(frame: pd.DataFrame) -> list[Answer]:
+    """The rows of a frame."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from npusim.api.answer import Answer, Progress
+from npusim.api.answer import Answer, Progress, records
 from npusim.api.deploying import Deploying, Seed, manifest, named_plan
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option
@@ -84,7 +84,7 @@ class GridAnswer(list["GridResult"]):
     @property
     def answer(self) -> Answer:
         """Everything, as the command line's JSON has it."""
-        cells = [row for result in self for row in result.cells.to_dict("records")]
+        cells = [row for result in self for row in records(result.cells)]
         return {"cells": cells, "files": self.files, "sim_seconds": sum(result.sim_seconds for result in self)}
 
 

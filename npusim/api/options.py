@@ -12,7 +12,6 @@ import types
 import warnings
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
 from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from npusim.errors import UserError
@@ -131,9 +130,17 @@ class Options:
         return self.words or (*command.split(), *_written(self))
 
 
-@cache
+_DECLARED: dict[object, tuple[Declared, ...]] = {}
+
+
 def declared_options(asked: type[Options]) -> tuple[Declared, ...]:
     """The options that a class declares: arguments, then its own options, then those of its bases."""
+    if asked not in _DECLARED:
+        _DECLARED[asked] = _declarations(asked)
+    return _DECLARED[asked]
+
+
+def _declarations(asked: type[Options]) -> tuple[Declared, ...]:
     hints = get_type_hints(asked, include_extras=True)
     found = [
         _declared(field.name, told, kind, field.default)

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from npusim.api.answer import Answer, Json, plain
+from npusim.api.answer import Answer, Json, plain_answer
 from npusim.api.deploying import Arch, Model, Placing, Seed, configuration, deployed, manifest
 from npusim.api.function import asked_by
 from npusim.api.grids import GridCards
@@ -68,7 +68,7 @@ def pim_compare(asked: PimCompareOptions) -> PimCompareResult:
     }
     record = manifest(asked, "pim compare", asked.seed, [asked.arch], [asked.model])
     if asked.out is not None:
-        whole = plain({**answer, "manifest": record})
+        whole = plain_answer({**answer, "manifest": record})
         files = write_comparison(found, whole, _caption(deployment, asked), Path(asked.out))
         answer |= {"files": [str(file) for file in files]}
     return PimCompareResult(deployment, found, answer, record)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from npusim.api.answer import Answer, Json, plain
+from npusim.api.answer import Answer, plain_answer, records
 from npusim.api.function import asked_by
 from npusim.api.grids import GridOptions, grid_manifest, predicted_grids
 from npusim.api.options import Argument, Option, Options
@@ -44,7 +43,7 @@ class PredictResult:
     """cells: those of all grids as plain values; pack: what is stamped; day: that it bears, None unregistered."""
 
     grids: list[GridResult]
-    cells: list[Mapping[str, Json]]
+    cells: list[Answer]
     pack: Answer
     day: str | None
     files: list[str]
@@ -64,8 +63,8 @@ def predict(asked: PredictOptions) -> PredictResult:
     if asked.out is not None:
         require_new(asked.out)
     results = predicted_grids(asked, intervals=True)
-    cells = [plain(row) for result in results for row in result.cells.to_dict("records")]
-    pack = stamped(cells, day, plain(grid_manifest(asked, "predict", results)))
+    cells = [plain_answer(row) for result in results for row in records(result.cells)]
+    pack = stamped(cells, day, plain_answer(grid_manifest(asked, "predict", results)))
     if asked.out is not None:
         write_pack(pack, asked.out)
     files = [] if asked.out is None else [str(asked.out)]

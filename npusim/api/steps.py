@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from npusim.api.answer import Answer, Figure, Json
 from npusim.api.deploying import Arch, Deploying, Interval, Model, deployed, manifest, told_beside
@@ -88,7 +88,7 @@ class StepResult:
         """A row an operator."""
         import pandas as pd
 
-        return pd.DataFrame(self.answer["ops"])
+        return pd.DataFrame(cast("list[dict[str, object]]", self.answer["ops"]))
 
     @cached_property
     def manifest(self) -> Answer:

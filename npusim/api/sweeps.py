@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from npusim.api.answer import Answer, Say
+from npusim.api.answer import Answer, Say, records
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
@@ -90,7 +90,7 @@ class SweepAnswer:
     def answer(self) -> Answer:
         """Everything, as the command line's JSON has it."""
         counts = {} if self.swept is None else {"kept": self.swept.kept, "served": self.swept.served}
-        return {"points": self.points, **counts, "pareto": self.front.to_dict("records"), "files": self.files}
+        return {"points": self.points, **counts, "pareto": records(self.front), "files": self.files}
 
 
 @asked_by(SweepOptions)

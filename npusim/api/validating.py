@@ -88,7 +88,9 @@ def validate(asked: ValidateOptions) -> ValidateResult:
     record = _manifest(asked, results)
     files: list[str] = []
     if asked.report is not None:
-        command = f"npusim {shlex.join(record['argv'])}"
+        argv = record["argv"]
+        assert isinstance(argv, list)
+        command = f"npusim {shlex.join(map(str, argv))}"
         files = [str(file) for file in write_folder(compared, Path(asked.report), command)]
     return ValidateResult(results, files, record)
 
@@ -119,7 +121,7 @@ def _predicted(path: Path, asked: ValidateOptions, uncalibrated: bool) -> Valida
     )
 
 
-def _manifest(asked: ValidateOptions, results: Sequence[ValidationResult]) -> dict[str, list[str]]:
+def _manifest(asked: ValidateOptions, results: Sequence[ValidationResult]) -> Answer:
     from npusim.hardware.catalog import calibration_path, shipped_runtimes
     from npusim.manifest import build_manifest
     from npusim.studies.measured.component import files_of, is_component
