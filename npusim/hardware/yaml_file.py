@@ -14,7 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
-from npusim.ledger import Quantity, certificates
+from npusim.ledger import Quantity, provenances
 from npusim.units import is_binary_rate
 
 
@@ -57,7 +57,7 @@ def _extended(data: Any, path: Path) -> Any:
 
 
 def _overlaid(known: Any, data: Any) -> Any:
-    """Maps key by key; numbers with their certificates, lists and plain values as a whole."""
+    """Maps key by key; numbers with their provenances, lists and plain values as a whole."""
     for key, value in data.items():
         both = isinstance(value, CommentedMap) and isinstance(known.get(key), CommentedMap)
         known[key] = _overlaid(known[key], value) if both and "value" not in value else value
@@ -91,12 +91,12 @@ def check(data: Any, schema: type[Schema], path: Path) -> Schema:
         checked = schema.model_validate(data)
     except ValidationError as error:
         raise _first_mistake(error, data, schema, path) from error
-    for certificate in certificates("", checked):
-        written = certificate.quantity.text
+    for provenance in provenances("", checked):
+        written = provenance.quantity.text
         if is_binary_rate(written):
-            line, _ = _locate(data, tuple(certificate.path.split(".")))
+            line, _ = _locate(data, tuple(provenance.path.split(".")))
             warnings.warn(
-                f"{path}{f':{line}' if line else ''}: {certificate.path}: '{written}' is taken as written, but "
+                f"{path}{f':{line}' if line else ''}: {provenance.path}: '{written}' is taken as written, but "
                 f"datasheets give rates in decimal units; write '{written.replace('iB', 'B')}' if that is meant",
                 BinaryRateWarning,
                 stacklevel=3,

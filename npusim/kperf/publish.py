@@ -20,7 +20,7 @@ from npusim.kperf.workbook import write_workbook
 
 def publish(
     cells: pd.DataFrame,
-    certificates: pd.DataFrame,
+    provenances: pd.DataFrame,
     manifest: dict[str, Any],
     context: KPerfContext,
     out_dir: str | os.PathLike[str],
@@ -29,7 +29,7 @@ def publish(
 
     Raises UserError where the folder or a file in it cannot be written.
     """
-    return publish_folder(lambda draft: _write_all(cells, certificates, manifest, context, draft), out_dir)
+    return publish_folder(lambda draft: _write_all(cells, provenances, manifest, context, draft), out_dir)
 
 
 def publish_folder(write: Callable[[Path], list[str]], out_dir: str | os.PathLike[str]) -> list[str]:
@@ -60,13 +60,13 @@ def publish_folder(write: Callable[[Path], list[str]], out_dir: str | os.PathLik
 
 def _write_all(
     cells: pd.DataFrame,
-    certificates: pd.DataFrame,
+    provenances: pd.DataFrame,
     manifest: dict[str, Any],
     context: KPerfContext,
     folder: Path,
 ) -> list[str]:
     ordered = cells[[item.name for item in file_columns(cells)]]
-    write_workbook(ordered, certificates, manifest, context, folder / "kperf.xlsx")
+    write_workbook(ordered, provenances, manifest, context, folder / "kperf.xlsx")
     ordered.convert_dtypes().to_csv(folder / "kperf.csv", index=False, lineterminator="\n")
     (folder / "charts").mkdir()
     models = model_names(ordered)
