@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def found(folder: Path) -> Calibration:
+def found(folder: Path) -> FittedCalibration:
     return calibrate([folder / "steps.csv"], str(folder / "h200.yaml"), "mine", "2026-11-30")
 
 

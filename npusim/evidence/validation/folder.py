@@ -37,8 +37,9 @@ prediction, width the median (high - low) / predicted.
   of those, its errors are of rows that the fit has seen. Its intervals come from the posterior and from what it
   left unexplained on groups left out; on rows that were seen they are wide.
 - **Left out**: errors under fits that had not seen what is left out together, made when the calibration was: a
-  **group** of runs (model x format; lab x SDK x model x cards; range of shapes of a card's kernels), or all that was measured of a
-  **model**. Intervals there come from the posterior of that fit and from what other groups leave unexplained; where
+  **group** of runs (model x format; lab x SDK x model x cards; range of shapes of a card's kernels), or all that was
+  measured of a **model**. Intervals there come from the posterior of that fit and from what other groups leave
+  unexplained; where
   there are fewer than nine, a prior of 5 % stands for one more. Bounds are of a bootstrap over whole groups. This is
   what to expect of unseen runs.
 """
