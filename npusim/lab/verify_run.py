@@ -14,6 +14,7 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.explore.sweep.store import PARTS
+from npusim.inputs import read_text
 
 TABLES = (".csv", ".json", ".parquet", ".yaml")
 """Files of a run that are compared byte by byte; workbooks and pictures are drawn from them."""
@@ -58,9 +59,7 @@ def verify_run(path: Path) -> Verified:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(str(path), "", f"cannot be read ({error.strerror}); give a manifest.json") from error
+        saved = json.loads(read_text(path))
     except ValueError as error:
         raise UserError(str(path), "", f"is no JSON ({error}); give a manifest.json as npusim wrote it") from error
     if not isinstance(saved, dict):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +21,7 @@ from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment
 
 _MECHANISMS = {
@@ -114,7 +114,7 @@ def drivers(system: System, calibration: Calibration | None = None) -> list[Runt
     return runtimes if calibration is None else [calibration.apply(runtime.name, runtime) for runtime in runtimes]
 
 
-@cache
+@remembered
 def _shipped() -> tuple[Runtime, ...]:
     return tuple(load_yaml(path, Runtime) for path in shipped_runtimes().values())
 
