@@ -189,12 +189,12 @@ def test_a_binary_rate_warns_with_file_line_and_key(tmp_path: Path, rate: str, v
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("name: x\n  chip: [1\n", 2, "YAML syntax: mapping values are not allowed here"),
-        ("name: x\nchip: [1, 2\n", 3, "YAML syntax: expected ',' or ']'"),
+        ("name: x\n  chip: [1\n", 2, "YAML syntax: mapping values are not allowed in this context"),
+        ("name: x\nchip: [1, 2\n", 3, "YAML syntax: did not find expected ',' or ']'"),
         ("name: x\nname: y\n", 2, 'YAML syntax: found duplicate key "name"'),
-        ("name: x\n\tchip: 3\n", 2, "YAML syntax: found character '\\t' that cannot start any token"),
-        ("name: x\x00\n", None, "YAML syntax: unacceptable character"),
-        ("", None, "must be a map of keys to values"),
+        ("name: x\n\tchip: 3\n", 2, "YAML syntax: found a tab character"),
+        ("name: x\x00\n", None, "YAML syntax: a control character"),
+        ("", None, "is empty; give a map of keys to values"),
         ("- 1\n- 2\n", None, "must be a map of keys to values"),
     ],
 )

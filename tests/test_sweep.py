@@ -261,6 +261,7 @@ def test_the_command_writes_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_search_resumes_its_study(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="the extra 'optimize' is not installed")
     from npusim.explore.sweep.optimize import optimize
 
     asked = spec(limits={"power_w": {"max": 170.0}})

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
 from npusim.kperf.charts import CHARTS, Table, native_chart, points
-from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, lines, write_frame
+from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, lines, new_workbook, write_frame
 from npusim.kperf.table import (
     ACCURACY,
     HEADLINES,
@@ -35,7 +33,7 @@ from npusim.kperf.workbook_record import write_assumptions, write_manifest
 from npusim.words import Phrase
 
 _OWN_SHEETS = ("Summary", "Assumptions", "Manifest", "History")
-_FORBIDDEN = r"[\[\]:*?/\\']+"
+_FORBIDDEN = r"[\[\]:*?/\\'=!|]+"
 _FIRST_ROW = 5
 _BOX_COLUMNS = 12
 _CHARTS_ACROSS = 3
@@ -68,10 +66,15 @@ def write_workbook(
     path: Path,
 ) -> None:
     """Writes the workbook to `path`; the same input gives the same bytes. Arguments as for `publish`."""
-    book = xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False})
     say = context.say
-    title = say("K-Perf prediction: {chip}", chip=context.chip_title)
-    book.set_properties({"title": title, "created": datetime.datetime(1980, 1, 1)})
+    with new_workbook(path, say("K-Perf prediction: {chip}", chip=context.chip_title)) as book:
+        _write_sheets(book, cells, provenances, manifest, context)
+
+
+def _write_sheets(
+    book: Any, cells: pd.DataFrame, provenances: pd.DataFrame, manifest: dict[str, Any], context: KPerfContext
+) -> None:
+    say = context.say
     styles, parts = Styles(book, say), _parts(cells)
     summary = book.add_worksheet("Summary")
     row = _write_summary(summary, styles, cells, provenances, context)
@@ -92,7 +95,6 @@ def write_workbook(
             _place_charts(book, sheet, 2, part, context)
     write_assumptions(book.add_worksheet("Assumptions"), styles, provenances, context)
     write_manifest(book.add_worksheet("Manifest"), styles, manifest, context)
-    book.close()
 
 
 def _parts(cells: pd.DataFrame) -> list[_Part]:

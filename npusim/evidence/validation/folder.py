@@ -78,6 +78,7 @@ def _page(comparisons: Sequence[Comparison], command: str) -> Iterator[str]:
     yield _INTRODUCTION.format(command=command)
     linked = "[blind/report.md](blind/report.md)" if any(each.calibrated for each in comparisons) else ""
     yield f"Errors by dimension, worst rows and charts: [report.md](report.md){f', {linked}' if linked else ''}."
+    yield "Where the charts are missing, the command above draws them."
     yield from _descriptions(sorted(archs))
     for each in comparisons:
         yield ""

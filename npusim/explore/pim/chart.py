@@ -36,6 +36,7 @@ def draw(comparison: Comparison, caption: Caption, path: Path) -> None:
     """Write the picture: a row for each figure, its bars on the left, the deciders of its gain on the right."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
+        matplotlib.rcParams["text.parse_math"] = False
         figure = Figure(figsize=(12.0, 7.6), dpi=110)
         FigureCanvasAgg(figure)
         margins = {"left": 0.07, "right": 0.97, "top": 0.83, "bottom": 0.17, "wspace": 0.85, "hspace": 0.5}
