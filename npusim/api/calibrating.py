@@ -14,7 +14,7 @@ from npusim.api.options import Argument, Option, Options
 from npusim.api.registering import day_of
 
 if TYPE_CHECKING:
-    from npusim.studies.calibrate import Calibration
+    from npusim.evidence.calibration.calibrate import FittedCalibration
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class CalibrateOptions(Options):
 class CalibrateResult:
     """found: the fitted numbers and their errors; target: the file that holds them; manifest: what made it."""
 
-    found: Calibration
+    found: FittedCalibration
     target: Path
     manifest: Answer
 
@@ -52,29 +52,29 @@ class CalibrateResult:
             "tables": {kind: vars(errors) for kind, errors in found.tables.items()},
             "figures": found.cases,
             "skipped": found.skipped,
-            "left_out": [part.model_dump() for part in found.overlay.left_out],
-            "residuals": [part.model_dump() for part in found.overlay.residuals],
+            "left_out": [part.model_dump() for part in found.calibration.left_out],
+            "residuals": [part.model_dump() for part in found.calibration.residuals],
         }
 
 
 @asked_by(CalibrateOptions)
 def calibrate(asked: CalibrateOptions) -> CalibrateResult:
     """Fits an architecture's ranged numbers to measured tables, and writes them to a file. Raises UserError."""
-    from npusim.studies.calibrate import calibrate as fit
-    from npusim.studies.overlay_file import require_writable, write_overlay
+    from npusim.evidence.calibration.calibrate import calibrate as fit
+    from npusim.evidence.calibration.calibration_file import require_writable, write_calibration
 
     target, day = Path(asked.out), day_of(asked.date)
     require_writable(target, "--out")
     tables = [Path(path) for path in dict.fromkeys(asked.tables)]
     found = fit(tables, asked.arch, target.stem, day, asked.seed, asked.say)
-    write_overlay(found.overlay, target)
+    write_calibration(found.calibration, target)
     return CalibrateResult(found, target, _manifest(asked, tables))
 
 
 def _manifest(asked: CalibrateOptions, tables: Sequence[Path]) -> Answer:
+    from npusim.evidence.measured.sources import sources_path
     from npusim.hardware.catalog import shipped_runtimes, system_path
     from npusim.manifest import build_manifest
-    from npusim.studies.measured.sources import sources_path
     from npusim.workload.formats import formats_path
 
     files = [*tables, system_path(asked.arch), *shipped_runtimes().values(), formats_path(), sources_path()]

@@ -44,7 +44,7 @@ class ListResult:
 @asked_by(ListOptions)
 def list_shipped(asked: ListOptions) -> ListResult:
     """A short record of everything shipped of a kind. Raises UserError."""
-    from npusim.studies import describe
+    from npusim.answers import describe
 
     return ListResult(describe.list_items(asked.what), asked)
 
@@ -67,8 +67,8 @@ class ShowResult:
     @cached_property
     def manifest(self) -> Answer:
         """What made the result."""
+        from npusim.answers.describe import described_files
         from npusim.manifest import build_manifest
-        from npusim.studies.describe import described_files
 
         files = described_files(self.asked.name, self.asked.uncalibrated)
         return build_manifest(self.asked.argv("show"), None, files)
@@ -77,7 +77,7 @@ class ShowResult:
 @asked_by(ShowOptions)
 def show(asked: ShowOptions) -> ShowResult:
     """One architecture, model, runtime or memory: peaks, capacities, every number with its source. Raises UserError."""
-    from npusim.studies import describe
+    from npusim.answers import describe
 
     answer = describe.show(asked.name, asked.uncalibrated)
     if asked.uncalibrated and answer["kind"] != "architecture":

@@ -15,7 +15,7 @@ WATTS = Phrase("Watts and joules are those of the cards: no server, no wall sock
 
 def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[str]:
     """What every reader of a prediction must know: the scope of watts, what is a projection, calibration."""
-    from npusim.hardware.overlay import calibration_text
+    from npusim.hardware.calibration import calibration_text
 
     known, say = list(deployments), speaker(language)
     projections = [
@@ -23,7 +23,9 @@ def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[
         for where in known
         if not where.system.silicon
     ]
-    told = {where.system.title: calibration_text(where.overlay, where.runtime.name).in_words_of(say) for where in known}
+    told = {
+        where.system.title: calibration_text(where.calibration, where.runtime.name).in_words_of(say) for where in known
+    }
     several = len(set(told.values())) > 1
     calibrations = [f"{title}: {text}." for title, text in told.items()] if several else _sentences(told.values())
     return [WATTS.in_words_of(say), *projections, *calibrations]

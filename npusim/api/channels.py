@@ -151,10 +151,10 @@ def _answer(memory: Dram, run: ChannelRun, channels: int, traffic: Traffic) -> d
 def _assumptions(memory: Dram) -> list[Json]:
     """The assumed and derived numbers with a range that the figures hang on."""
     from npusim.hardware.draws import is_ranged
-    from npusim.ledger import certificates
+    from npusim.ledger import provenances
 
     return [
         {"path": item.path, **item.quantity.model_dump(exclude={"sd", "date"})}
-        for item in certificates(memory.name, memory)
+        for item in provenances(memory.name, memory)
         if is_ranged(item.quantity)
     ]

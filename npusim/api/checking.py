@@ -13,7 +13,7 @@ from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 
 if TYPE_CHECKING:
-    from npusim.studies.check.result import CheckResult
+    from npusim.lab.check.result import CheckResult
 
 _TOLD = "what the files say"
 
@@ -61,8 +61,8 @@ class CheckAnswer:
 @asked_by(CheckOptions)
 def check(asked: CheckOptions) -> CheckAnswer:
     """Verdicts on measured results and on how they were measured, row by row. Raises UserError."""
-    from npusim.studies.check.result import check as examine
-    from npusim.studies.lab_files.lab_run import Setting
+    from npusim.lab.check.result import check as examine
+    from npusim.lab.files.lab_run import Setting
 
     given = Setting(
         device=asked.arch,
@@ -81,7 +81,7 @@ def check(asked: CheckOptions) -> CheckAnswer:
 def _write(found: CheckResult, record: Answer, out: Path) -> list[str]:
     """check.xlsx, check.json and manifest.json in `out`, all or none; their paths from here."""
     from npusim.kperf.publish import publish_folder
-    from npusim.studies.check.workbook import write_workbook
+    from npusim.lab.check.workbook import write_workbook
 
     def write(folder: Path) -> list[str]:
         write_workbook(found, record, folder / "check.xlsx")
@@ -94,9 +94,9 @@ def _write(found: CheckResult, record: Answer, out: Path) -> list[str]:
 
 
 def _manifest(asked: CheckOptions, found: CheckResult) -> Answer:
+    from npusim.evidence.measured.sources import sources_path
     from npusim.hardware.catalog import calibration_path, system_path
     from npusim.manifest import build_manifest
-    from npusim.studies.measured.sources import sources_path
     from npusim.workload.catalog import model_path
     from npusim.workload.formats import formats_path
 

@@ -90,7 +90,7 @@ class CollectiveResult:
 @asked_by(CollectiveOptions)
 def collective(asked: CollectiveOptions) -> CollectiveResult:
     """The time of a collective, what bounds it, and the algorithms that it beat. Raises UserError."""
-    from npusim.studies.collective import Asked, operation_code, predict_collective, predict_reduction
+    from npusim.answers.collective import Asked, operation_code, predict_collective, predict_reduction
 
     size, code = _byte_count(asked.size), operation_code(asked.op)
     if asked.within == "chip":

@@ -163,7 +163,7 @@ def configuration(deployment: Deployment) -> dict[str, Json]:
         "chips": deployment.plan.tensor_parallel,
         "plan": deployment.plan.as_dict(),
         "runtime": deployment.runtime.name,
-        "calibrated": deployment.overlay is not None,
+        "calibrated": deployment.calibration is not None,
         **({} if deployment.system.chip.pim is None else {"offload": deployment.offload}),
     }
 
@@ -184,7 +184,7 @@ def told_beside(deployment: Deployment, found: Found | None, interval: bool) -> 
     return {
         "configuration": configuration(deployment),
         **({} if found is None else {"plans": found.as_dict()}),
-        **({"interval": interval_text(deployment.system, deployment.overlay)} if interval else {}),
+        **({"interval": interval_text(deployment.system, deployment.calibration)} if interval else {}),
     }
 
 

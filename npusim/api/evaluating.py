@@ -12,7 +12,7 @@ from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option, Options
 
 if TYPE_CHECKING:
-    from npusim.studies.evaluate.run import Evaluation
+    from npusim.explore.evaluate.run import Evaluation
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class EvaluateResult:
 def evaluate(asked: EvaluateOptions) -> EvaluateResult:
     """Judges every claim of a proposal: prediction, probability, bounds, deciding numbers. Raises UserError."""
     from npusim.api.caveats import caveats
-    from npusim.studies.evaluate.page import evaluation_page
-    from npusim.studies.evaluate.proposal import load_proposal
-    from npusim.studies.evaluate.run import evaluate as judge
-    from npusim.studies.report.page import write_page
+    from npusim.explore.evaluate.page import evaluation_page
+    from npusim.explore.evaluate.proposal import load_proposal
+    from npusim.explore.evaluate.run import evaluate as judge
+    from npusim.report.page import write_page
     from npusim.words import speaker
 
     path = Path(asked.proposal)

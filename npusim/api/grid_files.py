@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from npusim.api.caveats import caveats
 from npusim.kperf.publish import publish
 from npusim.kperf.table import unique_names
-from npusim.studies.report.kperf_page import kperf_page
-from npusim.studies.report.page import write_page
+from npusim.report.kperf_page import kperf_page
+from npusim.report.page import write_page
 from npusim.words import speaker
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def write_grids(results: Sequence[GridResult], record: Answer, out: Path, langua
     for result, chip in zip(results, chips, strict=True):
         folder = out / chip if len(results) > 1 else out
         context = replace(result.context, say=speaker(language))
-        names = publish(result.cells, result.certificates, record, context, folder)
+        names = publish(result.cells, result.provenances, record, context, folder)
         written += [str(folder / name) for name in names]
         if report:
             notes = caveats(result.deployments[:1], language)

@@ -90,7 +90,7 @@ class GridAnswer(list["GridResult"]):
 
 @asked_by(KPerfOptions)
 def kperf(asked: KPerfOptions) -> GridAnswer:
-    """The K-Perf grid of each architecture, `cells` and `certificates` as frames. Raises UserError.
+    """The K-Perf grid of each architecture, `cells` and `provenances` as frames. Raises UserError.
 
     out: a folder to write (a folder in it for each of several architectures); cards: "auto" by default.
     """

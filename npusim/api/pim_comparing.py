@@ -13,9 +13,9 @@ from npusim.api.grids import GridCards
 from npusim.api.options import Option
 
 if TYPE_CHECKING:
+    from npusim.explore.pim.chart import Caption
+    from npusim.explore.pim.compare import Comparison
     from npusim.mapping.deployment import Deployment
-    from npusim.studies.pim_chart import Caption
-    from npusim.studies.pim_compare import Comparison
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class PimCompareResult:
 @asked_by(PimCompareOptions)
 def pim_compare(asked: PimCompareOptions) -> PimCompareResult:
     """Tokens per second and per joule with PIM units and without; every offload policy runs. Raises UserError."""
-    from npusim.studies.pim_compare import compare
-    from npusim.studies.pim_report import answer_of, write_comparison
+    from npusim.explore.pim.compare import compare
+    from npusim.explore.pim.report import answer_of, write_comparison
 
     deployment = deployed(asked, asked.arch, asked.model, tokens=asked.isl + asked.osl)
     found = compare(deployment, asked.isl, asked.osl, asked.concurrency, seed=asked.seed, draws=asked.draws)
@@ -76,7 +76,7 @@ def pim_compare(asked: PimCompareOptions) -> PimCompareResult:
 
 def _caption(deployment: Deployment, asked: PimCompareOptions) -> Caption:
     from npusim.api.deploying import configuration_text
-    from npusim.studies.pim_chart import Caption
+    from npusim.explore.pim.chart import Caption
 
     projection = "PROJECTION of a design that does not exist in silicon"
     return Caption(

@@ -13,8 +13,8 @@ from npusim.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from npusim.answers.pim_bench import Operation
     from npusim.hardware.pim import Pim
-    from npusim.studies.pim_bench import Operation
 
 Memory = Annotated[str, Argument("A shipped memory with PIM units, a path, or an architecture that has one.")]
 
@@ -100,7 +100,7 @@ class BenchResult:
 @asked_by(GemvOptions)
 def pim_gemv(asked: GemvOptions) -> BenchResult:
     """A matrix-vector product w[outputs, inputs] . x on PIM units. Raises UserError."""
-    from npusim.studies.pim_bench import gemv
+    from npusim.answers.pim_bench import gemv
 
     return _bench(
         asked, asked.memory, "gemv", lambda pim: gemv(pim, asked.outputs, asked.inputs, asked.batch, asked.dtype)
@@ -110,7 +110,7 @@ def pim_gemv(asked: GemvOptions) -> BenchResult:
 @asked_by(AttentionOptions)
 def pim_attention(asked: AttentionOptions) -> BenchResult:
     """Attention of decoding sequences on PIM units. Raises UserError."""
-    from npusim.studies.pim_bench import attention
+    from npusim.answers.pim_bench import attention
 
     return _bench(
         asked,
@@ -123,15 +123,15 @@ def pim_attention(asked: AttentionOptions) -> BenchResult:
 @asked_by(StreamOptions)
 def pim_stream(asked: StreamOptions) -> BenchResult:
     """An element-wise operation on PIM units. Raises UserError."""
-    from npusim.studies.pim_bench import stream
+    from npusim.answers.pim_bench import stream
 
     return _bench(asked, asked.memory, "stream", lambda pim: stream(pim, asked.op, asked.elements, asked.dtype))
 
 
 def _bench(asked: BenchOptions, memory: str, command: str, operation: Callable[[Pim], Operation]) -> BenchResult:
+    from npusim.answers.pim_bench import measure
+    from npusim.answers.pim_devices import assumptions, device, device_files
     from npusim.manifest import build_manifest
-    from npusim.studies.pim_bench import measure
-    from npusim.studies.pim_devices import assumptions, device, device_files
 
     described = device(memory, asked.placement)
     answer = measure(

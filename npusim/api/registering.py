@@ -57,7 +57,7 @@ class PredictResult:
 @asked_by(PredictOptions)
 def predict(asked: PredictOptions) -> PredictResult:
     """The cells of a grid with their 90 % intervals; with `register`, stamped and written. Raises UserError."""
-    from npusim.studies.registered.pack import require_new, stamped, write_pack
+    from npusim.lab.registered.pack import require_new, stamped, write_pack
 
     day = day_of(asked.date)
     if asked.out is not None:
@@ -121,9 +121,9 @@ class ScoreResult:
 @asked_by(ScoreOptions)
 def score(asked: ScoreOptions) -> ScoreResult:
     """A registered pack against measured results; an edited pack is refused. Raises UserError."""
-    from npusim.studies.lab_files.lab_run import Setting
-    from npusim.studies.registered.pack import read_pack
-    from npusim.studies.registered.score import score as compare
+    from npusim.lab.files.lab_run import Setting
+    from npusim.lab.registered.pack import read_pack
+    from npusim.lab.registered.score import score as compare
 
     registered = read_pack(asked.pack, asked.stamp)
     given = Setting(device=asked.arch, model=asked.model, precision=asked.precision, cards=asked.cards)

@@ -76,9 +76,9 @@ class RunResult:
 @asked_by(RunOptions)
 def run(asked: RunOptions) -> RunResult:
     """What a serving run scores. Raises UserError."""
+    from npusim.answers.bottleneck import bottleneck
+    from npusim.answers.predict import predict_run, run_load
     from npusim.serving.planning import best_for_run
-    from npusim.studies.bottleneck import bottleneck
-    from npusim.studies.predict import predict_run, run_load
 
     wish, found = asked.wish, None
     deployment = deployed(asked, asked.arch, asked.model, tokens=asked.isl + asked.osl)

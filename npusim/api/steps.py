@@ -99,8 +99,8 @@ class StepResult:
 @asked_by(StepOptions)
 def step(asked: StepOptions) -> StepResult:
     """The time, energy and bound of one step. Raises UserError."""
+    from npusim.answers.predict import predict_step
     from npusim.serving.planning import best_for_step
-    from npusim.studies.predict import predict_step
 
     wish, found = asked.wish, None
     deployment = deployed(asked, asked.arch, asked.model, tokens=asked.batch * asked.context)
@@ -140,6 +140,6 @@ def _assumptions(deployment: Deployment) -> list[Json]:
     """The assumed numbers among all that a result of the deployment can hang on."""
     return [
         {"owner": item.owner, "path": item.path, **item.quantity.model_dump(exclude={"sd", "date"})}
-        for item in deployment.certificates()
+        for item in deployment.provenances()
         if item.quantity.is_assumed
     ]

@@ -17,8 +17,8 @@ from npusim.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from npusim.studies.sweep.run import SweepResult as Swept
-    from npusim.studies.sweep.spec import SweepSpec
+    from npusim.explore.sweep.run import SweepResult as Swept
+    from npusim.explore.sweep.spec import SweepSpec
 
 _MOST_WORKERS = 1024
 
@@ -96,9 +96,9 @@ class SweepAnswer:
 @asked_by(SweepOptions)
 def sweep(asked: SweepOptions) -> SweepAnswer:
     """Predicts the designs that a specification spans; what was done before in `out` is kept. Raises UserError."""
-    from npusim.studies.sweep.backend import Backend
-    from npusim.studies.sweep.run import sweep as run_sweep
-    from npusim.studies.sweep.spec import SweepSpec, load_spec
+    from npusim.explore.sweep.backend import Backend
+    from npusim.explore.sweep.run import sweep as run_sweep
+    from npusim.explore.sweep.spec import SweepSpec, load_spec
 
     spec = SweepSpec.model_validate(asked.spec) if isinstance(asked.spec, Mapping) else load_spec(Path(asked.spec))
     record, out = _manifest(asked, spec), Path(asked.out)
@@ -113,8 +113,8 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
 
 
 def _search(asked: SweepOptions, spec: SweepSpec, out: Path, record: Answer) -> SweepAnswer:
-    from npusim.studies.sweep.optimize import STUDY, optimize
-    from npusim.studies.sweep.tables import write_csv
+    from npusim.explore.sweep.optimize import STUDY, optimize
+    from npusim.explore.sweep.tables import write_csv
 
     assert asked.optimize is not None
     out.mkdir(parents=True, exist_ok=True)
@@ -145,9 +145,9 @@ def _manifest(asked: SweepOptions, spec: SweepSpec) -> Answer:
 
 def _write_report(found: Swept, record: Answer, out: Path) -> list[str]:
     from npusim.api.caveats import caveats
-    from npusim.studies.report.page import write_page
-    from npusim.studies.sweep.page import sweep_page
-    from npusim.studies.sweep.tasks import base_of, variants
+    from npusim.explore.sweep.page import sweep_page
+    from npusim.explore.sweep.tasks import base_of, variants
+    from npusim.report.page import write_page
 
     notes = caveats([base_of(found.spec, variant, "").deployment for variant in variants(found.spec)])
     write_page(sweep_page(found, notes, record), out / "report.html")

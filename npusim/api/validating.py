@@ -15,8 +15,8 @@ from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
-    from npusim.studies.validate import ValidationResult
-    from npusim.studies.validation_folder import Comparison
+    from npusim.evidence.validation.folder import Comparison
+    from npusim.evidence.validation.validate import ValidationResult
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ValidateResult:
 @asked_by(ValidateOptions)
 def validate(asked: ValidateOptions) -> ValidateResult:
     """Predicts every row of measured tables and says how far predictions are from them. Raises UserError."""
-    from npusim.studies.validation_folder import write_folder
+    from npusim.evidence.validation.folder import write_folder
 
     tables = [Path(path) for path in dict.fromkeys(asked.tables)]
     compared = [_compare(path, asked) for path in tables]
@@ -97,7 +97,7 @@ def validate(asked: ValidateOptions) -> ValidateResult:
 
 def _compare(path: Path, asked: ValidateOptions) -> Comparison:
     """The table's result, with the blind one beside a calibrated one where that is wanted."""
-    from npusim.studies.validation_folder import Comparison
+    from npusim.evidence.validation.folder import Comparison
 
     if asked.say is not None:
         asked.say(f"predicting {path.name}")
@@ -109,7 +109,7 @@ def _compare(path: Path, asked: ValidateOptions) -> Comparison:
 
 
 def _predicted(path: Path, asked: ValidateOptions, uncalibrated: bool) -> ValidationResult:
-    from npusim.studies.validate import validate as compare
+    from npusim.evidence.validation.validate import validate as compare
 
     return compare(
         path,
@@ -122,10 +122,10 @@ def _predicted(path: Path, asked: ValidateOptions, uncalibrated: bool) -> Valida
 
 
 def _manifest(asked: ValidateOptions, results: Sequence[ValidationResult]) -> Answer:
+    from npusim.evidence.measured.component import files_of, is_component
+    from npusim.evidence.measured.sources import sources_path
     from npusim.hardware.catalog import calibration_path, shipped_runtimes
     from npusim.manifest import build_manifest
-    from npusim.studies.measured.component import files_of, is_component
-    from npusim.studies.measured.sources import sources_path
     from npusim.workload.catalog import shipped_models
     from npusim.workload.formats import formats_path
 

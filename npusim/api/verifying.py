@@ -11,7 +11,7 @@ from npusim.api.function import asked_by
 from npusim.api.options import Argument, Options
 
 if TYPE_CHECKING:
-    from npusim.studies.verify_run import Verified
+    from npusim.lab.verify_run import Verified
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,6 @@ class VerifyResult:
 @asked_by(VerifyOptions)
 def verify_run(asked: VerifyOptions) -> VerifyResult:
     """Runs a recorded command again and compares its tables byte by byte. Raises UserError."""
-    from npusim.studies import verify_run as recorded
+    from npusim.lab import verify_run as recorded
 
     return VerifyResult(recorded.verify_run(Path(asked.path)), asked)

@@ -15,7 +15,7 @@ from npusim.cli.output import print_json, say, stdout_console, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from npusim.studies.calibrate import Calibration
+    from npusim.evidence.calibration.calibrate import FittedCalibration
 
 
 @command(CalibrateOptions)
@@ -32,11 +32,11 @@ def calibrate(asked: CalibrateOptions, as_json: bool) -> None:
     _print(stdout_console(), found.found, found.target)
 
 
-def _print(console: Console, found: Calibration, target: Path) -> None:
-    from npusim.studies.validation_report import percent
+def _print(console: Console, found: FittedCalibration, target: Path) -> None:
+    from npusim.evidence.validation.report import percent
 
     console.print("Fitted numbers, in SI units; doubt: posterior over prior deviation, 1 where the data say nothing")
-    for owner in dict.fromkeys(number.owner for number in found.overlay.numbers):
+    for owner in dict.fromkeys(number.owner for number in found.calibration.numbers):
         console.print(table(("", "prior", "value", "sd", "doubt"), _parameters(found, owner), owner))
     rows = [
         [kind.replace("_", " "), f"{part.figures:,}", *map(percent, (part.before, part.after, part.left_out))]
@@ -45,21 +45,21 @@ def _print(console: Console, found: Calibration, target: Path) -> None:
     errors = (found.mape_before, found.mape_after, found.left_out_mape)
     rows.append(["all", f"{found.cases:,}", *map(percent, errors)])
     console.print(table(("mean absolute error", "figures", "before", "after", "left out"), rows))
-    short = [part for part in found.overlay.residuals if not part.enough]
+    short = [part for part in found.calibration.residuals if not part.enough]
     if short:
         console.print(
-            f"{len(short)} of {len(found.overlay.residuals)} regimes have fewer than nine groups of runs: "
+            f"{len(short)} of {len(found.calibration.residuals)} regimes have fewer than nine groups of runs: "
             "a prior discrepancy of 5 % stands for one more."
         )
     if found.skipped:
         console.print(f"{found.skipped:,} rows or figures cannot be predicted and were left out.")
     console.print(
         f"Written: {target}. To use it, put `calibration: {target.name}` into the architecture's file, with the "
-        "overlay beside it; --uncalibrated leaves it out."
+        "calibration beside it; --uncalibrated leaves it out."
     )
 
 
-def _parameters(found: Calibration, owner: str) -> Iterator[list[str]]:
+def _parameters(found: FittedCalibration, owner: str) -> Iterator[list[str]]:
     for name, number in found.parameters.items():
         path = name.removeprefix(f"{owner}.")
         if path != name:

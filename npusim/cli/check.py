@@ -15,7 +15,7 @@ from npusim.cli.output import print_json, say, stdout_console, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from npusim.studies.check.result import CheckResult
+    from npusim.lab.check.result import CheckResult
 
 _MOST_ROWS = 60
 _HEADINGS = ("row", "file", "what ran", "verdict", "bound", "why")
@@ -55,7 +55,7 @@ def _print(console: Console, found: CheckResult) -> None:
 
 
 def _rows(found: CheckResult) -> Iterator[list[str]]:
-    from npusim.studies.bounds.finding import VERDICTS
+    from npusim.bounds.finding import VERDICTS
 
     numbered = sorted(enumerate(found.rows), key=lambda item: VERDICTS.index(item[1].verdict))
     for index, row in numbered[:_MOST_ROWS]:

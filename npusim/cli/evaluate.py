@@ -13,8 +13,8 @@ from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.words import ENGLISH, speaker
 
 if TYPE_CHECKING:
-    from npusim.studies.evaluate.fixed_times import FixedTimes
-    from npusim.studies.evaluate.run import Evaluation
+    from npusim.explore.evaluate.fixed_times import FixedTimes
+    from npusim.explore.evaluate.run import Evaluation
 
 _US = 1e6
 
@@ -35,8 +35,8 @@ def evaluate(asked: EvaluateOptions, as_json: bool) -> None:
 
 
 def _print(found: Evaluation) -> None:
-    from npusim.studies.evaluate.amounts import probability_text
-    from npusim.studies.evaluate.demands import needed
+    from npusim.explore.evaluate.amounts import probability_text
+    from npusim.explore.evaluate.demands import needed
 
     console = stdout_console()
     rows = []

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from npusim.api.sweeps import SweepAnswer
-    from npusim.studies.sweep.run import SweepResult
+    from npusim.explore.sweep.run import SweepResult
 
 _MOST_ROWS = 20
 
@@ -49,7 +49,7 @@ def _print(console: Console, result: SweepResult, files: list[str]) -> None:
         f"{result.points:,} points of {result.spec.designs:,} designs; {result.kept:,} keep every limit, "
         f"{result.served:,} were served request by request."
     )
-    from npusim.studies.sweep.page import as_written
+    from npusim.explore.sweep.page import as_written
 
     objectives = list(result.spec.objectives)
     words = [name.replace("_", " ") for name in (*_short(result.axes), *objectives)]

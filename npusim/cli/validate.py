@@ -13,7 +13,7 @@ from npusim.cli.output import print_json, say, stdout_console, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from npusim.studies.validate import ValidationResult
+    from npusim.evidence.validation.validate import ValidationResult
 
 _MOST_VALUES = 8
 
@@ -35,7 +35,7 @@ def validate(asked: ValidateOptions, as_json: bool) -> None:
 
 
 def _print(console: Console, result: ValidationResult) -> None:
-    from npusim.studies.validation_report import HEADINGS, figures_text, percent, telling, title
+    from npusim.evidence.validation.report import HEADINGS, figures_text, percent, telling, title
 
     console.print(f"{title(result)}: {result.rows:,} rows scored, {len(result.skipped):,} skipped.")
     if result.main:
@@ -61,8 +61,8 @@ def _print(console: Console, result: ValidationResult) -> None:
 
 def _main_text(result: ValidationResult) -> str:
     """The errors of the main metric, their uncertainty, and whether numbers were calibrated."""
-    from npusim.studies.validate import summarise
-    from npusim.studies.validation_report import calibration, percent
+    from npusim.evidence.validation.report import calibration, percent
+    from npusim.evidence.validation.validate import summarise
 
     errors = summarise(result.main)
     covered = ""

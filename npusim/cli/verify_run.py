@@ -13,7 +13,7 @@ from npusim.cli.options import command
 from npusim.cli.output import print_json, say, stdout_console
 
 if TYPE_CHECKING:
-    from npusim.studies.verify_run import Verified
+    from npusim.lab.verify_run import Verified
 
 
 @command(VerifyOptions, "verify-run")
