@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from npusim.errors import DoesNotFit, UserError
-from npusim.ledger import Bandwidth, Bytes, Count, Duration, Quantity, Ratio, certificates
+from npusim.ledger import Bandwidth, Bytes, Count, Duration, Efficiency, Fraction, Quantity, Ratio, certificates
 from npusim.units import is_binary_rate, to_si
 
 
@@ -127,7 +127,15 @@ def test_a_certificate_is_read_whole() -> None:
         (Bytes, _certificate("5 GB", low=4), "'4' has no unit"),
         (Bytes, _certificate("0 GB"), "'0 GB' must be more than zero"),
         (Bytes, _certificate("-5 GB"), "'-5 GB' must be more than zero"),
-        (Bytes, _certificate("1e999 B"), "must be more than zero"),
+        (Bytes, _certificate("1e999 B"), "is larger than any number"),
+        (Bytes, _certificate("1e300 B"), "is out of range"),
+        (Bandwidth, _certificate("1e-300 B/s"), "is out of range"),
+        (Bytes, _certificate("5 GB", sd="-1 GB"), "no standard deviation"),
+        (Bytes, _certificate(None), "the certificate lacks value"),
+        (Count, _certificate(1.5), "must be a whole number"),
+        (Efficiency, _certificate(1.5), "is out of range"),
+        (Efficiency, _certificate(0), "must be more than zero"),
+        (Fraction, _certificate(0.5, high=1.01), "is out of range"),
         (Duration, _certificate("-1 s"), "'-1 s' must be zero or more"),
         (Count, _certificate(3, kind="assumed"), "an assumed number needs low and high"),
         (Count, _certificate(3, kind="assumed", low=2), "an assumed number needs low and high"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.hardware.base import Part
-from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Ratio
+from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Efficiency
 
 
 class Packet(Part):
@@ -22,7 +22,7 @@ class Link(Part):
     name: str
     bandwidth: Bandwidth
     latency: Duration
-    efficiency: Ratio
+    efficiency: Efficiency
     packet: Packet | None = None
 
     @property

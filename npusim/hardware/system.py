@@ -11,7 +11,7 @@ from npusim.hardware.link import Link, Reduction
 from npusim.hardware.memory import Memory
 from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
-from npusim.ledger import Count
+from npusim.ledger import Few
 
 _SAME_BANDWIDTH = 0.02
 
@@ -50,7 +50,7 @@ class Chip(Part):
 class Card(Part):
     """`chips` of one kind on a card, and the card's link to the host."""
 
-    chips: Count
+    chips: Few
     host_link: Link
 
 
@@ -60,8 +60,8 @@ class Server(Part):
     cards: that serve unless others are asked for, 1 where left out.
     """
 
-    max_cards: Count
-    cards: Count | None = None
+    max_cards: Few
+    cards: Few | None = None
     fabric: Fabric
 
 
@@ -86,6 +86,12 @@ class System(Part):
     chip: Chip
     card: Card
     server: Server
+
+    @model_validator(mode="after")
+    def _usual_cards_fit(self) -> System:
+        if self.usual_cards > self.max_cards:
+            raise ValueError(f"server.cards {self.usual_cards} is more than server.max_cards, {self.max_cards}")
+        return self
 
     @model_validator(mode="after")
     def _the_fabric_joins_all_chips(self) -> System:
