@@ -82,7 +82,7 @@ class Activation(Part):
     early: bool
 
 
-class Reduction(Part):
+class PimReduction(Part):
     """Results leave the units. accumulators: outputs that a unit holds; time: for all of them, each time that they are
     written; output_bytes: of each output that the host then reads."""
 
@@ -155,7 +155,7 @@ class PimUnit(Part):
     broadcast: Broadcast
     mac: Mac
     activation: Activation
-    reduction: Reduction
+    reduction: PimReduction
     mode: Mode
     barrier: Barrier
     fence: Fence
