@@ -1,4 +1,4 @@
-"""The birth certificate of a physical number: value, unit, kind, source and range, and how to find them all."""
+"""The provenance of a physical number: value, unit, kind, source and range, and how to find them all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["measured", "datasheet", "derived", "calibrated", "assumed"]
 
 
 class Quantity(BaseModel):
-    """One physical number with its certificate.
+    """One physical number with its provenance.
 
     value, low, high: in the SI unit `unit`; kind: how the number was got; source: where; text: as written.
     A number of kind `assumed` carries the range in which the truth is believed to lie (90 %).
@@ -40,7 +40,7 @@ class Quantity(BaseModel):
 
 
 def range_text(number: Mapping[str, Any]) -> str:
-    """low to high of a certificate's fields, in the unit in which the value was written ("-" without a range)."""
+    """low to high of a provenance's fields, in the unit in which the value was written ("-" without a range)."""
     if number["low"] is None or number["high"] is None:
         return "-"
     written, unit = number_and_unit(number["text"])
@@ -73,17 +73,17 @@ class Domain:
     whole: bool = False
 
     def parse(self, raw: Any) -> Any:
-        """The fields of a Quantity from a certificate as a file gives it. Raises ValueError with the mend."""
+        """The fields of a Quantity from a provenance as a file gives it. Raises ValueError with the mend."""
         if isinstance(raw, Quantity):
             return raw
         if not isinstance(raw, dict):
             raise ValueError(
-                "a bare number has no certificate; write "
+                "a bare number has no provenance; write "
                 "{value: ..., kind: measured|datasheet|derived|assumed, source: ...}"
             )
         missing = [key for key in ("value", "kind", "source") if raw.get(key) is None]
         if missing:
-            raise ValueError(f"the certificate lacks {', '.join(missing)}")
+            raise ValueError(f"the provenance lacks {', '.join(missing)}")
         numbers = {
             key: to_si(raw[key], self.unit) for key in ("value", "low", "high", "sd") if raw.get(key) is not None
         }
@@ -159,7 +159,7 @@ Tokens = Annotated[Quantity, in_unit("token", whole=True)]
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Provenance:
     """A quantity, the dotted path at which a description holds it, and what it may be (None: not told)."""
 
     owner: str
@@ -168,17 +168,17 @@ class Certificate:
     domain: Domain | None = None
 
 
-def certificates(owner: str, description: BaseModel, prefix: str = "") -> Iterator[Certificate]:
+def provenances(owner: str, description: BaseModel, prefix: str = "") -> Iterator[Provenance]:
     """Every quantity of a description, in the order in which it is written."""
     for name, field in type(description).model_fields.items():
         yield from _walk(owner, getattr(description, name), f"{prefix}{name}", field)
 
 
-def _walk(owner: str, value: object, path: str, field: FieldInfo) -> Iterator[Certificate]:
+def _walk(owner: str, value: object, path: str, field: FieldInfo) -> Iterator[Provenance]:
     if isinstance(value, Quantity):
-        yield Certificate(owner, path, value, _domain(field))
+        yield Provenance(owner, path, value, _domain(field))
     elif isinstance(value, BaseModel):
-        yield from certificates(owner, value, f"{path}.")
+        yield from provenances(owner, value, f"{path}.")
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             label = getattr(item, "name", index)

@@ -34,7 +34,7 @@ class Link(Part):
         return rate * self.packet.payload.value / (self.packet.payload.value + self.packet.header.value)
 
 
-class Reduction(Part):
+class OnChipReduction(Part):
     """On-chip reduction of partial sums over the PEs that share a row-parallel contraction.
 
     Every PE sends its partial result to every other; the messages of one reduction pass one after the other, so

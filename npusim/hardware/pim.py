@@ -87,7 +87,7 @@ class Activation(Part):
     early: bool
 
 
-class Reduction(Part):
+class PimReduction(Part):
     """Results leave the units. accumulators: outputs that a unit holds; time: for all of them, each time that they are
     written; output_bytes: of each output that the host then reads."""
 
@@ -160,7 +160,7 @@ class PimUnit(Part):
     broadcast: Broadcast
     mac: Mac
     activation: Activation
-    reduction: Reduction
+    reduction: PimReduction
     mode: Mode
     barrier: Barrier
     fence: Fence

@@ -147,7 +147,7 @@ class Host(Part):
     token_time: Duration | None = None
 
 
-class KvCache(Part):
+class KvCacheRules(Part):
     """How KV memory is kept: type, block, what is held back, when admission stops.
 
     admission: a request is admitted when its `prompt` has room, others being pre-empted where blocks run out later, or
@@ -163,7 +163,7 @@ class KvCache(Part):
     admission: Literal["prompt", "answer"] = "prompt"
 
 
-class Limits(Part):
+class RuntimeLimits(Part):
     """max_sequences: most sequences in service; max_waiting: most requests in the queue (others are refused)."""
 
     max_sequences: Count
@@ -226,8 +226,8 @@ class Runtime(Part):
     offload: Offload | None = None
     paths: tuple[StepPath, ...] = Field(min_length=1)
     host: Host
-    kv: KvCache
-    limits: Limits
+    kv: KvCacheRules
+    limits: RuntimeLimits
     activation_workspace: Bytes
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from npusim.hardware.base import Part
 from npusim.hardware.compute import ComputeUnit, ContractionProcessor
 from npusim.hardware.fabric import Fabric
-from npusim.hardware.link import Link, Reduction
+from npusim.hardware.link import Link, OnChipReduction
 from npusim.hardware.memory import Memory
 from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
@@ -20,7 +20,7 @@ class Chip(Part):
     unit: ComputeUnit
     memory: Memory
     pim: PimPart | None = None
-    reduction: Reduction | None = None
+    reduction: OnChipReduction | None = None
     power: PowerModel
 
     @model_validator(mode="after")
@@ -54,7 +54,7 @@ class Card(Part):
     host_link: Link
 
 
-class Server(Part):
+class ServerCards(Part):
     """Up to `max_cards` cards work on one model; `fabric` joins their chips.
 
     cards: that serve unless others are asked for, 1 where left out.
@@ -70,7 +70,7 @@ class System(Part):
 
     silicon: True where measured silicon exists; False marks every result as a projection.
     runtime: the name of the runtime that drives it unless another is asked for.
-    calibration: file of the overlay of fitted numbers, beside the architecture's own file; None without one.
+    calibration: file of the calibration of fitted numbers, beside the architecture's own file; None without one.
     extends: the architecture that this one differs from, whose calibration holds for it; None without one.
     """
 
@@ -85,7 +85,7 @@ class System(Part):
     extends: str | None = None
     chip: Chip
     card: Card
-    server: Server
+    server: ServerCards
 
     @model_validator(mode="after")
     def _usual_cards_fit(self) -> System:
