@@ -42,10 +42,7 @@ class SpaceAxis:
         if self.values is not None:
             places = np.minimum((share * len(self.values)).astype(np.int64), len(self.values) - 1)
             return self.values[places]
-        if self.is_log:
-            drawn = self.low * (self.high / self.low) ** share
-        else:
-            drawn = self.low + share * (self.high - self.low)
+        drawn = self.low * (self.high / self.low) ** share if self.is_log else self.low + share * (self.high - self.low)
         return np.rint(drawn) if self.number.is_count else drawn
 
 
