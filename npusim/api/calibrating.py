@@ -60,7 +60,7 @@ class CalibrateResult:
 @asked_by(CalibrateOptions)
 def calibrate(asked: CalibrateOptions) -> CalibrateResult:
     """Fits an architecture's ranged numbers to measured tables, and writes them to a file. Raises UserError."""
-    from npusim.evidence.calibration.calibrate import calibrate as fit
+    from npusim.evidence.calibration.calibrate import fit_calibration as fit
     from npusim.evidence.calibration.calibration_file import require_writable, write_calibration
 
     target, day = Path(asked.out), day_of(asked.date)

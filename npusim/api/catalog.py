@@ -79,7 +79,7 @@ def show(asked: ShowOptions) -> ShowResult:
     """One architecture, model, runtime or memory: peaks, capacities, every number with its source. Raises UserError."""
     from npusim.answers import describe
 
-    answer = describe.show(asked.name, asked.uncalibrated)
+    answer = describe.describe(asked.name, asked.uncalibrated)
     if asked.uncalibrated and answer["kind"] != "architecture":
         warn_of("--uncalibrated", f"a {answer['kind']} is shown as it is described; leave --uncalibrated out")
     return ShowResult(answer, asked)

@@ -93,7 +93,7 @@ class DramResult:
 def dram(asked: DramOptions) -> DramResult:
     """Runs a stream of requests on one channel of a DRAM standard, command by command. Raises UserError."""
     from npusim.hardware.catalog import load_memory
-    from npusim.hardware.dram_channel.measure import Traffic, measure
+    from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 
     memory = load_memory(asked.standard)
     traffic = Traffic(
@@ -109,7 +109,7 @@ def dram(asked: DramOptions) -> DramResult:
         pseudo_channels=asked.pseudo_channels,
         seed=asked.seed,
     )
-    return DramResult(_answer(memory, measure(memory, traffic), asked.channels, traffic), asked)
+    return DramResult(_answer(memory, measure_channel(memory, traffic), asked.channels, traffic), asked)
 
 
 def _bursts(memory: Dram, block: int | None) -> int:

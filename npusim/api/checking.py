@@ -61,10 +61,10 @@ class CheckAnswer:
 @asked_by(CheckOptions)
 def check(asked: CheckOptions) -> CheckAnswer:
     """Verdicts on measured results and on how they were measured, row by row. Raises UserError."""
-    from npusim.lab.check.result import check as examine
-    from npusim.lab.files.lab_run import Setting
+    from npusim.lab.check.result import check_measured as examine
+    from npusim.lab.files.lab_run import RunConditions
 
-    given = Setting(
+    given = RunConditions(
         device=asked.arch,
         model=asked.model,
         precision=asked.precision,
@@ -81,10 +81,10 @@ def check(asked: CheckOptions) -> CheckAnswer:
 def _write(found: CheckResult, record: Answer, out: Path) -> list[str]:
     """check.xlsx, check.json and manifest.json in `out`, all or none; their paths from here."""
     from npusim.kperf.publish import publish_folder
-    from npusim.lab.check.workbook import write_workbook
+    from npusim.lab.check.workbook import write_check_workbook
 
     def write(folder: Path) -> list[str]:
-        write_workbook(found, record, folder / "check.xlsx")
+        write_check_workbook(found, record, folder / "check.xlsx")
         for name, content in (("check.json", found.as_dict()), ("manifest.json", record)):
             text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
             (folder / name).write_text(f"{text}\n", encoding="utf-8")

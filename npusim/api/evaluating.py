@@ -47,7 +47,7 @@ def evaluate(asked: EvaluateOptions) -> EvaluateResult:
     from npusim.api.caveats import caveats
     from npusim.explore.evaluate.page import evaluation_page
     from npusim.explore.evaluate.proposal import load_proposal
-    from npusim.explore.evaluate.run import evaluate as judge
+    from npusim.explore.evaluate.run import evaluate_proposal as judge
     from npusim.report.page import write_page
     from npusim.words import speaker
 

@@ -14,7 +14,7 @@ from npusim.api.options import Option
 
 if TYPE_CHECKING:
     from npusim.explore.pim.chart import Caption
-    from npusim.explore.pim.compare import Comparison
+    from npusim.explore.pim.compare import PimComparison
     from npusim.mapping.deployment import Deployment
 
 
@@ -46,7 +46,7 @@ class PimCompareResult:
     """answer: everything, as the command line's JSON has it; manifest: what made it."""
 
     deployment: Deployment
-    found: Comparison
+    found: PimComparison
     answer: Answer
     manifest: Answer
 
@@ -54,11 +54,11 @@ class PimCompareResult:
 @asked_by(PimCompareOptions)
 def pim_compare(asked: PimCompareOptions) -> PimCompareResult:
     """Tokens per second and per joule with PIM units and without; every offload policy runs. Raises UserError."""
-    from npusim.explore.pim.compare import compare
+    from npusim.explore.pim.compare import compare_pim
     from npusim.explore.pim.report import answer_of, write_comparison
 
     deployment = deployed(asked, asked.arch, asked.model, tokens=asked.isl + asked.osl)
-    found = compare(deployment, asked.isl, asked.osl, asked.concurrency, seed=asked.seed, draws=asked.draws)
+    found = compare_pim(deployment, asked.isl, asked.osl, asked.concurrency, seed=asked.seed, draws=asked.draws)
     answer: dict[str, Json] = {
         "configuration": configuration(deployment),
         **asked.load,

@@ -100,41 +100,45 @@ class BenchResult:
 @asked_by(GemvOptions)
 def pim_gemv(asked: GemvOptions) -> BenchResult:
     """A matrix-vector product w[outputs, inputs] . x on PIM units. Raises UserError."""
-    from npusim.answers.pim_bench import gemv
+    from npusim.answers.pim_bench import gemv_commands
 
     return _bench(
-        asked, asked.memory, "gemv", lambda pim: gemv(pim, asked.outputs, asked.inputs, asked.batch, asked.dtype)
+        asked,
+        asked.memory,
+        "gemv",
+        lambda it: gemv_commands(it, asked.outputs, asked.inputs, asked.batch, asked.dtype),
     )
 
 
 @asked_by(AttentionOptions)
 def pim_attention(asked: AttentionOptions) -> BenchResult:
     """Attention of decoding sequences on PIM units. Raises UserError."""
-    from npusim.answers.pim_bench import attention
 
     return _bench(
         asked,
         asked.memory,
         "attention",
-        lambda pim: attention(pim, asked.heads, asked.kv, asked.head_dim, asked.batch, asked.kv_heads, asked.dtype),
+        lambda it: attention_commands(
+            it, asked.heads, asked.kv, asked.head_dim, asked.batch, asked.kv_heads, asked.dtype
+        ),
     )
 
 
 @asked_by(StreamOptions)
 def pim_stream(asked: StreamOptions) -> BenchResult:
     """An element-wise operation on PIM units. Raises UserError."""
-    from npusim.answers.pim_bench import stream
+    from npusim.answers.pim_bench import stream_commands
 
-    return _bench(asked, asked.memory, "stream", lambda pim: stream(pim, asked.op, asked.elements, asked.dtype))
+    return _bench(asked, asked.memory, "stream", lambda it: stream_commands(it, asked.op, asked.elements, asked.dtype))
 
 
 def _bench(asked: BenchOptions, memory: str, command: str, operation: Callable[[Pim], Operation]) -> BenchResult:
-    from npusim.answers.pim_bench import measure
+    from npusim.answers.pim_bench import measure_pim
     from npusim.answers.pim_devices import assumptions, device, device_files
     from npusim.manifest import build_manifest
 
     described = device(memory, asked.placement)
-    answer = measure(
+    answer = measure_pim(
         described,
         operation(described),
         power_limit=asked.power_limit,

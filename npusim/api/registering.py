@@ -121,11 +121,11 @@ class ScoreResult:
 @asked_by(ScoreOptions)
 def score(asked: ScoreOptions) -> ScoreResult:
     """A registered pack against measured results; an edited pack is refused. Raises UserError."""
-    from npusim.lab.files.lab_run import Setting
+    from npusim.lab.files.lab_run import RunConditions
     from npusim.lab.registered.pack import read_pack
-    from npusim.lab.registered.score import score as compare
+    from npusim.lab.registered.score import score_pack as compare
 
     registered = read_pack(asked.pack, asked.stamp)
-    given = Setting(device=asked.arch, model=asked.model, precision=asked.precision, cards=asked.cards)
+    given = RunConditions(device=asked.arch, model=asked.model, precision=asked.precision, cards=asked.cards)
     answer = compare(registered, asked.measured, given).as_dict()
     return ScoreResult({**answer, "registered": registered["registered"], "sha256": registered["sha256"]}, asked)

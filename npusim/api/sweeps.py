@@ -97,7 +97,7 @@ class SweepAnswer:
 def sweep(asked: SweepOptions) -> SweepAnswer:
     """Predicts the designs that a specification spans; what was done before in `out` is kept. Raises UserError."""
     from npusim.explore.sweep.backend import Backend
-    from npusim.explore.sweep.run import sweep as run_sweep
+    from npusim.explore.sweep.run import run_sweep
     from npusim.explore.sweep.spec import SweepSpec, load_spec
 
     spec = SweepSpec.model_validate(asked.spec) if isinstance(asked.spec, Mapping) else load_spec(Path(asked.spec))

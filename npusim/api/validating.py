@@ -15,7 +15,7 @@ from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
-    from npusim.evidence.validation.folder import Comparison
+    from npusim.evidence.validation.folder import BlindAndCalibrated
     from npusim.evidence.validation.validate import ValidationResult
 
 
@@ -95,21 +95,21 @@ def validate(asked: ValidateOptions) -> ValidateResult:
     return ValidateResult(results, files, record)
 
 
-def _compare(path: Path, asked: ValidateOptions) -> Comparison:
+def _compare(path: Path, asked: ValidateOptions) -> BlindAndCalibrated:
     """The table's result, with the blind one beside a calibrated one where that is wanted."""
-    from npusim.evidence.validation.folder import Comparison
+    from npusim.evidence.validation.folder import BlindAndCalibrated
 
     if asked.say is not None:
         asked.say(f"predicting {path.name}")
     found = _predicted(path, asked, asked.uncalibrated)
     if not found.calibrated:
-        return Comparison(found, None)
+        return BlindAndCalibrated(found, None)
     blind = found if asked.report is None else _predicted(path, asked, uncalibrated=True)
-    return Comparison(blind, found)
+    return BlindAndCalibrated(blind, found)
 
 
 def _predicted(path: Path, asked: ValidateOptions, uncalibrated: bool) -> ValidationResult:
-    from npusim.evidence.validation.validate import validate as compare
+    from npusim.evidence.validation.validate import validate_table as compare
 
     return compare(
         path,
