@@ -113,6 +113,7 @@ def pim_gemv(asked: GemvOptions) -> BenchResult:
 @asked_by(AttentionOptions)
 def pim_attention(asked: AttentionOptions) -> BenchResult:
     """Attention of decoding sequences on PIM units. Raises UserError."""
+    from npusim.answers.pim_bench import attention_commands
 
     return _bench(
         asked,
