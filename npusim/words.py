@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from npusim.errors import UserError
 from npusim.inputs import read_tree, remembered
@@ -15,6 +15,10 @@ ENGLISH = "en"
 _CATALOGUES = {path.stem: path for path in (Path(str(files("npusim"))) / "languages").glob("*.yaml")}
 LANGUAGES = (ENGLISH, *sorted(_CATALOGUES))
 """A language is a file of `languages/`, from the English words to its own."""
+if TYPE_CHECKING:
+    Language = str
+else:
+    Language = Literal[LANGUAGES]
 
 Say = Callable[..., str]
 """say(text, **values): the text in the reader's language, with the values put into its {places}."""

@@ -13,17 +13,17 @@ import pandas as pd
 import pytest
 from cli_support import mistake, process, tell
 
+from npusim.answers.predict import predict_step
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
+from npusim.explore.pim.compare import VARIANTS
 from npusim.hardware.catalog import load_memory, load_system, shipped_systems
-from npusim.hardware.dram_channel.measure import Traffic, measure
+from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.footprint import footprint
 from npusim.mapping.optable import ATTENTION, LINEAR, LM_HEAD, UNIT_PIM
-from npusim.studies.pim_compare import VARIANTS
-from npusim.studies.predict import predict_step
 from npusim.workload.step import decode, prefill
 
 DESIGNS = ("lpddr6-pim", "lpddr5x-pim", "hbm-pim-card", "rngd-hbm3e-pim")
@@ -59,7 +59,7 @@ def test_designs_load_and_say_that_they_are_projections(arch: str) -> None:
 )
 def test_stream_rates_of_designs_are_those_of_their_memories(arch: str, dram: str, refreshes: tuple[str, ...]) -> None:
     stated = load_system(arch).chip.memory.stream_efficiency
-    found = [measure(load_memory(dram), Traffic(refresh=refresh)).fraction_of_peak for refresh in refreshes]
+    found = [measure_channel(load_memory(dram), Traffic(refresh=refresh)).fraction_of_peak for refresh in refreshes]
     assert min(found) * 0.98 <= stated.value <= max(found) * 1.02
     assert stated.low is not None and stated.low <= min(found)
 

@@ -18,7 +18,7 @@ from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
 from npusim.hardware.compute import ContractionProcessor, Gpu
 from npusim.hardware.flat import MAX_PARTS, FlatField, empty_record, fill, quantity_fields, record_dtype
 from npusim.hardware.pim import Pim
-from npusim.hardware.system import Card, Chip, Server, System
+from npusim.hardware.system import Card, Chip, ServerCards, System
 
 UNIT_CONTRACTION_PROCESSOR = 0
 UNIT_GPU = 1
@@ -38,7 +38,7 @@ _PIM_FLAGS = (
 
 
 def _fields() -> Iterator[FlatField]:
-    for part in (Chip, Card, Server):
+    for part in (Chip, Card, ServerCards):
         yield from quantity_fields(part)
 
 
@@ -65,7 +65,7 @@ PLACED = ("stages", "micro_batches", "transport_serves", "group_shape", "group_h
 def build_machine(system: System) -> np.ndarray:
     """The machine of one chip of `system`, an array of shape (1,) of MACHINE_DTYPE.
 
-    A power cap whose certificate is `assumed` is not enforced: an unknown cap is no cap. `settled` is 1: the chip has
+    A power cap whose provenance is `assumed` is not enforced: an unknown cap is no cap. `settled` is 1: the chip has
     run long enough to be hot and for its power limit to act; 0 is a rested chip.
     """
     machines = empty_record(MACHINE_DTYPE)

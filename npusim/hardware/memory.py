@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.base import Part
@@ -13,8 +13,10 @@ from npusim.hardware.dram import Dram
 from npusim.hardware.named import part_file
 from npusim.hardware.stream_memo import derived_stream
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import Bandwidth, Bytes, Count, Ratio
+from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Quantity, in_unit
 
+Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
+Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
 _STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
 
 TECHNOLOGIES = ("hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6")
@@ -33,17 +35,25 @@ class Memory(Part):
 
     dram: str | None = None
     technology: str
-    stacks: Count
-    channels_per_stack: Count
+    stacks: Few
+    channels_per_stack: Few
     channel_bandwidth: Bandwidth
     access_unit: Bytes
     capacity: Bytes
     usable_capacity: Bytes
     address_map: AddressMap | None = None
-    stream_efficiency: Annotated[Ratio, Field(validate_default=True)] = None  # type: ignore[assignment]
-    stream_residual: Ratio | None = None
-    hot_efficiency: Ratio
-    contention_sharpness: Count
+    stream_efficiency: Annotated[Efficiency, Field(validate_default=True)] = None  # type: ignore[assignment]
+    stream_residual: Residual | None = None
+    hot_efficiency: Efficiency
+    contention_sharpness: Sharpness
+
+    @model_validator(mode="after")
+    def _usable_is_part_of_it(self) -> Memory:
+        if self.usable_capacity.value > self.capacity.value:
+            raise ValueError(
+                f"usable_capacity {self.usable_capacity.text} is more than the capacity, {self.capacity.text}"
+            )
+        return self
 
     @field_validator("dram")
     @classmethod

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
 from npusim.inputs import is_file, marked_tree, read_tree
-from npusim.ledger import Quantity, certificates
+from npusim.ledger import Quantity, provenances
 from npusim.units import is_binary_rate
 
 
@@ -34,7 +34,7 @@ def load_yaml(path: Path, schema: type[Schema]) -> Schema:
     """
     data = read_yaml(path)
     with reading_from(path.parent):
-        return check(_extended(data, path) if _EXTENDS in data else data, schema, path)
+        return checked(_extended(data, path) if _EXTENDS in data else data, schema, path)
 
 
 _FOLDERS: ContextVar[tuple[Path, ...]] = ContextVar("_FOLDERS", default=())
@@ -83,7 +83,7 @@ def _extended(data: Any, path: Path) -> Any:
 
 
 def _overlaid(known: Any, data: Any) -> Any:
-    """Maps key by key; numbers with their certificates, lists and plain values as a whole."""
+    """Maps key by key; numbers with their provenances, lists and plain values as a whole."""
     for key, value in data.items():
         both = isinstance(value, dict) and isinstance(known.get(key), dict)
         known[key] = _overlaid(known[key], value) if both and "value" not in value else value
@@ -98,18 +98,18 @@ def read_yaml(path: Path) -> Any:
     return data
 
 
-def check(data: Any, schema: type[Schema], path: Path) -> Schema:
+def checked(data: Any, schema: type[Schema], path: Path) -> Schema:
     """`data` as an instance of `schema`, or the first mistake as a UserError; warns of rates in binary multiples."""
     try:
         checked = schema.model_validate(data)
     except ValidationError as error:
         raise _first_mistake(error, data, schema, path) from error
-    for certificate in certificates("", checked):
-        written = certificate.quantity.text
+    for provenance in provenances("", checked):
+        written = provenance.quantity.text
         if is_binary_rate(written):
-            line, _ = _locate(data, path, tuple(certificate.path.split(".")))
+            line, _ = _locate(data, path, tuple(provenance.path.split(".")))
             warnings.warn(
-                f"{path}{f':{line}' if line else ''}: {certificate.path}: '{written}' is taken as written, but "
+                f"{path}{f':{line}' if line else ''}: {provenance.path}: '{written}' is taken as written, but "
                 f"datasheets give rates in decimal units; write '{written.replace('iB', 'B')}' if that is meant",
                 BinaryRateWarning,
                 stacklevel=3,

@@ -1,0 +1,116 @@
+"""A proposal as its YAML gives it: an architecture with its claimed numbers, its maturity, and its claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from npusim.errors import UserError
+from npusim.hardware.base import Part, Whole
+from npusim.hardware.catalog import system_path
+from npusim.hardware.yaml_file import load_yaml
+
+Amount = Annotated[float, Field(gt=0.0, le=1e15, strict=True)]
+Text = Annotated[str, Field(min_length=1)]
+Metric = Literal[
+    "tokens_per_s_per_user", "output_tokens_per_s", "total_tokens_per_s", "tpot_ms", "ttft_ms", "e2e_ms",
+    "power_w", "tokens_per_joule",
+]  # fmt: skip
+
+
+class Claim(Part):
+    """One claim: a metric of a serving run, at least or at most a value.
+
+    text: in the proposer's words; cards: that serve the model; users: each with one request in flight; latencies are
+    means over requests, power is that of the cards.
+    """
+
+    name: Text
+    text: Text
+    model: Text
+    precision: Text = "bf16"
+    kv_precision: str | None = None
+    cards: Whole = 1
+    isl: Whole
+    osl: Whole
+    users: Whole = 1
+    metric: Metric
+    at_least: Amount | None = None
+    at_most: Amount | None = None
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Claim:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give either at_least or at_most")
+        return self
+
+    @property
+    def value(self) -> float:
+        value = self.at_most if self.at_least is None else self.at_least
+        assert value is not None
+        return value
+
+    @property
+    def wants_more(self) -> bool:
+        return self.at_least is not None
+
+    def holds(self, figure: float) -> bool:
+        """Whether a figure is as claimed; one that is not known is not."""
+        return figure >= self.value if self.wants_more else figure <= self.value
+
+
+class Maturity(Part):
+    """Technology readiness level, 1 (principle) to 9 (in use), and what shows it."""
+
+    trl: Annotated[int, Field(ge=1, le=9, strict=True)]
+    evidence: Text
+
+
+class Milestone(Part):
+    """What is shown by when: target, the metric that measures it, how it is tested, and the evidence handed in."""
+
+    due: Text
+    target: Text
+    metric: Text
+    procedure: Text
+    evidence: Text
+
+
+class Proposal(Part):
+    """architecture: a shipped name, or a file beside the proposal; context_of_use: the decision that this serves."""
+
+    name: Text
+    title: Text
+    architecture: Text
+    runtime: str | None = None
+    context_of_use: Text
+    maturity: Maturity
+    claims: tuple[Claim, ...] = Field(min_length=1, max_length=1000)
+    milestones: tuple[Milestone, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Proposal:
+        names = [claim.name for claim in self.claims]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two claims are named '{twice}'")
+        return self
+
+
+def load_proposal(path: Path) -> Proposal:
+    """The proposal in that file. Raises UserError."""
+    return load_yaml(path, Proposal)
+
+
+def architecture_of(proposal: Proposal, path: Path) -> str:
+    """The name or path by which the proposed architecture is loaded. Raises UserError."""
+    beside = path.parent / proposal.architecture
+    if beside.is_file():
+        return str(beside)
+    try:
+        system_path(proposal.architecture)
+    except UserError as error:
+        raise UserError(str(path), "architecture", error.message) from error
+    return proposal.architecture
