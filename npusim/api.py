@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from npusim.kperf.runner import GridResult, Progress, run_grid
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.studies.predict import predict_run, predict_step
+from npusim.studies.predict import CostedStep, cost_step, predict_run
 from npusim.studies.sweep.backend import Backend
 from npusim.studies.sweep.run import SweepResult
 from npusim.studies.sweep.run import sweep as run_sweep
 from npusim.studies.sweep.spec import SweepSpec, load_spec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Say = Callable[[str], None]
 
@@ -38,8 +40,7 @@ class Placing(TypedDict, total=False):
 class StepResult:
     """One step. time_us, energy_j, power_w: figures, or {value, low, high} where the interval was asked for.
 
-    breakdown_us: microseconds by resource, their sum the step's; ops: a row an operator; answer: everything, as the
-    command line's JSON has it.
+    breakdown_us: microseconds by resource, their sum the step's.
     """
 
     time_us: Any
@@ -47,9 +48,20 @@ class StepResult:
     power_w: Any
     bound: str
     breakdown_us: Mapping[str, float]
-    ops: pd.DataFrame
     deployment: Deployment
-    answer: dict[str, Any]
+    costed: CostedStep
+
+    @cached_property
+    def ops(self) -> pd.DataFrame:
+        """A row an operator."""
+        import pandas as pd
+
+        return pd.DataFrame(self.costed.ops)
+
+    @cached_property
+    def answer(self) -> dict[str, Any]:
+        """Everything, as the command line's JSON has it."""
+        return self.costed.as_dict()
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ def step(
 ) -> StepResult:
     """The time, energy and bound of one step; arguments as the options of `npusim step`. Raises UserError."""
     deployment = deploy(arch, model, tokens=batch * context, **placing)
-    answer = predict_step(
+    costed = cost_step(
         deployment,
         phase,
         batch,
@@ -98,8 +110,13 @@ def step(
         explain=explain,
         trace=trace,
     )
-    figures = {name: answer[name] for name in ("time_us", "energy_j", "power_w", "bound", "breakdown_us")}
-    return StepResult(**figures, ops=pd.DataFrame(answer["ops"]), deployment=deployment, answer=answer)
+    return StepResult(
+        **costed.figures,
+        bound=costed.cost.bound,
+        breakdown_us=costed.breakdown_us,
+        deployment=deployment,
+        costed=costed,
+    )
 
 
 def run(
