@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_kperf_output import CERTIFICATES, CONTEXT, GRID, MANIFEST, fake_cells
+from test_kperf_output import CONTEXT, GRID, MANIFEST, PROVENANCES, fake_cells
 
 from npusim.cli.output import say, stdout_console, table
 from npusim.kperf.publish import publish
@@ -66,7 +66,7 @@ def test_messages_and_tables_show_escapes_instead_of_sending_them(capfd: pytest.
 
 def test_a_workbook_holds_evil_names_as_text(tmp_path: Path) -> None:
     cells = fake_cells(1, grid=GRID[:1]).assign(model="=HYPERLINK(1)", model_title=EVIL)
-    publish(cells, CERTIFICATES, MANIFEST, replace(CONTEXT, chip_title=EVIL), tmp_path)
+    publish(cells, PROVENANCES, MANIFEST, replace(CONTEXT, chip_title=EVIL), tmp_path)
     with zipfile.ZipFile(tmp_path / "kperf.xlsx") as book:
         parts = {name: book.read(name).decode() for name in book.namelist() if name.endswith((".xml", ".rels"))}
     formulas = [found for text in parts.values() for found in re.findall(r"<(?:c:)?f>([^<]*)<", text)]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from npusim.errors import UserError
-from npusim.studies.sweep.backend import Backend
-from npusim.studies.sweep.run import sweep
-from npusim.studies.sweep.spec import SweepSpec
+from npusim.explore.sweep.backend import Backend
+from npusim.explore.sweep.run import sweep
+from npusim.explore.sweep.spec import SweepSpec
 
 SPEC = SweepSpec.model_validate(
     {

@@ -21,7 +21,7 @@ WORKBOOK, TABLE, CHARTS = "kperf.xlsx", "kperf.csv", "charts"
 
 def publish(
     cells: pd.DataFrame,
-    certificates: pd.DataFrame,
+    provenances: pd.DataFrame,
     manifest: dict[str, Any],
     context: KPerfContext,
     out_dir: str | os.PathLike[str],
@@ -33,7 +33,7 @@ def publish(
     """
 
     def write(draft: Path) -> list[str]:
-        names = _write_all(cells, certificates, manifest, context, draft)
+        names = _write_all(cells, provenances, manifest, context, draft)
         for name, text in (pages or {}).items():
             (draft / name).write_text(text, encoding="utf-8")
         return [*names, *(pages or {})]
@@ -43,13 +43,13 @@ def publish(
 
 def _write_all(
     cells: pd.DataFrame,
-    certificates: pd.DataFrame,
+    provenances: pd.DataFrame,
     manifest: dict[str, Any],
     context: KPerfContext,
     folder: Path,
 ) -> list[str]:
     ordered = printable_table(cells[[item.name for item in file_columns(cells)]])
-    write_workbook(ordered, certificates, manifest, context, folder / WORKBOOK)
+    write_workbook(ordered, provenances, manifest, context, folder / WORKBOOK)
     spreadsheet_safe(ordered.convert_dtypes()).to_csv(folder / TABLE, index=False, lineterminator="\n")
     (folder / CHARTS).mkdir()
     models = model_names(ordered)

@@ -8,14 +8,14 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from npusim.errors import UserError
+from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibration_of, load_runtime, load_system
 from npusim.hardware.machine import PLACED, build_machine
-from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
 from npusim.inputs import remembered
-from npusim.ledger import Certificate, certificates
+from npusim.ledger import Provenance, provenances
 from npusim.mapping.fitting import Fitting
 from npusim.mapping.footprint import Footprint
 from npusim.mapping.placement import place
@@ -36,7 +36,7 @@ _PLANNED = 64
 class Deployment:
     """What runs on what.
 
-    machine, runtime_record: the flat records that the engine reads, arrays of shape (1,); overlay: the calibration
+    machine, runtime_record: the flat records that the engine reads, arrays of shape (1,); calibration: the calibration
     that the descriptions are under, None without one.
     """
 
@@ -47,7 +47,7 @@ class Deployment:
     plan: Plan
     machine: np.ndarray
     runtime_record: np.ndarray
-    overlay: Overlay | None = None
+    calibration: Calibration | None = None
 
     def with_records(self, machine: np.ndarray, runtime_record: np.ndarray) -> Deployment:
         """The same deployment with other numbers: a draw from their ranges, a point of a sweep."""
@@ -56,13 +56,13 @@ class Deployment:
             placed[name] = self.machine[name]
         return replace(self, machine=placed, runtime_record=runtime_record)
 
-    def certificates(self) -> list[Certificate]:
+    def provenances(self) -> list[Provenance]:
         """Every number that a result of this deployment can hang on."""
         return [
-            *certificates(self.system.name, self.system),
-            *certificates(self.runtime.name, self.runtime),
-            *certificates("formats", formats()),
-            *(certificates("routing", routing()) if self.model.experts else ()),
+            *provenances(self.system.name, self.system),
+            *provenances(self.runtime.name, self.runtime),
+            *provenances("formats", formats()),
+            *(provenances("routing", routing()) if self.model.experts else ()),
             *self.model.assumptions,
         ]
 
@@ -151,15 +151,15 @@ def _unplanned(
     """The deployment that `deploy` resolves, on a single chip: its plan is still to be chosen."""
     system = load_system(arch, uncalibrated)
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
-    overlay = None if uncalibrated else calibration_of(arch)
-    if overlay is not None:
-        driver = overlay.apply(driver.name, driver)
+    calibration = None if uncalibrated else calibration_of(arch)
+    if calibration is not None:
+        driver = calibration.apply(driver.name, driver)
     shape = load_model(model)
     _require_kernels(system, shape)
     scheme = resolve(precision, kv_precision or driver.kv.precision)
     driver = _offloading(driver, system, offload)
     machine, record = build_machine(system), build_runtime(driver, system)
-    return Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, overlay)
+    return Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration)
 
 
 def _require_kernels(system: System, model: Model) -> None:

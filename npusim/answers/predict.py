@@ -1,0 +1,330 @@
+"""One prediction: a step, or a serving run, as plain JSON-ready figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from threading import get_ident
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+
+from npusim.answers.simulated_step import simulated_figures, write_step_trace
+from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.event.engine import EventEngine, total_cost
+from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
+from npusim.errors import UserError
+from npusim.hardware.calibration import Calibration
+from npusim.hardware.residuals import RUN
+from npusim.kernels.operator import OPERATOR_COST_DTYPE
+from npusim.mapping.deployment import Deployment
+from npusim.mapping.optable import KIND_NAMES, OP_NAMES
+from npusim.serving.metrics import RunMetrics, Spread, measure
+from npusim.serving.simulate import Load, simulate
+from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
+from npusim.workload.arrivals import parse_arrival
+from npusim.workload.prompts import shared_prefix_prompts
+from npusim.workload.step import Step, decode, prefill
+
+POWER_SCOPE = "cards"
+REQUESTS_PER_USER = 3
+_US = 1e6
+_PHASES = ("decode", "prefill")
+_ENGINES = 16
+"""Engines of one process that are kept."""
+ANALYTIC, EVENT = "analytic", "event"
+ENGINES = (ANALYTIC, EVENT)
+
+
+@dataclass(frozen=True)
+class CostedStep:
+    """A step and what it takes. simulated: what the event engine saw of it, None of the analytic one; drawn: the
+    same steps of drawn machines, none without an interval; host_us: beside time_us.
+
+    breakdown_us sums to time_us; memory_bytes and flops are those of one chip.
+    """
+
+    deployment: Deployment
+    engine: str
+    phase: str
+    batch: int
+    context: int
+    step: Step
+    cost: StepCost
+    host_us: float
+    drawn: list[StepCost]
+    simulated: dict[str, Any] | None = None
+
+    @cached_property
+    def figures(self) -> dict[str, Any]:
+        """time_us, energy_j and power_w, {value, low, high} each where steps of drawn machines are given."""
+        totals = _step_totals(self.cost)
+        if not self.drawn:
+            return totals
+        drawn, known = [_step_totals(each) for each in self.drawn], self.deployment.calibration
+        return {
+            name: _ranged(value, [each[name] for each in drawn], discrepancy(known, name, self.phase))
+            for name, value in totals.items()
+        }
+
+    @property
+    def breakdown_us(self) -> dict[str, float]:
+        """Microseconds by resource."""
+        return {name: self.cost.shares_s[name] * _US for name in RESOURCES}
+
+    @cached_property
+    def ops(self) -> list[dict[str, Any]]:
+        """An entry per operator and repeat count."""
+        if self.simulated is not None:
+            return list(self.simulated["ops"])
+        analytic = _engine(self.deployment, self.batch)
+        return [entry for piece in analytic.pieces(self.step) for entry in _operators(analytic, piece, self.cost)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything under the names of the command line's contract."""
+        return {
+            "engine": self.engine,
+            "phase": self.phase,
+            "batch": self.batch,
+            "context": self.context,
+            "query": int(self.step.query[0]),
+            **self.figures,
+            "host_us": self.host_us,
+            "power_scope": POWER_SCOPE,
+            "bound": self.cost.bound,
+            "breakdown_us": self.breakdown_us,
+            "clock": self.cost.clock,
+            "memory_bytes": self.cost.memory_bytes,
+            "flops": self.cost.flops,
+            "ops": self.ops,
+            **(self.simulated or {}),
+        }
+
+
+class StepOptions(TypedDict, total=False):
+    """Beside what the step is: seed of the draws, whether they are wanted, engine, its explanation and its trace."""
+
+    seed: int
+    interval_wanted: bool
+    engine: str
+    explain: bool
+    trace: Path | None
+
+
+def predict_step(
+    deployment: Deployment,
+    phase: str,
+    batch: int,
+    context: int,
+    query: int | None = None,
+    **options: Unpack[StepOptions],
+) -> dict[str, Any]:
+    """As `cost_step`, everything under the names of the command line's contract."""
+    return cost_step(deployment, phase, batch, context, query, **options).as_dict()
+
+
+def cost_step(
+    deployment: Deployment,
+    phase: str,
+    batch: int,
+    context: int,
+    query: int | None = None,
+    *,
+    seed: int = 0,
+    interval_wanted: bool = False,
+    engine: str = ANALYTIC,
+    explain: bool = False,
+    trace: Path | None = None,
+) -> CostedStep:
+    """The cost of one step. context: tokens attended, new ones included; query: new tokens of a prefill.
+
+    batch: sequences of all replicas together.
+    engine: analytic, or event, which can also `explain` its bottlenecks and write a `trace`. Figures become
+    {value, low, high} with `interval_wanted`, their machines drawn under `seed`. Raises UserError.
+    """
+    replicas = deployment.plan.data_parallel
+    step = _step(deployment, phase, -(-batch // replicas), context, query)
+    room = deployment.require_fit(1)
+    if len(step.query) * room.kv_bytes(context) > room.available_bytes:
+        most = int(room.available_bytes // room.kv_bytes(context)) * replicas
+        raise UserError(
+            "--batch",
+            "",
+            f"{batch * context} tokens of KV (batch x context), but {most * context} fit beside the weights; "
+            f"at this context a batch of {most}",
+        )
+    analytic, simulated = _engine(deployment, batch), None
+    if engine == EVENT:
+        pieces = EventEngine(analytic, deployment.system.name).simulated(step)
+        cost, simulated = total_cost(pieces), simulated_figures(pieces, explain)
+    else:
+        cost = analytic.cost(step)
+    drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else []
+    if trace is not None:
+        write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
+    host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * _US
+    return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, simulated)
+
+
+def _engine(deployment: Deployment, sequences: int) -> AnalyticEngine:
+    """An engine with room for `sequences`, one that this thread had before where there is one."""
+    return _kept_engine(deployment, 1 << (sequences - 1).bit_length(), get_ident())
+
+
+@lru_cache(_ENGINES)
+def _kept_engine(deployment: Deployment, room: int, _thread: int) -> AnalyticEngine:
+    return AnalyticEngine(deployment, max_sequences=room)
+
+
+def _step_totals(cost: StepCost) -> dict[str, float]:
+    return {"time_us": cost.time_s * _US, "energy_j": cost.energy_j, "power_w": cost.power_w}
+
+
+def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> list[StepCost]:
+    costs = []
+    for _, drawn in drawn_engines(deployment, seed, max_sequences=len(step.query)):
+        costing: StepEngine = EventEngine(drawn, deployment.system.name) if engine == EVENT else drawn
+        costs.append(costing.cost(step))
+    return costs
+
+
+def _step(deployment: Deployment, phase: str, batch: int, context: int, query: int | None) -> Step:
+    if phase not in _PHASES:
+        raise UserError("--phase", "", f"'{phase}' is no phase; use {' or '.join(_PHASES)}")
+    for option, value in (("--batch", batch), ("--context", context), ("--query", 1 if query is None else query)):
+        if value < 1:
+            raise UserError(option, "", f"{value} must be 1 or more")
+    longest = deployment.model.max_context
+    if context > longest:
+        raise UserError("--context", "", f"{context} tokens are more than {deployment.model.name} takes ({longest})")
+    if phase == "decode":
+        if query not in (None, 1):
+            raise UserError("--query", "", "a decode step has one new token per sequence; leave --query out")
+        return decode([context] * batch)
+    if query is not None and query > context:
+        raise UserError("--query", "", f"{query} new tokens do not fit in a context of {context} that includes them")
+    return prefill(batch, query or context, context)
+
+
+def _operators(engine: AnalyticEngine, step: Step, cost: StepCost) -> list[dict[str, Any]]:
+    table, costs = engine.operators(step)
+    return [_operator(row, spent, cost.clock) for row, spent in zip(table.rows, costs, strict=True)]
+
+
+def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
+    """One operator, times of all its repeats together."""
+    repeat = int(row["repeat"])
+    seconds = {
+        name: float(spent[f"{name}_s"]) * repeat
+        for name in RESOURCES
+        if f"{name}_s" in (OPERATOR_COST_DTYPE.names or ())
+    }
+    for name in ("contraction", "vector"):
+        seconds[name] /= clock
+    arithmetic = seconds["contraction"] + seconds["vector"]
+    total = max(arithmetic, seconds["memory"]) + seconds["pim"] + seconds["link"] + seconds["overhead"]
+    return {
+        "op": OP_NAMES[row["op"]],
+        "kind": KIND_NAMES[row["kind"]],
+        "segment": int(row["segment"]),
+        "repeat": repeat,
+        **{name: float(row[name]) for name in ("m", "n", "k", "batch", "query", "kv")},
+        "memory_bytes": float(row["weight_bytes"] + row["kv_read_bytes"] + row["kv_write_bytes"]) * repeat,
+        "flops": float(row["flops"]) * repeat,
+        "time_us": total * _US,
+        "bound": max(seconds, key=lambda name: seconds[name]),
+        "busy_us": {name: value * _US for name, value in seconds.items()},
+    }
+
+
+def run_load(
+    *, isl: int, osl: int, concurrency: int, requests: int | None, arrival: str = "closed", shared_prefix: int = 0
+) -> Load:
+    """What a run serves. requests: default three per user. Raises UserError."""
+    process = parse_arrival(arrival, concurrency)
+    count = REQUESTS_PER_USER * concurrency if requests is None else requests
+    for option, value in (("--isl", isl), ("--osl", osl), ("--requests", count)):
+        if value < 1:
+            raise UserError(option, "", f"{value} must be 1 or more")
+    return Load(isl, osl, process, shared_prefix_prompts(count, isl, shared_prefix))
+
+
+def predict_run(
+    deployment: Deployment,
+    *,
+    isl: int,
+    osl: int,
+    concurrency: int,
+    requests: int | None = None,
+    arrival: str = "closed",
+    shared_prefix: int = 0,
+    seed: int = 0,
+    interval_wanted: bool = False,
+) -> dict[str, Any]:
+    """A serving run. requests: default three per user. Figures become {value, low, high} with `interval_wanted`.
+
+    Keys as in the contract of the command line, beside requests, refused, refusal, preemptions, prefix_hit_fraction,
+    users_in_service and duration_s. Raises UserError.
+    """
+    load = run_load(
+        isl=isl, osl=osl, concurrency=concurrency, requests=requests, arrival=arrival, shared_prefix=shared_prefix
+    )
+    metrics = measure(simulate(deployment, load, seed))
+    if not interval_wanted:
+        return run_figures(metrics)
+    drawn = [run_figures(each) for each in drawn_metrics(load, drawn_engines(deployment, seed), seed)]
+    return with_intervals(run_figures(metrics), drawn, deployment.calibration)
+
+
+def run_figures(metrics: RunMetrics) -> dict[str, Any]:
+    """The figures of a run under the names of the command line's contract."""
+    spreads = {
+        name: getattr(metrics, name).as_dict()
+        for name in ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms", "client_queue_ms")
+        if isinstance(getattr(metrics, name), Spread)
+    }
+    return {
+        **spreads,
+        "output_tokens_per_s": metrics.output_tokens_per_s,
+        "total_tokens_per_s": metrics.total_tokens_per_s,
+        "tokens_per_s_per_user": metrics.tokens_per_s_per_user,
+        "power_w": {"scope": POWER_SCOPE, "mean": metrics.power_w_mean, "p99": metrics.power_w_p99},
+        "tokens_per_joule": metrics.tokens_per_joule,
+        "kv_peak_fraction": metrics.kv_peak_fraction,
+        "fits": metrics.fits,
+        "requests": metrics.requests,
+        "refused": metrics.refused,
+        "refusal": metrics.refusal,
+        "preemptions": metrics.preemptions,
+        "prefix_hit_fraction": metrics.prefix_hit_fraction,
+        "users_in_service": metrics.users_in_service,
+        "duration_s": metrics.duration_s,
+    }
+
+
+_EXACT = ("requests", "refused", "preemptions", "users_in_service", "prefix_hit_fraction")
+
+
+def with_intervals(
+    figures: dict[str, Any], drawn: list[dict[str, Any]], calibration: Calibration | None = None, within: str = ""
+) -> dict[str, Any]:
+    """`figures` with every float as {value, low, high} over the same figure of the draws.
+
+    calibration: the calibration whose unexplained part widens them; within: the name of the figure that they belong to.
+    """
+    result: dict[str, Any] = {}
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            result[name] = with_intervals(value, [each[name] for each in drawn], calibration, f"{name}_")
+        elif isinstance(value, float | np.floating) and name not in _EXACT:
+            width = discrepancy(calibration, f"{within}{name}", RUN)
+            result[name] = _ranged(float(value), [float(each[name]) for each in drawn], width)
+        else:
+            result[name] = value
+    return result
+
+
+def _ranged(value: float, drawn: list[float], half_width: float) -> dict[str, float]:
+    low, high = interval(value, drawn, half_width)
+    return {"value": value, "low": low, "high": high}
