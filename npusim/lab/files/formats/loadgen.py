@@ -12,6 +12,7 @@ from typing import Any
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import numbered, reading
+from npusim.lab.files.format import TEXT, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 
 TOOL = "MLPerf LoadGen"
@@ -90,3 +91,6 @@ def _figures(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[str, Reading
             match = pattern.fullmatch(key)
             if match is not None:
                 yield f"{name}_p{float(match[1]):g}", reading(str(path), key, value, _MS_PER_NS)
+
+
+FORMATS = (Format("MLPerf mlperf_log_detail.txt", TEXT, is_log, runs),)
