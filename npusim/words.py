@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from npusim.errors import UserError
+from npusim.metrics import korean
 
 ENGLISH, KOREAN = "en", "ko"
 LANGUAGES = (ENGLISH, KOREAN)
@@ -52,6 +53,7 @@ def speaker(language: str) -> Say:
 
 @cache
 def catalogue(language: str) -> dict[str, str]:
-    """Translations by the English words."""
+    """Translations by the English words; those of figures stand in their rows."""
     text = (files("npusim") / "languages" / f"{language}.yaml").read_text(encoding="utf-8")
-    return {str(key): str(value) for key, value in YAML(typ="safe").load(text).items()}
+    told = {str(key): str(value) for key, value in YAML(typ="safe").load(text).items()}
+    return told | (korean() if language == KOREAN else {})

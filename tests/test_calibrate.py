@@ -15,7 +15,8 @@ from test_validate import tell
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system
 from npusim.hardware.overlay import load_overlay
-from npusim.hardware.residuals import DECODE, PREFILL, RUN, Residual, half_width
+from npusim.hardware.residuals import Residual, half_width
+from npusim.metrics import DECODE, PREFILL, RUN
 from npusim.studies.calibrate import Calibration, calibrate
 from npusim.studies.left_out import bootstrap
 from npusim.studies.overlay_file import write_overlay

@@ -12,9 +12,10 @@ from test_validate import tell
 
 from npusim.hardware.catalog import load_system
 from npusim.hardware.overlay import CalibratedNumber, Overlay
-from npusim.hardware.residuals import DECODE, RUN, LeftOut, Residual
+from npusim.hardware.residuals import LeftOut, Residual
 from npusim.kperf.runner import run_grid
 from npusim.mapping.deployment import deploy
+from npusim.metrics import DECODE, RUN
 from npusim.serving.uncertainty import interval, interval_text
 from npusim.studies.overlay_file import write_overlay
 from npusim.studies.predict import predict_run, predict_step

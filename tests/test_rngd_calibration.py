@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from npusim.hardware.catalog import calibration_of, load_system
-from npusim.hardware.residuals import RUN, STALLED_RUN
+from npusim.metrics import RUN, STALLED_RUN
 from npusim.studies.left_out import Unseen, residuals
 from npusim.studies.measured.case import Case, Numbers
 from npusim.studies.measured.importer import import_table

@@ -13,8 +13,8 @@ from npusim.cli.output import figure, plain, print_json, say, stdout_console, ta
 from npusim.cli.subject import manifest
 from npusim.errors import UserError
 from npusim.manifest import build_manifest
-
-_SHOWN = ("output_tokens_per_s", "ttft_ms_mean", "tpot_ms_mean", "power_w_mean")
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 
 
 @click.command()
@@ -88,11 +88,11 @@ def _day(text: str | None) -> str:
 
 
 def _print(cells: list[dict[str, Any]]) -> None:
-    headings = ("chip", "model", "in/out x users", *_SHOWN)
+    headings = ("chip", "model", "in/out x users", *(row.name for row in shown(Shown.BRIEF)))
     rows = []
     for cell in cells:
         shape = f"{cell['isl']}/{cell['osl']} x {cell['users']}"
-        rows.append([cell["chip"], cell["model"], shape, *(_with_range(cell, name) for name in _SHOWN)])
+        rows.append([cell["chip"], cell["model"], shape, *(_with_range(cell, row.name) for row in shown(Shown.BRIEF))])
     stdout_console().print(table(headings, rows, text_columns=3))
 
 

@@ -29,6 +29,7 @@ from npusim.kperf.table import (
     shape_text,
     shapes,
 )
+from npusim.metrics import METRICS
 from npusim.words import Say
 
 
@@ -43,20 +44,8 @@ class Chart:
     log_y: bool
 
 
-CHARTS = (
-    Chart("throughput-vs-users", "total throughput against users", "users", "total_tokens_per_s", True),
-    Chart(
-        "user-speed-vs-throughput",
-        "speed per user against total throughput",
-        "total_tokens_per_s",
-        "tokens_per_s_per_user",
-        False,
-    ),
-    Chart("ttft-vs-users", "time to first token against users", "users", "ttft_ms_mean", True),
-    Chart("tpot-vs-users", "time per output token against users", "users", "tpot_ms_mean", True),
-    Chart("tokens-per-joule-vs-users", "tokens per joule against users", "users", "tokens_per_joule", False),
-)
-
+_DRAWN = sorted((row.drawn.position, row.name, row.drawn) for row in METRICS if row.drawn is not None)
+CHARTS = tuple(Chart(drawn.slug, drawn.title, drawn.against, name, drawn.log) for _, name, drawn in _DRAWN)
 
 _MOST_OCTAVES = 10
 

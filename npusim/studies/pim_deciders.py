@@ -18,6 +18,8 @@ from npusim.mapping.deployment import Deployment
 from npusim.studies.sweep.estimate import estimate
 from npusim.studies.sweep.machines import Records
 
+GAINS = {"output_tokens_per_s": "speedup", "tokens_per_joule": "efficiency_gain"}
+"""Figures that units are to raise, and what their gains are called."""
 _LEAST_SWING = 1e-4
 
 
@@ -63,12 +65,8 @@ def deciders(without: Deployment, with_units: Deployment, isl: int, osl: int, us
         side: estimate(where, _records(where, numbers), isl, osl, users)
         for side, where in (("without", without), ("with", with_units))
     }
-    figures = {
-        "speedup": _ratio(moved, "output_tokens_per_s"),
-        "efficiency_gain": _ratio(moved, "tokens_per_joule"),
-        "output_tokens_per_s": moved["with"]["output_tokens_per_s"].to_numpy(float),
-        "tokens_per_joule": moved["with"]["tokens_per_joule"].to_numpy(float),
-    }
+    figures = {gain: _ratio(moved, name) for name, gain in GAINS.items()}
+    figures |= {name: moved["with"][name].to_numpy(float) for name in GAINS}
     return {name: _ranked(numbers, values / values[0]) for name, values in figures.items()}
 
 

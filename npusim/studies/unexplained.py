@@ -6,7 +6,7 @@ from functools import cache
 
 from npusim.hardware.catalog import calibrated_systems, calibration_of
 from npusim.hardware.overlay import Overlay
-from npusim.hardware.residuals import RUN
+from npusim.metrics import RUN
 
 
 def unexplained(overlay: Overlay | None, figure: str) -> float:

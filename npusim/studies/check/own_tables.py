@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from npusim.hardware.catalog import load_system
+from npusim.metrics import resolve
 from npusim.studies.bounds.arithmetic import arithmetic
 from npusim.studies.bounds.bandwidth import bandwidth
 from npusim.studies.bounds.capacity import capacity
 from npusim.studies.bounds.ceiling import ceiling_of
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.bounds.load import load_of
-from npusim.studies.bounds.power_cap import power_cap
+from npusim.studies.bounds.power_cap import MEAN, power_cap
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.bounds.timed import least_times, step_rows
 from npusim.studies.check.judge import Predicted, judge
@@ -97,7 +98,7 @@ def _findings(case: Case, measured: Reading) -> Iterator[Finding]:
         yield from _of_run(subject, figure, measured)
     elif figure in _SECONDS:
         yield from _of_time(subject, measured.times(_SECONDS[figure]))
-    elif figure == "power_w" and isinstance(subject, StepSubject):
+    elif resolve(figure) == MEAN and isinstance(subject, StepSubject):
         yield from _of_watts(subject.placement, measured)
 
 
@@ -113,7 +114,7 @@ def _of_run(subject: RunSubject, figure: str, measured: Reading) -> Iterator[Fin
     load = load_of(placement.arch, deployment.model, schemes, _chips(placement), subject.isl, subject.osl)
     alike = subject.alike or subject.traced
     load = replace(load, users=subject.users, requests=subject.requests, prompts_differ=not alike)
-    if figure == "power_w":
+    if figure == MEAN:
         yield from _of_watts(placement, measured)
         return
     for found in (*capacity(load), *bandwidth(load, {figure: measured}), *arithmetic(load, {figure: measured})):

@@ -11,6 +11,7 @@ from typing import Any
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_runtime, load_system
+from npusim.metrics import TABLE_COLUMN, told_as
 from npusim.studies.bounds.finding import VERDICTS
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.check.across import with_gains
@@ -119,7 +120,7 @@ def _row(run: LabRun, placed: Placed, predictor: _Predictor, seed: int) -> Check
     predicted = figures_of_run(placed, figures, seed)
     checked = [
         judge(
-            metric,
+            told_as(TABLE_COLUMN, metric),
             measured,
             [each for each in found if each.metric == metric],
             predicted.get(metric),

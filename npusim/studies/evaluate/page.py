@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from npusim.metrics import metric as metric_of
 from npusim.studies.bounds.finding import Finding
 from npusim.studies.evaluate.amounts import amount, probability_text, span
 from npusim.studies.evaluate.deciders import Decider
@@ -67,13 +68,8 @@ def _claimed(judged: Judged, say: Say) -> str:
 
 def unit_of(metric: str) -> str:
     """The unit of a claim's metric."""
-    return {
-        "tokens_per_s_per_user": "tokens/s/user",
-        "output_tokens_per_s": "tokens/s",
-        "total_tokens_per_s": "tokens/s",
-        "power_w": "W",
-        "tokens_per_joule": "tokens/J",
-    }.get(metric, "ms")
+    row = metric_of(metric)
+    return "" if row is None else row.unit
 
 
 def _predicted(judged: Judged, say: Say) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from npusim.errors import DoesNotFit
 from npusim.mapping.deployment import Deployment, deploy
+from npusim.metrics import TABLE_COLUMN, told_as
 from npusim.studies.evaluate.credibility import Factor, credibility
 from npusim.studies.evaluate.deciders import Decider, deciders
 from npusim.studies.evaluate.decision import Judged
@@ -88,7 +89,13 @@ def _claim_json(judged: Judged) -> dict[str, Any]:
         "needs": [_need(decider) for decider in judged.deciders],
         "together": None if judged.together is None else asdict(judged.together),
         "bounds": [
-            vars(found) | {"verdict": found.verdict, "need": str(found.need), "says": str(found.says)}
+            vars(found)
+            | {
+                "metric": told_as(TABLE_COLUMN, found.metric),
+                "verdict": found.verdict,
+                "need": str(found.need),
+                "says": str(found.says),
+            }
             for found in judged.findings
         ],
         "unfit": judged.unfit,

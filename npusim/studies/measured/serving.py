@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, Policy, UniformAttention
 from npusim.studies.measured.case import Case, Skip
-from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.studies.measured.collect import Figure, cases_of, each_row, require_unit, told_figures
 from npusim.studies.measured.placement import Placement, model_name, placed, scheme
 from npusim.studies.measured.run_subject import RunSubject
 from npusim.studies.measured.sources import sources
@@ -12,17 +12,6 @@ from npusim.studies.measured.step_subject import GPU_RUNTIME
 from npusim.studies.measured.tables import Row, Table, Unrepresentable
 
 MAIN = "output_tokens_per_s"
-_TARGETS = (
-    "ttft_ms_mean",
-    "ttft_ms_p50",
-    "ttft_ms_p99",
-    "tpot_ms_mean",
-    "tpot_ms_p50",
-    "tpot_ms_p99",
-    "e2e_ms_mean",
-    "total_tokens_per_s",
-    "tokens_per_joule",
-)
 _POLICIES: dict[str, Policy] = {
     "prefill": ExclusivePolicy(kind="exclusive", source="policy of the measured run"),
     "alternate": AlternatePolicy(kind="alternate", source="policy of the measured run"),
@@ -49,8 +38,11 @@ def _cases(row: Row, arch: str) -> list[Case]:
         row,
         (
             Figure(MAIN, MAIN, run, main=True),
-            *(Figure(name, name, run) for name in _TARGETS),
-            Figure("power_w", "power_w", power),
+            *(
+                Figure(column, name, power if unit == "W" else run)
+                for column, name, unit in told_figures()
+                if name != MAIN
+            ),
         ),
         subject,
         group=f"{model} {dtype}",
