@@ -13,6 +13,8 @@ from typing import Any
 
 import numba
 
+from npusim.cache_folder import cache_folder
+
 _PACKAGE = Path(__file__).parent
 _COMPILED_PARTS = ("dtypes.py", "hardware", "mapping", "kernels", "engine")
 _KEPT_FOLDERS = 3
@@ -28,21 +30,10 @@ def _source_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_root() -> Path:
-    """`npusim` in the user's cache folder; beside the package where that cannot be written."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    try:
-        root = base / "npusim"
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        root = _PACKAGE / "__pycache__"
-    return root
-
-
 def _use_own_cache() -> None:
     if os.environ.get("NUMBA_CACHE_DIR"):
         return
-    root = _cache_root()
+    root = cache_folder()
     own = root / f"kernels-{_source_hash()}"
     if not own.is_dir():
         older = sorted(root.glob("kernels-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)

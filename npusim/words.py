@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from npusim.errors import UserError
+from npusim.inputs import plain_tree
 from npusim.metrics import korean
 
 ENGLISH, KOREAN = "en", "ko"
@@ -54,6 +54,6 @@ def speaker(language: str) -> Say:
 @cache
 def catalogue(language: str) -> dict[str, str]:
     """Translations by the English words; those of figures stand in their rows."""
-    text = (files("npusim") / "languages" / f"{language}.yaml").read_text(encoding="utf-8")
-    told = {str(key): str(value) for key, value in YAML(typ="safe").load(text).items()}
+    file = Path(str(files("npusim"))) / "languages" / f"{language}.yaml"
+    told = {key: str(value) for key, value in plain_tree(file.read_text(encoding="utf-8"), file).items()}
     return told | (korean() if language == KOREAN else {})

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from npusim.hardware.algorithms import ALGORITHMS
 from npusim.hardware.catalog import load_system
-from npusim.hardware.fabric import ALGORITHMS, Fabric
+from npusim.hardware.fabric import Fabric
 from npusim.hardware.machine import GROUP_TENSOR, build_machine
 from npusim.mapping.placement import Groups, write_group, write_transports
 

@@ -8,28 +8,29 @@ import numpy as np
 import pytest
 from fabric_support import COPY, LATENCY_S, LAUNCH_S, MESSAGE_S, RATE, STEP_S, fabric, level, machine_on, neighbours
 
+from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
 from npusim.hardware.collectives import (
     ALL_GATHER,
     ALL_REDUCE,
     ALL_TO_ALL,
     BROADCAST,
+    OPERATIONS,
     REDUCE_SCATTER,
-    SCHEDULES,
     SEND_RECV,
+    SWITCH,
+    least_part,
 )
-from npusim.hardware.fabric import Algorithm
 from npusim.hardware.machine import GROUP_TENSOR
 from npusim.kernels.collective import collective_time, fastest, schedule_time
 from npusim.mapping.placement import groups_of
 from npusim.mapping.plan import Plan
-from npusim.mapping.schedules import SWITCH, schedule
 
 SIZES = (1e3, 1e6, 1e9)
 ALPHA = STEP_S + 2 * LATENCY_S
 """Of one message through a switch: two links and the software."""
 
 
-def time_on(joined: object, operation: int, algorithm: Algorithm, ranks: int, size: float, groups: int = 1) -> float:
+def time_on(joined: object, operation: int, algorithm: str, ranks: int, size: float, groups: int = 1) -> float:
     machine = machine_on(joined, neighbours(ranks, groups))  # type: ignore[arg-type]
     return float(schedule_time(SCHEDULES.index((operation, algorithm)), 0, size, GROUP_TENSOR, machine))
 
@@ -44,7 +45,7 @@ def test_closed_forms_on_a_switch(ranks: int, size: float) -> None:
     """Thakur, Rabenseifner, Gropp 2005; every rank has one link each way."""
     p, beta = ranks, size / RATE
     share, others = (p - 1) / p * beta, MESSAGE_S * max(p - 2, 0)
-    forms: dict[tuple[int, Algorithm], float] = {
+    forms: dict[tuple[int, str], float] = {
         (ALL_REDUCE, "ring"): 2 * (p - 1) * ALPHA + 2 * share,
         (ALL_REDUCE, "one_shot"): ALPHA + others + (p - 1) * beta,
         (ALL_REDUCE, "two_shot"): 2 * (ALPHA + others) + 2 * share,
@@ -140,8 +141,11 @@ def test_nothing_is_fast_before_a_plan_is_placed() -> None:
 def test_ranks_send_what_their_operation_needs(ranks: int) -> None:
     """What reaches a rank: everything of the others once; what an optimal reduction moves: 2 (p - 1) / p."""
     for operation, algorithm in SCHEDULES:
-        made = schedule(operation, algorithm, ranks, 2 if ranks % 2 == 0 and ranks > 2 else 1)
-        if made is None or algorithm in ("in_network", "double_tree"):
+        made = ALGORITHMS[algorithm].exchange(operation, ranks, 2 if ranks % 2 == 0 and ranks > 2 else 1)
+        if made is None or ALGORITHMS[algorithm].on_switch:
+            continue
+        assert made.sent_by_busiest() >= least_part(operation, ranks) - 1e-12, (operation, algorithm)
+        if algorithm == "double_tree":
             continue
         got, sent = np.zeros(ranks), np.zeros(ranks)
         for phase in made.phases:
@@ -159,6 +163,17 @@ def test_ranks_send_what_their_operation_needs(ranks: int) -> None:
             assert sent == pytest.approx(np.full(ranks, 2 * (ranks - 1) / ranks))
         if operation == BROADCAST:
             assert (got[1:] >= 1.0 - 1e-12).all()
+
+
+def test_unknown_codes_are_errors() -> None:
+    machine = machine_on(SWITCHED, neighbours(8))
+    for code in (-1, len(OPERATIONS)):
+        with pytest.raises(ValueError, match="no collective has this code"):
+            collective_time(code, 1e6, GROUP_TENSOR, machine)
+        with pytest.raises(ValueError, match="no collective has the code"):
+            least_part(code, 8)
+    with pytest.raises(ValueError, match="ring serves no operation"):
+        ALGORITHMS["ring"].exchange(ALL_TO_ALL, 8, 1)
 
 
 def test_groups_that_share_a_port_wait_for_each_other() -> None:

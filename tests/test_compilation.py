@@ -13,7 +13,7 @@ import numba
 import pytest
 
 import npusim
-from npusim import compilation
+from npusim import cache_folder, compilation
 
 PACKAGE = Path(npusim.__file__).parent
 COMPILED = compilation._COMPILED_PARTS
@@ -33,7 +33,8 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package that the cache takes for its own."""
     folder = tmp_path / "copy" / "npusim"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(compilation, "_PACKAGE", folder)
+    for module in (compilation, cache_folder):
+        monkeypatch.setattr(module, "_PACKAGE", folder)
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     return folder

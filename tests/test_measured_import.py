@@ -220,7 +220,7 @@ def test_an_empty_table(tmp_path: Path, text: str) -> None:
 def test_what_is_no_table(tmp_path: Path) -> None:
     picture = tmp_path / "picture.csv"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe\x00")
-    assert "is not a CSV file" in broken(picture)
+    assert "is not UTF-8 text" in broken(picture)
     assert "cannot be read" in broken(tmp_path / "missing.csv")
     twice = tmp_path / "twice.csv"
     twice.write_text("a,a\n1,2\n")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
 from npusim.hardware.base import Part
@@ -11,6 +9,7 @@ from npusim.hardware.data import data_root
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import remembered
 from npusim.ledger import Count
 
 _BYTES_PER_MIB = 2.0**20
@@ -25,7 +24,7 @@ class AreaModel(Part):
     mm2_per_memory_channel: Count
 
 
-@cache
+@remembered
 def area_model() -> AreaModel:
     """The shipped model."""
     return load_yaml(data_root("arch_configs") / "technology" / "area.yaml", AreaModel)

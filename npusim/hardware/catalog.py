@@ -15,6 +15,7 @@ from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import extended_file, load_yaml
+from npusim.inputs import aside, remembered
 
 Described = TypeVar("Described", System, Runtime, Overlay, Dram, Pim)
 
@@ -52,9 +53,10 @@ def system_path(name_or_path: str) -> Path:
     wanted = name_or_path.strip().lower()
     if wanted in files:
         return files[wanted]
-    for file in files.values():
-        if wanted in {alias.lower() for alias in _read_system(file).aliases}:
-            return file
+    with aside():
+        for file in files.values():
+            if wanted in {alias.lower() for alias in _read_system(file).aliases}:
+                return file
     raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
 
 
@@ -145,9 +147,10 @@ def memory_path(name_or_path: str) -> Path:
     if path is not None:
         return path
     files, wanted = shipped_memories(), name_or_path.strip().lower()
-    for name, file in files.items():
-        if wanted in {name, *(alias.lower() for alias in _read_shipped(file, Dram).aliases)}:
-            return file
+    with aside():
+        for name, file in files.items():
+            if wanted in {name, *(alias.lower() for alias in _read_shipped(file, Dram).aliases)}:
+                return file
     raise _unknown("DRAM standard", name_or_path, list(files), "npusim list memories")
 
 
@@ -163,9 +166,10 @@ def pim_path(name_or_path: str) -> Path:
     if path is not None:
         return path
     files, wanted = shipped_pims(), name_or_path.strip().lower()
-    for name, file in files.items():
-        if wanted in {name, *(alias.lower() for alias in _read_shipped(file, Pim).aliases)}:
-            return file
+    with aside():
+        for name, file in files.items():
+            if wanted in {name, *(alias.lower() for alias in _read_shipped(file, Pim).aliases)}:
+                return file
     raise _unknown("memory with PIM units", name_or_path, list(files), "npusim list pims")
 
 
@@ -184,7 +188,7 @@ def _read_runtime(path: Path) -> Runtime:
     return _read_shipped(path, Runtime) if path in shipped_runtimes().values() else load_yaml(path, Runtime)
 
 
-@cache
+@remembered
 def _read_shipped(path: Path, schema: type[Described]) -> Described:
     return load_yaml(path, schema)
 

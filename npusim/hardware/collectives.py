@@ -1,39 +1,69 @@
-"""Collective operations and the algorithms that can carry them out, with their places in flat records."""
+"""Collective operations, and what an algorithm of one sends: phases of flows between ranks.
+
+The message is the full vector: what is reduced, what is gathered, what each rank sends in an all-to-all. Flows are
+sized as parts of it.
+"""
 
 from __future__ import annotations
 
-from npusim.hardware.fabric import ALGORITHMS, Algorithm
+from dataclasses import dataclass
+from typing import NamedTuple
 
 (ALL_REDUCE, ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV) = range(6)
 OPERATIONS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send_recv")
-
-SCHEDULES: tuple[tuple[int, Algorithm], ...] = (
-    (ALL_REDUCE, "ring"),
-    (ALL_REDUCE, "one_shot"),
-    (ALL_REDUCE, "two_shot"),
-    (ALL_REDUCE, "halving_doubling"),
-    (ALL_REDUCE, "double_tree"),
-    (ALL_REDUCE, "hierarchical"),
-    (ALL_REDUCE, "in_network"),
-    (ALL_GATHER, "ring"),
-    (ALL_GATHER, "one_shot"),
-    (ALL_GATHER, "halving_doubling"),
-    (ALL_GATHER, "hierarchical"),
-    (REDUCE_SCATTER, "ring"),
-    (REDUCE_SCATTER, "one_shot"),
-    (REDUCE_SCATTER, "halving_doubling"),
-    (REDUCE_SCATTER, "hierarchical"),
-    (ALL_TO_ALL, "direct"),
-    (ALL_TO_ALL, "hierarchical"),
-    (BROADCAST, "ring"),
-    (BROADCAST, "tree"),
-    (BROADCAST, "two_shot"),
-    (BROADCAST, "in_network"),
-    (SEND_RECV, "direct"),
-)
-"""An operation and an algorithm that carries it out; the place in this list is that in the records' tables."""
+SWITCH = -1
+"""In place of a rank: the switch that sums and multicasts."""
 
 
-def algorithm_place(schedule: int) -> int:
-    """Place in ALGORITHMS of the algorithm of a schedule."""
-    return ALGORITHMS.index(SCHEDULES[schedule][1])
+def least_part(operation: int, ranks: int) -> float:
+    """Part of the message that the busiest rank must send at least, whatever the algorithm between ranks.
+
+    The factor of bus bandwidths too (github.com/NVIDIA/nccl-tests doc/PERFORMANCE.md). A switch that sums can do with
+    less. Raises ValueError for an unknown operation.
+    """
+    if not 0 <= operation < len(OPERATIONS):
+        raise ValueError(f"no collective has the code {operation}; known: 0 to {len(OPERATIONS) - 1}")
+    if operation in (BROADCAST, SEND_RECV):
+        return 1.0
+    others = (ranks - 1) / ranks
+    return 2 * others if operation == ALL_REDUCE else others
+
+
+class Flow(NamedTuple):
+    """`part` of the message from one rank to another."""
+
+    source: int
+    target: int
+    part: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Flows at the same time, `times` after each other."""
+
+    flows: tuple[Flow, ...]
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What an algorithm sends over some ranks.
+
+    steps: messages that wait for each other; messages: those that a rank sends beside them; local: part of the message
+    that a rank copies or sums within itself; depth: stages that a message cut in chunks passes, 0 where it is not
+    (then `phases` is what one stage sends of the whole message, and steps and messages are those of one stage).
+    """
+
+    phases: tuple[Phase, ...]
+    steps: int
+    messages: int = 0
+    local: float = 0.0
+    depth: int = 0
+
+    def sent_by_busiest(self) -> float:
+        """Part of the message that the rank which sends most sends."""
+        sent: dict[int, float] = {}
+        for phase in self.phases:
+            for flow in phase.flows:
+                sent[flow.source] = sent.get(flow.source, 0.0) + phase.times * flow.part
+        return max((part for rank, part in sent.items() if rank != SWITCH), default=0.0)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from pydantic import BaseModel
-from scipy.stats import norm, qmc
 
 from npusim.hardware.flat import quantities
 from npusim.hardware.machine import MACHINE_DTYPE, build_machine, build_pim
@@ -25,8 +25,16 @@ from npusim.hardware.system import System
 from npusim.ledger import Quantity, certificates
 
 RANGE_COVERAGE = 0.90
-_RANGE_Z = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
-_FARTHEST_Z = 1.5 * _RANGE_Z
+_FARTHEST = 1.5
+"""Times the distance to an end of its range that a number is drawn away at most."""
+
+
+@cache
+def range_z() -> float:
+    """Standard deviations between the middle of a normal distribution and an end of its central range."""
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + RANGE_COVERAGE / 2.0))
 
 
 @dataclass(frozen=True)
@@ -93,12 +101,27 @@ def drawn_values(
         columns.setdefault((number.owner, number.name, number.quantity), len(columns))
     if not columns:
         return []
-    design = qmc.LatinHypercube(d=len(columns), rng=np.random.default_rng(seed)).random(count)
+    design = latin_hypercube(count, len(columns), seed)
     if overlay is not None:
         _correlate(design, numbers, columns, overlay)
     return [
         quantile(number.quantity, design[:, columns[number.owner, number.name, number.quantity]]) for number in numbers
     ]
+
+
+def latin_hypercube(count: int, dimensions: int, seed: int) -> np.ndarray:
+    """`count` points in (0, 1), float64 (count, dimensions): one in each `count`-th of every axis.
+
+    McKay, Beckman, Conover 1979, Technometrics 21(2), as scipy.stats.qmc draws them, which takes longer to import than
+    most runs do.
+    """
+    (source,) = np.random.default_rng(seed).spawn(1)
+    within = source.uniform(size=(count, dimensions))
+    strata = np.tile(np.arange(1, count + 1), (dimensions, 1))
+    for axis in strata:
+        source.shuffle(axis)
+    points: np.ndarray = (strata.T - within) / count
+    return points
 
 
 def draw_pim(pim: Pim, count: int, seed: int) -> np.ndarray:
@@ -130,17 +153,21 @@ def _correlate(
             first_of.setdefault(column, index)
     if not first_of:
         return
+    from scipy.special import ndtr, ndtri
+
     targets, rows = list(first_of), list(first_of.values())
     correlation = overlay.correlation_matrix()[np.ix_(rows, rows)]
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    design[:, targets] = norm.cdf(norm.ppf(design[:, targets]) @ root.T)
+    design[:, targets] = ndtr(ndtri(design[:, targets]) @ root.T)
 
 
 def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
     """Values below which `share` (0...1) of a ranged number's distribution lies; a part stays in 0...1."""
+    from scipy.special import ndtri
+
     low, value, high = float(quantity.low or 0.0), quantity.value, float(quantity.high or 0.0)
-    z = np.clip(norm.ppf(share), -_FARTHEST_Z, _FARTHEST_Z) / _RANGE_Z
+    z = np.clip(ndtri(share), -_FARTHEST * range_z(), _FARTHEST * range_z()) / range_z()
     if low > 0.0:
         drawn = value * np.exp(np.where(z < 0.0, -z * math.log(low / value), z * math.log(high / value)))
     else:

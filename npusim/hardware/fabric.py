@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from math import prod
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from npusim.hardware.algorithms import ALGORITHMS
 from npusim.hardware.base import Part
 from npusim.hardware.link import Link
 from npusim.ledger import Bandwidth, Count, Duration, Ratio
 
-Algorithm = Literal[
-    "ring", "direct", "one_shot", "two_shot", "halving_doubling", "double_tree", "tree", "hierarchical", "in_network"
-]
-ALGORITHMS: tuple[Algorithm, ...] = Algorithm.__args__  # type: ignore[attr-defined]
+if TYPE_CHECKING:
+    AlgorithmName = str
+else:
+    AlgorithmName = Literal[tuple(ALGORITHMS)]
 
 
 class Level(Part):
@@ -53,7 +54,7 @@ class Transport(Part):
 
     name: str
     library: str
-    algorithms: tuple[Algorithm, ...] = Field(min_length=1)
+    algorithms: tuple[AlgorithmName, ...] = Field(min_length=1)
     launch: Duration
     step: Duration
     message: Duration

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.hardware.collectives import SCHEDULES
+from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
 from npusim.hardware.compute import ContractionProcessor, Gpu
-from npusim.hardware.fabric import ALGORITHMS
 from npusim.hardware.flat import MAX_PARTS, FlatField, empty_record, fill, quantity_fields, record_dtype
 from npusim.hardware.pim import Pim
 from npusim.hardware.system import Card, Chip, Server, System

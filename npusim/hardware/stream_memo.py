@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numba
 
+from npusim.cache_folder import keep
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.data import data_root
 from npusim.hardware.dram import Dram
@@ -92,13 +92,5 @@ def _read(file: Path) -> dict[str, float]:
 
 def _keep(file: Path, key: str, value: float) -> None:
     """Add to the user's memo; where its folder cannot be written, the next process works it out again."""
-    known = {**_read(file), key: value}
-    temporary = file.with_suffix(f".{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(file)
-    except OSError:
-        return
-    finally:
-        _read.cache_clear()
+    keep(file, json.dumps({**_read(file), key: value}, indent=2) + "\n")
+    _read.cache_clear()

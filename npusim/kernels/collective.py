@@ -7,11 +7,13 @@ import math
 import numpy as np
 
 from npusim.compilation import kernel
-from npusim.hardware.collectives import SCHEDULES, algorithm_place
+from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
+from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.machine import DEPTH, LOCAL, MESSAGES, STEPS
 
 _OPERATION = np.array([operation for operation, _ in SCHEDULES])
-_ALGORITHM = np.array([algorithm_place(schedule) for schedule in range(len(SCHEDULES))])
+_ALGORITHM = np.array([list(ALGORITHMS).index(name) for _, name in SCHEDULES])
+_OPERATIONS = len(OPERATIONS)
 
 
 @kernel
@@ -36,7 +38,9 @@ def collective_time(operation, byte_count, group, machine):
 
 @kernel
 def fastest(operation, byte_count, group, machine):
-    """Schedule and transport of least time; (-1, -1) where none serves."""
+    """Schedule and transport of least time; (-1, -1) where none serves. Raises ValueError for an unknown operation."""
+    if not 0 <= operation < _OPERATIONS:
+        raise ValueError("no collective has this code")
     best, chosen, carrier = np.inf, -1, -1
     for schedule in range(len(_OPERATION)):
         if _OPERATION[schedule] != operation:

@@ -14,15 +14,15 @@ from math import prod
 
 import numpy as np
 
-from npusim.hardware.collectives import SCHEDULES
-from npusim.hardware.fabric import ALGORITHMS, Fabric
+from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
+from npusim.hardware.collectives import SWITCH, Exchange, Flow
+from npusim.hardware.fabric import Fabric
 from npusim.hardware.flat import MAX_PARTS
 from npusim.hardware.machine import GROUP_EXPERT, GROUP_EXPERT_TENSOR, GROUP_STAGE, GROUP_TENSOR
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.mapping.fairness import finish_times
 from npusim.mapping.plan import Plan
-from npusim.mapping.schedules import SWITCH, Flow, Schedule, schedule
 from npusim.mapping.topology import INSIDE, Edge, Node, build_graph, chip, reducing_switch, route
 
 Groups = tuple[tuple[int, ...], ...]
@@ -95,10 +95,10 @@ def tables_of(fabric: Fabric, groups: Groups) -> Tables:
         np.zeros((len(SCHEDULES), MAX_PARTS)),
     )
     network = _Network(fabric, groups)
-    for number, (operation, algorithm) in enumerate(SCHEDULES):
-        if algorithm == "in_network" and network.switches is None:
+    for number, (operation, name) in enumerate(SCHEDULES):
+        if ALGORITHMS[name].on_switch and network.switches is None:
             continue
-        made = schedule(operation, algorithm, len(groups[0]), network.together)
+        made = ALGORITHMS[name].exchange(operation, len(groups[0]), network.together)
         if made is None:
             continue
         tables.shape[number] = made.steps, made.messages, made.depth, made.local
@@ -126,7 +126,7 @@ class _Network:
         found = [reducing_switch(self._graph, self._fabric, list(group)) for group in self._groups]
         return None if None in found else [node for node in found if node is not None]
 
-    def load_with(self, made: Schedule, hops: np.ndarray, load: np.ndarray) -> None:
+    def load_with(self, made: Exchange, hops: np.ndarray, load: np.ndarray) -> None:
         """Add what each phase costs: its slowest way to `hops`, its busiest link to `load`, both (MAX_PARTS,)."""
         for phase in made.phases:
             ways = [self._way(place, flow) for place in range(len(self._groups)) for flow in phase.flows]

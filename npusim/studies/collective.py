@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from npusim.errors import UserError
+from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
 from npusim.hardware.catalog import calibration_of, load_runtime, load_system
-from npusim.hardware.collectives import ALL_REDUCE, BROADCAST, OPERATIONS, SCHEDULES, SEND_RECV
+from npusim.hardware.collectives import ALL_REDUCE, OPERATIONS, least_part
 from npusim.hardware.draws import draw
-from npusim.hardware.fabric import ALGORITHMS
 from npusim.hardware.machine import DEPTH, GROUP_TENSOR, PLACED, UNIT_CONTRACTION_PROCESSOR, build_machine
 from npusim.hardware.system import System
 from npusim.kernels.collective import (
@@ -22,7 +22,6 @@ from npusim.kernels.collective import (
     stage_cost,
 )
 from npusim.mapping.placement import Groups, together, write_group, write_transports
-from npusim.mapping.schedules import schedule
 from npusim.serving.uncertainty import DRAWS, interval
 
 _US = 1e6
@@ -77,7 +76,7 @@ def predict_collective(
         "time_us": _ranged(arch, system, asked, groups, seed, uncalibrated) if interval_wanted else best["time_us"],
         "bytes_per_rank": _sent_per_rank(system, asked, best["algorithm"], groups[0]),
         "algbw_bytes_per_s": asked.byte_count / time_s,
-        "busbw_bytes_per_s": asked.byte_count / time_s * _bus_factor(asked),
+        "busbw_bytes_per_s": asked.byte_count / time_s * least_part(asked.operation, asked.ranks),
         "runner_up": next((each for each in found if each["algorithm"] != best["algorithm"]), None),
         "candidates": found,
     }
@@ -108,7 +107,7 @@ def predict_reduction(arch: str, byte_count: float, pes: int, uncalibrated: bool
         "link": "on-chip ring",
         "bytes_per_rank": (pes - 1) * byte_count / pes,
         "algbw_bytes_per_s": byte_count / time_s,
-        "busbw_bytes_per_s": byte_count / time_s * 2 * (pes - 1) / pes,
+        "busbw_bytes_per_s": byte_count / time_s * least_part(ALL_REDUCE, pes),
         "runner_up": None,
         "candidates": [],
     }
@@ -186,20 +185,9 @@ def _no_algorithm(system: System, asked: Asked) -> UserError:
 
 
 def _sent_per_rank(system: System, asked: Asked, algorithm: str, group: tuple[int, ...]) -> float:
-    made = schedule(asked.operation, algorithm, asked.ranks, together(system.server.fabric, group))
-    sent = np.zeros(asked.ranks)
-    for phase in made.phases if made is not None else ():
-        for flow in phase.flows:
-            if flow.source >= 0:
-                sent[flow.source] += phase.times * flow.part
-    return float(sent.max() * asked.byte_count)
-
-
-def _bus_factor(asked: Asked) -> float:
-    if asked.operation in (BROADCAST, SEND_RECV):
-        return 1.0
-    part = (asked.ranks - 1) / asked.ranks
-    return 2 * part if asked.operation == ALL_REDUCE else part
+    made = ALGORITHMS[algorithm].exchange(asked.operation, asked.ranks, together(system.server.fabric, group))
+    assert made is not None
+    return made.sent_by_busiest() * asked.byte_count
 
 
 def _ranged(arch: str, system: System, asked: Asked, groups: Groups, seed: int, uncalibrated: bool) -> dict[str, float]:

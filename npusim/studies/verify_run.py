@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
+from npusim.inputs import read_text
 from npusim.studies.sweep.store import PARTS
 
 TABLES = (".csv", ".json", ".parquet", ".yaml")
@@ -58,9 +59,7 @@ def verify_run(path: Path) -> Verified:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(str(path), "", f"cannot be read ({error.strerror}); give a manifest.json") from error
+        saved = json.loads(read_text(path))
     except ValueError as error:
         raise UserError(str(path), "", f"is no JSON ({error}); give a manifest.json as npusim wrote it") from error
     if not isinstance(saved, dict):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
+from npusim.inputs import aside, remembered
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.hf_config import read_description, read_model
 from npusim.workload.model import Model
@@ -55,14 +56,15 @@ def _files() -> list[Path]:
 def shipped_models() -> dict[str, Path]:
     """File of each shipped model by its name and by each alias, in lower case."""
     names: dict[str, Path] = {}
-    for path in _files():
-        names[path.stem] = path
-        for alias in read_description(ConfigFile(path), path.stem).aliases:
-            names[alias.lower()] = path
+    with aside():
+        for path in _files():
+            names[path.stem] = path
+            for alias in read_description(ConfigFile(path), path.stem).aliases:
+                names[alias.lower()] = path
     return names
 
 
-@cache
+@remembered
 def _load_shipped(path: Path) -> Model:
     return read_model(path, path.stem)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
+from npusim.inputs import read_text
 
 
 class ConfigFile:
@@ -54,11 +55,7 @@ class ConfigFile:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(str(path), "", f"cannot be read: {error.strerror}; give a config.json") from error
-    except UnicodeDecodeError as error:
-        raise UserError(str(path), "", "is not UTF-8 text") from error
+        data = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}", "", f"is not JSON: {error.msg}") from error
     if not isinstance(data, dict):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import remembered
 from npusim.ledger import Quantity, in_unit
 
 Bits = Annotated[Quantity, in_unit("bit")]
@@ -46,20 +46,20 @@ def formats_path() -> Path:
     return data_root("workloads") / "formats.yaml"
 
 
-@cache
+@remembered
 def formats() -> Formats:
     """The shipped formats with their certificates."""
     return load_yaml(formats_path(), Formats)
 
 
-@cache
+@remembered
 def stored_bits(dtype: str) -> float:
     """Bits of one stored weight or activation of the format `dtype`, its share of scales included."""
     quantity: Quantity = getattr(formats().element, dtype)
     return quantity.value
 
 
-@cache
+@remembered
 def kv_bits(dtype: str) -> float:
     """Bits of one KV cache element of the format `dtype` (bf16, fp8, int8), its share of scales included."""
     quantity: Quantity = getattr(formats().kv, dtype)

@@ -14,6 +14,7 @@ import numpy as np
 from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import remembered
 from npusim.ledger import Ratio
 
 GROUPS = 16
@@ -47,7 +48,7 @@ class Skew:
 UNIFORM = Skew()
 
 
-@cache
+@remembered
 def routing() -> Routing:
     """The shipped routing with its certificates."""
     return load_yaml(data_root("workloads") / "routing.yaml", Routing)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from npusim import inputs
 from npusim.errors import UserError
 from npusim.studies.bounds.reading import Reading
 
@@ -22,14 +23,7 @@ MOST_COUNT = 10**7
 
 def read_text(path: Path) -> str:
     """The file as UTF-8 text. Raises UserError where it cannot be read, is no text, or is empty."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(str(path), "", f"is larger than {MOST_BYTES // 2**20} MiB; give the results, not a trace")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(str(path), "", f"cannot be read ({error.strerror}); give a file or a folder") from error
-    except UnicodeDecodeError as error:
-        raise UserError(str(path), "", f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    text = inputs.read_text(path, MOST_BYTES)
     if not text.strip():
         raise UserError(str(path), "", "is empty; give the file as the tool wrote it")
     return text

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +20,7 @@ from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment
 from npusim.studies.measured.sources import REQUESTS_PER_USER, Sources, sources
 
@@ -114,7 +114,7 @@ def drivers(system: System, overlay: Overlay | None = None) -> list[Runtime]:
     return runtimes if overlay is None else [overlay.apply(runtime.name, runtime) for runtime in runtimes]
 
 
-@cache
+@remembered
 def _shipped() -> tuple[Runtime, ...]:
     return tuple(load_yaml(path, Runtime) for path in shipped_runtimes().values())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from pathlib import Path
 
 from scipy.stats import norm
@@ -12,6 +11,7 @@ from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
 from npusim.hardware.draws import RangedNumber, is_ranged
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import remembered
 from npusim.ledger import Count, Duration, Ratio, Tokens, certificates
 
 REQUESTS_PER_USER = "requests_per_user"
@@ -130,7 +130,7 @@ def sources_path() -> Path:
     return data_root("validation") / "sources.yaml"
 
 
-@cache
+@remembered
 def sources() -> Sources:
     """The shipped sources with their certificates."""
     return load_yaml(sources_path(), Sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from npusim.errors import UserError
+from npusim.inputs import read_text
 
 KINDS = {
     "operators": "op dtype backend m n k batch q_len kv_len heads kv_heads head_dim rows cols bytes us",
@@ -117,12 +119,9 @@ def read_table(path: Path) -> Table:
 def _records(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header, and every data row with its line number before it."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            rows = [[str(reader.line_num), *row] for row in reader if row]
-    except OSError as error:
-        raise UserError(str(path), "", f"cannot be read ({error.strerror}); give a CSV file") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        rows = [[str(reader.line_num), *row] for row in reader if row]
+    except csv.Error as error:
         raise UserError(str(path), "", f"is not a CSV file of UTF-8 text ({error})") from error
     if len(rows) < 2:
         raise UserError(str(path), "", "has no data rows; give a header line and at least one row")

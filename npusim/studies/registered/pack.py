@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
+from npusim.inputs import read_text
 
 FORMAT = "npusim predictions 1"
 STAMP = "sha256"
@@ -54,9 +55,7 @@ def require_new(path: Path) -> None:
 def read_pack(path: Path, published: str | None = None) -> dict[str, Any]:
     """A pack whose stamp holds. published: the stamp as it was published. Raises UserError for any edit."""
     try:
-        pack = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(str(path), "", f"cannot be read ({error.strerror}); give a pack") from error
+        pack = json.loads(read_text(path))
     except ValueError as error:
         raise UserError(str(path), "", f"is no JSON ({error}); give the pack as npusim wrote it") from error
     if not isinstance(pack, dict) or pack.get("format") != FORMAT or not isinstance(pack.get("cells"), list):
