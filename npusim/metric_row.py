@@ -94,7 +94,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "quantity", self.quantity or self.name)
-        object.__setattr__(self, "meaning", self.meaning or f"{self.label[:1].lower()}{self.label[1:]}")
+        object.__setattr__(self, "meaning", self.meaning or lowered(self.label))
 
     @property
     def percent(self) -> bool:
@@ -105,3 +105,8 @@ class Metric:
     def digits(self) -> int:
         """Digits after the point."""
         return len(self.number.rstrip("%").partition(".")[2])
+
+
+def lowered(label: str) -> str:
+    """A heading as it stands within a sentence."""
+    return label if label[1:2].isupper() else f"{label[:1].lower()}{label[1:]}"

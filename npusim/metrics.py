@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 
-from npusim.metric_row import Alias, Drawn, Follows, Metric, Shown
+from npusim.metric_row import Alias, Drawn, Follows, Metric, Shown, lowered
 
 DECODE, PREFILL, MIXED, RUN, STALLED_RUN = "decode", "prefill", "mixed", "run", "run with stalls"
 """What a figure is of: passes of three kinds, serving runs, runs whose source tells of host stalls."""
@@ -392,8 +392,7 @@ def figure_of(tool: str, text: str) -> tuple[str, float] | None:
 
 def told_as(tool: str, name: str) -> str:
     """What a tool calls a figure, the figure's own name where it has none of its own."""
-    row = metric(name)
-    aliases = row.aliases if row is not None and row.name == name else ()
+    aliases = _BY_NAME[name].aliases if name in _BY_NAME else ()
     return next((alias.text for alias in aliases if alias.tool == tool), name)
 
 
@@ -411,4 +410,4 @@ def korean() -> dict[str, str]:
 
 def best_label(row: Metric) -> str:
     """Heading of the best cell of a figure."""
-    return f"Best {row.label[:1].lower()}{row.label[1:]}"
+    return f"Best {lowered(row.label)}"

@@ -178,8 +178,10 @@ def _print_summary(results: list[GridResult], files: list[str]) -> None:
 
 def _headings() -> list[str]:
     from npusim.kperf.table import BEST
+    from npusim.metric_row import lowered
+    from npusim.metrics import best_label
 
-    best = [(f"best {row.label[:1].lower()}{row.label[1:]} [{row.unit}]", "at in / out × users") for row in BEST]
+    best = [(f"{lowered(best_label(row))} [{row.unit}]", "at in / out × users") for row in BEST]
     names = [heading for pair in best for heading in pair]
     return ["model", "precision, KV", "cards", "cells", *names, "TTFT at fewest users [ms]"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from npusim.metric_row import Metric, Shown
-from npusim.metrics import METRICS, metric, shown
+from npusim.metrics import metric, shown
 from npusim.serving.request import Request
 from npusim.serving.simulate import ServedRun
 
@@ -268,7 +268,7 @@ def weighted_percentiles(values: np.ndarray, weight: np.ndarray, percentiles: tu
 
 
 _STATISTICS: dict[str, tuple[str, ...]] = {}
-for _row in METRICS:
+for _row in shown(Shown.COMPARED):
     if _row.name not in _FUNCTIONS and _row.quantity in _FUNCTIONS:
         _STATISTICS[_row.quantity] = (*_STATISTICS.get(_row.quantity, ()), _row.statistic)
     elif _row.name not in _FUNCTIONS and not _row.inverse_of:

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
+from npusim.metrics import LOADGEN, figure_of, named_by
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.lab_files.files import numbered, reading
 from npusim.studies.lab_files.lab_run import Conduct, LabRun, Setting
 
 TOOL = "MLPerf LoadGen"
 _MARK = ":::MLLOG"
-_MS_PER_NS = 1e-6
-_FIGURES = {
-    "result_samples_per_second": ("requests_per_s", 1.0),
-    "result_completed_samples_per_sec": ("requests_per_s", 1.0),
-    "result_tokens_per_second": ("output_tokens_per_s", 1.0),
-    "result_completed_tokens_per_second": ("output_tokens_per_s", 1.0),
-    "result_mean_latency_ns": ("e2e_ms_mean", _MS_PER_NS),
-    "result_first_token_mean_latency_ns": ("ttft_ms_mean", _MS_PER_NS),
-    "result_time_to_output_token_mean": ("tpot_ms_mean", _MS_PER_NS),
-}
-_PERCENTILES = (
-    (re.compile(r"result_(\d+\.\d+)_percentile_latency_ns"), "e2e_ms"),
-    (re.compile(r"result_first_token_(\d+\.\d+)_percentile_latency_ns"), "ttft_ms"),
-    (re.compile(r"result_time_per_output_token_(\d+\.\d+)_percentile_ns"), "tpot_ms"),
-)
 _MUST_HOLD = {
     "result_perf_constraints_met": "the latency limits of the scenario are not met",
     "result_min_duration_met": "the run was too short for the scenario",
@@ -82,11 +67,8 @@ def _values(path: Path, text: str) -> dict[str, Any]:
 
 
 def _figures(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
-    for key, (name, times) in _FIGURES.items():
-        if key in told:
-            yield name, reading(str(path), key, told[key], times)
-    for key, value in told.items():
-        for pattern, name in _PERCENTILES:
-            match = pattern.fullmatch(key)
-            if match is not None:
-                yield f"{name}_p{float(match[1]):g}", reading(str(path), key, value, _MS_PER_NS)
+    ranked = [text for text in named_by(LOADGEN) if text in told]
+    for key in dict.fromkeys([*ranked, *told]):
+        named = figure_of(LOADGEN, key)
+        if named is not None:
+            yield named[0], reading(str(path), key, told[key], named[1])
