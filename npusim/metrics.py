@@ -7,7 +7,7 @@ tables, workbooks, pages, sweeps and claims. ESTIMATES are those of a design in 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -388,6 +388,21 @@ def figure_of(tool: str, text: str) -> tuple[str, float] | None:
         if part is not None and text.startswith(before) and text.endswith(after):
             return f"{row.quantity}_{part}", factor
     return None
+
+
+def figures_in(tool: str, keys: Iterable[str]) -> list[tuple[str, str, float]]:
+    """Key, name and worth of the unit of each figure among a tool's keys, in the order of the table: single figures,
+    then statistics."""
+    named = ((key, figure_of(tool, key)) for key in keys)
+    known = [(key, *found) for key, found in named if found is not None]
+    order = {row.quantity: position for position, row in enumerate(METRICS)}
+
+    def position(found: tuple[str, str, float]) -> tuple[bool, int]:
+        row = metric(found[1])
+        assert row is not None
+        return bool(row.statistic), order[row.quantity]
+
+    return sorted(known, key=position)
 
 
 def told_as(tool: str, name: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from npusim.errors import UserError
-from npusim.metrics import FURIOSA_PERF, figure_of, named_by
+from npusim.metrics import FURIOSA_PERF, figure_of, figures_in, named_by
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.lab_files.files import Line, csv_lines
 from npusim.studies.lab_files.lab_run import BURST, Conduct, LabRun, Setting
@@ -47,11 +47,8 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
 
 def _run(path: Path, line: Line, columns: list[str], setting: Setting, conduct: Conduct) -> LabRun:
     isl, osl, users = (line.count(name) for name in _SHAPE)
-    figures = {}
-    for column in columns:
-        named = figure_of(FURIOSA_PERF, column)
-        if named is not None and not column.startswith(_MEDIAN) and line.has(column):
-            figures[named[0]] = line.reading(column, named[1])
+    known = [column for column in columns if not column.startswith(_MEDIAN) and line.has(column)]
+    figures = {name: line.reading(column, times) for column, name, times in figures_in(FURIOSA_PERF, known)}
     requests = REQUESTS_PER_USER * users
     seconds = _duration_s(figures, requests * osl)
     own = replace(conduct, requests=requests, duration_s=seconds, expected_osl=osl)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.metrics import LOADGEN, figure_of, named_by
+from npusim.metrics import LOADGEN, figures_in
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.lab_files.files import numbered, reading
 from npusim.studies.lab_files.lab_run import Conduct, LabRun, Setting
@@ -67,8 +67,5 @@ def _values(path: Path, text: str) -> dict[str, Any]:
 
 
 def _figures(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
-    ranked = [text for text in named_by(LOADGEN) if text in told]
-    for key in dict.fromkeys([*ranked, *told]):
-        named = figure_of(LOADGEN, key)
-        if named is not None:
-            yield named[0], reading(str(path), key, told[key], named[1])
+    for key, name, times in figures_in(LOADGEN, told):
+        yield name, reading(str(path), key, told[key], times)

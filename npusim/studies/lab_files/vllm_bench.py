@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.metrics import VLLM, figure_of
+from npusim.metrics import VLLM, figures_in
 from npusim.studies.bounds.reading import Reading
 from npusim.studies.lab_files.files import count, reading
 from npusim.studies.lab_files.lab_run import BURST, Conduct, LabRun, Setting
@@ -88,10 +88,9 @@ def count_tokens(place: str, found: Mapping[str, Any], key: str) -> int:
 
 
 def _figures(place: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
-    for key, value in found.items():
-        named = figure_of(VLLM, key)
-        if named is not None and value is not None:
-            yield named[0], reading(place, key, value)
+    for key, name, _ in figures_in(VLLM, found):
+        if found[key] is not None:
+            yield name, reading(place, key, found[key])
 
 
 def _fixed(found: Mapping[str, Any], tokens_in: int, tokens_out: int, completed: int) -> bool:
