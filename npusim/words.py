@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.inputs import plain_tree
+from npusim.inputs import read_tree, remembered
 from npusim.metrics import korean
 
 ENGLISH, KOREAN = "en", "ko"
@@ -51,9 +50,9 @@ def speaker(language: str) -> Say:
     return say
 
 
-@cache
+@remembered
 def catalogue(language: str) -> dict[str, str]:
     """Translations by the English words; those of figures stand in their rows."""
     file = Path(str(files("npusim"))) / "languages" / f"{language}.yaml"
-    told = {key: str(value) for key, value in plain_tree(file.read_text(encoding="utf-8"), file).items()}
+    told = {key: str(value) for key, value in read_tree(file).items()}
     return told | (korean() if language == KOREAN else {})

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from npusim.cli.deployment import caveats, configuration, configuration_text, deployment_of, manifest
 from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, plain, print_json, say, stdout_console, table
-from npusim.cli.subject import caveats, configuration, configuration_text, deployment_of, manifest
 from npusim.metric_row import Shown
 from npusim.metrics import shown
 
 if TYPE_CHECKING:
+    from npusim.explore.pim.chart import Caption
     from npusim.mapping.deployment import Deployment
-    from npusim.studies.pim_chart import Caption
 
 
 @click.command()
@@ -47,8 +47,8 @@ def compare(
     Every offload policy runs; the fastest one stands for the design with PIM.
     """
     from npusim.engine.compiled import ensure_compiled
-    from npusim.studies.pim_compare import compare as compared
-    from npusim.studies.pim_report import answer_of, write_comparison
+    from npusim.explore.pim.compare import compare as compared
+    from npusim.explore.pim.report import answer_of, write_comparison
 
     ensure_compiled(say)
     deployment = deployment_of(arch, model, setup, tokens=isl + osl)
@@ -73,7 +73,7 @@ def compare(
 
 
 def _caption(deployment: Deployment, isl: int, osl: int, users: int) -> Caption:
-    from npusim.studies.pim_chart import Caption
+    from npusim.explore.pim.chart import Caption
 
     projection = "PROJECTION of a design that does not exist in silicon"
     return Caption(
@@ -110,7 +110,7 @@ def _print_answer(deployment: Deployment, answer: dict[str, Any]) -> None:
 
 
 def _rows(answer: dict[str, Any]) -> Iterator[list[str]]:
-    from npusim.studies.pim_deciders import GAINS
+    from npusim.explore.pim.deciders import GAINS
 
     for row in shown(Shown.BRIEF):
         gain = answer["gain"][GAINS[row.name]] if row.name in GAINS else None

@@ -17,7 +17,7 @@ from npusim.hardware.dram import Dram
 from npusim.hardware.named import part_file
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import certificates
+from npusim.ledger import provenances
 
 _TOLERANCE = 0.005
 _DIGITS = 6
@@ -29,7 +29,7 @@ def shipped_memo() -> Path:
 
 
 def derived_stream(standard: str, mapping: AddressMap, access_unit: float, channel_bandwidth: float) -> dict[str, Any]:
-    """The certificate of the efficiency of long aligned streams; access_unit in B, channel_bandwidth in B/s.
+    """The provenance of the efficiency of long aligned streams; access_unit in B, channel_bandwidth in B/s.
 
     Raises ValueError where the channels' rate is not that of the DRAM standard, UserError for an unknown standard.
     """
@@ -57,7 +57,7 @@ def remembered(dram: Dram, mapping: AddressMap, unit: int) -> float:
 
 def memo_key(dram: Dram, mapping: AddressMap, unit: int) -> str:
     """A name for everything that the efficiency follows from."""
-    numbers = {item.path: item.quantity.value for item in certificates("", dram) if not item.path.startswith("energy")}
+    numbers = {item.path: item.quantity.value for item in provenances("", dram) if not item.path.startswith("energy")}
     bits = {
         name: [sorted(parts) for parts in getattr(mapping, name)]
         for name in type(mapping).model_fields

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
-from npusim.inputs import marked_tree, plain_tree, read_text
-from npusim.ledger import Quantity, certificates
+from npusim.inputs import marked_tree, read_tree
+from npusim.ledger import Quantity, provenances
 from npusim.units import is_binary_rate
 
 
@@ -33,6 +34,7 @@ def load_yaml(path: Path, schema: type[Schema]) -> Schema:
 
 
 _EXTENDS = "extends"
+_NAME = r"\w[\w.+-]{0,99}"
 _OWN = ("name", "title", "aliases", "note")
 
 
@@ -45,7 +47,10 @@ def extended_file(path: Path, name: str) -> Path:
 
 def _extended(data: Any, path: Path) -> Any:
     """`data` over the file that it extends; what names a description is never taken over."""
-    base = extended_file(path, str(data[_EXTENDS]))
+    name = data[_EXTENDS]
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
+        raise UserError(str(path), _EXTENDS, "must be the name of an architecture, such as rngd")
+    base = extended_file(path, name)
     known = read_yaml(base)
     if _EXTENDS in known:
         raise UserError(str(path), _EXTENDS, f"{base.name} extends another file itself; extend that one")
@@ -55,7 +60,7 @@ def _extended(data: Any, path: Path) -> Any:
 
 
 def _overlaid(known: Any, data: Any) -> Any:
-    """Maps key by key; numbers with their certificates, lists and plain values as a whole."""
+    """Maps key by key; numbers with their provenances, lists and plain values as a whole."""
     for key, value in data.items():
         both = isinstance(value, dict) and isinstance(known.get(key), dict)
         known[key] = _overlaid(known[key], value) if both and "value" not in value else value
@@ -64,7 +69,7 @@ def _overlaid(known: Any, data: Any) -> Any:
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file as a plain tree."""
-    data = plain_tree(read_text(path), path)
+    data = read_tree(path)
     if not isinstance(data, dict):
         raise UserError(str(path), "", "must be a map of keys to values")
     return data
@@ -76,12 +81,12 @@ def check(data: Any, schema: type[Schema], path: Path) -> Schema:
         checked = schema.model_validate(data)
     except ValidationError as error:
         raise _first_mistake(error, data, schema, path) from error
-    for certificate in certificates("", checked):
-        written = certificate.quantity.text
+    for provenance in provenances("", checked):
+        written = provenance.quantity.text
         if is_binary_rate(written):
-            line, _ = _locate(data, path, tuple(certificate.path.split(".")))
+            line, _ = _locate(data, path, tuple(provenance.path.split(".")))
             warnings.warn(
-                f"{path}{f':{line}' if line else ''}: {certificate.path}: '{written}' is taken as written, but "
+                f"{path}{f':{line}' if line else ''}: {provenance.path}: '{written}' is taken as written, but "
                 f"datasheets give rates in decimal units; write '{written.replace('iB', 'B')}' if that is meant",
                 BinaryRateWarning,
                 stacklevel=3,
@@ -110,7 +115,7 @@ def _locate(
 
     Union tags in pydantic's location, which the file lacks, are left out.
     """
-    node, marked, line, keys = data, marked_tree(read_text(path), path), None, []
+    node, marked, line, keys = data, marked_tree(path), None, []
     for position, part in enumerate(location):
         index = _index(node, part)
         if index is not None:
@@ -126,8 +131,7 @@ def _marked(marked: Any, index: Any, line: int | None) -> tuple[int | None, Any]
     """Line of an item of a marked map or list, and the item; the line before it where the file lacks it."""
     if _index(marked, index) is None:
         return line, None
-    marks = getattr(marked.lc, "data", None) or {}
-    return (marks[index][0] + 1 if index in marks else line), marked[index]
+    return marked.lines[index], marked[index]
 
 
 def _index(node: Any, part: int | str) -> int | str | None:

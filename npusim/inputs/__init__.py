@@ -5,7 +5,7 @@
 
 from npusim.inputs.files import is_file, is_folder, read_bytes, read_text
 from npusim.inputs.record import InputFile, aside, opened, recording, remembered, touch
-from npusim.inputs.yaml_tree import marked_tree, plain_tree
+from npusim.inputs.yaml_tree import marked_tree, plain_tree, read_tree
 
 __all__ = [
     "InputFile",
@@ -17,6 +17,7 @@ __all__ = [
     "plain_tree",
     "read_bytes",
     "read_text",
+    "read_tree",
     "recording",
     "remembered",
     "touch",

@@ -1,75 +1,56 @@
-"""YAML text as a plain tree. It takes a second to parse a megabyte, so trees are kept under the SHA-256 of their text.
+"""YAML text as a plain tree. Parsing takes time, so trees are kept as JSON under the SHA-256 of their text.
 
-They are kept as JSON: what is read back can be wrong at worst, never run. Where a mistake is reported, the text is
-parsed anew for its line marks.
+What is read back can be wrong at worst, never run. Where a mistake is reported, the text is parsed anew for its lines.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from npusim.cache_folder import cache_folder, keep
-from npusim.errors import UserError
+from npusim.inputs.files import read_text
 
+MOST_TEXT = 4 * 2**20
+"""Size in bytes beyond which a YAML file is no description."""
 _MOST_KEPT = 256
-_MOST_NODES = 1 << 20
 
 
-def marked_tree(text: str, path: Path) -> Any:
-    """The content of the file at `path` with ruamel's line marks on its maps and lists. Raises UserError."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+def read_tree(path: Path) -> Any:
+    """The content of a YAML file as plain dicts, lists and values. Raises UserError."""
+    return plain_tree(read_text(path, MOST_TEXT), path)
 
-    try:
-        return YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise UserError(f"{path}{line}", "", f"YAML syntax: {error.problem or error}") from error
-    except YAMLError as error:
-        raise UserError(str(path), "", f"YAML syntax: {error}") from error
+
+def marked_tree(path: Path) -> Any:
+    """The same, parsed now, whose maps and lists know the lines of what they hold (`lines`)."""
+    from npusim.inputs.yaml_text import parsed
+
+    return parsed(read_text(path, MOST_TEXT), str(path))
 
 
 def plain_tree(text: str, path: Path) -> Any:
-    """The content as plain dicts, lists and values, read from the cache or parsed and kept. Raises UserError.
-
-    What JSON cannot hold (dates, sets, keys that are no text) comes as `marked_tree` gives it.
-    """
+    """The content as plain dicts, lists and values, read from the cache or parsed and kept. Raises UserError."""
     kept = _folder() / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
     try:
         return json.loads(kept.read_bytes())
     except (OSError, ValueError):
-        tree = marked_tree(text, path)
-    if _nodes(tree, {}) > _MOST_NODES:
-        return tree
-    content = json.dumps(tree)
-    if keep(kept, content):
+        from npusim.inputs.yaml_text import parsed
+
+        tree = parsed(text, str(path))
+    if keep(kept, json.dumps(tree)):
         _drop_oldest(kept.parent)
-    return json.loads(content)
+    return tree
 
 
 @cache
 def _folder() -> Path:
-    """Named after this module's source: another version of the reader begins anew."""
-    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    """Named after the sources of the reader: another version begins anew."""
+    sources = (Path(__file__), Path(__file__).with_name("yaml_text.py"))
+    version = hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()[:16]
     return cache_folder() / f"descriptions-{version}"
-
-
-def _nodes(node: Any, known: dict[int, float]) -> float:
-    """Nodes of a tree with each alias written out; infinite where JSON cannot hold it as it is."""
-    if not isinstance(node, dict | list):
-        return 1 if node is None or isinstance(node, str | int | float) else math.inf
-    if id(node) not in known:
-        known[id(node)] = math.inf
-        if isinstance(node, list) or all(isinstance(key, str) for key in node):
-            inner = node.values() if isinstance(node, dict) else node
-            known[id(node)] = 1 + sum(_nodes(item, known) for item in inner)
-    return known[id(node)]
 
 
 def _drop_oldest(folder: Path) -> None:

@@ -1,0 +1,142 @@
+"""Figures of designs from the cost of two steps: one prompt alone, and a decode step at half the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.designs import DesignCosts, cost_designs
+from npusim.explore.sweep.machines import Records
+from npusim.hardware import area
+from npusim.mapping.deployment import Deployment
+from npusim.mapping.footprint import footprint
+from npusim.metrics import ESTIMATES
+from npusim.workload.step import Step, decode, prefill
+
+_MS = 1e3
+
+
+@dataclass(frozen=True)
+class _TwoSteps:
+    """One prompt and one decode step of each design: seconds and joules, float64 (designs,); NaN without room.
+
+    resident: requests that a replica holds; served: that all replicas do, at most the users; osl: tokens of an answer.
+    """
+
+    prompt_s: np.ndarray
+    prompt_j: np.ndarray
+    decode_s: np.ndarray
+    decode_j: np.ndarray
+    resident: np.ndarray
+    served: np.ndarray
+    osl: int
+    area_mm2: np.ndarray
+
+    @property
+    def elapsed_s(self) -> np.ndarray:
+        return self.resident * self.prompt_s + (self.osl - 1) * self.decode_s
+
+    @property
+    def energy_j(self) -> np.ndarray:
+        return self.resident * self.prompt_j + (self.osl - 1) * self.decode_j
+
+    @property
+    def tokens(self) -> np.ndarray:
+        return self.served * self.osl
+
+
+_FUNCTIONS: dict[str, Callable[[_TwoSteps], np.ndarray]] = {}
+
+
+def estimate(base: Deployment, records: Records, isl: int, osl: int, users: int) -> pd.DataFrame:
+    """One row a design: the metrics `spec.ESTIMATED`, NaN where not even one request has room.
+
+    users_resident: requests that the KV caches of all replicas hold at once, at most `users`. Throughput is that of a
+    batch of them whose prompts are computed one by one, then decoded together, on each replica; power, energy and area
+    are those of all chips.
+    """
+    two = _two_steps(base, records, isl, osl, users)
+    return pd.DataFrame({row.name: _FUNCTIONS[row.name](two) for row in ESTIMATES})
+
+
+def _two_steps(base: Deployment, records: Records, isl: int, osl: int, users: int) -> _TwoSteps:
+    replicas = base.plan.data_parallel
+    resident = _resident(base, records, isl, osl, -(-users // replicas))
+    prompt_s, prompt_j, decode_s, decode_j = (np.full(len(resident), np.nan) for _ in range(4))
+    if (resident > 0).any():
+        engine = AnalyticEngine(base, max_sequences=users)
+        some = resident > 0
+        prompt = _cost(engine, records, some, prefill(1, isl))
+        prompt_s[some], prompt_j[some] = prompt.time_s, prompt.energy_j
+        for batch in np.unique(resident[some]):
+            which = resident == batch
+            step = _cost(engine, records, which, decode([isl + (osl + 1) // 2] * int(batch)))
+            decode_s[which], decode_j[which] = step.time_s, step.energy_j
+    served = np.minimum(users, replicas * resident)
+    area_mm2 = area.area_proxy_mm2(base.system, records.machines) * base.plan.chips
+    return _TwoSteps(prompt_s, prompt_j, decode_s, decode_j, resident, served, osl, area_mm2)
+
+
+def _estimate(function: Callable[[_TwoSteps], np.ndarray]) -> Callable[[_TwoSteps], np.ndarray]:
+    """Takes a function as that of the estimate of its name."""
+    _FUNCTIONS[function.__name__] = function
+    return function
+
+
+@_estimate
+def prefill_ms(two: _TwoSteps) -> np.ndarray:
+    return two.prompt_s * _MS
+
+
+@_estimate
+def decode_ms(two: _TwoSteps) -> np.ndarray:
+    return two.decode_s * _MS
+
+
+@_estimate
+def output_tokens_per_s(two: _TwoSteps) -> np.ndarray:
+    return two.tokens / two.elapsed_s
+
+
+@_estimate
+def power_w(two: _TwoSteps) -> np.ndarray:
+    return two.energy_j / two.elapsed_s
+
+
+@_estimate
+def tokens_per_joule(two: _TwoSteps) -> np.ndarray:
+    return two.tokens / two.energy_j
+
+
+@_estimate
+def users_resident(two: _TwoSteps) -> np.ndarray:
+    return two.served
+
+
+@_estimate
+def area_proxy_mm2(two: _TwoSteps) -> np.ndarray:
+    return two.area_mm2
+
+
+def _cost(engine: AnalyticEngine, records: Records, which: np.ndarray, step: Step) -> DesignCosts:
+    return cost_designs(engine, step, records.machines[which], records.runtimes[which])
+
+
+def _resident(base: Deployment, records: Records, isl: int, osl: int, users: int) -> np.ndarray:
+    """Requests of isl + osl tokens that a replica of each design holds, int64 (designs,), at most `users` and the
+    runtime's own."""
+    machine, runtime = base.machine[0], base.runtime_record[0]
+    room = footprint(machine, runtime, base.model, base.precision, base.plan)
+    usable = _usable_bytes(records.machines, records.runtimes) - float(_usable_bytes(machine, runtime))
+    requests = np.floor((room.available_bytes + usable) / room.kv_bytes(isl + osl))
+    most = np.minimum(users, records.runtimes["limits_max_sequences"])
+    return np.clip(requests, 0, most).astype(np.int64)
+
+
+def _usable_bytes(machines: np.ndarray, runtimes: np.ndarray) -> np.ndarray:
+    held_back = runtimes["kv_reserved"] + runtimes["activation_workspace"]
+    return machines["memory_usable_capacity"] * runtimes["kv_memory_fraction"] - held_back
