@@ -15,7 +15,7 @@ import pandas as pd
 from npusim.answers.predict import predict_run, predict_step
 from npusim.explore.sweep.backend import Backend
 from npusim.explore.sweep.run import SweepResult
-from npusim.explore.sweep.run import sweep as run_sweep
+from npusim.explore.sweep.run import run_sweep as run_sweep
 from npusim.explore.sweep.spec import SweepSpec, load_spec
 from npusim.kperf.runner import GridResult, Progress, run_grid
 from npusim.mapping.deployment import Deployment, deploy

@@ -33,7 +33,7 @@ def calibrate(
 ) -> None:
     """Fit the ranged numbers of an architecture and its runtimes to measured tables; write a calibration of them."""
     from npusim.engine.compiled import ensure_compiled
-    from npusim.evidence.calibration.calibrate import calibrate as fit
+    from npusim.evidence.calibration.calibrate import fit_calibration as fit
     from npusim.evidence.calibration.calibration_file import require_writable, write_calibration
 
     target, day = Path(out), _day(date)

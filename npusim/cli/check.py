@@ -47,7 +47,7 @@ def check(argv: list[str], path: str, out: str | None, seed: int, as_json: bool,
     CSVs, MLPerf LoadGen logs, a filled K-Perf workbook, and npusim's own measured tables.
     """
     from npusim.engine.compiled import ensure_compiled
-    from npusim.lab.check.result import check as examine
+    from npusim.lab.check.result import check_measured as examine
 
     ensure_compiled(say)
     found = examine(Path(path), _setting(given), seed, say)
@@ -64,10 +64,10 @@ def check(argv: list[str], path: str, out: str | None, seed: int, as_json: bool,
 def _write(found: CheckResult, record: dict[str, Any], out: Path) -> list[str]:
     """check.xlsx, check.json and manifest.json in `out`, all or none; their paths from here."""
     from npusim.kperf.publish import publish_folder
-    from npusim.lab.check.workbook import write_workbook
+    from npusim.lab.check.workbook import write_check_workbook
 
     def write(folder: Path) -> list[str]:
-        write_workbook(found, record, folder / "check.xlsx")
+        write_check_workbook(found, record, folder / "check.xlsx")
         for name, content in (("check.json", found.as_dict()), ("manifest.json", record)):
             text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
             (folder / name).write_text(f"{text}\n", encoding="utf-8")
@@ -77,10 +77,10 @@ def _write(found: CheckResult, record: dict[str, Any], out: Path) -> list[str]:
 
 
 def _setting(given: dict[str, Any]) -> Any:
-    from npusim.lab.files.lab_run import Setting
+    from npusim.lab.files.lab_run import RunConditions
 
     arch = given.pop("arch")
-    return Setting(device=arch, **given)
+    return RunConditions(device=arch, **given)
 
 
 def _manifest(argv: list[str], seed: int, found: CheckResult) -> dict[str, Any]:

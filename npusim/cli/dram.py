@@ -62,12 +62,12 @@ def dram(
     say of the standard is no better than its timings, whose provenances `npusim show STANDARD` tells.
     """
     from npusim.hardware.catalog import load_memory, memory_path
-    from npusim.hardware.dram_channel.measure import Traffic, measure
+    from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 
     memory = load_memory(standard)
     how["pattern"] = "random" if pattern == "rand" else pattern
     traffic = Traffic(block=_bursts(memory, block), seed=seed, **how)
-    answer = _answer(memory, measure(memory, traffic), channels)
+    answer = _answer(memory, measure_channel(memory, traffic), channels)
     answer |= {"traffic": {name: getattr(traffic, name) for name in traffic.__dataclass_fields__}}
     if as_json:
         print_json({**answer, "manifest": build_manifest(argv, seed, [memory_path(standard)])})

@@ -34,7 +34,7 @@ def evaluate(argv: list[str], proposal: str, out: str | None, lang: str, seed: i
     from npusim.engine.compiled import ensure_compiled
     from npusim.explore.evaluate.page import evaluation_page
     from npusim.explore.evaluate.proposal import load_proposal
-    from npusim.explore.evaluate.run import evaluate as judge
+    from npusim.explore.evaluate.run import evaluate_proposal as judge
     from npusim.report.page import write_page
 
     path = Path(proposal)

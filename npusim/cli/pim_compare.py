@@ -47,7 +47,7 @@ def compare(
     Every offload policy runs; the fastest one stands for the design with PIM.
     """
     from npusim.engine.compiled import ensure_compiled
-    from npusim.explore.pim.compare import compare as compared
+    from npusim.explore.pim.compare import compare_pim as compared
     from npusim.explore.pim.report import answer_of, write_comparison
 
     ensure_compiled(say)

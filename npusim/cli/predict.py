@@ -115,13 +115,13 @@ def _with_range(cell: dict[str, Any], name: str) -> str:
 @click.pass_obj
 def score(argv: list[str], pack: str, measured: str, stamp: str | None, as_json: bool, **given: Any) -> None:
     """Score a registered pack against measured results; an edited pack is refused."""
-    from npusim.lab.files.lab_run import Setting
+    from npusim.lab.files.lab_run import RunConditions
     from npusim.lab.registered.pack import read_pack
-    from npusim.lab.registered.score import score as compare
+    from npusim.lab.registered.score import score_pack as compare
 
     arch = given.pop("arch")
     registered = read_pack(Path(pack), stamp)
-    answer = compare(registered, Path(measured), Setting(device=arch, **given)).as_dict()
+    answer = compare(registered, Path(measured), RunConditions(device=arch, **given)).as_dict()
     answer |= {"registered": registered["registered"], "sha256": registered["sha256"]}
     if as_json:
         print_json({**answer, "manifest": build_manifest(argv, None, [Path(pack)])})

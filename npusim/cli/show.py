@@ -19,8 +19,8 @@ from npusim.manifest import build_manifest
 @click.pass_obj
 def show(argv: list[str], name: str, uncalibrated: bool, as_json: bool) -> None:
     """Show an architecture, model, runtime or DRAM standard: peaks, capacities, and every number with its source."""
+    from npusim.answers.describe import describe as describe
     from npusim.answers.describe import described_files
-    from npusim.answers.describe import show as describe
 
     answer = describe(name, uncalibrated)
     if as_json:

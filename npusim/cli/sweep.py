@@ -59,7 +59,7 @@ def sweep(
     """
     from npusim.engine.compiled import ensure_compiled
     from npusim.explore.sweep.backend import Backend
-    from npusim.explore.sweep.run import sweep as run_sweep
+    from npusim.explore.sweep.run import run_sweep as run_sweep
     from npusim.explore.sweep.spec import load_spec
 
     ensure_compiled(say)

@@ -17,7 +17,7 @@ from npusim.manifest import build_manifest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from npusim.evidence.validation.folder import Comparison
+    from npusim.evidence.validation.folder import BlindAndCalibrated
     from npusim.evidence.validation.validate import ValidationResult
 
 _MOST_VALUES = 8
@@ -79,26 +79,26 @@ def validate(
 
 
 def _predicted(path: Path, uncalibrated: bool, **options: Any) -> ValidationResult:
-    from npusim.evidence.validation.validate import validate as compare
+    from npusim.evidence.validation.validate import validate_table as compare
 
     return compare(path, uncalibrated=uncalibrated, **options)
 
 
 def _compare(
     path: Path, predicted: Callable[[Path, bool], ValidationResult], uncalibrated: bool, blind_too: bool
-) -> Comparison:
+) -> BlindAndCalibrated:
     """The table's result, with the blind one beside a calibrated one where that is wanted."""
-    from npusim.evidence.validation.folder import Comparison
+    from npusim.evidence.validation.folder import BlindAndCalibrated
 
     say(f"predicting {path.name}")
     found = predicted(path, uncalibrated)
     if not found.calibrated:
-        return Comparison(found, None)
+        return BlindAndCalibrated(found, None)
     blind = predicted(path, True) if blind_too else found
-    return Comparison(blind, found)
+    return BlindAndCalibrated(blind, found)
 
 
-def _report(compared: list[Comparison], folder: Path, words: list[str]) -> None:
+def _report(compared: list[BlindAndCalibrated], folder: Path, words: list[str]) -> None:
     from npusim.evidence.validation.folder import write_folder
 
     for file in write_folder(compared, folder, f"npusim {shlex.join(words)}"):

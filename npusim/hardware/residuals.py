@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
-from npusim.hardware.base import Part
+from pydantic import Field
+
+from npusim.hardware.base import Part, Share, Spread, Whole, WholeOrZero
 from npusim.metrics import metric as metric_of
 from npusim.metrics import resolve, siblings
 
 Key = tuple[str, str]
 """A metric and a regime."""
+
+
+HalfWidth = Annotated[float, Field(ge=0.0, le=5.0, strict=True)]
+"""Of a logarithm: 5 is a factor of 148, beyond which nothing is predicted."""
 
 
 class Residual(Part):
@@ -27,8 +34,8 @@ class Residual(Part):
 
     metric: str
     regime: str
-    groups: int
-    half_width: float
+    groups: WholeOrZero
+    half_width: HalfWidth
     enough: bool
 
 
@@ -44,17 +51,17 @@ class LeftOut(Part):
     table: str
     metric: str
     regime: str
-    figures: int
-    groups: int
-    mape: float
-    mape_low: float | None
-    mape_high: float | None
-    coverage: float
-    coverage_low: float | None
-    coverage_high: float | None
-    width: float
-    width_low: float | None
-    width_high: float | None
+    figures: Whole
+    groups: WholeOrZero
+    mape: Spread
+    mape_low: Spread | None
+    mape_high: Spread | None
+    coverage: Share
+    coverage_low: Share | None
+    coverage_high: Share | None
+    width: Spread
+    width_low: Spread | None
+    width_high: Spread | None
 
 
 def operator_regime(operator: str) -> str:

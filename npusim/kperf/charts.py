@@ -20,14 +20,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from xlsxwriter.utility import quote_sheetname, xl_range_abs
 
-from npusim.kperf.table import Column, KPerfContext, column, configuration_text, predicted, shape_text, shapes
+from npusim.kperf.table import (
+    Column,
+    KPerfContext,
+    column,
+    predicted,
+    rows_configuration_text,
+    shape_text,
+    shapes,
+)
 from npusim.metrics import METRICS
 from npusim.safe_text import chart_title
 from npusim.words import Say
 
 
 @dataclass(frozen=True)
-class Chart:
+class GridChart:
     """One chart: the columns on its axes; x is logarithmic, y is logarithmic or starts at zero."""
 
     slug: str
@@ -38,7 +46,7 @@ class Chart:
 
 
 _DRAWN = sorted((row.drawn.position, row.name, row.drawn) for row in METRICS if row.drawn is not None)
-CHARTS = tuple(Chart(drawn.slug, drawn.title, drawn.against, name, drawn.log) for _, name, drawn in _DRAWN)
+CHARTS = tuple(GridChart(drawn.slug, drawn.title, drawn.against, name, drawn.log) for _, name, drawn in _DRAWN)
 
 _MOST_OCTAVES = 10
 
@@ -72,7 +80,7 @@ def _style(place: int) -> Style:
     return replace(other, colour=STYLES[place % count].colour)
 
 
-def points(rows: pd.DataFrame, chart: Chart) -> pd.DataFrame:
+def points(rows: pd.DataFrame, chart: GridChart) -> pd.DataFrame:
     """The rows that the chart can show: predicted, finite, and above zero on a logarithmic axis."""
     x, y = rows[chart.x].astype(float), rows[chart.y].astype(float)
     shown = np.isfinite(x) & np.isfinite(y) & (x > 0)
@@ -109,7 +117,7 @@ def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: P
     return written
 
 
-def _draw(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext) -> Figure:
+def _draw(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext) -> Figure:
     figure = Figure(figsize=(9.0, 5.4), dpi=180)
     axes = figure.add_axes((0.1, 0.165, 0.695, 0.685))
     intervals = False
@@ -136,12 +144,12 @@ def _draw(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfC
         handlelength=3.2,
     )
     figure.text(0.02, 0.945, f"{context.chip_title}: {chart.title} (prediction)", fontsize=13, weight="bold")
-    figure.text(0.02, 0.9, configuration_text(rows), fontsize=10, color="#333333")
+    figure.text(0.02, 0.9, rows_configuration_text(rows), fontsize=10, color="#333333")
     figure.text(0.02, 0.02, _footnote(chart, rows, shown, context, intervals), fontsize=9, color="#333333")
     return figure
 
 
-def _draw_line(axes: Axes, chart: Chart, line: pd.DataFrame, style: Style, label: str) -> bool:
+def _draw_line(axes: Axes, chart: GridChart, line: pd.DataFrame, style: Style, label: str) -> bool:
     """Draws one shape; True when it has an interval."""
     x, y = line[chart.x].to_numpy(float), line[chart.y].to_numpy(float)
     across, along = reach(line, chart.x), reach(line, chart.y)
@@ -164,7 +172,7 @@ def _draw_line(axes: Axes, chart: Chart, line: pd.DataFrame, style: Style, label
     return along is not None or across is not None
 
 
-def _footnote(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool) -> str:
+def _footnote(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool) -> str:
     absent = len(rows) - len(shown)
     first = [f"Predicted by npusim, not measured. Grid: {context.grid_name} (npusim's own choice)."]
     if chart.y == "tokens_per_joule":
@@ -175,7 +183,7 @@ def _footnote(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KP
     return f"{' '.join(first)}\n{' '.join(second)}"
 
 
-def _scale(axes: Axes, chart: Chart, shown: pd.DataFrame) -> None:
+def _scale(axes: Axes, chart: GridChart, shown: pd.DataFrame) -> None:
     axes.set_xscale("log", base=2)
     if chart.x == "users":
         users = sorted({int(value) for value in shown["users"]})
@@ -211,7 +219,7 @@ def _spaced(users: list[int]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Table:
+class SheetTable:
     """Where a model's rows stand in the workbook: sheet, columns from the left, first row (from 0)."""
 
     sheet: str
@@ -232,7 +240,9 @@ class Table:
         return f"={ranges[0]}" if len(ranges) == 1 else f"=({','.join(ranges)})"
 
 
-def native_chart(book: Any, chart: Chart, rows: pd.DataFrame, table: Table, context: KPerfContext) -> Any | None:
+def native_chart(
+    book: Any, chart: GridChart, rows: pd.DataFrame, table: SheetTable, context: KPerfContext
+) -> Any | None:
     """The chart as a native spreadsheet chart over `table`, or None when no point can be shown.
 
     book: xlsxwriter Workbook; rows: one model's rows, numbered from 0 in the order of the sheet.
@@ -258,7 +268,7 @@ def native_chart(book: Any, chart: Chart, rows: pd.DataFrame, table: Table, cont
     return drawn
 
 
-def _series(chart: Chart, line: pd.DataFrame, table: Table, style: Style, label: str) -> dict[str, Any]:
+def _series(chart: GridChart, line: pd.DataFrame, table: SheetTable, style: Style, label: str) -> dict[str, Any]:
     places = [int(place) for place in line.index]
     series: dict[str, Any] = {
         "name": label,

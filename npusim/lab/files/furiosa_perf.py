@@ -15,7 +15,7 @@ from pathlib import Path
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import Line, csv_lines
-from npusim.lab.files.lab_run import BURST, Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree, told_precision
 from npusim.lab.files.power_log import PowerLog, read_log
 from npusim.metrics import FURIOSA_PERF, figure_of, figures_in, named_by
@@ -45,7 +45,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
         yield _run(path, line, header, setting, conduct)
 
 
-def _run(path: Path, line: Line, columns: list[str], setting: Setting, conduct: Conduct) -> LabRun:
+def _run(path: Path, line: Line, columns: list[str], setting: RunConditions, conduct: Conduct) -> LabRun:
     isl, osl, users = (line.count(name) for name in _SHAPE)
     known = [column for column in columns if not column.startswith(_MEDIAN) and line.has(column)]
     figures = {name: line.reading(column, times) for column, name, times in figures_in(FURIOSA_PERF, known)}
@@ -56,8 +56,8 @@ def _run(path: Path, line: Line, columns: list[str], setting: Setting, conduct: 
     if log is not None:
         own = log.conduct(own)
         figures |= log.figures()
-    whole = Setting(isl=isl, osl=osl, users=users).filled(setting)
-    whole = Setting(precision=told_precision(whole.model or "")).filled(whole)
+    whole = RunConditions(isl=isl, osl=osl, users=users).filled(setting)
+    whole = RunConditions(precision=told_precision(whole.model or "")).filled(whole)
     return LabRun(line.place, TOOL, whole, figures, own)
 
 
@@ -104,10 +104,10 @@ def _looks_like(line: str) -> bool:
     return len(set(_SHAPE) & set(names)) >= 2
 
 
-def _told(preamble: list[str]) -> Setting:
+def _told(preamble: list[str]) -> RunConditions:
     told = _preamble(preamble)
     device = re.fullmatch(r"(?P<device>.+?)\s*x\s*(?P<cards>\d+)", told.get("device info", ""), re.IGNORECASE)
-    return Setting(
+    return RunConditions(
         model=told.get("model info", "").split()[0] if told.get("model info") else None,
         device=device["device"] if device else None,
         cards=int(device["cards"]) if device else None,

@@ -17,7 +17,7 @@ from prometheus_client.samples import Sample
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.lab_run import Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
 from npusim.metrics import PROMETHEUS, named_by
 
@@ -30,7 +30,7 @@ _PERCENTILES = (50, 90, 99)
 
 
 @dataclass(frozen=True)
-class Page:
+class MetricsPage:
     """The samples of a page by name."""
 
     place: str
@@ -69,7 +69,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
             yield _exporter(page, name, tool, chip, card)
 
 
-def _read(path: Path, text: str) -> Page:
+def _read(path: Path, text: str) -> MetricsPage:
     samples: dict[str, list[Sample]] = defaultdict(list)
     seen = set()
     try:
@@ -86,10 +86,10 @@ def _read(path: Path, text: str) -> Page:
         raise UserError(
             str(path), "", f"is no Prometheus text ({error}); save the page as the server gave it"
         ) from error
-    return Page(str(path), dict(samples))
+    return MetricsPage(str(path), dict(samples))
 
 
-def _server(page: Page, prefix: str, tool: str) -> LabRun:
+def _server(page: MetricsPage, prefix: str, tool: str) -> LabRun:
     figures: dict[str, Reading] = {}
     for histogram, (row, times) in named_by(PROMETHEUS).items():
         if row.name not in figures:
@@ -100,7 +100,7 @@ def _server(page: Page, prefix: str, tool: str) -> LabRun:
     return LabRun(
         page.place,
         tool,
-        Setting(
+        RunConditions(
             model=model,
             precision=told_precision(model or ""),
             isl=tokens_in / finished if tokens_in and finished else None,
@@ -116,7 +116,7 @@ def _server(page: Page, prefix: str, tool: str) -> LabRun:
     )
 
 
-def _histogram(page: Page, metric: str, name: str, times: float) -> Iterator[tuple[str, Reading]]:
+def _histogram(page: MetricsPage, metric: str, name: str, times: float) -> Iterator[tuple[str, Reading]]:
     total, number = page.total(f"{metric}_sum"), page.total(f"{metric}_count")
     if total is None or not number:
         return
@@ -129,7 +129,7 @@ def _histogram(page: Page, metric: str, name: str, times: float) -> Iterator[tup
             yield f"{name}_p{part}", Reading(0.5 * (low + high), low, high)
 
 
-def _edges(page: Page, metric: str) -> dict[float, float]:
+def _edges(page: MetricsPage, metric: str) -> dict[float, float]:
     """Requests up to each upper end of a histogram, seconds. Raises UserError."""
     edges: dict[float, float] = defaultdict(float)
     for sample in page.samples.get(metric, []):
@@ -154,13 +154,13 @@ def _bucket(edges: dict[float, float], rank: float) -> tuple[float, float] | Non
     return None
 
 
-def _tokens_per_step(page: Page, prefix: str) -> float:
+def _tokens_per_step(page: MetricsPage, prefix: str) -> float:
     drafts = page.total(f"{prefix}spec_decode_num_drafts_total")
     accepted = page.total(f"{prefix}spec_decode_num_accepted_tokens_total")
     return 1.0 + accepted / drafts if drafts and accepted else 1.0
 
 
-def _remarks(page: Page, prefix: str) -> tuple[str, ...]:
+def _remarks(page: MetricsPage, prefix: str) -> tuple[str, ...]:
     told = []
     preempted = page.total(f"{prefix}num_preemptions_total")
     if preempted:
@@ -171,7 +171,7 @@ def _remarks(page: Page, prefix: str) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _exporter(page: Page, name: str, tool: str, chip: str, card: str) -> LabRun:
+def _exporter(page: MetricsPage, name: str, tool: str, chip: str, card: str) -> LabRun:
     """Watts at one moment, all cards together."""
     found = [sample for sample in page.samples[name] if sample.labels.get("label", "rms") == "rms"]
     watts = math.fsum(sample.value for sample in found)
@@ -183,7 +183,7 @@ def _exporter(page: Page, name: str, tool: str, chip: str, card: str) -> LabRun:
     return LabRun(
         page.place,
         tool,
-        Setting(device=page.label(chip), cards=cards),
+        RunConditions(device=page.label(chip), cards=cards),
         {"power_w_mean": Reading.printed(f"{watts:.6g}")},
         Conduct(
             power_scope="cards",
