@@ -28,6 +28,8 @@ FLOORS = {
     "words": 0,
     "manifest": 0,
     "inputs": 0,
+    "publish": 0,
+    "safe_text": 0,
     "metric_row": 0,
     "metrics": 0,
     "hardware": 1,
