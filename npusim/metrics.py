@@ -417,8 +417,10 @@ def inverses(name: str) -> str:
     return name if row is None else row.inverse_of or row.name
 
 
-def korean() -> dict[str, str]:
-    """Headings of all figures in Korean by the English ones."""
+def headings_in(language: str) -> dict[str, str]:
+    """Headings of all figures by the English ones, where the rows have them in that language."""
+    if language != "ko":
+        return {}
     told = {row.label: row.korean for row in (*PASSES, *ESTIMATES, *METRICS)}
     return told | {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
 
