@@ -10,6 +10,7 @@ import pytest
 import simpy
 from hypothesis import given
 from hypothesis import strategies as st
+from npusim.kernels.contraction import slice_contraction_time
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.channels import channel_of, evenness
@@ -17,7 +18,6 @@ from npusim.engine.event.resources import Buffer, Port, SharedBandwidth
 from npusim.engine.event.setting import Setting
 from npusim.engine.event.tiling import plan_linear
 from npusim.errors import UserError
-from npusim.kernels.contraction import slice_contraction_time
 from npusim.kernels.memory import stream_time
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import LINEAR, SPLIT_ROWS

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from npusim.kernels.gpu_attention import gpu_attention_times
 
 from npusim import dtypes
-from npusim.kernels.gpu_attention import gpu_attention_times
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import ATTENTION, OP_DTYPE, account, attended_pairs, attended_tokens
 

@@ -13,9 +13,9 @@ import pytest
 from cli_support import process, tell
 from hypothesis import given
 from hypothesis import strategies as st
+from npusim.kernels.gpu_grouped import gpu_grouped_times
 
 from npusim import dtypes
-from npusim.kernels.gpu_grouped import gpu_grouped_times
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import EXPERT_UP, LINEAR, OP_DTYPE, account
 from npusim.studies.measured.case import Numbers

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from npusim.kernels.gpu_linear import efficiency_of, gpu_linear_times
 
 from npusim import dtypes
-from npusim.kernels.gpu_linear import efficiency_of, gpu_linear_times
 from npusim.kernels.memory import stream_bandwidth
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import LINEAR, OP_DTYPE, account

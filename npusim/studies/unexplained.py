@@ -7,6 +7,7 @@ from functools import cache
 from npusim.hardware.catalog import calibrated_systems, calibration_of
 from npusim.hardware.overlay import Overlay
 from npusim.hardware.residuals import RUN
+from npusim.hardware.units import KINDS
 
 
 def unexplained(overlay: Overlay | None, figure: str) -> float:
@@ -22,5 +23,5 @@ def unexplained(overlay: Overlay | None, figure: str) -> float:
 
 @cache
 def _shipped_calibrations() -> tuple[Overlay, ...]:
-    names = [name for unit in ("gpu", "contraction_processor") for name in calibrated_systems(unit)]
+    names = [name for unit in KINDS for name in calibrated_systems(unit)]
     return tuple(overlay for name in names if (overlay := calibration_of(name)) is not None)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.hardware.units import KINDS, kind_of
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.specialise import step_path
@@ -70,7 +70,7 @@ class OperatorSubject:
         runtime["paths_step_launch"] = 0.0
         if self.pes is not None:
             runtime["pe_fusion"] = self.pes
-        if machine["unit_kind"][0] == UNIT_CONTRACTION_PROCESSOR:
+        if KINDS[kind_of(frozenset(machine.dtype.names or ()))].TRAITS.queues:
             _as_own_graph(runtime)
         largest = int(runtime["limits_max_sequences"][0])
         row = op_row(self.fields)
