@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from npusim.kernels.attention import kv_copies
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares, saved_if_free
@@ -21,6 +20,7 @@ from npusim.engine.event.repetition import Simulation, simulate, simulate_in_ful
 from npusim.engine.stepcost import RESOURCES, StepEngine
 from npusim.errors import UserError
 from npusim.kernels.memory import stream_bandwidth
+from npusim.kernels.unit import kv_copies
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import ATTENTION, LINEAR
 from npusim.studies.validate import summarise, validate

@@ -10,7 +10,6 @@ import pytest
 import simpy
 from hypothesis import given
 from hypothesis import strategies as st
-from npusim.kernels.contraction import slice_contraction_time
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.channels import channel_of, evenness
@@ -19,6 +18,7 @@ from npusim.engine.event.setting import Setting
 from npusim.engine.event.tiling import plan_linear
 from npusim.errors import UserError
 from npusim.kernels.memory import stream_time
+from npusim.kernels.units.contraction_processor.contraction import slice_contraction_time
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import LINEAR, SPLIT_ROWS
 from npusim.workload.step import decode, prefill
