@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from npusim.api import kperf, run, step, sweep
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "kperf", "run", "step", "sweep"]
 
 

@@ -12,13 +12,13 @@ from typing import Any, TypedDict, Unpack
 
 import pandas as pd
 
+from npusim.answers.predict import predict_run, predict_step
+from npusim.explore.sweep.backend import Backend
+from npusim.explore.sweep.run import SweepResult
+from npusim.explore.sweep.run import sweep as run_sweep
+from npusim.explore.sweep.spec import SweepSpec, load_spec
 from npusim.kperf.runner import GridResult, Progress, run_grid
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.studies.predict import predict_run, predict_step
-from npusim.studies.sweep.backend import Backend
-from npusim.studies.sweep.run import SweepResult
-from npusim.studies.sweep.run import sweep as run_sweep
-from npusim.studies.sweep.spec import SweepSpec, load_spec
 
 Say = Callable[[str], None]
 
@@ -143,7 +143,7 @@ def kperf(
     progress: Progress | None = None,
     **placing: Unpack[Placing],
 ) -> list[GridResult]:
-    """The K-Perf grid of each architecture, `cells` and `certificates` as frames. Raises UserError.
+    """The K-Perf grid of each architecture, `cells` and `provenances` as frames. Raises UserError.
 
     cards: "auto" by default, the smallest power of two that holds a model.
     """

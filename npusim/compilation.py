@@ -5,6 +5,7 @@ Numba's own cache compares the file of the function that is called, not those of
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -17,6 +18,9 @@ from typing import Any
 import numba
 import numba.extending
 import numpy as np
+from numba.core.caching import FunctionCache
+
+from npusim.cache_folder import cache_folder, can_be_written
 
 DISABLED: bool = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 """True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, a thousand times slower, for a debugger to step through.
@@ -25,7 +29,7 @@ _PACKAGE = Path(__file__).parent
 _COMPILED_PARTS = ("dtypes.py", "hardware", "mapping", "kernels", "engine")
 _KEPT_FOLDERS = 3
 _PART = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_INNER: dict[str, Any] = {"cache": True, "forceinline": True, "_nrt": False}
+_INNER: dict[str, Any] = {"forceinline": True, "_nrt": False}
 
 
 def _source_hash() -> str:
@@ -37,30 +41,36 @@ def _source_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_root() -> Path:
-    """`npusim` in the user's cache folder; beside the package where that cannot be written."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    try:
-        root = base / "npusim"
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        root = _PACKAGE / "__pycache__"
-    return root
-
-
-def _use_own_cache() -> None:
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return
-    root = _cache_root()
+def _use_own_cache() -> bool:
+    """Has numba keep kernels in a folder of npusim's own, or the one that the user chose; False where none is kept."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if chosen and can_be_written(Path(chosen)):
+        return True
+    root = cache_folder()
     own = root / f"kernels-{_source_hash()}"
     if not own.is_dir():
         older = sorted(root.glob("kernels-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
         for folder in older[_KEPT_FOLDERS - 1 :]:
             shutil.rmtree(folder, ignore_errors=True)
     numba.config.CACHE_DIR = str(own)  # type: ignore[attr-defined]
+    return can_be_written(root)
 
 
-_use_own_cache()
+class _Kept(FunctionCache):
+    """Compiled kernels on disk. One that cannot be kept, as on a full disk, is compiled again by the next process."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except (OSError, EOFError):
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
+
+
+_IS_KEPT = _use_own_cache()
 
 
 def record_type(fields: Sequence[tuple[Any, ...]]) -> np.dtype[np.void]:
@@ -70,7 +80,7 @@ def record_type(fields: Sequence[tuple[Any, ...]]) -> np.dtype[np.void]:
 
 def entry(function: Any) -> Any:
     """Compile `function` in nopython mode, for Python to call and for other entries; the result is kept on disk."""
-    return numba.njit(cache=True)(function)
+    return _kept(numba.njit(function))
 
 
 def kernel(function: Any) -> Any:
@@ -125,4 +135,10 @@ def inner_kernel(function: Any) -> Any:
     References to the caller's arrays are not counted there (numba: `forceinline`, `_nrt`); a call and its counting
     would take longer than the steps themselves.
     """
-    return numba.njit(**_INNER)(function)
+    return _kept(numba.njit(**_INNER)(function))
+
+
+def _kept(compiled: Any) -> Any:
+    if _IS_KEPT and not DISABLED:
+        compiled._cache = _Kept(compiled.py_func)
+    return compiled

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
+_LONGEST_WORD, _LONGEST_PLACE, _LONGEST_MESSAGE = 100, 300, 700
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
 
 class UserError(Exception):
     """A mistake in what the user gave: the command line prints it as one line and exits with 2.
 
     place: file (with line where known) or command-line option; key: dotted path of the offending value, or "";
-    message: what is wrong and how to mend it.
+    message: what is wrong and how to mend it. Long values are cut, and what no terminal shows is told as `?`.
     """
 
     def __init__(self, place: str, key: str, message: str) -> None:
-        self.place, self.key, self.message = place, key, " ".join(message.split())
+        self.place, self.key, self.message = _cut(place, _LONGEST_PLACE), _shown(key), _shown(message)
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -28,3 +33,12 @@ class DoesNotFit(UserError):
     def __init__(self, place: str, message: str, cards_needed: int | None) -> None:
         super().__init__(place, "", message)
         self.cards_needed = cards_needed
+
+
+def _shown(text: str) -> str:
+    """One line of printable words, each of a length that can be read."""
+    return _cut(" ".join(_cut(word, _LONGEST_WORD) for word in text.split()), _LONGEST_MESSAGE)
+
+
+def _cut(text: str, longest: int) -> str:
+    return _CONTROL.sub("?", text if len(text) <= longest else f"{text[:longest]}...")

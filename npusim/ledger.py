@@ -1,4 +1,4 @@
-"""The birth certificate of a physical number: value, unit, kind, source and range, and how to find them all."""
+"""The provenance of a physical number: value, unit, kind, source and range, and how to find them all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Kind = Literal["measured", "datasheet", "derived", "calibrated", "assumed"]
 
 
 class Quantity(BaseModel):
-    """One physical number with its certificate.
+    """One physical number with its provenance.
 
     value, low, high: in the SI unit `unit`; kind: how the number was got; source: where; text: as written.
     A number of kind `assumed` carries the range in which the truth is believed to lie (90 %).
@@ -39,7 +39,7 @@ class Quantity(BaseModel):
 
 
 def range_text(number: Mapping[str, Any]) -> str:
-    """low to high of a certificate's fields, in the unit in which the value was written ("-" without a range)."""
+    """low to high of a provenance's fields, in the unit in which the value was written ("-" without a range)."""
     if number["low"] is None or number["high"] is None:
         return "-"
     written, _, unit = number["text"].strip().partition(" ")
@@ -54,12 +54,11 @@ def _parse(raw: Any, unit: str, zero_allowed: bool) -> Any:
         return raw
     if not isinstance(raw, dict):
         raise ValueError(
-            "a bare number has no certificate; write "
-            "{value: ..., kind: measured|datasheet|derived|assumed, source: ...}"
+            "a bare number has no provenance; write {value: ..., kind: measured|datasheet|derived|assumed, source: ...}"
         )
     missing = [key for key in ("value", "kind", "source") if key not in raw]
     if missing:
-        raise ValueError(f"the certificate lacks {', '.join(missing)}")
+        raise ValueError(f"the provenance lacks {', '.join(missing)}")
     fields = dict(raw)
     for key in ("value", "low", "high", "sd"):
         if fields.get(key) is not None:
@@ -104,7 +103,7 @@ Tokens = Annotated[Quantity, in_unit("token")]
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Provenance:
     """A quantity and the dotted path at which a description holds it."""
 
     owner: str
@@ -112,17 +111,17 @@ class Certificate:
     quantity: Quantity
 
 
-def certificates(owner: str, description: BaseModel, prefix: str = "") -> Iterator[Certificate]:
+def provenances(owner: str, description: BaseModel, prefix: str = "") -> Iterator[Provenance]:
     """Every quantity of a description, in the order in which it is written."""
     for name in type(description).model_fields:
         yield from _walk(owner, getattr(description, name), f"{prefix}{name}")
 
 
-def _walk(owner: str, value: object, path: str) -> Iterator[Certificate]:
+def _walk(owner: str, value: object, path: str) -> Iterator[Provenance]:
     if isinstance(value, Quantity):
-        yield Certificate(owner, path, value)
+        yield Provenance(owner, path, value)
     elif isinstance(value, BaseModel):
-        yield from certificates(owner, value, f"{path}.")
+        yield from provenances(owner, value, f"{path}.")
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             label = getattr(item, "name", index)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
-import pint
+if TYPE_CHECKING:
+    import pint
 
 _DEFINITIONS = """
 kilo- = 1e3 = k-
@@ -43,13 +45,45 @@ _NUMBER = re.compile(rf"^\s*([+-]?(?:{_DIGITS}(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?
 _UNIT = re.compile(r"^[A-Za-zµ%]+(\s*/\s*[A-Za-zµ%]+)?$")
 
 
+COMMON = {
+    ("KiB", "B"): 1024.0,
+    ("MiB", "B"): 1048576.0,
+    ("GiB", "B"): 1073741824.0,
+    ("MB", "B"): 1e6,
+    ("GB", "B"): 1e9,
+    ("Mbit/s", "B/s"): 125e3,
+    ("GB/s", "B/s"): 1e9,
+    ("TB/s", "B/s"): 1e12,
+    ("GHz", "cycle/s"): 1e9,
+    ("ms", "s"): 1e-3,
+    ("us", "s"): 1e-6,
+    ("ns", "s"): 1e-9,
+    ("mW", "W"): 1e-3,
+    ("pJ/B", "J/B"): 1e-12,
+    ("pJ/op", "J/op"): 1e-12,
+    ("nJ/op", "J/op"): 1e-9,
+}
+"""What pint says of the units that shipped descriptions use: importing it takes longer than reading them."""
+
+
 @cache
 def _registry() -> pint.UnitRegistry:
+    import pint
+
     return pint.UnitRegistry(_DEFINITIONS.strip().splitlines())
 
 
-@cache
 def _factor(unit: str, wanted: str) -> float:
+    if unit == wanted:
+        return 1.0
+    return COMMON.get((unit, wanted)) or converted(unit, wanted)
+
+
+@cache
+def converted(unit: str, wanted: str) -> float:
+    """One `unit` in the unit `wanted`, by pint. Raises ValueError."""
+    import pint
+
     registry = _registry()
     if not _UNIT.match(unit):
         raise ValueError(f"unknown unit '{unit}'")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from npusim.errors import UserError
+from npusim.inputs import read_tree, remembered
 
 ENGLISH, KOREAN = "en", "ko"
 LANGUAGES = (ENGLISH, KOREAN)
@@ -50,8 +49,8 @@ def speaker(language: str) -> Say:
     return say
 
 
-@cache
+@remembered
 def catalogue(language: str) -> dict[str, str]:
     """Translations by the English words."""
-    text = (files("npusim") / "languages" / f"{language}.yaml").read_text(encoding="utf-8")
-    return {str(key): str(value) for key, value in YAML(typ="safe").load(text).items()}
+    file = Path(str(files("npusim"))) / "languages" / f"{language}.yaml"
+    return {key: str(value) for key, value in read_tree(file).items()}

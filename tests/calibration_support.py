@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
+from npusim.evidence.calibration.problem import Problem
+from npusim.evidence.measured.importer import import_table
 from npusim.hardware.catalog import load_system
 from npusim.hardware.data import data_root
-from npusim.studies.calibration_problem import Problem
-from npusim.studies.measured.importer import import_table
 
 STEPS = Path(__file__).parent.parent / "validation" / "data" / "h200" / "steps.csv"
 FREE = ("cublas.efficiency.bf16", "block-fp8.efficiency.bf16", "cublas.efficiency.fp8", "memory.stream_efficiency")

@@ -15,6 +15,9 @@ from npusim.mapping.deployment import Deployment, deploy
 settings.register_profile("npusim", derandomize=True, deadline=None, max_examples=20)
 settings.load_profile("npusim")
 
+
+pytest_plugins = ("no_skips",)
+
 Deploy = Callable[..., Deployment]
 MakeEngine = Callable[..., AnalyticEngine]
 Alter = Callable[..., Deployment]

@@ -41,7 +41,7 @@ def test_a_run_is_that_of_the_command_line() -> None:
 def test_a_grid_comes_as_frames() -> None:
     grid = npusim.kperf("rngd", models=["llama-3.1-8b"], grid="quick", interval=False)[0]
     assert {"isl", "osl", "users", "tokens_per_joule"} <= set(grid.cells.columns)
-    assert (grid.certificates["source"].str.len() > 0).all()
+    assert (grid.provenances["source"].str.len() > 0).all()
 
 
 def test_a_sweep_takes_a_specification(tmp_path: Path) -> None:

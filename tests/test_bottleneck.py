@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from cli_support import RUN, tell
 
+from npusim.answers.bottleneck import HOST, bottleneck
 from npusim.mapping.deployment import Deployment
-from npusim.studies.bottleneck import HOST, bottleneck
 
 Deploy = Callable[..., Deployment]
 

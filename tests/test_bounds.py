@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npusim.bounds import bandwidth
+from npusim.bounds.amdahl import gain, serial_part
+from npusim.bounds.arithmetic import arithmetic
+from npusim.bounds.capacity import capacity
+from npusim.bounds.ceiling import ceiling_of
+from npusim.bounds.demand import Demand, demand_of
+from npusim.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, Finding, gravest
+from npusim.bounds.little import littles_law
+from npusim.bounds.load import Load, Terms, load_of
+from npusim.bounds.power_cap import power_cap
+from npusim.bounds.reading import Reading
+from npusim.bounds.suppositions import implied, throughput_suppositions
+from npusim.bounds.unit_readings import as_datasheet, explained, in_decimal_units
+from npusim.explore.evaluate.limits import findings
+from npusim.explore.evaluate.prediction import load_of_claim
+from npusim.explore.evaluate.proposal import Claim
 from npusim.mapping.deployment import deploy
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
-from npusim.studies.bounds import bandwidth
-from npusim.studies.bounds.amdahl import gain, serial_part
-from npusim.studies.bounds.arithmetic import arithmetic
-from npusim.studies.bounds.capacity import capacity
-from npusim.studies.bounds.ceiling import ceiling_of
-from npusim.studies.bounds.demand import Demand, demand_of
-from npusim.studies.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, Finding, gravest
-from npusim.studies.bounds.little import littles_law
-from npusim.studies.bounds.load import Load, Terms, load_of
-from npusim.studies.bounds.power_cap import power_cap
-from npusim.studies.bounds.reading import Reading
-from npusim.studies.bounds.suppositions import implied, throughput_suppositions
-from npusim.studies.bounds.unit_readings import as_datasheet, explained, in_decimal_units
-from npusim.studies.evaluate.limits import findings
-from npusim.studies.evaluate.prediction import load_of_claim
-from npusim.studies.evaluate.proposal import Claim
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve
 

@@ -1,4 +1,4 @@
-"""Calibration: numbers are found again, noise is not, the overlay is written and read back, mistakes are one line."""
+"""Fits: numbers are found again, noise is not, a calibration is written and read back, mistakes are one line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from calibration_support import STEPS, few_ranges, few_steps, predicted_at, prob
 from test_validate import tell
 
 from npusim.errors import UserError
+from npusim.evidence.calibration.calibrate import FittedCalibration, calibrate
+from npusim.evidence.calibration.calibration_file import write_calibration
+from npusim.evidence.calibration.cross_validation import bootstrap
+from npusim.evidence.calibration.posterior import value_at
+from npusim.hardware.calibration import load_calibration
 from npusim.hardware.catalog import load_system
-from npusim.hardware.overlay import load_overlay
 from npusim.hardware.residuals import DECODE, PREFILL, RUN, Residual, half_width
-from npusim.studies.calibrate import Calibration, calibrate
-from npusim.studies.left_out import bootstrap
-from npusim.studies.overlay_file import write_overlay
-from npusim.studies.posterior import value_at
 
 Z_TRUE = -1.5
 NOISE = 0.01
@@ -38,11 +38,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def found(folder: Path) -> Calibration:
+def found(folder: Path) -> FittedCalibration:
     return calibrate([folder / "steps.csv"], str(folder / "h200.yaml"), "mine", "2026-11-30")
 
 
-def test_numbers_are_found_again_within_their_uncertainty(folder: Path, found: Calibration) -> None:
+def test_numbers_are_found_again_within_their_uncertainty(folder: Path, found: FittedCalibration) -> None:
     made = problem(folder / "h200.yaml", folder / "steps.csv")
     names = {f"{number.owner}.{number.label}": number for index in made.chosen for number in made.numbers[index]}
     assert set(names) == set(found.parameters)
@@ -55,7 +55,7 @@ def test_numbers_are_found_again_within_their_uncertainty(folder: Path, found: C
     assert min(fitted["identified"] for fitted in found.parameters.values()) < 0.6
 
 
-def test_errors_fall_on_what_was_seen(found: Calibration) -> None:
+def test_errors_fall_on_what_was_seen(found: FittedCalibration) -> None:
     assert found.mape_after < 2.0 * NOISE < found.mape_before
     table = found.tables["steps"]
     assert (table.figures, table.before, table.after) == (found.cases, found.mape_before, found.mape_after)
@@ -65,7 +65,7 @@ def test_a_model_that_no_fit_has_seen_is_predicted(tmp_path: Path) -> None:
     """Measured operators and steps of the H200, a part: all of a model left out, operators of its shapes too."""
     tables = [_every(STEPS.parent / "ops.csv", 12, tmp_path), _every(STEPS, 3, tmp_path)]
     real = calibrate(tables, "h200", "part", "2026-11-30")
-    parts = {(part.unseen, part.regime): part for part in real.overlay.left_out if part.metric == "us"}
+    parts = {(part.unseen, part.regime): part for part in real.calibration.left_out if part.metric == "us"}
     assert real.mape_after < 0.75 * real.mape_before
     for unseen in ("group", "model"):
         assert parts[unseen, DECODE].mape < 0.045
@@ -83,8 +83,8 @@ def _every(source: Path, step: int, folder: Path) -> Path:
     return path
 
 
-def test_left_out_errors_are_told_by_regime_with_bounds(found: Calibration) -> None:
-    parts = {(part.unseen, part.regime): part for part in found.overlay.left_out}
+def test_left_out_errors_are_told_by_regime_with_bounds(found: FittedCalibration) -> None:
+    parts = {(part.unseen, part.regime): part for part in found.calibration.left_out}
     assert set(parts) == {(unseen, regime) for unseen in ("group", "model") for regime in (DECODE, PREFILL)}
     for part in parts.values():
         assert (part.table, part.metric) == ("steps", "us")
@@ -97,13 +97,13 @@ def test_left_out_errors_are_told_by_regime_with_bounds(found: Calibration) -> N
         found.cases,
         found.cases,
     ]
-    assert {part.groups for part in found.overlay.left_out if part.unseen == "group"} == {3}
-    assert {part.groups for part in found.overlay.left_out if part.unseen == "model"} == {2}
-    assert {(residual.metric, residual.regime) for residual in found.overlay.residuals} == {
+    assert {part.groups for part in found.calibration.left_out if part.unseen == "group"} == {3}
+    assert {part.groups for part in found.calibration.left_out if part.unseen == "model"} == {2}
+    assert {(residual.metric, residual.regime) for residual in found.calibration.residuals} == {
         ("time_us", DECODE),
         ("time_us", PREFILL),
     }
-    assert not any(residual.enough for residual in found.overlay.residuals)
+    assert not any(residual.enough for residual in found.calibration.residuals)
 
 
 def test_shuffled_targets_do_not_calibrate(folder: Path, tmp_path: Path) -> None:
@@ -115,19 +115,19 @@ def test_shuffled_targets_do_not_calibrate(folder: Path, tmp_path: Path) -> None
     assert shuffled.left_out_mape > 0.97 * shuffled.mape_before
 
 
-def test_an_overlay_reads_back_as_it_was_written(found: Calibration, tmp_path: Path) -> None:
+def test_an_calibration_reads_back_as_it_was_written(found: FittedCalibration, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    write_overlay(found.overlay, path)
-    assert load_overlay(path) == found.overlay
+    write_calibration(found.calibration, path)
+    assert load_calibration(path) == found.calibration
     first = path.read_bytes()
-    write_overlay(found.overlay, path)
+    write_calibration(found.calibration, path)
     assert path.read_bytes() == first
     assert [each.name for each in tmp_path.iterdir()] == ["mine.yaml"]
 
 
-def test_an_attached_overlay_moves_the_architecture(found: Calibration, tmp_path: Path) -> None:
+def test_an_attached_calibration_moves_the_architecture(found: FittedCalibration, tmp_path: Path) -> None:
     arch = few_ranges(tmp_path, "mine.yaml")
-    write_overlay(found.overlay, tmp_path / "mine.yaml")
+    write_calibration(found.calibration, tmp_path / "mine.yaml")
     fitted = load_system(str(arch)).chip.memory.stream_efficiency
     told = found.parameters["h200.chip.memory.stream_efficiency"]
     assert fitted.value == pytest.approx(told["value"], rel=1e-5)
@@ -163,7 +163,7 @@ def test_runs_take_what_is_known_of_the_steps_that_they_consist_of(metric: str, 
     assert half_width(STEPS_ALONE, metric, RUN) == pytest.approx(width)
 
 
-def test_the_command(folder: Path, found: Calibration, tmp_path: Path) -> None:
+def test_the_command(folder: Path, found: FittedCalibration, tmp_path: Path) -> None:
     words = (folder / "steps.csv", "--arch", folder / "h200.yaml", "--date", "2026-11-30")
     code, out, err = tell("calibrate", *words, "--out", tmp_path / "o.yaml", "--json")
     assert code == 0, err
@@ -171,9 +171,9 @@ def test_the_command(folder: Path, found: Calibration, tmp_path: Path) -> None:
     assert set(answer) >= {"parameters", "mape_before", "mape_after", "left_out_mape", "manifest"}
     assert all(set(each) == {"prior", "value", "sd", "unit", "identified"} for each in answer["parameters"].values())
     assert [each["file"] for each in answer["manifest"]["configs"][:2]] == ["steps.csv", "h200.yaml"]
-    assert load_overlay(tmp_path / "o.yaml").name == "o"
+    assert load_calibration(tmp_path / "o.yaml").name == "o"
     assert "by group, fold 1 of 3" in err and "by model, fold 2 of 2" in err
-    assert load_overlay(tmp_path / "o.yaml").numbers == found.overlay.numbers
+    assert load_calibration(tmp_path / "o.yaml").numbers == found.calibration.numbers
 
 
 def test_the_command_says_what_was_fitted_and_how_to_use_it(folder: Path, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ import pytest
 from cli_support import mistake, process, tell
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.studies.check.conformity import conformity, deviations
-from npusim.studies.check.result import check
-from npusim.studies.lab_files.lab_run import Setting
-from npusim.studies.measured.placement import Placement, deployment_of
-from npusim.studies.measured.run_subject import RunSubject
-from npusim.studies.validate import described
+from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.predictors.run import RunPredictor
+from npusim.evidence.validation.validate import described
+from npusim.lab.check.conformity import conformity, deviations
+from npusim.lab.check.result import check
+from npusim.lab.files.lab_run import Setting
 
 DATA = Path(__file__).parent.parent / "validation" / "data"
 SAMPLES = Path(__file__).parent / "samples" / "lab"
@@ -249,5 +249,5 @@ def test_an_engine_that_remembers_other_runs_changes_no_figure() -> None:
     numbers = described("rngd")
     engine = AnalyticEngine(numbers.apply(deployment_of(placement)))
     for users in (4, 2):
-        subject = RunSubject(placement, 256, 16, users)
-        assert subject.predict(numbers, 0, engine) == subject.predict(numbers, 0)
+        predictor = RunPredictor(placement, 256, 16, users)
+        assert predictor.predict(numbers, 0, engine) == predictor.predict(numbers, 0)

@@ -60,10 +60,10 @@ def test_show_an_architecture() -> None:
     assert answer["memory_bandwidth_bytes_per_s"] == 1.536e12
     assert answer["memory_capacity_bytes"] == 48 * 2**30
     assert answer["power_cap_w"] is None
-    certificate = answer["config"]["chip"]["power"]["cap"]
-    assert certificate["kind"] == "assumed"
-    assert certificate["low"] < certificate["value"] < certificate["high"]
-    assert certificate["source"]
+    provenance = answer["config"]["chip"]["power"]["cap"]
+    assert provenance["kind"] == "assumed"
+    assert provenance["low"] < provenance["value"] < provenance["high"]
+    assert provenance["source"]
     assert [item["file"] for item in answer["manifest"]["configs"]] == ["rngd.yaml"] * 2, "description and calibration"
     text = tell("show", "rngd").out
     assert "291 to 600 W" in text

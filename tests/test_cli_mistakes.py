@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from cli_support import RUN, STEP, mistake, tell
 
+from npusim.answers import describe, predict
 from npusim.hardware.catalog import system_path
-from npusim.studies import describe, predict
 from npusim.workload.catalog import model_path
 
 

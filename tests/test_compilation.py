@@ -112,18 +112,26 @@ def test_only_the_newest_folders_are_kept(copied: Path, tmp_path: Path, monkeypa
     assert {"kernels-0", "kernels-1", "kernels-9", own.name} <= {path.name for path in root.iterdir()}
 
 
-def test_where_no_cache_can_be_written_it_lies_beside_the_package(
+def test_without_a_writable_home_it_lies_in_a_temporary_folder_of_this_user_alone(
     copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert _folder(tmp_path / "file", monkeypatch).parent == copied / "__pycache__"
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("MPLCONFIGDIR", "")
+    monkeypatch.delenv("MPLCONFIGDIR")
+    private = tmp_path / f"npusim-{os.geteuid()}"
+    assert _folder(tmp_path / "file", monkeypatch).parent == private / "npusim"
+    assert private.stat().st_mode & 0o777 == 0o700
+    assert os.environ["MPLCONFIGDIR"] == str(private / "matplotlib")
+    private.chmod(0o777)
+    assert not _folder(tmp_path / "file", monkeypatch).is_relative_to(private), "others could put code there"
 
 
 def test_a_folder_that_the_user_chose_is_used(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "as it was")
     assert _folder(tmp_path, monkeypatch) == Path("as it was")
-    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chosen", "copy"]
 
 
 def test_a_kernel_is_kept_in_the_folder(tmp_path: Path) -> None:

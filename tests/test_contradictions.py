@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npusim.studies.measured.contradictions import Rate, contradicted
-from npusim.studies.measured.importer import import_table
+from npusim.evidence.measured.contradictions import Rate, contradicted
+from npusim.evidence.measured.importer import import_table
 
 TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "rngd" / "serving.csv"
 SPREAD = 0.05

@@ -11,7 +11,7 @@ from npusim.errors import UserError
 from npusim.hardware.catalog import load_memory, shipped_memories
 from npusim.hardware.dram import Dram
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import certificates
+from npusim.ledger import provenances
 
 NAMES = shipped_memories()
 HBM3 = NAMES["hbm3-6400"].read_text(encoding="utf-8")
@@ -19,10 +19,10 @@ FAMILIES = {"hbm2", "hbm3", "hbm3e", "hbm4", "gddr6", "lpddr5", "lpddr5x", "lpdd
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_shipped_standards_load_with_certificates(name: str) -> None:
+def test_shipped_standards_load_with_provenances(name: str) -> None:
     memory = load_memory(name)
     assert memory.name == name
-    assert len(list(certificates(name, memory))) > 35
+    assert len(list(provenances(name, memory))) > 35
     shape = memory.organisation
     burst_s = memory.burst_clocks * memory.clock_period_s
     assert shape.access.value / burst_s == pytest.approx(memory.peak_bandwidth.value, rel=0.005)
@@ -65,8 +65,8 @@ def test_derived_bins_say_so() -> None:
     ],
 )
 def test_impossible_timings_are_refused(tmp_path: Path, key: str, cycles: int, message: str) -> None:
-    certificate = f'{{value: {cycles} cycle, kind: derived, source: "a slip of the pen"}}'
-    text, changed = re.subn(rf"^  {key}:.*?(?=^  \w+:|^\n)", f"  {key}: {certificate}\n", HBM3, flags=re.M | re.S)
+    provenance = f'{{value: {cycles} cycle, kind: derived, source: "a slip of the pen"}}'
+    text, changed = re.subn(rf"^  {key}:.*?(?=^  \w+:|^\n)", f"  {key}: {provenance}\n", HBM3, flags=re.M | re.S)
     assert changed == 1
     with pytest.raises(UserError, match=message):
         load_yaml(_file(tmp_path, re.sub(r"source: \*\w+", 'source: "as before"', text)), Dram)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from cli_support import mistake, tell
 
-from npusim.studies.validate import validate
+from npusim.evidence.validation.validate import validate
 
 TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "reference" / "dram.csv"
 ROWS = 60

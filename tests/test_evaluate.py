@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from npusim.errors import UserError
+from npusim.explore.evaluate.deciders import deciders
+from npusim.explore.evaluate.fixed_times import fixed_times
+from npusim.explore.evaluate.prediction import figure, load_of_claim, predict_claim, probability
+from npusim.explore.evaluate.proposal import Claim, load_proposal
+from npusim.explore.evaluate.run import evaluate
 from npusim.hardware.draws import ranged_numbers
 from npusim.mapping.deployment import deploy
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
-from npusim.studies.evaluate.deciders import deciders
-from npusim.studies.evaluate.fixed_times import fixed_times
-from npusim.studies.evaluate.prediction import figure, load_of_claim, predict_claim, probability
-from npusim.studies.evaluate.proposal import Claim, load_proposal
-from npusim.studies.evaluate.run import evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAGGERATED = ROOT / "examples" / "exaggerated" / "proposal.yaml"

@@ -19,11 +19,11 @@ from npusim.engine.event.engine import EventEngine
 from npusim.engine.event.repetition import Simulation, simulate, simulate_in_full
 from npusim.engine.stepcost import RESOURCES, StepEngine
 from npusim.errors import UserError
+from npusim.evidence.validation.validate import summarise, validate
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.unit import kv_copies
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import ATTENTION, LINEAR
-from npusim.studies.validate import summarise, validate
 from npusim.workload.step import Step, decode, mixed, prefill
 
 Deploy = Callable[..., Deployment]

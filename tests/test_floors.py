@@ -24,9 +24,12 @@ FLOORS = {
     "errors": 0,
     "dtypes": 0,
     "compilation": 0,
+    "cache_folder": 0,
     "words": 0,
     "manifest": 0,
     "inputs": 0,
+    "publish": 0,
+    "safe_text": 0,
     "hardware": 1,
     "workload": 2,
     "mapping": 3,
@@ -34,14 +37,19 @@ FLOORS = {
     "engine": 5,
     "serving": 6,
     "kperf": 7,
-    "studies": 8,
-    "api": 9,
-    "cli": 10,
-    "__main__": 11,
+    "bounds": 8,
+    "report": 8,
+    "answers": 9,
+    "evidence": 10,
+    "explore": 11,
+    "lab": 12,
+    "api": 13,
+    "cli": 14,
+    "__main__": 15,
 }
 
 COUNT_KEYS = {"sizes", "contexts", "multiple", "isl", "osl", "users", "requests_per_user"}
-"""Keys of shapes and counts that a person chose: they are exact and need no certificate."""
+"""Keys of shapes and counts that a person chose: they are exact and need no provenance."""
 
 STRUCTURAL = {0, 1, 2, 3, 4, 8, 0.5}
 """Literals of structure: counts of operands, bits of a byte, halves."""
@@ -184,7 +192,7 @@ def test_a_bare_number_in_code_would_be_found() -> None:
 
 
 def _leaves(node: Any, path: str = "", key: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Path, key and value of every leaf that is not inside a certificate."""
+    """Path, key and value of every leaf that is not inside a provenance."""
     if isinstance(node, dict):
         if {"value", "kind", "source"} <= node.keys():
             return
@@ -210,18 +218,18 @@ def _uncertified(data: Any) -> list[str]:
     return [f"{path}: {value}" for path, key, value in _leaves(data) if _is_number(value) and key not in COUNT_KEYS]
 
 
-OVERLAYS = {calibration_path(name) for name in shipped_systems()}
-"""Their numbers share one source, the fit; `test_overlay.py` reads them."""
+CALIBRATIONS = {calibration_path(name) for name in shipped_systems()}
+"""Their numbers share one source, the fit; `test_calibration.py` reads them."""
 DATA_FILES = [
     path
     for kind in ("arch_configs", "workloads")
     for path in sorted(data_root(kind).rglob("*.yaml"))
-    if path not in OVERLAYS
+    if path not in CALIBRATIONS
 ]
 
 
 @pytest.mark.parametrize("path", DATA_FILES, ids=lambda path: path.stem)
-def test_every_number_of_a_shipped_description_has_a_certificate(path: Path) -> None:
+def test_every_number_of_a_shipped_description_has_a_provenance(path: Path) -> None:
     assert _uncertified(read_yaml(path)) == []
 
 

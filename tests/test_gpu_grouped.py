@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim import dtypes
+from npusim.evidence.measured.case import Numbers
+from npusim.evidence.measured.importer import import_table
 from npusim.kernels.units.gpu.grouped import grouped_times
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import EXPERT_UP, LINEAR, OP_DTYPE, account
-from npusim.studies.measured.case import Numbers
-from npusim.studies.measured.importer import import_table
 from npusim.workload.routing import Skew, choice_chances
 
 Deploy = Callable[..., Deployment]
@@ -107,8 +107,8 @@ def test_published_times_within_the_aim(name: str) -> None:
 def test_every_prediction_is_finite_and_positive(name: str) -> None:
     numbers: Numbers | None = None
     for case in import_table(DATA / f"{name}.csv").cases:
-        numbers = numbers or _numbers(case.subject.arch)
-        figures = case.subject.predict(numbers, 0)
+        numbers = numbers or _numbers(case.predictor.arch)
+        figures = case.predictor.predict(numbers, 0)
         assert all(math.isfinite(figure) and figure > 0.0 for figure in figures.values())
 
 

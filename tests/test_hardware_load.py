@@ -18,7 +18,7 @@ from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import MAX_BUCKETS, build_runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import BinaryRateWarning, load_yaml
-from npusim.ledger import Quantity, certificates
+from npusim.ledger import Quantity, provenances
 
 H200 = re.sub(
     r"^calibration:.*\n", "", (data_root("arch_configs") / "h200.yaml").read_text("utf-8"), flags=re.MULTILINE
@@ -59,7 +59,7 @@ def test_no_alias_stands_for_two_systems() -> None:
 
 @pytest.mark.parametrize("name", shipped_systems())
 def test_every_assumption_has_its_range_and_every_number_its_source(name: str) -> None:
-    found = list(certificates(name, load_system(name)))
+    found = list(provenances(name, load_system(name)))
     assert len(found) > 40
     assert len({item.path for item in found}) == len(found)
     for item in found:
@@ -71,11 +71,11 @@ def test_every_assumption_has_its_range_and_every_number_its_source(name: str) -
 
 
 @pytest.mark.parametrize("name", shipped_runtimes())
-def test_runtimes_load_with_certificates_and_both_phases(name: str) -> None:
+def test_runtimes_load_with_provenances_and_both_phases(name: str) -> None:
     runtime = load_yaml(shipped_runtimes()[name], Runtime)
     assert runtime.name == name
     assert {path.serves for path in runtime.paths} == {"decode", "prefill"}
-    paths = [item.path for item in certificates(name, runtime)]
+    paths = [item.path for item in provenances(name, runtime)]
     assert f"paths.{runtime.paths[0].name}.step_launch" in paths
     assert "kv.admission_watermark" in paths
 
@@ -121,12 +121,12 @@ MISTAKES = [
     ("l2_capacity:", "l2_capcity:", 0, "chip.unit.l2_capcity", "unknown key; did you mean 'l2_capacity'?"),
     ("silicon: true", "silicon: true\nzzzz: 3", 1, "zzzz", "unknown key; remove it"),
     (SMS, SMS.replace("132, kind", "132, lwo: 3, kind"), 0, "chip.unit.sms.lwo", "did you mean 'low'?"),
-    (SMS, "sms: 132", 0, "chip.unit.sms", "a bare number has no certificate"),
+    (SMS, "sms: 132", 0, "chip.unit.sms", "a bare number has no provenance"),
     (SMS, SMS.replace("132", "0"), 0, "chip.unit.sms", "'0' must be more than zero"),
     (SMS, SMS.replace("132", "-4"), 0, "chip.unit.sms", "'-4' must be more than zero"),
     (SMS, SMS.replace("measured", "assumed"), 0, "chip.unit.sms", "an assumed number needs low and high"),
     (SMS, SMS.replace("measured", "hoped"), 0, "chip.unit.sms.kind", "Input should be 'measured'"),
-    (SMS, "sms: {value: 132, kind: measured}", 0, "chip.unit.sms", "the certificate lacks source"),
+    (SMS, "sms: {value: 132, kind: measured}", 0, "chip.unit.sms", "the provenance lacks source"),
     (NVLINK, NVLINK.removesuffix(" GB/s"), 0, f"{LINK}.bandwidth", "'450' has no unit"),
     (NVLINK, NVLINK.replace("GB/s", "GHz"), 0, f"{LINK}.bandwidth", "'GHz' is not a unit of B/s"),
     (NVLINK, NVLINK.replace("GB/s", "GB//(s"), 0, f"{LINK}.bandwidth", "GB//(s"),
@@ -189,12 +189,12 @@ def test_a_binary_rate_warns_with_file_line_and_key(tmp_path: Path, rate: str, v
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("name: x\n  chip: [1\n", 2, "YAML syntax: mapping values are not allowed here"),
-        ("name: x\nchip: [1, 2\n", 3, "YAML syntax: expected ',' or ']'"),
+        ("name: x\n  chip: [1\n", 2, "YAML syntax: mapping values are not allowed in this context"),
+        ("name: x\nchip: [1, 2\n", 3, "YAML syntax: did not find expected ',' or ']'"),
         ("name: x\nname: y\n", 2, 'YAML syntax: found duplicate key "name"'),
-        ("name: x\n\tchip: 3\n", 2, "YAML syntax: found character '\\t' that cannot start any token"),
-        ("name: x\x00\n", None, "YAML syntax: unacceptable character"),
-        ("", None, "must be a map of keys to values"),
+        ("name: x\n\tchip: 3\n", 2, "YAML syntax: found a tab character"),
+        ("name: x\x00\n", None, "YAML syntax: a control character"),
+        ("", None, "is empty; give a map of keys to values"),
         ("- 1\n- 2\n", None, "must be a map of keys to values"),
     ],
 )

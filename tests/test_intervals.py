@@ -10,15 +10,15 @@ import pytest
 from calibration_support import few_ranges, few_steps
 from test_validate import tell
 
+from npusim.answers.predict import predict_run, predict_step
+from npusim.evidence.calibration.calibration_file import write_calibration
+from npusim.evidence.validation.validate import validate
+from npusim.hardware.calibration import CalibratedNumber, Calibration
 from npusim.hardware.catalog import load_system
-from npusim.hardware.overlay import CalibratedNumber, Overlay
 from npusim.hardware.residuals import DECODE, RUN, LeftOut, Residual
 from npusim.kperf.runner import run_grid
 from npusim.mapping.deployment import deploy
 from npusim.serving.uncertainty import interval, interval_text
-from npusim.studies.overlay_file import write_overlay
-from npusim.studies.predict import predict_run, predict_step
-from npusim.studies.validate import validate
 
 MODEL = "llama-3.1-8b"
 RUN_LOAD = {"isl": 64, "osl": 8, "concurrency": 2}
@@ -44,7 +44,7 @@ def arch(tmp_path_factory: pytest.TempPathFactory) -> str:
         unseen="group", table="steps", metric="us", regime=DECODE, figures=40, groups=4, mape=0.07, mape_low=0.05,
         mape_high=0.09, coverage=0.925, coverage_low=0.8, coverage_high=1.0, width=0.2, width_low=0.18, width_high=0.22,
     )  # fmt: skip
-    overlay = Overlay(
+    calibration = Calibration(
         name="fitted",
         arch="h200",
         date="2026-11-30",
@@ -56,7 +56,7 @@ def arch(tmp_path_factory: pytest.TempPathFactory) -> str:
         ),
         left_out=(errors,),
     )
-    write_overlay(overlay, folder / "fitted.yaml")
+    write_calibration(calibration, folder / "fitted.yaml")
     return str(few_ranges(folder, "fitted.yaml"))
 
 
@@ -100,9 +100,9 @@ def test_a_calibrated_interval_holds_the_models_error(arch: str) -> None:
 
 def test_how_an_interval_was_made_is_told(arch: str) -> None:
     calibrated, plain = (deploy(arch, MODEL, uncalibrated=off) for off in (False, True))
-    told = interval_text(calibrated.system, calibrated.overlay)
+    told = interval_text(calibrated.system, calibrated.calibration)
     assert "what it did not explain of groups of runs left out (fewer than nine in 1 of 2 regimes" in told
-    assert "the model's own error is not in it" in interval_text(plain.system, plain.overlay)
+    assert "the model's own error is not in it" in interval_text(plain.system, plain.calibration)
 
 
 def test_the_command_tells_intervals_and_calibration(arch: str) -> None:
@@ -147,8 +147,8 @@ def test_the_grid_tells_its_calibration(arch: str, tmp_path: Path) -> None:
     (plain,) = run_grid([arch], [MODEL], str(grid), uncalibrated=True)
     assert fitted.context.calibration_text.startswith("calibrated: fitted, 2026-11-30, a test; 1 numbers")
     assert plain.context.calibration_text.startswith("uncalibrated")
-    assert "calibrated" in set(fitted.certificates["kind"])
-    assert "calibrated" not in set(plain.certificates["kind"])
+    assert "calibrated" in set(fitted.provenances["kind"])
+    assert "calibrated" not in set(plain.provenances["kind"])
     row = fitted.cells.iloc[0]
     assert math.log(row["tpot_ms_mean_high"] / row["tpot_ms_mean"]) >= 0.1 - 1e-9
 

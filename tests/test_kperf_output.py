@@ -63,7 +63,7 @@ MANIFEST = {
     "configs": {"rngd.yaml": {"sha256": "ab" * 32}},
     "libraries": {"numpy": "2.4.0"},
 }
-CERTIFICATES = pd.DataFrame(
+PROVENANCES = pd.DataFrame(
     [
         ("rngd", "memory.bandwidth", 1.5e12, "B/s", "1.5 TB/s", "datasheet", None, None, "RNGD datasheet"),
         ("rngd", "power.idle", 38.0, "W", "38 W", "measured", None, None, "third-party measurement, 2026"),
@@ -172,7 +172,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models with intervals, published once."""
     out = tmp_path_factory.mktemp("kperf") / "deep" / "out"
-    publish(fake_cells(2, intervals=True), CERTIFICATES, MANIFEST, CONTEXT, out)
+    publish(fake_cells(2, intervals=True), PROVENANCES, MANIFEST, CONTEXT, out)
     return out
 
 
@@ -279,7 +279,7 @@ def test_assumptions_come_first_and_manifest_is_flat(folder: Path) -> None:
 def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     small = fake_cells(1, True, GRID[:2])
     for name in ("a", "b"):
-        publish(small, CERTIFICATES, MANIFEST, CONTEXT, tmp_path / name)
+        publish(small, PROVENANCES, MANIFEST, CONTEXT, tmp_path / name)
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
 
 
@@ -291,7 +291,7 @@ def test_charts_are_fit_for_print(folder: Path) -> None:
 
 def test_unpredicted_model_keeps_its_table_and_says_why(tmp_path: Path) -> None:
     cells = unpredicted(fake_cells(2, True, GRID[:2]), "qwen3-32b", "needs 2 cards: weights 64.0 GiB")
-    names = publish(cells, CERTIFICATES, MANIFEST, CONTEXT, tmp_path)
+    names = publish(cells, PROVENANCES, MANIFEST, CONTEXT, tmp_path)
     assert not [name for name in names if "qwen3" in name]
     book = openpyxl.load_workbook(tmp_path / "kperf.xlsx")
     assert book.sheetnames == ["Summary", "Llama 3.1 8B", "Qwen3 32B", "Assumptions", "Manifest"]
@@ -302,7 +302,7 @@ def test_unpredicted_model_keeps_its_table_and_says_why(tmp_path: Path) -> None:
 
 def test_nothing_predicted_gives_tables_without_charts(tmp_path: Path) -> None:
     cells = unpredicted(fake_cells(1, grid=GRID[:1]), "llama-3.1-8b", "does not fit")
-    assert publish(cells, CERTIFICATES, MANIFEST, CONTEXT, tmp_path) == [
+    assert publish(cells, PROVENANCES, MANIFEST, CONTEXT, tmp_path) == [
         "kperf.xlsx",
         "kperf.csv",
         "manifest.json",
@@ -316,7 +316,7 @@ def test_nothing_predicted_gives_tables_without_charts(tmp_path: Path) -> None:
     ("models", "grid"), [(1, GRID[:1]), (1, ((128, 128, 1), (1024, 256, 1))), (6, ((128, 128, 1),))]
 )
 def test_small_grids_and_many_models(tmp_path: Path, models: int, grid: Grid) -> None:
-    names = publish(fake_cells(models, True, grid), CERTIFICATES, MANIFEST, CONTEXT, tmp_path)
+    names = publish(fake_cells(models, True, grid), PROVENANCES, MANIFEST, CONTEXT, tmp_path)
     assert len([name for name in names if name.endswith(".png")]) == models * len(CHARTS)
     assert len(openpyxl.load_workbook(tmp_path / "kperf.xlsx").sheetnames) == 3 + models + (models - 1)
 
@@ -325,7 +325,7 @@ def test_gaps_in_the_middle_are_left_out_of_the_native_charts(tmp_path: Path) ->
     cells = fake_cells(1, grid=GRID[:1])
     cells.loc[3, ["total_tokens_per_s", "ttft_ms_mean"]] = np.nan
     cells.loc[3, "status"] = "timed out"
-    publish(cells, CERTIFICATES, MANIFEST, CONTEXT, tmp_path)
+    publish(cells, PROVENANCES, MANIFEST, CONTEXT, tmp_path)
     chart = openpyxl.load_workbook(tmp_path / "kperf.xlsx")["Summary"]._charts[0]
     first, second = chart.series[0].yVal.numRef.f.strip("()").split(",")
     assert [first.split("$")[place].strip(":") for place in (2, 4)] == ["6", "8"]
@@ -333,13 +333,13 @@ def test_gaps_in_the_middle_are_left_out_of_the_native_charts(tmp_path: Path) ->
 
 
 def test_a_chip_without_silicon_is_called_a_projection(tmp_path: Path) -> None:
-    publish(fake_cells(1, grid=GRID[:1]), CERTIFICATES, MANIFEST, replace(CONTEXT, silicon=False), tmp_path)
+    publish(fake_cells(1, grid=GRID[:1]), PROVENANCES, MANIFEST, replace(CONTEXT, silicon=False), tmp_path)
     assert "PROJECTION" in sheet_text(openpyxl.load_workbook(tmp_path / "kperf.xlsx")["Summary"])
 
 
 def test_failure_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
-    publish(fake_cells(1, grid=GRID[:1]), CERTIFICATES, MANIFEST, CONTEXT, out)
+    publish(fake_cells(1, grid=GRID[:1]), PROVENANCES, MANIFEST, CONTEXT, out)
     before = bytes_of(out)
 
     def fail(*_: Any) -> list[str]:
@@ -348,7 +348,7 @@ def test_failure_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(publish_module, "write_charts", fail)
     for target in (out, tmp_path / "new" / "deep"):
         with pytest.raises(RuntimeError, match="disk full"):
-            publish(fake_cells(2), CERTIFICATES, MANIFEST, CONTEXT, target)
+            publish(fake_cells(2), PROVENANCES, MANIFEST, CONTEXT, target)
     assert bytes_of(out) == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -356,10 +356,10 @@ def test_failure_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pytest
 def test_a_file_in_the_way_is_the_users_mistake(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(UserError, match="is a file; give a folder"):
-        publish(fake_cells(1, grid=GRID[:1]), CERTIFICATES, MANIFEST, CONTEXT, tmp_path / "out")
+        publish(fake_cells(1, grid=GRID[:1]), PROVENANCES, MANIFEST, CONTEXT, tmp_path / "out")
     (tmp_path / "out2" / "kperf.csv" / "x").mkdir(parents=True)
     with pytest.raises(UserError, match=r"kperf\.csv: cannot be replaced"):
-        publish(fake_cells(1, grid=GRID[:1]), CERTIFICATES, MANIFEST, CONTEXT, tmp_path / "out2")
+        publish(fake_cells(1, grid=GRID[:1]), PROVENANCES, MANIFEST, CONTEXT, tmp_path / "out2")
 
 
 def test_unknown_and_lacking_columns_are_refused() -> None:

@@ -13,7 +13,7 @@ from npusim.engine.stepcost import RESOURCES
 from npusim.errors import UserError
 from npusim.kperf.runner import DEFAULT_GRID, KPERF_MODELS, GridResult, run_grid
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, file_columns
-from npusim.ledger import certificates
+from npusim.ledger import provenances
 from npusim.mapping.deployment import deploy
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import random_load, simulate
@@ -121,9 +121,9 @@ def test_progress_counts_every_cell_once(quick: tuple[GridResult, list]) -> None
 def test_the_result_carries_what_it_hangs_on(quick: tuple[GridResult, list]) -> None:
     result = quick[0]
     deployment = result.deployments[0]
-    table = result.certificates
+    table = result.provenances
     assert set(table["owner"]) == {"rngd", "furiosa-llm-2026.3", "formats"}
-    own = [item.path for item in certificates("rngd", deployment.system)]
+    own = [item.path for item in provenances("rngd", deployment.system)]
     assert list(table.loc[table["owner"] == "rngd", "path"]) == own
     assert table["source"].str.strip().ne("").all()
     assumed = table[table["kind"] == "assumed"]

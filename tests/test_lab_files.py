@@ -11,9 +11,9 @@ from cli_support import mistake, tell
 from test_check import SAMPLES, _figure, _rows
 
 from npusim.errors import UserError
-from npusim.studies.lab_files.folder import hand_in
-from npusim.studies.lab_files.lab_run import LabRun
-from npusim.studies.lab_files.naming import shipped_arch, shipped_model, shipped_runtime, told_precision
+from npusim.lab.files.folder import hand_in
+from npusim.lab.files.lab_run import LabRun
+from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_precision
 
 AIPERF, PAGES, SENSORS = SAMPLES / "aiperf", SAMPLES / "prometheus", SAMPLES / "sensors"
 LOADGEN = SAMPLES / "loadgen" / "mlperf_log_detail.txt"

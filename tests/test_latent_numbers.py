@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from npusim.evidence.calibration.posterior import value_at
+from npusim.evidence.calibration.problem import Problem
+from npusim.evidence.measured.case import Case, Numbers, drivers
+from npusim.evidence.measured.importer import import_table
+from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.sources import sources
+from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.hardware.draws import RangedNumber
-from npusim.studies.calibration_problem import Problem
-from npusim.studies.measured.case import Case, Numbers, drivers
-from npusim.studies.measured.importer import import_table
-from npusim.studies.measured.placement import Placement, deployment_of
-from npusim.studies.measured.run_subject import RunSubject
-from npusim.studies.measured.sources import sources
-from npusim.studies.posterior import value_at
 
 RNGD = Path(__file__).resolve().parent.parent / "validation" / "data" / "rngd"
 SDK = "furiosa-llm-2026.3"
@@ -42,7 +42,10 @@ def test_a_lab_moves_mechanisms_and_nothing_else(numbers: Numbers) -> None:
 
 def test_a_lab_that_is_not_listed_is_drawn_about_the_group() -> None:
     cases = import_table(RNGD / "serving.csv").cases
-    assert {case.subject.lab for case in cases if isinstance(case.subject, RunSubject)} == {"SOTA-PNU", "heteropilot"}
+    assert {case.predictor.lab for case in cases if isinstance(case.predictor, RunPredictor)} == {
+        "SOTA-PNU",
+        "heteropilot",
+    }
     assert sources().lab("a new one").name == "other"
     drawn = Numbers.drawn(load_system("rngd", uncalibrated=True), None, 64, 3)
     factors = np.array([each.of_lab("other", "host_time") for each in drawn])
@@ -51,12 +54,12 @@ def test_a_lab_that_is_not_listed_is_drawn_about_the_group() -> None:
 
 
 def test_outputs_that_end_early_shorten_runs(numbers: Numbers) -> None:
-    subject = RunSubject(PLACEMENT, 128, 64, 2.0, requests=4, unsaid=True, lab="SOTA-PNU")
+    predictor = RunPredictor(PLACEMENT, 128, 64, 2.0, requests=4, unsaid=True, lab="SOTA-PNU")
     shorter = replace(numbers, observation={**numbers.observation, "labs.SOTA-PNU.output_part": 0.5})
-    whole, half = (subject.predict(each, 0) for each in (numbers, shorter))
+    whole, half = (predictor.predict(each, 0) for each in (numbers, shorter))
     assert half["e2e_ms_mean"] < 0.65 * whole["e2e_ms_mean"]
     assert half["tpot_ms_mean"] == pytest.approx(whole["tpot_ms_mean"], rel=0.05)
-    said = replace(subject, unsaid=False)
+    said = replace(predictor, unsaid=False)
     assert said.predict(shorter, 0) == whole
 
 
@@ -65,10 +68,10 @@ def _runs(measured: Numbers) -> list[Case]:
     cases = []
     for lab in ("SOTA-PNU", "heteropilot"):
         for users in (1.0, 2.0, 8.0):
-            subject = RunSubject(PLACEMENT, 128, 16, users, requests=round(2 * users), lab=lab)
-            figures = subject.predict(measured, 0)
+            predictor = RunPredictor(PLACEMENT, 128, 16, users, requests=round(2 * users), lab=lab)
+            figures = predictor.predict(measured, 0)
             cases += [
-                Case(0, name, name, figures[name], subject, f"{lab} {users}", lab, "8b", {}, 0.01, True)
+                Case(0, name, name, figures[name], predictor, f"{lab} {users}", lab, "8b", {}, 0.01, True)
                 for name in ("ttft_ms_mean", "tpot_ms_mean")
             ]
     return cases
@@ -101,19 +104,19 @@ def test_a_number_is_moved_under_the_runs_only_that_it_reaches(numbers: Numbers)
     made = Problem(load_system("rngd", uncalibrated=True), _runs(numbers), 0)
     others = {runtime.name for runtime in drivers(load_system("rngd", uncalibrated=True))} - {SDK}
     asked: list[str] = []
-    made._figures_of = lambda subject, drawn: asked.append(subject.runtime) or {}  # type: ignore[method-assign, func-returns-value]
+    made._figures_of = lambda predictor, drawn: asked.append(predictor.runtime) or {}  # type: ignore[method-assign, func-returns-value]
     made.chosen = [index for index, members in enumerate(made.numbers) if members[0].owner in others]
     assert made.chosen
     made.slopes(np.zeros(len(made.chosen)))
-    assert len(asked) == len({case.subject for case in made.cases}), "the base alone"
+    assert len(asked) == len({case.predictor for case in made.cases}), "the base alone"
     assert load_runtime(SDK, "contraction_processor").name == SDK
 
 
 def test_brief_runs_are_for_slopes_alone(numbers: Numbers) -> None:
     brief = numbers.brief()
     assert brief.observation["requests_per_user"] == 0.5 * numbers.observation["requests_per_user"]
-    subject = RunSubject(PLACEMENT, 256, 32, 4.0)
-    whole, half = (subject.predict(each, 0) for each in (numbers, brief))
+    predictor = RunPredictor(PLACEMENT, 256, 32, 4.0)
+    whole, half = (predictor.predict(each, 0) for each in (numbers, brief))
     assert half["tpot_ms_mean"] == pytest.approx(whole["tpot_ms_mean"], rel=0.1)
-    fixed = replace(subject, requests=8)
+    fixed = replace(predictor, requests=8)
     assert fixed.predict(numbers, 0) == fixed.predict(brief, 0)

@@ -1,4 +1,4 @@
-"""Numbers with units and certificates, and errors in one line."""
+"""Numbers with units and provenances, and errors in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from npusim.errors import DoesNotFit, UserError
-from npusim.ledger import Bandwidth, Bytes, Count, Duration, Quantity, Ratio, certificates
+from npusim.ledger import Bandwidth, Bytes, Count, Duration, Quantity, Ratio, provenances
 from npusim.units import is_binary_rate, to_si
 
 
@@ -20,7 +20,7 @@ def _read(kind: Any, raw: Any) -> Quantity:
     return quantity
 
 
-def _certificate(value: Any, **more: Any) -> dict[str, Any]:
+def _provenance(value: Any, **more: Any) -> dict[str, Any]:
     return {"value": value, "kind": "datasheet", "source": "a datasheet"} | more
 
 
@@ -105,11 +105,11 @@ def test_other_quantities_are_no_binary_rates(text: str | int) -> None:
 
 
 def test_a_size_in_binary_multiples_is_as_written() -> None:
-    assert _read(Bytes, _certificate("48 GiB")).value == 48 * 2**30
+    assert _read(Bytes, _provenance("48 GiB")).value == 48 * 2**30
 
 
-def test_a_certificate_is_read_whole() -> None:
-    raw = _certificate("1.5 TB/s", kind="assumed", low="1.2 TB/s", high="1800 GB/s", sd="0.1 TB/s", date="2026-11-01")
+def test_a_provenance_is_read_whole() -> None:
+    raw = _provenance("1.5 TB/s", kind="assumed", low="1.2 TB/s", high="1800 GB/s", sd="0.1 TB/s", date="2026-11-01")
     quantity = _read(Bandwidth, raw)
     assert (quantity.value, quantity.low, quantity.high, quantity.sd) == (1.5e12, 1.2e12, 1.8e12, 0.1e12)
     assert (quantity.unit, quantity.text, quantity.date) == ("B/s", "1.5 TB/s", "2026-11-01")
@@ -120,24 +120,24 @@ def test_a_certificate_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "message"),
     [
-        (Count, 5, "a bare number has no certificate"),
-        (Bytes, {"value": "5 GB"}, "the certificate lacks kind, source"),
-        (Bytes, _certificate("5 GB", source="  "), "the source is empty"),
-        (Bytes, _certificate(5), "'5' has no unit"),
-        (Bytes, _certificate("5 GB", low=4), "'4' has no unit"),
-        (Bytes, _certificate("0 GB"), "'0 GB' must be more than zero"),
-        (Bytes, _certificate("-5 GB"), "'-5 GB' must be more than zero"),
-        (Bytes, _certificate("1e999 B"), "must be more than zero"),
-        (Duration, _certificate("-1 s"), "'-1 s' must be zero or more"),
-        (Count, _certificate(3, kind="assumed"), "an assumed number needs low and high"),
-        (Count, _certificate(3, kind="assumed", low=2), "an assumed number needs low and high"),
-        (Count, _certificate(3, low=4, high=5), "the range 4 ... 5 does not hold the value 3"),
-        (Count, _certificate(3, high=2), "does not hold the value 3"),
-        (Count, _certificate(3, kind="guessed"), "Input should be 'measured', 'datasheet', 'derived'"),
-        (Count, _certificate(3, note="x"), "Extra inputs are not permitted"),
+        (Count, 5, "a bare number has no provenance"),
+        (Bytes, {"value": "5 GB"}, "the provenance lacks kind, source"),
+        (Bytes, _provenance("5 GB", source="  "), "the source is empty"),
+        (Bytes, _provenance(5), "'5' has no unit"),
+        (Bytes, _provenance("5 GB", low=4), "'4' has no unit"),
+        (Bytes, _provenance("0 GB"), "'0 GB' must be more than zero"),
+        (Bytes, _provenance("-5 GB"), "'-5 GB' must be more than zero"),
+        (Bytes, _provenance("1e999 B"), "must be more than zero"),
+        (Duration, _provenance("-1 s"), "'-1 s' must be zero or more"),
+        (Count, _provenance(3, kind="assumed"), "an assumed number needs low and high"),
+        (Count, _provenance(3, kind="assumed", low=2), "an assumed number needs low and high"),
+        (Count, _provenance(3, low=4, high=5), "the range 4 ... 5 does not hold the value 3"),
+        (Count, _provenance(3, high=2), "does not hold the value 3"),
+        (Count, _provenance(3, kind="guessed"), "Input should be 'measured', 'datasheet', 'derived'"),
+        (Count, _provenance(3, note="x"), "Extra inputs are not permitted"),
     ],
 )
-def test_a_certificate_that_is_none(kind: Any, raw: Any, message: str) -> None:
+def test_a_provenance_that_is_none(kind: Any, raw: Any, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         _read(kind, raw)
     assert message in str(caught.value)
@@ -146,12 +146,12 @@ def test_a_certificate_that_is_none(kind: Any, raw: Any, message: str) -> None:
 @pytest.mark.parametrize(("kind", "unit"), [(Count, ""), (Bytes, " B"), (Ratio, ""), (Duration, " s")])
 def test_a_range_does_not_reach_below_zero(kind: Any, unit: str) -> None:
     with pytest.raises(ValidationError):
-        _read(kind, _certificate(f"3{unit}", low=f"-1{unit}"))
+        _read(kind, _provenance(f"3{unit}", low=f"-1{unit}"))
 
 
 @pytest.mark.parametrize(("kind", "text"), [(Ratio, "0"), (Duration, "0 us")])
 def test_ratios_and_times_may_be_zero(kind: Any, text: str) -> None:
-    assert _read(kind, _certificate(text)).value == 0.0
+    assert _read(kind, _provenance(text)).value == 0.0
 
 
 class _Leaf(BaseModel):
@@ -165,10 +165,10 @@ class _Tree(BaseModel):
     leaves: tuple[_Leaf, ...] = ()
 
 
-def test_certificates_are_found_wherever_they_stand() -> None:
-    leaf = {"name": "first", "size": _certificate("1 B")}
-    tree = _Tree.model_validate({"rate": _certificate("1 B/s"), "best": leaf, "leaves": [leaf, leaf | {"name": "b"}]})
-    found = list(certificates("tree", tree))
+def test_provenances_are_found_wherever_they_stand() -> None:
+    leaf = {"name": "first", "size": _provenance("1 B")}
+    tree = _Tree.model_validate({"rate": _provenance("1 B/s"), "best": leaf, "leaves": [leaf, leaf | {"name": "b"}]})
+    found = list(provenances("tree", tree))
     assert [item.path for item in found] == ["rate", "best.size", "leaves.first.size", "leaves.b.size"]
     assert {item.owner for item in found} == {"tree"}
     assert [item.quantity.value for item in found] == [1.0] * 4

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from npusim.evidence.measured.case import Numbers
+from npusim.evidence.measured.operator_rows import linear, vector
+from npusim.evidence.predictors.loop import LoopPredictor
+from npusim.evidence.predictors.operator import OperatorPredictor
+from npusim.evidence.predictors.step import GPU_RUNTIME
 from npusim.hardware.catalog import load_system
 from npusim.mapping.optable import CAST
-from npusim.studies.measured.case import Numbers
-from npusim.studies.measured.loop_subject import LoopSubject
-from npusim.studies.measured.operator_rows import linear, vector
-from npusim.studies.measured.operator_subject import OperatorSubject
-from npusim.studies.measured.step_subject import GPU_RUNTIME
 
 BLOCK_FP8 = (("linear", "block-fp8"),)
 
@@ -25,17 +25,17 @@ def numbers() -> Numbers:
     return replace(given, observation={**given.observation, **told, "loop_power_seen": 1.0})
 
 
-def _operators(m: int, n: int, k: int) -> tuple[OperatorSubject, OperatorSubject]:
+def _operators(m: int, n: int, k: int) -> tuple[OperatorPredictor, OperatorPredictor]:
     fields = vector(CAST, m, k, 1.5 * k), linear("h200", "fp8", m, n, k)
     cast, product = (
-        OperatorSubject("h200", GPU_RUNTIME, each, False, "loop_settled", None, BLOCK_FP8) for each in fields
+        OperatorPredictor("h200", GPU_RUNTIME, each, False, "loop_settled", None, BLOCK_FP8) for each in fields
     )
     return cast, product
 
 
 @pytest.mark.parametrize(("rows", "launch_us"), [(1, 50.0), (31, 50.0), (32, 70.0), (33, 78.0), (4096, 70.0)])
 def test_small_products_take_what_the_host_takes_to_launch_them(numbers: Numbers, rows: int, launch_us: float) -> None:
-    assert LoopSubject(_operators(rows, 256, 256), rows).predict(numbers, 0)["us"] == pytest.approx(launch_us)
+    assert LoopPredictor(_operators(rows, 256, 256), rows).predict(numbers, 0)["us"] == pytest.approx(launch_us)
 
 
 def test_large_products_hide_their_launch(numbers: Numbers) -> None:
@@ -43,12 +43,12 @@ def test_large_products_hide_their_launch(numbers: Numbers) -> None:
     alone = sum(operator.predict(numbers, 0)["us"] for operator in operators)
     assert alone > 100.0
     for rows in (None, 4096):
-        assert LoopSubject(operators, rows).predict(numbers, 0)["us"] == pytest.approx(alone)
+        assert LoopPredictor(operators, rows).predict(numbers, 0)["us"] == pytest.approx(alone)
 
 
 def test_a_waiting_chip_draws_less_than_a_busy_one(numbers: Numbers) -> None:
     operators = _operators(64, 4096, 4096)
-    busy, waiting = (LoopSubject(operators, rows).predict(numbers, 0) for rows in (None, 64))
+    busy, waiting = (LoopPredictor(operators, rows).predict(numbers, 0) for rows in (None, 64))
     static_w = float(numbers.machine["power_idle"][0] + numbers.machine["power_loaded_static"][0])
     assert static_w < waiting["power_w"] < busy["power_w"]
     beyond = (busy["power_w"] - static_w) * busy["us"]
@@ -56,8 +56,8 @@ def test_a_waiting_chip_draws_less_than_a_busy_one(numbers: Numbers) -> None:
 
 
 def test_the_sensor_shows_a_part_of_what_lies_above_idle(numbers: Numbers) -> None:
-    subject = LoopSubject(_operators(4096, 8192, 8192))
+    predictor = LoopPredictor(_operators(4096, 8192, 8192))
     idle_w = float(numbers.machine["power_idle"][0])
     half = replace(numbers, observation={**numbers.observation, "loop_power_seen": 0.5})
-    seen = [subject.predict(each, 0)["power_w"] - idle_w for each in (numbers, half)]
+    seen = [predictor.predict(each, 0)["power_w"] - idle_w for each in (numbers, half)]
     assert seen[1] == pytest.approx(0.5 * seen[0])

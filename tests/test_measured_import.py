@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 
 from npusim.errors import UserError
+from npusim.evidence.measured.case import Case, Numbers
+from npusim.evidence.measured.importer import Imported, import_table
+from npusim.evidence.measured.lengths import lognormal_lengths
+from npusim.evidence.measured.operator_rows import op_row
+from npusim.evidence.measured.placement import deployment_of
+from npusim.evidence.measured.sources import sources, with_percentiles
+from npusim.evidence.measured.tables import read_table
+from npusim.evidence.predictors.loop import LoopPredictor
+from npusim.evidence.predictors.operator import OperatorPredictor
+from npusim.evidence.predictors.run import RunPredictor
+from npusim.evidence.predictors.step import StepPredictor
 from npusim.hardware.catalog import load_system
 from npusim.hardware.runtime_record import ATTENTION_RAGGED
 from npusim.mapping.optable import ATTENTION
-from npusim.studies.measured.case import Case, Numbers
-from npusim.studies.measured.importer import Imported, import_table
-from npusim.studies.measured.lengths import lognormal_lengths
-from npusim.studies.measured.loop_subject import LoopSubject
-from npusim.studies.measured.operator_rows import op_row
-from npusim.studies.measured.operator_subject import OperatorSubject
-from npusim.studies.measured.placement import deployment_of
-from npusim.studies.measured.run_subject import RunSubject
-from npusim.studies.measured.sources import sources, with_percentiles
-from npusim.studies.measured.step_subject import StepSubject
-from npusim.studies.measured.tables import read_table
 
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
 KINDS = {
@@ -93,9 +93,9 @@ def test_an_operator_moves_what_its_table_says(imported: dict[str, Imported]) ->
     found = imported["h200/ops"]
     cells = found.table.frame
     for case in found.cases:
-        subject = case.subject
-        assert isinstance(subject, OperatorSubject)
-        row = op_row(subject.fields)[0]
+        predictor = case.predictor
+        assert isinstance(predictor, OperatorPredictor)
+        row = op_row(predictor.fields)[0]
         moved = row["weight_bytes"] + row["kv_read_bytes"] + row["activation_bytes"]
         told = float(cells["bytes"][case.row])
         assert moved == pytest.approx(told, rel=1e-3), case.dimensions
@@ -105,8 +105,8 @@ def test_an_operator_moves_what_its_table_says(imported: dict[str, Imported]) ->
 
 def test_windows_bound_public_attention(imported: dict[str, Imported]) -> None:
     for case in imported["gpu_public/h200_generation_attention"].cases:
-        assert isinstance(case.subject, LoopSubject)
-        row = op_row(case.subject.operators[0].fields)[0]
+        assert isinstance(case.predictor, LoopPredictor)
+        row = op_row(case.predictor.operators[0].fields)[0]
         window = int(case.dimensions["window"])
         context = int(case.dimensions["context"])
         assert row["kind"] == ATTENTION
@@ -149,22 +149,22 @@ def test_unknown_chips_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "rtx_serving.csv"
     path.write_text((DATA / "gpu_public" / "rtx_serving.csv").read_text().replace("RTX A6000", "RTX A5999"))
     found = import_table(path)
-    assert {case.subject.arch for case in found.cases} == {"rtx-pro-6000"}
+    assert {case.predictor.arch for case in found.cases} == {"rtx-pro-6000"}
     assert "the chip 'RTX A5999' is not described" in {skip.reason for skip in found.skips}
 
 
 def test_one_prompt_for_all_is_told_by_the_source(imported: dict[str, Imported]) -> None:
     found = imported["gpu_public/rtx_serving"]
-    alike = {(case.subject.arch, case.subject.alike) for case in found.cases}
+    alike = {(case.predictor.arch, case.predictor.alike) for case in found.cases}
     assert alike == {("rtx-a6000", True), ("rtx-pro-6000", False)}
 
 
-def test_rows_of_a_run_share_a_subject_and_power_once(imported: dict[str, Imported]) -> None:
+def test_rows_of_a_run_share_a_predictor_and_power_once(imported: dict[str, Imported]) -> None:
     runs: dict[str, list[Case]] = {}
     for case in imported["rngd/serving"].cases:
         runs.setdefault(case.run, []).append(case)
     for cases in runs.values():
-        assert len({id(case.subject) for case in cases}) == 1
+        assert len({id(case.predictor) for case in cases}) == 1
         assert sum(case.metric == "power_w" for case in cases) <= 1
     assert any(case.metric == "power_w" for cases in runs.values() for case in cases)
 
@@ -181,19 +181,19 @@ def test_seconds_become_milliseconds(imported: dict[str, Imported]) -> None:
 
 def test_traces_and_repeated_prompts_are_told_by_their_notes(imported: dict[str, Imported]) -> None:
     for case in imported["rngd/serving"].cases:
-        assert isinstance(case.subject, RunSubject)
-        assert case.subject.traced == (case.dimensions["lab"] == "heteropilot")
+        assert isinstance(case.predictor, RunPredictor)
+        assert case.predictor.traced == (case.dimensions["lab"] == "heteropilot")
         if case.dimensions["isl"] == "1024" and case.dimensions["precision"] == "BF16":
-            assert case.subject.alike
+            assert case.predictor.alike
         if case.metric == "throughput_total":
-            steady = case.subject.traced or case.subject.windowed
+            steady = case.predictor.traced or case.predictor.windowed
             assert case.figure == ("steady_" if steady else "") + "output_tokens_per_s"
 
 
 def test_bursts_end_before_the_power_limit_acts(imported: dict[str, Imported]) -> None:
     for case in imported["h200/steps"].cases:
-        assert isinstance(case.subject, StepSubject)
-        assert case.subject.capped == (case.dimensions["regime"] == "sustained")
+        assert isinstance(case.predictor, StepPredictor)
+        assert case.predictor.capped == (case.dimensions["regime"] == "sustained")
 
 
 def broken(path: Path, arch: str | None = None) -> str:
@@ -268,19 +268,19 @@ def test_tables_that_are_evidence_are_refused_with_the_known_kinds(tmp_path: Pat
 
 
 def test_the_architecture_of_a_table(tmp_path: Path, imported: dict[str, Imported]) -> None:
-    assert {case.subject.arch for case in imported["h200/ops"].cases} == {"h200"}
-    assert {case.subject.arch for case in imported["gpu_public/h200_gemm"].cases} == {"h200"}
-    assert {case.subject.arch for case in imported["rngd/serving"].cases} == {"rngd"}
+    assert {case.predictor.arch for case in imported["h200/ops"].cases} == {"h200"}
+    assert {case.predictor.arch for case in imported["gpu_public/h200_gemm"].cases} == {"h200"}
+    assert {case.predictor.arch for case in imported["rngd/serving"].cases} == {"rngd"}
     path = rewritten("h200/steps", tmp_path)
     assert "give --arch" in broken(path)
-    assert {case.subject.arch for case in import_table(path, "h100").cases} == {"h100"}
+    assert {case.predictor.arch for case in import_table(path, "h100").cases} == {"h100"}
     assert "was measured on a gpu, rngd is a contraction_processor" in broken(path, "rngd")
     assert "unknown architecture" in broken(path, "h201")
 
 
 def test_rows_of_other_chips_are_skipped_under_a_named_architecture(tmp_path: Path) -> None:
     found = import_table(table("rngd/serving"), "rngd-plus")
-    assert {case.subject.arch for case in found.cases} == {"rngd-plus"}
+    assert {case.predictor.arch for case in found.cases} == {"rngd-plus"}
 
 
 UNKNOWN = {"model": "llama-9", "dtype": "fp3", "regime": "cold", "phase": "idle", "batch": "two"}
@@ -300,16 +300,16 @@ def test_an_unknown_word_is_a_reason(tmp_path: Path) -> None:
 
 def test_numbers_apply_without_touching_what_they_came_from() -> None:
     numbers = Numbers.of(load_system("h200"))
-    subject = next(case.subject for case in import_table(table("h200/steps")).cases)
-    assert isinstance(subject, StepSubject)
+    predictor = next(case.predictor for case in import_table(table("h200/steps")).cases)
+    assert isinstance(predictor, StepPredictor)
     before = numbers.machine.tobytes()
-    deployment = deployment_of(subject.placement)
+    deployment = deployment_of(predictor.placement)
     numbers.runtimes["cuda-graph-engine"]["host_step_time"] = 0.5
     applied = numbers.apply(deployment)
     assert applied.runtime_record["attention_shapes"][0] == ATTENTION_RAGGED
     assert applied.runtime_record["host_step_time"][0] == 0.5
     assert deployment.runtime_record["host_step_time"][0] != 0.5
-    subject.predict(numbers, 0)
+    predictor.predict(numbers, 0)
     assert numbers.machine.tobytes() == before
 
 
@@ -335,23 +335,23 @@ def test_a_lab_that_is_not_listed_is_doubted_more() -> None:
 
 
 def test_a_prompt_that_was_served_before_is_found_from_the_first_request_on() -> None:
-    subject = next(
-        case.subject
+    predictor = next(
+        case.predictor
         for case in import_table(table("rngd/serving")).cases
-        if isinstance(case.subject, RunSubject) and case.subject.alike and case.subject.users == 2.0
+        if isinstance(case.predictor, RunPredictor) and case.predictor.alike and case.predictor.users == 2.0
     )
     numbers = Numbers.of(load_system("rngd"))
-    figures = subject.predict(numbers, 0)
+    figures = predictor.predict(numbers, 0)
     assert figures["ttft_ms_p95"] < 3.0 * figures["ttft_ms_p50"]
-    cold = replace(subject, alike=False).predict(numbers, 0)
+    cold = replace(predictor, alike=False).predict(numbers, 0)
     assert cold["ttft_ms_p50"] > 2.0 * figures["ttft_ms_p50"]
 
 
 def test_served_models_run_under_their_plan(imported: dict[str, Imported], tmp_path: Path) -> None:
     found = imported["gpu_public/h200_serving_endtoend"]
     for case in found.cases:
-        assert isinstance(case.subject, RunSubject)
-        plan = deployment_of(case.subject.placement).plan
+        assert isinstance(case.predictor, RunPredictor)
+        plan = deployment_of(case.predictor.placement).plan
         assert str(plan.chips) == case.dimensions["gpus"]
     spread = rewritten(
         "gpu_public/h200_serving_endtoend",
@@ -366,18 +366,18 @@ def test_served_models_run_under_their_plan(imported: dict[str, Imported], tmp_p
     )
     found = import_table(spread)
     (case, _) = found.cases
-    assert isinstance(case.subject, RunSubject)
-    assert deployment_of(case.subject.placement).plan.name == "TP8 EP8"
+    assert isinstance(case.predictor, RunPredictor)
+    assert deployment_of(case.predictor.placement).plan.name == "TP8 EP8"
     assert "EP must divide TP x DP" in found.skips[0].reason
-    assert case.subject.runtime == "tensorrt-llm"
+    assert case.predictor.runtime == "tensorrt-llm"
     assert "joins at most 8" in found.skips[1].reason
     assert "no runtime describes 'unheard-of'" in found.skips[2].reason
 
 
 def test_lengths_of_a_mixed_run_are_drawn_up_to_its_own(imported: dict[str, Imported]) -> None:
-    subject = imported["gpu_public/h200_serving_endtoend"].cases[0].subject
-    assert isinstance(subject, RunSubject)
-    lengths = np.array(subject._drawn_lengths(4000, 1000, 0.8, 7))
-    low = math.ceil(0.8 * subject.isl), 800
-    assert (lengths.min(axis=0) >= low).all() and (lengths.max(axis=0) <= (subject.isl, 1000)).all()
-    assert lengths.mean(axis=0) == pytest.approx([0.9 * subject.isl, 900], rel=0.01)
+    predictor = imported["gpu_public/h200_serving_endtoend"].cases[0].predictor
+    assert isinstance(predictor, RunPredictor)
+    lengths = np.array(predictor._drawn_lengths(4000, 1000, 0.8, 7))
+    low = math.ceil(0.8 * predictor.isl), 800
+    assert (lengths.min(axis=0) >= low).all() and (lengths.max(axis=0) <= (predictor.isl, 1000)).all()
+    assert lengths.mean(axis=0) == pytest.approx([0.9 * predictor.isl, 900], rel=0.01)

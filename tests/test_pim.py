@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from npusim.answers import pim_bench
 from npusim.errors import UserError
+from npusim.evidence.validation.validate import validate
 from npusim.hardware.catalog import load_pim, shipped_pims
 from npusim.hardware.machine import build_pim
 from npusim.hardware.pim import Pim
@@ -20,8 +22,6 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.kernels.pim import PIM_COST_DTYPE, add_mean_refresh, busy_clocks, operation_time, row_gap
 from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, operation_energy, total
 from npusim.kernels.pim_linear import matrix_vector
-from npusim.studies import pim_bench
-from npusim.studies.validate import validate
 
 TABLE = Path(__file__).parent.parent / "validation" / "data" / "reference" / "pim.csv"
 LINEAR = ("hbm-pim", "aim", "lpddr5x-pim", "lpddr6-pim")

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 from cli_support import mistake, process, tell
 
+from npusim.answers.predict import predict_step
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
+from npusim.explore.pim.compare import VARIANTS
 from npusim.hardware.catalog import load_memory, load_system, shipped_systems
 from npusim.hardware.dram_channel.measure import Traffic, measure
 from npusim.hardware.runtime_record import build_runtime
@@ -22,8 +24,6 @@ from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.footprint import footprint
 from npusim.mapping.optable import ATTENTION, LINEAR, LM_HEAD, UNIT_PIM
-from npusim.studies.pim_compare import VARIANTS
-from npusim.studies.predict import predict_step
 from npusim.workload.step import decode, prefill
 
 DESIGNS = ("lpddr6-pim", "lpddr5x-pim", "hbm-pim-card", "rngd-hbm3e-pim")

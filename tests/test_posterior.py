@@ -12,10 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from npusim.hardware.draws import RangedNumber
-from npusim.ledger import Quantity
-from npusim.studies.conformal import GROUPS_FOR_COVERAGE, half_width, scores
-from npusim.studies.posterior import (
+from npusim.evidence.calibration.conformal import GROUPS_FOR_COVERAGE, half_width, scores
+from npusim.evidence.calibration.posterior import (
     DISCREPANCY,
     Fit,
     LogErrors,
@@ -26,6 +24,8 @@ from npusim.studies.posterior import (
     sensitive,
     value_at,
 )
+from npusim.hardware.draws import RangedNumber
+from npusim.ledger import Quantity
 
 TAIL = float(norm.ppf(0.95))
 NOISE = 0.05

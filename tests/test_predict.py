@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from serving_support import MODEL, SYSTEMS, with_kv_room
 
+from npusim.answers.predict import predict_run, predict_step, run_figures
 from npusim.engine.stepcost import RESOURCES
 from npusim.errors import DoesNotFit, UserError
 from npusim.mapping.deployment import Deployment
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import random_load, simulate
-from npusim.studies.predict import predict_run, predict_step, run_figures
 from npusim.workload.arrivals import Closed
 
 Deploy = Callable[..., Deployment]

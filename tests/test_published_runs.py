@@ -1,4 +1,4 @@
-"""What the notes of published runs say of lengths, windows and stalls, and how their subjects represent it."""
+"""What the notes of published runs say of lengths, windows and stalls, and how their predictors represent it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npusim.evidence.measured.case import Numbers
+from npusim.evidence.measured.importer import import_table
+from npusim.evidence.measured.lengths import lognormal_lengths
+from npusim.evidence.measured.placement import Placement
+from npusim.evidence.predictors.layer import DecodeAttentionPredictor
+from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_system
-from npusim.studies.measured.case import Numbers
-from npusim.studies.measured.importer import import_table
-from npusim.studies.measured.layer_subject import DecodeAttentionSubject
-from npusim.studies.measured.lengths import lognormal_lengths
-from npusim.studies.measured.placement import Placement
-from npusim.studies.measured.run_subject import RunSubject
 
 TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "rngd" / "serving.csv"
 
@@ -36,27 +36,27 @@ def test_a_median_beyond_the_longest_is_refused() -> None:
         lognormal_lengths(500.0, 0.5, 10, longest=500.0)
 
 
-def _published(words: str) -> RunSubject:
+def _published(words: str) -> RunPredictor:
     with TABLE.open(encoding="utf-8") as lines:
         notes = [row["notes"] for row in csv.DictReader(lines)]
-    subject = next(case.subject for case in import_table(TABLE).cases if words in notes[case.row])
-    assert isinstance(subject, RunSubject)
-    return subject
+    predictor = next(case.predictor for case in import_table(TABLE).cases if words in notes[case.row])
+    assert isinstance(predictor, RunPredictor)
+    return predictor
 
 
 def test_users_seen_through_a_window_are_out_of_step() -> None:
     numbers = Numbers.of(load_system("rngd", uncalibrated=True))
-    subject = replace(_published("steady-state window"), users=8.0, osl=64)
-    assert subject.windowed
-    seen, whole = (each.predict(numbers, 0) for each in (subject, replace(subject, windowed=False)))
+    predictor = replace(_published("steady-state window"), users=8.0, osl=64)
+    assert predictor.windowed
+    seen, whole = (each.predict(numbers, 0) for each in (predictor, replace(predictor, windowed=False)))
     assert seen["ttft_ms_p50"] < 0.5 * whole["ttft_ms_p50"]
 
 
 def test_stalls_lengthen_the_mean_and_not_the_median() -> None:
     numbers = Numbers.of(load_system("rngd", uncalibrated=True))
-    subject = replace(_published("'clean' excludes host stalls"), requests=40)
-    assert subject.stalled
-    stalled, calm = (each.predict(numbers, 0) for each in (subject, replace(subject, stalled=False)))
+    predictor = replace(_published("'clean' excludes host stalls"), requests=40)
+    assert predictor.stalled
+    stalled, calm = (each.predict(numbers, 0) for each in (predictor, replace(predictor, stalled=False)))
     more_ms = stalled["tpot_ms_mean"] - calm["tpot_ms_mean"]
     assert more_ms == pytest.approx(1e3 * numbers.observation["stall_per_step"], rel=0.2)
     assert stalled["speed_clean"] == pytest.approx(calm["speed_clean"], rel=1e-3)
@@ -65,6 +65,6 @@ def test_stalls_lengthen_the_mean_and_not_the_median() -> None:
 def test_contexts_of_a_decode_step_have_the_counted_mean_of_their_buckets() -> None:
     numbers = Numbers.of(load_system("rngd", uncalibrated=True))
     placement = Placement("rngd", "furiosa-llm-2026.3", "llama-3.1-8b", "bf16")
-    contexts = DecodeAttentionSubject(placement, 200.0, 2200.0).contexts(200, numbers)
+    contexts = DecodeAttentionPredictor(placement, 200.0, 2200.0).contexts(200, numbers)
     compiled = np.array([1024, 2048, 4096])[np.searchsorted([1024, 2048, 4096], contexts)]
     assert compiled.mean() == pytest.approx(2200.0, rel=0.02)

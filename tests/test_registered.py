@@ -12,7 +12,7 @@ import pytest
 from cli_support import mistake, tell
 from test_check import SUMMARY, VLLM
 
-from npusim.studies.registered.pack import STAMP, read_pack, stamp_of, stamped
+from npusim.lab.registered.pack import STAMP, read_pack, stamp_of, stamped
 
 GRID = """name: small
 title: two cells

@@ -12,8 +12,8 @@ from browser_support import see
 
 from npusim.cli.main import main
 from npusim.errors import UserError
-from npusim.studies.report.charts import layout, lines, tornado
-from npusim.studies.report.page import Chart, Page, Section, Table, Text, render, table_of, write_page
+from npusim.report.charts import layout, lines, tornado
+from npusim.report.page import Chart, Page, Section, Table, Text, render, table_of, write_page
 
 SWEEP = """
 name: drawn

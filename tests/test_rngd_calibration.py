@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from npusim.evidence.calibration.cross_validation import Unseen, residuals
+from npusim.evidence.measured.case import Case, Numbers
+from npusim.evidence.measured.importer import import_table
+from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import calibration_of, load_system
 from npusim.hardware.residuals import RUN, STALLED_RUN
-from npusim.studies.left_out import Unseen, residuals
-from npusim.studies.measured.case import Case, Numbers
-from npusim.studies.measured.importer import import_table
-from npusim.studies.measured.run_subject import RunSubject
 
 TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "rngd" / "serving.csv"
 
@@ -33,20 +33,20 @@ def test_no_claim_of_a_vendor_is_fitted_to() -> None:
 
 def test_the_calibration_is_better_than_blind_numbers_on_few_users() -> None:
     """Runs of up to eight users: seconds, where the whole table takes a minute."""
-    overlay = calibration_of("rngd")
+    calibration = calibration_of("rngd")
     cases = [
         case
         for case in import_table(TABLE, "rngd").cases
-        if case.main and isinstance(case.subject, RunSubject) and case.subject.users <= 8.0
+        if case.main and isinstance(case.predictor, RunPredictor) and case.predictor.users <= 8.0
     ]
     measured = np.array([case.measured for case in cases])
     errors = []
     for numbers in (
         Numbers.of(load_system("rngd", uncalibrated=True)),
-        Numbers.of(load_system("rngd"), overlay),
+        Numbers.of(load_system("rngd"), calibration),
     ):
-        told = {subject: subject.predict(numbers, 0) for subject in {case.subject for case in cases}}
-        predicted = np.array([told[case.subject][case.figure] for case in cases])
+        told = {predictor: predictor.predict(numbers, 0) for predictor in {case.predictor for case in cases}}
+        predicted = np.array([told[case.predictor][case.figure] for case in cases])
         errors.append(float(np.abs(predicted / measured - 1.0).mean()))
     blind, calibrated = errors
     assert calibrated < blind

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from npusim.answers.predict import predict_run
 from npusim.mapping.deployment import Deployment
-from npusim.studies.predict import predict_run
 
 GOLDEN = Path(__file__).parent / "golden" / "serving.json"
 REWRITE = "NPUSIM_REWRITE_GOLDEN"

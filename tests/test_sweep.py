@@ -17,15 +17,15 @@ from hypothesis.extra.numpy import arrays
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
+from npusim.explore.sweep.backend import Backend
+from npusim.explore.sweep.effects import main_effects
+from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.machines import DesignRecords
+from npusim.explore.sweep.run import sweep
+from npusim.explore.sweep.selection import pareto
+from npusim.explore.sweep.space import design_values, space_axes
+from npusim.explore.sweep.spec import SweepSpec, load_spec
 from npusim.mapping.deployment import deploy
-from npusim.studies.sweep.backend import Backend
-from npusim.studies.sweep.effects import main_effects
-from npusim.studies.sweep.estimate import estimate
-from npusim.studies.sweep.machines import DesignRecords
-from npusim.studies.sweep.run import sweep
-from npusim.studies.sweep.selection import pareto
-from npusim.studies.sweep.space import design_values, space_axes
-from npusim.studies.sweep.spec import SweepSpec, load_spec
 from npusim.workload.step import decode, prefill
 
 SPEC = {
@@ -164,7 +164,7 @@ def test_main_effects_are_those_of_a_sum_of_parabolas() -> None:
 
 
 def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("npusim.studies.sweep.run.DESIGNS_PER_TASK", 10)
+    monkeypatch.setattr("npusim.explore.sweep.run.DESIGNS_PER_TASK", 10)
     asked = spec(serving={"requests_per_user": 2}, points=20, limits={"served_tpot_ms_mean": {"max": 30.0}})
     whole = sweep(asked, "sweep.yaml", tmp_path / "whole", {}, Backend())
     stopped, said = tmp_path / "stopped", []
@@ -261,7 +261,8 @@ def test_the_command_writes_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_search_resumes_its_study(tmp_path: Path) -> None:
-    from npusim.studies.sweep.optimize import optimize
+    pytest.importorskip("optuna", reason="the extra 'optimize' is not installed")
+    from npusim.explore.sweep.optimize import optimize
 
     asked = spec(limits={"power_w": {"max": 170.0}})
     said: list[str] = []

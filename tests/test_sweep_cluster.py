@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from npusim.errors import UserError
-from npusim.studies.sweep.backend import Backend
-from npusim.studies.sweep.run import sweep
-from npusim.studies.sweep.spec import SweepSpec
+from npusim.explore.sweep.backend import Backend
+from npusim.explore.sweep.run import sweep
+from npusim.explore.sweep.spec import SweepSpec
 
 SPEC = SweepSpec.model_validate(
     {
@@ -27,17 +27,15 @@ SPEC = SweepSpec.model_validate(
 
 @pytest.fixture
 def dask_scheduler() -> Iterator[str]:
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         yield cluster.scheduler_address
 
 
 @pytest.fixture
 def ray_address() -> Iterator[str]:
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster()
+    ray = pytest.importorskip("ray.cluster_utils", reason="the extra 'ray' is not installed")
+    cluster = ray.Cluster()
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     yield cluster.address
@@ -60,5 +58,6 @@ def test_ray(tmp_path: Path, ray_address: str) -> None:
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
     with pytest.raises(UserError, match="--scheduler"):
         tables(tmp_path, Backend("dask", scheduler="tcp://127.0.0.1:1"))

@@ -1,4 +1,4 @@
-"""Draws from the ranges of the certificates, and the intervals of figures that follow from them."""
+"""Draws from the ranges of the provenances, and the intervals of figures that follow from them."""
 
 from __future__ import annotations
 

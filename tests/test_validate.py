@@ -15,11 +15,11 @@ import pytest
 
 from npusim.cli.main import main
 from npusim.errors import UserError
+from npusim.evidence.measured.case import Case, Numbers
+from npusim.evidence.measured.tables import KINDS
+from npusim.evidence.validation.report import TELLING, percent, write_report
+from npusim.evidence.validation.validate import Prediction, ValidationResult, described, predict, summarise, validate
 from npusim.hardware.catalog import system_path
-from npusim.studies.measured.case import Case, Numbers
-from npusim.studies.measured.tables import KINDS
-from npusim.studies.validate import Prediction, ValidationResult, described, predict, summarise, validate
-from npusim.studies.validation_report import TELLING, percent, write_report
 
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
 STEPS = DATA / "h200" / "steps.csv"
@@ -28,7 +28,7 @@ SUMMARY = {"rows", "mape", "bias", "p90", "max", "coverage90", "width90", "u_d",
 
 @dataclass(frozen=True)
 class Given:
-    """A subject that predicts what it is told, or cannot run; `asked` counts how often."""
+    """A predictor that predicts what it is told, or cannot run; `asked` counts how often."""
 
     value: float
     asked: tuple[list[int], ...] = ()
@@ -44,12 +44,12 @@ class Given:
         for counter in self.asked:
             counter.append(seed)
         if self.refusal:
-            raise UserError("subject", "", self.refusal)
+            raise UserError("predictor", "", self.refusal)
         return {"us": self.value, "power_w": float("nan")}
 
 
-def case(row: int, measured: float, subject: Given, figure: str = "us", **dimensions: str) -> Case:
-    return Case(row, figure, figure, measured, subject, str(row), "group", "m", dimensions, 0.02, figure == "us")
+def case(row: int, measured: float, predictor: Given, figure: str = "us", **dimensions: str) -> Case:
+    return Case(row, figure, figure, measured, predictor, str(row), "group", "m", dimensions, 0.02, figure == "us")
 
 
 def test_errors_in_sum() -> None:
@@ -67,8 +67,8 @@ def test_errors_in_sum() -> None:
 
 def test_a_run_is_predicted_once_for_all_its_figures() -> None:
     counter: list[int] = []
-    subject = Given(50.0, (counter,))
-    predictions, skips = predict([case(0, 40.0, subject), case(1, 60.0, subject)], 7)
+    predictor = Given(50.0, (counter,))
+    predictions, skips = predict([case(0, 40.0, predictor), case(1, 60.0, predictor)], 7)
     assert counter == [7]
     assert [item.error for item in predictions] == pytest.approx([0.25, -1 / 6])
     assert not skips
@@ -78,7 +78,7 @@ def test_a_row_that_cannot_run_after_all_is_skipped() -> None:
     lost, run = Given(1.0, refusal="no room"), Given(2.0)
     predictions, skips = predict([case(0, 40.0, lost), case(1, 60.0, run), case(2, 9.0, run, "power_w")], 0)
     assert [item.case.row for item in predictions] == [1]
-    assert {skip.row: skip.reason for skip in skips} == {0: "subject: no room", 2: "the prediction has no power_w"}
+    assert {skip.row: skip.reason for skip in skips} == {0: "predictor: no room", 2: "the prediction has no power_w"}
 
 
 def test_other_numbers_can_be_given() -> None:
@@ -167,7 +167,7 @@ def test_a_mean_number_of_users_lies_between_two_whole_ones(tmp_path: Path) -> N
     assert between == pytest.approx((one + two) / 2.0)
 
 
-OVERLAY = """name: mine
+CALIBRATION = """name: mine
 arch: mine
 date: "2026-11"
 source: a test
@@ -181,7 +181,7 @@ def test_a_calibration_holds_unless_it_is_left_out(tmp_path: Path) -> None:
     shipped = system_path("h200").read_text(encoding="utf-8")
     text = shipped.replace("name: h200\n", "name: mine\n", 1).replace("calibrations/h200.yaml", "o.yaml", 1)
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    (tmp_path / "o.yaml").write_text(OVERLAY, encoding="utf-8")
+    (tmp_path / "o.yaml").write_text(CALIBRATION, encoding="utf-8")
     slow = validate(STEPS, str(tmp_path / "mine.yaml"))
     plain = validate(STEPS, str(tmp_path / "mine.yaml"), uncalibrated=True)
     assert (slow.calibrated, plain.calibrated) == (True, False)

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 import npusim
+from npusim.bounds import arithmetic, bandwidth, capacity, collective, power_cap
+from npusim.bounds.finding import VERDICTS
 from npusim.errors import UserError
+from npusim.explore.evaluate.proposal import load_proposal
+from npusim.explore.evaluate.run import evaluate
 from npusim.kperf.charts import CHARTS
 from npusim.kperf.table import ACCURACY_COLUMNS, COLUMNS, HEADLINES, MISSING
-from npusim.kperf.workbook_record import CERTIFICATE_COLUMNS
-from npusim.studies.bounds import arithmetic, bandwidth, capacity, collective, power_cap
-from npusim.studies.bounds.finding import VERDICTS
-from npusim.studies.evaluate.proposal import load_proposal
-from npusim.studies.evaluate.run import evaluate
+from npusim.kperf.workbook_record import PROVENANCE_COLUMNS
 from npusim.words import KOREAN, LANGUAGES, catalogue, speaker
 
 EXAGGERATED = Path(__file__).resolve().parents[1] / "examples" / "exaggerated" / "proposal.yaml"
@@ -40,7 +40,7 @@ def test_korean_has_every_word() -> None:
     factors = {factor.name for factor in evaluation.factors}
     bounds = {arithmetic.NAME, bandwidth.NAME, capacity.NAME, collective.NAME, power_cap.CAP, power_cap.IDLE}
     kinds = {"measured", "datasheet", "derived", "calibrated", "assumed", "accept", "conditional", "reject"}
-    columns = (*COLUMNS, *HEADLINES, *ACCURACY_COLUMNS, *MISSING, *CERTIFICATE_COLUMNS)
+    columns = (*COLUMNS, *HEADLINES, *ACCURACY_COLUMNS, *MISSING, *PROVENANCE_COLUMNS)
     headings = {item.heading for item in columns} | {item.group for item in COLUMNS} | {item.title for item in CHARTS}
     assert (_spoken() | factors | bounds | kinds | set(VERDICTS) | headings) - set(catalogue(KOREAN)) == set()
 

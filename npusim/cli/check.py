@@ -16,7 +16,7 @@ from npusim.manifest import build_manifest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from npusim.studies.check.result import CheckResult
+    from npusim.lab.check.result import CheckResult
 
 _MOST_ROWS = 60
 _HEADINGS = ("row", "file", "what ran", "verdict", "bound", "why")
@@ -47,7 +47,7 @@ def check(argv: list[str], path: str, out: str | None, seed: int, as_json: bool,
     CSVs, MLPerf LoadGen logs, a filled K-Perf workbook, and npusim's own measured tables.
     """
     from npusim.engine.compiled import ensure_compiled
-    from npusim.studies.check.result import check as examine
+    from npusim.lab.check.result import check as examine
 
     ensure_compiled(say)
     found = examine(Path(path), _setting(given), seed, say)
@@ -64,7 +64,7 @@ def check(argv: list[str], path: str, out: str | None, seed: int, as_json: bool,
 def _write(found: CheckResult, record: dict[str, Any], out: Path) -> list[str]:
     """check.xlsx, check.json and manifest.json in `out`, all or none; their paths from here."""
     from npusim.kperf.publish import publish_folder
-    from npusim.studies.check.workbook import write_workbook
+    from npusim.lab.check.workbook import write_workbook
 
     def write(folder: Path) -> list[str]:
         write_workbook(found, record, folder / "check.xlsx")
@@ -77,15 +77,15 @@ def _write(found: CheckResult, record: dict[str, Any], out: Path) -> list[str]:
 
 
 def _setting(given: dict[str, Any]) -> Any:
-    from npusim.studies.lab_files.lab_run import Setting
+    from npusim.lab.files.lab_run import Setting
 
     arch = given.pop("arch")
     return Setting(device=arch, **given)
 
 
 def _manifest(argv: list[str], seed: int, found: CheckResult) -> dict[str, Any]:
+    from npusim.evidence.measured.sources import sources_path
     from npusim.hardware.catalog import calibration_path, system_path
-    from npusim.studies.measured.sources import sources_path
     from npusim.workload.catalog import model_path
     from npusim.workload.formats import formats_path
 
@@ -109,7 +109,7 @@ def _print(console: Console, found: CheckResult) -> None:
 
 
 def _rows(found: CheckResult) -> Iterator[list[str]]:
-    from npusim.studies.bounds.finding import VERDICTS
+    from npusim.bounds.finding import VERDICTS
 
     numbered = sorted(enumerate(found.rows), key=lambda item: VERDICTS.index(item[1].verdict))
     for index, row in numbered[:_MOST_ROWS]:

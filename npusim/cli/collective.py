@@ -60,8 +60,8 @@ def collective(
     as_json: bool,
 ) -> None:
     """Predict the time of a collective, and name the algorithm that is fastest."""
+    from npusim.answers.collective import Asked, operation_code, predict_collective, predict_reduction
     from npusim.hardware.catalog import system_files
-    from npusim.studies.collective import Asked, operation_code, predict_collective, predict_reduction
 
     byte_count, code = _byte_count(size), operation_code(operation)
     if within == "chip":

@@ -59,7 +59,7 @@ def dram(
     """Run a stream of requests on one channel of a DRAM STANDARD, command by command.
 
     STANDARD is a shipped one (npusim list memories) or the path of your own. A request is one burst; what the figures
-    say of the standard is no better than its timings, whose certificates `npusim show STANDARD` tells.
+    say of the standard is no better than its timings, whose provenances `npusim show STANDARD` tells.
     """
     from npusim.hardware.catalog import load_memory, memory_path
     from npusim.hardware.dram_channel.measure import Traffic, measure
@@ -115,11 +115,11 @@ def _answer(memory: Dram, run: ChannelRun, channels: int) -> dict[str, Any]:
 def _assumptions(memory: Dram) -> list[dict[str, Any]]:
     """The assumed and derived numbers with a range that the figures hang on."""
     from npusim.hardware.draws import is_ranged
-    from npusim.ledger import certificates
+    from npusim.ledger import provenances
 
     return [
         {"path": item.path, **item.quantity.model_dump(exclude={"sd", "date"})}
-        for item in certificates(memory.name, memory)
+        for item in provenances(memory.name, memory)
         if is_ranged(item.quantity)
     ]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from npusim.cli.deployment import caveats
 from npusim.cli.options import as_json_option
 from npusim.cli.output import figure, print_json, say, stdout_console, table
-from npusim.cli.subject import caveats
 from npusim.manifest import build_manifest
 from npusim.words import ENGLISH, speaker
 
 if TYPE_CHECKING:
-    from npusim.studies.evaluate.fixed_times import FixedTimes
-    from npusim.studies.evaluate.run import Evaluation
+    from npusim.explore.evaluate.fixed_times import FixedTimes
+    from npusim.explore.evaluate.run import Evaluation
 
 _US = 1e6
 
@@ -32,10 +32,10 @@ _US = 1e6
 def evaluate(argv: list[str], proposal: str, out: str | None, lang: str, seed: int, as_json: bool) -> None:
     """Judge every claim of a proposal: prediction, probability, bounds, deciding numbers, decision."""
     from npusim.engine.compiled import ensure_compiled
-    from npusim.studies.evaluate.page import evaluation_page
-    from npusim.studies.evaluate.proposal import load_proposal
-    from npusim.studies.evaluate.run import evaluate as judge
-    from npusim.studies.report.page import write_page
+    from npusim.explore.evaluate.page import evaluation_page
+    from npusim.explore.evaluate.proposal import load_proposal
+    from npusim.explore.evaluate.run import evaluate as judge
+    from npusim.report.page import write_page
 
     path = Path(proposal)
     asked = load_proposal(path)
@@ -71,8 +71,8 @@ def _manifest(argv: list[str], path: Path, found: Evaluation, seed: int) -> dict
 
 
 def _print(found: Evaluation) -> None:
-    from npusim.studies.evaluate.amounts import probability_text
-    from npusim.studies.evaluate.demands import needed
+    from npusim.explore.evaluate.amounts import probability_text
+    from npusim.explore.evaluate.demands import needed
 
     console = stdout_console()
     rows = []

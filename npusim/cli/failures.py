@@ -1,10 +1,16 @@
-"""How a command ends: 0, 2 with one line on a user's mistake, 1 on a failure of npusim's own, 130 when interrupted."""
+"""How a command ends: 0, 2 with one line on a user's mistake, 1 on a failure of npusim's own, 130 when interrupted.
+
+A command that is told to end (SIGTERM, SIGHUP) unwinds as one that is interrupted: it leaves no draft and no worker.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,13 +21,23 @@ from npusim.cli.output import say
 from npusim.errors import UserError
 
 SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+_SIGNALLED = 128
+"""What shells add to the number of the signal that ended a process."""
 DEBUG_VARIABLE = "NPUSIM_DEBUG"
+
+
+class _Ended(BaseException):
+    """The process was told to end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(signal.Signals(number).name)
 
 
 def exit_code(action: Callable[[], object]) -> int:
     """Runs `action` and returns the exit code, having told on stderr what went wrong."""
     try:
-        with _one_line_warnings():
+        with _one_line_warnings(), _ended_by_signals():
             action()
             sys.stdout.flush()
     except click.exceptions.Exit as done:
@@ -33,9 +49,14 @@ def exit_code(action: Callable[[], object]) -> int:
     except (KeyboardInterrupt, click.Abort):
         say("interrupted")
         return INTERRUPTED
+    except _Ended as end:
+        say(f"ended by {end}")
+        return _SIGNALLED + end.number
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
+    except OSError as failure:
+        return _no_room(failure) if failure.errno in (errno.ENOSPC, errno.EDQUOT) else _own_failure(failure)
     except Exception as failure:
         return _own_failure(failure)
     return SUCCESS
@@ -44,6 +65,11 @@ def exit_code(action: Callable[[], object]) -> int:
 def _mistake(text: str) -> int:
     say(f"error: {_one_line(text)}")
     return MISTAKE
+
+
+def _no_room(failure: OSError) -> int:
+    say(f"error: {failure.filename or 'a file'}: cannot be written ({failure.strerror}); free some space")
+    return FAILURE
 
 
 def _own_failure(failure: Exception) -> int:
@@ -89,3 +115,23 @@ def _one_line_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_rest, **_more: say(f"warning: {_one_line(str(message))}")
         yield
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Signals that end the process raise `_Ended` inside the block, once; only the main thread can have it so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Ended(number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

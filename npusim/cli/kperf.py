@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from npusim.cli.deployment import asked_plan, caveats, manifest, wish_of
 from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, print_json, say, stderr_console, stdout_console, table
-from npusim.cli.subject import asked_plan, caveats, manifest, wish_of
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def _write(results: list[GridResult], record: dict[str, Any], out: Path, languag
 
     from npusim.kperf.publish import publish
     from npusim.kperf.table import unique_names
-    from npusim.studies.report.kperf_page import kperf_page
-    from npusim.studies.report.page import write_page
+    from npusim.report.kperf_page import kperf_page
+    from npusim.report.page import write_page
     from npusim.words import speaker
 
     chips = unique_names([result.deployments[0].system.name for result in results], r"[^A-Za-z0-9._-]+", 80)
@@ -149,7 +149,7 @@ def _write(results: list[GridResult], record: dict[str, Any], out: Path, languag
     for result, chip in zip(results, chips, strict=True):
         folder = out / chip if len(results) > 1 else out
         context = replace(result.context, say=speaker(language))
-        names = publish(result.cells, result.certificates, record, context, folder)
+        names = publish(result.cells, result.provenances, record, context, folder)
         written += [str(folder / name) for name in names]
         if report:
             notes = caveats(result.deployments[:1], language)

@@ -20,7 +20,7 @@ _KINDS = ("archs", "models", "runtimes", "memories", "pims", "grids")
 @click.pass_obj
 def list_shipped(argv: list[str], what: str, as_json: bool) -> None:
     """List the shipped architectures, models, runtimes, DRAM standards, memories with PIM units or grids."""
-    from npusim.studies.describe import list_items
+    from npusim.answers.describe import list_items
 
     items = list_items(what)
     if as_json:

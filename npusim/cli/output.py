@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from npusim.safe_text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -20,7 +22,7 @@ _MISSING = ("<NA>", "NaT")
 
 def say(line: str) -> None:
     """A message on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
@@ -47,16 +49,23 @@ def plain(value: Any) -> Any:
 
 def stdout_console() -> Console:
     """A console on standard output: the terminal's width, or that of a wide page where there is no terminal."""
-    from rich.console import Console
-
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    return _console(width=width)
 
 
 def stderr_console() -> Console:
+    return _console(stderr=True)
+
+
+def _console(**options: Any) -> Console:
+    """A console that shows text from files as it is: nothing in it is obeyed, by rich or by the terminal."""
     from rich.console import Console
 
-    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+    class PlainConsole(Console):
+        def render_str(self, text: str, **how: Any) -> Any:
+            return super().render_str(printable(text), **how)
+
+    return PlainConsole(markup=False, highlight=False, emoji=False, **options)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", text_columns: int = 1) -> Table:

@@ -61,7 +61,7 @@ def _bench_options(command: Callable[..., None]) -> Callable[..., None]:
 @_bench_options
 def gemv(argv: list[str], memory: str, outputs: int, inputs: int, batch: int, dtype: str | None, **how: Any) -> None:
     """A matrix-vector product w[N, K] . x on the units of MEMORY."""
-    from npusim.studies.pim_bench import gemv as operation
+    from npusim.answers.pim_bench import gemv as operation
 
     _bench(argv, memory, lambda described: operation(described, outputs, inputs, batch, dtype), **how)
 
@@ -86,7 +86,7 @@ def attention(
     **how: Any,
 ) -> None:
     """Attention of decoding sequences on the units of MEMORY."""
-    from npusim.studies.pim_bench import attention as operation
+    from npusim.answers.pim_bench import attention as operation
 
     _bench(argv, memory, lambda described: operation(described, heads, kv, head_dim, batch, kv_heads, dtype), **how)
 
@@ -98,7 +98,7 @@ def attention(
 @_bench_options
 def stream(argv: list[str], memory: str, what: str, elements: int, dtype: str | None, **how: Any) -> None:
     """An element-wise operation on the units of MEMORY."""
-    from npusim.studies.pim_bench import stream as operation
+    from npusim.answers.pim_bench import stream as operation
 
     _bench(argv, memory, lambda described: operation(described, what, elements, dtype), **how)
 
@@ -114,9 +114,9 @@ def _bench(
     seed: int,
     as_json: bool,
 ) -> None:
+    from npusim.answers.pim_bench import measure
+    from npusim.answers.pim_devices import assumptions, device, device_files
     from npusim.manifest import build_manifest
-    from npusim.studies.pim_bench import measure
-    from npusim.studies.pim_devices import assumptions, device, device_files
 
     described = device(memory, placement)
     answer = measure(

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from npusim.cli.deployment import caveats, configuration, configuration_text, deployment_of, manifest
 from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, plain, print_json, say, stdout_console, table
-from npusim.cli.subject import caveats, configuration, configuration_text, deployment_of, manifest
 
 if TYPE_CHECKING:
+    from npusim.explore.pim.chart import Caption
     from npusim.mapping.deployment import Deployment
-    from npusim.studies.pim_chart import Caption
 
 _FIGURES = {
     "output_tokens_per_s": ("output tokens/s", 1),
@@ -54,8 +54,8 @@ def compare(
     Every offload policy runs; the fastest one stands for the design with PIM.
     """
     from npusim.engine.compiled import ensure_compiled
-    from npusim.studies.pim_compare import compare as compared
-    from npusim.studies.pim_report import answer_of, write_comparison
+    from npusim.explore.pim.compare import compare as compared
+    from npusim.explore.pim.report import answer_of, write_comparison
 
     ensure_compiled(say)
     deployment = deployment_of(arch, model, setup, tokens=isl + osl)
@@ -80,7 +80,7 @@ def compare(
 
 
 def _caption(deployment: Deployment, isl: int, osl: int, users: int) -> Caption:
-    from npusim.studies.pim_chart import Caption
+    from npusim.explore.pim.chart import Caption
 
     projection = "PROJECTION of a design that does not exist in silicon"
     return Caption(

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from npusim.cli.deployment import manifest
 from npusim.cli.options import Setup, as_json_option, setup_options
 from npusim.cli.output import figure, plain, print_json, say, stdout_console, table
-from npusim.cli.subject import manifest
 from npusim.errors import UserError
 from npusim.manifest import build_manifest
 
@@ -41,7 +41,7 @@ def predict(
     """Predict a grid with its 90 % intervals; with --register, stamp the predictions before silicon is measured."""
     from npusim.engine.compiled import ensure_compiled
     from npusim.kperf.runner import DEFAULT_GRID, run_grid
-    from npusim.studies.registered.pack import require_new, stamped, write_pack
+    from npusim.lab.registered.pack import require_new, stamped, write_pack
 
     if register != (out is not None):
         raise UserError("--register" if register else "--out", "", "--register and --out PACK.json go together")
@@ -115,9 +115,9 @@ def _with_range(cell: dict[str, Any], name: str) -> str:
 @click.pass_obj
 def score(argv: list[str], pack: str, measured: str, stamp: str | None, as_json: bool, **given: Any) -> None:
     """Score a registered pack against measured results; an edited pack is refused."""
-    from npusim.studies.lab_files.lab_run import Setting
-    from npusim.studies.registered.pack import read_pack
-    from npusim.studies.registered.score import score as compare
+    from npusim.lab.files.lab_run import Setting
+    from npusim.lab.registered.pack import read_pack
+    from npusim.lab.registered.score import score as compare
 
     arch = given.pop("arch")
     registered = read_pack(Path(pack), stamp)

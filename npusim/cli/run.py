@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from npusim.cli.options import Setup, as_json_option, setup_options
-from npusim.cli.output import figure, print_json, say, stdout_console, table
-from npusim.cli.subject import (
+from npusim.cli.deployment import (
     caveats,
     configuration,
     configuration_text,
@@ -18,6 +16,8 @@ from npusim.cli.subject import (
     print_front,
     wish_of,
 )
+from npusim.cli.options import Setup, as_json_option, setup_options
+from npusim.cli.output import figure, print_json, say, stdout_console, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,11 +76,11 @@ def run(
     as_json: bool,
 ) -> None:
     """Predict latencies, throughput and power of a serving run."""
+    from npusim.answers.bottleneck import bottleneck
+    from npusim.answers.predict import predict_run, run_load
     from npusim.engine.compiled import ensure_compiled
     from npusim.serving.planning import best_for_run
     from npusim.serving.uncertainty import interval_text
-    from npusim.studies.bottleneck import bottleneck
-    from npusim.studies.predict import predict_run, run_load
 
     ensure_compiled(say)
     wish, deployment, found = wish_of(setup), deployment_of(arch, model, setup, tokens=isl + osl), None
@@ -105,7 +105,7 @@ def run(
     if found is not None:
         answer |= {"plans": found.as_dict()}
     if interval:
-        answer |= {"interval": interval_text(deployment.system, deployment.overlay)}
+        answer |= {"interval": interval_text(deployment.system, deployment.calibration)}
     if as_json:
         print_json({**answer, "manifest": manifest(argv, setup, [arch], [model])})
         return

@@ -1,4 +1,4 @@
-"""`npusim show`: one architecture, model, runtime or DRAM standard with the certificate of each of its numbers."""
+"""`npusim show`: one architecture, model, runtime or DRAM standard with the provenance of each of its numbers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from npusim.manifest import build_manifest
 @click.pass_obj
 def show(argv: list[str], name: str, uncalibrated: bool, as_json: bool) -> None:
     """Show an architecture, model, runtime or DRAM standard: peaks, capacities, and every number with its source."""
-    from npusim.studies.describe import described_files
-    from npusim.studies.describe import show as describe
+    from npusim.answers.describe import described_files
+    from npusim.answers.describe import show as describe
 
     answer = describe(name, uncalibrated)
     if as_json:
@@ -30,10 +30,10 @@ def show(argv: list[str], name: str, uncalibrated: bool, as_json: bool) -> None:
     config = answer.pop("config")
     console.print(f"{answer['kind']} {answer['name']}: {answer['title']}")
     console.print(table(("", ""), _facts(answer), text_columns=2))
-    rows = [_certificate_row(path, number) for path, number in _certificates(config)]
+    rows = [_provenance_row(path, number) for path, number in _provenances(config)]
     if rows:
         headings = ("number", "value", "kind", "90 % range", "source")
-        console.print(table(headings, rows, "Numbers and their certificates", text_columns=5))
+        console.print(table(headings, rows, "Numbers and their provenances", text_columns=5))
     if answer["kind"] == "model" or not rows:
         console.print(table(("key", "value"), _settings(config), "Shape", text_columns=2))
 
@@ -91,20 +91,20 @@ def _list_text(values: list[Any]) -> str:
     return ("\n" if any(text.endswith(".") for text in texts) else ", ").join(texts) or "none"
 
 
-def _certificates(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every number with a certificate and the dotted path at which it stands."""
+def _provenances(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every number with a provenance and the dotted path at which it stands."""
     if isinstance(node, dict) and {"value", "unit", "kind", "source", "text"} <= node.keys():
         yield path, node
     elif isinstance(node, dict):
         for key, value in node.items():
-            yield from _certificates(value, f"{path}.{key}" if path else key)
+            yield from _provenances(value, f"{path}.{key}" if path else key)
     elif isinstance(node, list):
         for index, value in enumerate(node):
             name = value.get("name", index) if isinstance(value, dict) else index
-            yield from _certificates(value, f"{path}.{name}")
+            yield from _provenances(value, f"{path}.{name}")
 
 
-def _certificate_row(path: str, number: dict[str, Any]) -> list[str]:
+def _provenance_row(path: str, number: dict[str, Any]) -> list[str]:
     from npusim.ledger import range_text
 
     return [path, number["text"], number["kind"], range_text(number), number["source"]]

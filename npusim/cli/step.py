@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from npusim.cli.options import Setup, as_json_option, setup_options
-from npusim.cli.output import figure, print_json, say, stdout_console, table
-from npusim.cli.simulated import print_simulated
-from npusim.cli.subject import (
+from npusim.cli.deployment import (
     caveats,
     configuration,
     configuration_text,
@@ -20,6 +17,9 @@ from npusim.cli.subject import (
     print_front,
     wish_of,
 )
+from npusim.cli.options import Setup, as_json_option, setup_options
+from npusim.cli.output import figure, print_json, say, stdout_console, table
+from npusim.cli.simulated import print_simulated
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def step(
     as_json: bool,
 ) -> None:
     """Predict the time, energy and bound of one step."""
+    from npusim.answers.predict import predict_step
     from npusim.engine.compiled import ensure_compiled
     from npusim.serving.planning import best_for_step
     from npusim.serving.uncertainty import interval_text
-    from npusim.studies.predict import predict_step
 
     if trace is not None and engine != "event":
         raise UserError("--trace", "", "only the event engine has a timeline; add --engine event")
@@ -100,7 +100,7 @@ def step(
     if found is not None:
         answer |= {"plans": found.as_dict()}
     if interval:
-        answer |= {"interval": interval_text(deployment.system, deployment.overlay)}
+        answer |= {"interval": interval_text(deployment.system, deployment.calibration)}
     if explain:
         answer |= {"assumptions": _assumptions(deployment)}
     if as_json:
@@ -115,7 +115,7 @@ def _assumptions(deployment: Deployment) -> list[dict[str, Any]]:
     """The assumed numbers among all that a result of the deployment can hang on."""
     return [
         {"owner": item.owner, "path": item.path, **item.quantity.model_dump(exclude={"sd", "date"})}
-        for item in deployment.certificates()
+        for item in deployment.provenances()
         if item.quantity.is_assumed
     ]
 

@@ -16,8 +16,8 @@ from npusim.manifest import build_manifest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from npusim.studies.sweep.run import SweepResult
-    from npusim.studies.sweep.spec import SweepSpec
+    from npusim.explore.sweep.run import SweepResult
+    from npusim.explore.sweep.spec import SweepSpec
 
 _MOST_ROWS = 20
 
@@ -58,9 +58,9 @@ def sweep(
     A sweep or a search that was stopped goes on where it stopped when the same command is given again.
     """
     from npusim.engine.compiled import ensure_compiled
-    from npusim.studies.sweep.backend import Backend
-    from npusim.studies.sweep.run import sweep as run_sweep
-    from npusim.studies.sweep.spec import load_spec
+    from npusim.explore.sweep.backend import Backend
+    from npusim.explore.sweep.run import sweep as run_sweep
+    from npusim.explore.sweep.spec import load_spec
 
     ensure_compiled(say)
     asked = load_spec(Path(spec))
@@ -81,8 +81,8 @@ def sweep(
 
 
 def _search(spec: SweepSpec, place: str, out: Path, trials: int, record: dict[str, Any], as_json: bool) -> None:
-    from npusim.studies.sweep.optimize import STUDY, optimize
-    from npusim.studies.sweep.tables import write_csv
+    from npusim.explore.sweep.optimize import STUDY, optimize
+    from npusim.explore.sweep.tables import write_csv
 
     out.mkdir(parents=True, exist_ok=True)
     front = optimize(spec, place, out, trials, say)
@@ -116,10 +116,10 @@ def _manifest(argv: list[str], path: Path, spec: SweepSpec) -> dict[str, Any]:
 
 
 def _write_report(result: SweepResult, record: dict[str, Any], out: Path) -> list[str]:
-    from npusim.cli.subject import caveats
-    from npusim.studies.report.page import write_page
-    from npusim.studies.sweep.page import sweep_page
-    from npusim.studies.sweep.tasks import base_of, variants
+    from npusim.cli.deployment import caveats
+    from npusim.explore.sweep.page import sweep_page
+    from npusim.explore.sweep.tasks import base_of, variants
+    from npusim.report.page import write_page
 
     notes = caveats([base_of(result.spec, variant, "").deployment for variant in variants(result.spec)])
     write_page(sweep_page(result, notes, record), out / "report.html")
@@ -132,7 +132,7 @@ def _print(console: Console, result: SweepResult, out: str, files: list[str]) ->
         f"{result.points:,} points of {result.spec.designs:,} designs; {result.kept:,} keep every limit, "
         f"{result.served:,} were served request by request."
     )
-    from npusim.studies.sweep.page import as_written
+    from npusim.explore.sweep.page import as_written
 
     objectives = list(result.spec.objectives)
     words = [name.replace("_", " ") for name in (*_short(result.axes), *objectives)]

@@ -17,8 +17,8 @@ from npusim.manifest import build_manifest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from npusim.studies.validate import ValidationResult
-    from npusim.studies.validation_folder import Comparison
+    from npusim.evidence.validation.folder import Comparison
+    from npusim.evidence.validation.validate import ValidationResult
 
 _MOST_VALUES = 8
 
@@ -79,7 +79,7 @@ def validate(
 
 
 def _predicted(path: Path, uncalibrated: bool, **options: Any) -> ValidationResult:
-    from npusim.studies.validate import validate as compare
+    from npusim.evidence.validation.validate import validate as compare
 
     return compare(path, uncalibrated=uncalibrated, **options)
 
@@ -88,7 +88,7 @@ def _compare(
     path: Path, predicted: Callable[[Path, bool], ValidationResult], uncalibrated: bool, blind_too: bool
 ) -> Comparison:
     """The table's result, with the blind one beside a calibrated one where that is wanted."""
-    from npusim.studies.validation_folder import Comparison
+    from npusim.evidence.validation.folder import Comparison
 
     say(f"predicting {path.name}")
     found = predicted(path, uncalibrated)
@@ -99,16 +99,16 @@ def _compare(
 
 
 def _report(compared: list[Comparison], folder: Path, words: list[str]) -> None:
-    from npusim.studies.validation_folder import write_folder
+    from npusim.evidence.validation.folder import write_folder
 
     for file in write_folder(compared, folder, f"npusim {shlex.join(words)}"):
         say(f"wrote {file}")
 
 
 def _manifest(argv: list[str], seed: int, results: list[ValidationResult], uncalibrated: bool) -> dict[str, Any]:
+    from npusim.evidence.measured.component import files_of, is_component
+    from npusim.evidence.measured.sources import sources_path
     from npusim.hardware.catalog import calibration_path, shipped_runtimes
-    from npusim.studies.measured.component import files_of, is_component
-    from npusim.studies.measured.sources import sources_path
     from npusim.workload.catalog import shipped_models
     from npusim.workload.formats import formats_path
 
@@ -124,7 +124,7 @@ def _manifest(argv: list[str], seed: int, results: list[ValidationResult], uncal
 
 
 def _print(console: Console, result: ValidationResult) -> None:
-    from npusim.studies.validation_report import HEADINGS, figures_text, percent, telling, title
+    from npusim.evidence.validation.report import HEADINGS, figures_text, percent, telling, title
 
     console.print(f"{title(result)}: {result.rows:,} rows scored, {len(result.skipped):,} skipped.")
     if result.main:
@@ -150,8 +150,8 @@ def _print(console: Console, result: ValidationResult) -> None:
 
 def _main_text(result: ValidationResult) -> str:
     """The errors of the main metric, their uncertainty, and whether numbers were calibrated."""
-    from npusim.studies.validate import summarise
-    from npusim.studies.validation_report import calibration, percent
+    from npusim.evidence.validation.report import calibration, percent
+    from npusim.evidence.validation.validate import summarise
 
     errors = summarise(result.main)
     covered = ""

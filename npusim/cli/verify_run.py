@@ -20,8 +20,8 @@ def verify_run(context: click.Context, path: str, as_json: bool) -> None:
 
     Also takes an answer that --json printed. Exits with 1 where a table differs.
     """
+    from npusim.lab.verify_run import verify_run as verify
     from npusim.manifest import build_manifest
-    from npusim.studies.verify_run import verify_run as verify
 
     say("running the recorded command again")
     found = verify(Path(path))

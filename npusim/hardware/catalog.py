@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from npusim.errors import UserError
+from npusim.hardware.calibration import Calibration
 from npusim.hardware.data import data_root
 from npusim.hardware.dram import Dram
-from npusim.hardware.overlay import Overlay
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import extended_file, load_yaml
 from npusim.inputs import aside, remembered
 
-Described = TypeVar("Described", System, Runtime, Overlay, Dram, Pim)
+Described = TypeVar("Described", System, Runtime, Calibration, Dram, Pim)
 
 
 @cache
@@ -73,35 +73,37 @@ def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
     Raises UserError with the nearest names.
     """
     system = _read_system(system_path(name_or_path))
-    overlay = None if uncalibrated else calibration_of(name_or_path)
-    return system if overlay is None else overlay.apply(system.name, system)
+    calibration = None if uncalibrated else calibration_of(name_or_path)
+    return system if calibration is None else calibration.apply(system.name, system)
 
 
-def calibration_of(name_or_path: str) -> Overlay | None:
-    """The overlay that the architecture names under `calibration:`, beside its own file. Raises UserError."""
+def calibration_of(name_or_path: str) -> Calibration | None:
+    """The calibration that the architecture names under `calibration:`, beside its own file. Raises UserError."""
     path, file = system_path(name_or_path), calibration_path(name_or_path)
     if file is None:
         return None
     if not file.is_file():
         raise UserError(
-            str(path), "calibration", f"no file {file}; put the overlay there, or take the key out (or --uncalibrated)"
+            str(path),
+            "calibration",
+            f"no file {file}; put the calibration there, or take the key out (or --uncalibrated)",
         )
     shipped = path in shipped_systems().values()
-    overlay = _read_shipped(file, Overlay) if shipped else load_yaml(file, Overlay)
+    calibration = _read_shipped(file, Calibration) if shipped else load_yaml(file, Calibration)
     system = _read_system(path)
-    if overlay.arch == system.extends:
-        return overlay.lent_to(system.name)
-    if overlay.arch != system.name:
+    if calibration.arch == system.extends:
+        return calibration.lent_to(system.name)
+    if calibration.arch != system.name:
         raise UserError(
             str(path),
             "calibration",
-            f"{overlay.name} was fitted to {overlay.arch}, not to {system.name}; take the key out",
+            f"{calibration.name} was fitted to {calibration.arch}, not to {system.name}; take the key out",
         )
-    return overlay
+    return calibration
 
 
 def calibration_path(name_or_path: str) -> Path | None:
-    """The file of that overlay, None where the architecture names none. Raises UserError."""
+    """The file of that calibration, None where the architecture names none. Raises UserError."""
     path = system_path(name_or_path)
     system = _read_system(path)
     if system.calibration is None:

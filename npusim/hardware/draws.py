@@ -1,6 +1,6 @@
-"""Machines and runtimes drawn from the ranges of their certificates: one Latin hypercube over all ranged numbers.
+"""Machines and runtimes drawn from their ranges: one Latin hypercube over all ranged numbers.
 
-The range low ... high of a certificate is read as the 90 % interval of a split distribution around its value, normal
+The range low ... high of a provenance is read as the 90 % interval of a split distribution around its value, normal
 in the logarithm where the range is positive, else normal (Wallis 2014, "The Two-Piece Normal, Binormal, or Double
 Gaussian Distribution", Statistical Science 29(1)). A number without a range stays as it is.
 """
@@ -10,28 +10,36 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from pydantic import BaseModel
-from scipy.stats import norm, qmc
 
+from npusim.hardware.calibration import Calibration
 from npusim.hardware.flat import quantities
 from npusim.hardware.machine import build_machine, build_pim
-from npusim.hardware.overlay import Overlay
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
-from npusim.ledger import Quantity, certificates
+from npusim.ledger import Quantity, provenances
 
 RANGE_COVERAGE = 0.90
-_RANGE_Z = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
-_FARTHEST_Z = 1.5 * _RANGE_Z
+_FARTHEST = 1.5
+"""Times the distance to an end of its range that a number is drawn away at most."""
+
+
+@cache
+def range_z() -> float:
+    """Standard deviations between the middle of a normal distribution and an end of its central range."""
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + RANGE_COVERAGE / 2.0))
 
 
 @dataclass(frozen=True)
 class RangedNumber:
-    """A number that is drawn: its field (and place in an array field) of the owner's record, and its certificate.
+    """A number that is drawn: its field (and place in an array field) of the owner's record, and its provenance.
 
     label: its dotted path in the description.
     """
@@ -51,20 +59,20 @@ class RangedNumber:
 
 
 def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
-    """Every number of an architecture and its runtime whose certificate has a range wider than a point."""
+    """Every number of an architecture and its runtime whose provenance has a range wider than a point."""
     return [number for number in all_numbers(system, runtime) if is_ranged(number.quantity)]
 
 
 def draw(
-    system: System, runtime: Runtime, count: int, seed: int, overlay: Overlay | None = None
+    system: System, runtime: Runtime, count: int, seed: int, calibration: Calibration | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """`count` machines and runtime records, arrays (count,), as `draw_together`."""
-    machines, runtimes = draw_together(system, (runtime,), count, seed, overlay)
+    machines, runtimes = draw_together(system, (runtime,), count, seed, calibration)
     return machines, runtimes[runtime.name]
 
 
 def draw_together(
-    system: System, runtimes: Sequence[Runtime], count: int, seed: int, overlay: Overlay | None = None
+    system: System, runtimes: Sequence[Runtime], count: int, seed: int, calibration: Calibration | None = None
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """`count` machines, and as many records of each runtime by its name.
 
@@ -75,17 +83,17 @@ def draw_together(
     records = {
         runtime.name: np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE) for runtime in runtimes
     }
-    for number, values in zip(numbers, drawn_values(numbers, count, seed, overlay), strict=True):
+    for number, values in zip(numbers, drawn_values(numbers, count, seed, calibration), strict=True):
         number.put(records.get(number.owner, machines), values)
     return machines, records
 
 
 def drawn_values(
-    numbers: Sequence[RangedNumber], count: int, seed: int, overlay: Overlay | None = None
+    numbers: Sequence[RangedNumber], count: int, seed: int, calibration: Calibration | None = None
 ) -> list[np.ndarray]:
     """`count` values of each number.
 
-    Numbers of one field and equal certificates (a value shared by several step paths) are drawn together; numbers of
+    Numbers of one field and equal provenances (a value shared by several step paths) are drawn together; numbers of
     a calibration with the correlation of its posterior.
     """
     columns: dict[tuple[str, str, Quantity], int] = {}
@@ -93,17 +101,32 @@ def drawn_values(
         columns.setdefault((number.owner, number.name, number.quantity), len(columns))
     if not columns:
         return []
-    design = qmc.LatinHypercube(d=len(columns), rng=np.random.default_rng(seed)).random(count)
-    if overlay is not None:
-        _correlate(design, numbers, columns, overlay)
+    design = latin_hypercube(count, len(columns), seed)
+    if calibration is not None:
+        _correlate(design, numbers, columns, calibration)
     return [
         quantile(number.quantity, design[:, columns[number.owner, number.name, number.quantity]]) for number in numbers
     ]
 
 
+def latin_hypercube(count: int, dimensions: int, seed: int) -> np.ndarray:
+    """`count` points in (0, 1), float64 (count, dimensions): one in each `count`-th of every axis.
+
+    McKay, Beckman, Conover 1979, Technometrics 21(2), as scipy.stats.qmc draws them, which takes longer to import than
+    most runs do.
+    """
+    (source,) = np.random.default_rng(seed).spawn(1)
+    within = source.uniform(size=(count, dimensions))
+    strata = np.tile(np.arange(1, count + 1), (dimensions, 1))
+    for axis in strata:
+        source.shuffle(axis)
+    points: np.ndarray = (strata.T - within) / count
+    return points
+
+
 def draw_pim(pim: Pim, count: int, seed: int) -> np.ndarray:
     """`count` memories with PIM units, an array (count,) of PIM_DTYPE."""
-    found = zip(certificates(pim.name, pim), quantities(pim, "pim_"), strict=True)
+    found = zip(provenances(pim.name, pim), quantities(pim, "pim_"), strict=True)
     numbers = [
         RangedNumber(pim.name, name, None, quantity, item.path)
         for item, (name, _, quantity) in found
@@ -119,28 +142,32 @@ def _correlate(
     design: np.ndarray,
     numbers: Sequence[RangedNumber],
     columns: dict[tuple[str, str, Quantity], int],
-    overlay: Overlay,
+    calibration: Calibration,
 ) -> None:
     """Give the columns of calibrated numbers their posterior's correlation (a Gaussian copula), in place."""
     place = {(number.owner, number.label): columns[number.owner, number.name, number.quantity] for number in numbers}
     first_of: dict[int, int] = {}
-    for index, number in enumerate(overlay.numbers):
+    for index, number in enumerate(calibration.numbers):
         column = place.get((number.owner, number.path))
         if column is not None:
             first_of.setdefault(column, index)
     if not first_of:
         return
+    from scipy.special import ndtr, ndtri
+
     targets, rows = list(first_of), list(first_of.values())
-    correlation = overlay.correlation_matrix()[np.ix_(rows, rows)]
+    correlation = calibration.correlation_matrix()[np.ix_(rows, rows)]
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    design[:, targets] = norm.cdf(norm.ppf(design[:, targets]) @ root.T)
+    design[:, targets] = ndtr(ndtri(design[:, targets]) @ root.T)
 
 
 def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
     """Values below which `share` (0...1) of a ranged number's distribution lies; a part stays in 0...1."""
+    from scipy.special import ndtri
+
     low, value, high = float(quantity.low or 0.0), quantity.value, float(quantity.high or 0.0)
-    z = np.clip(norm.ppf(share), -_FARTHEST_Z, _FARTHEST_Z) / _RANGE_Z
+    z = np.clip(ndtri(share), -_FARTHEST * range_z(), _FARTHEST * range_z()) / range_z()
     if low > 0.0:
         drawn = value * np.exp(np.where(z < 0.0, -z * math.log(low / value), z * math.log(high / value)))
     else:
@@ -158,11 +185,11 @@ def all_numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:
         (runtime.name, "", runtime),
     ]
     for owner, prefix, part in parts:
-        labels = [certificate.path for certificate in certificates(owner, part)]
+        labels = [provenance.path for provenance in provenances(owner, part)]
         for label, (name, place, quantity) in zip(labels, quantities(part), strict=True):
             yield RangedNumber(owner, name, place, quantity, f"{prefix}{label}")
 
 
 def is_ranged(quantity: Quantity) -> bool:
-    """True where the certificate has a range wider than a point."""
+    """True where the provenance has a range wider than a point."""
     return quantity.low is not None and quantity.high is not None and quantity.low < quantity.high

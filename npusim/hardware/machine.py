@@ -76,7 +76,7 @@ PLACED = ("stages", "micro_batches", "transport_serves", "group_shape", "group_h
 def build_machine(system: System) -> np.ndarray:
     """The machine of one chip of `system`, an array of shape (1,) of its `machine_dtype`.
 
-    A power cap whose certificate is `assumed` is not enforced: an unknown cap is no cap. `settled` is 1: the chip has
+    A power cap whose provenance is `assumed` is not enforced: an unknown cap is no cap. `settled` is 1: the chip has
     run long enough to be hot and for its power limit to act; 0 is a rested chip.
     """
     machines = empty_record(machine_dtype(system.chip.unit.kind, system.chip.pim is not None))

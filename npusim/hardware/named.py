@@ -24,7 +24,7 @@ def named(folder: str) -> BeforeValidator:
 
 
 def with_base(folder: str, data: Any) -> Any:
-    """`data` laid over the description that its key `based_on` names; a certificate is replaced as a whole."""
+    """`data` laid over the description that its key `based_on` names; a provenance is replaced as a whole."""
     if not isinstance(data, dict) or BASE not in data:
         return data
     changes = {key: value for key, value in data.items() if key != BASE}

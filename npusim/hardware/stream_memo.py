@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numba
 
+from npusim.cache_folder import keep
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.data import data_root
 from npusim.hardware.dram import Dram
 from npusim.hardware.named import part_file
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import certificates
+from npusim.ledger import provenances
 
 _TOLERANCE = 0.005
 _DIGITS = 6
@@ -29,7 +29,7 @@ def shipped_memo() -> Path:
 
 
 def derived_stream(standard: str, mapping: AddressMap, access_unit: float, channel_bandwidth: float) -> dict[str, Any]:
-    """The certificate of the efficiency of long aligned streams; access_unit in B, channel_bandwidth in B/s.
+    """The provenance of the efficiency of long aligned streams; access_unit in B, channel_bandwidth in B/s.
 
     Raises ValueError where the channels' rate is not that of the DRAM standard, UserError for an unknown standard.
     """
@@ -57,7 +57,7 @@ def remembered(dram: Dram, mapping: AddressMap, unit: int) -> float:
 
 def memo_key(dram: Dram, mapping: AddressMap, unit: int) -> str:
     """A name for everything that the efficiency follows from."""
-    numbers = {item.path: item.quantity.value for item in certificates("", dram) if not item.path.startswith("energy")}
+    numbers = {item.path: item.quantity.value for item in provenances("", dram) if not item.path.startswith("energy")}
     bits = {
         name: [sorted(parts) for parts in getattr(mapping, name)]
         for name in type(mapping).model_fields
@@ -92,13 +92,5 @@ def _read(file: Path) -> dict[str, float]:
 
 def _keep(file: Path, key: str, value: float) -> None:
     """Add to the user's memo; where its folder cannot be written, the next process works it out again."""
-    known = {**_read(file), key: value}
-    temporary = file.with_suffix(f".{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(file)
-    except OSError:
-        return
-    finally:
-        _read.cache_clear()
+    keep(file, json.dumps({**_read(file), key: value}, indent=2) + "\n")
+    _read.cache_clear()

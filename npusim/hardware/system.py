@@ -71,7 +71,7 @@ class System(Part):
 
     silicon: True where measured silicon exists; False marks every result as a projection.
     runtime: the name of the runtime that drives it unless another is asked for.
-    calibration: file of the overlay of fitted numbers, beside the architecture's own file; None without one.
+    calibration: file of the calibration of fitted numbers, beside the architecture's own file; None without one.
     extends: the architecture that this one differs from, whose calibration holds for it; None without one.
     """
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
-from npusim.inputs import read_text
-from npusim.ledger import Quantity, certificates
+from npusim.inputs import marked_tree, read_tree
+from npusim.ledger import Quantity, provenances
 from npusim.units import is_binary_rate
 
 
@@ -36,6 +34,7 @@ def load_yaml(path: Path, schema: type[Schema]) -> Schema:
 
 
 _EXTENDS = "extends"
+_NAME = r"\w[\w.+-]{0,99}"
 _OWN = ("name", "title", "aliases", "note")
 
 
@@ -48,7 +47,10 @@ def extended_file(path: Path, name: str) -> Path:
 
 def _extended(data: Any, path: Path) -> Any:
     """`data` over the file that it extends; what names a description is never taken over."""
-    base = extended_file(path, str(data[_EXTENDS]))
+    name = data[_EXTENDS]
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
+        raise UserError(str(path), _EXTENDS, "must be the name of an architecture, such as rngd")
+    base = extended_file(path, name)
     known = read_yaml(base)
     if _EXTENDS in known:
         raise UserError(str(path), _EXTENDS, f"{base.name} extends another file itself; extend that one")
@@ -58,24 +60,16 @@ def _extended(data: Any, path: Path) -> Any:
 
 
 def _overlaid(known: Any, data: Any) -> Any:
-    """Maps key by key; numbers with their certificates, lists and plain values as a whole."""
+    """Maps key by key; numbers with their provenances, lists and plain values as a whole."""
     for key, value in data.items():
-        both = isinstance(value, CommentedMap) and isinstance(known.get(key), CommentedMap)
+        both = isinstance(value, dict) and isinstance(known.get(key), dict)
         known[key] = _overlaid(known[key], value) if both and "value" not in value else value
     return known
 
 
 def read_yaml(path: Path) -> Any:
-    """The plain content of a YAML file, with ruamel's line marks on its maps and lists."""
-    text = read_text(path)
-    try:
-        data = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise UserError(f"{path}{line}", "", f"YAML syntax: {error.problem or error}") from error
-    except YAMLError as error:
-        raise UserError(str(path), "", f"YAML syntax: {error}") from error
+    """The content of a YAML file as a plain tree."""
+    data = read_tree(path)
     if not isinstance(data, dict):
         raise UserError(str(path), "", "must be a map of keys to values")
     return data
@@ -87,12 +81,12 @@ def check(data: Any, schema: type[Schema], path: Path) -> Schema:
         checked = schema.model_validate(data)
     except ValidationError as error:
         raise _first_mistake(error, data, schema, path) from error
-    for certificate in certificates("", checked):
-        written = certificate.quantity.text
+    for provenance in provenances("", checked):
+        written = provenance.quantity.text
         if is_binary_rate(written):
-            line, _ = _locate(data, tuple(certificate.path.split(".")))
+            line, _ = _locate(data, path, tuple(provenance.path.split(".")))
             warnings.warn(
-                f"{path}{f':{line}' if line else ''}: {certificate.path}: '{written}' is taken as written, but "
+                f"{path}{f':{line}' if line else ''}: {provenance.path}: '{written}' is taken as written, but "
                 f"datasheets give rates in decimal units; write '{written.replace('iB', 'B')}' if that is meant",
                 BinaryRateWarning,
                 stacklevel=3,
@@ -103,7 +97,7 @@ def check(data: Any, schema: type[Schema], path: Path) -> Schema:
 def _first_mistake(error: ValidationError, data: Any, schema: type[BaseModel], path: Path) -> UserError:
     mistake = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     absent = mistake["type"] in ("missing", "extra_forbidden")
-    line, keys = _locate(data, mistake["loc"], absent)
+    line, keys = _locate(data, path, mistake["loc"], absent)
     message = mistake["msg"].removeprefix("Value error, ")
     if mistake["type"] == "extra_forbidden":
         known = difflib.get_close_matches(keys[-1], _known_keys(schema), n=1)
@@ -114,27 +108,41 @@ def _first_mistake(error: ValidationError, data: Any, schema: type[BaseModel], p
     return UserError(place, ".".join(keys), message)
 
 
-def _locate(data: Any, location: tuple[int | str, ...], last_is_absent: bool = False) -> tuple[int | None, list[str]]:
-    """Line and key path of an error; union tags in pydantic's location, which the file lacks, are left out."""
-    node, line, keys = data, None, []
+def _locate(
+    data: Any, path: Path, location: tuple[int | str, ...], last_is_absent: bool = False
+) -> tuple[int | None, list[str]]:
+    """Line in the file at `path` and key path in `data` of an error.
+
+    Union tags in pydantic's location, which the file lacks, are left out.
+    """
+    node, marked, line, keys = data, marked_tree(path), None, []
     for position, part in enumerate(location):
-        if isinstance(node, CommentedMap) and part in node:
-            line = node.lc.key(part)[0] + 1 if part in (getattr(node.lc, "data", None) or {}) else line
-            node = node[part]
-        elif isinstance(node, CommentedSeq) and (place := _place(node, part)) is not None:
-            line = node.lc.item(place)[0] + 1
-            node = node[place]
+        index = _index(node, part)
+        if index is not None:
+            line, marked = _marked(marked, index, line)
+            node = node[index]
         elif not (last_is_absent and position == len(location) - 1):
             continue
         keys.append(str(part))
     return line, keys
 
 
-def _place(items: CommentedSeq, part: int | str) -> int | None:
-    """Place in a list of an item that is known by its number or its name; None where there is none."""
+def _marked(marked: Any, index: Any, line: int | None) -> tuple[int | None, Any]:
+    """Line of an item of a marked map or list, and the item; the line before it where the file lacks it."""
+    if _index(marked, index) is None:
+        return line, None
+    return marked.lines[index], marked[index]
+
+
+def _index(node: Any, part: int | str) -> int | str | None:
+    """The key of a map, or the index in a list of an item known by its number or its name; None where it is not."""
+    if isinstance(node, dict):
+        return part if part in node else None
+    if not isinstance(node, list):
+        return None
     if isinstance(part, int):
-        return part if part < len(items) else None
-    names = [item.get("name") if isinstance(item, CommentedMap) else None for item in items]
+        return part if part < len(node) else None
+    names = [item.get("name") if isinstance(item, dict) else None for item in node]
     return names.index(part) if part in names else None
 
 

@@ -5,15 +5,19 @@
 
 from npusim.inputs.files import is_file, is_folder, read_bytes, read_text
 from npusim.inputs.record import InputFile, aside, opened, recording, remembered, touch
+from npusim.inputs.yaml_tree import marked_tree, plain_tree, read_tree
 
 __all__ = [
     "InputFile",
     "aside",
     "is_file",
     "is_folder",
+    "marked_tree",
     "opened",
+    "plain_tree",
     "read_bytes",
     "read_text",
+    "read_tree",
     "recording",
     "remembered",
     "touch",

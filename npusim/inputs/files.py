@@ -22,7 +22,7 @@ def read_bytes(path: Path, limit: int = MOST_BYTES) -> bytes:
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name is no name of a file"
-        raise UserError(_shown(path), "", f"cannot be read ({reason}); give a file") from error
+        raise UserError(str(path), "", f"cannot be read ({reason}); give a file") from error
     if len(content) > limit:
         raise UserError(str(path), "", f"is larger than {limit // 2**20} MiB; give a smaller file")
     noted(path, content)
@@ -53,12 +53,3 @@ def is_folder(path: Path) -> bool:
 def _without_waiting(path: str, flags: int) -> int:
     """Opens without waiting for the other end of a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _shown(path: Path) -> str:
-    """The path for a message, cut where it is longer than a line."""
-    text = str(path).encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-_SHOWN = 200

@@ -29,6 +29,7 @@ from npusim.kperf.table import (
     shape_text,
     shapes,
 )
+from npusim.safe_text import chart_title
 from npusim.words import Say
 
 
@@ -115,6 +116,7 @@ def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: P
     written = []
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
+        matplotlib.rcParams["text.parse_math"] = False
         for chart in CHARTS:
             shown = points(rows, chart)
             if shown.empty:
@@ -264,7 +266,7 @@ def native_chart(book: Any, chart: Chart, rows: pd.DataFrame, table: Table, cont
             drawn.add_series(_series(chart, line, table, _style(place), f"{isl:,} in / {osl:,} out"))
     say, model = context.say, rows["model_title"].iloc[0]
     title = f"{context.chip_title}, {model}: {say(chart.title)} ({say('prediction')})"
-    drawn.set_title({"name": title, "name_font": {"size": 10, "bold": True}, "overlay": False})
+    drawn.set_title({"name": chart_title(title), "name_font": {"size": 10, "bold": True}, "overlay": False})
     x_axis, y_axis = _axis(chart.x, True, shown, say), _axis(chart.y, chart.log_y, shown, say)
     x_axis["crossing"], y_axis["crossing"] = x_axis["min"], y_axis["min"]
     drawn.set_x_axis(x_axis)

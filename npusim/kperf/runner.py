@@ -12,7 +12,7 @@ import pandas as pd
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import DoesNotFit
-from npusim.hardware.overlay import calibration_text
+from npusim.hardware.calibration import calibration_text
 from npusim.hardware.residuals import RUN
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.mapping.deployment import Deployment, deploy
@@ -33,10 +33,10 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class GridResult:
-    """cells, certificates: tables as `kperf.publish` takes them; deployments: one per model that was resolved."""
+    """cells, provenances: tables as `kperf.publish` takes them; deployments: one per model that was resolved."""
 
     cells: pd.DataFrame
-    certificates: pd.DataFrame
+    provenances: pd.DataFrame
     context: KPerfContext
     deployments: list[Deployment]
     sim_seconds: float
@@ -95,7 +95,7 @@ def run_grid(
         rows = [row for each in deployments for row in _rows(each, chosen, seed, intervals, tell)]
         context = _context(deployments[0], chosen, intervals)
         spent_s = time.process_time() - started
-        results.append(GridResult(_table(rows), _certificates(deployments), context, deployments, spent_s))
+        results.append(GridResult(_table(rows), _provenances(deployments), context, deployments, spent_s))
     tell("done")
     return results
 
@@ -151,7 +151,7 @@ class _Cells:
         drawn = [_figures(each) for each in drawn_metrics(load, self._drawn, self._seed)]
         for name in INTERVAL_METRICS:
             if drawn:
-                width = discrepancy(self._deployment.overlay, name, RUN)
+                width = discrepancy(self._deployment.calibration, name, RUN)
                 row[f"{name}_low"], row[f"{name}_high"] = interval(row[name], (each[name] for each in drawn), width)
         return row
 
@@ -196,10 +196,10 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=[*names, *present])
 
 
-def _certificates(deployments: list[Deployment]) -> pd.DataFrame:
+def _provenances(deployments: list[Deployment]) -> pd.DataFrame:
     seen: dict[tuple[str, str], dict[str, Any]] = {}
     for deployment in deployments:
-        for item in deployment.certificates():
+        for item in deployment.provenances():
             quantity = item.quantity
             seen[item.owner, item.path] = {
                 "owner": item.owner,
@@ -216,7 +216,7 @@ def _certificates(deployments: list[Deployment]) -> pd.DataFrame:
 
 
 def _context(deployment: Deployment, grid: Grid, intervals: bool) -> KPerfContext:
-    system, overlay = deployment.system, deployment.overlay
+    system, calibration = deployment.system, deployment.calibration
     return KPerfContext(
         chip_title=system.title,
         chip_note=system.note,
@@ -224,6 +224,6 @@ def _context(deployment: Deployment, grid: Grid, intervals: bool) -> KPerfContex
         grid_name=grid.title,
         grid_source=grid.source,
         arrival_text=f"{grid.arrival}, {grid.requests_per_user} requests per user, at most one per user in flight",
-        interval_text=interval_text(system, overlay) if intervals else "no intervals",
-        calibration_text=str(calibration_text(overlay, deployment.runtime.name)),
+        interval_text=interval_text(system, calibration) if intervals else "no intervals",
+        calibration_text=str(calibration_text(calibration, deployment.runtime.name)),
     )

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import xlsxwriter
 
 from npusim.kperf.table import Column
+from npusim.safe_text import printable
 from npusim.words import ENGLISH, Say, speaker
 
 LINE_HEIGHT = 14.5
 _LETTERS_PER_DIGIT = 1.1
+
+
+@contextlib.contextmanager
+def new_workbook(path: Path, title: str) -> Iterator[Any]:
+    """A workbook that is written to `path` when the block ends well; the same sheets give the same bytes.
+
+    Text in it stays text, whatever it begins with. It is made in memory: a full disk is met in one place.
+    """
+    content = io.BytesIO()
+    as_text = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    book = xlsxwriter.Workbook(content, {"in_memory": True, **as_text})
+    book.set_properties({"title": printable(title), "created": datetime.datetime(1980, 1, 1)})
+    yield book
+    book.close()
+    path.write_bytes(content.getvalue())
 
 
 class Styles:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from npusim.safe_text import printable
 from npusim.words import ENGLISH, Say, speaker
 
 PREDICTED = "predicted"
@@ -48,7 +49,7 @@ class Column:
 class KPerfContext:
     """What a reader must know beside the numbers: the chip, the grid, the protocol and how far to trust.
 
-    say: speaks the reader's language.
+    say: speaks the reader's language. Text from files is made printable.
     """
 
     chip_title: str
@@ -60,6 +61,11 @@ class KPerfContext:
     interval_text: str
     calibration_text: str
     say: Say = field(default=speaker(ENGLISH), compare=False)
+
+    def __post_init__(self) -> None:
+        for name, text in vars(self).copy().items():
+            if isinstance(text, str):
+                object.__setattr__(self, name, printable(text))
 
     @property
     def projection_text(self) -> str:
@@ -212,7 +218,7 @@ def unique_names(names: Sequence[str], forbidden: str, limit: int, taken: Iterab
     """Names for sheets or files: the forbidden pattern becomes "-", at most `limit` long, none twice."""
     used, made = {name.lower() for name in taken}, []
     for name in names:
-        clean = re.sub(forbidden, "-", name).strip("-' ") or "model"
+        clean = re.sub(forbidden, "-", printable(name)).strip("-.' ") or "model"
         fresh, count = clean[:limit], 1
         while fresh.lower() in used:
             count += 1

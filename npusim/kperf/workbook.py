@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
 from npusim.kperf.charts import CHARTS, Table, native_chart, points
-from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, lines, write_frame
+from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, lines, new_workbook, write_frame
 from npusim.kperf.table import (
     ACCURACY,
     HEADLINES,
@@ -35,7 +33,7 @@ from npusim.kperf.workbook_record import write_assumptions, write_manifest
 from npusim.words import Phrase
 
 _OWN_SHEETS = ("Summary", "Assumptions", "Manifest", "History")
-_FORBIDDEN = r"[\[\]:*?/\\']+"
+_FORBIDDEN = r"[\[\]:*?/\\'=!|]+"
 _FIRST_ROW = 5
 _BOX_COLUMNS = 12
 _CHARTS_ACROSS = 3
@@ -62,19 +60,24 @@ class _Part:
 
 def write_workbook(
     cells: pd.DataFrame,
-    certificates: pd.DataFrame,
+    provenances: pd.DataFrame,
     manifest: dict[str, Any],
     context: KPerfContext,
     path: Path,
 ) -> None:
     """Writes the workbook to `path`; the same input gives the same bytes. Arguments as for `publish`."""
-    book = xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False})
     say = context.say
-    title = say("K-Perf prediction: {chip}", chip=context.chip_title)
-    book.set_properties({"title": title, "created": datetime.datetime(1980, 1, 1)})
+    with new_workbook(path, say("K-Perf prediction: {chip}", chip=context.chip_title)) as book:
+        _write_sheets(book, cells, provenances, manifest, context)
+
+
+def _write_sheets(
+    book: Any, cells: pd.DataFrame, provenances: pd.DataFrame, manifest: dict[str, Any], context: KPerfContext
+) -> None:
+    say = context.say
     styles, parts = Styles(book, say), _parts(cells)
     summary = book.add_worksheet("Summary")
-    row = _write_summary(summary, styles, cells, certificates, context)
+    row = _write_summary(summary, styles, cells, provenances, context)
     drawn = [part for part in parts if part.drawable]
     if drawn:
         summary.write_string(row, 0, say("Charts: {model}", model=drawn[0].rows["model_title"].iloc[0]), styles.heading)
@@ -90,9 +93,8 @@ def write_workbook(
             sheet.write_string(0, 0, shown, styles.title)
             sheet.write_string(1, 0, context.projection_text, styles(bold=True))
             _place_charts(book, sheet, 2, part, context)
-    write_assumptions(book.add_worksheet("Assumptions"), styles, certificates, context)
+    write_assumptions(book.add_worksheet("Assumptions"), styles, provenances, context)
     write_manifest(book.add_worksheet("Manifest"), styles, manifest, context)
-    book.close()
 
 
 def _parts(cells: pd.DataFrame) -> list[_Part]:
@@ -106,7 +108,7 @@ def _parts(cells: pd.DataFrame) -> list[_Part]:
     ]
 
 
-def _box(cells: pd.DataFrame, certificates: pd.DataFrame, context: KPerfContext) -> list[tuple[str, str]]:
+def _box(cells: pd.DataFrame, provenances: pd.DataFrame, context: KPerfContext) -> list[tuple[str, str]]:
     """Label and text of each line in the box at the head of the summary."""
     chip = [text.rstrip(".") for text in (context.chip_title, context.chip_note) if text]
     models = [configuration_text(of_model(cells, name)) for name in model_names(cells)]
@@ -121,7 +123,7 @@ def _box(cells: pd.DataFrame, certificates: pd.DataFrame, context: KPerfContext)
         most=f"{users.max():,}",
         source=context.grid_source,
     )
-    done, assumed = len(predicted(cells)), int((certificates["kind"] == "assumed").sum())
+    done, assumed = len(predicted(cells)), int((provenances["kind"] == "assumed").sum())
     cells_told = say("{done} of {all} cells.", done=done, all=len(cells))
     if done < len(cells):
         cells_told = f"{cells_told} {say('The others are named below with the reason.')}"
@@ -135,7 +137,7 @@ def _box(cells: pd.DataFrame, certificates: pd.DataFrame, context: KPerfContext)
         "{assumed} of {all} numbers in the descriptions are assumed, neither published nor measured: see the sheet "
         "Assumptions.",
         assumed=assumed,
-        all=len(certificates),
+        all=len(provenances),
     )
     return [
         (say("Chip"), ". ".join(chip) + "."),
@@ -152,7 +154,7 @@ def _box(cells: pd.DataFrame, certificates: pd.DataFrame, context: KPerfContext)
 
 
 def _write_summary(
-    sheet: Any, styles: Styles, cells: pd.DataFrame, certificates: pd.DataFrame, context: KPerfContext
+    sheet: Any, styles: Styles, cells: pd.DataFrame, provenances: pd.DataFrame, context: KPerfContext
 ) -> int:
     """Writes title, box, headlines and what was not predicted; the row from which the charts may start."""
     landscape(sheet)
@@ -172,7 +174,7 @@ def _write_summary(
     sheet.merge_range(1, 0, 1, _BOX_COLUMNS - 1, warning, band)
     sheet.set_row(1, 22)
     row, border = 2, {"border": 1, "border_color": "#BFBFBF"}
-    for label, text in _box(cells, certificates, context):
+    for label, text in _box(cells, provenances, context):
         sheet.write_string(row, 0, label, styles(bold=True, align="left", indent=1, **border))
         body = styles(text_wrap=True, align="left", indent=1, **border)
         sheet.merge_range(row, 1, row, _BOX_COLUMNS - 1, text or say("not stated"), body)

@@ -1,4 +1,4 @@
-"""The sheets of a K-Perf workbook that say what it rests on: every number with its certificate, and the manifest."""
+"""The sheets of a K-Perf workbook that say what it rests on: every number with its provenance, and the manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KIND_COLOURS = {
     "datasheet": "#E2EFDA",
     "measured": "#C6E0B4",
 }
-CERTIFICATE_COLUMNS = (
+PROVENANCE_COLUMNS = (
     Column("owner", "Description", width=22),
     Column("path", "Parameter", width=52),
     Column("text", "As written", width=18),
@@ -31,10 +31,10 @@ CERTIFICATE_COLUMNS = (
 )
 
 
-def write_assumptions(sheet: Any, styles: Styles, certificates: pd.DataFrame, context: KPerfContext) -> None:
+def write_assumptions(sheet: Any, styles: Styles, provenances: pd.DataFrame, context: KPerfContext) -> None:
     landscape(sheet)
     order = {kind: place for place, kind in enumerate(_KIND_COLOURS)}
-    frame = certificates.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable")
+    frame = provenances.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable")
     low, high, value = (frame[name].astype(float) for name in ("low", "high", "value"))
     frame = frame.assign(spread=(high - low) / value.where(value > 0))
     counts = {kind: int((frame["kind"] == kind).sum()) for kind in order}
@@ -48,13 +48,13 @@ def write_assumptions(sheet: Any, styles: Styles, certificates: pd.DataFrame, co
     )
     sheet.write_string(1, 0, f"{context.projection_text}{about}", styles(bold=True))
     sheet.set_row(3, 2 * LINE_HEIGHT)
-    last = write_frame(sheet, 3, CERTIFICATE_COLUMNS, frame, styles) - 1
-    for at, item in enumerate(CERTIFICATE_COLUMNS):
+    last = write_frame(sheet, 3, PROVENANCE_COLUMNS, frame, styles) - 1
+    for at, item in enumerate(PROVENANCE_COLUMNS):
         sheet.set_column(at, at, item.width)
         if item.name == "kind":
             for line, kind in enumerate(frame["kind"], start=4):
                 sheet.write_string(line, at, say(kind), styles(bg_color=_KIND_COLOURS[kind], indent=1))
-    sheet.autofilter(3, 0, last, len(CERTIFICATE_COLUMNS) - 1)
+    sheet.autofilter(3, 0, last, len(PROVENANCE_COLUMNS) - 1)
     sheet.freeze_panes(4, 2)
     sheet.repeat_rows(3)
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npusim.errors import UserError
+from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibration_of, load_runtime, load_system
 from npusim.hardware.machine import PLACED, build_machine
-from npusim.hardware.overlay import Overlay
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
-from npusim.ledger import Certificate, certificates
+from npusim.ledger import Provenance, provenances
 from npusim.mapping.fitting import Fitting
 from npusim.mapping.footprint import Footprint
 from npusim.mapping.placement import place
@@ -32,7 +32,7 @@ AUTO = "auto"
 class Deployment:
     """What runs on what.
 
-    machine, runtime_record: the flat records that the engine reads, arrays of shape (1,); overlay: the calibration
+    machine, runtime_record: the flat records that the engine reads, arrays of shape (1,); calibration: the calibration
     that the descriptions are under, None without one.
     """
 
@@ -43,7 +43,7 @@ class Deployment:
     plan: Plan
     machine: np.ndarray
     runtime_record: np.ndarray
-    overlay: Overlay | None = None
+    calibration: Calibration | None = None
 
     def with_records(self, machine: np.ndarray, runtime_record: np.ndarray) -> Deployment:
         """The same deployment with other numbers: a draw from their ranges, a point of a sweep."""
@@ -52,13 +52,13 @@ class Deployment:
             placed[name] = self.machine[name]
         return replace(self, machine=placed, runtime_record=runtime_record)
 
-    def certificates(self) -> list[Certificate]:
+    def provenances(self) -> list[Provenance]:
         """Every number that a result of this deployment can hang on."""
         return [
-            *certificates(self.system.name, self.system),
-            *certificates(self.runtime.name, self.runtime),
-            *certificates("formats", formats()),
-            *(certificates("routing", routing()) if self.model.experts else ()),
+            *provenances(self.system.name, self.system),
+            *provenances(self.runtime.name, self.runtime),
+            *provenances("formats", formats()),
+            *(provenances("routing", routing()) if self.model.experts else ()),
             *self.model.assumptions,
         ]
 
@@ -122,9 +122,9 @@ def deploy(
     """
     system = load_system(arch, uncalibrated)
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
-    overlay = None if uncalibrated else calibration_of(arch)
-    if overlay is not None:
-        driver = overlay.apply(driver.name, driver)
+    calibration = None if uncalibrated else calibration_of(arch)
+    if calibration is not None:
+        driver = calibration.apply(driver.name, driver)
     shape = load_model(model)
     _require_kernels(system, shape)
     scheme = resolve(precision, kv_precision or driver.kv.precision)
@@ -132,7 +132,7 @@ def deploy(
     machine, record = build_machine(system), build_runtime(driver, system)
     fitting = Fitting(system, machine, record, shape, scheme)
     chosen = read_plan(plan, system, shape) if plan is not None else _plan(fitting, cards, tensor_parallel, tokens)
-    return Deployment(system, driver, shape, scheme, chosen, machine, record, overlay).under(chosen)
+    return Deployment(system, driver, shape, scheme, chosen, machine, record, calibration).under(chosen)
 
 
 def _require_kernels(system: System, model: Model) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise, permutations
 from math import inf
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from npusim.hardware.fabric import Fabric, Level
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Node = tuple[str, int, int]
 """What it is, the place of its level in the fabric (0 for a chip), and its number there."""
@@ -30,6 +32,8 @@ def build_graph(fabric: Fabric) -> nx.DiGraph:
 
     Edges carry `level` (place in fabric.levels), `latency_s` and `rate_bytes_per_s`.
     """
+    import networkx as nx
+
     graph = nx.DiGraph()
     chips = [[chip(number)] for number in range(fabric.chips)]
     ports: list[Port] = [(inside[0], inside[0]) for inside in chips]
@@ -86,6 +90,8 @@ def _port(graph: nx.DiGraph, level: Level, place: int, number: int, chips: list[
 
 def route(graph: nx.DiGraph, source: Node, target: Node) -> list[Edge]:
     """The links of the quickest way for a small message."""
+    import networkx as nx
+
     return list(pairwise(nx.shortest_path(graph, source, target, weight="latency_s")))
 
 

@@ -1,4 +1,4 @@
-"""Intervals of figures: machines drawn from the certificates' ranges, and what a calibration left unexplained."""
+"""Intervals of figures: machines drawn from the provenances' ranges, and what a calibration left unexplained."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from npusim.engine.analytic import COARSE, AnalyticEngine
 from npusim.errors import DoesNotFit
+from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems
 from npusim.hardware.draws import RANGE_COVERAGE, draw
-from npusim.hardware.overlay import Overlay
 from npusim.hardware.system import System
 from npusim.mapping.deployment import Deployment
 from npusim.serving.metrics import RunMetrics, measure
@@ -24,7 +24,7 @@ def drawn_engines(
     deployment: Deployment, seed: int, draws: int = DRAWS, max_sequences: int | None = None
 ) -> Iterator[tuple[Deployment, AnalyticEngine]]:
     """`draws` deployments with an engine each, their numbers drawn together by one Latin hypercube."""
-    machines, runtimes = draw(deployment.system, deployment.runtime, draws, seed, deployment.overlay)
+    machines, runtimes = draw(deployment.system, deployment.runtime, draws, seed, deployment.calibration)
     for index in range(draws):
         drawn = deployment.with_records(machines[index : index + 1], runtimes[index : index + 1])
         yield drawn, AnalyticEngine(drawn, max_sequences, COARSE)
@@ -62,20 +62,22 @@ def interval(value: float, drawn: Iterable[float], half_width: float = 0.0) -> t
     return low, value * math.exp(math.hypot(math.log(high / value), half_width))
 
 
-def discrepancy(overlay: Overlay | None, metric: str, regime: str) -> float:
+def discrepancy(calibration: Calibration | None, metric: str, regime: str) -> float:
     """The half-width that `interval` takes: that of the calibration, 0 without one or where it has none."""
-    return 0.0 if overlay is None else overlay.half_width(metric, regime) or 0.0
+    return 0.0 if calibration is None else calibration.half_width(metric, regime) or 0.0
 
 
-def interval_text(system: System, overlay: Overlay | None, draws: int = DRAWS) -> str:
+def interval_text(system: System, calibration: Calibration | None, draws: int = DRAWS) -> str:
     """How the 90 % intervals of an architecture were made, in one line."""
     drawn = f"90 % intervals: {draws} machines and runtimes drawn together (Latin hypercube)"
-    if overlay is None:
-        return f"{drawn} from the ranges of their certificates; {_without_discrepancy(system)}"
-    if not overlay.residuals:
+    if calibration is None:
+        return f"{drawn} from their ranges; {_without_discrepancy(system)}"
+    if not calibration.residuals:
         return f"{drawn} from the calibration's posterior; too few groups of runs to say what it does not explain"
-    few = [residual for residual in overlay.residuals if not residual.enough]
-    short = f" (fewer than nine in {len(few)} of {len(overlay.residuals)} regimes: a prior joins them)" if few else ""
+    few = [residual for residual in calibration.residuals if not residual.enough]
+    short = (
+        f" (fewer than nine in {len(few)} of {len(calibration.residuals)} regimes: a prior joins them)" if few else ""
+    )
     return (
         f"{drawn} from the calibration's posterior, and what it did not explain of groups of runs left out{short}; "
         "a figure of which nothing was measured takes those of the nearest that was"

@@ -48,7 +48,7 @@ def formats_path() -> Path:
 
 @remembered
 def formats() -> Formats:
-    """The shipped formats with their certificates."""
+    """The shipped formats with their provenances."""
     return load_yaml(formats_path(), Formats)
 
 

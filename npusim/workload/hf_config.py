@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from npusim.ledger import Certificate, Quantity
+from npusim.ledger import Provenance, Quantity
 from npusim.workload.attention_windows import late_windows, no_windows, one_window, patterned_windows
 from npusim.workload.block_keys import COUNT_KEYS, LATENT_KEYS, read_dense_layers, read_experts, read_latent
 from npusim.workload.config_file import ConfigFile
@@ -146,7 +146,7 @@ def _experts_only(config: ConfigFile) -> str:
     return str(method) if any("self_attn" in str(module) for module in kept) else ""
 
 
-def _assumptions(config: ConfigFile, name: str) -> tuple[Certificate, ...]:
+def _assumptions(config: ConfigFile, name: str) -> tuple[Provenance, ...]:
     """`npusim.assumptions`: keys of the file that were not found, with low, high and the reason for the value."""
     given = (config.get("npusim") or {}).get("assumptions", {})
     if not isinstance(given, dict):
@@ -161,7 +161,7 @@ def _assumptions(config: ConfigFile, name: str) -> tuple[Certificate, ...]:
         quantity = Quantity(
             value=value, unit="", kind="assumed", source=str(words["reason"]), low=low, high=high, text=str(value)
         )
-        made.append(Certificate(name, key, quantity))
+        made.append(Provenance(name, key, quantity))
     return tuple(made)
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from npusim.ledger import Certificate
+from npusim.ledger import Provenance
 from npusim.workload.blocks import Experts, Latent
 from npusim.workload.segments import Layer, Segment, segments
 
@@ -49,7 +49,7 @@ class Model:
     experts_only: str = ""
     published_parameters: float | None = None
     published_active: float | None = None
-    assumptions: tuple[Certificate, ...] = ()
+    assumptions: tuple[Provenance, ...] = ()
     source: str = ""
     notes: tuple[str, ...] = ()
 

@@ -50,7 +50,7 @@ UNIFORM = Skew()
 
 @remembered
 def routing() -> Routing:
-    """The shipped routing with its certificates."""
+    """The shipped routing with its provenances."""
     return load_yaml(data_root("workloads") / "routing.yaml", Routing)
 
 

@@ -1,0 +1,307 @@
+"""What is shipped, and what one architecture, model, runtime, memory or PIM is: the answers of `list` and `show`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from npusim.errors import UserError
+from npusim.hardware.calibration import Calibration
+from npusim.hardware.catalog import (
+    calibration_of,
+    calibration_path,
+    load_memory,
+    load_pim,
+    load_system,
+    memory_path,
+    pim_path,
+    runtime_path,
+    shipped_memories,
+    shipped_pims,
+    shipped_runtimes,
+    shipped_systems,
+    system_path,
+)
+from npusim.hardware.compute import MacRates
+from npusim.hardware.dram import Dram
+from npusim.hardware.pim import Pim, PimRates
+from npusim.hardware.runtime import Runtime
+from npusim.hardware.system import System
+from npusim.hardware.yaml_file import load_yaml, read_yaml
+from npusim.mapping.footprint import weight_bytes
+from npusim.mapping.lower import program
+from npusim.mapping.plan import Plan
+from npusim.workload.catalog import list_models, load_model, model_path, shipped_models
+from npusim.workload.formats import formats, kv_bits
+from npusim.workload.grid import Grid, list_grids
+from npusim.workload.model import Model
+from npusim.workload.precision import SCHEMES, resolve
+
+Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
+
+_OPS_PER_MAC = 2
+_BITS_PER_BYTE = 8
+_ANY_KV = "bf16"
+
+
+def list_items(what: str) -> list[dict[str, Any]]:
+    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims or grids. SI units."""
+    return _LISTS[what]()
+
+
+def show(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
+    """Everything known of an architecture, model, runtime or DRAM standard. Raises UserError for an unknown name.
+
+    uncalibrated: leave an architecture's calibration out; a runtime is shown as described, whatever chips it drives.
+    """
+    kind = kind_of(name_or_path)
+    if kind == "architecture":
+        return _show_architecture(name_or_path, uncalibrated)
+    return {"model": _show_model, "runtime": _show_runtime, "memory": _show_memory, "pim": _show_pim}[kind](
+        name_or_path
+    )
+
+
+def described_files(name_or_path: str, uncalibrated: bool = False) -> list[Path]:
+    """The files that `show` reads. Raises UserError for an unknown name."""
+    kind = kind_of(name_or_path)
+    if kind == "architecture":
+        calibration = None if uncalibrated else calibration_path(name_or_path)
+        return [system_path(name_or_path), *([calibration] if calibration is not None else [])]
+    return [{"model": model_path, "runtime": runtime_path, "memory": memory_path, "pim": pim_path}[kind](name_or_path)]
+
+
+def kind_of(name_or_path: str) -> Kind:
+    """What a shipped name, an alias or a file describes. Raises UserError with the nearest name."""
+    path = Path(name_or_path).expanduser()
+    if path.suffix in {".yaml", ".yml"}:
+        keys = read_yaml(path).keys()
+        marks: dict[str, Kind] = {"policy": "runtime", "timing": "memory", "channels": "pim", "based_on": "pim"}
+        return next((kind for key, kind in marks.items() if key in keys), "architecture")
+    name = name_or_path.strip().lower()
+    if name in shipped_systems():
+        return "architecture"
+    if name in shipped_runtimes():
+        return "runtime"
+    if name in {
+        spelling.lower() for memory in shipped_memories() for spelling in (memory, *load_memory(memory).aliases)
+    }:
+        return "memory"
+    if name in shipped_pims():
+        return "pim"
+    if name in shipped_models() or path.exists() or path.suffix == ".json":
+        return "model"
+    described = (load_system(system, uncalibrated=True) for system in shipped_systems())
+    aliases = {alias.lower() for system in described for alias in system.aliases}
+    if name in aliases:
+        return "architecture"
+    known = [*shipped_systems(), *shipped_runtimes(), *shipped_memories(), *shipped_pims(), *shipped_models(), *aliases]
+    near = difflib.get_close_matches(name, known, n=1)
+    mend = f"did you mean '{near[0]}'?" if near else "see npusim list archs, models, runtimes or memories"
+    raise UserError(
+        "show", name_or_path, f"no such architecture, model, runtime or DRAM standard; {mend}, or give a file"
+    )
+
+
+def peak_ops_per_s(system: System) -> dict[str, float]:
+    """Dense peak of one chip by operand type in operations/s; one multiply-accumulate is two operations."""
+    unit = system.chip.unit
+    return {
+        name: _OPS_PER_MAC * unit.elements * rate.value * unit.clock.value
+        for name in MacRates.model_fields
+        if (rate := getattr(unit.macs, name)) is not None
+    }
+
+
+def _calibration_facts(calibration: Calibration | None) -> dict[str, Any]:
+    """`calibrated`, and what the calibration is where there is one."""
+    if calibration is None:
+        return {"calibrated": False}
+    named = {"name": calibration.name, "date": calibration.date, "source": calibration.source}
+    return {"calibrated": True, "calibration": {**named, "numbers": len(calibration.numbers)}}
+
+
+def _architecture_facts(system: System, calibration: Calibration | None) -> dict[str, Any]:
+    memory = system.chip.memory
+    return {
+        "name": system.name,
+        "title": system.title,
+        "vendor": system.vendor,
+        "silicon": system.silicon,
+        "unit": system.chip.unit.kind,
+        "runtime": system.runtime,
+        **_calibration_facts(calibration),
+        "chips_per_card": system.chips_per_card,
+        "max_cards": system.max_cards,
+        "peak_ops_per_s": peak_ops_per_s(system),
+        "memory_technology": memory.technology,
+        "memory_bandwidth_bytes_per_s": memory.peak_bandwidth_bytes_per_s,
+        "memory_capacity_bytes": memory.capacity.value,
+        "memory_usable_bytes": memory.usable_capacity.value,
+        **{name: system.chip.unit.product(parts) for name, parts in system.chip.unit.TRAITS.on_chip.items()},
+        "tdp_w": system.chip.power.tdp.value,
+        "power_cap_w": None if system.chip.power.cap.is_assumed else system.chip.power.cap.value,
+    }
+
+
+def _show_architecture(name_or_path: str, uncalibrated: bool) -> dict[str, Any]:
+    system = load_system(name_or_path, uncalibrated)
+    facts = _architecture_facts(system, None if uncalibrated else calibration_of(name_or_path))
+    return {
+        "kind": "architecture",
+        **facts,
+        "note": system.note,
+        "aliases": list(system.aliases),
+        "config": system.model_dump(mode="json"),
+    }
+
+
+def _list_architectures() -> list[dict[str, Any]]:
+    return [_architecture_facts(load_system(name), calibration_of(name)) for name in shipped_systems()]
+
+
+def _weight_bytes(model: Model) -> dict[str, float]:
+    """Bytes of all weights by precision scheme."""
+    one_chip = Plan(tensor_parallel=1, cards=1)
+    return {
+        scheme: weight_bytes(program(model, resolve(scheme, _ANY_KV), one_chip), model, one_chip) for scheme in SCHEMES
+    }
+
+
+def _kv_bytes_per_token(model: Model) -> dict[str, float]:
+    elements = model.layers * model.kv_elements_per_token_per_layer
+    kinds = type(formats().kv).model_fields
+    return {name: elements * kv_bits(name) / _BITS_PER_BYTE for name in kinds}
+
+
+_MODEL_FACTS = (
+    "name",
+    "title",
+    "family",
+    "parameters",
+    "published_parameters",
+    "active_parameters",
+    "published_active_parameters",
+)
+
+
+def _show_model(name_or_path: str) -> dict[str, Any]:
+    model = load_model(name_or_path)
+    summary = model.summary()
+    return {
+        "kind": "model",
+        **{key: summary.pop(key) for key in _MODEL_FACTS},
+        "max_context": model.max_context,
+        "weight_bytes": _weight_bytes(model),
+        "kv_bytes_per_token": _kv_bytes_per_token(model),
+        "config": summary,
+    }
+
+
+def _list_models() -> list[dict[str, Any]]:
+    keys = ("name", "title", "family", "parameters", "layers", "heads", "kv_heads", "max_context")
+    return [{key: model.summary()[key] for key in keys} for model in list_models()]
+
+
+def _runtime_facts(runtime: Runtime) -> dict[str, Any]:
+    return {
+        "name": runtime.name,
+        "title": runtime.title,
+        "unit": runtime.unit,
+        "policy": runtime.policy.kind,
+        "decode_batch": runtime.decode_batch.kind,
+        "prefill_chunk": runtime.prefill_chunk.kind,
+        "attention": runtime.attention.kind,
+        "max_sequences": int(runtime.limits.max_sequences.value),
+        "kv_precision": runtime.kv.precision,
+        "prefix_caching": runtime.kv.prefix_caching,
+    }
+
+
+def _show_runtime(name_or_path: str) -> dict[str, Any]:
+    runtime = load_yaml(runtime_path(name_or_path), Runtime)
+    return {"kind": "runtime", **_runtime_facts(runtime), "config": runtime.model_dump(mode="json")}
+
+
+def _list_runtimes() -> list[dict[str, Any]]:
+    return [_runtime_facts(load_yaml(path, Runtime)) for path in shipped_runtimes().values()]
+
+
+def _memory_facts(memory: Dram) -> dict[str, Any]:
+    shape = memory.organisation
+    return {
+        "name": memory.name,
+        "title": memory.title,
+        "family": memory.family,
+        "peak_bytes_per_s": memory.peak_bandwidth.value,
+        "clock_ns": memory.clock_period_s * 1e9,
+        "access_bytes": shape.access.value,
+        "row_bytes": shape.row.value,
+        "ranks": int(shape.ranks.value),
+        "bank_groups": int(shape.bank_groups.value),
+        "banks_per_group": int(shape.banks_per_group.value),
+    }
+
+
+def _show_memory(name_or_path: str) -> dict[str, Any]:
+    memory = load_memory(name_or_path)
+    facts = _memory_facts(memory) | {"note": memory.note, "aliases": list(memory.aliases)}
+    return {"kind": "memory", **facts, "config": memory.model_dump(mode="json")}
+
+
+def _list_memories() -> list[dict[str, Any]]:
+    return [_memory_facts(load_memory(name)) for name in shipped_memories()]
+
+
+def _pim_facts(pim: Pim) -> dict[str, Any]:
+    rates = pim.unit.mac.rates
+    maps = {"gemv": pim.unit.linear, "attention": pim.unit.attention, "element-wise": pim.unit.streams}
+    return {
+        "name": pim.name,
+        "title": pim.title,
+        "silicon": pim.silicon,
+        "memory": pim.memory.name,
+        "channels": int(pim.channels.value),
+        "units_per_channel": int(pim.unit.mac.units.value),
+        "external_bytes_per_s": pim.external_bandwidth_bytes_per_s,
+        "all_bank_bytes_per_s": pim.all_bank_bandwidth_bytes_per_s,
+        "types": [name for name in PimRates.model_fields if getattr(rates, name) is not None],
+        "operations": [name for name, mapping in maps.items() if mapping is not None],
+    }
+
+
+def _show_pim(name_or_path: str) -> dict[str, Any]:
+    pim = load_pim(name_or_path)
+    facts = _pim_facts(pim) | {"note": pim.note, "aliases": list(pim.aliases)}
+    return {"kind": "pim", **facts, "config": pim.model_dump(mode="json")}
+
+
+def _list_pims() -> list[dict[str, Any]]:
+    return [_pim_facts(load_pim(name)) for name in shipped_pims()]
+
+
+def _grid_facts(grid: Grid) -> dict[str, Any]:
+    return {
+        "name": grid.name,
+        "title": grid.title,
+        "arrival": grid.arrival,
+        "requests_per_user": grid.requests_per_user,
+        "cells": len(list(grid.cells())),
+        "source": grid.source,
+    }
+
+
+def _list_grids() -> list[dict[str, Any]]:
+    return [_grid_facts(grid) for grid in list_grids()]
+
+
+_LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "archs": _list_architectures,
+    "models": _list_models,
+    "runtimes": _list_runtimes,
+    "memories": _list_memories,
+    "pims": _list_pims,
+    "grids": _list_grids,
+}

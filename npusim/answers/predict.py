@@ -1,0 +1,259 @@
+"""One prediction: a step, or a serving run, as plain JSON-ready figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npusim.answers.simulated_step import simulated_figures, write_step_trace
+from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.event.engine import EventEngine, total_cost
+from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
+from npusim.errors import UserError
+from npusim.hardware.calibration import Calibration
+from npusim.hardware.residuals import RUN
+from npusim.kernels.operator import OPERATOR_COST_DTYPE
+from npusim.mapping.deployment import Deployment
+from npusim.mapping.optable import KIND_NAMES, OP_NAMES
+from npusim.serving.metrics import RunMetrics, Spread, measure
+from npusim.serving.simulate import Load, simulate
+from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
+from npusim.workload.arrivals import parse_arrival
+from npusim.workload.prompts import shared_prefix_prompts
+from npusim.workload.step import Step, decode, prefill
+
+POWER_SCOPE = "cards"
+REQUESTS_PER_USER = 3
+_US = 1e6
+_PHASES = ("decode", "prefill")
+ANALYTIC, EVENT = "analytic", "event"
+ENGINES = (ANALYTIC, EVENT)
+
+
+def predict_step(
+    deployment: Deployment,
+    phase: str,
+    batch: int,
+    context: int,
+    query: int | None = None,
+    *,
+    seed: int = 0,
+    interval_wanted: bool = False,
+    engine: str = ANALYTIC,
+    explain: bool = False,
+    trace: Path | None = None,
+) -> dict[str, Any]:
+    """The cost of one step. context: tokens attended, new ones included; query: new tokens of a prefill.
+
+    batch: sequences of all replicas together.
+    engine: analytic, or event, which can also `explain` its bottlenecks and write a `trace`. time_us,
+    energy_j and power_w become {value, low, high} with `interval_wanted`, their machines drawn under `seed`.
+    Keys: time_us, energy_j, power_w, bound, breakdown_us (sums to time_us), clock, host_us (beside time_us),
+    memory_bytes and flops of one chip, ops (one entry per operator and repeat count). Raises UserError.
+    """
+    replicas = deployment.plan.data_parallel
+    step = _step(deployment, phase, -(-batch // replicas), context, query)
+    room = deployment.require_fit(1)
+    if len(step.query) * room.kv_bytes(context) > room.available_bytes:
+        most = int(room.available_bytes // room.kv_bytes(context)) * replicas
+        raise UserError(
+            "--batch",
+            "",
+            f"{batch * context} tokens of KV (batch x context), but {most * context} fit beside the weights; "
+            f"at this context a batch of {most}",
+        )
+    analytic = AnalyticEngine(deployment, max_sequences=batch)
+    if engine == EVENT:
+        pieces = EventEngine(analytic, deployment.system.name).simulated(step)
+        cost, figures = total_cost(pieces), simulated_figures(pieces, explain)
+    else:
+        cost = analytic.cost(step)
+        figures = {"ops": [entry for piece in analytic.pieces(step) for entry in _operators(analytic, piece, cost)]}
+    drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else None
+    if trace is not None:
+        write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
+    host_s = analytic.with_host(cost, batch).time_s - cost.time_s
+    return {
+        "engine": engine,
+        "phase": phase,
+        "batch": batch,
+        "context": context,
+        "query": int(step.query[0]),
+        **_step_figures(deployment, phase, cost, drawn),
+        "host_us": host_s * _US,
+        "power_scope": POWER_SCOPE,
+        "bound": cost.bound,
+        "breakdown_us": {name: cost.shares_s[name] * _US for name in RESOURCES},
+        "clock": cost.clock,
+        "memory_bytes": cost.memory_bytes,
+        "flops": cost.flops,
+        **figures,
+    }
+
+
+def _step_totals(cost: StepCost) -> dict[str, float]:
+    return {"time_us": cost.time_s * _US, "energy_j": cost.energy_j, "power_w": cost.power_w}
+
+
+def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> list[dict[str, float]]:
+    totals = []
+    for _, drawn in drawn_engines(deployment, seed, max_sequences=len(step.query)):
+        costing: StepEngine = EventEngine(drawn, deployment.system.name) if engine == EVENT else drawn
+        totals.append(_step_totals(costing.cost(step)))
+    return totals
+
+
+def _step_figures(
+    deployment: Deployment, phase: str, cost: StepCost, drawn: list[dict[str, float]] | None
+) -> dict[str, Any]:
+    """time_us, energy_j and power_w, with their intervals where steps of drawn machines are given."""
+    totals = _step_totals(cost)
+    if drawn is None:
+        return totals
+    return {
+        name: _ranged(value, [each[name] for each in drawn], discrepancy(deployment.calibration, name, phase))
+        for name, value in totals.items()
+    }
+
+
+def _step(deployment: Deployment, phase: str, batch: int, context: int, query: int | None) -> Step:
+    if phase not in _PHASES:
+        raise UserError("--phase", "", f"'{phase}' is no phase; use {' or '.join(_PHASES)}")
+    for option, value in (("--batch", batch), ("--context", context), ("--query", 1 if query is None else query)):
+        if value < 1:
+            raise UserError(option, "", f"{value} must be 1 or more")
+    longest = deployment.model.max_context
+    if context > longest:
+        raise UserError("--context", "", f"{context} tokens are more than {deployment.model.name} takes ({longest})")
+    if phase == "decode":
+        if query not in (None, 1):
+            raise UserError("--query", "", "a decode step has one new token per sequence; leave --query out")
+        return decode([context] * batch)
+    if query is not None and query > context:
+        raise UserError("--query", "", f"{query} new tokens do not fit in a context of {context} that includes them")
+    return prefill(batch, query or context, context)
+
+
+def _operators(engine: AnalyticEngine, step: Step, cost: StepCost) -> list[dict[str, Any]]:
+    table, costs = engine.operators(step)
+    return [_operator(row, spent, cost.clock) for row, spent in zip(table.rows, costs, strict=True)]
+
+
+def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
+    """One operator, times of all its repeats together."""
+    repeat = int(row["repeat"])
+    seconds = {
+        name: float(spent[f"{name}_s"]) * repeat
+        for name in RESOURCES
+        if f"{name}_s" in (OPERATOR_COST_DTYPE.names or ())
+    }
+    for name in ("contraction", "vector"):
+        seconds[name] /= clock
+    arithmetic = seconds["contraction"] + seconds["vector"]
+    total = max(arithmetic, seconds["memory"]) + seconds["pim"] + seconds["link"] + seconds["overhead"]
+    return {
+        "op": OP_NAMES[row["op"]],
+        "kind": KIND_NAMES[row["kind"]],
+        "segment": int(row["segment"]),
+        "repeat": repeat,
+        **{name: float(row[name]) for name in ("m", "n", "k", "batch", "query", "kv")},
+        "memory_bytes": float(row["weight_bytes"] + row["kv_read_bytes"] + row["kv_write_bytes"]) * repeat,
+        "flops": float(row["flops"]) * repeat,
+        "time_us": total * _US,
+        "bound": max(seconds, key=lambda name: seconds[name]),
+        "busy_us": {name: value * _US for name, value in seconds.items()},
+    }
+
+
+def run_load(
+    *, isl: int, osl: int, concurrency: int, requests: int | None, arrival: str = "closed", shared_prefix: int = 0
+) -> Load:
+    """What a run serves. requests: default three per user. Raises UserError."""
+    process = parse_arrival(arrival, concurrency)
+    count = REQUESTS_PER_USER * concurrency if requests is None else requests
+    for option, value in (("--isl", isl), ("--osl", osl), ("--requests", count)):
+        if value < 1:
+            raise UserError(option, "", f"{value} must be 1 or more")
+    return Load(isl, osl, process, shared_prefix_prompts(count, isl, shared_prefix))
+
+
+def predict_run(
+    deployment: Deployment,
+    *,
+    isl: int,
+    osl: int,
+    concurrency: int,
+    requests: int | None = None,
+    arrival: str = "closed",
+    shared_prefix: int = 0,
+    seed: int = 0,
+    interval_wanted: bool = False,
+) -> dict[str, Any]:
+    """A serving run. requests: default three per user. Figures become {value, low, high} with `interval_wanted`.
+
+    Keys as in the contract of the command line, beside requests, refused, refusal, preemptions, prefix_hit_fraction,
+    users_in_service and duration_s. Raises UserError.
+    """
+    load = run_load(
+        isl=isl, osl=osl, concurrency=concurrency, requests=requests, arrival=arrival, shared_prefix=shared_prefix
+    )
+    metrics = measure(simulate(deployment, load, seed))
+    if not interval_wanted:
+        return run_figures(metrics)
+    drawn = [run_figures(each) for each in drawn_metrics(load, drawn_engines(deployment, seed), seed)]
+    return with_intervals(run_figures(metrics), drawn, deployment.calibration)
+
+
+def run_figures(metrics: RunMetrics) -> dict[str, Any]:
+    """The figures of a run under the names of the command line's contract."""
+    spreads = {
+        name: getattr(metrics, name).as_dict()
+        for name in ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms", "client_queue_ms")
+        if isinstance(getattr(metrics, name), Spread)
+    }
+    return {
+        **spreads,
+        "output_tokens_per_s": metrics.output_tokens_per_s,
+        "total_tokens_per_s": metrics.total_tokens_per_s,
+        "tokens_per_s_per_user": metrics.tokens_per_s_per_user,
+        "power_w": {"scope": POWER_SCOPE, "mean": metrics.power_w_mean, "p99": metrics.power_w_p99},
+        "tokens_per_joule": metrics.tokens_per_joule,
+        "kv_peak_fraction": metrics.kv_peak_fraction,
+        "fits": metrics.fits,
+        "requests": metrics.requests,
+        "refused": metrics.refused,
+        "refusal": metrics.refusal,
+        "preemptions": metrics.preemptions,
+        "prefix_hit_fraction": metrics.prefix_hit_fraction,
+        "users_in_service": metrics.users_in_service,
+        "duration_s": metrics.duration_s,
+    }
+
+
+_EXACT = ("requests", "refused", "preemptions", "users_in_service", "prefix_hit_fraction")
+
+
+def with_intervals(
+    figures: dict[str, Any], drawn: list[dict[str, Any]], calibration: Calibration | None = None, within: str = ""
+) -> dict[str, Any]:
+    """`figures` with every float as {value, low, high} over the same figure of the draws.
+
+    calibration: the calibration whose unexplained part widens them; within: the name of the figure that they belong to.
+    """
+    result: dict[str, Any] = {}
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            result[name] = with_intervals(value, [each[name] for each in drawn], calibration, f"{name}_")
+        elif isinstance(value, float | np.floating) and name not in _EXACT:
+            width = discrepancy(calibration, f"{within}{name}", RUN)
+            result[name] = _ranged(float(value), [float(each[name]) for each in drawn], width)
+        else:
+            result[name] = value
+    return result
+
+
+def _ranged(value: float, drawn: list[float], half_width: float) -> dict[str, float]:
+    low, high = interval(value, drawn, half_width)
+    return {"value": value, "low": low, "high": high}

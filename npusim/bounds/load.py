@@ -1,0 +1,56 @@
+"""What was run, as the bounds take it: once on the terms that favour the figure most, once on the usual ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from npusim.bounds.ceiling import Ceiling, ceiling_of
+from npusim.bounds.demand import Demand, demand_of
+from npusim.workload.model import Model
+from npusim.workload.precision import Precision
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A model's demand and a chip's ceiling, both counted alike."""
+
+    demand: Demand
+    ceiling: Ceiling
+
+    def seconds_of(self, ops: Mapping[tuple[str, str], float], chips: int) -> float:
+        """Least seconds of that arithmetic on `chips`."""
+        return self.ceiling.seconds_of(ops) / chips
+
+
+@dataclass(frozen=True)
+class Load:
+    """generous, usual: the terms. chips: that work together; isl, osl: tokens of every request.
+
+    users: most requests in flight, None where it is not told. requests: of the run, where all are sent as soon as
+    users are free. prompts_differ: False where requests may share their prompts' KV. tokens_per_step: most tokens
+    that a step gives one sequence (above one with speculative decoding). tensor_parallel: chips that share every
+    layer, None where it is not told.
+    """
+
+    generous: Terms
+    usual: Terms
+    chips: int
+    isl: int
+    osl: int
+    users: float | None = None
+    requests: int | None = None
+    prompts_differ: bool = True
+    tokens_per_step: float = 1.0
+    tensor_parallel: int | None = None
+
+    @property
+    def both(self) -> tuple[Terms, Terms]:
+        return self.generous, self.usual
+
+
+def load_of(arch: str, model: Model, precisions: tuple[Precision, Precision], chips: int, isl: int, osl: int) -> Load:
+    """The load of an architecture; precisions: the most favourable, and the usual or told one. Raises UserError."""
+    generous = Terms(demand_of(model, precisions[0], isl, osl, True), ceiling_of(arch, True))
+    usual = Terms(demand_of(model, precisions[1], isl, osl, False), ceiling_of(arch, False))
+    return Load(generous, usual, chips, isl, osl)

@@ -1,0 +1,146 @@
+"""Fitting: measured tables move the ranged numbers of an architecture and its runtimes; a calibration says how far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npusim.errors import UserError
+from npusim.evidence.calibration.cross_validation import (
+    GROUP,
+    KEYS,
+    Say,
+    Unseen,
+    leave_out,
+    left_out_summaries,
+    mape,
+    residuals,
+)
+from npusim.evidence.calibration.fitted import fitted_correlation, fitted_numbers, fitted_parameters
+from npusim.evidence.calibration.problem import Problem
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.importer import import_table
+from npusim.evidence.measured.tables import Table
+from npusim.hardware.calibration import Calibration
+from npusim.hardware.catalog import load_system
+from npusim.hardware.system import System
+
+
+@dataclass(frozen=True)
+class TableErrors:
+    """Mean |predicted / measured - 1| of a kind of table: before, after the fit, and on groups left out of it."""
+
+    figures: int
+    before: float
+    after: float
+    left_out: float
+
+
+@dataclass(frozen=True)
+class FittedCalibration:
+    """parameters: {owner.path: {prior, value, sd, unit, identified}}; errors are mean |predicted / measured - 1|.
+
+    left_out_mape: NaN where all runs are one group; tables: errors by kind of table; cases: figures fitted to;
+    skipped: rows and figures that cannot be predicted.
+    """
+
+    calibration: Calibration
+    parameters: dict[str, dict[str, Any]]
+    mape_before: float
+    mape_after: float
+    left_out_mape: float
+    tables: dict[str, TableErrors]
+    cases: int
+    skipped: int
+
+
+def calibrate(
+    tables: Sequence[Path], arch: str, name: str, date: str, seed: int = 0, say: Say | None = None
+) -> FittedCalibration:
+    """Fit the numbers of `arch` to the tables. Raises UserError where no row can be predicted, or none moves a number.
+
+    name, date: of the calibration; say: told of progress.
+    """
+    tell = say or (lambda _: None)
+    system = load_system(arch, uncalibrated=True)
+    problem, skipped = _problem(tables, arch, system, seed)
+    slopes = problem.choose_sensitive()
+    count, figures = len(problem.chosen), len(problem.cases)
+    if not count:
+        raise UserError(str(tables[0]), "", f"no number with a range moves its figures; give {arch} ranges to fit in")
+    tell(f"{figures} figures move {count} numbers")
+    before = problem.log_errors(np.zeros(count))
+    fit = problem.fit(slopes)
+    after = problem.log_errors(fit.z)
+    tell(f"mean error {mape(before):.3f} before, {mape(after):.3f} after")
+    unseen = {by: found for by in KEYS if (found := leave_out(problem, fit, by, tell)) is not None}
+    left_out = unseen.get(GROUP)
+    sources = ", ".join(f"{path.parent.resolve().name}/{path.name}" for path in tables)
+    calibration = Calibration(
+        name=name,
+        arch=system.name,
+        date=date,
+        source=f"fitted to {sources} ({figures} figures)",
+        numbers=fitted_numbers(problem, fit),
+        correlation=fitted_correlation(problem, fit),
+        residuals=() if left_out is None else residuals(problem.cases, left_out),
+        left_out=tuple(part for each in unseen.values() for part in left_out_summaries(problem.cases, each, seed)),
+    )
+    return FittedCalibration(
+        calibration,
+        fitted_parameters(problem, fit),
+        mape(before),
+        mape(after),
+        math.nan if left_out is None else mape(left_out.errors),
+        _by_table(problem.cases, before, after, left_out),
+        figures,
+        skipped,
+    )
+
+
+def _problem(tables: Sequence[Path], arch: str, system: System, seed: int) -> tuple[Problem, int]:
+    """The problem over every figure that is predicted at the priors' centre, and how many rows and figures are not."""
+    cases, skipped = _all_cases(tables, arch, system)
+    problem = Problem(system, cases, seed)
+    predicted = np.isfinite(problem.predicted(np.zeros(len(problem.chosen))))
+    if not predicted.any():
+        raise UserError(str(tables[0]), "", f"no row can be predicted for {arch}; nothing to calibrate with")
+    return problem.part(predicted), skipped + int((~predicted).sum())
+
+
+def _all_cases(tables: Sequence[Path], arch: str, system: System) -> tuple[list[Case], int]:
+    cases: list[Case] = []
+    skipped = 0
+    for path in tables:
+        found = import_table(path, arch)
+        _require_own_chip(found.table, system)
+        cases += [replace(case, run=f"{path}:{case.run}") for case in found.cases]
+        skipped += len(found.skips)
+    return cases, skipped
+
+
+def _require_own_chip(table: Table, system: System) -> None:
+    own = {name.lower() for name in (system.name, system.title, *system.aliases)}
+    if table.chip and table.chip.lower() not in own:
+        raise UserError(
+            str(table.path),
+            "chip",
+            f"was measured on {table.chip}, not on {system.name}; calibrate the architecture that was measured",
+        )
+
+
+def _by_table(
+    cases: Sequence[Case], before: np.ndarray, after: np.ndarray, left_out: Unseen | None
+) -> dict[str, TableErrors]:
+    kinds = np.array([case.kind for case in cases])
+    found = {}
+    for kind in dict.fromkeys(kinds.tolist()):
+        own = kinds == kind
+        held = math.nan if left_out is None else mape(left_out.errors[own])
+        found[kind] = TableErrors(int(own.sum()), mape(before[own]), mape(after[own]), held)
+    return found

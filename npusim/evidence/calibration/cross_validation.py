@@ -1,0 +1,159 @@
+"""Errors of groups of runs under fits that have not seen them, and what they say of unseen runs.
+
+Groups, not rows, are left out: the figures of a run, and the runs of one lab or model, share their errors.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from npusim.evidence.calibration.conformal import GROUPS_FOR_COVERAGE, TAIL_Z, half_width, scores
+from npusim.evidence.calibration.posterior import Fit
+from npusim.evidence.calibration.problem import Problem
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.regime import residual_key
+from npusim.hardware.draws import RANGE_COVERAGE
+from npusim.hardware.residuals import LeftOut, Residual
+
+GROUP, MODEL, CHIP = "group", "model", "chip"
+KEYS: dict[str, Callable[[Case], str]] = {
+    GROUP: lambda case: case.group,
+    MODEL: lambda case: case.model,
+    CHIP: lambda case: case.predictor.arch,
+}
+"""What can be left out: a group of runs, all that was measured of one model, all of one chip."""
+FOLDS = 5
+_TIME_OF_A_TOKEN = {"itl": "tpot"}
+_RESAMPLES = 1000
+_DIGITS = 4
+Say = Callable[[str], None]
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Cases under fits that have not seen what they share with others.
+
+    by: of KEYS; names: what each case belongs to; errors: log(predicted / measured); spreads: posterior standard
+    deviations of the logarithms of the predictions. All (cases,).
+    """
+
+    by: str
+    names: np.ndarray
+    errors: np.ndarray
+    spreads: np.ndarray
+
+
+def mape(log_errors: np.ndarray) -> float:
+    """Mean |predicted / measured - 1|."""
+    return float(np.mean(np.abs(np.expm1(log_errors))))
+
+
+def leave_out(problem: Problem, fit: Fit, by: str, tell: Say) -> Unseen | None:
+    """Every case under a fit that has not seen its group, model or chip; None where there is but one.
+
+    fit: to all cases, from which the others are sought. Groups go to folds in turn by their names, so that those of one
+    model or kernel, whose names begin alike, are left out one at a time.
+    """
+    names = np.array([KEYS[by](case) for case in problem.cases])
+    distinct = sorted(set(names.tolist()))
+    count = min(FOLDS, len(distinct))
+    if count < 2:
+        return None
+    fold_of = {name: place % count for place, name in enumerate(distinct)}
+    folds = np.array([fold_of[name] for name in names])
+    errors, spreads = np.zeros(len(names)), np.zeros(len(names))
+    for fold in range(count):
+        held = folds == fold
+        other = problem.part(~held).refit(fit.z, fit.slopes[~held])
+        errors[held] = problem.part(held).log_errors(other.z)
+        spreads[held] = other.spread(fit.slopes[held])
+        tell(f"by {by}, fold {fold + 1} of {count}: mean error {mape(errors[held]):.3f} on what was left out")
+    return Unseen(by, names, errors, spreads)
+
+
+def residuals(cases: Sequence[Case], unseen: Unseen) -> tuple[Residual, ...]:
+    """The half-width of every metric and regime that the posterior leaves unexplained.
+
+    A statistic with too few groups takes that of all statistics of its latency in the regime.
+    """
+    made = []
+    found = scores(unseen.errors, unseen.spreads)
+    alike = _places(cases, _latency)
+    for (metric, regime), own in sorted(_places(cases, residual_key).items()):
+        enough = len(set(unseen.names[own].tolist())) >= GROUPS_FOR_COVERAGE
+        places = own if enough else alike[_latency(cases[own[0]])]
+        width, groups = half_width(found[places], unseen.names[places].tolist())
+        rounded, enough = round(width, _DIGITS), groups >= GROUPS_FOR_COVERAGE
+        made.append(Residual(metric=metric, regime=regime, groups=groups, half_width=rounded, enough=enough))
+    return tuple(made)
+
+
+def _latency(case: Case) -> tuple[str, str]:
+    """What a case's figure is a statistic of, and its regime: TPOT and ITL are both times of a token."""
+    metric, regime = residual_key(case)
+    name, separator, _ = metric.partition("_ms_")
+    return (_TIME_OF_A_TOKEN.get(name, name) if separator else metric), regime
+
+
+def left_out_summaries(cases: Sequence[Case], unseen: Unseen, seed: int) -> tuple[LeftOut, ...]:
+    """Errors, coverage and width of every metric and regime of every kind of table."""
+    keyed = _places(cases, lambda case: (case.kind, case.metric, residual_key(case)[1]))
+    return tuple(
+        _summary(unseen.by, *key, unseen.names[places], unseen.errors[places], unseen.spreads[places], seed)
+        for key, places in sorted(keyed.items())
+    )
+
+
+def _summary(
+    by: str, table: str, metric: str, regime: str, names: np.ndarray, errors: np.ndarray, spreads: np.ndarray, seed: int
+) -> LeftOut:
+    half = _half_widths(names, errors, spreads)
+    parts: dict[str, float | None] = {}
+    for name, values in (
+        ("mape", np.abs(np.expm1(errors))),
+        ("coverage", (np.abs(errors) <= half).astype(float)),
+        ("width", np.exp(half) - np.exp(-half)),
+    ):
+        low, high = bootstrap(values, names.tolist(), seed)
+        parts |= {name: round(float(values.mean()), _DIGITS), f"{name}_low": low, f"{name}_high": high}
+    groups = len(set(names.tolist()))
+    described = {"unseen": by, "table": table, "metric": metric, "regime": regime}
+    return LeftOut.model_validate({**described, "figures": len(errors), "groups": groups, **parts})
+
+
+def _half_widths(names: np.ndarray, errors: np.ndarray, spreads: np.ndarray) -> np.ndarray:
+    """Half-width of each case's interval, of its own spread and what the other groups leave unexplained."""
+    found, widths = scores(errors, spreads), np.zeros(len(errors))
+    for name in sorted(set(names.tolist())):
+        own = names == name
+        widths[own], _ = half_width(found[~own], names[~own].tolist())
+    return np.hypot(TAIL_Z * spreads, widths)
+
+
+def bootstrap(values: np.ndarray, groups: Sequence[str], seed: int) -> tuple[float | None, float | None]:
+    """90 % bounds of the mean of `values` when whole groups are drawn again; None with a single group."""
+    names = sorted(set(groups))
+    if len(names) < 2:
+        return None, None
+    place = {name: index for index, name in enumerate(names)}
+    index = np.array([place[group] for group in groups])
+    sums, counts = np.bincount(index, values, len(names)), np.bincount(index, minlength=len(names))
+    drawn = np.random.default_rng(seed).integers(len(names), size=(_RESAMPLES, len(names)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    tail = (1.0 - RANGE_COVERAGE) / 2.0
+    low, high = np.quantile(means, (tail, 1.0 - tail))
+    return round(float(low), _DIGITS), round(float(high), _DIGITS)
+
+
+def _places(cases: Sequence[Case], key: Callable[[Case], Key]) -> dict[Key, list[int]]:
+    """Places of the cases of each key."""
+    found: dict[Key, list[int]] = defaultdict(list)
+    for place, case in enumerate(cases):
+        found[key(case)].append(place)
+    return found

@@ -1,0 +1,175 @@
+"""A case: one measured figure, and the predictor that predicts it under given numbers.
+
+Every table row becomes cases (one per figure that it holds) or a Skip with its reason. Cases of one run share a
+predictor, so that one prediction serves all its figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from npusim.evidence.measured.sources import REQUESTS_PER_USER, Sources, sources
+from npusim.hardware.calibration import Calibration
+from npusim.hardware.catalog import load_runtime, shipped_runtimes
+from npusim.hardware.draws import RangedNumber, drawn_values, ranged_numbers
+from npusim.hardware.machine import build_machine
+from npusim.hardware.runtime import Runtime
+from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
+from npusim.hardware.system import System
+from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import remembered
+from npusim.mapping.deployment import Deployment
+
+_MECHANISMS = {
+    "host_time": ("host_step_time", "host_request_time"),
+    "path_time": ("paths_operator_launch", "paths_attention_execution", "paths_step_launch"),
+}
+"""The numbers of a runtime on which labs differ, by the factor of their set-up."""
+OF_THE_RUN = "users in service in the measured run"
+"""Source of a limit that the run itself tells, which no other numbers replace."""
+
+_STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[name].base != np.float64)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers under which to predict.
+
+    machine: its record (1,); runtimes: by name, each (1,) of RUNTIME_DTYPE; observation: what stands between the chip
+    and a table (the `observation` part of sources.yaml).
+    """
+
+    machine: np.ndarray
+    runtimes: Mapping[str, np.ndarray]
+    observation: Mapping[str, float]
+
+    @classmethod
+    def of(cls, system: System, calibration: Calibration | None = None) -> Numbers:
+        """The numbers that the descriptions give: of `system`, of every shipped runtime that drives it, of sources.
+
+        calibration: the calibration under which `system` was loaded; it holds for runtimes and sources too.
+        """
+        records = {runtime.name: build_runtime(runtime, system) for runtime in drivers(system, calibration)}
+        return cls(build_machine(system), records, _observed(calibration).observed())
+
+    @classmethod
+    def drawn(cls, system: System, calibration: Calibration | None, count: int, seed: int) -> list[Numbers]:
+        """`count` sets of the numbers that `of` gives, all drawn from their ranges."""
+        observed, runtimes = _observed(calibration), drivers(system, calibration)
+        numbers = [number for runtime in runtimes for number in ranged_numbers(system, runtime)] + observed.latent()
+        numbers = list(dict.fromkeys(numbers))
+        drawn = list(zip(numbers, drawn_values(numbers, count, seed, calibration), strict=True))
+        given = cls.of(system, calibration)
+        return [given.replaced({number: float(values[index]) for number, values in drawn}) for index in range(count)]
+
+    def replaced(self, values: Mapping[RangedNumber, float]) -> Numbers:
+        """These numbers, some of them replaced."""
+        machine, observation = self.machine.copy(), dict(self.observation)
+        runtimes = {name: record.copy() for name, record in self.runtimes.items()}
+        for number, value in values.items():
+            if number.owner == sources().name:
+                observation[number.name] = value
+            else:
+                number.put(runtimes.get(number.owner, machine), value)
+        return Numbers(machine, runtimes, observation)
+
+    def of_lab(self, lab: str, name: str) -> float:
+        """A factor of a lab's set-up; 1 where the lab is not described."""
+        return self.observation.get(f"labs.{lab}.{name}", 1.0)
+
+    def brief(self) -> Numbers:
+        """These numbers for runs of half as many requests where a source does not say how many there were.
+
+        Such runs show how figures move with a number, in half the time.
+        """
+        requests = max(1.0, 0.5 * self.observation[REQUESTS_PER_USER])
+        return replace(self, observation={**self.observation, REQUESTS_PER_USER: requests})
+
+    def apply(self, deployment: Deployment, lab: str = "") -> Deployment:
+        """`deployment` under these numbers, in records of its own; its runtime keeps its compiled shapes.
+
+        lab: whose set-up it was, where its differences are described.
+        """
+        record = self.runtimes[deployment.runtime.name].copy()
+        for mechanism, fields in _MECHANISMS.items():
+            for name in fields:
+                record[name] *= self.of_lab(lab, mechanism)
+        for name in _STRUCTURE:
+            record[name] = deployment.runtime_record[name]
+        if deployment.runtime.limits.max_sequences.source == OF_THE_RUN:
+            record["limits_max_sequences"] = deployment.runtime_record["limits_max_sequences"]
+        return deployment.with_records(self.machine.copy(), record)
+
+
+def drivers(system: System, calibration: Calibration | None = None) -> list[Runtime]:
+    """The shipped runtimes that drive the architecture, and its own, under a calibration."""
+    unit = system.chip.unit.kind
+    drivers = {runtime.name: runtime for runtime in _shipped() if runtime.unit == unit}
+    own = load_runtime(system.runtime, unit)
+    runtimes = list((drivers | {own.name: own}).values())
+    return runtimes if calibration is None else [calibration.apply(runtime.name, runtime) for runtime in runtimes]
+
+
+@remembered
+def _shipped() -> tuple[Runtime, ...]:
+    return tuple(load_yaml(path, Runtime) for path in shipped_runtimes().values())
+
+
+def _observed(calibration: Calibration | None) -> Sources:
+    return sources() if calibration is None else calibration.apply(sources().name, sources())
+
+
+class Predictor(Protocol):
+    """What was run. Predictors that compare equal predict the same."""
+
+    @property
+    def arch(self) -> str:
+        """Name or path of the architecture on which it ran."""
+        ...
+
+    @property
+    def runtime(self) -> str:
+        """Name of the runtime under which it ran."""
+        ...
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """Every figure of the run by its name. Raises UserError where it cannot run."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measured figure.
+
+    row: of the table, 0-based; metric: the table's name for the figure; figure: the predictor's; measured: in the
+    predictor's unit; run: names the run that gave it; group: what is exchangeable with other groups (lab x SDK x
+    model x cards, or model x format); model: that ran, or whose shapes an operator has; sigma: relative standard
+    deviation of measuring it again; main: True for the table's main metric; kind: of the table.
+    """
+
+    row: int
+    metric: str
+    figure: str
+    measured: float
+    predictor: Predictor
+    run: str
+    group: str
+    model: str
+    dimensions: Mapping[str, str]
+    sigma: float
+    main: bool
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A row that cannot be predicted, and why."""
+
+    row: int
+    reason: str

@@ -1,0 +1,87 @@
+"""From rows to cases: what every kind of table does alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from npusim.errors import UserError
+from npusim.evidence.measured.case import Case, Predictor, Skip
+from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.hardware.catalog import load_system
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured column, the predictor's figure that it is compared with, and its relative standard deviation."""
+
+    column: str
+    figure: str
+    sigma: float
+    main: bool = False
+
+
+def each_row(table: Table, make: Callable[[Row], list[Case]]) -> list[Case | Skip]:
+    """The cases that `make` makes of each row, a Skip where it raises Unrepresentable."""
+    found: list[Case | Skip] = []
+    for row in table.rows():
+        try:
+            found += make(row)
+        except Unrepresentable as reason:
+            found.append(Skip(row.index, str(reason)))
+    return found
+
+
+def cases_of(
+    row: Row,
+    figures: Iterable[Figure],
+    predictor: Predictor,
+    group: str,
+    model: str,
+    dimensions: Mapping[str, str],
+) -> list[Case]:
+    """A case for each figure that the row holds, which is a run of its own. Raises Unrepresentable without a main one.
+
+    Dimensions that are blank in the table are left out.
+    """
+    told = {name: plain_number(text) for name, text in dimensions.items() if text}
+    cases = []
+    for figure in figures:
+        measured = row.measured(figure.column)
+        if measured is None:
+            if figure.main:
+                raise Unrepresentable(f"{figure.column} is not given")
+            continue
+        cases.append(
+            Case(
+                row=row.index,
+                metric=figure.column,
+                figure=figure.figure,
+                measured=measured,
+                predictor=predictor,
+                run=str(row.index),
+                group=group,
+                model=model,
+                dimensions=told,
+                sigma=figure.sigma,
+                main=figure.main,
+            )
+        )
+    return cases
+
+
+def plain_number(text: str) -> str:
+    """ "1.0" as "1"; what is no number, as it stands."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return str(int(value)) if value.is_integer() else text
+
+
+def require_unit(arch: str, unit: str, table: Table) -> None:
+    """Raises UserError unless `arch` has the compute unit that tables of this kind are about."""
+    found = load_system(arch, uncalibrated=True).chip.unit.kind
+    if found != unit:
+        mend = f"give an architecture whose unit is a {unit}"
+        raise UserError("--arch", "", f"{table.path.name} was measured on a {unit}, {arch} is a {found}; {mend}")

@@ -1,0 +1,107 @@
+"""What ran on what, in plain names that compare and hash; the deployment is made once from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from npusim.errors import UserError
+from npusim.evidence.measured.case import OF_THE_RUN
+from npusim.evidence.measured.tables import Unrepresentable
+from npusim.hardware.runtime import AttentionShapes, Limits, Policy, Runtime
+from npusim.hardware.runtime_record import build_runtime
+from npusim.mapping.deployment import Deployment, deploy
+from npusim.workload.catalog import shipped_models
+
+_SCHEMES = {
+    "bf16": "bf16",
+    "bfloat16": "bf16",
+    "fp8": "fp8",
+    "fp8_block": "fp8",
+    "fp8 (weights)": "fp8",
+    "fp8 w8a8": "fp8",
+    "int8": "int8",
+    "w8a16": "w8a16",
+    "w4a16": "w4a16",
+    "mxfp4": "mxfp4",
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A model in a precision scheme on `cards` cards; policy, attention, kv_precision: the run's own, in place of the
+    runtime's; tensor_parallel: chips that share every layer, None for all; plan: the name
+    of a plan in place of both; sequences: that were in service at once, where the runtime would admit fewer."""
+
+    arch: str
+    runtime: str
+    model: str
+    precision: str
+    cards: int = 1
+    policy: Policy | None = None
+    attention: AttentionShapes | None = None
+    kv_precision: str | None = None
+    tensor_parallel: int | None = None
+    plan: str | None = None
+    sequences: int | None = None
+
+
+@cache
+def deployment_of(placement: Placement) -> Deployment:
+    """The deployment under the numbers of the descriptions, uncalibrated. Raises UserError."""
+    made = deploy(
+        placement.arch,
+        placement.model,
+        precision=placement.precision,
+        kv_precision=placement.kv_precision,
+        cards=placement.cards,
+        tensor_parallel=placement.tensor_parallel,
+        plan=placement.plan,
+        runtime=placement.runtime,
+        uncalibrated=True,
+    )
+    own = {"policy": placement.policy, "attention": placement.attention, "limits": _limits(made.runtime, placement)}
+    changes = {name: part for name, part in own.items() if part is not None}
+    if not changes:
+        return made
+    runtime = made.runtime.model_copy(update=changes)
+    return replace(made, runtime=runtime, runtime_record=build_runtime(runtime, made.system))
+
+
+def _limits(runtime: Runtime, placement: Placement) -> Limits | None:
+    """The runtime's limits raised to the sequences that were in service; None where they hold them."""
+    most = runtime.limits.max_sequences
+    if placement.sequences is None or placement.sequences <= most.value:
+        return None
+    told = {"value": placement.sequences, "kind": "measured", "source": OF_THE_RUN}
+    return Limits.model_validate({"max_sequences": told, "max_waiting": runtime.limits.max_waiting})
+
+
+def placed(placement: Placement) -> Placement:
+    """`placement`, checked to be one that can be deployed. Raises Unrepresentable."""
+    try:
+        deployment_of(placement)
+    except UserError as error:
+        raise Unrepresentable(str(error)) from error
+    return placement
+
+
+def model_name(text: str) -> str:
+    """The shipped name of the model that a table names, or the path that it gives. Raises Unrepresentable."""
+    if not text:
+        raise Unrepresentable("model is not given")
+    shipped = shipped_models().get(text.lower())
+    if shipped is not None:
+        return shipped.stem
+    if Path(text).is_file():
+        return text
+    raise Unrepresentable(f"no shape of the model '{text}' is shipped (npusim list models)")
+
+
+def scheme(text: str) -> str:
+    """The precision scheme that a table names. Raises Unrepresentable."""
+    name = _SCHEMES.get(text.strip().lower())
+    if name is None:
+        raise Unrepresentable(f"no precision scheme '{text}'; known: {', '.join(_SCHEMES)}")
+    return name

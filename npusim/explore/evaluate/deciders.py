@@ -1,0 +1,155 @@
+"""The numbers that decide a claim: which ranges move it most, and what each would have to be alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+
+from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.machines import Records
+from npusim.hardware.draws import RangedNumber, all_numbers, is_ranged, ranged_numbers
+from npusim.ledger import Quantity
+from npusim.mapping.deployment import Deployment
+
+MOST = 3
+_LEAST_SWING = 1e-3
+REACH = 30.0
+_ESTIMATES = {
+    "tokens_per_s_per_user": ("decode_ms", -1.0),
+    "output_tokens_per_s": ("output_tokens_per_s", 1.0),
+    "total_tokens_per_s": ("output_tokens_per_s", 1.0),
+    "tpot_ms": ("decode_ms", 1.0),
+    "ttft_ms": ("prefill_ms", 1.0),
+    "e2e_ms": ("output_tokens_per_s", -1.0),
+    "power_w": ("power_w", 1.0),
+    "tokens_per_joule": ("tokens_per_joule", 1.0),
+}
+"""The estimate that a metric follows, and the power with which it does."""
+
+
+@dataclass(frozen=True)
+class Decider:
+    """owner, path: of the number; quantity: its provenance; at_low, at_high: the claim's figure at the ends of its
+    range (the prediction itself without a range), all else at its value; needed: the value at which the claim's
+    prediction just holds, None where none within a factor of 30 does; wants_more: whether it holds above that."""
+
+    owner: str
+    path: str
+    quantity: Quantity
+    at_low: float
+    at_high: float
+    needed: float | None
+    wants_more: bool
+
+    @property
+    def swing(self) -> float:
+        return abs(math.log(self.at_high / self.at_low))
+
+    @property
+    def is_ranged(self) -> bool:
+        return is_ranged(self.quantity)
+
+
+def deciders(claim: Claim, deployment: Deployment, value: float) -> list[Decider]:
+    """The numbers that decide a claim, at most MOST. value: the prediction.
+
+    Those whose ranges move it most, the greatest first; where none of these can make a claim hold that does not, those
+    of all numbers that would with the least change.
+    """
+    found = _moving(claim, deployment, value)
+    if claim.holds(value) or any(each.needed is not None for each in found):
+        return found
+    return _reaching(claim, deployment, value) or found
+
+
+def _moving(claim: Claim, deployment: Deployment, value: float) -> list[Decider]:
+    numbers = distinct(ranged_numbers(deployment.system, deployment.runtime))
+    ends = [end for members in numbers for end in (members[0].quantity.low, members[0].quantity.high)]
+    records = _records(deployment, [members for members in numbers for _ in range(2)], ends)
+    ratios = relative(claim, deployment, records).reshape(-1, 2)
+    swings = np.abs(np.log(ratios[:, 1] / ratios[:, 0]))
+    order = [place for place in np.argsort(-swings, kind="stable") if math.isfinite(swings[place])]
+    return [
+        _decider(claim, deployment, numbers[place], value, ratios[place])
+        for place in order[:MOST]
+        if swings[place] > _LEAST_SWING
+    ]
+
+
+def _reaching(claim: Claim, deployment: Deployment, value: float) -> list[Decider]:
+    """The numbers, ranged or not, that alone make the claim hold with the least change of their logarithm."""
+    numbers = [each for each in distinct(all_numbers(deployment.system, deployment.runtime)) if each[0].quantity.value]
+    ends = [members[0].quantity.value * factor for members in numbers for factor in _reach(members[0].quantity)]
+    records = _records(deployment, [members for members in numbers for _ in range(2)], ends)
+    figures = value * relative(claim, deployment, records).reshape(-1, 2)
+    able = [members for members, both in zip(numbers, figures, strict=True) if any(map(claim.holds, both))]
+    found = [_decider(claim, deployment, members, value, np.ones(2)) for members in able]
+    reached = [each for each in found if each.needed is not None]
+    return sorted(reached, key=lambda each: abs(math.log((each.needed or 1.0) / each.quantity.value)))[:MOST]
+
+
+def _decider(
+    claim: Claim, deployment: Deployment, members: list[RangedNumber], value: float, ratios: np.ndarray
+) -> Decider:
+    number, needed = members[0], _needed(claim, deployment, members, value)
+    wants_more = needed is not None and (needed > number.quantity.value) != claim.holds(value)
+    ends = value * float(ratios[0]), value * float(ratios[1])
+    return Decider(number.owner, number.label, number.quantity, *ends, needed, wants_more)
+
+
+def distinct(numbers: Iterable[RangedNumber]) -> list[list[RangedNumber]]:
+    """Numbers that are one: a provenance that several fields of one owner share."""
+    groups: dict[tuple[str, str, Quantity], list[RangedNumber]] = {}
+    for number in numbers:
+        groups.setdefault((number.owner, number.name, number.quantity), []).append(number)
+    return list(groups.values())
+
+
+def _records(deployment: Deployment, numbers: Sequence[list[RangedNumber]], values: Sequence[float | None]) -> Records:
+    """Records with one number each at one value, all else as it is."""
+    machines = np.repeat(deployment.machine, len(values))
+    runtimes = np.repeat(deployment.runtime_record, len(values))
+    for row, (members, value) in enumerate(zip(numbers, values, strict=True)):
+        for number in members:
+            target = machines if number.owner == deployment.system.name else runtimes
+            number.put(target[row : row + 1], math.nan if value is None else value)
+    return Records(machines, runtimes)
+
+
+def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
+    """The claim's figure on each of the records, relative to that on the deployment's own."""
+    column, power = _ESTIMATES[claim.metric]
+    own = estimate(
+        deployment, Records(deployment.machine, deployment.runtime_record), claim.isl, claim.osl, claim.users
+    )
+    other = estimate(deployment, records, claim.isl, claim.osl, claim.users)
+    return (other[column].to_numpy(float) / float(own[column].iloc[0])) ** power
+
+
+def _needed(claim: Claim, deployment: Deployment, members: list[RangedNumber], value: float) -> float | None:
+    """The number's value at which the prediction meets the claim, alone; None where none within reach does."""
+    start = members[0].quantity.value
+
+    def short(log_factor: float) -> float:
+        ratio = relative(claim, deployment, _records(deployment, [members], [start * math.exp(log_factor)]))[0]
+        return math.log(value * ratio / claim.value) if math.isfinite(ratio) and ratio > 0.0 else math.nan
+
+    if start <= 0.0:
+        return None
+    for factor in _reach(members[0].quantity):
+        end = math.log(factor)
+        ends = short(0.0), short(end)
+        if end != 0.0 and math.isfinite(ends[1]) and ends[0] * ends[1] <= 0.0:
+            return start * math.exp(float(brentq(short, *sorted((0.0, end)), xtol=1e-4)))
+    return None
+
+
+def _reach(quantity: Quantity) -> tuple[float, float]:
+    """The largest and the least part of its value that a number may become; a part of something is at most one."""
+    is_part = quantity.unit == "" and quantity.value <= 1.0
+    return (min(REACH, 1.0 / quantity.value) if is_part else REACH), 1.0 / REACH

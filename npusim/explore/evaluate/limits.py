@@ -1,0 +1,44 @@
+"""The hard bounds that a claim meets, as for a measured figure: capacity, bandwidth, arithmetic, links, power."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from npusim.bounds.arithmetic import arithmetic
+from npusim.bounds.bandwidth import bandwidth
+from npusim.bounds.capacity import capacity
+from npusim.bounds.ceiling import ceiling_of
+from npusim.bounds.collective import collectives
+from npusim.bounds.finding import Finding
+from npusim.bounds.load import Load, load_of
+from npusim.bounds.power_cap import MEAN, power_cap
+from npusim.bounds.reading import Reading
+from npusim.explore.evaluate.proposal import Claim
+from npusim.mapping.deployment import Deployment
+
+_MEASURED = {"tpot_ms": "tpot_ms_mean", "ttft_ms": "ttft_ms_mean", "e2e_ms": "e2e_ms_mean", "power_w": MEAN}
+_SPEED_PER_USER = "tokens_per_s_per_user"
+_MS_PER_S = 1e3
+
+
+def findings(claim: Claim, arch: str, deployment: Deployment) -> list[Finding]:
+    """What every bound says of the claim taken as a figure that was reached. Raises UserError."""
+    chips = deployment.plan.cards * deployment.system.chips_per_card
+    scheme = deployment.precision
+    load = load_of(arch, deployment.model, (scheme, scheme), chips, claim.isl, claim.osl)
+    load = replace(load, users=claim.users, tensor_parallel=deployment.plan.tensor_parallel)
+    return [*capacity(load), *_of_figure(claim, arch, load, deployment)]
+
+
+def _of_figure(claim: Claim, arch: str, load: Load, deployment: Deployment) -> Iterator[Finding]:
+    reading = Reading.exact(claim.value)
+    if claim.metric == MEAN:
+        yield from power_cap((ceiling_of(arch, True), ceiling_of(arch, False)), load.chips, reading, 0.0)
+        return
+    figures = {_MEASURED.get(claim.metric, claim.metric): reading}
+    if claim.metric == _SPEED_PER_USER:
+        figures = {"tpot_ms_mean": Reading.exact(_MS_PER_S / claim.value)}
+    yield from bandwidth(load, figures)
+    yield from arithmetic(load, figures)
+    yield from collectives(load, deployment.model, figures)

@@ -1,0 +1,244 @@
+"""The evaluation as a report: summary, one section a claim, what must be shown, how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+
+from npusim.bounds.finding import Finding
+from npusim.explore.evaluate.amounts import amount, probability_text, span
+from npusim.explore.evaluate.deciders import Decider
+from npusim.explore.evaluate.decision import Judged
+from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
+from npusim.explore.evaluate.run import Evaluation
+from npusim.report.charts import COLOURS, layout
+from npusim.report.page import Block, Chart, Page, Section, Table, Text
+from npusim.words import Say
+
+
+def evaluation_page(
+    evaluation: Evaluation, notes: list[str], manifest: Mapping[str, Any], say: Say, language: str
+) -> Page:
+    """The report in the language that `say` speaks. notes: what every reader of the predictions must know."""
+    proposal = evaluation.proposal
+    summary = [
+        say("Context of use: {text}", text=proposal.context_of_use),
+        say(
+            "Maturity: technology readiness level {trl}: {evidence}",
+            trl=proposal.maturity.trl,
+            evidence=proposal.maturity.evidence,
+        ),
+        *notes,
+    ]
+    sections = [
+        Section(say("Verdicts"), list(_verdicts(evaluation, say))),
+        *(Section(f"{say('Claim')}: {each.claim.name}", list(_claim(each, say))) for each in evaluation.judged),
+        Section(say("What must be shown"), list(_demands(evaluation, say))),
+        Section(say("Credibility"), [_credibility(evaluation, say)]),
+        Section(say("Assumptions"), [_assumptions(evaluation, say)]),
+    ]
+    words = {"contents": say("Contents"), "manifest": say("Manifest")}
+    return Page(say("Evaluation: {title}", title=proposal.title), summary, sections, manifest, language, words)
+
+
+def _verdicts(evaluation: Evaluation, say: Say) -> Iterator[Block]:
+    headings = [say(word) for word in ("Claim", "Claimed", "Predicted", "90 % interval", "Probability", "Decision")]
+    rows = [
+        [each.claim.text, _claimed(each, say), *_predicted(each, say), say(each.decision)] for each in evaluation.judged
+    ]
+    yield Table(say("Claims, what is predicted for them, and the decision."), headings, rows, frozenset({1, 2, 3, 4}))
+    if any(each.prediction is not None for each in evaluation.judged):
+        yield Chart(say("Predictions relative to what is claimed, with their 90 % intervals."), _chart(evaluation, say))
+    yield Text(
+        say(
+            "Accept: the claim holds with a probability of 90 % or more. Reject: it breaks a bound, does not fit, or "
+            "holds with less than 10 %. Conditional: it hangs on numbers that must be measured first."
+        ),
+        "note",
+    )
+
+
+def _claimed(judged: Judged, say: Say) -> str:
+    value = f"{judged.claim.value:,.4g} {unit_of(judged.claim.metric)}"
+    return say("at least {value}", value=value) if judged.claim.wants_more else say("at most {value}", value=value)
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a claim's metric."""
+    return {
+        "tokens_per_s_per_user": "tokens/s/user",
+        "output_tokens_per_s": "tokens/s",
+        "total_tokens_per_s": "tokens/s",
+        "power_w": "W",
+        "tokens_per_joule": "tokens/J",
+    }.get(metric, "ms")
+
+
+def _predicted(judged: Judged, say: Say) -> list[str]:
+    found = judged.prediction
+    if found is None:
+        return [say("does not fit"), "-", "0 %"]
+    return [
+        f"{found.value:,.4g}",
+        say("{low} to {high}", low=f"{found.low:,.4g}", high=f"{found.high:,.4g}"),
+        probability_text(judged.probability),
+    ]
+
+
+def _chart(evaluation: Evaluation, say: Say) -> go.Figure:
+    figure = go.Figure()
+    known = [(each.claim, each.prediction) for each in evaluation.judged if each.prediction is not None]
+    figure.add_scatter(
+        x=[found.value / claim.value for claim, found in known],
+        y=[claim.name for claim, _ in known],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [(found.high - found.value) / claim.value for claim, found in known],
+            "arrayminus": [(found.value - found.low) / claim.value for claim, found in known],
+        },
+        mode="markers",
+        name=say("predicted / claimed"),
+        marker={"size": 10, "color": COLOURS[0]},
+    )
+    figure.add_vline(x=1.0, line={"color": COLOURS[1], "dash": "dash"})
+    figure.update_layout(height=max(320, 120 + 50 * len(known)))
+    figure.update_yaxes(automargin=True, autorange="reversed")
+    return layout(figure, say("predicted / claimed"), "", log_x=True)
+
+
+def _claim(judged: Judged, say: Say) -> Iterator[Block]:
+    claim = judged.claim
+    yield Text(
+        say(
+            "{text}. Read as: {model} in {precision} on {cards} cards, {isl} tokens in, {osl} out, {users} users.",
+            text=claim.text,
+            model=claim.model,
+            precision=claim.precision,
+            cards=claim.cards,
+            isl=claim.isl,
+            osl=claim.osl,
+            users=claim.users,
+        )
+    )
+    yield Text(_reason(judged, say), "warning" if judged.decision == "reject" else "plain")
+    headings = [say(word) for word in ("Bound", "Verdict", "The claim needs")]
+    rows = [[say(found.bound), say(found.verdict), _need(found, say)] for found in judged.findings]
+    yield Table(say("Hard bounds, each from the numbers' most favourable ends to their usual values."), headings, rows)
+    if judged.deciders:
+        yield _deciders(judged, say)
+    if judged.neighbour is not None:
+        yield Text(_neighbour(judged, say), "note")
+
+
+def _reason(judged: Judged, say: Say) -> str:
+    if judged.broken:
+        return say("Impossible: it needs {need}.", need=_need(judged.broken[0], say))
+    if judged.prediction is None:
+        return say("It does not fit: {unfit}.", unfit=judged.unfit)
+    values = {"probability": probability_text(judged.probability)}
+    return {
+        "accept": say("It holds on {probability} of the machines that the proposal's ranges allow.", **values),
+        "reject": say("It holds on only {probability} of the machines that the proposal's ranges allow.", **values),
+        "conditional": say(
+            "It holds on {probability} of the machines that the proposal's ranges allow: the numbers below decide, and "
+            "must be measured before it is relied on.",
+            **values,
+        ),
+    }[judged.decision]
+
+
+def _need(found: Finding, say: Say) -> str:
+    return say("{need} of {says}", need=found.need.in_words_of(say), says=found.says.in_words_of(say))
+
+
+def _deciders(judged: Judged, say: Say) -> Table:
+    words = ("Number", "Kind", "Value", "Range", "Prediction at its ends", "What it would have to be, alone")
+    rows = [
+        [
+            f"{each.owner}.{each.path}",
+            say(each.quantity.kind),
+            amount(each.quantity, each.quantity.value),
+            span(each.quantity, say),
+            _ends(each, say),
+            needed(each, say),
+        ]
+        for each in judged.deciders
+    ]
+    caption = (
+        say("The numbers that decide it: those whose ranges move the prediction most.")
+        if any(each.is_ranged for each in judged.deciders)
+        else say("The numbers that decide it: no range reaches the claim, these would with the least change.")
+    )
+    return Table(caption, [say(word) for word in words], rows)
+
+
+def _ends(decider: Decider, say: Say) -> str:
+    if not decider.is_ranged:
+        return "-"
+    return say("{low} to {high}", low=f"{decider.at_low:,.4g}", high=f"{decider.at_high:,.4g}")
+
+
+def _neighbour(judged: Judged, say: Say) -> str:
+    near = judged.neighbour
+    assert near is not None
+    value = (
+        say("the model does not fit it") if near.value is None else f"{near.value:,.4g} {unit_of(judged.claim.metric)}"
+    )
+    return say(
+        "Nearest measured chip: {title} ({calibration}): {value}. One proposed chip has {bandwidth} times its "
+        "memory bandwidth and {peak} times its bf16 peak.",
+        title=near.title,
+        calibration=near.calibration,
+        value=value,
+        bandwidth=f"{near.bandwidth_ratio:.2f}",
+        peak=f"{near.peak_ratio:.2f}",
+    )
+
+
+def _demands(evaluation: Evaluation, say: Say) -> Iterator[Block]:
+    rows = [
+        [each.due, each.target, each.metric, each.procedure, each.evidence] for each in evaluation.proposal.milestones
+    ]
+    words = ("Due", "Target", "Metric", "Test procedure", "Evidence")
+    headings = [say(word) for word in words]
+    if rows:
+        yield Table(say("Milestones that the proposal names."), headings, rows)
+    else:
+        yield Text(say("The proposal names no milestones."), "warning")
+    needed = measurements(evaluation.judged, say)
+    if needed:
+        yield Table(say("Measurements that the decisions ask for."), headings[1:], needed)
+    for line in (*accuracy_lines(evaluation, say), *stability_lines(evaluation, say)):
+        yield Text(line)
+
+
+def _credibility(evaluation: Evaluation, say: Say) -> Table:
+    rows = [
+        [say(factor.name), "-" if factor.level is None else str(factor.level), factor.reason.in_words_of(say)]
+        for factor in evaluation.factors
+    ]
+    headings = [say(word) for word in ("Factor", "Level", "Reason")]
+    return Table(say("Levels 0 to 4 in the manner of NASA-STD-7009B, set by rule."), headings, rows, frozenset({1}))
+
+
+def _assumptions(evaluation: Evaluation, say: Say) -> Table:
+    found = {
+        (item.owner, item.path): item.quantity
+        for deployment in evaluation.deployments
+        for item in deployment.provenances()
+        if item.quantity.is_assumed
+    }
+    rows = [
+        [
+            f"{owner}.{path}",
+            amount(quantity, quantity.value),
+            span(quantity, say),
+            quantity.source,
+        ]
+        for (owner, path), quantity in found.items()
+    ]
+    headings = [say(word) for word in ("Number", "Value", "Range", "Source")]
+    return Table(say("Every assumed number that a prediction hangs on."), headings, rows)

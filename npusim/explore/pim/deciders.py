@@ -1,0 +1,106 @@
+"""The numbers that decide what PIM units gain: one at a time to the ends of its range, all else at its value.
+
+Figures at the ends follow from the cost of two steps (`sweep.estimate`), relative to that of the design itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.machines import Records
+from npusim.hardware.draws import RangedNumber, ranged_numbers
+from npusim.ledger import Quantity
+from npusim.mapping.deployment import Deployment
+
+_LEAST_SWING = 1e-4
+
+
+@dataclass(frozen=True)
+class Decider:
+    """owner, path: of the number; quantity: its provenance; at_low, at_high: the figure at the ends of its range over
+    the figure at its value."""
+
+    owner: str
+    path: str
+    quantity: Quantity
+    at_low: float
+    at_high: float
+
+    @property
+    def swing(self) -> float:
+        """Logarithm of the figure between the ends, without sign."""
+        return abs(math.log(self.at_high / self.at_low))
+
+    def as_dict(self) -> dict[str, Any]:
+        number = self.quantity
+        return {
+            "owner": self.owner,
+            "path": self.path,
+            "value": number.value,
+            "low": number.low,
+            "high": number.high,
+            "unit": number.unit,
+            "text": number.text,
+            "kind": number.kind,
+            "source": number.source,
+            "at_low": self.at_low,
+            "at_high": self.at_high,
+            "swing": self.swing,
+        }
+
+
+def deciders(without: Deployment, with_units: Deployment, isl: int, osl: int, users: int) -> dict[str, list[Decider]]:
+    """By figure (speedup, efficiency_gain, output_tokens_per_s, tokens_per_joule of the design with units) the numbers
+    whose ranges move it, the greatest swing first."""
+    numbers = _distinct(ranged_numbers(with_units.system, with_units.runtime))
+    moved = {
+        side: estimate(where, _records(where, numbers), isl, osl, users)
+        for side, where in (("without", without), ("with", with_units))
+    }
+    figures = {
+        "speedup": _ratio(moved, "output_tokens_per_s"),
+        "efficiency_gain": _ratio(moved, "tokens_per_joule"),
+        "output_tokens_per_s": moved["with"]["output_tokens_per_s"].to_numpy(float),
+        "tokens_per_joule": moved["with"]["tokens_per_joule"].to_numpy(float),
+    }
+    return {name: _ranked(numbers, values / values[0]) for name, values in figures.items()}
+
+
+def _ratio(moved: dict[str, pd.DataFrame], column: str) -> np.ndarray:
+    return moved["with"][column].to_numpy(float) / moved["without"][column].to_numpy(float)
+
+
+def _distinct(numbers: list[RangedNumber]) -> list[list[RangedNumber]]:
+    """Numbers that are one: a provenance that several fields of one owner share."""
+    groups: dict[tuple[str, str, Quantity], list[RangedNumber]] = {}
+    for number in numbers:
+        groups.setdefault((number.owner, number.name, number.quantity), []).append(number)
+    return list(groups.values())
+
+
+def _records(deployment: Deployment, numbers: list[list[RangedNumber]]) -> Records:
+    """The design itself, then each number at its low and its high end."""
+    count = 1 + 2 * len(numbers)
+    records = Records(np.repeat(deployment.machine, count), np.repeat(deployment.runtime_record, count))
+    for place, members in enumerate(numbers):
+        for number in members:
+            target = records.machines if number.owner == deployment.system.name else records.runtimes
+            column = target[number.name] if number.place is None else target[number.name][:, number.place]
+            column[1 + 2 * place : 3 + 2 * place] = (number.quantity.low, number.quantity.high)
+    return records
+
+
+def _ranked(numbers: list[list[RangedNumber]], ratios: np.ndarray) -> list[Decider]:
+    found = []
+    for place, members in enumerate(numbers):
+        low, high = ratios[1 + 2 * place : 3 + 2 * place]
+        if math.isfinite(low) and math.isfinite(high) and abs(math.log(high / low)) > _LEAST_SWING:
+            number = members[0]
+            found.append(Decider(number.owner, number.label, number.quantity, float(low), float(high)))
+    return sorted(found, key=lambda each: -each.swing)

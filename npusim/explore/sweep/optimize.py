@@ -1,0 +1,128 @@
+"""Searching a sweep's space for its front instead of covering it: Optuna's NSGA-II over designs and deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from npusim.errors import UserError
+from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.selection import survivors
+from npusim.explore.sweep.space import SpaceAxis
+from npusim.explore.sweep.spec import Limit, SweepSpec
+from npusim.explore.sweep.tasks import DEPLOYED, KEYS, LOADED, Variant, base_of, serve_points, variants
+
+STUDY = "study.db"
+_VARIANT = "variant"
+_BATCH = 32
+Say = Callable[[str], None]
+
+
+def optimize(spec: SweepSpec, place: str, out: Path, trials: int, say: Say) -> pd.DataFrame:
+    """Run `trials` more trials of the study in `out` (a new one where there is none); its front, a row a trial.
+
+    An objective is the geometric mean over the workloads of its metric, served where the specification says so. A
+    limit holds for every workload. Columns: trial, those of DEPLOYED, the axes (SI), the objectives.
+    Raises UserError where Optuna is missing, the models are several, or the study is of another specification.
+    """
+    optuna = _optuna()
+    if len(spec.models) > 1:
+        raise UserError(place, "models", "an optimisation needs one model; give one, or run the sweep itself")
+    study = optuna.create_study(
+        study_name=spec.name,
+        storage=f"sqlite:///{out / STUDY}",
+        load_if_exists=True,
+        directions=[{"min": "minimize", "max": "maximize"}[goal] for goal in spec.objectives.values()],
+        sampler=optuna.samplers.NSGAIISampler(seed=spec.seed),
+    )
+    _require_same(study, spec, place)
+    choices = variants(spec)
+    axes = base_of(spec, choices[0], place).axes
+    for done in range(0, trials, _BATCH):
+        asked = [study.ask() for _ in range(min(_BATCH, trials - done))]
+        for trial in asked:
+            _tell(study, trial, spec, place, choices, axes)
+        say(f"optimisation: {done + len(asked)} of {trials} trials")
+    return _front(study, spec, choices, axes, place)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise UserError("--optimize", "", "Optuna is not installed; pip install 'npusim[optimize]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _require_same(study: Any, spec: SweepSpec, place: str) -> None:
+    text = spec.model_dump_json()
+    known = study.user_attrs.get("spec")
+    if known is None:
+        study.set_user_attr("spec", text)
+    elif known != text:
+        raise UserError(place, "", "the study in that folder is of another specification; give another folder")
+
+
+def _tell(study: Any, trial: Any, spec: SweepSpec, place: str, choices: list[Variant], axes: list[SpaceAxis]) -> None:
+    variant = choices[trial.suggest_categorical(_VARIANT, list(range(len(choices))))]
+    values = np.array([_suggest(trial, axis) for axis in axes])
+    points = _points(spec, place, variant, values)
+    violations = [_violation(points[name].to_numpy(float), limit) for name, limit in spec.limits.items()]
+    figures = [float(np.exp(np.log(points[name].to_numpy(float)).mean())) for name in spec.objectives]
+    for name, violation in zip(spec.limits, violations, strict=True):
+        trial.set_constraint(name, violation)
+    if np.isfinite(figures).all():
+        study.tell(trial, figures)
+    else:
+        study.tell(trial, state=_optuna().trial.TrialState.FAIL)
+
+
+def _suggest(trial: Any, axis: SpaceAxis) -> float:
+    if axis.values is not None:
+        return float(trial.suggest_categorical(axis.path, axis.values.tolist()))
+    return float(trial.suggest_float(axis.path, axis.low, axis.high, log=axis.is_log))
+
+
+def _points(spec: SweepSpec, place: str, variant: Variant, values: np.ndarray) -> pd.DataFrame:
+    """The metrics of one design under every workload, a row each; served figures NaN where it does not survive."""
+    base = base_of(spec, variant, place)
+    records = base.records.of(values[np.newaxis])
+    rows = []
+    for load in spec.workloads:
+        for users in load.users:
+            row = {"design": 0} | base.keys(variant) | dict(zip(LOADED, (load.isl, load.osl, users), strict=True))
+            row |= dict(estimate(base.deployment, records, load.isl, load.osl, users).iloc[0])
+            row |= {axis.path: value for axis, value in zip(base.axes, values.tolist(), strict=True)}
+            rows.append(row)
+    points = pd.DataFrame(rows)
+    if spec.serving is None:
+        return points
+    alive = points[survivors(spec, points)]
+    return points.merge(serve_points(spec, place, alive), on=list(KEYS), how="left")
+
+
+def _violation(values: np.ndarray, limit: Limit) -> float:
+    """How far the worst workload is beyond a limit, in logarithms; 0 or less where all keep it."""
+    beyond = [np.full(len(values), -np.inf)]
+    if limit.max is not None:
+        beyond.append(np.log(values / limit.max))
+    if limit.min is not None:
+        beyond.append(np.log(limit.min / values))
+    worst = float(np.max(beyond))
+    return worst if np.isfinite(worst) else 1.0
+
+
+def _front(study: Any, spec: SweepSpec, choices: list[Variant], axes: list[SpaceAxis], place: str) -> pd.DataFrame:
+    rows = []
+    for trial in study.best_trials:
+        variant = choices[trial.params[_VARIANT]]
+        keys = base_of(spec, variant, place).keys(variant)
+        values = {axis.path: trial.params[axis.path] for axis in axes}
+        rows.append({"trial": trial.number} | keys | values | dict(zip(spec.objectives, trial.values, strict=True)))
+    columns = ["trial", *DEPLOYED, *(axis.path for axis in axes), *spec.objectives]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,134 @@
+"""A sweep from its file to its folder: estimate all designs, serve those that survive, select and write."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from npusim.explore.sweep.backend import Backend, Task
+from npusim.explore.sweep.effects import effects
+from npusim.explore.sweep.selection import feasible, objective_costs, pareto, survivors
+from npusim.explore.sweep.spec import SweepSpec
+from npusim.explore.sweep.store import Store
+from npusim.explore.sweep.tables import joined, write_csv, write_points
+from npusim.explore.sweep.tasks import KEYS, SERVED_COLUMNS, base_of, estimate_designs, serve_points, variants
+
+DESIGNS_PER_TASK = 2048
+POINTS_PER_TASK = 8
+_REPORTS = 10
+WORKLOAD = ["model", "isl", "osl", "users"]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """points: rows of the table; kept: those that keep every limit; served: those served request by request.
+
+    front: the Pareto front, by workload (model, isl, osl, users); effects: as `effects.effects`; sample: all points,
+    some of them where they are very many; files: relative to the folder.
+    """
+
+    spec: SweepSpec
+    axes: list[str]
+    points: int
+    kept: int
+    served: int
+    front: pd.DataFrame
+    effects: pd.DataFrame
+    sample: pd.DataFrame
+    files: list[str]
+
+
+def sweep(
+    spec: SweepSpec, place: str, out: Path, identity: dict[str, Any], backend: Backend, say: Say | None = None
+) -> SweepResult:
+    """Run `spec`, or what is left of it where `out` holds whole parts of it already.
+
+    place: the specification's file, named in mistakes; identity: what made the result, as `Store`. Raises UserError.
+    """
+    tell = say or (lambda _: None)
+    axes = [axis.path for axis in base_of(spec, variants(spec)[0], place).axes]
+    for variant in variants(spec)[1:]:
+        base_of(spec, variant, place)
+    store = Store(out, identity)
+    _estimate_all(spec, place, store, backend, tell)
+    served = _serve_all(spec, place, store, backend, tell) if spec.serving else None
+    points = write_points(spec, store, served)
+    front, kept = _front(spec, store, served)
+    influence = effects(spec, axes, points)
+    files = ["points.parquet", "points.csv", "pareto.csv", "effects.csv"]
+    write_csv(front, out / "pareto.csv")
+    write_csv(influence, out / "effects.csv")
+    count = 0 if served is None else len(served)
+    return SweepResult(spec, axes, _rows(spec), kept, count, front, influence, points, files)
+
+
+def _rows(spec: SweepSpec) -> int:
+    return spec.designs * len(variants(spec)) * sum(len(load.users) for load in spec.workloads)
+
+
+def _estimate_all(spec: SweepSpec, place: str, store: Store, backend: Backend, tell: Say) -> None:
+    starts = range(0, spec.designs, DESIGNS_PER_TASK)
+    calls = [
+        (f"estimate-{first:09d}", (spec, place, first, min(first + DESIGNS_PER_TASK, spec.designs))) for first in starts
+    ]
+    _run_missing("estimates", estimate_designs, calls, store, backend, tell)
+
+
+def _serve_all(spec: SweepSpec, place: str, store: Store, backend: Backend, tell: Say) -> pd.DataFrame:
+    """Served metrics of every surviving point."""
+    calls = [(name, (spec, place, points)) for name, points in _batches(spec, store)]
+    _run_missing("serving", serve_points, calls, store, backend, tell)
+    parts = [store.get(name) for name, _ in calls]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(SERVED_COLUMNS))
+
+
+def _run_missing(
+    what: str, task: Task, calls: list[tuple[str, tuple[Any, ...]]], store: Store, backend: Backend, tell: Say
+) -> None:
+    """Run the calls whose parts are not there yet, and keep each part as it comes."""
+    left = [call for call in calls if not store.has(call[0])]
+    if len(left) < len(calls):
+        tell(f"{what}: {len(calls) - len(left)} of {len(calls)} parts are there already")
+    for done, (name, part) in enumerate(backend.run(task, left), start=1):
+        store.put(name, part)
+        if done % math.ceil(len(left) / _REPORTS) == 0 or done == len(left):
+            tell(f"{what}: {done} of {len(left)} parts")
+
+
+def _batches(spec: SweepSpec, store: Store) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Surviving points, as many as one task serves, with the name of its part."""
+    for name in store.names("estimate"):
+        points = store.get(name)
+        alive = points[survivors(spec, points)]
+        for first in range(0, len(alive), POINTS_PER_TASK):
+            yield f"{name.replace('estimate', 'served')}-{first:07d}", alive.iloc[first : first + POINTS_PER_TASK]
+
+
+def _front(spec: SweepSpec, store: Store, served: pd.DataFrame | None) -> tuple[pd.DataFrame, int]:
+    """The Pareto front of each workload, in the order of its first objective, and the number of points within limits.
+
+    Fronts of parts are joined, since a point that a part's own front leaves out is on no larger one.
+    """
+    kept, fronts = 0, []
+    for name in store.names("estimate"):
+        points = joined(store.get(name), served)
+        points = points[feasible(spec, points)]
+        kept += len(points)
+        fronts += [_front_of(spec, group) for _, group in points.groupby(WORKLOAD, sort=False)]
+    if not fronts:
+        return pd.DataFrame(columns=[*KEYS, *spec.objectives]), kept
+    candidates = pd.concat(fronts, ignore_index=True)
+    final = pd.concat([_front_of(spec, group) for _, group in candidates.groupby(WORKLOAD, sort=False)])
+    return final.reset_index(drop=True), kept
+
+
+def _front_of(spec: SweepSpec, points: pd.DataFrame) -> pd.DataFrame:
+    front = points[pareto(objective_costs(spec, points))]
+    first, goal = next(iter(spec.objectives.items()))
+    return front.sort_values(first, ascending=goal == "min", kind="stable")

@@ -1,0 +1,72 @@
+"""Which points keep the limits, and which of them no other point beats in every objective."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from npusim.explore.sweep.spec import SERVED_PREFIX, Limit, SweepSpec
+
+_SERVED_ESTIMATE = {
+    "served_ttft_ms_mean": "prefill_ms",
+    "served_ttft_ms_p99": "prefill_ms",
+    "served_tpot_ms_mean": "decode_ms",
+    "served_tpot_ms_p99": "decode_ms",
+    "served_output_tokens_per_s": "output_tokens_per_s",
+    "served_power_w_mean": "power_w",
+    "served_tokens_per_joule": "tokens_per_joule",
+}
+"""The estimate by which a limit on a served metric is judged before serving; other metrics exclude nothing."""
+
+
+def survivors(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:
+    """Which points are worth serving: something fits, and estimates keep every limit within the slack. bool (rows,)."""
+    slack = spec.serving.slack if spec.serving else 1.0
+    kept = (points["users_resident"] > 0).to_numpy()
+    for name, limit in spec.limits.items():
+        judged = _SERVED_ESTIMATE.get(name) if name.startswith(SERVED_PREFIX) else name
+        if judged is not None:
+            kept = kept & _within(points[judged].to_numpy(), limit, slack)
+    return kept
+
+
+def feasible(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:
+    """Which points have every objective and keep every limit, bool (rows,)."""
+    kept = np.ones(len(points), np.bool_)
+    for name in spec.objectives:
+        kept &= np.isfinite(points[name].to_numpy())
+    for name, limit in spec.limits.items():
+        kept = kept & _within(points[name].to_numpy(), limit, 1.0)
+    return kept
+
+
+def _within(values: np.ndarray, limit: Limit, slack: float) -> np.ndarray:
+    kept = np.isfinite(values)
+    if limit.min is not None:
+        kept = kept & (values >= limit.min / slack)
+    if limit.max is not None:
+        kept = kept & (values <= limit.max * slack)
+    return kept
+
+
+def pareto(costs: np.ndarray) -> np.ndarray:
+    """Which rows of `costs` (points, objectives; less is better) no other row beats or equals in all and beats in one.
+
+    bool (points,). Of equal rows all stay.
+    """
+    order = np.lexsort(costs.T[::-1])
+    front: list[np.ndarray] = []
+    kept = np.zeros(len(costs), np.bool_)
+    for index in order:
+        row = costs[index]
+        beaten = any((other <= row).all() and (other < row).any() for other in front)
+        if not beaten:
+            front.append(row)
+            kept[index] = True
+    return kept
+
+
+def objective_costs(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:
+    """The objectives as costs, float64 (rows, objectives): those to be maximised with their sign turned."""
+    signs = [1.0 if goal == "min" else -1.0 for goal in spec.objectives.values()]
+    return points[list(spec.objectives)].to_numpy(np.float64) * np.array(signs)

@@ -1,0 +1,134 @@
+"""A sweep cut into tasks that any worker can do alone: estimates of a run of designs, or serving of some points."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from npusim.errors import DoesNotFit
+from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.machines import DesignRecords
+from npusim.explore.sweep.space import SpaceAxis, design_values, space_axes
+from npusim.explore.sweep.spec import SERVED, SERVED_PREFIX, SweepSpec
+from npusim.mapping.deployment import Deployment, deploy
+from npusim.serving.metrics import RunMetrics, measure
+from npusim.serving.simulate import random_load, simulate
+from npusim.workload.arrivals import parse_arrival
+
+DEPLOYED = ("model", "precision", "cards", "plan", "runtime")
+LOADED = ("isl", "osl", "users")
+KEYS = ("design", *DEPLOYED, *LOADED)
+SERVED_COLUMNS = (*KEYS, *(f"{SERVED_PREFIX}{name}" for name in SERVED), "refusal")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is deployed, apart from the varied numbers. plan: None for tensor parallelism over `cards`; runtime: None
+    for the architecture's own."""
+
+    model: str
+    precision: str
+    cards: int
+    plan: str | None
+    runtime: str | None
+
+
+def variants(spec: SweepSpec) -> list[Variant]:
+    """Every combination of model, precision, cards or plan, and runtime, in the order of the file."""
+    runtimes: tuple[str | None, ...] = spec.runtimes or (None,)
+    spreads: list[tuple[int, str | None]] = [(1, plan) for plan in spec.plans]
+    spreads = spreads or [(cards, None) for cards in spec.cards or (1,)]
+    chosen = itertools.product(spec.models, spec.precisions, spreads, runtimes)
+    return [Variant(model, precision, *spread, runtime) for model, precision, spread, runtime in chosen]
+
+
+@dataclass(frozen=True)
+class _Base:
+    deployment: Deployment
+    axes: list[SpaceAxis]
+    records: DesignRecords
+
+    def keys(self, variant: Variant) -> dict[str, Any]:
+        """The columns DEPLOYED of its points."""
+        plan = self.deployment.plan
+        told = (variant.model, variant.precision, plan.cards, plan.name, self.deployment.runtime.name)
+        return dict(zip(DEPLOYED, told, strict=True))
+
+
+@lru_cache(maxsize=64)
+def _base(arch: str, variant: Variant, tokens: int, spec_text: str, place: str) -> _Base:
+    spec = SweepSpec.model_validate_json(spec_text)
+    deployment = deploy(
+        arch,
+        variant.model,
+        precision=variant.precision,
+        cards=variant.cards,
+        plan=variant.plan,
+        runtime=variant.runtime,
+        tokens=tokens,
+    )
+    axes = space_axes(spec, deployment.system, [deployment.runtime], place)
+    return _Base(deployment, axes, DesignRecords(deployment, axes))
+
+
+def base_of(spec: SweepSpec, variant: Variant, place: str) -> _Base:
+    """The deployment of a variant with its axes; remembered by each worker. Raises UserError."""
+    longest = max(load.isl + load.osl for load in spec.workloads)
+    return _base(spec.arch, variant, longest, spec.model_dump_json(), place)
+
+
+def estimate_designs(spec: SweepSpec, place: str, first: int, last: int) -> pd.DataFrame:
+    """The points of designs first ... last - 1: KEYS, a column for each axis (SI), the estimated metrics."""
+    return pd.concat(_estimates(spec, place, first, last), ignore_index=True)
+
+
+def _estimates(spec: SweepSpec, place: str, first: int, last: int) -> Iterator[pd.DataFrame]:
+    for variant in variants(spec):
+        base = base_of(spec, variant, place)
+        values = design_values(spec, base.axes, first, last)
+        records = base.records.of(values)
+        varied = pd.DataFrame(values, columns=[axis.path for axis in base.axes])
+        for load in spec.workloads:
+            for users in load.users:
+                metrics = estimate(base.deployment, records, load.isl, load.osl, users)
+                loaded = dict(zip(LOADED, (load.isl, load.osl, users), strict=True))
+                keys = pd.DataFrame({"design": np.arange(first, last), **base.keys(variant), **loaded})
+                yield pd.concat([keys, varied, metrics], axis=1)
+
+
+def serve_points(spec: SweepSpec, place: str, points: pd.DataFrame) -> pd.DataFrame:
+    """KEYS of `points` with the served metrics of each; NaN with the reason in `refusal` where it does not fit."""
+    bases = [(variant, base_of(spec, variant, place)) for variant in variants(spec)]
+    by_keys = {tuple(base.keys(variant).values()): base for variant, base in bases}
+    rows = []
+    for point in points.to_dict("records"):
+        base = by_keys[tuple(point[name] for name in DEPLOYED)]
+        values = np.array([point[axis.path] for axis in base.axes])
+        keys = {key: point[key] for key in KEYS}
+        rows.append(keys | _serve(spec, base.records.deployment(values), point))
+    return pd.DataFrame(rows, columns=list(SERVED_COLUMNS))
+
+
+def _serve(spec: SweepSpec, deployment: Deployment, point: Mapping[Hashable, Any]) -> dict[str, float | str]:
+    assert spec.serving is not None
+    users = point["users"]
+    arrival = parse_arrival(spec.serving.arrival, users)
+    load = random_load(point["isl"], point["osl"], arrival, spec.serving.requests_per_user * users)
+    try:
+        metrics = measure(simulate(deployment, load, spec.seed))
+    except DoesNotFit as error:
+        return {"refusal": error.message}
+    return {f"{SERVED_PREFIX}{name}": _figure(metrics, name) for name in SERVED} | {"refusal": metrics.refusal}
+
+
+def _figure(metrics: RunMetrics, name: str) -> float:
+    stem, _, part = name.rpartition("_")
+    if part in ("mean", "p99") and stem.endswith("_ms"):
+        return float(getattr(getattr(metrics, stem), part))
+    return float(getattr(metrics, name))

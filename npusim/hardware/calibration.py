@@ -1,0 +1,158 @@
+"""A calibration calibration: numbers that measured runs have moved, laid over the descriptions that they came from.
+
+The calibration is a YAML file of its own; an architecture names it under `calibration:`, so that what was fitted never
+hides among what was published, and can be switched off.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, Field, model_validator
+
+from npusim.errors import UserError
+from npusim.hardware.base import Part
+from npusim.hardware.residuals import LeftOut, Residual, half_width
+from npusim.hardware.yaml_file import load_yaml
+from npusim.ledger import Quantity, provenances
+from npusim.units import to_si
+from npusim.words import Phrase
+
+Described = TypeVar("Described", bound=BaseModel)
+
+
+class CalibratedNumber(Part):
+    """One fitted number. owner: the architecture or runtime that holds it, path: where; value, sd, low and high with
+    units; prior: the value before; identified: posterior over prior standard deviation (1: the data say nothing)."""
+
+    owner: str
+    path: str
+    value: str
+    sd: str
+    low: str
+    high: str
+    prior: str
+    identified: float
+
+
+class Calibration(Part):
+    """A calibration. arch: the architecture's name; date, source: of the fit.
+
+    correlation: of the numbers' posterior in their order, the lower triangle, rows without the diagonal; residuals:
+    what stays unexplained; left_out: errors on groups of runs that a fit had not seen.
+    """
+
+    name: str
+    arch: str
+    date: str
+    source: str
+    numbers: tuple[CalibratedNumber, ...] = Field(min_length=1)
+    correlation: tuple[tuple[float, ...], ...] = ()
+    residuals: tuple[Residual, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @model_validator(mode="after")
+    def _correlation_is_a_triangle(self) -> Calibration:
+        lengths = [len(row) for row in self.correlation]
+        if lengths and lengths != list(range(len(self.numbers))):
+            raise ValueError("correlation must have a row for each number, with one entry for each number before it")
+        return self
+
+    def correlation_matrix(self) -> np.ndarray:
+        """Correlation of the numbers' posterior, (numbers, numbers)."""
+        size = len(self.numbers)
+        matrix = np.eye(size)
+        for row, values in enumerate(self.correlation):
+            matrix[row, : len(values)] = matrix[: len(values), row] = values
+        return matrix
+
+    def half_width(self, metric: str, regime: str) -> float | None:
+        """90 % half-width of log(measured / predicted) on groups left out; None where none was measured."""
+        return half_width(self.residuals, metric, regime)
+
+    def holds_for(self, owner: str) -> bool:
+        """True where a number of the architecture or runtime `owner` was fitted."""
+        return any(number.owner == owner for number in self.numbers)
+
+    def lent_to(self, arch: str) -> Calibration:
+        """The same calibration for an architecture that extends the one that it was fitted to."""
+        numbers = (
+            each.model_copy(update={"owner": arch}) if each.owner == self.arch else each for each in self.numbers
+        )
+        return self.model_copy(update={"arch": arch, "numbers": tuple(numbers)})
+
+    def apply(self, owner: str, description: Described) -> Described:
+        """`description` with the fitted numbers of `owner`. Raises UserError for a path that it does not have."""
+        changes = {number.path: number for number in self.numbers if number.owner == owner}
+        if not changes:
+            return description
+        known = {provenance.path: provenance.quantity for provenance in provenances(owner, description)}
+        for path in changes:
+            if path not in known:
+                raise UserError(self.name, f"{owner}.{path}", "the description has no such number; calibrate again")
+        replaced = {path: self._quantity(number, known[path].unit) for path, number in changes.items()}
+        return with_quantities(description, replaced)
+
+    def _quantity(self, number: CalibratedNumber, unit: str) -> Quantity:
+        place = f"{number.owner}.{number.path}"
+        try:
+            value, sd, low, high = (to_si(text, unit) for text in (number.value, number.sd, number.low, number.high))
+        except ValueError as error:
+            raise UserError(self.name, place, str(error)) from error
+        if not 0.0 <= low <= value <= high:
+            raise UserError(
+                self.name, place, f"the range {number.low} ... {number.high} does not hold the value {number.value}"
+            )
+        return Quantity(
+            value=value,
+            unit=unit,
+            kind="calibrated",
+            source=self.source,
+            low=low,
+            high=high,
+            sd=sd,
+            date=self.date,
+            text=number.value,
+        )
+
+
+def calibration_text(calibration: Calibration | None, runtime: str) -> Phrase:
+    """What the numbers of a prediction under `runtime` come from, in one line."""
+    if calibration is None:
+        return Phrase("uncalibrated: datasheet, published and assumed numbers only")
+    told = {
+        "name": calibration.name,
+        "date": calibration.date,
+        "source": calibration.source,
+        "count": len(calibration.numbers),
+    }
+    if calibration.holds_for(runtime):
+        return Phrase("calibrated: {name}, {date}, {source}; {count} numbers", told)
+    return Phrase(
+        "calibrated: {name}, {date}, {source}; {count} numbers, none of them of the runtime {runtime}",
+        told | {"runtime": runtime},
+    )
+
+
+def load_calibration(path: Path) -> Calibration:
+    """The calibration in that file. Raises UserError."""
+    return load_yaml(path, Calibration)
+
+
+def with_quantities(description: Described, replaced: dict[str, Quantity], prefix: str = "") -> Described:
+    """A copy of a description with quantities at dotted paths (as `ledger.provenances` names them) replaced."""
+    changes: dict[str, Any] = {}
+    for name in type(description).model_fields:
+        value, path = getattr(description, name), f"{prefix}{name}"
+        if path in replaced:
+            changes[name] = replaced[path]
+        elif isinstance(value, BaseModel) and not isinstance(value, Quantity):
+            changes[name] = with_quantities(value, replaced, f"{path}.")
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            changes[name] = tuple(
+                with_quantities(item, replaced, f"{path}.{getattr(item, 'name', index)}.")
+                for index, item in enumerate(value)
+            )
+    return description.model_copy(update=changes)

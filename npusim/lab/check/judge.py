@@ -1,0 +1,114 @@
+"""The verdict on each figure of a run: bounds first, then the interval of its prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from npusim.bounds.arithmetic import arithmetic
+from npusim.bounds.bandwidth import bandwidth
+from npusim.bounds.capacity import capacity
+from npusim.bounds.ceiling import ceiling_of
+from npusim.bounds.collective import collectives
+from npusim.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, UNCHECKED, Finding, gravest
+from npusim.bounds.little import littles_law
+from npusim.bounds.power_cap import MEAN, power_cap
+from npusim.bounds.reading import Reading
+from npusim.bounds.unit_readings import explained
+from npusim.evidence.measured.sources import sources
+from npusim.lab.check.placing import Placed
+from npusim.lab.check.row import CheckedFigure
+from npusim.lab.check.spread import COVERAGE, Z, half_width
+from npusim.lab.files.lab_run import LabRun
+
+WATTS_OF_LOG = {"power_w_active": "power_w", "power_w_samples": "power_w"}
+"""Means that a log gives, and the figure that predicts them."""
+
+_TAILS = {"itl_ms_p90", "itl_ms_p95", "itl_ms_p99"}
+"""Figures of single chunks, whose tails hold stalls and flushes that no runtime's description knows."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A prediction and the half-width of its logarithm at 99 %."""
+
+    value: float
+    half_width: float
+
+    @property
+    def low(self) -> float:
+        return self.value * math.exp(-self.half_width)
+
+    @property
+    def high(self) -> float:
+        return self.value * math.exp(self.half_width)
+
+    def holds(self, measured: Reading) -> bool:
+        """Whether any value that rounds to the figure lies in the interval."""
+        return measured.high >= self.low and measured.low <= self.high
+
+
+def findings(run: LabRun, placed: Placed) -> list[Finding]:
+    """What every bound says of a run."""
+    users, osl = placed.setting.users, placed.setting.osl if run.conduct.lengths_fixed else None
+    found = list(littles_law(users, osl, run.figures))
+    if placed.arch is not None and placed.chips is not None and run.conduct.power_scope == "cards":
+        ceilings = ceiling_of(placed.arch, True), ceiling_of(placed.arch, False)
+        meter = Z * sources().spreads.board_power.value
+        for metric in (MEAN, *WATTS_OF_LOG):
+            if metric in run.figures:
+                found += _renamed(power_cap(ceilings, placed.chips, run.figures[metric], meter), metric)
+    if placed.load is not None and placed.model is not None:
+        found += capacity(placed.load)
+        found += bandwidth(placed.load, run.figures)
+        found += arithmetic(placed.load, run.figures)
+        found += collectives(placed.load, placed.model, run.figures)
+    return found
+
+
+def _renamed(found: Iterable[Finding], metric: str) -> Iterator[Finding]:
+    for each in found:
+        yield replace(each, metric=metric)
+
+
+def figures_of_run(placed: Placed, predicted: Mapping[str, float], seed: int) -> dict[str, Predicted]:
+    """Predictions by the names of measured figures."""
+    if placed.predictor is None:
+        return {}
+    found = {
+        name: Predicted(value, half_width(placed.predictor, name, seed))
+        for name, value in predicted.items()
+        if math.isfinite(value) and value > 0.0 and name not in _TAILS
+    }
+    watts, rate = found.get("power_w"), found.get("output_tokens_per_s")
+    if watts is not None:
+        found |= dict.fromkeys(WATTS_OF_LOG, watts)
+    if rate is not None:
+        found["requests_per_s"] = Predicted(rate.value / placed.predictor.osl, rate.half_width)
+    return found
+
+
+def judge(
+    metric: str, measured: Reading, found: Iterable[Finding], predicted: Predicted | None, why_not: str, sure: bool
+) -> CheckedFigure:
+    """The verdict on one figure. why_not: there is no prediction; sure: the number format was told."""
+    strictest = gravest(found)
+    bound = None if strictest is None else strictest.bound
+    limit = None if strictest is None else strictest.limit
+    known = (None, None, None) if predicted is None else (predicted.value, predicted.low, predicted.high)
+    slip = "" if predicted is None else explained(metric, measured.value, predicted.low, predicted.high)
+    hint = f"; it would be plausible if {slip}" if slip else ""
+    if strictest is not None and strictest.verdict in (IMPOSSIBLE, IMPLAUSIBLE):
+        return CheckedFigure(metric, measured, strictest.verdict, strictest.reason + hint, bound, limit, *known)
+    room = "" if strictest is None else f"; {strictest.bound}: {strictest.reason}"
+    if predicted is None:
+        none = why_not or f"{metric} is not predicted"
+        return CheckedFigure(metric, measured, UNCHECKED, f"{none}{room}", bound, limit)
+    interval = f"{predicted.low:,.4g} to {predicted.high:,.4g} ({COVERAGE:.0%} of {predicted.value:,.4g})"
+    if predicted.holds(measured):
+        return CheckedFigure(metric, measured, PLAUSIBLE, f"within {interval}{room}", bound, limit, *known)
+    if not sure:
+        reason = f"outside {interval}, predicted in bf16: the number format is not told; give --precision{hint}{room}"
+        return CheckedFigure(metric, measured, UNCHECKED, reason, bound, limit, *known)
+    return CheckedFigure(metric, measured, IMPLAUSIBLE, f"outside {interval}{hint}{room}", "prediction", limit, *known)

@@ -1,0 +1,136 @@
+"""Everything handed in, checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from npusim.bounds.finding import VERDICTS
+from npusim.bounds.reading import Reading
+from npusim.engine.analytic import AnalyticEngine
+from npusim.errors import UserError
+from npusim.evidence.measured.case import Numbers
+from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.predictors.run import RunPredictor
+from npusim.evidence.validation.validate import described
+from npusim.hardware.catalog import load_runtime, load_system
+from npusim.lab.check.across import with_gains
+from npusim.lab.check.judge import figures_of_run, findings, judge
+from npusim.lab.check.lint import lint
+from npusim.lab.check.own_tables import checked_rows
+from npusim.lab.check.placing import USUAL, Placed, place
+from npusim.lab.check.row import CheckedFigure, CheckedRow
+from npusim.lab.files.folder import HandedIn, Unread, hand_in
+from npusim.lab.files.lab_run import LabRun, Setting
+from npusim.workload.catalog import load_model
+from npusim.workload.precision import resolve
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """files: that were read; archs: that the rows are about; rows in the order of the files."""
+
+    files: tuple[Path, ...]
+    rows: tuple[CheckedRow, ...]
+    unread: tuple[Unread, ...]
+    archs: tuple[str, ...]
+    models: tuple[str, ...]
+
+    def counts(self) -> dict[str, int]:
+        """How many rows have each verdict."""
+        found = Counter(row.verdict for row in self.rows)
+        return {verdict: found[verdict] for verdict in VERDICTS}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON of the contract."""
+        return {
+            "rows": [row.as_dict(index) for index, row in enumerate(self.rows)],
+            "counts": self.counts(),
+            "unread": [vars(each) for each in self.unread],
+        }
+
+
+class _Predictor:
+    """Predictions, each predictor once."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._numbers: dict[str, Numbers] = {}
+        self._engines: dict[Placement, AnalyticEngine] = {}
+        self._known: dict[RunPredictor, tuple[dict[str, float], str]] = {}
+
+    def figures(self, placed: Placed) -> tuple[dict[str, float], str]:
+        """Predicted figures, or why there are none."""
+        predictor = placed.predictor
+        if predictor is None:
+            return {}, placed.no_predictor
+        if predictor not in self._known:
+            if predictor.arch not in self._numbers:
+                self._numbers[predictor.arch] = described(predictor.arch)
+            self._known[predictor] = self._predict(predictor)
+        return self._known[predictor]
+
+    def _predict(self, predictor: RunPredictor) -> tuple[dict[str, float], str]:
+        numbers, placement = self._numbers[predictor.arch], predictor.placement
+        try:
+            if placement not in self._engines:
+                self._engines[placement] = AnalyticEngine(numbers.apply(deployment_of(placement)))
+            return predictor.predict(numbers, self._seed, self._engines[placement]), ""
+        except UserError as error:
+            return {}, str(error)
+
+
+def check(path: Path, given: Setting, seed: int, say: Callable[[str], None]) -> CheckResult:
+    """Check a file or a folder under what the user gave. Raises UserError."""
+    _require_known(given)
+    handed: HandedIn = hand_in(path)
+    say(f"{len(handed.runs):,} runs in {len(handed.files):,} files")
+    predictor, rows, places = _Predictor(seed), [], []
+    for run in handed.runs:
+        placed = place(run, given)
+        places.append(placed)
+        rows.append(_row(run, placed, predictor, seed))
+    for table in handed.tables:
+        rows += checked_rows(table, given.device, seed)
+    archs = dict.fromkeys(placed.arch for placed in places if placed.arch is not None)
+    archs |= dict.fromkeys(row.setting.device for row in rows[len(places) :] if row.setting.device is not None)
+    models = dict.fromkeys(placed.model.name for placed in places if placed.model is not None)
+    return CheckResult(handed.files, tuple(with_gains(rows)), handed.unread, tuple(archs), tuple(models))
+
+
+def _require_known(given: Setting) -> None:
+    """Raises UserError for an architecture, model, format or runtime that the user named and that is not there."""
+    if given.device is not None:
+        unit = load_system(given.device, uncalibrated=True).chip.unit.kind
+        if given.runtime is not None:
+            load_runtime(given.runtime, unit)
+    if given.model is not None:
+        load_model(given.model)
+    if given.precision is not None or given.kv_precision is not None:
+        resolve(given.precision or USUAL, given.kv_precision or USUAL)
+
+
+def _row(run: LabRun, placed: Placed, predictor: _Predictor, seed: int) -> CheckedRow:
+    found = findings(run, placed)
+    figures, why_not = predictor.figures(placed)
+    predicted = figures_of_run(placed, figures, seed)
+    checked = [
+        judge(
+            metric,
+            measured,
+            [each for each in found if each.metric == metric],
+            predicted.get(metric),
+            why_not,
+            placed.precision_told,
+        )
+        for metric, measured in run.figures.items()
+    ]
+    whole = [
+        CheckedFigure("", Reading.exact(0.0), each.verdict, each.reason, each.bound, each.limit)
+        for each in found
+        if each.metric == "" and each.low > 1.0
+    ]
+    return CheckedRow(run.place, run.tool, placed.setting, run.conduct, tuple(checked), tuple(whole), lint(run, placed))

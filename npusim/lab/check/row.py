@@ -1,0 +1,111 @@
+"""What is said of a row and of each of its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from npusim.bounds.finding import IMPLAUSIBLE, UNCHECKED, VERDICTS
+from npusim.bounds.reading import Reading
+from npusim.lab.files.lab_run import Conduct, Setting
+
+FAULT, DOUBT, NOTE = "fault", "doubt", "note"
+"""Of remarks: the row contradicts itself; the run was not as it should be; worth knowing."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A remark of the measurement linter. rule: its name."""
+
+    rule: str
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True)
+class CheckedFigure:
+    """A measured figure with its verdict.
+
+    predicted, low, high: the prediction and its 99 % interval, None without one. bound: the bound that it breaks, or
+    that leaves it least room; limit: value that it cannot pass.
+    """
+
+    metric: str
+    measured: Reading
+    verdict: str
+    reason: str
+    bound: str | None = None
+    limit: float | None = None
+    predicted: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "metric": self.metric,
+            "measured": self.measured.value,
+            "measured_low": self.measured.low,
+            "measured_high": self.measured.high,
+            "predicted": self.predicted,
+            "predicted_low": self.low,
+            "predicted_high": self.high,
+            "verdict": self.verdict,
+            "bound": self.bound,
+            "limit": self.limit,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class CheckedRow:
+    """A row of what was handed in. whole: what is said of the row itself, apart from any figure."""
+
+    place: str
+    tool: str
+    setting: Setting
+    conduct: Conduct
+    figures: tuple[CheckedFigure, ...]
+    whole: tuple[CheckedFigure, ...]
+    remarks: tuple[Remark, ...]
+
+    @property
+    def decisive(self) -> CheckedFigure | None:
+        """The figure, or the saying about the row, from which its verdict comes; None without any."""
+        faults = [_of_fault(remark) for remark in self.remarks if remark.severity == FAULT]
+        return gravest_figure([*self.whole, *self.figures, *faults])
+
+    @property
+    def verdict(self) -> str:
+        return UNCHECKED if self.decisive is None else self.decisive.verdict
+
+    def as_dict(self, index: int) -> dict[str, Any]:
+        decisive = self.decisive
+        return {
+            "row": index,
+            "place": self.place,
+            "tool": self.tool,
+            "setting": vars(self.setting),
+            "verdict": self.verdict,
+            "metric": decisive.metric if decisive else None,
+            "bound": decisive.bound if decisive else None,
+            "limit": decisive.limit if decisive else None,
+            "reason": decisive.reason if decisive else "the row holds no figure that is known",
+            "figures": [figure.as_dict() for figure in self.figures],
+            "remarks": [vars(remark) for remark in self.remarks],
+        }
+
+
+def gravest_figure(figures: Iterable[CheckedFigure]) -> CheckedFigure | None:
+    """The first with the gravest verdict; one that lies outside its prediction and cannot be judged hides behind none
+    that is plausible."""
+    return min(figures, key=_gravity, default=None)
+
+
+def _gravity(figure: CheckedFigure) -> float:
+    undecided = figure.verdict == UNCHECKED and figure.predicted is not None
+    return VERDICTS.index(IMPLAUSIBLE) + 0.5 if undecided else VERDICTS.index(figure.verdict)
+
+
+def _of_fault(remark: Remark) -> CheckedFigure:
+    return CheckedFigure("", Reading.exact(0.0), IMPLAUSIBLE, remark.message, remark.rule)

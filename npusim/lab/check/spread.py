@@ -1,0 +1,88 @@
+"""How far a measured figure may lie from its prediction: 99 % half-widths of the logarithm of measured / predicted.
+
+Three parts join as the root of the sum of their squares (ASME V&V 20-2009): what the ranges of the inputs make of a
+decode step and of a prompt at the run's size, rounded to a power of two; what the calibration left unexplained on runs
+that it had not seen; and how well labs repeat a figure. All three are read as normal in the logarithm.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+from scipy.stats import norm
+
+from npusim.answers.unexplained import unexplained
+from npusim.engine.analytic import AnalyticEngine
+from npusim.evidence.measured.case import Numbers
+from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.sources import sources
+from npusim.evidence.predictors.run import RunPredictor
+from npusim.hardware.catalog import calibration_of, load_system
+from npusim.hardware.draws import RANGE_COVERAGE
+from npusim.workload.step import decode
+
+COVERAGE = 0.99
+DRAWS = 24
+Z = float(norm.ppf(0.5 + COVERAGE / 2.0))
+Z_OF_RANGES = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
+_POWER = ("power_w", "tokens_per_joule")
+
+
+@cache
+def half_width(predictor: RunPredictor, figure: str, seed: int) -> float:
+    """The half-width for a figure of `run_figures` of that run."""
+    inputs = input_sd(predictor, figure, seed)
+    return math.hypot(
+        Z * inputs, Z / Z_OF_RANGES * unexplained(calibration_of(predictor.arch), figure), Z * repeat_sd(figure)
+    )
+
+
+@cache
+def repeat_sd(figure: str) -> float:
+    """Relative standard deviation with which labs repeat a figure."""
+    lab = sources().other_lab
+    return lab.power.value if figure.startswith(_POWER) else lab.figure.value
+
+
+def input_sd(predictor: RunPredictor, figure: str, seed: int) -> float:
+    """Standard deviation of the logarithm of the figure from the ranges of its inputs."""
+    batch = _power_of_two(predictor.users)
+    context = _power_of_two(predictor.isl + predictor.osl / 2.0)
+    step, prompt, watts = _step_sds(predictor.placement, batch, context, _power_of_two(predictor.isl), seed)
+    if figure.startswith("ttft"):
+        return max(prompt, step if predictor.users > 1 else 0.0)
+    if figure == "power_w":
+        return watts
+    if figure == "tokens_per_joule":
+        return math.hypot(step, watts)
+    return step if figure.startswith(("tpot", "itl")) else max(step, prompt)
+
+
+def _power_of_two(size: float) -> int:
+    return int(2 ** round(math.log2(max(size, 1.0))))
+
+
+@cache
+def _step_sds(placement: Placement, batch: int, context: int, prompt: int, seed: int) -> tuple[float, float, float]:
+    """Of the time of a decode step, the time to a first token with nothing before it, and the watts of the step."""
+    drawn = []
+    for engine in _engines(placement, seed):
+        sequences = min(batch, int(engine.runtime["limits_max_sequences"]))
+        step = engine.with_host(engine.cost(decode([context] * sequences)), sequences)
+        first = engine.prefill_chunk(prompt, prompt).time_s + float(engine.runtime["host_request_time"])
+        drawn.append((step.time_s, first, step.power_w))
+    step_sd, prompt_sd, watts_sd = np.log(np.array(drawn)).std(axis=0)
+    return float(step_sd), float(prompt_sd), float(watts_sd)
+
+
+@cache
+def _engines(placement: Placement, seed: int) -> tuple[AnalyticEngine, ...]:
+    deployment = deployment_of(placement)
+    return tuple(AnalyticEngine(numbers.apply(deployment)) for numbers in _numbers(placement.arch, seed))
+
+
+@cache
+def _numbers(arch: str, seed: int) -> tuple[Numbers, ...]:
+    return tuple(Numbers.drawn(load_system(arch), calibration_of(arch), DRAWS, seed))

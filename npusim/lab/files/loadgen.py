@@ -1,0 +1,92 @@
+"""MLPerf LoadGen's `mlperf_log_detail.txt`: lines `:::MLLOG {json}` of key and value, latencies in nanoseconds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from npusim.bounds.reading import Reading
+from npusim.errors import UserError
+from npusim.lab.files.files import numbered, reading
+from npusim.lab.files.lab_run import Conduct, LabRun, Setting
+
+TOOL = "MLPerf LoadGen"
+_MARK = ":::MLLOG"
+_MS_PER_NS = 1e-6
+_FIGURES = {
+    "result_samples_per_second": ("requests_per_s", 1.0),
+    "result_completed_samples_per_sec": ("requests_per_s", 1.0),
+    "result_tokens_per_second": ("output_tokens_per_s", 1.0),
+    "result_completed_tokens_per_second": ("output_tokens_per_s", 1.0),
+    "result_mean_latency_ns": ("e2e_ms_mean", _MS_PER_NS),
+    "result_first_token_mean_latency_ns": ("ttft_ms_mean", _MS_PER_NS),
+    "result_time_to_output_token_mean": ("tpot_ms_mean", _MS_PER_NS),
+}
+_PERCENTILES = (
+    (re.compile(r"result_(\d+\.\d+)_percentile_latency_ns"), "e2e_ms"),
+    (re.compile(r"result_first_token_(\d+\.\d+)_percentile_latency_ns"), "ttft_ms"),
+    (re.compile(r"result_time_per_output_token_(\d+\.\d+)_percentile_ns"), "tpot_ms"),
+)
+_MUST_HOLD = {
+    "result_perf_constraints_met": "the latency limits of the scenario are not met",
+    "result_min_duration_met": "the run was too short for the scenario",
+    "result_min_queries_met": "too few queries for the scenario",
+}
+
+
+def is_log(text: str) -> bool:
+    """Whether text is a LoadGen log."""
+    return text.lstrip().startswith(_MARK)
+
+
+def runs(path: Path, text: str) -> Iterator[LabRun]:
+    """The run of a log. Raises UserError."""
+    told = _values(path, text)
+    if "result_validity" not in told:
+        raise UserError(str(path), "result_validity", "the log has no result; give that of a finished run")
+    figures = dict(_figures(path, told))
+    scenario = str(told.get("requested_scenario", told.get("effective_scenario", "")))
+    remarks = [] if told["result_validity"] == "VALID" else [f"the result is {told['result_validity']}"]
+    remarks += [text for key, text in _MUST_HOLD.items() if told.get(key) is False]
+    rate, tokens = figures.get("requests_per_s"), figures.get("output_tokens_per_s")
+    osl = tokens.value / rate.value if rate is not None and tokens is not None and rate.value > 0.0 else None
+    yield LabRun(
+        str(path),
+        TOOL,
+        Setting(osl=osl, users=1 if scenario == "SingleStream" else None),
+        figures,
+        Conduct(
+            arrival="rate" if scenario == "Server" else None, remarks=tuple(remarks), notes=(f"scenario {scenario}",)
+        ),
+    )
+
+
+def _values(path: Path, text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for number, line in numbered(text):
+        if not line.startswith(_MARK):
+            continue
+        try:
+            entry = json.loads(line.removeprefix(_MARK), parse_float=Decimal, parse_constant=Decimal)
+            key, value = entry["key"], entry["value"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}:{number}", "", "is no MLLOG entry with a key and a value; it is cut") from error
+        if key in found and found[key] != value and str(key).startswith("result_"):
+            raise UserError(f"{path}:{number}", str(key), "the result stands twice with two values; give one log a run")
+        found[key] = value
+    return found
+
+
+def _figures(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
+    for key, (name, times) in _FIGURES.items():
+        if key in told:
+            yield name, reading(str(path), key, told[key], times)
+    for key, value in told.items():
+        for pattern, name in _PERCENTILES:
+            match = pattern.fullmatch(key)
+            if match is not None:
+                yield f"{name}_p{float(match[1]):g}", reading(str(path), key, value, _MS_PER_NS)

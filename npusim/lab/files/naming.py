@@ -1,0 +1,94 @@
+"""What files call models, formats, chips and runtimes, and what npusim calls them."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from npusim.errors import UserError
+from npusim.hardware.catalog import load_system, shipped_runtimes
+from npusim.lab.files.lab_run import Setting
+from npusim.workload.catalog import shipped_models
+from npusim.workload.precision import SCHEMES
+
+_FORMATS = (
+    ("mxfp4", r"mxfp4"),
+    ("w4a16", r"w4a16|awq|gptq(-int4)?|int4"),
+    ("w8a16", r"w8a16"),
+    ("int8", r"w8a8(-int8)?|int8"),
+    ("fp8", r"fp8(-dynamic|-block)?|w8a8-fp8"),
+    ("bf16", r"bf16|bfloat16|fp16|float16|half"),
+)
+_TREE = (
+    re.compile(r"(?P<device>[A-Za-z0-9+.-]+)_(?P<cards>\d+)_(?P<backend>[A-Za-z-]+)_(?P<version>\d[\w.+-]*)"),
+    re.compile(r"(?P<device>[A-Za-z0-9+.-]+)_(?P<backend>[A-Za-z-]+)_(?P<version>\d[\w.+-]*)_(?P<cards>\d+)"),
+)
+
+
+@cache
+def shipped_model(name: str) -> str | None:
+    """The shipped model that a file names: by name, alias, or either without organisation and number format."""
+    models, plain = shipped_models(), name.strip().lower()
+    for text in (plain, _bare(plain)):
+        if text in models:
+            return models[text].stem
+    found = {path.stem for alias, path in models.items() if _bare(alias) == _bare(plain)}
+    return found.pop() if len(found) == 1 else None
+
+
+def told_precision(name: str) -> str | None:
+    """The scheme that the name of a model or a format tells, None where it tells none."""
+    text = name.strip().lower()
+    if text in SCHEMES:
+        return text
+    return next((scheme for scheme, words in _FORMATS if re.search(rf"(^|[-_. /])({words})($|[-_. ])", text)), None)
+
+
+@cache
+def shipped_arch(device: str) -> str | None:
+    """The shipped architecture, or own file, that a device's name means."""
+    text = re.sub(r"^(furiosaai|furiosa|nvidia)[ _-]+", "", device.strip(), flags=re.IGNORECASE)
+    for name in (device, text, text.replace("_", " ")):
+        try:
+            return name if Path(name).suffix else load_system(name, uncalibrated=True).name
+        except UserError:
+            continue
+    return None
+
+
+@cache
+def shipped_runtime(text: str) -> str | None:
+    """The shipped runtime of a backend with its version ("furiosa-llm 2026.3.1"), or of the backend alone."""
+    words = re.match(r"\s*([A-Za-z][A-Za-z-]*[A-Za-z])(?:[ _-]+v?(\d+\.\d+))?", text)
+    if words is None:
+        return None
+    backend, version = words.group(1).lower(), words.group(2)
+    known = shipped_runtimes()
+    named = f"{backend}-{version}" if version else backend
+    return named if named in known else backend if backend in known else None
+
+
+def from_tree(path: Path) -> Setting:
+    """What the folders above a furiosa-perf file say: <DEVICE>_<NUM>_<BACKEND>_<VERSION>/<name>/<task>/<model>."""
+    parts = path.resolve().parts
+    for place, part in enumerate(parts):
+        match = next((found for pattern in _TREE if (found := pattern.fullmatch(part))), None)
+        if match is None:
+            continue
+        model = parts[place + 3] if len(parts) > place + 4 else None
+        return Setting(
+            model=model,
+            device=match["device"],
+            cards=int(match["cards"]),
+            runtime=f"{match['backend']} {match['version']}",
+        )
+    return Setting()
+
+
+def _bare(name: str) -> str:
+    last = name.rsplit("/", 1)[-1].replace("_", "-").removesuffix(".json")
+    for _, words in _FORMATS:
+        last = re.sub(rf"[-.](quantized[-.])?({words})(?=$|[-.])", "", last)
+    last = re.sub(r"^meta-", "", last)
+    return re.sub(r"-(instruct|it|chat|hf)$", "", last)

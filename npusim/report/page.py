@@ -1,0 +1,129 @@
+"""A report page: sections of text, tables and interactive charts, written as one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from npusim.errors import UserError
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; kind: "note" and "warning" are set apart."""
+
+    text: str
+    kind: str = "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings; figures (columns of `right`) stand right. caption: what the rows are."""
+
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An interactive chart. caption: what it shows, also for those who cannot see it."""
+
+    caption: str
+    figure: go.Figure
+
+
+Block = Text | Table | Chart
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report. summary: lines under the title; manifest: printed at the end."""
+
+    title: str
+    summary: Sequence[str]
+    sections: Sequence[Section]
+    manifest: Mapping[str, Any]
+    language: str = "en"
+    words: Mapping[str, str] = field(default_factory=lambda: {"contents": "Contents", "manifest": "Manifest"})
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write `page`; the file appears whole or not at all. Raises UserError where it cannot be written."""
+    html = render(page)
+    draft = path.with_suffix(".draft-html")
+    try:
+        draft.write_text(html, encoding="utf-8")
+        os.replace(draft, path)
+    except OSError as error:
+        raise UserError("--out", path.name, f"cannot be written ({error.strerror}); give another place") from error
+
+
+def render(page: Page) -> str:
+    """The page as HTML. Charts are numbered, so that the same page gives the same bytes."""
+    numbers = {id(block): place for place, block in enumerate(_charts(page))}
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            plotly=Markup(get_plotlyjs()) if numbers else None,
+            kind=lambda block: type(block).__name__.lower(),
+            number=lambda block: numbers[id(block)],
+            drawn=_drawn,
+            manifest=json.dumps(page.manifest, indent=2, ensure_ascii=False),
+        )
+    )
+
+
+def _charts(page: Page) -> list[Chart]:
+    return [block for section in page.sections for block in section.blocks if isinstance(block, Chart)]
+
+
+def _drawn(chart: Chart) -> Markup:
+    """The chart's data and layout as JSON that is safe inside a script element."""
+    return Markup(chart.figure.to_json().replace("<", "\\u003c"))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("npusim.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def table_of(caption: str, frame: pd.DataFrame, digits: int = 4) -> Table:
+    """A table of a DataFrame: floats with `digits` significant digits, "-" where there is none."""
+    rows = [[_cell(value, digits) for value in row] for row in frame.itertuples(index=False)]
+    right = frozenset(place for place, dtype in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(dtype))
+    return Table(caption, [str(name) for name in frame.columns], rows, right)
+
+
+def _cell(value: Any, digits: int) -> str:
+    if value is None or value is pd.NA or value != value:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.{digits}g}" if abs(value) < 10.0**digits else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

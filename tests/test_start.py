@@ -1,0 +1,106 @@
+"""A command starts quickly: it imports what it uses, and reads a description that was read before from the cache."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import qmc
+
+from npusim import units
+from npusim.errors import UserError
+from npusim.hardware.draws import latin_hypercube
+from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import plain_tree, yaml_text, yaml_tree
+from npusim.workload.grid import Grid, grid_path
+
+SLOW = (
+    "scipy.stats",
+    "scipy.special",
+    "networkx",
+    "pint",
+    "pandas",
+    "matplotlib",
+    "rich",
+    "ruamel",
+    "optuna",
+    "dask",
+    "ray",
+)
+STEP = ["step", "rngd", "llama-3.1-8b", "--phase", "decode", "--batch", "4", "--context", "1024", "--json"]
+PROBE = """
+import sys
+from npusim.cli.main import main
+code = main({words!r})
+print(*{slow!r} & sys.modules.keys(), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def _imported(words: list[str]) -> set[str]:
+    """Those of the slow libraries that the command imports."""
+    probe = PROBE.format(words=words, slow={*SLOW, "numba"})
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def test_a_step_imports_no_library_that_it_does_not_use() -> None:
+    assert _imported(STEP) == {"numba"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which trees are kept."""
+    monkeypatch.setattr(yaml_tree, "_folder", lambda: tmp_path / "trees")
+    return tmp_path / "trees"
+
+
+def test_text_is_parsed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a: 1.5e-3\nb: [x, 'y', 012, null]\nc: &c {d: yes}\ne: *c\n"
+    first = plain_tree(text, Path("mine.yaml"))
+    assert first == {"a": 1.5e-3, "b": ["x", "y", 12, None], "c": {"d": "yes"}, "e": {"d": "yes"}}
+    monkeypatch.setattr(yaml_text, "parsed", pytest.fail)
+    again = plain_tree(text, Path("mine.yaml"))
+    assert again == first
+    assert again is not first
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_damaged_tree_is_parsed_anew(folder: Path) -> None:
+    plain_tree("a: 1\n", Path("mine.yaml"))
+    (file,) = folder.iterdir()
+    file.write_text("{", encoding="utf-8")
+    assert plain_tree("a: 1\n", Path("mine.yaml")) == {"a": 1}
+    assert json.loads(file.read_text(encoding="utf-8")) == {"a": 1}
+
+
+def test_the_oldest_trees_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_tree, "_MOST_KEPT", 3)
+    for number in range(5):
+        plain_tree(f"a: {number}\n", Path("mine.yaml"))
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_a_mistake_in_a_kept_tree_is_told_with_its_line(tmp_path: Path, folder: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(grid_path("furiosa-perf-32k").read_text(encoding="utf-8") + "usrs: 3\n", encoding="utf-8")
+    line = len(file.read_text(encoding="utf-8").splitlines())
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"mine.yaml:{line}: usrs: unknown key; did you mean 'users'"):
+            load_yaml(file, Grid)
+
+
+@pytest.mark.parametrize(("unit", "wanted"), units.COMMON)
+def test_common_units_are_what_pint_makes_of_them(unit: str, wanted: str) -> None:
+    assert units.COMMON[unit, wanted] == units.converted(unit, wanted)
+
+
+@pytest.mark.parametrize(("count", "dimensions"), [(1, 1), (32, 71), (7, 3)])
+def test_latin_hypercubes_are_those_of_scipy(count: int, dimensions: int) -> None:
+    known = qmc.LatinHypercube(d=dimensions, rng=np.random.default_rng(5)).random(count)
+    assert np.array_equal(latin_hypercube(count, dimensions, 5), known)
