@@ -28,7 +28,7 @@ DISABLED: bool = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 _PACKAGE = Path(__file__).parent
 _COMPILED_PARTS = ("dtypes.py", "hardware", "mapping", "kernels", "engine")
 _KEPT_FOLDERS = 3
-_PART = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_PART: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _INNER: dict[str, Any] = {"forceinline": True, "_nrt": False}
 
 

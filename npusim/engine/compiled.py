@@ -10,7 +10,7 @@ from numba.core import event
 _INTERVAL_S = 4.0
 
 
-class _Compilations(event.Listener):  # type: ignore[misc]
+class _Compilations(event.Listener):
     """Tells of the first compilation, and while they go on, every few seconds how many there were."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ def _found() -> dict[str, type[Unit]]:
             for value in vars(import_module(f"{__name__}.{module}")).values()
             if isinstance(value, type) and issubclass(value, Unit) and value is not Unit
         ]
-        if len(models) != 1 or models[0].model_fields["kind"].annotation.__args__ != (module,):
+        if len(models) != 1 or get_args(models[0].model_fields["kind"].annotation) != (module,):
             raise TypeError(f"hardware/units/{module}.py: needs one Unit, with kind: Literal['{module}']")
         kinds[module] = models[0]
     return kinds
