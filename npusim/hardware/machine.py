@@ -19,7 +19,7 @@ from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
 from npusim.hardware.compute import MacRates, Unit
 from npusim.hardware.flat import MAX_PARTS, empty_record, fill, quantity_fields, record_dtype
 from npusim.hardware.pim import Pim
-from npusim.hardware.system import Card, Chip, Server, System
+from npusim.hardware.system import Card, Chip, ServerCards, System
 from npusim.hardware.units import KINDS, MARK
 
 GROUPS = 4
@@ -59,7 +59,7 @@ def machine_dtype(kind: str, pim: bool) -> np.dtype[np.void]:
         *quantity_fields(unit, f"{unit.TRAITS.prefix}_"),
         *(quantity_fields(Pim, "pim_") if pim else ()),
         *quantity_fields(Card),
-        *quantity_fields(Server),
+        *quantity_fields(ServerCards),
     ]
     return record_dtype(fields, [*marks, *_HEADER, *(_PIM_FLAGS if pim else ())])
 

@@ -16,7 +16,7 @@ from npusim.explore.sweep.selection import feasible, objective_costs, pareto, su
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.explore.sweep.store import Store
 from npusim.explore.sweep.tables import joined, write_csv, write_points
-from npusim.explore.sweep.tasks import KEYS, SERVED_COLUMNS, base_of, estimate_designs, serve_points, variants
+from npusim.explore.sweep.tasks import KEYS, SERVED_COLUMNS, base_of, serve_points, task_estimates, variants
 
 DESIGNS_PER_TASK = 2048
 POINTS_PER_TASK = 8
@@ -44,7 +44,7 @@ class SweepResult:
     files: list[str]
 
 
-def sweep(
+def run_sweep(
     spec: SweepSpec, place: str, out: Path, identity: dict[str, Any], backend: Backend, say: Say | None = None
 ) -> SweepResult:
     """Run `spec`, or what is left of it where `out` holds whole parts of it already.
@@ -77,7 +77,7 @@ def _estimate_all(spec: SweepSpec, place: str, store: Store, backend: Backend, t
     calls = [
         (f"estimate-{first:09d}", (spec, place, first, min(first + DESIGNS_PER_TASK, spec.designs))) for first in starts
     ]
-    _run_missing("estimates", estimate_designs, calls, store, backend, tell)
+    _run_missing("estimates", task_estimates, calls, store, backend, tell)
 
 
 def _serve_all(spec: SweepSpec, place: str, store: Store, backend: Backend, tell: Say) -> pd.DataFrame:

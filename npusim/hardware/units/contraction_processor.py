@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacRates, Traits, Unit, VectorPasses
-from npusim.ledger import Bytes, BytesPerCycle, Count, Cycles, Duration, Ratio
+from npusim.ledger import Bytes, BytesPerCycle, Count, Cycles, Duration, Efficiency, Few, Fraction, Ratio
 
 
 class VectorPrograms(Part):
@@ -43,17 +43,17 @@ class ContractionProcessor(Unit):
     )
 
     kind: Literal["contraction_processor"]
-    clusters: Count
-    pes_per_cluster: Count
-    slices_per_pe: Count
+    clusters: Few
+    pes_per_cluster: Few
+    slices_per_pe: Few
     macs_per_slice: MacRates
     operand_stream_per_slice: BytesPerCycle
-    lanes: Count
+    lanes: Few
     packet: Bytes
-    vector_lanes: Count
+    vector_lanes: Few
     vector_passes: VectorPasses
     vector_programs: VectorPrograms
-    kv_copying: Ratio
+    kv_copying: Fraction
     program_time: Duration
     sram_per_slice: Bytes
     sram_bandwidth_per_slice: BytesPerCycle
@@ -61,12 +61,12 @@ class ContractionProcessor(Unit):
     accumulators_per_slice: Count
     ring_hop: Cycles
     cluster_sync: Cycles
-    contraction_efficiency: Ratio
+    contraction_efficiency: Efficiency
     reducer_drain: Cycles
     weight_tile: Bytes
     dma_bandwidth_per_pe: BytesPerCycle
-    dma_efficiency: Ratio
+    dma_efficiency: Efficiency
     dma_startup: Cycles
     dma_command: Duration
-    dma_queue: Count
+    dma_queue: Few
     matrix_switch: Duration

@@ -9,15 +9,15 @@ from pydantic import Field
 from npusim.compilation import kernel
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacRates, Traits, Unit, VectorPasses
-from npusim.ledger import Bandwidth, Bytes, Count, Duration, Ratio
+from npusim.ledger import Bandwidth, Bytes, Count, Duration, Efficiency, Few, Fraction, Positive, Ratio
 
 
 class MacEfficiencies(Part):
     """Part of the MAC rate that a library's main loop reaches, by operand type; int8 as fp8 where it is left out."""
 
-    bf16: Ratio
-    fp8: Ratio
-    int8: Ratio | None = None
+    bf16: Efficiency
+    fp8: Efficiency
+    int8: Efficiency | None = None
 
 
 class LinearLibrary(Part):
@@ -26,7 +26,7 @@ class LinearLibrary(Part):
     tile_rows x tile_columns: largest output tile of a thread block, with half the rows and a half or a quarter of the
     columns where that is faster; tile_depth: k of one pipeline stage; stream_efficiency: part of the memory's stream
     rate that weights reach; stream_per_sm: most that one SM draws from memory; launch: fixed time of a kernel;
-    tile_time: of filling the pipeline and writing the results of one tile (left out: in the launch); split_merge:
+    tile_time: Duration | None = None
     adding the partial results where few tiles split k; cast_efficiency: part of the memory's stream rate at which
     activations are cast to the type that it multiplies.
     """
@@ -36,12 +36,12 @@ class LinearLibrary(Part):
     tile_columns: Count
     tile_depth: Count
     efficiency: MacEfficiencies
-    stream_efficiency: Ratio
+    stream_efficiency: Efficiency
     stream_per_sm: Bandwidth
     launch: Duration
     tile_time: Duration | None = None
     split_merge: Duration
-    cast_efficiency: Ratio
+    cast_efficiency: Efficiency
 
 
 class AttentionLibrary(Part):
@@ -65,19 +65,19 @@ class AttentionLibrary(Part):
     tile_rows: Count
     split_tile_rows: Count
     tile_context: Count
-    blocks_per_sm: Count
-    split_fill: Ratio
+    blocks_per_sm: Few
+    split_fill: Efficiency
     efficiency: MacEfficiencies
     launch: Duration
     block: Duration
-    imbalance: Ratio
+    imbalance: Fraction
     split_merge: Duration
-    join_efficiency: Ratio | None = None
+    join_efficiency: Efficiency | None = None
     prompt_heads: Count | None = None
-    mask_edge: Ratio | None = None
+    mask_edge: Fraction | None = None
     exposed_passes: Ratio | None = None
     split_launch: Duration | None = None
-    stream_efficiency: Ratio | None = None
+    stream_efficiency: Efficiency | None = None
     block_element: Duration | None = None
     sequence: Duration | None = None
 
@@ -88,7 +88,7 @@ class GroupedLibrary(Part):
     tile_rows x tile_columns: largest output tile of a thread block; rows are halved down to `least_rows` where that is
     faster, columns down to `least_columns` where tiles are fewer than SMs; tiles of fewer than `full_rows` rows
     multiply at `small_efficiency` of the rate. stream_efficiency: part of the memory's stream rate that weights reach;
-    stream_per_sm: most that one SM draws from memory; sum_efficiency: part of the rate at which a token's rows are
+    stream_per_sm: Bandwidth
     summed in the end. launch: fixed time of a kernel; sort, sort_row: of putting the rows in the order of their
     matrices, and of each row, half of it for each of a layer's two products. alignment: elements at whose multiples the
     rows of a matrix must begin; others load at `unaligned_efficiency` per byte of an element. foreign_rows: part of the
@@ -102,16 +102,16 @@ class GroupedLibrary(Part):
     tile_columns: Count
     least_columns: Count
     efficiency: MacEfficiencies
-    small_efficiency: Ratio
-    stream_efficiency: Ratio
+    small_efficiency: Efficiency
+    stream_efficiency: Efficiency
     stream_per_sm: Bandwidth
-    sum_efficiency: Ratio
+    sum_efficiency: Efficiency
     launch: Duration
     sort: Duration
     sort_row: Duration
     alignment: Count
-    unaligned_efficiency: Ratio
-    foreign_rows: Ratio
+    unaligned_efficiency: Efficiency
+    foreign_rows: Fraction
 
 
 class RowSteps(Part):
@@ -125,13 +125,13 @@ class RowSteps(Part):
 class VectorLibrary(Part):
     """Element-wise and row-wise kernels of one library.
 
-    launch: fixed time of a kernel; row_step: of norms, softmax and sampling, whose first row on each SM takes that and
+    launch: Duration
     no lanes' time; pass_time: of one pass of a thread over its own elements, which other operators take once however
     few there are (left out: in the launch); lane_efficiency: part of the vector lanes' rate that its loops reach.
     """
 
     name: str
-    lane_efficiency: Ratio
+    lane_efficiency: Efficiency
     launch: Duration
     pass_time: Duration | None = None
     row_step: RowSteps
@@ -149,9 +149,9 @@ class Gpu(Unit):
     )
 
     kind: Literal["gpu"]
-    sms: Count
+    sms: Few
     macs_per_sm: MacRates
-    vector_lanes_per_sm: Count
+    vector_lanes_per_sm: Positive
     vector_passes: VectorPasses
     l2_capacity: Bytes
     l2_bandwidth: Bandwidth
