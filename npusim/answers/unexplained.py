@@ -6,6 +6,7 @@ from functools import cache
 
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems, calibration_of
+from npusim.hardware.units import KINDS
 from npusim.metrics import RUN
 
 
@@ -22,5 +23,5 @@ def unexplained(calibration: Calibration | None, figure: str) -> float:
 
 @cache
 def _shipped_calibrations() -> tuple[Calibration, ...]:
-    names = [name for unit in ("gpu", "contraction_processor") for name in calibrated_systems(unit)]
+    names = [name for unit in KINDS for name in calibrated_systems(unit)]
     return tuple(calibration for name in names if (calibration := calibration_of(name)) is not None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.contradictions import Rate, contradicted
+from npusim.evidence.measured.kind import TableKind
 from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
@@ -19,7 +20,7 @@ from npusim.metric_row import Metric, Shown
 from npusim.metrics import PUBLISHED, UNIT_NAMES, figure_of, resolve
 from npusim.metrics import metric as metric_of
 
-MAIN = "throughput_total"
+_MAIN = "throughput_total"
 POWER = "power_w"
 _TOKENS_PER_S = "tokens/s"
 _RUN_COLUMNS = ("lab", "sdk", "chip", "cards", "model", "precision", "isl", "osl", "concurrency", "date")
@@ -57,7 +58,7 @@ class _Run:
         return any(word in self.notes for word in words)
 
 
-def cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
+def _table_cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
     """Every metric of every run, latencies in ms, and power_w once a run.
 
     arch: for the rows of the chip that the table names most often; None: each row's own chip.
@@ -78,7 +79,7 @@ def _rates(run: _Run) -> Iterator[Rate]:
     set_up = tuple(run.first.text(column) for column in _RUN_COLUMNS if column != "concurrency")
     spread = sources().lab(run.first.text("lab")).figure.value
     for row in run.rows:
-        known, total, main = _figure(row.text("metric")), row.measured("value"), row.text("metric") == MAIN
+        known, total, main = _figure(row.text("metric")), row.measured("value"), row.text("metric") == _MAIN
         is_rate = known is not None and known.unit.startswith(_TOKENS_PER_S)
         if is_rate and total is not None and (main or run.users == 1.0):
             yield Rate(row.index, set_up, run.users, total, spread, main)
@@ -139,7 +140,7 @@ def _case(run: _Run, row: Row, predictor: RunPredictor, metric: str, figure: str
         model=predictor.placement.model,
         dimensions=_dimensions(first, predictor),
         sigma=(lab.power if metric == POWER else lab.figure).value,
-        main=metric == MAIN,
+        main=metric == _MAIN,
     )
 
 
@@ -222,3 +223,14 @@ def _require_room(deployment: Deployment, tokens: int) -> None:
         deployment.require_fit(tokens)
     except UserError as error:
         raise Unrepresentable(str(error)) from error
+
+
+KIND = TableKind(
+    name="published_serving",
+    columns="lab kind chip cards model precision isl osl concurrency metric value unit",
+    main=_MAIN,
+    telling=("lab", "model", "concurrency"),
+    cases=_table_cases,
+    runs=True,
+    draws=9,
+)
