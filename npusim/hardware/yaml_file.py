@@ -148,23 +148,23 @@ def _index(node: Any, part: int | str) -> int | str | None:
 
 def _known_keys(schema: type[BaseModel]) -> list[str]:
     """Every key that a schema and its parts know, for the 'did you mean'."""
-    seen: set[type[BaseModel]] = set()
-    keys: set[str] = set(Quantity.model_fields)
-
-    def walk(model: type[BaseModel]) -> None:
-        if model in seen:
-            return
-        seen.add(model)
-        keys.update(model.model_fields)
-        for field in model.model_fields.values():
-            for part in _models_in(field.annotation):
-                walk(part)
-
-    walk(schema)
+    keys = {key for model in [*models_of(schema), Quantity] for key in model.model_fields}
     return sorted(keys - {"text", "unit"})
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in getattr(annotation, "__args__", ()) for model in _models_in(inner)]
+def models_of(schema: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and every model that its fields hold, directly or through others, each once, outer ones first."""
+    found: dict[type[BaseModel], None] = {}
+
+    def walk(annotation: Any) -> None:
+        if annotation in found or annotation is Quantity:
+            return
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found[annotation] = None
+            for field in annotation.model_fields.values():
+                walk(field.annotation)
+        for inner in getattr(annotation, "__args__", ()):
+            walk(inner)
+
+    walk(schema)
+    return list(found)
