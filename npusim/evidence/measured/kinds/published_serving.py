@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.contradictions import Rate, contradicted
+from npusim.evidence.measured.kind import TableKind
 from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
 from npusim.evidence.measured.run_figures import LATENCIES, STATISTICS
 from npusim.evidence.measured.sources import sources
@@ -17,13 +18,13 @@ from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.mapping.deployment import Deployment
 
-MAIN = "throughput_total"
+_MAIN = "throughput_total"
 POWER = "power_w"
 _MS_PER = {"s": 1e3, "ms": 1.0}
 _TOKEN_RATES = {"tok/s": 1.0}
 _PER_JOULE = {"tok/J": 1.0, "tok/s/W": 1.0}
 _RATES = {
-    MAIN: "output_tokens_per_s",
+    _MAIN: "output_tokens_per_s",
     "tps_per_request_p50": "speed_p50",
     "tps_per_request": "speed_mean",
     "tps_per_user": "speed_mean",
@@ -76,7 +77,7 @@ class _Run:
         return any(word in self.notes for word in words)
 
 
-def cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
+def _table_cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
     """Every metric of every run, latencies in ms, and power_w once a run.
 
     arch: for the rows of the chip that the table names most often; None: each row's own chip.
@@ -98,8 +99,8 @@ def _rates(run: _Run) -> Iterator[Rate]:
     spread = sources().lab(run.first.text("lab")).figure.value
     for row in run.rows:
         metric, total = row.text("metric"), row.measured("value")
-        if metric in _RATES and total is not None and (metric == MAIN or run.users == 1.0):
-            yield Rate(row.index, set_up, run.users, total, spread, metric == MAIN)
+        if metric in _RATES and total is not None and (metric == _MAIN or run.users == 1.0):
+            yield Rate(row.index, set_up, run.users, total, spread, metric == _MAIN)
 
 
 def _check_unit(row: Row) -> None:
@@ -145,7 +146,7 @@ def _case(run: _Run, row: Row, predictor: RunPredictor, metric: str, figure: str
         model=predictor.placement.model,
         dimensions=_dimensions(first, predictor),
         sigma=(lab.power if metric == POWER else lab.figure).value,
-        main=metric == MAIN,
+        main=metric == _MAIN,
     )
 
 
@@ -228,3 +229,14 @@ def _require_room(deployment: Deployment, tokens: int) -> None:
         deployment.require_fit(tokens)
     except UserError as error:
         raise Unrepresentable(str(error)) from error
+
+
+KIND = TableKind(
+    name="published_serving",
+    columns="lab kind chip cards model precision isl osl concurrency metric value unit",
+    main=_MAIN,
+    telling=("lab", "model", "concurrency"),
+    cases=_table_cases,
+    runs=True,
+    draws=9,
+)
