@@ -65,7 +65,7 @@ def _table(model: type[BaseModel]) -> Iterator[str]:
         key = f"*`{name}`*" if optional else f"`{name}`"
         domain = domain_of(field)
         takes = _span(domain) if domain else _takes(field.annotation)
-        yield f"| {key} | {takes} | {told.get(name, '')} |"
+        yield f"| {key} | {takes} | {told[name]} |"
 
 
 def _span(domain: Domain) -> str:

@@ -26,10 +26,7 @@ from npusim.workload.routing import Routing
 
 MAKER = Path(__file__).resolve().parents[1] / "docs" / "make_fields.py"
 ROOTS = (System, Runtime, Dram, Pim, AreaModel, Calibration, Grid, Routing, Formats, PlanFile)
-_LATER = ("npusim.hardware.compute", "npusim.hardware.units")
-MODELS = list(
-    dict.fromkeys(model for root in ROOTS for model in models_of(root) if not model.__module__.startswith(_LATER))
-)
+MODELS = list(dict.fromkeys(model for root in ROOTS for model in models_of(root)))
 
 UNIT_WORDS = {
     "": r"[Nn]umber of|[Ll]argest number|[Rr]atio|[Ff]actor|[Ff]raction .*0 to 1|[Ff]raction of the|[Ee]xponent|mm2|"

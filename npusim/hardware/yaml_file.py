@@ -171,7 +171,7 @@ def _index(node: Any, part: int | str) -> int | str | None:
 
 def _known_keys(schema: type[BaseModel]) -> list[str]:
     """Every key that a schema and its parts know, for the 'did you mean'."""
-    keys = {key for model in [*models_of(schema), Quantity] for key in model.model_fields}
+    keys = set(Quantity.model_fields).union(*(model.model_fields for model in models_of(schema)))
     return sorted(keys - {"text", "unit"})
 
 
@@ -181,13 +181,15 @@ def models_of(schema: type[BaseModel]) -> list[type[BaseModel]]:
 
     def walk(annotation: Any) -> None:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model: type[BaseModel] = annotation
-            if model is not Quantity and model not in found:
-                found[model] = None
-                for field in model.model_fields.values():
-                    walk(field.annotation)
+            take(annotation)
         for inner in getattr(annotation, "__args__", ()):
             walk(inner)
 
-    walk(schema)
+    def take(model: type[BaseModel]) -> None:
+        if model is not Quantity and model not in found:
+            found[model] = None
+            for field in model.model_fields.values():
+                walk(field.annotation)
+
+    take(schema)
     return list(found)
