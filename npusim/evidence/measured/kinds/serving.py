@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.evidence.measured.case import Case
-from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.collect import Figure, cases_of, told_figures
 from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
@@ -13,17 +13,6 @@ from npusim.evidence.predictors.step import GPU_RUNTIME
 from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, Policy, UniformAttention
 
 _MAIN = "output_tokens_per_s"
-_TARGETS = (
-    "ttft_ms_mean",
-    "ttft_ms_p50",
-    "ttft_ms_p99",
-    "tpot_ms_mean",
-    "tpot_ms_p50",
-    "tpot_ms_p99",
-    "e2e_ms_mean",
-    "total_tokens_per_s",
-    "tokens_per_joule",
-)
 _POLICIES: dict[str, Policy] = {
     "prefill": ExclusivePolicy(kind="exclusive", source="policy of the measured run"),
     "alternate": AlternatePolicy(kind="alternate", source="policy of the measured run"),
@@ -45,8 +34,11 @@ def _cases(row: Row, arch: str) -> list[Case]:
         row,
         (
             Figure(_MAIN, _MAIN, run, main=True),
-            *(Figure(name, name, run) for name in _TARGETS),
-            Figure("power_w", "power_w", power),
+            *(
+                Figure(column, name, power if unit == "W" else run)
+                for column, name, unit in told_figures()
+                if name != _MAIN
+            ),
         ),
         predictor,
         group=f"{model} {dtype}",
