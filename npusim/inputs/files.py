@@ -34,6 +34,8 @@ def read_text(path: Path, limit: int = MOST_BYTES) -> str:
     content = read_bytes(path, limit)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(str(path), "", "is UTF-16 text; save it as UTF-8")
+    if b"\0" in content:
+        raise UserError(str(path), "", "holds NUL characters, which no text does; give a text file")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

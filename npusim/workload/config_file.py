@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.inputs import read_text
+from npusim.inputs.json_text import read_json
 
 
 class ConfigFile:
@@ -54,10 +54,7 @@ class ConfigFile:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}", "", f"is not JSON: {error.msg}") from error
+    data = read_json(path)
     if not isinstance(data, dict):
         raise UserError(str(path), "", "must be a JSON object of keys and values")
     return data

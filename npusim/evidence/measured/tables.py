@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +11,8 @@ import pandas as pd
 
 from npusim.errors import UserError
 from npusim.inputs import read_text
+from npusim.inputs.csv_text import csv_table
+from npusim.inputs.numbers import plain
 
 KINDS = {
     "operators": "op dtype backend m n k batch q_len kv_len heads kv_heads head_dim rows cols bytes us",
@@ -66,7 +65,7 @@ class Row:
         text = self.text(column)
         if not text:
             raise Unrepresentable(f"{column} is not given")
-        value = _number(text)
+        value = plain(text)
         if value is None:
             raise Unrepresentable(f"{column} '{text}' is no number")
         return value
@@ -87,7 +86,7 @@ class Row:
         text = self.text(column)
         if not text:
             return None
-        value = _number(text)
+        value = plain(text)
         if value is None or value <= 0.0:
             raise UserError(self.place, column, f"'{text}' is no measured value; give a number above zero")
         return value
@@ -109,31 +108,13 @@ class MeasuredTable:
 
 def read_table(path: Path) -> MeasuredTable:
     """Read a CSV file. Raises UserError for one that is empty, broken, or of no kind that can be validated."""
-    header, records = _records(path)
+    header, rows = csv_table(read_text(path), str(path))
+    if not rows:
+        raise UserError(str(path), "", "has no data rows; give a header line and at least one row")
     kind = _kind(path, set(header))
-    frame = pd.DataFrame(records, columns=["", *header], dtype=str)
+    frame = pd.DataFrame([[str(line), *cells] for line, cells in rows], columns=["", *header], dtype=str)
     chips = Counter(frame["chip"].str.strip()) if "chip" in header else Counter([""])
     return MeasuredTable(kind, path, frame, chips.most_common(1)[0][0])
-
-
-def _records(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header, and every data row with its line number before it."""
-    try:
-        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-        rows = [[str(reader.line_num), *row] for row in reader if row]
-    except csv.Error as error:
-        raise UserError(str(path), "", f"is not a CSV file of UTF-8 text ({error})") from error
-    if len(rows) < 2:
-        raise UserError(str(path), "", "has no data rows; give a header line and at least one row")
-    header = [name.strip() for name in rows[0][1:]]
-    if len(set(header)) < len(header) or "" in header:
-        raise UserError(f"{path}:1", "", "the header needs one name for each column, each of them once")
-    for row in rows[1:]:
-        if len(row) != len(rows[0]):
-            raise UserError(
-                f"{path}:{row[0]}", "", f"has {len(row) - 1} fields instead of {len(header)}; the row is cut or broken"
-            )
-    return header, rows[1:]
 
 
 def _kind(path: Path, columns: set[str]) -> str:
@@ -155,11 +136,3 @@ def _kind(path: Path, columns: set[str]) -> str:
 
 def _missing_share(wanted: list[str], columns: set[str]) -> float:
     return sum(name not in columns for name in wanted) / len(wanted)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

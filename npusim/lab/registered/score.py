@@ -15,6 +15,7 @@ from npusim.errors import UserError
 from npusim.lab.files.folder import hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model
+from npusim.lab.registered.pack import KEY_COUNTS, KEY_WORDS
 
 MAIN = "output_tokens_per_s"
 _NAMES = {"power_w": "power_w_mean", "power_w_p99": "power_w_p99"}
@@ -100,7 +101,7 @@ def score_pack(pack: Mapping[str, Any], measured: Path, given: RunConditions) ->
 
 
 def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(cell[name] for name in ("chip", "model", "precision", "cards", "isl", "osl", "users"))
+    return tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
 
 
 def _cell(run: LabRun, given: RunConditions, cells: Mapping[tuple[Any, ...], Any]) -> Any:
