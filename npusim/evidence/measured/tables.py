@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,15 @@ _OTHERS = {
     "micro-measurements as published (evidence for parameters)": "group kind conditions metric value unit",
 }
 """Columns of tables that are known and not validated."""
+
+
+_FEW = 0.1
+"""Part of a column that may be words where the rest are numbers."""
+_DAMAGED = re.compile(r"[-+]?(nan|inf|infinity)|true|false|[-+=@.]*[0-9].*")
+
+
+_LEAST, _MOST = 1e-12, 1e15
+"""No measured figure is less or more, in whatever unit."""
 
 
 class Unrepresentable(Exception):
@@ -87,7 +97,7 @@ class Row:
         if not text:
             return None
         value = plain(text)
-        if value is None or value <= 0.0:
+        if value is None or not _LEAST <= value <= _MOST:
             raise UserError(self.place, column, f"'{text}' is no measured value; give a number above zero")
         return value
 
@@ -112,9 +122,25 @@ def read_table(path: Path) -> MeasuredTable:
     if not rows:
         raise UserError(str(path), "", "has no data rows; give a header line and at least one row")
     kind = _kind(path, set(header))
+    for index, name in enumerate(header):
+        _check_numbers(path, name, [(line, cells[index].strip()) for line, cells in rows])
     frame = pd.DataFrame([[str(line), *cells] for line, cells in rows], columns=["", *header], dtype=str)
     chips = Counter(frame["chip"].str.strip()) if "chip" in header else Counter([""])
     return MeasuredTable(kind, path, frame, chips.most_common(1)[0][0])
+
+
+def _check_numbers(path: Path, column: str, cells: list[tuple[int, str]]) -> None:
+    """Raises UserError for a damaged number in a column of numbers, whether the column is read or not.
+
+    Words ("unknown", "-") are left to those who read the column.
+    """
+    told = [(line, text) for line, text in cells if text]
+    others = [(line, text) for line, text in told if plain(text) is None]
+    if len(others) > max(1.0, _FEW * len(told)) or len(told) - len(others) < 2:
+        return
+    for line, text in others:
+        if _DAMAGED.fullmatch(text.lower()):
+            raise UserError(f"{path}:{line}", column, f"'{text}' is no finite number, as the column's others are")
 
 
 def _kind(path: Path, columns: set[str]) -> str:
