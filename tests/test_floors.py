@@ -77,6 +77,7 @@ NAMED = {
     ("hardware/dram_channel/measure.py", "_WARM_UP"): "share of a run that is not measured",
     ("hardware/dram_channel/scheduler.py", "NEVER"): "bits of the largest tick",
     ("kernels/power.py", "_BISECTIONS"): "steps of a bisection",
+    ("mapping/deployment.py", "_PLANNED"): "size of a cache",
     ("mapping/fitting.py", "_gib"): "bytes of a GiB, for messages",
     ("mapping/grouped.py", "_HALF_WIDTH"): "half width of a uniform distribution over its standard deviation, squared",
     ("mapping/rows.py", "_HALF"): "bits of a 16-bit format",

@@ -5,16 +5,17 @@ Timings are in cycles of the command clock and have JEDEC's names.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from npusim.hardware.base import Part
 from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Count, Cycles, EnergyPerByte, EnergyPerOp, Few, Power, Quantity
 
 _BITS_PER_BYTE = 8
 _PEAK_TOLERANCE = 0.005
-Family = Literal["hbm2", "hbm3", "hbm3e", "hbm4", "gddr6", "lpddr5", "lpddr5x", "lpddr6"]
+Family = Annotated[str, Field(pattern=r"^[a-z]+[0-9][0-9a-z]*$")]
+"""Of standards, such as hbm3e or lpddr6: a word that nothing is computed from."""
 
 
 class Organisation(Part):

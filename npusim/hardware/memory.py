@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.base import Part
+from npusim.hardware.dram import Dram
+from npusim.hardware.named import part_file
 from npusim.hardware.stream_memo import derived_stream
+from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Quantity, in_unit
 
 Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
 Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
 _STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
+
+TECHNOLOGIES = ("hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6")
+"""Those of chips; a DRAM standard that a chip names may be of a family of its own."""
 
 
 class Memory(Part):
@@ -26,14 +33,14 @@ class Memory(Part):
     the rates of several streaming engines bend into the memory's own limit (large = a hard corner).
     """
 
-    technology: Literal["hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6"]
+    dram: str | None = None
+    technology: str
     stacks: Few
     channels_per_stack: Few
     channel_bandwidth: Bandwidth
     access_unit: Bytes
     capacity: Bytes
     usable_capacity: Bytes
-    dram: str | None = None
     address_map: AddressMap | None = None
     stream_efficiency: Annotated[Efficiency, Field(validate_default=True)] = None  # type: ignore[assignment]
     stream_residual: Residual | None = None
@@ -47,6 +54,21 @@ class Memory(Part):
                 f"usable_capacity {self.usable_capacity.text} is more than the capacity, {self.capacity.text}"
             )
         return self
+
+    @field_validator("dram")
+    @classmethod
+    def _of_a_standard(cls, given: str | None) -> str | None:
+        """A shipped name as it is; a path as it is found from this description."""
+        return str(part_file("memories", given)) if given and Path(given).suffix else given
+
+    @field_validator("technology")
+    @classmethod
+    def _known(cls, given: str, info: ValidationInfo) -> str:
+        standard = info.data.get("dram")
+        if given in TECHNOLOGIES or (standard and load_yaml(part_file("memories", standard), Dram).family == given):
+            return given
+        known = ", ".join(f"'{name}'" for name in TECHNOLOGIES)
+        raise ValueError(f"should be {known}, or the family of the standard under 'dram'")
 
     @field_validator("stream_efficiency", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from npusim.errors import UserError
 from npusim.hardware.base import Part
 from npusim.hardware.named import with_base
+from npusim.hardware.units import KINDS
 from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Efficiency, Few, Fraction, Tokens
 
 Size = Annotated[int, Field(gt=0, le=10**7, strict=True)]
@@ -212,7 +213,7 @@ class Runtime(Part):
 
     name: str
     title: str
-    unit: Literal["contraction_processor", "gpu"]
+    unit: str
     policy: Policy
     decode_batch: BatchShapes
     decode_batch_across_cards: BatchShapes | None = None
@@ -235,6 +236,13 @@ class Runtime(Part):
     def _on_its_base(cls, data: Any) -> Any:
         return with_base("runtimes", data)
 
+    @field_validator("unit")
+    @classmethod
+    def _a_known_unit(cls, unit: str) -> str:
+        if unit not in KINDS:
+            raise ValueError(f"'{unit}' is no kind of compute unit; known: {', '.join(KINDS)}")
+        return unit
+
     @field_validator("paths")
     @classmethod
     def _paths_by_batch(cls, paths: tuple[StepPath, ...]) -> tuple[StepPath, ...]:
@@ -245,10 +253,12 @@ class Runtime(Part):
         phases = {path.serves for path in self.paths}
         if phases != {"decode", "prefill"}:
             raise ValueError("paths must serve both decode and prefill")
-        if self.unit == "gpu" and any(path.hidden is None for path in self.paths):
-            raise ValueError("a GPU's paths need 'hidden': the part of fixed times that hides under the memory stream")
-        if self.unit == "gpu" and self.kernels is None:
-            raise ValueError("a GPU's runtime needs 'kernels': the libraries that it uses")
+        if not KINDS[self.unit].TRAITS.queues and any(path.hidden is None for path in self.paths):
+            raise ValueError(
+                f"a {self.unit}'s paths need 'hidden': the part of fixed times that hides under the memory stream"
+            )
+        if KINDS[self.unit].TRAITS.libraries and self.kernels is None:
+            raise ValueError(f"a {self.unit}'s runtime needs 'kernels': the libraries that it uses")
         return self
 
     def offloading(self, policy: str, weights: str | None = None) -> Runtime:

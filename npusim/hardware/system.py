@@ -5,12 +5,13 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from npusim.hardware.base import Part
-from npusim.hardware.compute import ComputeUnit, ContractionProcessor
+from npusim.hardware.compute import MacRates
 from npusim.hardware.fabric import Fabric
 from npusim.hardware.link import Link, OnChipReduction
 from npusim.hardware.memory import Memory
 from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
+from npusim.hardware.units import ComputeUnit
 from npusim.ledger import Few
 
 _SAME_BANDWIDTH = 0.02
@@ -24,9 +25,10 @@ class Chip(Part):
     power: PowerModel
 
     @model_validator(mode="after")
-    def _contraction_processors_reduce(self) -> Chip:
-        if self.unit.kind == "contraction_processor" and self.reduction is None:
-            raise ValueError("a contraction processor needs 'reduction': how its PEs sum their partial results")
+    def _engines_reduce(self) -> Chip:
+        if self.unit.TRAITS.engines and self.reduction is None:
+            name = self.unit.kind.replace("_", " ")
+            raise ValueError(f"a {name} needs 'reduction': how its PEs sum their partial results")
         return self
 
     @model_validator(mode="after")
@@ -40,9 +42,8 @@ class Chip(Part):
 
     @model_validator(mode="after")
     def _every_rate_has_its_energy(self) -> Chip:
-        rates = self.unit.macs_per_slice if isinstance(self.unit, ContractionProcessor) else self.unit.macs_per_sm
-        for name in type(rates).model_fields:
-            if getattr(rates, name) is not None and getattr(self.power.mac, name) is None:
+        for name in MacRates.model_fields:
+            if getattr(self.unit.macs, name) is not None and getattr(self.power.mac, name) is None:
                 raise ValueError(f"power.mac lacks {name}, which the unit multiplies; add its energy")
         return self
 

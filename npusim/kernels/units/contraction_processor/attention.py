@@ -1,14 +1,13 @@
-"""Time of grouped-query attention: the two contractions, the softmax between them, the KV stream."""
+"""Time of grouped-query attention: the two contractions, the softmax between them."""
 
 from __future__ import annotations
 
 import math
 
 from npusim.compilation import kernel
-from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import operand_bytes, operand_delivery, slice_rate
-from npusim.kernels.memory import stream_time
+from npusim.kernels.rates import operand_bytes
+from npusim.kernels.units.contraction_processor.contraction import operand_delivery, slice_rate
 from npusim.mapping.optable import pair_elements
 
 
@@ -20,18 +19,9 @@ def kv_copies(row, machine, pes):
     bytes of eight KV heads with 28 query heads on 4 KV heads, 12 on 2 and 14 on 2 (Qwen2.5 7B, 1.5B, 0.5B), but no
     more than its own with 16 on 2 (Llama 3.3 70B on four cards).
     """
-    if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR or row.heads % pes == 0.0:
+    if row.heads % pes == 0.0:
         return 1.0
     return 1.0 + machine.tcp_kv_copying * max(0.0, min(pes, row.heads) / row.kv_heads - 1.0)
-
-
-@kernel
-def kv_stream_time(row, machine, runtime):
-    """Seconds to stream K and V; a run of memory is one head of one KV block."""
-    pes = runtime.pe_fusion
-    run_bytes = row.head_dim * row.kv_bits / 8.0 * runtime.kv_block
-    moved = row.kv_read_bytes * kv_copies(row, machine, pes) + row.kv_write_bytes
-    return stream_time(moved, run_bytes, machine, pes)
 
 
 @kernel

@@ -5,29 +5,11 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.dtypes import BF16, FP8, INT4, INT8
+from npusim.kernels.rates import operand_bytes, rate_of
 from npusim.mapping.optable import SPLIT_ROWS
 
 TILE_CUTS = (1.0, 2.0)
 """Parts into which the largest tiles of weights may be cut where smaller ones are faster."""
-
-
-@kernel
-def operand_bytes(dtype):
-    """Bytes of one operand in the MAC array."""
-    if dtype == INT4:
-        return 0.5
-    return 1.0 if dtype in (FP8, INT8) else 2.0
-
-
-@kernel
-def rate_of(dtype, bf16, fp8, int8, int4):
-    """The rate of an operand type among the four."""
-    if dtype == BF16:
-        return bf16
-    if dtype == FP8:
-        return fp8
-    return int8 if dtype == INT8 else int4
 
 
 @kernel

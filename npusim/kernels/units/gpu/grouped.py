@@ -6,14 +6,14 @@ import math
 
 from npusim.compilation import kernel
 from npusim.dtypes import MXFP4
-from npusim.kernels.contraction import operand_bytes
-from npusim.kernels.gpu_linear import efficiency_of, sm_rate
 from npusim.kernels.memory import stream_bandwidth
+from npusim.kernels.rates import efficiency_of, operand_bytes
+from npusim.kernels.units.gpu.linear import sm_rate
 from npusim.mapping.grouped import row_blocks
 
 
 @kernel
-def gpu_grouped_times(row, machine):
+def grouped_times(row, machine):
     """(contraction, memory, fixed seconds, MACs done) with the fastest tile; of equally fast ones that with fewer MACs.
 
     Tiles have `tile_rows` rows or a half, a quarter ... down to `least_rows`, and likewise columns where there are too

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.dtypes import BF16, FP8
-from npusim.kernels.contraction import rate_of
-from npusim.kernels.memory import activation_time, stream_bandwidth
+from npusim.kernels.memory import stream_bandwidth
+from npusim.kernels.rates import efficiency_of, given, rate_of
 from npusim.mapping.grouped import row_blocks
 
 
@@ -24,21 +23,7 @@ def sm_rate(dtype, machine):
 
 
 @kernel
-def efficiency_of(dtype, bf16, fp8, int8):
-    """A library's efficiency for an operand type; int8 as fp8 where it is not given."""
-    if dtype == BF16:
-        return bf16
-    return fp8 if dtype == FP8 or math.isnan(int8) else int8
-
-
-@kernel
-def given(number, otherwise):
-    """A number of a library, or what holds where its description leaves it out."""
-    return otherwise if math.isnan(number) else number
-
-
-@kernel
-def gpu_linear_times(row, machine):
+def linear_times(row, machine):
     """(contraction, memory, fixed) seconds of the fastest tile shape and split of k.
 
     Tiles of the library's shape, of half its rows, of a half or a quarter of its columns; a last wave that is not full
@@ -97,3 +82,10 @@ def _stream_time(blocks, row, machine):
     streamed = row.weight_bytes / weights_rate + activation_time(row, machine)
     drawn = (row.weight_bytes + row.activation_bytes) / machine.gpu_linear_stream_per_sm[library]
     return max(streamed, drawn / min(blocks, machine.gpu_sms))
+
+
+@kernel
+def activation_time(row, machine):
+    """Seconds to move a GPU operator's activations through the L2 cache, or through memory where they are larger."""
+    cached = row.activation_bytes <= machine.gpu_l2_capacity
+    return row.activation_bytes / (machine.gpu_l2_bandwidth if cached else stream_bandwidth(machine, 1.0))

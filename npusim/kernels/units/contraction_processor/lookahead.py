@@ -11,11 +11,11 @@ import numpy as np
 
 from npusim.compilation import kernel
 from npusim.hardware.runtime_record import GRAPH_STEP
-from npusim.kernels.attention import prompt_parts
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import product_time
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.power import operator_time
+from npusim.kernels.units.contraction_processor.attention import prompt_parts
+from npusim.kernels.units.contraction_processor.contraction import product_time
 from npusim.mapping.optable import ATTENTION, LINEAR
 
 _PARTS = np.array([1.0, 2.0, 4.0, 8.0])
@@ -36,7 +36,7 @@ def exposed_reduction_time(byte_count, busy_s, tiles, machine, pes):
 
 
 @kernel
-def fetch_ahead(rows, count, machine, runtime, path, costs):
+def overlap(rows, count, machine, runtime, path, costs):
     """Take off `costs` what a graph of the whole step fetches before each operator starts.
 
     While launches, vector programs and reductions keep the memory idle, the DMA queues load as many tiles of the next

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.kernels.gpu_linear import efficiency_of, given, sm_rate
+from npusim.kernels.rates import efficiency_of, given
+from npusim.kernels.units.gpu.linear import sm_rate
 from npusim.mapping.optable import pair_elements
 
 
 @kernel
-def gpu_attention_times(row, machine):
+def attention_times(row, machine):
     """(contraction seconds, fixed seconds, MACs done); KV is costed apart.
 
     A block's rows are those of one query head, or of as many of a group's as it packs: all of them when decoding. Few
