@@ -10,10 +10,12 @@ import numpy as np
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.aiperf import LATENCIES
 from npusim.lab.files.files import mapping, no_negatives, reading, words
+from npusim.lab.files.format import JSON, Format
+from npusim.lab.files.formats.aiperf import NAMES
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
-from npusim.lab.files.unit_names import MILLISECONDS, TOKENS, factor
+from npusim.lab.files.unit_names import TOKENS, factor
+from npusim.metrics import UNIT_NAMES
 
 TOOL = "AIPerf requests"
 _PERCENTILES = (50, 90, 95, 99)
@@ -35,7 +37,8 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     served = [(line, each) for line, each in measured if each.get("error") is None]
     if not served:
         raise UserError(str(path), "", "holds no request that succeeded; give the records of a finished run")
-    columns = {name: _values(path, served, tag, MILLISECONDS) for tag, name in LATENCIES.items()}
+    timed = {tag: row.quantity for tag, row in NAMES.items() if row.statistic}
+    columns = {name: _values(path, served, tag, UNIT_NAMES["ms"]) for tag, name in timed.items()}
     lengths = [_values(path, served, f"{end}_sequence_length", TOKENS) for end in ("input", "output")]
     starts, ends = (_times(path, served, key) for key in ("request_start_ns", "request_end_ns"))
     seconds = float((ends.max() - starts.min()) / _NS_PER_S)
@@ -72,7 +75,7 @@ def _phase(place: str, found: Mapping[str, Any]) -> str | None:
     return words(place, "benchmark_phase", mapping(place, "metadata", found["metadata"]).get("benchmark_phase"))
 
 
-def _values(path: Path, served: list[tuple[int, dict[str, Any]]], tag: str, units: dict[str, float]) -> np.ndarray:
+def _values(path: Path, served: list[tuple[int, dict[str, Any]]], tag: str, units: Mapping[str, float]) -> np.ndarray:
     """The values of a metric over all requests that have it; chunks of a request one after the other."""
     found: list[float] = []
     for line, each in served:
@@ -110,3 +113,6 @@ def _most_at_once(starts: np.ndarray, ends: np.ndarray) -> int:
     times = np.concatenate([ends, starts])
     steps = np.concatenate([np.full(len(ends), -1), np.ones(len(starts), int)])
     return int(np.cumsum(steps[np.argsort(times, kind="stable")]).max())
+
+
+FORMATS = (Format("AIPerf JSONL", JSON, lambda objects: any(is_request(found) for found in objects), runs),)
