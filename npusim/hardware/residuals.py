@@ -25,43 +25,59 @@ HalfWidth = Annotated[float, Field(ge=0.0, le=5.0, strict=True)]
 
 
 class Residual(Part):
-    """Half-width of the logarithm of measured / predicted that a posterior leaves unexplained, for one metric in one
-    regime: beside the range of the posterior's draws, as the root of the sum of squares, it holds 90 %.
+    """Scatter of measured / predicted that a posterior leaves unexplained, for one metric in one regime.
 
-    groups: exchangeable groups behind it; enough: False below nine groups, where 90 % cannot be had from groups alone
-    and a prior stands for one more.
+    Beside the range of the posterior's draws, as the root of the sum of squares, it covers 90 %.
     """
 
     metric: str
+    """Name of the predicted metric."""
     regime: str
+    """Kind of pass, run or operator for which it holds."""
     groups: WholeOrZero
+    """Number of exchangeable groups behind it."""
     half_width: HalfWidth
+    """Half-width of the 90 % interval of log(measured / predicted), without a unit."""
     enough: bool
+    """False below nine groups, where groups alone cannot give 90 % and a prior counts as one more."""
 
 
 class LeftOut(Part):
-    """Errors of one metric of one kind of table in one regime, each under a fit that had not seen its group.
+    """Cross-validated errors of one metric of one kind of table in one regime.
 
-    unseen: what was left out together, a `group` of runs, a `model` or a `chip`; metric: the table's name; mape: mean
-    absolute error, a fraction; coverage: part of the figures within the interval that the other groups give; width:
-    mean (high - low) / predicted of those. All with 90 % bounds of a bootstrap over groups; None with a single group.
+    Bounds are those of a 90 % bootstrap over groups, None with a single group.
     """
 
     unseen: str
+    """What was held out together: a `group` of runs, a `model` or a `chip`."""
     table: str
+    """Kind of the measured table."""
     metric: str
+    """Name of the metric in the table."""
     regime: str
+    """Kind of pass, run or operator."""
     figures: Whole
+    """Number of measured figures."""
     groups: WholeOrZero
+    """Number of groups that were held out in turn."""
     mape: Spread
+    """Mean absolute error, as a fraction."""
     mape_low: Spread | None
+    """Lower bound of the mean absolute error, as a fraction."""
     mape_high: Spread | None
+    """Upper bound of the mean absolute error, as a fraction."""
     coverage: Share
+    """Fraction of the figures, 0 to 1, within the interval that the other groups give."""
     coverage_low: Share | None
+    """Lower bound of the coverage, as a fraction."""
     coverage_high: Share | None
+    """Upper bound of the coverage, as a fraction."""
     width: Spread
+    """Mean width of those intervals over the prediction, as a fraction."""
     width_low: Spread | None
+    """Lower bound of the width, as a fraction."""
     width_high: Spread | None
+    """Upper bound of the width, as a fraction."""
 
 
 def operator_regime(operator: str) -> str:
