@@ -13,7 +13,7 @@ import pytest
 import npusim
 from npusim.hardware.catalog import calibration_path, shipped_systems
 from npusim.hardware.data import data_root
-from npusim.hardware.yaml_file import read_yaml
+from npusim.hardware.description import read_yaml
 
 PACKAGE = Path(npusim.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
