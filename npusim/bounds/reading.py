@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+LEAST = 1e-9
+"""Takes the part of zero below a fraction line: less than any printed figure."""
+
 
 @dataclass(frozen=True)
 class Reading:

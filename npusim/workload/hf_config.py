@@ -14,6 +14,9 @@ from npusim.workload.block_keys import COUNT_KEYS, LATENT_KEYS, read_dense_layer
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.model import Model
 
+_BILLION = 1e9
+"""Parameters are published in billions."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -187,7 +190,7 @@ def _billions(config: ConfigFile, given: dict[str, Any], key: str) -> float | No
     valid = isinstance(billions, int | float) and not isinstance(billions, bool)
     if not (valid and billions > 0 and math.isfinite(billions)):
         raise config.mistake(f"npusim.{key}", f"'{billions}' is not a positive number")
-    return round(billions * 1e9)
+    return round(billions * _BILLION)
 
 
 def _family_name(config: ConfigFile) -> str:
