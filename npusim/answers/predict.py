@@ -20,17 +20,19 @@ from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
 from npusim.metric_row import Shown
-from npusim.metrics import METRICS, RUN, shown
+from npusim.metrics import METRICS, PASSES, RUN, shown
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
 from npusim.units import US_PER_S
-from npusim.workload.arrivals import parse_arrival
+from npusim.workload.arrivals import Poisson, parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 from npusim.workload.step import Step, decode, prefill
 
 POWER, POWER_SCOPE = "power_w", "cards"
 REQUESTS_PER_USER = 3
+_LONGEST_RUN_S = 1e9
+"""Beyond it a 64-bit clock in seconds no longer tells tenths of a microsecond."""
 _PHASES = ("decode", "prefill")
 _ENGINES = 16
 """Engines of one process that are kept."""
@@ -179,7 +181,7 @@ def _kept_engine(deployment: Deployment, room: int, _thread: int) -> AnalyticEng
 
 
 def _step_totals(cost: StepCost) -> dict[str, float]:
-    return {"time_us": cost.time_s * US_PER_S, "energy_j": cost.energy_j, "power_w": cost.power_w}
+    return {row.name: getattr(cost, row.name) for row in PASSES}
 
 
 def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> list[StepCost]:
@@ -248,6 +250,10 @@ def run_load(
     for option, value in (("--isl", isl), ("--osl", osl), ("--requests", count)):
         if value < 1:
             raise UserError(option, "", f"{value} must be 1 or more")
+    if isinstance(process, Poisson) and count / process.rate_per_s > _LONGEST_RUN_S:
+        least = count / _LONGEST_RUN_S
+        message = f"{arrival} spreads {count:,} requests over more than the clock resolves; give {least:g} or more"
+        raise UserError("--arrival", "", message)
     return Load(isl, osl, process, shared_prefix_prompts(count, isl, shared_prefix))
 
 
