@@ -55,6 +55,7 @@ STRUCTURAL = {0, 1, 2, 3, 4, 8, 0.5}
 """Literals of structure: counts of operands, bits of a byte, halves."""
 
 NAMED = {
+    ("engine/analytic.py", "_BLOCK"): "length of a buffer",
     ("engine/analytic.py", "_MAX_RUN"): "length of a buffer",
     ("engine/analytic.py", "COARSE"): "how finely a run of steps is costed",
     ("engine/event/repetition.py", "_ALIKE"): "tolerance of a comparison of times",

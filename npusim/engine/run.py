@@ -123,9 +123,10 @@ def host_time_of(device_s, sequences, logit_bytes, machines, runtimes):
 
 
 @kernel
-def stall_time_of(seed, counter, runtimes):
-    """`stall_time` under the only record of `runtimes`."""
-    return stall_time(seed, counter, runtimes[0])
+def stall_times_of(seed, first, stalls, runtimes):
+    """Fills `stalls` with `stall_time` of the steps from `first` on under the only record of `runtimes`."""
+    for step in range(len(stalls)):
+        stalls[step] = stall_time(seed, first + step, runtimes[0])
 
 
 @kernel
