@@ -188,7 +188,7 @@ class Server:
         end_s = begun_s
         for seconds in prompt.times_s:
             end_s += seconds
-        yield self.env.timeout(_delay(begun_s, end_s))
+        yield self.env.timeout(delay_until(begun_s, end_s))
         self.recorder.spans(prompt.spans_s, prompt.spans_j)
         self.recorder.prefill_tokens += total - done
         request.computed = total
@@ -267,9 +267,7 @@ class Server:
         stalls = [self.engine.stall_s(self._seed, step) for step in range(first, self._steps)]
         if not any(stalls):
             return known
-        return _Prompt(
-            [self.engine.waiting(cost, stall_s) for cost, stall_s in zip(known.costs, stalls, strict=True)]
-        )
+        return _Prompt([self.engine.waiting(cost, stall_s) for cost, stall_s in zip(known.costs, stalls, strict=True)])
 
     def _chunks(self, done: int, total: int) -> list[StepCost]:
         """Costs of the chunks, each as far as the power limiter has come."""
@@ -349,7 +347,7 @@ def _when(event: simpy.Event, action: Callable[[], None]) -> None:
     event.callbacks.append(lambda _event: action())
 
 
-def _delay(now_s: float, end_s: float) -> float:
+def delay_until(now_s: float, end_s: float) -> float:
     """What added to `now_s` is `end_s` to the last bit: their difference, or a number next to it."""
     delay_s = end_s - now_s
     while now_s + delay_s != end_s:
