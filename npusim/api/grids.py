@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Progress, records
 from npusim.api.deploying import Deploying, Seed, manifest, named_plan
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option
 from npusim.errors import UserError
+from npusim.words import Language
 
 if TYPE_CHECKING:
     from npusim.kperf.runner import GridResult
@@ -69,9 +70,7 @@ class KPerfOptions(GridOptions):
             only_with=("out", Given),
         ),
     ] = False
-    lang: Annotated[
-        Literal["en", "ko"], Option("Language of the workbook and the report.", only_with=("out", Given))
-    ] = "en"
+    lang: Annotated[Language, Option("Language of the workbook and the report.", only_with=("out", Given))] = "en"
 
 
 class GridAnswer(list["GridResult"]):

@@ -163,17 +163,11 @@ def _unplanned(
 
 
 def _require_kernels(system: System, model: Model) -> None:
-    """UserError where the chip is a GPU without kernels for the model's kind of layer."""
-    unit = system.chip.unit
-    if unit.kind != "gpu":
-        return
-    if model.experts and not unit.grouped:
-        raise UserError(
-            system.name, "chip.unit.grouped", f"{model.name} has experts; describe a library of grouped products"
-        )
-    if model.latent and all(library.join_efficiency is None for library in unit.attention):
-        message = f"{model.name} has latent attention; describe a library with join_efficiency"
-        raise UserError(system.name, "chip.unit.attention", message)
+    """UserError where the chip's unit has no kernels for the model's kind of layer."""
+    lacking = system.chip.unit.lacks(model.experts is not None, model.latent is not None)
+    if lacking is not None:
+        key, mend = lacking
+        raise UserError(system.name, f"chip.unit.{key}", f"{model.name} {mend}")
 
 
 def _plan(fitting: Fitting, cards: int | str | None, tensor_parallel: int | None, tokens: int) -> Plan:
