@@ -14,6 +14,7 @@ from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.kperf.table import COLUMNS, PREDICTED
 from npusim.lab.files.files import MOST_BYTES, count, reading
+from npusim.lab.files.format import WORKBOOK, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.metric_row import Shown
 from npusim.metrics import shown
@@ -108,3 +109,6 @@ def _run(place: str, row: dict[str, Any]) -> LabRun:
 
 def _text(row: dict[str, Any], name: str) -> str | None:
     return str(row[name]).strip() if name in row else None
+
+
+FORMATS = (Format("a filled K-Perf workbook", WORKBOOK, lambda path: True, lambda path, _: runs(path)),)

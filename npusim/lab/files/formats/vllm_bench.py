@@ -13,6 +13,7 @@ from typing import Any
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import count, reading
+from npusim.lab.files.format import JSON, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree, told_precision
 from npusim.metrics import VLLM, figures_in
@@ -125,3 +126,12 @@ def _text(found: Mapping[str, Any], key: str) -> str | None:
 
 def _whole(place: str, found: Mapping[str, Any], key: str) -> int | None:
     return None if found.get(key) is None else count(place, key, found[key])
+
+
+def _left_out(path: Path, _: Any) -> str | None:
+    return "a twin of a result in another format" if path.name.endswith(".pytorch.json") else None
+
+
+FORMATS = (
+    Format("vllm bench serve JSON", JSON, lambda objects: any(is_result(each) for each in objects), runs, _left_out),
+)

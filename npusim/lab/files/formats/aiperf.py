@@ -13,6 +13,7 @@ from typing import Any
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import Line, count, csv_lines, reading
+from npusim.lab.files.format import CSV, JSON, Format
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
 from npusim.lab.files.unit_names import REQUESTS, SECONDS, TOKENS, factor
@@ -183,3 +184,9 @@ def _remarks(whole: Mapping[str, Any]) -> tuple[str, ...]:
     told = ["the run was cancelled"] if whole.get("was_cancelled") else []
     told += [f"submission is invalid: {reason}" for reason in whole.get("runtime_submission_invalid_reasons") or []]
     return tuple(told)
+
+
+FORMATS = (
+    Format("AIPerf JSON", JSON, lambda objects: any(is_export(found) for found in objects), runs),
+    Format("AIPerf CSV", CSV, is_csv, csv_runs),
+)

@@ -11,6 +11,7 @@ from typing import Any
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import numbered, reading
+from npusim.lab.files.format import TEXT, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.metrics import LOADGEN, figures_in
 
@@ -69,3 +70,6 @@ def _values(path: Path, text: str) -> dict[str, Any]:
 def _figures(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
     for key, name, times in figures_in(LOADGEN, told):
         yield name, reading(str(path), key, told[key], times)
+
+
+FORMATS = (Format("MLPerf mlperf_log_detail.txt", TEXT, is_log, runs),)

@@ -10,8 +10,9 @@ import numpy as np
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.aiperf import NAMES
 from npusim.lab.files.files import reading
+from npusim.lab.files.format import JSON, Format
+from npusim.lab.files.formats.aiperf import NAMES
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.unit_names import TOKENS, factor
 from npusim.metrics import UNIT_NAMES
@@ -106,3 +107,6 @@ def _most_at_once(starts: np.ndarray, ends: np.ndarray) -> int:
     times = np.concatenate([ends, starts])
     steps = np.concatenate([np.full(len(ends), -1), np.ones(len(starts), int)])
     return int(np.cumsum(steps[np.argsort(times, kind="stable")]).max())
+
+
+FORMATS = (Format("AIPerf JSONL", JSON, lambda objects: any(is_request(found) for found in objects), runs),)
