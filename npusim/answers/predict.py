@@ -24,13 +24,15 @@ from npusim.metrics import METRICS, PASSES, RUN, shown
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
-from npusim.workload.arrivals import parse_arrival
+from npusim.workload.arrivals import Poisson, parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 from npusim.workload.step import Step, decode, prefill
 
 POWER, POWER_SCOPE = "power_w", "cards"
 REQUESTS_PER_USER = 3
 _US = 1e6
+_LONGEST_RUN_S = 1e9
+"""Beyond it a 64-bit clock in seconds no longer tells tenths of a microsecond."""
 _PHASES = ("decode", "prefill")
 _ENGINES = 16
 """Engines of one process that are kept."""
@@ -248,6 +250,10 @@ def run_load(
     for option, value in (("--isl", isl), ("--osl", osl), ("--requests", count)):
         if value < 1:
             raise UserError(option, "", f"{value} must be 1 or more")
+    if isinstance(process, Poisson) and count / process.rate_per_s > _LONGEST_RUN_S:
+        least = count / _LONGEST_RUN_S
+        message = f"{arrival} spreads {count:,} requests over more than the clock resolves; give {least:g} or more"
+        raise UserError("--arrival", "", message)
     return Load(isl, osl, process, shared_prefix_prompts(count, isl, shared_prefix))
 
 
