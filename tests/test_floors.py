@@ -91,6 +91,7 @@ NAMED = {
     ("mapping/optable.py", "OPS"): "codes",
     ("serving/planning.py", "_MS"): "milliseconds of a second",
     ("serving/planning.py", "_SERVED"): "number of plans that are served",
+    ("serving/live.py", "_ROOM"): "length of a buffer",
     ("serving/metrics.py", "_PER_SECOND"): "milliseconds of a second",
     ("serving/metrics.py", "weighted_percentiles"): "percent",
     ("serving/metrics.py", "power_w_p99"): "the percentile that is reported",
