@@ -34,6 +34,7 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.mapping.footprint import weight_bytes
 from npusim.mapping.lower import program
 from npusim.mapping.plan import Plan
+from npusim.units import NS_PER_S
 from npusim.workload.catalog import list_models, load_model, model_path, shipped_models
 from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
@@ -249,7 +250,7 @@ def _memory_facts(memory: Dram) -> dict[str, Any]:
         "title": memory.title,
         "family": memory.family,
         "peak_bytes_per_s": memory.peak_bandwidth.value,
-        "clock_ns": memory.clock_period_s * 1e9,
+        "clock_ns": memory.clock_period_s * NS_PER_S,
         "access_bytes": shape.access.value,
         "row_bytes": shape.row.value,
         "ranks": int(shape.ranks.value),

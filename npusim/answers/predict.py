@@ -24,13 +24,13 @@ from npusim.metrics import METRICS, PASSES, RUN, shown
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
+from npusim.units import US_PER_S
 from npusim.workload.arrivals import Poisson, parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 from npusim.workload.step import Step, decode, prefill
 
 POWER, POWER_SCOPE = "power_w", "cards"
 REQUESTS_PER_USER = 3
-_US = 1e6
 _LONGEST_RUN_S = 1e9
 """Beyond it a 64-bit clock in seconds no longer tells tenths of a microsecond."""
 _PHASES = ("decode", "prefill")
@@ -74,7 +74,7 @@ class CostedStep:
     @property
     def breakdown_us(self) -> dict[str, float]:
         """Microseconds by resource."""
-        return {name: self.cost.shares_s[name] * _US for name in RESOURCES}
+        return {name: self.cost.shares_s[name] * US_PER_S for name in RESOURCES}
 
     @cached_property
     def ops(self) -> list[dict[str, Any]]:
@@ -166,7 +166,7 @@ def cost_step(
     drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else []
     if trace is not None:
         write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
-    host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * _US
+    host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * US_PER_S
     return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, simulated)
 
 
@@ -235,9 +235,9 @@ def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
         **{name: float(row[name]) for name in ("m", "n", "k", "batch", "query", "kv")},
         "memory_bytes": float(row["weight_bytes"] + row["kv_read_bytes"] + row["kv_write_bytes"]) * repeat,
         "flops": float(row["flops"]) * repeat,
-        "time_us": total * _US,
+        "time_us": total * US_PER_S,
         "bound": max(seconds, key=lambda name: seconds[name]),
-        "busy_us": {name: value * _US for name, value in seconds.items()},
+        "busy_us": {name: value * US_PER_S for name, value in seconds.items()},
     }
 
 

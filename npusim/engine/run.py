@@ -15,6 +15,14 @@ from npusim.mapping.lower import instantiate
 from npusim.mapping.optable import OP_DTYPE
 from npusim.mapping.specialise import room_for, specialise_rows, step_path
 
+_ENDLESS = 1 << 40
+"""More steps than any run has."""
+# The constants of SplitMix64, and how many floats between 0 and 1 it can tell apart.
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
+_MANTISSA = 2.0**53
+
 
 class Workspace(NamedTuple):
     """Arrays that costing writes into, made once per engine.
@@ -73,7 +81,7 @@ def steps_alike(context, runtime, growth):
 
     Where contexts run as they are: for which the shortest grows by no more than its part `growth`, at least 1.
     """
-    alike = 1 << 40
+    alike = _ENDLESS
     if runtime.attention_shapes == ATTENTION_GROUPED:
         for sequence in range(len(context)):
             for bucket in range(runtime.context_count):
@@ -132,11 +140,12 @@ def stall_times_of(seed, first, stalls, runtimes):
 @kernel
 def _uniform(seed, counter):
     """A number in (0, 1) from a counter: SplitMix64 (Steele, Lea, Flood 2014, OOPSLA)."""
-    z = np.uint64(seed) + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return (float(z >> np.uint64(11)) + 0.5) / 9007199254740992.0
+    z = np.uint64(seed) + np.uint64(counter) * _GAMMA
+    z = (z ^ (z >> _SHIFT_1)) * _MIX_1
+    z = (z ^ (z >> _SHIFT_2)) * _MIX_2
+    z = z ^ (z >> _SHIFT_3)
+    # The upper 53 bits fill a float's mantissa; the half keeps 0 out, whose logarithm is infinite.
+    return (float(z >> np.uint64(11)) + 0.5) / _MANTISSA
 
 
 @kernel

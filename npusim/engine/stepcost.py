@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from npusim.units import US_PER_S
 from npusim.workload.step import Step
 
-_US_PER_S = 1e6
 RESOURCES = ("contraction", "vector", "memory", "pim", "link", "overhead")
 
 
@@ -27,7 +27,7 @@ class StepCost:
 
     @property
     def time_us(self) -> float:
-        return self.time_s * _US_PER_S
+        return self.time_s * US_PER_S
 
     @property
     def power_w(self) -> float:

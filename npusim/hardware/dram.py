@@ -15,6 +15,7 @@ from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Count, Cycles, EnergyPe
 
 _BITS_PER_BYTE = 8
 _PEAK_TOLERANCE = 0.005
+"""Part by which a stated peak may differ from width x data rate, for rounding."""
 Family = Annotated[str, Field(pattern=r"^[a-z]+[0-9][0-9a-z]*$")]
 """Of standards, such as hbm3e or lpddr6: a word that nothing is computed from."""
 

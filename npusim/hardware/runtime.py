@@ -15,6 +15,7 @@ from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Efficiency, Few, 
 Size = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 """Sequences or tokens of a compiled shape."""
 MOST_SIZES = 1024
+"""Compiled shapes in one list."""
 
 
 class ExclusivePolicy(Part):

@@ -20,6 +20,7 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import provenances
 
 _TOLERANCE = 0.005
+"""Part by which the rate of a channel may differ from that of its DRAM standard, for rounding."""
 _DIGITS = 6
 
 

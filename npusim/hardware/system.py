@@ -16,6 +16,7 @@ from npusim.hardware.units import ComputeUnit
 from npusim.ledger import Few
 
 _SAME_BANDWIDTH = 0.02
+"""Part by which the rate of a memory may differ from that of its channels with PIM units, for rounding."""
 
 
 class Chip(Part):

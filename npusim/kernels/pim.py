@@ -82,9 +82,10 @@ def mac_rate(weight_bits, activation_bits, machine):
 @kernel
 def nominal_bits(stored_bits):
     """4, 8 or 16: bits of an element without its share of the scales that are stored beside it."""
-    if stored_bits < 4.0 + 2.0:
+    # Scales add less than half of an element, so the bounds lie halfway between the formats.
+    if stored_bits < 6.0:
         return 4.0
-    return 8.0 if stored_bits < 8.0 + 4.0 else 8.0 + 8.0
+    return 8.0 if stored_bits < 12.0 else 16.0
 
 
 @kernel

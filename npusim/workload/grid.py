@@ -16,6 +16,7 @@ from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
 
 _MOST_CELLS = 10_000
+"""Cells of a grid: beyond it nobody waits for the end."""
 
 
 class Point(Part):

@@ -13,6 +13,9 @@ from npusim.workload.block_keys import COUNT_KEYS, LATENT_KEYS, read_dense_layer
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.model import Model
 
+_BILLION = 1e9
+"""Parameters are published in billions."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -81,6 +84,7 @@ _PARTS = {
                "expert_skew"),
 }  # fmt: skip
 _MOST_LAYERS, _MOST_PARAMETERS, _MOST_BILLIONS = 10_000, 10**15, 10**6
+"""Beyond these a model is mistaken."""
 _SINGLE_KEYS = (*COUNT_KEYS, "moe_intermediate_size")
 
 
@@ -214,7 +218,7 @@ def _billions(config: ConfigFile, given: dict[str, Any], key: str) -> float | No
     valid = isinstance(billions, int | float) and not isinstance(billions, bool)
     if not (valid and 0 < billions < _MOST_BILLIONS):
         raise config.mistake(f"npusim.{key}", f"'{billions}' is not a positive number")
-    return round(billions * 1e9)
+    return round(billions * _BILLION)
 
 
 def _family_name(config: ConfigFile) -> str:

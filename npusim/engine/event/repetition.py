@@ -19,6 +19,7 @@ from npusim.engine.event.setting import StepSetting
 
 _FIRST_TRY = 4
 _ALIKE = 2.0**-36
+"""Part of a step's time by which the times of two repetitions may differ, for rounding."""
 
 Change = Callable[[Command], Command]
 

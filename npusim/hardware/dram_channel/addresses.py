@@ -10,6 +10,7 @@ import numpy as np
 COORDINATES = ("pseudo_channel", "rank", "group", "bank", "row", "column")
 PSEUDO_CHANNEL, RANK, GROUP, BANK, ROW, COLUMN = range(6)
 MAX_BITS = 24
+"""Most address bits of one coordinate."""
 _BYTE = 8
 _BYTE_VALUES = 1 << _BYTE
 
