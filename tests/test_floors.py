@@ -54,52 +54,6 @@ FLOORS = {
 COUNT_KEYS = {"sizes", "contexts", "multiple", "isl", "osl", "users", "requests_per_user"}
 """Keys of shapes and counts that a person chose: they are exact and need no provenance."""
 
-STRUCTURAL = {0, 1, 2, 3, 4, 8, 0.5}
-"""Literals of structure: counts of operands, bits of a byte, halves."""
-
-NAMED = {
-    ("engine/analytic.py", "_BLOCK"): "length of a buffer",
-    ("engine/analytic.py", "_MAX_RUN"): "length of a buffer",
-    ("engine/analytic.py", "COARSE"): "how finely a run of steps is costed",
-    ("engine/event/repetition.py", "_ALIKE"): "tolerance of a comparison of times",
-    ("engine/event/resources.py", "_TOLERANCE"): "tolerance of a comparison of times",
-    ("engine/event/timeline.py", "_GIGABYTE"): "a unit of what is shown",
-    ("engine/event/timeline.py", "_MEBIBYTE"): "a unit of what is shown",
-    ("engine/event/timeline.py", "_US"): "a unit of what is shown",
-    ("engine/event/trace_file.py", "_NS_PER_S"): "the unit of the file",
-    ("engine/event/trace_file.py", "_US_PER_S"): "the unit of the file",
-    ("engine/stepcost.py", "_US_PER_S"): "microseconds of a second",
-    ("engine/run.py", "_uniform"): "constants of SplitMix64",
-    ("engine/run.py", "steps_alike"): "more steps than any run has",
-    ("hardware/dram_channel/addresses.py", "OPS"): "codes",
-    ("hardware/dram_channel/addresses.py", "MAX_BITS"): "length of a table",
-    ("hardware/dram_channel/addresses.py", "FOLD"): "half the bits of an integer",
-    ("hardware/dram_channel/channel.py", "READ_PLACES"): "places of the simulator that predictions are compared with",
-    ("hardware/dram_channel/channel.py", "OPS"): "watermarks of the simulator that predictions are compared with",
-    ("hardware/dram_channel/measure.py", ""): "defaults of the command line",
-    ("hardware/dram_channel/measure.py", "_CLEARLY"): "how clearly one limit must stand out to be named",
-    ("hardware/dram_channel/measure.py", "_REMEMBERED"): "size of a cache",
-    ("hardware/dram_channel/measure.py", "_WARM_UP"): "share of a run that is not measured",
-    ("hardware/dram_channel/scheduler.py", "NEVER"): "bits of the largest tick",
-    ("kernels/power.py", "_BISECTIONS"): "steps of a bisection",
-    ("mapping/deployment.py", "_PLANNED"): "size of a cache",
-    ("mapping/fitting.py", "_gib"): "bytes of a GiB, for messages",
-    ("mapping/grouped.py", "_HALF_WIDTH"): "half width of a uniform distribution over its standard deviation, squared",
-    ("mapping/rows.py", "_HALF"): "bits of a 16-bit format",
-    ("mapping/specialise.py", "_ROUNDING"): "rounding of a sum",
-    ("mapping/rows.py", "linear"): "a cast reads 16 bits and writes 8: one and a half 16-bit elements",
-    ("mapping/optable.py", "KINDS"): "codes",
-    ("mapping/optable.py", "OPS"): "codes",
-    ("serving/planning.py", "_MS"): "milliseconds of a second",
-    ("serving/planning.py", "_SERVED"): "number of plans that are served",
-    ("serving/live.py", "_ROOM"): "length of a buffer",
-    ("serving/metrics.py", "_PER_SECOND"): "milliseconds of a second",
-    ("serving/metrics.py", "weighted_percentiles"): "percent",
-    ("serving/metrics.py", "power_w_p99"): "the percentile that is reported",
-    ("serving/uncertainty.py", "DRAWS"): "number of draws",
-}
-"""Where other literals may stand, by file and by the constant or function that holds them, and what they are."""
-
 
 def _top(name: str) -> str:
     return name.split(".")[1] if "." in name else name

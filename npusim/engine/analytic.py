@@ -21,12 +21,9 @@ from npusim.mapping.pieces import compiled_pieces
 from npusim.workload.step import Step
 
 _MAX_RUN = 4096
-<<<<<<< HEAD
+"""Steps of one run of decode steps: the length of a buffer."""
 _BLOCK = 1024
 """Steps whose stalls are drawn together; the few that stall are kept."""
-=======
-"""Steps of one run of decode steps: the length of a buffer."""
->>>>>>> main
 COARSE = 1.0 / 128.0
 """Growth of a context within which a decode step need not be costed anew for a figure of a whole run."""
 _LOGIT_BYTES = 2.0
