@@ -9,6 +9,7 @@ import numpy as np
 from npusim.serving.request import Request
 
 _ROOM = 64
+"""Sequences for which arrays have room at first: they grow."""
 
 
 class Live:
