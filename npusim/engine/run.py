@@ -79,7 +79,7 @@ def cost_sequences(template, query, context, decoding, slots, machine, runtime, 
 def steps_alike(context, runtime, growth):
     """Decode steps, the next one included, for which no sequence leaves its compiled context.
 
-    Where contexts run as they are: for which the shortest grows by no more than its part `growth`, at least 1.
+    Where every context runs as it is: for which the shortest grows by no more than the fraction `growth`, at least 1.
     """
     alike = _ENDLESS
     if runtime.attention_shapes == ATTENTION_GROUPED:
@@ -131,9 +131,10 @@ def host_time_of(device_s, sequences, logit_bytes, machines, runtimes):
 
 
 @entry
-def stall_time_of(seed, counter, runtimes):
-    """`stall_time` under the only record of `runtimes`."""
-    return stall_time(seed, counter, runtimes[0])
+def stall_times_of(seed, first, stalls, runtimes):
+    """Fills `stalls` with `stall_time` of the steps from `first` on under the only record of `runtimes`."""
+    for step in range(len(stalls)):
+        stalls[step] = stall_time(seed, first + step, runtimes[0])
 
 
 @kernel
@@ -161,13 +162,14 @@ def stall_time(seed, counter, runtime):
 def _decode_step(template, query, context, decoding, slots, machine, runtime, work):
     """Seconds and joules (one chip) of a decode step: its micro-batches follow each other through the stages.
 
-    A sequence waits for its token to leave the last stage: with fewer micro-batches than stages the stages wait too.
+    A sequence waits until its token leaves the last stage; with fewer micro-batches than stages, the stages wait too.
     """
     live = len(query)
     parts = min(machine.micro_batches, live)
     busy_s, energy_j = 0.0, 0.0
     for part in range(parts):
         start, end = part * live // parts, (part + 1) * live // parts
+        # -(-a // b) rounds up.
         own = -(-slots // parts)
         cost_sequences(template, query[start:end], context[start:end], decoding[start:end], own, machine, runtime, work)
         busy_s += work.step[0].time_s
@@ -180,7 +182,7 @@ def _decode_step(template, query, context, decoding, slots, machine, runtime, wo
 def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtimes, logit_bytes, seed, counter, work):
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 
-    Steps that are alike (`steps_alike`) cost what the middle one of them costs.
+    Steps of nearly equal cost (`steps_alike`) are given the cost of the middle one.
 
     held: int64 (live,), KV tokens of each live sequence before the run; machines, runtimes: arrays of one record.
     times_s and energies_j of `work` are filled with seconds and joules (one chip) of each step, host time and stalls
@@ -196,6 +198,7 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
     while done < limit and elapsed < horizon_s:
         if alike == 0:
             alike = min(steps_alike(context, runtime, growth), limit - done)
+            # Cost grows in proportion to the context, so the middle step costs the mean.
             context += (alike - 1) // 2
             time_s, energy_j = _decode_step(template, query, context, decoding, slots, machine, runtime, work)
             context -= (alike - 1) // 2

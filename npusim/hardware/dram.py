@@ -166,7 +166,7 @@ class Dram(Description):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     family: Family
     """Family of standards to which it belongs, such as hbm3e or lpddr6."""
     aliases: tuple[str, ...] = ()

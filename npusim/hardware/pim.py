@@ -234,7 +234,7 @@ class Pim(Description):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     silicon: bool
     """True where a device of this kind has been made and published."""
     aliases: tuple[str, ...] = ()

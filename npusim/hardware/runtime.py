@@ -253,7 +253,7 @@ class Runtime(Description):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     unit: str
     """Kind of compute unit that it drives."""
     policy: Policy

@@ -85,7 +85,7 @@ class System(Description):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     vendor: str
     """Maker of the chip."""
     silicon: bool

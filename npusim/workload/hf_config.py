@@ -21,7 +21,7 @@ _BILLION = 1e9
 class Family:
     """What a `model_type` implies that its config.json does not say.
 
-    biased_qkv: q, k and v have biases; bias_keys: `attention_bias` (q, k, v, o) and `mlp_bias` are heeded;
+    biased_qkv: q, k and v have biases; bias_keys: `attention_bias` (q, k, v, o) and `mlp_bias` are read;
     grouped: `num_key_value_heads` must be given; elsewhere it defaults to the query heads; routed: layers have experts,
     whose router has a bias (router_bias) and whose matrices have (biased_experts); latent: attention is MLA; sinks:
     attention sinks of a head.

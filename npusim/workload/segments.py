@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Layer(NamedTuple):
-    """window: tokens that its attention may look back, 0 for all; routed: experts stand in place of the MLP."""
+    """window: tokens that its attention may look back, 0 for all; routed: experts replace the MLP."""
 
     window: int
     routed: bool

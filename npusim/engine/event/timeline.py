@@ -1,6 +1,6 @@
 """Timeline: what happened in a step, as spans on tracks, arrows between them, and counters over time.
 
-Every repetition is there, also those that were not simulated but follow from the one that stands for them.
+Every repetition is there, also those that were not simulated but follow from the one that represents them.
 """
 
 from __future__ import annotations
