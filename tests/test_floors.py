@@ -26,6 +26,7 @@ FLOORS = {
     "dtypes": 0,
     "compilation": 0,
     "cache_folder": 0,
+    "workers": 0,
     "words": 0,
     "manifest": 0,
     "inputs": 0,

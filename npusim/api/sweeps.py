@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -13,14 +12,13 @@ from npusim.api.answer import Answer, Say, records
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
+from npusim.workers import MOST_WORKERS, processors
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from npusim.explore.sweep.run import SweepResult as Swept
     from npusim.explore.sweep.spec import SweepSpec
-
-_MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,11 @@ class SweepOptions(Options):
     workers: Annotated[
         int | None,
         Option(
-            "Processes of this machine.",
+            "Most processes of this machine that work on it, with the same results.",
             metavar="N",
             default="one for each processor",
             least=1,
-            most=_MOST_WORKERS,
+            most=MOST_WORKERS,
             only_with=("backend", "local"),
         ),
     ] = None
@@ -105,7 +103,7 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
     if asked.optimize is not None:
         return _search(asked, spec, out, record)
     identity = {key: record[key] for key in ("npusim", "git", "configs")} | {"spec": spec.model_dump(mode="json")}
-    where = Backend(asked.backend, asked.workers or os.cpu_count() or 1, asked.scheduler)
+    where = Backend(asked.backend, asked.workers or processors(), asked.scheduler)
     found = run_sweep(spec, asked.place, out, identity, where, asked.say)
     files = [*found.files, *_write_report(found, record, out)]
     written = [str(out / name) for name in files]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
-from joblib import Parallel, delayed, parallel_config
 
 from npusim.errors import UserError
+from npusim.workers import spread
 
 Task = Callable[..., pd.DataFrame]
 BackendName = Literal["local", "dask", "ray"]
@@ -22,7 +22,7 @@ _WAVE = 64
 
 @dataclass(frozen=True)
 class Backend:
-    """workers: processes of a local run; scheduler: address of the cluster, None for the one that is found."""
+    """workers: most processes of a local run; scheduler: address of the cluster, None for the one that is found."""
 
     name: BackendName = "local"
     workers: int = 1
@@ -33,8 +33,15 @@ class Backend:
 
         Raises UserError where no cluster answers.
         """
+        if self.name == "local":
+            named = list(calls)
+            for index, result in spread(task, [call for _, call in named], self.workers):
+                yield named[index][0], result
+            return
+        from joblib import Parallel, delayed
+
         work = delayed(_named)
-        with self._joblib():
+        with self._cluster():
             jobs = (work(task, name, call) for name, call in calls)
             if self.name == "ray":
                 while wave := list(itertools.islice(jobs, _WAVE)):
@@ -42,9 +49,7 @@ class Backend:
             else:
                 yield from Parallel(return_as="generator_unordered")(jobs)
 
-    def _joblib(self) -> contextlib.AbstractContextManager[Any]:
-        if self.name == "local":
-            return parallel_config("loky" if self.workers > 1 else "sequential", n_jobs=self.workers)
+    def _cluster(self) -> contextlib.AbstractContextManager[Any]:
         return _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler)
 
 
@@ -56,6 +61,7 @@ def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, pd.DataFr
 def _dask(scheduler: str | None) -> Iterator[None]:
     _require("dask", "distributed")
     from distributed import Client
+    from joblib import parallel_config
 
     if scheduler is None:
         raise UserError("--scheduler", "", "a Dask cluster needs its address, such as tcp://host:8786")
@@ -71,6 +77,7 @@ def _dask(scheduler: str | None) -> Iterator[None]:
 def _ray(scheduler: str | None) -> Iterator[None]:
     _require("ray", "ray")
     import ray
+    from joblib import parallel_config
     from ray.util.joblib import register_ray
 
     try:
