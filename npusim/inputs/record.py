@@ -60,9 +60,9 @@ def opened() -> tuple[InputFile, ...]:
 
 
 @contextlib.contextmanager
-def recording() -> Iterator[Recording]:
-    """A record of the files that are read inside the block; `.files` tells them, also after it."""
-    inside = Recording()
+def recording(into: Recording | None = None) -> Iterator[Recording]:
+    """A record of the files that are read inside the block, begun anew or gone on with; `.files` tells them."""
+    inside = Recording() if into is None else into
     _open.append(inside)
     try:
         yield inside
