@@ -158,16 +158,11 @@ def sweep(
     out: Path | str,
     *,
     backend: Backend | None = None,
-    identity: Mapping[str, Any] | None = None,
     say: Say | None = None,
 ) -> SweepResult:
-    """Run a sweep (a file, or its content) into the folder `out`; its table is `out`/points.parquet.
-
-    identity: what made the result beside the specification, compared with what `out` holds. Raises UserError.
-    """
+    """Run a sweep (a file, or its content) into `out`; its table is `out`/points.parquet. Raises UserError."""
     if isinstance(spec, str | Path):
         asked, place = load_spec(Path(spec)), str(spec)
     else:
         asked, place = SweepSpec.model_validate(spec), "the specification"
-    made = {**(identity or {}), "spec": asked.model_dump(mode="json")}
-    return run_sweep(asked, place, Path(out), made, backend or Backend(), say)
+    return run_sweep(asked, place, Path(out), backend or Backend(), say)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim import __version__
-from npusim.inputs import InputFile
+from npusim.inputs import InputFile, opened_now
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "simpy", "pandas", "pydantic", "pint", "ruamel.yaml")
 
@@ -27,7 +27,10 @@ _GIT_PATIENCE_S = 10
 
 
 def build_manifest(
-    argv: Sequence[str], seed: int | None, files: Iterable[InputFile], extra: Mapping[str, Any] | None = None
+    argv: Sequence[str],
+    seed: int | None,
+    files: Iterable[InputFile | Path] = (),
+    extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The manifest of one command as plain JSON values.
 
@@ -41,7 +44,7 @@ def build_manifest(
         "git": _git_state(_PACKAGE),
         "seed": seed,
         "argv": [_without_folders(word) for word in argv],
-        "configs": told(files),
+        "configs": told([*opened_now(), *(file for file in files if isinstance(file, InputFile))], argv),
         "machine": {
             "processors": os.cpu_count(),
             "python": platform.python_version(),
@@ -53,12 +56,15 @@ def build_manifest(
     }
 
 
-def told(files: Iterable[InputFile]) -> list[dict[str, str]]:
-    """The files as a manifest has them, each content once, in order of their names."""
-    known = {(_shipped_folder(file.path), file.path.name, file.sha256) for file in files}
+def told(files: Iterable[InputFile], argv: Sequence[str] = ()) -> list[dict[str, str]]:
+    """The files as a manifest has them, each content once: those that `argv` names in its order, then by name."""
+    asked = {Path(word).absolute(): index for index, word in reversed(list(enumerate(argv)))}
+    known = {
+        (asked.get(file.path, len(argv)), _shipped_folder(file.path), file.path.name, file.sha256) for file in files
+    }
     return [
         {"file": name, **({"folder": folder} if folder else {}), "sha256": sha256}
-        for folder, name, sha256 in sorted(known)
+        for _, folder, name, sha256 in sorted(known)
     ]
 
 

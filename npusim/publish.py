@@ -25,6 +25,7 @@ DRAFT = ".npusim-"
 _MARKS = {
     MANIFEST: b'"npusim"',
     "parts/sweep.json": b'"npusim"',
+    "study.db": b"SQLite format 3",
     "pim-compare.json": b'"npusim"',
     "README.md": b"Made by `npusim",
 }
@@ -146,6 +147,19 @@ def _restore(copy: Path, file: Path, draft: Path) -> None:
         os.replace(copy, file)
     elif not os.path.lexists(draft):
         file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone_with(file: Path, option: str = "--out") -> Iterator[None]:
+    """No other process goes on with `file`, made where it is not there. Raises UserError where one does."""
+    with _told_in_one_line(file, option):
+        handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)
+    try:
+        if not _lock(handle, fcntl.LOCK_NB):
+            raise UserError(option, "", f"another npusim works on {file}; wait for it, or give another folder")
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

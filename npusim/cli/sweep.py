@@ -68,9 +68,8 @@ def sweep(
     if trials is not None:
         _search(asked, spec, Path(out), trials, record, as_json)
         return
-    identity = {key: record[key] for key in ("npusim", "git", "configs")} | {"spec": asked.model_dump(mode="json")}
     where = Backend(backend, workers or os.cpu_count() or 1, scheduler)
-    result = run_sweep(asked, spec, Path(out), identity, where, say)
+    result = run_sweep(asked, spec, Path(out), where, say)
     files = [*result.files, *_write_report(result, record, Path(out))]
     if as_json:
         answer = {"points": result.points, "kept": result.kept, "served": result.served}

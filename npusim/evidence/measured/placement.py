@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from npusim.errors import UserError
@@ -11,6 +10,7 @@ from npusim.evidence.measured.case import OF_THE_RUN
 from npusim.evidence.measured.tables import Unrepresentable
 from npusim.hardware.runtime import AttentionShapes, Limits, Policy, Runtime
 from npusim.hardware.runtime_record import build_runtime
+from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.workload.catalog import shipped_models
 
@@ -47,7 +47,7 @@ class Placement:
     sequences: int | None = None
 
 
-@cache
+@remembered
 def deployment_of(placement: Placement) -> Deployment:
     """The deployment under the numbers of the descriptions, uncalibrated. Raises UserError."""
     made = deploy(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system, shipped_runtimes
+from npusim.inputs import remembered
 from npusim.lab.files.lab_run import Setting
 from npusim.workload.catalog import shipped_models
 from npusim.workload.precision import SCHEMES
@@ -26,7 +26,7 @@ _TREE = (
 )
 
 
-@cache
+@remembered
 def shipped_model(name: str) -> str | None:
     """The shipped model that a file names: by name, alias, or either without organisation and number format."""
     models, plain = shipped_models(), name.strip().lower()
@@ -45,7 +45,7 @@ def told_precision(name: str) -> str | None:
     return next((scheme for scheme, words in _FORMATS if re.search(rf"(^|[-_. /])({words})($|[-_. ])", text)), None)
 
 
-@cache
+@remembered
 def shipped_arch(device: str) -> str | None:
     """The shipped architecture, or own file, that a device's name means."""
     text = re.sub(r"^(furiosaai|furiosa|nvidia)[ _-]+", "", device.strip(), flags=re.IGNORECASE)
@@ -57,7 +57,7 @@ def shipped_arch(device: str) -> str | None:
     return None
 
 
-@cache
+@remembered
 def shipped_runtime(text: str) -> str | None:
     """The shipped runtime of a backend with its version ("furiosa-llm 2026.3.1"), or of the backend alone."""
     words = re.match(r"\s*([A-Za-z][A-Za-z-]*[A-Za-z])(?:[ _-]+v?(\d+\.\d+))?", text)
