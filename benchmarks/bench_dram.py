@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from npusim.hardware.catalog import load_memory
-from npusim.hardware.dram_channel.measure import Traffic, measure
+from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 
 REQUESTS = 100_000
 
@@ -18,7 +18,7 @@ REQUESTS = 100_000
 @pytest.mark.parametrize(("outstanding", "aim"), [(128, "150,000 or more"), (8, "3,000,000 or more")])
 def test_requests(benchmark: Any, standard: str, pattern: str, outstanding: int, aim: str) -> None:
     memory = load_memory(standard)
-    run = measure.__wrapped__
+    run = measure_channel.__wrapped__
     run(memory, Traffic(pattern=pattern, block=2, requests=1_000, outstanding=outstanding))
     traffic = Traffic(pattern=pattern, block=2, requests=REQUESTS, outstanding=outstanding, refresh="off")
     seconds: list[float] = []

@@ -6,6 +6,7 @@ rather than a surprise. Bytes, tokens and cycles are dimensions of their own, so
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 from typing import TYPE_CHECKING
@@ -40,8 +41,9 @@ op = [operation]
 percent = 0.01 = %
 """
 
+_LONGEST = 60
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*)"
-_NUMBER = re.compile(rf"^\s*([+-]?(?:{_DIGITS}(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\d.,_])\s*(.*?)\s*$")
+_NUMBER = re.compile(rf"^\s*([+-]?(?:{_DIGITS}(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\d.,_])\s*(.*?)\s*$", re.ASCII)
 _UNIT = re.compile(r"^[A-Za-zµ%]+(\s*/\s*[A-Za-zµ%]+)?$")
 
 
@@ -100,21 +102,29 @@ def to_si(text: str | float | int, wanted: str) -> float:
 
     Raises ValueError with the mend: a missing unit where one is wanted, an unknown one, one of another dimension.
     """
-    if isinstance(text, bool) or not isinstance(text, str | float | int):
-        raise ValueError(f"'{text}' is not a number with a unit")
-    match = _NUMBER.match(str(text))
-    if match is None:
-        raise ValueError(f"'{text}' is not a number with a unit")
-    number, unit = float(match.group(1).replace("_", "").replace(",", "")), match.group(2)
+    number, unit = number_and_unit(text)
     if wanted and not unit:
         raise ValueError(f"'{text}' has no unit; write it as e.g. '{text} {wanted}'")
-    return number * _factor(unit, wanted) if unit else number
+    value = number * _factor(unit, wanted) if unit else number
+    if not math.isfinite(value):
+        raise ValueError(f"'{text}' is larger than any number")
+    return value
+
+
+def number_and_unit(text: str | float | int) -> tuple[float, str]:
+    """The number of a text and the unit behind it, "" without one. Raises ValueError."""
+    if isinstance(text, bool) or not isinstance(text, str | float | int):
+        raise ValueError(f"'{text}' is not a number with a unit")
+    written = str(text)
+    match = _NUMBER.match(written) if len(written) <= _LONGEST else None
+    if match is None:
+        raise ValueError(f"'{written[:_LONGEST]}' is not a number with a unit")
+    return float(match.group(1).replace("_", "").replace(",", "")), match.group(2)
 
 
 def written_like(text: str, value: float, unit: str) -> str:
     """`value` (in the SI unit `unit`) in the unit in which `text` is written: 5e-6 s like "8 us" is "5 us"."""
-    match = _NUMBER.match(text)
-    shown = match.group(2) if match is not None and match.group(2) else unit
+    shown = number_and_unit(text)[1] or unit
     return f"{value / (_factor(shown, unit) if shown else 1.0):,.4g} {shown}".strip()
 
 

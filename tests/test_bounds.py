@@ -16,12 +16,12 @@ from npusim.bounds.ceiling import ceiling_of
 from npusim.bounds.demand import Demand, demand_of
 from npusim.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, Finding, gravest
 from npusim.bounds.little import littles_law
-from npusim.bounds.load import Load, Terms, load_of
+from npusim.bounds.load import BoundedLoad, Terms, load_of
 from npusim.bounds.power_cap import power_cap
 from npusim.bounds.reading import Reading
 from npusim.bounds.suppositions import implied, throughput_suppositions
 from npusim.bounds.unit_readings import as_datasheet, explained, in_decimal_units
-from npusim.explore.evaluate.limits import findings
+from npusim.explore.evaluate.limits import claim_findings
 from npusim.explore.evaluate.prediction import load_of_claim
 from npusim.explore.evaluate.proposal import Claim
 from npusim.mapping.deployment import deploy
@@ -31,7 +31,9 @@ from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve
 
 
-def _load(arch: str, model: str, precision: str, kv: str, chips: int, isl: int, osl: int, **known: object) -> Load:
+def _load(
+    arch: str, model: str, precision: str, kv: str, chips: int, isl: int, osl: int, **known: object
+) -> BoundedLoad:
     scheme = resolve(precision, kv)
     return replace(load_of(arch, load_model(model), (scheme, scheme), chips, isl, osl), **known)
 
@@ -50,7 +52,7 @@ def test_claim_of_3935_tokens_implies_fp8_kv_or_nearly_all_of_the_bandwidth() ->
     assert continuous.verdict == PLAUSIBLE
     assert continuous.low < 0.89 < continuous.high
     fp8 = _load("rngd", "llama-3.1-8b", "fp8", "fp8", 1, 128, 4096, users=64)
-    at_64 = bandwidth.throughput(fp8, claimed)
+    at_64 = bandwidth.bandwidth_throughput(fp8, claimed)
     assert at_64.verdict == PLAUSIBLE
     assert (at_64.low, at_64.high) == (pytest.approx(0.68, abs=0.04), pytest.approx(0.70, abs=0.01))
     assert [text.partition(",")[0] for text in implied(found)] == [
@@ -80,7 +82,7 @@ def test_claim_of_5_8_ms_is_plausible_as_a_time_per_output_token() -> None:
         Terms(stated, replace(ceiling_of("rngd", True), on_chip_bytes=0.0)),
         Terms(stated, ceiling_of("rngd", False)),
     )
-    load = Load(*terms, chips=2, isl=1, osl=128)
+    load = BoundedLoad(*terms, chips=2, isl=1, osl=128)
     found = list(bandwidth.bandwidth(load, {"tpot_ms_mean": Reading.printed("5.8")}))
     assert [each.verdict for each in found] == [PLAUSIBLE]
     assert found[0].high == pytest.approx(1.66 / 5.8, rel=0.02)
@@ -140,7 +142,7 @@ def test_prompts_that_may_be_alike_and_steps_of_several_tokens_loosen_the_bounds
             assert low <= strict[key]
 
 
-def _all(load: Load, figures: dict[str, Reading]) -> list[Finding]:
+def _all(load: BoundedLoad, figures: dict[str, Reading]) -> list[Finding]:
     return [*bandwidth.bandwidth(load, figures), *arithmetic(load, figures)]
 
 
@@ -165,6 +167,6 @@ def test_what_is_predicted_breaks_no_bound(arch: str) -> None:
     claim = Claim(name="c", text="t", model="qwen2.5-1.5b", isl=256, osl=32, metric="tokens_per_s_per_user", at_least=1)
     deployment = deploy(arch, claim.model)
     speed = measure(simulate(deployment, load_of_claim(claim), 0)).tokens_per_s_per_user
-    found = findings(claim.model_copy(update={"at_least": speed}), arch, deployment)
+    found = claim_findings(claim.model_copy(update={"at_least": speed}), arch, deployment)
     assert {each.bound for each in found} >= {"capacity", "memory bandwidth"}
     assert all(each.verdict != IMPOSSIBLE for each in found), found

@@ -13,7 +13,7 @@ from calibration_support import STEPS, few_ranges, few_steps, predicted_at, prob
 from test_validate import tell
 
 from npusim.errors import UserError
-from npusim.evidence.calibration.calibrate import FittedCalibration, calibrate
+from npusim.evidence.calibration.calibrate import FittedCalibration, fit_calibration
 from npusim.evidence.calibration.calibration_file import write_calibration
 from npusim.evidence.calibration.cross_validation import bootstrap
 from npusim.evidence.calibration.posterior import value_at
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def found(folder: Path) -> FittedCalibration:
-    return calibrate([folder / "steps.csv"], str(folder / "h200.yaml"), "mine", "2026-11-30")
+    return fit_calibration([folder / "steps.csv"], str(folder / "h200.yaml"), "mine", "2026-11-30")
 
 
 def test_numbers_are_found_again_within_their_uncertainty(folder: Path, found: FittedCalibration) -> None:
@@ -64,7 +64,7 @@ def test_errors_fall_on_what_was_seen(found: FittedCalibration) -> None:
 def test_a_model_that_no_fit_has_seen_is_predicted(tmp_path: Path) -> None:
     """Measured operators and steps of the H200, a part: all of a model left out, operators of its shapes too."""
     tables = [_every(STEPS.parent / "ops.csv", 12, tmp_path), _every(STEPS, 3, tmp_path)]
-    real = calibrate(tables, "h200", "part", "2026-11-30")
+    real = fit_calibration(tables, "h200", "part", "2026-11-30")
     parts = {(part.unseen, part.regime): part for part in real.calibration.left_out if part.metric == "us"}
     assert real.mape_after < 0.75 * real.mape_before
     for unseen in ("group", "model"):
@@ -111,7 +111,7 @@ def test_shuffled_targets_do_not_calibrate(folder: Path, tmp_path: Path) -> None
     base = predicted_at(arch, folder / "steps.csv", 0.0)
     errors = np.random.default_rng(8).permutation(np.linspace(-0.3, 0.3, len(base)))
     few_steps(table, lambda _: (base * np.exp(errors)).tolist())
-    shuffled = calibrate([table], str(arch), "noise", "2026-11-30")
+    shuffled = fit_calibration([table], str(arch), "noise", "2026-11-30")
     assert shuffled.left_out_mape > 0.97 * shuffled.mape_before
 
 
@@ -210,7 +210,7 @@ def test_a_table_without_a_usable_row(tmp_path: Path) -> None:
     table = tmp_path / "steps.csv"
     table.write_text(f"{header}\n{first.replace('llama-3.1-8b', 'no-such-model')}\n", encoding="utf-8")
     with pytest.raises(UserError, match="no row can be predicted for h200; nothing to calibrate with"):
-        calibrate([table], "h200", "mine", "2026-11-30")
+        fit_calibration([table], "h200", "mine", "2026-11-30")
 
 
 def test_a_wrong_date(tmp_path: Path) -> None:

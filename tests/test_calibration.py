@@ -157,7 +157,7 @@ MISTAKES = [
     ({"sd": "small"}, "'small' is not a number with a unit"),
     ({"value": "0.95"}, "the range 0.88 ... 0.92 does not hold the value 0.95"),
     ({"low": "0.91"}, "does not hold the value 0.9"),
-    ({"low": "-0.1"}, "the range -0.1 ... 0.92"),
+    ({"low": "-0.1"}, "the range begins below zero, at -0.1"),
 ]
 
 

@@ -13,12 +13,12 @@ import pytest
 from cli_support import mistake, process, tell
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.evidence.validation.validate import described
 from npusim.lab.check.conformity import conformity, deviations
-from npusim.lab.check.result import check
-from npusim.lab.files.lab_run import Setting
+from npusim.lab.check.result import check_measured
+from npusim.lab.files.lab_run import RunConditions
 
 DATA = Path(__file__).parent.parent / "validation" / "data"
 SAMPLES = Path(__file__).parent / "samples" / "lab"
@@ -196,7 +196,7 @@ def test_the_excel_copy_holds_verdicts_predictions_and_conformity(tmp_path: Path
 
 
 def test_deviations_from_the_grid(edited: Edited) -> None:
-    row = check(edited(SUMMARY, "1024,1024,16", "1000,1024,17"), Setting(), 0, lambda _line: None).rows
+    row = check_measured(edited(SUMMARY, "1024,1024,16", "1000,1024,17"), RunConditions(), 0, lambda _line: None).rows
     assert list(deviations(row[0])) == []
     assert list(deviations(row[1])) == ["1000/1024 is no shape of furiosa-perf-32k"]
     assert conformity(row)["repeats"].tolist() == [1, 1, 1]
@@ -247,7 +247,7 @@ def test_a_measured_table_off_by_a_factor_is_called_impossible(
 def test_an_engine_that_remembers_other_runs_changes_no_figure() -> None:
     placement = Placement("rngd", "furiosa-llm-2026.3", "llama-3.1-8b", "bf16")
     numbers = described("rngd")
-    engine = AnalyticEngine(numbers.apply(deployment_of(placement)))
+    engine = AnalyticEngine(numbers.apply(measured_deployment(placement)))
     for users in (4, 2):
         predictor = RunPredictor(placement, 256, 16, users)
         assert predictor.predict(numbers, 0, engine) == predictor.predict(numbers, 0)

@@ -79,7 +79,7 @@ def test_a_binary_rate_is_warned_of_once_and_used(own: Any) -> None:
         ((*STEP, "--quarry", "3"), ("--quarry", "--query", "npusim step --help")),
         (("step", "rngd", "llama-3.1-8b", "--batch", "1", "--context", "1"), ("--phase", "missing", "decode, prefill")),
         (("step", "rngd"), ("MODEL", "missing")),
-        ((*RUN, "--concurrency", "0"), ("--concurrency", "at least 1")),
+        ((*RUN, "--concurrency", "0"), ("--concurrency", "1 or more")),
         ((*RUN, "--isl", "-5"), ("--isl", "1 or more")),
         ((*RUN, "--arrival", "now"), ("--arrival", "now", "poisson:2.5")),
         (("list", "chips"), ("chips", "'archs'", "npusim list --help")),

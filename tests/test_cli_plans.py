@@ -35,7 +35,7 @@ def test_the_best_plan_is_found_and_the_front_told() -> None:
         (("--plan", "fast"), "is no file and no plan; give auto, degrees such as tp4-pp2, or a YAML file"),
         (("--plan", "tp2", "--cards", "2"), "says cards and chips itself"),
         (("--plan", "auto", "--tp", "2"), "--plan auto finds it"),
-        (("--tpot-limit", "3"), "limits need a plan to be found"),
+        (("--tpot-limit", "3"), "--tpot-limit: applies to --plan auto alone; add --plan auto, or leave"),
         (("--plan", "auto", "--cards", "1", "--tpot-limit", "0.001"), "no plan keeps the limits"),
     ],
 )

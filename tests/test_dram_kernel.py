@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_memory
 from npusim.hardware.dram_channel.addresses import named_map, places
-from npusim.hardware.dram_channel.measure import Traffic, measure
+from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.dram_channel.timing import REFRESH_OFF, build_timing
 
 STANDARDS = ("hbm3-6400", "lpddr5-6400", "lpddr6-10667", "gddr6-14000", "hbm4-8000", "hbm2-2000")
@@ -22,12 +22,12 @@ TOLERANCE = 0.02
 
 
 def _fraction(name: str, **how: object) -> float:
-    return measure(load_memory(name), replace(SHORT, **how)).fraction_of_peak  # type: ignore[arg-type]
+    return measure_channel(load_memory(name), replace(SHORT, **how)).fraction_of_peak  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", STANDARDS)
 def test_a_sequential_stream_fills_the_pins(name: str) -> None:
-    run = measure(load_memory(name), SHORT)
+    run = measure_channel(load_memory(name), SHORT)
     assert run.fraction_of_peak == pytest.approx(1.0, abs=0.02 if name != "hbm4-8000" else 0.08)
     assert run.bound == "data pins"
 
@@ -35,14 +35,14 @@ def test_a_sequential_stream_fills_the_pins(name: str) -> None:
 def test_random_rows_are_bound_by_four_activations_a_window() -> None:
     timing = load_memory("hbm3-6400").timing
     bursts = load_memory("hbm3-6400").burst_clocks / (timing.tFAW.value / 4)
-    run = measure(load_memory("hbm3-6400"), replace(SHORT, pattern="random"))
+    run = measure_channel(load_memory("hbm3-6400"), replace(SHORT, pattern="random"))
     assert run.fraction_of_peak == pytest.approx(bursts, rel=0.005)
     assert run.bound == "tFAW"
 
 
 def test_random_rows_are_bound_by_the_distance_of_activations() -> None:
     memory = load_memory("gddr6-14000")
-    run = measure(memory, replace(SHORT, pattern="random"))
+    run = measure_channel(memory, replace(SHORT, pattern="random"))
     assert run.fraction_of_peak == pytest.approx(memory.burst_clocks / memory.timing.tRRD_S.value, rel=0.005)
     assert run.bound == "tRRD"
 
@@ -51,14 +51,14 @@ def test_random_rows_are_bound_by_the_distance_of_activations() -> None:
 def test_a_stride_of_rows_is_bound_by_one_banks_cycle(name: str, refill: int) -> None:
     """LPDDR6: a read follows the write clock's start, and tRCD + tRTP + tRP then exceed tRC by two clocks."""
     memory = load_memory(name)
-    run = measure(memory, replace(SHORT, pattern="stride", stride=4096))
+    run = measure_channel(memory, replace(SHORT, pattern="stride", stride=4096))
     assert run.fraction_of_peak == pytest.approx(memory.burst_clocks / (memory.timing.tRC.value + refill), rel=0.005)
     assert run.bound == "tRC (one bank)"
 
 
 def test_a_stride_inside_one_bank_group_is_bound_by_its_columns() -> None:
     timing = load_memory("lpddr5-6400").timing
-    run = measure(load_memory("lpddr5-6400"), replace(SHORT, pattern="stride", stride=4))
+    run = measure_channel(load_memory("lpddr5-6400"), replace(SHORT, pattern="stride", stride=4))
     assert run.fraction_of_peak == pytest.approx(timing.tCCD_S.value / timing.tCCD_L.value, rel=0.005)
     assert run.bound == "tCCD_L (one bank group)"
 
@@ -67,7 +67,7 @@ def test_a_stride_inside_one_bank_group_is_bound_by_its_columns() -> None:
 def test_one_request_at_a_time_waits_for_precharge_activation_and_data(name: str) -> None:
     memory = load_memory(name)
     timing = memory.timing
-    run = measure(memory, replace(SHORT, pattern="random", outstanding=1))
+    run = measure_channel(memory, replace(SHORT, pattern="random", outstanding=1))
     clocks = timing.tRP.value + timing.tRCDRD.value + timing.CL.value + memory.burst_clocks
     assert run.latency_s / memory.clock_period_s == pytest.approx(clocks, abs=2.1)
     assert run.bound == "outstanding requests"
@@ -78,7 +78,7 @@ def test_refresh_costs_its_share_of_time(name: str) -> None:
     timing = load_memory(name).timing
     kept = _fraction(name, requests=30_000, refresh="ab") / _fraction(name, requests=30_000)
     lost = timing.tRFCab.value / timing.tREFI.value
-    run = measure(load_memory(name), replace(SHORT, requests=30_000, refresh="ab"))
+    run = measure_channel(load_memory(name), replace(SHORT, requests=30_000, refresh="ab"))
     assert run.use["refresh"] == pytest.approx(lost, rel=0.1)
     refill = (timing.tRP.value + timing.tRCDRD.value + 2 * timing.CL.value) / timing.tREFI.value
     assert 1.0 - lost - 2 * refill <= kept <= 1.0 - lost
@@ -103,7 +103,7 @@ def test_refresh_bank_by_bank_costs_a_stream_less_than_all_banks_at_once() -> No
     seed=st.integers(0, 5),
 )
 def test_no_load_beats_the_peak_and_commands_add_up(name: str, **how: object) -> None:
-    run = measure(load_memory(name), replace(SHORT, **how))  # type: ignore[arg-type]
+    run = measure_channel(load_memory(name), replace(SHORT, **how))  # type: ignore[arg-type]
     assert 0.0 < run.fraction_of_peak <= 1.0 + 1e-3
     assert all(0.0 <= part <= 1.0 + 1e-2 for part in run.use.values())
     assert all(joules >= 0.0 for joules in run.energy_j.values())
@@ -135,23 +135,25 @@ def test_writes_among_reads_cost_turns_of_the_pins(name: str) -> None:
 def test_same_seed_same_run() -> None:
     load = replace(SHORT, pattern="random", write_fraction=0.3, seed=7)
     memory = load_memory("hbm3-6400")
-    assert measure.__wrapped__(memory, load) == measure.__wrapped__(memory, load)
-    assert measure(memory, load) != measure(memory, replace(load, seed=8))
+    assert measure_channel.__wrapped__(memory, load) == measure_channel.__wrapped__(memory, load)
+    assert measure_channel(memory, load) != measure_channel(memory, replace(load, seed=8))
 
 
 def test_two_pseudo_channels_share_their_command_buses() -> None:
     memory = load_memory("hbm3-6400")
-    one, two = (measure(memory, replace(SHORT, pseudo_channels=count)) for count in (1, 2))
+    one, two = (measure_channel(memory, replace(SHORT, pseudo_channels=count)) for count in (1, 2))
     assert two.achieved_bytes_per_s == pytest.approx(2 * one.achieved_bytes_per_s, rel=0.01)
     assert two.use["command bus"] == pytest.approx(2 * one.use["command bus"], rel=0.01)
     mixed = replace(SHORT, requests=6_000, write_fraction=0.3)
-    alone, shared = (measure(memory, replace(mixed, pseudo_channels=count)).fraction_of_peak for count in (1, 2))
+    alone, shared = (
+        measure_channel(memory, replace(mixed, pseudo_channels=count)).fraction_of_peak for count in (1, 2)
+    )
     assert shared < alone
 
 
 def test_energy_follows_the_commands() -> None:
     memory = load_memory("hbm3-6400")
-    stream, scattered = measure(memory, SHORT), measure(memory, replace(SHORT, pattern="random"))
+    stream, scattered = measure_channel(memory, SHORT), measure_channel(memory, replace(SHORT, pattern="random"))
     for run in (stream, scattered):
         assert run.energy_j["activate"] == pytest.approx(run.commands["activate"] * memory.energy.activate.value)
         assert run.energy_j["read"] == pytest.approx(run.commands["read"] * 32 * memory.energy.read.value)
@@ -186,13 +188,13 @@ def test_a_load_that_cannot_be_is_refused() -> None:
     with pytest.raises(UserError, match="pattern: 'zigzag' is not known"):
         Traffic(pattern="zigzag")
     with pytest.raises(UserError, match="tRFCpb is not known"):
-        measure(load_memory("lpddr6-10667"), replace(SHORT, refresh="pb"))
+        measure_channel(load_memory("lpddr6-10667"), replace(SHORT, refresh="pb"))
     with pytest.raises(UserError, match="3 is more than the 2 that share buses"):
-        measure(load_memory("hbm3-6400"), replace(SHORT, pseudo_channels=3))
+        measure_channel(load_memory("hbm3-6400"), replace(SHORT, pseudo_channels=3))
 
 
 def test_rates_are_of_payload() -> None:
     memory = load_memory("lpddr6-10667")
-    run = measure(memory, SHORT)
+    run = measure_channel(memory, SHORT)
     assert run.achieved_bytes_per_s == pytest.approx(memory.peak_bandwidth.value, rel=1e-3)
-    assert np.isnan(measure(memory, replace(SHORT, write_fraction=1.0)).latency_s)
+    assert np.isnan(measure_channel(memory, replace(SHORT, write_fraction=1.0)).latency_s)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from cli_support import mistake, tell
 
-from npusim.evidence.validation.validate import validate
+from npusim.evidence.validation.validate import validate_table
 
 TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "reference" / "dram.csv"
 ROWS = 60
@@ -25,7 +25,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_sample_of_the_reference_table(sample: Path) -> None:
-    result = validate(sample)
+    result = validate_table(sample)
     assert (result.rows, len(result.skipped)) == (ROWS, 0)
     assert result.main_metric == "frac_of_peak"
     by = result.by()
@@ -54,7 +54,7 @@ def test_a_row_that_cannot_be_represented_says_why(
     frame.loc[0, column] = value
     path = tmp_path / "dram.csv"
     frame.to_csv(path, index=False)
-    result = validate(path)
+    result = validate_table(path)
     assert result.rows == 1
     assert [skip.row for skip in result.skipped] == [0]
     assert reason in result.skipped[0].reason
@@ -68,7 +68,7 @@ def test_any_standard_with_pseudo_channels_may_share_its_command_buses(
     frame.loc[0, ["standard", "pattern", "refresh", "write_frac"]] = [standard, "seq", "off", "0"]
     path = tmp_path / "dram.csv"
     frame.to_csv(path, index=False)
-    result = validate(path)
+    result = validate_table(path)
     assert (result.rows, result.skipped) == (1, ())
 
 

@@ -10,7 +10,7 @@ from npusim.errors import UserError
 from npusim.hardware.address_map import parse_bits
 from npusim.hardware.catalog import load_memory, load_system, system_path
 from npusim.hardware.stream import Stream, stream_efficiency
-from npusim.hardware.stream_memo import memo_key, remembered
+from npusim.hardware.stream_memo import memo_key, remembered_stream
 
 UNIT = 256
 
@@ -52,7 +52,7 @@ def test_the_shipped_memo_is_what_the_model_says() -> None:
     memory, dram = load_system("rngd").chip.memory, load_memory("hbm3-6000")
     assert memory.address_map is not None
     found = stream_efficiency(dram, memory.address_map, UNIT, Stream.contiguous(UNIT))
-    assert remembered(dram, memory.address_map, UNIT) == pytest.approx(found, abs=1e-6)
+    assert remembered_stream(dram, memory.address_map, UNIT) == pytest.approx(found, abs=1e-6)
     assert memo_key(dram, memory.address_map, UNIT) != memo_key(dram, memory.address_map, 2 * UNIT)
 
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from npusim.errors import UserError
-from npusim.explore.evaluate.deciders import deciders
+from npusim.explore.evaluate.deciders import claim_deciders
 from npusim.explore.evaluate.fixed_times import fixed_times
-from npusim.explore.evaluate.prediction import figure, load_of_claim, predict_claim, probability
+from npusim.explore.evaluate.prediction import claimed_figure, load_of_claim, predict_claim, probability
 from npusim.explore.evaluate.proposal import Claim, load_proposal
-from npusim.explore.evaluate.run import evaluate
+from npusim.explore.evaluate.run import evaluate_proposal
 from npusim.hardware.draws import ranged_numbers
 from npusim.mapping.deployment import deploy
 from npusim.serving.metrics import measure
@@ -53,7 +53,7 @@ def test_the_unexplained_part_spreads_a_single_draw() -> None:
 def test_the_needed_value_makes_the_claim_hold() -> None:
     asked, base = claim(at_least=70.0), deploy("rngd", "llama-3.1-8b")
     value = predict_claim(asked, base, 0).value
-    found = deciders(asked, base, value)
+    found = claim_deciders(asked, base, value)
     assert 1 <= len(found) <= 3 and [each.swing for each in found] == sorted((e.swing for e in found), reverse=True)
     reached = [each for each in found if each.needed is not None]
     for decider in reached:
@@ -64,11 +64,11 @@ def test_the_needed_value_makes_the_claim_hold() -> None:
             continue
         target[name] = decider.needed
         run = measure(simulate(base.with_records(machine, record), load_of_claim(asked), 0))
-        assert figure(asked, run) == pytest.approx(70.0, rel=0.05), "an estimate leaves stalls of the host out"
+        assert claimed_figure(asked, run) == pytest.approx(70.0, rel=0.05), "an estimate leaves stalls of the host out"
 
 
 def test_the_exaggerated_proposal_fails_with_reasons() -> None:
-    found = evaluate(load_proposal(EXAGGERATED), EXAGGERATED, 0, lambda _: None)
+    found = evaluate_proposal(load_proposal(EXAGGERATED), EXAGGERATED, 0, lambda _: None)
     decisions = {each.claim.name: each.decision for each in found.judged}
     assert decisions == {"speed-70b": "reject", "speed-8b": "reject", "power": "reject", "modest": "accept"}
     broken = {each.claim.name: {bound.bound for bound in each.broken} for each in found.judged}
@@ -83,7 +83,7 @@ def test_a_proposal_is_checked(tmp_path: Path) -> None:
         load_proposal(wrong)
     wrong.write_text(text.replace("architecture: rngd", "architecture: rngdd"), encoding="utf-8")
     with pytest.raises(UserError, match="did you mean 'rngd'"):
-        evaluate(load_proposal(wrong), wrong, 0, lambda _: None)
+        evaluate_proposal(load_proposal(wrong), wrong, 0, lambda _: None)
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "Verdicts"), ("ko", "판정")])
@@ -106,7 +106,7 @@ def test_the_command_writes_one_page(tmp_path: Path, language: str, word: str) -
 )
 def test_the_other_examples_are_judged(name: str, decisions: set[str]) -> None:
     path = ROOT / "examples" / name / "proposal.yaml"
-    found = evaluate(load_proposal(path), path, 0, lambda _: None)
+    found = evaluate_proposal(load_proposal(path), path, 0, lambda _: None)
     assert {each.decision for each in found.judged} <= decisions
     assert all(each.prediction is not None and each.deciders for each in found.judged)
 
@@ -123,7 +123,7 @@ def test_shorter_fixed_times_together_make_the_claim_hold() -> None:
         if number.quantity.unit == "s":
             number.put(machine if number.owner == "rngd" else record, found.part * number.quantity.value)
     run = measure(simulate(base.with_records(machine, record), load_of_claim(asked), 0))
-    assert figure(asked, run) == pytest.approx(9.0, rel=0.03)
+    assert claimed_figure(asked, run) == pytest.approx(9.0, rel=0.03)
 
 
 def test_a_claim_that_holds_asks_for_no_shorter_times() -> None:

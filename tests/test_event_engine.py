@@ -16,10 +16,10 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares, saved_if_free
 from npusim.engine.event.command import DMA, SUB, Queue
 from npusim.engine.event.engine import EventEngine
-from npusim.engine.event.repetition import Simulation, simulate, simulate_in_full
+from npusim.engine.event.repetition import Simulation, simulate_in_full, simulate_program
 from npusim.engine.stepcost import RESOURCES, StepEngine
 from npusim.errors import UserError
-from npusim.evidence.validation.validate import summarise, validate
+from npusim.evidence.validation.validate import summarise, validate_table
 from npusim.kernels.attention import kv_copies
 from npusim.kernels.memory import stream_bandwidth
 from npusim.mapping.deployment import Deployment
@@ -122,7 +122,7 @@ def test_a_repeated_segment_equals_the_full_simulation(deployed: Deploy, arch: s
 def test_a_segment_that_never_settles_is_simulated_to_its_end(llama: Deployment, monkeypatch: Any) -> None:
     simulation = _simulation(llama, STEPS[0])
     monkeypatch.setattr("npusim.engine.event.repetition._period", lambda turns, record: None)
-    again = simulate(simulation.rows, simulation.setting)
+    again = simulate_program(simulation.rows, simulation.setting)
     assert again.repeated == ()
     assert again.time_s == pytest.approx(simulation.time_s, rel=1e-11)
 
@@ -324,7 +324,7 @@ KERNELS = Path(__file__).parent.parent / "validation" / "data" / "rngd" / "kerne
 
 def test_published_kernels_are_met() -> None:
     """235 published kernels, blind: on average within 15 %, and in the right shape."""
-    result = validate(KERNELS, uncalibrated=True, engine="event")
+    result = validate_table(KERNELS, uncalibrated=True, engine="event")
     assert (result.rows, len(result.skipped)) == (235, 0)
     assert summarise(result.main).mape <= 0.15
     predicted = {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.channels import channel_of, evenness
 from npusim.engine.event.resources import Buffer, Port, SharedBandwidth
-from npusim.engine.event.setting import Setting
+from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.tiling import plan_linear
 from npusim.errors import UserError
 from npusim.kernels.contraction import slice_contraction_time
@@ -135,11 +135,11 @@ def test_a_short_transfer_leaves_channels_idle(deployed: Deploy) -> None:
     assert evenness(machine, 3201.0 * unit) > 0.98
 
 
-def _linear_rows(deployment: Deployment, tokens: int) -> tuple[np.ndarray, Setting]:
+def _linear_rows(deployment: Deployment, tokens: int) -> tuple[np.ndarray, StepSetting]:
     engine = AnalyticEngine(deployment)
     step = decode([64] * tokens) if tokens <= 64 else prefill(1, tokens)
     rows = engine.operators(step)[0].rows
-    return rows[rows["kind"] == LINEAR], Setting(engine.machine, engine.runtime, 0)
+    return rows[rows["kind"] == LINEAR], StepSetting(engine.machine, engine.runtime, 0)
 
 
 @pytest.mark.parametrize("tokens", [1, 16, 64, 512])

@@ -12,7 +12,7 @@ from test_validate import tell
 
 from npusim.answers.predict import predict_run, predict_step
 from npusim.evidence.calibration.calibration_file import write_calibration
-from npusim.evidence.validation.validate import validate
+from npusim.evidence.validation.validate import validate_table
 from npusim.hardware.calibration import CalibratedNumber, Calibration
 from npusim.hardware.catalog import load_system
 from npusim.hardware.residuals import DECODE, RUN, LeftOut, Residual
@@ -155,7 +155,7 @@ def test_the_grid_tells_its_calibration(arch: str, tmp_path: Path) -> None:
 
 def test_validated_rows_have_intervals(arch: str, tmp_path: Path) -> None:
     table = few_steps(tmp_path / "steps.csv")
-    fitted, plain = (validate(table, arch, uncalibrated, intervals=True) for uncalibrated in (False, True))
+    fitted, plain = (validate_table(table, arch, uncalibrated, intervals=True) for uncalibrated in (False, True))
     for result in (fitted, plain):
         answer = result.as_dict()
         inside = [item["low"] <= item["measured"] <= item["high"] for item in answer["predictions"]]
@@ -166,7 +166,7 @@ def test_validated_rows_have_intervals(arch: str, tmp_path: Path) -> None:
             assert item["low"] <= item["predicted"] <= item["high"]
     decoding = fitted.by()["phase"]["decode"]
     assert decoding.width90 is not None and decoding.width90 >= 2.0 * math.sinh(0.1) - 1e-9
-    bare = validate(table, arch).as_dict()
+    bare = validate_table(table, arch).as_dict()
     assert (bare["coverage90"], bare["u_val"], bare["predictions"][0]["low"]) == (None, None, None)
 
 

@@ -12,7 +12,7 @@ from npusim.evidence.calibration.posterior import value_at
 from npusim.evidence.calibration.problem import Problem
 from npusim.evidence.measured.case import Case, Numbers, drivers
 from npusim.evidence.measured.importer import import_table
-from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_runtime, load_system
@@ -31,7 +31,7 @@ def numbers() -> Numbers:
 def test_a_lab_moves_mechanisms_and_nothing_else(numbers: Numbers) -> None:
     slower = replace(numbers, observation={**numbers.observation, "labs.SOTA-PNU.host_time": 1.5})
     plain, own, other = (
-        each.apply(deployment_of(PLACEMENT), lab).runtime_record
+        each.apply(measured_deployment(PLACEMENT), lab).runtime_record
         for each, lab in ((numbers, "SOTA-PNU"), (slower, "SOTA-PNU"), (slower, "heteropilot"))
     )
     changed = {name for name in plain.dtype.names or () if not np.array_equal(plain[name], own[name], equal_nan=True)}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from npusim.errors import DoesNotFit, UserError
-from npusim.ledger import Bandwidth, Bytes, Count, Duration, Quantity, Ratio, provenances
+from npusim.ledger import Bandwidth, Bytes, Count, Duration, Efficiency, Fraction, Quantity, Ratio, provenances
 from npusim.units import is_binary_rate, to_si
 
 
@@ -127,7 +127,15 @@ def test_a_provenance_is_read_whole() -> None:
         (Bytes, _provenance("5 GB", low=4), "'4' has no unit"),
         (Bytes, _provenance("0 GB"), "'0 GB' must be more than zero"),
         (Bytes, _provenance("-5 GB"), "'-5 GB' must be more than zero"),
-        (Bytes, _provenance("1e999 B"), "must be more than zero"),
+        (Bytes, _provenance("1e999 B"), "is larger than any number"),
+        (Bytes, _provenance("1e300 B"), "is out of range"),
+        (Bandwidth, _provenance("1e-300 B/s"), "is out of range"),
+        (Bytes, _provenance("5 GB", sd="-1 GB"), "no standard deviation"),
+        (Bytes, _provenance(None), "the provenance lacks value"),
+        (Count, _provenance(1.5), "must be a whole number"),
+        (Efficiency, _provenance(1.5), "is out of range"),
+        (Efficiency, _provenance(0), "must be more than zero"),
+        (Fraction, _provenance(0.5, high=1.01), "is out of range"),
         (Duration, _provenance("-1 s"), "'-1 s' must be zero or more"),
         (Count, _provenance(3, kind="assumed"), "an assumed number needs low and high"),
         (Count, _provenance(3, kind="assumed", low=2), "an assumed number needs low and high"),

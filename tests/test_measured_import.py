@@ -16,7 +16,7 @@ from npusim.evidence.measured.case import Case, Numbers
 from npusim.evidence.measured.importer import Imported, import_table
 from npusim.evidence.measured.lengths import lognormal_lengths
 from npusim.evidence.measured.operator_rows import op_row
-from npusim.evidence.measured.placement import deployment_of
+from npusim.evidence.measured.placement import measured_deployment
 from npusim.evidence.measured.sources import sources, with_percentiles
 from npusim.evidence.measured.tables import read_table
 from npusim.evidence.predictors.loop import LoopPredictor
@@ -303,7 +303,7 @@ def test_numbers_apply_without_touching_what_they_came_from() -> None:
     predictor = next(case.predictor for case in import_table(table("h200/steps")).cases)
     assert isinstance(predictor, StepPredictor)
     before = numbers.machine.tobytes()
-    deployment = deployment_of(predictor.placement)
+    deployment = measured_deployment(predictor.placement)
     numbers.runtimes["cuda-graph-engine"]["host_step_time"] = 0.5
     applied = numbers.apply(deployment)
     assert applied.runtime_record["attention_shapes"][0] == ATTENTION_RAGGED
@@ -351,7 +351,7 @@ def test_served_models_run_under_their_plan(imported: dict[str, Imported], tmp_p
     found = imported["gpu_public/h200_serving_endtoend"]
     for case in found.cases:
         assert isinstance(case.predictor, RunPredictor)
-        plan = deployment_of(case.predictor.placement).plan
+        plan = measured_deployment(case.predictor.placement).plan
         assert str(plan.chips) == case.dimensions["gpus"]
     spread = rewritten(
         "gpu_public/h200_serving_endtoend",
@@ -367,7 +367,7 @@ def test_served_models_run_under_their_plan(imported: dict[str, Imported], tmp_p
     found = import_table(spread)
     (case, _) = found.cases
     assert isinstance(case.predictor, RunPredictor)
-    assert deployment_of(case.predictor.placement).plan.name == "TP8 EP8"
+    assert measured_deployment(case.predictor.placement).plan.name == "TP8 EP8"
     assert "EP must divide TP x DP" in found.skips[0].reason
     assert case.predictor.runtime == "tensorrt-llm"
     assert "joins at most 8" in found.skips[1].reason

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from npusim.answers import pim_bench
 from npusim.errors import UserError
-from npusim.evidence.validation.validate import validate
+from npusim.evidence.validation.validate import validate_table
 from npusim.hardware.catalog import load_pim, shipped_pims
 from npusim.hardware.machine import build_pim
 from npusim.hardware.pim import Pim
@@ -55,7 +55,7 @@ def test_a_memory_without_public_command_set_says_so() -> None:
 
 
 def test_every_row_of_the_simulators_is_within_its_bound() -> None:
-    result = validate(TABLE, intervals=False)
+    result = validate_table(TABLE, intervals=False)
     assert result.rows == len(pd.read_csv(TABLE))
     assert result.skipped == ()
     errors = {
@@ -76,7 +76,7 @@ def test_rows_that_cannot_be_represented_say_why(tmp_path: Path) -> None:
     frame.loc[3, "clock_ns"] = "2.0"
     path = tmp_path / "pim.csv"
     frame.to_csv(path, index=False)
-    result = validate(path)
+    result = validate_table(path)
     assert result.rows == 1
     reasons = [skip.reason for skip in result.skipped]
     assert len(reasons) == 4
@@ -135,8 +135,8 @@ def test_published_speed_ups_of_lpddr5x_pim_lie_in_the_interval() -> None:
     pim = load_pim("lpddr5x-pim")
     published = {("w4a8", 0.0): (6.0, 6.2), ("w4a16", 0.0): (5.7, 5.8), ("w4a8", 150e-9): (5.2, 5.8)}
     for (dtype, fence_s), (low, high) in published.items():
-        told = pim_bench.measure(
-            pim, pim_bench.gemv(pim, 14336, 4096, 1, dtype), fence_s=fence_s, interval_wanted=True
+        told = pim_bench.measure_pim(
+            pim, pim_bench.gemv_commands(pim, 14336, 4096, 1, dtype), fence_s=fence_s, interval_wanted=True
         )["speedup"]
         assert told["low"] <= low
         assert told["high"] >= high
@@ -155,7 +155,7 @@ def test_attention_never_beats_the_all_bank_rate_and_more_of_it_takes_longer(
 ) -> None:
     pim = load_pim(name)
     one, more, longer = (
-        pim_bench.measure(pim, pim_bench.attention(pim, count, length, head_dim))
+        pim_bench.measure_pim(pim, pim_bench.attention_commands(pim, count, length, head_dim))
         for count, length in ((heads, kv), (heads + 1, kv), (heads, 2 * kv))
     )
     assert 0.0 < one["fraction_of_peak"] <= 1.0
@@ -174,8 +174,10 @@ def test_heads_that_overlap_need_their_partners(tmp_path: Path) -> None:
 
 def test_a_power_limit_stretches_macs_alone() -> None:
     pim = load_pim("attacc-bank")
-    operation = pim_bench.attention(pim, 64, 2048, 128)
-    limited, free = (pim_bench.measure(pim, operation, power_limit=limit)["breakdown_us"] for limit in (True, False))
+    operation = pim_bench.attention_commands(pim, 64, 2048, 128)
+    limited, free = (
+        pim_bench.measure_pim(pim, operation, power_limit=limit)["breakdown_us"] for limit in (True, False)
+    )
     assert limited["mac"] == pytest.approx(1.5 * free["mac"])
     assert limited["activation"] < free["activation"]
 
@@ -196,10 +198,10 @@ def test_a_description_can_change_another_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "word"),
     [
-        ("attacc-bank", lambda pim: pim_bench.gemv(pim, 8, 8), "no matrix-vector"),
-        ("aim", lambda pim: pim_bench.stream(pim, "add", 8), "no element-wise"),
-        ("hbm-pim", lambda pim: pim_bench.gemv(pim, 8, 8, dtype="int8"), "fp16"),
-        ("hbm-pim", lambda pim: pim_bench.gemv(pim, 0, 8), "1 or more"),
+        ("attacc-bank", lambda pim: pim_bench.gemv_commands(pim, 8, 8), "no matrix-vector"),
+        ("aim", lambda pim: pim_bench.stream_commands(pim, "add", 8), "no element-wise"),
+        ("hbm-pim", lambda pim: pim_bench.gemv_commands(pim, 8, 8, dtype="int8"), "fp16"),
+        ("hbm-pim", lambda pim: pim_bench.gemv_commands(pim, 0, 8), "1 or more"),
     ],
 )
 def test_mistakes_are_told(name: str, make: Any, word: str) -> None:

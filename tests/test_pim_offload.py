@@ -18,7 +18,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.explore.pim.compare import VARIANTS
 from npusim.hardware.catalog import load_memory, load_system, shipped_systems
-from npusim.hardware.dram_channel.measure import Traffic, measure
+from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.mapping.deployment import Deployment, deploy
@@ -59,7 +59,7 @@ def test_designs_load_and_say_that_they_are_projections(arch: str) -> None:
 )
 def test_stream_rates_of_designs_are_those_of_their_memories(arch: str, dram: str, refreshes: tuple[str, ...]) -> None:
     stated = load_system(arch).chip.memory.stream_efficiency
-    found = [measure(load_memory(dram), Traffic(refresh=refresh)).fraction_of_peak for refresh in refreshes]
+    found = [measure_channel(load_memory(dram), Traffic(refresh=refresh)).fraction_of_peak for refresh in refreshes]
     assert min(found) * 0.98 <= stated.value <= max(found) * 1.02
     assert stated.low is not None and stated.low <= min(found)
 

@@ -20,7 +20,7 @@ from npusim.mapping.optable import ALL_GATHER, ALL_REDUCE, ALL_TO_ALL, ATTENTION
 from npusim.mapping.plan import Plan, all_plans, named_plan, objection, plan_of
 from npusim.mapping.stages import stages
 from npusim.serving.metrics import measure
-from npusim.serving.planning import OBJECTIVES, Score, Wish, best_for_run, estimate, front
+from npusim.serving.planning import OBJECTIVES, PlanScore, Wish, best_for_run, estimate_plan, front
 from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Closed
 from npusim.workload.catalog import load_model
@@ -222,8 +222,8 @@ def test_an_extended_architecture_takes_over_what_it_does_not_say(tmp_path: Path
         load_system(str(tmp_path / "mine.yaml"))
 
 
-def _score(cards: int, tpot: float, rate: float, joule: float) -> Score:
-    return Score(Plan(1, cards), 1.0, tpot, rate, joule, "memory")
+def _score(cards: int, tpot: float, rate: float, joule: float) -> PlanScore:
+    return PlanScore(Plan(1, cards), 1.0, tpot, rate, joule, "memory")
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
@@ -263,7 +263,7 @@ def test_estimates_rank_like_runs(deployed: Deploy) -> None:
         plan_of(base.system, base.model, tensor_parallel=tp, data_parallel=dp) for tp, dp in ((1, 1), (1, 4), (4, 1))
     ]
     rates = [measure(simulate(base.under(plan), load, 0)).output_tokens_per_s for plan in plans]
-    guesses = [estimate(base.under(plan), 512, 32, 16).output_tokens_per_s for plan in plans]
+    guesses = [estimate_plan(base.under(plan), 512, 32, 16).output_tokens_per_s for plan in plans]
     assert np.argsort(rates).tolist() == np.argsort(guesses).tolist()
     assert guesses == pytest.approx(rates, rel=0.35)
     assert set(OBJECTIVES) == {"throughput", "tpot", "efficiency"}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from npusim.evidence.calibration.conformal import GROUPS_FOR_COVERAGE, half_width, scores
+from npusim.evidence.calibration.conformal import GROUPS_FOR_COVERAGE, conformal_half_width, scores
 from npusim.evidence.calibration.posterior import (
     DISCREPANCY,
     Fit,
@@ -233,7 +233,7 @@ def test_scores_are_what_the_spread_leaves() -> None:
 @pytest.mark.parametrize(("groups", "score"), [(9, 9), (10, 10), (19, 18), (29, 27), (99, 90)])
 def test_half_widths_of_single_figures_are_the_conformal_quantile(groups: int, score: int) -> None:
     found = np.random.default_rng(0).permutation(np.arange(1.0, groups + 1.0))
-    assert half_width(found, _names(groups)) == (score, groups)
+    assert conformal_half_width(found, _names(groups)) == (score, groups)
 
 
 def test_nine_groups_are_enough_for_ninety_percent() -> None:
@@ -241,23 +241,26 @@ def test_nine_groups_are_enough_for_ninety_percent() -> None:
 
 
 def test_without_groups_the_prior_speaks_and_few_groups_join_it() -> None:
-    width, groups = half_width(np.zeros(0), [])
+    width, groups = conformal_half_width(np.zeros(0), [])
     assert (width, groups) == (pytest.approx(DISCREPANCY * TAIL, rel=0.02), 0)
-    alone, _ = half_width(np.full(50, 0.2), ["a"] * 50)
-    many, _ = half_width(np.full(400, 0.2), [str(index % 8) for index in range(400)])
+    alone, _ = conformal_half_width(np.full(50, 0.2), ["a"] * 50)
+    many, _ = conformal_half_width(np.full(400, 0.2), [str(index % 8) for index in range(400)])
     assert alone == many == 0.2
-    calm, _ = half_width(np.zeros(400), [str(index % 8) for index in range(400)])
+    calm, _ = conformal_half_width(np.zeros(400), [str(index % 8) for index in range(400)])
     assert 0.0 < calm < width
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0.0, 3.0)), min_size=1, max_size=60))
 def test_a_group_counts_once_however_often_it_was_measured(figures: list[tuple[str, float]]) -> None:
     found, groups = np.array([score for _, score in figures]), [group for group, _ in figures]
-    width, count = half_width(found, groups)
+    width, count = conformal_half_width(found, groups)
     assert count == len(set(groups))
     assert 0.0 <= width <= max(found.max(), 3.0 * DISCREPANCY)
     again = [*groups, *(group for group in groups if group == "a")]
-    assert half_width(np.append(found, found[np.array(groups) == "a"]), again) == (pytest.approx(width), count)
+    assert conformal_half_width(np.append(found, found[np.array(groups) == "a"]), again) == (
+        pytest.approx(width),
+        count,
+    )
 
 
 @pytest.mark.parametrize("groups", [9, 15, 30])
@@ -268,7 +271,7 @@ def test_intervals_cover_the_figures_of_a_new_group(groups: int) -> None:
     for _ in range(600):
         errors, spreads, names = _grouped_errors(random, groups + 1)
         old = names != groups
-        width, _ = half_width(scores(errors[old], spreads[old]), names[old].astype(str).tolist())
+        width, _ = conformal_half_width(scores(errors[old], spreads[old]), names[old].astype(str).tolist())
         half = np.hypot(TAIL * spreads[~old], width)
         inside.append(np.mean(np.abs(errors[~old]) <= half))
     assert 0.88 <= np.mean(inside) <= 0.92 + 1.0 / (groups + 1)
@@ -278,7 +281,7 @@ def test_a_spread_that_explains_all_needs_no_width() -> None:
     random = np.random.default_rng(7)
     spreads = random.uniform(0.02, 0.3, 2000)
     errors = random.normal(0.0, spreads)
-    width, _ = half_width(scores(errors, spreads), _names(2000))
+    width, _ = conformal_half_width(scores(errors, spreads), _names(2000))
     assert width < 0.02
     assert 0.88 <= np.mean(np.abs(errors) <= np.hypot(TAIL * spreads, width)) <= 0.92
 

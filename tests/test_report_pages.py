@@ -12,7 +12,7 @@ from browser_support import see
 
 from npusim.cli.main import main
 from npusim.errors import UserError
-from npusim.report.charts import layout, lines, tornado
+from npusim.report.charts import layout, line_chart, tornado
 from npusim.report.page import Chart, Page, Section, Table, Text, render, table_of, write_page
 
 SWEEP = """
@@ -40,7 +40,9 @@ def page() -> Page:
     blocks = [
         Text("a <b>bold</b> claim", "warning"),
         table_of("rows", frame),
-        Chart("speed", lines(frame, "users", "speed", ["kind"], log_x=True, log_y=False, titles=("users", "speed"))),
+        Chart(
+            "speed", line_chart(frame, "users", "speed", ["kind"], log_x=True, log_y=False, titles=("users", "speed"))
+        ),
         Chart("what moves it", tornado(["x</script>", "y"], [1.0, 2.0], [3.0, 2.5], 2.2, "speed")),
     ]
     return Page("A page", ["one line"], [Section("First", blocks)], {"seed": 0})

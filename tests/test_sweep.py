@@ -22,9 +22,9 @@ from npusim.errors import UserError
 from npusim.explore.sweep import tasks
 from npusim.explore.sweep.backend import Backend
 from npusim.explore.sweep.effects import main_effects
-from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import DesignRecords
-from npusim.explore.sweep.run import sweep
+from npusim.explore.sweep.run import run_sweep
 from npusim.explore.sweep.selection import pareto
 from npusim.explore.sweep.space import design_values, space_axes
 from npusim.explore.sweep.spec import SweepSpec, load_spec
@@ -62,7 +62,7 @@ def test_a_design_costs_what_an_engine_on_its_records_says() -> None:
     asked, base = spec(), deploy("rngd", "llama-3.1-8b")
     axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
     maker, values = DesignRecords(base, axes), design_values(asked, axes, 0, 3)
-    table = estimate(base, maker.of(values), 512, 64, 4)
+    table = estimate_designs(base, maker.of(values), 512, 64, 4)
     for row, numbers in zip(table.itertuples(), values, strict=True):
         engine = AnalyticEngine(maker.deployment(numbers))
         prompt, step = engine.prefill_chunk(512, 512), engine.with_host(engine.cost(decode([544] * 4)), 4)
@@ -80,7 +80,7 @@ def test_designs_on_several_cards_cost_what_their_engines_say(plan: str) -> None
     asked, base = spec(vary=vary, method="grid", points=None), deploy("rngd", "llama-3.1-8b", plan=plan)
     axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
     maker, values = DesignRecords(base, axes), design_values(asked, axes, 0, 4)
-    table = estimate(base, maker.of(values), 512, 64, 8)
+    table = estimate_designs(base, maker.of(values), 512, 64, 8)
     for row, numbers in zip(table.itertuples(), values, strict=True):
         engine, own = AnalyticEngine(maker.deployment(numbers)), 8 // base.plan.data_parallel
         prompt, step = engine.prefill_chunk(512, 512), engine.with_host(engine.cost(decode([544] * own)), own)
@@ -94,14 +94,14 @@ def test_a_varied_power_cap_is_enforced() -> None:
     vary = {"chip.power.cap": {"values": ["110 W", "400 W"]}}
     asked, base = spec(vary=vary, method="grid", points=None), deploy("rngd", "llama-3.1-8b")
     axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
-    table = estimate(base, DesignRecords(base, axes).of(design_values(asked, axes, 0, 2)), 512, 64, 32)
+    table = estimate_designs(base, DesignRecords(base, axes).of(design_values(asked, axes, 0, 2)), 512, 64, 32)
     assert table["power_w"][0] < table["power_w"][1] and table["decode_ms"][0] > table["decode_ms"][1]
 
 
 def test_plans_are_swept_and_served(tmp_path: Path) -> None:
     vary = {"chip.unit.clock": {"values": ["1 GHz", "1.5 GHz"]}}
     asked = spec(vary=vary, method="grid", points=None, plans=["tp2", "tp1-dp2"], serving={"requests_per_user": 1})
-    found = sweep(asked, "sweep.yaml", tmp_path, Backend())
+    found = run_sweep(asked, "sweep.yaml", tmp_path, Backend())
     table = pd.read_parquet(tmp_path / "points.parquet")
     assert found.points == found.served == 4 and table["plan"].tolist() == ["TP2", "TP2", "TP1 DP2", "TP1 DP2"]
     assert set(table["cards"]) == {2}
@@ -113,7 +113,7 @@ def test_several_compiled_pieces_add_up() -> None:
     asked, base = spec(), deploy("rngd", "llama-3.1-8b")
     axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
     maker, values = DesignRecords(base, axes), design_values(asked, axes, 0, 1)
-    table = estimate(base, maker.of(values), 5000, 8, 1)
+    table = estimate_designs(base, maker.of(values), 5000, 8, 1)
     engine = AnalyticEngine(maker.deployment(values[0]))
     whole = engine.with_host(engine.cost(prefill(1, 5000)), 1)
     assert table["prefill_ms"][0] == pytest.approx(whole.time_s * 1e3)
@@ -123,7 +123,7 @@ def test_a_design_that_holds_no_request_has_no_figures() -> None:
     vary = {"chip.memory.usable_capacity": {"values": ["15 GiB", "47 GiB"]}}
     asked, base = spec(vary=vary, method="grid", points=None), deploy("rngd", "llama-3.1-8b")
     axes = space_axes(asked, base.system, [base.runtime], "sweep.yaml")
-    table = estimate(base, DesignRecords(base, axes).of(design_values(asked, axes, 0, 2)), 512, 64, 4)
+    table = estimate_designs(base, DesignRecords(base, axes).of(design_values(asked, axes, 0, 2)), 512, 64, 4)
     assert table["users_resident"].tolist() == [0, 4]
     assert np.isnan(table["output_tokens_per_s"][0]) and table["output_tokens_per_s"][1] > 0.0
 
@@ -170,7 +170,7 @@ def test_main_effects_are_those_of_a_sum_of_parabolas() -> None:
 def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("npusim.explore.sweep.run.DESIGNS_PER_TASK", 10)
     asked = spec(serving={"requests_per_user": 2}, points=20, limits={"served_tpot_ms_mean": {"max": 30.0}})
-    whole = sweep(asked, "sweep.yaml", tmp_path / "whole", Backend())
+    whole = run_sweep(asked, "sweep.yaml", tmp_path / "whole", Backend())
     stopped, said = tmp_path / "stopped", []
 
     def stop_after_the_first(line: str) -> None:
@@ -178,8 +178,8 @@ def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monke
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sweep(asked, "sweep.yaml", stopped, Backend(), stop_after_the_first)
-    again = sweep(asked, "sweep.yaml", stopped, Backend(), said.append)
+        run_sweep(asked, "sweep.yaml", stopped, Backend(), stop_after_the_first)
+    again = run_sweep(asked, "sweep.yaml", stopped, Backend(), said.append)
     assert said[0] == "estimates: 1 of 2 parts are there already"
     assert again.points == whole.points == 20 and again.served == whole.served > 0
     for name in ("points.csv", "pareto.csv", "effects.csv", "points.parquet"):
@@ -208,9 +208,9 @@ def test_a_killed_command_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_parts_of_another_sweep_are_refused(tmp_path: Path) -> None:
-    sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
+    run_sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
     with pytest.raises(UserError, match=r"another sweep \(points differ\)"):
-        sweep(spec(points=5), "sweep.yaml", tmp_path, Backend())
+        run_sweep(spec(points=5), "sweep.yaml", tmp_path, Backend())
 
 
 @pytest.mark.parametrize("part", ["chip", "memory"])
@@ -223,27 +223,27 @@ def test_a_sweep_whose_files_were_changed_is_refused_by_their_name(tmp_path: Pat
     assert text.count("hbm3-6000") == 1
     chip.write_text(re.sub("^calibration:.*\n", "", text.replace("hbm3-6000", str(memory)), flags=re.MULTILINE))
     asked = spec(points=4, arch=str(chip))
-    sweep(asked, "sweep.yaml", tmp_path / "out", Backend())
+    run_sweep(asked, "sweep.yaml", tmp_path / "out", Backend())
     changed = chip if part == "chip" else memory
     changed.write_text(changed.read_text() + "# a word more\n")
     os.utime(changed, (1e9, 1e9))
     tasks._base.cache_clear()
     with pytest.raises(UserError, match=f"^{changed.name}: was changed since the parts in .*out were made"):
-        sweep(asked, "sweep.yaml", tmp_path / "out", Backend())
+        run_sweep(asked, "sweep.yaml", tmp_path / "out", Backend())
 
 
 def test_parts_that_other_code_made_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
+    run_sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
     monkeypatch.setattr("npusim.explore.sweep.store.code_sha256", lambda: "0" * 64)
     with pytest.raises(UserError, match="parts that other code made"):
-        sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
+        run_sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
 
 
 def test_limits_keep_what_they_say(tmp_path: Path) -> None:
-    free = sweep(spec(), "sweep.yaml", tmp_path / "free", Backend())
+    free = run_sweep(spec(), "sweep.yaml", tmp_path / "free", Backend())
     table = pd.read_parquet(tmp_path / "free" / "points.parquet")
     limit = float(table["power_w"].median())
-    held = sweep(spec(limits={"power_w": {"max": limit}}), "sweep.yaml", tmp_path / "held", Backend())
+    held = run_sweep(spec(limits={"power_w": {"max": limit}}), "sweep.yaml", tmp_path / "held", Backend())
     assert free.kept == 40 and held.kept == int((table["power_w"] <= limit).sum())
     assert (held.front["power_w"] <= limit).all()
 
@@ -260,7 +260,7 @@ def test_limits_keep_what_they_say(tmp_path: Path) -> None:
 )
 def test_mistakes_name_their_key(tmp_path: Path, change: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        sweep(spec(**change), "sweep.yaml", tmp_path, Backend())
+        run_sweep(spec(**change), "sweep.yaml", tmp_path, Backend())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from npusim.errors import UserError
 from npusim.explore.sweep.backend import Backend
-from npusim.explore.sweep.run import sweep
+from npusim.explore.sweep.run import run_sweep
 from npusim.explore.sweep.spec import SweepSpec
 
 SPEC = SweepSpec.model_validate(
@@ -43,7 +43,7 @@ def ray_address() -> Iterator[str]:
 
 
 def tables(folder: Path, backend: Backend) -> dict[str, bytes]:
-    sweep(SPEC, "sweep.yaml", folder, backend)
+    run_sweep(SPEC, "sweep.yaml", folder, backend)
     return {name: (folder / name).read_bytes() for name in ("points.csv", "pareto.csv")}
 
 

@@ -18,7 +18,14 @@ from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Numbers
 from npusim.evidence.measured.tables import KINDS
 from npusim.evidence.validation.report import TELLING, percent, write_report
-from npusim.evidence.validation.validate import Prediction, ValidationResult, described, predict, summarise, validate
+from npusim.evidence.validation.validate import (
+    Prediction,
+    ValidationResult,
+    described,
+    predict_cases,
+    summarise,
+    validate_table,
+)
 from npusim.hardware.catalog import system_path
 
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
@@ -68,7 +75,7 @@ def test_errors_in_sum() -> None:
 def test_a_run_is_predicted_once_for_all_its_figures() -> None:
     counter: list[int] = []
     predictor = Given(50.0, (counter,))
-    predictions, skips = predict([case(0, 40.0, predictor), case(1, 60.0, predictor)], 7)
+    predictions, skips = predict_cases([case(0, 40.0, predictor), case(1, 60.0, predictor)], 7)
     assert counter == [7]
     assert [item.error for item in predictions] == pytest.approx([0.25, -1 / 6])
     assert not skips
@@ -76,7 +83,7 @@ def test_a_run_is_predicted_once_for_all_its_figures() -> None:
 
 def test_a_row_that_cannot_run_after_all_is_skipped() -> None:
     lost, run = Given(1.0, refusal="no room"), Given(2.0)
-    predictions, skips = predict([case(0, 40.0, lost), case(1, 60.0, run), case(2, 9.0, run, "power_w")], 0)
+    predictions, skips = predict_cases([case(0, 40.0, lost), case(1, 60.0, run), case(2, 9.0, run, "power_w")], 0)
     assert [item.case.row for item in predictions] == [1]
     assert {skip.row: skip.reason for skip in skips} == {0: "predictor: no room", 2: "the prediction has no power_w"}
 
@@ -89,7 +96,7 @@ def test_other_numbers_can_be_given() -> None:
         seen.append(arch)
         return numbers
 
-    predict([case(0, 1.0, Given(1.0)), case(1, 1.0, Given(2.0))], 0, numbers_of)
+    predict_cases([case(0, 1.0, Given(1.0)), case(1, 1.0, Given(2.0))], 0, numbers_of)
     assert seen == ["h200"]
 
 
@@ -109,7 +116,7 @@ def test_summaries_by_dimension() -> None:
 
 def scaled(folder: Path, factor: Callable[[int], float], file: str = "steps.csv") -> Path:
     """The shipped steps with the predictions x factor(row) in place of the measured times; power left out."""
-    predictions = {item.case.row: item.predicted for item in validate(STEPS).main}
+    predictions = {item.case.row: item.predicted for item in validate_table(STEPS).main}
     with STEPS.open(newline="", encoding="utf-8") as source:
         rows = list(csv.DictReader(source))
     for index, row in enumerate(rows):
@@ -123,12 +130,12 @@ def scaled(folder: Path, factor: Callable[[int], float], file: str = "steps.csv"
 
 
 def test_a_table_of_predictions_has_no_error(tmp_path: Path) -> None:
-    result = validate(scaled(tmp_path, lambda row: 1.0), "h200")
+    result = validate_table(scaled(tmp_path, lambda row: 1.0), "h200")
     assert summarise(result.main).max < 1e-9
 
 
 def test_known_errors_are_found(tmp_path: Path) -> None:
-    result = validate(scaled(tmp_path, lambda row: 2.0 if row == 5 else 1.25), "h200")
+    result = validate_table(scaled(tmp_path, lambda row: 2.0 if row == 5 else 1.25), "h200")
     errors = summarise(result.main)
     assert errors.bias == pytest.approx(-0.2, abs=0.01)
     assert result.worst(1)[0].case.row == 5
@@ -136,13 +143,13 @@ def test_known_errors_are_found(tmp_path: Path) -> None:
 
 
 def test_a_measured_time_is_no_input(tmp_path: Path) -> None:
-    plain = {item.case.row: item.predicted for item in validate(STEPS).main}
-    changed = validate(scaled(tmp_path, lambda row: 3.0), "h200")
+    plain = {item.case.row: item.predicted for item in validate_table(STEPS).main}
+    changed = validate_table(scaled(tmp_path, lambda row: 3.0), "h200")
     assert {item.case.row: item.predicted for item in changed.main} == plain
 
 
 def test_the_contract_of_the_answer() -> None:
-    answer = validate(STEPS).as_dict()
+    answer = validate_table(STEPS).as_dict()
     assert set(answer) >= {*SUMMARY, "skipped", "by", "worst", "predictions", "main_metric", "archs"}
     assert answer["rows"] + len(answer["skipped"]) == 106
     assert answer["coverage90"] is None
@@ -163,7 +170,7 @@ def test_a_mean_number_of_users_lies_between_two_whole_ones(tmp_path: Path) -> N
         writer = csv.DictWriter(target, list(chosen))
         writer.writeheader()
         writer.writerows(chosen | {"concurrency": users} for users in ("1.0", "1.5", "2.0"))
-    one, between, two = (item.predicted for item in validate(path).main)
+    one, between, two = (item.predicted for item in validate_table(path).main)
     assert between == pytest.approx((one + two) / 2.0)
 
 
@@ -182,8 +189,8 @@ def test_a_calibration_holds_unless_it_is_left_out(tmp_path: Path) -> None:
     text = shipped.replace("name: h200\n", "name: mine\n", 1).replace("calibrations/h200.yaml", "o.yaml", 1)
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
     (tmp_path / "o.yaml").write_text(CALIBRATION, encoding="utf-8")
-    slow = validate(STEPS, str(tmp_path / "mine.yaml"))
-    plain = validate(STEPS, str(tmp_path / "mine.yaml"), uncalibrated=True)
+    slow = validate_table(STEPS, str(tmp_path / "mine.yaml"))
+    plain = validate_table(STEPS, str(tmp_path / "mine.yaml"), uncalibrated=True)
     assert (slow.calibrated, plain.calibrated) == (True, False)
     bound = [item.case.dimensions["phase"] == "prefill" for item in plain.main]
     ratio = [one.predicted / other.predicted for one, other in zip(slow.main, plain.main, strict=True)]
@@ -237,7 +244,7 @@ def test_one_screen_and_a_report(tmp_path: Path) -> None:
 def test_a_report_of_several_tables(tmp_path: Path) -> None:
     unknown = tmp_path / "rtx_serving.csv"
     unknown.write_text((DATA / "gpu_public" / unknown.name).read_text().replace("RTX", "XTR"))
-    results = [validate(STEPS), validate(unknown)]
+    results = [validate_table(STEPS), validate_table(unknown)]
     files = write_report(results, tmp_path)
     assert [file.name for file in files] == ["report.md", "h200-steps.png"]
     page = files[0].read_text()

@@ -14,7 +14,7 @@ from npusim.bounds import arithmetic, bandwidth, capacity, collective, power_cap
 from npusim.bounds.finding import VERDICTS
 from npusim.errors import UserError
 from npusim.explore.evaluate.proposal import load_proposal
-from npusim.explore.evaluate.run import evaluate
+from npusim.explore.evaluate.run import evaluate_proposal
 from npusim.kperf.charts import CHARTS
 from npusim.kperf.table import ACCURACY_COLUMNS, COLUMNS, HEADLINES, MISSING
 from npusim.kperf.workbook_record import PROVENANCE_COLUMNS
@@ -36,7 +36,7 @@ def _spoken() -> set[str]:
 
 
 def test_korean_has_every_word() -> None:
-    evaluation = evaluate(load_proposal(EXAGGERATED), EXAGGERATED, 0, lambda _: None)
+    evaluation = evaluate_proposal(load_proposal(EXAGGERATED), EXAGGERATED, 0, lambda _: None)
     factors = {factor.name for factor in evaluation.factors}
     bounds = {arithmetic.NAME, bandwidth.NAME, capacity.NAME, collective.NAME, power_cap.CAP, power_cap.IDLE}
     kinds = {"measured", "datasheet", "derived", "calibrated", "assumed", "accept", "conditional", "reject"}

@@ -51,7 +51,7 @@ def list_items(what: str) -> list[dict[str, Any]]:
     return _LISTS[what]()
 
 
-def show(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
+def describe(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
     """Everything known of an architecture, model, runtime or DRAM standard. Raises UserError for an unknown name.
 
     uncalibrated: leave an architecture's calibration out; a runtime is shown as described, whatever chips it drives.

@@ -10,7 +10,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.dram_channel.measure import Traffic
-from npusim.hardware.dram_channel.measure import measure as measure_traffic
+from npusim.hardware.dram_channel.measure import measure_channel as measure_traffic
 from npusim.hardware.draws import draw_pim
 from npusim.hardware.machine import build_pim
 from npusim.hardware.pim import Pim, PimRates
@@ -63,7 +63,7 @@ class Operation:
     fill: Callable[[Any, Any], None]
 
 
-def gemv(pim: Pim, outputs: int, inputs: int, batch: int = 1, dtype: str | None = None) -> Operation:
+def gemv_commands(pim: Pim, outputs: int, inputs: int, batch: int = 1, dtype: str | None = None) -> Operation:
     """w[outputs, inputs] . x for `batch` vectors. Raises UserError where the units have no such operation or type."""
     if pim.unit.linear is None:
         raise UserError(pim.name, "unit.linear", "its units map no matrix-vector products; try npusim pim attention")
@@ -78,7 +78,7 @@ def gemv(pim: Pim, outputs: int, inputs: int, batch: int = 1, dtype: str | None 
     return Operation("gemv", name, shape, outputs * inputs * weights / _BYTE, weights, fill)
 
 
-def attention(
+def attention_commands(
     pim: Pim, heads: int, kv: int, head_dim: int, batch: int = 1, kv_heads: int | None = None, dtype: str | None = None
 ) -> Operation:
     """Decode attention of `batch` sequences of `kv` tokens. kv_heads: default one for each query head."""
@@ -99,7 +99,7 @@ def attention(
     return Operation("attention", name, shape, read, bits, fill)
 
 
-def stream(pim: Pim, what: str, elements: int, dtype: str | None = None) -> Operation:
+def stream_commands(pim: Pim, what: str, elements: int, dtype: str | None = None) -> Operation:
     """An element-wise operation: add, mul or relu."""
     if pim.unit.streams is None:
         raise UserError(pim.name, "unit.streams", "its units map no element-wise operations")
@@ -114,7 +114,7 @@ def stream(pim: Pim, what: str, elements: int, dtype: str | None = None) -> Oper
     return Operation(what, name, {"elements": elements}, (arrays + 1.0) * elements * bits / _BYTE, bits, fill)
 
 
-def measure(
+def measure_pim(
     pim: Pim,
     operation: Operation,
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from npusim.bounds.finding import Finding
-from npusim.bounds.load import Load, Terms
+from npusim.bounds.load import BoundedLoad, Terms
 from npusim.bounds.reading import Reading
 from npusim.words import Phrase
 
@@ -14,11 +14,11 @@ _MS_PER_S = 1e3
 _RATES = {"output_tokens_per_s", "total_tokens_per_s", "requests_per_s"}
 
 
-def arithmetic(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
+def arithmetic(load: BoundedLoad, figures: Mapping[str, Reading]) -> Iterator[Finding]:
     """Bounds on throughput and on the time to first token."""
     for metric, figure in figures.items():
         if metric in _RATES:
-            yield throughput(load, metric, figure)
+            yield arithmetic_throughput(load, metric, figure)
         elif metric.startswith("ttft_ms_") and load.prompts_differ:
             low, high = (_MS_PER_S * first_token_s(terms, load, metric == "ttft_ms_mean") for terms in load.both)
             says = Phrase(
@@ -27,7 +27,7 @@ def arithmetic(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
             yield Finding(NAME, metric, low / max(figure.high, 1e-9), high / max(figure.low, 1e-9), says, low)
 
 
-def throughput(load: Load, metric: str, figure: Reading) -> Finding:
+def arithmetic_throughput(load: BoundedLoad, metric: str, figure: Reading) -> Finding:
     """The bound on a rate of tokens or requests: arithmetic of a request times requests per second."""
     tokens = {"output_tokens_per_s": load.osl, "total_tokens_per_s": load.isl + load.osl, "requests_per_s": 1}[metric]
     low = figure.low / tokens * _request_s(load.generous, load)
@@ -35,7 +35,7 @@ def throughput(load: Load, metric: str, figure: Reading) -> Finding:
     return Finding(NAME, metric, low, high, Phrase("the dense peak, for prompts and outputs"), figure.low / low)
 
 
-def first_token_s(terms: Terms, load: Load, mean: bool) -> float:
+def first_token_s(terms: Terms, load: BoundedLoad, mean: bool) -> float:
     """Least seconds to a first token; for a mean, over requests sent as soon as users are free.
 
     Of the first `users` requests, all there from the start, the k-th ends no sooner than k prompts take: least when
@@ -48,6 +48,6 @@ def first_token_s(terms: Terms, load: Load, mean: bool) -> float:
     return own * (at_once * (at_once + 1.0) / 2.0 + load.requests - at_once) / load.requests
 
 
-def _request_s(terms: Terms, load: Load) -> float:
+def _request_s(terms: Terms, load: BoundedLoad) -> float:
     prompt = terms.seconds_of(terms.demand.prompt_ops, load.chips) if load.prompts_differ else 0.0
     return prompt + (load.osl - 1) * terms.seconds_of(terms.demand.token_ops, load.chips)

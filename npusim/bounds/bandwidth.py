@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 
 from npusim.bounds.capacity import most_in_service
 from npusim.bounds.finding import Finding
-from npusim.bounds.load import Load, Terms
+from npusim.bounds.load import BoundedLoad, Terms
 from npusim.bounds.reading import Reading
 from npusim.words import Phrase
 
 NAME = "memory bandwidth"
 _MS_PER_S = 1e3
-Least = Callable[[Terms, Load], float]
+Least = Callable[[Terms, BoundedLoad], float]
 _STEP = Phrase("reading the weights and one sequence's KV")
 _WEIGHTS = Phrase("reading the weights once")
 _ANSWER = Phrase("reading the weights and its KV at every token")
 
 
-def bandwidth(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
+def bandwidth(load: BoundedLoad, figures: Mapping[str, Reading]) -> Iterator[Finding]:
     """Bounds on output throughput, and on the times of first tokens, of further ones, and of whole answers."""
     if "output_tokens_per_s" in figures:
-        yield throughput(load, figures["output_tokens_per_s"])
+        yield bandwidth_throughput(load, figures["output_tokens_per_s"])
     for metric, figure in figures.items():
         if metric.startswith("tpot_ms_") and load.osl > 1:
             yield _latency(load, metric, figure, _step_s, _STEP)
@@ -35,7 +35,7 @@ def bandwidth(load: Load, figures: Mapping[str, Reading]) -> Iterator[Finding]:
             yield _latency(load, metric, figure, _answer_s, _ANSWER)
 
 
-def throughput(load: Load, figure: Reading, static: bool = False) -> Finding:
+def bandwidth_throughput(load: BoundedLoad, figure: Reading, static: bool = False) -> Finding:
     """The bound on output tokens/s; static: room for each sequence's end is set aside when it starts."""
     low = figure.low * bytes_per_token(load.generous, load, static) / _rate(load.generous, load)
     high = figure.high * bytes_per_token(load.usual, load, static) / _rate(load.usual, load)
@@ -45,7 +45,7 @@ def throughput(load: Load, figure: Reading, static: bool = False) -> Finding:
     return Finding(NAME, "output_tokens_per_s", low, high, says, figure.low / low, load.generous.ceiling.sustained)
 
 
-def bytes_per_token(terms: Terms, load: Load, static: bool = False) -> float:
+def bytes_per_token(terms: Terms, load: BoundedLoad, static: bool = False) -> float:
     """Least bytes read for one decoded token."""
     batch = most_in_service(terms, load, static)
     own = terms.demand.kv_bytes
@@ -54,7 +54,7 @@ def bytes_per_token(terms: Terms, load: Load, static: bool = False) -> float:
     return (_weights(terms, load) / batch + own) / load.tokens_per_step
 
 
-def _latency(load: Load, metric: str, figure: Reading, least: Least, what: Phrase) -> Finding:
+def _latency(load: BoundedLoad, metric: str, figure: Reading, least: Least, what: Phrase) -> Finding:
     low, high = least(load.generous, load) * _MS_PER_S, least(load.usual, load) * _MS_PER_S
     told = {"what": what, "time": f"{low:.4g}", "rate": _rate_text(load)}
     says = Phrase("its time for {what} ({time} ms at {rate} TB/s)", told)
@@ -66,27 +66,27 @@ def _positive(milliseconds: float) -> float:
     return max(milliseconds, 1e-9)
 
 
-def _step_s(terms: Terms, load: Load) -> float:
+def _step_s(terms: Terms, load: BoundedLoad) -> float:
     """Seconds that one token of a sequence alone takes."""
     return (_weights(terms, load) + terms.demand.kv_bytes) / _rate(terms, load) / load.tokens_per_step
 
 
-def _answer_s(terms: Terms, load: Load) -> float:
+def _answer_s(terms: Terms, load: BoundedLoad) -> float:
     """Seconds that a request alone takes: its prompt reads the weights once, and every further token all again."""
     return _weights_s(terms, load) + (load.osl - 1) * _step_s(terms, load)
 
 
-def _weights_s(terms: Terms, load: Load) -> float:
+def _weights_s(terms: Terms, load: BoundedLoad) -> float:
     return _weights(terms, load) / _rate(terms, load)
 
 
-def _weights(terms: Terms, load: Load) -> float:
+def _weights(terms: Terms, load: BoundedLoad) -> float:
     return max(0.0, terms.demand.step_bytes - terms.ceiling.on_chip_bytes * load.chips)
 
 
-def _rate_text(load: Load) -> str:
+def _rate_text(load: BoundedLoad) -> str:
     return f"{_rate(load.generous, load) / 1e12:,.3f}"
 
 
-def _rate(terms: Terms, load: Load) -> float:
+def _rate(terms: Terms, load: BoundedLoad) -> float:
     return terms.ceiling.bandwidth_bytes_per_s * load.chips

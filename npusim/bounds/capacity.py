@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 
 from npusim.bounds.finding import Finding
-from npusim.bounds.load import Load, Terms
+from npusim.bounds.load import BoundedLoad, Terms
 from npusim.words import Phrase
 
 NAME = "capacity"
 
 
-def capacity(load: Load) -> Iterator[Finding]:
+def capacity(load: BoundedLoad) -> Iterator[Finding]:
     """Whether the model runs at all."""
     low, high = (_part(terms, load) for terms in load.both)
     gib = load.generous.ceiling.memory_bytes * load.chips / 2**30
@@ -20,12 +20,12 @@ def capacity(load: Load) -> Iterator[Finding]:
     yield Finding(NAME, "", low, high, says)
 
 
-def _part(terms: Terms, load: Load) -> float:
+def _part(terms: Terms, load: BoundedLoad) -> float:
     needed = terms.demand.stored_bytes + terms.demand.request_kv_bytes
     return needed / (terms.ceiling.memory_bytes * load.chips)
 
 
-def most_in_service(terms: Terms, load: Load, static: bool = False) -> float:
+def most_in_service(terms: Terms, load: BoundedLoad, static: bool = False) -> float:
     """Most sequences that decode at once, averaged over the tokens: of users, and of what memory holds beside weights.
 
     A sequence holds what it has so far, the mean over its output; in a static batch all hold what they have at their
@@ -39,6 +39,6 @@ def most_in_service(terms: Terms, load: Load, static: bool = False) -> float:
     return max(1.0, min(room, math.inf if load.users is None else load.users))
 
 
-def _held(terms: Terms, load: Load) -> float:
+def _held(terms: Terms, load: BoundedLoad) -> float:
     demand = terms.demand
     return demand.kv_bytes if load.prompts_differ else demand.kv_bytes - demand.shared_kv_bytes

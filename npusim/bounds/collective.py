@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from npusim.bounds.ceiling import LinkCeiling
 from npusim.bounds.finding import Finding
-from npusim.bounds.load import Load, Terms
+from npusim.bounds.load import BoundedLoad, Terms
 from npusim.bounds.reading import Reading
 from npusim.words import Phrase
 from npusim.workload.model import Model
@@ -21,7 +21,7 @@ _PER_LAYER = 2
 _BYTES_OF_A_SUM = 1.0
 
 
-def collectives(load: Load, model: Model, figures: Mapping[str, Reading]) -> Iterator[Finding]:
+def collectives(load: BoundedLoad, model: Model, figures: Mapping[str, Reading]) -> Iterator[Finding]:
     """Bounds on latencies and throughput where tensor parallelism is told; sums may travel in 8 bits."""
     if load.tensor_parallel is None or load.tensor_parallel < 2:
         return
@@ -38,14 +38,14 @@ def collectives(load: Load, model: Model, figures: Mapping[str, Reading]) -> Ite
         yield Finding(NAME, metric, low / max(figure.high, 1e-9), high / max(figure.low, 1e-9), says, low)
 
 
-def sums_s(terms: Terms, load: Load, model: Model, tokens: int) -> float:
+def sums_s(terms: Terms, load: BoundedLoad, model: Model, tokens: int) -> float:
     """Least seconds of a pass of `tokens` tokens in its sums."""
     link = link_of(terms, load)
     volume = tokens * model.hidden * _BYTES_OF_A_SUM / link.bandwidth_bytes_per_s
     return _PER_LAYER * model.layers * max(link.latency_s, volume)
 
 
-def link_of(terms: Terms, load: Load) -> LinkCeiling:
+def link_of(terms: Terms, load: BoundedLoad) -> LinkCeiling:
     """The link that joins the chips of a layer: the card's own where it holds them all."""
     ceiling, ranks = terms.ceiling, load.tensor_parallel or 1
     return ceiling.on_card if ceiling.on_card is not None and ranks <= ceiling.chips_per_card else ceiling.between_cards

@@ -24,7 +24,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Load:
+class BoundedLoad:
     """generous, usual: the terms. chips: that work together; isl, osl: tokens of every request.
 
     users: most requests in flight, None where it is not told. requests: of the run, where all are sent as soon as
@@ -49,8 +49,10 @@ class Load:
         return self.generous, self.usual
 
 
-def load_of(arch: str, model: Model, precisions: tuple[Precision, Precision], chips: int, isl: int, osl: int) -> Load:
+def load_of(
+    arch: str, model: Model, precisions: tuple[Precision, Precision], chips: int, isl: int, osl: int
+) -> BoundedLoad:
     """The load of an architecture; precisions: the most favourable, and the usual or told one. Raises UserError."""
     generous = Terms(demand_of(model, precisions[0], isl, osl, True), ceiling_of(arch, True))
     usual = Terms(demand_of(model, precisions[1], isl, osl, False), ceiling_of(arch, False))
-    return Load(generous, usual, chips, isl, osl)
+    return BoundedLoad(generous, usual, chips, isl, osl)

@@ -41,7 +41,7 @@ def throughput_suppositions(
             scheme = resolve(precision, kv)
             load = load_of(arch, model, (scheme, scheme), chips, isl, osl)
             for name, static in _BATCHINGS.items():
-                yield Supposition(kv, name, bandwidth.throughput(load, claimed, static))
+                yield Supposition(kv, name, bandwidth.bandwidth_throughput(load, claimed, static))
 
     return list(each())
 

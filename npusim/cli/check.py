@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from npusim.cli.options import as_json_option
-from npusim.cli.output import plain, print_json, say, stdout_console, table
-from npusim.manifest import build_manifest
+from npusim import api
+from npusim.api.checking import CheckOptions
+from npusim.cli.options import command
+from npusim.cli.output import print_json, say, stdout_console, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,76 +21,23 @@ _MOST_ROWS = 60
 _HEADINGS = ("row", "file", "what ran", "verdict", "bound", "why")
 
 
-@click.command()
-@click.argument("path", metavar="FILE|FOLDER")
-@click.option("--arch", metavar="ARCH", help="Architecture that it ran on [default: what the files say].")
-@click.option("--model", metavar="MODEL", help="Model that ran [default: what the files say].")
-@click.option("--precision", metavar="SCHEME", help="Its number format [default: what the files say].")
-@click.option("--kv-precision", metavar="FORMAT", help="Format of keys and values [default: the runtime's].")
-@click.option("--cards", type=click.IntRange(min=1), help="Cards that worked together [default: what the files say].")
-@click.option("--tp", "tensor_parallel", type=click.IntRange(min=1), help="Chips that shared every layer, where known.")
-@click.option("--runtime", metavar="NAME", help="Serving runtime [default: what the files say].")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Folder for check.xlsx and check.json.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws.")
-@as_json_option
-@click.pass_obj
-def check(argv: list[str], path: str, out: str | None, seed: int, as_json: bool, **given: Any) -> None:
+@command(CheckOptions)
+def check(asked: CheckOptions, as_json: bool) -> None:
     """Check measured results: impossible, implausible, plausible or unchecked, row by row, and how they were measured.
 
     Reads furiosa-perf summaries and logs, vllm bench serve JSON, AIPerf exports, saved Prometheus metrics, sensor
     CSVs, MLPerf LoadGen logs, a filled K-Perf workbook, and npusim's own measured tables.
     """
     from npusim.engine.compiled import ensure_compiled
-    from npusim.lab.check.result import check as examine
 
     ensure_compiled(say)
-    found = examine(Path(path), _setting(given), seed, say)
-    record = _manifest(argv, seed, found)
-    answer = {**found.as_dict(), "files": [] if out is None else _write(found, record, Path(out)), "manifest": record}
+    found = api.check.of(replace(asked, say=say))
     if as_json:
-        print_json(answer)
+        print_json({**found.answer, "manifest": found.manifest})
         return
-    _print(stdout_console(), found)
-    for name in answer["files"]:
+    _print(stdout_console(), found.found)
+    for name in found.files:
         say(f"wrote {name}")
-
-
-def _write(found: CheckResult, record: dict[str, Any], out: Path) -> list[str]:
-    """check.xlsx, check.json and manifest.json in `out`, all or none; their paths from here."""
-    from npusim.kperf.publish import publish_folder
-    from npusim.lab.check.workbook import write_workbook
-
-    def write(folder: Path) -> list[str]:
-        write_workbook(found, record, folder / "check.xlsx")
-        for name, content in (("check.json", found.as_dict()), ("manifest.json", record)):
-            text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
-            (folder / name).write_text(f"{text}\n", encoding="utf-8")
-        return ["check.xlsx", "check.json", "manifest.json"]
-
-    return [str(out / name) for name in publish_folder(write, out)]
-
-
-def _setting(given: dict[str, Any]) -> Any:
-    from npusim.lab.files.lab_run import Setting
-
-    arch = given.pop("arch")
-    return Setting(device=arch, **given)
-
-
-def _manifest(argv: list[str], seed: int, found: CheckResult) -> dict[str, Any]:
-    from npusim.evidence.measured.sources import sources_path
-    from npusim.hardware.catalog import calibration_path, system_path
-    from npusim.workload.catalog import model_path
-    from npusim.workload.formats import formats_path
-
-    calibrations = [path for arch in found.archs if (path := calibration_path(arch)) is not None]
-    files = [*found.files, *map(system_path, found.archs), *calibrations, *map(model_path, found.models)]
-    return build_manifest(argv, seed, [*files, formats_path(), sources_path()])
 
 
 def _print(console: Console, found: CheckResult) -> None:

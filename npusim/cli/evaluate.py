@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import click
-
-from npusim.cli.deployment import caveats
-from npusim.cli.options import as_json_option
+from npusim import api
+from npusim.api.caveats import caveats
+from npusim.api.evaluating import EvaluateOptions
+from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
-from npusim.manifest import build_manifest
 from npusim.words import ENGLISH, speaker
 
 if TYPE_CHECKING:
@@ -20,54 +19,19 @@ if TYPE_CHECKING:
 _US = 1e6
 
 
-@click.command()
-@click.argument("proposal", metavar="PROPOSAL.yaml", type=click.Path(dir_okay=False))
-@click.option("--out", type=click.Path(dir_okay=False), metavar="F.html", help="Write the report to this file.")
-@click.option(
-    "--lang", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Language of the report."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws.")
-@as_json_option
-@click.pass_obj
-def evaluate(argv: list[str], proposal: str, out: str | None, lang: str, seed: int, as_json: bool) -> None:
+@command(EvaluateOptions)
+def evaluate(asked: EvaluateOptions, as_json: bool) -> None:
     """Judge every claim of a proposal: prediction, probability, bounds, deciding numbers, decision."""
     from npusim.engine.compiled import ensure_compiled
-    from npusim.explore.evaluate.page import evaluation_page
-    from npusim.explore.evaluate.proposal import load_proposal
-    from npusim.explore.evaluate.run import evaluate as judge
-    from npusim.report.page import write_page
 
-    path = Path(proposal)
-    asked = load_proposal(path)
     ensure_compiled(say)
-    found = judge(asked, path, seed, say)
-    record = _manifest(argv, path, found, seed)
-    if out is not None:
-        notes = caveats(found.deployments[:1], lang)
-        write_page(evaluation_page(found, notes, record, speaker(lang), lang), Path(out))
-        say(f"wrote {out}")
+    found = api.evaluate.of(replace(asked, say=say))
+    if asked.out is not None:
+        say(f"wrote {asked.out}")
     if as_json:
-        factors = [vars(factor) | {"reason": str(factor.reason)} for factor in found.factors]
-        print_json({"claims": found.as_json(), "credibility": factors, "manifest": record})
+        print_json({**found.answer, "manifest": found.manifest})
         return
-    _print(found)
-
-
-def _manifest(argv: list[str], path: Path, found: Evaluation, seed: int) -> dict[str, Any]:
-    from npusim.hardware.catalog import calibration_path, runtime_path, system_path
-    from npusim.workload.catalog import model_path
-    from npusim.workload.formats import formats_path
-
-    calibration = calibration_path(found.arch)
-    files = [
-        path,
-        system_path(found.arch),
-        *([] if calibration is None else [calibration]),
-        runtime_path(found.deployments[0].runtime.name if found.proposal.runtime is None else found.proposal.runtime),
-        *(model_path(claim.model) for claim in found.proposal.claims),
-        formats_path(),
-    ]
-    return build_manifest(argv, seed, files)
+    _print(found.found)
 
 
 def _print(found: Evaluation) -> None:

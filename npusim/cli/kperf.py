@@ -5,93 +5,32 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import click
-
-from npusim.cli.deployment import asked_plan, caveats, manifest, wish_of
-from npusim.cli.options import Setup, as_json_option, setup_options
+from npusim import api
+from npusim.api.answer import Progress
+from npusim.api.caveats import caveats
+from npusim.api.grids import KPerfOptions
+from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stderr_console, stdout_console, table
-from npusim.errors import UserError
 
 if TYPE_CHECKING:
-    from npusim.kperf.runner import GridResult, Progress
+    from npusim.kperf.runner import GridResult
 
 
-@click.command()
-@click.argument("archs", metavar="ARCH...", nargs=-1, required=True)
-@click.option("--models", metavar="A,B,C", help="Models, apart by commas [default: those of the measuring table].")
-@click.option("--grid", metavar="NAME|FILE", help="Shapes and users (npusim list grids) [default: furiosa-perf-32k].")
-@click.option("--out", type=click.Path(file_okay=False), required=True, metavar="DIR", help="Folder of the results.")
-@click.option(
-    "--interval/--no-interval",
-    default=True,
-    show_default=True,
-    help="Give the figures with their 90 % intervals, or only the figures, several times faster.",
-)
-@click.option("--report", is_flag=True, help="Write report.html too: hover values, log axes, one file without network.")
-@click.option(
-    "--lang", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Of workbook and report."
-)
-@setup_options(cards="auto")
-@as_json_option
-@click.pass_obj
-def kperf(
-    argv: list[str],
-    archs: tuple[str, ...],
-    models: str | None,
-    grid: str | None,
-    out: str,
-    interval: bool,
-    report: bool,
-    lang: str,
-    setup: Setup,
-    as_json: bool,
-) -> None:
+@command(KPerfOptions)
+def kperf(asked: KPerfOptions, as_json: bool) -> None:
     """Predict the K-Perf table: kperf.xlsx, kperf.csv, charts and a manifest, in a folder for each of several archs."""
     from npusim.engine.compiled import ensure_compiled
-    from npusim.kperf.runner import DEFAULT_GRID, run_grid
 
     ensure_compiled(say)
-    chips, names = list(dict.fromkeys(archs)), _names(models)
     with _progress() as progress:
-        results = run_grid(
-            chips,
-            names,
-            grid,
-            precision=setup.precision,
-            kv_precision=setup.kv_precision,
-            cards=setup.cards,
-            tensor_parallel=setup.tensor_parallel,
-            plan=asked_plan(setup),
-            wish=wish_of(setup),
-            runtime=setup.runtime,
-            seed=setup.seed,
-            intervals=interval,
-            uncalibrated=setup.uncalibrated,
-            offload=setup.offload,
-            progress=progress,
-        )
-    _require_a_prediction(results)
-    predicted_models = names or [where.model.name for where in results[0].deployments]
-    record = manifest(argv, setup, chips, predicted_models, grid or DEFAULT_GRID)
-    files = _write(results, record, Path(out), lang, report)
+        found = api.kperf.of(replace(asked, progress=progress))
     if as_json:
-        cells = [row for result in results for row in result.cells.to_dict("records")]
-        seconds = sum(result.sim_seconds for result in results)
-        print_json({"cells": cells, "files": files, "sim_seconds": seconds, "manifest": record})
+        print_json({**found.answer, "manifest": found.manifest})
         return
-    _print_summary(results, files)
-
-
-def _names(models: str | None) -> list[str] | None:
-    if models is None:
-        return None
-    names = list(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
-    if not names:
-        raise UserError("--models", "", "names no model; give some apart by commas (npusim list models)")
-    return names
+    _print_summary(found, found.files)
 
 
 @contextlib.contextmanager
@@ -125,37 +64,6 @@ def _lines() -> Progress:
             say(f"predicted {total} cells in {time.monotonic() - started:.0f} s")
 
     return report
-
-
-def _require_a_prediction(results: list[GridResult]) -> None:
-    if any(result.cells["output_tokens_per_s"].notna().any() for result in results):
-        return
-    first = results[0].cells.iloc[0]
-    raise UserError(str(first["model"]), "", str(first["status"]))
-
-
-def _write(results: list[GridResult], record: dict[str, Any], out: Path, language: str, report: bool) -> list[str]:
-    """Publishes every result, several in a folder each; returns the files as paths from here."""
-    from dataclasses import replace
-
-    from npusim.kperf.publish import publish
-    from npusim.kperf.table import unique_names
-    from npusim.report.kperf_page import kperf_page
-    from npusim.report.page import write_page
-    from npusim.words import speaker
-
-    chips = unique_names([result.deployments[0].system.name for result in results], r"[^A-Za-z0-9._-]+", 80)
-    written = []
-    for result, chip in zip(results, chips, strict=True):
-        folder = out / chip if len(results) > 1 else out
-        context = replace(result.context, say=speaker(language))
-        names = publish(result.cells, result.provenances, record, context, folder)
-        written += [str(folder / name) for name in names]
-        if report:
-            notes = caveats(result.deployments[:1], language)
-            write_page(kperf_page(result, notes, record, context.say, language), folder / "report.html")
-            written.append(str(folder / "report.html"))
-    return written
 
 
 def _print_summary(results: list[GridResult], files: list[str]) -> None:

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
-
-from npusim.cli.options import as_json_option
+from npusim import api
+from npusim.api.catalog import ListOptions
+from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, stdout_console, table
-from npusim.manifest import build_manifest
-
-_KINDS = ("archs", "models", "runtimes", "memories", "pims", "grids")
 
 
-@click.command("list")
-@click.argument("what", type=click.Choice(_KINDS))
-@as_json_option
-@click.pass_obj
-def list_shipped(argv: list[str], what: str, as_json: bool) -> None:
+@command(ListOptions, "list")
+def list_shipped(asked: ListOptions, as_json: bool) -> None:
     """List the shipped architectures, models, runtimes, DRAM standards, memories with PIM units or grids."""
-    from npusim.answers.describe import list_items
-
-    items = list_items(what)
+    found = api.list_shipped.of(asked)
     if as_json:
-        print_json({"items": items, "manifest": build_manifest(argv, None, ())})
+        print_json({**found.answer, "manifest": found.manifest})
         return
-    headings, rows = _TABLES[what](items)
+    headings, rows = _TABLES[asked.what](found.items)
     stdout_console().print(table(headings, rows, text_columns=2))
 
 
 _Table = tuple[Sequence[str], list[list[str]]]
 
 
-def _architectures(items: list[dict[str, Any]]) -> _Table:
+def _architectures(items: Sequence[Mapping[str, Any]]) -> _Table:
     headings = (
         "name", "what", "silicon", "bf16 [TFLOPS]", "8 bits [TOPS]", "memory [GiB]", "bandwidth [GB/s]", "TDP [W]",
         "runtime", "calibrated",
@@ -61,7 +53,7 @@ def _eight_bits(peaks: dict[str, float]) -> float | None:
     return fastest / 1e12 if fastest else None
 
 
-def _models(items: list[dict[str, Any]]) -> _Table:
+def _models(items: Sequence[Mapping[str, Any]]) -> _Table:
     headings = (
         "name",
         "what",
@@ -79,13 +71,13 @@ def _models(items: list[dict[str, Any]]) -> _Table:
     return headings, rows
 
 
-def _runtimes(items: list[dict[str, Any]]) -> _Table:
+def _runtimes(items: Sequence[Mapping[str, Any]]) -> _Table:
     headings = ("name", "what", "drives", "policy", "decode batch", "prefill chunk", "KV", "prefix caching")
     keys = ("name", "title", "unit", "policy", "decode_batch", "prefill_chunk", "kv_precision")
     return headings, [[*(item[key] for key in keys), "yes" if item["prefix_caching"] else "no"] for item in items]
 
 
-def _memories(items: list[dict[str, Any]]) -> _Table:
+def _memories(items: Sequence[Mapping[str, Any]]) -> _Table:
     headings = ("name", "what", "peak [GB/s]", "clock [ns]", "access [B]", "row [B]", "ranks", "groups x banks")
     rows = [
         [
@@ -103,7 +95,7 @@ def _memories(items: list[dict[str, Any]]) -> _Table:
     return headings, rows
 
 
-def _pims(items: list[dict[str, Any]]) -> _Table:
+def _pims(items: Sequence[Mapping[str, Any]]) -> _Table:
     headings = ("name", "what", "silicon", "memory", "units", "external [GB/s]", "all banks [GB/s]", "types", "maps")
     rows = [
         [
@@ -122,7 +114,7 @@ def _pims(items: list[dict[str, Any]]) -> _Table:
     return headings, rows
 
 
-def _grids(items: list[dict[str, Any]]) -> _Table:
+def _grids(items: Sequence[Mapping[str, Any]]) -> _Table:
     headings = ("name", "what", "cells", "requests per user", "arrival", "source")
     rows = [
         [

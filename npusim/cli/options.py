@@ -1,109 +1,102 @@
-"""Options that several commands share."""
+"""Commands from the options of API functions: a click option for each field, and the fields whole for the command."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import MISSING
+from pathlib import Path
+from typing import TypeVar
 
 import click
 
-Command = Callable[..., None]
+from npusim.api.options import Argument, Declared, Option, Options, declared_options
 
-as_json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else."
-)
-
-
-uncalibrated_option = click.option(
-    "--uncalibrated", is_flag=True, help="Leave the architecture's calibration to measured runs out."
-)
+Asked = TypeVar("Asked", bound=Options)
+Command = Callable[[Asked, bool], None]
 
 
-@dataclass(frozen=True)
-class Setup:
-    """How a model is deployed, as the user asked for it.
+def command(asked: type[Asked], name: str | None = None) -> Callable[[Command[Asked]], click.Command]:
+    """Makes a command of a function that takes its options whole, and whether its answer is to be JSON."""
 
-    cards: a number, "auto", or None for the architecture's usual ones; plan: "auto", a plan's name or a file.
-    """
+    def made(function: Command[Asked]) -> click.Command:
+        def call(as_json: bool, **given: object) -> None:
+            words = click.get_current_context().obj or ()
+            function(asked(words=tuple(words), **given), as_json)
 
-    precision: str
-    kv_precision: str | None
-    cards: int | str | None
-    tensor_parallel: int | None
-    plan: str | None
-    objective: str
-    ttft_limit_ms: float | None
-    tpot_limit_ms: float | None
-    runtime: str | None
-    seed: int
-    uncalibrated: bool
-    offload: str | None = None
+        parameters = [_parameter(each) for each in declared_options(asked)]
+        as_json = click.Option(
+            ["--json", "as_json"], is_flag=True, help="Print one JSON object on standard output and nothing else."
+        )
+        return click.Command(
+            name or function.__name__, callback=call, params=[*parameters, as_json], help=function.__doc__
+        )
+
+    return made
 
 
-OBJECTIVES = ("throughput", "tpot", "efficiency")
-
-
-def setup_options(cards: str | None) -> Callable[[Command], Command]:
-    """Adds the deployment options, `--cards` defaulting to `cards`; the command gets them as `setup`."""
-    options = (
-        click.option(
-            "--precision",
-            default="bf16",
-            show_default=True,
-            metavar="SCHEME",
-            help="Weights and activations: bf16, fp8, int8, w8a16, w4a16, w4a8 or mxfp4.",
-        ),
-        click.option("--kv-precision", metavar="FORMAT", help="KV cache: bf16, fp8 or int8 [default: the runtime's]."),
-        click.option(
-            "--cards",
-            default=cards,
-            show_default=cards or "the architecture's usual ones",
-            metavar="N|auto",
-            callback=lambda _context, _option, value: _number_of_cards(value),
-            help="Cards that serve one instance; auto: the smallest power of two that holds the model.",
-        ),
-        click.option("--tp", "tensor_parallel", type=int, help="Chips that share every layer [default: all]."),
-        click.option(
-            "--plan",
-            metavar="auto|tp4-pp2|FILE",
-            help="Degrees of tensor (tp), pipeline (pp), expert (ep) and data (dp) parallelism; auto: the best of all.",
-        ),
-        click.option(
-            "--objective",
-            type=click.Choice(OBJECTIVES),
-            default=OBJECTIVES[0],
-            show_default=True,
-            help="What --plan auto is best in: output tokens/s, least time per token, or tokens per joule.",
-        ),
-        click.option("--ttft-limit", "ttft_limit_ms", type=float, metavar="MS", help="Of --plan auto: most TTFT."),
-        click.option("--tpot-limit", "tpot_limit_ms", type=float, metavar="MS", help="Of --plan auto: most TPOT."),
-        click.option("--runtime", metavar="NAME|PATH", help="Serving runtime [default: the architecture's own]."),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws."),
-        uncalibrated_option,
-        click.option(
-            "--offload",
-            type=click.Choice(("none", "linear", "attention", "both")),
-            help="What may go to PIM units, where they are faster [default: the runtime's policy].",
-        ),
+def _parameter(declared: Declared) -> click.Parameter:
+    told = declared.told
+    if isinstance(told, Argument):
+        several = declared.many
+        return click.Argument(
+            [declared.field],
+            metavar=told.metavar,
+            nargs=-1 if several else 1,
+            required=True,
+            type=_type(declared),
+        )
+    is_flag = declared.kinds == (bool,)
+    names = (
+        [_spellings(declared), *declared.names[1:], declared.field] if is_flag else [*declared.names, declared.field]
+    )
+    kind = None if is_flag else _type(declared)
+    if told.required or declared.default is MISSING:
+        return click.Option(names, required=True, metavar=told.metavar, type=kind, help=told.help)
+    default = declared.default
+    shown = told.default or (default is not None and default is not False)
+    return click.Option(
+        names, is_flag=is_flag, default=default, show_default=shown, metavar=told.metavar, type=kind, help=told.help
     )
 
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def with_setup(**given: Any) -> None:
-            wishes = {field.name: given.pop(field.name) for field in fields(Setup)}
-            command(setup=Setup(**wishes), **given)
 
-        return functools.reduce(lambda inner, option: option(inner), reversed(options), with_setup)
-
-    return decorate
+def _spellings(declared: Declared) -> str:
+    """--name, or --name/--no-name where it is not off by default."""
+    name = declared.names[0]
+    return name if declared.default is False else f"{name}/{name.replace('--', '--no-', 1)}"
 
 
-def _number_of_cards(text: str | None) -> int | str | None:
-    if text is None:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        return text
+def _type(declared: Declared) -> click.ParamType:
+    told = declared.told
+    if declared.choices:
+        return click.Choice(declared.choices)
+    if declared.many and isinstance(told, Option):
+        return _Words()
+    if Path in declared.kinds:
+        return click.Path(path_type=Path, file_okay=not (isinstance(told, Option) and told.folder))
+    if int in declared.kinds and str in declared.kinds:
+        return _NumberOrWord()
+    for kind, made in ((str, click.STRING), (int, click.INT), (float, click.FLOAT)):
+        if kind in declared.kinds:
+            return made
+    raise TypeError(f"{declared.field}: no type of the command line for {declared.kinds}")
+
+
+class _Words(click.ParamType[tuple[str, ...]]):
+    """Words with commas between them."""
+
+    name = "words"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return tuple(word.strip() for word in str(value).split(",") if word.strip())
+
+
+class _NumberOrWord(click.ParamType[int | str]):
+    """A whole number, or a word."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        try:
+            return int(str(value))
+        except ValueError:
+            return str(value)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from npusim.api.answer import Answer, plain
 from npusim.safe_text import printable
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _WIDTH_OF_FILES = 160
 _NOTHING = "-"
-_MISSING = ("<NA>", "NaT")
 
 
 def say(line: str) -> None:
@@ -25,26 +25,9 @@ def say(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)
 
 
-def print_json(answer: Mapping[str, Any]) -> None:
+def print_json(answer: Answer) -> None:
     """One JSON object on standard output; a number that is none (NaN, infinite) becomes null."""
     print(json.dumps(plain(answer), indent=2, allow_nan=False))
-
-
-def plain(value: Any) -> Any:
-    """`value` with numpy scalars and arrays as Python's own and NaN, NA or infinity as None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, str | bool | int) or value is None:
-        return value
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, Iterable):
-        return [plain(item) for item in value]
-    if str(value) in _MISSING:
-        return None
-    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def stdout_console() -> Console:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from npusim.cli.deployment import caveats, configuration, configuration_text, deployment_of, manifest
-from npusim.cli.options import Setup, as_json_option, setup_options
-from npusim.cli.output import figure, plain, print_json, say, stdout_console, table
+from npusim import api
+from npusim.api.caveats import caveats
+from npusim.api.deploying import configuration_text
+from npusim.api.pim_comparing import PimCompareOptions
+from npusim.cli.options import command
+from npusim.cli.output import figure, print_json, say, stdout_console, table
 
 if TYPE_CHECKING:
-    from npusim.explore.pim.chart import Caption
     from npusim.mapping.deployment import Deployment
 
 _FIGURES = {
@@ -26,72 +25,23 @@ _FIGURES = {
 _GAINS = {"output_tokens_per_s": "speedup", "tokens_per_joule": "efficiency_gain"}
 
 
-@click.command()
-@click.argument("arch")
-@click.argument("model")
-@click.option("--isl", type=int, default=1024, show_default=True, metavar="I", help="Prompt tokens of every request.")
-@click.option("--osl", type=int, default=256, show_default=True, metavar="O", help="Output tokens of every request.")
-@click.option("--concurrency", type=int, default=1, show_default=True, metavar="C", help="Users.")
-@click.option("--draws", type=int, default=64, show_default=True, help="Boards drawn for the intervals.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write a table, a chart and the answer into this folder.")
-@setup_options(cards="auto")
-@as_json_option
-@click.pass_obj
-def compare(
-    argv: list[str],
-    arch: str,
-    model: str,
-    isl: int,
-    osl: int,
-    concurrency: int,
-    draws: int,
-    out: Path | None,
-    setup: Setup,
-    as_json: bool,
-) -> None:
+@command(PimCompareOptions, "compare")
+def compare(asked: PimCompareOptions, as_json: bool) -> None:
     """Tokens per second and per joule of ARCH with its PIM units against the same board without, and what decides it.
 
     Every offload policy runs; the fastest one stands for the design with PIM.
     """
     from npusim.engine.compiled import ensure_compiled
-    from npusim.explore.pim.compare import compare as compared
-    from npusim.explore.pim.report import answer_of, write_comparison
 
     ensure_compiled(say)
-    deployment = deployment_of(arch, model, setup, tokens=isl + osl)
-    found = compared(deployment, isl, osl, concurrency, seed=setup.seed, draws=draws)
-    load = {"isl": isl, "osl": osl, "concurrency": concurrency, "draws": draws}
-    answer = {
-        "configuration": configuration(deployment),
-        **load,
-        **answer_of(found),
-        "projection": not deployment.system.silicon,
-        "note": deployment.system.note,
-    }
-    record = manifest(argv, setup, [arch], [model])
-    if out is not None:
-        whole = plain({**answer, "manifest": record})
-        files = write_comparison(found, whole, _caption(deployment, isl, osl, concurrency), out)
-        answer |= {"files": [str(file) for file in files]}
+    found = api.pim_compare.of(asked)
     if as_json:
-        print_json({**answer, "manifest": record})
+        print_json({**found.answer, "manifest": found.manifest})
         return
-    _print_answer(deployment, answer)
+    _print_answer(found.deployment, found.answer)
 
 
-def _caption(deployment: Deployment, isl: int, osl: int, users: int) -> Caption:
-    from npusim.explore.pim.chart import Caption
-
-    projection = "PROJECTION of a design that does not exist in silicon"
-    return Caption(
-        title=configuration_text(deployment),
-        load=f"prompts of {isl:,} and outputs of {osl:,} tokens, users: {users:,}",
-        standing="PREDICTION, not a measurement" if deployment.system.silicon else projection,
-        note=" ".join(deployment.system.note.split()),
-    )
-
-
-def _print_answer(deployment: Deployment, answer: dict[str, Any]) -> None:
+def _print_answer(deployment: Deployment, answer: Mapping[str, Any]) -> None:
     console = stdout_console()
     console.print(
         f"{configuration_text(deployment)}: prompts of {answer['isl']:,} and outputs of {answer['osl']:,} tokens, "
@@ -114,7 +64,7 @@ def _print_answer(deployment: Deployment, answer: dict[str, Any]) -> None:
         console.print(f"wrote {file}")
 
 
-def _rows(answer: dict[str, Any]) -> Iterator[list[str]]:
+def _rows(answer: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, (label, digits) in _FIGURES.items():
         gain = answer["gain"][_GAINS[name]] if name in _GAINS else None
         sides = [figure(answer[side][name], digits) for side in ("without", "with")]
@@ -129,7 +79,7 @@ def _deciders(found: list[dict[str, Any]], value: float) -> Iterator[list[str]]:
         yield [item["path"], item["kind"], range_text(item), *ends, item["source"]]
 
 
-def _policies(answer: dict[str, Any]) -> Iterator[list[str]]:
+def _policies(answer: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, figures in answer["policies"].items():
         if figures is None:
             yield [name, *["does not fit"] * 4]

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from npusim.cli.deployment import (
-    caveats,
-    configuration,
-    configuration_text,
-    deployment_of,
-    manifest,
-    print_front,
-    wish_of,
-)
-from npusim.cli.options import Setup, as_json_option, setup_options
+from npusim import api
+from npusim.api.caveats import caveats
+from npusim.api.deploying import configuration_text
+from npusim.api.runs import RunOptions
+from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
+from npusim.cli.plans import print_front
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,79 +34,20 @@ _RATES = {
 }
 
 
-@click.command()
-@click.argument("arch")
-@click.argument("model")
-@click.option("--isl", type=int, required=True, metavar="I", help="Prompt tokens of every request.")
-@click.option("--osl", type=int, required=True, metavar="O", help="Output tokens of every request.")
-@click.option("--concurrency", type=int, required=True, metavar="C", help="Users, each with one request in flight.")
-@click.option("--requests", type=int, metavar="N", help="Requests in all [default: 3 per user].")
-@click.option(
-    "--arrival",
-    default="closed",
-    show_default=True,
-    metavar="closed|burst|poisson:R",
-    help="closed: each user waits for its answer; burst: all requests are due at once; poisson: R requests/s.",
-)
-@click.option(
-    "--shared-prefix", type=int, default=0, metavar="P", help="First tokens that all prompts share [default: none]."
-)
-@click.option("--interval", is_flag=True, help="Give every figure with its 90 % interval.")
-@setup_options(cards=None)
-@as_json_option
-@click.pass_obj
-def run(
-    argv: list[str],
-    arch: str,
-    model: str,
-    isl: int,
-    osl: int,
-    concurrency: int,
-    requests: int | None,
-    arrival: str,
-    shared_prefix: int,
-    interval: bool,
-    setup: Setup,
-    as_json: bool,
-) -> None:
+@command(RunOptions)
+def run(asked: RunOptions, as_json: bool) -> None:
     """Predict latencies, throughput and power of a serving run."""
-    from npusim.answers.bottleneck import bottleneck
-    from npusim.answers.predict import predict_run, run_load
     from npusim.engine.compiled import ensure_compiled
-    from npusim.serving.planning import best_for_run
-    from npusim.serving.uncertainty import interval_text
 
     ensure_compiled(say)
-    wish, deployment, found = wish_of(setup), deployment_of(arch, model, setup, tokens=isl + osl), None
-    if wish is not None:
-        load = run_load(isl=isl, osl=osl, concurrency=concurrency, requests=requests, arrival=arrival)
-        found = best_for_run(deployment, load, concurrency, wish, setup.seed)
-        deployment = found.best
-    answer = predict_run(
-        deployment,
-        isl=isl,
-        osl=osl,
-        concurrency=concurrency,
-        requests=requests,
-        arrival=arrival,
-        shared_prefix=shared_prefix,
-        seed=setup.seed,
-        interval_wanted=interval,
-    )
-    served = answer["users_in_service"]
-    answer |= {"bottleneck": bottleneck(deployment, served, isl + osl // 2) if served else None}
-    answer |= {"configuration": configuration(deployment)}
-    if found is not None:
-        answer |= {"plans": found.as_dict()}
-    if interval:
-        answer |= {"interval": interval_text(deployment.system, deployment.calibration)}
+    found = api.run.of(asked)
     if as_json:
-        print_json({**answer, "manifest": manifest(argv, setup, [arch], [model])})
+        print_json({**found.answer, "manifest": found.manifest})
         return
-    if found is not None:
-        print_front(stdout_console(), found)
-    told = f"prompts of {isl:,} and outputs of {osl:,} tokens, {concurrency:,} users, {arrival}"
-    _print_answer(stdout_console(), deployment, told, answer)
+    if found.found is not None:
+        print_front(stdout_console(), found.found)
+    load = f"prompts of {asked.isl:,} and outputs of {asked.osl:,} tokens, {asked.concurrency:,} users, {asked.arrival}"
+    _print_answer(stdout_console(), found.deployment, load, found.answer)
 
 
 def _print_answer(console: Console, deployment: Deployment, load: str, answer: dict[str, Any]) -> None:

@@ -5,28 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
-from npusim.cli.options import as_json_option, uncalibrated_option
+from npusim import api
+from npusim.api.catalog import ShowOptions
+from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, stdout_console, table
-from npusim.manifest import build_manifest
 
 
-@click.command()
-@click.argument("name", metavar="NAME|PATH")
-@uncalibrated_option
-@as_json_option
-@click.pass_obj
-def show(argv: list[str], name: str, uncalibrated: bool, as_json: bool) -> None:
+@command(ShowOptions)
+def show(asked: ShowOptions, as_json: bool) -> None:
     """Show an architecture, model, runtime or DRAM standard: peaks, capacities, and every number with its source."""
-    from npusim.answers.describe import described_files
-    from npusim.answers.describe import show as describe
-
-    answer = describe(name, uncalibrated)
+    found = api.show.of(asked)
     if as_json:
-        print_json({**answer, "manifest": build_manifest(argv, None, described_files(name, uncalibrated))})
+        print_json({**found.answer, "manifest": found.manifest})
         return
     console = stdout_console()
+    answer: dict[str, Any] = dict(found.answer)
     config = answer.pop("config")
     console.print(f"{answer['kind']} {answer['name']}: {answer['title']}")
     console.print(table(("", ""), _facts(answer), text_columns=2))

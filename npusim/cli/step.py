@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from npusim.cli.deployment import (
-    caveats,
-    configuration,
-    configuration_text,
-    deployment_of,
-    manifest,
-    print_front,
-    wish_of,
-)
-from npusim.cli.options import Setup, as_json_option, setup_options
+from npusim import api
+from npusim.api.caveats import caveats
+from npusim.api.deploying import configuration_text
+from npusim.api.steps import StepOptions
+from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
+from npusim.cli.plans import print_front
 from npusim.cli.simulated import print_simulated
-from npusim.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,92 +24,21 @@ _BAR = "#"
 _GIGABYTE = 1e9
 
 
-@click.command()
-@click.argument("arch")
-@click.argument("model")
-@click.option("--phase", type=click.Choice(("decode", "prefill")), required=True)
-@click.option("--batch", type=int, required=True, metavar="B", help="Sequences in the step.")
-@click.option("--context", type=int, required=True, metavar="C", help="Tokens attended, new ones included.")
-@click.option("--query", type=int, metavar="Q", help="New tokens of a prefill [default: the whole context].")
-@click.option("--interval", is_flag=True, help="Give time, energy and power with their 90 % intervals.")
-@click.option(
-    "--engine",
-    type=click.Choice(("analytic", "event")),
-    default="analytic",
-    show_default=True,
-    help="Closed forms, or the chip event by event.",
-)
-@click.option(
-    "--trace", metavar="FILE", help="Write the event engine's timeline for ui.perfetto.dev (.json: Chrome's format)."
-)
-@click.option("--explain", is_flag=True, help="Tell every operator, and every assumed number.")
-@setup_options(cards=None)
-@as_json_option
-@click.pass_obj
-def step(
-    argv: list[str],
-    arch: str,
-    model: str,
-    phase: str,
-    batch: int,
-    context: int,
-    query: int | None,
-    interval: bool,
-    engine: str,
-    trace: str | None,
-    explain: bool,
-    setup: Setup,
-    as_json: bool,
-) -> None:
+@command(StepOptions)
+def step(asked: StepOptions, as_json: bool) -> None:
     """Predict the time, energy and bound of one step."""
-    from npusim.answers.predict import predict_step
     from npusim.engine.compiled import ensure_compiled
-    from npusim.serving.planning import best_for_step
-    from npusim.serving.uncertainty import interval_text
 
-    if trace is not None and engine != "event":
-        raise UserError("--trace", "", "only the event engine has a timeline; add --engine event")
     ensure_compiled(say)
-    wish, deployment, found = wish_of(setup), deployment_of(arch, model, setup, tokens=batch * context), None
-    if wish is not None:
-        found = best_for_step(deployment, phase, batch, query or context, context, wish)
-        deployment = found.best
-    answer = predict_step(
-        deployment,
-        phase,
-        batch,
-        context,
-        query,
-        seed=setup.seed,
-        interval_wanted=interval,
-        engine=engine,
-        explain=explain,
-        trace=None if trace is None else Path(trace),
-    )
-    if trace is not None:
-        say(f"wrote {trace}")
-    answer |= {"configuration": configuration(deployment)}
-    if found is not None:
-        answer |= {"plans": found.as_dict()}
-    if interval:
-        answer |= {"interval": interval_text(deployment.system, deployment.calibration)}
-    if explain:
-        answer |= {"assumptions": _assumptions(deployment)}
+    found = api.step.of(asked)
+    if asked.trace is not None:
+        say(f"wrote {asked.trace}")
     if as_json:
-        print_json({**answer, "manifest": manifest(argv, setup, [arch], [model])})
+        print_json({**found.answer, "manifest": found.manifest})
         return
-    if found is not None:
-        print_front(stdout_console(), found)
-    _print_answer(stdout_console(), deployment, answer)
-
-
-def _assumptions(deployment: Deployment) -> list[dict[str, Any]]:
-    """The assumed numbers among all that a result of the deployment can hang on."""
-    return [
-        {"owner": item.owner, "path": item.path, **item.quantity.model_dump(exclude={"sd", "date"})}
-        for item in deployment.provenances()
-        if item.quantity.is_assumed
-    ]
+    if found.found is not None:
+        print_front(stdout_console(), found.found)
+    _print_answer(stdout_console(), found.deployment, found.answer)
 
 
 def _print_answer(console: Console, deployment: Deployment, answer: dict[str, Any]) -> None:

@@ -2,125 +2,36 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import click
-
-from npusim.cli.options import as_json_option, uncalibrated_option
+from npusim import api
+from npusim.api.validating import ValidateOptions
+from npusim.cli.options import command
 from npusim.cli.output import print_json, say, stdout_console, table
-from npusim.manifest import build_manifest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from npusim.evidence.validation.folder import Comparison
     from npusim.evidence.validation.validate import ValidationResult
 
 _MOST_VALUES = 8
 
 
-@click.command()
-@click.argument("paths", metavar="TABLE.csv...", nargs=-1, required=True)
-@click.option("--arch", metavar="ARCH", help="Architecture to predict on [default: the table's chip, or its folder's].")
-@click.option(
-    "--report",
-    metavar="DIR",
-    help="Write a report (Markdown and charts) into this folder, blind beside calibrated errors.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random draws.")
-@click.option(
-    "--engine",
-    type=click.Choice(("analytic", "event")),
-    default="analytic",
-    show_default=True,
-    help="Closed forms, or kernels of a contraction processor event by event (without intervals).",
-)
-@click.option(
-    "--interval/--no-interval",
-    default=True,
-    show_default=True,
-    help="Say how many measured values lie in the 90 % intervals, or only the errors, tens of times faster.",
-)
-@uncalibrated_option
-@as_json_option
-@click.pass_obj
-def validate(
-    argv: list[str],
-    paths: tuple[str, ...],
-    arch: str | None,
-    report: str | None,
-    seed: int,
-    engine: str,
-    interval: bool,
-    uncalibrated: bool,
-    as_json: bool,
-) -> None:
+@command(ValidateOptions)
+def validate(asked: ValidateOptions, as_json: bool) -> None:
     """Predict every row of measured tables and report the errors."""
     from npusim.engine.compiled import ensure_compiled
 
     ensure_compiled(say)
-    tables = [Path(path) for path in dict.fromkeys(paths)]
-    predicted = partial(_predicted, arch=arch, seed=seed, intervals=interval and engine == "analytic", engine=engine)
-    compared = [_compare(path, predicted, uncalibrated, report is not None) for path in tables]
-    results = [each.best for each in compared]
-    record = _manifest(argv, seed, results, uncalibrated)
-    if report is not None:
-        _report(compared, Path(report), record["argv"])
-    if as_json:
-        answers = [result.as_dict() for result in results]
-        print_json({**(answers[0] if len(answers) == 1 else {"tables": answers}), "manifest": record})
-        return
-    for result in results:
-        _print(stdout_console(), result)
-
-
-def _predicted(path: Path, uncalibrated: bool, **options: Any) -> ValidationResult:
-    from npusim.evidence.validation.validate import validate as compare
-
-    return compare(path, uncalibrated=uncalibrated, **options)
-
-
-def _compare(
-    path: Path, predicted: Callable[[Path, bool], ValidationResult], uncalibrated: bool, blind_too: bool
-) -> Comparison:
-    """The table's result, with the blind one beside a calibrated one where that is wanted."""
-    from npusim.evidence.validation.folder import Comparison
-
-    say(f"predicting {path.name}")
-    found = predicted(path, uncalibrated)
-    if not found.calibrated:
-        return Comparison(found, None)
-    blind = predicted(path, True) if blind_too else found
-    return Comparison(blind, found)
-
-
-def _report(compared: list[Comparison], folder: Path, words: list[str]) -> None:
-    from npusim.evidence.validation.folder import write_folder
-
-    for file in write_folder(compared, folder, f"npusim {shlex.join(words)}"):
+    found = api.validate.of(replace(asked, say=say))
+    for file in found.files:
         say(f"wrote {file}")
-
-
-def _manifest(argv: list[str], seed: int, results: list[ValidationResult], uncalibrated: bool) -> dict[str, Any]:
-    from npusim.evidence.measured.component import files_of, is_component
-    from npusim.evidence.measured.sources import sources_path
-    from npusim.hardware.catalog import calibration_path, shipped_runtimes
-    from npusim.workload.catalog import shipped_models
-    from npusim.workload.formats import formats_path
-
-    archs = list(dict.fromkeys(arch for result in results for arch in result.archs))
-    models = {item.case.dimensions.get("model", "").lower() for result in results for item in result.predictions}
-    described = [path for arch in archs for path in files_of(arch)]
-    files = [*(result.path for result in results), *described, *shipped_runtimes().values()]
-    if not uncalibrated:
-        systems = [arch for arch in archs if not is_component(arch)]
-        files += [path for arch in systems if (path := calibration_path(arch)) is not None]
-    files += [shipped_models()[name] for name in sorted(models) if name in shipped_models()]
-    return build_manifest(argv, seed, [*files, formats_path(), sources_path()])
+    if as_json:
+        print_json({**found.answer, "manifest": found.manifest})
+        return
+    for result in found.results:
+        _print(stdout_console(), result)
 
 
 def _print(console: Console, result: ValidationResult) -> None:

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from npusim.cli.options import as_json_option
+from npusim import api
+from npusim.api.verifying import VerifyOptions
+from npusim.cli.options import command
 from npusim.cli.output import print_json, say, stdout_console
 
+if TYPE_CHECKING:
+    from npusim.lab.verify_run import Verified
 
-@click.command("verify-run")
-@click.argument("path", metavar="MANIFEST.json")
-@as_json_option
-@click.pass_context
-def verify_run(context: click.Context, path: str, as_json: bool) -> None:
+
+@command(VerifyOptions, "verify-run")
+def verify_run(asked: VerifyOptions, as_json: bool) -> None:
     """Run the command of a manifest again and compare its tables, byte by byte, with those beside the manifest.
 
     Also takes an answer that --json printed. Exits with 1 where a table differs.
     """
-    from npusim.lab.verify_run import verify_run as verify
-    from npusim.manifest import build_manifest
-
     say("running the recorded command again")
-    found = verify(Path(path))
+    found = api.verify_run.of(asked)
     if as_json:
-        print_json({**found.as_dict(), "manifest": build_manifest(context.obj, None, [Path(path)])})
+        print_json({**found.answer, "manifest": found.manifest})
     else:
-        console = stdout_console()
-        console.print(f"npusim {shlex.join(found.command)}", soft_wrap=True)
-        for name in found.same:
-            console.print(f"  the same: {name}")
-        for name in found.different:
-            console.print(f"  DIFFERENT: {name}")
-        for line in found.changed:
-            console.print(f"  changed since: {line}", soft_wrap=True)
-    if not found.holds:
+        _print(found.found)
+    if not found.found.holds:
         say("the tables differ from the recorded ones")
-        context.exit(1)
+        click.get_current_context().exit(1)
+
+
+def _print(found: Verified) -> None:
+    console = stdout_console()
+    console.print(f"npusim {shlex.join(found.command)}", soft_wrap=True)
+    for name in found.same:
+        console.print(f"  the same: {name}")
+    for name in found.different:
+        console.print(f"  DIFFERENT: {name}")
+    for line in found.changed:
+        console.print(f"  changed since: {line}", soft_wrap=True)

@@ -12,7 +12,8 @@ from npusim.hardware.base import Part
 Bits = tuple[frozenset[int], ...]
 """Of each bit of a coordinate, the lowest first: the address bits whose parity it is."""
 
-_SPAN = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
+_SPAN = re.compile(r"(\d{1,2})(?:\s*-\s*(\d{1,2}))?")
+_BITS = 64
 _FORM = "write 'bit 8', 'bits 6-7, 14-16' or 'bits 9-12 xor 13-28'"
 
 
@@ -37,6 +38,8 @@ def _listed(text: str) -> list[int]:
         if span is None:
             raise ValueError(f"'{part}' is no bit or span of bits; {_FORM}")
         bits += range(int(span.group(1)), int(span.group(2) or span.group(1)) + 1)
+    if any(bit >= _BITS for bit in bits):
+        raise ValueError(f"an address has {_BITS} bits, 0 to {_BITS - 1}; {_FORM}")
     return bits
 
 

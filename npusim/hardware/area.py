@@ -10,7 +10,7 @@ from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
-from npusim.ledger import Count
+from npusim.ledger import Positive
 
 _BYTES_PER_MIB = 2.0**20
 
@@ -18,10 +18,10 @@ _BYTES_PER_MIB = 2.0**20
 class AreaModel(Part):
     """Square millimetres per part; memory interfaces by stack (HBM) or by channel (LPDDR, GDDR)."""
 
-    mm2_per_mib_of_sram: Count
-    mm2_per_bf16_mac: Count
-    mm2_per_memory_stack: Count
-    mm2_per_memory_channel: Count
+    mm2_per_mib_of_sram: Positive
+    mm2_per_bf16_mac: Positive
+    mm2_per_memory_stack: Positive
+    mm2_per_memory_channel: Positive
 
 
 @remembered

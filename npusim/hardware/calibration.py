@@ -13,10 +13,10 @@ import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
 from npusim.errors import UserError
-from npusim.hardware.base import Part
+from npusim.hardware.base import Correlation, Day, Part, Spread
 from npusim.hardware.residuals import LeftOut, Residual, half_width
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import Quantity, provenances
+from npusim.ledger import Domain, Provenance, Quantity, provenances
 from npusim.units import to_si
 from npusim.words import Phrase
 
@@ -34,7 +34,7 @@ class CalibratedNumber(Part):
     low: str
     high: str
     prior: str
-    identified: float
+    identified: Spread
 
 
 class Calibration(Part):
@@ -46,10 +46,10 @@ class Calibration(Part):
 
     name: str
     arch: str
-    date: str
+    date: Day
     source: str
     numbers: tuple[CalibratedNumber, ...] = Field(min_length=1)
-    correlation: tuple[tuple[float, ...], ...] = ()
+    correlation: tuple[tuple[Correlation, ...], ...] = ()
     residuals: tuple[Residual, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
@@ -88,34 +88,22 @@ class Calibration(Part):
         changes = {number.path: number for number in self.numbers if number.owner == owner}
         if not changes:
             return description
-        known = {provenance.path: provenance.quantity for provenance in provenances(owner, description)}
+        known = {provenance.path: provenance for provenance in provenances(owner, description)}
         for path in changes:
             if path not in known:
                 raise UserError(self.name, f"{owner}.{path}", "the description has no such number; calibrate again")
-        replaced = {path: self._quantity(number, known[path].unit) for path, number in changes.items()}
+        replaced = {path: self._quantity(number, known[path]) for path, number in changes.items()}
         return with_quantities(description, replaced)
 
-    def _quantity(self, number: CalibratedNumber, unit: str) -> Quantity:
-        place = f"{number.owner}.{number.path}"
+    def _quantity(self, number: CalibratedNumber, known: Provenance) -> Quantity:
+        unit = known.quantity.unit
+        written = {key: getattr(number, key) for key in ("value", "sd", "low", "high")}
         try:
-            value, sd, low, high = (to_si(text, unit) for text in (number.value, number.sd, number.low, number.high))
+            numbers = {key: to_si(text, unit) for key, text in written.items()}
+            (known.domain or Domain(unit)).check(numbers, written)
         except ValueError as error:
-            raise UserError(self.name, place, str(error)) from error
-        if not 0.0 <= low <= value <= high:
-            raise UserError(
-                self.name, place, f"the range {number.low} ... {number.high} does not hold the value {number.value}"
-            )
-        return Quantity(
-            value=value,
-            unit=unit,
-            kind="calibrated",
-            source=self.source,
-            low=low,
-            high=high,
-            sd=sd,
-            date=self.date,
-            text=number.value,
-        )
+            raise UserError(self.name, f"{number.owner}.{number.path}", str(error)) from error
+        return Quantity(**numbers, unit=unit, kind="calibrated", source=self.source, date=self.date, text=number.value)
 
 
 def calibration_text(calibration: Calibration | None, runtime: str) -> Phrase:

@@ -14,8 +14,12 @@ from npusim.ledger import (
     Count,
     Cycles,
     Duration,
+    Efficiency,
     EnergyPerOp,
+    Few,
+    Fraction,
     Frequency,
+    Positive,
     Ratio,
 )
 
@@ -81,17 +85,17 @@ class ContractionProcessor(Part):
 
     kind: Literal["contraction_processor"]
     clock: Frequency
-    clusters: Count
-    pes_per_cluster: Count
-    slices_per_pe: Count
+    clusters: Few
+    pes_per_cluster: Few
+    slices_per_pe: Few
     macs_per_slice: MacRates
     operand_stream_per_slice: BytesPerCycle
-    lanes: Count
+    lanes: Few
     packet: Bytes
-    vector_lanes: Count
+    vector_lanes: Few
     vector_passes: VectorPasses
     vector_programs: VectorPrograms
-    kv_copying: Ratio
+    kv_copying: Fraction
     program_time: Duration
     sram_per_slice: Bytes
     sram_bandwidth_per_slice: BytesPerCycle
@@ -99,14 +103,14 @@ class ContractionProcessor(Part):
     accumulators_per_slice: Count
     ring_hop: Cycles
     cluster_sync: Cycles
-    contraction_efficiency: Ratio
+    contraction_efficiency: Efficiency
     reducer_drain: Cycles
     weight_tile: Bytes
     dma_bandwidth_per_pe: BytesPerCycle
-    dma_efficiency: Ratio
+    dma_efficiency: Efficiency
     dma_startup: Cycles
     dma_command: Duration
-    dma_queue: Count
+    dma_queue: Few
     matrix_switch: Duration
     expansions: tuple[Expansion, ...] = ()
 
@@ -114,9 +118,9 @@ class ContractionProcessor(Part):
 class MacEfficiencies(Part):
     """Part of the MAC rate that a library's main loop reaches, by operand type; int8 as fp8 where it is left out."""
 
-    bf16: Ratio
-    fp8: Ratio
-    int8: Ratio | None = None
+    bf16: Efficiency
+    fp8: Efficiency
+    int8: Efficiency | None = None
 
 
 class LinearLibrary(Part):
@@ -135,12 +139,12 @@ class LinearLibrary(Part):
     tile_columns: Count
     tile_depth: Count
     efficiency: MacEfficiencies
-    stream_efficiency: Ratio
+    stream_efficiency: Efficiency
     stream_per_sm: Bandwidth
     launch: Duration
     tile_time: Duration | None = None
     split_merge: Duration
-    cast_efficiency: Ratio
+    cast_efficiency: Efficiency
 
 
 class AttentionLibrary(Part):
@@ -164,19 +168,19 @@ class AttentionLibrary(Part):
     tile_rows: Count
     split_tile_rows: Count
     tile_context: Count
-    blocks_per_sm: Count
-    split_fill: Ratio
+    blocks_per_sm: Few
+    split_fill: Efficiency
     efficiency: MacEfficiencies
     launch: Duration
     block: Duration
-    imbalance: Ratio
+    imbalance: Fraction
     split_merge: Duration
-    join_efficiency: Ratio | None = None
+    join_efficiency: Efficiency | None = None
     prompt_heads: Count | None = None
-    mask_edge: Ratio | None = None
+    mask_edge: Fraction | None = None
     exposed_passes: Ratio | None = None
     split_launch: Duration | None = None
-    stream_efficiency: Ratio | None = None
+    stream_efficiency: Efficiency | None = None
     block_element: Duration | None = None
     sequence: Duration | None = None
 
@@ -201,16 +205,16 @@ class GroupedLibrary(Part):
     tile_columns: Count
     least_columns: Count
     efficiency: MacEfficiencies
-    small_efficiency: Ratio
-    stream_efficiency: Ratio
+    small_efficiency: Efficiency
+    stream_efficiency: Efficiency
     stream_per_sm: Bandwidth
-    sum_efficiency: Ratio
+    sum_efficiency: Efficiency
     launch: Duration
     sort: Duration
     sort_row: Duration
     alignment: Count
-    unaligned_efficiency: Ratio
-    foreign_rows: Ratio
+    unaligned_efficiency: Efficiency
+    foreign_rows: Fraction
 
 
 class RowSteps(Part):
@@ -230,7 +234,7 @@ class VectorLibrary(Part):
     """
 
     name: str
-    lane_efficiency: Ratio
+    lane_efficiency: Efficiency
     launch: Duration
     pass_time: Duration | None = None
     row_step: RowSteps
@@ -241,9 +245,9 @@ class Gpu(Part):
 
     kind: Literal["gpu"]
     clock: Frequency
-    sms: Count
+    sms: Few
     macs_per_sm: MacRates
-    vector_lanes_per_sm: Count
+    vector_lanes_per_sm: Positive
     vector_passes: VectorPasses
     l2_capacity: Bytes
     l2_bandwidth: Bandwidth

@@ -10,17 +10,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from npusim.hardware.base import Part
-from npusim.ledger import (
-    Bandwidth,
-    Bytes,
-    BytesOrZero,
-    Count,
-    Cycles,
-    EnergyPerByte,
-    EnergyPerOp,
-    Power,
-    Quantity,
-)
+from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Count, Cycles, EnergyPerByte, EnergyPerOp, Few, Power, Quantity
 
 _BITS_PER_BYTE = 8
 _PEAK_TOLERANCE = 0.005
@@ -34,14 +24,14 @@ class Organisation(Part):
     pseudo_channels: those that share the command buses; ranks: ranks or stack IDs; rows: of one bank; row: its bytes.
     """
 
-    width: Count
-    burst_length: Count
+    width: Few
+    burst_length: Few
     access: Bytes
     metadata: BytesOrZero
-    pseudo_channels: Count
-    ranks: Count
-    bank_groups: Count
-    banks_per_group: Count
+    pseudo_channels: Few
+    ranks: Few
+    bank_groups: Few
+    banks_per_group: Few
     rows: Count
     row: Bytes
 
@@ -142,8 +132,8 @@ class Dram(Part):
     aliases: tuple[str, ...] = ()
     note: str = ""
     data_rate: Bandwidth
-    transfers_per_clock: Count
-    ticks_per_clock: Count
+    transfers_per_clock: Few
+    ticks_per_clock: Few
     peak_bandwidth: Bandwidth
     organisation: Organisation
     commands: Commands

@@ -22,7 +22,7 @@ from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
-from npusim.ledger import Quantity, provenances
+from npusim.ledger import Domain, Quantity, provenances
 
 RANGE_COVERAGE = 0.90
 _FARTHEST = 1.5
@@ -41,7 +41,7 @@ def range_z() -> float:
 class RangedNumber:
     """A number that is drawn: its field (and place in an array field) of the owner's record, and its provenance.
 
-    label: its dotted path in the description.
+    label: its dotted path in the description; domain: what it may be, None where that is not told.
     """
 
     owner: str
@@ -49,6 +49,12 @@ class RangedNumber:
     place: int | None
     quantity: Quantity
     label: str
+    domain: Domain | None = None
+
+    @property
+    def is_count(self) -> bool:
+        """True for a number of things, of which there are no fractions."""
+        return self.domain is not None and self.domain.whole
 
     def put(self, records: np.ndarray, values: np.ndarray | float) -> None:
         """Write values, one for each of the owner's records."""
@@ -185,9 +191,8 @@ def all_numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:
         (runtime.name, "", runtime),
     ]
     for owner, prefix, part in parts:
-        labels = [provenance.path for provenance in provenances(owner, part)]
-        for label, (name, place, quantity) in zip(labels, quantities(part), strict=True):
-            yield RangedNumber(owner, name, place, quantity, f"{prefix}{label}")
+        for told, (name, place, quantity) in zip(provenances(owner, part), quantities(part), strict=True):
+            yield RangedNumber(owner, name, place, quantity, f"{prefix}{told.path}", told.domain)
 
 
 def is_ranged(quantity: Quantity) -> bool:

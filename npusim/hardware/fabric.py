@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from npusim.hardware.algorithms import ALGORITHMS
 from npusim.hardware.base import Part
 from npusim.hardware.link import Link
-from npusim.ledger import Bandwidth, Count, Duration, Ratio
+from npusim.ledger import Bandwidth, Duration, Efficiency, Few, Fraction
 
 if TYPE_CHECKING:
     AlgorithmName = str
@@ -31,7 +31,7 @@ class Level(Part):
 
     name: str
     shape: Literal["mesh", "ring", "switch"]
-    members: Count
+    members: Few
     port: Literal["chip", "group"] = "chip"
     reduces: bool = False
     link: Link
@@ -58,7 +58,7 @@ class Transport(Part):
     launch: Duration
     step: Duration
     message: Duration
-    efficiency: Ratio
+    efficiency: Efficiency
     copy_bandwidth: Bandwidth | None = None
 
 
@@ -71,7 +71,7 @@ class Fabric(Part):
 
     levels: tuple[Level, ...] = Field(min_length=1)
     transports: tuple[Transport, ...] = Field(min_length=1)
-    overlap: Ratio
+    overlap: Fraction
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Fabric:

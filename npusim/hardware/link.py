@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.hardware.base import Part
-from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Ratio
+from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Efficiency
 
 
 class Packet(Part):
@@ -22,7 +22,7 @@ class Link(Part):
     name: str
     bandwidth: Bandwidth
     latency: Duration
-    efficiency: Ratio
+    efficiency: Efficiency
     packet: Packet | None = None
 
     @property
@@ -34,7 +34,7 @@ class Link(Part):
         return rate * self.packet.payload.value / (self.packet.payload.value + self.packet.header.value)
 
 
-class Reduction(Part):
+class OnChipReduction(Part):
     """On-chip reduction of partial sums over the PEs that share a row-parallel contraction.
 
     Every PE sends its partial result to every other; the messages of one reduction pass one after the other, so

@@ -18,7 +18,7 @@ from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
 from npusim.hardware.compute import ContractionProcessor, Gpu
 from npusim.hardware.flat import MAX_PARTS, FlatField, empty_record, fill, quantity_fields, record_dtype
 from npusim.hardware.pim import Pim
-from npusim.hardware.system import Card, Chip, Server, System
+from npusim.hardware.system import Card, Chip, ServerCards, System
 
 UNIT_CONTRACTION_PROCESSOR = 0
 UNIT_GPU = 1
@@ -38,7 +38,7 @@ _PIM_FLAGS = (
 
 
 def _fields() -> Iterator[FlatField]:
-    for part in (Chip, Card, Server):
+    for part in (Chip, Card, ServerCards):
         yield from quantity_fields(part)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.base import Part
 from npusim.hardware.stream_memo import derived_stream
-from npusim.ledger import Bandwidth, Bytes, Count, Ratio
+from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Quantity, in_unit
 
+Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
+Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
 _STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
 
 
@@ -25,18 +27,26 @@ class Memory(Part):
     """
 
     technology: Literal["hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6"]
-    stacks: Count
-    channels_per_stack: Count
+    stacks: Few
+    channels_per_stack: Few
     channel_bandwidth: Bandwidth
     access_unit: Bytes
     capacity: Bytes
     usable_capacity: Bytes
     dram: str | None = None
     address_map: AddressMap | None = None
-    stream_efficiency: Annotated[Ratio, Field(validate_default=True)] = None  # type: ignore[assignment]
-    stream_residual: Ratio | None = None
-    hot_efficiency: Ratio
-    contention_sharpness: Count
+    stream_efficiency: Annotated[Efficiency, Field(validate_default=True)] = None  # type: ignore[assignment]
+    stream_residual: Residual | None = None
+    hot_efficiency: Efficiency
+    contention_sharpness: Sharpness
+
+    @model_validator(mode="after")
+    def _usable_is_part_of_it(self) -> Memory:
+        if self.usable_capacity.value > self.capacity.value:
+            raise ValueError(
+                f"usable_capacity {self.usable_capacity.text} is more than the capacity, {self.capacity.text}"
+            )
+        return self
 
     @field_validator("stream_efficiency", mode="before")
     @classmethod

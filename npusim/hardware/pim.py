@@ -22,9 +22,14 @@ from npusim.ledger import (
     Cycles,
     CyclesOrZero,
     Duration,
+    Efficiency,
     EnergyPerByte,
     EnergyPerOp,
+    Few,
+    FewOrZero,
+    Fraction,
     Ratio,
+    Stretch,
     Tokens,
 )
 
@@ -60,9 +65,9 @@ class Mac(Part):
     stretches the interval by (1: no limit).
     """
 
-    units: Count
+    units: Few
     interval: Cycles
-    power_factor: Count
+    power_factor: Stretch
     rates: PimRates
 
 
@@ -75,14 +80,14 @@ class Activation(Part):
     behind the broadcast.
     """
 
-    banks: Count
-    banks_per_command: Count
+    banks: Few
+    banks_per_command: Few
     to_mac: Cycles | None = None
-    interleaved_banks: Count
+    interleaved_banks: Few
     early: bool
 
 
-class Reduction(Part):
+class PimReduction(Part):
     """Results leave the units. accumulators: outputs that a unit holds; time: for all of them, each time that they are
     written; output_bytes: of each output that the host then reads."""
 
@@ -95,8 +100,8 @@ class Mode(Part):
     """The memory is switched to all-bank operation and back. commands: that this takes, both ways; parked_banks: banks
     that are read once before and once after, so that they stand in a known state."""
 
-    commands: Ratio
-    parked_banks: Ratio
+    commands: FewOrZero
+    parked_banks: FewOrZero
 
 
 class Barrier(Part):
@@ -130,8 +135,8 @@ class HeadMapping(Part):
     head move while another is multiplied; lone_tokens: from which on a head without a partner takes as long
     as two, in proportion below."""
 
-    channels: Count
-    dimension_ways: Count
+    channels: Few
+    dimension_ways: Few
     softmax: Literal["memory", "host"]
     overlapped: bool
     lone_tokens: Tokens | None = None
@@ -146,7 +151,7 @@ class HeadMapping(Part):
 class StreamMapping(Part):
     """Element-wise operations through the units. banks: of one unit, whose columns it uses one after the other."""
 
-    banks: Count
+    banks: Few
 
 
 class PimUnit(Part):
@@ -155,7 +160,7 @@ class PimUnit(Part):
     broadcast: Broadcast
     mac: Mac
     activation: Activation
-    reduction: Reduction
+    reduction: PimReduction
     mode: Mode
     barrier: Barrier
     fence: Fence
@@ -181,16 +186,16 @@ class Sharing(Part):
     beside_host: part of the host's memory time that can pass while the units work (0: all banks are theirs).
     """
 
-    host_layout_efficiency: Ratio
-    beside_host: Ratio
+    host_layout_efficiency: Efficiency
+    beside_host: Fraction
 
 
 class Refreshing(Part):
     """exposed: part of a refresh in which the units stand still; phase: of the refresh interval that has passed when an
     operation of its own begins."""
 
-    exposed: Ratio
-    phase: Ratio
+    exposed: Fraction
+    phase: Fraction
 
 
 class Pim(Part):
@@ -207,7 +212,7 @@ class Pim(Part):
     placements: dict[str, str] = Field(default_factory=dict)
     note: str = ""
     memory: Annotated[Dram, named("memories")]
-    channels: Count
+    channels: Few
     unit: PimUnit
     refresh: Refreshing
     sharing: Sharing

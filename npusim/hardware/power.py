@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import model_validator
+
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacEnergies
-from npusim.ledger import Duration, EnergyPerByte, EnergyPerOp, Power, Ratio
+from npusim.ledger import Duration, Efficiency, EnergyPerByte, EnergyPerOp, Power, Quantity, in_unit
+
+Exponent = Annotated[Quantity, in_unit("", zero=True, most=10.0)]
 
 
 class PowerModel(Part):
@@ -24,6 +30,12 @@ class PowerModel(Part):
     link_byte: EnergyPerByte
     tdp: Power
     cap: Power
-    minimum_clock: Ratio
-    voltage_exponent: Ratio
+    minimum_clock: Efficiency
+    voltage_exponent: Exponent
     limiter_time: Duration | None = None
+
+    @model_validator(mode="after")
+    def _the_cap_leaves_room(self) -> PowerModel:
+        if self.cap.value < self.idle.value:
+            raise ValueError(f"cap {self.cap.text} is less than what the chip draws idle, {self.idle.text}")
+        return self

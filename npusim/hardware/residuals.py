@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
-from npusim.hardware.base import Part
+from pydantic import Field
+
+from npusim.hardware.base import Part, Share, Spread, Whole, WholeOrZero
 
 Key = tuple[str, str]
 """A metric and a regime."""
@@ -49,6 +52,10 @@ _NEAREST_REGIME = {
 """Where passes of a kind were never timed: the figure of serving runs that consists of them, and the other way."""
 
 
+HalfWidth = Annotated[float, Field(ge=0.0, le=5.0, strict=True)]
+"""Of a logarithm: 5 is a factor of 148, beyond which nothing is predicted."""
+
+
 class Residual(Part):
     """Half-width of the logarithm of measured / predicted that a posterior leaves unexplained, for one metric in one
     regime: beside the range of the posterior's draws, as the root of the sum of squares, it holds 90 %.
@@ -59,8 +66,8 @@ class Residual(Part):
 
     metric: str
     regime: str
-    groups: int
-    half_width: float
+    groups: WholeOrZero
+    half_width: HalfWidth
     enough: bool
 
 
@@ -76,17 +83,17 @@ class LeftOut(Part):
     table: str
     metric: str
     regime: str
-    figures: int
-    groups: int
-    mape: float
-    mape_low: float | None
-    mape_high: float | None
-    coverage: float
-    coverage_low: float | None
-    coverage_high: float | None
-    width: float
-    width_low: float | None
-    width_high: float | None
+    figures: Whole
+    groups: WholeOrZero
+    mape: Spread
+    mape_low: Spread | None
+    mape_high: Spread | None
+    coverage: Share
+    coverage_low: Share | None
+    coverage_high: Share | None
+    width: Spread
+    width_low: Spread | None
+    width_high: Spread | None
 
 
 def operator_regime(operator: str) -> str:

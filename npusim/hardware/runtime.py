@@ -9,7 +9,11 @@ from pydantic import Field, field_validator, model_validator
 from npusim.errors import UserError
 from npusim.hardware.base import Part
 from npusim.hardware.named import with_base
-from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Ratio, Tokens
+from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Efficiency, Few, Fraction, Tokens
+
+Size = Annotated[int, Field(gt=0, le=10**7, strict=True)]
+"""Sequences or tokens of a compiled shape."""
+MOST_SIZES = 1024
 
 
 class ExclusivePolicy(Part):
@@ -48,7 +52,7 @@ class BucketShapes(Part):
     """A size runs as the next compiled one; more than the largest runs in several pieces."""
 
     kind: Literal["buckets"]
-    sizes: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    sizes: tuple[Size, ...] = Field(min_length=1, max_length=MOST_SIZES)
     source: str
 
     @model_validator(mode="after")
@@ -80,7 +84,7 @@ class UniformAttention(Part):
     """One execution computes every sequence over the longest context, rounded up to a multiple, without masking."""
 
     kind: Literal["uniform"]
-    multiple: Annotated[int, Field(gt=0)]
+    multiple: Size
     source: str
 
 
@@ -88,7 +92,7 @@ class GroupedAttention(Part):
     """One execution per compiled context bucket that holds a sequence; in it every sequence costs the whole bucket."""
 
     kind: Literal["grouped"]
-    contexts: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    contexts: tuple[Size, ...] = Field(min_length=1, max_length=MOST_SIZES)
     source: str
 
     @model_validator(mode="after")
@@ -118,7 +122,7 @@ class StepPath(Part):
     operator_launch: Duration
     attention_execution: Duration
     expert_execution: Duration | None = None
-    hidden: Ratio | None = None
+    hidden: Fraction | None = None
     step_launch: Duration
     graph: Literal["operator", "step"] = "operator"
 
@@ -135,15 +139,15 @@ class Host(Part):
 
     step_time: Duration
     request_time: Duration
-    queue_limit: Count
-    stall_probability: Ratio
+    queue_limit: Few
+    stall_probability: Fraction
     stall_time: Duration
     sampling: Literal["host", "chip"]
     sampling_time: Duration
     token_time: Duration | None = None
 
 
-class KvCache(Part):
+class KvCacheRules(Part):
     """How KV memory is kept: type, block, what is held back, when admission stops.
 
     admission: a request is admitted when its `prompt` has room, others being pre-empted where blocks run out later, or
@@ -153,13 +157,13 @@ class KvCache(Part):
     precision: Literal["bf16", "fp8", "int8"]
     block: Tokens
     reserved: BytesOrZero
-    memory_fraction: Ratio
-    admission_watermark: Ratio
+    memory_fraction: Efficiency
+    admission_watermark: Efficiency
     prefix_caching: bool
     admission: Literal["prompt", "answer"] = "prompt"
 
 
-class Limits(Part):
+class RuntimeLimits(Part):
     """max_sequences: most sequences in service; max_waiting: most requests in the queue (others are refused)."""
 
     max_sequences: Count
@@ -192,7 +196,7 @@ class Offload(Part):
     """
 
     policy: Literal["none", "linear", "attention", "both"]
-    head: Ratio
+    head: Fraction
     weights: Literal["shared", "copied"]
     source: str
 
@@ -214,7 +218,7 @@ class Runtime(Part):
     decode_batch_across_cards: BatchShapes | None = None
     prefill_chunk: ChunkShapes
     attention: AttentionShapes
-    pe_fusion: Count
+    pe_fusion: Few
     activations_in_sram: bool
     experts_when_compiled: bool = False
     kernels: Kernels | None = None
@@ -222,8 +226,8 @@ class Runtime(Part):
     offload: Offload | None = None
     paths: tuple[StepPath, ...] = Field(min_length=1)
     host: Host
-    kv: KvCache
-    limits: Limits
+    kv: KvCacheRules
+    limits: RuntimeLimits
     activation_workspace: Bytes
 
     @model_validator(mode="before")

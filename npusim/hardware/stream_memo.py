@@ -38,13 +38,13 @@ def derived_stream(standard: str, mapping: AddressMap, access_unit: float, chann
     unit = int(access_unit)
     _check_channel(dram, mapping, channel_bandwidth)
     return {
-        "value": remembered(dram, mapping, unit),
+        "value": remembered_stream(dram, mapping, unit),
         "kind": "derived",
         "source": f"long streams of {unit} B units on {dram.name} under the address map, command by command",
     }
 
 
-def remembered(dram: Dram, mapping: AddressMap, unit: int) -> float:
+def remembered_stream(dram: Dram, mapping: AddressMap, unit: int) -> float:
     """The efficiency of a contiguous stream, from the memo or worked out now and kept."""
     key = memo_key(dram, mapping, unit)
     for known in (_shipped(), _own()):

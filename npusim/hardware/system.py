@@ -7,11 +7,11 @@ from pydantic import model_validator
 from npusim.hardware.base import Part
 from npusim.hardware.compute import ComputeUnit, ContractionProcessor
 from npusim.hardware.fabric import Fabric
-from npusim.hardware.link import Link, Reduction
+from npusim.hardware.link import Link, OnChipReduction
 from npusim.hardware.memory import Memory
 from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
-from npusim.ledger import Count
+from npusim.ledger import Few
 
 _SAME_BANDWIDTH = 0.02
 
@@ -20,7 +20,7 @@ class Chip(Part):
     unit: ComputeUnit
     memory: Memory
     pim: PimPart | None = None
-    reduction: Reduction | None = None
+    reduction: OnChipReduction | None = None
     power: PowerModel
 
     @model_validator(mode="after")
@@ -50,18 +50,18 @@ class Chip(Part):
 class Card(Part):
     """`chips` of one kind on a card, and the card's link to the host."""
 
-    chips: Count
+    chips: Few
     host_link: Link
 
 
-class Server(Part):
+class ServerCards(Part):
     """Up to `max_cards` cards work on one model; `fabric` joins their chips.
 
     cards: that serve unless others are asked for, 1 where left out.
     """
 
-    max_cards: Count
-    cards: Count | None = None
+    max_cards: Few
+    cards: Few | None = None
     fabric: Fabric
 
 
@@ -85,7 +85,13 @@ class System(Part):
     extends: str | None = None
     chip: Chip
     card: Card
-    server: Server
+    server: ServerCards
+
+    @model_validator(mode="after")
+    def _usual_cards_fit(self) -> System:
+        if self.usual_cards > self.max_cards:
+            raise ValueError(f"server.cards {self.usual_cards} is more than server.max_cards, {self.max_cards}")
+        return self
 
     @model_validator(mode="after")
     def _the_fabric_joins_all_chips(self) -> System:

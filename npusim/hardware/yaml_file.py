@@ -30,7 +30,7 @@ def load_yaml(path: Path, schema: type[Schema]) -> Schema:
     A file that `extends: NAME` has what NAME.yaml, beside it or shipped, says wherever it does not say otherwise.
     """
     data = read_yaml(path)
-    return check(_extended(data, path) if _EXTENDS in data else data, schema, path)
+    return checked(_extended(data, path) if _EXTENDS in data else data, schema, path)
 
 
 _EXTENDS = "extends"
@@ -75,7 +75,7 @@ def read_yaml(path: Path) -> Any:
     return data
 
 
-def check(data: Any, schema: type[Schema], path: Path) -> Schema:
+def checked(data: Any, schema: type[Schema], path: Path) -> Schema:
     """`data` as an instance of `schema`, or the first mistake as a UserError; warns of rates in binary multiples."""
     try:
         checked = schema.model_validate(data)

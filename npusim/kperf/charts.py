@@ -24,8 +24,8 @@ from npusim.kperf.table import (
     Column,
     KPerfContext,
     column,
-    configuration_text,
     predicted,
+    rows_configuration_text,
     shape_text,
     shapes,
 )
@@ -34,7 +34,7 @@ from npusim.words import Say
 
 
 @dataclass(frozen=True)
-class Chart:
+class GridChart:
     """One chart: the columns on its axes; x is logarithmic, y is logarithmic or starts at zero."""
 
     slug: str
@@ -45,17 +45,17 @@ class Chart:
 
 
 CHARTS = (
-    Chart("throughput-vs-users", "total throughput against users", "users", "total_tokens_per_s", True),
-    Chart(
+    GridChart("throughput-vs-users", "total throughput against users", "users", "total_tokens_per_s", True),
+    GridChart(
         "user-speed-vs-throughput",
         "speed per user against total throughput",
         "total_tokens_per_s",
         "tokens_per_s_per_user",
         False,
     ),
-    Chart("ttft-vs-users", "time to first token against users", "users", "ttft_ms_mean", True),
-    Chart("tpot-vs-users", "time per output token against users", "users", "tpot_ms_mean", True),
-    Chart("tokens-per-joule-vs-users", "tokens per joule against users", "users", "tokens_per_joule", False),
+    GridChart("ttft-vs-users", "time to first token against users", "users", "ttft_ms_mean", True),
+    GridChart("tpot-vs-users", "time per output token against users", "users", "tpot_ms_mean", True),
+    GridChart("tokens-per-joule-vs-users", "tokens per joule against users", "users", "tokens_per_joule", False),
 )
 
 
@@ -91,7 +91,7 @@ def _style(place: int) -> Style:
     return replace(other, colour=STYLES[place % count].colour)
 
 
-def points(rows: pd.DataFrame, chart: Chart) -> pd.DataFrame:
+def points(rows: pd.DataFrame, chart: GridChart) -> pd.DataFrame:
     """The rows that the chart can show: predicted, finite, and above zero on a logarithmic axis."""
     x, y = rows[chart.x].astype(float), rows[chart.y].astype(float)
     shown = np.isfinite(x) & np.isfinite(y) & (x > 0)
@@ -128,7 +128,7 @@ def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: P
     return written
 
 
-def _draw(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext) -> Figure:
+def _draw(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext) -> Figure:
     figure = Figure(figsize=(9.0, 5.4), dpi=180)
     axes = figure.add_axes((0.1, 0.165, 0.695, 0.685))
     intervals = False
@@ -155,12 +155,12 @@ def _draw(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfC
         handlelength=3.2,
     )
     figure.text(0.02, 0.945, f"{context.chip_title}: {chart.title} (prediction)", fontsize=13, weight="bold")
-    figure.text(0.02, 0.9, configuration_text(rows), fontsize=10, color="#333333")
+    figure.text(0.02, 0.9, rows_configuration_text(rows), fontsize=10, color="#333333")
     figure.text(0.02, 0.02, _footnote(chart, rows, shown, context, intervals), fontsize=9, color="#333333")
     return figure
 
 
-def _draw_line(axes: Axes, chart: Chart, line: pd.DataFrame, style: Style, label: str) -> bool:
+def _draw_line(axes: Axes, chart: GridChart, line: pd.DataFrame, style: Style, label: str) -> bool:
     """Draws one shape; True when it has an interval."""
     x, y = line[chart.x].to_numpy(float), line[chart.y].to_numpy(float)
     across, along = reach(line, chart.x), reach(line, chart.y)
@@ -183,7 +183,7 @@ def _draw_line(axes: Axes, chart: Chart, line: pd.DataFrame, style: Style, label
     return along is not None or across is not None
 
 
-def _footnote(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool) -> str:
+def _footnote(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool) -> str:
     absent = len(rows) - len(shown)
     first = [f"Predicted by npusim, not measured. Grid: {context.grid_name} (npusim's own choice)."]
     if chart.y == "tokens_per_joule":
@@ -194,7 +194,7 @@ def _footnote(chart: Chart, rows: pd.DataFrame, shown: pd.DataFrame, context: KP
     return f"{' '.join(first)}\n{' '.join(second)}"
 
 
-def _scale(axes: Axes, chart: Chart, shown: pd.DataFrame) -> None:
+def _scale(axes: Axes, chart: GridChart, shown: pd.DataFrame) -> None:
     axes.set_xscale("log", base=2)
     if chart.x == "users":
         users = sorted({int(value) for value in shown["users"]})
@@ -230,7 +230,7 @@ def _spaced(users: list[int]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Table:
+class SheetTable:
     """Where a model's rows stand in the workbook: sheet, columns from the left, first row (from 0)."""
 
     sheet: str
@@ -251,7 +251,9 @@ class Table:
         return f"={ranges[0]}" if len(ranges) == 1 else f"=({','.join(ranges)})"
 
 
-def native_chart(book: Any, chart: Chart, rows: pd.DataFrame, table: Table, context: KPerfContext) -> Any | None:
+def native_chart(
+    book: Any, chart: GridChart, rows: pd.DataFrame, table: SheetTable, context: KPerfContext
+) -> Any | None:
     """The chart as a native spreadsheet chart over `table`, or None when no point can be shown.
 
     book: xlsxwriter Workbook; rows: one model's rows, numbered from 0 in the order of the sheet.
@@ -277,7 +279,7 @@ def native_chart(book: Any, chart: Chart, rows: pd.DataFrame, table: Table, cont
     return drawn
 
 
-def _series(chart: Chart, line: pd.DataFrame, table: Table, style: Style, label: str) -> dict[str, Any]:
+def _series(chart: GridChart, line: pd.DataFrame, table: SheetTable, style: Style, label: str) -> dict[str, Any]:
     places = [int(place) for place in line.index]
     series: dict[str, Any] = {
         "name": label,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from npusim.kperf.charts import write_charts
 from npusim.kperf.table import KPerfContext, file_columns, model_names, of_model, unique_names
-from npusim.kperf.workbook import write_workbook
+from npusim.kperf.workbook import write_kperf_workbook
 from npusim.publish import MANIFEST, publish_folder
 from npusim.safe_text import printable_table, spreadsheet_safe
 
@@ -49,7 +49,7 @@ def _write_all(
     folder: Path,
 ) -> list[str]:
     ordered = printable_table(cells[[item.name for item in file_columns(cells)]])
-    write_workbook(ordered, provenances, manifest, context, folder / WORKBOOK)
+    write_kperf_workbook(ordered, provenances, manifest, context, folder / WORKBOOK)
     spreadsheet_safe(ordered.convert_dtypes()).to_csv(folder / TABLE, index=False, lineterminator="\n")
     (folder / CHARTS).mkdir()
     models = model_names(ordered)

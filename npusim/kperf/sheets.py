@@ -84,7 +84,7 @@ def landscape(sheet: Any) -> None:
     sheet.set_footer("&L&F: prediction, not a measurement&C&A&R&P / &N")
 
 
-def lines(text: str, characters: float) -> int:
+def text_lines(text: str, characters: float) -> int:
     """Lines that a text takes in a cell as wide as so many digits: letters are narrower than digits."""
     return sum(math.ceil(max(len(part), 1) / (_LETTERS_PER_DIGIT * characters)) for part in text.split("\n"))
 

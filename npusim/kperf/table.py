@@ -204,7 +204,7 @@ def predicted(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["status"] == PREDICTED]
 
 
-def configuration_text(rows: pd.DataFrame) -> str:
+def rows_configuration_text(rows: pd.DataFrame) -> str:
     """One line: model, precision, cards and runtime of a model's rows."""
     first = rows.iloc[0]
     cards, chips = int(first["cards"]), int(first["chips"])

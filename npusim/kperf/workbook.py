@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 from xlsxwriter.utility import xl_col_to_name
 
-from npusim.kperf.charts import CHARTS, Table, native_chart, points
-from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, lines, new_workbook, write_frame
+from npusim.kperf.charts import CHARTS, SheetTable, native_chart, points
+from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, new_workbook, text_lines, write_frame
 from npusim.kperf.table import (
     ACCURACY,
     HEADLINES,
@@ -19,12 +19,12 @@ from npusim.kperf.table import (
     PREDICTED,
     Column,
     KPerfContext,
-    configuration_text,
     headlines,
     missing,
     model_names,
     of_model,
     predicted,
+    rows_configuration_text,
     shapes,
     sheet_columns,
     unique_names,
@@ -50,7 +50,7 @@ class _Part:
     """One model's rows, where they stand in the workbook, and the name of the sheet for its charts."""
 
     rows: pd.DataFrame
-    table: Table
+    table: SheetTable
     chart_sheet: str
 
     @property
@@ -58,7 +58,7 @@ class _Part:
         return any(not points(self.rows, chart).empty for chart in CHARTS)
 
 
-def write_workbook(
+def write_kperf_workbook(
     cells: pd.DataFrame,
     provenances: pd.DataFrame,
     manifest: dict[str, Any],
@@ -89,7 +89,7 @@ def _write_sheets(
         if part in drawn[1:]:
             sheet = book.add_worksheet(part.chart_sheet)
             landscape(sheet)
-            shown = say("{configuration}: charts (prediction)", configuration=configuration_text(part.rows))
+            shown = say("{configuration}: charts (prediction)", configuration=rows_configuration_text(part.rows))
             sheet.write_string(0, 0, shown, styles.title)
             sheet.write_string(1, 0, context.projection_text, styles(bold=True))
             _place_charts(book, sheet, 2, part, context)
@@ -103,7 +103,7 @@ def _parts(cells: pd.DataFrame) -> list[_Part]:
     wanted = [f"{name[:24]} charts" for name in sheets]
     chart_sheets = unique_names(wanted, _FORBIDDEN, 31, (*_OWN_SHEETS, *sheets))
     return [
-        _Part(rows, Table(sheet, sheet_columns(rows), _FIRST_ROW), chart_sheet)
+        _Part(rows, SheetTable(sheet, sheet_columns(rows), _FIRST_ROW), chart_sheet)
         for rows, sheet, chart_sheet in zip(every, sheets, chart_sheets, strict=True)
     ]
 
@@ -111,7 +111,7 @@ def _parts(cells: pd.DataFrame) -> list[_Part]:
 def _box(cells: pd.DataFrame, provenances: pd.DataFrame, context: KPerfContext) -> list[tuple[str, str]]:
     """Label and text of each line in the box at the head of the summary."""
     chip = [text.rstrip(".") for text in (context.chip_title, context.chip_note) if text]
-    models = [configuration_text(of_model(cells, name)) for name in model_names(cells)]
+    models = [rows_configuration_text(of_model(cells, name)) for name in model_names(cells)]
     users = cells["users"]
     say = context.say
     grid = say(
@@ -178,7 +178,7 @@ def _write_summary(
         sheet.write_string(row, 0, label, styles(bold=True, align="left", indent=1, **border))
         body = styles(text_wrap=True, align="left", indent=1, **border)
         sheet.merge_range(row, 1, row, _BOX_COLUMNS - 1, text or say("not stated"), body)
-        sheet.set_row(row, LINE_HEIGHT * lines(text, sum(widths[1:_BOX_COLUMNS])))
+        sheet.set_row(row, LINE_HEIGHT * text_lines(text, sum(widths[1:_BOX_COLUMNS])))
         row += 1
     sheet.write_string(row + 1, 0, say("Each model in one line"), styles.heading)
     sheet.set_row(row + 2, 4 * LINE_HEIGHT)
@@ -200,7 +200,7 @@ def _write_missing(sheet: Any, row: int, styles: Styles, gaps: pd.DataFrame, wid
         height = 1
         for text, (start, stop) in zip(texts, spans.values(), strict=True):
             sheet.merge_range(line, start, line, stop, text, styles.wrapped)
-            height = max(height, lines(text, sum(widths[start : stop + 1])))
+            height = max(height, text_lines(text, sum(widths[start : stop + 1])))
         sheet.set_row(line, LINE_HEIGHT * height)
     return end
 
@@ -218,7 +218,7 @@ def _write_model(sheet: Any, styles: Styles, part: _Part, context: KPerfContext)
     sheet.fit_to_pages(math.ceil(sum(item.width for item in columns) / _PAGE_CHARACTERS), 0)
     model, say = rows["model_title"].iloc[0], context.say
     title = say("{model} on {chip}: predicted K-Perf measuring table", model=model, chip=context.chip_title)
-    note, about = styles(font_color="#595959"), f"{configuration_text(rows)}. {context.arrival_text}"
+    note, about = styles(font_color="#595959"), f"{rows_configuration_text(rows)}. {context.arrival_text}"
     sheet.write_string(0, 0, title, styles.title)
     sheet.write_string(1, 0, f"{context.projection_text}{about} {context.interval_text}", note)
     sheet.write_string(2, 0, _LEGEND.in_words_of(say), note)

@@ -16,7 +16,7 @@ from npusim.hardware.system import System
 from npusim.ledger import Provenance, provenances
 from npusim.mapping.fitting import Fitting
 from npusim.mapping.footprint import Footprint
-from npusim.mapping.placement import place
+from npusim.mapping.placement import place_groups
 from npusim.mapping.plan import Plan, make_plan
 from npusim.mapping.plan_file import read_plan
 from npusim.workload.catalog import load_model
@@ -85,7 +85,7 @@ class Deployment:
         """The same deployment under another plan."""
         driver = self.runtime.on_cards(plan.cards)
         machine, record = self.machine.copy(), build_runtime(driver, self.system)
-        place(machine, self.system, driver, plan)
+        place_groups(machine, self.system, driver, plan)
         return replace(self, runtime=driver, plan=plan, machine=machine, runtime_record=record)
 
 

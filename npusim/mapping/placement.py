@@ -59,7 +59,7 @@ def groups_of(plan: Plan) -> dict[int, Groups]:
     return {kind: tuple(map(tuple, groups)) for kind, groups in found.items() if len(groups[0]) > 1}
 
 
-def place(machine: np.ndarray, system: System, runtime: Runtime, plan: Plan) -> np.ndarray:
+def place_groups(machine: np.ndarray, system: System, runtime: Runtime, plan: Plan) -> np.ndarray:
     """`machine` (array of MACHINE_DTYPE) with what the groups of `plan` need of the fabric, in place."""
     machine["group_shape"] = np.nan
     for kind, groups in groups_of(plan).items():

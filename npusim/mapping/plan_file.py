@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
-
 from npusim.errors import UserError
-from npusim.hardware.base import Part
+from npusim.hardware.base import Part, Whole
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.mapping.plan import Plan, named_plan, plan_of
@@ -17,11 +15,11 @@ from npusim.workload.model import Model
 class PlanFile(Part):
     """Degrees of a plan, 1 where left out; micro_batches: as many as stages where left out."""
 
-    tensor_parallel: int = Field(1, ge=1)
-    pipeline_parallel: int = Field(1, ge=1)
-    expert_parallel: int = Field(1, ge=1)
-    data_parallel: int = Field(1, ge=1)
-    micro_batches: int | None = Field(None, ge=1)
+    tensor_parallel: Whole = 1
+    pipeline_parallel: Whole = 1
+    expert_parallel: Whole = 1
+    data_parallel: Whole = 1
+    micro_batches: Whole | None = None
 
 
 def read_plan(wanted: str | Plan, system: System, model: Model) -> Plan:

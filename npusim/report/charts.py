@@ -29,7 +29,7 @@ def layout(figure: go.Figure, x: str, y: str, *, log_x: bool = False, log_y: boo
     return figure
 
 
-def lines(
+def line_chart(
     frame: pd.DataFrame, x: str, y: str, by: Sequence[str], *, log_x: bool, log_y: bool, titles: tuple[str, str]
 ) -> go.Figure:
     """One line of `y` against `x` for each value of `by`, with the interval `<y>_low` ... `<y>_high` where known."""

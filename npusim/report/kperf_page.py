@@ -10,7 +10,7 @@ import pandas as pd
 from npusim.kperf.charts import CHARTS, points
 from npusim.kperf.runner import GridResult
 from npusim.kperf.table import HEADLINES, column, headlines, missing, model_names, of_model, shape_text
-from npusim.report.charts import lines
+from npusim.report.charts import line_chart
 from npusim.report.page import Block, Chart, Page, Section, Table, Text, table_of
 from npusim.words import Say
 
@@ -59,7 +59,7 @@ def _model(rows: pd.DataFrame, say: Say) -> Iterator[Block]:
             x, y = column(chart.x), column(chart.y)
             titles = x.label_in(say), y.label_in(say)
             shown = points(shaped, chart)
-            figure = lines(shown, chart.x, chart.y, ["shape"], log_x=True, log_y=chart.log_y, titles=titles)
+            figure = line_chart(shown, chart.x, chart.y, ["shape"], log_x=True, log_y=chart.log_y, titles=titles)
             yield Chart(say(chart.title), figure)
     else:
         yield Text(str(rows["status"].iloc[0]), "warning")

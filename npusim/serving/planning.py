@@ -22,7 +22,7 @@ _SERVED = 6
 
 
 @dataclass(frozen=True)
-class Score:
+class PlanScore:
     """A plan with what it is judged by; served: by a simulated run, else by a closed form. bound: of a decode step."""
 
     plan: Plan
@@ -39,7 +39,7 @@ class Score:
         return {"plan": self.plan.as_dict(), **{name: getattr(self, name) for name in names}}
 
 
-OBJECTIVES: dict[str, Callable[[Score], float]] = {
+OBJECTIVES: dict[str, Callable[[PlanScore], float]] = {
     "throughput": lambda score: -score.output_tokens_per_s,
     "tpot": lambda score: score.tpot_ms,
     "efficiency": lambda score: -score.tokens_per_joule,
@@ -56,7 +56,7 @@ class Wish:
     tpot_limit_ms: float | None = None
     cards: int | None = None
 
-    def allows(self, score: Score) -> bool:
+    def allows(self, score: PlanScore) -> bool:
         """Whether a plan keeps the limits."""
         return (self.ttft_limit_ms is None or score.ttft_ms <= self.ttft_limit_ms) and (
             self.tpot_limit_ms is None or score.tpot_ms <= self.tpot_limit_ms
@@ -69,7 +69,7 @@ class Found:
     considered, without_room: how many plans there were, and how many of them cannot hold a request."""
 
     best: Deployment
-    front: tuple[Score, ...]
+    front: tuple[PlanScore, ...]
     considered: int
     without_room: int
 
@@ -88,7 +88,7 @@ def best_for_run(base: Deployment, load: Load, users: int, wish: Wish, seed: int
     Raises DoesNotFit where no plan has room for a request, UserError where none keeps the limits.
     """
     fitting, considered = _with_room(base, load.isl + load.osl, wish)
-    estimates = [estimate(where, load.isl, load.osl, users) for where in fitting]
+    estimates = [estimate_plan(where, load.isl, load.osl, users) for where in fitting]
     candidates = sorted(front(estimates), key=OBJECTIVES[wish.objective])
     candidates = [score for score in candidates if wish.allows(score)][:_SERVED] or candidates[:1]
     by_plan = {where.plan: where for where in fitting}
@@ -117,7 +117,7 @@ def _with_room(base: Deployment, tokens: int, wish: Wish) -> tuple[list[Deployme
     return [base.under(plan) for plan in fitting], len(plans)
 
 
-def _best(scores: list[Score], wish: Wish) -> Score:
+def _best(scores: list[PlanScore], wish: Wish) -> PlanScore:
     allowed = [score for score in scores if wish.allows(score)]
     if not allowed:
         ttft, tpot = min(score.ttft_ms for score in scores), min(score.tpot_ms for score in scores)
@@ -127,7 +127,7 @@ def _best(scores: list[Score], wish: Wish) -> Score:
     return min(allowed, key=OBJECTIVES[wish.objective])
 
 
-def front(scores: list[Score]) -> list[Score]:
+def front(scores: list[PlanScore]) -> list[PlanScore]:
     """Scores that no other equals or beats in time per token, rate and energy, of equal ones the fewest cards."""
     ordered = sorted(scores, key=lambda score: (score.plan.cards, score.plan.pipeline_parallel))
     figures = np.array([[score.tpot_ms, -score.output_tokens_per_s, -score.tokens_per_joule] for score in ordered])
@@ -141,7 +141,7 @@ def front(scores: list[Score]) -> list[Score]:
     return kept
 
 
-def estimate(where: Deployment, isl: int, osl: int, users: int) -> Score:
+def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScore:
     """A closed loop of `users`: decode steps over as many as memory and runtime hold, and their prompts in between.
 
     A user's turn lasts osl decode steps and the prompts of all others in service: rate = n osl / (osl t + n p).
@@ -157,7 +157,7 @@ def estimate(where: Deployment, isl: int, osl: int, users: int) -> Score:
     turn_s = osl * token.time_s + batch * prompt.time_s
     joules = osl * token.energy_j + batch * prompt.energy_j
     waiting_s = (own - batch) / batch * turn_s
-    return Score(
+    return PlanScore(
         plan=plan,
         ttft_ms=(waiting_s + prompt.time_s + token.time_s) * _MS,
         tpot_ms=(token.time_s + (batch - 1) * prompt.time_s / osl) * _MS,
@@ -167,10 +167,10 @@ def estimate(where: Deployment, isl: int, osl: int, users: int) -> Score:
     )
 
 
-def _served(where: Deployment, score: Score, load: Load, seed: int) -> Score:
+def _served(where: Deployment, score: PlanScore, load: Load, seed: int) -> PlanScore:
     metrics = measure(simulate(where, load, seed))
     if not metrics.requests:
-        return Score(score.plan, np.inf, np.inf, 0.0, 0.0, score.bound, served=True)
+        return PlanScore(score.plan, np.inf, np.inf, 0.0, 0.0, score.bound, served=True)
     tpot_ms = metrics.tpot_ms.mean if np.isfinite(metrics.tpot_ms.mean) else score.tpot_ms
     return replace(
         score,
@@ -182,12 +182,12 @@ def _served(where: Deployment, score: Score, load: Load, seed: int) -> Score:
     )
 
 
-def _step_score(where: Deployment, phase: str, batch: int, query: int, context: int) -> Score:
+def _step_score(where: Deployment, phase: str, batch: int, query: int, context: int) -> PlanScore:
     own = -(-batch // where.plan.data_parallel)
     step: Step = decode([context] * own) if phase == "decode" else prefill(own, query, context)
     cost = AnalyticEngine(where, max_sequences=own).cost(step)
     tokens = where.plan.data_parallel * step.tokens
-    return Score(
+    return PlanScore(
         plan=where.plan,
         ttft_ms=cost.time_s * _MS,
         tpot_ms=cost.time_s * _MS,

@@ -44,7 +44,7 @@ class Policy(Protocol):
     def turn(self, server: Server) -> Turn: ...
 
 
-class Limits:
+class ServerLimits:
     """What bounds a server.
 
     slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
@@ -88,7 +88,7 @@ class Server:
         engine: ServingEngine,
         policy: Policy,
         kv: KvCache,
-        limits: Limits,
+        limits: ServerLimits,
         recorder: Recorder,
         seed: int,
     ) -> None:

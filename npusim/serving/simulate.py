@@ -17,7 +17,7 @@ from npusim.serving.kvcache import KvCache
 from npusim.serving.policies import make_policy
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
-from npusim.serving.server import Limits, Server, ServingEngine
+from npusim.serving.server import Server, ServerLimits, ServingEngine
 from npusim.workload.arrivals import Arrival, Burst, Closed
 from npusim.workload.prompts import Prompt, random_prompts
 
@@ -119,7 +119,7 @@ def _serve_before(kv: KvCache, request: Request) -> None:
         kv.peak = kv.asked_tokens = 0
 
 
-def _limits(deployment: Deployment, load: Load) -> Limits:
+def _limits(deployment: Deployment, load: Load) -> ServerLimits:
     runtime = deployment.runtime
     longest = deployment.model.max_context
     if isinstance(runtime.attention, GroupedAttention):
@@ -131,7 +131,7 @@ def _limits(deployment: Deployment, load: Load) -> Limits:
         most = min(most, runtime.decode_batch.sizes[-1])
     waiting = float(numbers["limits_max_waiting"])
     users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else most
-    return Limits(
+    return ServerLimits(
         slots=min(users, most),
         max_sequences=most,
         max_waiting=None if np.isnan(waiting) else int(waiting),

@@ -6,24 +6,24 @@ import difflib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from npusim.errors import UserError
-from npusim.hardware.base import Part
+from npusim.hardware.base import MOST, Part, Whole
 from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
 
-Positive = Annotated[int, Field(gt=0, strict=True)]
+_MOST_CELLS = 10_000
 
 
 class Point(Part):
     """One shape: prompt and answer length in tokens, and the numbers of users to run it with."""
 
-    isl: Positive
-    osl: Positive
-    users: tuple[Positive, ...] = Field(min_length=1)
+    isl: Whole
+    osl: Whole
+    users: tuple[Whole, ...] = Field(min_length=1, max_length=_MOST_CELLS)
 
     @model_validator(mode="after")
     def _users_rise(self) -> Point:
@@ -39,8 +39,8 @@ class Grid(Part):
     title: str
     source: str
     arrival: Literal["burst", "closed"]
-    requests_per_user: Positive
-    points: tuple[Point, ...] = Field(min_length=1)
+    requests_per_user: Whole
+    points: tuple[Point, ...] = Field(min_length=1, max_length=_MOST_CELLS)
 
     @model_validator(mode="after")
     def _shapes_differ(self) -> Grid:
@@ -48,6 +48,19 @@ class Grid(Part):
         twice = next((shape for shape in shapes if shapes.count(shape) > 1), None)
         if twice is not None:
             raise ValueError(f"the shape {twice[0]}/{twice[1]} stands twice; join its users")
+        return self
+
+    @model_validator(mode="after")
+    def _runs_end(self) -> Grid:
+        for point in self.points:
+            tokens, requests = point.isl + point.osl, self.requests_per_user * point.users[-1]
+            if tokens > MOST or requests > MOST:
+                raise ValueError(
+                    f"the shape {point.isl}/{point.osl} asks for {requests:,} requests of {tokens:,} tokens; "
+                    f"a run has at most {MOST:,} of either"
+                )
+        if sum(len(point.users) for point in self.points) > _MOST_CELLS:
+            raise ValueError(f"the grid has more than {_MOST_CELLS:,} cells; split it")
         return self
 
     def cells(self) -> Iterator[tuple[int, int, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
-from npusim.ledger import Ratio
+from npusim.ledger import Quantity, Stretch, in_unit
 
 GROUPS = 16
 _POINTS_PER_GROUP = 64
@@ -23,11 +24,14 @@ _PLACEMENTS = 256
 _SEED = 0
 
 
+Exponent = Annotated[Quantity, in_unit("", zero=True, most=10.0)]
+
+
 class Popularity(Part):
     """Exponent of the power law, and the ratio of the most to the least popular expert."""
 
-    exponent: Ratio
-    span: Ratio
+    exponent: Exponent
+    span: Stretch
 
 
 class Routing(Part):

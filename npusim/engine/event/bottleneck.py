@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from npusim.engine.event.chip import Record
 from npusim.engine.event.command import OVERHEAD, Command, Program
-from npusim.engine.event.repetition import Simulation, simulate
+from npusim.engine.event.repetition import Simulation, simulate_program
 
 Shares = dict[tuple[int, str], float]
 
@@ -66,4 +66,4 @@ def saved_if_free(simulation: Simulation, kind: str, row: int | None = None) -> 
             return replace(command, fixed_s=0.0, work_s=0.0 if command.kind == kind else command.work_s)
         return replace(command, work_s=0.0, asked=0.0, touched=0.0) if command.kind == kind else command
 
-    return simulation.time_s - simulate(simulation.rows, simulation.setting, change).time_s
+    return simulation.time_s - simulate_program(simulation.rows, simulation.setting, change).time_s

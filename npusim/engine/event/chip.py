@@ -53,7 +53,7 @@ class _CountingEnvironment(simpy.Environment):
         super().step()
 
 
-class Chip:
+class ChipRun:
     """One run of a program. depth: transfers that a DMA queue holds."""
 
     def __init__(self, program: Program, machine: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from npusim.engine.event.tiling import Plan
+from npusim.engine.event.tiling import TilingChoice
 
 CONTRACTION, VECTOR, MEMORY, LINK, OVERHEAD = "contraction", "vector", "memory", "link", "overhead"
 """What the time of a command is booked to; names are those of StepCost's resources."""
@@ -81,7 +81,7 @@ class Program:
     commands: list[Command] = field(default_factory=list)
     queues: dict[Queue, list[int]] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
-    plans: dict[int, Plan] = field(default_factory=dict)
+    plans: dict[int, TilingChoice] = field(default_factory=dict)
 
     def add(self, command: Command) -> int:
         place = len(self.commands)

@@ -9,8 +9,8 @@ import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares
-from npusim.engine.event.repetition import Simulation, simulate
-from npusim.engine.event.setting import Setting
+from npusim.engine.event.repetition import Simulation, simulate_program
+from npusim.engine.event.setting import StepSetting
 from npusim.engine.stepcost import RESOURCES, StepCost, combine
 from npusim.errors import UserError
 from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
@@ -70,7 +70,7 @@ class EventEngine:
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)
         path = int(step_path(len(step.query) - live if prefilling else live, prefilling, engine.runtime))
-        simulation = simulate(table.rows, Setting(engine.machine, engine.runtime, path, known.clock))
+        simulation = simulate_program(table.rows, StepSetting(engine.machine, engine.runtime, path, known.clock))
         shares = dict.fromkeys(RESOURCES, 0.0)
         for (_, kind), seconds in path_shares(simulation).items():
             shares[kind] += seconds

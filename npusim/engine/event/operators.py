@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from npusim.engine.event.channels import evenness
 from npusim.engine.event.command import CONTRACTION, VECTOR
-from npusim.engine.event.setting import Setting
-from npusim.engine.event.tiling import Plan, plan_linear
+from npusim.engine.event.setting import StepSetting
+from npusim.engine.event.tiling import TilingChoice, plan_linear
 from npusim.kernels.attention import kv_copies, slice_attention_times
 from npusim.kernels.memory import access_efficiency
 from npusim.kernels.vector import program_time, vector_time
@@ -56,10 +56,10 @@ class Work(NamedTuple):
     taken: float = 0.0
     kept: float = 0.0
     fill: Compute | None = None
-    plan: Plan | None = None
+    plan: TilingChoice | None = None
 
 
-def work_of(row: Any, setting: Setting, room: float, ahead_s: float) -> Work:
+def work_of(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work:
     """The work of a specialised row on one cluster.
 
     room: bytes of SRAM for tiles; ahead_s: seconds before the row starts in which its weights can be fetched.
@@ -71,7 +71,7 @@ def work_of(row: Any, setting: Setting, room: float, ahead_s: float) -> Work:
     return _gather(row, setting, room) if row["kind"] == GATHER else _vector(row, setting)
 
 
-def _linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Work:
+def _linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work:
     plan = plan_linear(row, setting, room / setting.pes_per_cluster, ahead_s)
     tiling, clusters = plan.choice, setting.clusters
     spills = setting.spills(row)
@@ -96,14 +96,14 @@ def _linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Work:
     )
 
 
-def _stored(tiles: tuple[Tile, ...], results: float, setting: Setting) -> tuple[Tile, ...]:
+def _stored(tiles: tuple[Tile, ...], results: float, setting: StepSetting) -> tuple[Tile, ...]:
     """The tiles, their results stored together, in as few parts as leave SRAM for the other tiles in flight."""
     parts = min(len(tiles), ceil(_IN_FLIGHT * results / setting.sram))
     ends = {len(tiles) * (part + 1) // parts - 1 for part in range(parts)}
     return tuple(tile._replace(stored=results / parts) if place in ends else tile for place, tile in enumerate(tiles))
 
 
-def _attention(row: Any, setting: Setting, room: float) -> Work:
+def _attention(row: Any, setting: StepSetting, room: float) -> Work:
     """K and V stream by in tiles as large as those of weights, as far as two of them fit; each has its scores and its
     part of the softmax.
     """
@@ -134,7 +134,7 @@ def _attention(row: Any, setting: Setting, room: float) -> Work:
     )
 
 
-def _gather(row: Any, setting: Setting, room: float) -> Work:
+def _gather(row: Any, setting: StepSetting, room: float) -> Work:
     run = row["n"] * row["weight_bits"] / _BITS
     wanted = float(row["weight_bytes"]) / setting.clusters
     asked = wanted / access_efficiency(run, setting.machine)
@@ -145,7 +145,7 @@ def _gather(row: Any, setting: Setting, room: float) -> Work:
     return Work(tiles=_stored((tile,) * tiles, stored, setting), taken=identities)
 
 
-def _vector(row: Any, setting: Setting) -> Work:
+def _vector(row: Any, setting: StepSetting) -> Work:
     """Element-wise work; where its activations pass through memory, in tiles of which three fit into SRAM.
 
     Sampling leaves nothing to store.

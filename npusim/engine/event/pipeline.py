@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from npusim.engine.event.command import DMA, MAIN, MEMORY, SUB, Command, Place, Program, Queue
 from npusim.engine.event.operators import Compute, Tile, Work
-from npusim.engine.event.setting import Setting
+from npusim.engine.event.setting import StepSetting
 
 
 class Pipeline:
@@ -14,7 +14,7 @@ class Pipeline:
     graph holds them: a load waits until the tile that far before it is used up.
     """
 
-    def __init__(self, program: Program, cluster: int, setting: Setting) -> None:
+    def __init__(self, program: Program, cluster: int, setting: StepSetting) -> None:
         self._program, self._cluster, self._set = program, cluster, setting
         self._loaded = 0
         self._used: list[int] = []

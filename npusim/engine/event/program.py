@@ -27,7 +27,7 @@ from npusim.engine.event.command import (
 )
 from npusim.engine.event.operators import Work, work_of
 from npusim.engine.event.pipeline import Pipeline
-from npusim.engine.event.setting import Setting
+from npusim.engine.event.setting import StepSetting
 from npusim.kernels.attention import prompt_parts, shared_heads_time
 from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.memory import stream_bandwidth
@@ -39,7 +39,7 @@ from npusim.mapping.optable import ATTENTION, COLLECTIVE, LINEAR, SPLIT_ROWS, VE
 _ACTIVATION_BYTES = 2.0
 
 
-def build(rows: np.ndarray, setting: Setting, turns: int | None = None) -> Program:
+def build(rows: np.ndarray, setting: StepSetting, turns: int | None = None) -> Program:
     """The program of specialised rows, array of OP_DTYPE; `turns`: most repetitions of a segment that are written out.
 
     Raises UserError where a row has no tiling that fits into SRAM.
@@ -58,7 +58,7 @@ def build(rows: np.ndarray, setting: Setting, turns: int | None = None) -> Progr
 class _Builder:
     """Writes one row after the other; `_ready[cluster]` are the commands after which the next row may run there."""
 
-    def __init__(self, rows: np.ndarray, setting: Setting) -> None:
+    def __init__(self, rows: np.ndarray, setting: StepSetting) -> None:
         self._rows, self._set = rows, setting
         kept = [float(row["activation_bytes"]) / setting.clusters for row in rows if not setting.spills(row)]
         resident = max(kept, default=0.0)
@@ -146,7 +146,7 @@ def _union(sets: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(sorted({one for each in sets for one in each}))
 
 
-def _launch_s(row: Any, setting: Setting) -> float:
+def _launch_s(row: Any, setting: StepSetting) -> float:
     """Seconds of an operator's launch: attention's executions, and one after the other the matrices of experts."""
     seconds = setting.launch_s("operator_launch")
     if row["kind"] == ATTENTION:
@@ -154,7 +154,7 @@ def _launch_s(row: Any, setting: Setting) -> float:
     return seconds + float(further_matrices_time(row, setting.machine, setting.runtime, setting.path))
 
 
-def _joins(row: Any, setting: Setting, work: Work) -> list[float]:
+def _joins(row: Any, setting: StepSetting, work: Work) -> list[float]:
     """Seconds of each reduction over the PEs that ends a row."""
     if work.plan is not None:
         return [work.plan.choice.reduce_s] * work.plan.choice.reductions if work.plan.choice.reduce_s > 0.0 else []
@@ -162,14 +162,14 @@ def _joins(row: Any, setting: Setting, work: Work) -> list[float]:
     return [shared] if shared > 0.0 else []
 
 
-def _busy_s(work: Work, setting: Setting) -> float:
+def _busy_s(work: Work, setting: StepSetting) -> float:
     """Seconds of arithmetic or of the memory stream of an operator, whichever is longer."""
     arithmetic = sum(compute.work_s for tile in work.tiles for compute in tile.computes)
     asked = sum(tile.asked for tile in work.tiles) * setting.clusters
     return max(arithmetic, asked / float(stream_bandwidth(setting.machine, setting.pes)))
 
 
-def _time_ahead(rows: np.ndarray, setting: Setting) -> list[float]:
+def _time_ahead(rows: np.ndarray, setting: StepSetting) -> list[float]:
     """Seconds between the last transfer before each row and its start, in which a whole graph fetches its weights.
 
     Before the first rows of a segment that repeats stand its last ones.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npusim.engine.event.chip import Chip, Record
+from npusim.engine.event.chip import ChipRun, Record
 from npusim.engine.event.command import Command, Program, Turn
 from npusim.engine.event.program import build
-from npusim.engine.event.setting import Setting
+from npusim.engine.event.setting import StepSetting
 
 _FIRST_TRY = 4
 _ALIKE = 2.0**-36
@@ -44,7 +44,7 @@ class Simulation:
     """
 
     rows: np.ndarray
-    setting: Setting
+    setting: StepSetting
     program: Program
     record: Record
     repeated: tuple[Repeated, ...]
@@ -85,7 +85,7 @@ class Simulation:
         return sum(each.more for each in self.repeated if each.turn.segment in segment and place >= each.turn.last)
 
 
-def simulate(rows: np.ndarray, setting: Setting, change: Change = _unchanged) -> Simulation:
+def simulate_program(rows: np.ndarray, setting: StepSetting, change: Change = _unchanged) -> Simulation:
     """Simulate specialised rows, writing out as few repetitions as show that the rest are alike.
 
     change: what is made of each command before the chip runs it.
@@ -95,7 +95,7 @@ def simulate(rows: np.ndarray, setting: Setting, change: Change = _unchanged) ->
     while True:
         program = build(rows, setting, turns)
         program.commands = [change(command) for command in program.commands]
-        record = Chip(program, setting.machine).run()
+        record = ChipRun(program, setting.machine).run()
         events += record.events
         repeated = _repeated(rows, program, record) if turns < longest else ()
         if repeated is not None:
@@ -103,10 +103,10 @@ def simulate(rows: np.ndarray, setting: Setting, change: Change = _unchanged) ->
         turns *= 2
 
 
-def simulate_in_full(rows: np.ndarray, setting: Setting) -> Simulation:
+def simulate_in_full(rows: np.ndarray, setting: StepSetting) -> Simulation:
     """Simulate every repetition."""
     program = build(rows, setting)
-    record = Chip(program, setting.machine).run()
+    record = ChipRun(program, setting.machine).run()
     return Simulation(rows, setting, program, record, (), record.events)
 
 

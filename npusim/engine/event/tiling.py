@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from npusim.engine.event.setting import Setting
+from npusim.engine.event.setting import StepSetting
 from npusim.errors import UserError
 from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.contraction import TILE_CUTS, operand_bytes, operand_delivery, slice_contraction_time, tiled_time
@@ -76,7 +76,7 @@ class Tiling:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TilingChoice:
     """The fastest tiling of a row, the next best, and how many were compared."""
 
     choice: Tiling
@@ -94,7 +94,7 @@ class Plan:
         return f"least predicted time of {self.compared}; the next takes {slower:.1%} longer"
 
 
-def plan_linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Plan:
+def plan_linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> TilingChoice:
     """Plan of a LINEAR row. room: bytes of SRAM of one PE for tiles; ahead_s: seconds before the row starts in which
     its weights can be fetched. UserError where no tiling fits.
     """
@@ -113,7 +113,7 @@ def plan_linear(row: Any, setting: Setting, room: float, ahead_s: float) -> Plan
     least = min(tiling.predicted_s for tiling in found)
     choice = next(tiling for tiling in found if tiling.predicted_s <= least * (1.0 + _TIE))
     others = [tiling for tiling in found if tiling is not choice]
-    return Plan(choice, min(others, key=lambda tiling: tiling.predicted_s, default=None), len(found))
+    return TilingChoice(choice, min(others, key=lambda tiling: tiling.predicted_s, default=None), len(found))
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _SliceShape:
     token_parts: int
 
 
-def _slice_shape(row: Any, setting: Setting, depth_parts: int, token_parts: int) -> _SliceShape | None:
+def _slice_shape(row: Any, setting: StepSetting, depth_parts: int, token_parts: int) -> _SliceShape | None:
     """The row with k and m split so; None where there is too little to split."""
     split_rows = row["split"] == SPLIT_ROWS
     slices = float(setting.machine["tcp_slices_per_pe"]) * (1 if split_rows else setting.pes)
@@ -152,7 +152,7 @@ def _tokens_and_columns(row: Any, machine: Any) -> tuple[float, float]:
     return float(row_blocks(row, lanes)) * lanes / float(row["touched"]), float(row["touched"] * row["n"])
 
 
-def _tilings(row: Any, setting: Setting, room: float, ahead_s: float, shape: _SliceShape) -> list[Tiling]:
+def _tilings(row: Any, setting: StepSetting, room: float, ahead_s: float, shape: _SliceShape) -> list[Tiling]:
     """The shape by size of its tiles and by which operand stays in the register file."""
     machine = setting.machine
     columns_bytes = shape.depth * row["weight_bits"] / _BITS * machine["tcp_slices_per_pe"]
@@ -165,7 +165,7 @@ def _tilings(row: Any, setting: Setting, room: float, ahead_s: float, shape: _Sl
 
 
 def _tiling(
-    row: Any, setting: Setting, ahead_s: float, shape: _SliceShape, tile_columns: int, tokens_stay: bool
+    row: Any, setting: StepSetting, ahead_s: float, shape: _SliceShape, tile_columns: int, tokens_stay: bool
 ) -> Tiling:
     """The shape cut into tiles, with the time of each and of all."""
     machine = setting.machine
@@ -196,7 +196,7 @@ def _tiling(
     )
 
 
-def _reduction(row: Any, setting: Setting, seconds: float, tiles: int) -> tuple[float, int, float]:
+def _reduction(row: Any, setting: StepSetting, seconds: float, tiles: int) -> tuple[float, int, float]:
     """What the reduction over the PEs adds to `seconds` of tiles, its number of parts and the time of each.
 
     Of numbers of parts whose times are alike the least is taken.
@@ -239,7 +239,7 @@ def _compute_s(row: Any, machine: Any, shape: _SliceShape, tile_columns: int) ->
     return seconds + hops / machine["tcp_clock"]
 
 
-def _useful(row: Any, setting: Setting, shape: _SliceShape) -> float:
+def _useful(row: Any, setting: StepSetting, shape: _SliceShape) -> float:
     """Part of the multiply-accumulate slots, lanes x slices x packets, that hold no padding."""
     machine = setting.machine
     lanes = ceil(shape.tokens / machine["tcp_lanes"]) * machine["tcp_lanes"]

@@ -25,7 +25,7 @@ from npusim.evidence.calibration.fitted import fitted_correlation, fitted_number
 from npusim.evidence.calibration.problem import Problem
 from npusim.evidence.measured.case import Case
 from npusim.evidence.measured.importer import import_table
-from npusim.evidence.measured.tables import Table
+from npusim.evidence.measured.tables import MeasuredTable
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import load_system
 from npusim.hardware.system import System
@@ -59,7 +59,7 @@ class FittedCalibration:
     skipped: int
 
 
-def calibrate(
+def fit_calibration(
     tables: Sequence[Path], arch: str, name: str, date: str, seed: int = 0, say: Say | None = None
 ) -> FittedCalibration:
     """Fit the numbers of `arch` to the tables. Raises UserError where no row can be predicted, or none moves a number.
@@ -124,7 +124,7 @@ def _all_cases(tables: Sequence[Path], arch: str, system: System) -> tuple[list[
     return cases, skipped
 
 
-def _require_own_chip(table: Table, system: System) -> None:
+def _require_own_chip(table: MeasuredTable, system: System) -> None:
     own = {name.lower() for name in (system.name, system.title, *system.aliases)}
     if table.chip and table.chip.lower() not in own:
         raise UserError(

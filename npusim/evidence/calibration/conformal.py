@@ -27,7 +27,7 @@ def scores(errors: np.ndarray, spreads: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(errors**2 - (TAIL_Z * spreads) ** 2, 0.0))
 
 
-def half_width(scores: np.ndarray, groups: Sequence[str]) -> tuple[float, int]:
+def conformal_half_width(scores: np.ndarray, groups: Sequence[str]) -> tuple[float, int]:
     """(half-width, groups): what holds 90 % of a new group's scores.
 
     The groups have equal shares of the whole, the figures of a group equal shares of the group, and one share more

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from npusim.evidence.calibration.conformal import GROUPS_FOR_COVERAGE, TAIL_Z, half_width, scores
+from npusim.evidence.calibration.conformal import GROUPS_FOR_COVERAGE, TAIL_Z, conformal_half_width, scores
 from npusim.evidence.calibration.posterior import Fit
 from npusim.evidence.calibration.problem import Problem
 from npusim.evidence.measured.case import Case
@@ -88,7 +88,7 @@ def residuals(cases: Sequence[Case], unseen: Unseen) -> tuple[Residual, ...]:
     for (metric, regime), own in sorted(_places(cases, residual_key).items()):
         enough = len(set(unseen.names[own].tolist())) >= GROUPS_FOR_COVERAGE
         places = own if enough else alike[_latency(cases[own[0]])]
-        width, groups = half_width(found[places], unseen.names[places].tolist())
+        width, groups = conformal_half_width(found[places], unseen.names[places].tolist())
         rounded, enough = round(width, _DIGITS), groups >= GROUPS_FOR_COVERAGE
         made.append(Residual(metric=metric, regime=regime, groups=groups, half_width=rounded, enough=enough))
     return tuple(made)
@@ -132,7 +132,7 @@ def _half_widths(names: np.ndarray, errors: np.ndarray, spreads: np.ndarray) -> 
     found, widths = scores(errors, spreads), np.zeros(len(errors))
     for name in sorted(set(names.tolist())):
         own = names == name
-        widths[own], _ = half_width(found[~own], names[~own].tolist())
+        widths[own], _ = conformal_half_width(found[~own], names[~own].tolist())
     return np.hypot(TAIL_Z * spreads, widths)
 
 

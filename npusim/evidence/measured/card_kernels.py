@@ -10,7 +10,7 @@ from npusim.evidence.measured.collect import Figure, cases_of, each_row, require
 from npusim.evidence.measured.operator_rows import (
     Fields,
     Heads,
-    decode_attention,
+    decode_attention_row,
     gather,
     linear,
     prompt_attention,
@@ -18,7 +18,7 @@ from npusim.evidence.measured.operator_rows import (
 )
 from npusim.evidence.measured.placement import Placement, placed, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.layer import (
     CountedPredictor,
     DecodeAttentionPredictor,
@@ -37,7 +37,7 @@ _TOKEN_RANGES = (16, 256, math.inf)
 _RESCALED = "rescaled to wall clock"
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """us. A served layer on all PEs runs as its runtime does; anything else is a graph of one operator."""
     require_unit(arch, "contraction_processor", table)
     return each_row(table, lambda row: _cases(row, arch))
@@ -156,7 +156,7 @@ def _embedding(row: Row) -> Fields:
 
 
 def _decode(row: Row) -> Fields:
-    return decode_attention(row.count("batch"), row.count("kv_len"), _heads(row))
+    return decode_attention_row(row.count("batch"), row.count("kv_len"), _heads(row))
 
 
 def _prompt(row: Row) -> Fields:

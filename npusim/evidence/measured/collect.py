@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Predictor, Skip
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.hardware.catalog import load_system
 
 
@@ -21,7 +21,7 @@ class Figure:
     main: bool = False
 
 
-def each_row(table: Table, make: Callable[[Row], list[Case]]) -> list[Case | Skip]:
+def each_row(table: MeasuredTable, make: Callable[[Row], list[Case]]) -> list[Case | Skip]:
     """The cases that `make` makes of each row, a Skip where it raises Unrepresentable."""
     found: list[Case | Skip] = []
     for row in table.rows():
@@ -79,7 +79,7 @@ def plain_number(text: str) -> str:
     return str(int(value)) if value.is_integer() else text
 
 
-def require_unit(arch: str, unit: str, table: Table) -> None:
+def require_unit(arch: str, unit: str, table: MeasuredTable) -> None:
     """Raises UserError unless `arch` has the compute unit that tables of this kind are about."""
     found = load_system(arch, uncalibrated=True).chip.unit.kind
     if found != unit:

@@ -14,10 +14,10 @@ from npusim.evidence.measured.case import Case, Numbers, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row
 from npusim.evidence.measured.component import DRAM
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.hardware.catalog import load_memory
 from npusim.hardware.dram_channel.channel import READ_PLACES, WRITE_PLACES
-from npusim.hardware.dram_channel.measure import Traffic, measure
+from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 
 MAIN = "frac_of_peak"
 SEEDS = 4
@@ -54,7 +54,7 @@ class DramPredictor:
         """fraction of the peak, latency_ns, row_hit_rate."""
         dram = load_memory(self.standard)
         drawn = self.traffic.pattern == "random" or 0.0 < self.traffic.write_fraction < 1.0
-        runs = [measure(dram, replace(self.traffic, seed=seed + each)) for each in range(SEEDS if drawn else 1)]
+        runs = [measure_channel(dram, replace(self.traffic, seed=seed + each)) for each in range(SEEDS if drawn else 1)]
         return {
             "fraction": float(np.mean([run.fraction_of_peak for run in runs])),
             "latency_ns": float(np.mean([run.latency_s for run in runs])) * _NS,
@@ -62,7 +62,7 @@ class DramPredictor:
         }
 
 
-def cases(table: Table) -> list[Case | Skip]:
+def cases(table: MeasuredTable) -> list[Case | Skip]:
     """frac_of_peak, read latency and, where there are enough, row hits of every row whose standard is described."""
     return each_row(table, _cases)
 

@@ -25,7 +25,7 @@ from npusim.evidence.measured import (
     steps,
 )
 from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.tables import Table, read_table
+from npusim.evidence.measured.tables import MeasuredTable, read_table
 from npusim.hardware.catalog import load_system, shipped_systems
 
 MAIN_METRICS = {
@@ -47,7 +47,7 @@ MAIN_METRICS = {
 }
 """The metric of the top-level errors by kind of table."""
 
-_MAKERS: dict[str, Callable[[Table, str], list[Case | Skip]]] = {
+_MAKERS: dict[str, Callable[[MeasuredTable, str], list[Case | Skip]]] = {
     "operators": ops.cases,
     "steps": steps.cases,
     "mixed_steps": mixed_steps.cases,
@@ -62,7 +62,7 @@ _MAKERS: dict[str, Callable[[Table, str], list[Case | Skip]]] = {
     "public_moe": public_moe.cases,
 }
 
-_COMPONENT_MAKERS: dict[str, Callable[[Table], list[Case | Skip]]] = {
+_COMPONENT_MAKERS: dict[str, Callable[[MeasuredTable], list[Case | Skip]]] = {
     "pim_simulations": pim_simulations.cases,
     "dram_simulations": dram_simulations.cases,
 }
@@ -73,7 +73,7 @@ _COMPONENT_MAKERS: dict[str, Callable[[Table], list[Case | Skip]]] = {
 class Imported:
     """A table with its cases and the rows that were skipped."""
 
-    table: Table
+    table: MeasuredTable
     cases: tuple[Case, ...]
     skips: tuple[Skip, ...]
 
@@ -100,13 +100,13 @@ def import_table(path: Path, arch: str | None = None) -> Imported:
     )
 
 
-def _components(table: Table, arch: str | None) -> list[Case | Skip]:
+def _components(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
     if arch is not None:
         raise UserError("--arch", arch, f"the rows of {table.path.name} name their memories themselves; leave it out")
     return _COMPONENT_MAKERS[table.kind](table)
 
 
-def _architecture(table: Table) -> str:
+def _architecture(table: MeasuredTable) -> str:
     """The shipped architecture that the table's chip, its folder or the first word of its name says."""
     if table.chip:
         return load_system(table.chip, uncalibrated=True).name

@@ -6,11 +6,11 @@ from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources, with_percentiles
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.step import GPU_RUNTIME, UNPADDED, StepPredictor
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """us of `decode_batch` sequences over `ctx` tokens with a chunk that ends at `chunk_ctx` (none where 0)."""
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))

@@ -73,7 +73,7 @@ def grouped_linear(
     return tuple((dict(linear(arch, scheme, rows, n, k)) | grouped).items())
 
 
-def decode_attention(batch: int, context: int, heads: Heads, window: int = 0, cache_type: str = "bf16") -> Fields:
+def decode_attention_row(batch: int, context: int, heads: Heads, window: int = 0, cache_type: str = "bf16") -> Fields:
     """One new token for each of `batch` sequences over `context` tokens; window 0: all of them."""
     reach = attended_tokens(1.0, float(context), float(window))
     touched = batch * reach

@@ -9,7 +9,7 @@ from npusim.evidence.measured.collect import Figure, cases_of, each_row, require
 from npusim.evidence.measured.operator_rows import (
     Fields,
     Heads,
-    decode_attention,
+    decode_attention_row,
     grouped_linear,
     linear,
     prompt_attention,
@@ -17,7 +17,7 @@ from npusim.evidence.measured.operator_rows import (
 )
 from npusim.evidence.measured.placement import scheme
 from npusim.evidence.measured.sources import sources, with_percentiles
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.kernel_libraries import Libraries
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
@@ -36,7 +36,7 @@ _COPY_ENGINE_BYTES = 1 << 30
 """Copies that move as much or more go another way, and slower."""
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """us of each operator; the power limit has no time to act."""
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))
@@ -124,7 +124,7 @@ def _copy(row: Row, arch: str) -> Fields:
 
 
 def _decode(row: Row, arch: str) -> Fields:
-    return decode_attention(row.count("batch"), row.count("kv_len"), _heads(row))
+    return decode_attention_row(row.count("batch"), row.count("kv_len"), _heads(row))
 
 
 def _prefill(row: Row, arch: str) -> Fields:

@@ -11,7 +11,7 @@ from npusim.evidence.measured.case import Case, Numbers, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row
 from npusim.evidence.measured.component import PIM
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.hardware.catalog import load_pim
 from npusim.hardware.pim import Pim
 
@@ -51,13 +51,15 @@ class PimPredictor:
         """The operation. Raises UserError where the memory's units do not have it."""
         sizes = dict(self.shape)
         if self.op == "gemv":
-            return pim_bench.gemv(pim, sizes["out_dim"], sizes["in_dim"], sizes["batch"], self.dtype)
+            return pim_bench.gemv_commands(pim, sizes["out_dim"], sizes["in_dim"], sizes["batch"], self.dtype)
         if self.op == "attention":
-            return pim_bench.attention(pim, sizes["heads"], sizes["kv_len"], sizes["head_dim"], dtype=self.dtype)
-        return pim_bench.stream(pim, self.op, sizes["out_dim"], self.dtype)
+            return pim_bench.attention_commands(
+                pim, sizes["heads"], sizes["kv_len"], sizes["head_dim"], dtype=self.dtype
+            )
+        return pim_bench.stream_commands(pim, self.op, sizes["out_dim"], self.dtype)
 
 
-def cases(table: Table) -> list[Case | Skip]:
+def cases(table: MeasuredTable) -> list[Case | Skip]:
     """pim_cycles of every row whose memory is described."""
     return each_row(table, _cases)
 

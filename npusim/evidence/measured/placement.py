@@ -8,7 +8,7 @@ from pathlib import Path
 from npusim.errors import UserError
 from npusim.evidence.measured.case import OF_THE_RUN
 from npusim.evidence.measured.tables import Unrepresentable
-from npusim.hardware.runtime import AttentionShapes, Limits, Policy, Runtime
+from npusim.hardware.runtime import AttentionShapes, Policy, Runtime, RuntimeLimits
 from npusim.hardware.runtime_record import build_runtime
 from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment, deploy
@@ -48,7 +48,7 @@ class Placement:
 
 
 @remembered
-def deployment_of(placement: Placement) -> Deployment:
+def measured_deployment(placement: Placement) -> Deployment:
     """The deployment under the numbers of the descriptions, uncalibrated. Raises UserError."""
     made = deploy(
         placement.arch,
@@ -69,19 +69,19 @@ def deployment_of(placement: Placement) -> Deployment:
     return replace(made, runtime=runtime, runtime_record=build_runtime(runtime, made.system))
 
 
-def _limits(runtime: Runtime, placement: Placement) -> Limits | None:
+def _limits(runtime: Runtime, placement: Placement) -> RuntimeLimits | None:
     """The runtime's limits raised to the sequences that were in service; None where they hold them."""
     most = runtime.limits.max_sequences
     if placement.sequences is None or placement.sequences <= most.value:
         return None
     told = {"value": placement.sequences, "kind": "measured", "source": OF_THE_RUN}
-    return Limits.model_validate({"max_sequences": told, "max_waiting": runtime.limits.max_waiting})
+    return RuntimeLimits.model_validate({"max_sequences": told, "max_waiting": runtime.limits.max_waiting})
 
 
 def placed(placement: Placement) -> Placement:
     """`placement`, checked to be one that can be deployed. Raises Unrepresentable."""
     try:
-        deployment_of(placement)
+        measured_deployment(placement)
     except UserError as error:
         raise Unrepresentable(str(error)) from error
     return placement

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
-from npusim.evidence.measured.operator_rows import Fields, Heads, decode_attention, prompt_attention
+from npusim.evidence.measured.operator_rows import Fields, Heads, decode_attention_row, prompt_attention
 from npusim.evidence.measured.placement import scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.loop import LoopPredictor
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """ms and power_w of causal attention of `isl` new tokens a sequence over `step` + `isl`."""
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))
@@ -56,5 +56,5 @@ def _fields(row: Row, kv: str, before: int) -> Fields:
     batch, query, window = row.count("batch_size"), row.count("isl"), row.size("window_size")
     heads = Heads(row.count("num_heads"), row.count("num_key_value_heads"), row.count("head_dim"))
     if before and query == 1:
-        return decode_attention(batch, before + 1, heads, window, kv)
+        return decode_attention_row(batch, before + 1, heads, window, kv)
     return prompt_attention(batch, query, before + query, heads, window, kv)

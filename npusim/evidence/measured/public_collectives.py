@@ -9,7 +9,7 @@ import numpy as np
 from npusim.evidence.measured.case import Case, Numbers, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.hardware.catalog import load_system
 from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.machine import GROUP_TENSOR, PLACED, build_machine
@@ -44,7 +44,7 @@ class CollectivePredictor:
         return {"ms": float(time_s) * _MS_PER_S}
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """ms of each row."""
     return each_row(table, lambda row: _cases(row, arch))
 

@@ -10,7 +10,7 @@ from npusim.evidence.measured.collect import Figure, cases_of, each_row, require
 from npusim.evidence.measured.operator_rows import Fields, linear, vector
 from npusim.evidence.measured.placement import scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table
+from npusim.evidence.measured.tables import MeasuredTable, Row
 from npusim.evidence.predictors.loop import LoopPredictor
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
@@ -22,7 +22,7 @@ _CAST_MOVES = 1.5
 """Elements of 16 bits that a cast to 8 moves for each that it casts."""
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """ms, and power_w where it is given."""
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))

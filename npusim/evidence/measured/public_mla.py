@@ -14,7 +14,7 @@ from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
 from npusim.evidence.measured.placement import model_name, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.module import ModulePredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
 from npusim.mapping.attention_rows import latent
@@ -45,7 +45,7 @@ class LatentModule:
         return table
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """ms, and power_w where it is given."""
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))

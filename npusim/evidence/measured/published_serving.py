@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.contradictions import Rate, contradicted
-from npusim.evidence.measured.placement import Placement, deployment_of, model_name, placed, scheme
+from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
 from npusim.evidence.measured.run_figures import LATENCIES, STATISTICS
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.mapping.deployment import Deployment
@@ -76,7 +76,7 @@ class _Run:
         return any(word in self.notes for word in words)
 
 
-def cases(table: Table, arch: str | None) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
     """Every metric of every run, latencies in ms, and power_w once a run.
 
     arch: for the rows of the chip that the table names most often; None: each row's own chip.
@@ -185,7 +185,7 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
             row.count("cards"),
         )
     )
-    _require_room(deployment_of(placement), isl + osl)
+    _require_room(measured_deployment(placement), isl + osl)
     predictor = RunPredictor(placement, isl, osl, users)
     windowed, stalled, unsaid = run.says(_WINDOWED), run.says(_STALLED), _UNSAID in row.text("note_lengths")
     lab = sources().lab(row.text("lab")).name

@@ -7,9 +7,9 @@ from math import ceil
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
-from npusim.evidence.measured.placement import Placement, deployment_of, model_name, placed, scheme
+from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_system
 from npusim.mapping.plan import plan_of
@@ -22,7 +22,7 @@ _RUNTIMES = {"trtllm": "tensorrt-llm", "sglang": "sglang", "vllm": "vllm"}
 """Runtime that a table's name of a backend stands for."""
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """Mean TPOT and TTFT of each run, under the runtime that served it."""
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))
@@ -85,6 +85,6 @@ def _plan_name(row: Row, arch: str, model: str, gpus: int) -> str:
 
 def _require_room(placement: Placement, tokens: int) -> None:
     try:
-        deployment_of(placement).require_fit(tokens)
+        measured_deployment(placement).require_fit(tokens)
     except UserError as error:
         raise Unrepresentable(str(error)) from error

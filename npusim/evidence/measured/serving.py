@@ -6,7 +6,7 @@ from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
 from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, Policy, UniformAttention
@@ -29,7 +29,7 @@ _POLICIES: dict[str, Policy] = {
 }
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """Throughput, latencies and power of each run; all first requests are sent at once."""
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))

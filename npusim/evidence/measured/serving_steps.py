@@ -6,11 +6,11 @@ from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.step import GPU_RUNTIME, UNPADDED, StepPredictor
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """us_mean. A decode step computes all `concurrency` slots over its context bucket `ctx`, however many are live.
 
     Users of equal lengths end together, so that as many prompts as there are users follow each other.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Annotated
 
 from scipy.stats import norm
 
@@ -12,10 +13,13 @@ from npusim.hardware.data import data_root
 from npusim.hardware.draws import RangedNumber, is_ranged
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
-from npusim.ledger import Count, Duration, Ratio, Tokens, provenances
+from npusim.ledger import Count, Duration, Efficiency, Fraction, Quantity, Ratio, in_unit, provenances
 
 REQUESTS_PER_USER = "requests_per_user"
 _Z95 = float(norm.ppf(0.95))
+
+Length = Annotated[Quantity, in_unit("token")]
+"""A mean number of tokens."""
 
 
 class Spreads(Part):
@@ -87,14 +91,14 @@ class Observation(Part):
     prompt_spread: Ratio
     output_spread: Ratio
     context_spread: Ratio
-    longest_context: Tokens
-    least_length: Ratio
+    longest_context: Length
+    least_length: Efficiency
     stall_per_step: Duration
     requests_per_user: Ratio
-    burst_settled: Ratio
-    operator_burst_settled: Ratio
-    loop_settled: Ratio
-    loop_power_seen: Ratio
+    burst_settled: Fraction
+    operator_burst_settled: Fraction
+    loop_settled: Efficiency
+    loop_power_seen: Efficiency
     eager_launch: EagerLaunch
     labs: tuple[LabOffsets, ...]
 

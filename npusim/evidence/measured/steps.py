@@ -6,13 +6,13 @@ from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources, with_percentiles
-from npusim.evidence.measured.tables import Row, Table, Unrepresentable
+from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.step import GPU_RUNTIME, UNPADDED, StepPredictor
 
 REGIMES = ("burst", "sustained")
 
 
-def cases(table: Table, arch: str) -> list[Case | Skip]:
+def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
     """us, and power_w where the loop was long enough to read it. A burst ends before the power limit acts."""
     require_unit(arch, "gpu", table)
     return each_row(table, lambda row: _cases(row, arch))

@@ -94,7 +94,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class MeasuredTable:
     """A measured table. kind: one of KINDS; chip: what its column `chip` names most often, "" without that column."""
 
     kind: str
@@ -107,13 +107,13 @@ class Table:
             yield Row(index, f"{self.path}:{cells.pop('')}", {str(name): text for name, text in cells.items()})
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> MeasuredTable:
     """Read a CSV file. Raises UserError for one that is empty, broken, or of no kind that can be validated."""
     header, records = _records(path)
     kind = _kind(path, set(header))
     frame = pd.DataFrame(records, columns=["", *header], dtype=str)
     chips = Counter(frame["chip"].str.strip()) if "chip" in header else Counter([""])
-    return Table(kind, path, frame, chips.most_common(1)[0][0])
+    return MeasuredTable(kind, path, frame, chips.most_common(1)[0][0])
 
 
 def _records(path: Path) -> tuple[list[str], list[list[str]]]:

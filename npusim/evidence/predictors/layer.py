@@ -11,7 +11,7 @@ import numpy as np
 from npusim.engine.analytic import AnalyticEngine
 from npusim.evidence.measured.case import Numbers, Predictor
 from npusim.evidence.measured.lengths import cut_lognormal
-from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.step import US_PER_S
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.kernels.power import operator_time
@@ -57,7 +57,7 @@ class DenseLayerPredictor:
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
-        chunks = deployment_of(self.placement).runtime.prefill_chunk
+        chunks = measured_deployment(self.placement).runtime.prefill_chunk
         smallest = chunks.sizes[0] if isinstance(chunks, BucketShapes) else math.inf
         step = prefill(1, self.tokens) if self.tokens >= smallest else decode([1] * self.tokens)
         return {"us": US_PER_S * self.layer_time(_engine(self.placement, numbers, self.tokens), step, False)}
@@ -118,7 +118,7 @@ class DecodeAttentionPredictor:
 
     def contexts(self, batch: int, numbers: Numbers) -> np.ndarray:
         """Contexts of `batch` sequences whose compiled contexts have the mean that was counted."""
-        compiled = deployment_of(self.placement).runtime.attention
+        compiled = measured_deployment(self.placement).runtime.attention
         if self.batch == 1.0 or not isinstance(compiled, GroupedAttention):
             return np.full(batch, round(self.context))
         spread, longest = (numbers.observation[name] for name in ("context_spread", "longest_context"))
@@ -157,4 +157,4 @@ class CountedPredictor:
 
 
 def _engine(placement: Placement, numbers: Numbers, sequences: int) -> AnalyticEngine:
-    return AnalyticEngine(numbers.apply(deployment_of(placement)), max_sequences=sequences)
+    return AnalyticEngine(numbers.apply(measured_deployment(placement)), max_sequences=sequences)

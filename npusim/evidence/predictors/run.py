@@ -11,7 +11,7 @@ from npusim.engine.analytic import COARSE, AnalyticEngine
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.lengths import lognormal_lengths
-from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.measured.run_figures import run_figures
 from npusim.serving.simulate import Load, simulate
 from npusim.workload.arrivals import Closed
@@ -68,7 +68,7 @@ class RunPredictor:
     def _run(self, users: int, numbers: Numbers, seed: int, engine: AnalyticEngine | None) -> dict[str, float]:
         count = self.requests or users * max(1, round(numbers.observation["requests_per_user"]))
         count += users if self.windowed else 0
-        deployment = numbers.apply(deployment_of(self.placement), self.lab)
+        deployment = numbers.apply(measured_deployment(self.placement), self.lab)
         if self.stalled:
             record = deployment.runtime_record
             record["host_stall_probability"] = numbers.observation["stall_per_step"] / record["host_stall_time"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares
 from npusim.engine.event.engine import EventEngine
-from npusim.engine.event.repetition import simulate
-from npusim.engine.event.setting import Setting
+from npusim.engine.event.repetition import simulate_program
+from npusim.engine.event.setting import StepSetting
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Numbers, Predictor
 from npusim.evidence.predictors.layer import (
@@ -42,7 +42,7 @@ class SimulatedOperator:
         """us."""
         graph = self.operator.graph(numbers)
         graph.runtime["paths_operator_launch"] = 0.0
-        simulation = simulate(graph.row, Setting(graph.machine, graph.runtime, graph.path))
+        simulation = simulate_program(graph.row, StepSetting(graph.machine, graph.runtime, graph.path))
         return {"us": US_PER_S * simulation.time_s}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.limiter import PowerLimiter
 from npusim.evidence.measured.case import Numbers
-from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.hardware.runtime import RaggedAttention
 from npusim.workload.step import Step, mixed
 
@@ -44,7 +44,7 @@ class StepPredictor:
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us, power_w (all cards)."""
-        deployment = numbers.apply(deployment_of(self.placement))
+        deployment = numbers.apply(measured_deployment(self.placement))
         if not self.capped:
             deployment.machine["settled"] = numbers.observation["burst_settled"]
         step = self.step()

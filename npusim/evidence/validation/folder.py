@@ -46,7 +46,7 @@ prediction, width the median (high - low) / predicted.
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BlindAndCalibrated:
     """One table, predicted blind and under the calibration; calibrated is None where the architecture has none."""
 
     blind: ValidationResult
@@ -58,7 +58,7 @@ class Comparison:
         return self.calibrated or self.blind
 
 
-def write_folder(comparisons: Sequence[Comparison], folder: Path, command: str) -> list[Path]:
+def write_folder(comparisons: Sequence[BlindAndCalibrated], folder: Path, command: str) -> list[Path]:
     """Write `README.md`, `report.md` with charts, and the same of the blind predictions under `blind/`.
 
     command: how the folder is made again. Returns the files.
@@ -73,7 +73,7 @@ def write_folder(comparisons: Sequence[Comparison], folder: Path, command: str) 
     return [page, *files]
 
 
-def _page(comparisons: Sequence[Comparison], command: str) -> Iterator[str]:
+def _page(comparisons: Sequence[BlindAndCalibrated], command: str) -> Iterator[str]:
     archs = {arch for each in comparisons for arch in each.best.archs}
     yield _INTRODUCTION.format(command=command)
     linked = "[blind/report.md](blind/report.md)" if any(each.calibrated for each in comparisons) else ""
@@ -109,7 +109,7 @@ def _descriptions(archs: Iterable[str]) -> Iterator[str]:
         yield f"**{arch}**: {load_system(arch).note.strip()} Calibration: {fitted}."
 
 
-def _rows(each: Comparison) -> Iterator[list[str]]:
+def _rows(each: BlindAndCalibrated) -> Iterator[list[str]]:
     blind = _by_metric_and_regime(each.blind.predictions)
     calibrated = _by_metric_and_regime(each.calibrated.predictions) if each.calibrated else {}
     for metric, regimes in blind.items():
@@ -130,7 +130,7 @@ def _members_of(parts: dict[str, list[Prediction]], name: str) -> list[Predictio
     return [item for regime, items in parts.items() if name in (_ALL, regime) for item in items]
 
 
-def _left_out(each: Comparison) -> list[LeftOut]:
+def _left_out(each: BlindAndCalibrated) -> list[LeftOut]:
     """What the calibrations say of the kind of table, those of one metric and regime after each other."""
     calibrations = [calibration_for(arch) for arch in each.calibrated.archs] if each.calibrated else []
     parts = [part for calibration in calibrations if calibration is not None for part in calibration.left_out]

@@ -159,7 +159,7 @@ class ValidationResult:
         }
 
 
-def validate(
+def validate_table(
     path: Path,
     arch: str | None = None,
     uncalibrated: bool = False,
@@ -175,7 +175,7 @@ def validate(
     """
     imported = import_table(path, arch)
     cases = simulated_cases(imported.cases) if engine == EVENT else imported.cases
-    predictions, refused = predict(cases, seed, lambda name: described(name, uncalibrated))
+    predictions, refused = predict_cases(cases, seed, lambda name: described(name, uncalibrated))
     if intervals:
         found = ranges([(item.case, item.predicted) for item in predictions], seed, uncalibrated)
         predictions = [replace(item, range=known) for item, known in zip(predictions, found, strict=True)]
@@ -192,7 +192,7 @@ def validate(
     )
 
 
-def predict(
+def predict_cases(
     cases: Iterable[Case], seed: int, numbers_of: Callable[[str], Numbers] | None = None
 ) -> tuple[list[Prediction], list[Skip]]:
     """Predict cases, each predictor once; a row that cannot run after all becomes a Skip.

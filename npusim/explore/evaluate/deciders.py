@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from npusim.explore.evaluate.proposal import Claim
-from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import Records
 from npusim.hardware.draws import RangedNumber, all_numbers, is_ranged, ranged_numbers
 from npusim.ledger import Quantity
@@ -33,7 +33,7 @@ _ESTIMATES = {
 
 
 @dataclass(frozen=True)
-class Decider:
+class ClaimDecider:
     """owner, path: of the number; quantity: its provenance; at_low, at_high: the claim's figure at the ends of its
     range (the prediction itself without a range), all else at its value; needed: the value at which the claim's
     prediction just holds, None where none within a factor of 30 does; wants_more: whether it holds above that."""
@@ -55,7 +55,7 @@ class Decider:
         return is_ranged(self.quantity)
 
 
-def deciders(claim: Claim, deployment: Deployment, value: float) -> list[Decider]:
+def claim_deciders(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDecider]:
     """The numbers that decide a claim, at most MOST. value: the prediction.
 
     Those whose ranges move it most, the greatest first; where none of these can make a claim hold that does not, those
@@ -67,7 +67,7 @@ def deciders(claim: Claim, deployment: Deployment, value: float) -> list[Decider
     return _reaching(claim, deployment, value) or found
 
 
-def _moving(claim: Claim, deployment: Deployment, value: float) -> list[Decider]:
+def _moving(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDecider]:
     numbers = distinct(ranged_numbers(deployment.system, deployment.runtime))
     ends = [end for members in numbers for end in (members[0].quantity.low, members[0].quantity.high)]
     records = _records(deployment, [members for members in numbers for _ in range(2)], ends)
@@ -81,7 +81,7 @@ def _moving(claim: Claim, deployment: Deployment, value: float) -> list[Decider]
     ]
 
 
-def _reaching(claim: Claim, deployment: Deployment, value: float) -> list[Decider]:
+def _reaching(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDecider]:
     """The numbers, ranged or not, that alone make the claim hold with the least change of their logarithm."""
     numbers = [each for each in distinct(all_numbers(deployment.system, deployment.runtime)) if each[0].quantity.value]
     ends = [members[0].quantity.value * factor for members in numbers for factor in _reach(members[0].quantity)]
@@ -95,11 +95,11 @@ def _reaching(claim: Claim, deployment: Deployment, value: float) -> list[Decide
 
 def _decider(
     claim: Claim, deployment: Deployment, members: list[RangedNumber], value: float, ratios: np.ndarray
-) -> Decider:
+) -> ClaimDecider:
     number, needed = members[0], _needed(claim, deployment, members, value)
     wants_more = needed is not None and (needed > number.quantity.value) != claim.holds(value)
     ends = value * float(ratios[0]), value * float(ratios[1])
-    return Decider(number.owner, number.label, number.quantity, *ends, needed, wants_more)
+    return ClaimDecider(number.owner, number.label, number.quantity, *ends, needed, wants_more)
 
 
 def distinct(numbers: Iterable[RangedNumber]) -> list[list[RangedNumber]]:
@@ -124,10 +124,10 @@ def _records(deployment: Deployment, numbers: Sequence[list[RangedNumber]], valu
 def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
     """The claim's figure on each of the records, relative to that on the deployment's own."""
     column, power = _ESTIMATES[claim.metric]
-    own = estimate(
+    own = estimate_designs(
         deployment, Records(deployment.machine, deployment.runtime_record), claim.isl, claim.osl, claim.users
     )
-    other = estimate(deployment, records, claim.isl, claim.osl, claim.users)
+    other = estimate_designs(deployment, records, claim.isl, claim.osl, claim.users)
     return (other[column].to_numpy(float) / float(own[column].iloc[0])) ** power
 
 

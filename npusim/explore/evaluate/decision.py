@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from npusim.bounds.finding import IMPOSSIBLE, Finding, gravest
-from npusim.explore.evaluate.deciders import Decider
+from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.fixed_times import FixedTimes
 from npusim.explore.evaluate.prediction import ClaimPrediction
 from npusim.explore.evaluate.proposal import Claim
@@ -45,7 +45,7 @@ class Judged:
     prediction: ClaimPrediction | None
     unfit: str
     findings: Sequence[Finding]
-    deciders: Sequence[Decider]
+    deciders: Sequence[ClaimDecider]
     neighbour: Neighbour | None
     together: FixedTimes | None = None
 

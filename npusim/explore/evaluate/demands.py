@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from npusim.explore.evaluate.amounts import amount, span
-from npusim.explore.evaluate.deciders import Decider
+from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.decision import Judged
 from npusim.explore.evaluate.run import Evaluation
 from npusim.words import Say
@@ -34,12 +34,12 @@ def measurements(judged: Sequence[Judged], say: Say) -> list[list[str]]:
     return list(rows.values())
 
 
-def _target(decider: Decider, say: Say) -> str:
+def _target(decider: ClaimDecider, say: Say) -> str:
     """What to show of a number: that it is good enough for the claim, or where in its range it lies."""
     return say("within {range}", range=span(decider.quantity, say)) if decider.needed is None else needed(decider, say)
 
 
-def needed(decider: Decider, say: Say) -> str:
+def needed(decider: ClaimDecider, say: Say) -> str:
     """What a number would have to be, alone."""
     if decider.needed is None:
         return say("none within reach")

@@ -11,7 +11,7 @@ from npusim.bounds.capacity import capacity
 from npusim.bounds.ceiling import ceiling_of
 from npusim.bounds.collective import collectives
 from npusim.bounds.finding import Finding
-from npusim.bounds.load import Load, load_of
+from npusim.bounds.load import BoundedLoad, load_of
 from npusim.bounds.power_cap import MEAN, power_cap
 from npusim.bounds.reading import Reading
 from npusim.explore.evaluate.proposal import Claim
@@ -22,7 +22,7 @@ _SPEED_PER_USER = "tokens_per_s_per_user"
 _MS_PER_S = 1e3
 
 
-def findings(claim: Claim, arch: str, deployment: Deployment) -> list[Finding]:
+def claim_findings(claim: Claim, arch: str, deployment: Deployment) -> list[Finding]:
     """What every bound says of the claim taken as a figure that was reached. Raises UserError."""
     chips = deployment.plan.cards * deployment.system.chips_per_card
     scheme = deployment.precision
@@ -31,7 +31,7 @@ def findings(claim: Claim, arch: str, deployment: Deployment) -> list[Finding]:
     return [*capacity(load), *_of_figure(claim, arch, load, deployment)]
 
 
-def _of_figure(claim: Claim, arch: str, load: Load, deployment: Deployment) -> Iterator[Finding]:
+def _of_figure(claim: Claim, arch: str, load: BoundedLoad, deployment: Deployment) -> Iterator[Finding]:
     reading = Reading.exact(claim.value)
     if claim.metric == MEAN:
         yield from power_cap((ceiling_of(arch, True), ceiling_of(arch, False)), load.chips, reading, 0.0)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from npusim.bounds.finding import Finding
 from npusim.explore.evaluate.amounts import amount, probability_text, span
-from npusim.explore.evaluate.deciders import Decider
+from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.decision import Judged
 from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
 from npusim.explore.evaluate.run import Evaluation
@@ -175,7 +175,7 @@ def _deciders(judged: Judged, say: Say) -> Table:
     return Table(caption, [say(word) for word in words], rows)
 
 
-def _ends(decider: Decider, say: Say) -> str:
+def _ends(decider: ClaimDecider, say: Say) -> str:
     if not decider.is_ranged:
         return "-"
     return say("{low} to {high}", low=f"{decider.at_low:,.4g}", high=f"{decider.at_high:,.4g}")

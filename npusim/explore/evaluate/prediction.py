@@ -58,14 +58,14 @@ def load_of_claim(claim: Claim) -> Load:
 def predict_claim(claim: Claim, deployment: Deployment, seed: int) -> ClaimPrediction:
     """Predict `claim` on the proposal's own machine and on DRAWS drawn ones. Raises DoesNotFit."""
     load = load_of_claim(claim)
-    value = figure(claim, measure(simulate(deployment, load, seed)))
-    drawn = [figure(claim, run) for run in drawn_metrics(load, drawn_engines(deployment, seed, DRAWS), seed)]
+    value = claimed_figure(claim, measure(simulate(deployment, load, seed)))
+    drawn = [claimed_figure(claim, run) for run in drawn_metrics(load, drawn_engines(deployment, seed, DRAWS), seed)]
     width = unexplained(deployment.calibration, _FIGURES[claim.metric])
     low, high = interval(value, drawn, width)
     return ClaimPrediction(value, low, high, probability(claim, drawn, width), len(drawn), width)
 
 
-def figure(claim: Claim, metrics: RunMetrics) -> float:
+def claimed_figure(claim: Claim, metrics: RunMetrics) -> float:
     """The claim's metric of a run; NaN where a request was refused."""
     if not metrics.fits:
         return math.nan

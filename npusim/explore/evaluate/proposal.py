@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from npusim.errors import UserError
-from npusim.hardware.base import Part
+from npusim.hardware.base import Part, Whole
 from npusim.hardware.catalog import system_path
 from npusim.hardware.yaml_file import load_yaml
 
-Positive = Annotated[int, Field(gt=0, strict=True)]
+Amount = Annotated[float, Field(gt=0.0, le=1e15, strict=True)]
 Text = Annotated[str, Field(min_length=1)]
 Metric = Literal[
     "tokens_per_s_per_user", "output_tokens_per_s", "total_tokens_per_s", "tpot_ms", "ttft_ms", "e2e_ms",
@@ -32,13 +32,13 @@ class Claim(Part):
     model: Text
     precision: Text = "bf16"
     kv_precision: str | None = None
-    cards: Positive = 1
-    isl: Positive
-    osl: Positive
-    users: Positive = 1
+    cards: Whole = 1
+    isl: Whole
+    osl: Whole
+    users: Whole = 1
     metric: Metric
-    at_least: Annotated[float, Field(gt=0.0)] | None = None
-    at_most: Annotated[float, Field(gt=0.0)] | None = None
+    at_least: Amount | None = None
+    at_most: Amount | None = None
 
     @model_validator(mode="after")
     def _one_side(self) -> Claim:
@@ -87,7 +87,7 @@ class Proposal(Part):
     runtime: str | None = None
     context_of_use: Text
     maturity: Maturity
-    claims: tuple[Claim, ...] = Field(min_length=1)
+    claims: tuple[Claim, ...] = Field(min_length=1, max_length=1000)
     milestones: tuple[Milestone, ...] = ()
 
     @model_validator(mode="after")

@@ -9,10 +9,10 @@ from typing import Any
 
 from npusim.errors import DoesNotFit
 from npusim.explore.evaluate.credibility import Factor, credibility
-from npusim.explore.evaluate.deciders import Decider, deciders
+from npusim.explore.evaluate.deciders import ClaimDecider, claim_deciders
 from npusim.explore.evaluate.decision import Judged
 from npusim.explore.evaluate.fixed_times import fixed_times
-from npusim.explore.evaluate.limits import findings
+from npusim.explore.evaluate.limits import claim_findings
 from npusim.explore.evaluate.neighbour import nearest
 from npusim.explore.evaluate.prediction import predict_claim
 from npusim.explore.evaluate.proposal import Claim, Proposal, architecture_of
@@ -34,7 +34,7 @@ class Evaluation:
         return [_claim_json(each) for each in self.judged]
 
 
-def evaluate(proposal: Proposal, path: Path, seed: int, say: Callable[[str], None]) -> Evaluation:
+def evaluate_proposal(proposal: Proposal, path: Path, seed: int, say: Callable[[str], None]) -> Evaluation:
     """Judge every claim of a proposal; path: its file, named in mistakes. Raises UserError."""
     arch = architecture_of(proposal, path)
     judged, deployments = [], []
@@ -59,14 +59,14 @@ def _deployment(claim: Claim, arch: str, proposal: Proposal) -> Deployment:
 
 
 def _judge(claim: Claim, arch: str, deployment: Deployment, seed: int) -> Judged:
-    found = findings(claim, arch, deployment)
+    found = claim_findings(claim, arch, deployment)
     neighbour = nearest(claim, deployment, seed)
     try:
         deployment.require_fit(claim.isl + claim.osl)
         prediction = predict_claim(claim, deployment, seed)
     except DoesNotFit as error:
         return Judged(claim, None, error.message, found, [], neighbour)
-    alone = deciders(claim, deployment, prediction.value)
+    alone = claim_deciders(claim, deployment, prediction.value)
     suffices = any(decider.needed is not None for decider in alone)
     together = None if suffices else fixed_times(claim, deployment, prediction.value)
     return Judged(claim, prediction, "", found, alone, neighbour, together)
@@ -96,7 +96,7 @@ def _claim_json(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _need(decider: Decider) -> dict[str, Any]:
+def _need(decider: ClaimDecider) -> dict[str, Any]:
     quantity = decider.quantity
     return {
         "number": f"{decider.owner}.{decider.path}",

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from npusim.explore.pim.compare import GAINS, Comparison
-from npusim.explore.pim.deciders import Decider
+from npusim.explore.pim.compare import GAINS, PimComparison
+from npusim.explore.pim.deciders import PimDecider
 from npusim.ledger import range_text
 
 DECIDERS = 3
@@ -32,7 +32,7 @@ class Caption:
     note: str
 
 
-def draw(comparison: Comparison, caption: Caption, path: Path) -> None:
+def draw_pim_chart(comparison: PimComparison, caption: Caption, path: Path) -> None:
     """Write the picture: a row for each figure, its bars on the left, the deciders of its gain on the right."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -51,7 +51,7 @@ def draw(comparison: Comparison, caption: Caption, path: Path) -> None:
         figure.savefig(path, metadata={"Software": None})
 
 
-def _bars(axes: Axes, comparison: Comparison, name: str) -> None:
+def _bars(axes: Axes, comparison: PimComparison, name: str) -> None:
     for place, side in enumerate(("without", "with")):
         ranged = comparison.figures[side][name]
         reach = [[ranged["value"] - ranged["low"]], [ranged["high"] - ranged["value"]]]
@@ -67,7 +67,7 @@ def _bars(axes: Axes, comparison: Comparison, name: str) -> None:
     _bare(axes)
 
 
-def _swings(axes: Axes, comparison: Comparison, gain: str, label: str) -> None:
+def _swings(axes: Axes, comparison: PimComparison, gain: str, label: str) -> None:
     """What the gain becomes at the ends of the numbers that move it most."""
     value = comparison.figures["gain"][gain]["value"]
     shown = comparison.deciders[gain][:DECIDERS][::-1]
@@ -88,6 +88,6 @@ def _bare(axes: Axes) -> None:
         axes.spines[edge].set_visible(False)
 
 
-def _label(each: Decider) -> str:
+def _label(each: PimDecider) -> str:
     path = each.path.removeprefix("chip.")
     return f"{path}, {each.quantity.kind}\n{range_text(each.quantity.model_dump())}"

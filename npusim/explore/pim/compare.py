@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.explore.pim.deciders import Decider, deciders
+from npusim.explore.pim.deciders import PimDecider, pim_deciders
 from npusim.hardware.runtime_record import build_runtime
 from npusim.mapping.deployment import Deployment
 from npusim.serving.metrics import RunMetrics, measure
@@ -29,7 +29,7 @@ WITHOUT = "none"
 
 
 @dataclass(frozen=True)
-class Variant:
+class PimVariant:
     """A policy for the units. copied: the weights lie in memory once for the host and once for the units."""
 
     name: str
@@ -44,17 +44,17 @@ class Variant:
 
 
 VARIANTS = (
-    Variant(WITHOUT, "none"),
-    Variant("linear", "linear"),
-    Variant("attention", "attention"),
-    Variant("both", "both"),
-    Variant("linear, weights twice", "linear", copied=True),
-    Variant("both, weights twice", "both", copied=True),
+    PimVariant(WITHOUT, "none"),
+    PimVariant("linear", "linear"),
+    PimVariant("attention", "attention"),
+    PimVariant("both", "both"),
+    PimVariant("linear, weights twice", "linear", copied=True),
+    PimVariant("both, weights twice", "both", copied=True),
 )
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PimComparison:
     """variants: figures of each policy by its name, None where it has no room; best: the fastest with units.
 
     figures: {value, low, high} of each of FIGURES for "without" and "with" (the best policy), and of GAINS; deciders:
@@ -64,10 +64,12 @@ class Comparison:
     variants: dict[str, dict[str, float] | None]
     best: str
     figures: dict[str, dict[str, Any]]
-    deciders: dict[str, list[Decider]]
+    deciders: dict[str, list[PimDecider]]
 
 
-def compare(deployment: Deployment, isl: int, osl: int, users: int, *, seed: int = 0, draws: int = DRAWS) -> Comparison:
+def compare_pim(
+    deployment: Deployment, isl: int, osl: int, users: int, *, seed: int = 0, draws: int = DRAWS
+) -> PimComparison:
     """Run a closed loop of `users` under every policy. Raises UserError where the design has no units or no room."""
     if deployment.system.chip.pim is None:
         raise UserError(deployment.system.name, "chip.pim", "this architecture's memory has no PIM units")
@@ -80,11 +82,11 @@ def compare(deployment: Deployment, isl: int, osl: int, users: int, *, seed: int
     figures = {name: _figures(where, load, seed) for name, where in placed.items()}
     best = max((name for name in figures if name != WITHOUT), key=lambda name: _rate(figures[name]))
     pair = {"without": placed[WITHOUT], "with": placed[best]}
-    return Comparison(
+    return PimComparison(
         variants=figures,
         best=best,
         figures=_with_intervals(pair, load, seed, draws),
-        deciders=deciders(pair["without"], pair["with"], isl, osl, users),
+        deciders=pim_deciders(pair["without"], pair["with"], isl, osl, users),
     )
 
 

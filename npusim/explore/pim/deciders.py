@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import Records
 from npusim.hardware.draws import RangedNumber, ranged_numbers
 from npusim.ledger import Quantity
@@ -22,7 +22,7 @@ _LEAST_SWING = 1e-4
 
 
 @dataclass(frozen=True)
-class Decider:
+class PimDecider:
     """owner, path: of the number; quantity: its provenance; at_low, at_high: the figure at the ends of its range over
     the figure at its value."""
 
@@ -55,12 +55,14 @@ class Decider:
         }
 
 
-def deciders(without: Deployment, with_units: Deployment, isl: int, osl: int, users: int) -> dict[str, list[Decider]]:
+def pim_deciders(
+    without: Deployment, with_units: Deployment, isl: int, osl: int, users: int
+) -> dict[str, list[PimDecider]]:
     """By figure (speedup, efficiency_gain, output_tokens_per_s, tokens_per_joule of the design with units) the numbers
     whose ranges move it, the greatest swing first."""
     numbers = _distinct(ranged_numbers(with_units.system, with_units.runtime))
     moved = {
-        side: estimate(where, _records(where, numbers), isl, osl, users)
+        side: estimate_designs(where, _records(where, numbers), isl, osl, users)
         for side, where in (("without", without), ("with", with_units))
     }
     figures = {
@@ -96,11 +98,11 @@ def _records(deployment: Deployment, numbers: list[list[RangedNumber]]) -> Recor
     return records
 
 
-def _ranked(numbers: list[list[RangedNumber]], ratios: np.ndarray) -> list[Decider]:
+def _ranked(numbers: list[list[RangedNumber]], ratios: np.ndarray) -> list[PimDecider]:
     found = []
     for place, members in enumerate(numbers):
         low, high = ratios[1 + 2 * place : 3 + 2 * place]
         if math.isfinite(low) and math.isfinite(high) and abs(math.log(high / low)) > _LEAST_SWING:
             number = members[0]
-            found.append(Decider(number.owner, number.label, number.quantity, float(low), float(high)))
+            found.append(PimDecider(number.owner, number.label, number.quantity, float(low), float(high)))
     return sorted(found, key=lambda each: -each.swing)

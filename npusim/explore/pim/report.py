@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 
 from npusim.errors import UserError
-from npusim.explore.pim.chart import DECIDERS, Caption, draw
-from npusim.explore.pim.compare import FIGURES, WITHOUT, Comparison
+from npusim.explore.pim.chart import DECIDERS, Caption, draw_pim_chart
+from npusim.explore.pim.compare import FIGURES, WITHOUT, PimComparison
 
 _TABLE, _CHART, _ANSWER = "pim-compare.csv", "pim-compare.png", "pim-compare.json"
 
 
-def answer_of(comparison: Comparison) -> dict[str, Any]:
+def answer_of(comparison: PimComparison) -> dict[str, Any]:
     """The comparison as plain JSON values; of each figure's deciders the first three."""
     return {
         "best_policy": comparison.best,
@@ -30,7 +30,7 @@ def answer_of(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def write_comparison(comparison: Comparison, answer: dict[str, Any], caption: Caption, folder: Path) -> list[Path]:
+def write_comparison(comparison: PimComparison, answer: dict[str, Any], caption: Caption, folder: Path) -> list[Path]:
     """Write table, chart and JSON into `folder`, whole or not at all; returns the files. Raises UserError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,8 +38,8 @@ def write_comparison(comparison: Comparison, answer: dict[str, Any], caption: Ca
     except OSError as error:
         raise UserError("--out", "", f"{folder} cannot be written ({error.strerror}); give another folder") from error
     try:
-        table(comparison).to_csv(draft / _TABLE, index=False, lineterminator="\n")
-        draw(comparison, caption, draft / _CHART)
+        pim_table(comparison).to_csv(draft / _TABLE, index=False, lineterminator="\n")
+        draw_pim_chart(comparison, caption, draft / _CHART)
         text = json.dumps(answer, indent=2, allow_nan=False)
         (draft / _ANSWER).write_text(text + "\n", encoding="utf-8")
         for name in (_TABLE, _CHART, _ANSWER):
@@ -49,7 +49,7 @@ def write_comparison(comparison: Comparison, answer: dict[str, Any], caption: Ca
     return [folder / name for name in (_TABLE, _CHART, _ANSWER)]
 
 
-def table(comparison: Comparison) -> pd.DataFrame:
+def pim_table(comparison: PimComparison) -> pd.DataFrame:
     """A row a policy; intervals for the board without units and for the best policy."""
     rows = []
     for name, figures in comparison.variants.items():

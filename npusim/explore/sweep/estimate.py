@@ -16,7 +16,7 @@ from npusim.workload.step import Step, decode, prefill
 _MS = 1e3
 
 
-def estimate(base: Deployment, records: Records, isl: int, osl: int, users: int) -> pd.DataFrame:
+def estimate_designs(base: Deployment, records: Records, isl: int, osl: int, users: int) -> pd.DataFrame:
     """One row a design: the metrics `spec.ESTIMATED`, NaN where not even one request has room.
 
     users_resident: requests that the KV caches of all replicas hold at once, at most `users`. Throughput is that of a

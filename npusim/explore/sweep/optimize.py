@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from npusim.errors import UserError
-from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.selection import survivors
 from npusim.explore.sweep.space import SpaceAxis
 from npusim.explore.sweep.spec import Limit, SweepSpec
-from npusim.explore.sweep.tasks import DEPLOYED, KEYS, LOADED, Variant, base_of, serve_points, variants
+from npusim.explore.sweep.tasks import DEPLOYED, KEYS, LOADED, SweepVariant, base_of, serve_points, variants
 from npusim.publish import MANIFEST, alone_with, require_folder
 
 STUDY, FRONT = "study.db", "optimum.csv"
@@ -94,7 +94,9 @@ def _require_same(study: Any, spec: SweepSpec, place: str) -> None:
         raise UserError(place, "", "the study in that folder is of another specification; give another folder")
 
 
-def _tell(study: Any, trial: Any, spec: SweepSpec, place: str, choices: list[Variant], axes: list[SpaceAxis]) -> None:
+def _tell(
+    study: Any, trial: Any, spec: SweepSpec, place: str, choices: list[SweepVariant], axes: list[SpaceAxis]
+) -> None:
     variant = choices[trial.suggest_categorical(_VARIANT, list(range(len(choices))))]
     values = np.array([_suggest(trial, axis) for axis in axes])
     points = _points(spec, place, variant, values)
@@ -114,7 +116,7 @@ def _suggest(trial: Any, axis: SpaceAxis) -> float:
     return float(trial.suggest_float(axis.path, axis.low, axis.high, log=axis.is_log))
 
 
-def _points(spec: SweepSpec, place: str, variant: Variant, values: np.ndarray) -> pd.DataFrame:
+def _points(spec: SweepSpec, place: str, variant: SweepVariant, values: np.ndarray) -> pd.DataFrame:
     """The metrics of one design under every workload, a row each; served figures NaN where it does not survive."""
     base = base_of(spec, variant, place)
     records = base.records.of(values[np.newaxis])
@@ -122,7 +124,7 @@ def _points(spec: SweepSpec, place: str, variant: Variant, values: np.ndarray) -
     for load in spec.workloads:
         for users in load.users:
             row = {"design": 0} | base.keys(variant) | dict(zip(LOADED, (load.isl, load.osl, users), strict=True))
-            row |= dict(estimate(base.deployment, records, load.isl, load.osl, users).iloc[0])
+            row |= dict(estimate_designs(base.deployment, records, load.isl, load.osl, users).iloc[0])
             row |= {axis.path: value for axis, value in zip(base.axes, values.tolist(), strict=True)}
             rows.append(row)
     points = pd.DataFrame(rows)
@@ -143,7 +145,7 @@ def _violation(values: np.ndarray, limit: Limit) -> float:
     return worst if np.isfinite(worst) else 1.0
 
 
-def _front(study: Any, spec: SweepSpec, choices: list[Variant], axes: list[SpaceAxis], place: str) -> pd.DataFrame:
+def _front(study: Any, spec: SweepSpec, choices: list[SweepVariant], axes: list[SpaceAxis], place: str) -> pd.DataFrame:
     rows = []
     for trial in study.best_trials:
         variant = choices[trial.params[_VARIANT]]

@@ -17,7 +17,7 @@ from npusim.explore.sweep.selection import feasible, objective_costs, pareto, su
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.explore.sweep.store import Store
 from npusim.explore.sweep.tables import joined, write_csv, write_points
-from npusim.explore.sweep.tasks import KEYS, SERVED_COLUMNS, base_of, estimate_designs, serve_points, variants
+from npusim.explore.sweep.tasks import KEYS, SERVED_COLUMNS, base_of, serve_points, task_estimates, variants
 from npusim.inputs import recording
 
 DESIGNS_PER_TASK = 2048
@@ -46,7 +46,7 @@ class SweepResult:
     files: list[str]
 
 
-def sweep(spec: SweepSpec, place: str, out: Path, backend: Backend, say: Say | None = None) -> SweepResult:
+def run_sweep(spec: SweepSpec, place: str, out: Path, backend: Backend, say: Say | None = None) -> SweepResult:
     """Run `spec`, or what is left of it where `out` holds whole parts of it already.
 
     place: the specification's file, named in mistakes. Raises UserError, also where a file was changed since.
@@ -54,7 +54,7 @@ def sweep(spec: SweepSpec, place: str, out: Path, backend: Backend, say: Say | N
     tell = say or (lambda _: None)
     with recording() as read:
         bases = [base_of(spec, variant, place) for variant in variants(spec)]
-        estimate_designs(spec, place, 0, 1)
+        task_estimates(spec, place, 0, 1)
     axes = [axis.path for axis in bases[0].axes]
     store = Store(out, spec.model_dump(mode="json"), read.files)
     _estimate_all(spec, place, store, backend, tell)
@@ -78,7 +78,7 @@ def _estimate_all(spec: SweepSpec, place: str, store: Store, backend: Backend, t
     calls = [
         (f"estimate-{first:09d}", (spec, place, first, min(first + DESIGNS_PER_TASK, spec.designs))) for first in starts
     ]
-    _run_missing("estimates", estimate_designs, calls, store, backend, tell)
+    _run_missing("estimates", task_estimates, calls, store, backend, tell)
 
 
 def _serve_all(spec: SweepSpec, place: str, store: Store, backend: Backend, tell: Say) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from npusim.explore.sweep.spec import Axis, SweepSpec
 from npusim.hardware.draws import RangedNumber, all_numbers
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
+from npusim.ledger import Domain
 from npusim.units import to_si
 
 _RUNTIME = "runtime."
@@ -41,9 +42,8 @@ class SpaceAxis:
         if self.values is not None:
             places = np.minimum((share * len(self.values)).astype(np.int64), len(self.values) - 1)
             return self.values[places]
-        if self.is_log:
-            return self.low * (self.high / self.low) ** share
-        return self.low + share * (self.high - self.low)
+        drawn = self.low * (self.high / self.low) ** share if self.is_log else self.low + share * (self.high - self.low)
+        return np.rint(drawn) if self.number.is_count else drawn
 
 
 def space_axes(spec: SweepSpec, system: System, runtimes: Sequence[Runtime], place: str) -> list[SpaceAxis]:
@@ -100,10 +100,9 @@ def _axis(path: str, axis: Axis, number: RangedNumber, is_grid: bool, place: str
     def si(text: str | float | int, key: str) -> float:
         try:
             value = to_si(text, number.quantity.unit)
+            (number.domain or Domain(number.quantity.unit)).check({"value": value}, {"value": text})
         except ValueError as error:
             raise UserError(place, f"vary.{path}.{key}", str(error)) from error
-        if not np.isfinite(value) or value < 0.0:
-            raise UserError(place, f"vary.{path}.{key}", f"'{text}' must be zero or more")
         return value
 
     if axis.values is not None:
@@ -115,5 +114,7 @@ def _axis(path: str, axis: Axis, number: RangedNumber, is_grid: bool, place: str
         raise UserError(place, f"vary.{path}", f"low ({axis.low}) must be below high ({axis.high})")
     if is_log and low <= 0.0:
         raise UserError(place, f"vary.{path}", "a log scale needs low above zero")
-    spaced = np.geomspace if is_log else np.linspace
-    return SpaceAxis(path, number, spaced(low, high, axis.count or 1) if is_grid else None, low, high, is_log)
+    values = (np.geomspace if is_log else np.linspace)(low, high, axis.count or 1)
+    if is_grid and number.is_count and not np.array_equal(values, np.rint(values)):
+        raise UserError(place, f"vary.{path}", f"{axis.count} steps of a range give fractions of a thing; list values")
+    return SpaceAxis(path, number, values if is_grid else None, low, high, is_log)

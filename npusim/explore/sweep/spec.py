@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from npusim.hardware.base import Part
+from npusim.hardware.base import MOST, Part, Whole
 from npusim.hardware.yaml_file import load_yaml
 
-Positive = Annotated[int, Field(gt=0, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
 Goal = Literal["min", "max"]
 
@@ -33,11 +32,11 @@ class Axis(Part):
     scale: linear or log spacing of a range; count: steps of a range in a grid.
     """
 
-    values: tuple[str | float | int, ...] | None = Field(default=None, min_length=1)
+    values: tuple[str | float | int, ...] | None = Field(default=None, min_length=1, max_length=10_000)
     low: str | float | int | None = None
     high: str | float | int | None = None
     scale: Literal["linear", "log"] = "linear"
-    count: Positive | None = None
+    count: Whole | None = None
 
     @model_validator(mode="after")
     def _values_or_range(self) -> Axis:
@@ -52,29 +51,34 @@ class Axis(Part):
 class Workload(Part):
     """Prompt and answer length in tokens, and the numbers of users that are served."""
 
-    isl: Positive
-    osl: Positive
-    users: tuple[Positive, ...] = Field(min_length=1)
+    isl: Whole
+    osl: Whole
+    users: tuple[Whole, ...] = Field(min_length=1)
+
+
+Bound = Annotated[float, Field(strict=True)]
 
 
 class Limit(Part):
     """Bounds that a metric must keep."""
 
-    min: float | None = None
-    max: float | None = None
+    min: Bound | None = None
+    max: Bound | None = None
 
     @model_validator(mode="after")
     def _some_bound(self) -> Limit:
         if self.min is None and self.max is None:
             raise ValueError("give min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is more than max {self.max:g}")
         return self
 
 
 class Serving(Part):
     """Whether points are served, request by request: those whose estimates keep the limits within `slack`."""
 
-    slack: Annotated[float, Field(ge=1.0)] = 1.25
-    requests_per_user: Positive = 3
+    slack: Annotated[float, Field(ge=1.0, le=100.0, strict=True)] = 1.25
+    requests_per_user: Whole = 3
     arrival: Literal["closed", "burst"] = "closed"
 
 
@@ -90,14 +94,14 @@ class SweepSpec(Part):
     arch: Name
     models: tuple[Name, ...] = Field(min_length=1)
     precisions: tuple[Name, ...] = ("bf16",)
-    cards: tuple[Positive, ...] = ()
+    cards: tuple[Whole, ...] = ()
     plans: tuple[Name, ...] = ()
     runtimes: tuple[Name, ...] = ()
     workloads: tuple[Workload, ...] = Field(min_length=1)
     vary: dict[str, Axis] = Field(min_length=1)
     method: Literal["grid", "latin-hypercube", "sobol"] = "grid"
-    points: Positive | None = None
-    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    points: Whole | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
     limits: dict[str, Limit] = Field(default_factory=dict)
     objectives: dict[str, Goal] = Field(min_length=1)
     serving: Serving | None = None
@@ -112,6 +116,14 @@ class SweepSpec(Part):
                 raise ValueError(f"vary.{bare[0]}: a range in a grid needs count")
         elif self.points is None:
             raise ValueError(f"{self.method} needs points: the number of designs to draw")
+        return self
+
+    @model_validator(mode="after")
+    def _points_can_be_held(self) -> SweepSpec:
+        studies = math.prod(max(1, len(each)) for each in (self.models, self.precisions, self.runtimes, self.workloads))
+        settings = studies * max(1, len(self.cards), len(self.plans))
+        if self.designs * settings > MOST:
+            raise ValueError(f"points: {self.designs:,} designs under {settings:,} settings are more than {MOST:,}")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from npusim.errors import DoesNotFit
-from npusim.explore.sweep.estimate import estimate
+from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import DesignRecords
 from npusim.explore.sweep.space import SpaceAxis, design_values, space_axes
 from npusim.explore.sweep.spec import SERVED, SERVED_PREFIX, SweepSpec
@@ -28,7 +28,7 @@ SERVED_COLUMNS = (*KEYS, *(f"{SERVED_PREFIX}{name}" for name in SERVED), "refusa
 
 
 @dataclass(frozen=True)
-class Variant:
+class SweepVariant:
     """What is deployed, apart from the varied numbers. plan: None for tensor parallelism over `cards`; runtime: None
     for the architecture's own."""
 
@@ -39,13 +39,13 @@ class Variant:
     runtime: str | None
 
 
-def variants(spec: SweepSpec) -> list[Variant]:
+def variants(spec: SweepSpec) -> list[SweepVariant]:
     """Every combination of model, precision, cards or plan, and runtime, in the order of the file."""
     runtimes: tuple[str | None, ...] = spec.runtimes or (None,)
     spreads: list[tuple[int, str | None]] = [(1, plan) for plan in spec.plans]
     spreads = spreads or [(cards, None) for cards in spec.cards or (1,)]
     chosen = itertools.product(spec.models, spec.precisions, spreads, runtimes)
-    return [Variant(model, precision, *spread, runtime) for model, precision, spread, runtime in chosen]
+    return [SweepVariant(model, precision, *spread, runtime) for model, precision, spread, runtime in chosen]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class _Base:
     axes: list[SpaceAxis]
     records: DesignRecords
 
-    def keys(self, variant: Variant) -> dict[str, Any]:
+    def keys(self, variant: SweepVariant) -> dict[str, Any]:
         """The columns DEPLOYED of its points."""
         plan = self.deployment.plan
         told = (variant.model, variant.precision, plan.cards, plan.name, self.deployment.runtime.name)
@@ -62,7 +62,7 @@ class _Base:
 
 
 @remembered
-def _base(arch: str, variant: Variant, tokens: int, spec_text: str, place: str) -> _Base:
+def _base(arch: str, variant: SweepVariant, tokens: int, spec_text: str, place: str) -> _Base:
     spec = SweepSpec.model_validate_json(spec_text)
     deployment = deploy(
         arch,
@@ -77,13 +77,13 @@ def _base(arch: str, variant: Variant, tokens: int, spec_text: str, place: str) 
     return _Base(deployment, axes, DesignRecords(deployment, axes))
 
 
-def base_of(spec: SweepSpec, variant: Variant, place: str) -> _Base:
+def base_of(spec: SweepSpec, variant: SweepVariant, place: str) -> _Base:
     """The deployment of a variant with its axes; remembered by each worker. Raises UserError."""
     longest = max(load.isl + load.osl for load in spec.workloads)
     return _base(spec.arch, variant, longest, spec.model_dump_json(), place)
 
 
-def estimate_designs(spec: SweepSpec, place: str, first: int, last: int) -> pd.DataFrame:
+def task_estimates(spec: SweepSpec, place: str, first: int, last: int) -> pd.DataFrame:
     """The points of designs first ... last - 1: KEYS, a column for each axis (SI), the estimated metrics."""
     return pd.concat(_estimates(spec, place, first, last), ignore_index=True)
 
@@ -96,7 +96,7 @@ def _estimates(spec: SweepSpec, place: str, first: int, last: int) -> Iterator[p
         varied = pd.DataFrame(values, columns=[axis.path for axis in base.axes])
         for load in spec.workloads:
             for users in load.users:
-                metrics = estimate(base.deployment, records, load.isl, load.osl, users)
+                metrics = estimate_designs(base.deployment, records, load.isl, load.osl, users)
                 loaded = dict(zip(LOADED, (load.isl, load.osl, users), strict=True))
                 keys = pd.DataFrame({"design": np.arange(first, last), **base.keys(variant), **loaded})
                 yield pd.concat([keys, varied, metrics], axis=1)

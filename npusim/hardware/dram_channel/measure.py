@@ -80,7 +80,7 @@ class ChannelRun:
 
 
 @lru_cache(_REMEMBERED)
-def measure(dram: Dram, traffic: Traffic) -> ChannelRun:
+def measure_channel(dram: Dram, traffic: Traffic) -> ChannelRun:
     """Run `traffic` on one channel of `dram`. Raises UserError where the standard lacks what the traffic asks for."""
     timing = _checked_timing(dram, traffic)
     masks = named_map(traffic.mapping, timing)

@@ -19,7 +19,7 @@ from npusim.bounds.unit_readings import explained
 from npusim.evidence.measured.sources import sources
 from npusim.lab.check.placing import Placed
 from npusim.lab.check.row import CheckedFigure
-from npusim.lab.check.spread import COVERAGE, Z, half_width
+from npusim.lab.check.spread import COVERAGE, Z, run_half_width
 from npusim.lab.files.lab_run import LabRun
 
 WATTS_OF_LOG = {"power_w_active": "power_w", "power_w_samples": "power_w"}
@@ -49,7 +49,7 @@ class Predicted:
         return measured.high >= self.low and measured.low <= self.high
 
 
-def findings(run: LabRun, placed: Placed) -> list[Finding]:
+def run_findings(run: LabRun, placed: Placed) -> list[Finding]:
     """What every bound says of a run."""
     users, osl = placed.setting.users, placed.setting.osl if run.conduct.lengths_fixed else None
     found = list(littles_law(users, osl, run.figures))
@@ -77,7 +77,7 @@ def figures_of_run(placed: Placed, predicted: Mapping[str, float], seed: int) ->
     if placed.predictor is None:
         return {}
     found = {
-        name: Predicted(value, half_width(placed.predictor, name, seed))
+        name: Predicted(value, run_half_width(placed.predictor, name, seed))
         for name, value in predicted.items()
         if math.isfinite(value) and value > 0.0 and name not in _TAILS
     }

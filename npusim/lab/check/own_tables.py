@@ -22,19 +22,19 @@ from npusim.bounds.timed import least_times, step_rows
 from npusim.evidence.measured.case import Case, Predictor
 from npusim.evidence.measured.importer import import_table
 from npusim.evidence.measured.operator_rows import op_row
-from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.predictors.loop import LoopPredictor
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.evidence.predictors.step import StepPredictor
 from npusim.evidence.validation.prediction_ranges import PredictionRange, ranges
-from npusim.evidence.validation.validate import described, predict
+from npusim.evidence.validation.validate import described, predict_cases
 from npusim.hardware.catalog import load_system
 from npusim.lab.check.judge import Predicted, judge
 from npusim.lab.check.row import CheckedFigure, CheckedRow
-from npusim.lab.check.spread import Z_OF_RANGES, Z, half_width
-from npusim.lab.files.lab_run import Conduct, Setting
+from npusim.lab.check.spread import Z_OF_RANGES, Z, run_half_width
+from npusim.lab.files.lab_run import Conduct, RunConditions
 
 TOOL = "measured table"
 _SECONDS = {"us": 1e-6, "ms": 1e-3}
@@ -43,7 +43,7 @@ _SECONDS = {"us": 1e-6, "ms": 1e-3}
 def checked_rows(path: Path, arch: str | None, seed: int) -> list[CheckedRow]:
     """Every row of a measured table. Raises UserError."""
     imported = import_table(path, arch)
-    predictions, refused = predict(imported.cases, seed, described)
+    predictions, refused = predict_cases(imported.cases, seed, described)
     drawn = [item for item in predictions if not isinstance(item.case.predictor, RunPredictor)]
     known = ranges([(item.case, item.predicted) for item in drawn], seed)
     predicted = {
@@ -54,7 +54,9 @@ def checked_rows(path: Path, arch: str | None, seed: int) -> list[CheckedRow]:
     for item in predictions:
         predictor = item.case.predictor
         if isinstance(predictor, RunPredictor):
-            predicted[id(item.case)] = Predicted(item.predicted, half_width(predictor, _plain(item.case.figure), seed))
+            predicted[id(item.case)] = Predicted(
+                item.predicted, run_half_width(predictor, _plain(item.case.figure), seed)
+            )
     why = defaultdict(str, {skip.row: skip.reason for skip in (*imported.skips, *refused)})
     figures: dict[int, list[CheckedFigure]] = defaultdict(list)
     predictors: dict[int, Case] = {}
@@ -108,7 +110,7 @@ def _of_watts(placement: Placement, measured: Reading) -> Iterator[Finding]:
 
 def _of_run(predictor: RunPredictor, figure: str, measured: Reading) -> Iterator[Finding]:
     placement = predictor.placement
-    deployment = deployment_of(placement)
+    deployment = measured_deployment(placement)
     schemes = deployment.precision, deployment.precision
     load = load_of(placement.arch, deployment.model, schemes, _chips(placement), predictor.isl, predictor.osl)
     alike = predictor.alike or predictor.traced
@@ -124,7 +126,7 @@ def _of_run(predictor: RunPredictor, figure: str, measured: Reading) -> Iterator
 def _of_time(predictor: Predictor, measured_s: Reading) -> Iterator[Finding]:
     ceilings = ceiling_of(predictor.arch, True), ceiling_of(predictor.arch, False)
     if isinstance(predictor, StepPredictor):
-        deployment = deployment_of(predictor.placement)
+        deployment = measured_deployment(predictor.placement)
         rows = step_rows(deployment.model, deployment.precision, predictor.step())
         yield from least_times(rows, ceilings, _chips(predictor.placement), measured_s)
     elif isinstance(predictor, OperatorPredictor | LoopPredictor):
@@ -137,15 +139,15 @@ def _chips(placement: Placement) -> int:
     return placement.cards * load_system(placement.arch, uncalibrated=True).chips_per_card
 
 
-def _setting(case: Case | None) -> Setting:
+def _setting(case: Case | None) -> RunConditions:
     """What the predictor says of the run."""
     if case is None:
-        return Setting()
+        return RunConditions()
     predictor = case.predictor
     placement = getattr(predictor, "placement", None)
     if placement is None:
-        return Setting(device=predictor.arch)
-    told = Setting(
+        return RunConditions(device=predictor.arch)
+    told = RunConditions(
         model=placement.model,
         precision=placement.precision,
         device=placement.arch,

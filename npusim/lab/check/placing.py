@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from npusim.bounds.load import Load, load_of
+from npusim.bounds.load import BoundedLoad, load_of
 from npusim.errors import UserError
-from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.inputs import remembered
-from npusim.lab.files.lab_run import LabRun, Setting
+from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
 from npusim.workload.catalog import load_model
 from npusim.workload.model import Model
@@ -33,10 +33,10 @@ class Placed:
     no_load, no_predictor: why there is none. precision_told: whether the number format was given.
     """
 
-    setting: Setting
+    setting: RunConditions
     arch: str | None
     model: Model | None
-    load: Load | None
+    load: BoundedLoad | None
     predictor: RunPredictor | None
     no_load: str
     no_predictor: str
@@ -50,7 +50,7 @@ class Placed:
         return self.setting.cards * load_system(self.arch, uncalibrated=True).chips_per_card
 
 
-def place(run: LabRun, given: Setting) -> Placed:
+def place_run(run: LabRun, given: RunConditions) -> Placed:
     """The run under what the user gave, which wins over what the files say. Raises UserError for a wrong option."""
     setting = given.filled(run.setting)
     arch = None if setting.device is None else shipped_arch(setting.device)
@@ -69,7 +69,7 @@ def place(run: LabRun, given: Setting) -> Placed:
     )
 
 
-def _missing(setting: Setting, arch: str | None, model: Model | None) -> str:
+def _missing(setting: RunConditions, arch: str | None, model: Model | None) -> str:
     """What must be known for anything to be checked, as text; "" where all is."""
     if setting.device is None:
         return "the chip is not told; give --arch"
@@ -91,7 +91,7 @@ def _model(name: str) -> Model | None:
     return load_model(name) if name.endswith(".json") else None
 
 
-def _load(run: LabRun, placed: Placed) -> Load:
+def _load(run: LabRun, placed: Placed) -> BoundedLoad:
     setting, conduct = placed.setting, run.conduct
     assert placed.arch is not None and placed.model is not None and setting.isl and setting.osl
     usual = _precision(placed, setting.precision or USUAL, setting.kv_precision)
@@ -141,7 +141,7 @@ def _driver(arch: str, told: str | None) -> str:
 def _no_room(placement: Placement, tokens: int) -> str:
     """Why a request of `tokens` cannot be served, "" where it can."""
     try:
-        deployment_of(placement).require_fit(tokens)
+        measured_deployment(placement).require_fit(tokens)
     except UserError as error:
         return str(error)
     return ""

@@ -13,18 +13,18 @@ from npusim.bounds.reading import Reading
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
-from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.evidence.validation.validate import described
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.lab.check.across import with_gains
-from npusim.lab.check.judge import figures_of_run, findings, judge
+from npusim.lab.check.judge import figures_of_run, judge, run_findings
 from npusim.lab.check.lint import lint
 from npusim.lab.check.own_tables import checked_rows
-from npusim.lab.check.placing import USUAL, Placed, place
+from npusim.lab.check.placing import USUAL, Placed, place_run
 from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.lab.files.folder import HandedIn, Unread, hand_in
-from npusim.lab.files.lab_run import LabRun, Setting
+from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve
 
@@ -77,20 +77,20 @@ class _Predictor:
         numbers, placement = self._numbers[predictor.arch], predictor.placement
         try:
             if placement not in self._engines:
-                self._engines[placement] = AnalyticEngine(numbers.apply(deployment_of(placement)))
+                self._engines[placement] = AnalyticEngine(numbers.apply(measured_deployment(placement)))
             return predictor.predict(numbers, self._seed, self._engines[placement]), ""
         except UserError as error:
             return {}, str(error)
 
 
-def check(path: Path, given: Setting, seed: int, say: Callable[[str], None]) -> CheckResult:
+def check_measured(path: Path, given: RunConditions, seed: int, say: Callable[[str], None]) -> CheckResult:
     """Check a file or a folder under what the user gave. Raises UserError."""
     _require_known(given)
     handed: HandedIn = hand_in(path)
     say(f"{len(handed.runs):,} runs in {len(handed.files):,} files")
     predictor, rows, places = _Predictor(seed), [], []
     for run in handed.runs:
-        placed = place(run, given)
+        placed = place_run(run, given)
         places.append(placed)
         rows.append(_row(run, placed, predictor, seed))
     for table in handed.tables:
@@ -101,7 +101,7 @@ def check(path: Path, given: Setting, seed: int, say: Callable[[str], None]) -> 
     return CheckResult(handed.files, tuple(with_gains(rows)), handed.unread, tuple(archs), tuple(models))
 
 
-def _require_known(given: Setting) -> None:
+def _require_known(given: RunConditions) -> None:
     """Raises UserError for an architecture, model, format or runtime that the user named and that is not there."""
     if given.device is not None:
         unit = load_system(given.device, uncalibrated=True).chip.unit.kind
@@ -114,7 +114,7 @@ def _require_known(given: Setting) -> None:
 
 
 def _row(run: LabRun, placed: Placed, predictor: _Predictor, seed: int) -> CheckedRow:
-    found = findings(run, placed)
+    found = run_findings(run, placed)
     figures, why_not = predictor.figures(placed)
     predicted = figures_of_run(placed, figures, seed)
     checked = [

@@ -8,7 +8,7 @@ from typing import Any
 
 from npusim.bounds.finding import IMPLAUSIBLE, UNCHECKED, VERDICTS
 from npusim.bounds.reading import Reading
-from npusim.lab.files.lab_run import Conduct, Setting
+from npusim.lab.files.lab_run import Conduct, RunConditions
 
 FAULT, DOUBT, NOTE = "fault", "doubt", "note"
 """Of remarks: the row contradicts itself; the run was not as it should be; worth knowing."""
@@ -63,7 +63,7 @@ class CheckedRow:
 
     place: str
     tool: str
-    setting: Setting
+    setting: RunConditions
     conduct: Conduct
     figures: tuple[CheckedFigure, ...]
     whole: tuple[CheckedFigure, ...]

@@ -15,7 +15,7 @@ from scipy.stats import norm
 from npusim.answers.unexplained import unexplained
 from npusim.engine.analytic import AnalyticEngine
 from npusim.evidence.measured.case import Numbers
-from npusim.evidence.measured.placement import Placement, deployment_of
+from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import calibration_of, load_system
@@ -31,7 +31,7 @@ _POWER = ("power_w", "tokens_per_joule")
 
 
 @remembered
-def half_width(predictor: RunPredictor, figure: str, seed: int) -> float:
+def run_half_width(predictor: RunPredictor, figure: str, seed: int) -> float:
     """The half-width for a figure of `run_figures` of that run."""
     inputs = input_sd(predictor, figure, seed)
     return math.hypot(
@@ -79,7 +79,7 @@ def _step_sds(placement: Placement, batch: int, context: int, prompt: int, seed:
 
 @remembered
 def _engines(placement: Placement, seed: int) -> tuple[AnalyticEngine, ...]:
-    deployment = deployment_of(placement)
+    deployment = measured_deployment(placement)
     return tuple(AnalyticEngine(numbers.apply(deployment)) for numbers in _numbers(placement.arch, seed))
 
 

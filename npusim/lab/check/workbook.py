@@ -27,7 +27,7 @@ _ABOUT = (
 )
 
 
-def write_workbook(found: CheckResult, manifest: dict[str, Any], path: Path) -> None:
+def write_check_workbook(found: CheckResult, manifest: dict[str, Any], path: Path) -> None:
     """Sheets Table (a line a row), Figures (a line a figure, with reasons), Conformity and Manifest."""
     book = xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False})
     book.set_properties({"title": "Checked measurements", "created": datetime.datetime(1980, 1, 1)})

@@ -13,7 +13,7 @@ from typing import Any
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import Line, count, csv_lines, reading
-from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
 from npusim.lab.files.unit_names import (
     MILLISECONDS,
@@ -117,7 +117,7 @@ def _run(place: str, blocks: Blocks, config: Mapping[str, Any], whole: Mapping[s
     return LabRun(
         place,
         TOOL,
-        Setting(
+        RunConditions(
             model=model,
             precision=told_precision(model or ""),
             isl=_plain(sizes.get("input_sequence_length")),

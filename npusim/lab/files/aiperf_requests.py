@@ -12,7 +12,7 @@ from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.aiperf import LATENCIES
 from npusim.lab.files.files import reading
-from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.unit_names import MILLISECONDS, TOKENS, factor
 
 TOOL = "AIPerf requests"
@@ -47,7 +47,7 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     yield LabRun(
         str(path),
         TOOL,
-        Setting(isl=_mean(lengths[0]), osl=_mean(lengths[1]), users=_most_at_once(starts, ends)),
+        RunConditions(isl=_mean(lengths[0]), osl=_mean(lengths[1]), users=_most_at_once(starts, ends)),
         figures,
         Conduct(
             arrival=CLOSED,

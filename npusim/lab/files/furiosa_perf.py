@@ -15,7 +15,7 @@ from pathlib import Path
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import Line, csv_lines
-from npusim.lab.files.lab_run import BURST, Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree, told_precision
 from npusim.lab.files.power_log import PowerLog, read_log
 
@@ -55,7 +55,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
         yield _run(path, line, setting, conduct)
 
 
-def _run(path: Path, line: Line, setting: Setting, conduct: Conduct) -> LabRun:
+def _run(path: Path, line: Line, setting: RunConditions, conduct: Conduct) -> LabRun:
     isl, osl, users = (line.count(name) for name in _SHAPE)
     figures = {name: line.reading(column, factor) for column, (name, factor) in _FIGURES.items() if line.has(column)}
     requests = REQUESTS_PER_USER * users
@@ -65,8 +65,8 @@ def _run(path: Path, line: Line, setting: Setting, conduct: Conduct) -> LabRun:
     if log is not None:
         own = log.conduct(own)
         figures |= log.figures()
-    whole = Setting(isl=isl, osl=osl, users=users).filled(setting)
-    whole = Setting(precision=told_precision(whole.model or "")).filled(whole)
+    whole = RunConditions(isl=isl, osl=osl, users=users).filled(setting)
+    whole = RunConditions(precision=told_precision(whole.model or "")).filled(whole)
     return LabRun(line.place, TOOL, whole, figures, own)
 
 
@@ -108,10 +108,10 @@ def _looks_like(line: str) -> bool:
     return len(set(_SHAPE) & set(names)) >= 2
 
 
-def _told(preamble: list[str]) -> Setting:
+def _told(preamble: list[str]) -> RunConditions:
     told = _preamble(preamble)
     device = re.fullmatch(r"(?P<device>.+?)\s*x\s*(?P<cards>\d+)", told.get("device info", ""), re.IGNORECASE)
-    return Setting(
+    return RunConditions(
         model=told.get("model info", "").split()[0] if told.get("model info") else None,
         device=device["device"] if device else None,
         cards=int(device["cards"]) if device else None,

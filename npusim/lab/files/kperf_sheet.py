@@ -14,7 +14,7 @@ from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.kperf.table import COLUMNS, PREDICTED
 from npusim.lab.files.files import MOST_BYTES, count, reading
-from npusim.lab.files.lab_run import BURST, Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.words import LANGUAGES, speaker
 
 TOOL = "K-Perf workbook"
@@ -87,7 +87,7 @@ def _run(place: str, row: dict[str, Any]) -> LabRun:
     return LabRun(
         place,
         TOOL,
-        Setting(
+        RunConditions(
             model=_text(row, "model") or _text(row, "model_title"),
             precision=_text(row, "precision"),
             kv_precision=_text(row, "kv_precision"),

@@ -11,7 +11,7 @@ BURST, CLOSED = "burst", "closed"
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunConditions:
     """What ran on what. device: the maker's or a shipped name; isl, osl: (mean) tokens of a request; users: most
     requests in flight; runtime: backend and version as the files name it."""
 
@@ -26,7 +26,7 @@ class Setting:
     osl: float | None = None
     users: float | None = None
 
-    def filled(self, other: Setting) -> Setting:
+    def filled(self, other: RunConditions) -> RunConditions:
         """This setting, and where it says nothing what `other` says."""
         return replace(self, **{name: value for name, value in vars(other).items() if getattr(self, name) is None})
 
@@ -71,6 +71,6 @@ class LabRun:
 
     place: str
     tool: str
-    setting: Setting
+    setting: RunConditions
     figures: Mapping[str, Reading]
     conduct: Conduct = field(default_factory=Conduct)

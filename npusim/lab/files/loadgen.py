@@ -12,7 +12,7 @@ from typing import Any
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import numbered, reading
-from npusim.lab.files.lab_run import Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 
 TOOL = "MLPerf LoadGen"
 _MARK = ":::MLLOG"
@@ -57,7 +57,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
     yield LabRun(
         str(path),
         TOOL,
-        Setting(osl=osl, users=1 if scenario == "SingleStream" else None),
+        RunConditions(osl=osl, users=1 if scenario == "SingleStream" else None),
         figures,
         Conduct(
             arrival="rate" if scenario == "Server" else None, remarks=tuple(remarks), notes=(f"scenario {scenario}",)

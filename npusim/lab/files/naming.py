@@ -8,7 +8,7 @@ from pathlib import Path
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.inputs import remembered
-from npusim.lab.files.lab_run import Setting
+from npusim.lab.files.lab_run import RunConditions
 from npusim.workload.catalog import shipped_models
 from npusim.workload.precision import SCHEMES
 
@@ -69,7 +69,7 @@ def shipped_runtime(text: str) -> str | None:
     return named if named in known else backend if backend in known else None
 
 
-def from_tree(path: Path) -> Setting:
+def from_tree(path: Path) -> RunConditions:
     """What the folders above a furiosa-perf file say: <DEVICE>_<NUM>_<BACKEND>_<VERSION>/<name>/<task>/<model>."""
     parts = path.resolve().parts
     for place, part in enumerate(parts):
@@ -77,13 +77,13 @@ def from_tree(path: Path) -> Setting:
         if match is None:
             continue
         model = parts[place + 3] if len(parts) > place + 4 else None
-        return Setting(
+        return RunConditions(
             model=model,
             device=match["device"],
             cards=int(match["cards"]),
             runtime=f"{match['backend']} {match['version']}",
         )
-    return Setting()
+    return RunConditions()
 
 
 def _bare(name: str) -> str:

@@ -17,7 +17,7 @@ from prometheus_client.samples import Sample
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.lab_run import Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
 
 _SERVERS = {"vllm:": "vLLM /metrics", "furiosa_llm_": "Furiosa-LLM /metrics"}
@@ -37,7 +37,7 @@ _MS_PER_S = 1e3
 
 
 @dataclass(frozen=True)
-class Page:
+class MetricsPage:
     """The samples of a page by name."""
 
     place: str
@@ -76,7 +76,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
             yield _exporter(page, name, tool, chip, card)
 
 
-def _read(path: Path, text: str) -> Page:
+def _read(path: Path, text: str) -> MetricsPage:
     samples: dict[str, list[Sample]] = defaultdict(list)
     seen = set()
     try:
@@ -93,10 +93,10 @@ def _read(path: Path, text: str) -> Page:
         raise UserError(
             str(path), "", f"is no Prometheus text ({error}); save the page as the server gave it"
         ) from error
-    return Page(str(path), dict(samples))
+    return MetricsPage(str(path), dict(samples))
 
 
-def _server(page: Page, prefix: str, tool: str) -> LabRun:
+def _server(page: MetricsPage, prefix: str, tool: str) -> LabRun:
     figures: dict[str, Reading] = {}
     for metric, name in _LATENCIES.items():
         if f"{name}_mean" not in figures:
@@ -107,7 +107,7 @@ def _server(page: Page, prefix: str, tool: str) -> LabRun:
     return LabRun(
         page.place,
         tool,
-        Setting(
+        RunConditions(
             model=model,
             precision=told_precision(model or ""),
             isl=tokens_in / finished if tokens_in and finished else None,
@@ -123,7 +123,7 @@ def _server(page: Page, prefix: str, tool: str) -> LabRun:
     )
 
 
-def _histogram(page: Page, metric: str, name: str) -> Iterator[tuple[str, Reading]]:
+def _histogram(page: MetricsPage, metric: str, name: str) -> Iterator[tuple[str, Reading]]:
     total, number = page.total(f"{metric}_sum"), page.total(f"{metric}_count")
     if total is None or not number:
         return
@@ -136,7 +136,7 @@ def _histogram(page: Page, metric: str, name: str) -> Iterator[tuple[str, Readin
             yield f"{name}_p{part}", Reading(0.5 * (low + high), low, high)
 
 
-def _edges(page: Page, metric: str) -> dict[float, float]:
+def _edges(page: MetricsPage, metric: str) -> dict[float, float]:
     """Requests up to each upper end of a histogram, seconds. Raises UserError."""
     edges: dict[float, float] = defaultdict(float)
     for sample in page.samples.get(metric, []):
@@ -161,13 +161,13 @@ def _bucket(edges: dict[float, float], rank: float) -> tuple[float, float] | Non
     return None
 
 
-def _tokens_per_step(page: Page, prefix: str) -> float:
+def _tokens_per_step(page: MetricsPage, prefix: str) -> float:
     drafts = page.total(f"{prefix}spec_decode_num_drafts_total")
     accepted = page.total(f"{prefix}spec_decode_num_accepted_tokens_total")
     return 1.0 + accepted / drafts if drafts and accepted else 1.0
 
 
-def _remarks(page: Page, prefix: str) -> tuple[str, ...]:
+def _remarks(page: MetricsPage, prefix: str) -> tuple[str, ...]:
     told = []
     preempted = page.total(f"{prefix}num_preemptions_total")
     if preempted:
@@ -178,7 +178,7 @@ def _remarks(page: Page, prefix: str) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _exporter(page: Page, name: str, tool: str, chip: str, card: str) -> LabRun:
+def _exporter(page: MetricsPage, name: str, tool: str, chip: str, card: str) -> LabRun:
     """Watts at one moment, all cards together."""
     found = [sample for sample in page.samples[name] if sample.labels.get("label", "rms") == "rms"]
     watts = math.fsum(sample.value for sample in found)
@@ -190,7 +190,7 @@ def _exporter(page: Page, name: str, tool: str, chip: str, card: str) -> LabRun:
     return LabRun(
         page.place,
         tool,
-        Setting(device=page.label(chip), cards=cards),
+        RunConditions(device=page.label(chip), cards=cards),
         {"power_w": Reading.printed(f"{watts:.6g}")},
         Conduct(
             power_scope="cards",

@@ -16,7 +16,7 @@ import numpy as np
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import Line, csv_lines
-from npusim.lab.files.lab_run import Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree
 from npusim.lab.files.power_log import MONITORING, read_log
 
@@ -73,7 +73,7 @@ def _device_monitor(path: Path, lines: list[Line]) -> LabRun:
     return LabRun(
         str(path),
         TOOL,
-        Setting(device=named["chip"] if named else None, cards=len(watts)),
+        RunConditions(device=named["chip"] if named else None, cards=len(watts)),
         {"power_w_active": Reading.exact(mean)},
         Conduct(power_scope="cards", power_samples=len(lines), remarks=(remark,)),
     )
@@ -85,7 +85,7 @@ def _columns(path: Path, header: list[str], lines: list[Line]) -> LabRun:
     return LabRun(
         str(path),
         TOOL,
-        Setting(device="rngd", cards=len(names)),
+        RunConditions(device="rngd", cards=len(names)),
         {"power_w_samples": Reading.exact(float(watts.sum(axis=1).mean()))},
         Conduct(power_scope="cards", power_samples=len(lines)),
     )

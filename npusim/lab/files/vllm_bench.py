@@ -14,7 +14,7 @@ from typing import Any
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import count, reading
-from npusim.lab.files.lab_run import BURST, Conduct, LabRun, Setting
+from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree, told_precision
 
 TOOL = "vllm bench serve"
@@ -51,7 +51,7 @@ def _run(place: str, path: Path, found: dict[str, Any]) -> LabRun:
     tokens_out = count_tokens(place, found, "total_output_tokens")
     figures = dict(_figures(place, found))
     users = found.get("max_concurrency")
-    told = Setting(
+    told = RunConditions(
         model=_text(found, "model_id"),
         precision=_precision(found),
         kv_precision=_text(found, "kv_cache_dtype") or _text(found, "kv_precision"),

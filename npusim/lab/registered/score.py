@@ -13,7 +13,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.lab.files.folder import hand_in
-from npusim.lab.files.lab_run import LabRun, Setting
+from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model
 
 MAIN = "output_tokens_per_s"
@@ -46,7 +46,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Score:
+class PackScore:
     """scored: of all metrics; skipped: (place, reason) of runs that no cell predicts."""
 
     scored: tuple[Scored, ...]
@@ -82,7 +82,7 @@ def summary(items: Iterable[Scored]) -> dict[str, float | None]:
     }
 
 
-def score(pack: Mapping[str, Any], measured: Path, given: Setting) -> Score:
+def score_pack(pack: Mapping[str, Any], measured: Path, given: RunConditions) -> PackScore:
     """Score a pack against a file or folder. Raises UserError where nothing in it was predicted."""
     cells = {_key(cell): cell for cell in pack["cells"]}
     scored: list[Scored] = []
@@ -96,14 +96,14 @@ def score(pack: Mapping[str, Any], measured: Path, given: Setting) -> Score:
     if not scored:
         why = skipped[0][1] if skipped else "it holds no run"
         raise UserError(str(measured), "", f"nothing in it was predicted: {why}")
-    return Score(tuple(scored), tuple(skipped))
+    return PackScore(tuple(scored), tuple(skipped))
 
 
 def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(cell[name] for name in ("chip", "model", "precision", "cards", "isl", "osl", "users"))
 
 
-def _cell(run: LabRun, given: Setting, cells: Mapping[tuple[Any, ...], Any]) -> Any:
+def _cell(run: LabRun, given: RunConditions, cells: Mapping[tuple[Any, ...], Any]) -> Any:
     """The cell of a run, or why there is none."""
     setting = given.filled(run.setting)
     chip = None if setting.device is None else shipped_arch(setting.device) or setting.device

@@ -1,0 +1,81 @@
+"""Fitting the ranged numbers of an architecture and its runtimes to measured tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from npusim.api.answer import Answer, Say
+from npusim.api.deploying import Seed
+from npusim.api.function import asked_by
+from npusim.api.options import Argument, Option, Options
+from npusim.api.registering import day_of
+
+if TYPE_CHECKING:
+    from npusim.evidence.calibration.calibrate import FittedCalibration
+
+
+@dataclass(frozen=True)
+class CalibrateOptions(Options):
+    """What `npusim calibrate` is asked."""
+
+    tables: Annotated[Sequence[str | Path], Argument("Measured tables.", metavar="TABLE.csv...")]
+    _: KW_ONLY
+    arch: Annotated[str, Option("Architecture that the tables were measured on.", metavar="ARCH")]
+    out: Annotated[Path | str, Option("File of the calibration.", metavar="F.yaml")]
+    seed: Seed = 0
+    date: Annotated[str | None, Option("Date that the calibration bears.", metavar="YYYY-MM-DD", default="today")] = (
+        None
+    )
+    say: Say | None = None
+
+
+@dataclass(frozen=True)
+class CalibrateResult:
+    """found: the fitted numbers and their errors; target: the file that holds them; manifest: what made it."""
+
+    found: FittedCalibration
+    target: Path
+    manifest: Answer
+
+    @property
+    def answer(self) -> Answer:
+        """Everything, as the command line's JSON has it."""
+        found = self.found
+        return {
+            "parameters": found.parameters,
+            "mape_before": found.mape_before,
+            "mape_after": found.mape_after,
+            "left_out_mape": found.left_out_mape,
+            "tables": {kind: vars(errors) for kind, errors in found.tables.items()},
+            "figures": found.cases,
+            "skipped": found.skipped,
+            "left_out": [part.model_dump() for part in found.calibration.left_out],
+            "residuals": [part.model_dump() for part in found.calibration.residuals],
+        }
+
+
+@asked_by(CalibrateOptions)
+def calibrate(asked: CalibrateOptions) -> CalibrateResult:
+    """Fits an architecture's ranged numbers to measured tables, and writes them to a file. Raises UserError."""
+    from npusim.evidence.calibration.calibrate import fit_calibration as fit
+    from npusim.evidence.calibration.calibration_file import require_writable, write_calibration
+
+    target, day = Path(asked.out), day_of(asked.date)
+    require_writable(target, "--out")
+    tables = [Path(path) for path in dict.fromkeys(asked.tables)]
+    found = fit(tables, asked.arch, target.stem, day, asked.seed, asked.say)
+    write_calibration(found.calibration, target)
+    return CalibrateResult(found, target, _manifest(asked, tables))
+
+
+def _manifest(asked: CalibrateOptions, tables: Sequence[Path]) -> Answer:
+    from npusim.evidence.measured.sources import sources_path
+    from npusim.hardware.catalog import shipped_runtimes, system_path
+    from npusim.manifest import build_manifest
+    from npusim.workload.formats import formats_path
+
+    files = [*tables, system_path(asked.arch), *shipped_runtimes().values(), formats_path(), sources_path()]
+    return build_manifest(asked.argv("calibrate"), asked.seed, files)

@@ -1,0 +1,85 @@
+"""What is shipped, and what one architecture, model, runtime or memory is, with the source of each number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Literal
+
+from npusim.api.answer import Answer
+from npusim.api.deploying import Uncalibrated
+from npusim.api.function import asked_by
+from npusim.api.options import Argument, Options, warn_of
+
+
+@dataclass(frozen=True)
+class ListOptions(Options):
+    """What `npusim list` is asked."""
+
+    what: Annotated[
+        Literal["archs", "models", "runtimes", "memories", "pims", "grids"], Argument("The kind of descriptions.")
+    ]
+
+
+@dataclass(frozen=True)
+class ListResult:
+    """items: a short record of each, in SI units."""
+
+    items: list[Answer]
+    asked: ListOptions
+
+    @property
+    def answer(self) -> Answer:
+        """Everything, as the command line's JSON has it."""
+        return {"items": self.items}
+
+    @property
+    def manifest(self) -> Answer:
+        """What made the result."""
+        from npusim.manifest import build_manifest
+
+        return build_manifest(self.asked.argv("list"), None, ())
+
+
+@asked_by(ListOptions)
+def list_shipped(asked: ListOptions) -> ListResult:
+    """A short record of everything shipped of a kind. Raises UserError."""
+    from npusim.answers import describe
+
+    return ListResult(describe.list_items(asked.what), asked)
+
+
+@dataclass(frozen=True)
+class ShowOptions(Options):
+    """What `npusim show` is asked."""
+
+    name: Annotated[str, Argument("A shipped name, an alias or a path.", metavar="NAME|PATH")]
+    uncalibrated: Uncalibrated = False
+
+
+@dataclass(frozen=True)
+class ShowResult:
+    """answer: everything, as the command line's JSON has it."""
+
+    answer: Answer
+    asked: ShowOptions
+
+    @cached_property
+    def manifest(self) -> Answer:
+        """What made the result."""
+        from npusim.answers.describe import described_files
+        from npusim.manifest import build_manifest
+
+        files = described_files(self.asked.name, self.asked.uncalibrated)
+        return build_manifest(self.asked.argv("show"), None, files)
+
+
+@asked_by(ShowOptions)
+def show(asked: ShowOptions) -> ShowResult:
+    """One architecture, model, runtime or memory: peaks, capacities, every number with its source. Raises UserError."""
+    from npusim.answers import describe
+
+    answer = describe.describe(asked.name, asked.uncalibrated)
+    if asked.uncalibrated and answer["kind"] != "architecture":
+        warn_of("--uncalibrated", f"a {answer['kind']} is shown as it is described; leave --uncalibrated out")
+    return ShowResult(answer, asked)

@@ -1,0 +1,35 @@
+"""What every reader of a prediction must know: the scope of watts, what is a projection, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from npusim.words import ENGLISH, Phrase, speaker
+
+if TYPE_CHECKING:
+    from npusim.mapping.deployment import Deployment
+
+WATTS = Phrase("Watts and joules are those of the cards: no server, no wall socket.")
+
+
+def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[str]:
+    """What every reader of a prediction must know: the scope of watts, what is a projection, calibration."""
+    from npusim.hardware.calibration import calibration_text
+
+    known, say = list(deployments), speaker(language)
+    projections = [
+        say("{title} has no measured silicon: this is a projection.", title=where.system.title)
+        for where in known
+        if not where.system.silicon
+    ]
+    told = {
+        where.system.title: calibration_text(where.calibration, where.runtime.name).in_words_of(say) for where in known
+    }
+    several = len(set(told.values())) > 1
+    calibrations = [f"{title}: {text}." for title, text in told.items()] if several else _sentences(told.values())
+    return [WATTS.in_words_of(say), *projections, *calibrations]
+
+
+def _sentences(texts: Iterable[str]) -> list[str]:
+    return [f"{text[:1].upper()}{text[1:]}." for text in dict.fromkeys(texts)]

@@ -1,0 +1,105 @@
+"""Whether what a lab measured makes sense, row by row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from npusim.api.answer import Answer, Say, plain
+from npusim.api.deploying import Seed
+from npusim.api.function import asked_by
+from npusim.api.options import Argument, Option, Options
+
+if TYPE_CHECKING:
+    from npusim.lab.check.result import CheckResult
+
+_TOLD = "what the files say"
+
+
+@dataclass(frozen=True)
+class CheckOptions(Options):
+    """What `npusim check` is asked."""
+
+    path: Annotated[Path, Argument("What was measured.", metavar="FILE|FOLDER")]
+    _: KW_ONLY
+    arch: Annotated[str | None, Option("Architecture that it ran on.", metavar="ARCH", default=_TOLD)] = None
+    model: Annotated[str | None, Option("Model that was served.", metavar="MODEL", default=_TOLD)] = None
+    precision: Annotated[
+        str | None, Option("Number format of weights and activations.", metavar="SCHEME", default=_TOLD)
+    ] = None
+    kv_precision: Annotated[
+        str | None, Option("Number format of the KV cache.", metavar="FORMAT", default="the runtime's")
+    ] = None
+    cards: Annotated[int | None, Option("Cards that worked together.", metavar="N", default=_TOLD, least=1)] = None
+    tensor_parallel: Annotated[
+        int | None, Option("Chips that shared every layer.", names=("--tp",), metavar="N", default=_TOLD, least=1)
+    ] = None
+    runtime: Annotated[str | None, Option("Serving runtime by its name.", metavar="NAME", default=_TOLD)] = None
+    out: Annotated[
+        Path | None, Option("Write check.xlsx and check.json into this folder.", metavar="DIR", folder=True)
+    ] = None
+    seed: Seed = 0
+    say: Say | None = None
+
+
+@dataclass(frozen=True)
+class CheckAnswer:
+    """found: the rows with their verdicts; files: written ones; manifest: what made them."""
+
+    found: CheckResult
+    files: list[str]
+    manifest: Answer
+
+    @property
+    def answer(self) -> Answer:
+        """Everything, as the command line's JSON has it."""
+        return {**self.found.as_dict(), "files": self.files}
+
+
+@asked_by(CheckOptions)
+def check(asked: CheckOptions) -> CheckAnswer:
+    """Verdicts on measured results and on how they were measured, row by row. Raises UserError."""
+    from npusim.lab.check.result import check_measured as examine
+    from npusim.lab.files.lab_run import RunConditions
+
+    given = RunConditions(
+        device=asked.arch,
+        model=asked.model,
+        precision=asked.precision,
+        kv_precision=asked.kv_precision,
+        cards=asked.cards,
+        tensor_parallel=asked.tensor_parallel,
+        runtime=asked.runtime,
+    )
+    found = examine(Path(asked.path), given, asked.seed, asked.say or (lambda _: None))
+    record = _manifest(asked, found)
+    return CheckAnswer(found, [] if asked.out is None else _write(found, record, Path(asked.out)), record)
+
+
+def _write(found: CheckResult, record: Answer, out: Path) -> list[str]:
+    """check.xlsx, check.json and manifest.json in `out`, all or none; their paths from here."""
+    from npusim.kperf.publish import publish_folder
+    from npusim.lab.check.workbook import write_check_workbook
+
+    def write(folder: Path) -> list[str]:
+        write_check_workbook(found, record, folder / "check.xlsx")
+        for name, content in (("check.json", found.as_dict()), ("manifest.json", record)):
+            text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+            (folder / name).write_text(f"{text}\n", encoding="utf-8")
+        return ["check.xlsx", "check.json", "manifest.json"]
+
+    return [str(out / name) for name in publish_folder(write, out)]
+
+
+def _manifest(asked: CheckOptions, found: CheckResult) -> Answer:
+    from npusim.evidence.measured.sources import sources_path
+    from npusim.hardware.catalog import calibration_path, system_path
+    from npusim.manifest import build_manifest
+    from npusim.workload.catalog import model_path
+    from npusim.workload.formats import formats_path
+
+    calibrations = [path for arch in found.archs if (path := calibration_path(arch)) is not None]
+    files = [*found.files, *map(system_path, found.archs), *calibrations, *map(model_path, found.models)]
+    return build_manifest(asked.argv("check"), asked.seed, [*files, formats_path(), sources_path()])

@@ -1,0 +1,212 @@
+"""What most predictions are asked: a model, how it is deployed on an architecture, and by which plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from npusim.api.answer import Json
+from npusim.api.options import Argument, Option, Options
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    from npusim.mapping.deployment import Deployment
+    from npusim.serving.planning import Found, Wish
+
+AUTO = "auto"
+_MOST_SEED = 2**63 - 1
+
+Arch = Annotated[str, Argument("A shipped architecture, an alias or the path of a description.")]
+Model = Annotated[str, Argument("A shipped model, an alias or the path of a config.json.")]
+Seed = Annotated[int, Option("Seed of all random draws.", metavar="N", least=0, most=_MOST_SEED)]
+Uncalibrated = Annotated[bool, Option("Leave the architecture's calibration to measured runs out.")]
+Interval = Annotated[bool, Option("Give the figures with their 90 % intervals.")]
+OutFile = Annotated[Path | None, Option("Write the result to this file.", metavar="FILE")]
+Cards = Annotated[
+    int | str | None,
+    Option(
+        "Cards that serve one instance; auto takes the smallest power of two that holds the model.",
+        metavar="N|auto",
+        default="the architecture's usual ones",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placing(Options):
+    """How a model is deployed on an architecture."""
+
+    precision: Annotated[
+        str,
+        Option(
+            "Number format of weights and activations: bf16, fp8, int8, w8a16, w4a16, w4a8 or mxfp4.", metavar="SCHEME"
+        ),
+    ] = "bf16"
+    kv_precision: Annotated[
+        str | None,
+        Option("Number format of the KV cache: bf16, fp8 or int8.", metavar="FORMAT", default="the runtime's"),
+    ] = None
+    cards: Cards = None
+    tensor_parallel: Annotated[
+        int | None, Option("Chips that share every layer.", names=("--tp",), metavar="N", default="all")
+    ] = None
+    plan: Annotated[
+        str | None,
+        Option(
+            "Degrees of tensor (tp), pipeline (pp), expert (ep) and data (dp) parallelism, in place of --cards and "
+            "--tp.",
+            metavar="tp4-pp2|FILE",
+        ),
+    ] = None
+    runtime: Annotated[
+        str | None, Option("Serving runtime by its name or path.", metavar="NAME|PATH", default="the architecture's")
+    ] = None
+    uncalibrated: Uncalibrated = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deploying(Placing):
+    """How a model is deployed, by the best of all plans where that is asked for, and what goes to PIM units."""
+
+    plan: Annotated[
+        str | None,
+        Option(
+            "Degrees of tensor (tp), pipeline (pp), expert (ep) and data (dp) parallelism, in place of --cards and "
+            "--tp, or auto for the best of all plans.",
+            metavar="auto|tp4-pp2|FILE",
+        ),
+    ] = None
+    objective: Annotated[
+        Literal["throughput", "tpot", "efficiency"],
+        Option(
+            "What the plan of --plan auto is best in: output tokens/s, least time per token, or tokens per joule.",
+            only_with=("plan", AUTO),
+        ),
+    ] = "throughput"
+    ttft_limit_ms: Annotated[
+        float | None,
+        Option(
+            "Highest TTFT that --plan auto may choose, in ms.",
+            names=("--ttft-limit",),
+            metavar="MS",
+            least=0,
+            only_with=("plan", AUTO),
+        ),
+    ] = None
+    tpot_limit_ms: Annotated[
+        float | None,
+        Option(
+            "Highest TPOT that --plan auto may choose, in ms.",
+            names=("--tpot-limit",),
+            metavar="MS",
+            least=0,
+            only_with=("plan", AUTO),
+        ),
+    ] = None
+    offload: Annotated[
+        Literal["none", "linear", "attention", "both"] | None,
+        Option("What may go to PIM units, where they are faster.", default="the runtime's policy"),
+    ] = None
+
+    @property
+    def wish(self) -> Wish | None:
+        """What the plan of `plan` auto is to be best in; None where no plan is to be found. Raises UserError."""
+        if self.plan != AUTO:
+            return None
+        if self.tensor_parallel is not None:
+            raise UserError("--tp", "", "--plan auto finds it; leave --tp out, or give a plan such as tp4-dp2")
+        from npusim.serving.planning import Wish
+
+        cards = self.cards if isinstance(self.cards, int) else None
+        return Wish(self.objective, self.ttft_limit_ms, self.tpot_limit_ms, cards)
+
+
+def named_plan(asked: Placing) -> str | None:
+    """The plan that is asked for by name or file; None without one, and where the best is to be found."""
+    if asked.plan is None or (asked.plan == AUTO and isinstance(asked, Deploying)):
+        return None
+    if asked.tensor_parallel is not None or isinstance(asked.cards, int):
+        raise UserError("--plan", asked.plan, "says cards and chips itself; leave --cards and --tp out")
+    return asked.plan
+
+
+def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
+    """The deployment in which a request of `tokens` is to have room. Raises UserError."""
+    from npusim.mapping.deployment import deploy
+
+    return deploy(
+        arch,
+        model,
+        precision=asked.precision,
+        kv_precision=asked.kv_precision,
+        cards=asked.cards,
+        tensor_parallel=asked.tensor_parallel,
+        plan=named_plan(asked),
+        runtime=asked.runtime,
+        tokens=tokens,
+        uncalibrated=asked.uncalibrated,
+        offload=asked.offload if isinstance(asked, Deploying) else None,
+    )
+
+
+def configuration(deployment: Deployment) -> dict[str, Json]:
+    """The deployment as plain JSON values."""
+    return {
+        "arch": deployment.system.name,
+        "silicon": deployment.system.silicon,
+        "model": deployment.model.name,
+        "precision": deployment.precision.name,
+        "kv_precision": deployment.precision.kv,
+        "cards": deployment.plan.cards,
+        "chips": deployment.plan.tensor_parallel,
+        "plan": deployment.plan.as_dict(),
+        "runtime": deployment.runtime.name,
+        "calibrated": deployment.calibration is not None,
+        **({} if deployment.system.chip.pim is None else {"offload": deployment.offload}),
+    }
+
+
+def configuration_text(deployment: Deployment) -> str:
+    """The deployment in one line."""
+    system, precision, cards = deployment.system, deployment.precision, deployment.plan.cards
+    return (
+        f"{deployment.model.title} in {precision.name} with {precision.kv} KV on {cards} x {system.title} "
+        f"({deployment.plan.name}, {deployment.runtime.name})"
+    )
+
+
+def told_beside(deployment: Deployment, found: Found | None, interval: bool) -> dict[str, Json]:
+    """What an answer says beside its figures: the deployment, the plans it was chosen from, what intervals hold."""
+    from npusim.serving.uncertainty import interval_text
+
+    return {
+        "configuration": configuration(deployment),
+        **({} if found is None else {"plans": found.as_dict()}),
+        **({"interval": interval_text(deployment.system, deployment.calibration)} if interval else {}),
+    }
+
+
+def manifest(
+    asked: Placing, command: str, seed: int, archs: Sequence[str], models: Sequence[str], grid: str | None = None
+) -> dict[str, Json]:
+    """The manifest of a prediction with every file that it was read from."""
+    from npusim.hardware.catalog import calibration_path, load_system, runtime_path, system_files
+    from npusim.hardware.named import files_behind
+    from npusim.manifest import build_manifest
+    from npusim.workload.catalog import model_path
+    from npusim.workload.formats import formats_path
+    from npusim.workload.grid import grid_path
+
+    described = [file for arch in archs for file in system_files(arch)]
+    files: list[Path] = [file for path in described for file in files_behind("", path)]
+    if not asked.uncalibrated:
+        files += [path for arch in archs if (path := calibration_path(arch)) is not None]
+    runtimes = [asked.runtime or load_system(arch, uncalibrated=True).runtime for arch in archs]
+    files += [file for name in runtimes for file in files_behind("runtimes", runtime_path(name))]
+    files += [model_path(model) for model in models]
+    files.append(formats_path())
+    if grid is not None:
+        files.append(grid_path(grid))
+    return build_manifest(asked.argv(command), seed, files)

@@ -1,0 +1,78 @@
+"""Whether the claims of a proposed chip can hold."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from npusim.api.answer import Answer, Say
+from npusim.api.deploying import Seed
+from npusim.api.function import asked_by
+from npusim.api.options import Argument, Given, Option, Options
+
+if TYPE_CHECKING:
+    from npusim.explore.evaluate.run import Evaluation
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(Options):
+    """What `npusim evaluate` is asked."""
+
+    proposal: Annotated[Path, Argument("The proposal.", metavar="PROPOSAL.yaml")]
+    _: KW_ONLY
+    out: Annotated[Path | None, Option("Write the report to this file.", metavar="F.html")] = None
+    lang: Annotated[Literal["en", "ko"], Option("Language of the report.", only_with=("out", Given))] = "en"
+    seed: Seed = 0
+    say: Say | None = None
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """found: the judged claims; manifest: what made them."""
+
+    found: Evaluation
+    manifest: Answer
+
+    @property
+    def answer(self) -> Answer:
+        """Everything, as the command line's JSON has it."""
+        factors = [vars(factor) | {"reason": str(factor.reason)} for factor in self.found.factors]
+        return {"claims": self.found.as_json(), "credibility": factors}
+
+
+@asked_by(EvaluateOptions)
+def evaluate(asked: EvaluateOptions) -> EvaluateResult:
+    """Judges every claim of a proposal: prediction, probability, bounds, deciding numbers. Raises UserError."""
+    from npusim.api.caveats import caveats
+    from npusim.explore.evaluate.page import evaluation_page
+    from npusim.explore.evaluate.proposal import load_proposal
+    from npusim.explore.evaluate.run import evaluate_proposal as judge
+    from npusim.report.page import write_page
+    from npusim.words import speaker
+
+    path = Path(asked.proposal)
+    found = judge(load_proposal(path), path, asked.seed, asked.say or (lambda _: None))
+    record = _manifest(asked, path, found)
+    if asked.out is not None:
+        notes = caveats(found.deployments[:1], asked.lang)
+        write_page(evaluation_page(found, notes, record, speaker(asked.lang), asked.lang), Path(asked.out))
+    return EvaluateResult(found, record)
+
+
+def _manifest(asked: EvaluateOptions, path: Path, found: Evaluation) -> Answer:
+    from npusim.hardware.catalog import calibration_path, runtime_path, system_path
+    from npusim.manifest import build_manifest
+    from npusim.workload.catalog import model_path
+    from npusim.workload.formats import formats_path
+
+    calibration = calibration_path(found.arch)
+    files = [
+        path,
+        system_path(found.arch),
+        *([] if calibration is None else [calibration]),
+        runtime_path(found.deployments[0].runtime.name if found.proposal.runtime is None else found.proposal.runtime),
+        *(model_path(claim.model) for claim in found.proposal.claims),
+        formats_path(),
+    ]
+    return build_manifest(asked.argv("evaluate"), asked.seed, files)

@@ -1,0 +1,36 @@
+"""A function of the API: asked by keywords, or with its options whole."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Generic, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+O = TypeVar("O")  # noqa: E741
+R = TypeVar("R")
+
+
+class Function(Generic[P, O, R]):
+    """`function(...)` takes the fields of its options, `function.of(options)` takes them whole; both answer alike."""
+
+    def __init__(self, options: Callable[P, O], answer: Callable[[O], R]) -> None:
+        self.options, self._answer = options, answer
+        functools.update_wrapper(self, answer)
+
+    def __call__(self, *given: P.args, **named: P.kwargs) -> R:
+        return self._answer(self.options(*given, **named))
+
+    def of(self, asked: O) -> R:
+        """The answer to options that are made already."""
+        return self._answer(asked)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.options)
+
+
+def asked_by(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Function[P, O, R]]:
+    """Makes a function of options one that can be asked by their fields."""
+    return lambda answer: Function(options, answer)

@@ -1,0 +1,35 @@
+"""The files of a predicted grid: workbook, table, charts and manifest, and a page where it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from npusim.api.caveats import caveats
+from npusim.kperf.publish import publish
+from npusim.kperf.table import unique_names
+from npusim.report.kperf_page import kperf_page
+from npusim.report.page import write_page
+from npusim.words import speaker
+
+if TYPE_CHECKING:
+    from npusim.api.answer import Answer
+    from npusim.kperf.runner import GridResult
+
+
+def write_grids(results: Sequence[GridResult], record: Answer, out: Path, language: str, report: bool) -> list[str]:
+    """Publishes every result, several in a folder each; returns the files as paths from here."""
+    chips = unique_names([result.deployments[0].system.name for result in results], r"[^A-Za-z0-9._-]+", 80)
+    written = []
+    for result, chip in zip(results, chips, strict=True):
+        folder = out / chip if len(results) > 1 else out
+        context = replace(result.context, say=speaker(language))
+        names = publish(result.cells, result.provenances, record, context, folder)
+        written += [str(folder / name) for name in names]
+        if report:
+            notes = caveats(result.deployments[:1], language)
+            write_page(kperf_page(result, notes, record, context.say, language), folder / "report.html")
+            written.append(str(folder / "report.html"))
+    return written

@@ -1,0 +1,144 @@
+"""The K-Perf grid of architectures: predicted as frames, written as a workbook, charts and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from npusim.api.answer import Answer, Progress, records
+from npusim.api.deploying import Deploying, Seed, manifest, named_plan
+from npusim.api.function import asked_by
+from npusim.api.options import Argument, Given, Option
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    from npusim.kperf.runner import GridResult
+
+ArchList = Annotated[
+    str | Sequence[str], Argument("Architectures: shipped names, aliases or paths.", metavar="ARCH...")
+]
+ModelList = Annotated[
+    Sequence[str] | None,
+    Option("Models, with commas between them.", metavar="A,B,C", default="those of the measuring table"),
+]
+GridName = Annotated[
+    str | None,
+    Option("Shapes and users, one of npusim list grids or a file.", metavar="NAME|FILE", default="furiosa-perf-32k"),
+]
+GridCards = Annotated[
+    int | str | None,
+    Option(
+        "Cards that serve one instance; auto takes the smallest power of two that holds the model.", metavar="N|auto"
+    ),
+]
+
+
+@dataclass(frozen=True)
+class GridOptions(Deploying):
+    """What a grid is predicted for."""
+
+    archs: ArchList
+    models: ModelList = None
+    grid: GridName = None
+    _: KW_ONLY
+    cards: GridCards = "auto"
+    seed: Seed = 0
+    progress: Progress | None = None
+
+    @property
+    def chips(self) -> list[str]:
+        """The architectures, each once."""
+        return [self.archs] if isinstance(self.archs, str) else list(dict.fromkeys(self.archs))
+
+
+@dataclass(frozen=True)
+class KPerfOptions(GridOptions):
+    """What `npusim kperf` is asked."""
+
+    _: KW_ONLY
+    interval: Annotated[
+        bool, Option("Give the figures with their 90 % intervals, or only the figures, several times faster.")
+    ] = True
+    out: Annotated[Path | None, Option("Folder of the results.", metavar="DIR", required=True, folder=True)] = None
+    report: Annotated[
+        bool,
+        Option(
+            "Write report.html too, one file that needs no network, with hover values and log axes.",
+            only_with=("out", Given),
+        ),
+    ] = False
+    lang: Annotated[
+        Literal["en", "ko"], Option("Language of the workbook and the report.", only_with=("out", Given))
+    ] = "en"
+
+
+class GridAnswer(list["GridResult"]):
+    """A result for each architecture; answer: as --json prints it; manifest: what made them; files: written ones."""
+
+    def __init__(self, results: Sequence[GridResult], manifest: Answer, files: Sequence[str]) -> None:
+        super().__init__(results)
+        self.manifest, self.files = manifest, list(files)
+
+    @property
+    def answer(self) -> Answer:
+        """Everything, as the command line's JSON has it."""
+        cells = [row for result in self for row in records(result.cells)]
+        return {"cells": cells, "files": self.files, "sim_seconds": sum(result.sim_seconds for result in self)}
+
+
+@asked_by(KPerfOptions)
+def kperf(asked: KPerfOptions) -> GridAnswer:
+    """The K-Perf grid of each architecture, `cells` and `provenances` as frames. Raises UserError.
+
+    out: a folder to write (a folder in it for each of several architectures); cards: "auto" by default.
+    """
+    from npusim.api.grid_files import write_grids
+
+    results = predicted_grids(asked, asked.interval)
+    record = grid_manifest(asked, "kperf", results)
+    if asked.out is None:
+        return GridAnswer(results, record, ())
+    _require_a_prediction(results)
+    return GridAnswer(results, record, write_grids(results, record, asked.out, asked.lang, asked.report))
+
+
+def predicted_grids(asked: GridOptions, intervals: bool) -> list[GridResult]:
+    """The grid on every architecture. Raises UserError."""
+    from npusim.kperf.runner import run_grid
+
+    if asked.models is not None and not asked.models:
+        raise UserError("--models", "", "names no model; give some with commas between them (npusim list models)")
+    return run_grid(
+        asked.chips,
+        None if asked.models is None else list(dict.fromkeys(asked.models)),
+        asked.grid,
+        precision=asked.precision,
+        kv_precision=asked.kv_precision,
+        cards=asked.cards,
+        tensor_parallel=asked.tensor_parallel,
+        plan=named_plan(asked),
+        wish=asked.wish,
+        runtime=asked.runtime,
+        seed=asked.seed,
+        intervals=intervals,
+        uncalibrated=asked.uncalibrated,
+        offload=asked.offload,
+        progress=asked.progress,
+    )
+
+
+def grid_manifest(asked: GridOptions, command: str, results: Sequence[GridResult]) -> Answer:
+    """The manifest of a predicted grid."""
+    from npusim.kperf.runner import DEFAULT_GRID
+
+    models = list(asked.models or [where.model.name for where in results[0].deployments])
+    return manifest(asked, command, asked.seed, asked.chips, models, asked.grid or DEFAULT_GRID)
+
+
+def _require_a_prediction(results: Sequence[GridResult]) -> None:
+    if any(result.cells["output_tokens_per_s"].notna().any() for result in results):
+        return
+    first = results[0].cells.iloc[0]
+    raise UserError(str(first["model"]), "", str(first["status"]))

@@ -1,0 +1,107 @@
+"""A serving run of one shape and load: latencies, throughput and power."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
+
+from npusim.api.answer import Answer, Figure, Spread
+from npusim.api.deploying import Arch, Deploying, Interval, Model, Seed, deployed, manifest, told_beside
+from npusim.api.function import asked_by
+from npusim.api.options import Option, warn_of
+
+if TYPE_CHECKING:
+    from npusim.mapping.deployment import Deployment
+    from npusim.serving.planning import Found
+
+_LOAD = ("isl", "osl", "concurrency", "requests", "arrival", "shared_prefix")
+
+
+@dataclass(frozen=True)
+class RunOptions(Deploying):
+    """What `npusim run` is asked."""
+
+    arch: Arch
+    model: Model
+    _: KW_ONLY
+    isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1)]
+    osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1)]
+    concurrency: Annotated[int, Option("Users, each of whom has one request in flight at most.", metavar="C", least=1)]
+    requests: Annotated[
+        int | None, Option("Requests of the whole run.", metavar="N", default="3 per user", least=1)
+    ] = None
+    arrival: Annotated[
+        str,
+        Option(
+            "When requests arrive: closed, each user waits for the answer; burst, all are due at once; poisson:R, R "
+            "requests/s on average.",
+            metavar="closed|burst|poisson:R",
+        ),
+    ] = "closed"
+    shared_prefix: Annotated[
+        int, Option("First tokens that all prompts share, where the runtime keeps prefixes.", metavar="P", least=0)
+    ] = 0
+    interval: Interval = False
+    seed: Seed = 0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A serving run. Latencies by statistic (mean, p50, p90, p99); figures, or {value, low, high} with an interval.
+
+    found: the plans that --plan auto chose from; answer: everything, as the command line's JSON has it.
+    """
+
+    ttft_ms: Spread
+    tpot_ms: Spread
+    itl_ms: Spread
+    e2e_ms: Spread
+    output_tokens_per_s: Figure
+    tokens_per_s_per_user: Figure
+    power_w: Spread
+    tokens_per_joule: Figure
+    fits: bool
+    deployment: Deployment
+    found: Found | None
+    answer: Answer
+    asked: RunOptions
+
+    @cached_property
+    def manifest(self) -> Answer:
+        """What made the result."""
+        return manifest(self.asked, "run", self.asked.seed, [self.asked.arch], [self.asked.model])
+
+
+@asked_by(RunOptions)
+def run(asked: RunOptions) -> RunResult:
+    """What a serving run scores. Raises UserError."""
+    from npusim.answers.bottleneck import bottleneck
+    from npusim.answers.predict import predict_run, run_load
+    from npusim.serving.planning import best_for_run
+
+    wish, found = asked.wish, None
+    deployment = deployed(asked, asked.arch, asked.model, tokens=asked.isl + asked.osl)
+    load = {name: getattr(asked, name) for name in _LOAD}
+    if wish is not None:
+        found = best_for_run(deployment, run_load(**load), asked.concurrency, wish, asked.seed)
+        deployment = found.best
+    answer = predict_run(deployment, **load, seed=asked.seed, interval_wanted=asked.interval)
+    _warn(asked, deployment)
+    served = answer["users_in_service"]
+    middle = asked.isl + asked.osl // 2
+    answer |= {"bottleneck": bottleneck(deployment, served, middle) if served else None}
+    answer |= told_beside(deployment, found, asked.interval)
+    names = RunResult.__dataclass_fields__.keys() & answer.keys()
+    return RunResult(
+        **{name: answer[name] for name in names}, deployment=deployment, found=found, answer=answer, asked=asked
+    )
+
+
+def _warn(asked: RunOptions, deployment: Deployment) -> None:
+    """Tells which options changed nothing in this run."""
+    if asked.shared_prefix and not deployment.runtime.kv.prefix_caching:
+        warn_of("--shared-prefix", f"{deployment.runtime.name} keeps no prefixes; the run is that without it")
+    stalls = deployment.runtime.host.stall_probability.value > 0.0
+    if asked.seed and not (asked.interval or stalls or asked.arrival.strip().lower().startswith("poisson")):
+        warn_of("--seed", "nothing is drawn in this run; add --interval or --arrival poisson:R, or leave --seed out")

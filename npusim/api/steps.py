@@ -1,0 +1,145 @@
+"""One decode or prefill step: its time, energy and bound."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+from npusim.api.answer import Answer, Figure, Json
+from npusim.api.deploying import Arch, Deploying, Interval, Model, deployed, manifest, told_beside
+from npusim.api.function import asked_by
+from npusim.api.options import Option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from npusim.mapping.deployment import Deployment
+    from npusim.serving.planning import Found
+
+
+@dataclass(frozen=True)
+class StepOptions(Deploying):
+    """What `npusim step` is asked."""
+
+    arch: Arch
+    model: Model
+    _: KW_ONLY
+    phase: Annotated[Literal["decode", "prefill"], Option("Whether the step decodes or reads prompts.")]
+    batch: Annotated[int, Option("Sequences in the step, of all replicas together.", metavar="B", least=1)]
+    context: Annotated[int, Option("Tokens attended by each sequence, new ones included.", metavar="C", least=1)]
+    query: Annotated[
+        int | None,
+        Option(
+            "New tokens of each sequence in a prefill.",
+            metavar="Q",
+            default="the whole context",
+            least=1,
+            only_with=("phase", "prefill"),
+        ),
+    ] = None
+    interval: Interval = False
+    engine: Annotated[
+        Literal["analytic", "event"], Option("Cost the step by closed forms, or simulate the chip event by event.")
+    ] = "analytic"
+    trace: Annotated[
+        Path | None,
+        Option(
+            "Write the event engine's timeline for ui.perfetto.dev to this file (.json: Chrome's format).",
+            metavar="FILE",
+            only_with=("engine", "event"),
+        ),
+    ] = None
+    explain: Annotated[bool, Option("Tell every operator, and every assumed number.")] = False
+    seed: Annotated[
+        int,
+        Option(
+            "Seed of the machines that are drawn for --interval.",
+            metavar="N",
+            least=0,
+            most=2**63 - 1,
+            only_with=("interval", True),
+            softly=True,
+        ),
+    ] = 0
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step. time_us, energy_j, power_w: figures, or {value, low, high} where the interval was asked for.
+
+    breakdown_us: microseconds by resource, their sum the step's; found: the plans that --plan auto chose from; answer:
+    everything, as the command line's JSON has it.
+    """
+
+    time_us: Figure
+    energy_j: Figure
+    power_w: Figure
+    bound: str
+    breakdown_us: dict[str, float]
+    deployment: Deployment
+    found: Found | None
+    answer: Answer
+    asked: StepOptions
+
+    @cached_property
+    def ops(self) -> pd.DataFrame:
+        """A row an operator."""
+        import pandas as pd
+
+        return pd.DataFrame(cast("list[dict[str, object]]", self.answer["ops"]))
+
+    @cached_property
+    def manifest(self) -> Answer:
+        """What made the result."""
+        return manifest(self.asked, "step", self.asked.seed, [self.asked.arch], [self.asked.model])
+
+
+@asked_by(StepOptions)
+def step(asked: StepOptions) -> StepResult:
+    """The time, energy and bound of one step. Raises UserError."""
+    from npusim.answers.predict import predict_step
+    from npusim.serving.planning import best_for_step
+
+    wish, found = asked.wish, None
+    deployment = deployed(asked, asked.arch, asked.model, tokens=asked.batch * asked.context)
+    if wish is not None:
+        query = asked.query or asked.context
+        found = best_for_step(deployment, asked.phase, asked.batch, query, asked.context, wish)
+        deployment = found.best
+    answer = predict_step(
+        deployment,
+        asked.phase,
+        asked.batch,
+        asked.context,
+        asked.query,
+        seed=asked.seed,
+        interval_wanted=asked.interval,
+        engine=asked.engine,
+        explain=asked.explain,
+        trace=asked.trace,
+    )
+    answer |= told_beside(deployment, found, asked.interval)
+    if asked.explain:
+        answer |= {"assumptions": _assumptions(deployment)}
+    return StepResult(
+        time_us=answer["time_us"],
+        energy_j=answer["energy_j"],
+        power_w=answer["power_w"],
+        bound=answer["bound"],
+        breakdown_us=answer["breakdown_us"],
+        deployment=deployment,
+        found=found,
+        answer=answer,
+        asked=asked,
+    )
+
+
+def _assumptions(deployment: Deployment) -> list[Json]:
+    """The assumed numbers among all that a result of the deployment can hang on."""
+    return [
+        {"owner": item.owner, "path": item.path, **item.quantity.model_dump(exclude={"sd", "date"})}
+        for item in deployment.provenances()
+        if item.quantity.is_assumed
+    ]

@@ -1,0 +1,155 @@
+"""A sweep over designs of an architecture, or a search of its space, into a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from npusim.api.answer import Answer, Say, records
+from npusim.api.function import asked_by
+from npusim.api.options import Argument, Option, Options
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from npusim.explore.sweep.run import SweepResult as Swept
+    from npusim.explore.sweep.spec import SweepSpec
+
+_MOST_WORKERS = 1024
+
+
+@dataclass(frozen=True)
+class SweepOptions(Options):
+    """What `npusim sweep` is asked; from Python the specification can be its content, too."""
+
+    spec: Annotated[str | Path | Mapping[str, object], Argument("The specification.", metavar="SPEC.yaml")]
+    out: Annotated[Path | str, Option("Folder of the results.", metavar="DIR", folder=True)]
+    _: KW_ONLY
+    backend: Annotated[
+        Literal["local", "dask", "ray"], Option("Processes of this machine, or the workers of an existing cluster.")
+    ] = "local"
+    workers: Annotated[
+        int | None,
+        Option(
+            "Processes of this machine.",
+            metavar="N",
+            default="one for each processor",
+            least=1,
+            most=_MOST_WORKERS,
+            only_with=("backend", "local"),
+        ),
+    ] = None
+    scheduler: Annotated[str | None, Option("Address of the Dask scheduler or the Ray cluster.", metavar="ADDRESS")] = (
+        None
+    )
+    optimize: Annotated[
+        int | None,
+        Option(
+            "Search the space for its front with that many trials more, instead of covering it.",
+            metavar="TRIALS",
+            least=1,
+        ),
+    ] = None
+    say: Say | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scheduler is not None and self.backend == "local":
+            raise UserError("--scheduler", "", "applies to --backend dask or ray alone; add one, or leave it out")
+        for name, given in (("--workers", self.workers is not None), ("--backend", self.backend != "local")):
+            if given and self.optimize is not None:
+                raise UserError(name, "", f"--optimize runs its trials one after another; leave {name} out")
+
+    @property
+    def place(self) -> str:
+        """Where the specification stands, for messages."""
+        return "the specification" if isinstance(self.spec, Mapping) else str(self.spec)
+
+
+@dataclass(frozen=True)
+class SweepAnswer:
+    """front: the Pareto front as a frame; effects: what moves each figure, None of a search; points: designs x loads.
+
+    swept: all that the sweep found, None of a search; files: written ones, as paths from here; manifest: what made
+    them.
+    """
+
+    points: int
+    front: pd.DataFrame
+    effects: pd.DataFrame | None
+    swept: Swept | None
+    files: list[str]
+    manifest: Answer
+
+    @property
+    def answer(self) -> Answer:
+        """Everything, as the command line's JSON has it."""
+        counts = {} if self.swept is None else {"kept": self.swept.kept, "served": self.swept.served}
+        return {"points": self.points, **counts, "pareto": records(self.front), "files": self.files}
+
+
+@asked_by(SweepOptions)
+def sweep(asked: SweepOptions) -> SweepAnswer:
+    """Predicts the designs that a specification spans; what was done before in `out` is kept. Raises UserError."""
+    from npusim.explore.sweep.backend import Backend
+    from npusim.explore.sweep.run import run_sweep
+    from npusim.explore.sweep.spec import SweepSpec, load_spec
+
+    spec = SweepSpec.model_validate(asked.spec) if isinstance(asked.spec, Mapping) else load_spec(Path(asked.spec))
+    record, out = _manifest(asked, spec), Path(asked.out)
+    if asked.optimize is not None:
+        return _search(asked, spec, out, record)
+    identity = {key: record[key] for key in ("npusim", "git", "configs")} | {"spec": spec.model_dump(mode="json")}
+    where = Backend(asked.backend, asked.workers or os.cpu_count() or 1, asked.scheduler)
+    found = run_sweep(spec, asked.place, out, identity, where, asked.say)
+    files = [*found.files, *_write_report(found, record, out)]
+    written = [str(out / name) for name in files]
+    return SweepAnswer(found.points, found.front, found.effects, found, written, record)
+
+
+def _search(asked: SweepOptions, spec: SweepSpec, out: Path, record: Answer) -> SweepAnswer:
+    from npusim.explore.sweep.optimize import STUDY, optimize
+    from npusim.explore.sweep.tables import write_csv
+
+    assert asked.optimize is not None
+    out.mkdir(parents=True, exist_ok=True)
+    front = optimize(spec, asked.place, out, asked.optimize, asked.say or (lambda _: None))
+    write_csv(front, out / "optimum.csv")
+    files = [str(out / name) for name in ("optimum.csv", STUDY)]
+    return SweepAnswer(asked.optimize, front, None, None, files, record)
+
+
+def _manifest(asked: SweepOptions, spec: SweepSpec) -> Answer:
+    from npusim.hardware.catalog import calibration_path, load_system, runtime_path, system_path
+    from npusim.manifest import build_manifest
+    from npusim.workload.catalog import model_path
+    from npusim.workload.formats import formats_path
+
+    runtimes = spec.runtimes or (load_system(spec.arch, uncalibrated=True).runtime,)
+    calibration = calibration_path(spec.arch)
+    files = [
+        *([] if isinstance(asked.spec, Mapping) else [Path(asked.spec)]),
+        system_path(spec.arch),
+        *([] if calibration is None else [calibration]),
+        *(runtime_path(name) for name in runtimes),
+        *(model_path(name) for name in spec.models),
+        formats_path(),
+    ]
+    return build_manifest(asked.argv("sweep"), spec.seed, files)
+
+
+def _write_report(found: Swept, record: Answer, out: Path) -> list[str]:
+    from npusim.api.caveats import caveats
+    from npusim.explore.sweep.page import sweep_page
+    from npusim.explore.sweep.tasks import base_of, variants
+    from npusim.report.page import write_page
+
+    notes = caveats([base_of(found.spec, variant, "").deployment for variant in variants(found.spec)])
+    write_page(sweep_page(found, notes, record), out / "report.html")
+    (out / "manifest.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return ["report.html", "manifest.json"]

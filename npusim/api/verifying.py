@@ -1,0 +1,49 @@
+"""Whether a recorded command still gives the same tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from npusim.api.answer import Answer
+from npusim.api.function import asked_by
+from npusim.api.options import Argument, Options
+
+if TYPE_CHECKING:
+    from npusim.lab.verify_run import Verified
+
+
+@dataclass(frozen=True)
+class VerifyOptions(Options):
+    """What `npusim verify-run` is asked."""
+
+    path: Annotated[Path, Argument("A manifest, or an answer that --json printed.", metavar="MANIFEST.json")]
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """found: what is the same, and what is not."""
+
+    found: Verified
+    asked: VerifyOptions
+
+    @property
+    def answer(self) -> Answer:
+        """Everything, as the command line's JSON has it."""
+        return self.found.as_dict()
+
+    @property
+    def manifest(self) -> Answer:
+        """What made the result."""
+        from npusim.manifest import build_manifest
+
+        return build_manifest(self.asked.argv("verify-run"), None, [Path(self.asked.path)])
+
+
+@asked_by(VerifyOptions)
+def verify_run(asked: VerifyOptions) -> VerifyResult:
+    """Runs a recorded command again and compares its tables byte by byte. Raises UserError."""
+    from npusim.lab import verify_run as recorded
+
+    return VerifyResult(recorded.verify_run(Path(asked.path)), asked)
