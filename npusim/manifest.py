@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim import __version__
-from npusim.inputs import InputFile, opened_now
+from npusim.inputs import InputFile
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "simpy", "pandas", "pydantic", "pint", "ruamel.yaml")
 
@@ -29,7 +29,7 @@ _GIT_PATIENCE_S = 10
 def build_manifest(
     argv: Sequence[str],
     seed: int | None,
-    files: Iterable[InputFile | Path] = (),
+    files: Iterable[InputFile],
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The manifest of one command as plain JSON values.
@@ -44,7 +44,7 @@ def build_manifest(
         "git": _git_state(_PACKAGE),
         "seed": seed,
         "argv": [_without_folders(word) for word in argv],
-        "configs": told([*opened_now(), *(file for file in files if isinstance(file, InputFile))], argv),
+        "configs": told(files, argv),
         "machine": {
             "processors": os.cpu_count(),
             "python": platform.python_version(),

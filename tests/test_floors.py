@@ -29,6 +29,7 @@ FLOORS = {
     "manifest": 0,
     "inputs": 0,
     "publish": 0,
+    "workers": 0,
     "safe_text": 0,
     "hardware": 1,
     "workload": 2,

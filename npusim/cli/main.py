@@ -25,7 +25,6 @@ from npusim.cli.step import step
 from npusim.cli.sweep import sweep
 from npusim.cli.validate import validate
 from npusim.cli.verify_run import verify_run
-from npusim.inputs import recording
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,5 +72,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _invoke(words: list[str]) -> None:
-    with recording(), npusim.make_context("npusim", list(words), obj=words) as context:
+    with npusim.make_context("npusim", list(words), obj=words) as context:
         npusim.invoke(context)

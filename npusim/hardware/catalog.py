@@ -60,13 +60,6 @@ def system_path(name_or_path: str) -> Path:
     raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
 
 
-def system_files(name_or_path: str) -> list[Path]:
-    """The files that describe it: its own, and the one that it extends."""
-    path = system_path(name_or_path)
-    extended = _read_system(path).extends
-    return [path] if extended is None else [path, extended_file(path, extended)]
-
-
 def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
     """The architecture of that shipped name, alias or path, under its calibration unless that is switched off.
 

@@ -45,19 +45,6 @@ def part_file(folder: str, name_or_path: str) -> Path:
     return files[name_or_path]
 
 
-def files_behind(folder: str, path: Path) -> list[Path]:
-    """A description's file, those that it is based on, and those of the parts that it names (chip.pim, memory)."""
-    data = read_yaml(path)
-    files = [path]
-    if BASE in data:
-        files += files_behind(folder, part_file(folder, str(data[BASE])))
-    named_parts = (("pims", (data.get("chip") or {}).get("pim")), ("memories", data.get("memory")))
-    for kind, part in named_parts:
-        if isinstance(part, str):
-            files += files_behind(kind, part_file(kind, part))
-    return list(dict.fromkeys(files))
-
-
 def _laid_over(base: Any, changes: Any) -> Any:
     plain = isinstance(base, dict) and isinstance(changes, dict) and "value" not in changes
     if not plain:

@@ -4,7 +4,7 @@
 """
 
 from npusim.inputs.files import is_file, is_folder, read_bytes, read_text
-from npusim.inputs.record import InputFile, Recording, aside, opened, opened_now, recording, remembered, touch
+from npusim.inputs.record import InputFile, Recording, aside, opened, recording, remembered, touch
 from npusim.inputs.yaml_tree import marked_tree, plain_tree, read_tree
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "is_folder",
     "marked_tree",
     "opened",
-    "opened_now",
     "plain_tree",
     "read_bytes",
     "read_text",

@@ -54,11 +54,6 @@ def touch(*files: InputFile) -> None:
         each.add(*files)
 
 
-def opened_now() -> tuple[InputFile, ...]:
-    """Every file that was read since the innermost recording began."""
-    return _open[-1].files
-
-
 def opened() -> tuple[InputFile, ...]:
     """Every file that this process has read."""
     return _process.files
