@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from numba import njit
 
+import npusim
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.run import cost_sequences, make_workspace
 from npusim.mapping.deployment import deploy
@@ -24,7 +26,14 @@ from npusim.workload.step import decode
 
 MODEL = "llama-3.1-8b"
 STEPS = 20_000
+CALLS = 2_000
 ISL, OSL, USERS, REQUESTS = 1024, 256, 64, 4096
+COMMANDS = (
+    ["list", "archs"],
+    ["show", "rngd"],
+    ["step", "rngd", MODEL, "--phase", "decode", "--batch", "1", "--context", "1024"],
+    ["run", "rngd", MODEL, "--isl", "128", "--osl", "16", "--concurrency", "1"],
+)
 GRID_CHILD = """
 import json, sys, time
 from npusim.kperf.runner import run_grid
@@ -75,6 +84,20 @@ def test_layer_costs(benchmark: Any, arch: str) -> None:
 
 
 @pytest.mark.parametrize("arch", ["rngd", "h200"])
+def test_steps_in_a_loop(benchmark: Any, arch: str) -> None:
+    """Decode steps of 8 sequences, each a call of `npusim.step`."""
+
+    def steps() -> None:
+        for longer in range(CALLS):
+            npusim.step(arch, MODEL, phase="decode", batch=8, context=ISL + longer)
+
+    steps()
+    seconds: list[float] = []
+    benchmark.pedantic(lambda: seconds.append(_cpu_seconds(steps)), rounds=3)
+    _record(benchmark, steps_per_cpu_s=(CALLS / min(seconds), "5,000 or more"))
+
+
+@pytest.mark.parametrize("arch", ["rngd", "h200"])
 def test_serving(benchmark: Any, arch: str) -> None:
     """4,096 requests of 64 users, 1,024 tokens in and 256 out."""
     deployment = deploy(arch, MODEL)
@@ -113,6 +136,22 @@ def test_default_grid(benchmark: Any, kind: str, aim: str) -> None:
         cells=(cells, ""),
         requests=(requests, ""),
     )
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_start(benchmark: Any, words: list[str]) -> None:
+    """CPU time of small commands in a process of their own, kernels and descriptions in the cache."""
+    command = [sys.executable, "-m", "npusim", *words, "--json"]
+    seconds: list[float] = []
+
+    def work() -> None:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+    benchmark.pedantic(work, rounds=5, warmup_rounds=1)
+    _record(benchmark, cpu_s=(min(seconds), "0.9 or less"))
 
 
 def test_help(benchmark: Any) -> None:

@@ -6,20 +6,29 @@ Numba's own cache compares the file of the function that is called, not those of
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import inspect
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numba
+import numba.extending
+import numpy as np
 from numba.core.caching import FunctionCache
 
 from npusim.cache_folder import cache_folder, can_be_written
 
+DISABLED: bool = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
+"""True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, a thousand times slower, for a debugger to step through.
+"""
 _PACKAGE = Path(__file__).parent
 _COMPILED_PARTS = ("dtypes.py", "hardware", "mapping", "kernels", "engine")
 _KEPT_FOLDERS = 3
+_PART: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _INNER: dict[str, Any] = {"forceinline": True, "_nrt": False}
 
 
@@ -64,9 +73,60 @@ class _Kept(FunctionCache):
 _IS_KEPT = _use_own_cache()
 
 
-def kernel(function: Any) -> Any:
-    """Compile `function` in nopython mode; the result is kept on disk."""
+def record_type(fields: Sequence[tuple[Any, ...]]) -> np.dtype[np.void]:
+    """A record type for kernels: its fields are attributes to compiled code, and to plain Python where that runs."""
+    return np.dtype((np.record, list(fields))) if DISABLED else np.dtype(list(fields))
+
+
+def entry(function: Any) -> Any:
+    """Compile `function` in nopython mode, for Python to call and for other entries; the result is kept on disk."""
     return _kept(numba.njit(function))
+
+
+def kernel(function: Any) -> Any:
+    """A step of an entry, compiled with it and without wrappers of its own; alone, as an entry, where Python calls it.
+
+    Where compilation is DISABLED it stays as it stands.
+    """
+    if DISABLED:
+        return function
+    alone = functools.cache(lambda: entry(function))
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return alone()(*arguments)
+
+    _compile_as(call, lambda *types: function)
+    return call
+
+
+def kernel_by_record(argument: str, choose: Callable[[frozenset[str]], Any]) -> Callable[[Any], Any]:
+    """A kernel that `choose` gives for the fields of the record `argument`: each record compiles its own alone.
+
+    The function below it states the arguments and what is done; `choose` may return it where nothing else is known.
+    """
+
+    def decorate(contract: Any) -> Any:
+        position = list(inspect.signature(contract).parameters).index(argument)
+
+        @functools.wraps(contract)
+        def call(*arguments: Any) -> Any:
+            return _of_record(choose, arguments[position].dtype)(*arguments)
+
+        _compile_as(call, lambda *types: inspect.unwrap(choose(frozenset(types[position].fields))))
+        return call
+
+    return decorate
+
+
+@functools.cache
+def _of_record(choose: Callable[[frozenset[str]], Any], dtype: np.dtype[np.void]) -> Any:
+    return choose(frozenset(dtype.names or ()))
+
+
+def _compile_as(call: Any, body: Callable[..., Any]) -> None:
+    """Let entries that name `call` compile the function that `body` returns for the types of its arguments."""
+    numba.extending.overload(call, jit_options=_PART, strict=False)(body)
 
 
 def inner_kernel(function: Any) -> Any:
@@ -79,6 +139,6 @@ def inner_kernel(function: Any) -> Any:
 
 
 def _kept(compiled: Any) -> Any:
-    if _IS_KEPT:
+    if _IS_KEPT and not DISABLED:
         compiled._cache = _Kept(compiled.py_func)
     return compiled

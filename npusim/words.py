@@ -6,13 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from npusim.errors import UserError
 from npusim.inputs import read_tree, remembered
+from npusim.metrics import headings_in
 
-ENGLISH, KOREAN = "en", "ko"
-LANGUAGES = (ENGLISH, KOREAN)
+ENGLISH = "en"
+_CATALOGUES = {path.stem: path for path in (Path(str(files("npusim"))) / "languages").glob("*.yaml")}
+LANGUAGES = (ENGLISH, *sorted(_CATALOGUES))
+"""A language is a file of `languages/`, from the English words to its own."""
+if TYPE_CHECKING:
+    Language = str
+else:
+    Language = Literal[LANGUAGES]
 
 Say = Callable[..., str]
 """say(text, **values): the text in the reader's language, with the values put into its {places}."""
@@ -51,6 +58,6 @@ def speaker(language: str) -> Say:
 
 @remembered
 def catalogue(language: str) -> dict[str, str]:
-    """Translations by the English words."""
-    file = Path(str(files("npusim"))) / "languages" / f"{language}.yaml"
-    return {key: str(value) for key, value in read_tree(file).items()}
+    """Translations by the English words; what is said of figures stands in their rows, unless the file says it."""
+    told = read_tree(_CATALOGUES[language])
+    return headings_in(language) | {key: str(value) for key, value in told.items()}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import npusim
+from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 
 STEP = ("rngd", "llama-3.1-8b", "--phase", "decode", "--batch", "2", "--context", "512")
@@ -29,6 +32,39 @@ def test_a_step_is_that_of_the_command_line() -> None:
     assert step.time_us == pytest.approx(answer["time_us"]) and step.bound == answer["bound"]
     assert step.breakdown_us == pytest.approx(answer["breakdown_us"])
     assert len(step.ops) == len(answer["ops"]) and sum(step.breakdown_us.values()) == pytest.approx(step.time_us)
+
+
+def test_steps_in_a_loop_share_what_does_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is resolved or built anew, and each answer stays what it was when another step follows."""
+    made = []
+    build = AnalyticEngine.__init__
+
+    def counted(engine: AnalyticEngine, *arguments: Any, **options: Any) -> None:
+        made.append(engine)
+        build(engine, *arguments, **options)
+
+    monkeypatch.setattr(AnalyticEngine, "__init__", counted)
+    steps = [
+        npusim.step("h200", "llama-3.1-8b", phase="decode", batch=batch, context=100 * batch) for batch in (3, 4, 3)
+    ]
+    assert len(made) <= 1
+    assert steps[0].deployment is steps[1].deployment
+    assert steps[0].answer == steps[2].answer != steps[1].answer
+    assert steps[1].answer["ops"][0]["m"] == 4.0
+
+
+def test_a_changed_description_changes_the_next_step(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    bandwidth = "extends: rngd\nname: mine\ntitle: Mine\nchip: {unit: {clock: {value: CLOCK, kind: assumed, "
+    text = bandwidth + "source: a test, low: 1 MHz, high: 9 GHz}}}\n"
+
+    def step_us(clock: str) -> float:
+        mine.write_text(text.replace("CLOCK", clock), encoding="utf-8")
+        os.utime(mine, (1e9, 1e9 + len(clock)))
+        return npusim.step(str(mine), "llama-3.1-8b", phase="prefill", batch=1, context=512).time_us
+
+    slow = step_us("100 MHz")
+    assert step_us("1 GHz") < slow == step_us("100 MHz")
 
 
 def test_a_run_is_that_of_the_command_line() -> None:

@@ -6,9 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
+from cli_support import tell
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_memory, shipped_memories
+from npusim.hardware.catalog import (
+    load_memory,
+    load_pim,
+    load_system,
+    shipped_memories,
+    shipped_pims,
+    shipped_systems,
+)
 from npusim.hardware.dram import Dram
 from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import provenances
@@ -95,3 +103,26 @@ def _file(folder: Path, text: str) -> Path:
     path = folder / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def test_a_standard_of_ones_own_is_a_file_and_no_code(tmp_path: Path) -> None:
+    """A family that nobody knew, beside a chip and a memory with PIM units that name it, asked from another folder."""
+    text = NAMES["hbm3-6000"].read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace("name: hbm3-6000", "name: mine").replace("hbm3\n", "hbm5\n", 1))
+    shipped = shipped_systems()["rngd"].read_text(encoding="utf-8")
+    chip = shipped.replace("dram: hbm3-6000", "dram: mine.yaml").replace("technology: hbm3\n", "technology: hbm5\n")
+    (tmp_path / "chip.yaml").write_text(re.sub("calibration: .*\n", "", chip))
+    units = shipped_pims()["hbm-pim"].read_text(encoding="utf-8")
+    (tmp_path / "units.yaml").write_text(units.replace("memory: hbm2-pim-2000", "memory: mine.yaml"))
+    standard = str(tmp_path / "mine.yaml")
+    assert load_memory(standard).family == "hbm5"
+    assert tell("dram", standard, "--json").json["fraction_of_peak"] > 0.5
+    assert tell("show", standard, "--json").json["kind"] == "memory"
+    memory, own = (load_system(name, uncalibrated=True).chip.memory for name in (str(tmp_path / "chip.yaml"), "rngd"))
+    assert (memory.technology, memory.dram) == ("hbm5", standard)
+    assert memory.stream_efficiency.value == own.stream_efficiency.value
+    assert load_pim(str(tmp_path / "units.yaml")).memory.name == "mine"
+    assert tell("pim", "gemv", tmp_path / "units.yaml", "--out", "4096", "--in", "4096", "--json").json["cycles"] > 0
+    (tmp_path / "chip.yaml").write_text(chip.replace("technology: hbm5", "technology: hbm7"))
+    with pytest.raises(UserError, match=r"chip\.memory\.technology"):
+        load_system(str(tmp_path / "chip.yaml"), uncalibrated=True)

@@ -20,8 +20,8 @@ from npusim.engine.event.repetition import Simulation, simulate_in_full, simulat
 from npusim.engine.stepcost import RESOURCES, StepEngine
 from npusim.errors import UserError
 from npusim.evidence.validation.validate import summarise, validate_table
-from npusim.kernels.attention import kv_copies
 from npusim.kernels.memory import stream_bandwidth
+from npusim.kernels.unit import kv_copies
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import ATTENTION, LINEAR
 from npusim.workload.step import Step, decode, mixed, prefill

@@ -17,8 +17,8 @@ from npusim.engine.event.resources import Buffer, Port, SharedBandwidth
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.tiling import plan_linear
 from npusim.errors import UserError
-from npusim.kernels.contraction import slice_contraction_time
 from npusim.kernels.memory import stream_time
+from npusim.kernels.units.contraction_processor.contraction import slice_contraction_time
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import LINEAR, SPLIT_ROWS
 from npusim.workload.step import decode, prefill

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from npusim import dtypes
-from npusim.kernels.gpu_attention import gpu_attention_times
+from npusim.kernels.units.gpu.attention import attention_times
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import ATTENTION, OP_DTYPE, account, attended_pairs, attended_tokens
 
@@ -111,7 +111,7 @@ def _tile(machine: Any, units: int, lines: float) -> int:
 @example(1, 128, 0)
 @example(3, 129, 1)
 def test_causal_blocks_stop_at_the_diagonal(balanced: Any, batch: int, new: int, before: int) -> None:
-    _, _, macs = gpu_attention_times(_row([(new, before + new)] * batch), balanced)
+    _, _, macs = attention_times(_row([(new, before + new)] * batch), balanced)
     tile = _tile(balanced, batch * HEADS, new)
     walked = batch * HEADS * _walked(new, before + new, tile)
     assert macs == pytest.approx(2 * SIZE * walked, rel=1e-9)
@@ -122,7 +122,7 @@ def test_without_a_mask_blocks_walk_the_whole_context(balanced: Any, batch: int,
     row = _row([(new, before + new)] * batch, causal=False)
     tile = _tile(balanced, batch * HEADS, new)
     walked = batch * HEADS * _walked(new, before + new, tile, causal=False)
-    assert gpu_attention_times(row, balanced)[2] == pytest.approx(2 * SIZE * walked, rel=1e-9)
+    assert attention_times(row, balanced)[2] == pytest.approx(2 * SIZE * walked, rel=1e-9)
 
 
 @given(st.integers(1, 4), LENGTHS, st.integers(0, 9000), st.sampled_from([512, 1024, 4096]))
@@ -132,7 +132,7 @@ def test_a_window_bounds_the_walk(balanced: Any, batch: int, new: int, before: i
     row = _row([(new, before + new)] * batch, window)
     tile = _tile(balanced, batch * HEADS, new)
     walked = _walked(new, before + new, tile, window)
-    scores = gpu_attention_times(row, balanced)[2] / (2 * SIZE * batch * HEADS)
+    scores = attention_times(row, balanced)[2] / (2 * SIZE * batch * HEADS)
     rows = tile * math.ceil(new / tile)
     assert walked <= scores * (1 + 1e-9)
     assert scores <= min(walked + rows + tile * tile, _walked(new, before + new, tile)) * (1 + 1e-9)
@@ -149,7 +149,7 @@ UNEQUAL = [
 @pytest.mark.parametrize("sequences", UNEQUAL)
 def test_unequal_prompts_compute_what_they_would_alone(balanced: Any, sequences: list[tuple[int, int]]) -> None:
     walked = 2 * SIZE * HEADS * sum(_walked(new, context, TILE) for new, context in sequences)
-    assert gpu_attention_times(_row(sequences), balanced)[2] == pytest.approx(walked, rel=0.1)
+    assert attention_times(_row(sequences), balanced)[2] == pytest.approx(walked, rel=0.1)
 
 
 def _rate(machine: Any) -> Any:
@@ -160,26 +160,26 @@ def _rate(machine: Any) -> Any:
 
 def test_a_long_prompt_runs_at_the_rate_of_the_library(h200: Any, balanced: Any) -> None:
     row = _row([(8192, 8192)])
-    contraction, fixed, macs = gpu_attention_times(row, balanced)
+    contraction, fixed, macs = attention_times(row, balanced)
     assert contraction == pytest.approx(macs / _rate(h200), rel=1e-12)
     assert macs == pytest.approx(row["flops"] / 2, rel=128 / 8192)
     blocks = HEADS * 64
     filling = h200["gpu_attention_block"][FLASH_3] * blocks / h200["gpu_sms"]
     assert fixed == pytest.approx(h200["gpu_attention_launch"][FLASH_3] + filling, rel=1e-12)
-    lagging = gpu_attention_times(row, h200)[0] - contraction
+    lagging = attention_times(row, h200)[0] - contraction
     longest = 2 * SIZE * TILE * 8192 / (_rate(h200) / h200["gpu_sms"])
     assert lagging == pytest.approx(h200["gpu_attention_imbalance"][FLASH_3] * longest, rel=1e-9)
 
 
 def test_whole_contexts_do_not_lag(h200: Any, balanced: Any) -> None:
     row = _row([(4096, 4096)], causal=False)
-    assert gpu_attention_times(row, h200) == pytest.approx(gpu_attention_times(row, balanced))
+    assert attention_times(row, h200) == pytest.approx(attention_times(row, balanced))
 
 
 def test_no_prompt_ends_before_its_longest_block(balanced: Any) -> None:
     """Each SM has one block of a single prompt of 128 tokens over a long context, in four pieces."""
     row = _row([(128, 20_000)])
-    contraction, _, macs = gpu_attention_times(row, balanced)
+    contraction, _, macs = attention_times(row, balanced)
     splits = 132 // (2 * HEADS)
     longest = 2 * SIZE * SPLIT_TILE * 20_000 / splits / (_rate(balanced) / 132)
     assert contraction == pytest.approx(longest, rel=1e-12)
@@ -188,7 +188,7 @@ def test_no_prompt_ends_before_its_longest_block(balanced: Any) -> None:
 
 def _splits(machine: Any, row: Any) -> int:
     """Pieces of the context, read off the merge."""
-    fixed = [gpu_attention_times(row, _altered(machine, gpu_attention_split_merge=merge))[1] for merge in (0.0, 1.0)]
+    fixed = [attention_times(row, _altered(machine, gpu_attention_split_merge=merge))[1] for merge in (0.0, 1.0)]
     return round(fixed[1] - fixed[0])
 
 
@@ -211,24 +211,24 @@ def test_enough_blocks_take_the_large_tile(h200: Any, fill: float, tile: int) ->
     """104 blocks on 132 places are 79 % of them; the rows of a decoding group fit the smaller tile."""
     machine = _altered(h200, gpu_attention_split_fill=fill)
     row = _row([(1, 100_000)] * 13)
-    assert gpu_attention_times(row, machine)[2] == 2 * SIZE * 13 * KV_HEADS * tile * 100_000
+    assert attention_times(row, machine)[2] == 2 * SIZE * 13 * KV_HEADS * tile * 100_000
     assert _splits(machine, row) == 0
 
 
 def test_decoding_packs_the_heads_of_a_group(balanced: Any) -> None:
     """Rows of one block are query heads that share keys: as many scores for one head of a group as for a whole one."""
     times = [
-        gpu_attention_times(_row([(1, 5000)] * 4, heads=heads), balanced) for heads in (KV_HEADS, HEADS, 64 * KV_HEADS)
+        attention_times(_row([(1, 5000)] * 4, heads=heads), balanced) for heads in (KV_HEADS, HEADS, 64 * KV_HEADS)
     ]
     assert times[0] == times[1] == times[2]
     assert times[0][2] == 2 * SIZE * 4 * KV_HEADS * SPLIT_TILE * 5000
-    more = gpu_attention_times(_row([(1, 5000)] * 4, heads=65 * KV_HEADS), balanced)
+    more = attention_times(_row([(1, 5000)] * 4, heads=65 * KV_HEADS), balanced)
     assert more[2] == 2 * times[0][2]
 
 
 def test_ragged_decoding_waits_for_its_longest_context(balanced: Any) -> None:
     even, ragged = ([(1, 5000)] * 20, [(1, 100)] * 19 + [(1, 5000)])
-    alike, uneven = (gpu_attention_times(_row(sequences), balanced) for sequences in (even, ragged))
+    alike, uneven = (attention_times(_row(sequences), balanced) for sequences in (even, ragged))
     assert uneven[2] == pytest.approx(alike[2] * (19 * 100 + 5000) / 100_000)
     longest = 2 * SIZE * TILE * 5000 / (_rate(balanced) / 132)
     assert uneven[0] == pytest.approx(max(longest, uneven[2] / _rate(balanced)), rel=1e-12)
@@ -236,7 +236,7 @@ def test_ragged_decoding_waits_for_its_longest_context(balanced: Any) -> None:
 
 def _seconds(machine: Any, row: Any) -> float:
     """Without what merging costs: a longer prompt fills the places without a split."""
-    contraction, fixed, _ = gpu_attention_times(row, _altered(machine, gpu_attention_split_merge=0.0))
+    contraction, fixed, _ = attention_times(row, _altered(machine, gpu_attention_split_merge=0.0))
     return float(contraction + fixed)
 
 
@@ -271,9 +271,9 @@ def test_a_packed_prompt_fills_its_tiles_with_the_heads_of_a_group(
 ) -> None:
     """Packing the 4 heads of a group: rows of `4 x new` tokens, each tile of 128 rows covers 32 tokens."""
     row = _row([(new, before + new)] * batch)
-    alone = gpu_attention_times(row, balanced)[2]
+    alone = attention_times(row, balanced)[2]
     machine = _altered(balanced, gpu_attention_prompt_heads=64.0)
-    packed = gpu_attention_times(row, machine)[2]
+    packed = attention_times(row, machine)[2]
     group, tile = HEADS // KV_HEADS, _tile(machine, batch * KV_HEADS, HEADS // KV_HEADS * new)
     walked = sum(tile * min(before + new, before + (first + tile) / group) for first in range(0, group * new, tile))
     assert packed == pytest.approx(2 * SIZE * batch * KV_HEADS * walked, rel=1e-9)
@@ -283,13 +283,13 @@ def test_a_packed_prompt_fills_its_tiles_with_the_heads_of_a_group(
 def test_mask_edges_cost_a_part_of_a_tile_of_context_a_block(balanced: Any) -> None:
     machine = _altered(balanced, gpu_attention_mask_edge=0.5)
     prompt, blocks = _row([(4096, 4096)]), HEADS * 4096 / TILE
-    more = gpu_attention_times(prompt, machine)[2] - gpu_attention_times(prompt, balanced)[2]
+    more = attention_times(prompt, machine)[2] - attention_times(prompt, balanced)[2]
     assert more == pytest.approx(2 * SIZE * blocks * TILE * 0.5 * PIECE)
     decoding = _row([(1, 4096)] * 100, window=512)
-    more = gpu_attention_times(decoding, machine)[2] / gpu_attention_times(decoding, balanced)[2]
+    more = attention_times(decoding, machine)[2] / attention_times(decoding, balanced)[2]
     assert more == pytest.approx((512 + 0.5 * PIECE) / 512)
     whole = _row([(1, 4096)] * 100)
-    assert gpu_attention_times(whole, machine) == gpu_attention_times(whole, balanced)
+    assert attention_times(whole, machine) == attention_times(whole, balanced)
 
 
 def test_exposed_passes_do_not_depend_on_the_size_of_a_head(balanced: Any) -> None:
@@ -297,8 +297,8 @@ def test_exposed_passes_do_not_depend_on_the_size_of_a_head(balanced: Any) -> No
     lanes = machine["gpu_sms"] * machine["gpu_vector_lanes_per_sm"] * machine["gpu_clock"]
     for size in (64, 128, 256):
         row = _row([(4096, 4096)], head_dim=size)
-        macs = gpu_attention_times(row, balanced)[2]
-        more = gpu_attention_times(row, machine)[0] - gpu_attention_times(row, balanced)[0]
+        macs = attention_times(row, balanced)[2]
+        more = attention_times(row, machine)[0] - attention_times(row, balanced)[0]
         assert more == pytest.approx(8.0 * macs / (2 * size) / lanes)
 
 
@@ -306,7 +306,7 @@ def test_only_splits_pay_for_the_kernel_that_merges_them(balanced: Any) -> None:
     machine = _altered(balanced, gpu_attention_split_launch=2e-6)
     for sequences, paid in (([(1, 100_000)], 2e-6), ([(1, 100_000)] * 20, 0.0)):
         row = _row(sequences)
-        more = gpu_attention_times(row, machine)[1] - gpu_attention_times(row, balanced)[1]
+        more = attention_times(row, machine)[1] - attention_times(row, balanced)[1]
         assert more == pytest.approx(paid, abs=1e-12)
 
 
@@ -314,7 +314,7 @@ def test_wide_heads_and_many_sequences_take_longer_to_start(balanced: Any) -> No
     machine = _altered(balanced, gpu_attention_block_element=1e-8, gpu_attention_sequence=1e-8)
     for size, batch in ((64, 20), (128, 40)):
         row = _row([(1, 1000)] * batch, head_dim=size)
-        more = gpu_attention_times(row, machine)[1] - gpu_attention_times(row, balanced)[1]
+        more = attention_times(row, machine)[1] - attention_times(row, balanced)[1]
         waves = max(1.0, batch * KV_HEADS / machine["gpu_sms"])
         assert more == pytest.approx(1e-8 * (size * waves + batch))
 

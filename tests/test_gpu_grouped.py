@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from npusim import dtypes
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.importer import import_table
-from npusim.kernels.gpu_grouped import gpu_grouped_times
+from npusim.kernels.units.gpu.grouped import grouped_times
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import EXPERT_UP, LINEAR, OP_DTYPE, account
 from npusim.workload.routing import Skew, choice_chances
@@ -51,7 +51,7 @@ def _row(tokens: int, experts: int, chosen: int, n: int, k: int, spread: float =
 def test_large_groups_fill_whole_tiles(h200: Any) -> None:
     """1,024 tokens of 8 experts of 64: 128 rows each, one full tile of rows by 32 of columns."""
     row = _row(1024, 64, 8, 4096, 4096)
-    contraction, _, fixed, macs = gpu_grouped_times(row, h200)
+    contraction, _, fixed, macs = grouped_times(row, h200)
     efficiency = h200["gpu_grouped_efficiency_bf16"][0]
     waves = math.ceil(64 * 32 / SMS)
     assert contraction == pytest.approx(waves * ROWS * COLUMNS * 4096 / (RATE * efficiency * h200["gpu_clock"]))
@@ -62,7 +62,7 @@ def test_large_groups_fill_whole_tiles(h200: Any) -> None:
 
 def test_few_tokens_take_the_smallest_tile_and_stream(h200: Any) -> None:
     row = _row(4, 256, 8, 4096, 7168)
-    contraction, memory, _, macs = gpu_grouped_times(row, h200)
+    contraction, memory, _, macs = grouped_times(row, h200)
     assert macs == 32 * 16 * row["n"] * row["k"]
     assert memory > contraction
     assert memory >= row["weight_bytes"] / 4.8e12
@@ -73,7 +73,7 @@ def test_never_faster_than_the_arithmetic_and_bytes_that_it_needs(
     h200: Any, tokens: int, experts: int, skew: Skew
 ) -> None:
     row = _row(tokens, experts, 2, 2048, 4096, skew=skew)
-    contraction, memory, fixed, macs = gpu_grouped_times(row, h200)
+    contraction, memory, fixed, macs = grouped_times(row, h200)
     assert macs >= row["m"] * row["n"] * row["k"] * (1 - 1e-9)
     assert contraction >= row["m"] * row["n"] * row["k"] / (SMS * RATE * h200["gpu_clock"])
     assert memory >= (row["weight_bytes"] + row["activation_bytes"]) / 4.8e12
@@ -81,15 +81,15 @@ def test_never_faster_than_the_arithmetic_and_bytes_that_it_needs(
 
 
 def test_matrices_of_odd_width_load_slowly(h200: Any) -> None:
-    even, odd = (gpu_grouped_times(_row(512, 64, 8, 2048, k), h200) for k in (96, 88))
+    even, odd = (grouped_times(_row(512, 64, 8, 2048, k), h200) for k in (96, 88))
     assert odd[1] > 4 * even[1]
     packed = _row(512, 64, 8, 2048, 88)
     packed["weight_dtype"] = dtypes.MXFP4
-    assert gpu_grouped_times(packed, h200)[1] < even[1]
+    assert grouped_times(packed, h200)[1] < even[1]
 
 
 def test_rows_of_other_ranks_are_written(h200: Any) -> None:
-    alone, among = (gpu_grouped_times(_row(512, 8, 1, 4096, 2048, spread), h200)[2] for spread in (1.0, 8.0))
+    alone, among = (grouped_times(_row(512, 8, 1, 4096, 2048, spread), h200)[2] for spread in (1.0, 8.0))
     written, put_in_order = 7 * 512 * 4096 * 2 / 4.35e12, 0.5 * 7 * 512 * h200["gpu_grouped_sort_row"][0]
     assert among - alone == pytest.approx(written + put_in_order, rel=0.1)
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim import dtypes
-from npusim.kernels.gpu_linear import efficiency_of, gpu_linear_times
 from npusim.kernels.memory import stream_bandwidth
+from npusim.kernels.rates import efficiency_of
+from npusim.kernels.units.gpu.linear import linear_times
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import LINEAR, OP_DTYPE, account
 
@@ -82,21 +83,21 @@ def _seconds(machine: Any, macs: float) -> Any:
 @pytest.mark.parametrize("tiles", [(11, 12), (12, 11)])
 def test_a_full_wave_runs_at_the_rate_of_the_library(arithmetic: Any, tiles: tuple[int, int]) -> None:
     m, n, k = tiles[0] * ROWS, tiles[1] * COLUMNS, 8192
-    contraction, _, _ = gpu_linear_times(_row(m, n, k), arithmetic)
+    contraction, _, _ = linear_times(_row(m, n, k), arithmetic)
     assert contraction == pytest.approx(_seconds(arithmetic, m * n * k / SMS), rel=1e-12)
 
 
 def test_a_last_wave_that_is_not_full_costs_a_whole_one(arithmetic: Any) -> None:
     m, n, k = 12 * ROWS, 11 * COLUMNS, 8192
-    full = gpu_linear_times(_row(m, n, k), arithmetic)[0]
-    more = gpu_linear_times(_row(m, n + 1, k), arithmetic)[0]
+    full = linear_times(_row(m, n, k), arithmetic)[0]
+    more = linear_times(_row(m, n + 1, k), arithmetic)[0]
     assert more == pytest.approx(_seconds(arithmetic, _fastest(m, n + 1, k)), rel=1e-12)
     assert more == pytest.approx(1.125 * full, rel=1e-12)
 
 
 @given(st.integers(1, 3000), st.integers(1, 6000), st.integers(1, 9000))
 def test_contraction_is_the_schedule_of_its_tiles(arithmetic: Any, m: int, n: int, k: int) -> None:
-    contraction, _, fixed = gpu_linear_times(_row(m, n, k), arithmetic)
+    contraction, _, fixed = linear_times(_row(m, n, k), arithmetic)
     assert contraction == pytest.approx(_seconds(arithmetic, _fastest(m, n, k)), rel=1e-9)
     assert fixed == 0.0
     assert contraction >= _seconds(arithmetic, m * n * k / SMS) * (1 - 1e-12)
@@ -105,12 +106,12 @@ def test_contraction_is_the_schedule_of_its_tiles(arithmetic: Any, m: int, n: in
 def test_few_tiles_split_k_where_that_pays(arithmetic: Any) -> None:
     row = _row(ROWS, COLUMNS, 8192)
     whole = _seconds(arithmetic, ROWS * COLUMNS / 8 * 8192)
-    split, _, fixed = gpu_linear_times(row, arithmetic)
+    split, _, fixed = linear_times(row, arithmetic)
     assert split == pytest.approx(whole * 8 / SMS, rel=1e-12)
     saved = whole - split
     for merge, splits in ((0.9 * saved, True), (1.1 * saved, False)):
         machine = _altered(arithmetic, gpu_linear_split_merge=merge, gpu_linear_launch=3e-6)
-        contraction, _, fixed = gpu_linear_times(row, machine)
+        contraction, _, fixed = linear_times(row, machine)
         assert contraction == pytest.approx(split if splits else whole, rel=1e-12)
         assert fixed == pytest.approx(3e-6 + (merge if splits else 0.0), rel=1e-12)
 
@@ -120,7 +121,7 @@ def test_few_tiles_split_k_where_that_pays(arithmetic: Any) -> None:
 )
 def test_a_split_holds_a_stage_of_the_pipeline(arithmetic: Any, k: int, parts: int) -> None:
     """parts: smaller tiles times splits of k; the smallest tile is an eighth of the largest."""
-    contraction, _, _ = gpu_linear_times(_row(ROWS, COLUMNS, k), arithmetic)
+    contraction, _, _ = linear_times(_row(ROWS, COLUMNS, k), arithmetic)
     assert contraction == pytest.approx(_seconds(arithmetic, ROWS * COLUMNS * k / parts), rel=1e-12)
 
 
@@ -128,7 +129,7 @@ def test_a_split_holds_a_stage_of_the_pipeline(arithmetic: Any, k: int, parts: i
 def test_few_sms_draw_only_so_much(h200: Any, tiles: int) -> None:
     """Too small a k to be split; a quarter of the columns puts four times as many SMs to work."""
     row = _row(1, tiles * COLUMNS, 64)
-    _, memory, fixed = gpu_linear_times(row, h200)
+    _, memory, fixed = linear_times(row, h200)
     whole = stream_bandwidth(h200, 1.0) * h200["gpu_linear_stream_efficiency"][0]
     streamed = row["weight_bytes"] / whole + row["activation_bytes"] / h200["gpu_l2_bandwidth"]
     moved = row["weight_bytes"] + row["activation_bytes"]
@@ -140,8 +141,8 @@ def test_few_sms_draw_only_so_much(h200: Any, tiles: int) -> None:
 
 def test_each_wave_fills_its_pipeline_once(arithmetic: Any) -> None:
     machine = _altered(arithmetic, gpu_linear_tile_time=1e-9)
-    assert gpu_linear_times(_row(12 * ROWS, 33 * COLUMNS, 8192), machine)[2] == pytest.approx(3e-9)
-    assert gpu_linear_times(_row(ROWS, COLUMNS, 64), _altered(arithmetic, gpu_linear_tile_time=math.nan))[2] == 0.0
+    assert linear_times(_row(12 * ROWS, 33 * COLUMNS, 8192), machine)[2] == pytest.approx(3e-9)
+    assert linear_times(_row(ROWS, COLUMNS, 64), _altered(arithmetic, gpu_linear_tile_time=math.nan))[2] == 0.0
 
 
 def test_activations_pass_through_the_cache_while_they_fit(h200: Any) -> None:
@@ -150,14 +151,14 @@ def test_activations_pass_through_the_cache_while_they_fit(h200: Any) -> None:
     for row, rate in ((fits, h200["gpu_l2_bandwidth"]), (spills, stream_bandwidth(h200, 1.0))):
         weights = stream_bandwidth(h200, 1.0) * h200["gpu_linear_stream_efficiency"][0]
         streamed = row["weight_bytes"] / weights + row["activation_bytes"] / rate
-        assert gpu_linear_times(row, h200)[1] == pytest.approx(streamed, rel=1e-12)
+        assert linear_times(row, h200)[1] == pytest.approx(streamed, rel=1e-12)
 
 
 def test_a_split_lets_more_sms_draw(h200: Any) -> None:
     row = _row(1, 4 * COLUMNS, 4096)
     machine = _altered(h200, gpu_linear_split_merge=0.0)
-    _, alone, _ = gpu_linear_times(row, _altered(h200, gpu_linear_split_merge=1.0))
-    _, split, _ = gpu_linear_times(row, machine)
+    _, alone, _ = linear_times(row, _altered(h200, gpu_linear_split_merge=1.0))
+    _, split, _ = linear_times(row, machine)
     moved, per_sm = row["weight_bytes"] + row["activation_bytes"], h200["gpu_linear_stream_per_sm"][0]
     assert alone == pytest.approx(moved / (16 * per_sm), rel=1e-12)
     assert split < alone / 4
@@ -168,7 +169,7 @@ def test_more_rows_save_no_more_than_a_merge(h200: Any, m: int, more: int, n: in
     """A product with more tiles fills the SMs without splitting k: all that it can save is the merge."""
 
     def seconds(rows: int) -> float:
-        contraction, memory, fixed = gpu_linear_times(_row(rows, n, k), h200)
+        contraction, memory, fixed = linear_times(_row(rows, n, k), h200)
         return float(max(contraction, memory) + fixed)
 
     assert seconds(m) <= seconds(m + more) + h200["gpu_linear_split_merge"][0]
@@ -177,7 +178,7 @@ def test_more_rows_save_no_more_than_a_merge(h200: Any, m: int, more: int, n: in
 @given(st.integers(1, 4000), WIDTHS, WIDTHS)
 def test_eight_bits_are_never_slower(h200: Any, m: int, n: int, k: int) -> None:
     machine = _altered(h200, gpu_linear_efficiency_fp8=h200["gpu_linear_efficiency_bf16"][0])
-    wide, narrow = (gpu_linear_times(_row(m, n, k, dtype), machine) for dtype in ("bf16", "fp8"))
+    wide, narrow = (linear_times(_row(m, n, k, dtype), machine) for dtype in ("bf16", "fp8"))
     assert max(narrow[:2]) + narrow[2] <= max(wide[:2]) + wide[2]
 
 
@@ -187,7 +188,7 @@ def test_efficiencies_by_operand_type(h200: Any) -> None:
     assert efficiency_of(dtypes.INT8, 0.7, 0.6, 0.5) == 0.5
     assert efficiency_of(dtypes.INT8, 0.7, 0.6, math.nan) == 0.6
     assert math.isnan(h200["gpu_linear_efficiency_int8"][0])
-    times = [gpu_linear_times(_row(4096, 4096, 4096, dtype), h200)[0] for dtype in ("fp8", "int8")]
+    times = [linear_times(_row(4096, 4096, 4096, dtype), h200)[0] for dtype in ("fp8", "int8")]
     assert times[0] == times[1]
 
 
@@ -196,8 +197,8 @@ def test_each_library_has_its_own_tiles(arithmetic: Any) -> None:
     other["gpu_linear_efficiency_bf16"][1] = other["gpu_linear_efficiency_bf16"][0]
     assert other["gpu_linear_tile_columns"][1] == 128
     m, n, k = 11 * ROWS, 24 * 128, 8192
-    first, second = (gpu_linear_times(_row(m, n, k, library=library), other)[0] for library in (0, 1))
+    first, second = (linear_times(_row(m, n, k, library=library), other)[0] for library in (0, 1))
     assert first == second == pytest.approx(_seconds(arithmetic, 2 * ROWS * 128 * k), rel=1e-12)
-    assert gpu_linear_times(_row(ROWS, 128, 64, library=1), other)[0] == pytest.approx(
+    assert linear_times(_row(ROWS, 128, 64, library=1), other)[0] == pytest.approx(
         _seconds(arithmetic, ROWS * 128 / 8 * 64), rel=1e-12
     )

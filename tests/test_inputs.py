@@ -16,6 +16,7 @@ from npusim.inputs import InputFile, aside, opened, read_bytes, read_text, recor
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "a.txt"
     path.write_bytes(b"8 GiB\n")
+    os.utime(path, (1e9, 1e9))
     return path
 
 
@@ -51,6 +52,33 @@ def test_an_answer_from_memory_records_its_files_again(file: Path) -> None:
         load(file)
     assert calls == [file]
     assert [each.path for each in read.files] == [file]
+
+
+def test_an_answer_is_kept_only_while_its_files_are_unchanged(file: Path) -> None:
+    @remembered
+    def load(path: Path) -> str:
+        return read_text(path)
+
+    assert load(file) == load(file) == "8 GiB\n"
+    file.write_bytes(b"9 GiB\n")
+    assert load(file) == "9 GiB\n"
+    file.write_bytes(b"7 GiB\n")
+    assert load(file) == "7 GiB\n"
+    file.unlink()
+    with pytest.raises(UserError, match="No such file"):
+        load(file)
+
+
+def test_an_answer_belongs_to_the_folder_from_which_a_file_is_named(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = remembered(lambda path: read_text(path))
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / file.name).write_text("other", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load(Path(file.name)) == "8 GiB\n"
+    monkeypatch.chdir(tmp_path / "inner")
+    assert load(Path(file.name)) == "other"
 
 
 def test_a_file_that_is_searched_for_a_name_is_no_input(file: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_gpus_runtime_names_its_libraries(tmp_path: Path) -> None:
     kernels = next(line for line in text.splitlines(keepends=True) if line.startswith("kernels:"))
     path = tmp_path / "mine.yaml"
     path.write_text(text.replace(kernels, ""), encoding="utf-8")
-    with pytest.raises(UserError, match="a GPU's runtime needs 'kernels': the libraries that it uses"):
+    with pytest.raises(UserError, match="a gpu's runtime needs 'kernels': the libraries that it uses"):
         load_runtime(str(path), "gpu")
     path.write_text(text.replace(kernels, kernels.replace("linear", "linar")), encoding="utf-8")
     with pytest.raises(UserError) as caught:

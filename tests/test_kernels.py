@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 
 from npusim import dtypes
 from npusim.engine.analytic import AnalyticEngine
-from npusim.kernels.attention import kv_copies, kv_stream_time, shared_heads_time, slice_attention_times
 from npusim.kernels.collective import on_chip_reduction_time
-from npusim.kernels.contraction import operand_bytes, product_time, slice_contraction_time
-from npusim.kernels.memory import access_efficiency, peak_bandwidth, stream_bandwidth, stream_time
+from npusim.kernels.memory import access_efficiency, kv_stream_time, peak_bandwidth, stream_bandwidth, stream_time
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.power import mac_energy, mean_power, throttled_clock
+from npusim.kernels.rates import operand_bytes
 from npusim.kernels.step import STEP_COST_DTYPE, cost_machines
-from npusim.kernels.vector import program_time, vector_time
+from npusim.kernels.unit import kv_copies
+from npusim.kernels.units.contraction_processor.attention import shared_heads_time, slice_attention_times
+from npusim.kernels.units.contraction_processor.contraction import product_time, slice_contraction_time
+from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import lower
 from npusim.mapping.optable import (

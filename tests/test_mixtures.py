@@ -11,7 +11,7 @@ from cli_support import tell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npusim.kernels.operator import further_matrices_time
+from npusim.kernels.units.contraction_processor import further_matrices_time
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import Footprint, weight_bytes
 from npusim.mapping.grouped import joined_rows

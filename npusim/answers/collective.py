@@ -12,7 +12,7 @@ from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
 from npusim.hardware.catalog import calibration_of, load_runtime, load_system
 from npusim.hardware.collectives import ALL_REDUCE, OPERATIONS, least_part
 from npusim.hardware.draws import draw
-from npusim.hardware.machine import DEPTH, GROUP_TENSOR, PLACED, UNIT_CONTRACTION_PROCESSOR, build_machine
+from npusim.hardware.machine import DEPTH, GROUP_TENSOR, PLACED, build_machine
 from npusim.hardware.system import System
 from npusim.kernels.collective import (
     collective_time,
@@ -86,9 +86,9 @@ def predict_reduction(arch: str, byte_count: float, pes: int, uncalibrated: bool
     """The sum of partial results over the PEs of one chip: every PE to every other, one message at a time."""
     system = load_system(arch, uncalibrated)
     machine = build_machine(system)[0]
-    if machine["unit_kind"] != UNIT_CONTRACTION_PROCESSOR:
+    if not system.chip.unit.TRAITS.engines:
         raise UserError("--within", "", f"{system.name} has no PEs that reduce among themselves; leave it out")
-    most = int(machine["tcp_clusters"] * machine["tcp_pes_per_cluster"])
+    most = int(system.chip.unit.engines)
     if not 1 < pes <= most:
         raise UserError("--ranks", "", f"{pes} PEs, but a chip of {system.name} has {most}; give 2 to {most}")
     time_s = float(on_chip_reduction_time(byte_count, machine, float(pes)))

@@ -20,7 +20,7 @@ from npusim.hardware.catalog import (
     shipped_runtimes,
     shipped_systems,
 )
-from npusim.hardware.compute import ContractionProcessor, Gpu
+from npusim.hardware.compute import MacRates
 from npusim.hardware.dram import Dram
 from npusim.hardware.pim import Pim, PimRates
 from npusim.hardware.runtime import Runtime
@@ -95,25 +95,11 @@ def kind_of(name_or_path: str) -> Kind:
 def peak_ops_per_s(system: System) -> dict[str, float]:
     """Dense peak of one chip by operand type in operations/s; one multiply-accumulate is two operations."""
     unit = system.chip.unit
-    rates = unit.macs_per_slice if isinstance(unit, ContractionProcessor) else unit.macs_per_sm
-    elements = _elements(unit)
     return {
-        name: _OPS_PER_MAC * elements * rate.value * unit.clock.value
-        for name in type(rates).model_fields
-        if (rate := getattr(rates, name)) is not None
+        name: _OPS_PER_MAC * unit.elements * rate.value * unit.clock.value
+        for name in MacRates.model_fields
+        if (rate := getattr(unit.macs, name)) is not None
     }
-
-
-def _elements(unit: ContractionProcessor | Gpu) -> float:
-    if isinstance(unit, ContractionProcessor):
-        return unit.clusters.value * unit.pes_per_cluster.value * unit.slices_per_pe.value
-    return unit.sms.value
-
-
-def _on_chip_memory(unit: ContractionProcessor | Gpu) -> dict[str, float]:
-    if isinstance(unit, ContractionProcessor):
-        return {"sram_bytes": _elements(unit) * unit.sram_per_slice.value}
-    return {"l2_bytes": unit.l2_capacity.value}
 
 
 def _calibration_facts(calibration: Calibration | None) -> dict[str, Any]:
@@ -141,7 +127,7 @@ def _architecture_facts(system: System, calibration: Calibration | None) -> dict
         "memory_bandwidth_bytes_per_s": memory.peak_bandwidth_bytes_per_s,
         "memory_capacity_bytes": memory.capacity.value,
         "memory_usable_bytes": memory.usable_capacity.value,
-        **_on_chip_memory(system.chip.unit),
+        **{name: system.chip.unit.product(parts) for name, parts in system.chip.unit.TRAITS.on_chip.items()},
         "tdp_w": system.chip.power.tdp.value,
         "power_cap_w": None if system.chip.power.cap.is_assumed else system.chip.power.cap.value,
     }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from threading import get_ident
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -13,26 +16,116 @@ from npusim.engine.event.engine import EventEngine, total_cost
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
-from npusim.hardware.residuals import RUN
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
-from npusim.serving.metrics import RunMetrics, Spread, measure
+from npusim.metric_row import Shown
+from npusim.metrics import METRICS, RUN, shown
+from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 from npusim.workload.step import Step, decode, prefill
 
-POWER_SCOPE = "cards"
+POWER, POWER_SCOPE = "power_w", "cards"
 REQUESTS_PER_USER = 3
 _US = 1e6
 _PHASES = ("decode", "prefill")
+_ENGINES = 16
+"""Engines of one process that are kept."""
 ANALYTIC, EVENT = "analytic", "event"
 ENGINES = (ANALYTIC, EVENT)
 
 
+@dataclass(frozen=True)
+class CostedStep:
+    """A step and what it takes. simulated: what the event engine saw of it, None of the analytic one; drawn: the
+    same steps of drawn machines, none without an interval; host_us: beside time_us.
+
+    breakdown_us sums to time_us; memory_bytes and flops are those of one chip.
+    """
+
+    deployment: Deployment
+    engine: str
+    phase: str
+    batch: int
+    context: int
+    step: Step
+    cost: StepCost
+    host_us: float
+    drawn: list[StepCost]
+    simulated: dict[str, Any] | None = None
+
+    @cached_property
+    def figures(self) -> dict[str, Any]:
+        """time_us, energy_j and power_w, {value, low, high} each where steps of drawn machines are given."""
+        totals = _step_totals(self.cost)
+        if not self.drawn:
+            return totals
+        drawn, known = [_step_totals(each) for each in self.drawn], self.deployment.calibration
+        return {
+            name: _ranged(value, [each[name] for each in drawn], discrepancy(known, name, self.phase))
+            for name, value in totals.items()
+        }
+
+    @property
+    def breakdown_us(self) -> dict[str, float]:
+        """Microseconds by resource."""
+        return {name: self.cost.shares_s[name] * _US for name in RESOURCES}
+
+    @cached_property
+    def ops(self) -> list[dict[str, Any]]:
+        """An entry per operator and repeat count."""
+        if self.simulated is not None:
+            return list(self.simulated["ops"])
+        analytic = _engine(self.deployment, self.batch)
+        return [entry for piece in analytic.pieces(self.step) for entry in _operators(analytic, piece, self.cost)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything under the names of the command line's contract."""
+        return {
+            "engine": self.engine,
+            "phase": self.phase,
+            "batch": self.batch,
+            "context": self.context,
+            "query": int(self.step.query[0]),
+            **self.figures,
+            "host_us": self.host_us,
+            "power_scope": POWER_SCOPE,
+            "bound": self.cost.bound,
+            "breakdown_us": self.breakdown_us,
+            "clock": self.cost.clock,
+            "memory_bytes": self.cost.memory_bytes,
+            "flops": self.cost.flops,
+            "ops": self.ops,
+            **(self.simulated or {}),
+        }
+
+
+class StepOptions(TypedDict, total=False):
+    """Beside what the step is: seed of the draws, whether they are wanted, engine, its explanation and its trace."""
+
+    seed: int
+    interval_wanted: bool
+    engine: str
+    explain: bool
+    trace: Path | None
+
+
 def predict_step(
+    deployment: Deployment,
+    phase: str,
+    batch: int,
+    context: int,
+    query: int | None = None,
+    **options: Unpack[StepOptions],
+) -> dict[str, Any]:
+    """As `cost_step`, everything under the names of the command line's contract."""
+    return cost_step(deployment, phase, batch, context, query, **options).as_dict()
+
+
+def cost_step(
     deployment: Deployment,
     phase: str,
     batch: int,
@@ -44,14 +137,12 @@ def predict_step(
     engine: str = ANALYTIC,
     explain: bool = False,
     trace: Path | None = None,
-) -> dict[str, Any]:
+) -> CostedStep:
     """The cost of one step. context: tokens attended, new ones included; query: new tokens of a prefill.
 
     batch: sequences of all replicas together.
-    engine: analytic, or event, which can also `explain` its bottlenecks and write a `trace`. time_us,
-    energy_j and power_w become {value, low, high} with `interval_wanted`, their machines drawn under `seed`.
-    Keys: time_us, energy_j, power_w, bound, breakdown_us (sums to time_us), clock, host_us (beside time_us),
-    memory_bytes and flops of one chip, ops (one entry per operator and repeat count). Raises UserError.
+    engine: analytic, or event, which can also `explain` its bottlenecks and write a `trace`. Figures become
+    {value, low, high} with `interval_wanted`, their machines drawn under `seed`. Raises UserError.
     """
     replicas = deployment.plan.data_parallel
     step = _step(deployment, phase, -(-batch // replicas), context, query)
@@ -64,58 +155,39 @@ def predict_step(
             f"{batch * context} tokens of KV (batch x context), but {most * context} fit beside the weights; "
             f"at this context a batch of {most}",
         )
-    analytic = AnalyticEngine(deployment, max_sequences=batch)
+    analytic, simulated = _engine(deployment, batch), None
     if engine == EVENT:
         pieces = EventEngine(analytic, deployment.system.name).simulated(step)
-        cost, figures = total_cost(pieces), simulated_figures(pieces, explain)
+        cost, simulated = total_cost(pieces), simulated_figures(pieces, explain)
     else:
         cost = analytic.cost(step)
-        figures = {"ops": [entry for piece in analytic.pieces(step) for entry in _operators(analytic, piece, cost)]}
-    drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else None
+    drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else []
     if trace is not None:
         write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
-    host_s = analytic.with_host(cost, batch).time_s - cost.time_s
-    return {
-        "engine": engine,
-        "phase": phase,
-        "batch": batch,
-        "context": context,
-        "query": int(step.query[0]),
-        **_step_figures(deployment, phase, cost, drawn),
-        "host_us": host_s * _US,
-        "power_scope": POWER_SCOPE,
-        "bound": cost.bound,
-        "breakdown_us": {name: cost.shares_s[name] * _US for name in RESOURCES},
-        "clock": cost.clock,
-        "memory_bytes": cost.memory_bytes,
-        "flops": cost.flops,
-        **figures,
-    }
+    host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * _US
+    return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, simulated)
+
+
+def _engine(deployment: Deployment, sequences: int) -> AnalyticEngine:
+    """An engine with room for `sequences`, one that this thread had before where there is one."""
+    return _kept_engine(deployment, 1 << (sequences - 1).bit_length(), get_ident())
+
+
+@lru_cache(_ENGINES)
+def _kept_engine(deployment: Deployment, room: int, _thread: int) -> AnalyticEngine:
+    return AnalyticEngine(deployment, max_sequences=room)
 
 
 def _step_totals(cost: StepCost) -> dict[str, float]:
     return {"time_us": cost.time_s * _US, "energy_j": cost.energy_j, "power_w": cost.power_w}
 
 
-def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> list[dict[str, float]]:
-    totals = []
+def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> list[StepCost]:
+    costs = []
     for _, drawn in drawn_engines(deployment, seed, max_sequences=len(step.query)):
         costing: StepEngine = EventEngine(drawn, deployment.system.name) if engine == EVENT else drawn
-        totals.append(_step_totals(costing.cost(step)))
-    return totals
-
-
-def _step_figures(
-    deployment: Deployment, phase: str, cost: StepCost, drawn: list[dict[str, float]] | None
-) -> dict[str, Any]:
-    """time_us, energy_j and power_w, with their intervals where steps of drawn machines are given."""
-    totals = _step_totals(cost)
-    if drawn is None:
-        return totals
-    return {
-        name: _ranged(value, [each[name] for each in drawn], discrepancy(deployment.calibration, name, phase))
-        for name, value in totals.items()
-    }
+        costs.append(costing.cost(step))
+    return costs
 
 
 def _step(deployment: Deployment, phase: str, batch: int, context: int, query: int | None) -> Step:
@@ -207,32 +279,17 @@ def predict_run(
 
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:
-    """The figures of a run under the names of the command line's contract."""
-    spreads = {
-        name: getattr(metrics, name).as_dict()
-        for name in ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms", "client_queue_ms")
-        if isinstance(getattr(metrics, name), Spread)
-    }
-    return {
-        **spreads,
-        "output_tokens_per_s": metrics.output_tokens_per_s,
-        "total_tokens_per_s": metrics.total_tokens_per_s,
-        "tokens_per_s_per_user": metrics.tokens_per_s_per_user,
-        "power_w": {"scope": POWER_SCOPE, "mean": metrics.power_w_mean, "p99": metrics.power_w_p99},
-        "tokens_per_joule": metrics.tokens_per_joule,
-        "kv_peak_fraction": metrics.kv_peak_fraction,
-        "fits": metrics.fits,
-        "requests": metrics.requests,
-        "refused": metrics.refused,
-        "refusal": metrics.refusal,
-        "preemptions": metrics.preemptions,
-        "prefix_hit_fraction": metrics.prefix_hit_fraction,
-        "users_in_service": metrics.users_in_service,
-        "duration_s": metrics.duration_s,
-    }
+    """The figures of a run under the names of the command line's contract: statistics by their quantity."""
+    answer: dict[str, Any] = {POWER: {"scope": POWER_SCOPE}}
+    for row in shown(Shown.RUN):
+        if row.statistic:
+            answer.setdefault(row.quantity, {})[row.statistic] = metrics[row.name]
+        else:
+            answer[row.name] = metrics[row.name]
+    return answer | {"fits": metrics.fits, "refusal": metrics.refusal}
 
 
-_EXACT = ("requests", "refused", "preemptions", "users_in_service", "prefix_hit_fraction")
+_EXACT = frozenset(row.name for row in METRICS if row.exact)
 
 
 def with_intervals(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems, calibration_of
-from npusim.hardware.residuals import RUN
+from npusim.hardware.units import KINDS
 from npusim.inputs import remembered
+from npusim.metrics import RUN
 
 
 def unexplained(calibration: Calibration | None, figure: str) -> float:
@@ -21,5 +22,5 @@ def unexplained(calibration: Calibration | None, figure: str) -> float:
 
 @remembered
 def _shipped_calibrations() -> tuple[Calibration, ...]:
-    names = [name for unit in ("gpu", "contraction_processor") for name in calibrated_systems(unit)]
+    names = [name for unit in KINDS for name in calibrated_systems(unit)]
     return tuple(calibration for name in names if (calibration := calibration_of(name)) is not None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Say
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option, Options
 from npusim.publish import PAGE, OutFile
+from npusim.words import Language
 
 if TYPE_CHECKING:
     from npusim.explore.evaluate.run import Evaluation
@@ -25,7 +26,7 @@ class EvaluateOptions(Options):
     out: Annotated[
         Path | None, Option("Write the report to this file.", metavar="F.html", writes=OutFile({".html": PAGE}))
     ] = None
-    lang: Annotated[Literal["en", "ko"], Option("Language of the report.", only_with=("out", Given))] = "en"
+    lang: Annotated[Language, Option("Language of the report.", only_with=("out", Given))] = "en"
     seed: Seed = 0
     say: Say | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Progress, records
 from npusim.api.deploying import Deploying, Seed, named_plan
@@ -13,6 +13,7 @@ from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option
 from npusim.errors import UserError
 from npusim.publish import MANIFEST, OutFolder
+from npusim.words import Language
 
 if TYPE_CHECKING:
     from npusim.kperf.runner import GridResult
@@ -73,9 +74,7 @@ class KPerfOptions(GridOptions):
             only_with=("out", Given),
         ),
     ] = False
-    lang: Annotated[
-        Literal["en", "ko"], Option("Language of the workbook and the report.", only_with=("out", Given))
-    ] = "en"
+    lang: Annotated[Language, Option("Language of the workbook and the report.", only_with=("out", Given))] = "en"
 
 
 class GridAnswer(list["GridResult"]):

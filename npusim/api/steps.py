@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, Figure, Json
 from npusim.api.deploying import Arch, Deploying, Interval, Model, deployed, told_beside
@@ -16,6 +16,7 @@ from npusim.publish import OutFile
 if TYPE_CHECKING:
     import pandas as pd
 
+    from npusim.answers.predict import CostedStep
     from npusim.mapping.deployment import Deployment
     from npusim.serving.planning import Found
 
@@ -71,8 +72,8 @@ class StepOptions(Deploying):
 class StepResult:
     """One step. time_us, energy_j, power_w: figures, or {value, low, high} where the interval was asked for.
 
-    breakdown_us: microseconds by resource, their sum the step's; found: the plans that --plan auto chose from; answer:
-    everything, as the command line's JSON has it.
+    breakdown_us: microseconds by resource, their sum the step's; found: the plans that --plan auto chose from; costed:
+    what the rest is made from.
     """
 
     time_us: Figure
@@ -82,15 +83,21 @@ class StepResult:
     breakdown_us: dict[str, float]
     deployment: Deployment
     found: Found | None
-    answer: Answer
+    costed: CostedStep
     asked: StepOptions
+
+    @cached_property
+    def answer(self) -> Answer:
+        """Everything, as the command line's JSON has it."""
+        answer = self.costed.as_dict() | told_beside(self.deployment, self.found, self.asked.interval)
+        return answer | ({"assumptions": _assumptions(self.deployment)} if self.asked.explain else {})
 
     @cached_property
     def ops(self) -> pd.DataFrame:
         """A row an operator."""
         import pandas as pd
 
-        return pd.DataFrame(cast("list[dict[str, object]]", self.answer["ops"]))
+        return pd.DataFrame(self.costed.ops)
 
     @cached_property
     def manifest(self) -> Answer:
@@ -101,7 +108,7 @@ class StepResult:
 @asked_by(StepOptions)
 def step(asked: StepOptions) -> StepResult:
     """The time, energy and bound of one step. Raises UserError."""
-    from npusim.answers.predict import predict_step
+    from npusim.answers.predict import cost_step
     from npusim.serving.planning import best_for_step
 
     wish, found = asked.wish, None
@@ -110,7 +117,7 @@ def step(asked: StepOptions) -> StepResult:
         query = asked.query or asked.context
         found = best_for_step(deployment, asked.phase, asked.batch, query, asked.context, wish)
         deployment = found.best
-    answer = predict_step(
+    costed = cost_step(
         deployment,
         asked.phase,
         asked.batch,
@@ -122,18 +129,13 @@ def step(asked: StepOptions) -> StepResult:
         explain=asked.explain,
         trace=asked.trace,
     )
-    answer |= told_beside(deployment, found, asked.interval)
-    if asked.explain:
-        answer |= {"assumptions": _assumptions(deployment)}
     return StepResult(
-        time_us=answer["time_us"],
-        energy_j=answer["energy_j"],
-        power_w=answer["power_w"],
-        bound=answer["bound"],
-        breakdown_us=answer["breakdown_us"],
+        **costed.figures,
+        bound=costed.cost.bound,
+        breakdown_us=costed.breakdown_us,
         deployment=deployment,
         found=found,
-        answer=answer,
+        costed=costed,
         asked=asked,
     )
 

@@ -13,7 +13,7 @@ from npusim import dtypes
 from npusim.bounds.pim_units import units_ceiling
 from npusim.bounds.unit_readings import as_datasheet, in_decimal_units
 from npusim.hardware.catalog import load_system
-from npusim.hardware.compute import ContractionProcessor, Gpu
+from npusim.hardware.compute import MacRates, Unit
 from npusim.hardware.link import Link
 from npusim.hardware.machine import build_machine
 from npusim.hardware.system import System
@@ -119,30 +119,21 @@ def _sustained(system: System) -> float:
     record["memory_stream_efficiency"] = _high(memory.stream_efficiency)
     record["memory_hot_efficiency"] = _high(memory.hot_efficiency)
     record["memory_contention_sharpness"] = _high(memory.contention_sharpness)
-    engines = 1.0
-    if isinstance(unit, ContractionProcessor):
-        record["tcp_dma_efficiency"] = _high(unit.dma_efficiency)
-        engines = unit.clusters.value * unit.pes_per_cluster.value
-    return float(stream_bandwidth(record, engines)) / memory.peak_bandwidth_bytes_per_s
+    for name in unit.TRAITS.best:
+        record[f"{unit.TRAITS.prefix}_{name}"] = _high(getattr(unit, name))
+    return float(stream_bandwidth(record, unit.engines)) / memory.peak_bandwidth_bytes_per_s
 
 
-def _on_chip(unit: ContractionProcessor | Gpu, pick: Pick) -> float:
-    if isinstance(unit, ContractionProcessor):
-        slices = unit.clusters.value * unit.pes_per_cluster.value * unit.slices_per_pe.value
-        return float(slices * pick(unit.sram_per_slice))
-    return float(pick(unit.l2_capacity))
+def _on_chip(unit: Unit, pick: Pick) -> float:
+    memories = unit.TRAITS.on_chip.values()
+    return sum(unit.product(parts) * pick(getattr(unit, size)) for *parts, size in memories)
 
 
-def _ops_per_s(unit: ContractionProcessor | Gpu, pick: Pick) -> dict[str, float]:
-    if isinstance(unit, ContractionProcessor):
-        rates, elements = unit.macs_per_slice, unit.clusters.value * unit.pes_per_cluster.value
-        elements *= unit.slices_per_pe.value
-    else:
-        rates, elements = unit.macs_per_sm, unit.sms.value
+def _ops_per_s(unit: Unit, pick: Pick) -> dict[str, float]:
     return {
-        name: _OPS_PER_MAC * elements * pick(rate) * pick(unit.clock)
-        for name in type(rates).model_fields
-        if (rate := getattr(rates, name)) is not None
+        name: _OPS_PER_MAC * unit.elements * pick(rate) * pick(unit.clock)
+        for name in MacRates.model_fields
+        if (rate := getattr(unit.macs, name)) is not None
     }
 
 

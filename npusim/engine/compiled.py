@@ -1,20 +1,41 @@
-"""Saying that kernels are being compiled, which takes a while once and is cached on disk."""
+"""Saying that kernels are being compiled, which takes a while once for each kind of chip and is cached on disk."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from pathlib import Path
 
-from npusim.engine.run import decode_run
+from numba.core import event
+
+_INTERVAL_S = 4.0
 
 
-def is_compiled() -> bool:
-    """True where an earlier run has left the compiled engine in the cache."""
-    folder, module = Path(str(decode_run.stats.cache_path)), decode_run.py_func.__module__.rsplit(".", 1)[-1]
-    return any(folder.glob(f"{module}.decode_run-*.nbc"))
+class _Compilations(event.Listener):
+    """Tells of the first compilation, and while they go on, every few seconds how many there were."""
+
+    def __init__(self) -> None:
+        self.say: Callable[[str], None] = lambda line: None
+        self._count = 0
+        self._said_at = 0.0
+
+    def on_start(self, happened: event.Event) -> None:
+        self._count += 1
+        if self._count == 1:
+            self.say("compiling the cost kernels (once for this kind of chip; later runs load them from the cache)")
+        elif time.monotonic() - self._said_at < _INTERVAL_S:
+            return
+        else:
+            self.say(f"compiling the cost kernels: {self._count} so far")
+        self._said_at = time.monotonic()
+
+    def on_end(self, happened: event.Event) -> None:
+        pass
+
+
+_COMPILATIONS = _Compilations()
+event.register("numba:compile", _COMPILATIONS)
 
 
 def ensure_compiled(say: Callable[[str], None]) -> None:
-    """Tell the user through `say` when this run has to compile the kernels first."""
-    if not is_compiled():
-        say("compiling the cost kernels (once, about half a minute; later runs load them from the cache)")
+    """Tell the user through `say` whenever this process has to compile kernels, and how far it has come."""
+    _COMPILATIONS.say = say

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npusim.compilation import kernel
+from npusim.compilation import entry
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.run import cost_sequences, exposed_host_time, make_workspace
 from npusim.mapping.micro_batches import bubble_s
@@ -25,7 +25,7 @@ class DesignCosts:
 
 
 def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runtimes: np.ndarray) -> DesignCosts:
-    """The cost of `step` on machine i of `machines` (MACHINE_DTYPE) under record i of `runtimes` (RUNTIME_DTYPE).
+    """The cost of `step` on machine i of `machines` (its `machine_dtype`) under record i of `runtimes` (RUNTIME_DTYPE).
 
     They may differ from the engine's own in numbers, not in compiled shapes.
     """
@@ -46,7 +46,7 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
     return DesignCosts(times, energies)
 
 
-@kernel
+@entry
 def _add_costs(template, query, context, decoding, slots, machines, runtimes, work, times, energies):
     for index in range(len(machines)):
         cost_sequences(template, query, context, decoding, slots, machines[index], runtimes[index], work)
@@ -54,7 +54,7 @@ def _add_costs(template, query, context, decoding, slots, machines, runtimes, wo
         energies[index] += work.step[0].energy_j
 
 
-@kernel
+@entry
 def _add_host(times, energies, sequences, logit_bytes, chips, machines, runtimes):
     for index in range(len(machines)):
         machine = machines[index]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npusim.compilation import kernel
+from npusim.compilation import entry, kernel
 from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
@@ -52,7 +52,7 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspac
     )
 
 
-@kernel
+@entry
 def cost_sequences(template, query, context, decoding, slots, machine, runtime, work):
     """Lower, specialise and cost one step: fills step, special and costs of `work`; returns the number of rows."""
     count = instantiate(template, query, context, decoding, work.lowered)
@@ -110,19 +110,19 @@ def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
 # Python hands an array to compiled code fifty times faster than a record: these take arrays of one record.
 
 
-@kernel
+@entry
 def cost_step_of(template, query, context, decoding, slots, machines, runtimes, work):
     """`cost_sequences` on the only machine of `machines` under the only record of `runtimes`."""
     return cost_sequences(template, query, context, decoding, slots, machines[0], runtimes[0], work)
 
 
-@kernel
+@entry
 def host_time_of(device_s, sequences, logit_bytes, machines, runtimes):
     """`exposed_host_time` beside the only machine of `machines` under the only record of `runtimes`."""
     return exposed_host_time(device_s, sequences, logit_bytes, machines[0], runtimes[0])
 
 
-@kernel
+@entry
 def stall_time_of(seed, counter, runtimes):
     """`stall_time` under the only record of `runtimes`."""
     return stall_time(seed, counter, runtimes[0])
@@ -167,7 +167,7 @@ def _decode_step(template, query, context, decoding, slots, machine, runtime, wo
     return busy_s + bubble_s, energy_j + bubble_s * (machine.power_idle + machine.power_loaded_static)
 
 
-@kernel
+@entry
 def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtimes, logit_bytes, seed, counter, work):
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 

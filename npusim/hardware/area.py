@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
-from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
@@ -16,12 +17,16 @@ _BYTES_PER_MIB = 2.0**20
 
 
 class AreaModel(Part):
-    """Square millimetres per part; memory interfaces by stack (HBM) or by channel (LPDDR, GDDR)."""
+    """Silicon area per part of a chip."""
 
     mm2_per_mib_of_sram: Positive
+    """Area of SRAM with its periphery, in mm2 per MiB."""
     mm2_per_bf16_mac: Positive
+    """Area of one BF16 multiply-accumulate unit with its registers, in mm2."""
     mm2_per_memory_stack: Positive
+    """Area of the interface of one HBM stack, in mm2."""
     mm2_per_memory_channel: Positive
+    """Area of the interface of one LPDDR or GDDR channel, in mm2."""
 
 
 @remembered
@@ -31,17 +36,18 @@ def area_model() -> AreaModel:
 
 
 def area_proxy_mm2(system: System, machines: np.ndarray) -> np.ndarray:
-    """Area of arithmetic, SRAM and memory interfaces of each machine (MACHINE_DTYPE) of `system`, mm2 (machines,).
+    """Area of arithmetic, SRAM and memory interfaces of each machine (`machine_dtype`) of `system`, mm2 (machines,).
 
     Control, links and the rest of the die are not in it.
     """
     model = area_model()
-    if machines["unit_kind"][0] == UNIT_CONTRACTION_PROCESSOR:
-        elements = machines["tcp_clusters"] * machines["tcp_pes_per_cluster"] * machines["tcp_slices_per_pe"]
-        macs, sram_bytes = elements * machines["tcp_macs_per_slice_bf16"], elements * machines["tcp_sram_per_slice"]
-    else:
-        macs = machines["gpu_sms"] * machines["gpu_macs_per_sm_bf16"]
-        sram_bytes = machines["gpu_l2_capacity"]
+    traits = system.chip.unit.TRAITS
+
+    def product(names: tuple[str, ...]) -> np.ndarray:
+        return np.asarray(math.prod(machines[f"{traits.prefix}_{name}"] for name in names))
+
+    macs = product((*traits.elements, f"{traits.macs}_bf16"))
+    sram_bytes = sum(product(names) for names in traits.on_chip.values())
     if system.chip.memory.technology.startswith("hbm"):
         interfaces = machines["memory_stacks"] * model.mm2_per_memory_stack.value
     else:

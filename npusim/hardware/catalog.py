@@ -81,8 +81,7 @@ def calibration_of(name_or_path: str) -> Calibration | None:
             "calibration",
             f"no file {file}; put the calibration there, or take the key out (or --uncalibrated)",
         )
-    shipped = path in shipped_systems().values()
-    calibration = _read_shipped(file, Calibration) if shipped else load_yaml(file, Calibration)
+    calibration = _read(file, Calibration)
     system = _read_system(path)
     if calibration.arch == system.extends:
         return calibration.lent_to(system.name)
@@ -125,9 +124,9 @@ def runtime_path(name_or_path: str) -> Path:
 
 def load_runtime(name_or_path: str, unit: str) -> Runtime:
     """The runtime of that shipped name or path, checked to drive the compute unit `unit`."""
-    runtime = _read_runtime(runtime_path(name_or_path))
+    runtime = _read(runtime_path(name_or_path), Runtime)
     if runtime.unit != unit:
-        fitting = [name for name, file in shipped_runtimes().items() if _read_runtime(file).unit == unit]
+        fitting = [name for name, file in shipped_runtimes().items() if _read(file, Runtime).unit == unit]
         raise UserError(
             "--runtime",
             "",
@@ -144,15 +143,14 @@ def memory_path(name_or_path: str) -> Path:
     files, wanted = shipped_memories(), name_or_path.strip().lower()
     with aside():
         for name, file in files.items():
-            if wanted in {name, *(alias.lower() for alias in _read_shipped(file, Dram).aliases)}:
+            if wanted in {name, *(alias.lower() for alias in _read(file, Dram).aliases)}:
                 return file
     raise _unknown("DRAM standard", name_or_path, list(files), "npusim list memories")
 
 
 def load_memory(name_or_path: str) -> Dram:
     """The DRAM standard of that shipped name, alias or path. Raises UserError, also for impossible timings."""
-    path = memory_path(name_or_path)
-    return _read_shipped(path, Dram) if path in shipped_memories().values() else load_yaml(path, Dram)
+    return _read(memory_path(name_or_path), Dram)
 
 
 def pim_path(name_or_path: str) -> Path:
@@ -163,28 +161,22 @@ def pim_path(name_or_path: str) -> Path:
     files, wanted = shipped_pims(), name_or_path.strip().lower()
     with aside():
         for name, file in files.items():
-            if wanted in {name, *(alias.lower() for alias in _read_shipped(file, Pim).aliases)}:
+            if wanted in {name, *(alias.lower() for alias in _read(file, Pim).aliases)}:
                 return file
     raise _unknown("memory with PIM units", name_or_path, list(files), "npusim list pims")
 
 
 def load_pim(name_or_path: str) -> Pim:
     """The memory with PIM units of that shipped name or path. Raises UserError."""
-    path = pim_path(name_or_path)
-    return _read_shipped(path, Pim) if path in shipped_pims().values() else load_yaml(path, Pim)
+    return _read(pim_path(name_or_path), Pim)
 
 
 def _read_system(path: Path) -> System:
-    """Shipped files are read once; a user's own file is read anew each time, since it may have changed."""
-    return _read_shipped(path, System) if path in shipped_systems().values() else load_yaml(path, System)
-
-
-def _read_runtime(path: Path) -> Runtime:
-    return _read_shipped(path, Runtime) if path in shipped_runtimes().values() else load_yaml(path, Runtime)
+    return _read(path, System)
 
 
 @remembered
-def _read_shipped(path: Path, schema: type[Described]) -> Described:
+def _read(path: Path, schema: type[Described]) -> Described:
     return load_yaml(path, schema)
 
 

@@ -1,261 +1,140 @@
-"""Compute units as their makers describe them: tensor contraction processors and GPUs."""
+"""What all compute units have: a clock, multiply-accumulate rates by operand type, and what their kind can do.
+
+A kind is a module of `npusim/hardware/units` with one subclass of `Unit`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from npusim.hardware.base import Part
-from npusim.ledger import (
-    Bandwidth,
-    Bytes,
-    BytesPerCycle,
-    Count,
-    Cycles,
-    Duration,
-    Efficiency,
-    EnergyPerOp,
-    Few,
-    Fraction,
-    Frequency,
-    Positive,
-    Ratio,
-)
+from npusim.ledger import Count, EnergyPerOp, Frequency, Ratio
 
 
 class MacRates(Part):
     """Multiply-accumulates per cycle of one element (slice or SM) by operand type; a type left out is not native."""
 
     bf16: Count
+    """Number of BF16 or FP16 multiply-accumulates per cycle."""
     fp8: Count | None = None
+    """Number of FP8 multiply-accumulates per cycle."""
     int8: Count | None = None
+    """Number of INT8 multiply-accumulates per cycle."""
     int4: Count | None = None
+    """Number of INT4 multiply-accumulates per cycle."""
 
 
 class MacEnergies(Part):
     """Energy of one multiply-accumulate with its operand delivery, by operand type."""
 
     bf16: EnergyPerOp
+    """Energy of a BF16 or FP16 multiply-accumulate, in joules."""
     fp8: EnergyPerOp | None = None
+    """Energy of an FP8 multiply-accumulate, in joules."""
     int8: EnergyPerOp | None = None
+    """Energy of an INT8 multiply-accumulate, in joules."""
     int4: EnergyPerOp | None = None
+    """Energy of an INT4 multiply-accumulate, in joules."""
 
 
 class Expansion(Part):
     """What the unit multiplies when weights are stored in a type that it cannot multiply natively."""
 
     stored: Literal["int4", "mxfp4", "int8", "fp8"]
+    """Type in which weights are stored."""
     activations: Literal["bf16", "fp8", "int8"]
+    """Type of the activations."""
     computed: Literal["bf16", "fp8", "int8"]
+    """Type in which both are multiplied."""
     source: str
+    """Document or measurement that says so."""
 
 
 class VectorPasses(Part):
-    """Passes of the vector engine over an operator's elements."""
+    """Passes of the vector lanes over the elements of an operator."""
 
     norm: Ratio
+    """Number of passes of a normalisation."""
     rope: Ratio
+    """Number of passes of a rotary position embedding."""
     activation: Ratio
+    """Number of passes of an activation function with its product."""
     softmax: Ratio
+    """Number of passes of a softmax."""
     sample: Ratio
+    """Number of passes of sampling over the logits."""
 
 
-class VectorPrograms(Part):
-    """Tensor-unit programs, one after the other, of which an operator consists whatever its size."""
+class Traits(NamedTuple):
+    """What is known of a kind of compute unit without looking into it.
 
-    norm: Ratio
-    rope: Ratio
-    activation: Ratio
-    softmax: Ratio
-    sample: Ratio
-
-
-class ContractionProcessor(Part):
-    """A tensor contraction processor: clusters of PEs, each a row of slices with SRAM and engines.
-
-    register_file_per_slice holds the operand that stays while the other streams past it; ring_hop: passing a flit to
-    the next slice; cluster_sync: all clusters meet. reducer_drain: cycles in which a slice empties its reducer after
-    each column of outputs; weight_tile: most weights that one PE loads before it multiplies them, while the next ones
-    are on their way. dma_queue: transfers of a cluster that are under way, waiting or not yet used up, which is how far
-    weights are fetched ahead. matrix_switch: time before each further weight matrix of one operator that several rows
-    may share (an expert's); kv_copying: part of the copies of the KV cache that PEs read again where they share a KV
-    head and query heads do not divide over them.
+    prefix: of its fields in the machine's record; elements: counts whose product is the number of elements that have
+    the rates `macs`; on_chip: fields whose product is the bytes of a memory on the chip, by its name in answers;
+    engines: counts whose product is the number of engines (PEs) that a runtime may fuse and that sum among themselves,
+    none where the chip works as one; best: efficiencies that a generous bound takes at their high ends; queues: its
+    queues decide what hides under the memory stream, and no number of a path does; libraries: a runtime chooses among
+    its kernel libraries; events: the event engine simulates it.
     """
 
-    kind: Literal["contraction_processor"]
+    prefix: str
+    elements: tuple[str, ...]
+    macs: str
+    on_chip: Mapping[str, tuple[str, ...]]
+    engines: tuple[str, ...] = ()
+    best: tuple[str, ...] = ()
+    queues: bool = False
+    libraries: bool = False
+    events: bool = False
+
+
+class Unit(Part):
+    """A compute unit; each kind says in `TRAITS` what the rest of npusim needs to know of it."""
+
+    TRAITS: ClassVar[Traits]
+
+    kind: str
+    """Kind of compute unit."""
     clock: Frequency
-    clusters: Few
-    pes_per_cluster: Few
-    slices_per_pe: Few
-    macs_per_slice: MacRates
-    operand_stream_per_slice: BytesPerCycle
-    lanes: Few
-    packet: Bytes
-    vector_lanes: Few
-    vector_passes: VectorPasses
-    vector_programs: VectorPrograms
-    kv_copying: Fraction
-    program_time: Duration
-    sram_per_slice: Bytes
-    sram_bandwidth_per_slice: BytesPerCycle
-    register_file_per_slice: Bytes
-    accumulators_per_slice: Count
-    ring_hop: Cycles
-    cluster_sync: Cycles
-    contraction_efficiency: Efficiency
-    reducer_drain: Cycles
-    weight_tile: Bytes
-    dma_bandwidth_per_pe: BytesPerCycle
-    dma_efficiency: Efficiency
-    dma_startup: Cycles
-    dma_command: Duration
-    dma_queue: Few
-    matrix_switch: Duration
+    """Clock of the unit at full speed, in Hz."""
     expansions: tuple[Expansion, ...] = ()
+    """What is multiplied when weights are stored in a type that the unit cannot multiply natively."""
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **keywords: Any) -> None:
+        """A kind whose traits name no fields of its own is refused where it is registered."""
+        traits = getattr(cls, "TRAITS", None)
+        if traits is None:
+            raise TypeError(f"{cls.__name__} lacks TRAITS")
+        products = [traits.elements, (traits.macs,), traits.engines, traits.best, *traits.on_chip.values()]
+        unknown = {name for names in products for name in names} - cls.model_fields.keys()
+        if unknown or not traits.elements or not traits.on_chip:
+            raise TypeError(f"{cls.__name__}.TRAITS: elements and on_chip need fields, {sorted(unknown)} are none")
 
-class MacEfficiencies(Part):
-    """Part of the MAC rate that a library's main loop reaches, by operand type; int8 as fp8 where it is left out."""
+    @property
+    def macs(self) -> MacRates:
+        """Rates of one element."""
+        rates: MacRates = getattr(self, self.TRAITS.macs)
+        return rates
 
-    bf16: Efficiency
-    fp8: Efficiency
-    int8: Efficiency | None = None
+    @property
+    def elements(self) -> float:
+        return self.product(self.TRAITS.elements)
 
+    @property
+    def engines(self) -> float:
+        """Engines that work as one at most; 1 where the chip has none of its own."""
+        return self.product(self.TRAITS.engines)
 
-class LinearLibrary(Part):
-    """Matrix-product kernels of one library.
+    def product(self, names: Iterable[str]) -> float:
+        """The product of some of its numbers."""
+        return math.prod(getattr(self, name).value for name in names)
 
-    tile_rows x tile_columns: largest output tile of a thread block, with half the rows and a half or a quarter of the
-    columns where that is faster; tile_depth: k of one pipeline stage; stream_efficiency: part of the memory's stream
-    rate that weights reach; stream_per_sm: most that one SM draws from memory; launch: fixed time of a kernel;
-    tile_time: of filling the pipeline and writing the results of one tile (left out: in the launch); split_merge:
-    adding the partial results where few tiles split k; cast_efficiency: part of the memory's stream rate at which
-    activations are cast to the type that it multiplies.
-    """
+    def libraries(self) -> Mapping[str, Mapping[str, int]]:
+        """By kind of work for which a runtime chooses a kernel library: those that can do it, with their indices."""
+        return {}
 
-    name: str
-    tile_rows: Count
-    tile_columns: Count
-    tile_depth: Count
-    efficiency: MacEfficiencies
-    stream_efficiency: Efficiency
-    stream_per_sm: Bandwidth
-    launch: Duration
-    tile_time: Duration | None = None
-    split_merge: Duration
-    cast_efficiency: Efficiency
-
-
-class AttentionLibrary(Part):
-    """Fused attention kernels of one library (Dao, arXiv 2307.08691).
-
-    A thread block takes `tile_rows` query rows of one head; `blocks_per_sm` of them share an SM. Where blocks fill
-    less than `split_fill` of the places, the context is split in pieces of at least `tile_context` tokens, with
-    `split_tile_rows`, and each split costs `split_merge`. block: fixed time of one block; imbalance: part of a longest
-    causal block by which the last ones lag; launch: fixed time of a kernel; join_efficiency: part of the memory's
-    stream rate at which keys or queries are joined of their two parts, for libraries of latent attention.
-
-    Left out where a library has no such thing: prompt_heads, query heads of one key-value head that a block of a prompt
-    packs (one); mask_edge, part of a tile of context that a block computes in vain at each edge of a mask;
-    exposed_passes, passes of the vector lanes over the scores that do not hide behind the contractions; split_launch,
-    the start of the kernel that merges splits; stream_efficiency, part of the memory's stream rate that keys and values
-    reach (all of it); block_element, what each element of a head adds to `block`; sequence, what each sequence of a
-    ragged batch takes to be dealt out.
-    """
-
-    name: str
-    tile_rows: Count
-    split_tile_rows: Count
-    tile_context: Count
-    blocks_per_sm: Few
-    split_fill: Efficiency
-    efficiency: MacEfficiencies
-    launch: Duration
-    block: Duration
-    imbalance: Fraction
-    split_merge: Duration
-    join_efficiency: Efficiency | None = None
-    prompt_heads: Count | None = None
-    mask_edge: Fraction | None = None
-    exposed_passes: Ratio | None = None
-    split_launch: Duration | None = None
-    stream_efficiency: Efficiency | None = None
-    block_element: Duration | None = None
-    sequence: Duration | None = None
-
-
-class GroupedLibrary(Part):
-    """Grouped matrix-product kernels of one library: many weight matrices, each with the rows that go to it.
-
-    tile_rows x tile_columns: largest output tile of a thread block; rows are halved down to `least_rows` where that is
-    faster, columns down to `least_columns` where tiles are fewer than SMs; tiles of fewer than `full_rows` rows
-    multiply at `small_efficiency` of the rate. stream_efficiency: part of the memory's stream rate that weights reach;
-    stream_per_sm: most that one SM draws from memory; sum_efficiency: part of the rate at which a token's rows are
-    summed in the end. launch: fixed time of a kernel; sort, sort_row: of putting the rows in the order of their
-    matrices, and of each row, half of it for each of a layer's two products. alignment: elements at whose multiples the
-    rows of a matrix must begin; others load at `unaligned_efficiency` per byte of an element. foreign_rows: part of the
-    rows that go to other ranks' experts for which buffers are written all the same.
-    """
-
-    name: str
-    tile_rows: Count
-    least_rows: Count
-    full_rows: Count
-    tile_columns: Count
-    least_columns: Count
-    efficiency: MacEfficiencies
-    small_efficiency: Efficiency
-    stream_efficiency: Efficiency
-    stream_per_sm: Bandwidth
-    sum_efficiency: Efficiency
-    launch: Duration
-    sort: Duration
-    sort_row: Duration
-    alignment: Count
-    unaligned_efficiency: Efficiency
-    foreign_rows: Fraction
-
-
-class RowSteps(Part):
-    """Time per column of a kernel that walks a row, however few rows there are."""
-
-    norm: Duration
-    softmax: Duration
-    sample: Duration
-
-
-class VectorLibrary(Part):
-    """Element-wise and row-wise kernels of one library.
-
-    launch: fixed time of a kernel; row_step: of norms, softmax and sampling, whose first row on each SM takes that and
-    no lanes' time; pass_time: of one pass of a thread over its own elements, which other operators take once however
-    few there are (left out: in the launch); lane_efficiency: part of the vector lanes' rate that its loops reach.
-    """
-
-    name: str
-    lane_efficiency: Efficiency
-    launch: Duration
-    pass_time: Duration | None = None
-    row_step: RowSteps
-
-
-class Gpu(Part):
-    """A GPU: streaming multiprocessors that run the kernels of libraries, fed through one L2 cache."""
-
-    kind: Literal["gpu"]
-    clock: Frequency
-    sms: Few
-    macs_per_sm: MacRates
-    vector_lanes_per_sm: Positive
-    vector_passes: VectorPasses
-    l2_capacity: Bytes
-    l2_bandwidth: Bandwidth
-    linear: tuple[LinearLibrary, ...] = Field(min_length=1)
-    attention: tuple[AttentionLibrary, ...] = Field(min_length=1)
-    vector: tuple[VectorLibrary, ...] = Field(min_length=1)
-    grouped: tuple[GroupedLibrary, ...] = ()
-    expansions: tuple[Expansion, ...] = ()
-
-
-ComputeUnit = Annotated[ContractionProcessor | Gpu, Field(discriminator="kind")]
+    def lacks(self, experts: bool, latent: bool) -> tuple[str, str] | None:
+        """Key and mend where it has no kernels for a model with experts or with latent attention."""
+        return None

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.flat import quantities
-from npusim.hardware.machine import MACHINE_DTYPE, build_machine, build_pim
+from npusim.hardware.machine import build_machine, build_pim
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
@@ -72,7 +72,7 @@ def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
 def draw(
     system: System, runtime: Runtime, count: int, seed: int, calibration: Calibration | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` machines and runtime records, arrays (count,) of MACHINE_DTYPE and RUNTIME_DTYPE, as `draw_together`."""
+    """`count` machines and runtime records, arrays (count,), as `draw_together`."""
     machines, runtimes = draw_together(system, (runtime,), count, seed, calibration)
     return machines, runtimes[runtime.name]
 
@@ -85,7 +85,7 @@ def draw_together(
     Numbers are drawn as `drawn_values` says.
     """
     numbers = list(dict.fromkeys(number for runtime in runtimes for number in ranged_numbers(system, runtime)))
-    machines = np.repeat(build_machine(system), count).astype(MACHINE_DTYPE)
+    machines = np.asarray(np.repeat(build_machine(system), count))
     records = {
         runtime.name: np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE) for runtime in runtimes
     }
@@ -131,14 +131,14 @@ def latin_hypercube(count: int, dimensions: int, seed: int) -> np.ndarray:
 
 
 def draw_pim(pim: Pim, count: int, seed: int) -> np.ndarray:
-    """`count` memories with PIM units, an array (count,) of MACHINE_DTYPE of which the pim_* fields hold."""
+    """`count` memories with PIM units, an array (count,) of PIM_DTYPE."""
     found = zip(provenances(pim.name, pim), quantities(pim, "pim_"), strict=True)
     numbers = [
         RangedNumber(pim.name, name, None, quantity, item.path)
         for item, (name, _, quantity) in found
         if is_ranged(quantity)
     ]
-    machines = np.repeat(build_pim(pim), count).astype(MACHINE_DTYPE)
+    machines = np.asarray(np.repeat(build_pim(pim), count))
     for number, values in zip(numbers, drawn_values(numbers, count, seed), strict=True):
         machines[number.name] = values
     return machines

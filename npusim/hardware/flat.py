@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel
 
+from npusim.compilation import record_type
 from npusim.errors import UserError
+from npusim.hardware.compute import Unit
 from npusim.ledger import Quantity
 
 MAX_PARTS = 8
-_UNION_PREFIX = {"contraction_processor": "tcp", "gpu": "gpu"}
 
 
 class FlatField(NamedTuple):
@@ -36,9 +37,13 @@ class FlatQuantity(NamedTuple):
     quantity: Quantity
 
 
-def quantity_fields(schema: type[BaseModel], prefix: str = "", in_list: bool = False) -> Iterator[FlatField]:
-    """Fields of every quantity of a schema; members of a union of units carry the unit's own prefix."""
+def quantity_fields(
+    schema: type[BaseModel], prefix: str = "", in_list: bool = False, skipped: tuple[str, ...] = ()
+) -> Iterator[FlatField]:
+    """Fields of every quantity of a schema but of the parts `skipped`; a compute unit's carry its own prefix."""
     for name, field in schema.model_fields.items():
+        if name in skipped:
+            continue
         for model, listed in _models(field.annotation, in_list):
             if issubclass(model, Quantity):
                 yield FlatField(f"{prefix}{name}", listed)
@@ -71,12 +76,12 @@ def fill(record: Any, description: BaseModel, prefix: str = "") -> None:
             raise UserError(str(getattr(description, "name", "description")), name, f"more than {MAX_PARTS} parts")
 
 
-def record_dtype(fields: Iterator[FlatField], extra: list[tuple[Any, ...]]) -> np.dtype[np.void]:
+def record_dtype(fields: Iterable[FlatField], extra: list[tuple[Any, ...]]) -> np.dtype[np.void]:
     """A record of float64 fields (arrays for parts of lists) after the fields of `extra`."""
     shaped = [
         (name, np.float64, (MAX_PARTS,)) if is_list else (name, np.float64) for name, is_list in dict.fromkeys(fields)
     ]
-    return np.dtype([*extra, *shaped])
+    return record_type([*extra, *shaped])
 
 
 def empty_record(dtype: np.dtype[np.void]) -> np.ndarray:
@@ -89,11 +94,7 @@ def empty_record(dtype: np.dtype[np.void]) -> np.ndarray:
 
 
 def _inner_prefix(prefix: str, name: str, model: type[BaseModel]) -> str:
-    kind = model.model_fields.get("kind")
-    tags = typing.get_args(kind.annotation) if kind is not None else ()
-    if len(tags) == 1 and tags[0] in _UNION_PREFIX:
-        return f"{_UNION_PREFIX[tags[0]]}_"
-    return f"{prefix}{name}_"
+    return f"{model.TRAITS.prefix}_" if issubclass(model, Unit) else f"{prefix}{name}_"
 
 
 def _models(annotation: Any, in_list: bool) -> list[tuple[type[BaseModel], bool]]:

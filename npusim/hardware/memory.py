@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.base import Part
+from npusim.hardware.dram import Dram
+from npusim.hardware.named import part_file
 from npusim.hardware.stream_memo import derived_stream
+from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Quantity, in_unit
 
 Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
 Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
 _STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
 
+TECHNOLOGIES = ("hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6")
+"""Those of chips; a DRAM standard that a chip names may be of a family of its own."""
+
 
 class Memory(Part):
-    """`channels` of `channel_bandwidth` each, read in units of `access_unit`.
+    """Stacks of channels that the compute unit reads in access units."""
 
-    dram, address_map: the DRAM standard (arch_configs/memories) and how addresses spread over it; stream_efficiency:
-    part of the peak that long aligned streams reach, by default that of the DRAM model under this map;
-    stream_residual: part of it that is reached for what the model leaves out (1 if not given); hot_efficiency: part
-    of that which is left when the memory is hot and refreshes more often; contention_sharpness: exponent with which
-    the rates of several streaming engines bend into the memory's own limit (large = a hard corner).
-    """
-
-    technology: Literal["hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6"]
-    stacks: Few
-    channels_per_stack: Few
-    channel_bandwidth: Bandwidth
-    access_unit: Bytes
-    capacity: Bytes
-    usable_capacity: Bytes
     dram: str | None = None
+    """DRAM standard, by its name in arch_configs/memories or the path of a file."""
+    technology: str
+    """Kind of DRAM, such as hbm3e or lpddr6; a kind that is not listed must be the family of `dram`."""
+    stacks: Few
+    """Number of stacks or packages."""
+    channels_per_stack: Few
+    """Number of channels of a stack or package."""
+    channel_bandwidth: Bandwidth
+    """Peak rate of one channel, in bytes/s."""
+    access_unit: Bytes
+    """Smallest aligned piece that is fetched, in bytes."""
+    capacity: Bytes
+    """Installed capacity, in bytes; it is shown and bounds `usable_capacity`, but nothing is computed from it."""
+    usable_capacity: Bytes
+    """Capacity left to weights, KV cache and runtime, in bytes, which decides what fits."""
     address_map: AddressMap | None = None
+    """How addresses spread over stacks, channels, banks, rows and columns; needed to derive the stream efficiency from
+    `dram`."""
     stream_efficiency: Annotated[Efficiency, Field(validate_default=True)] = None  # type: ignore[assignment]
+    """Fraction of the peak, 0 to 1, that long aligned streams reach; derived from the DRAM model where left out."""
     stream_residual: Residual | None = None
+    """Factor on the stream efficiency for what the DRAM model leaves out, 1 where left out."""
     hot_efficiency: Efficiency
+    """Fraction of the stream rate, 0 to 1, that is left when the memory is hot and refreshes more often."""
     contention_sharpness: Sharpness
+    """Exponent with which the rates of several streaming engines bend into the memory's own limit; a large one is a
+    hard corner."""
 
     @model_validator(mode="after")
     def _usable_is_part_of_it(self) -> Memory:
@@ -47,6 +62,21 @@ class Memory(Part):
                 f"usable_capacity {self.usable_capacity.text} is more than the capacity, {self.capacity.text}"
             )
         return self
+
+    @field_validator("dram")
+    @classmethod
+    def _of_a_standard(cls, given: str | None) -> str | None:
+        """A shipped name as it is; a path as it is found from this description."""
+        return str(part_file("memories", given)) if given and Path(given).suffix else given
+
+    @field_validator("technology")
+    @classmethod
+    def _known(cls, given: str, info: ValidationInfo) -> str:
+        standard = info.data.get("dram")
+        if given in TECHNOLOGIES or (standard and load_yaml(part_file("memories", standard), Dram).family == given):
+            return given
+        known = ", ".join(f"'{name}'" for name in TECHNOLOGIES)
+        raise ValueError(f"should be {known}, or the family of the standard under 'dram'")
 
     @field_validator("stream_efficiency", mode="before")
     @classmethod

@@ -5,22 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BeforeValidator
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
-from npusim.hardware.yaml_file import read_yaml
+from npusim.hardware.yaml_file import named_file, read_yaml, reading_from
 
 BASE = "based_on"
 
 
-def named(folder: str) -> BeforeValidator:
-    """Reads a part that is given by the name of a shipped file in `folder` of arch_configs, or by a file's path."""
+def named(folder: str) -> WrapValidator:
+    """Reads a part that is given by the name of a shipped file in `folder` of arch_configs, or by a file's path.
 
-    def resolve(value: Any) -> Any:
-        return read_yaml(part_file(folder, value)) if isinstance(value, str) else value
+    A relative path counts from the folder of the description that names it, or from the working folder.
+    """
 
-    return BeforeValidator(resolve)
+    def resolve(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(value, str):
+            return check(value)
+        file = part_file(folder, value)
+        with reading_from(file.parent):
+            return check(read_yaml(file))
+
+    return WrapValidator(resolve)
 
 
 def with_base(folder: str, data: Any) -> Any:
@@ -28,15 +35,15 @@ def with_base(folder: str, data: Any) -> Any:
     if not isinstance(data, dict) or BASE not in data:
         return data
     changes = {key: value for key, value in data.items() if key != BASE}
-    base = read_yaml(part_file(folder, str(data[BASE])))
-    return _laid_over(with_base(folder, base), changes)
+    file = part_file(folder, str(data[BASE]))
+    with reading_from(file.parent):
+        return _laid_over(with_base(folder, read_yaml(file)), changes)
 
 
 def part_file(folder: str, name_or_path: str) -> Path:
     """The file of a shipped part in that folder of arch_configs, or a user's own. Raises UserError with the names."""
-    own = Path(name_or_path)
-    if own.suffix in {".yaml", ".yml"}:
-        return own
+    if Path(name_or_path).suffix in {".yaml", ".yml"}:
+        return named_file(name_or_path)
     files = {path.stem: path for path in sorted((data_root("arch_configs") / folder).glob("*.yaml"))}
     if name_or_path not in files:
         raise UserError(

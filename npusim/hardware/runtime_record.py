@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from npusim.errors import UserError
@@ -91,21 +93,9 @@ def _choose_offload(record: np.void, runtime: Runtime, system: System) -> None:
 
 
 def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None:
-    unit = system.chip.unit
-    if runtime.kernels is None or unit.kind != "gpu":
+    if runtime.kernels is None:
         return
-    over_latents = [library.name for library in unit.attention if library.join_efficiency is not None]
-    for what, libraries, able in (
-        ("linear", unit.linear, None),
-        ("attention", unit.attention, None),
-        ("attention_fp8", unit.attention, None),
-        ("vector", unit.vector, None),
-        ("grouped", unit.grouped, None),
-        ("latent", unit.attention, over_latents),
-        ("latent_prompt", unit.attention, over_latents),
-    ):
-        names = [library.name for library in libraries]
-        known = names if able is None else able
+    for what, known in system.chip.unit.libraries().items():
         wanted = getattr(runtime.kernels, what) or _usual(what, known, runtime.kernels)
         if wanted is None:
             continue
@@ -113,10 +103,10 @@ def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None
             raise UserError(
                 runtime.name, f"kernels.{what}", f"'{wanted}' is no library of {system.name}; it has {', '.join(known)}"
             )
-        record[f"{what}_library"] = names.index(wanted)
+        record[f"{what}_library"] = known[wanted]
 
 
-def _usual(what: str, known: list[str], kernels: Kernels) -> str | None:
+def _usual(what: str, known: Mapping[str, int], kernels: Kernels) -> str | None:
     """The library that is taken where the runtime names none, None where the chip has none that can do it."""
     return kernels.attention if what == "attention_fp8" else next(iter(known), None)
 

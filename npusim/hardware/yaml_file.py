@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
-from npusim.inputs import marked_tree, read_tree
+from npusim.inputs import is_file, marked_tree, read_tree
 from npusim.ledger import Quantity, provenances
 from npusim.units import is_binary_rate
 
@@ -30,7 +33,27 @@ def load_yaml(path: Path, schema: type[Schema]) -> Schema:
     A file that `extends: NAME` has what NAME.yaml, beside it or shipped, says wherever it does not say otherwise.
     """
     data = read_yaml(path)
-    return checked(_extended(data, path) if _EXTENDS in data else data, schema, path)
+    with reading_from(path.parent):
+        return checked(_extended(data, path) if _EXTENDS in data else data, schema, path)
+
+
+_FOLDERS: ContextVar[tuple[Path, ...]] = ContextVar("_FOLDERS", default=())
+
+
+@contextmanager
+def reading_from(folder: Path) -> Iterator[None]:
+    """Meanwhile, files that a description names are looked for in its `folder` first."""
+    token = _FOLDERS.set((folder, *_FOLDERS.get()))
+    try:
+        yield
+    finally:
+        _FOLDERS.reset(token)
+
+
+def named_file(name: str) -> Path:
+    """The file of that name beside the description that is being read, or beside one that names it; else as it is."""
+    beside = (folder / name for folder in _FOLDERS.get())
+    return next((path for path in beside if is_file(path)), Path(name))
 
 
 _EXTENDS = "extends"
@@ -148,23 +171,25 @@ def _index(node: Any, part: int | str) -> int | str | None:
 
 def _known_keys(schema: type[BaseModel]) -> list[str]:
     """Every key that a schema and its parts know, for the 'did you mean'."""
-    seen: set[type[BaseModel]] = set()
-    keys: set[str] = set(Quantity.model_fields)
-
-    def walk(model: type[BaseModel]) -> None:
-        if model in seen:
-            return
-        seen.add(model)
-        keys.update(model.model_fields)
-        for field in model.model_fields.values():
-            for part in _models_in(field.annotation):
-                walk(part)
-
-    walk(schema)
+    keys = set(Quantity.model_fields).union(*(model.model_fields for model in models_of(schema)))
     return sorted(keys - {"text", "unit"})
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in getattr(annotation, "__args__", ()) for model in _models_in(inner)]
+def models_of(schema: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and every model that its fields hold, directly or through others, each once, outer ones first."""
+    found: dict[type[BaseModel], None] = {}
+
+    def walk(annotation: Any) -> None:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            take(annotation)
+        for inner in getattr(annotation, "__args__", ()):
+            walk(inner)
+
+    def take(model: type[BaseModel]) -> None:
+        if model is not Quantity and model not in found:
+            found[model] = None
+            for field in model.model_fields.values():
+                walk(field.annotation)
+
+    take(schema)
+    return list(found)

@@ -17,7 +17,8 @@ def read_bytes(path: Path, limit: int = MOST_BYTES) -> bytes:
     """The content of a regular file of at most `limit` bytes, recorded. Raises UserError."""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise UserError(str(path), "", "is no regular file; give a file")
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
@@ -25,7 +26,7 @@ def read_bytes(path: Path, limit: int = MOST_BYTES) -> bytes:
         raise UserError(str(path), "", f"cannot be read ({reason}); give a file") from error
     if len(content) > limit:
         raise UserError(str(path), "", f"is larger than {limit // 2**20} MiB; give a smaller file")
-    noted(path, content)
+    noted(path, content, status)
     return content
 
 

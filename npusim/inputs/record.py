@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import update_wrapper
@@ -16,11 +18,32 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file as it was read. path: absolute; sha256: of its bytes; size: in bytes."""
+    """A file as it was read. path: absolute; sha256: of its bytes; size: in bytes.
+
+    state: time of the last change, size and index node, by which a change is seen without reading it again; None where
+    the file was so new that a later change could bear the same time.
+    """
 
     path: Path
     sha256: str
     size: int
+    state: tuple[int, int, int] | None = field(default=None, compare=False)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file is still what was read."""
+        try:
+            return self.state is not None and self.state == _state(os.stat(self.path))
+        except OSError:
+            return False
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+_TOO_NEW_NS = 100_000_000
+"""Longer than the ticks in which any file system counts time."""
 
 
 @dataclass
@@ -41,9 +64,11 @@ _process = Recording()
 _open = [_process]
 
 
-def noted(path: Path, content: bytes) -> InputFile:
-    """Records that `path` was read and held `content`."""
-    file = InputFile(path.absolute(), hashlib.sha256(content).hexdigest(), len(content))
+def noted(path: Path, content: bytes, status: os.stat_result) -> InputFile:
+    """Records that `path` was read and held `content`; status: of the file when it was opened."""
+    old = time.time_ns() - status.st_mtime_ns > _TOO_NEW_NS
+    digest = hashlib.sha256(content).hexdigest()
+    file = InputFile(path.absolute(), digest, len(content), _state(status) if old else None)
     touch(file)
     return file
 
@@ -81,7 +106,10 @@ def aside() -> Iterator[None]:
 
 
 class remembered(Generic[P, R]):
-    """Decorator: a loader's answers are kept, and each answer from memory records the files that it was read from."""
+    """Decorator: a loader's answers are kept while the files are unchanged that each was read from.
+
+    An answer from memory records these files again.
+    """
 
     def __init__(self, load: Callable[P, R]) -> None:
         self._load = load
@@ -89,11 +117,11 @@ class remembered(Generic[P, R]):
         update_wrapper(self, load)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        key = (args, tuple(sorted(kwargs.items())))
-        if key in self._known:
-            answer, files = self._known[key]
-            touch(*files)
-            return answer
+        key = (os.getcwd(), args, tuple(sorted(kwargs.items())))
+        known = self._known.get(key)
+        if known is not None and all(file.is_unchanged for file in known[1]):
+            touch(*known[1])
+            return known[0]
         with recording() as read:
             answer = self._load(*args, **kwargs)
         self._known[key] = (answer, read.files)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from npusim.compilation import kernel
-from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.kernels.unit import drawn_bandwidth, kv_copies
 
 
 @kernel
@@ -26,20 +24,10 @@ def access_efficiency(run_bytes, machine):
 
 @kernel
 def stream_bandwidth(machine, pes):
-    """Bytes/s that `pes` PEs (ignored for a GPU) draw together in long aligned streams.
-
-    Engine limit and memory limit are joined by a p-norm, 1/B^p = 1/(pes b)^p + 1/M^p with p = contention_sharpness:
-    1/2/4/8 streaming PEs of RNGD draw 213/419/779/1297-1396 GB/s (swsok/heteropilot collective_probe.json).
-    """
+    """Bytes/s that the unit's `pes` engines (1 where it has none) draw together in long aligned streams."""
     hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
     limit = peak_bandwidth(machine) * machine.memory_stream_efficiency * machine.memory_stream_residual * hot
-    if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR:
-        return limit
-    engines = pes * machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency
-    least, most = min(engines, limit), max(engines, limit)
-    part = least / most if math.isfinite(most) else 0.0
-    sharpness = machine.memory_contention_sharpness
-    return least * (1.0 + part**sharpness) ** (-1.0 / sharpness)
+    return drawn_bandwidth(limit, machine, pes)
 
 
 @kernel
@@ -51,7 +39,9 @@ def stream_time(byte_count, run_bytes, machine, pes):
 
 
 @kernel
-def activation_time(row, machine):
-    """Seconds to move a GPU operator's activations through the L2 cache, or through memory where they are larger."""
-    cached = row.activation_bytes <= machine.gpu_l2_capacity
-    return row.activation_bytes / (machine.gpu_l2_bandwidth if cached else stream_bandwidth(machine, 1.0))
+def kv_stream_time(row, machine, runtime):
+    """Seconds to stream K and V; a run of memory is one head of one KV block."""
+    pes = runtime.pe_fusion
+    run_bytes = row.head_dim * row.kv_bits / 8.0 * runtime.kv_block
+    moved = row.kv_read_bytes * kv_copies(row, machine, pes) + row.kv_write_bytes
+    return stream_time(moved, run_bytes, machine, pes)

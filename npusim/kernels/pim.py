@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from npusim.compilation import kernel
+from npusim.compilation import kernel, record_type
 
-PIM_COST_DTYPE = np.dtype(
+PIM_COST_DTYPE = record_type(
     [
         ("broadcast", np.float64),
         ("mac", np.float64),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from npusim.compilation import kernel
+from npusim.compilation import kernel, record_type
 from npusim.kernels.pim import clock_period, nominal_bits, operation_time
 
-PIM_ENERGY_DTYPE = np.dtype(
+PIM_ENERGY_DTYPE = record_type(
     [(name, np.float64) for name in ("activate", "column", "mac", "write", "io", "refresh", "background")]
 )
 """Joules by command: rows opened, columns to the units, arithmetic, inputs written, pins, refresh, rest."""

@@ -6,24 +6,25 @@ import math
 
 import numpy as np
 
-from npusim.compilation import kernel
+from npusim.compilation import kernel, kernel_by_record
 from npusim.dtypes import BF16, INT4, INT8
-from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.hardware.machine import is_with_pim
 from npusim.kernels.memory import stream_time
 from npusim.kernels.pim import PIM_COST_DTYPE, add_mean_refresh, mac_rate, nominal_bits, operation_time
 from npusim.kernels.pim_attention import decode_attention
 from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, of_commands, operation_energy
 from npusim.kernels.pim_linear import matrix_vector
+from npusim.kernels.unit import softmax_passes, softmax_time
 from npusim.mapping.optable import LINEAR, LM_HEAD, UNIT_PIM
 
 
 @kernel
-def layout_loss(row, machine, runtime):
+def _layout_loss(row, machine, runtime):
     """Factor on the host's time to read a row's weights whose only copy lies as the units want it, 1 without any.
 
     PIM-SHERPA (arXiv 2603.09216): such weights are neither cacheable nor contiguous for the host.
     """
-    if row.kind != LINEAR or runtime.offload_copies or not may_run(row, machine):
+    if row.kind != LINEAR or runtime.offload_copies or not _may_run(row, machine):
         return 1.0
     return 1.0 + _part(row, runtime) * (1.0 / machine.pim_sharing_host_layout_efficiency - 1.0)
 
@@ -35,7 +36,7 @@ def _part(row, runtime):
 
 
 @kernel
-def may_run(row, machine):
+def _may_run(row, machine):
     """True where the row is offered to the units and they multiply its types."""
     if row.device & UNIT_PIM == 0:
         return False
@@ -53,11 +54,10 @@ def _score_bits(row, machine):
 
 
 @kernel
-def offload_if_faster(row, machine, runtime, path, cost):
-    """Put the row on the units if it takes less time there; `cost` (OPERATOR_COST_DTYPE) holds its time on the NPU.
-
-    Of the LM head the units take the part that the runtime gives them, before or after the NPU's.
-    """
+def _offload(row, machine, runtime, path, cost):
+    """As `offload`. Of the LM head the units take the part that the runtime gives them, before or after the NPU's."""
+    if not _may_run(row, machine):
+        return
     operation = np.zeros(1, PIM_COST_DTYPE)[0]
     part = _part(row, runtime)
     if row.kind == LINEAR:
@@ -72,11 +72,11 @@ def offload_if_faster(row, machine, runtime, path, cost):
         decode_attention(heads, row.head_dim, reach, bits, _score_bits(row, machine), machine, operation)
     add_mean_refresh(operation, machine)
     units_s = operation_time(operation, machine)
-    vector_s = 0.0 if row.kind == LINEAR or machine.pim_softmax_in_memory else _softmax_time(row, machine, runtime)
+    vector_s = 0.0 if row.kind == LINEAR or machine.pim_softmax_in_memory else softmax_time(row, machine, runtime)
     written_s = stream_time(row.kv_write_bytes, row.kv_write_bytes, machine, runtime.pe_fusion)
     launch_s = runtime.paths_operator_launch[path]
     rest = 1.0 - part
-    rest_s = rest * cost.memory_s / layout_loss(row, machine, runtime)
+    rest_s = rest * cost.memory_s / _layout_loss(row, machine, runtime)
     there = units_s + max(vector_s, written_s) + launch_s + max(rest * cost.contraction_s, rest_s)
     here = max(cost.contraction_s + cost.vector_s, cost.memory_s) + cost.link_s + cost.overhead_s
     if there >= here:
@@ -90,16 +90,40 @@ def offload_if_faster(row, machine, runtime, path, cost):
     cost.macs *= rest
     cost.compute_j *= rest
     if vector_s > 0.0:
-        passes = vector_s * machine.tcp_clock * runtime.pe_fusion * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
-        cost.compute_j = passes * machine.power_vector_op
+        cost.compute_j = row.kv_tokens * row.heads * softmax_passes(machine) * machine.power_vector_op
     kept_j = rest * cost.transfer_j if row.kind == LINEAR else row.kv_write_bytes * machine.power_memory_byte
     cost.transfer_j = of_commands(energy) + kept_j
 
 
 @kernel
-def _softmax_time(row, machine, runtime):
-    """Seconds of softmax on the NPU between scores and context; a GPU's lanes do it while results arrive."""
-    if machine.unit_kind != UNIT_CONTRACTION_PROCESSOR:
-        return 0.0
-    lanes = runtime.pe_fusion * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
-    return row.kv_tokens * row.heads * machine.tcp_vector_passes_softmax / (lanes * machine.tcp_clock)
+def _beside_host(machine):
+    return machine.pim_sharing_beside_host if machine.pim_maps_linear or machine.pim_maps_attention else 0.0
+
+
+def _with_units(kernel_with_units):
+    """The function below it for machines whose memory has no units, `kernel_with_units` for the others."""
+
+    def decorate(contract):
+        def choose(fields):
+            return kernel_with_units if is_with_pim(fields) else contract
+
+        return kernel_by_record("machine", choose)(contract)
+
+    return decorate
+
+
+@_with_units(_layout_loss)
+def layout_loss(row, machine, runtime):
+    """Factor on the host's time to read a row's weights that lie as units in memory want them; 1 without such units."""
+    return 1.0
+
+
+@_with_units(_offload)
+def offload(row, machine, runtime, path, cost):
+    """Put the row on the units in memory if it takes less time there; `cost` holds its time on the NPU."""
+
+
+@_with_units(_beside_host)
+def beside_host(machine):
+    """Part of the host's memory time that can pass while units hold the banks."""
+    return 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from npusim.compilation import kernel
 from npusim.dtypes import BF16, FP8, INT8
-from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.kernels.unit import softmax_passes
 from npusim.mapping.optable import ATTENTION, VECTOR
 
 _BISECTIONS = 30
@@ -27,9 +27,7 @@ def compute_energy(row, macs, machine):
         return row.m * row.n * machine.power_vector_op
     energy = macs * mac_energy(row.activation_dtype, machine)
     if row.kind == ATTENTION:
-        tcp = machine.unit_kind == UNIT_CONTRACTION_PROCESSOR
-        passes = machine.tcp_vector_passes_softmax if tcp else machine.gpu_vector_passes_softmax
-        energy += row.pairs * row.heads * passes * machine.power_vector_op
+        energy += row.pairs * row.heads * softmax_passes(machine) * machine.power_vector_op
     return energy
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from npusim.compilation import kernel
-from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
-from npusim.kernels.lookahead import fetch_ahead
+from npusim.compilation import entry, kernel, record_type
 from npusim.kernels.operator import OPERATOR_COST_DTYPE, cost_operator
+from npusim.kernels.pim_offload import beside_host
 from npusim.kernels.power import operator_time, throttled_clock
+from npusim.kernels.unit import overlap
 from npusim.mapping.optable import COLLECTIVE
 
-STEP_COST_DTYPE = np.dtype(
+STEP_COST_DTYPE = record_type(
     [
         ("time_s", np.float64),
         ("energy_j", np.float64),
@@ -40,14 +40,13 @@ def cost_step(rows, count, machine, runtime, path, costs, step):
         cost_operator(rows[index], machine, runtime, path, costs[index])
         if rows[index].kind == COLLECTIVE and rows[index].first_input >= 0:
             _run_beside(costs[index], costs[rows[index].first_input], machine)
-    if machine.unit_kind == UNIT_CONTRACTION_PROCESSOR:
-        fetch_ahead(rows, count, machine, runtime, path, costs)
+    overlap(rows, count, machine, runtime, path, costs)
     clock = throttled_clock(costs, count, fixed, machine)
     step.time_s = step.overhead_s = fixed
     step.energy_j = step.contraction_s = step.vector_s = step.memory_s = step.pim_s = step.link_s = 0.0
     step.memory_bytes = step.flops = 0.0
     step.clock = clock
-    beside = machine.pim_sharing_beside_host if machine.pim_maps_linear or machine.pim_maps_attention else 0.0
+    beside = beside_host(machine)
     finish = np.zeros(count)
     first = 0
     while first < count:
@@ -109,7 +108,7 @@ def _add_segment(rows, costs, first, last, clock, beside, finish, step):
         step.overhead_s += share * cost.overhead_s
 
 
-@kernel
+@entry
 def cost_machines(rows, count, machines, runtime, path, steps):
     """Cost the same specialised rows on many machines: fills `steps`, one STEP_COST_DTYPE per machine."""
     costs = np.zeros(count, OPERATOR_COST_DTYPE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from npusim.hardware.machine import PLACED, build_machine
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
+from npusim.inputs import remembered
 from npusim.ledger import Provenance, provenances
 from npusim.mapping.fitting import Fitting
 from npusim.mapping.footprint import Footprint
@@ -26,9 +28,11 @@ from npusim.workload.precision import Precision, resolve
 from npusim.workload.routing import routing
 
 AUTO = "auto"
+_PLANNED = 64
+"""Deployments of one process that are kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Deployment:
     """What runs on what.
 
@@ -70,11 +74,13 @@ class Deployment:
 
     def require_fit(self, tokens: int) -> Footprint:
         """The footprint, or DoesNotFit where a request of `tokens` has no room."""
-        fitting = self.fitting
-        room = fitting.footprint(self.plan)
-        if room.kv_tokens < tokens:
-            raise fitting.does_not_fit(self.plan, tokens)
-        return room
+        if self._room.kv_tokens < tokens:
+            raise self.fitting.does_not_fit(self.plan, tokens)
+        return self._room
+
+    @cached_property
+    def _room(self) -> Footprint:
+        return self.fitting.footprint(self.plan)
 
     @property
     def fitting(self) -> Fitting:
@@ -118,8 +124,31 @@ def deploy(
     weights and a request of `tokens` (1 where none does, so that `require_fit` can say what is missing). plan: a plan,
     its name (tp4-pp2) or a file of its degrees, in place of cards and tensor_parallel. kv_precision and runtime default
     to the runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out; offload:
-    policy for PIM units, default the runtime's. Raises UserError.
+    policy for PIM units, default the runtime's. The same arguments give the same deployment, for reading, as long as
+    its files are unchanged. Raises UserError.
     """
+    base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload)
+    if plan is not None:
+        return _under(base, read_plan(plan, base.system, base.model))
+    return _under(base, _plan(base.fitting, cards, tensor_parallel, tokens))
+
+
+@lru_cache(_PLANNED)
+def _under(base: Deployment, plan: Plan) -> Deployment:
+    return base.under(plan)
+
+
+@remembered
+def _unplanned(
+    arch: str,
+    model: str,
+    precision: str,
+    kv_precision: str | None,
+    runtime: str | None,
+    uncalibrated: bool,
+    offload: str | None,
+) -> Deployment:
+    """The deployment that `deploy` resolves, on a single chip: its plan is still to be chosen."""
     system = load_system(arch, uncalibrated)
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
     calibration = None if uncalibrated else calibration_of(arch)
@@ -130,23 +159,15 @@ def deploy(
     scheme = resolve(precision, kv_precision or driver.kv.precision)
     driver = _offloading(driver, system, offload)
     machine, record = build_machine(system), build_runtime(driver, system)
-    fitting = Fitting(system, machine, record, shape, scheme)
-    chosen = read_plan(plan, system, shape) if plan is not None else _plan(fitting, cards, tensor_parallel, tokens)
-    return Deployment(system, driver, shape, scheme, chosen, machine, record, calibration).under(chosen)
+    return Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration)
 
 
 def _require_kernels(system: System, model: Model) -> None:
-    """UserError where the chip is a GPU without kernels for the model's kind of layer."""
-    unit = system.chip.unit
-    if unit.kind != "gpu":
-        return
-    if model.experts and not unit.grouped:
-        raise UserError(
-            system.name, "chip.unit.grouped", f"{model.name} has experts; describe a library of grouped products"
-        )
-    if model.latent and all(library.join_efficiency is None for library in unit.attention):
-        message = f"{model.name} has latent attention; describe a library with join_efficiency"
-        raise UserError(system.name, "chip.unit.attention", message)
+    """UserError where the chip's unit has no kernels for the model's kind of layer."""
+    lacking = system.chip.unit.lacks(model.experts is not None, model.latent is not None)
+    if lacking is not None:
+        key, mend = lacking
+        raise UserError(system.name, f"chip.unit.{key}", f"{model.name} {mend}")
 
 
 def _plan(fitting: Fitting, cards: int | str | None, tensor_parallel: int | None, tokens: int) -> Plan:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npusim.compilation import kernel
+from npusim.compilation import kernel, record_type
 from npusim.workload.routing import GROUPS
 from npusim.workload.step import Step
 
@@ -47,7 +47,7 @@ _FLOATS = (
     "weight_bytes", "kv_read_bytes", "kv_write_bytes", "activation_bytes", "flops", "collective_bytes",
 )  # fmt: skip
 
-OP_DTYPE = np.dtype(
+OP_DTYPE = record_type(
     [
         *((name, np.int64) for name in _INTEGERS),
         *((name, np.float64) for name in _FLOATS),

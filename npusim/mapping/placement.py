@@ -60,7 +60,7 @@ def groups_of(plan: Plan) -> dict[int, Groups]:
 
 
 def place_groups(machine: np.ndarray, system: System, runtime: Runtime, plan: Plan) -> np.ndarray:
-    """`machine` (array of MACHINE_DTYPE) with what the groups of `plan` need of the fabric, in place."""
+    """`machine` (array of a `machine_dtype`) with what the groups of `plan` need of the fabric, in place."""
     machine["group_shape"] = np.nan
     for kind, groups in groups_of(plan).items():
         write_group(machine, system.server.fabric, kind, groups)

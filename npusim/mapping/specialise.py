@@ -13,7 +13,6 @@ import numpy as np
 
 from npusim.compilation import kernel
 from npusim.dtypes import BF16
-from npusim.hardware.machine import UNIT_GPU
 from npusim.hardware.runtime_record import (
     ATTENTION_GROUPED,
     ATTENTION_UNIFORM,
@@ -22,6 +21,7 @@ from npusim.hardware.runtime_record import (
     SHAPES_BUCKETS,
     SHAPES_SLOTS,
 )
+from npusim.hardware.units import rows_of_other_ranks
 from npusim.mapping.optable import (
     ATTENTION,
     EXPERT_DOWN,
@@ -46,7 +46,7 @@ _ROUNDING = 1e-6
 
 
 def specialise(table: OpTable, machine: Any, runtime: Any) -> OpTable:
-    """`table` as this machine under this runtime runs it (records of MACHINE_DTYPE and RUNTIME_DTYPE)."""
+    """`table` as this machine under this runtime runs it (records of a `machine_dtype` and RUNTIME_DTYPE)."""
     step = table.step
     rows = np.zeros(room_for(table.rows, len(step.query)), OP_DTYPE)
     count = specialise_rows(table.rows, step.query, step.context, step.decoding, step.slots, machine, runtime, rows)
@@ -138,9 +138,8 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             out[count].m = source.fan * phase_units(source, batch, float(chunks), chunk_tokens, attended)
             if source.kind == LINEAR:
                 _expand_operands(out[count], machine)
-            elif source.spread > 1.0 and machine.unit_kind == UNIT_GPU:
-                foreign = machine.gpu_grouped_foreign_rows[runtime.grouped_library]
-                out[count].m *= 1.0 + foreign * (source.spread - 1.0)
+            elif source.spread > 1.0:
+                out[count].m *= 1.0 + rows_of_other_ranks(source, machine, runtime)
             account(out[count])
             link = count
             count += 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from npusim.hardware.base import Part
 from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy
 from npusim.mapping.deployment import Deployment
 from npusim.serving.request import Request
@@ -62,10 +66,14 @@ class Hybrid:
         return chunks
 
 
+POLICIES: dict[type[Part], Callable[[Any], Policy]] = {
+    ExclusivePolicy: lambda _: Exclusive(),
+    AlternatePolicy: lambda _: Alternate(),
+    HybridPolicy: lambda record: Hybrid(round(record["policy_token_budget"])),
+}
+"""How each described policy is made from the numbers of a runtime's record; descriptions: hardware/runtime.py."""
+
+
 def make_policy(deployment: Deployment) -> Policy:
     """The policy that the runtime's description names, with the numbers of its record."""
-    policy = deployment.runtime.policy
-    if isinstance(policy, HybridPolicy):
-        return Hybrid(round(deployment.runtime_record[0]["policy_token_budget"]))
-    kinds: dict[type, type[Exclusive] | type[Alternate]] = {ExclusivePolicy: Exclusive, AlternatePolicy: Alternate}
-    return kinds[type(policy)]()
+    return POLICIES[type(deployment.runtime.policy)](deployment.runtime_record[0])

@@ -37,15 +37,12 @@ def load_model(name_or_path: str) -> Model:
 
     Raises UserError with the nearest names, or with what is wrong in the file.
     """
-    path = model_path(name_or_path)
-    if path in _files():
-        return _load_shipped(path)
-    return read_model(path, path.resolve().parent.name if path.name == "config.json" else path.stem)
+    return _load(model_path(name_or_path))
 
 
 def list_models() -> tuple[Model, ...]:
     """Every shipped model, by name."""
-    return tuple(_load_shipped(path) for path in _files())
+    return tuple(_load(path) for path in _files())
 
 
 def _files() -> list[Path]:
@@ -65,8 +62,8 @@ def shipped_models() -> dict[str, Path]:
 
 
 @remembered
-def _load_shipped(path: Path) -> Model:
-    return read_model(path, path.stem)
+def _load(path: Path) -> Model:
+    return read_model(path, path.resolve().parent.name if path.name == "config.json" else path.stem)
 
 
 def _unknown(name: str) -> UserError:

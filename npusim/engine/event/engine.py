@@ -13,7 +13,7 @@ from npusim.engine.event.repetition import Simulation, simulate_program
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.stepcost import RESOURCES, StepCost, combine
 from npusim.errors import UserError
-from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.hardware.units import KINDS, kind_of
 from npusim.mapping.specialise import step_path
 from npusim.workload.step import Step
 
@@ -35,14 +35,14 @@ def total_cost(pieces: list[SimulatedPiece]) -> StepCost:
 class EventEngine:
     """Costs steps like the analytic engine, of which it takes what both share: rows, energies, the capped clock.
 
-    Raises UserError for a chip that is no contraction processor, and where PIM units take part.
+    Raises UserError for a chip whose kind of unit it does not simulate, and where PIM units take part.
     """
 
     def __init__(self, analytic: AnalyticEngine, arch: str) -> None:
-        if analytic.machine["unit_kind"] != UNIT_CONTRACTION_PROCESSOR:
-            raise UserError(
-                "--engine", "event", f"{arch} is no contraction processor, the only unit it simulates; use analytic"
-            )
+        unit = KINDS[kind_of(frozenset(analytic.machine.dtype.names))]
+        if not unit.TRAITS.events:
+            able = ", ".join(name.replace("_", " ") for name, kind in KINDS.items() if kind.TRAITS.events)
+            raise UserError("--engine", "event", f"{arch} is no {able}, the only unit it simulates; use analytic")
         if analytic.plan.pipeline_parallel > 1:
             raise UserError(
                 "--engine", "event", "it simulates one stage and no pipeline; use analytic, or a plan without PP"

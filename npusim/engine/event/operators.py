@@ -9,9 +9,9 @@ from npusim.engine.event.channels import evenness
 from npusim.engine.event.command import CONTRACTION, VECTOR
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.tiling import TilingChoice, plan_linear
-from npusim.kernels.attention import kv_copies, slice_attention_times
 from npusim.kernels.memory import access_efficiency
-from npusim.kernels.vector import program_time, vector_time
+from npusim.kernels.units.contraction_processor.attention import kv_copies, slice_attention_times
+from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
 from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, ROPE, SAMPLE
 
 _BITS = 8.0

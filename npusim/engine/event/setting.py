@@ -12,7 +12,7 @@ from npusim.hardware.runtime_record import GRAPH_STEP
 
 @dataclass(frozen=True)
 class StepSetting:
-    """machine, runtime: records of MACHINE_DTYPE and RUNTIME_DTYPE; path: index of the step's path; clock: part of
+    """machine, runtime: records of a `machine_dtype` and RUNTIME_DTYPE; path: index of the step's path; clock: part of
     the full clock that the power cap leaves to arithmetic.
     """
 

@@ -39,8 +39,8 @@ _STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[n
 class Numbers:
     """The numbers under which to predict.
 
-    machine: (1,) of MACHINE_DTYPE; runtimes: by name, each (1,) of RUNTIME_DTYPE; observation: what stands between
-    the chip and a table (the `observation` part of sources.yaml).
+    machine: its record (1,); runtimes: by name, each (1,) of RUNTIME_DTYPE; observation: what stands between the chip
+    and a table (the `observation` part of sources.yaml).
     """
 
     machine: np.ndarray

@@ -7,7 +7,7 @@ from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibration_of, load_pim, load_system
 from npusim.hardware.draws import draw_pim
 from npusim.hardware.flat import empty_record
-from npusim.hardware.machine import MACHINE_DTYPE, build_pim
+from npusim.hardware.machine import PIM_DTYPE, build_pim
 
 PIM = "pim:"
 DRAM = "dram:"
@@ -28,7 +28,7 @@ def numbers_of(name: str, uncalibrated: bool = False) -> Numbers:
     if name.startswith(PIM):
         return Numbers(build_pim(load_pim(name.removeprefix(PIM))), {}, {})
     if name.startswith(DRAM):
-        return Numbers(empty_record(MACHINE_DTYPE), {}, {})
+        return Numbers(empty_record(PIM_DTYPE), {}, {})
     return Numbers.of(load_system(name, uncalibrated), None if uncalibrated else calibration_of(name))
 
 

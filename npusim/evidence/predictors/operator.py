@@ -11,7 +11,7 @@ from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.operator_rows import Fields, op_row
 from npusim.evidence.predictors.kernel_libraries import Libraries, choose, library_of
 from npusim.evidence.predictors.step import US_PER_S
-from npusim.hardware.machine import UNIT_CONTRACTION_PROCESSOR
+from npusim.hardware.units import KINDS, kind_of
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.specialise import step_path
@@ -70,7 +70,7 @@ class OperatorPredictor:
         runtime["paths_step_launch"] = 0.0
         if self.pes is not None:
             runtime["pe_fusion"] = self.pes
-        if machine["unit_kind"][0] == UNIT_CONTRACTION_PROCESSOR:
+        if KINDS[kind_of(frozenset(machine.dtype.names or ()))].TRAITS.queues:
             _as_own_graph(runtime)
         largest = int(runtime["limits_max_sequences"][0])
         row = op_row(self.fields)

@@ -21,7 +21,7 @@ _VARIED = "varied by the sweep"
 
 @dataclass(frozen=True)
 class Records:
-    """machines: MACHINE_DTYPE (designs,); runtimes: RUNTIME_DTYPE (designs,)."""
+    """machines: a `machine_dtype` (designs,); runtimes: RUNTIME_DTYPE (designs,)."""
 
     machines: np.ndarray
     runtimes: np.ndarray

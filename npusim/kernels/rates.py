@@ -1,0 +1,53 @@
+"""Which of several rates, sizes or passes holds: by operand type, by operator."""
+
+from __future__ import annotations
+
+import math
+
+from npusim.compilation import kernel
+from npusim.dtypes import BF16, FP8, INT4, INT8
+from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU
+
+
+@kernel
+def operand_bytes(dtype):
+    """Bytes of one operand in the MAC array."""
+    if dtype == INT4:
+        return 0.5
+    return 1.0 if dtype in (FP8, INT8) else 2.0
+
+
+@kernel
+def rate_of(dtype, bf16, fp8, int8, int4):
+    """The rate of an operand type among the four."""
+    if dtype == BF16:
+        return bf16
+    if dtype == FP8:
+        return fp8
+    return int8 if dtype == INT8 else int4
+
+
+@kernel
+def efficiency_of(dtype, bf16, fp8, int8):
+    """A library's efficiency for an operand type; int8 as fp8 where it is not given."""
+    if dtype == BF16:
+        return bf16
+    return fp8 if dtype == FP8 or math.isnan(int8) else int8
+
+
+@kernel
+def given(number, otherwise):
+    """A number of a library, or what holds where its description leaves it out."""
+    return otherwise if math.isnan(number) else number
+
+
+@kernel
+def of_op(op, norm, rope, activation, sample):
+    """The number of an operator among those of four; 1 for any other."""
+    if op == NORM:
+        return norm
+    if op == ROPE:
+        return rope
+    if op == SILU:
+        return activation
+    return sample if op == SAMPLE else 1.0

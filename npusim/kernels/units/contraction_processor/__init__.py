@@ -1,0 +1,94 @@
+"""A tensor contraction processor: what each operator costs on its PEs."""
+
+from __future__ import annotations
+
+import math
+
+from npusim.compilation import kernel
+from npusim.kernels.memory import kv_stream_time, stream_time
+from npusim.kernels.units.contraction_processor.attention import (
+    kv_copies,
+    prompt_parts,
+    shared_heads_time,
+    slice_attention_times,
+)
+from npusim.kernels.units.contraction_processor.contraction import product_time, slice_contraction_time
+from npusim.kernels.units.contraction_processor.lookahead import exposed_reduction_time, overlap
+from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
+from npusim.mapping.grouped import joined_rows, row_blocks
+from npusim.mapping.optable import ABSORB, ATTENTION, COLLECTIVE, GATHER, LINEAR, SPLIT_ROWS
+
+__all__ = ["cost_row", "drawn_bandwidth", "kv_copies", "overlap", "softmax_passes", "softmax_time"]
+
+
+@kernel
+def cost_row(row, machine, runtime, path, cost):
+    """Seconds of a row on the `pe_fusion` PEs of the runtime, and the fixed times of their programs."""
+    pes = runtime.pe_fusion
+    if row.kind == LINEAR:
+        matrices = row.touched if row.matrices > 0.0 else 1.0
+        rows = row_blocks(row, machine.tcp_lanes) * machine.tcp_lanes / matrices
+        columns = matrices * row.n
+        cost.contraction_s = slice_contraction_time(rows, columns, row.k, row.activation_dtype, row.split, machine, pes)
+        cost.memory_s = stream_time(row.weight_bytes, row.k * row.weight_bits / 8.0, machine, pes)
+        busy = max(cost.contraction_s, cost.memory_s)
+        seconds, tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes)
+        cost.overhead_s += seconds - busy + further_matrices_time(row, machine, runtime, path)
+        if row.split == SPLIT_ROWS:
+            cost.link_s = exposed_reduction_time(2.0 * joined_rows(row) * row.n, busy, tiles, machine, pes)
+    elif row.kind == ATTENTION:
+        cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
+        cost.memory_s = kv_stream_time(row, machine, runtime)
+        cost.overhead_s += prompt_parts(row) * runtime.paths_attention_execution[path]
+        cost.overhead_s += machine.tcp_vector_programs_softmax * machine.tcp_program_time
+        cost.link_s = shared_heads_time(row, machine, pes)
+    elif row.kind == GATHER:
+        cost.memory_s = stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, pes)
+        cost.overhead_s += machine.tcp_dma_command
+    elif row.kind != COLLECTIVE:
+        cost.vector_s = vector_time(row, machine, pes)
+        cost.overhead_s += program_time(row, machine)
+    if row.kind != COLLECTIVE and not runtime.activations_in_sram:
+        cost.memory_s += stream_time(row.activation_bytes, machine.memory_access_unit, machine, pes)
+        cost.overhead_s += machine.tcp_dma_startup / machine.tcp_clock
+
+
+@kernel
+def further_matrices_time(row, machine, runtime, path):
+    """Fixed seconds of the matrices of a grouped product after its first: they run one after the other.
+
+    A matrix of a row of its own costs a command and a launch; one that several rows may share, what it takes to pick
+    them and to put their results in place. Heads' own matrices are one tensor, of which every row's place is known: one
+    product with a batch dimension.
+    """
+    if row.matrices <= 0.0 or row.op == ABSORB:
+        return 0.0
+    alone = machine.tcp_dma_command + runtime.paths_operator_launch[path]
+    return (row.touched - 1.0) * (alone if row.paired > 0.0 else machine.tcp_matrix_switch)
+
+
+@kernel
+def softmax_passes(machine):
+    """Passes of the vector engine over the scores."""
+    return machine.tcp_vector_passes_softmax
+
+
+@kernel
+def softmax_time(row, machine, runtime):
+    """Seconds of softmax over scores that lie in memory before and after."""
+    lanes = runtime.pe_fusion * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
+    return row.kv_tokens * row.heads * machine.tcp_vector_passes_softmax / (lanes * machine.tcp_clock)
+
+
+@kernel
+def drawn_bandwidth(limit, machine, engines):
+    """Bytes/s that `engines` PEs draw together of a memory that gives `limit`.
+
+    Engine limit and memory limit are joined by a p-norm, 1/B^p = 1/(pes b)^p + 1/M^p with p = contention_sharpness:
+    1/2/4/8 streaming PEs of RNGD draw 213/419/779/1297-1396 GB/s (swsok/heteropilot collective_probe.json).
+    """
+    asked = engines * machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency
+    least, most = min(asked, limit), max(asked, limit)
+    part = least / most if math.isfinite(most) else 0.0
+    sharpness = machine.memory_contention_sharpness
+    return least * (1.0 + part**sharpness) ** (-1.0 / sharpness)

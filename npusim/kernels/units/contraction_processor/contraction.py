@@ -1,0 +1,97 @@
+"""Time of a contraction x[m, k] . w[n, k] on the MAC array, on slices, padding included."""
+
+from __future__ import annotations
+
+import math
+
+from npusim.compilation import kernel
+from npusim.kernels.rates import operand_bytes, rate_of
+from npusim.mapping.optable import SPLIT_ROWS
+
+TILE_CUTS = (1.0, 2.0)
+"""Parts into which the largest tiles of weights may be cut where smaller ones are faster."""
+
+
+@kernel
+def slice_rate(dtype, machine):
+    """Multiply-accumulates per cycle of one slice."""
+    return rate_of(
+        dtype,
+        machine.tcp_macs_per_slice_bf16,
+        machine.tcp_macs_per_slice_fp8,
+        machine.tcp_macs_per_slice_int8,
+        machine.tcp_macs_per_slice_int4,
+    )
+
+
+@kernel
+def operand_delivery(machine):
+    """Bytes of operands per cycle that reach the MAC array of one slice: what is fetched, as far as SRAM passes it."""
+    return min(machine.tcp_operand_stream_per_slice, machine.tcp_sram_bandwidth_per_slice)
+
+
+@kernel
+def slice_contraction_time(m, n, k, dtype, split, machine, pes):
+    """Seconds on `pes` PEs: w is spread over slices, m tokens lie in the lanes' registers, w streams past them.
+
+    Columns of w go to slices (over all PEs, or within a PE when rows are split over the PEs); padded slices idle.
+    A packet passes once per `lanes` tokens, and no faster than the operand stream delivers it; after each column of
+    `lanes` tokens the reducer drains (furiosa-ai/furiosa-opt@ebb846a docs/src/computing-tensors/contraction-engine,
+    packet-reducer, moving-tensors/fetch-engine).
+    """
+    slices = machine.tcp_slices_per_pe
+    if split == SPLIT_ROWS:
+        depth = math.ceil(k / pes)
+    else:
+        depth = k
+        slices *= pes
+    columns = math.ceil(n / slices)
+    elements_per_packet = machine.tcp_packet / operand_bytes(dtype)
+    packets = columns * math.ceil(depth / elements_per_packet)
+    lanes = machine.tcp_lanes
+    turns = math.ceil(m / lanes)
+    passes = turns * elements_per_packet * lanes / slice_rate(dtype, machine)
+    delivery = machine.tcp_packet / operand_delivery(machine)
+    cycles = packets * max(delivery, passes / machine.tcp_contraction_efficiency)
+    cycles += columns * turns * machine.tcp_reducer_drain
+    return cycles / machine.tcp_clock
+
+
+@kernel
+def product_time(contraction_s, memory_s, weight_bytes, idle_s, machine, pes):
+    """(seconds from the DMA command to the last tile, tiles) of a product whose weights come in tiles.
+
+    idle_s: what the memory was idle before, in which tiles are fetched. Tiles are of at most about 4 MB a PE, 17-21 us
+    each (swsok/heteropilot@d3cd9b6 outputs/rngd_profile/collective_probe.json), or of half as much where that is
+    faster; each is a program.
+    """
+    fewest = max(1.0, weight_bytes / (pes * machine.tcp_weight_tile))
+    best, chosen = math.inf, fewest
+    for cut in TILE_CUTS:
+        tiles = fewest * cut
+        multiply = contraction_s / tiles + machine.tcp_program_time
+        seconds = tiled_time(tiles, memory_s / tiles, 0.0, True, multiply, idle_s, machine)
+        if seconds < best:
+            best, chosen = seconds, tiles
+    return best, chosen
+
+
+@kernel
+def tiled_time(tiles, load, fill, once, multiply, idle_s, machine):
+    """Seconds of `tiles` tiles: each is loaded, fills the registers (all of them together where `once`), is multiplied.
+
+    The slowest of the three sets the pace, or all of them in turn where the DMA queue holds too few tiles: those beyond
+    its depth are not loaded before the first is multiplied. In `idle_s` before, as many are loaded as it holds.
+    """
+    command, depth = machine.tcp_dma_command, machine.tcp_dma_queue
+    loaded = max(0.0, command + load - idle_s)
+    each_fill = 0.0 if once else fill
+    begun = max(loaded, fill) if once else loaded + fill
+    early = min(idle_s, command + min(depth, tiles) * load)
+    in_turn = (command + load + each_fill + multiply) / depth
+    seconds = max(command + tiles * load - early + each_fill + multiply, begun + tiles * multiply)
+    seconds = max(seconds, loaded + tiles * each_fill + multiply)
+    if tiles > depth:
+        seconds = max(seconds, begun + multiply + (tiles - depth) * load + each_fill + multiply)
+        seconds = max(seconds, begun + depth * multiply + (tiles - depth) * in_turn)
+    return seconds

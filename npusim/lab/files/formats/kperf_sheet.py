@@ -1,0 +1,114 @@
+"""A K-Perf workbook in npusim's own layout with measured values filled in, a sheet a model (kperf/workbook.py)."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
+
+from npusim.bounds.reading import Reading
+from npusim.errors import UserError
+from npusim.kperf.table import COLUMNS, PREDICTED
+from npusim.lab.files.files import MOST_BYTES, count, reading
+from npusim.lab.files.format import WORKBOOK, Format
+from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
+from npusim.metric_row import Shown
+from npusim.metrics import shown
+from npusim.words import LANGUAGES, speaker
+
+TOOL = "K-Perf workbook"
+_LABELS = {column.label_in(speaker(language)): column.name for language in LANGUAGES for column in COLUMNS}
+_SHAPE = ("isl", "osl", "users")
+_MOST_ROWS = 100_000
+_HEAD_WITHIN = 30
+_FIGURES = [row.name for row in shown(Shown.FOLDED) if not row.exact and row.better]
+
+
+def runs(path: Path) -> Iterator[LabRun]:
+    """A run for every filled row of every model's sheet. Raises UserError."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(str(path), "", f"is larger than {MOST_BYTES // 2**20} MiB")
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (OSError, InvalidFileException, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UserError(str(path), "", "is no whole Excel workbook; save it again as .xlsx") from error
+    found = 0
+    try:
+        for sheet in book.worksheets:
+            for run in _sheet_runs(f"{path}:{sheet.title}", sheet):
+                found += 1
+                yield run
+    finally:
+        book.close()
+    if not found:
+        raise UserError(str(path), "", "no sheet has the K-Perf columns with filled rows; fill in npusim's layout")
+
+
+def _sheet_runs(place: str, sheet: Any) -> Iterator[LabRun]:
+    names: list[str | None] | None = None
+    for number, cells in enumerate(sheet.iter_rows(values_only=True, max_row=_MOST_ROWS + 1), start=1):
+        if number > _MOST_ROWS:
+            raise UserError(place, "", f"has more than {_MOST_ROWS:,} rows; give the measuring table alone")
+        if names is None:
+            labels = [str(cell).strip() if cell is not None else "" for cell in cells]
+            if set(_SHAPE) <= {_LABELS.get(label) for label in labels}:
+                names = _header(f"{place}!{number}", labels)
+            elif number > _HEAD_WITHIN:
+                return
+            continue
+        row = {name: cell for name, cell in zip(names, cells, strict=False) if name and cell not in (None, "")}
+        if set(_SHAPE) <= set(row) and set(row) & set(_FIGURES):
+            yield _run(f"{place}!{number}", row)
+
+
+def _header(place: str, labels: list[str]) -> list[str | None]:
+    names = [_LABELS.get(label) for label in labels]
+    known = [name for name in names if name]
+    twice = next((name for name in known if known.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(place, twice, "the column stands twice; keep one")
+    return names
+
+
+def _run(place: str, row: dict[str, Any]) -> LabRun:
+    isl, osl, users = (count(place, name, row[name], 1) for name in _SHAPE)
+    figures: dict[str, Reading] = {name: reading(place, name, row[name]) for name in _FIGURES if name in row}
+    scope = str(row.get("power_scope", "cards"))
+    predicted = str(row.get("status", "")) == PREDICTED
+    return LabRun(
+        place,
+        TOOL,
+        RunConditions(
+            model=_text(row, "model") or _text(row, "model_title"),
+            precision=_text(row, "precision"),
+            kv_precision=_text(row, "kv_precision"),
+            device=_text(row, "chip"),
+            cards=count(place, "cards", row["cards"], 1) if "cards" in row else None,
+            tensor_parallel=count(place, "chips", row["chips"], 1) if "chips" in row else None,
+            runtime=_text(row, "runtime"),
+            isl=isl,
+            osl=osl,
+            users=users,
+        ),
+        figures,
+        Conduct(
+            arrival=BURST,
+            requests=count(place, "requests", row["requests"], 1) if "requests" in row else None,
+            failed=count(place, "refused", row["refused"]) if "refused" in row else None,
+            prompts_differ=True,
+            lengths_fixed=True,
+            power_scope="cards" if scope.startswith("cards") else scope,
+            remarks=("the row's status says that it was predicted, not measured",) if predicted else (),
+        ),
+    )
+
+
+def _text(row: dict[str, Any], name: str) -> str | None:
+    return str(row[name]).strip() if name in row else None
+
+
+FORMATS = (Format("a filled K-Perf workbook", WORKBOOK, lambda path: True, lambda path, _: runs(path)),)

@@ -1,0 +1,137 @@
+"""`vllm bench serve --save-result`: JSON, one object a run (vllm/benchmarks/serve.py, 2026); older ones lack keys.
+
+TPOT = (latency - TTFT) / (output tokens - 1) of each request; ITL is per streamed chunk, which holds several tokens
+under speculative decoding. SGLang's `bench_serving` writes the same keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from npusim.bounds.reading import Reading
+from npusim.errors import UserError
+from npusim.lab.files.files import count, reading
+from npusim.lab.files.format import JSON, Format
+from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
+from npusim.lab.files.naming import from_tree, told_precision
+from npusim.metrics import VLLM, figures_in
+
+TOOL = "vllm bench serve"
+_REQUIRED = ("duration", "completed", "total_input_tokens", "total_output_tokens", "output_throughput")
+_PRECISIONS = ("precision", "dtype", "quantization")
+
+
+def is_result(found: Mapping[str, Any]) -> bool:
+    """Whether an object is a result of the benchmark, whole or not."""
+    return len({"mean_ttft_ms", "output_throughput", "total_output_tokens", "request_throughput"} & set(found)) >= 2
+
+
+def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
+    """A run for every object. Raises UserError."""
+    several = len(objects) > 1
+    for number, found in enumerate(objects, start=1):
+        place = f"{path}#{number}" if several else str(path)
+        missing = [key for key in _REQUIRED if found.get(key) is None]
+        if missing:
+            raise UserError(place, missing[0], "the key is missing; give the result of a finished benchmark")
+        yield _run(place, path, found)
+
+
+def _run(place: str, path: Path, found: dict[str, Any]) -> LabRun:
+    completed = count(place, "completed", found["completed"])
+    tokens_in = count_tokens(place, found, "total_input_tokens")
+    tokens_out = count_tokens(place, found, "total_output_tokens")
+    figures = dict(_figures(place, found))
+    users = found.get("max_concurrency")
+    told = RunConditions(
+        model=_text(found, "model_id"),
+        precision=_precision(found),
+        kv_precision=_text(found, "kv_cache_dtype") or _text(found, "kv_precision"),
+        device=_text(found, "device") or _text(found, "chip"),
+        cards=_whole(place, found, "cards") or _whole(place, found, "num_devices"),
+        tensor_parallel=_whole(place, found, "tp") or _whole(place, found, "tensor_parallel_size"),
+        runtime=_text(found, "version") and f"{_text(found, 'backend') or 'vllm'} {_text(found, 'version')}",
+        isl=_mean(tokens_in, completed),
+        osl=_mean(tokens_out, completed),
+        users=None if users is None else count(place, "max_concurrency", users, 1),
+    )
+    conduct = Conduct(
+        arrival=BURST if str(found.get("request_rate", "inf")) in ("inf", "Infinity") else "rate",
+        requests=_whole(place, found, "num_prompts"),
+        completed=completed,
+        failed=_whole(place, found, "failed"),
+        duration_s=reading(place, "duration", found["duration"]).value,
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        lengths_fixed=_fixed(found, tokens_in, tokens_out, completed),
+        tokens_per_step=_tokens_per_step(place, found, figures),
+        date=_text(found, "date"),
+        sdk=_text(found, "version"),
+    )
+    return LabRun(place, TOOL, told.filled(from_tree(path)), figures, conduct)
+
+
+def _mean(tokens: int, requests: int) -> float | None:
+    """Tokens of a request, a whole number where they divide."""
+    if not requests:
+        return None
+    return tokens // requests if tokens % requests == 0 else tokens / requests
+
+
+def count_tokens(place: str, found: Mapping[str, Any], key: str) -> int:
+    """A total of tokens. Raises UserError."""
+    value = reading(place, key, found[key]).value
+    if value != int(value):
+        raise UserError(place, key, f"{found[key]} is no whole number of tokens")
+    return int(value)
+
+
+def _figures(place: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
+    for key, name, _ in figures_in(VLLM, found):
+        if found[key] is not None:
+            yield name, reading(place, key, found[key])
+
+
+def _fixed(found: Mapping[str, Any], tokens_in: int, tokens_out: int, completed: int) -> bool:
+    """Whether all requests had the same lengths: as the arrays say, else where the means are whole numbers."""
+    lengths = found.get("input_lens"), found.get("output_lens")
+    if all(isinstance(each, list) and each for each in lengths):
+        return all(len(set(each)) == 1 for each in lengths if each)
+    return completed > 0 and tokens_in % completed == 0 and tokens_out % completed == 0
+
+
+def _tokens_per_step(place: str, found: Mapping[str, Any], figures: Mapping[str, Reading]) -> float:
+    """Most tokens of a step: as speculative decoding reports, else chunk time over token time where that is more."""
+    if found.get("spec_decode_acceptance_length") is not None:
+        key = "spec_decode_acceptance_length"
+        return max(1.0, reading(place, key, found[key]).high)
+    chunk, token = figures.get("itl_ms_mean"), figures.get("tpot_ms_mean")
+    if chunk is None or token is None or token.low <= 0.0:
+        return 1.0
+    return max(1.0, chunk.high / token.low)
+
+
+def _precision(found: Mapping[str, Any]) -> str | None:
+    told = [told_precision(text) for key in _PRECISIONS if (text := _text(found, key))]
+    named = [scheme for scheme in told if scheme]
+    return named[0] if named else told_precision(_text(found, "model_id") or "")
+
+
+def _text(found: Mapping[str, Any], key: str) -> str | None:
+    value = found.get(key)
+    return None if value is None or str(value).strip() == "" else str(value).strip()
+
+
+def _whole(place: str, found: Mapping[str, Any], key: str) -> int | None:
+    return None if found.get(key) is None else count(place, key, found[key])
+
+
+def _left_out(path: Path, _: Any) -> str | None:
+    return "a twin of a result in another format" if path.name.endswith(".pytorch.json") else None
+
+
+FORMATS = (
+    Format("vllm bench serve JSON", JSON, lambda objects: any(is_result(each) for each in objects), runs, _left_out),
+)
