@@ -77,16 +77,19 @@ def check(asked: CheckOptions) -> CheckAnswer:
         runtime=asked.runtime,
     )
     found = examine(Path(asked.path), given, asked.seed, asked.say or (lambda _: None))
-    record = asked.manifest("check")
-    return CheckAnswer(found, [] if asked.out is None else _write(found, record, Path(asked.out)), record)
+    files = [] if asked.out is None else _write(found, asked, Path(asked.out))
+    return CheckAnswer(found, files, asked.manifest("check"))
 
 
-def _write(found: CheckResult, record: Answer, out: Path) -> list[str]:
+def _write(found: CheckResult, asked: CheckOptions, out: Path) -> list[str]:
     """check.xlsx, check.json and manifest.json in `out`, all or none; their paths from here."""
+    from npusim.lab.check.conformity import conformity
     from npusim.lab.check.workbook import write_check_workbook
 
     def write(folder: Path) -> list[str]:
-        write_check_workbook(found, record, folder / _FILES[0])
+        checked = conformity(found.rows)
+        record = asked.manifest("check")
+        write_check_workbook(found, checked, record, folder / _FILES[0])
         for name, content in zip(_FILES[1:], (found.as_dict(), record), strict=True):
             text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
             (folder / name).write_text(f"{text}\n", encoding="utf-8")

@@ -4,7 +4,7 @@
 """
 
 from npusim.inputs.files import is_file, is_folder, read_bytes, read_text
-from npusim.inputs.record import InputFile, Recording, aside, opened, recording, remembered, touch
+from npusim.inputs.record import InputFile, Recording, aside, opened, recording, remembered, remembered_last, touch
 from npusim.inputs.yaml_tree import marked_tree, plain_tree, read_tree
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "read_tree",
     "recording",
     "remembered",
+    "remembered_last",
     "touch",
 ]

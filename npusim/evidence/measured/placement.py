@@ -12,7 +12,7 @@ from npusim.hardware.runtime import AttentionShapes, Policy, Runtime, RuntimeLim
 from npusim.hardware.runtime_record import build_runtime
 from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.workload.catalog import shipped_models
+from npusim.workload.catalog import shipped_model_path
 
 _SCHEMES = {
     "bf16": "bf16",
@@ -91,7 +91,7 @@ def model_name(text: str) -> str:
     """The shipped name of the model that a table names, or the path that it gives. Raises Unrepresentable."""
     if not text:
         raise Unrepresentable("model is not given")
-    shipped = shipped_models().get(text.lower())
+    shipped = shipped_model_path(text)
     if shipped is not None:
         return shipped.stem
     if Path(text).is_file():

@@ -10,7 +10,7 @@ import pandas as pd
 
 from npusim.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, UNCHECKED
 from npusim.kperf.sheets import Styles, new_workbook
-from npusim.lab.check.conformity import COLUMNS, conformity
+from npusim.lab.check.conformity import COLUMNS
 from npusim.lab.check.result import CheckResult
 from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.safe_text import printable
@@ -26,7 +26,7 @@ _ABOUT = (
 )
 
 
-def write_check_workbook(found: CheckResult, manifest: dict[str, Any], path: Path) -> None:
+def write_check_workbook(found: CheckResult, checked: pd.DataFrame, manifest: dict[str, Any], path: Path) -> None:
     """Sheets Table (a line a row), Figures (a line a figure, with reasons), Conformity and Manifest."""
     with new_workbook(path, "Checked measurements") as book:
         styles = Styles(book)
@@ -36,8 +36,7 @@ def write_check_workbook(found: CheckResult, manifest: dict[str, Any], path: Pat
         _write(
             book.add_worksheet("Figures"), styles, "Every figure with the reason of its verdict", _figures(found.rows)
         )
-        checked = conformity(found.rows).rename(columns=COLUMNS)
-        _write(book.add_worksheet("Conformity"), styles, "How the rows were measured", checked)
+        _write(book.add_worksheet("Conformity"), styles, "How the rows were measured", checked.rename(columns=COLUMNS))
         record = pd.DataFrame(list(_flat(manifest)), columns=["key", "value"])
         _write(book.add_worksheet("Manifest"), styles, "What made this check", record)
 

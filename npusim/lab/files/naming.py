@@ -9,7 +9,7 @@ from npusim.errors import UserError
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.inputs import remembered
 from npusim.lab.files.lab_run import RunConditions
-from npusim.workload.catalog import shipped_models
+from npusim.workload.catalog import shipped_model_path, shipped_models
 from npusim.workload.precision import SCHEMES
 
 _FORMATS = (
@@ -29,11 +29,12 @@ _TREE = (
 @remembered
 def shipped_model(name: str) -> str | None:
     """The shipped model that a file names: by name, alias, or either without organisation and number format."""
-    models, plain = shipped_models(), name.strip().lower()
+    plain = name.strip().lower()
     for text in (plain, _bare(plain)):
-        if text in models:
-            return models[text].stem
-    found = {path.stem for alias, path in models.items() if _bare(alias) == _bare(plain)}
+        path = shipped_model_path(text)
+        if path is not None:
+            return path.stem
+    found = {path.stem for alias, path in shipped_models().items() if _bare(alias) == _bare(plain)}
     return found.pop() if len(found) == 1 else None
 
 
