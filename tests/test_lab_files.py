@@ -170,7 +170,7 @@ def test_a_broken_workbook(workbook: Path, tmp_path: Path) -> None:
         (SENSORS / "npu_monitor.csv", ",97.5,148.00,", ",97.5,nan,", (":2", "power", "finite")),
         (LOADGEN, '"value": "INVALID"', '"value"', (":6", "cut")),
         (LOADGEN, '"key": "result_validity"', '"key": "result_other"', ("result_validity", "no result")),
-        (LOADGEN, "2074.9", "NaN", ("result_completed_tokens_per_second", "finite")),
+        (LOADGEN, "2074.9", "NaN", (":11", "value", "finite")),
     ],
 )
 def test_a_broken_file_is_one_line(tmp_path: Path, sample: Path, old: str, new: str, parts: tuple[str, ...]) -> None:

@@ -21,14 +21,16 @@ from npusim.hardware.catalog import (
     shipped_systems,
 )
 from npusim.hardware.compute import MacRates
+from npusim.hardware.description import Description, extended, read_yaml
 from npusim.hardware.dram import Dram
 from npusim.hardware.pim import Pim, PimRates
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
-from npusim.hardware.yaml_file import load_yaml, read_yaml
+from npusim.hardware.yaml_file import load_yaml
 from npusim.mapping.footprint import weight_bytes
 from npusim.mapping.lower import program
 from npusim.mapping.plan import Plan
+from npusim.units import NS_PER_S
 from npusim.workload.catalog import list_models, load_model, shipped_models
 from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
@@ -37,6 +39,7 @@ from npusim.workload.precision import SCHEMES, resolve
 
 Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
 
+_DESCRIPTIONS: dict[Kind, type[Description]] = {"architecture": System, "runtime": Runtime, "memory": Dram, "pim": Pim}
 _OPS_PER_MAC = 2
 _BITS_PER_BYTE = 8
 _ANY_KV = "bf16"
@@ -64,9 +67,7 @@ def kind_of(name_or_path: str) -> Kind:
     """What a shipped name, an alias or a file describes. Raises UserError with the nearest name."""
     path = Path(name_or_path).expanduser()
     if path.suffix in {".yaml", ".yml"}:
-        keys = read_yaml(path).keys()
-        marks: dict[str, Kind] = {"policy": "runtime", "timing": "memory", "channels": "pim", "based_on": "pim"}
-        return next((kind for key, kind in marks.items() if key in keys), "architecture")
+        return max(_DESCRIPTIONS, key=lambda kind: _likeness(path, _DESCRIPTIONS[kind]))
     name = name_or_path.strip().lower()
     if name in shipped_systems():
         return "architecture"
@@ -90,6 +91,16 @@ def kind_of(name_or_path: str) -> Kind:
     raise UserError(
         "show", name_or_path, f"no such architecture, model, runtime or DRAM standard; {mend}, or give a file"
     )
+
+
+def _likeness(path: Path, schema: type[Description]) -> tuple[int, bool]:
+    """How well a file fits a kind of description: the fewer foreign keys the better, then whether it is complete."""
+    foreign = read_yaml(path).keys() - schema.model_fields.keys()
+    try:
+        known = extended(schema.FOLDER, read_yaml(path), path).keys()
+    except UserError:
+        return -len(foreign), False
+    return -len(foreign), all(name in known for name, field in schema.model_fields.items() if field.is_required())
 
 
 def peak_ops_per_s(system: System) -> dict[str, float]:
@@ -223,7 +234,7 @@ def _memory_facts(memory: Dram) -> dict[str, Any]:
         "title": memory.title,
         "family": memory.family,
         "peak_bytes_per_s": memory.peak_bandwidth.value,
-        "clock_ns": memory.clock_period_s * 1e9,
+        "clock_ns": memory.clock_period_s * NS_PER_S,
         "access_bytes": shape.access.value,
         "row_bytes": shape.row.value,
         "ranks": int(shape.ranks.value),

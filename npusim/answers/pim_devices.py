@@ -7,9 +7,9 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_pim, load_system, shipped_systems
+from npusim.hardware.description import read_yaml
 from npusim.hardware.draws import is_ranged
 from npusim.hardware.pim import Pim
-from npusim.hardware.yaml_file import read_yaml
 from npusim.ledger import provenances
 
 

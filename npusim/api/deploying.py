@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Json
-from npusim.api.options import Argument, Option, Options
+from npusim.api.options import Argument, Option, Options, warn_of
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
     """The deployment in which a request of `tokens` is to have room. Raises UserError."""
     from npusim.mapping.deployment import deploy
 
+    if asked.uncalibrated:
+        warn_without_calibration(arch)
     return deploy(
         arch,
         model,
@@ -146,6 +148,14 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
         uncalibrated=asked.uncalibrated,
         offload=asked.offload if isinstance(asked, Deploying) else None,
     )
+
+
+def warn_without_calibration(arch: str) -> None:
+    """Tells that an architecture has no calibration to be left out. Raises UserError."""
+    from npusim.hardware.catalog import calibration_path
+
+    if calibration_path(arch) is None:
+        warn_of("--uncalibrated", f"{arch} has no calibration that could be left out")
 
 
 def configuration(deployment: Deployment) -> dict[str, Json]:

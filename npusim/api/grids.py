@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Progress, records
-from npusim.api.deploying import Deploying, Seed, named_plan
+from npusim.api.deploying import Deploying, Seed, named_plan, warn_without_calibration
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option
 from npusim.errors import UserError
@@ -113,6 +113,8 @@ def predicted_grids(asked: GridOptions, intervals: bool) -> list[GridResult]:
 
     if asked.models is not None and not asked.models:
         raise UserError("--models", "", "names no model; give some with commas between them (npusim list models)")
+    for chip in asked.chips if asked.uncalibrated else ():
+        warn_without_calibration(chip)
     return run_grid(
         asked.chips,
         None if asked.models is None else list(dict.fromkeys(asked.models)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer
 from npusim.api.function import asked_by
-from npusim.api.options import Argument, Option, Options
+from npusim.api.options import Argument, Option, Options, warn_of
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def _bench(asked: BenchOptions, memory: str, command: str, operation: Callable[[
     from npusim.answers.pim_devices import assumptions, device
 
     described = device(memory, asked.placement)
+    if not asked.power_limit and described.unit.mac.power_factor.value == 1.0:
+        warn_of("--no-power-limit", f"no power limit stretches the multiplications of {described.name}")
     answer = measure_pim(
         described,
         operation(described),

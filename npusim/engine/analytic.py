@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.engine.run import cost_step_of, decode_run, host_time_of, make_workspace, stall_time_of
+from npusim.engine.run import cost_step_of, decode_run, host_time_of, make_workspace, stall_times_of
 from npusim.engine.stepcost import StepCost, between, combine, from_record
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
@@ -21,6 +21,9 @@ from npusim.mapping.pieces import compiled_pieces
 from npusim.workload.step import Step
 
 _MAX_RUN = 4096
+"""Steps of one run of decode steps: the length of a buffer."""
+_BLOCK = 1024
+"""Steps whose stalls are drawn together; the few that stall are kept."""
 COARSE = 1.0 / 128.0
 """Growth of a context within which a decode step need not be costed anew for a figure of a whole run."""
 _LOGIT_BYTES = 2.0
@@ -60,6 +63,8 @@ class AnalyticEngine:
         self.logit_bytes = _LOGIT_BYTES * deployment.model.vocab
         self._work = make_workspace(self.template, max_sequences, _MAX_RUN)
         self._prefills: dict[tuple[int, int], StepCost] = {}
+        self._stalls_at_all = bool(self.runtime["host_stall_probability"] > 0.0)
+        self._stalls: dict[tuple[int, int], dict[int, float]] = {}
 
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces.
@@ -113,7 +118,16 @@ class AnalyticEngine:
 
     def stall_s(self, seed: int, counter: int) -> float:
         """Host stall of step number `counter` under `seed`, seconds."""
-        return float(stall_time_of(seed, counter, self._runtimes))
+        if not self._stalls_at_all:
+            return 0.0
+        block = counter // _BLOCK
+        known = self._stalls.get((seed, block))
+        if known is None:
+            stalls = np.zeros(_BLOCK)
+            stall_times_of(seed, block * _BLOCK, stalls, self._runtimes)
+            known = {block * _BLOCK + place: float(stalls[place]) for place in np.flatnonzero(stalls).tolist()}
+            self._stalls[seed, block] = known
+        return known.get(counter, 0.0)
 
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int

@@ -16,15 +16,20 @@ class PowerLimiter:
         self._time_s = time_s
         self._share = 0.0 if time_s > 0.0 else 1.0
 
+    @property
+    def is_still(self) -> bool:
+        """Whether it has settled for good."""
+        return not self._time_s > 0.0
+
     def mean(self, seconds: float) -> float:
         """Mean share over the next `seconds` of steps that would exceed the limit."""
-        if not self._time_s > 0.0:
+        if self.is_still:
             return 1.0
         constants = seconds / self._time_s
         return 1.0 - (1.0 - self._share) * -math.expm1(-constants) / constants
 
     def elapse(self, seconds: float, clock: float) -> None:
         """`seconds` pass with steps whose settled clock is `clock`, a part of the full one."""
-        if self._time_s > 0.0:
+        if not self.is_still:
             target = 0.0 if math.isclose(clock, 1.0) else 1.0
             self._share = target + (self._share - target) * math.exp(-seconds / self._time_s)

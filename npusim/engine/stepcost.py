@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from npusim.units import US_PER_S
 from npusim.workload.step import Step
 
 RESOURCES = ("contraction", "vector", "memory", "pim", "link", "overhead")
@@ -23,6 +24,10 @@ class StepCost:
     memory_bytes: float
     flops: float
     clock: float
+
+    @property
+    def time_us(self) -> float:
+        return self.time_s * US_PER_S
 
     @property
     def power_w(self) -> float:

@@ -14,6 +14,7 @@ Bits = tuple[frozenset[int], ...]
 
 _SPAN = re.compile(r"(\d{1,2})(?:\s*-\s*(\d{1,2}))?")
 _BITS = 64
+"""Bits of an address."""
 _FORM = "write 'bit 8', 'bits 6-7, 14-16' or 'bits 9-12 xor 13-28'"
 
 

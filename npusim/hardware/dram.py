@@ -10,10 +10,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from npusim.hardware.base import Part
+from npusim.hardware.description import Description
 from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Count, Cycles, EnergyPerByte, EnergyPerOp, Few, Power, Quantity
 
 _BITS_PER_BYTE = 8
 _PEAK_TOLERANCE = 0.005
+"""Part by which a stated peak may differ from width x data rate, for rounding."""
 Family = Annotated[str, Field(pattern=r"^[a-z]+[0-9][0-9a-z]*$")]
 """Of standards, such as hbm3e or lpddr6: a word that nothing is computed from."""
 
@@ -156,13 +158,15 @@ class DramEnergy(Part):
     """Power of the idle (pseudo-)channel, in watts."""
 
 
-class Dram(Part):
+class Dram(Description):
     """A standard and its speed bin."""
+
+    FOLDER = "memories"
 
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     family: Family
     """Family of standards to which it belongs, such as hbm3e or lpddr6."""
     aliases: tuple[str, ...] = ()

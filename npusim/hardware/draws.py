@@ -25,6 +25,7 @@ from npusim.hardware.system import System
 from npusim.ledger import Domain, Quantity, provenances
 
 RANGE_COVERAGE = 0.90
+"""Probability with which a number lies between `low` and `high` of its provenance."""
 _FARTHEST = 1.5
 """Times the distance to an end of its range that a number is drawn away at most."""
 

@@ -9,14 +9,16 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.base import Part
+from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
-from npusim.hardware.named import part_file
 from npusim.hardware.stream_memo import derived_stream
 from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Quantity, in_unit
 
 Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
+"""A factor near 1: beyond it the model is wrong, not incomplete."""
 Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
+"""The exponent of a norm; beyond 1000 the corner is hard in floating point."""
 _STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
 
 TECHNOLOGIES = ("hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6")

@@ -2,51 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
 
 from npusim.errors import UserError
 from npusim.hardware.base import Part
-from npusim.hardware.named import with_base
+from npusim.hardware.description import Description
 from npusim.hardware.units import KINDS
 from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Efficiency, Few, Fraction, Tokens
 
 Size = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 """Sequences or tokens of a compiled shape."""
 MOST_SIZES = 1024
+"""Compiled shapes in one list."""
 
 
-class ExclusivePolicy(Part):
+class SchedulingPolicy(Part):
+    """When waiting prompts are computed; each kind has its class here, and what it does in serving/policies.py."""
+
+    kind: str
+    """Kind of policy."""
+    source: str
+    """Document or measurement that says so."""
+
+
+class ExclusivePolicy(SchedulingPolicy):
     """Every waiting request that fits is prefilled, alone and at batch 1, before the next decode step."""
 
     kind: Literal["exclusive"]
     """Kind of policy."""
-    source: str
-    """Document or measurement that says so."""
 
 
-class AlternatePolicy(Part):
+class AlternatePolicy(SchedulingPolicy):
     """At most one waiting request is prefilled, alone, between two decode steps."""
 
     kind: Literal["alternate"]
     """Kind of policy."""
-    source: str
-    """Document or measurement that says so."""
 
 
-class HybridPolicy(Part):
+class HybridPolicy(SchedulingPolicy):
     """Decoding sequences and chunks of waiting prompts share a step, up to `token_budget` tokens."""
 
     kind: Literal["hybrid"]
     """Kind of policy."""
     token_budget: Tokens
     """Most tokens of one step, in tokens."""
-    source: str
-    """Document or measurement that says so."""
 
 
-Policy = Annotated[ExclusivePolicy | AlternatePolicy | HybridPolicy, Field(discriminator="kind")]
+if TYPE_CHECKING:
+    Policy = SchedulingPolicy
+else:
+    Policy = Annotated[Union[tuple(SchedulingPolicy.__subclasses__())], Field(discriminator="kind")]  # noqa: UP007
 
 
 class ExactShapes(Part):
@@ -238,13 +245,15 @@ class Offload(Part):
     """Document or measurement that says so."""
 
 
-class Runtime(Part):
+class Runtime(Description):
     """A serving runtime, apart from the chip that it drives."""
+
+    FOLDER = "runtimes"
 
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     unit: str
     """Kind of compute unit that it drives."""
     policy: Policy
@@ -280,11 +289,6 @@ class Runtime(Part):
     """Limits of the server."""
     activation_workspace: Bytes
     """Memory of a chip set aside for activations, in bytes."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _on_its_base(cls, data: Any) -> Any:
-        return with_base("runtimes", data)
 
     @field_validator("unit")
     @classmethod

@@ -21,7 +21,9 @@ from npusim.hardware.dram_channel.timing import REFRESH_ALL_BANK, build_timing
 _BURSTS = 1 << 14
 """Bursts of one channel that a stream is run for."""
 _OUTSTANDING = 128
+"""Requests of one channel that are unanswered at once: enough that the stream waits for the memory alone."""
 _WARM_UP = 8
+"""One burst in so many is run before the measurement."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacRates
+from npusim.hardware.description import Description
 from npusim.hardware.fabric import Fabric
 from npusim.hardware.link import Link, OnChipReduction
 from npusim.hardware.memory import Memory
@@ -15,6 +16,7 @@ from npusim.hardware.units import ComputeUnit
 from npusim.ledger import Few
 
 _SAME_BANDWIDTH = 0.02
+"""Part by which the rate of a memory may differ from that of its channels with PIM units, for rounding."""
 
 
 class Chip(Part):
@@ -75,13 +77,15 @@ class ServerCards(Part):
     """Links between the chips and the libraries of collectives on them."""
 
 
-class System(Part):
-    """An architecture as its YAML gives it."""
+class System(Description):
+    """An architecture as its YAML gives it; the calibration of one that it extends holds for it too."""
+
+    FOLDER = ""
 
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     vendor: str
     """Maker of the chip."""
     silicon: bool
@@ -94,8 +98,6 @@ class System(Part):
     """Name of the runtime that drives it unless another is asked for."""
     calibration: str | None = None
     """File of its calibration, beside the architecture's own file; none where left out."""
-    extends: str | None = None
-    """Name of the architecture that this one differs from, whose calibration holds for it too."""
     chip: Chip
     """The chip, of which all are of one kind."""
     card: Card

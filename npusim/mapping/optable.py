@@ -17,11 +17,6 @@ from npusim.workload.step import Step
 LINEAR, ATTENTION, VECTOR, GATHER, COLLECTIVE = range(5)
 KIND_NAMES = ("linear", "attention", "vector", "gather", "collective")
 
-(
-    EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX,
-    ROUTER, ROUTE, EXPERT_UP, EXPERT_DOWN, COMBINE, Q_DOWN, KV_DOWN, Q_UP, KV_UP, ABSORB,
-    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT,
-) = range(30)  # fmt: skip
 OP_NAMES = (
     "embed", "norm", "qkv", "rope", "attention", "out", "gate_up", "activation", "down",
     "all_reduce", "lm_head", "all_gather", "sample", "cast", "softmax",
@@ -29,6 +24,11 @@ OP_NAMES = (
     "reduce_scatter", "all_to_all", "broadcast", "send_recv",
     "concat",
 )  # fmt: skip
+(
+    EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX,
+    ROUTER, ROUTE, EXPERT_UP, EXPERT_DOWN, COMBINE, Q_DOWN, KV_DOWN, Q_UP, KV_UP, ABSORB,
+    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT,
+) = range(len(OP_NAMES))  # fmt: skip
 
 PER_TOKEN, PER_SEQUENCE, PER_CONTEXT = range(3)
 BOTH_PHASES, DECODE_ONLY, PROMPT_ONLY = range(3)

@@ -78,7 +78,7 @@ def write_group(machine: np.ndarray, fabric: Fabric, kind: int, groups: Groups) 
 
 
 def write_transports(machine: np.ndarray, fabric: Fabric, libraries: tuple[str, ...]) -> None:
-    """Write into `machine`, in place, which transport serves which algorithm; () stands for the first library."""
+    """Write into `machine`, in place, which transport serves which algorithm; () means the first library."""
     wanted = libraries or fabric.libraries[:1]
     machine["transport_serves"] = 0
     for number, transport in enumerate(fabric.transports):

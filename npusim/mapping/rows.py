@@ -26,6 +26,9 @@ from npusim.workload.formats import stored_bits
 from npusim.workload.precision import Precision
 
 _HALF = 16.0
+"""Bits of a 16-bit format."""
+_CAST_TRAFFIC = 1.5
+"""Traffic of a cast from 16 to 8 bits in elements of 16 bits: one is read, a half is written."""
 NO_ROW = -1
 
 
@@ -73,7 +76,7 @@ class Rows:
             told = (
                 ("phase", "scales_with", "window") if one_input else ("phase", "scales_with", "window", "fan", "spread")
             )
-            self.vector(CAST, k, 1.5 * k, **{name: fields[name] for name in told if name in fields})
+            self.vector(CAST, k, _CAST_TRAFFIC * k, **{name: fields[name] for name in told if name in fields})
         given = {"scales_with": PER_TOKEN, "units": UNIT_NPU | UNIT_PIM} | fields
         self.add(
             LINEAR,

@@ -20,7 +20,11 @@ from npusim.ledger import Quantity, Stretch, in_unit
 
 GROUPS = 16
 _POINTS_PER_GROUP = 64
+"""Points at which the chances within a group are averaged."""
 _PLACEMENTS = 256
+"""Random placements of experts on ranks over which the busiest rank is averaged."""
+_LOGARITHMIC = 1e-9
+"""Distance of the exponent from 1 below which the quantile is that of 1 / x, the limit of the general formula."""
 _SEED = 0
 
 
@@ -113,7 +117,7 @@ def _scaled(shares: np.ndarray, mean: float) -> np.ndarray:
 def _quantile(u: np.ndarray, skew: Skew) -> np.ndarray:
     """Quantiles of the density x ** -exponent on [1, span]."""
     rest = 1.0 - skew.exponent
-    if abs(rest) < 1e-9:
+    if abs(rest) < _LOGARITHMIC:
         values: np.ndarray = skew.span**u
     else:
         values = (1.0 + (skew.span**rest - 1.0) * u) ** (1.0 / rest)

@@ -68,7 +68,7 @@ class Turn(NamedTuple):
 
 @dataclass
 class Program:
-    """Commands in program order; every input stands before the command that waits for it.
+    """Commands in program order; every input precedes the command that waits for it.
 
     queues: commands of each queue in order; turns: where repetitions of segments begin and end; room: bytes of SRAM of
     one cluster that tiles may take; resident: bytes of activations beside them; port: bytes/s that this SRAM passes;

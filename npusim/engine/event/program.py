@@ -1,6 +1,6 @@
 """From the rows of an OpTable to the commands of a contraction processor, in the order in which a compiler emits them.
 
-Fused PEs of a cluster run one command stream in lockstep, so one command stands for all of them.
+Fused PEs of a cluster run one command stream in lockstep, so one command represents all of them.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _busy_s(work: Work, setting: StepSetting) -> float:
 def _time_ahead(rows: np.ndarray, setting: StepSetting) -> list[float]:
     """Seconds between the last transfer before each row and its start, in which a whole graph fetches its weights.
 
-    Before the first rows of a segment that repeats stand its last ones.
+    Before the first rows of a segment that repeats come its last ones.
     """
     if not setting.whole_step:
         return [0.0] * len(rows)

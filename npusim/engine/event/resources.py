@@ -90,6 +90,7 @@ class SharedBandwidth:
 
 
 _TOLERANCE = 2.0**-40
+"""Part by which two times that are the same may differ, for rounding."""
 
 
 class Port:

@@ -28,7 +28,7 @@ from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
 
 _SPLITS = (1, 2, 4, 8)
 _TIE = 2.0**-8
-"""Tilings whose predicted times differ by no more than this part are alike; of them the plainest is taken."""
+"""Tilings whose predicted times differ by no more than this fraction are equal; the simplest of them is chosen."""
 _ACCUMULATOR_BYTES = 4.0
 _BITS = 8.0
 _ACTIVATION_BYTES = 2.0
@@ -205,7 +205,7 @@ def _tiling(
 def _reduction(row: Any, setting: StepSetting, seconds: float, tiles: int) -> tuple[float, int, float]:
     """What the reduction over the PEs adds to `seconds` of tiles, its number of parts and the time of each.
 
-    Of numbers of parts whose times are alike the least is taken.
+    Of numbers of parts with equal times the smallest is chosen.
     """
     if row["split"] != SPLIT_ROWS or setting.pes < 2:
         return 0.0, 1, 0.0

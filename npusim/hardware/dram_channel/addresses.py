@@ -10,6 +10,7 @@ import numpy as np
 COORDINATES = ("pseudo_channel", "rank", "group", "bank", "row", "column")
 PSEUDO_CHANNEL, RANK, GROUP, BANK, ROW, COLUMN = range(6)
 MAX_BITS = 24
+"""Most address bits of one coordinate."""
 _BYTE = 8
 _BYTE_VALUES = 1 << _BYTE
 
@@ -24,7 +25,7 @@ _ORDERS = {
 
 
 def widths(timing: np.void) -> dict[str, int]:
-    """Address bits of each coordinate; of three ranks one bit's worth is addressed."""
+    """Address bits of each coordinate; of three ranks only two are addressed."""
     sizes = {
         "pseudo_channel": timing["pseudo_channels"],
         "rank": timing["ranks"],
@@ -60,7 +61,7 @@ def address_bits(masks: np.ndarray) -> int:
 def places(accesses: np.ndarray, masks: np.ndarray, timing: np.void) -> tuple[np.ndarray, np.ndarray]:
     """(banks, rows) of access numbers, int64 of their shape; a bank counts over pseudo-channels, ranks and groups.
 
-    Parity is linear: the place of an access is the XOR of those of its bytes, which stand in a table.
+    Parity is linear: the coordinates of an access are the XOR of those of its bytes, which are in a table.
     """
     packed = np.zeros_like(accesses)
     for byte, table in enumerate(_byte_places(masks)):

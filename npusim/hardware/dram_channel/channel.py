@@ -16,6 +16,7 @@ from npusim.hardware.dram_channel.refresh import advance_refresh, new_refresh, t
 from npusim.hardware.dram_channel.scheduler import NONE, issue_column, issue_row, scan
 from npusim.hardware.dram_channel.state import REQUEST_DTYPE, new_channel, new_queue, push, remove
 
+# Lengths of the queues, and parts of the write queue between which writes are drained, as in Ramulator 2.
 READ_PLACES = WRITE_PLACES = 64
 DRAIN_ABOVE, DRAIN_TO = 0.8, 0.2
 

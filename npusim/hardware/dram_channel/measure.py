@@ -18,20 +18,24 @@ from npusim.hardware.dram_channel.traffic import PATTERNS, WRITE_MODES, request_
 _WARM_UP = 5
 """One request in so many more is run before the measurement."""
 _REMEMBERED = 4096
+"""Measurements that are kept."""
 _CLEARLY = 1.05
+"""How many times the largest limit the outstanding requests must be in use to be named instead."""
 OUTSTANDING = "outstanding requests"
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests of one burst each. stride, block: in bursts; outstanding: unanswered at once; requests: measured ones.
+    """Requests of one burst each. stride, block: in bursts.
 
     pseudo_channels: of those that share command buses, how many the stream is spread over.
     """
 
     pattern: str = "seq"
     requests: int = 12_000
+    """Number of requests that are measured."""
     outstanding: int = 128
+    """Number of requests that are unanswered at once."""
     mapping: str = "bgint"
     refresh: str = "ab"
     stride: int = 1

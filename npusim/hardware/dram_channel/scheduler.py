@@ -19,6 +19,7 @@ from npusim.hardware.dram_channel.limits import (
 from npusim.hardware.dram_channel.state import CLOSED, push, remove
 
 NEVER = 1 << 62
+"""A tick later than all others, with room to add to it."""
 NONE = -1
 
 
