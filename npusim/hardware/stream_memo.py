@@ -1,4 +1,4 @@
-"""Stream efficiencies that were worked out before: shipped ones, and the user's own beside the compiled kernels."""
+"""Stream efficiencies that were computed before: shipped ones, and the user's own beside the compiled kernels."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def derived_stream(standard: str, mapping: AddressMap, access_unit: float, chann
 
 
 def remembered_stream(dram: Dram, mapping: AddressMap, unit: int) -> float:
-    """The efficiency of a contiguous stream, from the memo or worked out now and kept."""
+    """The efficiency of a contiguous stream, from the memo or computed now and kept."""
     key = memo_key(dram, mapping, unit)
     for file in (shipped_memo(), _own_memo()):
         known = _read(file)
@@ -92,6 +92,6 @@ def _read(file: Path) -> dict[str, float]:
 
 
 def _keep(file: Path, key: str, value: float) -> None:
-    """Add to the user's memo; where its folder cannot be written, the next process works it out again."""
+    """Add to the user's memo; where its folder cannot be written, the next process computes it again."""
     keep(file, json.dumps({**_read(file), key: value}, indent=2) + "\n")
     _read.cache_clear()
