@@ -1,7 +1,8 @@
 """Descriptions in files: which file a name means, and what a description says that extends another one.
 
-A description `extends: NAME` (or `based_on: NAME`) where it has what that one says wherever it does not say otherwise:
-maps key by key, numbers with their provenance, lists and plain values as a whole. What names a description is its own.
+A description with `extends: NAME` (or `based_on: NAME`) takes from that one whatever it does not say itself: maps are
+joined key by key; numbers with their provenance, lists and plain values are replaced as a whole. Name, title, aliases
+and note are never taken over.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def part_file(folder: str, name_or_path: str) -> Path:
 
 
 def extended(folder: str, data: Any, file: Path | None = None) -> Any:
-    """What a description of that folder's kind says, in a file or in place, with what it extends laid under it.
+    """A description of that folder's kind, in a file or in place, completed by what it extends.
 
     Raises UserError for an unknown name and for a circle.
     """

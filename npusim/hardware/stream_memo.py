@@ -1,4 +1,4 @@
-"""Stream efficiencies that were worked out before: shipped ones, and the user's own beside the compiled kernels."""
+"""Stream efficiencies that were computed before: shipped ones, and the user's own beside the compiled kernels."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def derived_stream(standard: str, mapping: AddressMap, access_unit: float, chann
 
 
 def remembered_stream(dram: Dram, mapping: AddressMap, unit: int) -> float:
-    """The efficiency of a contiguous stream, from the memo or worked out now and kept."""
+    """The efficiency of a contiguous stream, from the memo or computed now and kept."""
     key = memo_key(dram, mapping, unit)
     for known in (_shipped(), _own()):
         if key in known:
@@ -99,6 +99,6 @@ def _own() -> dict[str, float]:
 
 
 def _keep(key: str, value: float) -> None:
-    """Add to the user's memo; where its folder cannot be written, the next process works it out again."""
+    """Add to the user's memo; where its folder cannot be written, the next process computes it again."""
     keep(_own_memo(), json.dumps({**_own(), key: value}, indent=2) + "\n")
     _own.cache_clear()

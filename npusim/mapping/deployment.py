@@ -34,7 +34,7 @@ _PLANNED = 64
 
 @dataclass(frozen=True, eq=False)
 class Deployment:
-    """What runs on what.
+    """A model on an architecture under a plan and a runtime.
 
     machine, runtime_record: the flat records that the engine reads, arrays of shape (1,); calibration: the calibration
     that the descriptions are under, None without one.
@@ -57,7 +57,7 @@ class Deployment:
         return replace(self, machine=placed, runtime_record=runtime_record)
 
     def provenances(self) -> list[Provenance]:
-        """Every number that a result of this deployment can hang on."""
+        """Every number on which a result of this deployment can depend."""
         return [
             *provenances(self.system.name, self.system),
             *provenances(self.runtime.name, self.runtime),

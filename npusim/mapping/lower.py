@@ -147,8 +147,8 @@ def instantiate(template, query, context, decoding, rows):
     """Write the program `template` with the sizes of a step into `rows`; returns how many rows there are.
 
     query, context: int64 (sequences,); decoding: bool (sequences,); rows: OP_DTYPE with room for every attention row
-    twice (decoding sequences and prompt chunks run in separate attention operators). Rows of a phase that the step has
-    not are left out.
+    twice (decoding sequences and prompt chunks run in separate attention operators). Rows of a phase that the step does
+    not have are left out.
     """
     live, prompt_tokens = 0.0, 0.0
     for sequence in range(len(query)):
