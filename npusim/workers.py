@@ -62,11 +62,16 @@ def _forks() -> bool:
 def _forked(
     work: Callable[..., Result], calls: Sequence[tuple[Any, ...]], left: range, workers: int
 ) -> Iterator[tuple[int, Result]]:
+    before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin, (work, os.getpid()))
     try:
         indexes = {pool.submit(_call, calls[index]): index for index in reversed(left)}
         for future in as_completed(indexes):
             yield indexes[future], future.result()
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - before:
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -44,8 +44,8 @@ class DecodeRun:
 class AnalyticEngine:
     """Costs steps of one deployment. max_sequences: most sequences that a step will hold (size of the workspace).
 
-    growth: part of its context by which a sequence may grow before a decode step of a run is costed anew; with 0 each
-    step of a run costs what it costs alone, with COARSE a whole run is within a thousandth of that.
+    growth: fraction of its context by which a sequence may grow before a decode step of a run is costed anew; with 0
+    each step is costed alone, with COARSE a whole run is within a thousandth of that.
     """
 
     def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
@@ -69,7 +69,7 @@ class AnalyticEngine:
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces.
 
-        Through several stages it goes in micro-batches; what the stages wait for each other is overhead.
+        Through several stages it goes in micro-batches; the time that stages wait for each other is overhead.
         """
         parts = [self._cost_part(part) for part in micro_steps(step, self.plan.micro_batches)]
         total = reduce(combine, parts)
@@ -81,7 +81,7 @@ class AnalyticEngine:
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost:
         """A chunk of one prompt alone, host time included.
 
-        limited: how far the power limiter has come, of a step that would exceed the limit.
+        limited: how far the power limiter has settled, for a step that would exceed the limit.
         """
         settled = self._chunk(query, context)
         if limited == 1.0 or math.isclose(settled.clock, 1.0):

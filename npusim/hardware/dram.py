@@ -17,7 +17,7 @@ _BITS_PER_BYTE = 8
 _PEAK_TOLERANCE = 0.005
 """Part by which a stated peak may differ from width x data rate, for rounding."""
 Family = Annotated[str, Field(pattern=r"^[a-z]+[0-9][0-9a-z]*$")]
-"""Of standards, such as hbm3e or lpddr6: a word that nothing is computed from."""
+"""Family of standards, such as hbm3e or lpddr6; nothing is computed from it."""
 
 
 class Organisation(Part):

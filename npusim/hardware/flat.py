@@ -30,7 +30,7 @@ class FlatField(NamedTuple):
 
 
 class FlatQuantity(NamedTuple):
-    """A quantity with its field, and its place where the field is an array."""
+    """A quantity with its field, and its index where the field is an array."""
 
     name: str
     place: int | None

@@ -1,4 +1,4 @@
-"""Main memory of a chip: channels, access unit, what of its peak and of its size can be used."""
+"""Main memory of a chip: channels, access unit, and how much of its peak rate and capacity can be used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
 _STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
 
 TECHNOLOGIES = ("hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6")
-"""Those of chips; a DRAM standard that a chip names may be of a family of its own."""
+"""Kinds of DRAM of chips; a DRAM standard that a chip names may be of another family."""
 
 
 class Memory(Part):

@@ -1,4 +1,4 @@
-"""Which plans have room for a model, and what to say where the one asked for has not."""
+"""Which plans have room for a model, and the message where the requested one has not."""
 
 from __future__ import annotations
 

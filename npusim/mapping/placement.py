@@ -1,8 +1,8 @@
-"""Plans on the fabric: which chips talk to each other, and what their collectives put on its links.
+"""Plans on the fabric: which chips communicate, and the load that their collectives put on its links.
 
-A schedule over a group of chips is reduced, once, to a few numbers: how often its slowest messages cross each level
-of the fabric, and how many bytes (per byte of the message) its busiest link of each level carries while it is the
-bottleneck, all groups of the plan being busy at the same time. The kernels make times of them.
+A schedule over a group of chips is reduced, once, to a few numbers: how often its slowest messages cross each level of
+the fabric, and how many bytes (per byte of the message) its busiest link of each level carries while it is the
+bottleneck, all groups of the plan being busy at the same time. The kernels compute times from them.
 """
 
 from __future__ import annotations

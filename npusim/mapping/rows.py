@@ -1,4 +1,4 @@
-"""Rows of a program in the making, and the operators that every layer is made of."""
+"""Rows of a program while it is built, and the operators of which every layer consists."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Rows:
     ) -> None:
         """A matrix product in `precision`, after the cast of its input where that is narrower than 16 bits.
 
-        one_input: the rows that a token makes have their input in common.
+        one_input: all rows of a token have the same input.
         """
         activation_bits = stored_bits(precision.activations)
         if activation_bits < _HALF:

@@ -147,7 +147,7 @@ def read_model(path: Path, name: str) -> Model:
 
 
 def _check_keys(config: ConfigFile) -> None:
-    """Raises UserError for a key that is misspelt: what a file says and npusim overlooks would be another model."""
+    """Raises UserError for a key that is misspelt: a key that npusim overlooked would make it another model."""
     config.refuse_near_misses(KEYS)
     for part, known in _PARTS.items():
         if isinstance(config.get(part), dict):

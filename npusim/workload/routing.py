@@ -77,7 +77,7 @@ def choice_chances(experts: int, chosen: float, skew: Skew, ranks: int = 1) -> t
     """Chance that a token chooses an expert of each group, float (GROUPS,), falling.
 
     Of all `experts` (their mean is chosen / experts), or of those of the busiest of `ranks` that hold equal numbers of
-    them at random: a layer waits for it. A chance never exceeds 1: what an expert cannot take goes to the others.
+    them at random: a layer waits for it. A chance never exceeds 1: the excess goes to the other experts.
     """
     ranks_of = (np.arange(experts) + 0.5) / experts
     chances = _scaled(_quantile(1.0 - ranks_of, skew), chosen / experts)

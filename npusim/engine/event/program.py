@@ -57,7 +57,7 @@ def build(rows: np.ndarray, setting: StepSetting, turns: int | None = None) -> P
 
 
 class _Builder:
-    """Writes one row after the other; `_ready[cluster]` are the commands after which the next row may run there."""
+    """Emits one row after the other; `_ready[cluster]` are the commands after which the next row may run there."""
 
     def __init__(self, rows: np.ndarray, setting: StepSetting) -> None:
         self._rows, self._set = rows, setting
@@ -195,6 +195,6 @@ def _time_ahead(rows: np.ndarray, setting: StepSetting) -> list[float]:
 
 
 def _twice(rows: np.ndarray, segment: int) -> list[int]:
-    """The places of a segment's rows, twice where it repeats."""
+    """The positions of a segment's rows, twice where it repeats."""
     members = np.flatnonzero(rows["segment"] == segment).tolist()
     return members * (2 if rows[members[0]]["repeat"] > 1 else 1)

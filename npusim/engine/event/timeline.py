@@ -58,7 +58,7 @@ class Span(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """A transfer and what waited for it, by their places among the spans."""
+    """A transfer and what waited for it, by their indices among the spans."""
 
     source: int
     target: int

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from npusim.errors import UserError
+from npusim.inputs import InputFile, recording, touch
 from npusim.workers import spread
 
 Task = Callable[..., pd.DataFrame]
+Results = Generator[tuple[str, pd.DataFrame], None, None]
+Recorded = Generator[tuple[str, pd.DataFrame, tuple[InputFile, ...]], None, None]
 BackendName = Literal["local", "dask", "ray"]
 _WAVE = 64
 """Tasks that a Ray cluster is given at once: its joblib backend hands results back only when all are done."""
@@ -28,33 +31,40 @@ class Backend:
     workers: int = 1
     scheduler: str | None = None
 
-    def run(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[str, pd.DataFrame]]:
+    def run(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Results:
         """(name, result) of every named call, in the order in which they end.
 
-        Raises UserError where no cluster answers.
+        Files that a worker read are recorded in this process. Raises UserError where no cluster answers.
         """
-        if self.name == "local":
-            named = list(calls)
-            for index, result in spread(task, [call for _, call in named], self.workers):
-                yield named[index][0], result
-            return
+        with contextlib.closing(
+            self._local(task, calls) if self.name == "local" else self._remote(task, calls)
+        ) as found:
+            for name, result, files in found:
+                touch(*files)
+                yield name, result
+
+    def _local(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Recorded:
+        named = [(task, *call) for call in calls]
+        for _, found in spread(_named, named, self.workers):
+            yield found
+
+    def _remote(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Recorded:
         from joblib import Parallel, delayed
 
         work = delayed(_named)
-        with self._cluster():
+        with _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler):
             jobs = (work(task, name, call) for name, call in calls)
-            if self.name == "ray":
-                while wave := list(itertools.islice(jobs, _WAVE)):
-                    yield from Parallel()(wave)
-            else:
+            if self.name == "dask":
                 yield from Parallel(return_as="generator_unordered")(jobs)
+            while wave := list(itertools.islice(jobs, _WAVE)):
+                yield from Parallel()(wave)
 
-    def _cluster(self) -> contextlib.AbstractContextManager[Any]:
-        return _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler)
 
-
-def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, pd.DataFrame]:
-    return name, task(*call)
+def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, pd.DataFrame, tuple[InputFile, ...]]:
+    """The result with the files that it was worked out from."""
+    with recording() as read:
+        result = task(*call)
+    return name, result, read.files
 
 
 @contextlib.contextmanager

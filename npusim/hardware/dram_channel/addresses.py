@@ -1,6 +1,7 @@
 """Address maps: each bit of a DRAM coordinate is the parity of some bits of the access's number.
 
-A map is a table of masks, one row per coordinate: so plain interleaving, XOR hashes and a chip's own map are one thing.
+A map is a table of masks, one row per coordinate: plain interleaving, XOR hashes and a chip's own map are all of this
+form.
 """
 
 from __future__ import annotations
@@ -74,12 +75,12 @@ def places(accesses: np.ndarray, masks: np.ndarray, timing: np.void) -> tuple[np
 
 
 def _offsets(masks: np.ndarray) -> list[int]:
-    """Lowest bit of each coordinate in a packed place, and one more for the end."""
+    """Lowest bit of each coordinate in packed coordinates, and one more for the end."""
     return [0, *np.cumsum((masks != 0).sum(axis=1)).tolist()]
 
 
 def _byte_places(masks: np.ndarray) -> np.ndarray:
-    """Packed places, column left aside, of every value of each byte of an access's number: (bytes, 256)."""
+    """Packed coordinates, without the column, of every value of each byte of an access's number: (bytes, 256)."""
     offsets = _offsets(masks)
     tables = np.zeros((-(-address_bits(masks) // _BYTE), _BYTE_VALUES), np.int64)
     values = np.arange(_BYTE_VALUES)
