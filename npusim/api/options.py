@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from npusim.errors import UserError
+from npusim.inputs.limits import MOST_COUNT
 
 Asked = TypeVar("Asked", bound="Options")
 
@@ -97,8 +98,9 @@ class Declared:
             raise UserError(name, "", f"{value} is no number; give a finite one")
         if least is not None and value < least:
             raise UserError(name, "", f"{value} must be {least:g} or more")
-        if most is not None and value > most:
-            raise UserError(name, "", f"{value} must be at most {most:g}")
+        most = MOST_COUNT if most is None else most
+        if value > most:
+            raise UserError(name, "", f"{value:,.12g} must be at most {most:,.12g}")
 
     def _check_effect(self, name: str, only_with: tuple[str, object], asked: Options) -> None:
         field, wanted = only_with

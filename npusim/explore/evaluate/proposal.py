@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from npusim.errors import UserError
-from npusim.hardware.base import Part, Whole
+from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.catalog import system_path
 from npusim.hardware.yaml_file import load_yaml
 from npusim.metric_row import Shown
@@ -35,7 +35,7 @@ class Claim(Part):
     cards: Whole = 1
     isl: Whole
     osl: Whole
-    users: Whole = 1
+    users: Users = 1
     metric: Text
     at_least: Amount | None = None
     at_most: Amount | None = None

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.hardware.base import MOST
 from npusim.inputs.json_text import read_json
+from npusim.inputs.limits import MOST
 
 FORMAT = "npusim predictions 1"
 STAMP = "sha256"
