@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numba
 
 from npusim.cache_folder import keep
+from npusim.errors import UserError
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.data import data_root
 from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import is_file, remembered
+from npusim.inputs.json_text import read_json
 from npusim.ledger import provenances
 
 _TOLERANCE = 0.005
@@ -81,13 +83,14 @@ def _own_memo() -> Path:
     return Path(str(numba.config.CACHE_DIR)) / "streams.json"  # type: ignore[attr-defined]
 
 
-@cache
+@remembered
 def _read(file: Path) -> dict[str, float]:
+    """What a memo holds, nothing where it is not there or damaged: a cache, worked out again where it lacks."""
     try:
-        known: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = read_json(file) if is_file(file) else {}
+    except UserError:
         return {}
-    return known
+    return {key: value for key, value in known.items() if isinstance(value, float)} if isinstance(known, dict) else {}
 
 
 def _keep(file: Path, key: str, value: float) -> None:

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from npusim.errors import UserError
+from npusim.inputs import is_file, read_text
+from npusim.inputs.parquet import read_parquet
 
 PARTS = "parts"
 _MARK = "sweep.json"
@@ -28,7 +30,7 @@ class Store:
         text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
         try:
             self._parts.mkdir(parents=True, exist_ok=True)
-            known = mark.read_text(encoding="utf-8") if mark.is_file() else None
+            known = read_text(mark) if is_file(mark) else None
         except OSError as error:
             raise UserError("--out", "", f"{out} cannot be written ({error.strerror}); give another folder") from error
         if known is None:
@@ -49,7 +51,8 @@ class Store:
         self._replace(self._path(name), sink.getvalue().to_pybytes())
 
     def get(self, name: str) -> pd.DataFrame:
-        return pq.read_table(self._path(name)).to_pandas()
+        """A part that is whole. Raises UserError where it was damaged since."""
+        return read_parquet(self._path(name))
 
     def names(self, kind: str) -> Iterator[str]:
         """Names of the whole parts of a kind, in order."""
