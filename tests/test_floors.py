@@ -30,6 +30,7 @@ FLOORS = {
     "manifest": 0,
     "inputs": 0,
     "publish": 0,
+    "workers": 0,
     "safe_text": 0,
     "metric_row": 0,
     "metrics": 0,
