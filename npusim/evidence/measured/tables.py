@@ -13,7 +13,7 @@ import pandas as pd
 from npusim.errors import UserError
 from npusim.inputs import read_text
 from npusim.inputs.csv_text import csv_table
-from npusim.inputs.limits import MOST, MOST_REQUESTS, MOST_USERS
+from npusim.inputs.limits import MOST, MOST_BATCH, MOST_REQUESTS, MOST_USERS
 from npusim.inputs.numbers import plain
 
 _OTHERS = {
@@ -32,7 +32,8 @@ _LEAST, _MOST = 1e-12, 1e15
 """No measured figure is less or more, in whatever unit."""
 
 
-_MOST_OF = {"concurrency": MOST_USERS, "requests": MOST_REQUESTS}
+_BATCHES = ("batch", "decode_batch", "batch_size")
+_MOST_OF = {"concurrency": MOST_USERS, "requests": MOST_REQUESTS} | dict.fromkeys(_BATCHES, MOST_BATCH)
 
 
 class Unrepresentable(Exception):
