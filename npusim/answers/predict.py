@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from threading import get_ident
 from typing import Any, TypedDict, Unpack
@@ -16,6 +16,7 @@ from npusim.engine.event.engine import EventEngine, total_cost
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
+from npusim.inputs import remembered_last
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
@@ -175,7 +176,7 @@ def _engine(deployment: Deployment, sequences: int) -> AnalyticEngine:
     return _kept_engine(deployment, 1 << (sequences - 1).bit_length(), get_ident())
 
 
-@lru_cache(_ENGINES)
+@remembered_last(_ENGINES)
 def _kept_engine(deployment: Deployment, room: int, _thread: int) -> AnalyticEngine:
     return AnalyticEngine(deployment, max_sequences=room)
 

@@ -83,10 +83,7 @@ class DramResult:
     @property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.hardware.catalog import memory_path
-        from npusim.manifest import build_manifest
-
-        return build_manifest(self.asked.argv("dram"), self.asked.seed, [memory_path(self.asked.standard)])
+        return self.asked.manifest("dram")
 
 
 @asked_by(DramOptions)

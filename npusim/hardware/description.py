@@ -154,16 +154,3 @@ def read_yaml(path: Path) -> Any:
     if not isinstance(data, dict):
         raise UserError(str(path), "", "must be a map of keys to values")
     return data
-
-
-def files_behind(folder: str, path: Path) -> list[Path]:
-    """A description's file, those that it extends, and those of the parts that it names (chip.pim, memory)."""
-    data = read_yaml(path)
-    files = [path, *(file for file, _ in lineage(folder, data, path))]
-    data = extended(folder, data, path)
-    named_parts = (("pims", (data.get("chip") or {}).get("pim")), ("memories", data.get("memory")))
-    with reading_from(path.parent):
-        for kind, part in named_parts:
-            if isinstance(part, str):
-                files += files_behind(kind, part_file(kind, part))
-    return list(dict.fromkeys(files))

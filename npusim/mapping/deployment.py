@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from npusim.hardware.machine import PLACED, build_machine
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
-from npusim.inputs import remembered
+from npusim.inputs import remembered, remembered_last
 from npusim.ledger import Provenance, provenances
 from npusim.mapping.fitting import Fitting
 from npusim.mapping.footprint import Footprint
@@ -133,7 +133,7 @@ def deploy(
     return _under(base, _plan(base.fitting, cards, tensor_parallel, tokens))
 
 
-@lru_cache(_PLANNED)
+@remembered_last(_PLANNED)
 def _under(base: Deployment, plan: Plan) -> Deployment:
     return base.under(plan)
 

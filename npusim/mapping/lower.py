@@ -7,12 +7,11 @@ in a step; it is compiled, so that a run of decode steps never returns to Python
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
 from npusim.compilation import kernel
 from npusim.hardware.machine import GROUP_STAGE
+from npusim.inputs import remembered
 from npusim.mapping.attention_rows import grouped_query, latent
 from npusim.mapping.expert_shard import expert_shard
 from npusim.mapping.grouped import touched_matrices
@@ -60,12 +59,12 @@ def program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
     return _program(model, precision, plan).copy()
 
 
-@cache
+@remembered
 def _program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
     return max(stage_programs(model, precision, plan), key=_stored_bits)
 
 
-@cache
+@remembered
 def stage_programs(model: Model, precision: Precision, plan: Plan) -> tuple[np.ndarray, ...]:
     """Rows of one rank of each pipeline stage that differs from those before it: arrays of OP_DTYPE, for reading."""
     return tuple(_stage_program(model, precision, plan, stage) for stage in dict.fromkeys(stages(model, plan)))

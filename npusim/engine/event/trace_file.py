@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from npusim.engine.event.timeline import Timeline
+from npusim.publish import publish_file
 from npusim.units import NS_PER_S, US_PER_S
 
 _JSON = ".json"
@@ -20,11 +21,14 @@ _ROOT, _PROCESS = 1, 1
 
 
 def write_trace(timeline: Timeline, path: Path, title: str) -> None:
-    """Write `timeline` to `path`, whose suffix says in which format; `title` names the process in it."""
+    """Write `timeline` to `path`, whose suffix says in which format; `title` names the process in it.
+
+    The file is whole or as it was. Raises UserError.
+    """
     if path.suffix == _JSON:
-        path.write_text(json.dumps({"traceEvents": list(_chrome(timeline, title))}), encoding="utf-8")
+        publish_file(path, json.dumps({"traceEvents": list(_chrome(timeline, title))}), "--trace")
     else:
-        path.write_bytes(_perfetto(timeline, title))
+        publish_file(path, _perfetto(timeline, title), "--trace")
 
 
 def _perfetto(timeline: Timeline, title: str) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.predictors.kernel_libraries import Libraries, choose
+from npusim.inputs import remembered
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.lower import instantiate
@@ -85,6 +85,6 @@ def _lowered(module: Module, step: Step) -> OpTable:
     return OpTable(rows[: instantiate(template, step.query, step.context, step.decoding, rows)], step)
 
 
-@cache
+@remembered
 def _program(module: Module) -> np.ndarray:
     return module.program()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.hardware.catalog import load_system
 from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.machine import GROUP_TENSOR, PLACED, build_machine
+from npusim.inputs import remembered
 from npusim.kernels.collective import collective_time
 from npusim.mapping.placement import write_group, write_transports
 from npusim.units import MS_PER_S
@@ -64,7 +64,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     )
 
 
-@cache
+@remembered
 def _placed(arch: str, ranks: int) -> tuple[np.ndarray, ...]:
     system = load_system(arch, uncalibrated=True)
     machine = build_machine(system)
