@@ -110,19 +110,20 @@ class Domain:
                 self._inside(numbers[key], raw[key])
         if not numbers.get("low", value) <= value <= numbers.get("high", value):
             raise ValueError(f"the range {raw.get('low')} ... {raw.get('high')} does not hold the value {raw['value']}")
-        if not 0.0 <= numbers.get("sd", 0.0) <= self._ends()[1]:
+        if not 0.0 <= numbers.get("sd", 0.0) <= self.ends()[1]:
             raise ValueError(f"sd {raw['sd']} is no standard deviation; give zero or more")
 
     def _inside(self, value: float, written: Any) -> None:
         """Raises ValueError for a number above zero that is none of this kind."""
-        least, most = self._ends()
+        least, most = self.ends()
         if value and not least <= value <= most:
             unit = f" {self.unit}" if self.unit else ""
             raise ValueError(f"'{written}' is out of range: {least:g} to {most:g}{unit}")
         if self.whole and value != round(value):
             raise ValueError(f"'{written}' must be a whole number")
 
-    def _ends(self) -> tuple[float, float]:
+    def ends(self) -> tuple[float, float]:
+        """Smallest and largest value above zero, in the SI unit."""
         least, most = _SPANS[self.unit]
         return (least if self.least is None else self.least), (most if self.most is None else self.most)
 
@@ -176,7 +177,7 @@ def provenances(owner: str, description: BaseModel, prefix: str = "") -> Iterato
 
 def _walk(owner: str, value: object, path: str, field: FieldInfo) -> Iterator[Provenance]:
     if isinstance(value, Quantity):
-        yield Provenance(owner, path, value, _domain(field))
+        yield Provenance(owner, path, value, domain_of(field))
     elif isinstance(value, BaseModel):
         yield from provenances(owner, value, f"{path}.")
     elif isinstance(value, list | tuple):
@@ -185,8 +186,8 @@ def _walk(owner: str, value: object, path: str, field: FieldInfo) -> Iterator[Pr
             yield from _walk(owner, item, f"{path}.{label}", field)
 
 
-def _domain(field: FieldInfo) -> Domain | None:
-    """What numbers the field takes."""
+def domain_of(field: FieldInfo) -> Domain | None:
+    """What numbers a field of a model takes; None where it holds no quantity."""
     marks = [*field.metadata, *(mark for inner in get_args(field.annotation) for mark in get_args(inner)[1:])]
     found = (getattr(mark.func, "__self__", None) for mark in marks if isinstance(mark, BeforeValidator))
     return next((each for each in found if isinstance(each, Domain)), None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from npusim.errors import UserError
 from npusim.inputs import read_tree, remembered
+from npusim.metrics import headings_in
 
 ENGLISH = "en"
 _CATALOGUES = {path.stem: path for path in (Path(str(files("npusim"))) / "languages").glob("*.yaml")}
@@ -57,5 +58,6 @@ def speaker(language: str) -> Say:
 
 @remembered
 def catalogue(language: str) -> dict[str, str]:
-    """Translations by the English words."""
-    return {key: str(value) for key, value in read_tree(_CATALOGUES[language]).items()}
+    """Translations by the English words; what is said of figures stands in their rows, unless the file says it."""
+    told = read_tree(_CATALOGUES[language])
+    return headings_in(language) | {key: str(value) for key, value in told.items()}

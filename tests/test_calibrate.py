@@ -19,7 +19,8 @@ from npusim.evidence.calibration.cross_validation import bootstrap
 from npusim.evidence.calibration.posterior import value_at
 from npusim.hardware.calibration import load_calibration
 from npusim.hardware.catalog import load_system
-from npusim.hardware.residuals import DECODE, PREFILL, RUN, Residual, half_width
+from npusim.hardware.residuals import Residual, half_width
+from npusim.metrics import DECODE, PREFILL, RUN
 
 Z_TRUE = -1.5
 NOISE = 0.01

@@ -30,6 +30,8 @@ FLOORS = {
     "inputs": 0,
     "publish": 0,
     "safe_text": 0,
+    "metric_row": 0,
+    "metrics": 0,
     "hardware": 1,
     "workload": 2,
     "mapping": 3,
@@ -87,10 +89,9 @@ NAMED = {
     ("mapping/optable.py", "OPS"): "codes",
     ("serving/planning.py", "_MS"): "milliseconds of a second",
     ("serving/planning.py", "_SERVED"): "number of plans that are served",
-    ("serving/metrics.py", "PERCENTILES"): "what is reported",
-    ("serving/metrics.py", "_MS_PER_S"): "milliseconds of a second",
+    ("serving/metrics.py", "_PER_SECOND"): "milliseconds of a second",
     ("serving/metrics.py", "weighted_percentiles"): "percent",
-    ("serving/metrics.py", "_power"): "the percentile that is reported",
+    ("serving/metrics.py", "power_w_p99"): "the percentile that is reported",
     ("serving/uncertainty.py", "DRAWS"): "number of draws",
 }
 """Where other literals may stand, by file and by the constant or function that holds them, and what they are."""

@@ -15,9 +15,10 @@ from npusim.evidence.calibration.calibration_file import write_calibration
 from npusim.evidence.validation.validate import validate_table
 from npusim.hardware.calibration import CalibratedNumber, Calibration
 from npusim.hardware.catalog import load_system
-from npusim.hardware.residuals import DECODE, RUN, LeftOut, Residual
+from npusim.hardware.residuals import LeftOut, Residual
 from npusim.kperf.runner import run_grid
 from npusim.mapping.deployment import deploy
+from npusim.metrics import DECODE, RUN
 from npusim.serving.uncertainty import interval, interval_text
 
 MODEL = "llama-3.1-8b"

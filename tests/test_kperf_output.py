@@ -373,7 +373,7 @@ def test_headlines_name_the_best_cell() -> None:
     cells = fake_cells(1)
     line, best = headlines(cells).iloc[0], cells.loc[cells["total_tokens_per_s"].idxmax()]
     assert line["total_tokens_per_s"] == best["total_tokens_per_s"]
-    assert line["total_at"] == f"{best['isl']:,} / {best['osl']:,} × {best['users']}"
+    assert line["total_tokens_per_s_at"] == f"{best['isl']:,} / {best['osl']:,} × {best['users']}"
     assert line["count"] == "48 of 50"
     assert line["speed_high"] >= line["speed_low"] and line["ttft_low"] <= line["ttft_high"]
     assert missing(cells)["cells"].tolist() == [2]

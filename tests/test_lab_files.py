@@ -40,7 +40,7 @@ def test_aiperf_json_tells_model_users_and_watts() -> None:
     run = _one(AIPERF / "profile_export_aiperf.json")
     assert run.setting.model == "meta-llama/Llama-3.1-8B-Instruct"
     assert run.setting.users == 16
-    assert run.figures["power_w"].value == 560.0
+    assert run.figures["power_w_mean"].value == 560.0
 
 
 def test_aiperf_requests_without_warm_up_and_failures() -> None:
@@ -64,7 +64,7 @@ def test_server_pages_give_means_and_percentiles_to_a_bucket() -> None:
 def test_exporter_pages_sum_the_watts_of_all_cards() -> None:
     furiosa, dcgm = _one(PAGES / "furiosa_exporter.txt"), _one(PAGES / "dcgm.txt")
     assert (furiosa.setting.device, furiosa.setting.cards, furiosa.conduct.firmware) == ("rngd", 2, "2026.3.0")
-    assert furiosa.figures["power_w"].value == pytest.approx(300.75)
+    assert furiosa.figures["power_w_mean"].value == pytest.approx(300.75)
     assert (dcgm.setting.device, dcgm.setting.cards) == ("NVIDIA H200", 1)
 
 

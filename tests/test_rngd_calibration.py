@@ -13,7 +13,7 @@ from npusim.evidence.measured.case import Case, Numbers
 from npusim.evidence.measured.importer import import_table
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import calibration_of, load_system
-from npusim.hardware.residuals import RUN, STALLED_RUN
+from npusim.metrics import RUN, STALLED_RUN
 
 TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "rngd" / "serving.csv"
 
@@ -57,7 +57,7 @@ def _cases() -> tuple[list[Case], Unseen]:
     """Ten groups with ITL, two of them with TPOT, one with a wall rate; errors 0.01, 0.02, ..., and 3 for the wall."""
     made = [case for case in import_table(TABLE, "rngd").cases if case.metric == "itl_p50"][:10]
     made += [replace(case, metric="tpot_mean", figure="tpot_ms_mean") for case in made[:2]]
-    made.append(replace(made[0], metric="tps_wall", figure="speed_mean"))
+    made.append(replace(made[0], metric="tps_wall", figure="tokens_per_s_per_user"))
     names = [f"group {index}" for index in range(10)] + ["group 0", "group 1", "group 0"]
     errors = np.array([0.01 * (index + 1) for index in range(12)] + [3.0])
     return made, Unseen("group", np.array(names), errors, np.zeros(len(made)))

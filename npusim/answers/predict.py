@@ -16,18 +16,19 @@ from npusim.engine.event.engine import EventEngine, total_cost
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
-from npusim.hardware.residuals import RUN
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
-from npusim.serving.metrics import RunMetrics, Spread, measure
+from npusim.metric_row import Shown
+from npusim.metrics import METRICS, RUN, shown
+from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 from npusim.workload.step import Step, decode, prefill
 
-POWER_SCOPE = "cards"
+POWER, POWER_SCOPE = "power_w", "cards"
 REQUESTS_PER_USER = 3
 _US = 1e6
 _PHASES = ("decode", "prefill")
@@ -278,32 +279,17 @@ def predict_run(
 
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:
-    """The figures of a run under the names of the command line's contract."""
-    spreads = {
-        name: getattr(metrics, name).as_dict()
-        for name in ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms", "client_queue_ms")
-        if isinstance(getattr(metrics, name), Spread)
-    }
-    return {
-        **spreads,
-        "output_tokens_per_s": metrics.output_tokens_per_s,
-        "total_tokens_per_s": metrics.total_tokens_per_s,
-        "tokens_per_s_per_user": metrics.tokens_per_s_per_user,
-        "power_w": {"scope": POWER_SCOPE, "mean": metrics.power_w_mean, "p99": metrics.power_w_p99},
-        "tokens_per_joule": metrics.tokens_per_joule,
-        "kv_peak_fraction": metrics.kv_peak_fraction,
-        "fits": metrics.fits,
-        "requests": metrics.requests,
-        "refused": metrics.refused,
-        "refusal": metrics.refusal,
-        "preemptions": metrics.preemptions,
-        "prefix_hit_fraction": metrics.prefix_hit_fraction,
-        "users_in_service": metrics.users_in_service,
-        "duration_s": metrics.duration_s,
-    }
+    """The figures of a run under the names of the command line's contract: statistics by their quantity."""
+    answer: dict[str, Any] = {POWER: {"scope": POWER_SCOPE}}
+    for row in shown(Shown.RUN):
+        if row.statistic:
+            answer.setdefault(row.quantity, {})[row.statistic] = metrics[row.name]
+        else:
+            answer[row.name] = metrics[row.name]
+    return answer | {"fits": metrics.fits, "refusal": metrics.refusal}
 
 
-_EXACT = ("requests", "refused", "preemptions", "users_in_service", "prefix_hit_fraction")
+_EXACT = frozenset(row.name for row in METRICS if row.exact)
 
 
 def with_intervals(

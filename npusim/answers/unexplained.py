@@ -6,8 +6,8 @@ from functools import cache
 
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems, calibration_of
-from npusim.hardware.residuals import RUN
 from npusim.hardware.units import KINDS
+from npusim.metrics import RUN
 
 
 def unexplained(calibration: Calibration | None, figure: str) -> float:

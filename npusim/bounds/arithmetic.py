@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from npusim.bounds.finding import Finding
 from npusim.bounds.load import BoundedLoad, Terms
@@ -11,13 +11,16 @@ from npusim.words import Phrase
 
 NAME = "arithmetic"
 _MS_PER_S = 1e3
-_RATES = {"output_tokens_per_s", "total_tokens_per_s", "requests_per_s"}
+_TOKENS_OF_A_REQUEST: dict[str, Callable[[BoundedLoad], float]] = {
+    "output_tokens_per_s": lambda load: load.osl,
+    "total_tokens_per_s": lambda load: load.isl + load.osl,
+}
 
 
 def arithmetic(load: BoundedLoad, figures: Mapping[str, Reading]) -> Iterator[Finding]:
     """Bounds on throughput and on the time to first token."""
     for metric, figure in figures.items():
-        if metric in _RATES:
+        if metric in _TOKENS_OF_A_REQUEST or metric == "requests_per_s":
             yield arithmetic_throughput(load, metric, figure)
         elif metric.startswith("ttft_ms_") and load.prompts_differ:
             low, high = (_MS_PER_S * first_token_s(terms, load, metric == "ttft_ms_mean") for terms in load.both)
@@ -29,7 +32,7 @@ def arithmetic(load: BoundedLoad, figures: Mapping[str, Reading]) -> Iterator[Fi
 
 def arithmetic_throughput(load: BoundedLoad, metric: str, figure: Reading) -> Finding:
     """The bound on a rate of tokens or requests: arithmetic of a request times requests per second."""
-    tokens = {"output_tokens_per_s": load.osl, "total_tokens_per_s": load.isl + load.osl, "requests_per_s": 1}[metric]
+    tokens = _TOKENS_OF_A_REQUEST[metric](load) if metric in _TOKENS_OF_A_REQUEST else 1
     low = figure.low / tokens * _request_s(load.generous, load)
     high = figure.high / tokens * _request_s(load.usual, load)
     return Finding(NAME, metric, low, high, Phrase("the dense peak, for prompts and outputs"), figure.low / low)

@@ -14,7 +14,7 @@ from npusim.bounds.reading import Reading
 from npusim.words import Phrase
 
 CAP, IDLE = "power cap", "idle power"
-MEAN = "power_w"
+MEAN = "power_w_mean"
 
 
 def power_cap(ceilings: tuple[Ceiling, Ceiling], chips: int, watts: Reading, meter: float) -> Iterator[Finding]:

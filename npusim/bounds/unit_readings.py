@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+
+from npusim.metrics import metric as metric_of
 
 _DATASHEET_DIGITS = 2
 GIB, GB = 2.0**30, 1e9
@@ -46,14 +47,13 @@ _POWER_SLIPS = (
 )
 
 
-def slips(metric: str) -> Iterator[Slip]:
+_SLIPS = {"ms": _TIME_SLIPS, "W": _POWER_SLIPS, "tokens/s": _RATE_SLIPS, "requests/s": _RATE_SLIPS}
+
+
+def slips(name: str) -> tuple[Slip, ...]:
     """The usual slips of a metric, by its unit."""
-    if "_ms" in metric:
-        yield from _TIME_SLIPS
-    elif metric.startswith("power_w"):
-        yield from _POWER_SLIPS
-    elif metric.endswith("_per_s"):
-        yield from _RATE_SLIPS
+    row = metric_of(name)
+    return () if row is None else _SLIPS.get(row.unit, ())
 
 
 def explained(metric: str, measured: float, low: float, high: float) -> str:

@@ -71,7 +71,7 @@ def _print_summary(results: list[GridResult], files: list[str]) -> None:
 
     console = stdout_console()
     for result in results:
-        console.print(table(_HEADINGS, _rows(result), result.context.chip_title, text_columns=2))
+        console.print(table(_headings(), _rows(result), result.context.chip_title, text_columns=2))
         for where in result.deployments:
             cards = f"{where.plan.cards} card{'s' * (where.plan.cards > 1)}"
             console.print(f"{where.model.title}: {where.plan.name} on {cards}.")
@@ -84,25 +84,22 @@ def _print_summary(results: list[GridResult], files: list[str]) -> None:
         console.print(f"  {name}", soft_wrap=True)
 
 
-_HEADINGS = (
-    "model", "precision, KV", "cards", "cells", "best total [tokens/s]", "at in / out × users",
-    "best output [tokens/s]", "best [tokens/J]", "TTFT at fewest users [ms]",
-)  # fmt: skip
+def _headings() -> list[str]:
+    from npusim.kperf.table import BEST
+    from npusim.metric_row import lowered
+    from npusim.metrics import best_label
+
+    best = [(f"{lowered(best_label(row))} [{row.unit}]", "at in / out × users") for row in BEST]
+    names = [heading for pair in best for heading in pair]
+    return ["model", "precision, KV", "cards", "cells", *names, "TTFT at fewest users [ms]"]
 
 
 def _rows(result: GridResult) -> Iterator[list[str]]:
-    from npusim.kperf.table import headlines
+    from npusim.kperf.table import BEST, headlines
 
-    for row in headlines(result.cells).to_dict("records"):
-        shortest, longest = figure(row["ttft_low"], 0), figure(row["ttft_high"], 0)
-        yield [
-            row["model"],
-            row["precision"],
-            str(row["cards"]),
-            row["count"],
-            figure(row["total_tokens_per_s"], 0),
-            row["total_at"] if isinstance(row["total_at"], str) else "-",
-            figure(row["output_tokens_per_s"], 0),
-            figure(row["tokens_per_joule"]),
-            shortest if shortest == longest else f"{shortest} to {longest}",
-        ]
+    for line in headlines(result.cells).to_dict("records"):
+        shortest, longest = figure(line["ttft_low"], 0), figure(line["ttft_high"], 0)
+        pairs = ((figure(line[row.name], 0 if row.unit == "tokens/s" else 2), line[f"{row.name}_at"]) for row in BEST)
+        best = [text if isinstance(text, str) else "-" for pair in pairs for text in pair]
+        spread = shortest if shortest == longest else f"{shortest} to {longest}"
+        yield [line["model"], line["precision"], str(line["cards"]), line["count"], *best, spread]

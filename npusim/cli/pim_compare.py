@@ -11,18 +11,11 @@ from npusim.api.deploying import configuration_text
 from npusim.api.pim_comparing import PimCompareOptions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 
 if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
-
-_FIGURES = {
-    "output_tokens_per_s": ("output tokens/s", 1),
-    "tokens_per_joule": ("output tokens/J", 3),
-    "tpot_ms": ("time per output token [ms]", 2),
-    "ttft_ms": ("time to first token [ms]", 1),
-    "power_w": ("power [W]", 1),
-}
-_GAINS = {"output_tokens_per_s": "speedup", "tokens_per_joule": "efficiency_gain"}
 
 
 @command(PimCompareOptions, "compare")
@@ -55,7 +48,9 @@ def _print_answer(deployment: Deployment, answer: Mapping[str, Any]) -> None:
         names = ("number", "kind", "its range", f"{gain} at the low end", "at the high end", "source")
         console.print(table(names, _deciders(answer["deciders"][gain], value), title, text_columns=3))
     console.print(
-        table(("policy", "tokens/s", "tokens/J", "TPOT [ms]", "TTFT [ms]"), _policies(answer), "Every policy")
+        table(
+            ("policy", *(f"{row.label} [{row.unit}]" for row in shown(Shown.BRIEF))), _policies(answer), "Every policy"
+        )
     )
     console.print(answer["note"].strip())
     for line in caveats([deployment]):
@@ -65,10 +60,12 @@ def _print_answer(deployment: Deployment, answer: Mapping[str, Any]) -> None:
 
 
 def _rows(answer: Mapping[str, Any]) -> Iterator[list[str]]:
-    for name, (label, digits) in _FIGURES.items():
-        gain = answer["gain"][_GAINS[name]] if name in _GAINS else None
-        sides = [figure(answer[side][name], digits) for side in ("without", "with")]
-        yield [label, *sides, f"{figure(gain)} times" if gain else ""]
+    from npusim.explore.pim.deciders import GAINS
+
+    for row in shown(Shown.BRIEF):
+        gain = answer["gain"][GAINS[row.name]] if row.name in GAINS else None
+        sides = [figure(answer[side][row.quantity], row.digits) for side in ("without", "with")]
+        yield [f"{row.meaning} [{row.unit}]", *sides, f"{figure(gain)} times" if gain else ""]
 
 
 def _deciders(found: list[dict[str, Any]], value: float) -> Iterator[list[str]]:
@@ -80,8 +77,9 @@ def _deciders(found: list[dict[str, Any]], value: float) -> Iterator[list[str]]:
 
 
 def _policies(answer: Mapping[str, Any]) -> Iterator[list[str]]:
+    rows = shown(Shown.BRIEF)
     for name, figures in answer["policies"].items():
-        if figures is None:
-            yield [name, *["does not fit"] * 4]
-        else:
-            yield [name, *(figure(figures[key], _FIGURES[key][1]) for key in list(_FIGURES)[:4])]
+        told = (
+            ["does not fit"] * len(rows) if figures is None else [figure(figures[r.quantity], r.digits) for r in rows]
+        )
+        yield [name, *told]

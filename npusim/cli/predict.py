@@ -9,8 +9,8 @@ from npusim import api
 from npusim.api.registering import PredictOptions, ScoreOptions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
-
-_SHOWN = ("output_tokens_per_s", "ttft_ms_mean", "tpot_ms_mean", "power_w_mean")
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 
 
 @command(PredictOptions)
@@ -32,11 +32,11 @@ def predict(asked: PredictOptions, as_json: bool) -> None:
 
 
 def _print(cells: Iterable[Mapping[str, Any]]) -> None:
-    headings = ("chip", "model", "in/out x users", *_SHOWN)
+    headings = ("chip", "model", "in/out x users", *(row.name for row in shown(Shown.BRIEF)))
     rows = []
     for cell in cells:
         shape = f"{cell['isl']}/{cell['osl']} x {cell['users']}"
-        rows.append([cell["chip"], cell["model"], shape, *(_with_range(cell, name) for name in _SHOWN)])
+        rows.append([cell["chip"], cell["model"], shape, *(_with_range(cell, row.name) for row in shown(Shown.BRIEF))])
     stdout_console().print(table(headings, rows, text_columns=3))
 
 

@@ -12,6 +12,8 @@ from npusim.api.runs import RunOptions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.cli.plans import print_front
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,19 +21,8 @@ if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
 
 _LEAST_MS = 0.005
-_STATISTICS = ("mean", "p50", "p90", "p99")
-_LATENCIES = {
-    "ttft_ms": "time to first token",
-    "tpot_ms": "time per output token",
-    "itl_ms": "inter-token latency",
-    "e2e_ms": "end to end",
-}
-_RATES = {
-    "output_tokens_per_s": ("output throughput", "tokens/s", 1),
-    "total_tokens_per_s": ("total throughput, prompts included", "tokens/s", 1),
-    "tokens_per_s_per_user": ("speed per user", "tokens/s", 2),
-    "tokens_per_joule": ("energy efficiency", "output tokens/J", 3),
-}
+_PREFIX_HITS = "prefix_hit_fraction"
+"""Told where there were any."""
 
 
 @command(RunOptions)
@@ -56,9 +47,8 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
         console.print(f"{answer['refused']:,} of {asked:,} requests were refused: {answer['refusal']}")
     console.print(f"{configuration_text(deployment)}: {load}; {answer['requests']:,} requests served.")
     if answer["requests"]:
-        headings = ("latency [ms]", *_STATISTICS)
-        console.print(table(headings, _latencies(answer)))
-        console.print(table(("", "", ""), _rates(answer), text_columns=1))
+        console.print(table(*_latencies(answer)))
+        console.print(table(("", "", ""), _others(answer), text_columns=1))
         console.print(_bottleneck_text(answer["bottleneck"]))
     for line in caveats([deployment]):
         console.print(line)
@@ -77,21 +67,21 @@ def _bottleneck_text(found: dict[str, Any]) -> str:
     )
 
 
-def _latencies(answer: dict[str, Any]) -> Iterator[list[str]]:
-    for name, label in _LATENCIES.items():
-        yield [label, *(figure(answer[name][part]) for part in _STATISTICS)]
+def _latencies(answer: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and a line for each quantity that is told by its mean and percentiles, in ms."""
+    rows = [row for row in shown(Shown.FOLDED) if row.unit == "ms"]
+    statistics = list(dict.fromkeys(row.statistic for row in rows))
+    meanings = dict.fromkeys((row.quantity, row.meaning) for row in rows)
+    lines = [[told, *(figure(answer[name].get(part)) for part in statistics)] for name, told in meanings]
+    return ["latency [ms]", *statistics], lines
 
 
-def _rates(answer: dict[str, Any]) -> Iterator[list[str]]:
-    for name, (label, unit, digits) in _RATES.items():
-        yield [label, figure(answer[name], digits), unit]
-    yield ["power, mean", figure(answer["power_w"]["mean"], 1), "W"]
-    yield ["power, 99th percentile over time", figure(answer["power_w"]["p99"], 1), "W"]
-    yield ["KV memory in use at peak", figure(_percent(answer["kv_peak_fraction"]), 1), "%"]
-    yield ["most users in service at once", figure(answer["users_in_service"], 0), ""]
-    yield ["pre-emptions", figure(answer["preemptions"], 0), ""]
-    if answer["prefix_hit_fraction"]:
-        yield ["prompt tokens found in the prefix cache", figure(_percent(answer["prefix_hit_fraction"]), 1), "%"]
+def _others(answer: dict[str, Any]) -> Iterator[list[str]]:
+    for row in shown(Shown.RUN):
+        value = answer[row.quantity][row.statistic] if row.statistic else answer[row.name]
+        if (row.shown >= Shown.FOLDED and row.unit != "ms") or (row.name == _PREFIX_HITS and value):
+            told = _percent(value) if row.percent else value
+            yield [row.meaning, figure(told, row.digits), "%" if row.percent else row.unit]
 
 
 def _percent(fraction: Any) -> Any:

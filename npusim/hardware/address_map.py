@@ -47,14 +47,23 @@ AddressBits = Annotated[Bits, BeforeValidator(parse_bits)]
 
 
 class AddressMap(Part):
-    """source: where it is published. Bits of a byte address; those below the pseudo-channel's lie inside a burst."""
+    """Bits of a byte address that form each coordinate; those below the pseudo-channel's lie inside a burst."""
 
     source: str
+    """Where the map is published."""
     stack: AddressBits
+    """Address bits of the stack, written as `bits 9-12 xor 13-28`."""
     channel: AddressBits
+    """Address bits of the channel of a stack."""
     pseudo_channel: AddressBits
+    """Address bits of the pseudo-channel of a channel."""
     rank: AddressBits
+    """Address bits of the rank or stack ID."""
     bank_group: AddressBits
+    """Address bits of the bank group."""
     bank: AddressBits
+    """Address bits of the bank of a group."""
     row: AddressBits
+    """Address bits of the row of a bank."""
     column: AddressBits
+    """Address bits of the column (access) of a row."""

@@ -17,12 +17,16 @@ _BYTES_PER_MIB = 2.0**20
 
 
 class AreaModel(Part):
-    """Square millimetres per part; memory interfaces by stack (HBM) or by channel (LPDDR, GDDR)."""
+    """Silicon area per part of a chip."""
 
     mm2_per_mib_of_sram: Positive
+    """Area of SRAM with its periphery, in mm2 per MiB."""
     mm2_per_bf16_mac: Positive
+    """Area of one BF16 multiply-accumulate unit with its registers, in mm2."""
     mm2_per_memory_stack: Positive
+    """Area of the interface of one HBM stack, in mm2."""
     mm2_per_memory_channel: Positive
+    """Area of the interface of one LPDDR or GDDR channel, in mm2."""
 
 
 @remembered

@@ -24,34 +24,46 @@ Described = TypeVar("Described", bound=BaseModel)
 
 
 class CalibratedNumber(Part):
-    """One fitted number. owner: the architecture or runtime that holds it, path: where; value, sd, low and high with
-    units; prior: the value before; identified: posterior over prior standard deviation (1: the data say nothing)."""
+    """One fitted number."""
 
     owner: str
+    """Name of the architecture or runtime that holds the number."""
     path: str
+    """Dotted path of the number in its owner's description."""
     value: str
+    """Posterior mean, with its unit."""
     sd: str
+    """Posterior standard deviation, in the unit of the value."""
     low: str
+    """Lower end of the 90 % interval, with its unit."""
     high: str
+    """Upper end of the 90 % interval, with its unit."""
     prior: str
+    """Value before the fit, with its unit."""
     identified: Spread
+    """Ratio of the posterior to the prior standard deviation; 1 means that the data say nothing."""
 
 
 class Calibration(Part):
-    """A calibration. arch: the architecture's name; date, source: of the fit.
-
-    correlation: of the numbers' posterior in their order, the lower triangle, rows without the diagonal; residuals:
-    what stays unexplained; left_out: errors on groups of runs that a fit had not seen.
-    """
+    """Fitted numbers of an architecture and its runtimes, and what stays unexplained."""
 
     name: str
+    """Name under which it is looked up and shown."""
     arch: str
+    """Name of the architecture to which it was fitted."""
     date: Day
+    """Day of the fit, as 2026-11-27."""
     source: str
+    """Measured tables to which it was fitted."""
     numbers: tuple[CalibratedNumber, ...] = Field(min_length=1)
+    """Fitted numbers."""
     correlation: tuple[tuple[Correlation, ...], ...] = ()
+    """Correlation of the numbers' posterior in their order, -1 to 1: the rows of the lower triangle without the
+    diagonal."""
     residuals: tuple[Residual, ...] = ()
+    """Errors that the fit leaves unexplained, by metric and regime."""
     left_out: tuple[LeftOut, ...] = ()
+    """Errors on groups of runs that the fit had not seen."""
 
     @model_validator(mode="after")
     def _correlation_is_a_triangle(self) -> Calibration:

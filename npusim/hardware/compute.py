@@ -17,37 +17,54 @@ class MacRates(Part):
     """Multiply-accumulates per cycle of one element (slice or SM) by operand type; a type left out is not native."""
 
     bf16: Count
+    """Number of BF16 or FP16 multiply-accumulates per cycle."""
     fp8: Count | None = None
+    """Number of FP8 multiply-accumulates per cycle."""
     int8: Count | None = None
+    """Number of INT8 multiply-accumulates per cycle."""
     int4: Count | None = None
+    """Number of INT4 multiply-accumulates per cycle."""
 
 
 class MacEnergies(Part):
     """Energy of one multiply-accumulate with its operand delivery, by operand type."""
 
     bf16: EnergyPerOp
+    """Energy of a BF16 or FP16 multiply-accumulate, in joules."""
     fp8: EnergyPerOp | None = None
+    """Energy of an FP8 multiply-accumulate, in joules."""
     int8: EnergyPerOp | None = None
+    """Energy of an INT8 multiply-accumulate, in joules."""
     int4: EnergyPerOp | None = None
+    """Energy of an INT4 multiply-accumulate, in joules."""
 
 
 class Expansion(Part):
     """What the unit multiplies when weights are stored in a type that it cannot multiply natively."""
 
     stored: Literal["int4", "mxfp4", "int8", "fp8"]
+    """Type in which weights are stored."""
     activations: Literal["bf16", "fp8", "int8"]
+    """Type of the activations."""
     computed: Literal["bf16", "fp8", "int8"]
+    """Type in which both are multiplied."""
     source: str
+    """Document or measurement that says so."""
 
 
 class VectorPasses(Part):
-    """Passes of the vector engine over an operator's elements."""
+    """Passes of the vector lanes over the elements of an operator."""
 
     norm: Ratio
+    """Number of passes of a normalisation."""
     rope: Ratio
+    """Number of passes of a rotary position embedding."""
     activation: Ratio
+    """Number of passes of an activation function with its product."""
     softmax: Ratio
+    """Number of passes of a softmax."""
     sample: Ratio
+    """Number of passes of sampling over the logits."""
 
 
 class Traits(NamedTuple):
@@ -78,8 +95,11 @@ class Unit(Part):
     TRAITS: ClassVar[Traits]
 
     kind: str
+    """Kind of compute unit."""
     clock: Frequency
+    """Clock of the unit at full speed, in Hz."""
     expansions: tuple[Expansion, ...] = ()
+    """What is multiplied when weights are stored in a type that the unit cannot multiply natively."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **keywords: Any) -> None:

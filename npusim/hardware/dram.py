@@ -19,22 +19,29 @@ Family = Annotated[str, Field(pattern=r"^[a-z]+[0-9][0-9a-z]*$")]
 
 
 class Organisation(Part):
-    """One channel, pseudo-channel (HBM) or sub-channel (LPDDR6).
-
-    width: data pins; access: payload of one burst of `burst_length` beats, `metadata` the bytes that ride with it;
-    pseudo_channels: those that share the command buses; ranks: ranks or stack IDs; rows: of one bank; row: its bytes.
-    """
+    """One channel, pseudo-channel (HBM) or sub-channel (LPDDR6)."""
 
     width: Few
+    """Number of data pins."""
     burst_length: Few
+    """Number of beats of one burst."""
     access: Bytes
+    """Payload of one burst, in bytes."""
     metadata: BytesOrZero
+    """Bytes of metadata that each burst carries beside its payload."""
     pseudo_channels: Few
+    """Number of pseudo-channels that share the command buses; it is only shown, a chip's address map says how many it
+    has."""
     ranks: Few
+    """Number of ranks or stack IDs."""
     bank_groups: Few
+    """Number of bank groups of a rank."""
     banks_per_group: Few
+    """Number of banks of a bank group."""
     rows: Count
+    """Number of rows of a bank."""
     row: Bytes
+    """Size of a row of one bank, in bytes."""
 
     @property
     def banks(self) -> int:
@@ -43,49 +50,73 @@ class Organisation(Part):
 
 
 class Commands(Part):
-    """Clocks for which commands occupy their bus; row commands have one of their own where it is `separate`."""
+    """How long commands occupy their bus."""
 
     row_bus: Literal["separate", "shared"]
+    """Whether row commands have a command bus of their own (`separate`) or share that of the column commands."""
     activate: Cycles
+    """Command clocks for which an activation occupies its bus, in cycles."""
     other: Cycles
+    """Command clocks for which any other command occupies its bus, in cycles."""
 
 
 class Timing(Part):
-    """Minimum distances between commands, in command clocks, by their JEDEC names.
-
-    tRCDRD, tRCDWR: activation to read, to write; tRPab: precharge of all banks; tCCD_R, where there are several ranks:
-    between columns of two ranks; tRTW: read to write; tAAD: between the two phases of an LPDDR activation, counted
-    from the first to the second; tWCKPST: write clock kept after a burst; tREFIpb, tRFCpb, tRREFD: refresh bank by
-    bank, and from it to the next activation of another bank.
-    """
+    """Minimum distances between commands, in command clocks, by their JEDEC names."""
 
     tRCDRD: Cycles
+    """Activation to read of the same bank, in cycles."""
     tRCDWR: Cycles
+    """Activation to write of the same bank, in cycles."""
     tRP: Cycles
+    """Precharge of a bank to its next activation, in cycles."""
     tRPab: Cycles | None = None
+    """Precharge of all banks to the next activation, in cycles; tRP where left out."""
     tRAS: Cycles
+    """Activation to precharge of the same bank, in cycles."""
     tRC: Cycles
+    """Activation to activation of the same bank, in cycles."""
     CL: Cycles
+    """Read command to its first data (read latency), in cycles."""
     CWL: Cycles
+    """Write command to its first data (write latency), in cycles."""
     tCCD_S: Cycles
+    """Column command to column command in different bank groups, in cycles."""
     tCCD_L: Cycles
+    """Column command to column command in the same bank group, in cycles."""
     tCCD_R: Cycles | None = None
+    """Column command to column command of another rank, in cycles; needed where there are several ranks."""
     tRRD_S: Cycles
+    """Activation to activation in different bank groups, in cycles."""
     tRRD_L: Cycles
+    """Activation to activation in the same bank group, in cycles."""
     tFAW: Cycles
+    """Window in which at most four activations may start, in cycles."""
     tWTR_S: Cycles
+    """End of write data to a read in another bank group, in cycles."""
     tWTR_L: Cycles
+    """End of write data to a read in the same bank group, in cycles."""
     tRTW: Cycles
+    """Read command to write command, in cycles."""
     tWR: Cycles
+    """End of write data to the precharge of the bank (write recovery), in cycles."""
     tRTP: Cycles
+    """Read command to the precharge of the bank, in cycles."""
     tPPD: Cycles | None = None
+    """Precharge to precharge of another bank, in cycles; no limit where left out."""
     tAAD: Cycles | None = None
+    """First to second phase of a two-phase LPDDR activation, in cycles; a single phase where left out."""
     tWCKPST: Cycles | None = None
+    """Write clock that keeps running after a burst, in cycles; no write clock where left out."""
     tREFI: Cycles
+    """Average interval between all-bank refreshes, in cycles."""
     tRFCab: Cycles
+    """Duration of an all-bank refresh, in cycles."""
     tREFIpb: Cycles | None = None
+    """Average interval between per-bank refreshes, in cycles; no per-bank refresh where left out."""
     tRFCpb: Cycles | None = None
+    """Duration of a per-bank refresh, in cycles; given together with tREFIpb."""
     tRREFD: Cycles | None = None
+    """Per-bank refresh to the next activation or refresh of another bank, in cycles; no limit where left out."""
 
     @model_validator(mode="after")
     def _possible(self) -> Timing:
@@ -109,37 +140,51 @@ class Timing(Part):
 
 
 class DramEnergy(Part):
-    """What commands cost. activate: one activation with its precharge; read, write: core of the array to the pins'
-    buffers; io: the pins; refresh: an all-bank refresh of one rank; background: power of the (pseudo-)channel at rest.
-    """
+    """Energy of commands, and power at rest."""
 
     activate: EnergyPerOp
+    """Energy of one activation with its precharge, in joules."""
     read: EnergyPerByte
+    """Energy of a read from the array to the buffers of the pins, in joules per byte."""
     write: EnergyPerByte
+    """Energy of a write from the buffers of the pins to the array, in joules per byte."""
     io: EnergyPerByte
+    """Energy of a transfer over the data pins, in joules per byte."""
     refresh: EnergyPerOp
+    """Energy of an all-bank refresh of one rank, in joules."""
     background: Power
+    """Power of the idle (pseudo-)channel, in watts."""
 
 
 class Dram(Part):
-    """A standard and bin. data_rate: of one data pin; peak_bandwidth: of one (pseudo-)channel, checked against it.
-
-    transfers_per_clock: beats per command clock; ticks_per_clock: edges of the command clock on which commands start.
-    """
+    """A standard and its speed bin."""
 
     name: str
+    """Name under which it is looked up and shown."""
     title: str
+    """Title for people, as it stands in reports."""
     family: Family
+    """Family of standards to which it belongs, such as hbm3e or lpddr6."""
     aliases: tuple[str, ...] = ()
+    """Other names under which it is found, none where left out."""
     note: str = ""
+    """Remark for readers, from which nothing is computed."""
     data_rate: Bandwidth
+    """Data rate of one pin, in bytes/s."""
     transfers_per_clock: Few
+    """Number of beats per command clock."""
     ticks_per_clock: Few
+    """Number of edges of a command clock on which commands may start."""
     peak_bandwidth: Bandwidth
+    """Payload of one (pseudo-)channel at the full data rate, in bytes/s; it must be width x data rate."""
     organisation: Organisation
+    """Pins, banks and rows of one channel."""
     commands: Commands
+    """Occupancy of the command buses."""
     timing: Timing
+    """Minimum distances between commands."""
     energy: DramEnergy
+    """Energy of commands."""
 
     @property
     def clock_period_s(self) -> float:

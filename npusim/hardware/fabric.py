@@ -26,15 +26,20 @@ else:
 
 
 class Level(Part):
-    """members: groups of the level below that it joins; port: whether each chip has its own link into this level or
-    each group one; reduces: its switch sums and multicasts (NVLink SHARP, for one)."""
+    """One level of the fabric, which joins groups of the level below."""
 
     name: str
+    """Name of the level, unique in its fabric."""
     shape: Literal["mesh", "ring", "switch"]
+    """How the groups are joined: by a link between every two (`mesh`), in a `ring`, or through a `switch`."""
     members: Few
+    """Number of groups of the level below (chips, at the first level) that it joins."""
     port: Literal["chip", "group"] = "chip"
+    """Whether each chip has its own link into this level or each group shares one."""
     reduces: bool = False
+    """True for a switch that sums and multicasts, as NVLink SHARP does."""
     link: Link
+    """Link of each port, in each direction."""
 
     @model_validator(mode="after")
     def _only_switches_reduce(self) -> Level:
@@ -44,34 +49,39 @@ class Level(Part):
 
 
 class Transport(Part):
-    """A way in which a library of collectives moves data: t = launch + steps x step + messages x message + bytes.
+    """A way in which a library of collectives moves data.
 
-    library: to which it belongs; algorithms: for which it serves; launch: once a collective; step: software time of
-    each message that waits for the one before; message: of each further one that is sent beside it (LogGP's o,
-    Alexandrov et al. 1995); efficiency: part of the links' rate that it reaches; copy_bandwidth: at which the rank's
-    own part is copied or summed, left out where it is hidden.
+    t = launch + steps x step + messages x message + the time of the bytes (LogGP, Alexandrov et al. 1995).
     """
 
     name: str
+    """Name of the transport, unique in its fabric."""
     library: str
+    """Name of the library of collectives to which it belongs."""
     algorithms: tuple[AlgorithmName, ...] = Field(min_length=1)
+    """Names of the algorithms that it runs."""
     launch: Duration
+    """Time to start a collective, in seconds."""
     step: Duration
+    """Software time of each message that waits for the one before, in seconds."""
     message: Duration
+    """Software time of each further message that is sent beside it (o of LogGP), in seconds."""
     efficiency: Efficiency
+    """Fraction of the links' rate that it reaches, 0 to 1."""
     copy_bandwidth: Bandwidth | None = None
+    """Rate at which a rank copies or sums its own share, in bytes/s; hidden where left out."""
 
 
 class Fabric(Part):
-    """levels: from the inside out; transports: all that any library offers.
-
-    overlap: part of an operator's arithmetic beside which the collective of its result can already run, piece by
-    piece (0: the collective waits for the whole result).
-    """
+    """The levels of links between the chips of a server, and the transports of its libraries of collectives."""
 
     levels: tuple[Level, ...] = Field(min_length=1)
+    """Levels of links, from the inside out."""
     transports: tuple[Transport, ...] = Field(min_length=1)
+    """Transports of all libraries of collectives that run on it."""
     overlap: Fraction
+    """Fraction of an operator's arithmetic, 0 to 1, during which the collective of its result already runs, piece by
+    piece."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Fabric:

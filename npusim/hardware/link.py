@@ -7,23 +7,27 @@ from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Efficiency
 
 
 class Packet(Part):
-    """A link's packets: `header` bytes beside each `payload` bytes (PCI Express 5.0: framing, header and check)."""
+    """Packets of a link, such as those of PCI Express 5.0 with framing, header and check."""
 
     payload: Bytes
+    """Payload of a packet, in bytes."""
     header: BytesOrZero
+    """Header and framing sent with each payload, in bytes."""
 
 
 class Link(Part):
-    """One direction of a link: time = latency + bytes / (bandwidth x efficiency x packet efficiency).
-
-    efficiency: what flow control and the engines leave; packet: where headers are not in the efficiency already.
-    """
+    """One direction of a link: time = latency + bytes / (bandwidth x efficiency x packet efficiency)."""
 
     name: str
+    """Name of the link's standard or maker's term, for people."""
     bandwidth: Bandwidth
+    """Raw rate of one direction, in bytes/s."""
     latency: Duration
+    """Time until the first byte arrives, in seconds."""
     efficiency: Efficiency
+    """Fraction of the raw rate, 0 to 1, that flow control and the engines leave."""
     packet: Packet | None = None
+    """Packet format; left out where the efficiency already includes headers."""
 
     @property
     def rate_bytes_per_s(self) -> float:
@@ -42,4 +46,6 @@ class OnChipReduction(Part):
     """
 
     message: Duration
+    """Fixed time of one message between two PEs, in seconds."""
     bandwidth: Bandwidth
+    """Rate at which a message's partial sums move between PEs, in bytes/s."""

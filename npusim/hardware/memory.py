@@ -24,28 +24,36 @@ TECHNOLOGIES = ("hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpd
 
 
 class Memory(Part):
-    """`channels` of `channel_bandwidth` each, read in units of `access_unit`.
-
-    dram, address_map: the DRAM standard (arch_configs/memories) and how addresses spread over it; stream_efficiency:
-    part of the peak that long aligned streams reach, by default that of the DRAM model under this map;
-    stream_residual: part of it that is reached for what the model leaves out (1 if not given); hot_efficiency: part
-    of that which is left when the memory is hot and refreshes more often; contention_sharpness: exponent with which
-    the rates of several streaming engines bend into the memory's own limit (large = a hard corner).
-    """
+    """Stacks of channels that the compute unit reads in access units."""
 
     dram: str | None = None
+    """DRAM standard, by its name in arch_configs/memories or the path of a file."""
     technology: str
+    """Kind of DRAM, such as hbm3e or lpddr6; a kind that is not listed must be the family of `dram`."""
     stacks: Few
+    """Number of stacks or packages."""
     channels_per_stack: Few
+    """Number of channels of a stack or package."""
     channel_bandwidth: Bandwidth
+    """Peak rate of one channel, in bytes/s."""
     access_unit: Bytes
+    """Smallest aligned piece that is fetched, in bytes."""
     capacity: Bytes
+    """Installed capacity, in bytes; it is shown and bounds `usable_capacity`, but nothing is computed from it."""
     usable_capacity: Bytes
+    """Capacity left to weights, KV cache and runtime, in bytes, which decides what fits."""
     address_map: AddressMap | None = None
+    """How addresses spread over stacks, channels, banks, rows and columns; needed to derive the stream efficiency from
+    `dram`."""
     stream_efficiency: Annotated[Efficiency, Field(validate_default=True)] = None  # type: ignore[assignment]
+    """Fraction of the peak, 0 to 1, that long aligned streams reach; derived from the DRAM model where left out."""
     stream_residual: Residual | None = None
+    """Factor on the stream efficiency for what the DRAM model leaves out, 1 where left out."""
     hot_efficiency: Efficiency
+    """Fraction of the stream rate, 0 to 1, that is left when the memory is hot and refreshes more often."""
     contention_sharpness: Sharpness
+    """Exponent with which the rates of several streaming engines bend into the memory's own limit; a large one is a
+    hard corner."""
 
     @model_validator(mode="after")
     def _usable_is_part_of_it(self) -> Memory:

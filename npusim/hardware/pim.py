@@ -35,111 +35,126 @@ from npusim.ledger import (
 
 
 class PimRates(Part):
-    """Multiply-accumulates of one unit per MAC command by weight and activation type; one left out is not native."""
+    """Multiply-accumulates of one unit per MAC command, by weight and activation type; one left out is not native."""
 
     bf16: Count | None = None
+    """Number of multiply-accumulates per command with BF16 weights and activations."""
     fp16: Count | None = None
+    """Number of multiply-accumulates per command with FP16 weights and activations."""
     int8: Count | None = None
+    """Number of multiply-accumulates per command with INT8 weights and activations."""
     w4a8: Count | None = None
+    """Number of multiply-accumulates per command with 4-bit weights and 8-bit activations."""
     w8a16: Count | None = None
+    """Number of multiply-accumulates per command with 8-bit weights and 16-bit activations."""
     w4a16: Count | None = None
+    """Number of multiply-accumulates per command with 4-bit weights and 16-bit activations."""
 
 
 class Broadcast(Part):
-    """Inputs go to all units of a channel at once.
-
-    buffer: bytes of input that are held; interval: between two writes of one access; setup: beside them, each load;
-    over_bus: True where the writes use the data pins, so that the bus turns before and after.
-    """
+    """Inputs go to all units of a channel at once."""
 
     buffer: Bytes
+    """Input that a unit's buffer holds, in bytes."""
     interval: Cycles
+    """Distance between two writes of one access, in cycles of the command clock."""
     setup: CyclesOrZero
+    """Fixed time of each load beside its writes, in cycles of the command clock."""
     over_bus: bool
+    """True where the writes use the data pins, so that the bus turns around before and after."""
 
 
 class Mac(Part):
-    """One MAC command makes every unit of a channel multiply one access (column) of its bank.
-
-    units: of a channel that work at once; interval: between two MAC commands; power_factor: what a power limit
-    stretches the interval by (1: no limit).
-    """
+    """One MAC command makes every unit of a channel multiply one access (column) of its bank."""
 
     units: Few
+    """Number of units of a channel that work at once."""
     interval: Cycles
+    """Distance between two MAC commands, in cycles of the command clock."""
     power_factor: Stretch
+    """Factor by which a power limit stretches the interval, 1 without a limit."""
     rates: PimRates
+    """Multiply-accumulates per command by operand types."""
 
 
 class Activation(Part):
-    """Rows of all banks are opened together.
-
-    banks: to be opened in a channel; banks_per_command: that one command opens, tFAW and tRRD holding between
-    commands; to_mac: activation to first MAC, the memory's tRCDRD where it is left out; interleaved_banks: banks of one
-    unit that take turns, so that one opens while another is read; early: True where a tile's first activation is hidden
-    behind the broadcast.
-    """
+    """Rows of all banks are opened together."""
 
     banks: Few
+    """Number of banks of a channel that are opened."""
     banks_per_command: Few
+    """Number of banks that one command opens, with tRRD and tFAW between commands."""
     to_mac: Cycles | None = None
+    """Activation to first MAC command, in cycles; the memory's tRCDRD where left out."""
     interleaved_banks: Few
+    """Number of banks of one unit that take turns, so that one opens while another is read."""
     early: bool
+    """True where the first activation of a tile is hidden behind the broadcast."""
 
 
 class PimReduction(Part):
-    """Results leave the units. accumulators: outputs that a unit holds; time: for all of them, each time that they are
-    written; output_bytes: of each output that the host then reads."""
+    """Results leave the units."""
 
     accumulators: Count
+    """Number of outputs that a unit holds."""
     time: CyclesOrZero
+    """Time to write out all accumulators once, in cycles of the command clock."""
     output_bytes: BytesOrZero
+    """Size of an output as the host reads it, in bytes."""
 
 
 class Mode(Part):
-    """The memory is switched to all-bank operation and back. commands: that this takes, both ways; parked_banks: banks
-    that are read once before and once after, so that they stand in a known state."""
+    """The memory is switched to all-bank operation and back."""
 
     commands: FewOrZero
+    """Number of commands to switch there and back."""
     parked_banks: FewOrZero
+    """Number of banks that are read once before and once after, to leave them in a known state."""
 
 
 class Barrier(Part):
-    """Between groups of commands that must not overtake each other; after each load and each group of MACs."""
+    """A wait between groups of commands that must not overtake each other."""
 
     time: CyclesOrZero
+    """Time of a barrier, after each load and each group of MACs, in cycles of the command clock."""
     macs: Count
+    """Number of MAC commands in a group."""
 
 
 class Fence(Part):
-    """The host waits until its writes have arrived. per_load: fences of each broadcast; per_operation: of each kernel
-    call."""
+    """The host waits until its writes have arrived."""
 
     time: Duration
+    """Time of a fence, in seconds."""
     per_load: Ratio
+    """Ratio of fences to broadcasts."""
     per_operation: Ratio
+    """Ratio of fences to kernel calls."""
 
 
 class LinearMapping(Part):
-    """Matrix-vector products. keeps: what stays in the units while the other is changed: `inputs` (partial results of
-    each slice of inputs leave) or `outputs` (inputs are loaded again for each group of outputs). balanced: True where
-    outputs are spread evenly over groups, False where each group uses all accumulators, filled or not."""
+    """How matrix-vector products are spread over the units."""
 
     keeps: Literal["inputs", "outputs"]
+    """What stays in the units: `inputs` (partial results leave for each slice of inputs) or `outputs` (inputs are
+    loaded again for each group of outputs)."""
     balanced: bool
+    """True where outputs are spread evenly over groups, False where each group uses all accumulators, filled or not."""
 
 
 class HeadMapping(Part):
-    """Attention. channels: over which one KV head lies; dimension_ways: parts of the head dimension in different units,
-    the rest of them share the tokens; softmax: where it is computed; overlapped: True where scores and inputs of one
-    head move while another is multiplied; lone_tokens: from which on a head without a partner takes as long
-    as two, in proportion below."""
+    """How attention heads are spread over channels and units."""
 
     channels: Few
+    """Number of channels over which one KV head is spread."""
     dimension_ways: Few
+    """Number of parts of the head dimension in different units; the other units of a head share its tokens."""
     softmax: Literal["memory", "host"]
+    """Where the softmax is computed."""
     overlapped: bool
+    """True where scores and inputs of one head move while another head is multiplied."""
     lone_tokens: Tokens | None = None
+    """Context from which on a head without a partner takes as long as two, in tokens, in proportion below it."""
 
     @model_validator(mode="after")
     def _partners_are_told(self) -> HeadMapping:
@@ -149,74 +164,95 @@ class HeadMapping(Part):
 
 
 class StreamMapping(Part):
-    """Element-wise operations through the units. banks: of one unit, whose columns it uses one after the other."""
+    """How element-wise operations run through the units."""
 
     banks: Few
+    """Number of banks of one unit, whose columns it uses one after the other."""
 
 
 class PimUnit(Part):
-    """Units of one channel; see the module."""
+    """The hooks of the units of one channel, and the operations that their command set maps."""
 
     broadcast: Broadcast
+    """How inputs come in."""
     mac: Mac
+    """How columns are multiplied."""
     activation: Activation
+    """How rows are opened."""
     reduction: PimReduction
+    """How results leave."""
     mode: Mode
+    """How the memory switches between storing and computing."""
     barrier: Barrier
+    """Order among commands."""
     fence: Fence
+    """Order with the host."""
     linear: LinearMapping | None = None
+    """Mapping of matrix-vector products; not offered where left out."""
     attention: HeadMapping | None = None
+    """Mapping of attention heads; not offered where left out."""
     streams: StreamMapping | None = None
+    """Mapping of element-wise operations, for `npusim pim` alone; not offered where left out."""
 
 
 class PimEnergy(Part):
-    """column: from the bank to its unit, beside the row; mac: one multiply-accumulate by weight type; command energies
-    of the array are the memory's."""
+    """Energy of the units; the energies of the array's own commands are the memory's."""
 
     column: EnergyPerByte
+    """Energy of moving a column from the bank to its unit, in joules per byte."""
     mac_16bit: EnergyPerOp
+    """Energy of a multiply-accumulate with 16-bit weights, in joules."""
     mac_8bit: EnergyPerOp
+    """Energy of a multiply-accumulate with 8-bit weights, in joules."""
     mac_4bit: EnergyPerOp
+    """Energy of a multiply-accumulate with 4-bit weights, in joules."""
 
 
 class Sharing(Part):
-    """How the units and the host share one memory.
-
-    host_layout_efficiency: part of the stream rate that the host keeps when it reads weights laid out for the units;
-    beside_host: part of the host's memory time that can pass while the units work (0: all banks are theirs).
-    """
+    """How the units and the host share one memory."""
 
     host_layout_efficiency: Efficiency
+    """Fraction of the stream rate, 0 to 1, that the host keeps when it reads weights laid out for the units."""
     beside_host: Fraction
+    """Fraction of the host's memory time, 0 to 1, that can pass while the units work; 0 where all banks are theirs."""
 
 
 class Refreshing(Part):
-    """exposed: part of a refresh in which the units stand still; phase: of the refresh interval that has passed when an
-    operation of its own begins."""
+    """What refresh costs the units."""
 
     exposed: Fraction
+    """Fraction of a refresh, 0 to 1, during which the units wait."""
     phase: Fraction
+    """Fraction of the refresh interval, 0 to 1, that has passed when an operation on its own begins."""
 
 
 class Pim(Part):
-    """A memory with units. channels: command channels (pseudo-channels, sub-channels) that carry them.
-
-    silicon: True where a device of this kind has been made and published. placements: the memories that have these
-    units elsewhere (bank, bank_group, buffer), by name.
-    """
+    """A memory with PIM units."""
 
     name: str
+    """Name under which it is looked up and shown."""
     title: str
+    """Title for people, as it stands in reports."""
     silicon: bool
+    """True where a device of this kind has been made and published."""
     aliases: tuple[str, ...] = ()
+    """Other names under which it is found, none where left out."""
     placements: dict[str, str] = Field(default_factory=dict)
+    """Names of the memories that have these units elsewhere, by where (bank, bank_group, buffer)."""
     note: str = ""
+    """Remark for readers, from which nothing is computed."""
     memory: Annotated[Dram, named("memories")]
+    """DRAM standard, by its name in arch_configs/memories, by the path of a file or described in place."""
     channels: Few
+    """Number of command channels (pseudo-channels, sub-channels) with units."""
     unit: PimUnit
+    """Units of one channel."""
     refresh: Refreshing
+    """Refresh while the units work."""
     sharing: Sharing
+    """Sharing of the memory with the host."""
     energy: PimEnergy
+    """Energy of the units."""
 
     @model_validator(mode="before")
     @classmethod

@@ -14,25 +14,30 @@ Exponent = Annotated[Quantity, in_unit("", zero=True, most=10.0)]
 
 
 class PowerModel(Part):
-    """P = idle + loaded_static (while a step runs) + energies x rates, held at `cap`.
-
-    loaded_static: what clocks up and warm leakage add to idle; cap: the limit that the card enforces. An `assumed` cap
-    is reported but never throttles: an unknown cap is no cap. minimum_clock: lowest clock, as a part of the full one,
-    to which throttling goes. voltage_exponent: dynamic energy per operation scales as clock ** voltage_exponent.
-    limiter_time: time constant with which the clock nears what the cap allows; left out, it is there at once.
-    """
+    """Power = idle + loaded_static (while a step runs) + energies x rates, held at the cap."""
 
     idle: Power
+    """Power of a chip without load, in watts."""
     loaded_static: Power
+    """Power that raised clocks and warm leakage add to idle while a step runs, in watts."""
     memory_byte: EnergyPerByte
+    """Energy of moving data between memory and chip, in joules per byte."""
     mac: MacEnergies
+    """Energy of multiply-accumulates by operand type."""
     vector_op: EnergyPerOp
+    """Energy of one operation of a vector lane, in joules."""
     link_byte: EnergyPerByte
+    """Energy of sending over a link between chips, in joules per byte."""
     tdp: Power
+    """Thermal design power as published, in watts; it is only shown, since chips do not always keep to it."""
     cap: Power
+    """Power limit that the card enforces, in watts; one of kind `assumed` is reported but never throttles."""
     minimum_clock: Efficiency
+    """Lowest clock to which throttling goes, as a fraction of the full clock, 0 to 1."""
     voltage_exponent: Exponent
+    """Exponent with which the dynamic energy of an operation scales with the clock."""
     limiter_time: Duration | None = None
+    """Time constant with which the clock approaches what the cap allows, in seconds; at once where left out."""
 
     @model_validator(mode="after")
     def _the_cap_leaves_room(self) -> PowerModel:

@@ -21,22 +21,29 @@ class ExclusivePolicy(Part):
     """Every waiting request that fits is prefilled, alone and at batch 1, before the next decode step."""
 
     kind: Literal["exclusive"]
+    """Kind of policy."""
     source: str
+    """Document or measurement that says so."""
 
 
 class AlternatePolicy(Part):
     """At most one waiting request is prefilled, alone, between two decode steps."""
 
     kind: Literal["alternate"]
+    """Kind of policy."""
     source: str
+    """Document or measurement that says so."""
 
 
 class HybridPolicy(Part):
     """Decoding sequences and chunks of waiting prompts share a step, up to `token_budget` tokens."""
 
     kind: Literal["hybrid"]
+    """Kind of policy."""
     token_budget: Tokens
+    """Most tokens of one step, in tokens."""
     source: str
+    """Document or measurement that says so."""
 
 
 Policy = Annotated[ExclusivePolicy | AlternatePolicy | HybridPolicy, Field(discriminator="kind")]
@@ -46,15 +53,20 @@ class ExactShapes(Part):
     """Every size runs as it is."""
 
     kind: Literal["exact"]
+    """Kind of shapes."""
     source: str
+    """Document or measurement that says so."""
 
 
 class BucketShapes(Part):
     """A size runs as the next compiled one; more than the largest runs in several pieces."""
 
     kind: Literal["buckets"]
+    """Kind of shapes."""
     sizes: tuple[Size, ...] = Field(min_length=1, max_length=MOST_SIZES)
+    """Compiled sizes, in sequences or tokens, rising."""
     source: str
+    """Document or measurement that says so."""
 
     @model_validator(mode="after")
     def _sizes_rise(self) -> BucketShapes:
@@ -67,7 +79,9 @@ class SlotShapes(Part):
     """A decode step computes all sequence slots of the server, live or not."""
 
     kind: Literal["slots"]
+    """Kind of shapes."""
     source: str
+    """Document or measurement that says so."""
 
 
 BatchShapes = Annotated[ExactShapes | BucketShapes | SlotShapes, Field(discriminator="kind")]
@@ -78,23 +92,31 @@ class RaggedAttention(Part):
     """One execution reads each sequence's own context."""
 
     kind: Literal["ragged"]
+    """Kind of attention."""
     source: str
+    """Document or measurement that says so."""
 
 
 class UniformAttention(Part):
     """One execution computes every sequence over the longest context, rounded up to a multiple, without masking."""
 
     kind: Literal["uniform"]
+    """Kind of attention."""
     multiple: Size
+    """Number of tokens to a multiple of which the longest context is rounded up."""
     source: str
+    """Document or measurement that says so."""
 
 
 class GroupedAttention(Part):
     """One execution per compiled context bucket that holds a sequence; in it every sequence costs the whole bucket."""
 
     kind: Literal["grouped"]
+    """Kind of attention."""
     contexts: tuple[Size, ...] = Field(min_length=1, max_length=MOST_SIZES)
+    """Compiled contexts, in tokens, rising."""
     source: str
+    """Document or measurement that says so."""
 
     @model_validator(mode="after")
     def _contexts_rise(self) -> GroupedAttention:
@@ -107,129 +129,157 @@ AttentionShapes = Annotated[RaggedAttention | UniformAttention | GroupedAttentio
 
 
 class StepPath(Part):
-    """The compiled graph that serves a step, with its fixed costs.
-
-    serves: the phase; max_batch: largest batch (sequences) that it serves. operator_launch: time between dependent
-    operators; attention_execution: fixed time of one attention execution; expert_execution: of the experts of a layer
-    (sorting tokens in kernels of its own); hidden: part of these and of
-    collectives that hides under the operator's memory stream (left out on a contraction processor: its queues decide);
-    step_launch: once per step. graph: what is compiled as one program, in which the weights of later operators are
-    fetched ahead.
-    """
+    """The compiled graph that serves a step, with its fixed costs."""
 
     name: str
+    """Name of the path, for people."""
     serves: Literal["decode", "prefill"]
+    """Phase that it serves."""
     max_batch: Count
+    """Largest batch that it serves, as a number of sequences."""
     operator_launch: Duration
+    """Time between dependent operators, in seconds."""
     attention_execution: Duration
+    """Fixed time of one attention execution, in seconds."""
     expert_execution: Duration | None = None
+    """Fixed time of the experts of a layer where tokens are sorted in kernels of their own, in seconds; none where left
+    out."""
     hidden: Fraction | None = None
+    """Fraction of these times and of collectives, 0 to 1, that hides under the operator's memory stream; left out on a
+    contraction processor, whose queues decide."""
     step_launch: Duration
+    """Fixed time of a step, in seconds."""
     graph: Literal["operator", "step"] = "operator"
+    """What is compiled as one program, within which the weights of later operators are fetched ahead."""
 
 
 class Host(Part):
-    """Host time beside the chip's.
-
-    step_time: scheduling, sampling calls and launch of one step; it hides behind the step before when the queue holds
-    more than one step. request_time: between the client's sending and the request's place in the queue. A stall hits
-    a step with `stall_probability` and lasts `stall_time` (mean, exponential). sampling_time: per sequence, where
-    tokens are sampled on the host (0 where the chip samples). token_time: for which one process of the front end is
-    busy with each token that goes to a client; it works beside the chip, and a step lasts until it is done.
-    """
+    """Host time beside the chip's."""
 
     step_time: Duration
+    """Time to schedule and launch a step, in seconds; it hides behind the step before where the queue holds more than
+    one."""
     request_time: Duration
+    """Time from the client's sending until the request is in the queue, in seconds."""
     queue_limit: Few
+    """Number of steps that the host may have launched ahead, of which 1 hides nothing."""
     stall_probability: Fraction
+    """Fraction of steps, 0 to 1, that a host stall hits."""
     stall_time: Duration
+    """Mean duration of a stall, exponentially distributed, in seconds."""
     sampling: Literal["host", "chip"]
+    """Whether tokens are sampled on the host or on the chip."""
     sampling_time: Duration
+    """Time to sample a token on the host, in seconds."""
     token_time: Duration | None = None
+    """Time for which the one front-end process is busy with each token that goes to a client, in seconds; a step lasts
+    until it is done, none where left out."""
 
 
 class KvCacheRules(Part):
-    """How KV memory is kept: type, block, what is held back, when admission stops.
-
-    admission: a request is admitted when its `prompt` has room, others being pre-empted where blocks run out later, or
-    only when the `answer` of every request in service has room too.
-    """
+    """How KV memory is kept: type, block, what is held back, when admission stops."""
 
     precision: Literal["bf16", "fp8", "int8"]
+    """Type of keys and values unless another is asked for."""
     block: Tokens
+    """Size of a block of the KV cache, in tokens."""
     reserved: BytesOrZero
+    """Memory held back from weights and KV cache, in bytes."""
     memory_fraction: Efficiency
+    """Fraction of the usable memory, 0 to 1, that the runtime takes."""
     admission_watermark: Efficiency
+    """Fraction of the KV cache, 0 to 1, up to which requests are admitted."""
     prefix_caching: bool
+    """True where requests with a common prefix share its keys and values."""
     admission: Literal["prompt", "answer"] = "prompt"
+    """Whether a request is admitted once its `prompt` has room, with pre-emption where blocks run out later, or only
+    once the `answer` of every request in service has room too."""
 
 
 class RuntimeLimits(Part):
-    """max_sequences: most sequences in service; max_waiting: most requests in the queue (others are refused)."""
+    """Limits of the server."""
 
     max_sequences: Count
+    """Largest number of sequences in service."""
     max_waiting: Count | None = None
+    """Largest number of requests in the queue, beyond which they are refused; no limit where left out."""
 
 
 class Kernels(Part):
-    """Names of the chip's kernel libraries that the runtime uses (GPUs).
-
-    attention_fp8: for keys and values of 8 bits, without a name the library of the others; grouped: for experts;
-    latent, latent_prompt: the libraries of `attention` for MLA, of decoding and of prompts. Without a name, the chip's
-    first that can do it.
-    """
+    """Names of the kernel libraries of the chip that the runtime uses (GPUs); one left out is the chip's first that can
+    do the work."""
 
     linear: str
+    """Library of matrix products."""
     attention: str
+    """Library of attention."""
     vector: str
+    """Library of element-wise and row-wise kernels."""
     attention_fp8: str | None = None
+    """Library of attention over 8-bit keys and values; that of `attention` where left out."""
     grouped: str | None = None
+    """Library of grouped matrix products, for experts."""
     latent: str | None = None
+    """Library of latent attention (MLA) for decoding."""
     latent_prompt: str | None = None
+    """Library of latent attention (MLA) for prompts."""
 
 
 class Offload(Part):
-    """What a runtime gives to PIM units where they are predicted to be faster.
-
-    policy: linear products of the layers, attention of decoding sequences, or both; head: part of the LM head's columns
-    that goes with the products, where the units multiply its type; weights: `shared` keeps one copy, laid out for the
-    units, `copied` one for each.
-    """
+    """What a runtime gives to PIM units where they are predicted to be faster."""
 
     policy: Literal["none", "linear", "attention", "both"]
+    """Whether linear products of the layers, attention of decoding sequences, both or none may go to the units."""
     head: Fraction
+    """Fraction of the LM head's columns, 0 to 1, that goes with the products where the units multiply its type."""
     weights: Literal["shared", "copied"]
+    """Whether one copy of the weights, laid out for the units, is `shared` or each has its own (`copied`)."""
     source: str
+    """Document or measurement that says so."""
 
 
 class Runtime(Part):
-    """A serving runtime, apart from the chip that it drives. pe_fusion: PEs of a chip that work as one.
-
-    collectives: names of the libraries of the chip's fabric that it uses, none for the first; paths are kept in the
-    order of their largest batch; decode_batch_across_cards: where a model on several cards is compiled for other
-    batches; experts_when_compiled: the graph fixes how many experts run, each row with its own while no more rows than
-    experts can come, else all.
-    """
+    """A serving runtime, apart from the chip that it drives."""
 
     name: str
+    """Name under which it is looked up and shown."""
     title: str
+    """Title for people, as it stands in reports."""
     unit: str
+    """Kind of compute unit that it drives."""
     policy: Policy
+    """How prompts and decoding sequences share the chip."""
     decode_batch: BatchShapes
+    """Compiled batches of decoding."""
     decode_batch_across_cards: BatchShapes | None = None
+    """Compiled batches of decoding on several cards, those of `decode_batch` where left out."""
     prefill_chunk: ChunkShapes
+    """Compiled lengths of prompt chunks."""
     attention: AttentionShapes
+    """Compiled contexts of attention."""
     pe_fusion: Few
+    """Number of PEs of a chip that work as one."""
     activations_in_sram: bool
+    """True where activations stay in SRAM between operators."""
     experts_when_compiled: bool = False
+    """True where the graph fixes how many experts run: each row with its own while no more rows than experts can come,
+    else all."""
     kernels: Kernels | None = None
+    """Kernel libraries of a GPU, left out for other units."""
     collectives: tuple[str, ...] = ()
+    """Names of the libraries of the chip's fabric that it uses, the fabric's first where left out."""
     offload: Offload | None = None
+    """What may go to PIM units; a runtime without it knows none."""
     paths: tuple[StepPath, ...] = Field(min_length=1)
+    """Compiled graphs of decoding and of prefill, kept in the order of their largest batch."""
     host: Host
+    """Times of the host."""
     kv: KvCacheRules
+    """Rules of the KV cache."""
     limits: RuntimeLimits
+    """Limits of the server."""
     activation_workspace: Bytes
+    """Memory of a chip set aside for activations, in bytes."""
 
     @model_validator(mode="before")
     @classmethod

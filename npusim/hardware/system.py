@@ -18,11 +18,18 @@ _SAME_BANDWIDTH = 0.02
 
 
 class Chip(Part):
+    """A compute unit with its memory and power, and what else the package holds."""
+
     unit: ComputeUnit
+    """Compute unit, of the kind that its key `kind` names."""
     memory: Memory
+    """Main memory of the chip."""
     pim: PimPart | None = None
+    """Memory with PIM units, by name, by path or described in place; none where left out."""
     reduction: OnChipReduction | None = None
+    """How the PEs of a contraction processor sum partial results, left out for other units."""
     power: PowerModel
+    """Power and energy of the chip."""
 
     @model_validator(mode="after")
     def _engines_reduce(self) -> Chip:
@@ -49,44 +56,52 @@ class Chip(Part):
 
 
 class Card(Part):
-    """`chips` of one kind on a card, and the card's link to the host."""
+    """Chips of one kind on a card, and the card's link to the host."""
 
     chips: Few
+    """Number of chips on a card."""
     host_link: Link
+    """Link from the card to the host, over which logits are read for sampling; its `packet` is not used."""
 
 
 class ServerCards(Part):
-    """Up to `max_cards` cards work on one model; `fabric` joins their chips.
-
-    cards: that serve unless others are asked for, 1 where left out.
-    """
+    """The cards of a server that can work on one model, and the fabric that joins their chips."""
 
     max_cards: Few
+    """Largest number of cards that can work on one model."""
     cards: Few | None = None
+    """Number of cards that serve unless others are asked for, 1 where left out."""
     fabric: Fabric
+    """Links between the chips and the libraries of collectives on them."""
 
 
 class System(Part):
-    """An architecture as its YAML gives it.
-
-    silicon: True where measured silicon exists; False marks every result as a projection.
-    runtime: the name of the runtime that drives it unless another is asked for.
-    calibration: file of the calibration of fitted numbers, beside the architecture's own file; None without one.
-    extends: the architecture that this one differs from, whose calibration holds for it; None without one.
-    """
+    """An architecture as its YAML gives it."""
 
     name: str
+    """Name under which it is looked up and shown."""
     title: str
+    """Title for people, as it stands in reports."""
     vendor: str
+    """Maker of the chip."""
     silicon: bool
+    """True where the chip exists and was measured; False marks every result as a projection."""
     note: str = ""
+    """Remark for readers, from which nothing is computed."""
     aliases: tuple[str, ...] = ()
+    """Other names under which it is found, none where left out."""
     runtime: str
+    """Name of the runtime that drives it unless another is asked for."""
     calibration: str | None = None
+    """File of its calibration, beside the architecture's own file; none where left out."""
     extends: str | None = None
+    """Name of the architecture that this one differs from, whose calibration holds for it too."""
     chip: Chip
+    """The chip, of which all are of one kind."""
     card: Card
+    """The card that carries chips."""
     server: ServerCards
+    """The server that holds cards."""
 
     @model_validator(mode="after")
     def _usual_cards_fit(self) -> System:

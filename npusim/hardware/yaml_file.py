@@ -171,23 +171,25 @@ def _index(node: Any, part: int | str) -> int | str | None:
 
 def _known_keys(schema: type[BaseModel]) -> list[str]:
     """Every key that a schema and its parts know, for the 'did you mean'."""
-    seen: set[type[BaseModel]] = set()
-    keys: set[str] = set(Quantity.model_fields)
-
-    def walk(model: type[BaseModel]) -> None:
-        if model in seen:
-            return
-        seen.add(model)
-        keys.update(model.model_fields)
-        for field in model.model_fields.values():
-            for part in _models_in(field.annotation):
-                walk(part)
-
-    walk(schema)
+    keys = set(Quantity.model_fields).union(*(model.model_fields for model in models_of(schema)))
     return sorted(keys - {"text", "unit"})
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in getattr(annotation, "__args__", ()) for model in _models_in(inner)]
+def models_of(schema: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and every model that its fields hold, directly or through others, each once, outer ones first."""
+    found: dict[type[BaseModel], None] = {}
+
+    def walk(annotation: Any) -> None:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            take(annotation)
+        for inner in getattr(annotation, "__args__", ()):
+            walk(inner)
+
+    def take(model: type[BaseModel]) -> None:
+        if model is not Quantity and model not in found:
+            found[model] = None
+            for field in model.model_fields.values():
+                walk(field.annotation)
+
+    take(schema)
+    return list(found)

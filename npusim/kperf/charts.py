@@ -29,6 +29,7 @@ from npusim.kperf.table import (
     shape_text,
     shapes,
 )
+from npusim.metrics import METRICS
 from npusim.safe_text import chart_title
 from npusim.words import Say
 
@@ -44,20 +45,8 @@ class GridChart:
     log_y: bool
 
 
-CHARTS = (
-    GridChart("throughput-vs-users", "total throughput against users", "users", "total_tokens_per_s", True),
-    GridChart(
-        "user-speed-vs-throughput",
-        "speed per user against total throughput",
-        "total_tokens_per_s",
-        "tokens_per_s_per_user",
-        False,
-    ),
-    GridChart("ttft-vs-users", "time to first token against users", "users", "ttft_ms_mean", True),
-    GridChart("tpot-vs-users", "time per output token against users", "users", "tpot_ms_mean", True),
-    GridChart("tokens-per-joule-vs-users", "tokens per joule against users", "users", "tokens_per_joule", False),
-)
-
+_DRAWN = sorted((row.drawn.position, row.name, row.drawn) for row in METRICS if row.drawn is not None)
+CHARTS = tuple(GridChart(drawn.slug, drawn.title, drawn.against, name, drawn.log) for _, name, drawn in _DRAWN)
 
 _MOST_OCTAVES = 10
 

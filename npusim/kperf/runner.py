@@ -13,9 +13,10 @@ import pandas as pd
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import calibration_text
-from npusim.hardware.residuals import RUN
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.mapping.deployment import Deployment, deploy
+from npusim.metric_row import Shown
+from npusim.metrics import RUN, shown
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.planning import Wish, best_for_run
 from npusim.serving.simulate import Load, simulate
@@ -144,9 +145,9 @@ class _Cells:
             return row | {"status": self._reason}
         load = Load(isl, osl, parse_arrival(self._grid.arrival, users), random_prompts(requests, isl))
         metrics = measure(simulate(self._deployment, load, self._seed, self._engine))
-        if metrics.requests == 0:
+        if metrics["requests"] == 0:
             return row | {"status": metrics.refusal}
-        row |= _figures(metrics) | {"status": PREDICTED if metrics.refused == 0 else metrics.refusal}
+        row |= _figures(metrics) | {"status": PREDICTED if metrics["refused"] == 0 else metrics.refusal}
         row["bound"] = self._bound(metrics, isl, osl)
         drawn = [_figures(each) for each in drawn_metrics(load, self._drawn, self._seed)]
         for name in INTERVAL_METRICS:
@@ -172,21 +173,12 @@ class _Cells:
     def _bound(self, metrics: RunMetrics, isl: int, osl: int) -> str:
         """The bound of a decode step at the largest batch of the run and half the output."""
         assert self._engine is not None
-        batch = max(1, metrics.users_in_service)
+        batch = max(1, round(metrics["users_in_service"]))
         return self._engine.cost(decode([isl + (osl + 1) // 2] * batch)).bound
 
 
 def _figures(metrics: RunMetrics) -> dict[str, Any]:
-    spreads = {
-        f"{name}_{part}": value
-        for name in ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")
-        for part, value in getattr(metrics, name).as_dict().items()
-    }
-    names = (
-        "output_tokens_per_s", "total_tokens_per_s", "tokens_per_s_per_user", "power_w_mean", "power_w_p99",
-        "tokens_per_joule", "kv_peak_fraction", "users_in_service", "preemptions", "refused",
-    )  # fmt: skip
-    return spreads | {name: getattr(metrics, name) for name in names} | {"power_scope": POWER_SCOPE}
+    return {row.name: metrics[row.name] for row in shown(Shown.FOLDED)} | {"power_scope": POWER_SCOPE}
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -7,16 +7,17 @@ be predicted is NaN and the row's `status` says why.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from npusim.metric_row import Metric, Shown
+from npusim.metrics import METRICS, best_label, shown
 from npusim.safe_text import printable
 from npusim.words import ENGLISH, Say, speaker
 
 PREDICTED = "predicted"
-STATISTICS = ("mean", "p50", "p90", "p99")
 ACCURACY = "Accuracy"
 
 
@@ -75,11 +76,15 @@ class KPerfContext:
         return f"{self.say('PROJECTION of a chip that does not exist in silicon.')} {self.chip_note.strip()} "
 
 
-def _latency(name: str, heading: str, number: str) -> tuple[Column, ...]:
-    return tuple(
-        Column(f"{name}_ms_{part}", f"{heading} {part}", "ms", number, heading, 11, part != STATISTICS[0])
-        for part in STATISTICS
-    )
+def _figures() -> Iterator[Column]:
+    """The columns of the metrics; the scope of the watts stands behind the last of them."""
+    rows = shown(Shown.FOLDED)
+    watts = [row for row in rows if row.unit == "W"]
+    for row in rows:
+        folded = row.shown == Shown.FOLDED
+        yield Column(row.name, row.label, row.unit, row.number, row.group, row.width, folded)
+        if row is watts[-1]:
+            yield Column("power_scope", "Scope of the watts", group=row.group, width=16)
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -96,36 +101,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("osl", "Output length", "tokens", "#,##0", "Shape and load", 10),
     Column("users", "Users", "", "#,##0", "Shape and load", 8),
     Column("requests", "Requests", "", "#,##0", "Shape and load", 10),
-    *_latency("ttft", "TTFT", "#,##0.0"),
-    *_latency("tpot", "TPOT", "#,##0.00"),
-    *_latency("itl", "ITL", "#,##0.00"),
-    *_latency("e2e", "End-to-end", "#,##0"),
-    Column("output_tokens_per_s", "Output throughput", "tokens/s", "#,##0.0", "Throughput", 12),
-    Column("total_tokens_per_s", "Total throughput", "tokens/s", "#,##0.0", "Throughput", 12),
-    Column("tokens_per_s_per_user", "Speed per user", "tokens/s/user", "#,##0.00", "Throughput", 14),
-    Column("power_w_mean", "Power mean", "W", "#,##0.0", "Power and energy"),
-    Column("power_w_p99", "Power p99", "W", "#,##0.0", "Power and energy"),
-    Column("power_scope", "Scope of the watts", group="Power and energy", width=16),
-    Column("tokens_per_joule", "Energy efficiency", "tokens/J", "0.000", "Power and energy", 11),
-    Column("kv_peak_fraction", "KV memory in use at peak", "", "0.0%", "Memory and scheduling", 12),
-    Column("users_in_service", "Most users in service", "", "#,##0", "Memory and scheduling", 11),
-    Column("preemptions", "Pre-emptions", "", "#,##0", "Memory and scheduling", 12),
-    Column("refused", "Refused requests", "", "#,##0", "Memory and scheduling", 11),
+    *_figures(),
     Column("bound", "Bound of the mean decode step", group="Memory and scheduling", width=16),
     Column("status", "Status", group="Status", width=12),
 )
 
-INTERVAL_METRICS: tuple[str, ...] = (
-    "ttft_ms_mean",
-    "tpot_ms_mean",
-    "itl_ms_p50",
-    "e2e_ms_mean",
-    "output_tokens_per_s",
-    "total_tokens_per_s",
-    "tokens_per_s_per_user",
-    "power_w_mean",
-    "tokens_per_joule",
-)
+INTERVAL_METRICS = tuple(row.name for row in METRICS if row.interval)
 
 ACCURACY_COLUMNS: tuple[Column, ...] = (
     Column("accuracy_score", "Accuracy score (measured only)", group=ACCURACY, width=16),
@@ -228,19 +209,24 @@ def unique_names(names: Sequence[str], forbidden: str, limit: int, taken: Iterab
     return made
 
 
+BEST = tuple(sorted((row for row in METRICS if row.best), key=lambda row: row.best))
+"""Metrics whose best cells a summary names, in its order; the first with its interval."""
+
+
+def _best_columns(row: Metric) -> Iterator[Column]:
+    number = row.number if row is not BEST[0] and row.unit != "tokens/s" else "#,##0"
+    yield Column(row.name, best_label(row), row.unit, number)
+    if row is BEST[0]:
+        yield from (Column(f"{row.name}_{side}", side, row.unit, number) for side in ("low", "high"))
+    yield Column(f"{row.name}_at", "at in / out × users", width=21)
+
+
 HEADLINES: tuple[Column, ...] = (
     Column("model", "Model", width=26),
     Column("precision", "Precision, KV", width=15),
     Column("cards", "Cards", "", "0", width=8),
     Column("count", "Cells predicted"),
-    Column("total_tokens_per_s", "Best total throughput", "tokens/s", "#,##0"),
-    Column("total_low", "low", "tokens/s", "#,##0"),
-    Column("total_high", "high", "tokens/s", "#,##0"),
-    Column("total_at", "at in / out × users", width=21),
-    Column("output_tokens_per_s", "Best output throughput", "tokens/s", "#,##0"),
-    Column("output_at", "at in / out × users", width=21),
-    Column("tokens_per_joule", "Best energy efficiency", "tokens/J", "0.00"),
-    Column("joule_at", "at in / out × users", width=21),
+    *(column for row in BEST for column in _best_columns(row)),
     Column("fewest", "Fewest users in the grid", "", "0"),
     Column("speed_high", "Speed per user there, fastest shape", "tokens/s/user", "#,##0.0", width=14),
     Column("speed_low", "Speed per user there, slowest shape", "tokens/s/user", "#,##0.0", width=14),
@@ -265,17 +251,12 @@ def _headline(rows: pd.DataFrame) -> dict[str, object]:
     }
     if done.empty:
         return record
-    for metric, place in (
-        ("total_tokens_per_s", "total_at"),
-        ("output_tokens_per_s", "output_at"),
-        ("tokens_per_joule", "joule_at"),
-    ):
-        if done[metric].notna().any():
-            best = done.nlargest(1, metric).iloc[0]
+    for row in BEST:
+        if done[row.name].notna().any():
+            best = (done.nlargest if row.better == "more" else done.nsmallest)(1, row.name).iloc[0]
             shape = shape_text(int(best["isl"]), int(best["osl"]))
-            record |= {metric: best[metric], place: f"{shape} × {int(best['users'])}"}
-            if metric == "total_tokens_per_s":
-                record |= {"total_low": best.get(f"{metric}_low"), "total_high": best.get(f"{metric}_high")}
+            record |= {row.name: best[row.name], f"{row.name}_at": f"{shape} × {int(best['users'])}"}
+            record |= {name: best.get(name) for name in (f"{row.name}_low", f"{row.name}_high")}
     few = done[done["users"] == done["users"].min()]
     return record | {
         "fewest": int(done["users"].min()),

@@ -14,6 +14,7 @@ from npusim.kperf.charts import CHARTS, SheetTable, native_chart, points
 from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, new_workbook, text_lines, write_frame
 from npusim.kperf.table import (
     ACCURACY,
+    BEST,
     HEADLINES,
     MISSING,
     PREDICTED,
@@ -30,6 +31,8 @@ from npusim.kperf.table import (
     unique_names,
 )
 from npusim.kperf.workbook_record import write_assumptions, write_manifest
+from npusim.metric_row import Metric
+from npusim.metrics import METRICS
 from npusim.words import Phrase
 
 _OWN_SHEETS = ("Summary", "Assumptions", "Manifest", "History")
@@ -257,21 +260,24 @@ def _mark(sheet: Any, styles: Styles, columns: list[Column], last: int) -> None:
     """Sets the conditional formats that the legend names, and a line above each new shape."""
     at = {item.name: place for place, item in enumerate(columns)}
     cell = {name: f"${xl_col_to_name(place)}{_FIRST_ROW + 1}" for name, place in at.items()}
-    service = cell["users_in_service"]
     absent = styles(font_color="#7F7F7F", italic=True, bg_color="#EDEDED")
     strained, best = styles(bg_color="#F8CBAD"), styles(bold=True, font_color="#00682F")
     shape = f"=OR({cell['isl']}<>$A{_FIRST_ROW},{cell['osl']}<>$B{_FIRST_ROW})"
     rules: list[tuple[str, str, dict[str, Any]]] = [
         ("", shape, {"format": styles(top=1, top_color="#8EA9DB")}),
         ("", f'={cell["status"]}<>"{PREDICTED}"', {"format": absent}),
-        ("preemptions", f"={cell['preemptions']}>0", {"format": strained}),
-        ("refused", f"={cell['refused']}>0", {"format": strained}),
-        ("users_in_service", f"=AND(ISNUMBER({service}),{service}<{cell['users']})", {"format": strained}),
     ]
+    rules += [(row.name, _strained(row, cell), {"format": strained}) for row in METRICS if row.strained]
     for name, formula, style in rules:
         first, final = (at[name], at[name]) if name else (0, len(columns) - 1)
         criteria = {"type": "formula", "criteria": formula} | style
         sheet.conditional_format(_FIRST_ROW, first, last, final, criteria)
-    for name in ("output_tokens_per_s", "total_tokens_per_s", "tokens_per_joule"):
-        top = {"type": "top", "value": 1, "format": best}
-        sheet.conditional_format(_FIRST_ROW, at[name], last, at[name], top)
+    for row in BEST:
+        top = {"type": "top" if row.better == "more" else "bottom", "value": 1, "format": best}
+        sheet.conditional_format(_FIRST_ROW, at[row.name], last, at[row.name], top)
+
+
+def _strained(row: Metric, cell: dict[str, str]) -> str:
+    """The formula that is true where a cell's count tells of a server under strain."""
+    own = cell[row.name]
+    return f"={own}>0" if row.strained == "any" else f"=AND(ISNUMBER({own}),{own}<{cell['users']})"

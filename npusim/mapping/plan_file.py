@@ -13,13 +13,18 @@ from npusim.workload.model import Model
 
 
 class PlanFile(Part):
-    """Degrees of a plan, 1 where left out; micro_batches: as many as stages where left out."""
+    """Degrees of a parallel plan, 1 where left out."""
 
     tensor_parallel: Whole = 1
+    """Number of chips across which each layer's matrices are split."""
     pipeline_parallel: Whole = 1
+    """Number of pipeline stages."""
     expert_parallel: Whole = 1
+    """Number of chips of a stage, over all replicas, across which whole experts are spread."""
     data_parallel: Whole = 1
+    """Number of replicas that serve requests of their own."""
     micro_batches: Whole | None = None
+    """Number of micro-batches in the pipeline, as many as stages where left out."""
 
 
 def read_plan(wanted: str | Plan, system: System, model: Model) -> Plan:

@@ -10,14 +10,13 @@ import pandas as pd
 from npusim.kperf.charts import CHARTS, points
 from npusim.kperf.runner import GridResult
 from npusim.kperf.table import HEADLINES, column, headlines, missing, model_names, of_model, shape_text
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 from npusim.report.charts import line_chart
 from npusim.report.page import Block, Chart, Page, Section, Table, Text, table_of
 from npusim.words import Say
 
-_TABLE = (
-    "isl", "osl", "users", "ttft_ms_mean", "tpot_ms_mean", "output_tokens_per_s", "total_tokens_per_s",
-    "tokens_per_s_per_user", "power_w_mean", "tokens_per_joule", "bound", "status",
-)  # fmt: skip
+_TABLE = ("isl", "osl", "users", *(row.name for row in shown(Shown.PAGE)), "bound", "status")
 
 
 def kperf_page(result: GridResult, notes: list[str], manifest: Mapping[str, Any], say: Say, language: str) -> Page:

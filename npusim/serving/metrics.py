@@ -1,137 +1,275 @@
-"""The figures of a serving run: latencies, throughput, power, as DESIGN's readers measure them.
+"""The figures of a serving run, each computed by the function of its name: whoever asks for one asks here.
 
-TTFT: from sending a request to its first token. TPOT: (last - first token time) / (osl - 1), per request. ITL: time
-between successive tokens of a request, over all tokens. E2E: from sending to the last token. Power is that of the
-cards, without server or wall.
+A row of `npusim/metrics.py` has a function of its own name, or of its quantity (`ttft_ms`), which gives the sample of
+which the row is the mean or a percentile. Figures that are one over another follow from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from npusim.metric_row import Metric, Shown
+from npusim.metrics import metric, shown
 from npusim.serving.request import Request
 from npusim.serving.simulate import ServedRun
 
-PERCENTILES = (50, 90, 99)
-_MS_PER_S = 1e3
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and percentiles of a latency, milliseconds; NaN where there was none."""
-
-    mean: float
-    p50: float
-    p90: float
-    p99: float
-
-    def as_dict(self) -> dict[str, float]:
-        return {"mean": self.mean, "p50": self.p50, "p90": self.p90, "p99": self.p99}
+_PER_SECOND = {"ms": 1e3}
+"""A sample is in seconds where it is one of times: what they are worth in the row's unit."""
+_MEAN = "mean"
 
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """What one run scored. Rates per second of simulated time; tokens_per_s_per_user = 1 / mean TPOT."""
+    """What one run scored.
 
-    requests: int
-    refused: int
+    figures: by the names of METRICS, in their units; rates per second of simulated time; NaN where no request was
+    served. refusal: why the first request that was refused was; "" where none was.
+    """
+
+    figures: Mapping[str, float]
     refusal: str
-    ttft_ms: Spread
-    tpot_ms: Spread
-    itl_ms: Spread
-    e2e_ms: Spread
-    client_queue_ms: Spread
-    output_tokens_per_s: float
-    total_tokens_per_s: float
-    tokens_per_s_per_user: float
-    power_w_mean: float
-    power_w_p99: float
-    tokens_per_joule: float
-    kv_peak_fraction: float
-    users_in_service: int
-    preemptions: int
-    prefix_hit_fraction: float
-    decode_steps: int
-    duration_s: float
+
+    def __getitem__(self, name: str) -> float:
+        return self.figures[name]
 
     @property
     def fits(self) -> bool:
         """True where every request was served."""
-        return self.refused == 0 and self.requests > 0
+        return self["refused"] == 0 and self["requests"] > 0
 
 
-def measure(run: ServedRun) -> RunMetrics:
-    """The figures of a run; latencies and rates are NaN where no request was served."""
-    record, served = run.record, run.record.requests
-    ttft = np.array([request.first_token_s - request.sent_s for request in served])
-    tpot = np.array([_tpot_s(request) for request in served if request.osl > 1])
-    e2e = np.array([request.last_token_s - request.sent_s for request in served])
-    queue = np.array([request.sent_s - request.due_s for request in served])
-    tokens_out = float(sum(request.osl for request in served)) * run.replicas
-    tokens_in = float(sum(request.isl for request in served)) * run.replicas
-    seconds = run.duration_s if served else np.nan
-    mean_w, p99_w, energy_j = _power(run)
-    mean_tpot = float(tpot.mean()) if len(tpot) else np.nan
-    return RunMetrics(
-        requests=round(len(served) * run.replicas),
-        refused=round(len(record.refused) * run.replicas),
-        refusal=record.refused[0].refusal if record.refused else "",
-        ttft_ms=_spread(ttft),
-        tpot_ms=_spread(tpot),
-        itl_ms=_weighted_spread(record.interval_s, record.interval_weight),
-        e2e_ms=_spread(e2e),
-        client_queue_ms=_spread(queue),
-        output_tokens_per_s=tokens_out / seconds,
-        total_tokens_per_s=(tokens_in + tokens_out) / seconds,
-        tokens_per_s_per_user=1.0 / mean_tpot,
-        power_w_mean=mean_w,
-        power_w_p99=p99_w,
-        tokens_per_joule=tokens_out / energy_j if served else np.nan,
-        kv_peak_fraction=float(run.kv.peak / run.kv.capacity),
-        users_in_service=round(record.peak_sequences * run.replicas),
-        preemptions=round(record.preemptions * run.replicas),
-        prefix_hit_fraction=run.kv.hit_tokens / run.kv.asked_tokens if run.kv.asked_tokens else 0.0,
-        decode_steps=record.decode_steps,
-        duration_s=run.duration_s,
-    )
+def measure(run: ServedRun, since: int = 0, least: Shown = Shown.RUN) -> RunMetrics:
+    """The figures of a run. since: the first request whose latencies are told, where only a window of it was seen;
+    least: of which figures (COMPARED: all)."""
+    seen, refused = _Seen(run, since), run.record.refused
+    figures = {row.name: _value(row, seen) for row in shown(least)}
+    return RunMetrics(figures, refused[0].refusal if refused else "")
 
 
-def _tpot_s(request: Request) -> float:
-    return (request.last_token_s - request.first_token_s) / (request.osl - 1)
+@dataclass(frozen=True)
+class Sample:
+    """What a quantity was, request by request or token by token. weight: how often each was; None for once."""
+
+    values: np.ndarray
+    weight: np.ndarray | None = None
+
+    def statistics(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Means and percentiles (p99); percentiles of weighted samples are values of theirs, of others interpolated."""
+        if not len(self.values):
+            return dict.fromkeys(names, float("nan"))
+        parts = tuple(float(name[1:]) for name in names if name != _MEAN)
+        if self.weight is None:
+            mean, points = self.values.mean(), np.percentile(self.values, parts)
+        else:
+            mean = (self.values * self.weight).sum() / self.weight.sum()
+            points = weighted_percentiles(self.values, self.weight, parts)
+        found = zip((name for name in names if name != _MEAN), (float(value) for value in points), strict=True)
+        return {_MEAN: float(mean), **dict(found)}
 
 
-def _spread(seconds: np.ndarray) -> Spread:
-    if not len(seconds):
-        return Spread(np.nan, np.nan, np.nan, np.nan)
-    p50, p90, p99 = np.percentile(seconds, PERCENTILES)
-    return Spread(*(float(value) * _MS_PER_S for value in (seconds.mean(), p50, p90, p99)))
+class _Seen:
+    """A run as its figures see it. served: all requests; told: those whose latencies count."""
+
+    def __init__(self, run: ServedRun, since: int) -> None:
+        self.run, self.record, self.served = run, run.record, run.record.requests
+        self.told = [request for request in self.served if request.index >= since]
+        self._statistics: dict[str, dict[str, float]] = {}
+
+    def statistic(self, quantity: str, name: str) -> float:
+        """A mean or percentile of the sample of a quantity, which is drawn up once."""
+        if quantity not in self._statistics:
+            sample: Sample = _FUNCTIONS[quantity](self)
+            self._statistics[quantity] = sample.statistics(_STATISTICS[quantity])
+        return self._statistics[quantity][name]
+
+    def times(self, of: Callable[[Request], float]) -> Sample:
+        return Sample(np.array([of(request) for request in self.told]))
+
+    @cached_property
+    def tokens_out(self) -> float:
+        return float(sum(request.osl for request in self.served)) * self.run.replicas
+
+    @cached_property
+    def tokens_in(self) -> float:
+        return float(sum(request.isl for request in self.served)) * self.run.replicas
+
+    @cached_property
+    def seconds(self) -> float:
+        return self.run.duration_s if self.served else np.nan
+
+    @cached_property
+    def waited_s(self) -> float:
+        """Seconds in which the server waited at idle power."""
+        return max(0.0, self.run.duration_s - float(self.record.span_s.sum()))
+
+    @cached_property
+    def energy_j(self) -> float:
+        if not len(self.record.span_s) or self.run.duration_s <= 0.0:
+            return np.nan
+        return float(self.record.span_j.sum()) + self.waited_s * self.run.idle_w
+
+    @cached_property
+    def sending_s(self) -> float:
+        """Seconds until the last request was sent: after it users leave, and fewer are in service."""
+        return max(request.sent_s for request in self.served) or float(np.cumsum(self.record.span_s)[-1])
 
 
-def _weighted_spread(seconds: np.ndarray, weight: np.ndarray) -> Spread:
-    if not len(seconds):
-        return Spread(np.nan, np.nan, np.nan, np.nan)
-    mean = float((seconds * weight).sum() / weight.sum())
-    points = weighted_percentiles(seconds, weight, PERCENTILES)
-    return Spread(*(float(value) * _MS_PER_S for value in (mean, *points)))
+_FUNCTIONS: dict[str, Callable[[_Seen], Any]] = {}
 
 
-def weighted_percentiles(values: np.ndarray, weight: np.ndarray, percentiles: tuple[int, ...]) -> np.ndarray:
+def _figure(function: Callable[[_Seen], Any]) -> Callable[[_Seen], Any]:
+    """Takes a function as that of the row, or quantity, of its name."""
+    _FUNCTIONS[function.__name__] = function
+    return function
+
+
+@_figure
+def ttft_ms(seen: _Seen) -> Sample:
+    return seen.times(lambda request: request.first_token_s - request.sent_s)
+
+
+@_figure
+def tpot_ms(seen: _Seen) -> Sample:
+    several = [request for request in seen.told if request.osl > 1]
+    return Sample(np.array([(each.last_token_s - each.first_token_s) / (each.osl - 1) for each in several]))
+
+
+@_figure
+def itl_ms(seen: _Seen) -> Sample:
+    return Sample(seen.record.interval_s, seen.record.interval_weight)
+
+
+@_figure
+def e2e_ms(seen: _Seen) -> Sample:
+    return seen.times(lambda request: request.last_token_s - request.sent_s)
+
+
+@_figure
+def client_queue_ms(seen: _Seen) -> Sample:
+    return seen.times(lambda request: request.sent_s - request.due_s)
+
+
+@_figure
+def output_tokens_per_s(seen: _Seen) -> float:
+    return seen.tokens_out / seen.seconds
+
+
+@_figure
+def total_tokens_per_s(seen: _Seen) -> float:
+    return (seen.tokens_in + seen.tokens_out) / seen.seconds
+
+
+@_figure
+def requests_per_s(seen: _Seen) -> float:
+    return len(seen.served) * seen.run.replicas / seen.seconds
+
+
+@_figure
+def power_w_mean(seen: _Seen) -> float:
+    return seen.energy_j / seen.run.duration_s if seen.run.duration_s > 0.0 else np.nan
+
+
+@_figure
+def power_w_p99(seen: _Seen) -> float:
+    """Over time, with that in which the server waited at idle power."""
+    if np.isnan(seen.energy_j):
+        return np.nan
+    watts = np.append(seen.record.span_j / seen.record.span_s, seen.run.idle_w)
+    return float(weighted_percentiles(watts, np.append(seen.record.span_s, seen.waited_s), (99,))[0])
+
+
+@_figure
+def tokens_per_joule(seen: _Seen) -> float:
+    return seen.tokens_out / seen.energy_j if seen.served else np.nan
+
+
+@_figure
+def kv_peak_fraction(seen: _Seen) -> float:
+    return float(seen.run.kv.peak / seen.run.kv.capacity)
+
+
+@_figure
+def users_in_service(seen: _Seen) -> int:
+    return round(seen.record.peak_sequences * seen.run.replicas)
+
+
+@_figure
+def preemptions(seen: _Seen) -> int:
+    return round(seen.record.preemptions * seen.run.replicas)
+
+
+@_figure
+def refused(seen: _Seen) -> int:
+    return round(len(seen.record.refused) * seen.run.replicas)
+
+
+@_figure
+def requests(seen: _Seen) -> int:
+    return round(len(seen.served) * seen.run.replicas)
+
+
+@_figure
+def prefix_hit_fraction(seen: _Seen) -> float:
+    return seen.run.kv.hit_tokens / seen.run.kv.asked_tokens if seen.run.kv.asked_tokens else 0.0
+
+
+@_figure
+def duration_s(seen: _Seen) -> float:
+    return seen.run.duration_s
+
+
+@_figure
+def steady_output_tokens_per_s(seen: _Seen) -> float:
+    """Those of the mean number of users in service while all have a request to send, by Little's law."""
+    if not seen.served:
+        return np.nan
+    until = seen.sending_s
+    in_service = sum(max(0.0, min(request.last_token_s, until) - request.sent_s) for request in seen.served) / until
+    stay = sum(request.last_token_s - request.sent_s for request in seen.served)
+    return float(seen.run.replicas * in_service * sum(request.osl for request in seen.served) / stay)
+
+
+@_figure
+def steady_power_w_mean(seen: _Seen) -> float:
+    if not seen.served:
+        return np.nan
+    spans, joules = seen.record.span_s, seen.record.span_j
+    within = np.clip((seen.sending_s - (np.cumsum(spans) - spans)) / spans, 0.0, 1.0)
+    return float((joules * within).sum() / (spans * within).sum())
+
+
+@_figure
+def steady_tokens_per_joule(seen: _Seen) -> float:
+    return steady_output_tokens_per_s(seen) / steady_power_w_mean(seen)
+
+
+def _value(row: Metric, seen: _Seen) -> float:
+    function = _FUNCTIONS.get(row.name)
+    if function is not None:
+        return float(value) if isinstance(value := function(seen), np.floating) else value
+    if row.inverse_of:
+        of = metric(row.inverse_of)
+        assert of is not None
+        return 1.0 / seen.statistic(of.quantity, of.statistic)
+    return seen.statistic(row.quantity, row.statistic) * _PER_SECOND.get(row.unit, 1.0)
+
+
+def weighted_percentiles(values: np.ndarray, weight: np.ndarray, percentiles: tuple[float, ...]) -> np.ndarray:
     """The smallest value below which at least each percentage of the weight lies."""
     order = np.argsort(values, kind="stable")
     share = np.cumsum(weight[order])
-    places = np.searchsorted(share, np.array(percentiles) / 100.0 * share[-1])
-    return values[order][np.minimum(places, len(values) - 1)]
+    found = np.searchsorted(share, np.array(percentiles) / 100.0 * share[-1])
+    return values[order][np.minimum(found, len(values) - 1)]
 
 
-def _power(run: ServedRun) -> tuple[float, float, float]:
-    """Mean watts, 99th percentile over time, and joules, with the time that the server waited at idle power."""
-    seconds, joules = run.record.span_s, run.record.span_j
-    if not len(seconds) or run.duration_s <= 0.0:
-        return np.nan, np.nan, np.nan
-    waited = max(0.0, run.duration_s - float(seconds.sum()))
-    energy = float(joules.sum()) + waited * run.idle_w
-    watts = np.append(joules / seconds, run.idle_w)
-    p99 = weighted_percentiles(watts, np.append(seconds, waited), (99,))[0]
-    return energy / run.duration_s, float(p99), energy
+_STATISTICS: dict[str, tuple[str, ...]] = {}
+for _row in shown(Shown.COMPARED):
+    if _row.name not in _FUNCTIONS and _row.quantity in _FUNCTIONS:
+        _STATISTICS[_row.quantity] = (*_STATISTICS.get(_row.quantity, ()), _row.statistic)
+    elif _row.name not in _FUNCTIONS and not _row.inverse_of:
+        raise NotImplementedError(f"npusim/serving/metrics.py has no function named {_row.name} or {_row.quantity}")

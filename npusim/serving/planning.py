@@ -35,8 +35,7 @@ class PlanScore:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        names = ("ttft_ms", "tpot_ms", "output_tokens_per_s", "tokens_per_joule", "bound", "served")
-        return {"plan": self.plan.as_dict(), **{name: getattr(self, name) for name in names}}
+        return {**vars(self), "plan": self.plan.as_dict()}
 
 
 OBJECTIVES: dict[str, Callable[[PlanScore], float]] = {
@@ -169,15 +168,15 @@ def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScor
 
 def _served(where: Deployment, score: PlanScore, load: Load, seed: int) -> PlanScore:
     metrics = measure(simulate(where, load, seed))
-    if not metrics.requests:
+    if not metrics["requests"]:
         return PlanScore(score.plan, np.inf, np.inf, 0.0, 0.0, score.bound, served=True)
-    tpot_ms = metrics.tpot_ms.mean if np.isfinite(metrics.tpot_ms.mean) else score.tpot_ms
+    tpot_ms = metrics["tpot_ms_mean"]
     return replace(
         score,
-        ttft_ms=metrics.ttft_ms.mean,
-        tpot_ms=tpot_ms,
-        output_tokens_per_s=metrics.output_tokens_per_s,
-        tokens_per_joule=metrics.tokens_per_joule,
+        ttft_ms=metrics["ttft_ms_mean"],
+        tpot_ms=tpot_ms if np.isfinite(tpot_ms) else score.tpot_ms,
+        output_tokens_per_s=metrics["output_tokens_per_s"],
+        tokens_per_joule=metrics["tokens_per_joule"],
         served=True,
     )
 

@@ -15,30 +15,42 @@ Bits = Annotated[Quantity, in_unit("bit")]
 
 
 class ElementBits(Part):
-    """Bits of one stored weight or activation by format, block scales included."""
+    """Size of one stored weight or activation by format, block scales included."""
 
     bf16: Bits
+    """Size of a BF16 or FP16 element, in bits."""
     fp8: Bits
+    """Size of an FP8 element with its share of the scales, in bits."""
     int8: Bits
+    """Size of an INT8 element with its share of the scales, in bits."""
     int4: Bits
+    """Size of an INT4 element with its share of the scales, in bits."""
     mxfp4: Bits
+    """Size of an MXFP4 element with its share of the block scale, in bits."""
     f32: Bits
+    """Size of an FP32 element, in bits."""
 
 
 class KvBits(Part):
-    """Bits of one stored key or value element by format, scales included."""
+    """Size of one stored key or value element by format, scales included."""
 
     bf16: Bits
+    """Size of a BF16 or FP16 element, in bits."""
     fp8: Bits
+    """Size of an FP8 element with its share of the scales, in bits."""
     int8: Bits
+    """Size of an INT8 element with its share of the scales, in bits."""
 
 
 class Formats(Part):
     """The shipped table of formats."""
 
     name: str
+    """Name under which it is looked up and shown."""
     element: ElementBits
+    """Formats of weights and activations."""
     kv: KvBits
+    """Formats of the KV cache."""
 
 
 def formats_path() -> Path:

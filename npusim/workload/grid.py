@@ -19,11 +19,14 @@ _MOST_CELLS = 10_000
 
 
 class Point(Part):
-    """One shape: prompt and answer length in tokens, and the numbers of users to run it with."""
+    """One shape of requests, and the numbers of users to run it with."""
 
     isl: Whole
+    """Prompt length, in tokens."""
     osl: Whole
+    """Answer length, in tokens."""
     users: tuple[Whole, ...] = Field(min_length=1, max_length=_MOST_CELLS)
+    """Numbers of concurrent users, rising."""
 
     @model_validator(mode="after")
     def _users_rise(self) -> Point:
@@ -33,14 +36,20 @@ class Point(Part):
 
 
 class Grid(Part):
-    """A measuring grid; a cell of C users sends `requests_per_user` x C requests as `arrival` says."""
+    """A measuring grid; a cell of C users sends `requests_per_user` x C requests."""
 
     name: str
+    """Name under which it is looked up and shown."""
     title: str
+    """Title for people, as it stands in reports."""
     source: str
+    """Document or test plan that prescribes the grid."""
     arrival: Literal["burst", "closed"]
+    """Whether all requests are sent at once (`burst`) or each user sends the next one after an answer (`closed`)."""
     requests_per_user: Whole
+    """Number of requests of each user."""
     points: tuple[Point, ...] = Field(min_length=1, max_length=_MOST_CELLS)
+    """Shapes to measure."""
 
     @model_validator(mode="after")
     def _shapes_differ(self) -> Grid:

@@ -28,17 +28,21 @@ Exponent = Annotated[Quantity, in_unit("", zero=True, most=10.0)]
 
 
 class Popularity(Part):
-    """Exponent of the power law, and the ratio of the most to the least popular expert."""
+    """How unevenly tokens choose experts: a truncated power law."""
 
     exponent: Exponent
+    """Exponent of the power law."""
     span: Stretch
+    """Ratio of the share of the most to that of the least popular expert; 1 is a uniform choice."""
 
 
 class Routing(Part):
     """The shipped assumption about the routing of models that do not bring their own."""
 
     name: str
+    """Name under which it is looked up and shown."""
     popularity: Popularity
+    """Popularities of the experts."""
 
 
 @dataclass(frozen=True)

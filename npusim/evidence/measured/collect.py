@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Predictor, Skip
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.hardware.catalog import load_system
+from npusim.metric_row import Shown
+from npusim.metrics import TABLE_COLUMN, shown, told_as
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,13 @@ def cases_of(
             )
         )
     return cases
+
+
+def told_figures() -> Iterator[tuple[str, str, str]]:
+    """Column, name and unit of every figure that a table of runs may tell beside what describes the run."""
+    for row in shown(Shown.COMPARED):
+        if row.shown != Shown.RUN and not row.exact:
+            yield told_as(TABLE_COLUMN, row.name), row.name, row.unit
 
 
 def plain_number(text: str) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,29 +14,6 @@ import pandas as pd
 
 from npusim.errors import UserError
 from npusim.inputs import read_text
-
-KINDS = {
-    "operators": "op dtype backend m n k batch q_len kv_len heads kv_heads head_dim rows cols bytes us",
-    "steps": "regime phase model dtype batch q_len ctx us",
-    "mixed_steps": "model dtype decode_batch ctx chunk chunk_ctx us",
-    "serving": "model dtype policy bucket isl osl concurrency requests output_tokens_per_s",
-    "serving_steps": "model dtype policy isl osl concurrency kind live ctx us_mean",
-    "published_serving": "lab kind chip cards model precision isl osl concurrency metric value unit",
-    "card_kernels": "op dtype pes tp tokens k n batch q_len kv_len heads kv_heads head_dim us time_base",
-    "public_gemm": "kernel_source gemm_dtype m n k ms",
-    "public_mla": "model mla_dtype kv_cache_dtype gemm_type num_heads batch_size isl step ms",
-    "public_moe": "moe_dtype num_tokens hidden_size inter_size topk num_experts moe_tp_size moe_ep_size "
-    "distribution ms",
-    "public_attention": "kernel_source batch_size isl num_heads num_key_value_heads head_dim attn_dtype kv_cache_dtype "
-    "step window_size ms",
-    "pim_simulations": "memory_id op out_dim in_dim batch heads kv_len head_dim placement power_limited dtype channels "
-    "clock_ns pim_cycles",
-    "public_collectives": "op_name num_gpus elements ms",
-    "served_models": "gpus backend model isl osl concurrency tpot_ms_mean",
-    "dram_simulations": "standard mapping scheduler refresh read_buf write_buf outstanding pattern stride_bursts "
-    "block_bytes write_frac write_mode n_requests frac_of_peak",
-}
-"""Columns that a table of each kind has; it may have more."""
 
 _OTHERS = {
     "power of single operators (evidence for parameters)": "case power_w sm_clock_mhz tflops",
@@ -95,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True)
 class MeasuredTable:
-    """A measured table. kind: one of KINDS; chip: what its column `chip` names most often, "" without that column."""
+    """A measured table. kind: its name; chip: what its column `chip` names most often, "" without that column."""
 
     kind: str
     path: Path
@@ -107,10 +84,13 @@ class MeasuredTable:
             yield Row(index, f"{self.path}:{cells.pop('')}", {str(name): text for name, text in cells.items()})
 
 
-def read_table(path: Path) -> MeasuredTable:
-    """Read a CSV file. Raises UserError for one that is empty, broken, or of no kind that can be validated."""
+def read_table(path: Path, kinds: Mapping[str, str]) -> MeasuredTable:
+    """Read a CSV file of one of `kinds`, the columns of each by its name.
+
+    Raises UserError for a file that is empty, broken, or of no kind that can be validated.
+    """
     header, records = _records(path)
-    kind = _kind(path, set(header))
+    kind = _kind(path, set(header), kinds)
     frame = pd.DataFrame(records, columns=["", *header], dtype=str)
     chips = Counter(frame["chip"].str.strip()) if "chip" in header else Counter([""])
     return MeasuredTable(kind, path, frame, chips.most_common(1)[0][0])
@@ -136,16 +116,17 @@ def _records(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows[1:]
 
 
-def _kind(path: Path, columns: set[str]) -> str:
-    for kind, wanted in KINDS.items():
-        if columns.issuperset(wanted.split()):
-            return kind
-    known = f"known kinds: {', '.join(KINDS)}"
+def _kind(path: Path, columns: set[str], kinds: Mapping[str, str]) -> str:
+    """The kind of which the table has all columns; of several, that which asks for most."""
+    fitting = [kind for kind, wanted in kinds.items() if columns.issuperset(wanted.split())]
+    if fitting:
+        return max(fitting, key=lambda kind: len(kinds[kind].split()))
+    known = f"known kinds: {', '.join(kinds)}"
     for what, wanted in _OTHERS.items():
         if columns.issuperset(wanted.split()):
             raise UserError(str(path), "", f"this is a table of {what}, which this command does not validate; {known}")
-    nearest = min(KINDS, key=lambda kind: _missing_share(KINDS[kind].split(), columns))
-    missing = [name for name in KINDS[nearest].split() if name not in columns]
+    nearest = min(kinds, key=lambda kind: _missing_share(kinds[kind].split(), columns))
+    missing = [name for name in kinds[nearest].split() if name not in columns]
     raise UserError(
         str(path),
         "",

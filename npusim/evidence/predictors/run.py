@@ -12,7 +12,8 @@ from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.lengths import lognormal_lengths
 from npusim.evidence.measured.placement import Placement, measured_deployment
-from npusim.evidence.measured.run_figures import run_figures
+from npusim.metric_row import Shown
+from npusim.serving.metrics import measure
 from npusim.serving.simulate import Load, simulate
 from npusim.workload.arrivals import Closed
 from npusim.workload.prompts import Prompt, Segment, identical_prompts, random_prompts
@@ -54,7 +55,7 @@ class RunPredictor:
         return self.placement.runtime
 
     def predict(self, numbers: Numbers, seed: int, engine: AnalyticEngine | None = None) -> dict[str, float]:
-        """The figures of `run_figures`; a mean number of users lies between two whole ones. Raises UserError.
+        """Figures by the names of METRICS; a mean number of users lies between two whole ones. Raises UserError.
 
         engine: one of this placement and lab under these numbers, which remembers prompts of other runs.
         """
@@ -78,7 +79,7 @@ class RunPredictor:
         run = simulate(deployment, load, seed, engine)
         if run.record.refused:
             raise UserError("the simulated server", "", f"refuses requests: {run.record.refused[0].refusal}")
-        return run_figures(run, since=users if self.windowed else 0)
+        return dict(measure(run, users if self.windowed else 0, Shown.COMPARED).figures)
 
     def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
         if not self.traced:

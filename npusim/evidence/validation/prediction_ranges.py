@@ -11,15 +11,10 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Numbers, Predictor
 from npusim.evidence.measured.component import calibration_for, drawn_numbers, numbers_of
+from npusim.evidence.measured.kinds import table_kinds
 from npusim.evidence.measured.regime import residual_key
 from npusim.hardware.calibration import Calibration
 from npusim.serving.uncertainty import DRAWS, discrepancy, interval
-
-_DRAWS_OF_KIND = {"published_serving": 9, "served_models": 9}
-"""Runs of traces, or of hundreds of users, take long: fewer draws of them."""
-
-_BRIEF = ("served_models",)
-"""Kinds of which runs of half the requests say by which factor a drawn machine moves a figure."""
 
 Figures = dict[str, float]
 
@@ -59,14 +54,14 @@ def _drawn_figures(
     numbers: dict[tuple[str, int], list[Numbers]] = {}
     found: dict[Predictor, tuple[Figures, list[Figures]]] = {}
     for case in cases:
-        predictor, arch, count = case.predictor, case.predictor.arch, _DRAWS_OF_KIND.get(case.kind, DRAWS)
+        predictor, arch, count = case.predictor, case.predictor.arch, table_kinds()[case.kind].draws or DRAWS
         if predictor in found:
             continue
         if (arch, count) not in numbers:
             given = numbers_of(arch, uncalibrated=calibrations[arch] is None)
             numbers[arch, count] = [given, *drawn_numbers(arch, calibrations[arch], count, seed)]
         given, *drawn = numbers[arch, count]
-        if case.kind in _BRIEF:
+        if table_kinds()[case.kind].brief:
             brief = [_figures(predictor, each.brief(), seed) for each in (given, *drawn)]
             found[predictor] = brief[0], brief[1:]
         else:

@@ -11,28 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from npusim.evidence.measured.kinds import table_kinds
 from npusim.evidence.validation.validate import ErrorSummary, Prediction, ValidationResult, summarise
 
-TELLING = {
-    "operators": ("op", "backend", "dtype"),
-    "steps": ("phase", "model", "regime"),
-    "mixed_steps": ("phase", "batch", "query"),
-    "serving": ("concurrency", "policy", "isl"),
-    "serving_steps": ("phase", "batch", "context"),
-    "published_serving": ("lab", "model", "concurrency"),
-    "card_kernels": ("op", "pes", "time_base"),
-    "public_gemm": ("dtype", "m"),
-    "public_attention": ("phase", "kv_dtype", "window"),
-    "public_moe": ("dtype", "experts", "distribution"),
-    "public_mla": ("phase", "model", "dtype"),
-    "pim_simulations": ("memory_id", "op", "placement"),
-    "dram_simulations": ("standard", "pattern", "mapping"),
-    "public_collectives": ("op", "ranks", "op x ranks"),
-    "served_models": ("model x gpus", "gpus", "concurrency"),
-}
-"""The dimensions that say most about the errors of each kind of table; the first colours its charts."""
-
-_USERS = {"serving": "concurrency", "published_serving": "concurrency", "served_models": "concurrency"}
+_USERS = "concurrency"
+"""The dimension that says how large the work of a serving run is."""
 _BAND = 0.1
 _DPI = 110
 _SIZE_INCHES = (11.0, 4.6)
@@ -106,7 +89,7 @@ def figures_text(errors: ErrorSummary) -> list[str]:
 def telling(result: ValidationResult) -> Iterator[tuple[str, dict[str, ErrorSummary]]]:
     """The summaries by metric where there are several, and by the telling dimensions that the table has."""
     by = result.by()
-    for name in ("metric", *TELLING[result.kind]):
+    for name in ("metric", *table_kinds()[result.kind].telling):
         if len(by.get(name, {})) > 1:
             yield name, by[name]
 
@@ -154,7 +137,7 @@ def _draw(result: ValidationResult, path: Path) -> None:
     figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    colour_by = TELLING[result.kind][0]
+    colour_by = table_kinds()[result.kind].telling[0]
     groups: dict[str, list[Prediction]] = {}
     for item in result.main:
         groups.setdefault(item.case.dimensions.get(colour_by, "-"), []).append(item)
@@ -178,10 +161,9 @@ def _draw(result: ValidationResult, path: Path) -> None:
 
 def _size(result: ValidationResult, items: Sequence[Prediction]) -> np.ndarray:
     """What tells how large a row's work is: its users, else its measured time."""
-    name = _USERS.get(result.kind)
-    if name is None:
-        return np.array([item.case.measured for item in items])
-    return np.array([float(item.case.dimensions[name]) for item in items])
+    if table_kinds()[result.kind].runs:
+        return np.array([float(item.case.dimensions[_USERS]) for item in items])
+    return np.array([item.case.measured for item in items])
 
 
 def _finish(left: Axes, right: Axes, result: ValidationResult) -> None:
@@ -198,5 +180,5 @@ def _finish(left: Axes, right: Axes, result: ValidationResult) -> None:
     )
     right.axhline(0.0, color="#000000", linewidth=0.8)
     right.axhspan(-100.0 * _BAND, 100.0 * _BAND, color="#000000", alpha=0.08, linewidth=0)
-    size = _USERS.get(result.kind, f"measured {result.main_metric}")
+    size = _USERS if table_kinds()[result.kind].runs else f"measured {result.main_metric}"
     right.set(xscale="log", xlabel=size, ylabel="error [%]", title="predicted / measured - 1")

@@ -15,21 +15,12 @@ from npusim.explore.sweep.machines import Records
 from npusim.hardware.draws import RangedNumber, all_numbers, is_ranged, ranged_numbers
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
+from npusim.metric_row import Follows
+from npusim.metrics import metric
 
 MOST = 3
 _LEAST_SWING = 1e-3
 REACH = 30.0
-_ESTIMATES = {
-    "tokens_per_s_per_user": ("decode_ms", -1.0),
-    "output_tokens_per_s": ("output_tokens_per_s", 1.0),
-    "total_tokens_per_s": ("output_tokens_per_s", 1.0),
-    "tpot_ms": ("decode_ms", 1.0),
-    "ttft_ms": ("prefill_ms", 1.0),
-    "e2e_ms": ("output_tokens_per_s", -1.0),
-    "power_w": ("power_w", 1.0),
-    "tokens_per_joule": ("tokens_per_joule", 1.0),
-}
-"""The estimate that a metric follows, and the power with which it does."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +50,10 @@ def claim_deciders(claim: Claim, deployment: Deployment, value: float) -> list[C
     """The numbers that decide a claim, at most MOST. value: the prediction.
 
     Those whose ranges move it most, the greatest first; where none of these can make a claim hold that does not, those
-    of all numbers that would with the least change.
+    of all numbers that would with the least change. None where no estimate follows the metric.
     """
+    if follows(claim) is None:
+        return []
     found = _moving(claim, deployment, value)
     if claim.holds(value) or any(each.needed is not None for each in found):
         return found
@@ -123,12 +116,19 @@ def _records(deployment: Deployment, numbers: Sequence[list[RangedNumber]], valu
 
 def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
     """The claim's figure on each of the records, relative to that on the deployment's own."""
-    column, power = _ESTIMATES[claim.metric]
+    known = follows(claim)
+    assert known is not None, claim.figure
     own = estimate_designs(
         deployment, Records(deployment.machine, deployment.runtime_record), claim.isl, claim.osl, claim.users
     )
     other = estimate_designs(deployment, records, claim.isl, claim.osl, claim.users)
-    return (other[column].to_numpy(float) / float(own[column].iloc[0])) ** power
+    return (other[known.estimate].to_numpy(float) / float(own[known.estimate].iloc[0])) ** known.power
+
+
+def follows(claim: Claim) -> Follows | None:
+    """The estimate that the claim's metric follows; None where none does."""
+    row = metric(claim.figure)
+    return None if row is None else row.follows
 
 
 def _needed(claim: Claim, deployment: Deployment, members: list[RangedNumber], value: float) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from npusim.explore.evaluate.deciders import REACH, distinct, relative
+from npusim.explore.evaluate.deciders import REACH, distinct, follows, relative
 from npusim.explore.evaluate.proposal import Claim
 from npusim.explore.sweep.machines import Records
 from npusim.hardware.draws import RangedNumber, ranged_numbers
@@ -42,8 +42,7 @@ def fixed_times(claim: Claim, deployment: Deployment, value: float) -> FixedTime
     value: the prediction.
     """
     times = [members for members in distinct(ranged_numbers(deployment.system, deployment.runtime)) if _counts(members)]
-    log_short = math.log(value / claim.value) * (-1.0 if claim.wants_more else 1.0)
-    if not times or log_short <= 0.0:
+    if not times or claim.holds(value) or follows(claim) is None:
         return None
 
     def missed(log_part: float) -> float:

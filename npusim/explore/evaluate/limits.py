@@ -16,9 +16,8 @@ from npusim.bounds.power_cap import MEAN, power_cap
 from npusim.bounds.reading import Reading
 from npusim.explore.evaluate.proposal import Claim
 from npusim.mapping.deployment import Deployment
+from npusim.metrics import inverses
 
-_MEASURED = {"tpot_ms": "tpot_ms_mean", "ttft_ms": "ttft_ms_mean", "e2e_ms": "e2e_ms_mean", "power_w": MEAN}
-_SPEED_PER_USER = "tokens_per_s_per_user"
 _MS_PER_S = 1e3
 
 
@@ -33,12 +32,11 @@ def claim_findings(claim: Claim, arch: str, deployment: Deployment) -> list[Find
 
 def _of_figure(claim: Claim, arch: str, load: BoundedLoad, deployment: Deployment) -> Iterator[Finding]:
     reading = Reading.exact(claim.value)
-    if claim.metric == MEAN:
+    if claim.figure == MEAN:
         yield from power_cap((ceiling_of(arch, True), ceiling_of(arch, False)), load.chips, reading, 0.0)
         return
-    figures = {_MEASURED.get(claim.metric, claim.metric): reading}
-    if claim.metric == _SPEED_PER_USER:
-        figures = {"tpot_ms_mean": Reading.exact(_MS_PER_S / claim.value)}
+    latency = inverses(claim.figure)
+    figures = {latency: reading if latency == claim.figure else Reading.exact(_MS_PER_S / claim.value)}
     yield from bandwidth(load, figures)
     yield from arithmetic(load, figures)
     yield from collectives(load, deployment.model, figures)

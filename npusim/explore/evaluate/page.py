@@ -13,6 +13,7 @@ from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.decision import Judged
 from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
 from npusim.explore.evaluate.run import Evaluation
+from npusim.metrics import metric as metric_of
 from npusim.report.charts import COLOURS, layout
 from npusim.report.page import Block, Chart, Page, Section, Table, Text
 from npusim.words import Say
@@ -67,13 +68,8 @@ def _claimed(judged: Judged, say: Say) -> str:
 
 def unit_of(metric: str) -> str:
     """The unit of a claim's metric."""
-    return {
-        "tokens_per_s_per_user": "tokens/s/user",
-        "output_tokens_per_s": "tokens/s",
-        "total_tokens_per_s": "tokens/s",
-        "power_w": "W",
-        "tokens_per_joule": "tokens/J",
-    }.get(metric, "ms")
+    row = metric_of(metric)
+    return "" if row is None else row.unit
 
 
 def _predicted(judged: Judged, say: Say) -> list[str]:

@@ -21,16 +21,6 @@ from npusim.workload.prompts import random_prompts
 
 DRAWS = 64
 _REQUESTS_PER_USER = 3
-_FIGURES = {
-    "tokens_per_s_per_user": "tokens_per_s_per_user",
-    "output_tokens_per_s": "output_tokens_per_s",
-    "total_tokens_per_s": "total_tokens_per_s",
-    "tpot_ms": "tpot_ms_mean",
-    "ttft_ms": "ttft_ms_mean",
-    "e2e_ms": "e2e_ms_mean",
-    "power_w": "power_w_mean",
-    "tokens_per_joule": "tokens_per_joule",
-}
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ def predict_claim(claim: Claim, deployment: Deployment, seed: int) -> ClaimPredi
     load = load_of_claim(claim)
     value = claimed_figure(claim, measure(simulate(deployment, load, seed)))
     drawn = [claimed_figure(claim, run) for run in drawn_metrics(load, drawn_engines(deployment, seed, DRAWS), seed)]
-    width = unexplained(deployment.calibration, _FIGURES[claim.metric])
+    width = unexplained(deployment.calibration, claim.figure)
     low, high = interval(value, drawn, width)
     return ClaimPrediction(value, low, high, probability(claim, drawn, width), len(drawn), width)
 
@@ -69,10 +59,7 @@ def claimed_figure(claim: Claim, metrics: RunMetrics) -> float:
     """The claim's metric of a run; NaN where a request was refused."""
     if not metrics.fits:
         return math.nan
-    name, _, statistic = _FIGURES[claim.metric].rpartition("_")
-    if statistic == "mean" and name.endswith("_ms"):
-        return float(getattr(getattr(metrics, name), statistic))
-    return float(getattr(metrics, _FIGURES[claim.metric]))
+    return float(metrics[claim.figure])
 
 
 def probability(claim: Claim, drawn: Sequence[float], half_width: float) -> float:

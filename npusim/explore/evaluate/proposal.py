@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -11,13 +11,13 @@ from npusim.errors import UserError
 from npusim.hardware.base import Part, Whole
 from npusim.hardware.catalog import system_path
 from npusim.hardware.yaml_file import load_yaml
+from npusim.metric_row import Shown
+from npusim.metrics import resolve, shown
 
 Amount = Annotated[float, Field(gt=0.0, le=1e15, strict=True)]
 Text = Annotated[str, Field(min_length=1)]
-Metric = Literal[
-    "tokens_per_s_per_user", "output_tokens_per_s", "total_tokens_per_s", "tpot_ms", "ttft_ms", "e2e_ms",
-    "power_w", "tokens_per_joule",
-]  # fmt: skip
+CLAIMED = tuple(row.name for row in shown(Shown.FOLDED))
+"""Metrics that can be claimed; `ttft_ms` and the like mean the mean."""
 
 
 class Claim(Part):
@@ -36,7 +36,7 @@ class Claim(Part):
     isl: Whole
     osl: Whole
     users: Whole = 1
-    metric: Metric
+    metric: Text
     at_least: Amount | None = None
     at_most: Amount | None = None
 
@@ -45,6 +45,17 @@ class Claim(Part):
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("give either at_least or at_most")
         return self
+
+    @model_validator(mode="after")
+    def _metric_is_known(self) -> Claim:
+        if self.figure not in CLAIMED:
+            raise ValueError(f"metric: '{self.metric}' is no metric; known: {', '.join(CLAIMED)}")
+        return self
+
+    @property
+    def figure(self) -> str:
+        """The metric by its one spelling."""
+        return resolve(self.metric)
 
     @property
     def value(self) -> float:

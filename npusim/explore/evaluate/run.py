@@ -17,6 +17,7 @@ from npusim.explore.evaluate.neighbour import nearest
 from npusim.explore.evaluate.prediction import predict_claim
 from npusim.explore.evaluate.proposal import Claim, Proposal, architecture_of
 from npusim.mapping.deployment import Deployment, deploy
+from npusim.metrics import TABLE_COLUMN, told_as
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,13 @@ def _claim_json(judged: Judged) -> dict[str, Any]:
         "needs": [_need(decider) for decider in judged.deciders],
         "together": None if judged.together is None else asdict(judged.together),
         "bounds": [
-            vars(found) | {"verdict": found.verdict, "need": str(found.need), "says": str(found.says)}
+            vars(found)
+            | {
+                "metric": told_as(TABLE_COLUMN, found.metric),
+                "verdict": found.verdict,
+                "need": str(found.need),
+                "says": str(found.says),
+            }
             for found in judged.findings
         ],
         "unfit": judged.unfit,

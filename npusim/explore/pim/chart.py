@@ -11,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from npusim.explore.pim.compare import GAINS, PimComparison
-from npusim.explore.pim.deciders import PimDecider
+from npusim.explore.pim.compare import FIGURES, PimComparison
+from npusim.explore.pim.deciders import GAINS, PimDecider
 from npusim.ledger import range_text
 
 DECIDERS = 3
-_LABELS = {"output_tokens_per_s": "output tokens/s", "tokens_per_joule": "output tokens/J"}
 _COLOURS = {"without": "#8EA9DB", "with": "#305496"}
 _SWING_COLOUR = "#F4B183"
 _INK = "#333333"
@@ -43,7 +42,7 @@ def draw_pim_chart(comparison: PimComparison, caption: Caption, path: Path) -> N
         places = figure.add_gridspec(len(GAINS), 2, width_ratios=(1, 1.4), **margins)
         for row, (name, gain) in enumerate(GAINS.items()):
             _bars(figure.add_subplot(places[row, 0]), comparison, name)
-            _swings(figure.add_subplot(places[row, 1]), comparison, gain, _LABELS[name])
+            _swings(figure.add_subplot(places[row, 1]), comparison, gain, _axis(name))
         figure.text(0.02, 0.955, caption.title, fontsize=12.5, weight="bold")
         figure.text(0.02, 0.92, f"{caption.load}; 90 % intervals from the ranges of all numbers", fontsize=10)
         figure.text(0.02, 0.89, caption.standing, fontsize=10, color="#C00000")
@@ -61,7 +60,7 @@ def _bars(axes: Axes, comparison: PimComparison, name: str) -> None:
         within: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": "white", "weight": "bold"}
         axes.annotate(told, (0.0, -place), (6, 0), **within)
     axes.set_yticks((0, -1), ("no PIM", f"PIM:\n{comparison.best}"), fontsize=9)
-    axes.set_xlabel(_LABELS[name])
+    axes.set_xlabel(_axis(name))
     gain = comparison.figures["gain"][GAINS[name]]
     axes.set_title(f"{gain['value']:.3g} times ({gain['low']:.3g} to {gain['high']:.3g})", fontsize=10.5, loc="left")
     _bare(axes)
@@ -86,6 +85,10 @@ def _swings(axes: Axes, comparison: PimComparison, gain: str, label: str) -> Non
 def _bare(axes: Axes) -> None:
     for edge in ("top", "right"):
         axes.spines[edge].set_visible(False)
+
+
+def _axis(name: str) -> str:
+    return f"output {FIGURES[name].unit}"
 
 
 def _label(each: PimDecider) -> str:

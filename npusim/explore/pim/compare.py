@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.explore.pim.deciders import PimDecider, pim_deciders
+from npusim.explore.pim.deciders import GAINS, PimDecider, pim_deciders
 from npusim.hardware.runtime_record import build_runtime
 from npusim.mapping.deployment import Deployment
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import drawn_engines, interval
@@ -23,8 +25,8 @@ from npusim.workload.prompts import shared_prefix_prompts
 
 DRAWS = 64
 REQUESTS_PER_USER = 3
-FIGURES = ("output_tokens_per_s", "tokens_per_joule", "tpot_ms", "ttft_ms", "power_w")
-GAINS = {"output_tokens_per_s": "speedup", "tokens_per_joule": "efficiency_gain"}
+FIGURES = {row.quantity: row for row in shown(Shown.BRIEF)}
+"""Means by their quantity."""
 WITHOUT = "none"
 
 
@@ -109,13 +111,7 @@ def _figures(deployment: Deployment, load: Load, seed: int) -> dict[str, float] 
 
 
 def _of(metrics: RunMetrics) -> dict[str, float]:
-    return {
-        "output_tokens_per_s": float(metrics.output_tokens_per_s),
-        "tokens_per_joule": float(metrics.tokens_per_joule),
-        "tpot_ms": float(metrics.tpot_ms.mean),
-        "ttft_ms": float(metrics.ttft_ms.mean),
-        "power_w": float(metrics.power_w_mean),
-    }
+    return {name: float(metrics[row.name]) for name, row in FIGURES.items()}
 
 
 def _with_intervals(pair: dict[str, Deployment], load: Load, seed: int, draws: int) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,8 @@ from npusim.hardware.draws import RangedNumber, ranged_numbers
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
 
+GAINS = {"output_tokens_per_s": "speedup", "tokens_per_joule": "efficiency_gain"}
+"""Figures that units are to raise, and what their gains are called."""
 _LEAST_SWING = 1e-4
 
 
@@ -65,12 +67,8 @@ def pim_deciders(
         side: estimate_designs(where, _records(where, numbers), isl, osl, users)
         for side, where in (("without", without), ("with", with_units))
     }
-    figures = {
-        "speedup": _ratio(moved, "output_tokens_per_s"),
-        "efficiency_gain": _ratio(moved, "tokens_per_joule"),
-        "output_tokens_per_s": moved["with"]["output_tokens_per_s"].to_numpy(float),
-        "tokens_per_joule": moved["with"]["tokens_per_joule"].to_numpy(float),
-    }
+    figures = {gain: _ratio(moved, name) for name, gain in GAINS.items()}
+    figures |= {name: moved["with"][name].to_numpy(float) for name in GAINS}
     return {name: _ranked(numbers, values / values[0]) for name, values in figures.items()}
 
 

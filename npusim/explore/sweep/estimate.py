@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import DesignCosts, cost_designs
 from npusim.explore.sweep.machines import Records
-from npusim.hardware.area import area_proxy_mm2
+from npusim.hardware import area
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import footprint
+from npusim.metrics import ESTIMATES
 from npusim.workload.step import Step, decode, prefill
 
 _MS = 1e3
+
+
+@dataclass(frozen=True)
+class _TwoSteps:
+    """One prompt and one decode step of each design: seconds and joules, float64 (designs,); NaN without room.
+
+    resident: requests that a replica holds; served: that all replicas do, at most the users; osl: tokens of an answer.
+    """
+
+    prompt_s: np.ndarray
+    prompt_j: np.ndarray
+    decode_s: np.ndarray
+    decode_j: np.ndarray
+    resident: np.ndarray
+    served: np.ndarray
+    osl: int
+    area_mm2: np.ndarray
+
+    @property
+    def elapsed_s(self) -> np.ndarray:
+        return self.resident * self.prompt_s + (self.osl - 1) * self.decode_s
+
+    @property
+    def energy_j(self) -> np.ndarray:
+        return self.resident * self.prompt_j + (self.osl - 1) * self.decode_j
+
+    @property
+    def tokens(self) -> np.ndarray:
+        return self.served * self.osl
+
+
+_FUNCTIONS: dict[str, Callable[[_TwoSteps], np.ndarray]] = {}
 
 
 def estimate_designs(base: Deployment, records: Records, isl: int, osl: int, users: int) -> pd.DataFrame:
@@ -23,6 +59,11 @@ def estimate_designs(base: Deployment, records: Records, isl: int, osl: int, use
     batch of them whose prompts are computed one by one, then decoded together, on each replica; power, energy and area
     are those of all chips.
     """
+    two = _two_steps(base, records, isl, osl, users)
+    return pd.DataFrame({row.name: _FUNCTIONS[row.name](two) for row in ESTIMATES})
+
+
+def _two_steps(base: Deployment, records: Records, isl: int, osl: int, users: int) -> _TwoSteps:
     replicas = base.plan.data_parallel
     resident = _resident(base, records, isl, osl, -(-users // replicas))
     prompt_s, prompt_j, decode_s, decode_j = (np.full(len(resident), np.nan) for _ in range(4))
@@ -35,21 +76,50 @@ def estimate_designs(base: Deployment, records: Records, isl: int, osl: int, use
             which = resident == batch
             step = _cost(engine, records, which, decode([isl + (osl + 1) // 2] * int(batch)))
             decode_s[which], decode_j[which] = step.time_s, step.energy_j
-    elapsed_s = resident * prompt_s + (osl - 1) * decode_s
-    energy_j = resident * prompt_j + (osl - 1) * decode_j
     served = np.minimum(users, replicas * resident)
-    tokens = served * osl
-    return pd.DataFrame(
-        {
-            "prefill_ms": prompt_s * _MS,
-            "decode_ms": decode_s * _MS,
-            "output_tokens_per_s": tokens / elapsed_s,
-            "power_w": energy_j / elapsed_s,
-            "tokens_per_joule": tokens / energy_j,
-            "users_resident": served,
-            "area_proxy_mm2": area_proxy_mm2(base.system, records.machines) * base.plan.chips,
-        }
-    )
+    area_mm2 = area.area_proxy_mm2(base.system, records.machines) * base.plan.chips
+    return _TwoSteps(prompt_s, prompt_j, decode_s, decode_j, resident, served, osl, area_mm2)
+
+
+def _estimate(function: Callable[[_TwoSteps], np.ndarray]) -> Callable[[_TwoSteps], np.ndarray]:
+    """Takes a function as that of the estimate of its name."""
+    _FUNCTIONS[function.__name__] = function
+    return function
+
+
+@_estimate
+def prefill_ms(two: _TwoSteps) -> np.ndarray:
+    return two.prompt_s * _MS
+
+
+@_estimate
+def decode_ms(two: _TwoSteps) -> np.ndarray:
+    return two.decode_s * _MS
+
+
+@_estimate
+def output_tokens_per_s(two: _TwoSteps) -> np.ndarray:
+    return two.tokens / two.elapsed_s
+
+
+@_estimate
+def power_w(two: _TwoSteps) -> np.ndarray:
+    return two.energy_j / two.elapsed_s
+
+
+@_estimate
+def tokens_per_joule(two: _TwoSteps) -> np.ndarray:
+    return two.tokens / two.energy_j
+
+
+@_estimate
+def users_resident(two: _TwoSteps) -> np.ndarray:
+    return two.served
+
+
+@_estimate
+def area_proxy_mm2(two: _TwoSteps) -> np.ndarray:
+    return two.area_mm2
 
 
 def _cost(engine: AnalyticEngine, records: Records, which: np.ndarray, step: Step) -> DesignCosts:

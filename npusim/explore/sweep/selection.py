@@ -6,17 +6,7 @@ import numpy as np
 import pandas as pd
 
 from npusim.explore.sweep.spec import SERVED_PREFIX, Limit, SweepSpec
-
-_SERVED_ESTIMATE = {
-    "served_ttft_ms_mean": "prefill_ms",
-    "served_ttft_ms_p99": "prefill_ms",
-    "served_tpot_ms_mean": "decode_ms",
-    "served_tpot_ms_p99": "decode_ms",
-    "served_output_tokens_per_s": "output_tokens_per_s",
-    "served_power_w_mean": "power_w",
-    "served_tokens_per_joule": "tokens_per_joule",
-}
-"""The estimate by which a limit on a served metric is judged before serving; other metrics exclude nothing."""
+from npusim.metrics import metric
 
 
 def survivors(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:
@@ -24,10 +14,16 @@ def survivors(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:
     slack = spec.serving.slack if spec.serving else 1.0
     kept = (points["users_resident"] > 0).to_numpy()
     for name, limit in spec.limits.items():
-        judged = _SERVED_ESTIMATE.get(name) if name.startswith(SERVED_PREFIX) else name
+        judged = _estimate_of(name.removeprefix(SERVED_PREFIX)) if name.startswith(SERVED_PREFIX) else name
         if judged is not None:
             kept = kept & _within(points[judged].to_numpy(), limit, slack)
     return kept
+
+
+def _estimate_of(served: str) -> str | None:
+    """The estimate by which a limit on a served metric is judged before serving; None where nothing is excluded."""
+    row = metric(served)
+    return row.follows.estimate if row is not None and row.follows is not None and row.follows.in_value else None
 
 
 def feasible(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:

@@ -10,18 +10,14 @@ from pydantic import Field, model_validator
 
 from npusim.hardware.base import MOST, Part, Whole
 from npusim.hardware.yaml_file import load_yaml
+from npusim.metric_row import Shown
+from npusim.metrics import ESTIMATES, shown
 
 Name = Annotated[str, Field(min_length=1)]
 Goal = Literal["min", "max"]
 
-ESTIMATED = (
-    "prefill_ms", "decode_ms", "output_tokens_per_s", "power_w", "tokens_per_joule",
-    "users_resident", "area_proxy_mm2",
-)  # fmt: skip
-SERVED = (
-    "ttft_ms_mean", "ttft_ms_p99", "tpot_ms_mean", "tpot_ms_p99", "e2e_ms_mean", "output_tokens_per_s",
-    "power_w_mean", "tokens_per_joule", "kv_peak_fraction",
-)  # fmt: skip
+ESTIMATED = tuple(row.name for row in ESTIMATES)
+SERVED = tuple(row.name for row in shown(Shown.FOLDED))
 SERVED_PREFIX = "served_"
 METRICS = (*ESTIMATED, *(f"{SERVED_PREFIX}{name}" for name in SERVED))
 

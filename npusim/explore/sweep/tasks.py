@@ -17,7 +17,7 @@ from npusim.explore.sweep.machines import DesignRecords
 from npusim.explore.sweep.space import SpaceAxis, design_values, space_axes
 from npusim.explore.sweep.spec import SERVED, SERVED_PREFIX, SweepSpec
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.serving.metrics import RunMetrics, measure
+from npusim.serving.metrics import measure
 from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import parse_arrival
 
@@ -124,11 +124,4 @@ def _serve(spec: SweepSpec, deployment: Deployment, point: Mapping[Hashable, Any
         metrics = measure(simulate(deployment, load, spec.seed))
     except DoesNotFit as error:
         return {"refusal": error.message}
-    return {f"{SERVED_PREFIX}{name}": _figure(metrics, name) for name in SERVED} | {"refusal": metrics.refusal}
-
-
-def _figure(metrics: RunMetrics, name: str) -> float:
-    stem, _, part = name.rpartition("_")
-    if part in ("mean", "p99") and stem.endswith("_ms"):
-        return float(getattr(getattr(metrics, stem), part))
-    return float(getattr(metrics, name))
+    return {f"{SERVED_PREFIX}{name}": float(metrics[name]) for name in SERVED} | {"refusal": metrics.refusal}

@@ -13,128 +13,155 @@ from npusim.ledger import Bandwidth, Bytes, Count, Duration, Efficiency, Few, Fr
 
 
 class MacEfficiencies(Part):
-    """Part of the MAC rate that a library's main loop reaches, by operand type; int8 as fp8 where it is left out."""
+    """Fraction of the MAC rate that the main loop of a library's kernels reaches, by operand type."""
 
     bf16: Efficiency
+    """Fraction of the MAC rate, 0 to 1, that a main loop reaches with BF16 or FP16 operands."""
     fp8: Efficiency
+    """Fraction of the MAC rate, 0 to 1, that a main loop reaches with FP8 operands."""
     int8: Efficiency | None = None
+    """Fraction of the MAC rate, 0 to 1, that a main loop reaches with INT8 operands; that of FP8 where left out."""
 
 
 class LinearLibrary(Part):
-    """Matrix-product kernels of one library.
-
-    tile_rows x tile_columns: largest output tile of a thread block, with half the rows and a half or a quarter of the
-    columns where that is faster; tile_depth: k of one pipeline stage; stream_efficiency: part of the memory's stream
-    rate that weights reach; stream_per_sm: most that one SM draws from memory; launch: fixed time of a kernel;
-    tile_time: Duration | None = None
-    adding the partial results where few tiles split k; cast_efficiency: part of the memory's stream rate at which
-    activations are cast to the type that it multiplies.
-    """
+    """Matrix-product kernels of one library."""
 
     name: str
+    """Name by which runtimes choose the library."""
     tile_rows: Count
+    """Number of rows of the largest output tile of a thread block; half of them are used where that is faster."""
     tile_columns: Count
+    """Number of columns of the largest output tile; a half or a quarter of them is used where that is faster."""
     tile_depth: Count
+    """Number of elements along k in one stage of the pipeline."""
     efficiency: MacEfficiencies
+    """Efficiency of the main loop by operand type."""
     stream_efficiency: Efficiency
+    """Fraction of the memory's stream rate, 0 to 1, at which weights are read."""
     stream_per_sm: Bandwidth
+    """Highest rate at which one SM reads from memory, in bytes/s."""
     launch: Duration
+    """Fixed time of a kernel, in seconds."""
     tile_time: Duration | None = None
+    """Time to fill the pipeline and to write the results of one tile, in seconds; part of the launch where left out."""
     split_merge: Duration
+    """Time to add partial results where few tiles split k, in seconds."""
     cast_efficiency: Efficiency
+    """Fraction of the memory's stream rate, 0 to 1, at which activations are cast to the type that is multiplied."""
 
 
 class AttentionLibrary(Part):
     """Fused attention kernels of one library (Dao, arXiv 2307.08691).
 
-    A thread block takes `tile_rows` query rows of one head; `blocks_per_sm` of them share an SM. Where blocks fill
-    less than `split_fill` of the places, the context is split in pieces of at least `tile_context` tokens, with
-    `split_tile_rows`, and each split costs `split_merge`. block: fixed time of one block; imbalance: part of a longest
-    causal block by which the last ones lag; launch: fixed time of a kernel; join_efficiency: part of the memory's
-    stream rate at which keys or queries are joined of their two parts, for libraries of latent attention.
-
-    Left out where a library has no such thing: prompt_heads, query heads of one key-value head that a block of a prompt
-    packs (one); mask_edge, part of a tile of context that a block computes in vain at each edge of a mask;
-    exposed_passes, passes of the vector lanes over the scores that do not hide behind the contractions; split_launch,
-    the start of the kernel that merges splits; stream_efficiency, part of the memory's stream rate that keys and values
-    reach (all of it); block_element, what each element of a head adds to `block`; sequence, what each sequence of a
-    ragged batch takes to be dealt out.
+    A thread block computes a tile of query rows of one head. Where blocks do not fill the SMs, the context is split.
     """
 
     name: str
+    """Name by which runtimes choose the library."""
     tile_rows: Count
+    """Number of query rows of a thread block."""
     split_tile_rows: Count
+    """Number of query rows of a thread block where the context is split."""
     tile_context: Count
+    """Number of context tokens of a tile, and of the smallest piece of a split context."""
     blocks_per_sm: Few
+    """Number of thread blocks that share an SM."""
     split_fill: Efficiency
+    """Fraction of the block slots of all SMs, 0 to 1, below which the context is split."""
     efficiency: MacEfficiencies
+    """Efficiency of the main loop by operand type."""
     launch: Duration
+    """Fixed time of a kernel, in seconds."""
     block: Duration
+    """Fixed time of a thread block, in seconds."""
     imbalance: Fraction
+    """Fraction of the longest causal block, 0 to 1, by which the last blocks lag."""
     split_merge: Duration
+    """Time that each split adds for merging, in seconds."""
     join_efficiency: Efficiency | None = None
+    """Fraction of the memory's stream rate, 0 to 1, at which keys or queries are joined of their two parts; given by
+    libraries of latent attention alone."""
     prompt_heads: Count | None = None
+    """Number of query heads of one KV head that a block of a prompt packs, one where left out."""
     mask_edge: Fraction | None = None
+    """Fraction of a tile of context, 0 to 1, that a block computes in vain at each edge of a mask, none where left
+    out."""
     exposed_passes: Ratio | None = None
+    """Number of passes of the vector lanes over the scores that do not hide behind the contractions, none where left
+    out."""
     split_launch: Duration | None = None
+    """Fixed time of the kernel that merges splits, in seconds, none where left out."""
     stream_efficiency: Efficiency | None = None
+    """Fraction of the memory's stream rate, 0 to 1, at which keys and values are read, all of it where left out."""
     block_element: Duration | None = None
+    """Time that each element of a head adds to a block, in seconds, none where left out."""
     sequence: Duration | None = None
+    """Time to assign each sequence of a ragged batch to blocks, in seconds, none where left out."""
 
 
 class GroupedLibrary(Part):
-    """Grouped matrix-product kernels of one library: many weight matrices, each with the rows that go to it.
-
-    tile_rows x tile_columns: largest output tile of a thread block; rows are halved down to `least_rows` where that is
-    faster, columns down to `least_columns` where tiles are fewer than SMs; tiles of fewer than `full_rows` rows
-    multiply at `small_efficiency` of the rate. stream_efficiency: part of the memory's stream rate that weights reach;
-    stream_per_sm: Bandwidth
-    summed in the end. launch: fixed time of a kernel; sort, sort_row: of putting the rows in the order of their
-    matrices, and of each row, half of it for each of a layer's two products. alignment: elements at whose multiples the
-    rows of a matrix must begin; others load at `unaligned_efficiency` per byte of an element. foreign_rows: part of the
-    rows that go to other ranks' experts for which buffers are written all the same.
-    """
+    """Grouped matrix-product kernels of one library: many weight matrices, each with the rows that go to it."""
 
     name: str
+    """Name by which runtimes choose the library."""
     tile_rows: Count
+    """Number of rows of the largest output tile of a thread block."""
     least_rows: Count
+    """Number of rows of the smallest tile, down to which rows are halved where that is faster."""
     full_rows: Count
+    """Number of rows below which a tile multiplies at `small_efficiency`."""
     tile_columns: Count
+    """Number of columns of the largest output tile."""
     least_columns: Count
+    """Number of columns of the smallest tile, down to which columns are halved where tiles are fewer than SMs."""
     efficiency: MacEfficiencies
+    """Efficiency of the main loop by operand type."""
     small_efficiency: Efficiency
+    """Fraction of the library's MAC rate, 0 to 1, that tiles of few rows keep."""
     stream_efficiency: Efficiency
+    """Fraction of the memory's stream rate, 0 to 1, at which weights are read."""
     stream_per_sm: Bandwidth
+    """Highest rate at which one SM reads from memory, in bytes/s."""
     sum_efficiency: Efficiency
+    """Fraction of the memory's stream rate, 0 to 1, at which the rows of a token are summed in the end."""
     launch: Duration
+    """Fixed time of a kernel, in seconds."""
     sort: Duration
+    """Fixed time to sort rows by their matrices, in seconds."""
     sort_row: Duration
+    """Time that each row adds to the sort, in seconds, half of it for each of a layer's two products."""
     alignment: Count
+    """Number of elements to a multiple of which the rows of a matrix must be aligned for full speed."""
     unaligned_efficiency: Efficiency
+    """Fraction of full speed, 0 to 1, for each byte of an element, at which unaligned rows are read and multiplied."""
     foreign_rows: Fraction
+    """Fraction of the rows for other ranks' experts, 0 to 1, for which buffers are written all the same."""
 
 
 class RowSteps(Part):
     """Time per column of a kernel that walks a row, however few rows there are."""
 
     norm: Duration
+    """Time per column of a normalisation, in seconds."""
     softmax: Duration
+    """Time per column of a softmax, in seconds."""
     sample: Duration
+    """Time per column of sampling, in seconds."""
 
 
 class VectorLibrary(Part):
-    """Element-wise and row-wise kernels of one library.
-
-    launch: Duration
-    no lanes' time; pass_time: of one pass of a thread over its own elements, which other operators take once however
-    few there are (left out: in the launch); lane_efficiency: part of the vector lanes' rate that its loops reach.
-    """
+    """Element-wise and row-wise kernels of one library."""
 
     name: str
+    """Name by which runtimes choose the library."""
     lane_efficiency: Efficiency
+    """Fraction of the vector lanes' rate, 0 to 1, that the loops reach."""
     launch: Duration
+    """Fixed time of a kernel, in seconds."""
     pass_time: Duration | None = None
+    """Time of one pass of a thread over its own elements, in seconds; part of the launch where left out."""
     row_step: RowSteps
+    """Time per column of kernels that walk rows, spent on the first row of each SM in place of the lanes' time."""
 
 
 class Gpu(Unit):
@@ -149,16 +176,27 @@ class Gpu(Unit):
     )
 
     kind: Literal["gpu"]
+    """Kind of compute unit."""
     sms: Few
+    """Number of streaming multiprocessors."""
     macs_per_sm: MacRates
+    """Multiply-accumulates of an SM by operand type."""
     vector_lanes_per_sm: Positive
+    """Number of vector lanes of an SM."""
     vector_passes: VectorPasses
+    """Passes of the vector lanes by operator."""
     l2_capacity: Bytes
+    """Capacity of the L2 cache, in bytes."""
     l2_bandwidth: Bandwidth
+    """Rate of the L2 cache, in bytes/s."""
     linear: tuple[LinearLibrary, ...] = Field(min_length=1)
+    """Libraries of matrix products."""
     attention: tuple[AttentionLibrary, ...] = Field(min_length=1)
+    """Libraries of attention."""
     vector: tuple[VectorLibrary, ...] = Field(min_length=1)
+    """Libraries of element-wise and row-wise kernels."""
     grouped: tuple[GroupedLibrary, ...] = ()
+    """Libraries of grouped matrix products, which experts need."""
 
     def libraries(self) -> dict[str, dict[str, int]]:
         plain = {

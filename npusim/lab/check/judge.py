@@ -21,12 +21,12 @@ from npusim.lab.check.placing import Placed
 from npusim.lab.check.row import CheckedFigure
 from npusim.lab.check.spread import COVERAGE, Z, run_half_width
 from npusim.lab.files.lab_run import LabRun
+from npusim.metrics import METRICS
+from npusim.metrics import metric as metric_of
 
-WATTS_OF_LOG = {"power_w_active": "power_w", "power_w_samples": "power_w"}
-"""Means that a log gives, and the figure that predicts them."""
-
-_TAILS = {"itl_ms_p90", "itl_ms_p95", "itl_ms_p99"}
-"""Figures of single chunks, whose tails hold stalls and flushes that no runtime's description knows."""
+_TAILED, _MIDDLE = ("itl_ms", "power_w"), ("mean", "p50")
+"""Of single chunks and samples of a meter the middle alone is compared: their tails hold stalls and flushes that no
+description knows, and what a meter averages over its period."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def run_findings(run: LabRun, placed: Placed) -> list[Finding]:
     if placed.arch is not None and placed.chips is not None and run.conduct.power_scope == "cards":
         ceilings = ceiling_of(placed.arch, True), ceiling_of(placed.arch, False)
         meter = Z * sources().spreads.board_power.value
-        for metric in (MEAN, *WATTS_OF_LOG):
-            if metric in run.figures:
+        for metric in run.figures:
+            if metric == MEAN or compared_with(metric) == MEAN:
                 found += _renamed(power_cap(ceilings, placed.chips, run.figures[metric], meter), metric)
     if placed.load is not None and placed.model is not None:
         found += capacity(placed.load)
@@ -79,14 +79,20 @@ def figures_of_run(placed: Placed, predicted: Mapping[str, float], seed: int) ->
     found = {
         name: Predicted(value, run_half_width(placed.predictor, name, seed))
         for name, value in predicted.items()
-        if math.isfinite(value) and value > 0.0 and name not in _TAILS
+        if math.isfinite(value) and value > 0.0 and not _is_tail(name)
     }
-    watts, rate = found.get("power_w"), found.get("output_tokens_per_s")
-    if watts is not None:
-        found |= dict.fromkeys(WATTS_OF_LOG, watts)
-    if rate is not None:
-        found["requests_per_s"] = Predicted(rate.value / placed.predictor.osl, rate.half_width)
-    return found
+    return found | {row.name: found[row.compared_with] for row in METRICS if row.compared_with in found}
+
+
+def compared_with(metric: str) -> str:
+    """The figure that predicts a measured one."""
+    row = metric_of(metric)
+    return metric if row is None else row.compared_with or row.name
+
+
+def _is_tail(metric: str) -> bool:
+    row = metric_of(metric)
+    return row is not None and row.quantity in _TAILED and row.statistic not in _MIDDLE
 
 
 def judge(

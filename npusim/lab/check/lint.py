@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 
 from npusim.bounds.ceiling import ceiling_of
 from npusim.bounds.little import in_flight, requests_per_s
+from npusim.bounds.power_cap import MEAN
 from npusim.bounds.reading import Reading
 from npusim.lab.check.placing import Placed
 from npusim.lab.check.row import DOUBT, FAULT, NOTE, Remark
 from npusim.lab.files.lab_run import LabRun
+from npusim.metrics import metric
 
 SHORTEST_S = 60.0
 """Seconds that a run should last (MLPerf Inference asks for ten minutes of its scenarios)."""
@@ -76,10 +79,9 @@ def _output_length(run: LabRun, placed: Placed) -> Iterator[Remark]:
 
 def _latencies_add_up(run: LabRun, placed: Placed) -> Iterator[Remark]:
     """E2E = TTFT + TPOT x (OSL - 1), in the mean over requests of one length."""
-    names = ("ttft_ms_mean", "tpot_ms_mean", "e2e_ms_mean")
-    if not run.conduct.lengths_fixed or not placed.setting.osl or not set(names) <= set(run.figures):
+    first, token, whole = (run.figures.get(f"{name}_ms_mean") for name in ("ttft", "tpot", "e2e"))
+    if not run.conduct.lengths_fixed or not placed.setting.osl or first is None or token is None or whole is None:
         return
-    first, token, whole = (run.figures[name] for name in names)
     tokens = placed.setting.osl - 1.0
     low, high = first.low + token.low * tokens, first.high + token.high * tokens
     if low > whole.high * (1.0 + AGREEMENT) or high < whole.low * (1.0 - AGREEMENT):
@@ -120,23 +122,20 @@ def _apart(computed: float, figure: Reading) -> bool:
 
 
 def _percentiles_rise(run: LabRun, placed: Placed) -> Iterator[Remark]:
-    for latency in ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms"):
-        known = sorted(_percentiles(latency, run.figures))
-        for (below, lower), (above, upper) in itertools.pairwise(known):
+    told: dict[str, list[tuple[float, Reading]]] = defaultdict(list)
+    for name, figure in run.figures.items():
+        row = metric(name)
+        if row is not None and row.unit == "ms" and row.statistic.startswith("p"):
+            told[row.quantity].append((float(row.statistic[1:]), figure))
+    for latency, known in told.items():
+        for (below, lower), (above, upper) in itertools.pairwise(sorted(known, key=lambda each: each[0])):
             if lower.low > upper.high:
                 message = f"{latency} p{below:g} = {lower.value:,.4g} is above p{above:g} = {upper.value:,.4g}"
                 yield Remark("percentiles rise", FAULT, message)
 
 
-def _percentiles(latency: str, figures: Mapping[str, Reading]) -> Iterator[tuple[float, Reading]]:
-    for name, figure in figures.items():
-        prefix, separator, part = name.rpartition("_p")
-        if separator and prefix == latency:
-            yield float(part), figure
-
-
 def _power(run: LabRun, placed: Placed) -> Iterator[Remark]:
-    conduct, told = run.conduct, run.figures.get("power_w")
+    conduct, told = run.conduct, run.figures.get(MEAN)
     if any(name.startswith("power_w") for name in run.figures) and conduct.power_scope != "cards":
         scope = conduct.power_scope or "not told"
         yield Remark("power scope", DOUBT, f"scope of the watts: {scope}; only watts of the cards are compared")
@@ -163,7 +162,11 @@ def _furiosa_mean(run: LabRun, told: Reading) -> Iterator[Remark]:
 
 
 def _efficiency(run: LabRun, placed: Placed) -> Iterator[Remark]:
-    rate, watts, joule = (run.figures.get(name) for name in ("output_tokens_per_s", "power_w", "tokens_per_joule"))
+    rate, watts, joule = (
+        run.figures.get("output_tokens_per_s"),
+        run.figures.get(MEAN),
+        run.figures.get("tokens_per_joule"),
+    )
     if rate is not None and watts is not None and joule is not None and watts.value > 0.0:
         computed = rate.value / watts.value
         if _apart(computed, joule):

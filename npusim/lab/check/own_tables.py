@@ -16,7 +16,7 @@ from npusim.bounds.capacity import capacity
 from npusim.bounds.ceiling import ceiling_of
 from npusim.bounds.finding import Finding
 from npusim.bounds.load import load_of
-from npusim.bounds.power_cap import power_cap
+from npusim.bounds.power_cap import MEAN, power_cap
 from npusim.bounds.reading import Reading
 from npusim.bounds.timed import least_times, step_rows
 from npusim.evidence.measured.case import Case, Predictor
@@ -35,6 +35,7 @@ from npusim.lab.check.judge import Predicted, judge
 from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.lab.check.spread import Z_OF_RANGES, Z, run_half_width
 from npusim.lab.files.lab_run import Conduct, RunConditions
+from npusim.metrics import resolve
 
 TOOL = "measured table"
 _SECONDS = {"us": 1e-6, "ms": 1e-3}
@@ -99,7 +100,7 @@ def _findings(case: Case, measured: Reading) -> Iterator[Finding]:
         yield from _of_run(predictor, figure, measured)
     elif figure in _SECONDS:
         yield from _of_time(predictor, measured.times(_SECONDS[figure]))
-    elif figure == "power_w" and isinstance(predictor, StepPredictor):
+    elif resolve(figure) == MEAN and isinstance(predictor, StepPredictor):
         yield from _of_watts(predictor.placement, measured)
 
 
@@ -115,7 +116,7 @@ def _of_run(predictor: RunPredictor, figure: str, measured: Reading) -> Iterator
     load = load_of(placement.arch, deployment.model, schemes, _chips(placement), predictor.isl, predictor.osl)
     alike = predictor.alike or predictor.traced
     load = replace(load, users=predictor.users, requests=predictor.requests, prompts_differ=not alike)
-    if figure == "power_w":
+    if figure == MEAN:
         yield from _of_watts(placement, measured)
         return
     for found in (*capacity(load), *bandwidth(load, {figure: measured}), *arithmetic(load, {figure: measured})):

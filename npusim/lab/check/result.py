@@ -25,6 +25,7 @@ from npusim.lab.check.placing import USUAL, Placed, place_run
 from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.lab.files.folder import HandedIn, Unread, hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
+from npusim.metrics import TABLE_COLUMN, told_as
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve
 
@@ -119,7 +120,7 @@ def _row(run: LabRun, placed: Placed, predictor: _Predictor, seed: int) -> Check
     predicted = figures_of_run(placed, figures, seed)
     checked = [
         judge(
-            metric,
+            told_as(TABLE_COLUMN, metric),
             measured,
             [each for each in found if each.metric == metric],
             predicted.get(metric),

@@ -21,18 +21,20 @@ from npusim.evidence.measured.sources import sources
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import calibration_of, load_system
 from npusim.hardware.draws import RANGE_COVERAGE
+from npusim.metrics import inverses
 from npusim.workload.step import decode
 
 COVERAGE = 0.99
 DRAWS = 24
 Z = float(norm.ppf(0.5 + COVERAGE / 2.0))
 Z_OF_RANGES = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
-_POWER = ("power_w", "tokens_per_joule")
+_WATTS, _PER_JOULE = "power_w", "tokens_per_joule"
 
 
 @cache
 def run_half_width(predictor: RunPredictor, figure: str, seed: int) -> float:
-    """The half-width for a figure of `run_figures` of that run."""
+    """The half-width for a figure of METRICS of that run."""
+    figure = inverses(figure)
     inputs = input_sd(predictor, figure, seed)
     return math.hypot(
         Z * inputs, Z / Z_OF_RANGES * unexplained(calibration_of(predictor.arch), figure), Z * repeat_sd(figure)
@@ -43,7 +45,7 @@ def run_half_width(predictor: RunPredictor, figure: str, seed: int) -> float:
 def repeat_sd(figure: str) -> float:
     """Relative standard deviation with which labs repeat a figure."""
     lab = sources().other_lab
-    return lab.power.value if figure.startswith(_POWER) else lab.figure.value
+    return lab.power.value if figure.startswith((_WATTS, _PER_JOULE)) else lab.figure.value
 
 
 def input_sd(predictor: RunPredictor, figure: str, seed: int) -> float:
@@ -53,9 +55,9 @@ def input_sd(predictor: RunPredictor, figure: str, seed: int) -> float:
     step, prompt, watts = _step_sds(predictor.placement, batch, context, _power_of_two(predictor.isl), seed)
     if figure.startswith("ttft"):
         return max(prompt, step if predictor.users > 1 else 0.0)
-    if figure == "power_w":
+    if figure.startswith(_WATTS):
         return watts
-    if figure == "tokens_per_joule":
+    if figure == _PER_JOULE:
         return math.hypot(step, watts)
     return step if figure.startswith(("tpot", "itl")) else max(step, prompt)
 

@@ -15,29 +15,10 @@ from npusim.errors import UserError
 from npusim.lab.files.files import Line, count, csv_lines, reading
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
-from npusim.lab.files.unit_names import (
-    MILLISECONDS,
-    REQUEST_RATES,
-    REQUESTS,
-    SECONDS,
-    TOKEN_RATES,
-    TOKENS,
-    WATTS,
-    factor,
-)
+from npusim.lab.files.unit_names import REQUESTS, SECONDS, TOKENS, factor
+from npusim.metrics import AIPERF, UNIT_NAMES, named_by, statistic
 
 TOOL = "AIPerf"
-LATENCIES = {
-    "time_to_first_token": "ttft_ms",
-    "inter_token_latency": "tpot_ms",
-    "inter_chunk_latency": "itl_ms",
-    "request_latency": "e2e_ms",
-}
-_STATISTICS = {"avg": "mean", **{f"p{part}": f"p{part}" for part in (1, 5, 10, 25, 50, 75, 90, 95, 99)}}
-_RATES: dict[str, tuple[str, dict[str, float]]] = {
-    "output_token_throughput": ("output_tokens_per_s", TOKEN_RATES),
-    "request_throughput": ("requests_per_s", REQUEST_RATES),
-}
 _SIZES: dict[str, dict[str, float]] = {
     "input_sequence_length": TOKENS,
     "output_sequence_length": TOKENS,
@@ -48,13 +29,17 @@ _SIZES: dict[str, dict[str, float]] = {
     "total_osl": TOKENS,
     "total_output_tokens": TOKENS,
 }
-_POWER = ("nvidia_power_usage", "gpu_power_usage", "power_usage")
+NAMES = {tag: row for tag, (row, _) in named_by(AIPERF).items() if row.unit != "W"}
+"""Figures by their tags."""
+_POWER = [tag for tag, (row, _) in named_by(AIPERF).items() if row.unit == "W"]
 Blocks = Mapping[str, Mapping[str, Any]]
 
 
 def is_export(found: Mapping[str, Any]) -> bool:
     """Whether a JSON object is an export of a run."""
-    return any(isinstance(found.get(tag), dict) for tag in LATENCIES) and "metadata" not in found
+    return (
+        any(isinstance(found.get(tag), dict) for tag, row in NAMES.items() if row.statistic) and "metadata" not in found
+    )
 
 
 def is_csv(text: str) -> bool:
@@ -124,7 +109,7 @@ def _run(place: str, blocks: Blocks, config: Mapping[str, Any], whole: Mapping[s
             osl=_plain(sizes.get("output_sequence_length")),
             users=None if users is None else count(place, "concurrency", users, 1),
         ),
-        figures | ({} if watts is None else {"power_w": watts}),
+        figures | ({} if watts is None else {"power_w_mean": watts}),
         Conduct(
             arrival="rate" if rate is not None and users is None else CLOSED,
             completed=None if completed is None else count(place, "request_count", completed),
@@ -140,17 +125,14 @@ def _run(place: str, blocks: Blocks, config: Mapping[str, Any], whole: Mapping[s
 
 
 def _figures(place: str, blocks: Blocks) -> Iterator[tuple[str, Reading]]:
-    for tag, name in LATENCIES.items():
-        if tag not in blocks:
-            continue
-        times = factor(place, f"{tag}.unit", str(blocks[tag]["unit"]), MILLISECONDS)
-        for key, part in _STATISTICS.items():
-            if blocks[tag].get(key) is not None:
-                yield f"{name}_{part}", reading(place, f"{tag}.{key}", blocks[tag][key], times)
-    for tag, (name, units) in _RATES.items():
-        if tag in blocks and blocks[tag].get("avg") is not None:
-            times = factor(place, f"{tag}.unit", str(blocks[tag]["unit"]), units)
-            yield name, reading(place, f"{tag}.avg", blocks[tag]["avg"], times)
+    for tag, row in NAMES.items():
+        block = blocks.get(tag, {})
+        keys = {key: statistic(key) for key in block} if row.statistic else {"avg": ""}
+        for key, part in keys.items():
+            if part is not None and block.get(key) is not None:
+                times = factor(place, f"{tag}.unit", str(block["unit"]), UNIT_NAMES[row.unit])
+                name = f"{row.quantity}_{part}" if part else row.name
+                yield name, reading(place, f"{tag}.{key}", block[key], times)
 
 
 def _size(place: str, tag: str, block: Mapping[str, Any]) -> float:
@@ -190,7 +172,7 @@ def _watts(place: str, whole: Mapping[str, Any]) -> Reading | None:
             metrics = gpu.get("metrics") or {}
             block = next((metrics[key] for key in _POWER if key in metrics), None)
             if block is not None:
-                times = factor(place, f"{name}.unit", str(block.get("unit", "W")), WATTS)
+                times = factor(place, f"{name}.unit", str(block.get("unit", "W")), UNIT_NAMES["W"])
                 means.append(reading(place, f"{name}.avg", block.get("avg"), times))
     if not means:
         return None

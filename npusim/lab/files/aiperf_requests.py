@@ -10,10 +10,11 @@ import numpy as np
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.aiperf import LATENCIES
+from npusim.lab.files.aiperf import NAMES
 from npusim.lab.files.files import reading
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
-from npusim.lab.files.unit_names import MILLISECONDS, TOKENS, factor
+from npusim.lab.files.unit_names import TOKENS, factor
+from npusim.metrics import UNIT_NAMES
 
 TOOL = "AIPerf requests"
 _PERCENTILES = (50, 90, 95, 99)
@@ -31,7 +32,8 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     served = [(line, each) for line, each in measured if each.get("error") is None]
     if not served:
         raise UserError(str(path), "", "holds no request that succeeded; give the records of a finished run")
-    columns = {name: _values(path, served, tag, MILLISECONDS) for tag, name in LATENCIES.items()}
+    timed = {tag: row.quantity for tag, row in NAMES.items() if row.statistic}
+    columns = {name: _values(path, served, tag, UNIT_NAMES["ms"]) for tag, name in timed.items()}
     lengths = [_values(path, served, f"{end}_sequence_length", TOKENS) for end in ("input", "output")]
     starts, ends = (_times(path, served, key) for key in ("request_start_ns", "request_end_ns"))
     seconds = float((ends.max() - starts.min()) / _NS_PER_S)
@@ -66,7 +68,7 @@ def _phase(found: Mapping[str, Any]) -> str:
     return str((found.get("metadata") or {}).get("benchmark_phase", ""))
 
 
-def _values(path: Path, served: list[tuple[int, dict[str, Any]]], tag: str, units: dict[str, float]) -> np.ndarray:
+def _values(path: Path, served: list[tuple[int, dict[str, Any]]], tag: str, units: Mapping[str, float]) -> np.ndarray:
     """The values of a metric over all requests that have it; chunks of a request one after the other."""
     found: list[float] = []
     for line, each in served:

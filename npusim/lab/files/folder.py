@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from npusim.errors import UserError
-from npusim.evidence.measured.tables import KINDS
+from npusim.evidence.measured.kinds import table_kinds
 from npusim.lab.files import (
     aiperf,
     aiperf_requests,
@@ -78,7 +78,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _is_table(text: str) -> bool:
     columns = {name.strip() for name in text.split("\n", 1)[0].split(",")}
-    return any(columns.issuperset(wanted.split()) for wanted in KINDS.values())
+    return any(kind.describes(columns) for kind in table_kinds().values())
 
 
 def _runs(path: Path, alone: bool) -> list[LabRun] | str:

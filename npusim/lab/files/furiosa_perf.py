@@ -18,24 +18,14 @@ from npusim.lab.files.files import Line, csv_lines
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree, told_precision
 from npusim.lab.files.power_log import PowerLog, read_log
+from npusim.metrics import FURIOSA_PERF, figure_of, figures_in, named_by
 
 TOOL = "furiosa-perf"
 REQUESTS_PER_USER = 3
 _SHAPE = ("Input Tokens", "Output Tokens", "Concurrent")
-_RATES = {"Output Throughput(tok/s)": "output_tokens_per_s", "Total Throughput(tok/s)": "total_tokens_per_s"}
-_LATENCIES = {"TTFT(s)": ("ttft_ms", 1e3), "TPOT(ms)": ("tpot_ms", 1.0), "E2EL(s)": ("e2e_ms", 1e3)}
-_STATISTICS = {"Mean": "mean", "Median": "p50", "P25": "p25", "P75": "p75", "P90": "p90", "P95": "p95", "P99": "p99"}
-_POWER = {"mean_power": "power_w", "p95_power": "power_w_p95", "p99_power": "power_w_p99"}
-_FIGURES = {
-    **{name: (figure, 1.0) for name, figure in _RATES.items()},
-    **{
-        f"{word} {latency}": (f"{name}_{part}", factor)
-        for latency, (name, factor) in _LATENCIES.items()
-        for word, part in _STATISTICS.items()
-    },
-    **{name: (figure, 1.0) for name, figure in _POWER.items()},
-}
-_SAME = {f"P50 {latency}" for latency in _LATENCIES}
+_RATES = [text for text, (row, _) in named_by(FURIOSA_PERF).items() if row.unit == "tokens/s"]
+_MEDIAN = "P50 "
+"""It writes medians twice."""
 
 
 def is_summary(text: str) -> bool:
@@ -52,12 +42,13 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
         raise UserError(str(path), "", "has no rows; give the summary of a finished benchmark")
     setting, conduct = _told(preamble).filled(from_tree(path)), _conduct(preamble)
     for line in lines:
-        yield _run(path, line, setting, conduct)
+        yield _run(path, line, header, setting, conduct)
 
 
-def _run(path: Path, line: Line, setting: RunConditions, conduct: Conduct) -> LabRun:
+def _run(path: Path, line: Line, columns: list[str], setting: RunConditions, conduct: Conduct) -> LabRun:
     isl, osl, users = (line.count(name) for name in _SHAPE)
-    figures = {name: line.reading(column, factor) for column, (name, factor) in _FIGURES.items() if line.has(column)}
+    known = [column for column in columns if not column.startswith(_MEDIAN) and line.has(column)]
+    figures = {name: line.reading(column, times) for column, name, times in figures_in(FURIOSA_PERF, known)}
     requests = REQUESTS_PER_USER * users
     seconds = _duration_s(figures, requests * osl)
     own = replace(conduct, requests=requests, duration_s=seconds, expected_osl=osl)
@@ -92,15 +83,20 @@ def _parts(text: str) -> tuple[list[str], str, int]:
 
 
 def _check(place: str, header: list[str]) -> None:
-    known = {*_SHAPE, *_FIGURES, *_SAME}
-    unknown = [name for name in header if name not in known]
+    unknown = [name for name in header if name not in _SHAPE and figure_of(FURIOSA_PERF, name) is None]
     missing = [name for name in (*_SHAPE, *_RATES) if name not in header]
     if unknown:
-        near = next((name for name in known if name.split("(")[0] == unknown[0].split("(")[0]), None)
+        near = next((name for name in _respelled(unknown[0]) if figure_of(FURIOSA_PERF, name) is not None), None)
         mend = f"furiosa-perf writes '{near}': give it in that unit" if near else "take the column out"
         raise UserError(place, unknown[0], f"no column of furiosa-perf; {mend}")
     if missing:
         raise UserError(place, missing[0], "the column is missing; give the summary as furiosa-perf wrote it")
+
+
+def _respelled(column: str) -> Iterator[str]:
+    """A column with the units that furiosa-perf writes."""
+    for known in named_by(FURIOSA_PERF):
+        yield f"{column.split('(')[0]}({known.partition('(')[2]}"
 
 
 def _looks_like(line: str) -> bool:

@@ -15,6 +15,8 @@ from npusim.errors import UserError
 from npusim.kperf.table import COLUMNS, PREDICTED
 from npusim.lab.files.files import MOST_BYTES, count, reading
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 from npusim.words import LANGUAGES, speaker
 
 TOOL = "K-Perf workbook"
@@ -22,13 +24,7 @@ _LABELS = {column.label_in(speaker(language)): column.name for language in LANGU
 _SHAPE = ("isl", "osl", "users")
 _MOST_ROWS = 100_000
 _HEAD_WITHIN = 30
-_FIGURES = {
-    **{f"{latency}_{part}": f"{latency}_{part}" for latency in ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms") for part in
-       ("mean", "p50", "p90", "p99")},
-    **{name: name for name in ("output_tokens_per_s", "total_tokens_per_s", "tokens_per_joule")},
-    "power_w_mean": "power_w",
-    "power_w_p99": "power_w_p99",
-}  # fmt: skip
+_FIGURES = [row.name for row in shown(Shown.FOLDED) if not row.exact and row.better]
 
 
 def runs(path: Path) -> Iterator[LabRun]:
@@ -79,9 +75,7 @@ def _header(place: str, labels: list[str]) -> list[str | None]:
 
 def _run(place: str, row: dict[str, Any]) -> LabRun:
     isl, osl, users = (count(place, name, row[name], 1) for name in _SHAPE)
-    figures: dict[str, Reading] = {
-        figure: reading(place, name, row[name]) for name, figure in _FIGURES.items() if name in row
-    }
+    figures: dict[str, Reading] = {name: reading(place, name, row[name]) for name in _FIGURES if name in row}
     scope = str(row.get("power_scope", "cards"))
     predicted = str(row.get("status", "")) == PREDICTED
     return LabRun(

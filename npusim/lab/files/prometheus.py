@@ -19,21 +19,14 @@ from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
+from npusim.metrics import PROMETHEUS, named_by
 
 _SERVERS = {"vllm:": "vLLM /metrics", "furiosa_llm_": "Furiosa-LLM /metrics"}
 _EXPORTERS = {
     "furiosa_npu_hw_power": ("furiosa-metrics-exporter", "arch", "uuid"),
     "DCGM_FI_DEV_POWER_USAGE": ("DCGM exporter", "modelName", "UUID"),
 }
-_LATENCIES = {
-    "time_to_first_token_seconds": "ttft_ms",
-    "request_time_per_output_token_seconds": "tpot_ms",
-    "inter_token_latency_seconds": "itl_ms",
-    "time_per_output_token_seconds": "itl_ms",
-    "e2e_request_latency_seconds": "e2e_ms",
-}
 _PERCENTILES = (50, 90, 99)
-_MS_PER_S = 1e3
 
 
 @dataclass(frozen=True)
@@ -98,9 +91,9 @@ def _read(path: Path, text: str) -> MetricsPage:
 
 def _server(page: MetricsPage, prefix: str, tool: str) -> LabRun:
     figures: dict[str, Reading] = {}
-    for metric, name in _LATENCIES.items():
-        if f"{name}_mean" not in figures:
-            figures |= dict(_histogram(page, f"{prefix}{metric}", name))
+    for histogram, (row, times) in named_by(PROMETHEUS).items():
+        if row.name not in figures:
+            figures |= dict(_histogram(page, f"{prefix}{histogram}", row.quantity, times))
     finished = page.total(f"{prefix}request_success_total")
     tokens_in, tokens_out = (page.total(f"{prefix}{name}_tokens_total") for name in ("prompt", "generation"))
     model = page.label("model_name")
@@ -123,16 +116,16 @@ def _server(page: MetricsPage, prefix: str, tool: str) -> LabRun:
     )
 
 
-def _histogram(page: MetricsPage, metric: str, name: str) -> Iterator[tuple[str, Reading]]:
+def _histogram(page: MetricsPage, metric: str, name: str, times: float) -> Iterator[tuple[str, Reading]]:
     total, number = page.total(f"{metric}_sum"), page.total(f"{metric}_count")
     if total is None or not number:
         return
-    yield f"{name}_mean", Reading.exact(total / number * _MS_PER_S)
+    yield f"{name}_mean", Reading.exact(total / number * times)
     edges = _edges(page, f"{metric}_bucket")
     for part in _PERCENTILES:
         ends = _bucket(edges, number * part / 100.0)
         if ends is not None:
-            low, high = (end * _MS_PER_S for end in ends)
+            low, high = (end * times for end in ends)
             yield f"{name}_p{part}", Reading(0.5 * (low + high), low, high)
 
 
@@ -191,7 +184,7 @@ def _exporter(page: MetricsPage, name: str, tool: str, chip: str, card: str) -> 
         page.place,
         tool,
         RunConditions(device=page.label(chip), cards=cards),
-        {"power_w": Reading.printed(f"{watts:.6g}")},
+        {"power_w_mean": Reading.printed(f"{watts:.6g}")},
         Conduct(
             power_scope="cards",
             power_samples=1,

@@ -6,7 +6,6 @@ under speculative decoding. SGLang's `bench_serving` writes the same keys.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,10 @@ from npusim.errors import UserError
 from npusim.lab.files.files import count, reading
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree, told_precision
+from npusim.metrics import VLLM, figures_in
 
 TOOL = "vllm bench serve"
 _REQUIRED = ("duration", "completed", "total_input_tokens", "total_output_tokens", "output_throughput")
-_RATES = {
-    "output_throughput": "output_tokens_per_s",
-    "total_token_throughput": "total_tokens_per_s",
-    "request_throughput": "requests_per_s",
-}
-_LATENCIES = {"ttft": "ttft_ms", "tpot": "tpot_ms", "itl": "itl_ms", "e2el": "e2e_ms"}
-_STATISTIC = re.compile(r"(?P<part>mean|median|p\d+(?:\.\d+)?)_(?P<name>ttft|tpot|itl|e2el)_ms")
 _PRECISIONS = ("precision", "dtype", "quantization")
 
 
@@ -95,14 +88,9 @@ def count_tokens(place: str, found: Mapping[str, Any], key: str) -> int:
 
 
 def _figures(place: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
-    for key, name in _RATES.items():
-        if found.get(key) is not None:
+    for key, name, _ in figures_in(VLLM, found):
+        if found[key] is not None:
             yield name, reading(place, key, found[key])
-    for key, value in found.items():
-        match = _STATISTIC.fullmatch(key)
-        if match is not None and value is not None:
-            part = "p50" if match["part"] == "median" else match["part"]
-            yield f"{_LATENCIES[match['name']]}_{part}", reading(place, key, value)
 
 
 def _fixed(found: Mapping[str, Any], tokens_in: int, tokens_out: int, completed: int) -> bool:

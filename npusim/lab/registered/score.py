@@ -15,9 +15,9 @@ from npusim.errors import UserError
 from npusim.lab.files.folder import hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model
+from npusim.metrics import TABLE_COLUMN, resolve, told_as
 
 MAIN = "output_tokens_per_s"
-_NAMES = {"power_w": "power_w_mean", "power_w_p99": "power_w_p99"}
 _USUAL_PRECISION = "bf16"
 _P90 = 90.0
 
@@ -124,8 +124,8 @@ def _cell(run: LabRun, given: RunConditions, cells: Mapping[tuple[Any, ...], Any
 def _scored(run: LabRun, cell: Mapping[str, Any]) -> list[Scored]:
     found = []
     for metric, figure in run.figures.items():
-        name = _NAMES.get(metric, metric)
+        name = resolve(metric)
         if cell.get(name) is not None and figure.value > 0.0:
             low, high = cell.get(f"{name}_low"), cell.get(f"{name}_high")
-            found.append(Scored(run.place, metric, figure.value, cell[name], low, high))
+            found.append(Scored(run.place, told_as(TABLE_COLUMN, name), figure.value, cell[name], low, high))
     return found

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from npusim.answers import pim_bench
 from npusim.answers.pim_devices import device
 from npusim.errors import UserError
-from npusim.evidence.measured.case import Case, Numbers, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row
+from npusim.evidence.measured.case import Case, Numbers
+from npusim.evidence.measured.collect import Figure, cases_of
 from npusim.evidence.measured.component import PIM
+from npusim.evidence.measured.kind import TableKind, of_component
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.hardware.catalog import load_pim
 from npusim.hardware.pim import Pim
 
-MAIN = "pim_cycles"
+_MAIN = "pim_cycles"
 _TYPES = {"FP16": "fp16", "BF16": "bf16", "INT8": "int8", "W4A8": "w4a8", "2B": "fp16", "1B": "int8"}
 _CLOCK_TOLERANCE = 0.005
 _NS = 1e9
@@ -59,14 +60,10 @@ class PimPredictor:
         return pim_bench.stream_commands(pim, self.op, sizes["out_dim"], self.dtype)
 
 
-def cases(table: MeasuredTable) -> list[Case | Skip]:
-    """pim_cycles of every row whose memory is described."""
-    return each_row(table, _cases)
-
-
 def _cases(row: Row) -> list[Case]:
+    """pim_cycles of every row whose memory is described."""
     predictor = _predictor(row)
-    figure = Figure(MAIN, "cycles", sources().spreads.simulator.value, main=True)
+    figure = Figure(_MAIN, "cycles", sources().spreads.simulator.value, main=True)
     names = ("memory_id", "op", "placement", "power_limited", "dtype")
     return cases_of(
         row,
@@ -104,3 +101,14 @@ def _require_same_memory(row: Row, pim: Pim) -> None:
         raise Unrepresentable(f"{channels} channels, but {pim.name} is described with {pim.channels.value:g}")
     if abs(clock_ns / (pim.memory.clock_period_s * _NS) - 1.0) > _CLOCK_TOLERANCE:
         raise Unrepresentable(f"a clock of {clock_ns:g} ns is not that of {pim.name}")
+
+
+KIND = TableKind(
+    name="pim_simulations",
+    columns="memory_id op out_dim in_dim batch heads kv_len head_dim placement power_limited dtype channels "
+    "clock_ns pim_cycles",
+    main=_MAIN,
+    telling=("memory_id", "op", "placement"),
+    cases=of_component(_cases),
+    regime=lambda case: case.dimensions["op"],
+)

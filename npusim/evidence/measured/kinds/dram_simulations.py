@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.evidence.measured.case import Case, Numbers, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row
+from npusim.evidence.measured.case import Case, Numbers
+from npusim.evidence.measured.collect import Figure, cases_of
 from npusim.evidence.measured.component import DRAM
+from npusim.evidence.measured.kind import TableKind, of_component
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.hardware.catalog import load_memory
 from npusim.hardware.dram_channel.channel import READ_PLACES, WRITE_PLACES
 from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 
-MAIN = "frac_of_peak"
+_MAIN = "frac_of_peak"
 SEEDS = 4
 FEWEST_HITS = 10
 """Below so many row hits in a run, their rate is chance."""
@@ -62,15 +63,11 @@ class DramPredictor:
         }
 
 
-def cases(table: MeasuredTable) -> list[Case | Skip]:
-    """frac_of_peak, read latency and, where there are enough, row hits of every row whose standard is described."""
-    return each_row(table, _cases)
-
-
 def _cases(row: Row) -> list[Case]:
+    """frac_of_peak, read latency and, where there are enough, row hits of every row whose standard is described."""
     predictor = _predictor(row)
     sigma = sources().spreads.simulator.value
-    figures = [Figure(MAIN, "fraction", sigma, main=True)]
+    figures = [Figure(_MAIN, "fraction", sigma, main=True)]
     if row.text("avg_read_latency_ns") and row.number("avg_read_latency_ns"):
         figures.append(Figure("avg_read_latency_ns", "latency_ns", sigma))
     if row.text("row_hit_rate") and row.number("row_hit_rate") * predictor.traffic.requests >= FEWEST_HITS:
@@ -123,3 +120,14 @@ def _require_the_same_controller(row: Row) -> None:
         raise Unrepresentable(
             f"{places[0]} and {places[1]} places for requests: {READ_PLACES} and {WRITE_PLACES} are described"
         )
+
+
+KIND = TableKind(
+    name="dram_simulations",
+    columns="standard mapping scheduler refresh read_buf write_buf outstanding pattern stride_bursts "
+    "block_bytes write_frac write_mode n_requests frac_of_peak",
+    main=_MAIN,
+    telling=("standard", "pattern", "mapping"),
+    cases=of_component(_cases),
+    regime=lambda case: case.dimensions["pattern"],
+)

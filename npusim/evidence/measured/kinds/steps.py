@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources, with_percentiles
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.step import GPU_RUNTIME, UNPADDED, StepPredictor
 
 REGIMES = ("burst", "sustained")
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """us, and power_w where the loop was long enough to read it. A burst ends before the power limit acts."""
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """us, and power_w where the loop was long enough to read it. A burst ends before the power limit acts."""
     model, dtype, regime = model_name(row.text("model")), row.text("dtype"), row.text("regime")
     if regime not in REGIMES:
         raise Unrepresentable(f"no regime '{regime}'; known: {', '.join(REGIMES)}")
@@ -57,3 +53,12 @@ def _sigma(row: Row) -> float:
     if row.text("regime") == "sustained" or time is None:
         return spreads.sustained_loop.value
     return with_percentiles(spreads.device_events.value, time, row.measured("us_p5"), row.measured("us_p95"))
+
+
+KIND = TableKind(
+    name="steps",
+    columns="regime phase model dtype batch q_len ctx us",
+    main="us",
+    telling=("phase", "model", "regime"),
+    cases=of_chip(_cases, "gpu"),
+)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip, served_attention
 from npusim.evidence.measured.operator_rows import Fields, Heads, decode_attention_row, prompt_attention
 from npusim.evidence.measured.placement import scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.loop import LoopPredictor
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """ms and power_w of causal attention of `isl` new tokens a sequence over `step` + `isl`."""
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """ms and power_w of causal attention of `isl` new tokens a sequence over `step` + `isl`."""
     if scheme(row.text("attn_dtype")) != "bf16":
         raise Unrepresentable(f"attention in {row.text('attn_dtype')} is not predicted")
     kv, before = scheme(row.text("kv_cache_dtype")), row.size("step")
@@ -58,3 +54,14 @@ def _fields(row: Row, kv: str, before: int) -> Fields:
     if before and query == 1:
         return decode_attention_row(batch, before + 1, heads, window, kv)
     return prompt_attention(batch, query, before + query, heads, window, kv)
+
+
+KIND = TableKind(
+    name="public_attention",
+    columns="kernel_source batch_size isl num_heads num_key_value_heads head_dim attn_dtype kv_cache_dtype "
+    "step window_size ms",
+    main="ms",
+    telling=("phase", "kv_dtype", "window"),
+    cases=of_chip(_cases, "gpu"),
+    regime=served_attention,
+)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from npusim.evidence.measured.case import Case, Predictor, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case, Predictor
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.operator_rows import (
     Fields,
     Heads,
@@ -18,7 +19,7 @@ from npusim.evidence.measured.operator_rows import (
 )
 from npusim.evidence.measured.placement import Placement, placed, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.layer import (
     CountedPredictor,
     DecodeAttentionPredictor,
@@ -37,13 +38,8 @@ _TOKEN_RANGES = (16, 256, math.inf)
 _RESCALED = "rescaled to wall clock"
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """us. A served layer on all PEs runs as its runtime does; anything else is a graph of one operator."""
-    require_unit(arch, "contraction_processor", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """us. A served layer on all PEs runs as its runtime does; anything else is a graph of one operator."""
     op, dtype, clock = row.text("op"), row.text("dtype"), _clock(row)
     predictor = _predictor(row, arch)
     spreads = sources().spreads
@@ -183,3 +179,13 @@ _OTHERS: dict[str, Callable[[Row], Fields]] = {
     "decode_attention": _decode,
     "prefill_attention": _prompt,
 }
+
+
+KIND = TableKind(
+    name="card_kernels",
+    columns="op dtype pes tp tokens k n batch q_len kv_len heads kv_heads head_dim us time_base",
+    main="us",
+    telling=("op", "pes", "time_base"),
+    cases=of_chip(_cases, "contraction_processor"),
+    regime=lambda case: case.dimensions["op"],
+)

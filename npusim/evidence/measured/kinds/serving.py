@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of, told_figures
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
 from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, Policy, UniformAttention
 
-MAIN = "output_tokens_per_s"
-_TARGETS = (
-    "ttft_ms_mean",
-    "ttft_ms_p50",
-    "ttft_ms_p99",
-    "tpot_ms_mean",
-    "tpot_ms_p50",
-    "tpot_ms_p99",
-    "e2e_ms_mean",
-    "total_tokens_per_s",
-    "tokens_per_joule",
-)
+_MAIN = "output_tokens_per_s"
 _POLICIES: dict[str, Policy] = {
     "prefill": ExclusivePolicy(kind="exclusive", source="policy of the measured run"),
     "alternate": AlternatePolicy(kind="alternate", source="policy of the measured run"),
 }
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """Throughput, latencies and power of each run; all first requests are sent at once."""
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """Throughput, latencies and power of each run; all first requests are sent at once."""
     model, dtype, policy = model_name(row.text("model")), row.text("dtype"), row.text("policy")
     if policy not in _POLICIES:
         raise Unrepresentable(f"no policy '{policy}'; known: {', '.join(_POLICIES)}")
@@ -48,9 +33,12 @@ def _cases(row: Row, arch: str) -> list[Case]:
     return cases_of(
         row,
         (
-            Figure(MAIN, MAIN, run, main=True),
-            *(Figure(name, name, run) for name in _TARGETS),
-            Figure("power_w", "power_w", power),
+            Figure(_MAIN, _MAIN, run, main=True),
+            *(
+                Figure(column, name, power if unit == "W" else run)
+                for column, name, unit in told_figures()
+                if name != _MAIN
+            ),
         ),
         predictor,
         group=f"{model} {dtype}",
@@ -64,3 +52,13 @@ def _cases(row: Row, arch: str) -> list[Case]:
             "concurrency": row.text("concurrency"),
         },
     )
+
+
+KIND = TableKind(
+    name="serving",
+    columns="model dtype policy bucket isl osl concurrency requests output_tokens_per_s",
+    main=_MAIN,
+    telling=("concurrency", "policy", "isl"),
+    cases=of_chip(_cases, "gpu"),
+    runs=True,
+)

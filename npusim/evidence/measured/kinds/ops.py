@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.operator_rows import (
     Fields,
     Heads,
@@ -17,7 +18,7 @@ from npusim.evidence.measured.operator_rows import (
 )
 from npusim.evidence.measured.placement import scheme
 from npusim.evidence.measured.sources import sources, with_percentiles
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.kernel_libraries import Libraries
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
@@ -36,13 +37,8 @@ _COPY_ENGINE_BYTES = 1 << 30
 """Copies that move as much or more go another way, and slower."""
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """us of each operator; the power limit has no time to act."""
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """us of each operator; the power limit has no time to act."""
     op, dtype, backend = row.text("op"), row.text("dtype"), row.text("backend")
     if op not in _BUILDERS:
         raise Unrepresentable(f"no operator '{op}'; known: {', '.join(_BUILDERS)}")
@@ -155,3 +151,13 @@ _BUILDERS: dict[str, Callable[[Row, str], Fields]] = {
     **dict.fromkeys(_VECTOR_OPS, _vector),
     **dict.fromkeys(_GROUPED_OPS, _grouped),
 }
+
+
+KIND = TableKind(
+    name="operators",
+    columns="op dtype backend m n k batch q_len kv_len heads kv_heads head_dim rows cols bytes us",
+    main="us",
+    telling=("op", "backend", "dtype"),
+    cases=of_chip(_cases, "gpu"),
+    regime=lambda case: case.dimensions["op"],
+)

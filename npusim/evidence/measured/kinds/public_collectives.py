@@ -7,10 +7,11 @@ from functools import cache
 
 import numpy as np
 
-from npusim.evidence.measured.case import Case, Numbers, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row
+from npusim.evidence.measured.case import Case, Numbers
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.hardware.catalog import load_system
 from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.machine import GROUP_TENSOR, PLACED, build_machine
@@ -44,12 +45,8 @@ class CollectivePredictor:
         return {"ms": float(time_s) * _MS_PER_S}
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """ms of each row."""
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """ms of each row."""
     name, ranks = _NAMES.get(row.text("op_name").lower()), row.count("num_gpus")
     if name is None:
         raise Unrepresentable(f"no collective '{row.text('op_name')}'; known: {', '.join(_NAMES)}")
@@ -74,3 +71,13 @@ def _placed(arch: str, ranks: int) -> tuple[np.ndarray, ...]:
     write_group(machine, system.server.fabric, GROUP_TENSOR, (tuple(range(ranks)),))
     write_transports(machine, system.server.fabric, ())
     return tuple(machine[name] for name in PLACED)
+
+
+KIND = TableKind(
+    name="public_collectives",
+    columns="op_name num_gpus elements ms",
+    main="ms",
+    telling=("op", "ranks", "op x ranks"),
+    cases=of_chip(_cases),
+    regime=lambda case: case.dimensions["op"],
+)

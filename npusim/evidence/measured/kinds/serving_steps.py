@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.step import GPU_RUNTIME, UNPADDED, StepPredictor
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
+def _cases(row: Row, arch: str) -> list[Case]:
     """us_mean. A decode step computes all `concurrency` slots over its context bucket `ctx`, however many are live.
 
     Users of equal lengths end together, so that as many prompts as there are users follow each other.
     """
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
-def _cases(row: Row, arch: str) -> list[Case]:
     model, dtype, phase = model_name(row.text("model")), row.text("dtype"), row.text("kind")
     placement = placed(Placement(arch, GPU_RUNTIME, model, scheme(dtype), attention=UNPADDED))
     context = row.count("ctx")
@@ -45,3 +41,12 @@ def _cases(row: Row, arch: str) -> list[Case]:
             "context": row.text("ctx"),
         },
     )
+
+
+KIND = TableKind(
+    name="serving_steps",
+    columns="model dtype policy isl osl concurrency kind live ctx us_mean",
+    main="us_mean",
+    telling=("phase", "batch", "context"),
+    cases=of_chip(_cases, "gpu"),
+)

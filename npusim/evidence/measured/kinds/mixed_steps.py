@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources, with_percentiles
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.step import GPU_RUNTIME, UNPADDED, StepPredictor
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """us of `decode_batch` sequences over `ctx` tokens with a chunk that ends at `chunk_ctx` (none where 0)."""
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """us of `decode_batch` sequences over `ctx` tokens with a chunk that ends at `chunk_ctx` (none where 0)."""
     model, dtype = model_name(row.text("model")), row.text("dtype")
     decoding, chunk = row.size("decode_batch"), row.size("chunk")
     if not decoding and not chunk:
@@ -52,3 +48,12 @@ def _phase(decoding: int, chunk: int) -> str:
     if decoding and chunk:
         return "mixed"
     return "decode" if decoding else "prefill"
+
+
+KIND = TableKind(
+    name="mixed_steps",
+    columns="model dtype decode_batch ctx chunk chunk_ctx us",
+    main="us",
+    telling=("phase", "batch", "query"),
+    cases=of_chip(_cases, "gpu"),
+)

@@ -5,12 +5,13 @@ Block-scaled products cast their activations first, in kernels that were launche
 
 from __future__ import annotations
 
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.operator_rows import Fields, linear, vector
 from npusim.evidence.measured.placement import scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row
+from npusim.evidence.measured.tables import Row
 from npusim.evidence.predictors.loop import LoopPredictor
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
@@ -22,13 +23,8 @@ _CAST_MOVES = 1.5
 """Elements of 16 bits that a cast to 8 moves for each that it casts."""
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """ms, and power_w where it is given."""
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """ms, and power_w where it is given."""
     dtype = scheme(row.text("gemm_dtype"))
     m, n, k = row.count("m"), row.count("n"), row.count("k")
     block_scaled = row.text("gemm_dtype").endswith(_BLOCK_SCALED)
@@ -60,3 +56,13 @@ def _looped(arch: str, fields: Fields, library: str) -> OperatorPredictor:
 def _octave(size: int) -> str:
     """The power of two at or below a size."""
     return str(1 << (size.bit_length() - 1))
+
+
+KIND = TableKind(
+    name="public_gemm",
+    columns="kernel_source gemm_dtype m n k ms",
+    main="ms",
+    telling=("dtype", "m"),
+    cases=of_chip(_cases, "gpu"),
+    regime=lambda case: "served gemm",
+)

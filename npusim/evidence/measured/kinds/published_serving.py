@@ -9,38 +9,20 @@ from dataclasses import dataclass, replace
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Skip
 from npusim.evidence.measured.contradictions import Rate, contradicted
+from npusim.evidence.measured.kind import TableKind
 from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
-from npusim.evidence.measured.run_figures import LATENCIES, STATISTICS
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.mapping.deployment import Deployment
+from npusim.metric_row import Metric, Shown
+from npusim.metrics import PUBLISHED, UNIT_NAMES, figure_of, resolve
+from npusim.metrics import metric as metric_of
 
-MAIN = "throughput_total"
+_MAIN = "throughput_total"
 POWER = "power_w"
-_MS_PER = {"s": 1e3, "ms": 1.0}
-_TOKEN_RATES = {"tok/s": 1.0}
-_PER_JOULE = {"tok/J": 1.0, "tok/s/W": 1.0}
-_RATES = {
-    MAIN: "output_tokens_per_s",
-    "tps_per_request_p50": "speed_p50",
-    "tps_per_request": "speed_mean",
-    "tps_per_user": "speed_mean",
-    "tps_wall": "speed_mean",
-    "tps_clean": "speed_clean",
-}
-"""A user's rates are one over the time per output token: one user of an 8B model at 53.12 tokens/s had 18.77 ms
-between tokens, and 52.39 tokens/s with the first token's wait. `clean` leaves out the host's stalls."""
-_FIGURES: dict[str, tuple[str, Mapping[str, float]]] = {
-    **{name: (figure, _TOKEN_RATES) for name, figure in _RATES.items()},
-    "tokens_per_joule": ("tokens_per_joule", _PER_JOULE),
-    **{name: (f"{name}_ms_mean", _MS_PER) for name in LATENCIES},
-    **{f"{name}_{part}": (f"{name}_ms_{part}", _MS_PER) for name in LATENCIES for part in STATISTICS},
-}
-"""The figure of each metric, and what its units are worth in the figure's."""
-_STEADY = ("output_tokens_per_s", "tokens_per_joule", POWER)
-"""Figures of which the steady ones are told of a run with a mean number of users in service, or of a window of one."""
+_TOKENS_PER_S = "tokens/s"
 _RUN_COLUMNS = ("lab", "sdk", "chip", "cards", "model", "precision", "isl", "osl", "concurrency", "date")
 _ALIKE = ("prefix caching ON", "same harness and prompt as RNGD rows")
 """Of runs on a server that keeps prefixes, of one prompt for all requests."""
@@ -76,7 +58,7 @@ class _Run:
         return any(word in self.notes for word in words)
 
 
-def cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
+def _table_cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
     """Every metric of every run, latencies in ms, and power_w once a run.
 
     arch: for the rows of the chip that the table names most often; None: each row's own chip.
@@ -97,17 +79,28 @@ def _rates(run: _Run) -> Iterator[Rate]:
     set_up = tuple(run.first.text(column) for column in _RUN_COLUMNS if column != "concurrency")
     spread = sources().lab(run.first.text("lab")).figure.value
     for row in run.rows:
-        metric, total = row.text("metric"), row.measured("value")
-        if metric in _RATES and total is not None and (metric == MAIN or run.users == 1.0):
-            yield Rate(row.index, set_up, run.users, total, spread, metric == MAIN)
+        known, total, main = _figure(row.text("metric")), row.measured("value"), row.text("metric") == _MAIN
+        is_rate = known is not None and known.unit.startswith(_TOKENS_PER_S)
+        if is_rate and total is not None and (main or run.users == 1.0):
+            yield Rate(row.index, set_up, run.users, total, spread, main)
+
+
+def _figure(metric: str) -> Metric | None:
+    """The figure that a table calls so, None for one that no run is asked for.
+
+    A user's rates are one over the time per output token: one user of an 8B model at 53.12 tokens/s had 18.77 ms
+    between tokens, and 52.39 tokens/s with the first token's wait. `clean` leaves out the host's stalls.
+    """
+    named = figure_of(PUBLISHED, metric)
+    found = None if named is None or metric == POWER else metric_of(named[0])
+    return found if found is not None and found.shown > Shown.LAB else None
 
 
 def _check_unit(row: Row) -> None:
-    known = _FIGURES.get(row.text("metric"))
-    if known is not None and row.text("unit") not in known[1]:
-        raise UserError(
-            row.place, "unit", f"'{row.text('unit')}' is no unit of {row.text('metric')}; use {' or '.join(known[1])}"
-        )
+    known = _figure(row.text("metric"))
+    if known is not None and row.text("unit") not in UNIT_NAMES[known.unit]:
+        units = " or ".join(UNIT_NAMES[known.unit])
+        raise UserError(row.place, "unit", f"'{row.text('unit')}' is no unit of {row.text('metric')}; use {units}")
 
 
 def _run_cases(run: _Run, chip: str, arch: str | None, wrong: Mapping[int, str]) -> list[Case | Skip]:
@@ -117,7 +110,7 @@ def _run_cases(run: _Run, chip: str, arch: str | None, wrong: Mapping[int, str])
         return [Skip(row.index, str(reason)) for row in run.rows]
     found: list[Case | Skip] = []
     for row in run.rows:
-        known = _FIGURES.get(row.text("metric"))
+        known = _figure(row.text("metric"))
         if row.index in wrong:
             found.append(Skip(row.index, wrong[row.index]))
         elif known is None:
@@ -125,19 +118,21 @@ def _run_cases(run: _Run, chip: str, arch: str | None, wrong: Mapping[int, str])
         elif (value := row.measured("value")) is None:
             found.append(Skip(row.index, "value is not given"))
         else:
-            found.append(_case(run, row, predictor, row.text("metric"), known[0], value * known[1][row.text("unit")]))
+            worth = UNIT_NAMES[known.unit][row.text("unit")]
+            found.append(_case(run, row, predictor, row.text("metric"), known.name, value * worth))
     powered = next((row for row in run.rows if row.measured(POWER) is not None), None)
     if powered is not None and any(isinstance(item, Case) for item in found):
-        found.append(_case(run, powered, predictor, POWER, POWER, powered.measured(POWER) or 0.0))
+        found.append(_case(run, powered, predictor, POWER, resolve(POWER), powered.measured(POWER) or 0.0))
     return found
 
 
 def _case(run: _Run, row: Row, predictor: RunPredictor, metric: str, figure: str, measured: float) -> Case:
     first, lab = run.first, sources().lab(run.first.text("lab"))
+    steady = f"steady_{figure}" if predictor.traced or predictor.windowed else ""
     return Case(
         row=row.index,
         metric=metric,
-        figure=f"steady_{figure}" if (predictor.traced or predictor.windowed) and figure in _STEADY else figure,
+        figure=figure if metric_of(steady) is None else steady,
         measured=measured,
         predictor=predictor,
         run=" ".join(filter(None, (first.text(column) for column in _RUN_COLUMNS))),
@@ -145,7 +140,7 @@ def _case(run: _Run, row: Row, predictor: RunPredictor, metric: str, figure: str
         model=predictor.placement.model,
         dimensions=_dimensions(first, predictor),
         sigma=(lab.power if metric == POWER else lab.figure).value,
-        main=metric == MAIN,
+        main=metric == _MAIN,
     )
 
 
@@ -228,3 +223,14 @@ def _require_room(deployment: Deployment, tokens: int) -> None:
         deployment.require_fit(tokens)
     except UserError as error:
         raise Unrepresentable(str(error)) from error
+
+
+KIND = TableKind(
+    name="published_serving",
+    columns="lab kind chip cards model precision isl osl concurrency metric value unit",
+    main=_MAIN,
+    telling=("lab", "model", "concurrency"),
+    cases=_table_cases,
+    runs=True,
+    draws=9,
+)

@@ -5,30 +5,26 @@ from __future__ import annotations
 from math import ceil
 
 from npusim.errors import UserError
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_system
 from npusim.mapping.plan import plan_of
 from npusim.workload.catalog import load_model
 
-MAIN = "tpot_ms_mean"
+_MAIN = "tpot_ms_mean"
 _TARGETS = ("ttft_ms_mean",)
 _FOUR_BITS = {"fp4": "mxfp4"}
 _RUNTIMES = {"trtllm": "tensorrt-llm", "sglang": "sglang", "vllm": "vllm"}
 """Runtime that a table's name of a backend stands for."""
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """Mean TPOT and TTFT of each run, under the runtime that served it."""
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """Mean TPOT and TTFT of each run, under the runtime that served it."""
     model, written = model_name(row.text("model")), row.text("precision")
     gpus, precision = row.count("gpus"), scheme(_FOUR_BITS.get(written.lower(), written))
     isl, osl, users = row.count("isl"), row.count("osl"), row.number("concurrency")
@@ -49,7 +45,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     spread = sources().other_lab.figure.value
     return cases_of(
         row,
-        (Figure(MAIN, MAIN, spread, main=True), *(Figure(name, name, spread) for name in _TARGETS)),
+        (Figure(_MAIN, _MAIN, spread, main=True), *(Figure(name, name, spread) for name in _TARGETS)),
         RunPredictor(placement, isl, osl, users, mixed=True),
         group=f"{row.text('backend')} {model} x{gpus}",
         model=model,
@@ -88,3 +84,15 @@ def _require_room(placement: Placement, tokens: int) -> None:
         measured_deployment(placement).require_fit(tokens)
     except UserError as error:
         raise Unrepresentable(str(error)) from error
+
+
+KIND = TableKind(
+    name="served_models",
+    columns="gpus backend model isl osl concurrency tpot_ms_mean",
+    main=_MAIN,
+    telling=("model x gpus", "gpus", "concurrency"),
+    cases=of_chip(_cases, "gpu"),
+    runs=True,
+    draws=9,
+    brief=True,
+)

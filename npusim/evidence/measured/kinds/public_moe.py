@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.module import ModulePredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
 from npusim.mapping.expert_shard import ExpertShard
@@ -51,13 +52,8 @@ class ExpertsModule:
         return table
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """ms, and power_w where it is given."""
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """ms, and power_w where it is given."""
     dtype, kind = scheme(row.text("moe_dtype")), row.text("moe_dtype")
     tokens, module = row.count("num_tokens"), _module(row, dtype)
     library = "triton-block-fp8" if kind.endswith("_block") else "triton-fused-moe"
@@ -110,3 +106,13 @@ def _skew(distribution: str, tokens: int, chosen: int, count: int) -> Skew:
     except ValueError as error:
         raise Unrepresentable(f"no distribution '{distribution}'; known: balanced, power_law_EXPONENT") from error
     return Skew(value, _LARGEST_SHARE * tokens if tokens * chosen > count else _SPAN_OF_FEW)
+
+
+KIND = TableKind(
+    name="public_moe",
+    columns="moe_dtype num_tokens hidden_size inter_size topk num_experts moe_tp_size moe_ep_size distribution ms",
+    main="ms",
+    telling=("dtype", "experts", "distribution"),
+    cases=of_chip(_cases, "gpu"),
+    regime=lambda case: "served gemm",
+)

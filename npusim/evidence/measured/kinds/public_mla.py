@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npusim.evidence.measured.case import Case, Skip
-from npusim.evidence.measured.collect import Figure, cases_of, each_row, require_unit
+from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.collect import Figure, cases_of
+from npusim.evidence.measured.kind import TableKind, of_chip, served_attention
 from npusim.evidence.measured.placement import model_name, scheme
 from npusim.evidence.measured.sources import sources
-from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
+from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.module import ModulePredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
 from npusim.mapping.attention_rows import latent
@@ -45,13 +46,8 @@ class LatentModule:
         return table
 
 
-def cases(table: MeasuredTable, arch: str) -> list[Case | Skip]:
-    """ms, and power_w where it is given."""
-    require_unit(arch, "gpu", table)
-    return each_row(table, lambda row: _cases(row, arch))
-
-
 def _cases(row: Row, arch: str) -> list[Case]:
+    """ms, and power_w where it is given."""
     if scheme(row.text("mla_dtype")) != "bf16":
         raise Unrepresentable(f"latent attention in {row.text('mla_dtype')} is not predicted")
     model = load_model(model_name(row.text("model")))
@@ -87,3 +83,13 @@ def _cases(row: Row, arch: str) -> list[Case]:
             "context": str(before + query),
         },
     )
+
+
+KIND = TableKind(
+    name="public_mla",
+    columns="model mla_dtype kv_cache_dtype gemm_type num_heads batch_size isl step ms",
+    main="ms",
+    telling=("phase", "model", "dtype"),
+    cases=of_chip(_cases, "gpu"),
+    regime=served_attention,
+)

@@ -1,0 +1,103 @@
+"""Writes docs/fields.md, the keys of every description, from the models: `python docs/make_fields.py`."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from npusim.hardware.calibration import Calibration
+from npusim.hardware.dram import Dram
+from npusim.hardware.field_docs import field_docs
+from npusim.hardware.pim import Pim
+from npusim.hardware.runtime import Runtime
+from npusim.hardware.system import System
+from npusim.hardware.yaml_file import models_of
+from npusim.ledger import Domain, Quantity, domain_of
+from npusim.workload.formats import Formats
+from npusim.workload.grid import Grid
+from npusim.workload.routing import Routing
+
+PAGE = Path(__file__).with_name("fields.md")
+ROOTS: dict[str, type[BaseModel]] = {
+    "An architecture (`arch_configs/*.yaml`)": System,
+    "A runtime (`arch_configs/runtimes/*.yaml`)": Runtime,
+    "A memory with PIM units (`arch_configs/pims/*.yaml`)": Pim,
+    "A DRAM standard (`arch_configs/memories/*.yaml`)": Dram,
+    "A calibration (`arch_configs/calibrations/*.yaml`)": Calibration,
+    "A grid (`workloads/grids/*.yaml`)": Grid,
+    "The routing of experts (`workloads/routing.yaml`)": Routing,
+    "Formats of numbers (`workloads/formats.yaml`)": Formats,
+}
+_PLAIN = {str: "text", bool: "true or false", int: "whole number", float: "number"}
+
+
+def page() -> str:
+    """The page: a section a file, a table a part."""
+    lines = [
+        "# Keys of descriptions",
+        "",
+        "Made by `python docs/make_fields.py` from the models in the code. A number is written with its provenance",
+        "([describe a chip](describe-a-chip.md)); its column `takes` gives the unit to which it is converted and the",
+        "values that are accepted. Keys in *italics* may be left out.",
+    ]
+    shown: set[type[BaseModel]] = set()
+    for title, root in ROOTS.items():
+        lines += ["", f"## {title}"]
+        for model in models_of(root):
+            if model not in shown:
+                shown.add(model)
+                lines += ["", f"### {model.__name__}", "", *_table(model)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(model: type[BaseModel]) -> Iterator[str]:
+    yield from (" ".join(paragraph.split()) + "\n" for paragraph in (model.__doc__ or "").split("\n\n")[:1])
+    yield from ("| key | takes | meaning |", "|---|---|---|")
+    told = field_docs(model)
+    for name, field in model.model_fields.items():
+        optional = field.default is not PydanticUndefined or field.default_factory is not None
+        key = f"*`{name}`*" if optional else f"`{name}`"
+        domain = domain_of(field)
+        takes = _span(domain) if domain else _takes(field.annotation)
+        yield f"| {key} | {takes} | {told[name]} |"
+
+
+def _span(domain: Domain) -> str:
+    unit = domain.unit or ("count" if domain.whole else "number")
+    if domain.least is None and domain.most is None:
+        return f"{unit}, 0 or more" if domain.zero else unit
+    least, most = domain.ends()
+    return (
+        f"{unit}, {0 if domain.zero else least:g} to {most:g}"
+        if domain.least or domain.zero
+        else f"{unit}, to {most:g}"
+    )
+
+
+def _takes(annotation: Any) -> str:
+    """What may stand under a key, in words."""
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})" if annotation is not Quantity else "number"
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return ", ".join(f"`{word}`" for word in inner)
+    if origin is tuple:
+        return f"list of {_takes(inner[0])}"
+    if origin is dict:
+        return f"map to {_takes(inner[1])}"
+    if origin is typing.Annotated:
+        return _takes(inner[0])
+    assert origin in (typing.Union, types.UnionType, frozenset), annotation
+    return " or ".join(_takes(each) for each in inner if each is not type(None))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,31 @@
+"""What each key of a description means: the sentences under the fields of the models, read from their source on demand.
+
+Pydantic can read them while it builds a model (`use_attribute_docstrings`), but then every command waits for it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from functools import cache
+from itertools import pairwise
+
+from pydantic import BaseModel
+
+
+@cache
+def field_docs(model: type[BaseModel]) -> dict[str, str]:
+    """The sentence of each field of a model, its bases' fields included, by the field's name in their order."""
+    told = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, BaseModel) and base is not BaseModel:
+            (tree,) = ast.parse(inspect.getsource(base)).body
+            assert isinstance(tree, ast.ClassDef)
+            for field, text in pairwise(tree.body):
+                match field, text:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id=name)),
+                        ast.Expr(value=ast.Constant(value=str(sentence))),
+                    ):
+                        told[name] = inspect.cleandoc(sentence).replace("\n", " ")
+    return {name: told[name] for name in model.model_fields if name in told}

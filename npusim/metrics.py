@@ -1,0 +1,430 @@
+"""Every figure that npusim tells, a row each: its name, unit and label, where it is shown, what other tools call it.
+
+METRICS are the figures of a serving run. A row, and the function of its name in `serving/metrics.py`, add one to runs,
+tables, workbooks, pages, sweeps and claims. ESTIMATES are those of a design in a sweep, PASSES those of one step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+
+from npusim.metric_row import Alias, Drawn, Follows, Metric, Shown, lowered
+
+DECODE, PREFILL, MIXED, RUN, STALLED_RUN = "decode", "prefill", "mixed", "run", "run with stalls"
+"""What a figure is of: passes of three kinds, serving runs, runs whose source tells of host stalls."""
+
+VLLM, AIPERF, FURIOSA_PERF, LOADGEN, PROMETHEUS = "vLLM bench", "AIPerf", "furiosa-perf", "LoadGen", "Prometheus"
+PUBLISHED, TABLE_COLUMN, FORMER = "published tables", "columns of measured tables", "former spellings"
+"""Who has names of their own for figures. GenAI-Perf has AIPerf's."""
+
+UNIT_NAMES: Mapping[str, Mapping[str, float]] = {
+    "ms": {"ms": 1.0, "s": 1e3, "sec": 1e3, "seconds": 1e3, "us": 1e-3, "µs": 1e-3, "ns": 1e-6},
+    "tokens/s": {"tokens/sec": 1.0, "tokens/s": 1.0, "tok/s": 1.0, "tokens/second": 1.0},
+    "tokens/s/user": {"tok/s": 1.0, "tokens/s": 1.0},
+    "requests/s": {"requests/sec": 1.0, "requests/s": 1.0, "req/s": 1.0, "per_second": 1.0, "requests/second": 1.0},
+    "tokens/J": {"tok/J": 1.0, "tok/s/W": 1.0},
+    "W": {"w": 1.0, "kw": 1e3, "mw": 1e-3, "watts": 1.0},
+}
+"""How files spell the units of figures, and what one of each is worth in the figure's own."""
+
+_KOREAN_STATISTIC = {"mean": "평균"}
+
+
+def _spread(
+    row: Metric, shown: Mapping[str, Shown], interval: str = "", drawn: Drawn | None = None
+) -> Iterator[Metric]:
+    """The rows of a latency, one a statistic. row: all that they share; interval, drawn: of which of them."""
+    for statistic, where in shown.items():
+        yield replace(
+            row,
+            name=f"{row.name}_{statistic}",
+            label=f"{row.label} {statistic}",
+            korean=f"{row.korean} {_KOREAN_STATISTIC.get(statistic, statistic)}",
+            group=row.group or row.label,
+            quantity=row.name,
+            statistic=statistic,
+            shown=where,
+            interval=statistic == interval,
+            drawn=drawn if statistic == "mean" else None,
+        )
+
+
+def _shown(mean: Shown, rest: Shown = Shown.FOLDED) -> dict[str, Shown]:
+    """Where the statistics of a latency are shown."""
+    return {"mean": mean, "p50": rest, "p90": rest, "p95": Shown.COMPARED, "p99": rest}
+
+
+METRICS: tuple[Metric, ...] = (
+    *_spread(
+        Metric(
+            "ttft_ms", "ms", "TTFT", "TTFT", "", "#,##0.0", "less", "time to first token",
+            "from sending a request to its first token (queueing, prefill and host time included)",
+            follows=Follows("prefill_ms"),
+            measured_as={RUN: ("time_us", PREFILL)},
+            aliases=(
+                Alias(VLLM, "{}_ttft_ms"), Alias(AIPERF, "time_to_first_token"),
+                Alias(FURIOSA_PERF, "{} TTFT(s)", 1e3), Alias(LOADGEN, "result_first_token_{}_latency_ns", 1e-6),
+                Alias(PROMETHEUS, "time_to_first_token_seconds", 1e3), Alias(PUBLISHED, "ttft_{}"),
+            ),
+        ),
+        _shown(Shown.BRIEF),
+        interval="mean",
+        drawn=Drawn("ttft-vs-users", "time to first token against users", "users", True, 3),
+    ),
+    *_spread(
+        Metric(
+            "tpot_ms", "ms", "TPOT", "TPOT", "", "#,##0.00", "less", "time per output token",
+            "(time of the last token − time of the first) / (output tokens − 1), per request; mean and percentiles "
+            "over requests",
+            follows=Follows("decode_ms"),
+            error_from=("itl_ms_p50",),
+            measured_as={RUN: ("time_us", DECODE)},
+            aliases=(
+                Alias(VLLM, "{}_tpot_ms"), Alias(AIPERF, "inter_token_latency"), Alias(FURIOSA_PERF, "{} TPOT(ms)"),
+                Alias(LOADGEN, "result_time_per_output_token_{}_ns", 1e-6),
+                Alias(LOADGEN, "result_time_to_output_token_{}", 1e-6),
+                Alias(PROMETHEUS, "request_time_per_output_token_seconds", 1e3), Alias(PUBLISHED, "tpot_{}"),
+            ),
+        ),
+        _shown(Shown.BRIEF),
+        interval="mean",
+        drawn=Drawn("tpot-vs-users", "time per output token against users", "users", True, 4),
+    ),
+    *_spread(
+        Metric(
+            "itl_ms", "ms", "ITL", "ITL", "", "#,##0.00", "less", "inter-token latency",
+            "time between successive tokens of a request, over all tokens of the run; the stalls while other prompts "
+            "are computed are in it",
+            follows=Follows("decode_ms"),
+            error_from=("tpot_ms_mean",),
+            aliases=(
+                Alias(VLLM, "{}_itl_ms"), Alias(AIPERF, "inter_chunk_latency"),
+                Alias(PROMETHEUS, "inter_token_latency_seconds", 1e3),
+                Alias(PROMETHEUS, "time_per_output_token_seconds", 1e3), Alias(PUBLISHED, "itl_{}"),
+            ),
+        ),
+        _shown(Shown.TABLE),
+        interval="p50",
+    ),
+    *_spread(
+        Metric(
+            "e2e_ms", "ms", "End-to-end", "전체 응답", "", "#,##0", "less", "end to end",
+            "from sending a request to its last token",
+            follows=Follows("output_tokens_per_s", -1.0, in_value=False),
+            error_from=("tpot_ms_mean",),
+            aliases=(
+                Alias(VLLM, "{}_e2el_ms"), Alias(AIPERF, "request_latency"), Alias(FURIOSA_PERF, "{} E2EL(s)", 1e3),
+                Alias(LOADGEN, "result_{}_latency_ns", 1e-6), Alias(PROMETHEUS, "e2e_request_latency_seconds", 1e3),
+                Alias(PUBLISHED, "e2e_{}"),
+            ),
+        ),
+        _shown(Shown.TABLE),
+        interval="mean",
+    ),
+    *_spread(
+        Metric(
+            "client_queue_ms", "ms", "Wait at the client", "클라이언트 대기", "", "#,##0.0", "less", "",
+            "from when a request is due until the client sends it",
+            error_from=("ttft_ms_mean",),
+        ),
+        _shown(Shown.RUN, Shown.RUN),
+    ),
+    Metric(
+        "output_tokens_per_s", "tokens/s", "Output throughput", "출력 처리량", "Throughput", "#,##0.0", "more", "",
+        "output tokens per second, from the first request to the last answer",
+        shown=Shown.BRIEF,
+        interval=True,
+        width=12,
+        best=2,
+        follows=Follows("output_tokens_per_s"),
+        error_from=("tpot_ms_mean",),
+        aliases=(
+            Alias(VLLM, "output_throughput"), Alias(AIPERF, "output_token_throughput"),
+            Alias(FURIOSA_PERF, "Output Throughput(tok/s)"), Alias(LOADGEN, "result_tokens_per_second"),
+            Alias(LOADGEN, "result_completed_tokens_per_second"), Alias(PUBLISHED, "throughput_total"),
+        ),
+    ),
+    Metric(
+        "total_tokens_per_s", "tokens/s", "Total throughput", "총 처리량", "Throughput", "#,##0.0", "more",
+        "total throughput, prompts included",
+        "input and output tokens per second, from the first request to the last answer",
+        interval=True,
+        width=12,
+        best=1,
+        drawn=Drawn("throughput-vs-users", "total throughput against users", "users", True, 1),
+        follows=Follows("output_tokens_per_s", in_value=False),
+        error_from=("output_tokens_per_s",),
+        aliases=(Alias(VLLM, "total_token_throughput"), Alias(FURIOSA_PERF, "Total Throughput(tok/s)")),
+    ),
+    Metric(
+        "tokens_per_s_per_user", "tokens/s/user", "Speed per user", "사용자당 속도", "Throughput",
+        "#,##0.00", "more", "",
+        "1 / mean TPOT",
+        interval=True,
+        width=14,
+        inverse_of="tpot_ms_mean",
+        drawn=Drawn(
+            "user-speed-vs-throughput", "speed per user against total throughput", "total_tokens_per_s", False, 2
+        ),
+        follows=Follows("decode_ms", -1.0, in_value=False),
+        aliases=(
+            Alias(PUBLISHED, "tps_per_request"), Alias(PUBLISHED, "tps_per_user"), Alias(PUBLISHED, "tps_wall"),
+            Alias(FORMER, "speed_mean"),
+        ),
+    ),
+    Metric(
+        "power_w_mean", "W", "Power mean", "평균 전력", "Power and energy", "#,##0.0", "less", "power, mean",
+        "mean over time of the power of the *cards*: no server, no wall socket",
+        quantity="power_w",
+        statistic="mean",
+        shown=Shown.BRIEF,
+        interval=True,
+        follows=Follows("power_w"),
+        measured_as={
+            DECODE: ("power_w_mean", RUN),
+            PREFILL: ("power_w_mean", RUN),
+            MIXED: ("power_w_mean", RUN),
+            RUN: ("power_w_mean", DECODE),
+        },
+        aliases=(
+            Alias(AIPERF, "nvidia_power_usage"), Alias(AIPERF, "gpu_power_usage"), Alias(AIPERF, "power_usage"),
+            Alias(FURIOSA_PERF, "{}_power"), Alias(PUBLISHED, "power_w"), Alias(TABLE_COLUMN, "power_w"),
+            Alias(FORMER, "power_w"),
+        ),
+    ),
+    Metric(
+        "power_w_p99", "W", "Power p99", "전력 p99", "Power and energy", "#,##0.0", "less",
+        "power, 99th percentile over time",
+        "99th percentile over time of the power of the cards",
+        quantity="power_w",
+        statistic="p99",
+        shown=Shown.TABLE,
+        follows=Follows("power_w"),
+    ),
+    Metric(
+        "tokens_per_joule", "tokens/J", "Energy efficiency", "에너지 효율", "Power and energy", "0.000", "more", "",
+        "output tokens / joules of the cards",
+        shown=Shown.BRIEF,
+        interval=True,
+        best=3,
+        drawn=Drawn("tokens-per-joule-vs-users", "tokens per joule against users", "users", False, 5),
+        follows=Follows("tokens_per_joule"),
+        error_from=("output_tokens_per_s", "power_w_mean"),
+        aliases=(Alias(PUBLISHED, "tokens_per_joule"),),
+    ),
+    Metric(
+        "kv_peak_fraction", "", "KV memory in use at peak", "KV 메모리 최대 사용률", "Memory and scheduling",
+        "0.0%", "",
+        "", "most KV blocks in use at once / blocks that fit beside weights and reserve",
+        shown=Shown.TABLE,
+        width=12,
+    ),
+    Metric(
+        "users_in_service", "", "Most users in service", "동시 서비스 최대 사용자", "Memory and scheduling", "#,##0",
+        "more", "most users in service at once",
+        "most requests that held KV memory at once: fewer than the users where memory or the runtime's limit binds",
+        shown=Shown.TABLE,
+        exact=True,
+        strained="fewer",
+    ),
+    Metric(
+        "preemptions", "", "Pre-emptions", "선점", "Memory and scheduling", "#,##0", "less", "",
+        "times that a request lost its KV memory to another and was computed anew",
+        shown=Shown.TABLE,
+        exact=True,
+        width=12,
+        strained="any",
+    ),
+    Metric(
+        "refused", "", "Refused requests", "거절된 요청", "Memory and scheduling", "#,##0", "less", "",
+        "requests that the server never took",
+        shown=Shown.TABLE,
+        exact=True,
+        strained="any",
+    ),
+    Metric("requests", "", "Requests served", "완료된 요청", "", "#,##0", shown=Shown.RUN, exact=True),
+    Metric(
+        "prefix_hit_fraction", "", "Prompt tokens found in the prefix cache", "프리픽스 캐시 적중률", "",
+        "0.0%", "more",
+        shown=Shown.RUN,
+        exact=True,
+    ),
+    Metric(
+        "duration_s", "s", "Duration", "실행 시간", "", "#,##0.0", "less",
+        shown=Shown.RUN,
+        error_from=("output_tokens_per_s",),
+    ),
+    *(
+        Metric(
+            f"steady_{name}", unit, f"{label}, steady", f"{korean}, 정상 상태", "", number, better,
+            definition="while every user has a request to send",
+            quantity=f"steady_{name}",
+            shown=Shown.COMPARED,
+        )
+        for name, unit, label, korean, number, better in (
+            ("output_tokens_per_s", "tokens/s", "Output throughput", "출력 처리량", "#,##0.0", "more"),
+            ("power_w_mean", "W", "Power mean", "평균 전력", "#,##0.0", "less"),
+            ("tokens_per_joule", "tokens/J", "Energy efficiency", "에너지 효율", "0.000", "more"),
+        )
+    ),
+    Metric(
+        "speed_p50", "tokens/s/user", "Speed per user, median", "사용자당 속도, 중앙값", "", "#,##0.00", "more",
+        shown=Shown.COMPARED,
+        inverse_of="tpot_ms_p50",
+        aliases=(Alias(PUBLISHED, "tps_per_request_p50"),),
+    ),
+    Metric(
+        "speed_clean", "tokens/s/user", "Speed per user without stalls", "정지 없는 사용자당 속도", "",
+        "#,##0.00", "more",
+        shown=Shown.COMPARED,
+        inverse_of="itl_ms_p50",
+        aliases=(Alias(PUBLISHED, "tps_clean"),),
+    ),
+    *(
+        Metric(
+            f"power_w_{samples}", "W", f"Power, {samples}", korean, "", "#,##0.0",
+            shown=Shown.LAB,
+            compared_with="power_w_mean",
+        )
+        for samples, korean in (("active", "전력, 작동 중 표본"), ("samples", "전력, 모든 표본"))
+    ),
+    Metric(
+        "requests_per_s", "requests/s", "Request throughput", "요청 처리량", "", "#,##0.00", "more",
+        shown=Shown.COMPARED,
+        error_from=("output_tokens_per_s",),
+        aliases=(
+            Alias(VLLM, "request_throughput"), Alias(AIPERF, "request_throughput"),
+            Alias(LOADGEN, "result_samples_per_second"), Alias(LOADGEN, "result_completed_samples_per_sec"),
+        ),
+    ),
+)  # fmt: skip
+
+ESTIMATES: tuple[Metric, ...] = (
+    Metric("prefill_ms", "ms", "One prompt alone", "프롬프트 하나", "", "#,##0.0", "less"),
+    Metric("decode_ms", "ms", "Decode step at half the answer", "답의 절반에서의 디코드 단계", "", "#,##0.00", "less"),
+    Metric("output_tokens_per_s", "tokens/s", "Output throughput", "출력 처리량", "", "#,##0.0", "more"),
+    Metric("power_w", "W", "Power mean", "평균 전력", "", "#,##0.0", "less"),
+    Metric("tokens_per_joule", "tokens/J", "Energy efficiency", "에너지 효율", "", "0.000", "more"),
+    Metric("users_resident", "", "Requests that memory holds", "메모리에 들어가는 요청", "", "#,##0", "more"),
+    Metric("area_proxy_mm2", "mm2", "Area proxy", "면적 대용값", "", "#,##0", "less"),
+)
+
+PASSES: tuple[Metric, ...] = (
+    Metric(
+        "time_us", "us", "Time of a pass", "한 번 지나는 시간", "", "#,##0.0", "less",
+        measured_as={DECODE: ("tpot_ms_mean", RUN), PREFILL: ("ttft_ms_mean", RUN), MIXED: ("time_us", PREFILL)},
+    ),
+    Metric(
+        "energy_j", "J", "Energy of a pass", "한 번 지나는 에너지", "", "0.000", "less",
+        error_from=("time_us", "power_w_mean"),
+    ),
+)  # fmt: skip
+
+_BY_NAME = {row.name: row for row in (*PASSES, *METRICS)}
+_FIRST: dict[str, Metric] = {}
+for _row in (*PASSES, *METRICS):
+    _FIRST.setdefault(_row.quantity, _row)
+_FORMER = {alias.text: row.name for row in METRICS for alias in row.aliases if alias.tool == FORMER}
+_PERCENTILE = re.compile(r"[pP]?(\d+(?:\.\d+)?)(?:_percentile)?")
+_WORDS = {"mean": "mean", "avg": "mean", "median": "p50"}
+
+
+def shown(least: Shown, most: Shown = Shown.BRIEF) -> tuple[Metric, ...]:
+    """The figures of runs that are shown there, in the order of the table."""
+    return tuple(row for row in METRICS if least <= row.shown <= most)
+
+
+def resolve(name: str) -> str:
+    """The one spelling of a figure: of a former one, of a quantity its mean; a name that is no figure's stays."""
+    if name in _BY_NAME:
+        return name
+    return _FORMER.get(name) or (_FIRST[name].name if name in _FIRST else name)
+
+
+def metric(name: str) -> Metric | None:
+    """The row of a figure by any spelling; a percentile without a row has its quantity's. None for no figure."""
+    found = _BY_NAME.get(resolve(name))
+    if found is None:
+        quantity, _, word = name.rpartition("_")
+        row, part = _FIRST.get(quantity), statistic(word)
+        if row is not None and row.statistic and part is not None:
+            return replace(row, name=name, statistic=part, shown=Shown.LAB, interval=False, drawn=None)
+    return found
+
+
+def siblings(name: str) -> tuple[str, ...]:
+    """Other statistics of the same quantity, means first."""
+    row = metric(name)
+    if row is None or not row.statistic:
+        return ()
+    return tuple(each.name for each in METRICS if each.quantity == row.quantity and each.name != name)
+
+
+def statistic(word: str) -> str | None:
+    """npusim's name of a statistic as any tool spells it: mean for avg, p50 for Median, p99.9 for 99.90_percentile."""
+    found = _PERCENTILE.fullmatch(word)
+    return f"p{float(found[1]):g}" if found else _WORDS.get(word.lower())
+
+
+@cache
+def named_by(tool: str) -> Mapping[str, tuple[Metric, float]]:
+    """What a tool calls figures: the row (a quantity's first), and what one of the tool's units is worth in its own."""
+    return {alias.text: (row, alias.factor) for row in _FIRST.values() for alias in row.aliases if alias.tool == tool}
+
+
+def figure_of(tool: str, text: str) -> tuple[str, float] | None:
+    """Name of the figure that a tool calls so, and the worth of its unit; None for what is no figure.
+
+    The statistic stands where the alias has {}; without it and what parts it from the rest, a mean is meant.
+    """
+    for known, (row, factor) in named_by(tool).items():
+        before, gap, after = known.partition("{}")
+        if text == (known.removesuffix("_{}") if known.endswith("_{}") else known):
+            return row.name, factor
+        part = statistic(text.removeprefix(before).removesuffix(after)) if gap else None
+        if part is not None and text.startswith(before) and text.endswith(after):
+            return f"{row.quantity}_{part}", factor
+    return None
+
+
+def figures_in(tool: str, keys: Iterable[str]) -> list[tuple[str, str, float]]:
+    """Key, name and worth of the unit of each figure among a tool's keys, in the order of the table: single figures,
+    then statistics."""
+    named = ((key, figure_of(tool, key)) for key in keys)
+    known = [(key, *found) for key, found in named if found is not None]
+    order = {row.quantity: position for position, row in enumerate(METRICS)}
+
+    def position(found: tuple[str, str, float]) -> tuple[bool, int]:
+        row = metric(found[1])
+        assert row is not None
+        return bool(row.statistic), order[row.quantity]
+
+    return sorted(known, key=position)
+
+
+def told_as(tool: str, name: str) -> str:
+    """What a tool calls a figure, the figure's own name where it has none of its own."""
+    aliases = _BY_NAME[name].aliases if name in _BY_NAME else ()
+    return next((alias.text for alias in aliases if alias.tool == tool), name)
+
+
+def inverses(name: str) -> str:
+    """The figure of which one is one over, or the figure itself."""
+    row = metric(name)
+    return name if row is None else row.inverse_of or row.name
+
+
+def headings_in(language: str) -> dict[str, str]:
+    """Headings of all figures by the English ones, where the rows have them in that language."""
+    if language != "ko":
+        return {}
+    told = {row.label: row.korean for row in (*PASSES, *ESTIMATES, *METRICS)}
+    return told | {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
+
+
+def best_label(row: Metric) -> str:
+    """Heading of the best cell of a figure."""
+    return f"Best {lowered(row.label)}"
