@@ -29,6 +29,10 @@ CHIPS: list[tuple[str, str, dict[str, str | int]]] = [
     ("h200", LATENT, {"cards": 2}),
     ("rngd-hbm3e-pim", DENSE, {}),
     ("hbm-pim-card", DENSE, {}),
+    ("tpu-v5e", DENSE, {"cards": 4, "precision": "int8"}),
+    ("tpu-v5e", MIXTURE, {"cards": 8}),
+    ("hyperaccel-orion", DENSE, {"cards": 4}),
+    ("hyperaccel-orion", LATENT, {"cards": 8}),
 ]
 STEPS = {"decode": decode([100, 900, 1500]), "prefill": prefill(1, 100, 300)}
 MIXED = {"mixed": mixed([100, 900], [(64, 64), (100, 200)])}
