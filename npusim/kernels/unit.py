@@ -21,13 +21,13 @@ def softmax_passes(machine):
 
 
 @kernel_by_unit(_KERNELS)
-def drawn_bandwidth(limit, machine, engines):
-    """Bytes/s that `engines` engines draw together of a memory that could give `limit`."""
+def drawn_bandwidth(limit, machine, pes):
+    """Bytes/s that the unit's `pes` engines (1 where it has none) draw together of a memory that could give `limit`."""
     return limit
 
 
 @kernel_by_unit(_KERNELS)
-def kv_copies(row, machine, engines):
+def kv_copies(row, machine, pes):
     """How often K and V are read from memory."""
     return 1.0
 

@@ -81,13 +81,13 @@ def softmax_time(row, machine, runtime):
 
 
 @kernel
-def drawn_bandwidth(limit, machine, engines):
-    """Bytes/s that `engines` PEs draw together of a memory that gives `limit`.
+def drawn_bandwidth(limit, machine, pes):
+    """Bytes/s that `pes` PEs draw together of a memory that gives `limit`.
 
     Engine limit and memory limit are joined by a p-norm, 1/B^p = 1/(pes b)^p + 1/M^p with p = contention_sharpness:
     1/2/4/8 streaming PEs of RNGD draw 213/419/779/1297-1396 GB/s (swsok/heteropilot collective_probe.json).
     """
-    asked = engines * machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency
+    asked = pes * machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency
     least, most = min(asked, limit), max(asked, limit)
     part = least / most if math.isfinite(most) else 0.0
     sharpness = machine.memory_contention_sharpness
