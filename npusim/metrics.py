@@ -215,6 +215,7 @@ METRICS: tuple[Metric, ...] = (
         error_from=("output_tokens_per_s", "power_w_mean"),
         aliases=(Alias(PUBLISHED, "tokens_per_joule"),),
     ),
+    # A new figure of a run: a row here, or where its column is to stand.
     Metric(
         "kv_peak_fraction", "", "KV memory in use at peak", "KV 메모리 최대 사용률", "Memory and scheduling",
         "0.0%", "",
@@ -303,31 +304,32 @@ METRICS: tuple[Metric, ...] = (
 )  # fmt: skip
 
 ESTIMATES: tuple[Metric, ...] = (
-    Metric("prefill_ms", "ms", "One prompt alone", "프롬프트 하나", "", "#,##0.0", "less"),
-    Metric("decode_ms", "ms", "Decode step at half the answer", "답의 절반에서의 디코드 단계", "", "#,##0.00", "less"),
-    Metric("output_tokens_per_s", "tokens/s", "Output throughput", "출력 처리량", "", "#,##0.0", "more"),
-    Metric("power_w", "W", "Power mean", "평균 전력", "", "#,##0.0", "less"),
-    Metric("tokens_per_joule", "tokens/J", "Energy efficiency", "에너지 효율", "", "0.000", "more"),
-    Metric("users_resident", "", "Requests that memory holds", "메모리에 들어가는 요청", "", "#,##0", "more"),
-    Metric("area_proxy_mm2", "mm2", "Area proxy", "면적 대용값", "", "#,##0", "less"),
+    Metric("prefill_ms", "ms", "One prompt alone", "프롬프트 하나", "", "#,##0.0"),
+    Metric("decode_ms", "ms", "Decode step at half the answer", "답의 절반에서의 디코드 단계", "", "#,##0.00"),
+    Metric("output_tokens_per_s", "tokens/s", "Output throughput", "출력 처리량", "", "#,##0.0"),
+    Metric("power_w", "W", "Power mean", "평균 전력", "", "#,##0.0"),
+    Metric("tokens_per_joule", "tokens/J", "Energy efficiency", "에너지 효율", "", "0.000"),
+    Metric("users_resident", "", "Requests that memory holds", "메모리에 들어가는 요청", "", "#,##0"),
+    Metric("area_proxy_mm2", "mm2", "Area proxy", "면적 대용값", "", "#,##0"),
 )
 
 PASSES: tuple[Metric, ...] = (
     Metric(
-        "time_us", "us", "Time of a pass", "한 번 지나는 시간", "", "#,##0.0", "less",
+        "time_us", "us", "Time of a pass", "한 번 지나는 시간", "", "#,##0.0",
         measured_as={DECODE: ("tpot_ms_mean", RUN), PREFILL: ("ttft_ms_mean", RUN), MIXED: ("time_us", PREFILL)},
     ),
+    Metric("power_w", "W", "Power mean", "평균 전력", "", "#,##0.0"),
     Metric(
-        "energy_j", "J", "Energy of a pass", "한 번 지나는 에너지", "", "0.000", "less",
+        "energy_j", "J", "Energy of a pass", "한 번 지나는 에너지", "", "0.000",
         error_from=("time_us", "power_w_mean"),
     ),
 )  # fmt: skip
 
-_BY_NAME = {row.name: row for row in (*PASSES, *METRICS)}
-_FIRST: dict[str, Metric] = {}
-for _row in (*PASSES, *METRICS):
-    _FIRST.setdefault(_row.quantity, _row)
 _FORMER = {alias.text: row.name for row in METRICS for alias in row.aliases if alias.tool == FORMER}
+_BY_NAME = {row.name: row for row in (*PASSES, *METRICS) if row.name not in _FORMER}
+_FIRST: dict[str, Metric] = {}
+for _row in _BY_NAME.values():
+    _FIRST.setdefault(_row.quantity, _row)
 _PERCENTILE = re.compile(r"[pP]?(\d+(?:\.\d+)?)(?:_percentile)?")
 _WORDS = {"mean": "mean", "avg": "mean", "median": "p50"}
 

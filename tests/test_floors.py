@@ -13,7 +13,7 @@ import pytest
 import npusim
 from npusim.hardware.catalog import calibration_path, shipped_systems
 from npusim.hardware.data import data_root
-from npusim.hardware.yaml_file import read_yaml
+from npusim.hardware.description import read_yaml
 
 PACKAGE = Path(npusim.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
@@ -66,6 +66,7 @@ NAMED = {
     ("engine/event/timeline.py", "_US"): "a unit of what is shown",
     ("engine/event/trace_file.py", "_NS_PER_S"): "the unit of the file",
     ("engine/event/trace_file.py", "_US_PER_S"): "the unit of the file",
+    ("engine/stepcost.py", "_US_PER_S"): "microseconds of a second",
     ("engine/run.py", "_uniform"): "constants of SplitMix64",
     ("engine/run.py", "steps_alike"): "more steps than any run has",
     ("hardware/dram_channel/addresses.py", "OPS"): "codes",

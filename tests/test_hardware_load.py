@@ -193,7 +193,7 @@ def test_a_binary_rate_warns_with_file_line_and_key(tmp_path: Path, rate: str, v
         ("name: x\nchip: [1, 2\n", 3, "YAML syntax: did not find expected ',' or ']'"),
         ("name: x\nname: y\n", 2, 'YAML syntax: found duplicate key "name"'),
         ("name: x\n\tchip: 3\n", 2, "YAML syntax: found a tab character"),
-        ("name: x\x00\n", None, "YAML syntax: a control character"),
+        ("name: x\x00\n", None, "holds NUL characters"),
         ("", None, "is empty; give a map of keys to values"),
         ("- 1\n- 2\n", None, "must be a map of keys to values"),
     ],

@@ -97,12 +97,14 @@ def test_text_is_read_with_and_without_a_byte_order_mark(file: Path, encoding: s
 def test_what_cannot_be_read_is_one_line_with_the_name(tmp_path: Path, file: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "wide").write_bytes("a".encode("utf-16"))
+    (tmp_path / "nul").write_bytes(b"a\0b")
     (tmp_path / "latin").write_bytes(b"\xe9")
     wrong = {
         tmp_path: "directory",
         tmp_path / "pipe": "no regular file",
         tmp_path / "latin": "not UTF-8",
         tmp_path / "wide": "UTF-16 text; save it as UTF-8",
+        tmp_path / "nul": "NUL characters",
         tmp_path / "none": "No such file",
         tmp_path / "a\0b": "no name of a file",
         tmp_path / "\udcff\ud800": "no name of a file",

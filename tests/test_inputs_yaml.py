@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.errors import UserError
-from npusim.hardware.yaml_file import read_yaml
+from npusim.hardware.description import read_yaml
 from npusim.inputs.yaml_text import MOST_DEPTH, parsed
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import openpyxl
@@ -11,7 +12,9 @@ from cli_support import mistake, tell
 from test_check import SAMPLES, _figure, _rows
 
 from npusim.errors import UserError
+from npusim.lab.files import formats
 from npusim.lab.files.folder import hand_in
+from npusim.lab.files.format import all_formats
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_precision
 
@@ -167,7 +170,7 @@ def test_a_broken_workbook(workbook: Path, tmp_path: Path) -> None:
         (SENSORS / "npu_monitor.csv", ",97.5,148.00,", ",97.5,nan,", (":2", "power", "finite")),
         (LOADGEN, '"value": "INVALID"', '"value"', (":6", "cut")),
         (LOADGEN, '"key": "result_validity"', '"key": "result_other"', ("result_validity", "no result")),
-        (LOADGEN, "2074.9", "NaN", ("result_completed_tokens_per_second", "finite")),
+        (LOADGEN, "2074.9", "NaN", (":11", "value", "finite")),
     ],
 )
 def test_a_broken_file_is_one_line(tmp_path: Path, sample: Path, old: str, new: str, parts: tuple[str, ...]) -> None:
@@ -219,3 +222,51 @@ def test_names_of_models_formats_chips_and_runtimes() -> None:
     assert shipped_runtime("furiosa-llm 2026.3.1") == "furiosa-llm-2026.3"
     assert shipped_runtime("vllm 0.13.0") == "vllm"
     assert shipped_runtime("tgi 3") is None
+
+
+_TOY = '''"""Lines such as "toy llama-3.1-8b rngd 1024 256 8 1500.0": model, chip, lengths, users, output tokens/s."""
+
+from npusim.lab.files.files import count, reading
+from npusim.lab.files.format import TEXT, Format
+from npusim.lab.files.lab_run import LabRun, RunConditions
+
+
+def runs(path, text):
+    for line in text.splitlines():
+        _, model, chip, *sizes, rate = line.split()
+        isl, osl, users = (count(str(path), "sizes", size, 1) for size in sizes)
+        setting = RunConditions(model=model, device=chip, isl=isl, osl=osl, users=users)
+        yield LabRun(str(path), "toy", setting, {"output_tokens_per_s": reading(str(path), "rate", rate)})
+
+
+FORMATS = (Format("lines of a toy", TEXT, lambda text: text.startswith("toy "), runs),)
+'''
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file of a format whose module lies in a folder of formats of its own."""
+    (tmp_path / "formats").mkdir()
+    (tmp_path / "formats" / "toy.py").write_text(_TOY)
+    monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path / "formats")])
+    all_formats.cache_clear()
+    path = tmp_path / "result.log"
+    path.write_text("toy llama-3.1-8b rngd 1024 256 8 350.0\n")
+    yield path
+    all_formats.cache_clear()
+    sys.modules.pop(f"{formats.__name__}.toy", None)
+
+
+def test_a_format_is_added_by_a_module_alone(toy: Path) -> None:
+    run = _one(toy)
+    assert (run.tool, run.setting.users, run.figures["output_tokens_per_s"].value) == ("toy", 8, 350.0)
+    (row,) = tell("check", toy, "--json").json["rows"]
+    assert (row["tool"], row["setting"]["model"]) == ("toy", "llama-3.1-8b")
+    toy.write_text("something else\n")
+    assert "lines of a toy" in mistake("check", toy)
+
+
+def test_every_format_tells_what_it_is() -> None:
+    said = [each.says for each in all_formats()]
+    assert len(said) == len(set(said)) >= 9
+    assert "lines of a toy" not in said

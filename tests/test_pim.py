@@ -147,7 +147,7 @@ def test_published_speed_ups_of_lpddr5x_pim_lie_in_the_interval() -> None:
 @given(
     st.sampled_from(("attacc-bank", "attacc-bank-group", "attacc-buffer", "aim", "hbm-pim", "lpddr6-pim")),
     st.integers(min_value=1, max_value=2_000),
-    st.integers(min_value=1, max_value=8_192),
+    st.integers(min_value=16, max_value=8_192),
     st.sampled_from((64, 128, 160)),
 )
 def test_attention_never_beats_the_all_bank_rate_and_more_of_it_takes_longer(

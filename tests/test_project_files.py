@@ -16,7 +16,7 @@ import pytest
 
 import npusim
 from npusim import __version__
-from npusim.hardware.yaml_file import read_yaml
+from npusim.hardware.description import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

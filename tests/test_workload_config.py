@@ -244,7 +244,7 @@ def test_a_file_may_bring_its_own_skew_and_assumptions(tmp_path: Path) -> None:
 
 def test_text_that_is_not_json_names_the_line(tmp_path: Path) -> None:
     path = _write(tmp_path, '{\n "model_type": "llama",\n oops}')
-    with pytest.raises(UserError, match="not JSON") as caught:
+    with pytest.raises(UserError, match="no JSON") as caught:
         load_model(str(path))
     assert caught.value.place == f"{path}:3"
 
@@ -257,7 +257,7 @@ def test_json_that_is_no_object(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(UserError, match="not UTF-8"):
+    with pytest.raises(UserError, match="save it as UTF-8"):
         load_model(str(path))
 
 

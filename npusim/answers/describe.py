@@ -22,14 +22,15 @@ from npusim.hardware.catalog import (
     shipped_pims,
     shipped_runtimes,
     shipped_systems,
-    system_path,
+    system_files,
 )
 from npusim.hardware.compute import MacRates
+from npusim.hardware.description import Description, extended, files_behind, read_yaml
 from npusim.hardware.dram import Dram
 from npusim.hardware.pim import Pim, PimRates
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
-from npusim.hardware.yaml_file import load_yaml, read_yaml
+from npusim.hardware.yaml_file import load_yaml
 from npusim.mapping.footprint import weight_bytes
 from npusim.mapping.lower import program
 from npusim.mapping.plan import Plan
@@ -41,6 +42,7 @@ from npusim.workload.precision import SCHEMES, resolve
 
 Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
 
+_DESCRIPTIONS: dict[Kind, type[Description]] = {"architecture": System, "runtime": Runtime, "memory": Dram, "pim": Pim}
 _OPS_PER_MAC = 2
 _BITS_PER_BYTE = 8
 _ANY_KV = "bf16"
@@ -69,17 +71,18 @@ def described_files(name_or_path: str, uncalibrated: bool = False) -> list[Path]
     kind = kind_of(name_or_path)
     if kind == "architecture":
         calibration = None if uncalibrated else calibration_path(name_or_path)
-        return [system_path(name_or_path), *([calibration] if calibration is not None else [])]
-    return [{"model": model_path, "runtime": runtime_path, "memory": memory_path, "pim": pim_path}[kind](name_or_path)]
+        return [*system_files(name_or_path), *([calibration] if calibration is not None else [])]
+    if kind == "model":
+        return [model_path(name_or_path)]
+    path = {"runtime": runtime_path, "memory": memory_path, "pim": pim_path}[kind](name_or_path)
+    return files_behind(_DESCRIPTIONS[kind].FOLDER, path)
 
 
 def kind_of(name_or_path: str) -> Kind:
     """What a shipped name, an alias or a file describes. Raises UserError with the nearest name."""
     path = Path(name_or_path).expanduser()
     if path.suffix in {".yaml", ".yml"}:
-        keys = read_yaml(path).keys()
-        marks: dict[str, Kind] = {"policy": "runtime", "timing": "memory", "channels": "pim", "based_on": "pim"}
-        return next((kind for key, kind in marks.items() if key in keys), "architecture")
+        return max(_DESCRIPTIONS, key=lambda kind: _likeness(path, _DESCRIPTIONS[kind]))
     name = name_or_path.strip().lower()
     if name in shipped_systems():
         return "architecture"
@@ -103,6 +106,16 @@ def kind_of(name_or_path: str) -> Kind:
     raise UserError(
         "show", name_or_path, f"no such architecture, model, runtime or DRAM standard; {mend}, or give a file"
     )
+
+
+def _likeness(path: Path, schema: type[Description]) -> tuple[int, bool]:
+    """How well a file fits a kind of description: the fewer foreign keys the better, then whether it is complete."""
+    foreign = read_yaml(path).keys() - schema.model_fields.keys()
+    try:
+        known = extended(schema.FOLDER, read_yaml(path), path).keys()
+    except UserError:
+        return -len(foreign), False
+    return -len(foreign), all(name in known for name, field in schema.model_fields.items() if field.is_required())
 
 
 def peak_ops_per_s(system: System) -> dict[str, float]:

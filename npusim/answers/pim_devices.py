@@ -7,10 +7,9 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_pim, load_system, pim_path, shipped_systems, system_files
+from npusim.hardware.description import files_behind, read_yaml
 from npusim.hardware.draws import is_ranged
-from npusim.hardware.named import files_behind
 from npusim.hardware.pim import Pim
-from npusim.hardware.yaml_file import read_yaml
 from npusim.ledger import provenances
 
 
@@ -33,7 +32,7 @@ def device_files(name_or_path: str, placement: str | None = None) -> list[Path]:
     if placement is not None:
         return files_behind("pims", pim_path(device(name_or_path, placement).name))
     if _is_system(name_or_path):
-        return [file for path in system_files(name_or_path) for file in files_behind("", path)]
+        return system_files(name_or_path)
     return files_behind("pims", pim_path(name_or_path))
 
 

@@ -20,7 +20,7 @@ from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
 from npusim.metric_row import Shown
-from npusim.metrics import METRICS, RUN, shown
+from npusim.metrics import METRICS, PASSES, RUN, shown
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
@@ -179,7 +179,7 @@ def _kept_engine(deployment: Deployment, room: int, _thread: int) -> AnalyticEng
 
 
 def _step_totals(cost: StepCost) -> dict[str, float]:
-    return {"time_us": cost.time_s * _US, "energy_j": cost.energy_j, "power_w": cost.power_w}
+    return {row.name: getattr(cost, row.name) for row in PASSES}
 
 
 def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> list[StepCost]:

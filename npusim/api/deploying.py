@@ -193,14 +193,13 @@ def manifest(
 ) -> dict[str, Json]:
     """The manifest of a prediction with every file that it was read from."""
     from npusim.hardware.catalog import calibration_path, load_system, runtime_path, system_files
-    from npusim.hardware.named import files_behind
+    from npusim.hardware.description import files_behind
     from npusim.manifest import build_manifest
     from npusim.workload.catalog import model_path
     from npusim.workload.formats import formats_path
     from npusim.workload.grid import grid_path
 
-    described = [file for arch in archs for file in system_files(arch)]
-    files: list[Path] = [file for path in described for file in files_behind("", path)]
+    files: list[Path] = [file for arch in archs for file in system_files(arch)]
     if not asked.uncalibrated:
         files += [path for arch in archs if (path := calibration_path(arch)) is not None]
     runtimes = [asked.runtime or load_system(arch, uncalibrated=True).runtime for arch in archs]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+
+from npusim.inputs.numbers import decimal
 
 
 @dataclass(frozen=True)
@@ -19,19 +20,12 @@ class Reading:
     def printed(cls, text: str | int | float | Decimal, factor: float = 1.0) -> Reading:
         """A figure with half a unit of its last printed place either way, times `factor` into the wanted unit.
 
-        Raises ValueError for what is no finite number.
+        Raises ValueError for what is no finite number, or has a decimal comma.
         """
-        try:
-            number = Decimal(str(text).strip().replace(",", ""))
-        except InvalidOperation as error:
-            raise ValueError(f"'{text}' is no number") from error
-        if not number.is_finite():
-            raise ValueError(f"'{text}' is no finite number")
+        number = decimal(text)
         exponent = number.as_tuple().exponent
         assert isinstance(exponent, int)
         value, half = float(number), 0.5 * 10.0 ** min(exponent, 0)
-        if not math.isfinite(value):
-            raise ValueError(f"'{text}' is too large")
         return cls(value * factor, (value - half) * factor, (value + half) * factor)
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from npusim.workload.step import Step
 
+_US_PER_S = 1e6
 RESOURCES = ("contraction", "vector", "memory", "pim", "link", "overhead")
 
 
@@ -23,6 +24,10 @@ class StepCost:
     memory_bytes: float
     flops: float
     clock: float
+
+    @property
+    def time_us(self) -> float:
+        return self.time_s * _US_PER_S
 
     @property
     def power_w(self) -> float:

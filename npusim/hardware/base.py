@@ -21,7 +21,7 @@ def _day(text: str) -> str:
     return text
 
 
-Whole = Annotated[int, Field(ge=1, le=MOST, strict=True)]
+Whole = Annotated[int, Field(gt=0, le=MOST, strict=True)]
 """How many there are of something: 1 or more."""
 WholeOrZero = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 Spread = Annotated[float, Field(ge=0.0, le=100.0, strict=True)]

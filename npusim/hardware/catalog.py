@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.data import data_root
+from npusim.hardware.description import files_behind, lineage, read_yaml
 from npusim.hardware.dram import Dram
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
-from npusim.hardware.yaml_file import extended_file, load_yaml
+from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import aside, remembered
 
 Described = TypeVar("Described", System, Runtime, Calibration, Dram, Pim)
@@ -61,10 +62,8 @@ def system_path(name_or_path: str) -> Path:
 
 
 def system_files(name_or_path: str) -> list[Path]:
-    """The files that describe it: its own, and the one that it extends."""
-    path = system_path(name_or_path)
-    extended = _read_system(path).extends
-    return [path] if extended is None else [path, extended_file(path, extended)]
+    """The files that describe it: its own, those that it extends, and those of parts that it names."""
+    return files_behind(System.FOLDER, system_path(name_or_path))
 
 
 def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
@@ -90,15 +89,15 @@ def calibration_of(name_or_path: str) -> Calibration | None:
         )
     calibration = _read(file, Calibration)
     system = _read_system(path)
-    if calibration.arch == system.extends:
-        return calibration.lent_to(system.name)
-    if calibration.arch != system.name:
+    if calibration.arch == system.name:
+        return calibration
+    if calibration.arch not in (base.get("name") for _, base in _bases(path)):
         raise UserError(
             str(path),
             "calibration",
             f"{calibration.name} was fitted to {calibration.arch}, not to {system.name}; take the key out",
         )
-    return calibration
+    return calibration.lent_to(system.name)
 
 
 def calibration_path(name_or_path: str) -> Path | None:
@@ -107,10 +106,12 @@ def calibration_path(name_or_path: str) -> Path | None:
     system = _read_system(path)
     if system.calibration is None:
         return None
-    own = path.parent / system.calibration
-    if system.extends is None or own.is_file():
-        return own
-    return extended_file(path, system.extends).parent / system.calibration
+    beside = [file.parent / system.calibration for file in (path, *(base for base, _ in _bases(path)))]
+    return next((file for file in beside if file.is_file()), beside[0])
+
+
+def _bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    return lineage(System.FOLDER, read_yaml(path), path)
 
 
 def calibrated_systems(unit: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from npusim.hardware.base import Part
+from npusim.hardware.description import Description
 from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Count, Cycles, EnergyPerByte, EnergyPerOp, Few, Power, Quantity
 
 _BITS_PER_BYTE = 8
@@ -156,8 +157,10 @@ class DramEnergy(Part):
     """Power of the idle (pseudo-)channel, in watts."""
 
 
-class Dram(Part):
+class Dram(Description):
     """A standard and its speed bin."""
+
+    FOLDER = "memories"
 
     name: str
     """Name under which it is looked up and shown."""

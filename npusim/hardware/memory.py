@@ -9,8 +9,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.base import Part
+from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
-from npusim.hardware.named import part_file
 from npusim.hardware.stream_memo import derived_stream
 from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Quantity, in_unit

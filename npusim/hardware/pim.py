@@ -8,13 +8,13 @@ command set maps: `linear`, `attention`, `streams`. The timings of its commands 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from npusim.hardware.base import Part
+from npusim.hardware.description import Description, named
 from npusim.hardware.dram import Dram
-from npusim.hardware.named import named, with_base
 from npusim.ledger import (
     Bytes,
     BytesOrZero,
@@ -226,8 +226,10 @@ class Refreshing(Part):
     """Fraction of the refresh interval, 0 to 1, that has passed when an operation on its own begins."""
 
 
-class Pim(Part):
+class Pim(Description):
     """A memory with PIM units."""
+
+    FOLDER = "pims"
 
     name: str
     """Name under which it is looked up and shown."""
@@ -241,7 +243,7 @@ class Pim(Part):
     """Names of the memories that have these units elsewhere, by where (bank, bank_group, buffer)."""
     note: str = ""
     """Remark for readers, from which nothing is computed."""
-    memory: Annotated[Dram, named("memories")]
+    memory: Annotated[Dram, named(Dram)]
     """DRAM standard, by its name in arch_configs/memories, by the path of a file or described in place."""
     channels: Few
     """Number of command channels (pseudo-channels, sub-channels) with units."""
@@ -253,11 +255,6 @@ class Pim(Part):
     """Sharing of the memory with the host."""
     energy: PimEnergy
     """Energy of the units."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _on_its_base(cls, data: Any) -> Any:
-        return with_base("pims", data)
 
     @model_validator(mode="after")
     def _units_fit_the_banks(self) -> Pim:
@@ -282,4 +279,4 @@ class Pim(Part):
         return per_clock / self.memory.clock_period_s
 
 
-PimPart = Annotated[Pim, named("pims")]
+PimPart = Annotated[Pim, named(Pim)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from npusim.errors import UserError
 from npusim.hardware.base import Part
-from npusim.hardware.named import with_base
+from npusim.hardware.description import Description
 from npusim.hardware.units import KINDS
 from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Efficiency, Few, Fraction, Tokens
 
@@ -238,8 +238,10 @@ class Offload(Part):
     """Document or measurement that says so."""
 
 
-class Runtime(Part):
+class Runtime(Description):
     """A serving runtime, apart from the chip that it drives."""
+
+    FOLDER = "runtimes"
 
     name: str
     """Name under which it is looked up and shown."""
@@ -280,11 +282,6 @@ class Runtime(Part):
     """Limits of the server."""
     activation_workspace: Bytes
     """Memory of a chip set aside for activations, in bytes."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _on_its_base(cls, data: Any) -> Any:
-        return with_base("runtimes", data)
 
     @field_validator("unit")
     @classmethod

@@ -13,8 +13,8 @@ import numba
 from npusim.cache_folder import keep
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.data import data_root
+from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
-from npusim.hardware.named import part_file
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import provenances

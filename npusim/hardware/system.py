@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacRates
+from npusim.hardware.description import Description
 from npusim.hardware.fabric import Fabric
 from npusim.hardware.link import Link, OnChipReduction
 from npusim.hardware.memory import Memory
@@ -75,8 +76,10 @@ class ServerCards(Part):
     """Links between the chips and the libraries of collectives on them."""
 
 
-class System(Part):
-    """An architecture as its YAML gives it."""
+class System(Description):
+    """An architecture as its YAML gives it; the calibration of one that it extends holds for it too."""
+
+    FOLDER = ""
 
     name: str
     """Name under which it is looked up and shown."""
@@ -94,8 +97,6 @@ class System(Part):
     """Name of the runtime that drives it unless another is asked for."""
     calibration: str | None = None
     """File of its calibration, beside the architecture's own file; none where left out."""
-    extends: str | None = None
-    """Name of the architecture that this one differs from, whose calibration holds for it too."""
     chip: Chip
     """The chip, of which all are of one kind."""
     card: Card

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from npusim.errors import UserError
-from npusim.hardware.data import data_root
-from npusim.inputs import is_file, marked_tree, read_tree
+from npusim.hardware.description import Description, extended, read_yaml, reading_from
+from npusim.inputs import marked_tree
 from npusim.ledger import Quantity, provenances
 from npusim.units import is_binary_rate
 
@@ -28,74 +24,12 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def load_yaml(path: Path, schema: type[Schema]) -> Schema:
-    """Read `path` and check it against `schema`; every mistake is a UserError with file and line.
-
-    A file that `extends: NAME` has what NAME.yaml, beside it or shipped, says wherever it does not say otherwise.
-    """
+    """Read `path` and check it against `schema`; every mistake is a UserError with file and line."""
     data = read_yaml(path)
+    if issubclass(schema, Description):
+        data = extended(schema.FOLDER, data, path)
     with reading_from(path.parent):
-        return checked(_extended(data, path) if _EXTENDS in data else data, schema, path)
-
-
-_FOLDERS: ContextVar[tuple[Path, ...]] = ContextVar("_FOLDERS", default=())
-
-
-@contextmanager
-def reading_from(folder: Path) -> Iterator[None]:
-    """Meanwhile, files that a description names are looked for in its `folder` first."""
-    token = _FOLDERS.set((folder, *_FOLDERS.get()))
-    try:
-        yield
-    finally:
-        _FOLDERS.reset(token)
-
-
-def named_file(name: str) -> Path:
-    """The file of that name beside the description that is being read, or beside one that names it; else as it is."""
-    beside = (folder / name for folder in _FOLDERS.get())
-    return next((path for path in beside if is_file(path)), Path(name))
-
-
-_EXTENDS = "extends"
-_NAME = r"\w[\w.+-]{0,99}"
-_OWN = ("name", "title", "aliases", "note")
-
-
-def extended_file(path: Path, name: str) -> Path:
-    """The file that the description at `path` extends: beside it, else the shipped one of that name."""
-    beside = path.parent / f"{name}.yaml"
-    shipped = data_root("arch_configs") / beside.name
-    return shipped if shipped.is_file() and not beside.is_file() else beside
-
-
-def _extended(data: Any, path: Path) -> Any:
-    """`data` over the file that it extends; what names a description is never taken over."""
-    name = data[_EXTENDS]
-    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
-        raise UserError(str(path), _EXTENDS, "must be the name of an architecture, such as rngd")
-    base = extended_file(path, name)
-    known = read_yaml(base)
-    if _EXTENDS in known:
-        raise UserError(str(path), _EXTENDS, f"{base.name} extends another file itself; extend that one")
-    for key in _OWN:
-        known.pop(key, None)
-    return _overlaid(known, data)
-
-
-def _overlaid(known: Any, data: Any) -> Any:
-    """Maps key by key; numbers with their provenances, lists and plain values as a whole."""
-    for key, value in data.items():
-        both = isinstance(value, dict) and isinstance(known.get(key), dict)
-        known[key] = _overlaid(known[key], value) if both and "value" not in value else value
-    return known
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file as a plain tree."""
-    data = read_tree(path)
-    if not isinstance(data, dict):
-        raise UserError(str(path), "", "must be a map of keys to values")
-    return data
+        return checked(data, schema, path)
 
 
 def checked(data: Any, schema: type[Schema], path: Path) -> Schema:

@@ -36,9 +36,12 @@ def read_text(path: Path, limit: int = MOST_BYTES) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(str(path), "", "is UTF-16 text; save it as UTF-8")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(str(path), "", f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    if "\0" in text:
+        raise UserError(str(path), "", "holds NUL characters, which no text does; give a text file")
+    return text
 
 
 def is_file(path: Path) -> bool:

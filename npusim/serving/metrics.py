@@ -223,6 +223,9 @@ def duration_s(seen: _Seen) -> float:
     return seen.run.duration_s
 
 
+# A new figure of a run: a function named as its row, or as its quantity.
+
+
 @_figure
 def steady_output_tokens_per_s(seen: _Seen) -> float:
     """Those of the mean number of users in service while all have a request to send, by Little's law."""

@@ -10,12 +10,14 @@ COUNT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")
 LATENT_KEYS = ("kv_lora_rank", "q_lora_rank")
 _CHOSEN_KEYS = ("num_experts_per_tok", "experts_per_token")
 _SHARED_KEYS = ("n_shared_experts", "num_shared_experts")
+MOST_EXPERTS = 16_384
+_MOST_EXPONENT, _MOST_SPAN = 10, 10**6
 _PERIOD_KEYS = ("decoder_sparse_step", "moe_layer_freq")
 
 
 def read_experts(config: ConfigFile, biased: bool, router_bias: bool) -> Experts:
     """The experts of a family that has them; their width is the MLP's where no other is given. Raises UserError."""
-    count, chosen = config.size(_first(config, COUNT_KEYS)), config.size(_first(config, _CHOSEN_KEYS))
+    count, chosen = config.size(_first(config, COUNT_KEYS), MOST_EXPERTS), config.size(_first(config, _CHOSEN_KEYS))
     if chosen > count:
         raise config.mistake(_first(config, _CHOSEN_KEYS), f"{chosen} experts of {count} cannot be chosen")
     width = config.optional_size("moe_intermediate_size") or config.size("intermediate_size")
@@ -41,7 +43,8 @@ def read_dense_layers(config: ConfigFile, layers: int) -> tuple[int, ...]:
     if not isinstance(listed, list) or not all(type(at) is int and 0 <= at < layers for at in listed):
         raise config.mistake("mlp_only_layers", f"must be a list of layers from 0 to {layers - 1}")
     offset = 1 if config.get("decoder_sparse_step") is not None else 0
-    return tuple(at for at in range(layers) if at < first or at in listed or (at + offset) % period)
+    plain = frozenset(listed)
+    return tuple(at for at in range(layers) if at < first or at in plain or (at + offset) % period)
 
 
 def read_latent(config: ConfigFile) -> Latent:
@@ -68,6 +71,7 @@ def _skew(config: ConfigFile) -> Skew:
         return shipped_skew()
     numbers = isinstance(given, dict) and set(given) == {"exponent", "span"}
     numbers = numbers and all(type(value) in (int, float) for value in given.values())
-    if not numbers or given["span"] < 1 or given["exponent"] < 0:
-        raise config.mistake("npusim.expert_skew", "must give exponent (0 or more) and span (1 or more), both numbers")
+    if not numbers or not (1 <= given["span"] <= _MOST_SPAN and 0 <= given["exponent"] <= _MOST_EXPONENT):
+        what = f"must give exponent (0 to {_MOST_EXPONENT}) and span (1 to {_MOST_SPAN:,}), both numbers"
+        raise config.mistake("npusim.expert_skew", what)
     return Skew(float(given["exponent"]), float(given["span"]))

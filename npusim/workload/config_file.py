@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.inputs import read_text
+from npusim.inputs.json_text import read_json
+
+MOST_SIZE = 10**8
+"""Widths, heads, tokens, words: beyond it no published model goes."""
+_NEAR = 0.9
+"""How alike two keys are that differ by a letter or two (Ratcliff and Obershelp's measure)."""
 
 
 class ConfigFile:
@@ -24,16 +31,28 @@ class ConfigFile:
     def has(self, key: str) -> bool:
         return key in self._data
 
+    def refuse_near_misses(self, known: Iterable[str], part: str = "") -> None:
+        """Raises UserError for a key of the file, or of its object `part`, that is a misspelt one of `known`."""
+        names = {_letters(name): name for name in known}
+        given = self._data if not part else self.get(part)
+        for key in (given or {}).keys() - set(names.values()):
+            near = difflib.get_close_matches(_letters(key), names, n=1, cutoff=_NEAR)
+            if near:
+                path = f"{part}.{key}".lstrip(".")
+                raise self.mistake(path, f"unknown key; did you mean '{names[near[0]]}'?")
+
     def mistake(self, key: str, message: str) -> UserError:
         return UserError(str(self.path), key, message)
 
-    def size(self, key: str) -> int:
-        """The positive whole number under `key`."""
+    def size(self, key: str, most: int = MOST_SIZE) -> int:
+        """The positive whole number under `key`, at most `most`."""
         value = self.get(key)
         if value is None:
             raise self.mistake(key, "this key is missing; add it as a positive whole number")
         if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
             raise self.mistake(key, f"{json.dumps(value)} is not a positive whole number")
+        if value > most:
+            raise self.mistake(key, f"{value:,} is more than any model has (at most {most:,})")
         return value
 
     def whole(self, key: str) -> int:
@@ -54,10 +73,11 @@ class ConfigFile:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}", "", f"is not JSON: {error.msg}") from error
+    data = read_json(path)
     if not isinstance(data, dict):
         raise UserError(str(path), "", "must be a JSON object of keys and values")
     return data
+
+
+def _letters(key: str) -> str:
+    return key.lower().replace("_", "").replace("-", "")

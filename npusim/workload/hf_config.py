@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +65,22 @@ FAMILIES = {
     "axk1": Family("AXK1ForCausalLM", **_DEEPSEEK),
 }
 
+KEYS = (
+    "architectures", "model_type", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim",
+    "num_hidden_layers", "num_layers", "intermediate_size", "vocab_size", "max_position_embeddings",
+    "tie_word_embeddings", "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "max_window_layers",
+    "layer_types", "sliding_window_pattern", *COUNT_KEYS, "num_experts_per_tok", "experts_per_token",
+    "n_shared_experts", "num_shared_experts", "decoder_sparse_step", "moe_layer_freq", "mlp_only_layers",
+    "first_k_dense_replace", "moe_intermediate_size", "shared_expert_intermediate_size", *LATENT_KEYS,
+    "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "quantization_config", "npusim",
+)  # fmt: skip
+"""Every key of a config.json that is read for some family."""
+_PARTS = {
+    "quantization_config": ("quant_method", "modules_to_not_convert"),
+    "npusim": ("title", "aliases", "published_parameters_b", "published_active_b", "source", "notes", "assumptions",
+               "expert_skew"),
+}  # fmt: skip
+_MOST_LAYERS, _MOST_PARAMETERS, _MOST_BILLIONS = 10_000, 10**15, 10**6
 _SINGLE_KEYS = (*COUNT_KEYS, "moe_intermediate_size")
 
 
@@ -87,14 +102,15 @@ class Description:
 def read_model(path: Path, name: str) -> Model:
     """The model of the config.json at `path`, called `name`. Raises UserError naming file and key."""
     config = ConfigFile(path)
+    _check_keys(config)
     family_name = _family_name(config)
     family = FAMILIES[family_name]
     hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
-    layers = config.size(family.layers_key)
+    layers = config.size(family.layers_key, _MOST_LAYERS)
     about = read_description(config, name)
     biased = family.bias_keys and config.flag("attention_bias")
     latent = read_latent(config) if family.latent else None
-    return Model(
+    model = Model(
         name=name,
         title=about.title,
         family=family_name,
@@ -121,6 +137,17 @@ def read_model(path: Path, name: str) -> Model:
         source=about.source,
         notes=about.notes,
     )
+    if model.parameters > _MOST_PARAMETERS:
+        raise config.mistake("", f"describes {model.parameters:.3g} parameters, more than any machine holds")
+    return model
+
+
+def _check_keys(config: ConfigFile) -> None:
+    """Raises UserError for a key that is misspelt: what a file says and npusim overlooks would be another model."""
+    config.refuse_near_misses(KEYS)
+    for part, known in _PARTS.items():
+        if isinstance(config.get(part), dict):
+            config.refuse_near_misses(known, part)
 
 
 def _routed_parts(config: ConfigFile, family: Family, layers: int) -> dict[str, Any]:
@@ -185,7 +212,7 @@ def _billions(config: ConfigFile, given: dict[str, Any], key: str) -> float | No
     if billions is None:
         return None
     valid = isinstance(billions, int | float) and not isinstance(billions, bool)
-    if not (valid and billions > 0 and math.isfinite(billions)):
+    if not (valid and 0 < billions < _MOST_BILLIONS):
         raise config.mistake(f"npusim.{key}", f"'{billions}' is not a positive number")
     return round(billions * 1e9)
 

@@ -72,7 +72,8 @@ class Model:
     def layer_kinds(self) -> tuple[Layer, ...]:
         """The kind of every layer."""
         routed = self.experts is not None
-        return tuple(Layer(window, routed and at not in self.dense_layers) for at, window in enumerate(self.windows))
+        dense = frozenset(self.dense_layers)
+        return tuple(Layer(window, routed and at not in dense) for at, window in enumerate(self.windows))
 
     @property
     def segments(self) -> tuple[Segment, ...]:

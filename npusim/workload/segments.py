@@ -21,17 +21,28 @@ def segments(layers: tuple[Layer, ...]) -> tuple[Segment, ...]:
     The end repeats a run; what stands before it is split in the same way. Of all ways the one is taken that names the
     fewest layers, and among those the one with the shortest beginning.
     """
-    if not layers:
-        return ()
-    lead, period = min(
-        ((lead, period) for lead in range(len(layers)) for period in _periods(layers[lead:])),
-        key=lambda split: (sum(split), split[0]),
-    )
-    run = layers[lead : lead + period]
-    return (*segments(layers[:lead]), (run, (len(layers) - lead) // period))
+    found = []
+    while layers:
+        lead, period = _split(layers)
+        found.append((layers[lead : lead + period], (len(layers) - lead) // period))
+        layers = layers[:lead]
+    return tuple(reversed(found))
 
 
-def _periods(layers: tuple[Layer, ...]) -> list[int]:
-    """Lengths of the runs that repeat to make `layers`."""
-    lengths = (length for length in range(1, len(layers) + 1) if len(layers) % length == 0)
-    return [length for length in lengths if layers[:length] * (len(layers) // length) == layers]
+def _split(layers: tuple[Layer, ...]) -> tuple[int, int]:
+    """Layers before the run that the end repeats, and the length of that run.
+
+    Every end is the beginning of the layers in reverse; its shortest period follows from its longest border (Knuth,
+    Morris, Pratt 1977), which takes time in proportion to the layers.
+    """
+    back, borders = layers[::-1], [0, 0]
+    for end in range(1, len(back)):
+        border = borders[end]
+        while border and back[border] != back[end]:
+            border = borders[border]
+        borders.append(border + 1 if back[border] == back[end] else 0)
+    splits = []
+    for length in range(1, len(layers) + 1):
+        period = length - borders[length]
+        splits.append((len(layers) - length, length if length % period else period))
+    return min(splits, key=lambda split: (sum(split), split[0]))

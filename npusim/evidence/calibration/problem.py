@@ -42,7 +42,7 @@ class Problem:
     def __init__(self, system: System, cases: Sequence[Case], seed: int) -> None:
         self.cases = list(cases)
         self._seed = seed
-        self._base = Numbers.of(system)
+        self._base = Numbers.of(system).coarse()
         runtimes = drivers(system)
         own = (number for runtime in runtimes for number in ranged_numbers(system, runtime))
         self.numbers = _distinct([*own, *sources().latent()])

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from npusim.engine.analytic import COARSE
 from npusim.evidence.measured.sources import REQUESTS_PER_USER, Sources, sources
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import load_runtime, shipped_runtimes
@@ -40,12 +41,14 @@ class Numbers:
     """The numbers under which to predict.
 
     machine: its record (1,); runtimes: by name, each (1,) of RUNTIME_DTYPE; observation: what stands between the chip
-    and a table (the `observation` part of sources.yaml).
+    and a table (the `observation` part of sources.yaml). growth: of a context within which a decode step of a run is
+    not costed anew, as engines take it: 0 for a run that stands alone, COARSE for one of many.
     """
 
     machine: np.ndarray
     runtimes: Mapping[str, np.ndarray]
     observation: Mapping[str, float]
+    growth: float = 0.0
 
     @classmethod
     def of(cls, system: System, calibration: Calibration | None = None) -> Numbers:
@@ -63,7 +66,7 @@ class Numbers:
         numbers = [number for runtime in runtimes for number in ranged_numbers(system, runtime)] + observed.latent()
         numbers = list(dict.fromkeys(numbers))
         drawn = list(zip(numbers, drawn_values(numbers, count, seed, calibration), strict=True))
-        given = cls.of(system, calibration)
+        given = cls.of(system, calibration).coarse()
         return [given.replaced({number: float(values[index]) for number, values in drawn}) for index in range(count)]
 
     def replaced(self, values: Mapping[RangedNumber, float]) -> Numbers:
@@ -75,7 +78,11 @@ class Numbers:
                 observation[number.name] = value
             else:
                 number.put(runtimes.get(number.owner, machine), value)
-        return Numbers(machine, runtimes, observation)
+        return replace(self, machine=machine, runtimes=runtimes, observation=observation)
+
+    def coarse(self) -> Numbers:
+        """These numbers for one run of many: its figures lie within a thousandth of those of one that stands alone."""
+        return replace(self, growth=COARSE)
 
     def of_lab(self, lab: str, name: str) -> float:
         """A factor of a lab's set-up; 1 where the lab is not described."""
@@ -87,7 +94,7 @@ class Numbers:
         Such runs show how figures move with a number, in half the time.
         """
         requests = max(1.0, 0.5 * self.observation[REQUESTS_PER_USER])
-        return replace(self, observation={**self.observation, REQUESTS_PER_USER: requests})
+        return replace(self.coarse(), observation={**self.observation, REQUESTS_PER_USER: requests})
 
     def apply(self, deployment: Deployment, lab: str = "") -> Deployment:
         """`deployment` under these numbers, in records of its own; its runtime keeps its compiled shapes.

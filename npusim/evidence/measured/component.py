@@ -6,11 +6,11 @@ from pathlib import Path
 
 from npusim.evidence.measured.case import Numbers
 from npusim.hardware.calibration import Calibration
-from npusim.hardware.catalog import calibration_of, load_pim, load_system, memory_path, pim_path, system_path
+from npusim.hardware.catalog import calibration_of, load_pim, load_system, memory_path, pim_path, system_files
+from npusim.hardware.description import files_behind
 from npusim.hardware.draws import draw_pim
 from npusim.hardware.flat import empty_record
 from npusim.hardware.machine import PIM_DTYPE, build_pim
-from npusim.hardware.named import files_behind
 
 PIM = "pim:"
 DRAM = "dram:"
@@ -54,4 +54,4 @@ def files_of(name: str) -> list[Path]:
         return files_behind("pims", pim_path(name.removeprefix(PIM)))
     if name.startswith(DRAM):
         return [memory_path(name.removeprefix(DRAM))]
-    return files_behind("", system_path(name))
+    return system_files(name)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,12 +12,23 @@ import pandas as pd
 
 from npusim.errors import UserError
 from npusim.inputs import read_text
+from npusim.inputs.csv_text import csv_table
+from npusim.inputs.numbers import plain
 
 _OTHERS = {
     "power of single operators (evidence for parameters)": "case power_w sm_clock_mhz tflops",
     "micro-measurements as published (evidence for parameters)": "group kind conditions metric value unit",
 }
 """Columns of tables that are known and not validated."""
+
+
+_FEW = 0.1
+"""Part of a column that may be words where the rest are numbers."""
+_DAMAGED = re.compile(r"[-+]?(nan|inf|infinity)|true|false|[-+=@.]*[0-9].*")
+
+
+_LEAST, _MOST = 1e-12, 1e15
+"""No measured figure is less or more, in whatever unit."""
 
 
 class Unrepresentable(Exception):
@@ -43,7 +52,7 @@ class Row:
         text = self.text(column)
         if not text:
             raise Unrepresentable(f"{column} is not given")
-        value = _number(text)
+        value = plain(text)
         if value is None:
             raise Unrepresentable(f"{column} '{text}' is no number")
         return value
@@ -64,8 +73,8 @@ class Row:
         text = self.text(column)
         if not text:
             return None
-        value = _number(text)
-        if value is None or value <= 0.0:
+        value = plain(text)
+        if value is None or not _LEAST <= value <= _MOST:
             raise UserError(self.place, column, f"'{text}' is no measured value; give a number above zero")
         return value
 
@@ -89,31 +98,29 @@ def read_table(path: Path, kinds: Mapping[str, str]) -> MeasuredTable:
 
     Raises UserError for a file that is empty, broken, or of no kind that can be validated.
     """
-    header, records = _records(path)
+    header, rows = csv_table(read_text(path), str(path))
+    if not rows:
+        raise UserError(str(path), "", "has no data rows; give a header line and at least one row")
     kind = _kind(path, set(header), kinds)
-    frame = pd.DataFrame(records, columns=["", *header], dtype=str)
+    for index, name in enumerate(header):
+        _check_numbers(path, name, [(line, cells[index].strip()) for line, cells in rows])
+    frame = pd.DataFrame([[str(line), *cells] for line, cells in rows], columns=["", *header], dtype=str)
     chips = Counter(frame["chip"].str.strip()) if "chip" in header else Counter([""])
     return MeasuredTable(kind, path, frame, chips.most_common(1)[0][0])
 
 
-def _records(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header, and every data row with its line number before it."""
-    try:
-        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-        rows = [[str(reader.line_num), *row] for row in reader if row]
-    except csv.Error as error:
-        raise UserError(str(path), "", f"is not a CSV file of UTF-8 text ({error})") from error
-    if len(rows) < 2:
-        raise UserError(str(path), "", "has no data rows; give a header line and at least one row")
-    header = [name.strip() for name in rows[0][1:]]
-    if len(set(header)) < len(header) or "" in header:
-        raise UserError(f"{path}:1", "", "the header needs one name for each column, each of them once")
-    for row in rows[1:]:
-        if len(row) != len(rows[0]):
-            raise UserError(
-                f"{path}:{row[0]}", "", f"has {len(row) - 1} fields instead of {len(header)}; the row is cut or broken"
-            )
-    return header, rows[1:]
+def _check_numbers(path: Path, column: str, cells: list[tuple[int, str]]) -> None:
+    """Raises UserError for a damaged number in a column of numbers, whether the column is read or not.
+
+    Words ("unknown", "-") are left to those who read the column.
+    """
+    told = [(line, text) for line, text in cells if text]
+    others = [(line, text) for line, text in told if plain(text) is None]
+    if len(others) > max(1.0, _FEW * len(told)) or len(told) - len(others) < 2:
+        return
+    for line, text in others:
+        if _DAMAGED.fullmatch(text.lower()):
+            raise UserError(f"{path}:{line}", column, f"'{text}' is no finite number, as the column's others are")
 
 
 def _kind(path: Path, columns: set[str], kinds: Mapping[str, str]) -> str:
@@ -136,11 +143,3 @@ def _kind(path: Path, columns: set[str], kinds: Mapping[str, str]) -> str:
 
 def _missing_share(wanted: list[str], columns: set[str]) -> float:
     return sum(name not in columns for name in wanted) / len(wanted)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

@@ -9,7 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from npusim.explore.sweep.run import WORKLOAD, SweepResult
+from npusim.explore.sweep.spec import SERVED_PREFIX
 from npusim.explore.sweep.tasks import DEPLOYED, base_of, variants
+from npusim.metrics import ESTIMATES, METRICS
 from npusim.report.charts import COLOURS, layout, tornado
 from npusim.report.page import Block, Chart, Page, Section, Text, table_of
 from npusim.units import written_like
@@ -69,6 +71,14 @@ def as_written(result: SweepResult, points: pd.DataFrame) -> pd.DataFrame:
     return told
 
 
+def _title(objective: str) -> str:
+    """Label and unit of an objective."""
+    name, served = objective.removeprefix(SERVED_PREFIX), objective.startswith(SERVED_PREFIX)
+    row = next(row for row in (METRICS if served else ESTIMATES) if row.name == name)
+    unit = f" [{row.unit}]" if row.unit else ""
+    return f"{row.label}{unit}, {'served' if served else 'estimated'}"
+
+
 def _load(keys: Any) -> str:
     model, isl, osl, users = keys
     return f"{model}, {isl:,} in, {osl:,} out, {users:,} {'user' if users == 1 else 'users'}"
@@ -103,7 +113,7 @@ def _front_chart(result: SweepResult, keys: Any, front: pd.DataFrame) -> go.Figu
         marker={"color": COLOURS[1], "size": 9},
         hovertemplate="%{x:.4g}, %{y:.4g}<br>%{text}",
     )
-    return layout(figure, first, second)
+    return layout(figure, _title(first), _title(second))
 
 
 def _effect_blocks(result: SweepResult) -> Iterator[Block]:
@@ -127,7 +137,7 @@ def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame) -> Chart
     low, high = rows["at_low"].tolist(), rows["at_high"].tolist()
     middle = float(rows["mean"].iloc[0])
     caption = f"{objective}: {_load(keys[: len(WORKLOAD)])}; {precision}, {plan}, {runtime}."
-    return Chart(caption, tornado(rows["axis"].tolist(), low, high, middle, objective))
+    return Chart(caption, tornado(rows["axis"].tolist(), low, high, middle, _title(objective)))
 
 
 def _method_blocks(result: SweepResult) -> Iterator[Block]:

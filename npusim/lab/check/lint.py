@@ -79,7 +79,8 @@ def _output_length(run: LabRun, placed: Placed) -> Iterator[Remark]:
 
 def _latencies_add_up(run: LabRun, placed: Placed) -> Iterator[Remark]:
     """E2E = TTFT + TPOT x (OSL - 1), in the mean over requests of one length."""
-    first, token, whole = (run.figures.get(f"{name}_ms_mean") for name in ("ttft", "tpot", "e2e"))
+    first, token = run.figures.get("ttft_ms_mean"), run.figures.get("tpot_ms_mean")
+    whole = run.figures.get("e2e_ms_mean")
     if not run.conduct.lengths_fixed or not placed.setting.osl or first is None or token is None or whole is None:
         return
     tokens = placed.setting.osl - 1.0

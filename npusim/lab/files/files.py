@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +11,13 @@ from typing import Any
 from npusim import inputs
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
+from npusim.inputs.csv_text import csv_table
+from npusim.inputs.json_text import json_lines
+from npusim.inputs.numbers import decimal
 
-MOST_BYTES = 512 * 2**20
+MOST_BYTES = 256 * 2**20
+_MAY_BE_NEGATIVE = ("top_k",)
+"""Settings whose makers write -1 for none."""
 MOST_COUNT = 10**7
 """Requests, users or tokens of one request beyond which a file promises what no run holds."""
 
@@ -54,8 +55,6 @@ class Line:
 def reading(place: str, key: str, text: Any, factor: float = 1.0) -> Reading:
     """A figure of zero or more, times `factor`. Raises UserError."""
     try:
-        if isinstance(text, bool) or text is None:
-            raise ValueError(f"'{text}' is no number")
         found = Reading.printed(text, factor)
     except ValueError as error:
         raise UserError(place, key, f"{error}; give a measured value, or leave the row out") from error
@@ -67,65 +66,50 @@ def reading(place: str, key: str, text: Any, factor: float = 1.0) -> Reading:
 def count(place: str, key: str, text: Any, least: int = 0) -> int:
     """A whole number from `least` to MOST_COUNT. Raises UserError."""
     try:
-        number = float(text)
-    except (TypeError, ValueError) as error:
-        raise UserError(place, key, f"'{text}' is no whole number") from error
-    if not math.isfinite(number) or number != int(number) or number < least:
+        number = decimal(text)
+    except ValueError as error:
+        raise UserError(place, key, f"{error}; give a whole number") from error
+    if number != int(number) or number < least:
         raise UserError(place, key, f"'{text}' is no whole number of {least} or more")
     if number > MOST_COUNT:
         raise UserError(place, key, f"{int(number):,} is more than any run holds (at most {MOST_COUNT:,})")
     return int(number)
 
 
+def mapping(place: str, key: str, value: Any) -> dict[str, Any]:
+    """An object, {} where it is left out. Raises UserError."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(place, key, "must be an object; give the file as the tool wrote it")
+    return value
+
+
+def words(place: str, key: str, value: Any) -> str | None:
+    """A text or a number as text, None where it is left out or blank. Raises UserError."""
+    if isinstance(value, dict | list):
+        raise UserError(place, key, "must be a text; give the file as the tool wrote it")
+    return None if value is None else str(value).strip() or None
+
+
+def no_negatives(place: str, found: Any, path: str = "") -> None:
+    """Raises UserError for a number below zero: no harness counts, times or spreads anything that way."""
+    if isinstance(found, dict | list):
+        for key, value in found.items() if isinstance(found, dict) else enumerate(found):
+            no_negatives(place, value, f"{path}.{key}".lstrip("."))
+    elif isinstance(found, int | Decimal) and found < 0 and path.rpartition(".")[2] not in _MAY_BE_NEGATIVE:
+        raise UserError(place, path, f"{found} is below zero; give the file as the tool wrote it")
+
+
 def csv_lines(path: Path, text: str, first_line: int = 1) -> tuple[list[str], list[Line]]:
     """Header and rows of CSV text that starts at line `first_line` of `path`. Raises UserError for a broken one."""
-    reader = csv.reader(io.StringIO(text), strict=True)
-    try:
-        rows = [(reader.line_num + first_line - 1, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num + first_line - 1}", "", f"is broken CSV ({error})") from error
-    if not rows:
-        raise UserError(str(path), "", "has no header line; give the file as the tool wrote it")
-    header = [name.strip() for name in rows[0][1]]
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice or "" in header:
-        what = f"the column '{twice[0]}' stands twice" if twice else "a column has no name"
-        raise UserError(f"{path}:{rows[0][0]}", "", f"{what}; each column needs a name of its own")
-    for number, row in rows[1:]:
-        if len(row) != len(header):
-            raise UserError(
-                f"{path}:{number}", "", f"has {len(row)} fields instead of {len(header)}; the row is cut or broken"
-            )
-    return header, [Line(f"{path}:{number}", dict(zip(header, row, strict=True))) for number, row in rows[1:]]
+    header, rows = csv_table(text, str(path), first_line)
+    return header, [Line(f"{path}:{number}", dict(zip(header, row, strict=True))) for number, row in rows]
 
 
 def json_objects(path: Path, text: str) -> list[dict[str, Any]]:
     """The objects of a JSON or JSON-lines file, numbers as they are printed (Decimal). Raises UserError."""
-    try:
-        return _objects(path, [_load(text)])
-    except json.JSONDecodeError as whole:
-        lines = [line for line in text.splitlines() if line.strip()]
-        try:
-            return _objects(path, [_load(line) for line in lines])
-        except json.JSONDecodeError:
-            mend = "it is cut or broken; give the file as the tool wrote it"
-            raise UserError(f"{path}:{whole.lineno}", "", f"is no JSON ({whole.msg}); {mend}") from whole
-
-
-def _load(text: str) -> Any:
-    return json.loads(text, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_once)
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError("JSON", twice, "the key stands twice in one object; keep one")
-    return found
-
-
-def _objects(path: Path, found: list[Any]) -> list[dict[str, Any]]:
+    found = json_lines(text, str(path))
     flat = found[0] if len(found) == 1 and isinstance(found[0], list) else found
     if not flat or not all(isinstance(item, dict) for item in flat):
         raise UserError(str(path), "", "holds no JSON object; give a result file")

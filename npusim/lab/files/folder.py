@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from npusim.errors import UserError
 from npusim.evidence.measured.kinds import table_kinds
-from npusim.lab.files import (
-    aiperf,
-    aiperf_requests,
-    furiosa_perf,
-    kperf_sheet,
-    loadgen,
-    prometheus,
-    sensors,
-    vllm_bench,
-)
-from npusim.lab.files.files import json_objects, read_text
+from npusim.lab.files.files import read_text
+from npusim.lab.files.format import Form, all_formats
 from npusim.lab.files.lab_run import LabRun
-
-KNOWN = (
-    "furiosa-perf summary*.csv and monitoring logs, vllm bench serve JSON, AIPerf JSON, CSV and JSONL, "
-    "Prometheus /metrics text, sensor CSV, MLPerf mlperf_log_detail.txt, a filled K-Perf workbook, "
-    "and npusim's measured tables"
-)
-Runs = Iterable[LabRun] | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,8 @@ def hand_in(path: Path) -> HandedIn:
             runs += found
     if not files:
         what = "is of no known kind" if path.is_file() else "holds no file of a known kind"
-        raise UserError(str(path), "", f"{what}; known: {KNOWN}")
+        known = ", ".join(each.says for each in all_formats())
+        raise UserError(str(path), "", f"{what}; known: {known}, and npusim's measured tables")
     return HandedIn(tuple(files), tuple(runs), tuple(tables), tuple(unread))
 
 
@@ -83,62 +69,15 @@ def _is_table(text: str) -> bool:
 
 def _runs(path: Path, alone: bool) -> list[LabRun] | str:
     """The runs of a file, or why it is left out. alone: the file itself was handed in, not its folder."""
-    if path.suffix == ".xlsx":
-        return list(kperf_sheet.runs(path))
-    if path.name.endswith(".pytorch.json"):
-        return "a twin of a result in another format"
-    if path.suffix not in (".csv", ".json", ".jsonl", ".txt", ".prom", ".log", ".metrics", ""):
-        return "of no known kind"
-    text = read_text(path)
-    if (
-        not alone
-        and path.suffix == ".csv"
-        and sensors.is_monitoring(text)
-        and any(path.parent.parent.glob("summary*.csv"))
-    ):
-        return "read with the summary that it belongs to"
-    for suffixes, reader in _READERS:
-        found = reader(path, text) if path.suffix in suffixes else None
-        if found is not None:
-            return list(found)
+    contents: dict[Form, Any] = {}
+    for each in all_formats():
+        if path.suffix not in each.form.suffixes:
+            continue
+        if each.form not in contents:
+            contents[each.form] = each.form.read(path)
+        reason = None if alone else each.left_out(path, contents[each.form])
+        if reason is not None:
+            return reason
+        if each.recognises(contents[each.form]):
+            return list(each.runs(path, contents[each.form]))
     return "of no known kind"
-
-
-def _json(path: Path, text: str) -> Runs:
-    objects = json_objects(path, text)
-    for is_kind, runs in _JSON_KINDS:
-        if any(is_kind(found) for found in objects):
-            return runs(path, objects)
-    return None
-
-
-def _csv(path: Path, text: str) -> Runs:
-    for is_kind, runs in _CSV_KINDS:
-        if is_kind(text):
-            return runs(path, text)
-    return None
-
-
-def _text(path: Path, text: str) -> Runs:
-    for is_kind, runs in _TEXT_KINDS:
-        if is_kind(text):
-            return runs(path, text)
-    return None
-
-
-_JSON_KINDS = (
-    (vllm_bench.is_result, vllm_bench.runs),
-    (aiperf_requests.is_request, aiperf_requests.runs),
-    (aiperf.is_export, aiperf.runs),
-)
-_CSV_KINDS = (
-    (furiosa_perf.is_summary, furiosa_perf.runs),
-    (aiperf.is_csv, aiperf.csv_runs),
-    (sensors.is_log, sensors.runs),
-)
-_TEXT_KINDS = ((loadgen.is_log, loadgen.runs), (prometheus.is_page, prometheus.runs))
-_READERS: tuple[tuple[tuple[str, ...], Callable[[Path, str], Runs]], ...] = (
-    ((".json", ".jsonl"), _json),
-    ((".csv",), _csv),
-    ((".txt", ".prom", ".log", ".metrics", ""), _text),
-)

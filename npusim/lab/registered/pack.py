@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.inputs import read_text
+from npusim.hardware.base import MOST
+from npusim.inputs.json_text import read_json
 
 FORMAT = "npusim predictions 1"
 STAMP = "sha256"
+KEY_WORDS, KEY_COUNTS = ("chip", "model", "precision"), ("cards", "isl", "osl", "users")
+"""What says which cell of a grid is meant."""
+_TEXTS = (*KEY_WORDS, "plan", "runtime", "model_title", "kv_precision", "power_scope", "bound", "status")
 
 
 def stamped(cells: list[dict[str, Any]], date: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,15 +58,48 @@ def require_new(path: Path) -> None:
 
 def read_pack(path: Path, published: str | None = None) -> dict[str, Any]:
     """A pack whose stamp holds. published: the stamp as it was published. Raises UserError for any edit."""
-    try:
-        pack = json.loads(read_text(path))
-    except ValueError as error:
-        raise UserError(str(path), "", f"is no JSON ({error}); give the pack as npusim wrote it") from error
+    pack = read_json(path)
     if not isinstance(pack, dict) or pack.get("format") != FORMAT or not isinstance(pack.get("cells"), list):
         raise UserError(str(path), "format", f"is no pack; `npusim predict --register` writes '{FORMAT}'")
     own = stamp_of(pack)
     if pack.get(STAMP) != own:
         raise UserError(str(path), STAMP, f"the pack was edited: its content has the stamp {own}; give the original")
+    _check_cells(str(path), pack["cells"])
     if published is not None and published.strip().lower() != own:
         raise UserError(str(path), STAMP, f"is not the published pack: its stamp is {own}, not {published}")
     return pack
+
+
+def _check_cells(place: str, cells: list[Any]) -> None:
+    """Raises UserError for a cell that does not say what it predicts, or whose interval does not hold its figure."""
+    seen = set()
+    for number, cell in enumerate(cells, start=1):
+        if not isinstance(cell, dict):
+            raise UserError(place, f"cells.{number}", "is no object; give the pack as npusim wrote it")
+        for key in (*KEY_WORDS, *KEY_COUNTS):
+            value = cell.get(key)
+            is_count = type(value) is int and 1 <= value <= MOST
+            if not (isinstance(value, str) if key in KEY_WORDS else is_count):
+                raise UserError(
+                    place, f"cells.{number}.{key}", "is missing or of another kind; give the pack as written"
+                )
+        for key in cell:
+            if key.endswith("_low"):
+                _check_interval(place, number, key.removesuffix("_low"), cell)
+        key = tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
+        if key in seen:
+            raise UserError(place, f"cells.{number}", "is predicted twice; give the pack as npusim wrote it")
+        seen.add(key)
+
+
+def _check_interval(place: str, number: int, name: str, cell: Mapping[str, Any]) -> None:
+    """Raises UserError unless the figure and its ends are numbers of zero or more in order, or absent together."""
+    ends = [cell.get(key) for key in (f"{name}_low", name, f"{name}_high")]
+    if all(end is None for end in ends) or (ends[0] is None and ends[2] is None and _is_figure(ends[1])):
+        return
+    if not (all(_is_figure(end) for end in ends) and ends == sorted(ends)):
+        raise UserError(place, f"cells.{number}.{name}", "low, value and high are no figures in order")
+
+
+def _is_figure(value: Any) -> bool:
+    return type(value) in (int, float) and value >= 0

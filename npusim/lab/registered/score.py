@@ -15,6 +15,7 @@ from npusim.errors import UserError
 from npusim.lab.files.folder import hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model
+from npusim.lab.registered.pack import KEY_COUNTS, KEY_WORDS
 from npusim.metrics import TABLE_COLUMN, resolve, told_as
 
 MAIN = "output_tokens_per_s"
@@ -100,7 +101,7 @@ def score_pack(pack: Mapping[str, Any], measured: Path, given: RunConditions) ->
 
 
 def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(cell[name] for name in ("chip", "model", "precision", "cards", "isl", "osl", "users"))
+    return tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
 
 
 def _cell(run: LabRun, given: RunConditions, cells: Mapping[tuple[Any, ...], Any]) -> Any:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
+from npusim.inputs.json_text import json_tree
 from npusim.lab.files.files import numbered, reading
+from npusim.lab.files.format import TEXT, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.metrics import LOADGEN, figures_in
 
@@ -56,12 +56,12 @@ def _values(path: Path, text: str) -> dict[str, Any]:
         if not line.startswith(_MARK):
             continue
         try:
-            entry = json.loads(line.removeprefix(_MARK), parse_float=Decimal, parse_constant=Decimal)
-            key, value = entry["key"], entry["value"]
-        except (ValueError, KeyError, TypeError) as error:
+            entry = json_tree(line.removeprefix(_MARK), str(path), as_printed=True, line=number)
+            key, value = str(entry["key"]), entry["value"]
+        except (KeyError, TypeError) as error:
             raise UserError(f"{path}:{number}", "", "is no MLLOG entry with a key and a value; it is cut") from error
-        if key in found and found[key] != value and str(key).startswith("result_"):
-            raise UserError(f"{path}:{number}", str(key), "the result stands twice with two values; give one log a run")
+        if key in found and found[key] != value and key.startswith("result_"):
+            raise UserError(f"{path}:{number}", key, "the result stands twice with two values; give one log a run")
         found[key] = value
     return found
 
@@ -69,3 +69,6 @@ def _values(path: Path, text: str) -> dict[str, Any]:
 def _figures(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
     for key, name, times in figures_in(LOADGEN, told):
         yield name, reading(str(path), key, told[key], times)
+
+
+FORMATS = (Format("MLPerf mlperf_log_detail.txt", TEXT, is_log, runs),)

@@ -15,6 +15,7 @@ from pathlib import Path
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import Line, csv_lines
+from npusim.lab.files.format import CSV, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree, told_precision
 from npusim.lab.files.power_log import PowerLog, read_log
@@ -131,3 +132,6 @@ def _preamble(lines: list[str]) -> dict[str, str]:
     """`* Key: value` lines by key, in lower case."""
     pairs = (line.lstrip("* ").partition(":") for line in lines)
     return {key.strip().lower(): value.strip() for key, colon, value in pairs if colon}
+
+
+FORMATS = (Format("furiosa-perf summary*.csv and monitoring logs", CSV, is_summary, runs),)

@@ -10,8 +10,9 @@ import numpy as np
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.aiperf import NAMES
-from npusim.lab.files.files import reading
+from npusim.lab.files.files import mapping, no_negatives, reading, words
+from npusim.lab.files.format import JSON, Format
+from npusim.lab.files.formats.aiperf import NAMES
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.unit_names import TOKENS, factor
 from npusim.metrics import UNIT_NAMES
@@ -28,7 +29,11 @@ def is_request(found: Mapping[str, Any]) -> bool:
 
 def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     """One run of all its requests but those of the warm-up. Raises UserError."""
-    measured = [(line, each) for line, each in enumerate(objects, start=1) if _phase(each) != "warmup"]
+    for line, each in enumerate(objects, start=1):
+        no_negatives(f"{path}:{line}", each)
+    measured = [
+        (line, each) for line, each in enumerate(objects, start=1) if _phase(f"{path}:{line}", each) != "warmup"
+    ]
     served = [(line, each) for line, each in measured if each.get("error") is None]
     if not served:
         raise UserError(str(path), "", "holds no request that succeeded; give the records of a finished run")
@@ -64,18 +69,20 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     )
 
 
-def _phase(found: Mapping[str, Any]) -> str:
-    return str((found.get("metadata") or {}).get("benchmark_phase", ""))
+def _phase(place: str, found: Mapping[str, Any]) -> str | None:
+    if "metadata" not in found:
+        raise UserError(place, "metadata", "the key is missing; the file is cut, or another was joined to it")
+    return words(place, "benchmark_phase", mapping(place, "metadata", found["metadata"]).get("benchmark_phase"))
 
 
 def _values(path: Path, served: list[tuple[int, dict[str, Any]]], tag: str, units: Mapping[str, float]) -> np.ndarray:
     """The values of a metric over all requests that have it; chunks of a request one after the other."""
     found: list[float] = []
     for line, each in served:
-        block = (each.get("metrics") or {}).get(tag)
-        if block is None:
-            continue
         place = f"{path}:{line}"
+        block = mapping(place, tag, mapping(place, "metrics", each.get("metrics")).get(tag))
+        if not block:
+            continue
         times = factor(place, f"{tag}.unit", str(block.get("unit", "")), units)
         values = block.get("value")
         found += [
@@ -106,3 +113,6 @@ def _most_at_once(starts: np.ndarray, ends: np.ndarray) -> int:
     times = np.concatenate([ends, starts])
     steps = np.concatenate([np.full(len(ends), -1), np.ones(len(starts), int)])
     return int(np.cumsum(steps[np.argsort(times, kind="stable")]).max())
+
+
+FORMATS = (Format("AIPerf JSONL", JSON, lambda objects: any(is_request(found) for found in objects), runs),)

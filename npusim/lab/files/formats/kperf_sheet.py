@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
-
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
+from npusim.inputs.workbook import Cells, sheets
 from npusim.kperf.table import COLUMNS, PREDICTED
-from npusim.lab.files.files import MOST_BYTES, count, reading
+from npusim.lab.files.files import count, reading
+from npusim.lab.files.format import WORKBOOK, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.metric_row import Shown
 from npusim.metrics import shown
@@ -22,36 +20,24 @@ from npusim.words import LANGUAGES, speaker
 TOOL = "K-Perf workbook"
 _LABELS = {column.label_in(speaker(language)): column.name for language in LANGUAGES for column in COLUMNS}
 _SHAPE = ("isl", "osl", "users")
-_MOST_ROWS = 100_000
 _HEAD_WITHIN = 30
 _FIGURES = [row.name for row in shown(Shown.FOLDED) if not row.exact and row.better]
 
 
 def runs(path: Path) -> Iterator[LabRun]:
     """A run for every filled row of every model's sheet. Raises UserError."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(str(path), "", f"is larger than {MOST_BYTES // 2**20} MiB")
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (OSError, InvalidFileException, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UserError(str(path), "", "is no whole Excel workbook; save it again as .xlsx") from error
     found = 0
-    try:
-        for sheet in book.worksheets:
-            for run in _sheet_runs(f"{path}:{sheet.title}", sheet):
-                found += 1
-                yield run
-    finally:
-        book.close()
+    for title, rows in sheets(path):
+        for run in _sheet_runs(f"{path}:{title}", rows):
+            found += 1
+            yield run
     if not found:
         raise UserError(str(path), "", "no sheet has the K-Perf columns with filled rows; fill in npusim's layout")
 
 
-def _sheet_runs(place: str, sheet: Any) -> Iterator[LabRun]:
+def _sheet_runs(place: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[LabRun]:
     names: list[str | None] | None = None
-    for number, cells in enumerate(sheet.iter_rows(values_only=True, max_row=_MOST_ROWS + 1), start=1):
-        if number > _MOST_ROWS:
-            raise UserError(place, "", f"has more than {_MOST_ROWS:,} rows; give the measuring table alone")
+    for number, cells in rows:
         if names is None:
             labels = [str(cell).strip() if cell is not None else "" for cell in cells]
             if set(_SHAPE) <= {_LABELS.get(label) for label in labels}:
@@ -108,3 +94,6 @@ def _run(place: str, row: dict[str, Any]) -> LabRun:
 
 def _text(row: dict[str, Any], name: str) -> str | None:
     return str(row[name]).strip() if name in row else None
+
+
+FORMATS = (Format("a filled K-Perf workbook", WORKBOOK, lambda path: True, lambda path, _: runs(path)),)

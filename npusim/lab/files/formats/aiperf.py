@@ -12,7 +12,8 @@ from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.files import Line, count, csv_lines, reading
+from npusim.lab.files.files import Line, count, csv_lines, mapping, no_negatives, reading, words
+from npusim.lab.files.format import CSV, JSON, Format
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
 from npusim.lab.files.unit_names import REQUESTS, SECONDS, TOKENS, factor
@@ -51,6 +52,7 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     """A run for every JSON object. Raises UserError."""
     for number, found in enumerate(objects, start=1):
         place = f"{path}#{number}" if len(objects) > 1 else str(path)
+        no_negatives(place, found)
         blocks = {tag: block for tag, block in found.items() if isinstance(block, dict) and "unit" in block}
         yield _run(place, blocks, found.get("input_config") or {}, found)
 
@@ -118,7 +120,7 @@ def _run(place: str, blocks: Blocks, config: Mapping[str, Any], whole: Mapping[s
             output_tokens=None if tokens is None else round(tokens),
             lengths_fixed=_one_length(blocks),
             power_scope=None if watts is None else "cards",
-            date=None if whole.get("start_time") is None else str(whole["start_time"]),
+            date=words(place, "start_time", whole.get("start_time")),
             remarks=_remarks(whole),
         ),
     )
@@ -165,13 +167,13 @@ def _within(config: Any, key: str) -> Any:
 
 def _watts(place: str, whole: Mapping[str, Any]) -> Reading | None:
     """Mean watts of all GPUs of the telemetry together."""
-    endpoints = (whole.get("telemetry_data") or {}).get("endpoints") or {}
+    telemetry = mapping(place, "telemetry_data", whole.get("telemetry_data"))
     means = []
-    for endpoint in endpoints.values():
-        for name, gpu in (endpoint.get("gpus") or {}).items():
-            metrics = gpu.get("metrics") or {}
-            block = next((metrics[key] for key in _POWER if key in metrics), None)
-            if block is not None:
+    for url, endpoint in mapping(place, "telemetry_data.endpoints", telemetry.get("endpoints")).items():
+        for name, gpu in mapping(place, f"{url}.gpus", mapping(place, url, endpoint).get("gpus")).items():
+            metrics = mapping(place, f"{name}.metrics", mapping(place, name, gpu).get("metrics"))
+            block = mapping(place, f"{name}.metrics", next((metrics[key] for key in _POWER if key in metrics), None))
+            if block:
                 times = factor(place, f"{name}.unit", str(block.get("unit", "W")), UNIT_NAMES["W"])
                 means.append(reading(place, f"{name}.avg", block.get("avg"), times))
     if not means:
@@ -181,5 +183,12 @@ def _watts(place: str, whole: Mapping[str, Any]) -> Reading | None:
 
 def _remarks(whole: Mapping[str, Any]) -> tuple[str, ...]:
     told = ["the run was cancelled"] if whole.get("was_cancelled") else []
-    told += [f"submission is invalid: {reason}" for reason in whole.get("runtime_submission_invalid_reasons") or []]
+    reasons = whole.get("runtime_submission_invalid_reasons") or []
+    told += [f"submission is invalid: {reason}" for reason in (reasons if isinstance(reasons, list) else [reasons])]
     return tuple(told)
+
+
+FORMATS = (
+    Format("AIPerf JSON", JSON, lambda objects: any(is_export(found) for found in objects), runs),
+    Format("AIPerf CSV", CSV, is_csv, csv_runs),
+)

@@ -17,6 +17,7 @@ from prometheus_client.samples import Sample
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
+from npusim.lab.files.format import TEXT, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
 from npusim.metrics import PROMETHEUS, named_by
@@ -193,3 +194,6 @@ def _exporter(page: MetricsPage, name: str, tool: str, chip: str, card: str) -> 
             notes=("one sample of the power, not a mean over a run",),
         ),
     )
+
+
+FORMATS = (Format("Prometheus /metrics text", TEXT, is_page, runs),)

@@ -16,6 +16,7 @@ import numpy as np
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import Line, csv_lines
+from npusim.lab.files.format import CSV, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree
 from npusim.lab.files.power_log import MONITORING, read_log
@@ -89,3 +90,11 @@ def _columns(path: Path, header: list[str], lines: list[Line]) -> LabRun:
         {"power_w_samples": Reading.exact(float(watts.sum(axis=1).mean()))},
         Conduct(power_scope="cards", power_samples=len(lines)),
     )
+
+
+def _left_out(path: Path, text: str) -> str | None:
+    belongs = is_monitoring(text) and any(path.parent.parent.glob("summary*.csv"))
+    return "read with the summary that it belongs to" if belongs else None
+
+
+FORMATS = (Format("sensor CSV", CSV, is_log, runs, _left_out),)

@@ -12,13 +12,15 @@ from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.files import count, reading
+from npusim.lab.files.files import count, no_negatives, reading, words
+from npusim.lab.files.format import JSON, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree, told_precision
 from npusim.metrics import VLLM, figures_in
 
 TOOL = "vllm bench serve"
 _REQUIRED = ("duration", "completed", "total_input_tokens", "total_output_tokens", "output_throughput")
+_LENGTHS = ("input_lens", "output_lens")
 _PRECISIONS = ("precision", "dtype", "quantization")
 
 
@@ -32,6 +34,7 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     several = len(objects) > 1
     for number, found in enumerate(objects, start=1):
         place = f"{path}#{number}" if several else str(path)
+        no_negatives(place, found)
         missing = [key for key in _REQUIRED if found.get(key) is None]
         if missing:
             raise UserError(place, missing[0], "the key is missing; give the result of a finished benchmark")
@@ -43,15 +46,15 @@ def _run(place: str, path: Path, found: dict[str, Any]) -> LabRun:
     tokens_in = count_tokens(place, found, "total_input_tokens")
     tokens_out = count_tokens(place, found, "total_output_tokens")
     figures = dict(_figures(place, found))
-    users = found.get("max_concurrency")
+    users, version = found.get("max_concurrency"), _text(place, found, "version")
     told = RunConditions(
-        model=_text(found, "model_id"),
-        precision=_precision(found),
-        kv_precision=_text(found, "kv_cache_dtype") or _text(found, "kv_precision"),
-        device=_text(found, "device") or _text(found, "chip"),
+        model=_text(place, found, "model_id"),
+        precision=_precision(place, found),
+        kv_precision=_text(place, found, "kv_cache_dtype") or _text(place, found, "kv_precision"),
+        device=_text(place, found, "device") or _text(place, found, "chip"),
         cards=_whole(place, found, "cards") or _whole(place, found, "num_devices"),
         tensor_parallel=_whole(place, found, "tp") or _whole(place, found, "tensor_parallel_size"),
-        runtime=_text(found, "version") and f"{_text(found, 'backend') or 'vllm'} {_text(found, 'version')}",
+        runtime=version and f"{_text(place, found, 'backend') or 'vllm'} {version}",
         isl=_mean(tokens_in, completed),
         osl=_mean(tokens_out, completed),
         users=None if users is None else count(place, "max_concurrency", users, 1),
@@ -64,10 +67,10 @@ def _run(place: str, path: Path, found: dict[str, Any]) -> LabRun:
         duration_s=reading(place, "duration", found["duration"]).value,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        lengths_fixed=_fixed(found, tokens_in, tokens_out, completed),
+        lengths_fixed=_fixed(place, found, tokens_in, tokens_out, completed),
         tokens_per_step=_tokens_per_step(place, found, figures),
-        date=_text(found, "date"),
-        sdk=_text(found, "version"),
+        date=_text(place, found, "date"),
+        sdk=version,
     )
     return LabRun(place, TOOL, told.filled(from_tree(path)), figures, conduct)
 
@@ -93,11 +96,10 @@ def _figures(place: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Readin
             yield name, reading(place, key, found[key])
 
 
-def _fixed(found: Mapping[str, Any], tokens_in: int, tokens_out: int, completed: int) -> bool:
+def _fixed(place: str, found: Mapping[str, Any], tokens_in: int, tokens_out: int, completed: int) -> bool:
     """Whether all requests had the same lengths: as the arrays say, else where the means are whole numbers."""
-    lengths = found.get("input_lens"), found.get("output_lens")
-    if all(isinstance(each, list) and each for each in lengths):
-        return all(len(set(each)) == 1 for each in lengths if each)
+    if all(isinstance(found.get(key), list) and found[key] for key in _LENGTHS):
+        return all(len({count(place, key, length) for length in found[key]}) == 1 for key in _LENGTHS)
     return completed > 0 and tokens_in % completed == 0 and tokens_out % completed == 0
 
 
@@ -112,16 +114,24 @@ def _tokens_per_step(place: str, found: Mapping[str, Any], figures: Mapping[str,
     return max(1.0, chunk.high / token.low)
 
 
-def _precision(found: Mapping[str, Any]) -> str | None:
-    told = [told_precision(text) for key in _PRECISIONS if (text := _text(found, key))]
+def _precision(place: str, found: Mapping[str, Any]) -> str | None:
+    told = [told_precision(text) for key in _PRECISIONS if (text := _text(place, found, key))]
     named = [scheme for scheme in told if scheme]
-    return named[0] if named else told_precision(_text(found, "model_id") or "")
+    return named[0] if named else told_precision(_text(place, found, "model_id") or "")
 
 
-def _text(found: Mapping[str, Any], key: str) -> str | None:
-    value = found.get(key)
-    return None if value is None or str(value).strip() == "" else str(value).strip()
+def _text(place: str, found: Mapping[str, Any], key: str) -> str | None:
+    return words(place, key, found.get(key))
 
 
 def _whole(place: str, found: Mapping[str, Any], key: str) -> int | None:
     return None if found.get(key) is None else count(place, key, found[key])
+
+
+def _left_out(path: Path, _: Any) -> str | None:
+    return "a twin of a result in another format" if path.name.endswith(".pytorch.json") else None
+
+
+FORMATS = (
+    Format("vllm bench serve JSON", JSON, lambda objects: any(is_result(each) for each in objects), runs, _left_out),
+)

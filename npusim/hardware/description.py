@@ -1,0 +1,168 @@
+"""Descriptions in files: which file a name means, and what a description says that extends another one.
+
+A description `extends: NAME` (or `based_on: NAME`) where it has what that one says wherever it does not say otherwise:
+maps key by key, numbers with their provenance, lists and plain values as a whole. What names a description is its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator
+
+from npusim.errors import UserError
+from npusim.hardware.base import Part
+from npusim.hardware.data import data_root
+from npusim.inputs import is_file, read_tree
+
+EXTENDS = "extends"
+_SPELLINGS = (EXTENDS, "based_on")
+_OWN = ("name", "title", "aliases", "note", *_SPELLINGS)
+_BARE_NAME = r"\w[\w.+-]{0,99}"
+_YAML = {".yaml", ".yml"}
+
+
+class Description(Part):
+    """A description that may extend another one of its kind, which is shipped in `FOLDER` of arch_configs."""
+
+    FOLDER: ClassVar[str]
+
+    extends: str | None = None
+    """Name or path of the description of the same kind that it changes, also spelt `based_on`; none where left out."""
+
+
+def named(schema: type[Description]) -> WrapValidator:
+    """Reads a part that is given by the name of a shipped file of its kind, by a file's path, or as a map.
+
+    A relative path counts from the folder of the description that names it, or from the working folder.
+    """
+
+    def resolve(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, dict):
+            return check(extended(schema.FOLDER, value))
+        if not isinstance(value, str):
+            return check(value)
+        file = part_file(schema.FOLDER, value)
+        with reading_from(file.parent):
+            return check(extended(schema.FOLDER, read_yaml(file), file))
+
+    return WrapValidator(resolve)
+
+
+_FOLDERS: ContextVar[tuple[Path, ...]] = ContextVar("_FOLDERS", default=())
+
+
+@contextmanager
+def reading_from(folder: Path) -> Iterator[None]:
+    """Meanwhile, files that a description names are looked for in its `folder` first."""
+    token = _FOLDERS.set((folder, *_FOLDERS.get()))
+    try:
+        yield
+    finally:
+        _FOLDERS.reset(token)
+
+
+def part_file(folder: str, name_or_path: str) -> Path:
+    """The file of a shipped part in that folder of arch_configs, or a user's own. Raises UserError with the names."""
+    if Path(name_or_path).suffix in _YAML:
+        beside = (each / name_or_path for each in _FOLDERS.get())
+        return next((path for path in beside if is_file(path)), Path(name_or_path))
+    files = {path.stem: path for path in sorted((data_root("arch_configs") / folder).glob("*.yaml"))}
+    if name_or_path not in files:
+        raise UserError(
+            folder, name_or_path, f"no such file; known: {', '.join(files)}, or give a path ending in .yaml"
+        )
+    return files[name_or_path]
+
+
+def extended(folder: str, data: Any, file: Path | None = None) -> Any:
+    """What a description of that folder's kind says, in a file or in place, with what it extends laid under it.
+
+    Raises UserError for an unknown name and for a circle.
+    """
+    bases = lineage(folder, data, file)
+    if not bases:
+        return data
+    known: Any = {}
+    for _, base in reversed(bases):
+        known = _laid_over(known, {key: value for key, value in base.items() if key not in _OWN})
+    own = {key: value for key, value in data.items() if key not in _SPELLINGS}
+    return _laid_over(known, own | {EXTENDS: _base_name(data, file)})
+
+
+def lineage(folder: str, data: Any, file: Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
+    """File and content of the description that this one extends, of the one that that extends, and so on."""
+    bases: list[tuple[Path, dict[str, Any]]] = []
+    seen = set() if file is None else {file.resolve()}
+    while (name := _base_name(data, file)) is not None:
+        base = _base_file(folder, name, file)
+        if base.resolve() in seen:
+            raise UserError(str(file), EXTENDS, f"{base.name} extends itself in a circle; take the key out of one file")
+        seen.add(base.resolve())
+        data, file = read_yaml(base), base
+        bases.append((base, data))
+    return bases
+
+
+def _base_name(data: Any, file: Path | None) -> str | None:
+    """The name or path under `extends`, however it is spelt; None without one."""
+    given = [key for key in _SPELLINGS if key in data] if isinstance(data, dict) else []
+    if not given:
+        return None
+    name = data[given[0]]
+    place = str(file) if file is not None else "description"
+    if len(given) > 1:
+        raise UserError(place, given[1], f"means the same as {given[0]}; give one of them")
+    if not isinstance(name, str) or not (Path(name).suffix in _YAML or re.fullmatch(_BARE_NAME, name)):
+        raise UserError(place, given[0], "must be the name of a description, such as rngd, or a path ending in .yaml")
+    return name
+
+
+def _base_file(folder: str, name: str, file: Path | None) -> Path:
+    """A bare name means another file beside this one, else the shipped one."""
+    if file is None:
+        return part_file(folder, name)
+    if Path(name).suffix not in _YAML:
+        beside = file.with_name(f"{name}.yaml")
+        if is_file(beside) and beside.resolve() != file.resolve():
+            return beside
+    try:
+        with reading_from(file.parent):
+            return part_file(folder, name)
+    except UserError as error:
+        raise UserError(str(file), EXTENDS, f"'{name}': {error.message}") from error
+
+
+def _laid_over(base: Any, changes: Any) -> Any:
+    both = isinstance(base, dict) and isinstance(changes, dict)
+    if not both or "value" in base or "value" in changes:
+        return changes
+    if "kind" in base and changes.get("kind", base["kind"]) != base["kind"]:
+        return changes
+    return {**base, **{key: _laid_over(base.get(key), value) for key, value in changes.items()}}
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file as a plain tree."""
+    data = read_tree(path)
+    if not isinstance(data, dict):
+        raise UserError(str(path), "", "must be a map of keys to values")
+    return data
+
+
+def files_behind(folder: str, path: Path) -> list[Path]:
+    """A description's file, those that it extends, and those of the parts that it names (chip.pim, memory)."""
+    data = read_yaml(path)
+    files = [path, *(file for file, _ in lineage(folder, data, path))]
+    data = extended(folder, data, path)
+    named_parts = (("pims", (data.get("chip") or {}).get("pim")), ("memories", data.get("memory")))
+    with reading_from(path.parent):
+        for kind, part in named_parts:
+            if isinstance(part, str):
+                files += files_behind(kind, part_file(kind, part))
+    return list(dict.fromkeys(files))
