@@ -20,12 +20,15 @@ class Scratch:
     root: Path
     work: Path
 
+    def environment(self) -> dict[str, str]:
+        """That of a process in which the copy is npusim; compiled kernels are kept beside it."""
+        kept = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+        return kept | {"PYTHONPATH": str(self.root), "XDG_CACHE_HOME": str(self.work / "cache")}
+
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """`npusim WORDS` of the copy; its compiled kernels are kept in the copy."""
-        environment = os.environ | {"PYTHONPATH": str(self.root), "XDG_CACHE_HOME": str(self.root / "cache")}
-        environment.pop("NUMBA_CACHE_DIR", None)
+        """`npusim WORDS` of the copy."""
         command = [sys.executable, "-m", "npusim", *words]
-        return subprocess.run(command, cwd=self.work, capture_output=True, text=True, env=environment)
+        return subprocess.run(command, cwd=self.work, capture_output=True, text=True, env=self.environment())
 
     def replace(self, file: str, old: str, new: str) -> None:
         """Write `new` where `old` stands in a file of the copy, once."""
@@ -34,15 +37,18 @@ class Scratch:
         assert text.count(old) == 1, f"{file} holds {text.count(old)} times: {old}"
         path.write_text(text.replace(old, new), encoding="utf-8")
 
+    def contents(self) -> dict[str, bytes]:
+        """Every file of the copy by its path from the root."""
+        files = (path for path in self.root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
+
     def changed(self) -> set[str]:
-        """Files of the copied folders that are new, or not as they were."""
-        files = (path for path in self.root.rglob("*") if path.is_file() and "cache" not in path.parts)
-        names = {path.relative_to(self.root).as_posix() for path in files if "__pycache__" not in path.parts}
-        return {name for name in names if not _same(ROOT / name, self.root / name)}
+        """Files of the copy that are new, or not as they were."""
+        return {name for name, content in self.contents().items() if not _holds(ROOT / name, content)}
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.is_file() and one.read_bytes() == other.read_bytes()
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 def scratch_copy(folder: Path) -> Scratch:

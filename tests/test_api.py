@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_support import tell
 
 import npusim
+from npusim import api
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 
+PACKAGE = Path(npusim.__file__).parent
 STEP = ("rngd", "llama-3.1-8b", "--phase", "decode", "--batch", "2", "--context", "512")
 RUN = ("rngd", "llama-3.1-8b", "--isl", "128", "--osl", "16", "--concurrency", "2", "--precision", "fp8")
 
@@ -91,6 +97,57 @@ def test_a_sweep_takes_a_specification(tmp_path: Path) -> None:
     }
     result = npusim.sweep(content, tmp_path)
     assert result.points == 2 and len(result.front) == 1
+
+
+def test_options_go_whole_or_as_keywords() -> None:
+    options = npusim.step.options("rngd", "qwen2.5-0.5b", phase="decode", batch=2, context=64, plan="tp2")
+    whole = npusim.step.of(options)
+    apart = npusim.step("rngd", "qwen2.5-0.5b", phase="decode", batch=2, context=64, plan="tp2")
+    assert whole.answer == apart.answer
+    assert whole.manifest["argv"] == [
+        "step", "rngd", "qwen2.5-0.5b", "--phase", "decode", "--batch", "2", "--context", "64", "--plan", "tp2",
+    ]  # fmt: skip
+    assert tell(*map(str, whole.manifest["argv"]), "--json").json["time_us"] == whole.time_us
+    assert set(inspect.signature(npusim.step).parameters) >= {"arch", "model", "phase", "batch", "context", "offload"}
+
+
+def test_the_api_has_what_the_command_line_has() -> None:
+    best = npusim.run("rngd", "qwen2.5-0.5b", isl=64, osl=4, concurrency=4, plan="auto", cards=2)
+    assert best.found is not None and best.answer["plans"] == best.found.as_dict()
+    assert npusim.list_shipped("archs").items == tell("list", "archs", "--json").json["items"]
+    assert npusim.show("rngd").answer["kind"] == "architecture"
+    dram = npusim.dram("hbm3-6400", requests=300, outstanding=16)
+    told = tell("dram", "hbm3-6400", "--requests", "300", "--outstanding", "16", "--json").json
+    assert dram.answer["fraction_of_peak"] == told["fraction_of_peak"]
+    assert npusim.pim_gemv("hbm3e-pim", outputs=64, inputs=64).answer["op"] == "gemv"
+    assert npusim.collective("h200", op="all_reduce", size="1MiB", ranks=4).answer["ranks"] == 4
+
+
+def test_each_command_calls_one_function_of_the_api() -> None:
+    called = [
+        name
+        for path in sorted((PACKAGE / "cli").glob("*.py"))
+        for name in re.findall(r"\bapi\.(\w+)\.of\(", path.read_text(encoding="utf-8"))
+    ]
+    assert sorted(called) == sorted(api.__all__)
+
+
+def test_every_function_is_documented() -> None:
+    page = (PACKAGE.parent / "docs" / "python.md").read_text(encoding="utf-8")
+    assert [name for name in api.__all__ if f"`npusim.{name}`" not in page] == []
+    assert all(getattr(api, name).__doc__ for name in api.__all__)
+
+
+def test_the_api_is_typed() -> None:
+    for path in sorted((PACKAGE / "api").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert "Any" not in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}, path.name
+
+
+def test_the_package_of_the_grid_does_not_take_the_functions_place() -> None:
+    code = "import npusim; npusim.step; import npusim.kperf.runner; assert callable(npusim.kperf), npusim.kperf"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_mistakes_raise_one_line() -> None:

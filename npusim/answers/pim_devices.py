@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_pim, load_system, pim_path, shipped_systems, system_files
-from npusim.hardware.description import files_behind, read_yaml
+from npusim.hardware.catalog import load_pim, load_system, shipped_systems
+from npusim.hardware.description import read_yaml
 from npusim.hardware.draws import is_ranged
 from npusim.hardware.pim import Pim
 from npusim.ledger import provenances
@@ -25,15 +25,6 @@ def device(name_or_path: str, placement: str | None = None) -> Pim:
         known = ", ".join(found.placements) or "none beside the described one"
         raise UserError("--placement", placement, f"{found.name} has no such place for its units; known: {known}")
     return load_pim(found.placements[placement])
-
-
-def device_files(name_or_path: str, placement: str | None = None) -> list[Path]:
-    """The files from which `device` reads it, an architecture's own among them."""
-    if placement is not None:
-        return files_behind("pims", pim_path(device(name_or_path, placement).name))
-    if _is_system(name_or_path):
-        return system_files(name_or_path)
-    return files_behind("pims", pim_path(name_or_path))
 
 
 def assumptions(pim: Pim) -> list[dict[str, Any]]:

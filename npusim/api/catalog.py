@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 from npusim.api.answer import Answer
-from npusim.api.deploying import Uncalibrated
+from npusim.api.deploying import Uncalibrated, warn_without_calibration
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Options, warn_of
 
@@ -36,9 +36,7 @@ class ListResult:
     @property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.manifest import build_manifest
-
-        return build_manifest(self.asked.argv("list"), None, ())
+        return self.asked.manifest("list")
 
 
 @asked_by(ListOptions)
@@ -67,11 +65,7 @@ class ShowResult:
     @cached_property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.answers.describe import described_files
-        from npusim.manifest import build_manifest
-
-        files = described_files(self.asked.name, self.asked.uncalibrated)
-        return build_manifest(self.asked.argv("show"), None, files)
+        return self.asked.manifest("show")
 
 
 @asked_by(ShowOptions)
@@ -80,6 +74,8 @@ def show(asked: ShowOptions) -> ShowResult:
     from npusim.answers import describe
 
     answer = describe.describe(asked.name, asked.uncalibrated)
-    if asked.uncalibrated and answer["kind"] != "architecture":
-        warn_of("--uncalibrated", f"a {answer['kind']} is shown as it is described; leave --uncalibrated out")
+    if asked.uncalibrated and answer["kind"] == "architecture":
+        warn_without_calibration(asked.name)
+    elif asked.uncalibrated:
+        warn_of("--uncalibrated", f"a {answer['kind']} is shown as it is described")
     return ShowResult(answer, asked)

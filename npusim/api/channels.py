@@ -10,12 +10,12 @@ from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options, warn_of
 from npusim.errors import UserError
+from npusim.units import NS_PER_S
 
 if TYPE_CHECKING:
     from npusim.hardware.dram import Dram
     from npusim.hardware.dram_channel.measure import ChannelRun, Traffic
 
-_NS = 1e9
 _GIGA = 1e9
 _PICO = 1e12
 
@@ -83,10 +83,7 @@ class DramResult:
     @property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.hardware.catalog import memory_path
-        from npusim.manifest import build_manifest
-
-        return build_manifest(self.asked.argv("dram"), self.asked.seed, [memory_path(self.asked.standard)])
+        return self.asked.manifest("dram")
 
 
 @asked_by(DramOptions)
@@ -136,7 +133,7 @@ def _answer(memory: Dram, run: ChannelRun, channels: int, traffic: Traffic) -> d
         "fraction_of_peak": run.fraction_of_peak,
         "bound": run.bound,
         "use": run.use,
-        "latency_ns": run.latency_s * _NS,
+        "latency_ns": run.latency_s * NS_PER_S,
         "row_hit_rate": run.row_hit_rate,
         "energy_j": {name: joules * channels for name, joules in run.energy_j.items()},
         "energy_pj_per_byte": energy / run.payload_bytes * _PICO,

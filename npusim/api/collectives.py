@@ -6,9 +6,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Literal
 
 from npusim.api.answer import Answer
-from npusim.api.deploying import Arch, Uncalibrated
+from npusim.api.deploying import Arch, Uncalibrated, warn_without_calibration
 from npusim.api.function import asked_by
-from npusim.api.options import Option, Options
+from npusim.api.options import Option, Options, warn_of
 from npusim.errors import UserError
 
 
@@ -81,10 +81,7 @@ class CollectiveResult:
     @property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.hardware.catalog import system_files
-        from npusim.manifest import build_manifest
-
-        return build_manifest(self.asked.argv("collective"), self.asked.seed, system_files(self.asked.arch))
+        return self.asked.manifest("collective")
 
 
 @asked_by(CollectiveOptions)
@@ -93,6 +90,9 @@ def collective(asked: CollectiveOptions) -> CollectiveResult:
     from npusim.answers.collective import Asked, operation_code, predict_collective, predict_reduction
 
     size, code = _byte_count(asked.size), operation_code(asked.op)
+    if asked.uncalibrated:
+        warn_without_calibration(asked.arch)
+        _warn_of_fabric(asked)
     if asked.within == "chip":
         if asked.op != "all_reduce":
             raise UserError("--op", "", f"the PEs of a chip sum partial results, no {asked.op}; use all_reduce")
@@ -102,6 +102,17 @@ def collective(asked: CollectiveOptions) -> CollectiveResult:
         asked.arch, wanted, seed=asked.seed, interval_wanted=asked.interval, uncalibrated=asked.uncalibrated
     )
     return CollectiveResult(answer, asked)
+
+
+def _warn_of_fabric(asked: CollectiveOptions) -> None:
+    """Tells that the calibration to be left out moves no number of the fabric."""
+    from npusim.hardware.catalog import calibration_path, load_system
+
+    path = calibration_path(asked.arch)
+    if path is None or not path.is_file() or asked.within == "chip":
+        return
+    if load_system(asked.arch).server == load_system(asked.arch, uncalibrated=True).server:
+        warn_of("--uncalibrated", f"the calibration of {asked.arch} moves no number of its fabric")
 
 
 def _byte_count(given: float | str) -> float:

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Progress, records
-from npusim.api.deploying import Deploying, Seed, manifest, named_plan
+from npusim.api.deploying import Deploying, Seed, named_plan, warn_without_calibration
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option
 from npusim.errors import UserError
+from npusim.publish import MANIFEST, OutFolder
 from npusim.words import Language
 
 if TYPE_CHECKING:
     from npusim.kperf.runner import GridResult
 
+KPERF_FILES = ("kperf.xlsx", "kperf.csv", "report.html", MANIFEST)
 ArchList = Annotated[
     str | Sequence[str], Argument("Architectures: shipped names, aliases or paths.", metavar="ARCH...")
 ]
@@ -62,7 +64,9 @@ class KPerfOptions(GridOptions):
     interval: Annotated[
         bool, Option("Give the figures with their 90 % intervals, or only the figures, several times faster.")
     ] = True
-    out: Annotated[Path | None, Option("Folder of the results.", metavar="DIR", required=True, folder=True)] = None
+    out: Annotated[
+        Path | None, Option("Folder of the results.", metavar="DIR", required=True, writes=OutFolder(KPERF_FILES))
+    ] = None
     report: Annotated[
         bool,
         Option(
@@ -96,7 +100,7 @@ def kperf(asked: KPerfOptions) -> GridAnswer:
     from npusim.api.grid_files import write_grids
 
     results = predicted_grids(asked, asked.interval)
-    record = grid_manifest(asked, "kperf", results)
+    record = asked.manifest("kperf")
     if asked.out is None:
         return GridAnswer(results, record, ())
     _require_a_prediction(results)
@@ -109,6 +113,8 @@ def predicted_grids(asked: GridOptions, intervals: bool) -> list[GridResult]:
 
     if asked.models is not None and not asked.models:
         raise UserError("--models", "", "names no model; give some with commas between them (npusim list models)")
+    for chip in asked.chips if asked.uncalibrated else ():
+        warn_without_calibration(chip)
     return run_grid(
         asked.chips,
         None if asked.models is None else list(dict.fromkeys(asked.models)),
@@ -126,14 +132,6 @@ def predicted_grids(asked: GridOptions, intervals: bool) -> list[GridResult]:
         offload=asked.offload,
         progress=asked.progress,
     )
-
-
-def grid_manifest(asked: GridOptions, command: str, results: Sequence[GridResult]) -> Answer:
-    """The manifest of a predicted grid."""
-    from npusim.kperf.runner import DEFAULT_GRID
-
-    models = list(asked.models or [where.model.name for where in results[0].deployments])
-    return manifest(asked, command, asked.seed, asked.chips, models, asked.grid or DEFAULT_GRID)
 
 
 def _require_a_prediction(results: Sequence[GridResult]) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Figure, Spread
-from npusim.api.deploying import Arch, Deploying, Interval, Model, Seed, deployed, manifest, told_beside
+from npusim.api.deploying import Arch, Deploying, Interval, Model, Seed, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Option, warn_of
 
@@ -70,7 +70,7 @@ class RunResult:
     @cached_property
     def manifest(self) -> Answer:
         """What made the result."""
-        return manifest(self.asked, "run", self.asked.seed, [self.asked.arch], [self.asked.model])
+        return self.asked.manifest("run")
 
 
 @asked_by(RunOptions)

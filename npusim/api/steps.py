@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, Figure, Json
-from npusim.api.deploying import Arch, Deploying, Interval, Model, deployed, manifest, told_beside
+from npusim.api.deploying import Arch, Deploying, Interval, Model, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Option
+from npusim.publish import OutFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,7 @@ class StepOptions(Deploying):
             "Write the event engine's timeline for ui.perfetto.dev to this file (.json: Chrome's format).",
             metavar="FILE",
             only_with=("engine", "event"),
+            writes=OutFile({".json": b'{"traceEvents"', "": b"\xe2\x03"}),
         ),
     ] = None
     explain: Annotated[bool, Option("Tell every operator, and every assumed number.")] = False
@@ -100,7 +102,7 @@ class StepResult:
     @cached_property
     def manifest(self) -> Answer:
         """What made the result."""
-        return manifest(self.asked, "step", self.asked.seed, [self.asked.arch], [self.asked.model])
+        return self.asked.manifest("step")
 
 
 @asked_by(StepOptions)

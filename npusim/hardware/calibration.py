@@ -1,7 +1,7 @@
-"""A calibration calibration: numbers that measured runs have moved, laid over the descriptions that they came from.
+"""A calibration: numbers fitted to measured runs, which replace those of the descriptions that they came from.
 
-The calibration is a YAML file of its own; an architecture names it under `calibration:`, so that what was fitted never
-hides among what was published, and can be switched off.
+The calibration is a YAML file of its own; an architecture names it under `calibration:`, so that fitted numbers stay
+apart from published ones and can be switched off.
 """
 
 from __future__ import annotations

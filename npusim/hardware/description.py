@@ -1,7 +1,8 @@
 """Descriptions in files: which file a name means, and what a description says that extends another one.
 
-A description `extends: NAME` (or `based_on: NAME`) where it has what that one says wherever it does not say otherwise:
-maps key by key, numbers with their provenance, lists and plain values as a whole. What names a description is its own.
+A description with `extends: NAME` (or `based_on: NAME`) takes from that one whatever it does not say itself: maps are
+joined key by key; numbers with their provenance, lists and plain values are replaced as a whole. Name, title, aliases
+and note are never taken over.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def part_file(folder: str, name_or_path: str) -> Path:
 
 
 def extended(folder: str, data: Any, file: Path | None = None) -> Any:
-    """What a description of that folder's kind says, in a file or in place, with what it extends laid under it.
+    """A description of that folder's kind, in a file or in place, completed by what it extends.
 
     Raises UserError for an unknown name and for a circle.
     """
@@ -153,16 +154,3 @@ def read_yaml(path: Path) -> Any:
     if not isinstance(data, dict):
         raise UserError(str(path), "", "must be a map of keys to values")
     return data
-
-
-def files_behind(folder: str, path: Path) -> list[Path]:
-    """A description's file, those that it extends, and those of the parts that it names (chip.pim, memory)."""
-    data = read_yaml(path)
-    files = [path, *(file for file, _ in lineage(folder, data, path))]
-    data = extended(folder, data, path)
-    named_parts = (("pims", (data.get("chip") or {}).get("pim")), ("memories", data.get("memory")))
-    with reading_from(path.parent):
-        for kind, part in named_parts:
-            if isinstance(part, str):
-                files += files_behind(kind, part_file(kind, part))
-    return list(dict.fromkeys(files))

@@ -18,6 +18,7 @@ from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 
 DRAWS = 32
+"""Draws of all uncertain numbers behind an interval, unless told otherwise."""
 
 
 def drawn_engines(

@@ -16,6 +16,7 @@ from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
 
 _MOST_CELLS = 10_000
+"""Cells of a grid: beyond it nobody waits for the end."""
 
 
 class Point(Part):
@@ -41,7 +42,7 @@ class Grid(Part):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     source: str
     """Document or test plan that prescribes the grid."""
     arrival: Literal["burst", "closed"]
@@ -56,7 +57,7 @@ class Grid(Part):
         shapes = [(point.isl, point.osl) for point in self.points]
         twice = next((shape for shape in shapes if shapes.count(shape) > 1), None)
         if twice is not None:
-            raise ValueError(f"the shape {twice[0]}/{twice[1]} stands twice; join its users")
+            raise ValueError(f"the shape {twice[0]}/{twice[1]} is given twice; join its users")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What prompts share, which is all that a prefix cache can know of them.
+"""What prompts have in common, which is all that a prefix cache needs to know.
 
 A prompt is a row of segments; equal segments at the front of two prompts are the same tokens.
 """

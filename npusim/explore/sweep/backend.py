@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
 
 from npusim.errors import UserError
+from npusim.inputs import InputFile, recording, touch
+from npusim.workers import end_with
 
 Task = Callable[..., pd.DataFrame]
+Results = Generator[tuple[str, pd.DataFrame], None, None]
 BackendName = Literal["local", "dask", "ray"]
 _WAVE = 64
 """Tasks that a Ray cluster is given at once: its joblib backend hands results back only when all are done."""
@@ -28,19 +33,29 @@ class Backend:
     workers: int = 1
     scheduler: str | None = None
 
-    def run(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[str, pd.DataFrame]]:
+    def run(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Results:
         """(name, result) of every named call, in the order in which they end.
 
-        Raises UserError where no cluster answers.
+        Files that a worker read are recorded in this process. Raises UserError where no cluster answers.
         """
-        work = delayed(_named)
+        work, parent = delayed(_named), os.getpid() if self.name == "local" else None
         with self._joblib():
-            jobs = (work(task, name, call) for name, call in calls)
-            if self.name == "ray":
-                while wave := list(itertools.islice(jobs, _WAVE)):
-                    yield from Parallel()(wave)
-            else:
-                yield from Parallel(return_as="generator_unordered")(jobs)
+            jobs = (work(task, name, call, parent) for name, call in calls)
+            try:
+                for name, result, files in self._results(jobs):
+                    touch(*files)
+                    yield name, result
+            except BaseException:
+                if self.name == "local" and self.workers > 1:
+                    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+                raise
+
+    def _results(self, jobs: Iterator[Any]) -> Iterator[tuple[str, pd.DataFrame, tuple[InputFile, ...]]]:
+        if self.name != "ray":
+            yield from Parallel(return_as="generator_unordered")(jobs)
+            return
+        while wave := list(itertools.islice(jobs, _WAVE)):
+            yield from Parallel()(wave)
 
     def _joblib(self) -> contextlib.AbstractContextManager[Any]:
         if self.name == "local":
@@ -48,8 +63,15 @@ class Backend:
         return _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler)
 
 
-def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, pd.DataFrame]:
-    return name, task(*call)
+def _named(
+    task: Task, name: str, call: tuple[Any, ...], parent: int | None
+) -> tuple[str, pd.DataFrame, tuple[InputFile, ...]]:
+    """The result with the files that it was worked out from. parent: the process to end with, None on a cluster."""
+    if parent is not None:
+        end_with(parent)
+    with recording() as read:
+        result = task(*call)
+    return name, result, read.files
 
 
 @contextlib.contextmanager

@@ -1,0 +1,472 @@
+"""Every option of every command is read: changing it changes the answer or the files, or the command says why not."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import pytest
+from calibration_support import STEPS, few_ranges, few_steps
+from cli_support import Told, mistake, tell
+from openpyxl import load_workbook
+from test_check import SUMMARY
+
+from npusim.api.answer import Say
+from npusim.cli.main import npusim
+from npusim.explore.sweep import run as sweep_run
+from npusim.explore.sweep.backend import Backend
+from npusim.explore.sweep.spec import SweepSpec
+
+MODEL = "qwen2.5-0.5b"
+GRID = """name: {name}
+title: one cell
+source: this test
+arrival: burst
+requests_per_user: 1
+points:
+  - {{isl: {isl}, osl: {osl}, users: [{users}]}}
+"""
+SWEEP = f"""name: clocks
+arch: rngd
+models: [{MODEL}]
+workloads: [{{isl: 64, osl: 8, users: [1]}}]
+vary:
+  chip.unit.clock: {{values: [0.9 GHz, 1 GHz]}}
+objectives: {{output_tokens_per_s: max}}
+"""
+PROPOSAL = f"""name: small
+title: a small claim
+architecture: rngd
+context_of_use: a test
+maturity: {{trl: 4, evidence: none}}
+claims:
+  - {{name: speed, text: quick, model: {MODEL}, isl: 64, osl: 8, metric: tokens_per_s_per_user, at_least: 100}}
+"""
+
+
+STEP = f"step rngd {MODEL} --phase decode --batch 1 --context 64"
+RUN = f"run rngd {MODEL} --isl 64 --osl 4 --concurrency 1"
+OPERATORS = 60
+REDUCTION = "collective rngd --op all_reduce --bytes 8KiB --ranks 8 --within chip"
+
+
+@dataclass(frozen=True)
+class Call:
+    """base: a call that works; changes: for each option the words that change it, or a list of them: those added to
+    the base first because the option needs them, then the change."""
+
+    base: str
+    changes: dict[str, str | tuple[str, str]]
+
+
+PLACING: dict[str, str | tuple[str, str]] = {
+    "--precision": "--precision fp8",
+    "--kv-precision": "--kv-precision fp8",
+    "--cards": "--cards 2",
+    "--tp": ("--cards 2", "--tp 1"),
+    "--plan": "--plan tp2",
+    "--runtime": "--runtime furiosa-llm-2026.2",
+    "--uncalibrated": "--uncalibrated",
+}
+BEST = "--plan auto --cards 2"
+DEPLOYING = PLACING | {
+    "--objective": (BEST, "--objective efficiency"),
+    "--ttft-limit": (BEST, "--ttft-limit 0.001"),
+    "--tpot-limit": (BEST, "--tpot-limit 0.001"),
+    "--offload": "--offload none",
+}
+BENCH: dict[str, str | tuple[str, str]] = {
+    "--dtype": "--dtype w8a16",
+    "--placement": "--placement bank",
+    "--power-limit": "--no-power-limit",
+    "--fence": "--fence 9us",
+    "--interval": "--interval",
+    "--seed": ("--interval", "--seed 3"),
+}
+GRID_OPTIONS = DEPLOYING | {"--models": "--models llama-3.1-8b", "--grid": "--grid long.yaml", "--seed": "--seed 3"}
+GRID_OPTIONS["--objective"] = (f"{BEST} --grid crowd.yaml", "--objective efficiency")
+CALLS = {
+    "list": Call("archs", {}),
+    "show": Call("rngd", {"--uncalibrated": "--uncalibrated"}),
+    "step": Call(
+        f"rngd {MODEL} --phase decode --batch 64 --context 512",
+        DEPLOYING
+        | {
+            "--phase": "--phase prefill",
+            "--batch": "--batch 8",
+            "--context": "--context 1024",
+            "--query": ("--phase prefill", "--query 64"),
+            "--interval": "--interval",
+            "--engine": "--engine event",
+            "--trace": ("--engine event", "--trace trace.json"),
+            "--explain": "--explain",
+            "--seed": ("--interval", "--seed 3"),
+        },
+    ),
+    "run": Call(
+        f"rngd {MODEL} --isl 256 --osl 8 --concurrency 4",
+        DEPLOYING
+        | {
+            "--isl": "--isl 128",
+            "--osl": "--osl 9",
+            "--concurrency": "--concurrency 2",
+            "--requests": "--requests 5",
+            "--arrival": "--arrival poisson:9",
+            "--shared-prefix": "--shared-prefix 192",
+            "--interval": "--interval",
+            "--seed": ("--arrival poisson:9", "--seed 3"),
+        },
+    ),
+    "kperf": Call(
+        f"rngd --models {MODEL} --grid short.yaml --no-interval --out out",
+        GRID_OPTIONS
+        | {
+            "--out": "--out other",
+            "--interval": "--interval",
+            "--report": "--report",
+            "--lang": "--lang ko",
+            "--seed": ("--interval", "--seed 3"),
+        },
+    ),
+    "predict": Call(
+        f"rngd --models {MODEL} --grid short.yaml",
+        GRID_OPTIONS
+        | {
+            "--register": "--register --out pack.json",
+            "--out": ("--register --out one.json", "--out two.json"),
+            "--date": ("--register --out pack.json --date 2026-01-01", "--date 2026-01-02"),
+        },
+    ),
+    "score": Call(
+        f"scored.json {SUMMARY}",
+        {
+            "--stamp": "--stamp 00",
+            "--arch": "--arch h200",
+            "--model": "--model qwen2.5-0.5b",
+            "--precision": "--precision fp8",
+            "--cards": "--cards 2",
+        },
+    ),
+    "validate": Call(
+        "steps.csv --arch h200 --no-interval",
+        {
+            "--arch": "--arch h100",
+            "--report": "--report report",
+            "--seed": ("--interval", "--seed 3"),
+            "--engine": "--engine event",
+            "--interval": "--interval",
+            "--uncalibrated": "--uncalibrated",
+        },
+    ),
+    "calibrate": Call(
+        "ops.csv --arch own/h200.yaml --out fit.yaml --date 2026-01-01",
+        {
+            "--arch": "--arch rngd",
+            "--out": "--out other.yaml",
+            "--seed": "--seed 3",
+            "--date": "--date 2026-01-02",
+        },
+    ),
+    "sweep": Call(
+        "sweep.yaml --out out --workers 1",
+        {
+            "--out": "--out other",
+            "--backend": "--backend dask",
+            "--scheduler": "--scheduler tcp://127.0.0.1:1",
+            "--optimize": "--optimize 2",
+        },
+    ),
+    "evaluate": Call(
+        "proposal.yaml --out page.html",
+        {"--out": "--out other.html", "--lang": "--lang ko", "--seed": "--seed 3"},
+    ),
+    "check": Call(
+        str(SUMMARY),
+        {
+            "--arch": "--arch h200",
+            "--model": "--model qwen2.5-0.5b",
+            "--precision": "--precision fp8",
+            "--kv-precision": "--kv-precision fp8",
+            "--cards": "--cards 2",
+            "--tp": ("--cards 2", "--tp 1"),
+            "--runtime": "--runtime furiosa-llm-2026.2",
+            "--out": "--out out",
+            "--seed": "--seed 3",
+        },
+    ),
+    "pim gemv": Call(
+        "hbm3e-pim --out 4096 --in 4096",
+        BENCH | {"--out": "--out 8192", "--in": "--in 8192", "--batch": "--batch 2"},
+    ),
+    "pim attention": Call(
+        "attacc-bank --heads 8 --kv 1024",
+        BENCH | {
+            "--placement": "--placement buffer",
+            "--heads": "--heads 16",
+            "--kv": "--kv 2048",
+            "--head-dim": "--head-dim 64",
+            "--kv-heads": "--kv-heads 2",
+            "--batch": "--batch 2",
+        },
+    ),
+    "pim stream": Call(
+        "hbm3e-pim --op add --elements 65536", BENCH | {"--op": "--op relu", "--elements": "--elements 131072"}
+    ),
+    "pim compare": Call(
+        f"lpddr5x-pim {MODEL} --isl 32 --osl 4 --draws 2",
+        PLACING | {
+            "--precision": "--precision w8a16",
+            "--isl": "--isl 64",
+            "--osl": "--osl 5",
+            "--concurrency": "--concurrency 2",
+            "--draws": "--draws 3",
+            "--out": "--out out",
+            "--seed": "--seed 3",
+        },
+    ),
+    "collective": Call(
+        "h200 --op all_reduce --bytes 1MiB --ranks 4",
+        {
+            "--op": "--op all_gather",
+            "--bytes": "--bytes 2MiB",
+            "--ranks": "--ranks 2",
+            "--groups": "--groups 2",
+            "--algorithm": "--algorithm ring",
+            "--library": "--library none",
+            "--within": "--within chip",
+            "--interval": "--interval",
+            "--seed": ("--interval", "--seed 3"),
+            "--uncalibrated": "--uncalibrated",
+        },
+    ),
+    "dram": Call(
+        "hbm3-6400 --requests 600 --outstanding 16",
+        {
+            "--pattern": "--pattern random",
+            "--mapping": "--mapping rocol",
+            "--refresh": "--refresh off",
+            "--outstanding": "--outstanding 32",
+            "--stride": ("--pattern stride", "--stride 64"),
+            "--block": ("--pattern random", "--block 4096"),
+            "--write-fraction": "--write-fraction 0.5",
+            "--write-mode": ("--write-fraction 0.5", "--write-mode stream"),
+            "--requests": "--requests 700",
+            "--channels": "--channels 2",
+            "--pseudo-channels": "--pseudo-channels 2",
+            "--seed": ("--pattern random", "--seed 3"),
+        },
+    ),
+    "verify-run": Call("nothing.json", {}),
+}  # fmt: skip
+HOW = {("sweep", "--workers")}
+"""Options that say how the work is done and must change no byte of what comes out; each has a test of its own."""
+RECORDS = ("manifest.json", "sweep.json")
+"""Files that hold the words of the command themselves."""
+COMMON = {"--json", "--help"}
+
+
+def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+COMMANDS = dict(_commands(npusim))
+OPTIONS = [
+    (name, option)
+    for name, command in COMMANDS.items()
+    for option in command.params
+    if isinstance(option, click.Option) and option.opts[0] not in COMMON
+]
+
+
+def _grid(name: str, isl: int, osl: int = 4, users: int = 1) -> str:
+    return GRID.format(name=name, isl=isl, osl=osl, users=users)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the calls read."""
+    made = tmp_path_factory.mktemp("options")
+    (made / "short.yaml").write_text(_grid("short", 64))
+    (made / "long.yaml").write_text(_grid("long", 96))
+    (made / "crowd.yaml").write_text(_grid("crowd", 64, users=64))
+    (made / "measured.yaml").write_text(_grid("measured", 1024, osl=1024))
+    (made / "sweep.yaml").write_text(SWEEP)
+    (made / "proposal.yaml").write_text(PROPOSAL)
+    (made / "own").mkdir()
+    few_ranges(made / "own")
+    few_steps(made / "steps.csv", every=40)
+    heading, *rows = (STEPS.parent / "ops.csv").read_text(encoding="utf-8").splitlines()
+    (made / "ops.csv").write_text("\n".join([heading, *rows[:: len(rows) // OPERATORS], ""]))
+    words = ("rngd", "--models", "llama-3.1-8b", "--grid", made / "measured.yaml", "--cards", "1")
+    assert tell("predict", *words, "--register", "--out", made / "scored.json").code == 0
+    return made
+
+
+@dataclass
+class Outcomes:
+    """What calls gave, each run once."""
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+    known: dict[str, tuple[object, Told]] = field(default_factory=dict)
+
+    def of(self, words: str) -> tuple[object, Told]:
+        """All that a call changed: its answer and its files, without what says when and how it was made."""
+        if words not in self.known:
+            before = self._files()
+            with self.patch.context() as patch:
+                patch.chdir(self.folder)
+                told = tell(*words.split(), "--json")
+            after = self._files()
+            new = {name: content for name, content in after.items() if before.get(name) != content}
+            for name in new:
+                (self.folder / name).unlink()
+            self.known[words] = ((told.code, _settled(told.out), _read(new)), told)
+        return self.known[words]
+
+    def _files(self) -> dict[str, bytes]:
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()
+        }
+
+
+def _settled(out: str) -> str:
+    """The answer without its manifest and the seconds that it took."""
+    text = re.sub(r'"manifest": \{.*?\n  \}', "", out, flags=re.DOTALL)
+    return re.sub(r'"(sim_seconds|sha256)": \S+', "", text)
+
+
+def _read(files: dict[str, bytes]) -> dict[str, object]:
+    """What files tell, without the words of the command that made them."""
+    return {name: _content(Path(name), content) for name, content in files.items() if Path(name).name not in RECORDS}
+
+
+def _content(path: Path, content: bytes) -> object:
+    if path.suffix == ".html":
+        return re.findall(r"<(?:html|title|h\d)[^>]*>[^<]*", content.decode())
+    if path.suffix != ".xlsx":
+        return content
+    sheets = load_workbook(io.BytesIO(content), read_only=True)
+    cells = [list(sheet.iter_rows(values_only=True)) for sheet in sheets]
+    return [rows for rows in cells if not any("argv" in str(cell) for row in rows for cell in row)]
+
+
+@pytest.fixture(scope="module")
+def outcomes(folder: Path) -> Iterator[Outcomes]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield Outcomes(folder, patch)
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=lambda each: each if isinstance(each, str) else each.opts[0])
+def test_a_changed_option_changes_something_or_something_is_said(
+    name: str, option: click.Option, outcomes: Outcomes
+) -> None:
+    if (name, option.opts[0]) in HOW:
+        return
+    call = CALLS[name]
+    change = call.changes[option.opts[0]]
+    beside, words = change if isinstance(change, tuple) else ("", change)
+    base = " ".join(filter(None, (name, call.base, beside)))
+    plain, told = outcomes.of(base)
+    assert told.code == 0, told.err
+    changed, said = outcomes.of(f"{base} {words}")
+    assert said.code in (0, 2), said.err
+    assert changed != plain or f"warning: {option.opts[0]}" in said.err
+
+
+def test_the_table_has_an_entry_for_every_option() -> None:
+    asked = {(name, option.opts[0]) for name, option in OPTIONS} - HOW
+    assert {(name, option) for name, call in CALLS.items() for option in call.changes} == asked
+    assert CALLS.keys() == COMMANDS.keys()
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=lambda each: each if isinstance(each, str) else each.opts[0])
+def test_a_help_line_is_a_sentence(name: str, option: click.Option) -> None:
+    told = option.help or ""
+    assert re.fullmatch(r"[A-Z].*\.", told) and len(told.split()) >= 4, f"{name} {option.opts[0]}: {told}"
+
+
+def test_workers_change_how_and_not_what(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Backend] = []
+    real = sweep_run.run_sweep
+
+    def spied(
+        spec: SweepSpec, place: str, out: Path, identity: dict[str, object], backend: Backend, say: Say
+    ) -> object:
+        asked.append(backend)
+        return real(spec, place, out, identity, Backend(), say)
+
+    monkeypatch.setattr(sweep_run, "run_sweep", spied)
+    monkeypatch.chdir(folder)
+    assert tell("sweep", "sweep.yaml", "--out", "work", "--workers", "2").code == 0
+    assert asked == [Backend("local", 2)]
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (f"{STEP} --ttft-limit 3", ("--ttft-limit", "--plan auto alone")),
+        (f"{RUN} --objective tpot", ("--objective", "--plan auto alone")),
+        (f"{RUN} --plan auto --ttft-limit nan", ("--ttft-limit", "finite")),
+        (f"{RUN} --seed 1180591620717411303424", ("--seed", "at most")),
+        (f"{RUN} --arrival poisson:1e-12", ("--arrival", "1e-12", "clock")),
+        (f"{STEP} --trace t.json", ("--trace", "--engine event")),
+        (f"{STEP} --query 3", ("--query", "--phase prefill")),
+        ("dram hbm3-6400 --requests 300 --stride 64", ("--stride", "--pattern stride")),
+        ("dram hbm3-6400 --requests 300 --block 4096", ("--block", "--pattern random")),
+        ("dram hbm3-6400 --requests 300 --write-mode stream", ("--write-mode", "--write-fraction")),
+        (f"{REDUCTION} --groups 2", ("--groups", "--within server")),
+        ("evaluate proposal.yaml --lang ko", ("--lang", "--out")),
+        ("predict rngd --out pack.json", ("--out", "--register")),
+        ("predict rngd --date 2026-01-01", ("--date", "--register")),
+        ("validate steps.csv --engine event --interval", ("--interval", "--engine analytic")),
+        ("sweep sweep.yaml --out never --workers 1000000", ("--workers", "at most")),
+        ("sweep sweep.yaml --out never --optimize 2 --workers 2", ("--workers", "--optimize")),
+        ("sweep sweep.yaml --out never --optimize 2 --backend ray", ("--backend", "--optimize")),
+        ("sweep sweep.yaml --out never --backend ray --workers 2", ("--workers", "--backend local")),
+        (f"pim compare lpddr5x-pim {MODEL} --plan auto", ("--plan", "auto")),
+        (f"pim compare lpddr5x-pim {MODEL} --offload none", ("--offload",)),
+        (f"pim compare lpddr5x-pim {MODEL} --objective tpot", ("--objective",)),
+    ],
+)  # fmt: skip
+def test_an_option_without_an_effect_is_refused(
+    words: str, parts: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    line = mistake(*words.split())
+    assert all(part in line for part in parts), line
+    assert not (folder / "never").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{STEP} --seed 3",
+        "collective h200 --op all_reduce --bytes 1MiB --ranks 4 --seed 3",
+        "collective h200 --op all_reduce --bytes 1MiB --ranks 4 --uncalibrated",
+        "pim gemv hbm3e-pim --out 64 --in 64 --seed 3",
+        "pim gemv aim --out 64 --in 64 --no-power-limit",
+        "dram hbm3-6400 --requests 300 --seed 3",
+        f"step rngd-plus {MODEL} --phase decode --batch 1 --context 64 --uncalibrated",
+        f"run h200 {MODEL} --isl 64 --osl 4 --concurrency 1 --seed 3",
+    ],
+)
+def test_an_option_that_changes_nothing_here_is_told_in_one_line(words: str) -> None:
+    told = tell(*words.split())
+    option = next(word for word in reversed(words.split()) if word.startswith("--"))
+    assert told.code == 0
+    assert [line for line in told.err.splitlines() if line.startswith(f"warning: {option}: ")], told.err
+
+
+def test_what_a_pack_says_it_was_predicted_under_is_what_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    words = ("predict", "rngd", "--models", MODEL, "--grid", "short.yaml", "--plan", "tp2", "--json")
+    assert {cell["plan"] for cell in tell(*words).json["cells"]} == {"TP2"}
