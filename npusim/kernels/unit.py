@@ -23,7 +23,7 @@ def softmax_passes(machine):
 
 @kernel_by_unit(_KERNELS)
 def drawn_bandwidth(limit, machine, pes):
-    """Bytes/s that the unit's `pes` engines (1 where it has none) read together from a memory whose own limit is `limit`."""
+    """Bytes/s that `pes` engines (1 where it has none) read together from a memory whose own limit is `limit`."""
     return limit
 
 
