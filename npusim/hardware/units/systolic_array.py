@@ -39,6 +39,6 @@ class SystolicArray(Unit):
     sram: Bytes
     """Memory on the chip (VMEM, CMEM) in which activations stay where they fit, in bytes."""
     sram_bandwidth: Bandwidth
-    """Rate of that memory, in B/s."""
+    """Rate of that memory, in bytes/s."""
     transfer_start: Duration
     """Time from the start of an operator to the first bytes of its weights, in seconds."""
