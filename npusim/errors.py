@@ -1,4 +1,4 @@
-"""A user's mistake, told in one line that names the place, the key and the mend."""
+"""A user's mistake, reported in one line that names the location, the key and the fix."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ METRICS: tuple[Metric, ...] = (
         error_from=("output_tokens_per_s", "power_w_mean"),
         aliases=(Alias(PUBLISHED, "tokens_per_joule"),),
     ),
-    # A new figure of a run: a row here, or where its column is to stand.
+    # A new figure of a run: a row here, or where its column belongs.
     Metric(
         "kv_peak_fraction", "", "KV memory in use at peak", "KV 메모리 최대 사용률", "Memory and scheduling",
         "0.0%", "",

@@ -128,7 +128,7 @@ def measure_pim(
     fence_s: instead of the described fence; power_limit: False takes the stretch of MACs away. cycles: command clocks
     in the memory; time_us, latency_ns: these, fences and the host's reading of the results; fraction_of_peak: of the
     all-bank rate, bytes counted once; speedup: over the host's stream of the same bytes from the same memory. With
-    `interval_wanted` cycles, times, speedup and energies become {value, low, high} over the provenances' ranges.
+    `interval_wanted` cycles, times, speedup and energies become {value, low, high} over the ranges of the numbers.
     """
     machines = build_pim(pim)
     _ask(machines, power_limit, fence_s)

@@ -15,7 +15,7 @@ from npusim.ledger import provenances
 
 
 def device(name_or_path: str, placement: str | None = None) -> Pim:
-    """A memory by its name, alias or path, or that of an architecture. Raises UserError.
+    """A memory by its name, alias or path, or the memory of an architecture. Raises UserError.
 
     placement: of the units, for a memory that is described in several places.
     """
@@ -29,7 +29,7 @@ def device(name_or_path: str, placement: str | None = None) -> Pim:
 
 
 def assumptions(pim: Pim) -> list[dict[str, Any]]:
-    """The assumed numbers of a memory and its units that have a range wider than a point, energies left out."""
+    """The assumed numbers of a memory and its units that have a range wider than a point, without energies."""
     found = (
         item
         for item in provenances(pim.name, pim)

@@ -33,7 +33,7 @@ from npusim.workload.step import Step, decode, prefill
 POWER, POWER_SCOPE = "power_w", "cards"
 REQUESTS_PER_USER = 3
 _LONGEST_RUN_S = 1e9
-"""Beyond it a 64-bit clock in seconds no longer tells tenths of a microsecond."""
+"""Beyond it a 64-bit clock in seconds no longer resolves tenths of a microsecond."""
 _PHASES = ("decode", "prefill")
 _ENGINES = 16
 """Engines of one process that are kept."""

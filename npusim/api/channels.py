@@ -155,7 +155,7 @@ def _answer(memory: Dram, run: ChannelRun, channels: int, traffic: Traffic) -> d
 
 
 def _assumptions(memory: Dram) -> list[Json]:
-    """The assumed and derived numbers with a range that the figures hang on."""
+    """The assumed and derived numbers with a range that the figures depend on."""
     from npusim.hardware.draws import is_ranged
     from npusim.ledger import provenances
 

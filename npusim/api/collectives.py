@@ -105,7 +105,7 @@ def collective(asked: CollectiveOptions) -> CollectiveResult:
 
 
 def _warn_of_fabric(asked: CollectiveOptions) -> None:
-    """Tells that the calibration to be left out moves no number of the fabric."""
+    """Warns where ignoring the calibration changes no number of the fabric."""
     from npusim.hardware.catalog import calibration_path, load_system
 
     path = calibration_path(asked.arch)

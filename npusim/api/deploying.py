@@ -151,7 +151,7 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
 
 
 def warn_without_calibration(arch: str) -> None:
-    """Tells that an architecture has no calibration to be left out. Raises UserError."""
+    """Warns where an architecture has no calibration to ignore. Raises UserError."""
     from npusim.hardware.catalog import calibration_path
 
     if calibration_path(arch) is None:

@@ -35,11 +35,11 @@ class Given:
 
 @dataclass(frozen=True)
 class Option:
-    """help: a sentence; names: spellings on the command line, by default the field's name; default: what stands in
-    where it is left out, in words; least, most: bounds of a number; only_with: another field and the value of it with
+    """help: a sentence; names: spellings on the command line, by default the field's name; default: what applies
+    without it, in words; least, most: bounds of a number; only_with: another field and the value of it with
     which this one has an effect (`Given`: any but the default), without it the option is refused, or warned of where
     `softly` (scripts pass it on everywhere); required: on the command line, though Python can do
-    without; writes: what stands at the path that it names, checked before any work.
+    without; writes: the kind of output at the path that it names, checked before any work.
     """
 
     help: str

@@ -46,7 +46,7 @@ class PimCompareOptions(Placing):
 
     @property
     def load(self) -> dict[str, Json]:
-        """The load as the answer tells it."""
+        """The load as the answer gives it."""
         return {name: getattr(self, name) for name in ("isl", "osl", "concurrency", "draws")}
 
 

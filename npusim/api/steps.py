@@ -147,7 +147,7 @@ def step(asked: StepOptions) -> StepResult:
 
 
 def _assumptions(deployment: Deployment) -> list[Json]:
-    """The assumed numbers among all that a result of the deployment can hang on."""
+    """The assumed numbers that a result of the deployment can depend on."""
     return [
         {"owner": item.owner, "path": item.path, **item.quantity.model_dump(exclude={"sd", "date"})}
         for item in deployment.provenances()

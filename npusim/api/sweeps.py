@@ -70,7 +70,7 @@ class SweepOptions(Options):
 
     @property
     def place(self) -> str:
-        """Where the specification stands, for messages."""
+        """Where the specification was written, for messages."""
         return "the specification" if isinstance(self.spec, Mapping) else str(self.spec)
 
 

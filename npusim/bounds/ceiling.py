@@ -1,6 +1,6 @@
-"""What the chips of an architecture can do at most, read from its provenances: generously, or at their values.
+"""What the chips of an architecture can do at most: at the favourable ends of its numbers' ranges, or at their values.
 
-A generous ceiling takes every provenance at the end that favours a claim, so that what is above it is impossible.
+A generous ceiling takes every range at the end that favours a claim, so that what is above it is impossible.
 The other takes the values, and capacities and rates as a datasheet would print them (`unit_readings`).
 """
 
@@ -22,7 +22,7 @@ from npusim.kernels.memory import stream_bandwidth
 from npusim.ledger import Quantity
 
 Pick = Callable[[Quantity], float]
-"""Which end of a provenance is taken."""
+"""Which end of a range is taken."""
 _OPS_PER_MAC = 2.0
 
 
@@ -66,7 +66,7 @@ class Ceiling:
 
 @remembered
 def ceiling_of(arch: str, generous: bool) -> Ceiling:
-    """The ceiling of one chip of the architecture, its calibration left out. Raises UserError."""
+    """The ceiling of one chip of the architecture, without its calibration. Raises UserError."""
     return ceiling(load_system(arch, uncalibrated=True), generous)
 
 

@@ -22,7 +22,7 @@ _BYTES_OF_A_SUM = 1.0
 
 
 def collectives(load: BoundedLoad, model: Model, figures: Mapping[str, Reading]) -> Iterator[Finding]:
-    """Bounds on latencies and throughput where tensor parallelism is told; sums may travel in 8 bits."""
+    """Bounds on latencies and throughput where tensor parallelism is known; sums may travel in 8 bits."""
     if load.tensor_parallel is None or load.tensor_parallel < 2:
         return
     ends = [(sums_s(terms, load, model, 1), sums_s(terms, load, model, load.isl)) for terms in load.both]

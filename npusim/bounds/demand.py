@@ -96,7 +96,7 @@ def _kv(rows: np.ndarray) -> float:
 
 
 def operations(rows: np.ndarray, head: tuple[str, str] | None) -> dict[tuple[str, str], float]:
-    """Operations of matrix products and attention by the types of weights and activations; head: its own, if told."""
+    """Operations of matrix products and attention by the types of weights and activations; head: its own, if given."""
     found: dict[tuple[str, str], float] = {}
     for row in rows:
         if row["kind"] == LINEAR:

@@ -39,7 +39,7 @@ def littles_law(users: float | None, osl: float | None, figures: Mapping[str, Re
 
 
 def requests_per_s(osl: float | None, figures: Mapping[str, Reading]) -> Reading | None:
-    """Requests per second as told, or from the output tokens where all outputs are `osl` long."""
+    """Requests per second as given, or from the output tokens where all outputs are `osl` long."""
     if "requests_per_s" in figures:
         return figures["requests_per_s"]
     if osl and "output_tokens_per_s" in figures:

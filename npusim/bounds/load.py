@@ -13,7 +13,7 @@ from npusim.workload.precision import Precision
 
 @dataclass(frozen=True)
 class Terms:
-    """A model's demand and a chip's ceiling, both counted alike."""
+    """A model's demand and a chip's ceiling, both counted the same way."""
 
     demand: Demand
     ceiling: Ceiling
@@ -27,10 +27,10 @@ class Terms:
 class BoundedLoad:
     """generous, usual: the terms. chips: that work together; isl, osl: tokens of every request.
 
-    users: most requests in flight, None where it is not told. requests: of the run, where all are sent as soon as
+    users: most requests in flight, None where it is not known. requests: of the run, where all are sent as soon as
     users are free. prompts_differ: False where requests may share their prompts' KV. tokens_per_step: most tokens
     that a step gives one sequence (above one with speculative decoding). tensor_parallel: chips that share every
-    layer, None where it is not told.
+    layer, None where it is not known.
     """
 
     generous: Terms
@@ -52,7 +52,7 @@ class BoundedLoad:
 def load_of(
     arch: str, model: Model, precisions: tuple[Precision, Precision], chips: int, isl: int, osl: int
 ) -> BoundedLoad:
-    """The load of an architecture; precisions: the most favourable, and the usual or told one. Raises UserError."""
+    """The load of an architecture; precisions: the most favourable, and the usual or given one. Raises UserError."""
     generous = Terms(demand_of(model, precisions[0], isl, osl, True), ceiling_of(arch, True))
     usual = Terms(demand_of(model, precisions[1], isl, osl, False), ceiling_of(arch, False))
     return BoundedLoad(generous, usual, chips, isl, osl)

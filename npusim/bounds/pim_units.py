@@ -21,7 +21,7 @@ class UnitsCeiling:
 
 
 def units_ceiling(pim: Pim | None, most: Pick, least: Pick) -> UnitsCeiling:
-    """The rates of a chip's units, none without them. most, least: which end of a provenance is taken.
+    """The rates of a chip's units, none without them. most, least: which end of a range is taken.
 
     What the units share (activations, inputs that come in, results that leave) takes time that is not counted.
     """

@@ -34,7 +34,7 @@ class Supposition:
 def throughput_suppositions(
     arch: str, model: Model, precision: str, chips: int, isl: int, osl: int, claimed: Reading, kv_formats: Sequence[str]
 ) -> list[Supposition]:
-    """A claimed output throughput whose batch and KV format are not told, under each supposition."""
+    """A claimed output throughput whose batch and KV format are not known, under each supposition."""
 
     def each() -> Iterator[Supposition]:
         for kv in kv_formats:

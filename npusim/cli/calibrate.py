@@ -49,13 +49,13 @@ def _print(console: Console, found: FittedCalibration, target: Path) -> None:
     if short:
         console.print(
             f"{len(short)} of {len(found.calibration.residuals)} regimes have fewer than nine groups of runs: "
-            "a prior discrepancy of 5 % stands for one more."
+            "a prior discrepancy of 5 % counts as one more."
         )
     if found.skipped:
-        console.print(f"{found.skipped:,} rows or figures cannot be predicted and were left out.")
+        console.print(f"{found.skipped:,} rows or figures cannot be predicted and were skipped.")
     console.print(
         f"Written: {target}. To use it, put `calibration: {target.name}` into the architecture's file, with the "
-        "calibration beside it; --uncalibrated leaves it out."
+        "calibration beside it; --uncalibrated ignores it."
     )
 
 

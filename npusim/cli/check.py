@@ -45,13 +45,13 @@ def _print(console: Console, found: CheckResult) -> None:
     console.print(f"{len(found.rows):,} rows: {counts}.")
     console.print(table(_HEADINGS, _rows(found), text_columns=6))
     if len(found.rows) > _MOST_ROWS:
-        console.print(f"{len(found.rows) - _MOST_ROWS:,} more rows: --json or --out tell them all.")
+        console.print(f"{len(found.rows) - _MOST_ROWS:,} more rows: --json or --out give them all.")
     for row in found.rows[:_MOST_ROWS]:
         for remark in row.remarks:
             if remark.severity != "note":
                 console.print(f"{row.place}: {remark.rule}: {remark.message}", soft_wrap=True)
     for each in found.unread:
-        console.print(f"Left out: {each.place}: {each.reason}.", soft_wrap=True)
+        console.print(f"Skipped: {each.place}: {each.reason}.", soft_wrap=True)
 
 
 def _rows(found: CheckResult) -> Iterator[list[str]]:

@@ -18,8 +18,8 @@ _BAR_WIDTH = 40
 def dram(asked: DramOptions, as_json: bool) -> None:
     """Run a stream of requests on one channel of a DRAM STANDARD, command by command.
 
-    STANDARD is a shipped one (npusim list memories) or the path of your own. A request is one burst; what the figures
-    say of the standard is no better than its timings, whose sources `npusim show STANDARD` tells.
+    STANDARD is a shipped one (npusim list memories) or the path of your own. A request is one burst; the figures
+    are no better than the timings of the standard, whose sources `npusim show STANDARD` gives.
     """
     found = api.dram.of(asked)
     if as_json:

@@ -55,7 +55,7 @@ def _print(found: Evaluation) -> None:
         for decider in each.deciders if each.decision != "accept" else []:
             wanted = f"would have to be {needed(decider, speaker(ENGLISH))}"
             told = "no value within reach makes it hold alone" if decider.needed is None else wanted
-            console.print(f"{each.claim.name} hangs on {decider.owner}.{decider.path}: {told}.")
+            console.print(f"{each.claim.name} depends on {decider.owner}.{decider.path}: {told}.")
         if each.together is not None:
             console.print(f"{each.claim.name} {_together_text(each.together)}.")
     for line in caveats(found.deployments[:1]):
@@ -68,6 +68,6 @@ def _together_text(times: FixedTimes) -> str:
         for each in times.longest
     )
     return (
-        f"hangs on fixed times together: none alone is enough, all at {100.0 * times.part:.0f} % of what they are "
+        f"depends on fixed times together: none alone is enough, all at {100.0 * times.part:.0f} % of what they are "
         f"would be: {told}"
     )

@@ -1,6 +1,6 @@
 """How a command ends: 0, 2 with one line on a user's mistake, 1 on a failure of npusim's own, 130 when interrupted.
 
-A command that is told to end (SIGTERM, SIGHUP) unwinds as one that is interrupted: it leaves no draft and no worker.
+A command that is terminated (SIGTERM, SIGHUP) unwinds like one that is interrupted: it leaves no draft and no worker.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEBUG_VARIABLE = "NPUSIM_DEBUG"
 
 
 class _Ended(BaseException):
-    """The process was told to end."""
+    """The process was terminated."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -35,7 +35,7 @@ class _Ended(BaseException):
 
 
 def exit_code(action: Callable[[], object]) -> int:
-    """Runs `action` and returns the exit code, having told on stderr what went wrong."""
+    """Runs `action` and returns the exit code, with what went wrong on stderr."""
     try:
         with _one_line_warnings(), _ended_by_signals():
             action()

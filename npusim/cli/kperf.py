@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _INTERVAL_S = 4.0
-"""Between two lines that tell how far it has come, where there is no terminal for a bar."""
+"""Between two lines of progress, where there is no terminal for a bar."""
 
 
 @command(KPerfOptions)

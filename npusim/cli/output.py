@@ -52,7 +52,7 @@ def _console(**options: Any) -> Console:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", text_columns: int = 1) -> Table:
-    """A table; the first `text_columns` and what is no figure stand left, figures right; nothing is cut off."""
+    """A table; the first `text_columns` and what is not a figure are left-aligned, figures right; nothing is cut."""
     from rich import box
     from rich.table import Table
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def compare(asked: PimCompareOptions, as_json: bool) -> None:
     """Tokens per second and per joule of ARCH with its PIM units against the same board without, and what decides it.
 
-    Every offload policy runs; the fastest one stands for the design with PIM.
+    Every offload policy runs; the fastest one is the design with PIM.
     """
     from npusim.engine.compiled import ensure_compiled
 

@@ -68,7 +68,7 @@ def _bottleneck_text(found: dict[str, Any]) -> str:
 
 
 def _latencies(answer: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headings and a line for each quantity that is told by its mean and percentiles, in ms."""
+    """Headings and a line for each quantity that has a mean and percentiles, in ms."""
     rows = [row for row in shown(Shown.FOLDED) if row.unit == "ms"]
     statistics = list(dict.fromkeys(row.statistic for row in rows))
     meanings = dict.fromkeys((row.quantity, row.meaning) for row in rows)

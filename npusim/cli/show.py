@@ -53,7 +53,7 @@ _SCALES = {
 
 
 def _fact(key: str, value: Any) -> list[str]:
-    """Label and text of a fact; a number is told in the unit that its key ends in."""
+    """Label and text of a fact; a number has the unit that its key ends in."""
     first, _, part = key.partition(" ")
     suffix = next((suffix for suffix in _SCALES if first.endswith(f"_{suffix}")), None)
     label = f"{first.removesuffix(f'_{suffix}') if suffix else first} {part}".replace("_", " ").strip()
@@ -85,7 +85,7 @@ def _list_text(values: list[Any]) -> str:
 
 
 def _provenances(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every number with a provenance and the dotted path at which it stands."""
+    """Every number with a provenance, and its dotted path."""
     if isinstance(node, dict) and {"value", "unit", "kind", "source", "text"} <= node.keys():
         yield path, node
     elif isinstance(node, dict):

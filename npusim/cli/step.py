@@ -72,7 +72,7 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
             [item["owner"], item["path"], item["text"], range_text(item), item["source"]]
             for item in answer["assumptions"]
         ]
-        title = "Assumed numbers that results of this deployment can hang on"
+        title = "Assumed numbers that results of this deployment can depend on"
         console.print(table(headings, rows, title, text_columns=5))
     for line in caveats([deployment]):
         console.print(line)

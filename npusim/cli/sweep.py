@@ -76,6 +76,6 @@ def _print(console: Console, result: SweepResult, files: list[str]) -> None:
 
 
 def _short(paths: list[str]) -> list[str]:
-    """The last words of dotted paths where these tell them apart, else the whole paths, to be broken at the dots."""
+    """The last words of dotted paths where these differ, else the whole paths, to be broken at the dots."""
     last = [path.rsplit(".", 1)[-1] for path in paths]
     return last if len(set(last)) == len(last) else [path.replace(".", " ") for path in paths]

@@ -1,6 +1,6 @@
 """Machines and runtimes drawn from their ranges: one Latin hypercube over all ranged numbers.
 
-The range low ... high of a provenance is read as the 90 % interval of a split distribution around its value, normal
+The range low ... high of a number is read as the 90 % interval of a split distribution around its value, normal
 in the logarithm where the range is positive, else normal (Wallis 2014, "The Two-Piece Normal, Binormal, or Double
 Gaussian Distribution", Statistical Science 29(1)). A number without a range stays as it is.
 """

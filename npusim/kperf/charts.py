@@ -220,7 +220,7 @@ def _spaced(users: list[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class SheetTable:
-    """Where a model's rows stand in the workbook: sheet, columns from the left, first row (from 0)."""
+    """Where a model's rows are in the workbook: sheet, columns from the left, first row (from 0)."""
 
     sheet: str
     columns: list[Column]

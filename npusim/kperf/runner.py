@@ -124,7 +124,7 @@ def _predicted(
 
 
 def _best_planned(base: Deployment, grid: Grid, wish: Wish, seed: int) -> Deployment:
-    """The best plan at the shape with the most users; `base` where none has room, so that its cells tell why."""
+    """The best plan at the shape with the most users; `base` where none has room, so that its cells say why."""
     isl, osl, users = max(grid.cells(), key=lambda cell: cell[2])
     load = Load(isl, osl, parse_arrival(grid.arrival, users), random_prompts(grid.requests_per_user * users, isl))
     try:

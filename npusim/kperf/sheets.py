@@ -37,7 +37,7 @@ def new_workbook(path: Path, title: str) -> Iterator[Any]:
 
 
 class Styles:
-    """Formats of one workbook, each made once. say: speaks the language in which it is written."""
+    """Formats of one workbook, each made once. say: translates into its language."""
 
     def __init__(self, book: Any, say: Say | None = None) -> None:
         self._book = book

@@ -39,7 +39,7 @@ class Column:
         return self.label_in(speaker(ENGLISH))
 
     def label_in(self, say: Say) -> str:
-        """The label in the language that `say` speaks; an unknown heading by its parts."""
+        """The label in the language of `say`; an unknown heading by its parts."""
         heading = say(self.heading)
         if heading == self.heading:
             heading = ", ".join(say(part) for part in heading.split(", "))
@@ -50,7 +50,7 @@ class Column:
 class KPerfContext:
     """What a reader must know beside the numbers: the chip, the grid, the protocol and how far to trust.
 
-    say: speaks the reader's language. Text from files is made printable.
+    say: translates into the reader's language. Text from files is made printable.
     """
 
     chip_title: str
@@ -77,7 +77,7 @@ class KPerfContext:
 
 
 def _figures() -> Iterator[Column]:
-    """The columns of the metrics; the scope of the watts stands behind the last of them."""
+    """The columns of the metrics; the scope of the watts follows the last of them."""
     rows = shown(Shown.FOLDED)
     watts = [row for row in rows if row.unit == "W"]
     for row in rows:
@@ -146,7 +146,7 @@ def file_columns(cells: pd.DataFrame) -> list[Column]:
 def sheet_columns(cells: pd.DataFrame) -> list[Column]:
     """Columns of a model's sheet: shape, load and status first, then metrics, accuracy and configuration.
 
-    Low and high are left out where no cell has them.
+    Low and high are omitted where no cell has them.
     """
     present = [item for item in file_columns(cells) if item.name in _BY_NAME or cells[item.name].notna().any()] + list(
         ACCURACY_COLUMNS

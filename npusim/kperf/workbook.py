@@ -42,7 +42,7 @@ _BOX_COLUMNS = 12
 _CHARTS_ACROSS = 3
 _PAGE_CHARACTERS = 230
 _LEGEND = Phrase(
-    "Grey row: not predicted, the reason stands under Status. Orange: requests pre-empted or refused, or "
+    "Grey row: not predicted, the reason is under Status. Orange: requests pre-empted or refused, or "
     "fewer users in service at once than asked for. Bold green: best of the column. Percentiles and ranges "
     "fold away above the columns."
 )
@@ -50,7 +50,7 @@ _LEGEND = Phrase(
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """One model's rows, where they stand in the workbook, and the name of the sheet for its charts."""
+    """One model's rows, where they are in the workbook, and the name of the sheet for its charts."""
 
     rows: pd.DataFrame
     table: SheetTable
@@ -278,6 +278,6 @@ def _mark(sheet: Any, styles: Styles, columns: list[Column], last: int) -> None:
 
 
 def _strained(row: Metric, cell: dict[str, str]) -> str:
-    """The formula that is true where a cell's count tells of a server under strain."""
+    """The formula that is true where a cell's count shows an overloaded server."""
     own = cell[row.name]
     return f"={own}>0" if row.strained == "any" else f"=AND(ISNUMBER({own}),{own}<{cell['users']})"

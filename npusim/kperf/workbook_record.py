@@ -1,4 +1,4 @@
-"""The sheets of a K-Perf workbook that say what it rests on: every number with its provenance, and the manifest."""
+"""The sheets of a K-Perf workbook that say what it is based on: every number with its provenance, and the manifest."""
 
 from __future__ import annotations
 

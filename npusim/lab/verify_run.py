@@ -101,7 +101,7 @@ def _folder(path: Path, record: Mapping[str, Any], argv: list[str]) -> Verified:
 
 
 def _beside(path: Path, out: Path) -> tuple[Path, Path]:
-    """The fresh manifest that stands for `path`, and the recorded folder that stands for `out`.
+    """The fresh manifest that corresponds to `path`, and the recorded folder that corresponds to `out`.
 
     Of several architectures each has a folder with a manifest of its own.
     """

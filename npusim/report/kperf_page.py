@@ -70,4 +70,4 @@ def _model(rows: pd.DataFrame, say: Say) -> Iterator[Block]:
 def _assumptions(result: GridResult, say: Say) -> Block:
     assumed = result.provenances[result.provenances["kind"] == "assumed"]
     shown = assumed[["owner", "path", "text", "low", "high", "unit", "source"]]
-    return table_of(say("Every assumed number that a prediction hangs on."), shown)
+    return table_of(say("Every assumed number that a prediction depends on."), shown)

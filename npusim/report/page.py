@@ -28,7 +28,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings; figures (columns of `right`) stand right. caption: what the rows are."""
+    """Rows of text under headings; figures (columns of `right`) are right-aligned. caption: what the rows are."""
 
     caption: str
     headings: Sequence[str]

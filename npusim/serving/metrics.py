@@ -24,7 +24,7 @@ _MEAN = "mean"
 _PERCENT = 100.0
 """Percent of a whole."""
 _P99 = (99.0,)
-"""The percentile of power that is told."""
+"""The percentile of power that is reported."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RunMetrics:
 
 
 def measure(run: ServedRun, since: int = 0, least: Shown = Shown.RUN) -> RunMetrics:
-    """The figures of a run. since: the first request whose latencies are told, where only a window of it was seen;
+    """The figures of a run. since: the first request whose latencies count, where only a window of it was seen;
     least: of which figures (COMPARED: all)."""
     seen, refused = _Seen(run, since, least), run.record.refused
     figures = {row.name: _value(row, seen) for row in shown(least)}

@@ -64,7 +64,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Found:
-    """best: the deployment under the best plan; front: plans that no other beats in time, rate and energy alike;
+    """best: the deployment under the best plan; front: plans that no other beats in time, rate and energy at once;
     considered, without_room: how many plans there were, and how many of them cannot hold a request."""
 
     best: Deployment

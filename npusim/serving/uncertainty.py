@@ -1,4 +1,4 @@
-"""Intervals of figures: machines drawn from the provenances' ranges, and what a calibration left unexplained."""
+"""Intervals of figures: machines drawn from the ranges of their numbers, and the error that a calibration left."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 
 DRAWS = 32
-"""Draws of all uncertain numbers behind an interval, unless told otherwise."""
+"""Draws of all uncertain numbers behind an interval, by default."""
 
 
 def drawn_engines(

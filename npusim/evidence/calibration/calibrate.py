@@ -33,7 +33,7 @@ from npusim.hardware.system import System
 
 @dataclass(frozen=True)
 class TableErrors:
-    """Mean |predicted / measured - 1| of a kind of table: before, after the fit, and on groups left out of it."""
+    """Mean |predicted / measured - 1| of a kind of table: before and after the fit, and cross-validated."""
 
     figures: int
     before: float
@@ -64,7 +64,7 @@ def fit_calibration(
 ) -> FittedCalibration:
     """Fit the numbers of `arch` to the tables. Raises UserError where no row can be predicted, or none moves a number.
 
-    name, date: of the calibration; say: told of progress.
+    name, date: of the calibration; say: called with the progress.
     """
     tell = say or (lambda _: None)
     system = load_system(arch, uncalibrated=True)

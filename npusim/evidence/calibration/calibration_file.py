@@ -35,7 +35,7 @@ def _content(calibration: Calibration) -> CommentedMap:
 _COMMENTS = {
     "numbers": "low to high holds 90 % of the posterior; identified: posterior over prior standard deviation",
     "correlation": "of the numbers' posterior, in their order: the lower triangle without the diagonal",
-    "residuals": "90 % half-widths of log(measured / predicted) on groups of runs that were left out",
+    "residuals": "90 % half-widths of log(measured / predicted) on groups of runs that the fit had not seen",
     "left_out": "errors on those groups, with 90 % bounds of a bootstrap over groups",
 }
 

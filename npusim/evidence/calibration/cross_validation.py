@@ -1,6 +1,6 @@
 """Errors of groups of runs under fits that have not seen them, and what they say of unseen runs.
 
-Groups, not rows, are left out: the figures of a run, and the runs of one lab or model, share their errors.
+Groups, not rows, are held out: the figures of a run, and the runs of one lab or model, share their errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEYS: dict[str, Callable[[Case], str]] = {
     MODEL: lambda case: case.model,
     CHIP: lambda case: case.predictor.arch,
 }
-"""What can be left out: a group of runs, all that was measured of one model, all of one chip."""
+"""What can be held out: a group of runs, all that was measured of one model, all of one chip."""
 FOLDS = 5
 _TIME_OF_A_TOKEN = {"itl": "tpot"}
 _RESAMPLES = 1000
@@ -58,7 +58,7 @@ def leave_out(problem: Problem, fit: Fit, by: str, tell: Say) -> Unseen | None:
     """Every case under a fit that has not seen its group, model or chip; None where there is but one.
 
     fit: to all cases, from which the others are sought. Groups go to folds in turn by their names, so that those of one
-    model or kernel, whose names begin alike, are left out one at a time.
+    model or kernel, whose names begin with the same words, are held out one at a time.
     """
     names = np.array([KEYS[by](case) for case in problem.cases])
     distinct = sorted(set(names.tolist()))
@@ -73,14 +73,14 @@ def leave_out(problem: Problem, fit: Fit, by: str, tell: Say) -> Unseen | None:
         other = problem.part(~held).refit(fit.z, fit.slopes[~held])
         errors[held] = problem.part(held).log_errors(other.z)
         spreads[held] = other.spread(fit.slopes[held])
-        tell(f"by {by}, fold {fold + 1} of {count}: mean error {mape(errors[held]):.3f} on what was left out")
+        tell(f"by {by}, fold {fold + 1} of {count}: mean error {mape(errors[held]):.3f} on what was held out")
     return Unseen(by, names, errors, spreads)
 
 
 def residuals(cases: Sequence[Case], unseen: Unseen) -> tuple[Residual, ...]:
     """The half-width of every metric and regime that the posterior leaves unexplained.
 
-    A statistic with too few groups takes that of all statistics of its latency in the regime.
+    A statistic with too few groups takes the width of all statistics of its latency in the regime.
     """
     made = []
     found = scores(unseen.errors, unseen.spreads)

@@ -64,7 +64,7 @@ class Problem:
         return run_weights([case.run for case in self.cases])
 
     def choose_sensitive(self) -> np.ndarray:
-        """Keep only those of the chosen numbers free of which the cases tell; slopes at the priors' centre of these.
+        """Keep only the chosen numbers that the cases inform; returns their slopes at the priors' centre.
 
         What a number does not move there is not looked at again for it.
         """
@@ -153,7 +153,7 @@ class Problem:
 
 
 def _distinct(numbers: Iterable[RangedNumber]) -> list[list[RangedNumber]]:
-    """Numbers that are one: those of equal field and provenance in one owner (a value shared by several paths)."""
+    """Numbers that are one: equal field and provenance in one owner (a value shared by several paths)."""
     groups: dict[tuple[str, str, Quantity], dict[str, RangedNumber]] = {}
     for number in numbers:
         groups.setdefault((number.owner, number.name, number.quantity), {})[number.label] = number

@@ -31,7 +31,7 @@ _MECHANISMS = {
 }
 """The numbers of a runtime on which labs differ, by the factor of their set-up."""
 OF_THE_RUN = "users in service in the measured run"
-"""Source of a limit that the run itself tells, which no other numbers replace."""
+"""Source of a limit that the run itself gives, which no other numbers replace."""
 
 _STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[name].base != np.float64)
 
@@ -40,9 +40,9 @@ _STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[n
 class Numbers:
     """The numbers under which to predict.
 
-    machine: its record (1,); runtimes: by name, each (1,) of RUNTIME_DTYPE; observation: what stands between the chip
+    machine: its record (1,); runtimes: by name, each (1,) of RUNTIME_DTYPE; observation: what lies between the chip
     and a table (the `observation` part of sources.yaml). growth: of a context within which a decode step of a run is
-    not costed anew, as engines take it: 0 for a run that stands alone, COARSE for one of many.
+    not costed anew, as engines take it: 0 for a single run, COARSE for one of many.
     """
 
     machine: np.ndarray
@@ -81,7 +81,7 @@ class Numbers:
         return replace(self, machine=machine, runtimes=runtimes, observation=observation)
 
     def coarse(self) -> Numbers:
-        """These numbers for one run of many: its figures lie within a thousandth of those of one that stands alone."""
+        """These numbers for one run of many: its figures lie within a thousandth of a single run's."""
         return replace(self, growth=COARSE)
 
     def of_lab(self, lab: str, name: str) -> float:

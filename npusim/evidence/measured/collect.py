@@ -1,4 +1,4 @@
-"""From rows to cases: what every kind of table does alike."""
+"""From rows to cases: what all kinds of tables have in common."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def cases_of(
 
 
 def told_figures() -> Iterator[tuple[str, str, str]]:
-    """Column, name and unit of every figure that a table of runs may tell beside what describes the run."""
+    """Column, name and unit of every figure that a table of runs may hold beside what describes the run."""
     for row in shown(Shown.COMPARED):
         if row.shown != Shown.RUN and not row.exact:
             yield told_as(TABLE_COLUMN, row.name), row.name, row.unit
 
 
 def plain_number(text: str) -> str:
-    """ "1.0" as "1"; what is no number, as it stands."""
+    """ "1.0" as "1"; what is not a number, unchanged."""
     try:
         value = float(text)
     except ValueError:

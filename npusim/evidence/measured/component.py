@@ -24,7 +24,7 @@ def calibration_for(name: str) -> Calibration | None:
 
 
 def numbers_of(name: str, uncalibrated: bool = False) -> Numbers:
-    """The numbers that the description gives, under its calibration unless that is left out."""
+    """The numbers that the description gives, under its calibration unless `uncalibrated`."""
     if name.startswith(PIM):
         return Numbers(build_pim(load_pim(name.removeprefix(PIM))), {}, {})
     if name.startswith(DRAM):

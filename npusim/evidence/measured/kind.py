@@ -12,7 +12,7 @@ from npusim.evidence.measured.tables import MeasuredTable, Row
 from npusim.hardware.catalog import load_system, shipped_systems
 
 Maker = Callable[[MeasuredTable, str | None], list[Case | Skip]]
-"""The cases of a table on an architecture; None: that which the table or its folder tells. Raises UserError."""
+"""The cases of a table on an architecture; None: the one that the table or its folder names. Raises UserError."""
 
 _ATTENTION = {"generation": "attn_decode", "context": "attn_prefill"}
 

@@ -1,4 +1,4 @@
-"""Under which metric and regime the error of a measured figure stands in a calibration (hardware/residuals.py)."""
+"""Under which metric and regime a calibration keeps the error of a measured figure (hardware/residuals.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PASSES = {"us": "time_us", "ms": "time_us"}
 """Predictions' names of the times of passes and operators."""
 
 _WITH_STALLS = ("tps_wall",)
-"""Metrics that hold stalls of a host that their source tells of: how long these were says nothing of other runs."""
+"""Metrics with host stalls that their source reports: how long these were says nothing about other runs."""
 
 
 def residual_key(case: Case) -> Key:

@@ -167,7 +167,7 @@ def sources() -> Sources:
 
 
 def with_percentiles(again: float, median: float, p5: float | None, p95: float | None) -> float:
-    """Relative sd of a timing: that of measuring it `again`, and the spread of its own 5th to 95th percentile."""
+    """Relative sd of a timing: of measuring it `again`, and the spread of its own 5th to 95th percentile."""
     if p5 is None or p95 is None:
         return again
     return math.hypot(again, (p95 - p5) / (2.0 * _Z95 * median))

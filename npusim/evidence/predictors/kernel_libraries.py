@@ -12,7 +12,7 @@ from npusim.mapping.optable import ATTENTION, LINEAR
 _ATTENTION_KINDS = ("attention", "latent", "latent_prompt")
 
 Libraries = tuple[tuple[str, str], ...]
-"""(kind, name) of libraries that stand in place of the runtime's: linear, attention, vector, grouped, latent."""
+"""(kind, name) of libraries that replace the runtime's: linear, attention, vector, grouped, latent."""
 
 
 def choose(libraries: Libraries, arch: str, runtime: Any) -> None:

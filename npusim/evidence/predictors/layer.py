@@ -91,7 +91,7 @@ class DecodeAttentionPredictor:
     """All attention executions of one layer in the mean decode step of a run: `batch` sequences, `context` on average.
 
     Where there are several, the contexts are lognormal with the spread `context_spread` up to `longest_context`, and
-    their mean is that of the compiled contexts in which they run; a mean batch lies between two whole ones.
+    their mean is the mean of the compiled contexts in which they run; a mean batch lies between two whole ones.
     """
 
     placement: Placement

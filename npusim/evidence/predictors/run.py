@@ -1,4 +1,4 @@
-"""A serving run: users in a closed loop, in step or not, prompts alike or not, lengths fixed or those of a trace."""
+"""A serving run: users in a closed loop, in step or not, with identical prompts or not, of fixed or drawn lengths."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunPredictor:
     requests: None where it was not published; alike: every request has the same prompt, which the server knows
     already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
     users have long fallen out of step; mixed: the lengths of each request are drawn up to isl and osl; stalled: its
-    source tells of host stalls; unsaid: its source does not say how many tokens came out, which may be fewer than
+    source reports host stalls; unsaid: its source does not say how many tokens came out, which may be fewer than
     `osl`; lab: whose set-up it was.
     """
 

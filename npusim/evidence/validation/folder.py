@@ -1,4 +1,4 @@
-"""The validation folder: blind, calibrated and left-out errors side by side, and a report of each with its charts."""
+"""The validation folder: blind, calibrated and cross-validated errors, and a report of each with its charts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEADINGS = (
     "coverage", "width",
 )  # fmt: skip
 _LEFT_OUT_HEADINGS = (
-    "metric", "regime", "left out", "of", "figures", "MAPE", "90 % bounds", "coverage", "90 % bounds", "width",
+    "metric", "regime", "held out", "of", "figures", "MAPE", "90 % bounds", "coverage", "90 % bounds", "width",
     "90 % bounds",
 )  # fmt: skip
 _INTRODUCTION = """# How good predictions are
@@ -37,14 +37,13 @@ prediction, width the median (high - low) / predicted.
 - **Blind**: datasheet, published and assumed numbers with their ranges; none was fitted to these tables. Its intervals
   come from the ranges alone and do not hold the model's own error.
 - **Calibrated**: numbers fitted to measured tables, as the architecture's calibration says; where a table here is one
-  of those, its errors are of rows that the fit has seen. Its intervals come from the posterior and from what it
-  left unexplained on groups left out; on rows that were seen they are wide.
-- **Left out**: errors under fits that had not seen what is left out together, made when the calibration was: a
-  **group** of runs (model x format; lab x SDK x model x cards; range of shapes of a card's kernels), or all that was
-  measured of a **model**. Intervals there come from the posterior of that fit and from what other groups leave
-  unexplained; where
-  there are fewer than nine, a prior of 5 % stands for one more. Bounds are of a bootstrap over whole groups. This is
-  what to expect of unseen runs.
+  of those, its errors are of rows that the fit has seen. Its intervals come from the posterior and from the
+  cross-validated errors beyond it; on rows that were seen they are wide.
+- **Cross-validated**: errors under fits without the runs on which they are judged, made with the calibration. Held out
+  together is a **group** of runs (model x format; lab x SDK x model x cards; range of shapes of a card's kernels), or
+  all that was measured of a **model**. Intervals there come from the posterior of that fit and from what it does not
+  explain of other groups; where there are fewer than nine, a prior of 5 % counts as one more. Bounds are of a bootstrap
+  over whole groups. This is what to expect of unseen runs.
 """
 
 
@@ -104,7 +103,7 @@ def _page(comparisons: Sequence[BlindAndCalibrated], command: str) -> Iterator[s
 
 
 def _descriptions(archs: Iterable[str]) -> Iterator[str]:
-    """What the file of each architecture says of itself, and what its calibration was fitted to; not of components."""
+    """The note in the file of each architecture, and what its calibration was fitted to; not of components."""
     for arch in archs:
         if is_component(arch):
             continue

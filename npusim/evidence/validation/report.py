@@ -46,7 +46,7 @@ def write_report(results: Sequence[ValidationResult], folder: Path) -> list[str]
 
 
 def slug(result: ValidationResult) -> str:
-    """A file name for the table, told apart from one of the same name on another architecture."""
+    """A file name for the table, different from one of the same name on another architecture."""
     stem = result.path.stem
     arch = Path(result.archs[0]).stem.partition(":")[0] if result.archs else ""
     return stem if not arch or stem.startswith(arch) else f"{arch}-{stem}"
@@ -158,7 +158,7 @@ def _draw(result: ValidationResult, path: Path) -> None:
 
 
 def _size(result: ValidationResult, items: Sequence[Prediction]) -> np.ndarray:
-    """What tells how large a row's work is: its users, else its measured time."""
+    """What says how large a row's work is: its users, else its measured time."""
     if table_kinds()[result.kind].runs:
         return np.array([float(item.case.dimensions[_USERS]) for item in items])
     return np.array([item.case.measured for item in items])

@@ -1,6 +1,6 @@
 """How far predictions are from a measured table, row by row and in sum.
 
-Errors are predicted / measured - 1, as fractions. Beside each stands u_D, the measurement's own relative standard
+Errors are predicted / measured - 1, as fractions. Beside each is u_D, the measurement's own relative standard
 uncertainty, and u_val, which joins it with the uncertainty of the prediction's inputs (ASME V&V 20-2009, section 2);
 without intervals the latter is not known, and u_val is None. Coverage is the part of the measured values that lie in
 the 90 % interval of their prediction.

@@ -1,1 +1,1 @@
-"""Evaluation of a proposed chip: whether its claims can hold, on what they hang, and what must be shown."""
+"""Evaluation of a proposed chip: whether its claims can hold, what they depend on, and what must be shown."""

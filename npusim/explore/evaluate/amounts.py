@@ -1,4 +1,4 @@
-"""Numbers of provenances as a report prints them: in the unit in which the provenance is written."""
+"""Numbers as a report prints them: in the unit in which the file gives them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def amount(quantity: Quantity, value: float | None) -> str:
 
 
 def span(quantity: Quantity, say: Say) -> str:
-    """The range of a provenance, "-" where it has none."""
+    """The range of a number, "-" where it has none."""
     if quantity.low is None or quantity.high is None:
         return "-"
     return say("{low} to {high}", low=amount(quantity, quantity.low), high=amount(quantity, quantity.high))
 
 
 def probability_text(probability: float) -> str:
-    """A probability in percent; a few dozen draws tell none beyond 99 %."""
+    """A probability in percent; a few dozen draws resolve none beyond 99 %."""
     if probability > _MOST_CERTAIN:
         return "> 99 %"
     return "< 1 %" if 0.0 < probability < 1.0 - _MOST_CERTAIN else f"{100.0 * probability:.0f} %"

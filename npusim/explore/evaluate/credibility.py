@@ -66,7 +66,7 @@ def _validation(deployment: Deployment) -> Factor:
             "date": calibration.date,
             "errors": ", ".join(_left_out(calibration)) or "-",
         }
-        reason = Phrase("Calibrated to {source} ({date}); mean error on groups of runs left out: {errors}.", told)
+        reason = Phrase("Calibrated to {source} ({date}); cross-validated mean error: {errors}.", told)
         return Factor("Validation", 3, reason)
     siblings = [name for name in calibrated_systems(system.chip.unit.kind) if name != system.name]
     if siblings:
@@ -84,7 +84,7 @@ def _left_out(calibration: Calibration) -> Iterator[str]:
 def _uncertainty(deployment: Deployment) -> Factor:
     if deployment.calibration is not None:
         return Factor(
-            "Uncertainty", 3, Phrase("Intervals hold the ranges of all numbers and the model's own left-out error.")
+            "Uncertainty", 3, Phrase("Intervals include the ranges of all numbers and the cross-validated error.")
         )
     reason = Phrase(
         "Intervals hold the ranges of all numbers and, in place of the model's own error that nothing measured on this "

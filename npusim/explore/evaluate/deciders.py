@@ -96,7 +96,7 @@ def _decider(
 
 
 def distinct(numbers: Iterable[RangedNumber]) -> list[list[RangedNumber]]:
-    """Numbers that are one: a provenance that several fields of one owner share."""
+    """Numbers that are one: several fields of one owner share the value and its provenance."""
     groups: dict[tuple[str, str, Quantity], list[RangedNumber]] = {}
     for number in numbers:
         groups.setdefault((number.owner, number.name, number.quantity), []).append(number)

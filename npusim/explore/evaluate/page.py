@@ -55,7 +55,7 @@ def _verdicts(evaluation: Evaluation, say: Say) -> Iterator[Block]:
     yield Text(
         say(
             "Accept: the claim holds with a probability of 90 % or more. Reject: it breaks a bound, does not fit, or "
-            "holds with less than 10 %. Conditional: it hangs on numbers that must be measured first."
+            "holds with less than 10 %. Conditional: it depends on numbers that must be measured first."
         ),
         "note",
     )
@@ -237,4 +237,4 @@ def _assumptions(evaluation: Evaluation, say: Say) -> Table:
         for (owner, path), quantity in found.items()
     ]
     headings = [say(word) for word in ("Number", "Value", "Range", "Source")]
-    return Table(say("Every assumed number that a prediction hangs on."), headings, rows)
+    return Table(say("Every assumed number that a prediction depends on."), headings, rows)

@@ -40,7 +40,7 @@ class ClaimPrediction:
 
 
 def load_of_claim(claim: Claim) -> Load:
-    """The serving run that a claim speaks of: closed loop, prompts that share nothing."""
+    """The serving run of a claim: closed loop, prompts that share nothing."""
     requests = _REQUESTS_PER_USER * claim.users
     return Load(claim.isl, claim.osl, parse_arrival("closed", claim.users), random_prompts(requests, claim.isl))
 

@@ -43,7 +43,7 @@ class Claim(Part):
     users: Users = 1
     """Number of users, each with one request in flight."""
     metric: Text
-    """Metric of the run, of which latencies are means over requests and power is that of the cards."""
+    """Metric of the run, of which latencies are means over requests and power is measured at the cards."""
     at_least: Amount | None = None
     """Claimed lower limit, in the unit of the metric."""
     at_most: Amount | None = None

@@ -1,6 +1,6 @@
 """The numbers that decide what PIM units gain: one at a time to the ends of its range, all else at its value.
 
-Figures at the ends follow from the cost of two steps (`sweep.estimate`), relative to that of the design itself.
+Figures at the ends follow from the cost of two steps (`sweep.estimate`), relative to the design itself.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _ratio(moved: dict[str, pd.DataFrame], column: str) -> np.ndarray:
 
 
 def _distinct(numbers: list[RangedNumber]) -> list[list[RangedNumber]]:
-    """Numbers that are one: a provenance that several fields of one owner share."""
+    """Numbers that are one: several fields of one owner share the value and its provenance."""
     groups: dict[tuple[str, str, Quantity], list[RangedNumber]] = {}
     for number in numbers:
         groups.setdefault((number.owner, number.name, number.quantity), []).append(number)

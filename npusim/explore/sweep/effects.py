@@ -67,7 +67,7 @@ def _scaled(spec: SweepSpec, axes: Sequence[str], points: pd.DataFrame) -> np.nd
 
 
 def main_effects(scaled: np.ndarray, figures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The figure at -1 and at 1 of each axis, float64 (axes,) each; NaN where the points are too few to tell.
+    """The figure at -1 and at 1 of each axis, float64 (axes,) each; NaN where there are too few points.
 
     scaled: (points, axes). Least squares of a sum of one parabola an axis, so that what other axes do at the same
     points is not counted for it (Montgomery 2017, Design and Analysis of Experiments, chapter 11); straight lines where

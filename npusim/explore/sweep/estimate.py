@@ -81,7 +81,7 @@ def _two_steps(base: Deployment, records: Records, isl: int, osl: int, users: in
 
 
 def _estimate(function: Callable[[_TwoSteps], np.ndarray]) -> Callable[[_TwoSteps], np.ndarray]:
-    """Takes a function as that of the estimate of its name."""
+    """Registers a function as the estimate of its name."""
     _FUNCTIONS[function.__name__] = function
     return function
 

@@ -30,7 +30,7 @@ class Records:
 class DesignRecords:
     """Makes the records of designs of one deployment, the plan's groups placed on each.
 
-    A number that stands in one field of its record alone is written there; one from which other fields are derived
+    A number that is only one field of its record is written there; one from which other fields are derived
     has its description built anew for each of its values.
     """
 

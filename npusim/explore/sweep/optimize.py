@@ -71,7 +71,7 @@ def _told_in_one_line(file: Path) -> Iterator[None]:
 
 
 def _drop_unfinished(study: Any) -> None:
-    """Trials that a killed process had begun are told as failed: no later one takes them for its parents."""
+    """Trials that a killed process had begun are marked as failed: no later one takes them for its parents."""
     for trial in study.get_trials(deepcopy=False, states=[_optuna().trial.TrialState.RUNNING]):
         study.tell(trial.number, state=_optuna().trial.TrialState.FAIL)
 

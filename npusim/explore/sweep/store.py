@@ -25,7 +25,7 @@ _MARK = "sweep.json"
 
 
 class Store:
-    """out: the folder; spec: the specification; files: those that its parts hang on.
+    """out: the folder; spec: the specification; files: those that its parts depend on.
 
     Parts of another specification, version or content of a file are never joined: UserError names what differs.
     """

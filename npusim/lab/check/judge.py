@@ -98,7 +98,7 @@ def _is_tail(metric: str) -> bool:
 def judge(
     metric: str, measured: Reading, found: Iterable[Finding], predicted: Predicted | None, why_not: str, sure: bool
 ) -> CheckedFigure:
-    """The verdict on one figure. why_not: there is no prediction; sure: the number format was told."""
+    """The verdict on one figure. why_not: there is no prediction; sure: the number format is known."""
     strictest = gravest(found)
     bound = None if strictest is None else strictest.bound
     limit = None if strictest is None else strictest.limit

@@ -102,7 +102,7 @@ def _users_in_flight(run: LabRun, placed: Placed) -> Iterator[Remark]:
 
 
 def _rates_agree(run: LabRun, placed: Placed) -> Iterator[Remark]:
-    """Tokens over seconds is the throughput; output and total throughput stand as their tokens do."""
+    """Tokens over seconds is the throughput; output and total throughput are in the ratio of their tokens."""
     conduct, out, total = run.conduct, run.figures.get("output_tokens_per_s"), run.figures.get("total_tokens_per_s")
     if out is not None and conduct.output_tokens is not None and conduct.duration_s and conduct.requests != 0:
         computed = conduct.output_tokens / conduct.duration_s

@@ -1,6 +1,6 @@
-"""What a run was, in the words of the predictor and of the bounds; what is missing for either is said.
+"""A run as the predictor and the bounds need it, and what is missing for either.
 
-Bounds take what is not told at its most favourable: the narrowest formats, prompts that are alike. Predictions need
+Bounds take what is not known at its most favourable: the narrowest formats, identical prompts. Predictions need
 the model, the chip, the lengths and the users.
 """
 

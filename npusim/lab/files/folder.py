@@ -17,7 +17,7 @@ from npusim.lab.files.lab_run import LabRun
 
 @dataclass(frozen=True)
 class Unread:
-    """A file that was left out, and why."""
+    """A file that was skipped, and why."""
 
     place: str
     reason: str
@@ -69,7 +69,7 @@ def _is_table(text: str) -> bool:
 
 
 def _runs(path: Path, alone: bool) -> list[LabRun] | str:
-    """The runs of a file, or why it is left out. alone: the file itself was handed in, not its folder."""
+    """The runs of a file, or why it is skipped. alone: the file itself was handed in, not its folder."""
     contents: dict[Form, Any] = {}
     for each in all_formats():
         if path.suffix not in each.form.suffixes:

@@ -33,7 +33,7 @@ WORKBOOK = Form((".xlsx",), lambda path: path)
 
 @dataclass(frozen=True)
 class Format:
-    """says: what it is, as the list of known formats tells it; recognises: whether a content is of it.
+    """says: what it is, for the list of known formats; recognises: whether a content is of it.
 
     runs: what was measured, from path and content (raises UserError); left_out: of a file in a folder, why it is not
     read by itself, None where it is.

@@ -1,4 +1,4 @@
-"""A run as a lab's files tell it: what ran, how it was measured, what was measured. None: the files do not say."""
+"""A run as a lab's files describe it: what ran, how it was measured, what was measured. None: the files do not say."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def shipped_model(name: str) -> str | None:
 
 
 def told_precision(name: str) -> str | None:
-    """The scheme that the name of a model or a format tells, None where it tells none."""
+    """The scheme that the name of a model or a format gives, None where it gives none."""
     text = name.strip().lower()
     if text in SCHEMES:
         return text

@@ -100,7 +100,7 @@ def _gemm(row: Row, arch: str) -> Fields:
 
 
 def _grouped(row: Row, arch: str) -> Fields:
-    """The experts touched stand in the note, as hit=COUNT."""
+    """The experts touched, which the note gives as hit=COUNT."""
     experts = Experts(row.count("experts"), row.count("topk"), row.count("n"))
     hit = row.text("note").rpartition(_HIT)[2]
     if not hit.isdecimal():

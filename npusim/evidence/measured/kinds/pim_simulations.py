@@ -100,7 +100,7 @@ def _require_same_memory(row: Row, pim: Pim) -> None:
     if channels not in (pim.channels.value, whole):
         raise Unrepresentable(f"{channels} channels, but {pim.name} is described with {pim.channels.value:g}")
     if abs(clock_ns / (pim.memory.clock_period_s * NS_PER_S) - 1.0) > _CLOCK_TOLERANCE:
-        raise Unrepresentable(f"a clock of {clock_ns:g} ns is not that of {pim.name}")
+        raise Unrepresentable(f"a clock of {clock_ns:g} ns is not the clock of {pim.name}")
 
 
 KIND = TableKind(

@@ -1,6 +1,6 @@
 """Modules of latent attention in published tables, their projections included: a few passes.
 
-Their power is that of a board that also waits: it rises with the time of a pass and stays far below the limit even
+Their power is measured on a board that also waits: it rises with the time of a pass and stays far below the limit even
 where arithmetic fills the chip.
 """
 

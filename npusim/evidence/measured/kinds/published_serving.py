@@ -75,7 +75,7 @@ def _table_cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
 
 
 def _rates(run: _Run) -> Iterator[Rate]:
-    """Tokens per second of all users that a run tells: of one user by any of its rates, else by the main metric."""
+    """Tokens per second of all users that a run gives: of one user by any of its rates, else by the main metric."""
     set_up = tuple(run.first.text(column) for column in _RUN_COLUMNS if column != "concurrency")
     spread = sources().lab(run.first.text("lab")).figure.value
     for row in run.rows:

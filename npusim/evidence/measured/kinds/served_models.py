@@ -1,4 +1,4 @@
-"""Served models of published tables, a row a run: closed loops whose harness tells mean TTFT and TPOT."""
+"""Served models of published tables, a row a run: closed loops whose harness gives mean TTFT and TPOT."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAIN = "tpot_ms_mean"
 _TARGETS = ("ttft_ms_mean",)
 _FOUR_BITS = {"fp4": "mxfp4"}
 _RUNTIMES = {"trtllm": "tensorrt-llm", "sglang": "sglang", "vllm": "vllm"}
-"""Runtime that a table's name of a backend stands for."""
+"""Runtime that a table's name of a backend means."""
 
 
 def _cases(row: Row, arch: str) -> list[Case]:

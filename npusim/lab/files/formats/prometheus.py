@@ -1,7 +1,7 @@
 """A saved /metrics page: of vLLM or Furiosa-LLM, of furiosa-metrics-exporter (@4779b3a), of the DCGM exporter.
 
 Counters and histograms hold everything since the server started. A histogram's mean is its sum over its count; its
-percentiles are known to a bucket, and are told as its two ends.
+percentiles are known to a bucket, and are given as its two ends.
 """
 
 from __future__ import annotations
