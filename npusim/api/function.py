@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 class Function(Generic[P, O, R]):
-    """`function(...)` takes the fields of its options, `function.of(options)` takes them whole, with the same result."""
+    """`function(...)` takes the fields of its options, `function.of(options)` takes them whole; results are equal."""
 
     def __init__(self, options: Callable[P, O], answer: Callable[[O], R]) -> None:
         self.options, self._answer = options, answer

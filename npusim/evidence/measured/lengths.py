@@ -14,8 +14,8 @@ def lognormal_lengths(
 ) -> np.ndarray:
     """`count` lengths in tokens (int64, at least 1) at even quantiles of a lognormal; spread: sd of the logarithm.
 
-    longest: where the distribution is cut off; `median` is the median of the rest. They rise, or are in an order that `seed`
-    alone decides. Raises ValueError where the median is not below the longest.
+    longest: where the distribution is cut off; `median` is the median of the rest. They rise, or are in an order that
+    `seed` alone decides. Raises ValueError where the median is not below the longest.
     """
     if median >= longest:
         raise ValueError(f"a median of {median:g} tokens is not below the longest, {longest:g}")
