@@ -80,7 +80,7 @@ def _record_name(record: types.Record) -> tuple[str, tuple[str]]:
     return "Record", (hashlib.sha256(record.name.encode()).hexdigest()[:16],)
 
 
-types.Record.mangling_args = property(_record_name)
+types.Record.mangling_args = property(_record_name)  # type: ignore[method-assign, assignment]
 _IS_KEPT = _use_own_cache()
 
 

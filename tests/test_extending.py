@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-from scratch_support import ROOT, Scratch, scratch_copy
-
+ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "extending.md"
+_COPIED = ("npusim", "arch_configs", "workloads", "validation/sources.yaml")
 _HEADING = re.compile(r"^## (A .+): (\d) files?(?:, no code)?$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -35,6 +35,29 @@ class Recipe:
     blocks: tuple[Block, ...]
 
 
+@dataclass(frozen=True)
+class Copy:
+    """root: of the copied package and its data; aside: a folder for what its commands keep."""
+
+    root: Path
+    aside: Path
+
+    def shell(self, commands: str) -> str:
+        """What the commands print at the root, where `npusim` is the copy's own. Its kernels are kept aside."""
+        (self.aside / "npusim").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m npusim "$@"\n')
+        (self.aside / "npusim").chmod(0o755)
+        kept = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+        own = {
+            "PYTHONPATH": str(self.root),
+            "XDG_CACHE_HOME": str(self.aside / "cache"),
+            "PATH": f"{self.aside}{os.pathsep}{os.environ['PATH']}",
+        }
+        words = ["bash", "-euc", commands]
+        done = subprocess.run(words, cwd=self.root, env=kept | own, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{commands}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        return done.stdout
+
+
 def recipes() -> list[Recipe]:
     parts = _HEADING.split(PAGE.read_text(encoding="utf-8"))[1:]
     return [
@@ -46,21 +69,52 @@ def recipes() -> list[Recipe]:
 RECIPES = recipes()
 
 
-@pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scratch, dict[str, set[str]]]:
-    """The copy with every recipe's files, and the files of npusim that each recipe changed."""
-    scratch = scratch_copy(tmp_path_factory.mktemp("extended"))
-    touched = {}
+def test_recipes_do_what_they_say(tmp_path: Path) -> None:
+    """All on one copy, in one test, so that its kernels are compiled once: files that each touches, and answers."""
+    copy = _copy(tmp_path)
     for recipe in RECIPES:
-        before = scratch.contents()
+        before = _contents(copy.root)
         for block in recipe.blocks:
             if block.file:
-                _apply(scratch.root / block.file, block.text)
+                _apply(copy.root / block.file, block.text)
             elif block.language == "sh":
-                _shell(scratch, "\n".join(_making(block.text)))
-        after = scratch.contents()
-        touched[recipe.name] = {name for name in after if "/" in name and before.get(name) != after[name]}
-    return scratch, touched
+                copy.shell("\n".join(_making(block.text)))
+        after = _contents(copy.root)
+        touched = {name for name in after if "/" in name and before.get(name) != after[name]}
+        assert len(touched) == recipe.files, (recipe.name, touched)
+    for recipe in RECIPES:
+        told = 0
+        for command, answer in zip(recipe.blocks, recipe.blocks[1:], strict=False):
+            if command.language == "sh":
+                _compare(recipe.name, copy.shell(command.text), answer)
+                told += 1
+        assert told, recipe.name
+
+
+def _compare(name: str, printed: str, answer: Block) -> None:
+    if answer.language == "json":
+        assert _holds(json.loads(printed), json.loads(answer.text)), (name, printed[-3000:])
+    else:
+        assert answer.text in printed, (name, printed[-3000:])
+
+
+def _copy(folder: Path) -> Copy:
+    root, aside = folder / "copy", folder / "aside"
+    aside.mkdir()
+    for name in _COPIED:
+        source, target = ROOT / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    return Copy(root, aside)
+
+
+def _contents(root: Path) -> dict[str, bytes]:
+    """Every file by its path from the root."""
+    files = (path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 def _apply(path: Path, text: str) -> None:
@@ -81,17 +135,6 @@ def _making(commands: str) -> list[str]:
     return [line for line in whole if line.startswith("sed ")]
 
 
-def _shell(scratch: Scratch, commands: str) -> str:
-    """What the commands print at the root of the copy; `npusim` is its own."""
-    (scratch.work / "npusim").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m npusim "$@"\n')
-    (scratch.work / "npusim").chmod(0o755)
-    environment = scratch.environment() | {"PATH": f"{scratch.work}{os.pathsep}{os.environ['PATH']}"}
-    words = ["bash", "-euc", commands]
-    done = subprocess.run(words, cwd=scratch.root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{commands}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-    return done.stdout
-
-
 def _holds(answer: Any, expected: Any) -> bool:
     """Whether the answer has everything that is expected of it, at any depth."""
     if isinstance(expected, dict):
@@ -101,28 +144,6 @@ def _holds(answer: Any, expected: Any) -> bool:
     if isinstance(expected, list):
         return len(answer) == len(expected) and all(map(_holds, answer, expected))
     return bool(answer == expected)
-
-
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_a_recipe_touches_as_many_files_as_it_says(
-    recipe: Recipe, extended: tuple[Scratch, dict[str, set[str]]]
-) -> None:
-    assert len(extended[1][recipe.name]) == recipe.files, extended[1][recipe.name]
-
-
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_a_recipe_does_what_it_says(recipe: Recipe, extended: tuple[Scratch, dict[str, set[str]]]) -> None:
-    told = 0
-    for command, answer in zip(recipe.blocks, recipe.blocks[1:], strict=False):
-        if command.language != "sh":
-            continue
-        printed = _shell(extended[0], command.text)
-        if answer.language == "json":
-            assert _holds(json.loads(printed), json.loads(answer.text)), printed[-3000:]
-        else:
-            assert answer.text in printed
-        told += 1
-    assert told
 
 
 def test_the_table_lists_the_recipes() -> None:

@@ -1,4 +1,4 @@
-"""The rules of the house: imports go down the floors only, and no physical number stands bare."""
+"""The rules of the code: imports go down the floors only, and every number is named or has a provenance."""
 
 from __future__ import annotations
 

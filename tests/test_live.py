@@ -23,14 +23,15 @@ def test_one_delay_ends_when_many_in_a_row_do(now_s: float, times_s: list[float]
 
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(2, 90)), max_size=200), st.data())
 def test_arrays_follow_the_requests(asked: list[tuple[int, int]], data: st.DataObject) -> None:
-    live, known = Live(), []
+    live = Live()
+    known: list[tuple[Request, int, int]] = []
     for index, (isl, osl) in enumerate(asked):
         request = Request(index, (), isl, osl, generated=1)
         live.join(request, isl, float(index))
-        known.append([request, isl, osl - 1])
+        known.append((request, isl, osl - 1))
         steps = data.draw(st.integers(0, min(each[2] for each in known)))
         live.advance(steps, 1e3 + index)
-        known = [[request, held + steps, left - steps] for request, held, left in known]
+        known = [(request, held + steps, left - steps) for request, held, left in known]
         gone = live.leave(live.remaining > 0)
         assert gone == [(request, held) for request, held, left in known if left == 0]
         assert all(request.generated == request.osl and request.last_token_s == 1e3 + index for request, _ in gone)

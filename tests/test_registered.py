@@ -190,7 +190,7 @@ def test_what_cannot_be_run_again(tmp_path: Path) -> None:
         (json.dumps(whole), "wrote no folder"),
         (json.dumps(whole | {"argv": ["verify-run"]}), "no command"),
         (json.dumps(whole | {"argv": ["run", "rngd", "--plugin", "x"]}), "records the option --plugin"),
-        (json.dumps(whole | {"configs": [{"file": "rngd.yaml"}]}), "configs[0]"),
+        (json.dumps(whole | {"configs": [{"file": "rngd.yaml"}]}), "configs.1"),
         (json.dumps(whole | {"argv": [["run"]]}), "argv"),
     ):
         path.write_text(text)

@@ -27,6 +27,7 @@ from npusim.hardware.pim import Pim, PimRates
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import is_file
 from npusim.mapping.footprint import weight_bytes
 from npusim.mapping.lower import program
 from npusim.mapping.plan import Plan
@@ -79,7 +80,7 @@ def kind_of(name_or_path: str) -> Kind:
         return "memory"
     if name in shipped_pims():
         return "pim"
-    if name in shipped_models() or path.exists() or path.suffix == ".json":
+    if name in shipped_models() or is_file(path) or path.suffix == ".json":
         return "model"
     described = (load_system(system, uncalibrated=True) for system in shipped_systems())
     aliases = {alias.lower() for system in described for alias in system.aliases}

@@ -10,6 +10,7 @@ from npusim.hardware.catalog import load_pim, load_system, shipped_systems
 from npusim.hardware.description import read_yaml
 from npusim.hardware.draws import is_ranged
 from npusim.hardware.pim import Pim
+from npusim.inputs import is_file
 from npusim.ledger import provenances
 
 
@@ -59,6 +60,6 @@ def _found(name_or_path: str) -> Pim:
 
 def _is_system(name_or_path: str) -> bool:
     path = Path(name_or_path)
-    if path.suffix in {".yaml", ".yml"} and path.is_file():
+    if path.suffix in {".yaml", ".yml"} and is_file(path):
         return "chip" in read_yaml(path)
     return name_or_path.strip().lower() in shipped_systems()

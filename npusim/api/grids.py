@@ -14,6 +14,7 @@ from npusim.api.options import Argument, Given, Option
 from npusim.errors import UserError
 from npusim.publish import MANIFEST, OutFolder
 from npusim.words import Language
+from npusim.workers import MOST_WORKERS
 
 if TYPE_CHECKING:
     from npusim.kperf.runner import GridResult
@@ -75,6 +76,16 @@ class KPerfOptions(GridOptions):
         ),
     ] = False
     lang: Annotated[Language, Option("Language of the workbook and the report.", only_with=("out", Given))] = "en"
+    workers: Annotated[
+        int | None,
+        Option(
+            "Most processes that work on it, with the same results.",
+            metavar="N",
+            default="one for each processor",
+            least=1,
+            most=MOST_WORKERS,
+        ),
+    ] = None
 
 
 class GridAnswer(list["GridResult"]):
@@ -99,7 +110,7 @@ def kperf(asked: KPerfOptions) -> GridAnswer:
     """
     from npusim.api.grid_files import write_grids
 
-    results = predicted_grids(asked, asked.interval)
+    results = predicted_grids(asked, asked.interval, asked.workers)
     record = asked.manifest("kperf")
     if asked.out is None:
         return GridAnswer(results, record, ())
@@ -107,8 +118,8 @@ def kperf(asked: KPerfOptions) -> GridAnswer:
     return GridAnswer(results, record, write_grids(results, record, asked.out, asked.lang, asked.report))
 
 
-def predicted_grids(asked: GridOptions, intervals: bool) -> list[GridResult]:
-    """The grid on every architecture. Raises UserError."""
+def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = None) -> list[GridResult]:
+    """The grid on every architecture, by at most `workers` processes. Raises UserError."""
     from npusim.kperf.runner import run_grid
 
     if asked.models is not None and not asked.models:
@@ -131,6 +142,7 @@ def predicted_grids(asked: GridOptions, intervals: bool) -> list[GridResult]:
         uncalibrated=asked.uncalibrated,
         offload=asked.offload,
         progress=asked.progress,
+        workers=workers,
     )
 
 

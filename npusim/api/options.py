@@ -17,6 +17,7 @@ from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin, get
 from npusim.api.answer import Answer
 from npusim.errors import UserError
 from npusim.inputs import Recording
+from npusim.inputs.limits import MOST_COUNT
 from npusim.manifest import build_manifest
 from npusim.publish import OutFile, OutFolder
 
@@ -105,8 +106,9 @@ class Declared:
             raise UserError(name, "", f"{value} is no number; give a finite one")
         if least is not None and value < least:
             raise UserError(name, "", f"{value} must be {least:g} or more")
-        if most is not None and value > most:
-            raise UserError(name, "", f"{value} must be at most {most:g}")
+        most = MOST_COUNT if most is None else most
+        if value > most:
+            raise UserError(name, "", f"{value:,.12g} must be at most {most:,.12g}")
 
     def _check_effect(self, name: str, only_with: tuple[str, object], asked: Options) -> None:
         field, wanted = only_with

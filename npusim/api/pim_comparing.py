@@ -11,6 +11,7 @@ from npusim.api.deploying import Arch, Model, Placing, Seed, configuration, depl
 from npusim.api.function import asked_by
 from npusim.api.grids import GridCards
 from npusim.api.options import Option
+from npusim.inputs.limits import MOST, MOST_USERS
 from npusim.publish import OutFolder
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ class PimCompareOptions(Placing):
     arch: Arch
     model: Model
     _: KW_ONLY
-    isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1)] = 1024
-    osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1)] = 256
-    concurrency: Annotated[int, Option("Users, each with one request in flight.", metavar="C", least=1)] = 1
-    draws: Annotated[int, Option("Boards that are drawn for the intervals.", metavar="N", least=1)] = 64
+    isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1, most=MOST)] = 1024
+    osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1, most=MOST)] = 256
+    concurrency: Annotated[
+        int, Option("Users, each with one request in flight.", metavar="C", least=1, most=MOST_USERS)
+    ] = 1
+    draws: Annotated[int, Option("Boards that are drawn for the intervals.", metavar="N", least=1, most=10_000)] = 64
     out: Annotated[
         Path | None,
         Option(

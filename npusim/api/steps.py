@@ -11,6 +11,7 @@ from npusim.api.answer import Answer, Figure, Json
 from npusim.api.deploying import Arch, Deploying, Interval, Model, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Option
+from npusim.inputs.limits import MOST, MOST_BATCH
 from npusim.publish import OutFile
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ class StepOptions(Deploying):
     model: Model
     _: KW_ONLY
     phase: Annotated[Literal["decode", "prefill"], Option("Whether the step decodes or reads prompts.")]
-    batch: Annotated[int, Option("Sequences in the step, of all replicas together.", metavar="B", least=1)]
-    context: Annotated[int, Option("Tokens attended by each sequence, new ones included.", metavar="C", least=1)]
+    batch: Annotated[
+        int, Option("Sequences in the step, of all replicas together.", metavar="B", least=1, most=MOST_BATCH)
+    ]
+    context: Annotated[
+        int, Option("Tokens attended by each sequence, new ones included.", metavar="C", least=1, most=MOST)
+    ]
     query: Annotated[
         int | None,
         Option(
@@ -38,6 +43,7 @@ class StepOptions(Deploying):
             metavar="Q",
             default="the whole context",
             least=1,
+            most=MOST,
             only_with=("phase", "prefill"),
         ),
     ] = None

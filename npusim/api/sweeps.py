@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
 from npusim.publish import MANIFEST, OutFolder, publish_file
+from npusim.workers import MOST_WORKERS, processors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SWEEP_FILES = (
     "points.parquet", "points.csv", "pareto.csv", "effects.csv", "optimum.csv", "report.html", MANIFEST,
 )  # fmt: skip
-_MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ class SweepOptions(Options):
     workers: Annotated[
         int | None,
         Option(
-            "Processes of this machine.",
+            "Most processes of this machine that work on it, with the same results.",
             metavar="N",
             default="one for each processor",
             least=1,
-            most=_MOST_WORKERS,
+            most=MOST_WORKERS,
             only_with=("backend", "local"),
             replayed=False,
         ),
@@ -110,7 +109,7 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
     out = Path(asked.out)
     if asked.optimize is not None:
         return _search(asked, spec, out)
-    where = Backend(asked.backend, asked.workers or os.cpu_count() or 1, asked.scheduler)
+    where = Backend(asked.backend, asked.workers or processors(), asked.scheduler)
     found = run_sweep(spec, asked.place, out, where, asked.say)
     record = asked.manifest("sweep", spec.seed)
     files = [*found.files, *_write_report(found, record, out)]

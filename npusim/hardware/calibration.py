@@ -112,6 +112,7 @@ class Calibration(Part):
         written = {key: getattr(number, key) for key in ("value", "sd", "low", "high")}
         try:
             numbers = {key: to_si(text, unit) for key, text in written.items()}
+            to_si(number.prior, unit)
             (known.domain or Domain(unit)).check(numbers, written)
         except ValueError as error:
             raise UserError(self.name, f"{number.owner}.{number.path}", str(error)) from error

@@ -17,7 +17,7 @@ from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
-from npusim.inputs import aside, remembered
+from npusim.inputs import aside, is_file, remembered
 
 Described = TypeVar("Described", System, Runtime, Calibration, Dram, Pim)
 Aliased = TypeVar("Aliased", System, Dram, Pim)
@@ -74,7 +74,7 @@ def calibration_of(name_or_path: str) -> Calibration | None:
     path, file = system_path(name_or_path), calibration_path(name_or_path)
     if file is None:
         return None
-    if not file.is_file():
+    if not is_file(file):
         raise UserError(
             str(path),
             "calibration",
@@ -100,7 +100,7 @@ def calibration_path(name_or_path: str) -> Path | None:
     if system.calibration is None:
         return None
     beside = [file.parent / system.calibration for file in (path, *(base for base, _ in _bases(path)))]
-    return next((file for file in beside if file.is_file()), beside[0])
+    return next((file for file in beside if is_file(file)), beside[0])
 
 
 def _bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -192,7 +192,7 @@ def _read(path: Path, schema: type[Described]) -> Described:
 def _own_file(name_or_path: str) -> Path | None:
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"} or path.parent != Path("."):
-        if not path.is_file():
+        if not is_file(path):
             raise UserError(name_or_path, "", "no such file; give a shipped name or the path of a YAML file")
         return path
     return None

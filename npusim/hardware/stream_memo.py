@@ -12,12 +12,14 @@ import numba
 
 from npusim import inputs
 from npusim.cache_folder import keep
+from npusim.errors import UserError
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.data import data_root
 from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs.json_text import read_json
 from npusim.ledger import provenances
 
 _TOLERANCE = 0.005
@@ -84,7 +86,7 @@ def _own_memo() -> Path:
 
 @inputs.remembered
 def _shipped() -> dict[str, float]:
-    known: dict[str, float] = json.loads(inputs.read_text(shipped_memo()))
+    known: dict[str, float] = read_json(shipped_memo())
     return known
 
 
@@ -92,10 +94,11 @@ def _shipped() -> dict[str, float]:
 def _own() -> dict[str, float]:
     """What this user's processes worked out: no input, since the same comes out again."""
     try:
-        known: dict[str, float] = json.loads(_own_memo().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with inputs.aside():
+            known = read_json(_own_memo()) if inputs.is_file(_own_memo()) else {}
+    except UserError:
         return {}
-    return known
+    return {key: value for key, value in known.items() if isinstance(value, float)} if isinstance(known, dict) else {}
 
 
 def _keep(key: str, value: float) -> None:

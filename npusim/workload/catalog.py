@@ -8,7 +8,7 @@ from pathlib import Path
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
-from npusim.inputs import aside, remembered
+from npusim.inputs import aside, is_file, remembered
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.hf_config import read_description, read_model
 from npusim.workload.model import Model
@@ -26,7 +26,7 @@ def model_path(name_or_path: str) -> Path:
         return path
     if own.is_dir():
         return own / "config.json"
-    if own.is_file():
+    if is_file(own):
         return own
     if is_path:
         raise UserError(name_or_path, "", "no such file; give a shipped name or the path of a config.json")

@@ -10,7 +10,7 @@ from npusim.evidence.measured.case import OF_THE_RUN
 from npusim.evidence.measured.tables import Unrepresentable
 from npusim.hardware.runtime import AttentionShapes, Policy, Runtime, RuntimeLimits
 from npusim.hardware.runtime_record import build_runtime
-from npusim.inputs import remembered
+from npusim.inputs import is_file, remembered
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.workload.catalog import shipped_model_path
 
@@ -94,7 +94,7 @@ def model_name(text: str) -> str:
     shipped = shipped_model_path(text)
     if shipped is not None:
         return shipped.stem
-    if Path(text).is_file():
+    if is_file(Path(text)):
         return text
     raise Unrepresentable(f"no shape of the model '{text}' is shipped (npusim list models)")
 

@@ -8,9 +8,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from npusim.errors import UserError
-from npusim.hardware.base import Part, Whole
+from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.catalog import system_path
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import is_file
 from npusim.metric_row import Shown
 from npusim.metrics import resolve, shown
 
@@ -39,7 +40,7 @@ class Claim(Part):
     """Prompt length, in tokens."""
     osl: Whole
     """Answer length, in tokens."""
-    users: Whole = 1
+    users: Users = 1
     """Number of users, each with one request in flight."""
     metric: Text
     """Metric of the run, of which latencies are means over requests and power is that of the cards."""
@@ -141,7 +142,7 @@ def load_proposal(path: Path) -> Proposal:
 def architecture_of(proposal: Proposal, path: Path) -> str:
     """The name or path by which the proposed architecture is loaded. Raises UserError."""
     beside = path.parent / proposal.architecture
-    if beside.is_file():
+    if is_file(beside):
         return str(beside)
     try:
         system_path(proposal.architecture)

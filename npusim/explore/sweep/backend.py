@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
-from joblib import Parallel, delayed, parallel_config
-from joblib.externals.loky import get_reusable_executor
 
 from npusim.errors import UserError
 from npusim.inputs import InputFile, recording, touch
-from npusim.workers import end_with
+from npusim.workers import spread
 
 Task = Callable[..., pd.DataFrame]
 Results = Generator[tuple[str, pd.DataFrame], None, None]
+Recorded = Generator[tuple[str, pd.DataFrame, tuple[InputFile, ...]], None, None]
 BackendName = Literal["local", "dask", "ray"]
 _WAVE = 64
 """Tasks that a Ray cluster is given at once: its joblib backend hands results back only when all are done."""
@@ -27,7 +25,7 @@ _WAVE = 64
 
 @dataclass(frozen=True)
 class Backend:
-    """workers: processes of a local run; scheduler: address of the cluster, None for the one that is found."""
+    """workers: most processes of a local run; scheduler: address of the cluster, None for the one that is found."""
 
     name: BackendName = "local"
     workers: int = 1
@@ -38,37 +36,32 @@ class Backend:
 
         Files that a worker read are recorded in this process. Raises UserError where no cluster answers.
         """
-        work, parent = delayed(_named), os.getpid() if self.name == "local" else None
-        with self._joblib():
-            jobs = (work(task, name, call, parent) for name, call in calls)
-            try:
-                for name, result, files in self._results(jobs):
-                    touch(*files)
-                    yield name, result
-            except BaseException:
-                if self.name == "local" and self.workers > 1:
-                    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
-                raise
+        with contextlib.closing(
+            self._local(task, calls) if self.name == "local" else self._remote(task, calls)
+        ) as found:
+            for name, result, files in found:
+                touch(*files)
+                yield name, result
 
-    def _results(self, jobs: Iterator[Any]) -> Iterator[tuple[str, pd.DataFrame, tuple[InputFile, ...]]]:
-        if self.name != "ray":
-            yield from Parallel(return_as="generator_unordered")(jobs)
-            return
-        while wave := list(itertools.islice(jobs, _WAVE)):
-            yield from Parallel()(wave)
+    def _local(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Recorded:
+        named = [(task, *call) for call in calls]
+        for _, found in spread(_named, named, self.workers):
+            yield found
 
-    def _joblib(self) -> contextlib.AbstractContextManager[Any]:
-        if self.name == "local":
-            return parallel_config("loky" if self.workers > 1 else "sequential", n_jobs=self.workers)
-        return _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler)
+    def _remote(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Recorded:
+        from joblib import Parallel, delayed
+
+        work = delayed(_named)
+        with _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler):
+            jobs = (work(task, name, call) for name, call in calls)
+            if self.name == "dask":
+                yield from Parallel(return_as="generator_unordered")(jobs)
+            while wave := list(itertools.islice(jobs, _WAVE)):
+                yield from Parallel()(wave)
 
 
-def _named(
-    task: Task, name: str, call: tuple[Any, ...], parent: int | None
-) -> tuple[str, pd.DataFrame, tuple[InputFile, ...]]:
-    """The result with the files that it was worked out from. parent: the process to end with, None on a cluster."""
-    if parent is not None:
-        end_with(parent)
+def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, pd.DataFrame, tuple[InputFile, ...]]:
+    """The result with the files that it was worked out from."""
     with recording() as read:
         result = task(*call)
     return name, result, read.files
@@ -78,6 +71,7 @@ def _named(
 def _dask(scheduler: str | None) -> Iterator[None]:
     _require("dask", "distributed")
     from distributed import Client
+    from joblib import parallel_config
 
     if scheduler is None:
         raise UserError("--scheduler", "", "a Dask cluster needs its address, such as tcp://host:8786")
@@ -93,6 +87,7 @@ def _dask(scheduler: str | None) -> Iterator[None]:
 def _ray(scheduler: str | None) -> Iterator[None]:
     _require("ray", "ray")
     import ray
+    from joblib import parallel_config
     from ray.util.joblib import register_ray
 
     try:

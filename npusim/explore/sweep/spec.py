@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from npusim.hardware.base import MOST, Part, Whole
+from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs.limits import MOST
 from npusim.metric_row import Shown
 from npusim.metrics import ESTIMATES, shown
 
@@ -53,7 +54,7 @@ class Workload(Part):
     """Prompt length, in tokens."""
     osl: Whole
     """Answer length, in tokens."""
-    users: tuple[Whole, ...] = Field(min_length=1)
+    users: tuple[Users, ...] = Field(min_length=1, max_length=1000)
     """Numbers of concurrent users."""
 
 

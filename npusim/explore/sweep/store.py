@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 
 from npusim import __version__
 from npusim.errors import UserError
-from npusim.inputs import InputFile
+from npusim.inputs import InputFile, aside, is_file
+from npusim.inputs.json_text import read_json
+from npusim.inputs.parquet import read_parquet
 from npusim.manifest import code_sha256, told
 from npusim.publish import publish_file, require_folder
 
@@ -59,7 +61,8 @@ class Store:
         publish_file(self._path(name), sink.getvalue().to_pybytes())
 
     def get(self, name: str) -> pd.DataFrame:
-        return pq.read_table(self._path(name)).to_pandas()
+        """A part that is whole. Raises UserError where it was damaged since."""
+        return read_parquet(self._path(name))
 
     def names(self, kind: str) -> Iterator[str]:
         """Names of the whole parts of a kind, in order."""
@@ -72,12 +75,13 @@ class Store:
     def _known(self) -> dict[str, Any] | None:
         """What made the parts that are there, None where there are none."""
         mark = self._parts / _MARK
-        if not mark.exists():
+        if not is_file(mark):
             return None
         try:
-            known = json.loads(mark.read_text(encoding="utf-8"))
+            with aside():
+                known = read_json(mark)
             return {key: known[key] for key in (*self._mark, "configs")}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (UserError, KeyError, TypeError) as error:
             reason = f"{mark} does not say what made the parts beside it; give another folder"
             raise UserError("--out", "", reason) from error
 

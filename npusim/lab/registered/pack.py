@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.hardware.base import MOST
 from npusim.inputs.json_text import read_json
+from npusim.inputs.limits import MOST
 from npusim.publish import publish_file, require_file
 
 FORMAT = "npusim predictions 1"
@@ -70,7 +70,9 @@ def _check_cells(place: str, cells: list[Any]) -> None:
                 raise UserError(
                     place, f"cells.{number}.{key}", "is missing or of another kind; give the pack as written"
                 )
-        for key in cell:
+        for key, value in cell.items():
+            if not (value is None or _is_figure(value) or (isinstance(value, str) and key in _TEXTS)):
+                raise UserError(place, f"cells.{number}.{key}", "is no figure of zero or more; give the original")
             if key.endswith("_low"):
                 _check_interval(place, number, key.removesuffix("_low"), cell)
         key = tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
