@@ -84,6 +84,15 @@ def test_a_part_in_place_can_extend_a_shipped_one(tmp_path: Path) -> None:
     assert (pim.name, pim.unit) == ("own", load_pim("hbm-pim").unit)
 
 
+def test_a_path_counts_from_the_folder_of_the_description_that_gives_it(tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    _write(tmp_path / "library", "units", "extends: hbm-pim\n")
+    _write(tmp_path / "library", "base", "extends: hbm-pim-card\nchip: {pim: units.yaml}\n")
+    pim = load_system(_write(tmp_path, "mine", "extends: library/base.yaml\n")).chip.pim
+    assert pim is not None
+    assert pim.name == "units"
+
+
 def test_a_file_named_as_the_shipped_one_that_it_extends(tmp_path: Path) -> None:
     assert load_system(_write(tmp_path, "rngd", "extends: rngd\nvendor: me\n")).vendor == "me"
 

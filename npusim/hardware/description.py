@@ -44,13 +44,11 @@ def named(schema: type[Description]) -> WrapValidator:
     """
 
     def resolve(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        if isinstance(value, dict):
-            return check(extended(schema.FOLDER, value))
-        if not isinstance(value, str):
+        if not isinstance(value, dict | str):
             return check(value)
-        file = part_file(schema.FOLDER, value)
-        with reading_from(file.parent):
-            return check(extended(schema.FOLDER, read_yaml(file), file))
+        file = part_file(schema.FOLDER, value) if isinstance(value, str) else None
+        with completed(schema.FOLDER, value if file is None else read_yaml(file), file) as whole:
+            return check(whole)
 
     return WrapValidator(resolve)
 
@@ -59,9 +57,9 @@ _FOLDERS: ContextVar[tuple[Path, ...]] = ContextVar("_FOLDERS", default=())
 
 
 @contextmanager
-def reading_from(folder: Path) -> Iterator[None]:
-    """Meanwhile, files that a description names are looked for in its `folder` first."""
-    token = _FOLDERS.set((folder, *_FOLDERS.get()))
+def _reading_from(*folders: Path) -> Iterator[None]:
+    """Meanwhile, files that a description names are looked for in these folders first."""
+    token = _FOLDERS.set((*folders, *_FOLDERS.get()))
     try:
         yield
     finally:
@@ -79,6 +77,14 @@ def part_file(folder: str, name_or_path: str) -> Path:
             folder, name_or_path, f"no such file; known: {', '.join(files)}, or give a path ending in .yaml"
         )
     return files[name_or_path]
+
+
+@contextmanager
+def completed(folder: str, data: Any, file: Path | None) -> Iterator[Any]:
+    """As `extended`; meanwhile, files that it names are looked for beside it, then beside those that it extends."""
+    bases = lineage(folder, data, file)
+    with _reading_from(*(path.parent for path in (file, *(base for base, _ in bases)) if path is not None)):
+        yield extended(folder, data, file)
 
 
 def extended(folder: str, data: Any, file: Path | None = None) -> Any:
@@ -133,7 +139,7 @@ def _base_file(folder: str, name: str, file: Path | None) -> Path:
         if is_file(beside) and beside.resolve() != file.resolve():
             return beside
     try:
-        with reading_from(file.parent):
+        with _reading_from(file.parent):
             return part_file(folder, name)
     except UserError as error:
         raise UserError(str(file), EXTENDS, f"'{name}': {error.message}") from error
