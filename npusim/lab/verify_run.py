@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import npusim
 from npusim.errors import UserError
 from npusim.explore.sweep.store import PARTS
 from npusim.inputs import aside, read_bytes
@@ -142,7 +141,7 @@ def _cells(path: Path) -> list[tuple[str, list[Any]]]:
 
 def _run(words: Sequence[str]) -> str:
     """What the command prints. Raises UserError where it ends in a mistake, such as a file that is not here."""
-    package = str(Path(npusim.__file__).resolve().parent.parent)
+    package = str(Path(__file__).resolve().parents[2])
     here = os.getcwd()
     places = [place for place in sys.path if place and os.path.realpath(place) != here]
     code = [sys.executable, "-I", "-c", _START, json.dumps(list(dict.fromkeys((*places, package))))]
