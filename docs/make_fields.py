@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from npusim.explore.evaluate.proposal import Proposal
+from npusim.explore.sweep.spec import SweepSpec
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
@@ -19,6 +21,7 @@ from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import models_of
 from npusim.ledger import Domain, Quantity, domain_of
+from npusim.mapping.plan_file import PlanFile
 from npusim.workload.formats import Formats
 from npusim.workload.grid import Grid
 from npusim.workload.routing import Routing
@@ -31,10 +34,13 @@ ROOTS: dict[str, type[BaseModel]] = {
     "A DRAM standard (`arch_configs/memories/*.yaml`)": Dram,
     "A calibration (`arch_configs/calibrations/*.yaml`)": Calibration,
     "A grid (`workloads/grids/*.yaml`)": Grid,
+    "A parallel plan (`--plan FILE`)": PlanFile,
+    "A sweep (`npusim sweep`)": SweepSpec,
+    "A proposal (`npusim evaluate`)": Proposal,
     "The routing of experts (`workloads/routing.yaml`)": Routing,
     "Formats of numbers (`workloads/formats.yaml`)": Formats,
 }
-_PLAIN = {str: "text", bool: "true or false", int: "whole number", float: "number"}
+_PLAIN = {str: "text", bool: "true or false", int: "whole number", float: "number", str | float | int: "text or number"}
 
 
 def page() -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import numba
 import numba.extending
 import numpy as np
+from numba.core import types
 from numba.core.caching import FunctionCache
 
 from npusim.cache_folder import cache_folder, can_be_written
@@ -26,7 +27,7 @@ DISABLED: bool = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 """True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, a thousand times slower, for a debugger to step through.
 """
 _PACKAGE = Path(__file__).parent
-_COMPILED_PARTS = ("dtypes.py", "hardware", "mapping", "kernels", "engine")
+_COMPILED_PARTS = ("compilation.py", "dtypes.py", "hardware", "mapping", "kernels", "engine")
 _KEPT_FOLDERS = 3
 _PART: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _INNER: dict[str, Any] = {"forceinline": True, "_nrt": False}
@@ -70,6 +71,16 @@ class _Kept(FunctionCache):
             super().save_overload(sig, data)
 
 
+def _record_name(record: types.Record) -> tuple[str, tuple[str]]:
+    """How a record type stands in the names of compiled functions: by its fields.
+
+    Numba numbers the records of a process. Two processes that compile a function for a record each would give both the
+    same name, and a third that loads both would call one for the other.
+    """
+    return "Record", (hashlib.sha256(record.name.encode()).hexdigest()[:16],)
+
+
+types.Record.mangling_args = property(_record_name)  # type: ignore[method-assign, assignment]
 _IS_KEPT = _use_own_cache()
 
 

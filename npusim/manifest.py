@@ -10,33 +10,41 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from npusim import __version__
+from npusim.inputs import InputFile
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "simpy", "pandas", "pydantic", "pint", "ruamel.yaml")
 
 _PACKAGE = Path(__file__).resolve().parent
+_DATA = ("arch_configs", "workloads", "validation")
 _PARTS_OF_A_CHECKOUT = ("npusim", "arch_configs", "workloads")
 _GIT_PATIENCE_S = 10
 
 
 def build_manifest(
-    argv: Sequence[str], seed: int | None, configs: Iterable[Path], extra: Mapping[str, Any] | None = None
+    argv: Sequence[str],
+    seed: int | None,
+    files: Iterable[InputFile],
+    extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The manifest of one command as plain JSON values.
 
-    argv: words after `npusim`; of an absolute path only the last part is kept. configs: files that the result was
-    read from, told by file name and SHA-256. extra: further keys.
+    argv: words after `npusim`; of an absolute path only the last part is kept. files: those that the result was read
+    from, as `inputs` recorded them; each is told by its name, its folder among the shipped ones, and the SHA-256 of
+    what was read. extra: further keys.
     """
     return {
         "npusim": __version__,
+        "code_sha256": code_sha256(),
         "git": _git_state(_PACKAGE),
         "seed": seed,
         "argv": [_without_folders(word) for word in argv],
-        "configs": [_fingerprint(path) for path in dict.fromkeys(Path(config).resolve() for config in configs)],
+        "configs": told(files, argv),
         "machine": {
             "processors": os.cpu_count(),
             "python": platform.python_version(),
@@ -48,8 +56,35 @@ def build_manifest(
     }
 
 
-def _fingerprint(path: Path) -> dict[str, str]:
-    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+def told(files: Iterable[InputFile], argv: Sequence[str] = ()) -> list[dict[str, str]]:
+    """The files as a manifest has them, each content once: those that `argv` names in its order, then by name."""
+    asked = {Path(word).absolute(): index for index, word in reversed(list(enumerate(argv)))}
+    known = {
+        (asked.get(file.path, len(argv)), _shipped_folder(file.path), file.path.name, file.sha256) for file in files
+    }
+    return [
+        {"file": name, **({"folder": folder} if folder else {}), "sha256": sha256}
+        for _, folder, name, sha256 in sorted(known)
+    ]
+
+
+@cache
+def code_sha256() -> str:
+    """The SHA-256 over the names and contents of the installed package's own files, its descriptions apart."""
+    digest = hashlib.sha256()
+    for file in sorted(_PACKAGE.rglob("*")):
+        parts = file.relative_to(_PACKAGE).parts
+        if file.is_file() and "__pycache__" not in parts and parts[0] != "data":
+            digest.update("/".join(parts).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _shipped_folder(path: Path) -> str:
+    """The folder of a shipped description, such as arch_configs/memories; nothing for a user's own file."""
+    for root in (_PACKAGE / "data", _PACKAGE.parent):
+        if path.is_relative_to(root) and (parts := path.relative_to(root).parts)[0] in _DATA:
+            return "/".join(parts[:-1])
+    return ""
 
 
 def _without_folders(word: str) -> str:

@@ -13,24 +13,50 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from npusim.errors import UserError
 
 MANIFEST = "manifest.json"
+PAGE = b'<meta name="generator" content="npusim'
+"""What is in every page that npusim writes."""
 DRAFT = ".npusim-"
 """How the names of drafts begin."""
 
 _MARKS = {
     MANIFEST: b'"npusim"',
     "parts/sweep.json": b'"npusim"',
+    "study.db": b"SQLite format 3",
     "pim-compare.json": b'"npusim"',
     "README.md": b"Made by `npusim",
 }
 """By one of these files, and what is in it, a folder of results is known as npusim's."""
 _HEAD_BYTES = 1 << 16
 _REPLACED = "replaced"
+
+
+@dataclass(frozen=True)
+class OutFolder:
+    """A folder of results. names: files that are written into it."""
+
+    names: tuple[str, ...]
+
+    def require(self, path: str, option: str) -> None:
+        """Raises UserError, told of `option`, where the files cannot be written at `path`."""
+        require_folder(path, self.names, option)
+
+
+@dataclass(frozen=True)
+class OutFile:
+    """A file of results. marks: by the ending of its name ("" for any other), what is in each file of its kind."""
+
+    marks: Mapping[str, bytes | None]
+
+    def require(self, path: str, option: str) -> None:
+        """Raises UserError, told of `option`, where it cannot be written at `path`."""
+        require_file(path, self.marks, option)
 
 
 def require_folder(out: str | os.PathLike[str], names: Iterable[str] = (), option: str = "--out") -> Path:
@@ -40,33 +66,38 @@ def require_folder(out: str | os.PathLike[str], names: Iterable[str] = (), optio
     """
     folder = Path(out)
     base = _folder_above(folder, option)
+    _require_own(folder, names, option)
+    _require_room(base, folder, option)
+    return folder
+
+
+def _require_own(folder: Path, names: Iterable[str], option: str) -> None:
+    """Files of those names in `folder` are npusim's and can be replaced, or a UserError."""
     there = [name for name in names if os.path.lexists(folder / name)]
     blocked = [name for name in there if _is_real_folder(folder / name) and "." in name]
     if blocked:
         raise UserError(option, blocked[0], f"{folder / blocked[0]} is a folder; remove it, or give another folder")
     if there and not any(_begins(folder / name, mark) for name, mark in _MARKS.items()):
         raise UserError(option, there[0], f"is in {folder} already and was not written by npusim; give another folder")
-    _require_room(base, folder, option)
-    return folder
 
 
-def require_file(
-    path: str | os.PathLike[str], suffixes: tuple[str, ...] = (), mark: bytes | None = None, option: str = "--out"
-) -> Path:
+def require_file(path: str | os.PathLike[str], marks: Mapping[str, bytes | None], option: str = "--out") -> Path:
     """`path` as a file that can be written, or a UserError told of `option`; removes drafts left beside it.
 
-    suffixes: how its name may end, any where empty. mark: what is in files of its kind: only such a file is replaced;
-    None: no file is.
+    marks: how its name may end ("" stands for any other ending), and what is in files of its kind: only such a file
+    is replaced, none where it is None.
     """
     file = Path(path)
     base = _nearest(file, option)
     if base == file and file.is_dir():
         raise UserError(option, "", f"{file} is a folder; give the name of a file")
-    if suffixes and file.suffix.lower() not in suffixes:
-        raise UserError(option, "", f"{file.name} has another ending than {' or '.join(suffixes)}; give one of these")
+    ending = file.suffix.lower() if file.suffix.lower() in marks else ""
+    if ending not in marks:
+        raise UserError(option, "", f"{file.name} has another ending than {' or '.join(marks)}; give one of these")
     if not file.parent.is_dir():
         raise UserError(option, "", f"there is no folder {file.parent}; make it, or give another")
     if os.path.lexists(file):
+        mark = marks[ending]
         if mark is None:
             raise UserError(
                 option, "", f"{file} is there already, and such a file is never replaced; give another name"
@@ -102,6 +133,7 @@ def publish_folder(write: Callable[[Path], list[str]], out: str | os.PathLike[st
         names = write(draft)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
+            _require_own(folder, names, option)
             _move(names, draft, folder, option)
     return names
 
@@ -146,6 +178,19 @@ def _restore(copy: Path, file: Path, draft: Path) -> None:
         os.replace(copy, file)
     elif not os.path.lexists(draft):
         file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone_with(file: Path, option: str = "--out") -> Iterator[None]:
+    """No other process goes on with `file`, made where it is not there. Raises UserError where one does."""
+    with _told_in_one_line(file, option):
+        handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)
+    try:
+        if not _lock(handle, fcntl.LOCK_NB):
+            raise UserError(option, "", f"another npusim works on {file}; wait for it, or give another folder")
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

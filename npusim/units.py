@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pint
 
+MS_PER_S, US_PER_S, NS_PER_S = 1e3, 1e6, 1e9
+"""Milliseconds, microseconds and nanoseconds of a second."""
+GB, MIB, GIB = 1e9, 2.0**20, 2.0**30
+"""Bytes of a unit in which sizes are shown."""
+
 _DEFINITIONS = """
 kilo- = 1e3 = k-
 mega- = 1e6 = M-

@@ -64,7 +64,9 @@ def test_show_an_architecture() -> None:
     assert provenance["kind"] == "assumed"
     assert provenance["low"] < provenance["value"] < provenance["high"]
     assert provenance["source"]
-    assert [item["file"] for item in answer["manifest"]["configs"]] == ["rngd.yaml"] * 2, "description and calibration"
+    told = [(item["folder"], item["file"]) for item in answer["manifest"]["configs"]]
+    assert told[:2] == [("arch_configs", "rngd.yaml"), ("arch_configs/calibrations", "rngd.yaml")]
+    assert ("arch_configs/memories", "hbm3-6000.yaml") in told
     text = tell("show", "rngd").out
     assert "291 to 600 W" in text
     assert "262.1 T operations/s" in text
@@ -97,7 +99,8 @@ def test_step() -> None:
     assert answer["configuration"]["cards"] == 1
     assert "assumptions" not in answer
     files = {item["file"] for item in answer["manifest"]["configs"]}
-    assert files == {"rngd.yaml", "furiosa-llm-2026.3.yaml", "llama-3.1-8b.json", "formats.yaml"}
+    parts = {"hbm3-6000.yaml", "streams.json"}
+    assert files == {"rngd.yaml", "furiosa-llm-2026.3.yaml", "llama-3.1-8b.json", "formats.yaml"} | parts
     assert answer["manifest"]["argv"] == [*STEP, "--json"]
     text = tell(*STEP).out
     assert "One decode step of Llama 3.1 8B in bf16" in text

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from cli_support import mistake, process, tell
-from scratch_support import scratch_copy
 
 ASK = ("collective", "h200", "--op", "all_reduce", "--bytes", "8MiB", "--ranks", "8")
 
@@ -70,36 +68,6 @@ def test_text_names_the_algorithm() -> None:
     told = tell(*ASK)
     assert told.code == 0
     assert "by ring (bulk), bound by bandwidth on NVLink 4" in told.out
-
-
-def test_an_algorithm_is_added_in_one_file(tmp_path: Path) -> None:
-    """All send to one rank, which sends the sum back; a board whose library offers it has it costed."""
-    scratch = scratch_copy(tmp_path)
-    table = "npusim/hardware/algorithms.py"
-    maker = """def _by_root(ranks: int, _together: int) -> Exchange:
-    there = Phase(tuple(Flow(rank, 0, 1.0) for rank in range(1, ranks)))
-    back = Phase(tuple(Flow(0, rank, 1.0) for rank in range(1, ranks)))
-    return Exchange((there, back), steps=2)
-
-
-ALGORITHMS = {"""
-    scratch.replace(table, "ALGORITHMS = {", maker)
-    scratch.replace(
-        table, "on_switch=True),\n    )", 'on_switch=True),\n        Algorithm("root", {0: _by_root}),\n    )'
-    )
-    assert scratch.changed() == {table}
-    shipped = (scratch.root / "arch_configs" / "h200.yaml").read_text(encoding="utf-8")
-    board = scratch.work / "board.yaml"
-    board.write_text(shipped.replace("algorithms: [ring]", "algorithms: [ring, root]"), encoding="utf-8")
-    ask = ("collective", str(board), *ASK[2:], "--uncalibrated", "--json")
-    done = scratch.run(*ask)
-    assert done.returncode == 0, done.stderr
-    names = {each["algorithm"] for each in json.loads(done.stdout)["candidates"]}
-    assert names == {"ring", "in_network", "root"}
-    chosen = scratch.run(*ask, "--algorithm", "root")
-    answer = json.loads(chosen.stdout)
-    assert answer["algorithm"] == "root"
-    assert answer["bytes_per_rank"] == pytest.approx(7 * answer["bytes"])
 
 
 def test_an_algorithm_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:

@@ -144,3 +144,34 @@ def test_a_kernel_is_kept_in_the_folder(tmp_path: Path) -> None:
     (own,) = (tmp_path / "cache" / "npusim").iterdir()
     assert own.name.startswith("kernels-")
     assert list(own.rglob("probe.double-*.nbc"))
+
+
+RECORDS = """
+import math, sys
+import numpy as np
+from npusim.compilation import entry, kernel
+
+@kernel
+def _wanted(record):
+    angle = record.wanted
+    COSINES
+    return 10.0 * record.wanted + 0.0 * angle
+
+@entry
+def wanted(records):
+    return _wanted(records[0])
+
+for fields in sys.argv[1:]:
+    records = np.zeros(1, [(name, np.float64) for name in fields.split(",")])
+    records["wanted"] = 1.0
+    assert wanted(records) == 10.0, fields
+""".replace("COSINES", "; ".join(["angle = math.cos(angle)"] * 99))
+"""A kernel so long that it stays a function of its own in what is kept."""
+
+
+def test_kernels_that_two_processes_compiled_for_records_of_their_own_meet_in_a_third(tmp_path: Path) -> None:
+    script = tmp_path / "records.py"
+    script.write_text(RECORDS, encoding="utf-8")
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for words in (["wanted"], ["other,wanted"], ["wanted", "other,wanted"]):
+        subprocess.run([sys.executable, str(script), *words], check=True, env=environment)

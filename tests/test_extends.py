@@ -9,7 +9,8 @@ import pytest
 from npusim.answers.describe import kind_of
 from npusim.cli.main import main
 from npusim.errors import UserError
-from npusim.hardware.catalog import calibration_of, load_memory, load_pim, load_runtime, load_system, system_files
+from npusim.hardware.catalog import calibration_of, load_memory, load_pim, load_runtime, load_system
+from npusim.inputs import recording
 
 CLOCK = "chip: {unit: {clock: {value: %s, kind: assumed, source: a test, low: 0.5 GHz, high: 2 GHz}}}\n"
 
@@ -29,7 +30,9 @@ def test_the_nearest_says_what_holds_at_any_depth(tmp_path: Path) -> None:
     assert system.chip.unit.clock.value == 1.1e9
     assert system.chip.memory == base.chip.memory
     assert system.aliases == ()
-    assert [file.stem for file in system_files(third)] == ["third", "second", "first", "rngd"]
+    with recording() as read:
+        load_system(third)
+    assert [file.path.stem for file in read.files][:4] == ["third", "second", "first", "rngd"]
 
 
 def test_a_calibration_holds_for_what_extends_its_architecture_at_any_depth(tmp_path: Path) -> None:
@@ -79,6 +82,15 @@ def test_a_part_in_place_can_extend_a_shipped_one(tmp_path: Path) -> None:
     pim = load_system(mine).chip.pim
     assert pim is not None
     assert (pim.name, pim.unit) == ("own", load_pim("hbm-pim").unit)
+
+
+def test_a_path_counts_from_the_folder_of_the_description_that_gives_it(tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    _write(tmp_path / "library", "units", "extends: hbm-pim\n")
+    _write(tmp_path / "library", "base", "extends: hbm-pim-card\nchip: {pim: units.yaml}\n")
+    pim = load_system(_write(tmp_path, "mine", "extends: library/base.yaml\n")).chip.pim
+    assert pim is not None
+    assert pim.name == "units"
 
 
 def test_a_file_named_as_the_shipped_one_that_it_extends(tmp_path: Path) -> None:

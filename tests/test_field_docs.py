@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from npusim.evidence.measured.sources import Sources
+from npusim.explore.evaluate.proposal import Proposal
+from npusim.explore.sweep.spec import SweepSpec
 from npusim.hardware.area import AreaModel
 from npusim.hardware.base import Part
 from npusim.hardware.calibration import Calibration
@@ -25,7 +28,21 @@ from npusim.workload.grid import Grid
 from npusim.workload.routing import Routing
 
 MAKER = Path(__file__).resolve().parents[1] / "docs" / "make_fields.py"
-ROOTS = (System, Runtime, Dram, Pim, AreaModel, Calibration, Grid, Routing, Formats, PlanFile)
+ROOTS = (
+    System,
+    Runtime,
+    Dram,
+    Pim,
+    AreaModel,
+    Calibration,
+    Grid,
+    Routing,
+    Formats,
+    PlanFile,
+    SweepSpec,
+    Proposal,
+    Sources,
+)
 MODELS = list(dict.fromkeys(model for root in ROOTS for model in models_of(root)))
 
 UNIT_WORDS = {

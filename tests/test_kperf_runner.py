@@ -115,7 +115,9 @@ def test_progress_counts_every_cell_once(quick: tuple[GridResult, list]) -> None
     told = quick[1]
     assert [done for done, _, _ in told] == list(range(len(QUICK) + 1))
     assert {total for _, total, _ in told} == {len(QUICK)}
-    assert told[0][2] == "rngd llama-3.1-8b 128/128 x 1"
+    assert {label for _, _, label in told[1:]} == {
+        f"rngd llama-3.1-8b {isl}/{osl} x {users}" for isl, osl, users in QUICK
+    }
 
 
 def test_the_result_carries_what_it_hangs_on(quick: tuple[GridResult, list]) -> None:

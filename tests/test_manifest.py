@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from npusim import manifest as module
-from npusim.manifest import LIBRARIES, build_manifest
+from npusim.hardware.data import data_root
+from npusim.inputs import read_text, recording
+from npusim.manifest import LIBRARIES, build_manifest, code_sha256
 
 
 def _git(folder: Path, *words: str) -> str:
@@ -34,14 +36,17 @@ def checkout(tmp_path: Path) -> Path:
 def test_keys_versions_and_repeatability(tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text("name: mine\n")
-    manifest = build_manifest(["list", "archs"], 7, [config, config], {"grid": "quick"})
-    assert set(manifest) == {"npusim", "git", "seed", "argv", "configs", "machine", "libraries", "grid"}
+    with recording() as read:
+        read_text(config)
+        read_text(config)
+    manifest = build_manifest(["list", "archs"], 7, read.files, {"grid": "quick"})
+    assert set(manifest) == {"npusim", "code_sha256", "git", "seed", "argv", "configs", "machine", "libraries", "grid"}
     assert manifest["seed"] == 7
     assert manifest["configs"] == [{"file": "mine.yaml", "sha256": hashlib.sha256(b"name: mine\n").hexdigest()}]
     assert set(manifest["machine"]) == {"processors", "python", "system", "architecture"}
     assert set(manifest["libraries"]) == set(LIBRARIES)
     assert all(manifest["libraries"].values())
-    assert manifest == build_manifest(["list", "archs"], 7, [config], {"grid": "quick"})
+    assert manifest == build_manifest(["list", "archs"], 7, read.files, {"grid": "quick"})
     json.dumps(manifest, allow_nan=False)
 
 
@@ -49,7 +54,9 @@ def test_no_folder_of_this_machine_is_told(tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text("name: mine\n")
     words = ["kperf", str(config), f"--out={tmp_path}/out", "--models", f"{config},llama-3.1-8b", "near/by.yaml"]
-    manifest = build_manifest(words, 0, [config])
+    with recording() as read:
+        read_text(config)
+    manifest = build_manifest(words, 0, read.files)
     assert str(tmp_path) not in json.dumps(manifest)
     assert manifest["argv"] == ["kperf", "mine.yaml", "--out=out", "--models", "mine.yaml,llama-3.1-8b", "near/by.yaml"]
 
@@ -78,3 +85,34 @@ def test_no_git_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_manifest_needs_no_heavy_library() -> None:
     code = "import sys, npusim.manifest; print({'numpy', 'numba', 'pandas', 'pydantic'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_the_code_is_known_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed wheel has no git state; its descriptions are recorded as they are read."""
+    package = tmp_path / "npusim"
+    (package / "data").mkdir(parents=True)
+    (package / "__pycache__").mkdir()
+    (package / "a.py").write_text("a = 1\n")
+    monkeypatch.setattr(module, "_PACKAGE", package)
+    code_sha256.cache_clear()
+    before = code_sha256()
+    for name in ("data/x.yaml", "__pycache__/a.pyc"):
+        (package / name).write_text("x")
+        code_sha256.cache_clear()
+        assert code_sha256() == before
+    for change in ("a = 2\n", "a = 1\n"):
+        (package / "a.py").write_text(change)
+        code_sha256.cache_clear()
+        assert (code_sha256() == before) == (change == "a = 1\n")
+    (package / "a.py").rename(package / "b.py")
+    code_sha256.cache_clear()
+    assert code_sha256() != before
+    code_sha256.cache_clear()
+
+
+def test_shipped_files_are_told_by_their_folder() -> None:
+    with recording() as read:
+        for path in ("runtimes/vllm.yaml", "memories/streams.json"):
+            read_text(data_root("arch_configs") / path)
+    told = [(each["folder"], each["file"]) for each in build_manifest([], 0, read.files)["configs"]]
+    assert told == [("arch_configs/memories", "streams.json"), ("arch_configs/runtimes", "vllm.yaml")]

@@ -262,7 +262,7 @@ CALLS = {
     ),
     "verify-run": Call("nothing.json", {}),
 }  # fmt: skip
-HOW = {("sweep", "--workers")}
+HOW = {("sweep", "--workers"), ("kperf", "--workers")}
 """Options that say how the work is done and must change no byte of what comes out; each has a test of its own."""
 RECORDS = ("manifest.json", "sweep.json")
 """Files that hold the words of the command themselves."""

@@ -82,17 +82,29 @@ def test_the_hooks_are_the_linters_of_ci() -> None:
         assert hook["language"] == "system"
 
 
-def _throughput() -> Any:
-    spec = importlib.util.spec_from_file_location("throughput", ROOT / "docs" / "images" / "throughput.py")
+def _maker(name: str) -> Any:
+    """The script in docs/ that makes a picture, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+def test_the_picture_of_the_house_is_that_of_the_code() -> None:
+    maker = _maker("make_architecture")
+    assert maker.PICTURE.read_text(encoding="utf-8") == maker.picture(), "run python docs/make_architecture.py"
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert "](images/architecture.svg)" in page
+    assert len(page.splitlines()) <= 80
+    floors = maker.floors()
+    for room, floor, says, known in maker.rooms():
+        assert says and all(name == maker.GROUND or floors[name] < floor for name in known), room
+
+
 def test_the_picture_of_the_readme_shows_what_is_predicted(tmp_path: Path) -> None:
     """Two of its points, predicted anew; each point has its figures in its title."""
-    module = _throughput()
+    module = _maker("make_throughput")
     assert "](docs/images/throughput.svg)" in (ROOT / "README.md").read_text(encoding="utf-8")
     picture = (ROOT / "docs" / "images" / "throughput.svg").read_text(encoding="utf-8")
     whole = read_yaml(ROOT / "workloads" / "grids" / "furiosa-perf-32k.yaml")

@@ -139,11 +139,11 @@ def test_files_that_cannot_be_written_are_found_before_the_work(tmp_path: Path) 
         "mine.html/page.html": "there is no folder",
     }.items():
         with pytest.raises(UserError, match=f"^--out.*{reason}"):
-            require_file(tmp_path / name, (".html",), b"npusim")
+            require_file(tmp_path / name, {".html": b"npusim"})
     for fine in ("ours.html", "new.html"):
-        require_file(tmp_path / fine, (".html",), b"npusim")
+        require_file(tmp_path / fine, {".html": b"npusim"})
     with pytest.raises(UserError, match="is there already"):
-        require_file(tmp_path / "ours.html")
+        require_file(tmp_path / "ours.html", {"": None})
     assert not (tmp_path / "new.html").exists()
 
 

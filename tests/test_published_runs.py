@@ -12,13 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npusim.answers.predict import predict_run
+from npusim.engine.analytic import AnalyticEngine
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.importer import import_table
 from npusim.evidence.measured.lengths import lognormal_lengths
-from npusim.evidence.measured.placement import Placement
+from npusim.evidence.measured.placement import Placement, measured_deployment, placed
 from npusim.evidence.predictors.layer import DecodeAttentionPredictor
 from npusim.evidence.predictors.run import RunPredictor
+from npusim.evidence.validation.validate import described
 from npusim.hardware.catalog import load_system
+from npusim.mapping.deployment import deploy
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 
 TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "rngd" / "serving.csv"
 
@@ -68,3 +74,20 @@ def test_contexts_of_a_decode_step_have_the_counted_mean_of_their_buckets() -> N
     contexts = DecodeAttentionPredictor(placement, 200.0, 2200.0).contexts(200, numbers)
     compiled = np.array([1024, 2048, 4096])[np.searchsorted([1024, 2048, 4096], contexts)]
     assert compiled.mean() == pytest.approx(2200.0, rel=0.02)
+
+
+@pytest.mark.parametrize("arch", ["rngd", "h200"])
+def test_a_run_has_the_same_figures_whoever_asks(arch: str) -> None:
+    """`run`, `validate` and `check`, which keeps an engine for all runs of a set-up."""
+    deployment, numbers = deploy(arch, "llama-3.1-8b"), described(arch)
+    placement = placed(Placement(arch, deployment.runtime.name, "llama-3.1-8b", "bf16"))
+    predictor = RunPredictor(placement, 512, 48, 3, requests=9)
+    asked = predict_run(deployment, isl=512, osl=48, concurrency=3)
+    engine = AnalyticEngine(numbers.apply(measured_deployment(placement)))
+    validated, checked = predictor.predict(numbers, 0), predictor.predict(numbers, 0, engine)
+    assert validated == checked
+    for row in shown(Shown.RUN):
+        told = asked[row.quantity][row.statistic] if row.statistic else asked[row.name]
+        assert validated[row.name] == told, row.name
+    many = predictor.predict(numbers.coarse(), 0)
+    assert many["itl_ms_p50"] == pytest.approx(validated["itl_ms_p50"], rel=1e-3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from hypothesis.extra.numpy import arrays
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
+from npusim.explore.sweep import tasks
 from npusim.explore.sweep.backend import Backend
 from npusim.explore.sweep.effects import main_effects
 from npusim.explore.sweep.estimate import estimate_designs
@@ -25,6 +28,7 @@ from npusim.explore.sweep.run import run_sweep
 from npusim.explore.sweep.selection import pareto
 from npusim.explore.sweep.space import design_values, space_axes
 from npusim.explore.sweep.spec import SweepSpec, load_spec
+from npusim.hardware.data import data_root
 from npusim.mapping.deployment import deploy
 from npusim.workload.step import decode, prefill
 
@@ -97,7 +101,7 @@ def test_a_varied_power_cap_is_enforced() -> None:
 def test_plans_are_swept_and_served(tmp_path: Path) -> None:
     vary = {"chip.unit.clock": {"values": ["1 GHz", "1.5 GHz"]}}
     asked = spec(vary=vary, method="grid", points=None, plans=["tp2", "tp1-dp2"], serving={"requests_per_user": 1})
-    found = run_sweep(asked, "sweep.yaml", tmp_path, {}, Backend())
+    found = run_sweep(asked, "sweep.yaml", tmp_path, Backend())
     table = pd.read_parquet(tmp_path / "points.parquet")
     assert found.points == found.served == 4 and table["plan"].tolist() == ["TP2", "TP2", "TP1 DP2", "TP1 DP2"]
     assert set(table["cards"]) == {2}
@@ -166,7 +170,7 @@ def test_main_effects_are_those_of_a_sum_of_parabolas() -> None:
 def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("npusim.explore.sweep.run.DESIGNS_PER_TASK", 10)
     asked = spec(serving={"requests_per_user": 2}, points=20, limits={"served_tpot_ms_mean": {"max": 30.0}})
-    whole = run_sweep(asked, "sweep.yaml", tmp_path / "whole", {}, Backend())
+    whole = run_sweep(asked, "sweep.yaml", tmp_path / "whole", Backend())
     stopped, said = tmp_path / "stopped", []
 
     def stop_after_the_first(line: str) -> None:
@@ -174,8 +178,8 @@ def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monke
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(asked, "sweep.yaml", stopped, {}, Backend(), stop_after_the_first)
-    again = run_sweep(asked, "sweep.yaml", stopped, {}, Backend(), said.append)
+        run_sweep(asked, "sweep.yaml", stopped, Backend(), stop_after_the_first)
+    again = run_sweep(asked, "sweep.yaml", stopped, Backend(), said.append)
     assert said[0] == "estimates: 1 of 2 parts are there already"
     assert again.points == whole.points == 20 and again.served == whole.served > 0
     for name in ("points.csv", "pareto.csv", "effects.csv", "points.parquet"):
@@ -204,16 +208,42 @@ def test_a_killed_command_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_parts_of_another_sweep_are_refused(tmp_path: Path) -> None:
-    run_sweep(spec(points=4), "sweep.yaml", tmp_path, {"spec": 1}, Backend())
-    with pytest.raises(UserError, match="another sweep"):
-        run_sweep(spec(points=4), "sweep.yaml", tmp_path, {"spec": 2}, Backend())
+    run_sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
+    with pytest.raises(UserError, match=r"another sweep \(points differ\)"):
+        run_sweep(spec(points=5), "sweep.yaml", tmp_path, Backend())
+
+
+@pytest.mark.parametrize("part", ["chip", "memory"])
+def test_a_sweep_whose_files_were_changed_is_refused_by_their_name(tmp_path: Path, part: str) -> None:
+    """Also the file of a part that the description names, which the specification does not."""
+    shipped = data_root("arch_configs")
+    chip, memory = tmp_path / "mine.yaml", tmp_path / "memory.yaml"
+    memory.write_text((shipped / "memories" / "hbm3-6000.yaml").read_text())
+    text = (shipped / "rngd.yaml").read_text()
+    assert text.count("hbm3-6000") == 1
+    chip.write_text(re.sub("^calibration:.*\n", "", text.replace("hbm3-6000", str(memory)), flags=re.MULTILINE))
+    asked = spec(points=4, arch=str(chip))
+    run_sweep(asked, "sweep.yaml", tmp_path / "out", Backend())
+    changed = chip if part == "chip" else memory
+    changed.write_text(changed.read_text() + "# a word more\n")
+    os.utime(changed, (1e9, 1e9))
+    tasks._base.cache_clear()
+    with pytest.raises(UserError, match=f"^{changed.name}: was changed since the parts in .*out were made"):
+        run_sweep(asked, "sweep.yaml", tmp_path / "out", Backend())
+
+
+def test_parts_that_other_code_made_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
+    monkeypatch.setattr("npusim.explore.sweep.store.code_sha256", lambda: "0" * 64)
+    with pytest.raises(UserError, match="parts that other code made"):
+        run_sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
 
 
 def test_limits_keep_what_they_say(tmp_path: Path) -> None:
-    free = run_sweep(spec(), "sweep.yaml", tmp_path / "free", {}, Backend())
+    free = run_sweep(spec(), "sweep.yaml", tmp_path / "free", Backend())
     table = pd.read_parquet(tmp_path / "free" / "points.parquet")
     limit = float(table["power_w"].median())
-    held = run_sweep(spec(limits={"power_w": {"max": limit}}), "sweep.yaml", tmp_path / "held", {}, Backend())
+    held = run_sweep(spec(limits={"power_w": {"max": limit}}), "sweep.yaml", tmp_path / "held", Backend())
     assert free.kept == 40 and held.kept == int((table["power_w"] <= limit).sum())
     assert (held.front["power_w"] <= limit).all()
 
@@ -230,7 +260,7 @@ def test_limits_keep_what_they_say(tmp_path: Path) -> None:
 )
 def test_mistakes_name_their_key(tmp_path: Path, change: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        run_sweep(spec(**change), "sweep.yaml", tmp_path, {}, Backend())
+        run_sweep(spec(**change), "sweep.yaml", tmp_path, Backend())
 
 
 @pytest.mark.parametrize(

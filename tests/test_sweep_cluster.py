@@ -43,7 +43,7 @@ def ray_address() -> Iterator[str]:
 
 
 def tables(folder: Path, backend: Backend) -> dict[str, bytes]:
-    run_sweep(SPEC, "sweep.yaml", folder, {}, backend)
+    run_sweep(SPEC, "sweep.yaml", folder, backend)
     return {name: (folder / name).read_bytes() for name in ("points.csv", "pareto.csv")}
 
 

@@ -161,7 +161,7 @@ def test_intervals_follow_the_engine() -> None:
 def test_mistakes_are_told() -> None:
     assert "--engine event" in mistake(*STEP[:-2], "--trace", "x.pftrace")
     assert "no contraction processor" in mistake("step", "h200", *STEP[2:])
-    assert "cannot be written" in mistake(*STEP, "--trace", "/nowhere/at/all.pftrace")
+    assert "there is no folder" in mistake(*STEP, "--trace", "/nowhere/at/all.pftrace")
 
 
 def _gate_up(arch: str | Path) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def test_a_grids_mistake(tmp_path: Path, old: str, new: str, line: int, key: str
 def test_a_shape_stands_once(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(GRID + "  - {isl: 128, osl: 128, users: [8]}\n")
-    with pytest.raises(UserError, match="128/128 stands twice"):
+    with pytest.raises(UserError, match="128/128 is given twice"):
         load_grid(str(path))
 
 

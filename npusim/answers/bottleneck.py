@@ -9,11 +9,11 @@ import numpy as np
 from npusim.engine.analytic import AnalyticEngine
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import OP_NAMES
+from npusim.units import MS_PER_S
 from npusim.workload.step import decode
 
 HOST = "host"
 _MOST = 3
-_MS_PER_S = 1e3
 _ARITHMETIC = ("contraction_s", "vector_s")
 _FIXED = ("link_s", "overhead_s")
 
@@ -35,9 +35,9 @@ def bottleneck(deployment: Deployment, users: int, context: int) -> dict[str, An
         "bound": max(shares, key=lambda name: shares[name]),
         "sequences": sequences,
         "context": context,
-        "step_ms": (cost.time_s + host_s) * _MS_PER_S,
-        "shares_ms": {name: seconds * _MS_PER_S for name, seconds in shares.items()},
-        "fixed_ms": (shares["link"] + shares["overhead"] + host_s) * _MS_PER_S,
+        "step_ms": (cost.time_s + host_s) * MS_PER_S,
+        "shares_ms": {name: seconds * MS_PER_S for name, seconds in shares.items()},
+        "fixed_ms": (shares["link"] + shares["overhead"] + host_s) * MS_PER_S,
         "operators": _longest(engine, engine.pieces(step)[0]),
     }
 
@@ -50,7 +50,7 @@ def _longest(engine: AnalyticEngine, piece: Any) -> list[dict[str, Any]]:
         totals[name] = totals.get(name, np.zeros(2)) + times
     ordered = sorted(totals, key=lambda name: -totals[name].sum())[:_MOST]
     return [
-        {"op": name, "time_ms": float(totals[name].sum()) * _MS_PER_S, "fixed_ms": float(totals[name][1]) * _MS_PER_S}
+        {"op": name, "time_ms": float(totals[name].sum()) * MS_PER_S, "fixed_ms": float(totals[name][1]) * MS_PER_S}
         for name in ordered
     ]
 

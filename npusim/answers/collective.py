@@ -23,8 +23,7 @@ from npusim.kernels.collective import (
 )
 from npusim.mapping.placement import Groups, together, write_group, write_transports
 from npusim.serving.uncertainty import DRAWS, interval
-
-_US = 1e6
+from npusim.units import US_PER_S
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def predict_collective(
     if not found:
         raise _no_algorithm(system, asked)
     best = found[0]
-    time_s = best["time_us"] / _US
+    time_s = best["time_us"] / US_PER_S
     return {
         "arch": system.name,
         "op": OPERATIONS[asked.operation],
@@ -101,8 +100,8 @@ def predict_reduction(arch: str, byte_count: float, pes: int, uncalibrated: bool
         "groups": 1,
         "algorithm": "one_shot",
         "transport": "on-chip ring, one message at a time",
-        "time_us": time_s * _US,
-        "latency_us": fixed_s * _US,
+        "time_us": time_s * US_PER_S,
+        "latency_us": fixed_s * US_PER_S,
         "bound": "latency" if fixed_s > time_s / 2 else "bandwidth",
         "link": "on-chip ring",
         "bytes_per_rank": (pes - 1) * byte_count / pes,
@@ -167,8 +166,8 @@ def _candidate(machine: Any, system: System, number: int, algorithm: str, place:
         "algorithm": algorithm,
         "transport": fabric.transports[place].name,
         "library": fabric.transports[place].library,
-        "time_us": time_s * _US,
-        "latency_us": latency_s * _US,
+        "time_us": time_s * US_PER_S,
+        "latency_us": latency_s * US_PER_S,
         "bound": "latency" if latency_s > time_s / 2 else "bandwidth",
         "link": fabric.levels[int(np.argmax(busy))].link.name,
     }
@@ -199,7 +198,7 @@ def _ranged(arch: str, system: System, asked: Asked, groups: Groups, seed: int, 
     for name in PLACED:
         drawn[name] = placed[name]
     times = [
-        float(collective_time(asked.operation, asked.byte_count, GROUP_TENSOR, machine)) * _US
+        float(collective_time(asked.operation, asked.byte_count, GROUP_TENSOR, machine)) * US_PER_S
         for machine in (placed[0], *drawn)
     ]
     low, high = interval(times[0], times[1:], 0.0)

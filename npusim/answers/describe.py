@@ -11,30 +11,28 @@ from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import (
     calibration_of,
-    calibration_path,
     load_memory,
     load_pim,
     load_system,
-    memory_path,
-    pim_path,
     runtime_path,
     shipped_memories,
     shipped_pims,
     shipped_runtimes,
     shipped_systems,
-    system_files,
 )
 from npusim.hardware.compute import MacRates
-from npusim.hardware.description import Description, extended, files_behind, read_yaml
+from npusim.hardware.description import Description, extended, read_yaml
 from npusim.hardware.dram import Dram
 from npusim.hardware.pim import Pim, PimRates
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import is_file
 from npusim.mapping.footprint import weight_bytes
 from npusim.mapping.lower import program
 from npusim.mapping.plan import Plan
-from npusim.workload.catalog import list_models, load_model, model_path, shipped_models
+from npusim.units import NS_PER_S
+from npusim.workload.catalog import list_models, load_model, shipped_models
 from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
 from npusim.workload.model import Model
@@ -66,18 +64,6 @@ def describe(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
     )
 
 
-def described_files(name_or_path: str, uncalibrated: bool = False) -> list[Path]:
-    """The files that `show` reads. Raises UserError for an unknown name."""
-    kind = kind_of(name_or_path)
-    if kind == "architecture":
-        calibration = None if uncalibrated else calibration_path(name_or_path)
-        return [*system_files(name_or_path), *([calibration] if calibration is not None else [])]
-    if kind == "model":
-        return [model_path(name_or_path)]
-    path = {"runtime": runtime_path, "memory": memory_path, "pim": pim_path}[kind](name_or_path)
-    return files_behind(_DESCRIPTIONS[kind].FOLDER, path)
-
-
 def kind_of(name_or_path: str) -> Kind:
     """What a shipped name, an alias or a file describes. Raises UserError with the nearest name."""
     path = Path(name_or_path).expanduser()
@@ -94,7 +80,7 @@ def kind_of(name_or_path: str) -> Kind:
         return "memory"
     if name in shipped_pims():
         return "pim"
-    if name in shipped_models() or path.exists() or path.suffix == ".json":
+    if name in shipped_models() or is_file(path) or path.suffix == ".json":
         return "model"
     described = (load_system(system, uncalibrated=True) for system in shipped_systems())
     aliases = {alias.lower() for system in described for alias in system.aliases}
@@ -249,7 +235,7 @@ def _memory_facts(memory: Dram) -> dict[str, Any]:
         "title": memory.title,
         "family": memory.family,
         "peak_bytes_per_s": memory.peak_bandwidth.value,
-        "clock_ns": memory.clock_period_s * 1e9,
+        "clock_ns": memory.clock_period_s * NS_PER_S,
         "access_bytes": shape.access.value,
         "row_bytes": shape.row.value,
         "ranks": int(shape.ranks.value),

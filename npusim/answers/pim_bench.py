@@ -26,12 +26,12 @@ from npusim.kernels.pim_attention import decode_attention
 from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, operation_energy, stream_energy, total
 from npusim.kernels.pim_linear import element_wise, matrix_vector
 from npusim.serving.uncertainty import interval
+from npusim.units import NS_PER_S, US_PER_S
 
 DRAWS = 256
+"""Draws of all uncertain numbers behind an interval."""
 STREAMS = {"add": 2, "mul": 2, "relu": 1}
 """Arrays that an element-wise operation reads."""
-_US = 1e6
-_NS = 1e9
 _BYTE = 8.0
 _HALF = 4.0
 _WORD = 16.0
@@ -168,8 +168,8 @@ def _figures(pim: Pim, operation: Operation, machine: Any) -> dict[str, Any]:
     period = clock_period(machine)
     time_s = operation_time(cost, machine)
     baseline_s = host_stream_time(operation.bytes, machine) * _formula_over_commands(pim)
-    breakdown = {name: float(cost[name]) * period * _US for name in _CLOCKS}
-    breakdown |= {"fence": float(cost["fence_s"]) * _US, "host_read": float(cost["host_read_s"]) * _US}
+    breakdown = {name: float(cost[name]) * period * US_PER_S for name in _CLOCKS}
+    breakdown |= {"fence": float(cost["fence_s"]) * US_PER_S, "host_read": float(cost["host_read_s"]) * US_PER_S}
     energy, without = np.zeros(1, PIM_ENERGY_DTYPE)[0], np.zeros(1, PIM_ENERGY_DTYPE)[0]
     operation_energy(cost, operation.bits, machine, energy)
     stream_energy(operation.bytes, baseline_s, machine, without)
@@ -181,14 +181,14 @@ def _figures(pim: Pim, operation: Operation, machine: Any) -> dict[str, Any]:
         "dtype": operation.dtype,
         **operation.shape,
         "cycles": clocks,
-        "clock_ns": period * _NS,
-        "time_us": time_s * _US,
-        "latency_ns": time_s * _NS,
+        "clock_ns": period * NS_PER_S,
+        "time_us": time_s * US_PER_S,
+        "latency_ns": time_s * NS_PER_S,
         "bytes": operation.bytes,
         "all_bank_bytes_per_s": peak,
         "external_bytes_per_s": pim.external_bandwidth_bytes_per_s,
         "fraction_of_peak": operation.bytes / time_s / peak,
-        "baseline_us": baseline_s * _US,
+        "baseline_us": baseline_s * US_PER_S,
         "baseline": "the host reads the same bytes once from the same memory, command by command, refresh included",
         "speedup": baseline_s / time_s,
         "bound": max(breakdown, key=lambda name: breakdown[name]),

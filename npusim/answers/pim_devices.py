@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_pim, load_system, pim_path, shipped_systems, system_files
-from npusim.hardware.description import files_behind, read_yaml
+from npusim.hardware.catalog import load_pim, load_system, shipped_systems
+from npusim.hardware.description import read_yaml
 from npusim.hardware.draws import is_ranged
 from npusim.hardware.pim import Pim
+from npusim.inputs import is_file
 from npusim.ledger import provenances
 
 
@@ -25,15 +26,6 @@ def device(name_or_path: str, placement: str | None = None) -> Pim:
         known = ", ".join(found.placements) or "none beside the described one"
         raise UserError("--placement", placement, f"{found.name} has no such place for its units; known: {known}")
     return load_pim(found.placements[placement])
-
-
-def device_files(name_or_path: str, placement: str | None = None) -> list[Path]:
-    """The files from which `device` reads it, an architecture's own among them."""
-    if placement is not None:
-        return files_behind("pims", pim_path(device(name_or_path, placement).name))
-    if _is_system(name_or_path):
-        return system_files(name_or_path)
-    return files_behind("pims", pim_path(name_or_path))
 
 
 def assumptions(pim: Pim) -> list[dict[str, Any]]:
@@ -68,6 +60,6 @@ def _found(name_or_path: str) -> Pim:
 
 def _is_system(name_or_path: str) -> bool:
     path = Path(name_or_path)
-    if path.suffix in {".yaml", ".yml"} and path.is_file():
+    if path.suffix in {".yaml", ".yml"} and is_file(path):
         return "chip" in read_yaml(path)
     return name_or_path.strip().lower() in shipped_systems()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from threading import get_ident
 from typing import Any, TypedDict, Unpack
@@ -16,6 +16,7 @@ from npusim.engine.event.engine import EventEngine, total_cost
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
+from npusim.inputs import remembered_last
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
@@ -24,13 +25,13 @@ from npusim.metrics import METRICS, PASSES, RUN, shown
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
+from npusim.units import US_PER_S
 from npusim.workload.arrivals import Poisson, parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 from npusim.workload.step import Step, decode, prefill
 
 POWER, POWER_SCOPE = "power_w", "cards"
 REQUESTS_PER_USER = 3
-_US = 1e6
 _LONGEST_RUN_S = 1e9
 """Beyond it a 64-bit clock in seconds no longer tells tenths of a microsecond."""
 _PHASES = ("decode", "prefill")
@@ -74,7 +75,7 @@ class CostedStep:
     @property
     def breakdown_us(self) -> dict[str, float]:
         """Microseconds by resource."""
-        return {name: self.cost.shares_s[name] * _US for name in RESOURCES}
+        return {name: self.cost.shares_s[name] * US_PER_S for name in RESOURCES}
 
     @cached_property
     def ops(self) -> list[dict[str, Any]]:
@@ -166,7 +167,7 @@ def cost_step(
     drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else []
     if trace is not None:
         write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
-    host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * _US
+    host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * US_PER_S
     return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, simulated)
 
 
@@ -175,7 +176,7 @@ def _engine(deployment: Deployment, sequences: int) -> AnalyticEngine:
     return _kept_engine(deployment, 1 << (sequences - 1).bit_length(), get_ident())
 
 
-@lru_cache(_ENGINES)
+@remembered_last(_ENGINES)
 def _kept_engine(deployment: Deployment, room: int, _thread: int) -> AnalyticEngine:
     return AnalyticEngine(deployment, max_sequences=room)
 
@@ -235,9 +236,9 @@ def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
         **{name: float(row[name]) for name in ("m", "n", "k", "batch", "query", "kv")},
         "memory_bytes": float(row["weight_bytes"] + row["kv_read_bytes"] + row["kv_write_bytes"]) * repeat,
         "flops": float(row["flops"]) * repeat,
-        "time_us": total * _US,
+        "time_us": total * US_PER_S,
         "bound": max(seconds, key=lambda name: seconds[name]),
-        "busy_us": {name: value * _US for name, value in seconds.items()},
+        "busy_us": {name: value * US_PER_S for name, value in seconds.items()},
     }
 
 

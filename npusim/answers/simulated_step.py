@@ -17,8 +17,8 @@ from npusim.engine.event.trace_file import write_trace
 from npusim.engine.stepcost import RESOURCES
 from npusim.errors import UserError
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
+from npusim.units import US_PER_S
 
-_US = 1e6
 HIDDEN = "hidden"
 """What bounds an operator that is nowhere on the critical path."""
 _SHAPE = ("m", "n", "k", "batch", "query", "kv")
@@ -65,7 +65,7 @@ def _operators(simulation: Simulation) -> list[dict[str, Any]]:
     shares, busy = path_shares(simulation), _busy(simulation)
     entries = []
     for index, row in enumerate(simulation.rows):
-        path = {name: shares.get((index, name), 0.0) * _US for name in RESOURCES}
+        path = {name: shares.get((index, name), 0.0) * US_PER_S for name in RESOURCES}
         repeat = int(row["repeat"])
         bound = max(RESOURCES, key=lambda name, path=path: path[name]) if any(path.values()) else HIDDEN  # type: ignore[misc]
         entries.append(
@@ -80,7 +80,7 @@ def _operators(simulation: Simulation) -> list[dict[str, Any]]:
                 "time_us": sum(path.values()),
                 "bound": bound,
                 "path_us": path,
-                "busy_us": {name: busy[index, name] * _US for name in RESOURCES},
+                "busy_us": {name: busy[index, name] * US_PER_S for name in RESOURCES},
             }
         )
     return entries
@@ -108,8 +108,8 @@ def _bottlenecks(pieces: list[SimulatedPiece]) -> dict[str, Any]:
         for kind in RESOURCES:
             if piece.cost.shares_s[kind] > 0.0:
                 entry = step.setdefault(kind, {"path_us": 0.0, "saved_us": 0.0})
-                entry["path_us"] += piece.cost.shares_s[kind] * _US
-                entry["saved_us"] += saved_if_free(simulation, kind) * _US
+                entry["path_us"] += piece.cost.shares_s[kind] * US_PER_S
+                entry["saved_us"] += saved_if_free(simulation, kind) * US_PER_S
         held_up: dict[int, tuple[float, str]] = {}
         for (row, kind), seconds in path_shares(simulation).items():
             if row != NO_ROW:
@@ -117,7 +117,9 @@ def _bottlenecks(pieces: list[SimulatedPiece]) -> dict[str, Any]:
         for row, (seconds, kind) in sorted(held_up.items()):
             saved = saved_if_free(simulation, kind, row)
             name = OP_NAMES[simulation.rows[row]["op"]]
-            operators.append({"op": name, "resource": kind, "path_us": seconds * _US, "saved_us": saved * _US})
+            operators.append(
+                {"op": name, "resource": kind, "path_us": seconds * US_PER_S, "saved_us": saved * US_PER_S}
+            )
     return {"step": step, "operators": operators}
 
 
@@ -129,10 +131,10 @@ def _tilings(simulation: Simulation) -> list[dict[str, Any]]:
             {
                 "op": OP_NAMES[simulation.rows[index]["op"]],
                 "choice": plan.choice.text,
-                "predicted_us": plan.choice.predicted_s * _US,
+                "predicted_us": plan.choice.predicted_s * US_PER_S,
                 "useful": plan.choice.useful,
                 "runner_up": None if other is None else other.text,
-                "runner_up_us": None if other is None else other.predicted_s * _US,
+                "runner_up_us": None if other is None else other.predicted_s * US_PER_S,
                 "reason": plan.reason,
             }
         )

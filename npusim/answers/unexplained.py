@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems, calibration_of
 from npusim.hardware.units import KINDS
+from npusim.inputs import remembered
 from npusim.metrics import RUN
 
 
@@ -21,7 +20,7 @@ def unexplained(calibration: Calibration | None, figure: str) -> float:
     return max((other.half_width(figure, RUN) or 0.0 for other in _shipped_calibrations()), default=0.0)
 
 
-@cache
+@remembered
 def _shipped_calibrations() -> tuple[Calibration, ...]:
     names = [name for unit in KINDS for name in calibrated_systems(unit)]
     return tuple(calibration for name in names if (calibration := calibration_of(name)) is not None)

@@ -30,7 +30,7 @@ Spread: TypeAlias = Mapping[str, Figure]
 
 
 Progress: TypeAlias = Callable[[int, int, str], None]
-"""Told before each part of the work, and once at the end: how many are done, of how many, what comes."""
+"""Told at the beginning and after each part of the work: how many are done, of how many, and which was the last."""
 _MISSING = ("<NA>", "NaT")
 
 

@@ -12,9 +12,14 @@ from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.api.registering import day_of
+from npusim.publish import OutFile
 
 if TYPE_CHECKING:
     from npusim.evidence.calibration.calibrate import FittedCalibration
+
+
+_MARK = b"# low to high holds 90 % of the posterior"
+CALIBRATION = OutFile({".yaml": _MARK, ".yml": _MARK})
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class CalibrateOptions(Options):
     tables: Annotated[Sequence[str | Path], Argument("Measured tables.", metavar="TABLE.csv...")]
     _: KW_ONLY
     arch: Annotated[str, Option("Architecture that the tables were measured on.", metavar="ARCH")]
-    out: Annotated[Path | str, Option("File of the calibration.", metavar="F.yaml")]
+    out: Annotated[Path | str, Option("File of the calibration.", metavar="F.yaml", writes=CALIBRATION)]
     seed: Seed = 0
     date: Annotated[str | None, Option("Date that the calibration bears.", metavar="YYYY-MM-DD", default="today")] = (
         None
@@ -61,21 +66,10 @@ class CalibrateResult:
 def calibrate(asked: CalibrateOptions) -> CalibrateResult:
     """Fits an architecture's ranged numbers to measured tables, and writes them to a file. Raises UserError."""
     from npusim.evidence.calibration.calibrate import fit_calibration as fit
-    from npusim.evidence.calibration.calibration_file import require_writable, write_calibration
+    from npusim.evidence.calibration.calibration_file import write_calibration
 
     target, day = Path(asked.out), day_of(asked.date)
-    require_writable(target, "--out")
     tables = [Path(path) for path in dict.fromkeys(asked.tables)]
     found = fit(tables, asked.arch, target.stem, day, asked.seed, asked.say)
     write_calibration(found.calibration, target)
-    return CalibrateResult(found, target, _manifest(asked, tables))
-
-
-def _manifest(asked: CalibrateOptions, tables: Sequence[Path]) -> Answer:
-    from npusim.evidence.measured.sources import sources_path
-    from npusim.hardware.catalog import shipped_runtimes, system_path
-    from npusim.manifest import build_manifest
-    from npusim.workload.formats import formats_path
-
-    files = [*tables, system_path(asked.arch), *shipped_runtimes().values(), formats_path(), sources_path()]
-    return build_manifest(asked.argv("calibrate"), asked.seed, files)
+    return CalibrateResult(found, target, asked.manifest("calibrate"))

@@ -36,9 +36,7 @@ class ListResult:
     @property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.manifest import build_manifest
-
-        return build_manifest(self.asked.argv("list"), None, ())
+        return self.asked.manifest("list")
 
 
 @asked_by(ListOptions)
@@ -67,11 +65,7 @@ class ShowResult:
     @cached_property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.answers.describe import described_files
-        from npusim.manifest import build_manifest
-
-        files = described_files(self.asked.name, self.asked.uncalibrated)
-        return build_manifest(self.asked.argv("show"), None, files)
+        return self.asked.manifest("show")
 
 
 @asked_by(ShowOptions)

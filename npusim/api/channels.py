@@ -10,12 +10,13 @@ from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options, warn_of
 from npusim.errors import UserError
+from npusim.inputs.limits import MOST, MOST_REQUESTS
+from npusim.units import NS_PER_S
 
 if TYPE_CHECKING:
     from npusim.hardware.dram import Dram
     from npusim.hardware.dram_channel.measure import ChannelRun, Traffic
 
-_NS = 1e9
 _GIGA = 1e9
 _PICO = 1e12
 
@@ -33,14 +34,22 @@ class DramOptions(Options):
         "bgint"
     )
     refresh: Annotated[Literal["off", "ab", "pb"], Option("Refresh none, all banks at once or bank by bank.")] = "ab"
-    outstanding: Annotated[int, Option("Unanswered requests at the same time.", metavar="N", least=1)] = 128
+    outstanding: Annotated[int, Option("Unanswered requests at the same time.", metavar="N", least=1, most=65_536)] = (
+        128
+    )
     stride: Annotated[
         int,
-        Option("Bursts from one request to the next.", metavar="BURSTS", least=1, only_with=("pattern", "stride")),
+        Option(
+            "Bursts from one request to the next.",
+            metavar="BURSTS",
+            least=1,
+            most=MOST,
+            only_with=("pattern", "stride"),
+        ),
     ] = 1
     block: Annotated[
         int | None,
-        Option("Bytes in order at each random address.", metavar="BYTES", default="a burst", least=1),
+        Option("Bytes in order at each random address.", metavar="BYTES", default="a burst", least=1, most=2**30),
     ] = None
     write_fraction: Annotated[
         float,
@@ -55,10 +64,10 @@ class DramOptions(Options):
     write_mode: Annotated[
         Literal["inplace", "stream"], Option("Writes among the reads, or a sequential stream of their own.")
     ] = "inplace"
-    requests: Annotated[int, Option("Bursts that are measured.", metavar="N", least=1)] = 12_000
-    channels: Annotated[int, Option("Like channels that are evenly loaded.", metavar="N", least=1)] = 1
+    requests: Annotated[int, Option("Bursts that are measured.", metavar="N", least=1, most=MOST_REQUESTS)] = 12_000
+    channels: Annotated[int, Option("Like channels that are evenly loaded.", metavar="N", least=1, most=65_536)] = 1
     pseudo_channels: Annotated[
-        int, Option("Pseudo channels of HBM that share one command bus.", metavar="N", least=1)
+        int, Option("Pseudo channels of HBM that share one command bus.", metavar="N", least=1, most=64)
     ] = 1
     seed: Seed = 0
 
@@ -83,10 +92,7 @@ class DramResult:
     @property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.hardware.catalog import memory_path
-        from npusim.manifest import build_manifest
-
-        return build_manifest(self.asked.argv("dram"), self.asked.seed, [memory_path(self.asked.standard)])
+        return self.asked.manifest("dram")
 
 
 @asked_by(DramOptions)
@@ -136,7 +142,7 @@ def _answer(memory: Dram, run: ChannelRun, channels: int, traffic: Traffic) -> d
         "fraction_of_peak": run.fraction_of_peak,
         "bound": run.bound,
         "use": run.use,
-        "latency_ns": run.latency_s * _NS,
+        "latency_ns": run.latency_s * NS_PER_S,
         "row_hit_rate": run.row_hit_rate,
         "energy_j": {name: joules * channels for name, joules in run.energy_j.items()},
         "energy_pj_per_byte": energy / run.payload_bytes * _PICO,

@@ -11,10 +11,12 @@ from npusim.api.answer import Answer, Say, plain
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
+from npusim.publish import MANIFEST, OutFolder, publish_folder
 
 if TYPE_CHECKING:
     from npusim.lab.check.result import CheckResult
 
+_FILES = ("check.xlsx", "check.json", MANIFEST)
 _TOLD = "what the files say"
 
 
@@ -38,7 +40,8 @@ class CheckOptions(Options):
     ] = None
     runtime: Annotated[str | None, Option("Serving runtime by its name.", metavar="NAME", default=_TOLD)] = None
     out: Annotated[
-        Path | None, Option("Write check.xlsx and check.json into this folder.", metavar="DIR", folder=True)
+        Path | None,
+        Option("Write check.xlsx and check.json into this folder.", metavar="DIR", writes=OutFolder(_FILES)),
     ] = None
     seed: Seed = 0
     say: Say | None = None
@@ -74,32 +77,22 @@ def check(asked: CheckOptions) -> CheckAnswer:
         runtime=asked.runtime,
     )
     found = examine(Path(asked.path), given, asked.seed, asked.say or (lambda _: None))
-    record = _manifest(asked, found)
-    return CheckAnswer(found, [] if asked.out is None else _write(found, record, Path(asked.out)), record)
+    files = [] if asked.out is None else _write(found, asked, Path(asked.out))
+    return CheckAnswer(found, files, asked.manifest("check"))
 
 
-def _write(found: CheckResult, record: Answer, out: Path) -> list[str]:
+def _write(found: CheckResult, asked: CheckOptions, out: Path) -> list[str]:
     """check.xlsx, check.json and manifest.json in `out`, all or none; their paths from here."""
-    from npusim.kperf.publish import publish_folder
+    from npusim.lab.check.conformity import conformity
     from npusim.lab.check.workbook import write_check_workbook
 
     def write(folder: Path) -> list[str]:
-        write_check_workbook(found, record, folder / "check.xlsx")
-        for name, content in (("check.json", found.as_dict()), ("manifest.json", record)):
+        checked = conformity(found.rows)
+        record = asked.manifest("check")
+        write_check_workbook(found, checked, record, folder / _FILES[0])
+        for name, content in zip(_FILES[1:], (found.as_dict(), record), strict=True):
             text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
             (folder / name).write_text(f"{text}\n", encoding="utf-8")
-        return ["check.xlsx", "check.json", "manifest.json"]
+        return list(_FILES)
 
     return [str(out / name) for name in publish_folder(write, out)]
-
-
-def _manifest(asked: CheckOptions, found: CheckResult) -> Answer:
-    from npusim.evidence.measured.sources import sources_path
-    from npusim.hardware.catalog import calibration_path, system_path
-    from npusim.manifest import build_manifest
-    from npusim.workload.catalog import model_path
-    from npusim.workload.formats import formats_path
-
-    calibrations = [path for arch in found.archs if (path := calibration_path(arch)) is not None]
-    files = [*found.files, *map(system_path, found.archs), *calibrations, *map(model_path, found.models)]
-    return build_manifest(asked.argv("check"), asked.seed, [*files, formats_path(), sources_path()])

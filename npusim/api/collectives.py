@@ -81,10 +81,7 @@ class CollectiveResult:
     @property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.hardware.catalog import system_files
-        from npusim.manifest import build_manifest
-
-        return build_manifest(self.asked.argv("collective"), self.asked.seed, system_files(self.asked.arch))
+        return self.asked.manifest("collective")
 
 
 @asked_by(CollectiveOptions)

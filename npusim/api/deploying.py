@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Json
@@ -23,7 +21,6 @@ Model = Annotated[str, Argument("A shipped model, an alias or the path of a conf
 Seed = Annotated[int, Option("Seed of all random draws.", metavar="N", least=0, most=_MOST_SEED)]
 Uncalibrated = Annotated[bool, Option("Leave the architecture's calibration to measured runs out.")]
 Interval = Annotated[bool, Option("Give the figures with their 90 % intervals.")]
-OutFile = Annotated[Path | None, Option("Write the result to this file.", metavar="FILE")]
 Cards = Annotated[
     int | str | None,
     Option(
@@ -196,26 +193,3 @@ def told_beside(deployment: Deployment, found: Found | None, interval: bool) -> 
         **({} if found is None else {"plans": found.as_dict()}),
         **({"interval": interval_text(deployment.system, deployment.calibration)} if interval else {}),
     }
-
-
-def manifest(
-    asked: Placing, command: str, seed: int, archs: Sequence[str], models: Sequence[str], grid: str | None = None
-) -> dict[str, Json]:
-    """The manifest of a prediction with every file that it was read from."""
-    from npusim.hardware.catalog import calibration_path, load_system, runtime_path, system_files
-    from npusim.hardware.description import files_behind
-    from npusim.manifest import build_manifest
-    from npusim.workload.catalog import model_path
-    from npusim.workload.formats import formats_path
-    from npusim.workload.grid import grid_path
-
-    files: list[Path] = [file for arch in archs for file in system_files(arch)]
-    if not asked.uncalibrated:
-        files += [path for arch in archs if (path := calibration_path(arch)) is not None]
-    runtimes = [asked.runtime or load_system(arch, uncalibrated=True).runtime for arch in archs]
-    files += [file for name in runtimes for file in files_behind("runtimes", runtime_path(name))]
-    files += [model_path(model) for model in models]
-    files.append(formats_path())
-    if grid is not None:
-        files.append(grid_path(grid))
-    return build_manifest(asked.argv(command), seed, files)

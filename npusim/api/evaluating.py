@@ -10,6 +10,7 @@ from npusim.api.answer import Answer, Say
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option, Options
+from npusim.publish import PAGE, OutFile
 from npusim.words import Language
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ class EvaluateOptions(Options):
 
     proposal: Annotated[Path, Argument("The proposal.", metavar="PROPOSAL.yaml")]
     _: KW_ONLY
-    out: Annotated[Path | None, Option("Write the report to this file.", metavar="F.html")] = None
+    out: Annotated[
+        Path | None, Option("Write the report to this file.", metavar="F.html", writes=OutFile({".html": PAGE}))
+    ] = None
     lang: Annotated[Language, Option("Language of the report.", only_with=("out", Given))] = "en"
     seed: Seed = 0
     say: Say | None = None
@@ -54,26 +57,8 @@ def evaluate(asked: EvaluateOptions) -> EvaluateResult:
 
     path = Path(asked.proposal)
     found = judge(load_proposal(path), path, asked.seed, asked.say or (lambda _: None))
-    record = _manifest(asked, path, found)
+    record = asked.manifest("evaluate")
     if asked.out is not None:
         notes = caveats(found.deployments[:1], asked.lang)
         write_page(evaluation_page(found, notes, record, speaker(asked.lang), asked.lang), Path(asked.out))
     return EvaluateResult(found, record)
-
-
-def _manifest(asked: EvaluateOptions, path: Path, found: Evaluation) -> Answer:
-    from npusim.hardware.catalog import calibration_path, runtime_path, system_path
-    from npusim.manifest import build_manifest
-    from npusim.workload.catalog import model_path
-    from npusim.workload.formats import formats_path
-
-    calibration = calibration_path(found.arch)
-    files = [
-        path,
-        system_path(found.arch),
-        *([] if calibration is None else [calibration]),
-        runtime_path(found.deployments[0].runtime.name if found.proposal.runtime is None else found.proposal.runtime),
-        *(model_path(claim.model) for claim in found.proposal.claims),
-        formats_path(),
-    ]
-    return build_manifest(asked.argv("evaluate"), asked.seed, files)

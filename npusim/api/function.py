@@ -7,8 +7,11 @@ import inspect
 from collections.abc import Callable
 from typing import Generic, ParamSpec, TypeVar
 
+from npusim.api.options import Options
+from npusim.inputs import recording
+
 P = ParamSpec("P")
-O = TypeVar("O")  # noqa: E741
+O = TypeVar("O", bound=Options)  # noqa: E741
 R = TypeVar("R")
 
 
@@ -20,11 +23,12 @@ class Function(Generic[P, O, R]):
         functools.update_wrapper(self, answer)
 
     def __call__(self, *given: P.args, **named: P.kwargs) -> R:
-        return self._answer(self.options(*given, **named))
+        return self.of(self.options(*given, **named))
 
     def of(self, asked: O) -> R:
-        """The answer to options that are made already."""
-        return self._answer(asked)
+        """The answer to options that are made already; the files that are read for it are in their record."""
+        with recording(asked.record):
+            return self._answer(asked)
 
     @property
     def __signature__(self) -> inspect.Signature:

@@ -11,7 +11,7 @@ from npusim.api.caveats import caveats
 from npusim.kperf.publish import publish
 from npusim.kperf.table import unique_names
 from npusim.report.kperf_page import kperf_page
-from npusim.report.page import write_page
+from npusim.report.page import render
 from npusim.words import speaker
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ def write_grids(results: Sequence[GridResult], record: Answer, out: Path, langua
     for result, chip in zip(results, chips, strict=True):
         folder = out / chip if len(results) > 1 else out
         context = replace(result.context, say=speaker(language))
-        names = publish(result.cells, result.provenances, record, context, folder)
-        written += [str(folder / name) for name in names]
+        pages = {}
         if report:
             notes = caveats(result.deployments[:1], language)
-            write_page(kperf_page(result, notes, record, context.say, language), folder / "report.html")
-            written.append(str(folder / "report.html"))
+            pages["report.html"] = render(kperf_page(result, notes, record, context.say, language))
+        names = publish(result.cells, result.provenances, record, context, folder, pages)
+        written += [str(folder / name) for name in names]
     return written

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Progress, records
-from npusim.api.deploying import Deploying, Seed, manifest, named_plan, warn_without_calibration
+from npusim.api.deploying import Deploying, Seed, named_plan, warn_without_calibration
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option
 from npusim.errors import UserError
+from npusim.publish import MANIFEST, OutFolder
 from npusim.words import Language
+from npusim.workers import MOST_WORKERS
 
 if TYPE_CHECKING:
     from npusim.kperf.runner import GridResult
 
+KPERF_FILES = ("kperf.xlsx", "kperf.csv", "report.html", MANIFEST)
 ArchList = Annotated[
     str | Sequence[str], Argument("Architectures: shipped names, aliases or paths.", metavar="ARCH...")
 ]
@@ -62,7 +65,9 @@ class KPerfOptions(GridOptions):
     interval: Annotated[
         bool, Option("Give the figures with their 90 % intervals, or only the figures, several times faster.")
     ] = True
-    out: Annotated[Path | None, Option("Folder of the results.", metavar="DIR", required=True, folder=True)] = None
+    out: Annotated[
+        Path | None, Option("Folder of the results.", metavar="DIR", required=True, writes=OutFolder(KPERF_FILES))
+    ] = None
     report: Annotated[
         bool,
         Option(
@@ -71,6 +76,16 @@ class KPerfOptions(GridOptions):
         ),
     ] = False
     lang: Annotated[Language, Option("Language of the workbook and the report.", only_with=("out", Given))] = "en"
+    workers: Annotated[
+        int | None,
+        Option(
+            "Most processes that work on it, with the same results.",
+            metavar="N",
+            default="one for each processor",
+            least=1,
+            most=MOST_WORKERS,
+        ),
+    ] = None
 
 
 class GridAnswer(list["GridResult"]):
@@ -95,16 +110,16 @@ def kperf(asked: KPerfOptions) -> GridAnswer:
     """
     from npusim.api.grid_files import write_grids
 
-    results = predicted_grids(asked, asked.interval)
-    record = grid_manifest(asked, "kperf", results)
+    results = predicted_grids(asked, asked.interval, asked.workers)
+    record = asked.manifest("kperf")
     if asked.out is None:
         return GridAnswer(results, record, ())
     _require_a_prediction(results)
     return GridAnswer(results, record, write_grids(results, record, asked.out, asked.lang, asked.report))
 
 
-def predicted_grids(asked: GridOptions, intervals: bool) -> list[GridResult]:
-    """The grid on every architecture. Raises UserError."""
+def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = None) -> list[GridResult]:
+    """The grid on every architecture, by at most `workers` processes. Raises UserError."""
     from npusim.kperf.runner import run_grid
 
     if asked.models is not None and not asked.models:
@@ -127,15 +142,8 @@ def predicted_grids(asked: GridOptions, intervals: bool) -> list[GridResult]:
         uncalibrated=asked.uncalibrated,
         offload=asked.offload,
         progress=asked.progress,
+        workers=workers,
     )
-
-
-def grid_manifest(asked: GridOptions, command: str, results: Sequence[GridResult]) -> Answer:
-    """The manifest of a predicted grid."""
-    from npusim.kperf.runner import DEFAULT_GRID
-
-    models = list(asked.models or [where.model.name for where in results[0].deployments])
-    return manifest(asked, command, asked.seed, asked.chips, models, asked.grid or DEFAULT_GRID)
 
 
 def _require_a_prediction(results: Sequence[GridResult]) -> None:

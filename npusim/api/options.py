@@ -11,10 +11,15 @@ import math
 import types
 import warnings
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from npusim.api.answer import Answer
 from npusim.errors import UserError
+from npusim.inputs import Recording
+from npusim.inputs.limits import MOST_COUNT
+from npusim.manifest import build_manifest
+from npusim.publish import OutFile, OutFolder
 
 Asked = TypeVar("Asked", bound="Options")
 
@@ -34,7 +39,7 @@ class Option:
     where it is left out, in words; least, most: bounds of a number; only_with: another field and the value of it with
     which this one has an effect (`Given`: any but the default), without it the option is refused, or warned of where
     `softly` (scripts pass it on everywhere); required: on the command line, though Python can do
-    without; folder: names a folder.
+    without; writes: what stands at the path that it names, checked before any work.
     """
 
     help: str
@@ -46,7 +51,7 @@ class Option:
     only_with: tuple[str, object] | None = None
     softly: bool = False
     required: bool = False
-    folder: bool = False
+    writes: OutFile | OutFolder | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class Declared:
             return
         if isinstance(value, int | float) and not isinstance(value, bool):
             self._check_number(value, name)
+        if self.told.writes is not None:
+            self.told.writes.require(str(value), name)
         if self.told.only_with is not None:
             self._check_effect(name, self.told.only_with, asked)
 
@@ -97,8 +104,9 @@ class Declared:
             raise UserError(name, "", f"{value} is no number; give a finite one")
         if least is not None and value < least:
             raise UserError(name, "", f"{value} must be {least:g} or more")
-        if most is not None and value > most:
-            raise UserError(name, "", f"{value} must be at most {most:g}")
+        most = MOST_COUNT if most is None else most
+        if value > most:
+            raise UserError(name, "", f"{value:,.12g} must be at most {most:,.12g}")
 
     def _check_effect(self, name: str, only_with: tuple[str, object], asked: Options) -> None:
         field, wanted = only_with
@@ -115,9 +123,13 @@ class Declared:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a function of the API is asked. words: the command line that it was read from, kept in the manifest."""
+    """What a function of the API is asked.
+
+    words: the command line that it was read from, kept in the manifest; record: the files read for the answer.
+    """
 
     words: tuple[str, ...] = ()
+    record: Recording = field(init=False, repr=False, compare=False, default_factory=Recording)
 
     def __post_init__(self) -> None:
         for each in declared_options(type(self)):
@@ -128,6 +140,11 @@ class Options:
     def argv(self, command: str) -> tuple[str, ...]:
         """The words after `npusim` that ask `command` for this: those that were typed, else one for each field."""
         return self.words or (*command.split(), *_written(self))
+
+    def manifest(self, command: str, seed: int | None = None) -> Answer:
+        """What made the answer: the command, its seed (by default the option's) and each file that was read."""
+        own = getattr(self, "seed", None)
+        return build_manifest(self.argv(command), own if seed is None else seed, self.record.files)
 
 
 _DECLARED: dict[object, tuple[Declared, ...]] = {}

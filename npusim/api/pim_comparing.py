@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Json, plain_answer
-from npusim.api.deploying import Arch, Model, Placing, Seed, configuration, deployed, manifest
+from npusim.api.deploying import Arch, Model, Placing, Seed, configuration, deployed
 from npusim.api.function import asked_by
 from npusim.api.grids import GridCards
 from npusim.api.options import Option
+from npusim.inputs.limits import MOST, MOST_USERS
+from npusim.publish import OutFolder
 
 if TYPE_CHECKING:
     from npusim.explore.pim.chart import Caption
@@ -25,12 +27,19 @@ class PimCompareOptions(Placing):
     arch: Arch
     model: Model
     _: KW_ONLY
-    isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1)] = 1024
-    osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1)] = 256
-    concurrency: Annotated[int, Option("Users, each with one request in flight.", metavar="C", least=1)] = 1
-    draws: Annotated[int, Option("Boards that are drawn for the intervals.", metavar="N", least=1)] = 64
+    isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1, most=MOST)] = 1024
+    osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1, most=MOST)] = 256
+    concurrency: Annotated[
+        int, Option("Users, each with one request in flight.", metavar="C", least=1, most=MOST_USERS)
+    ] = 1
+    draws: Annotated[int, Option("Boards that are drawn for the intervals.", metavar="N", least=1, most=10_000)] = 64
     out: Annotated[
-        Path | None, Option("Write a table, a chart and the answer into this folder.", metavar="DIR", folder=True)
+        Path | None,
+        Option(
+            "Write a table, a chart and the answer into this folder.",
+            metavar="DIR",
+            writes=OutFolder(("pim-compare.csv", "pim-compare.png", "pim-compare.json")),
+        ),
     ] = None
     cards: GridCards = "auto"
     seed: Seed = 0
@@ -66,7 +75,7 @@ def pim_compare(asked: PimCompareOptions) -> PimCompareResult:
         "projection": not deployment.system.silicon,
         "note": deployment.system.note,
     }
-    record = manifest(asked, "pim compare", asked.seed, [asked.arch], [asked.model])
+    record = asked.manifest("pim compare")
     if asked.out is not None:
         whole = plain_answer({**answer, "manifest": record})
         files = write_comparison(found, whole, _caption(deployment, asked), Path(asked.out))

@@ -135,8 +135,7 @@ def pim_stream(asked: StreamOptions) -> BenchResult:
 
 def _bench(asked: BenchOptions, memory: str, command: str, operation: Callable[[Pim], Operation]) -> BenchResult:
     from npusim.answers.pim_bench import measure_pim
-    from npusim.answers.pim_devices import assumptions, device, device_files
-    from npusim.manifest import build_manifest
+    from npusim.answers.pim_devices import assumptions, device
 
     described = device(memory, asked.placement)
     if not asked.power_limit and described.unit.mac.power_factor.value == 1.0:
@@ -150,8 +149,7 @@ def _bench(asked: BenchOptions, memory: str, command: str, operation: Callable[[
         seed=asked.seed,
     )
     answer |= {"note": described.note, "assumptions": assumptions(described)}
-    record = build_manifest(asked.argv(f"pim {command}"), asked.seed, device_files(memory, asked.placement))
-    return BenchResult(described, answer, record)
+    return BenchResult(described, answer, asked.manifest(f"pim {command}"))
 
 
 def _seconds(fence: str | None) -> float | None:

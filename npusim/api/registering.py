@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, plain_answer, records
 from npusim.api.function import asked_by
-from npusim.api.grids import GridOptions, grid_manifest, predicted_grids
+from npusim.api.grids import GridOptions, predicted_grids
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
+from npusim.publish import OutFile
 
 if TYPE_CHECKING:
     from npusim.kperf.runner import GridResult
@@ -25,7 +26,12 @@ class PredictOptions(GridOptions):
     register: Annotated[bool, Option("Write a stamped pack of the predictions to --out.")] = False
     out: Annotated[
         Path | None,
-        Option("File of the pack, which must not be there yet.", metavar="PACK.json", only_with=("register", True)),
+        Option(
+            "File of the pack, which must not be there yet.",
+            metavar="PACK.json",
+            only_with=("register", True),
+            writes=OutFile({"": None}),
+        ),
     ] = None
     date: Annotated[
         str | None,
@@ -57,14 +63,12 @@ class PredictResult:
 @asked_by(PredictOptions)
 def predict(asked: PredictOptions) -> PredictResult:
     """The cells of a grid with their 90 % intervals; with `register`, stamped and written. Raises UserError."""
-    from npusim.lab.registered.pack import require_new, stamped, write_pack
+    from npusim.lab.registered.pack import stamped, write_pack
 
     day = day_of(asked.date)
-    if asked.out is not None:
-        require_new(asked.out)
     results = predicted_grids(asked, intervals=True)
     cells = [plain_answer(row) for result in results for row in records(result.cells)]
-    pack = stamped(cells, day, plain_answer(grid_manifest(asked, "predict", results)))
+    pack = stamped(cells, day, plain_answer(asked.manifest("predict")))
     if asked.out is not None:
         write_pack(pack, asked.out)
     files = [] if asked.out is None else [str(asked.out)]
@@ -113,9 +117,7 @@ class ScoreResult:
     @property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.manifest import build_manifest
-
-        return build_manifest(self.asked.argv("score"), None, [self.asked.pack])
+        return self.asked.manifest("score")
 
 
 @asked_by(ScoreOptions)

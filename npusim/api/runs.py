@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Figure, Spread
-from npusim.api.deploying import Arch, Deploying, Interval, Model, Seed, deployed, manifest, told_beside
+from npusim.api.deploying import Arch, Deploying, Interval, Model, Seed, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Option, warn_of
+from npusim.inputs.limits import MOST, MOST_REQUESTS, MOST_USERS
 
 if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
@@ -25,11 +26,13 @@ class RunOptions(Deploying):
     arch: Arch
     model: Model
     _: KW_ONLY
-    isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1)]
-    osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1)]
-    concurrency: Annotated[int, Option("Users, each of whom has one request in flight at most.", metavar="C", least=1)]
+    isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1, most=MOST)]
+    osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1, most=MOST)]
+    concurrency: Annotated[
+        int, Option("Users, each of whom has one request in flight at most.", metavar="C", least=1, most=MOST_USERS)
+    ]
     requests: Annotated[
-        int | None, Option("Requests of the whole run.", metavar="N", default="3 per user", least=1)
+        int | None, Option("Requests of the whole run.", metavar="N", default="3 per user", least=1, most=MOST_REQUESTS)
     ] = None
     arrival: Annotated[
         str,
@@ -70,7 +73,7 @@ class RunResult:
     @cached_property
     def manifest(self) -> Answer:
         """What made the result."""
-        return manifest(self.asked, "run", self.asked.seed, [self.asked.arch], [self.asked.model])
+        return self.asked.manifest("run")
 
 
 @asked_by(RunOptions)

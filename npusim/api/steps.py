@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, Figure, Json
-from npusim.api.deploying import Arch, Deploying, Interval, Model, deployed, manifest, told_beside
+from npusim.api.deploying import Arch, Deploying, Interval, Model, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Option
+from npusim.inputs.limits import MOST, MOST_BATCH
+from npusim.publish import OutFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +30,12 @@ class StepOptions(Deploying):
     model: Model
     _: KW_ONLY
     phase: Annotated[Literal["decode", "prefill"], Option("Whether the step decodes or reads prompts.")]
-    batch: Annotated[int, Option("Sequences in the step, of all replicas together.", metavar="B", least=1)]
-    context: Annotated[int, Option("Tokens attended by each sequence, new ones included.", metavar="C", least=1)]
+    batch: Annotated[
+        int, Option("Sequences in the step, of all replicas together.", metavar="B", least=1, most=MOST_BATCH)
+    ]
+    context: Annotated[
+        int, Option("Tokens attended by each sequence, new ones included.", metavar="C", least=1, most=MOST)
+    ]
     query: Annotated[
         int | None,
         Option(
@@ -37,6 +43,7 @@ class StepOptions(Deploying):
             metavar="Q",
             default="the whole context",
             least=1,
+            most=MOST,
             only_with=("phase", "prefill"),
         ),
     ] = None
@@ -50,6 +57,7 @@ class StepOptions(Deploying):
             "Write the event engine's timeline for ui.perfetto.dev to this file (.json: Chrome's format).",
             metavar="FILE",
             only_with=("engine", "event"),
+            writes=OutFile({".json": b'{"traceEvents"', "": b"\xe2\x03"}),
         ),
     ] = None
     explain: Annotated[bool, Option("Tell every operator, and every assumed number.")] = False
@@ -100,7 +108,7 @@ class StepResult:
     @cached_property
     def manifest(self) -> Answer:
         """What made the result."""
-        return manifest(self.asked, "step", self.asked.seed, [self.asked.arch], [self.asked.model])
+        return self.asked.manifest("step")
 
 
 @asked_by(StepOptions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from npusim.api.answer import Answer, Say, records
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
+from npusim.publish import MANIFEST, OutFolder, publish_file
+from npusim.workers import MOST_WORKERS, processors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from npusim.explore.sweep.run import SweepResult as Swept
     from npusim.explore.sweep.spec import SweepSpec
 
-_MOST_WORKERS = 1024
+SWEEP_FILES = (
+    "points.parquet", "points.csv", "pareto.csv", "effects.csv", "optimum.csv", "report.html", MANIFEST,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class SweepOptions(Options):
     """What `npusim sweep` is asked; from Python the specification can be its content, too."""
 
     spec: Annotated[str | Path | Mapping[str, object], Argument("The specification.", metavar="SPEC.yaml")]
-    out: Annotated[Path | str, Option("Folder of the results.", metavar="DIR", folder=True)]
+    out: Annotated[Path | str, Option("Folder of the results.", metavar="DIR", writes=OutFolder(SWEEP_FILES))]
     _: KW_ONLY
     backend: Annotated[
         Literal["local", "dask", "ray"], Option("Processes of this machine, or the workers of an existing cluster.")
@@ -36,11 +39,11 @@ class SweepOptions(Options):
     workers: Annotated[
         int | None,
         Option(
-            "Processes of this machine.",
+            "Most processes of this machine that work on it, with the same results.",
             metavar="N",
             default="one for each processor",
             least=1,
-            most=_MOST_WORKERS,
+            most=MOST_WORKERS,
             only_with=("backend", "local"),
         ),
     ] = None
@@ -103,46 +106,28 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
 
     spec = SweepSpec.model_validate(asked.spec) if isinstance(asked.spec, Mapping) else load_spec(Path(asked.spec))
     warn_of_unmoved(spec, asked.place)
-    record, out = _manifest(asked, spec), Path(asked.out)
+    out = Path(asked.out)
     if asked.optimize is not None:
-        return _search(asked, spec, out, record)
-    identity = {key: record[key] for key in ("npusim", "git", "configs")} | {"spec": spec.model_dump(mode="json")}
-    where = Backend(asked.backend, asked.workers or os.cpu_count() or 1, asked.scheduler)
-    found = run_sweep(spec, asked.place, out, identity, where, asked.say)
+        return _search(asked, spec, out)
+    where = Backend(asked.backend, asked.workers or processors(), asked.scheduler)
+    found = run_sweep(spec, asked.place, out, where, asked.say)
+    record = asked.manifest("sweep", spec.seed)
     files = [*found.files, *_write_report(found, record, out)]
     written = [str(out / name) for name in files]
     return SweepAnswer(found.points, found.front, found.effects, found, written, record)
 
 
-def _search(asked: SweepOptions, spec: SweepSpec, out: Path, record: Answer) -> SweepAnswer:
-    from npusim.explore.sweep.optimize import STUDY, optimize
+def _search(asked: SweepOptions, spec: SweepSpec, out: Path) -> SweepAnswer:
+    from npusim.explore.sweep.optimize import FRONT, STUDY, optimize
     from npusim.explore.sweep.tables import write_csv
 
     assert asked.optimize is not None
-    out.mkdir(parents=True, exist_ok=True)
     front = optimize(spec, asked.place, out, asked.optimize, asked.say or (lambda _: None))
-    write_csv(front, out / "optimum.csv")
-    files = [str(out / name) for name in ("optimum.csv", STUDY)]
+    record = asked.manifest("sweep", spec.seed)
+    write_csv(front, out / FRONT)
+    _write_manifest(record, out)
+    files = [str(out / name) for name in (FRONT, STUDY, MANIFEST)]
     return SweepAnswer(asked.optimize, front, None, None, files, record)
-
-
-def _manifest(asked: SweepOptions, spec: SweepSpec) -> Answer:
-    from npusim.hardware.catalog import calibration_path, load_system, runtime_path, system_path
-    from npusim.manifest import build_manifest
-    from npusim.workload.catalog import model_path
-    from npusim.workload.formats import formats_path
-
-    runtimes = spec.runtimes or (load_system(spec.arch, uncalibrated=True).runtime,)
-    calibration = calibration_path(spec.arch)
-    files = [
-        *([] if isinstance(asked.spec, Mapping) else [Path(asked.spec)]),
-        system_path(spec.arch),
-        *([] if calibration is None else [calibration]),
-        *(runtime_path(name) for name in runtimes),
-        *(model_path(name) for name in spec.models),
-        formats_path(),
-    ]
-    return build_manifest(asked.argv("sweep"), spec.seed, files)
 
 
 def _write_report(found: Swept, record: Answer, out: Path) -> list[str]:
@@ -153,5 +138,9 @@ def _write_report(found: Swept, record: Answer, out: Path) -> list[str]:
 
     notes = caveats([base_of(found.spec, variant, "").deployment for variant in variants(found.spec)])
     write_page(sweep_page(found, notes, record), out / "report.html")
-    (out / "manifest.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return ["report.html", "manifest.json"]
+    _write_manifest(record, out)
+    return ["report.html", MANIFEST]
+
+
+def _write_manifest(record: Answer, out: Path) -> None:
+    publish_file(out / MANIFEST, json.dumps(record, indent=2, ensure_ascii=False) + "\n")

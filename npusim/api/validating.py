@@ -13,6 +13,7 @@ from npusim.api.deploying import Uncalibrated
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
+from npusim.publish import MANIFEST, OutFolder
 
 if TYPE_CHECKING:
     from npusim.evidence.validation.folder import BlindAndCalibrated
@@ -31,7 +32,11 @@ class ValidateOptions(Options):
     ] = None
     report: Annotated[
         Path | None,
-        Option("Write Markdown and charts into this folder, blind beside calibrated errors.", metavar="DIR"),
+        Option(
+            "Write Markdown and charts into this folder, blind beside calibrated errors.",
+            metavar="DIR",
+            writes=OutFolder(("README.md", "report.md", MANIFEST)),
+        ),
     ] = None
     seed: Annotated[
         int,
@@ -85,13 +90,13 @@ def validate(asked: ValidateOptions) -> ValidateResult:
     tables = [Path(path) for path in dict.fromkeys(asked.tables)]
     compared = [_compare(path, asked) for path in tables]
     results = [each.best for each in compared]
-    record = _manifest(asked, results)
+    record = asked.manifest("validate")
     files: list[str] = []
     if asked.report is not None:
         argv = record["argv"]
         assert isinstance(argv, list)
         command = f"npusim {shlex.join(map(str, argv))}"
-        files = [str(file) for file in write_folder(compared, Path(asked.report), command)]
+        files = [str(file) for file in write_folder(compared, Path(asked.report), command, record)]
     return ValidateResult(results, files, record)
 
 
@@ -119,22 +124,3 @@ def _predicted(path: Path, asked: ValidateOptions, uncalibrated: bool) -> Valida
         engine=asked.engine,
         uncalibrated=uncalibrated,
     )
-
-
-def _manifest(asked: ValidateOptions, results: Sequence[ValidationResult]) -> Answer:
-    from npusim.evidence.measured.component import files_of, is_component
-    from npusim.evidence.measured.sources import sources_path
-    from npusim.hardware.catalog import calibration_path, shipped_runtimes
-    from npusim.manifest import build_manifest
-    from npusim.workload.catalog import shipped_models
-    from npusim.workload.formats import formats_path
-
-    archs = list(dict.fromkeys(arch for result in results for arch in result.archs))
-    models = {item.case.dimensions.get("model", "").lower() for result in results for item in result.predictions}
-    described = [path for arch in archs for path in files_of(arch)]
-    files = [*(result.path for result in results), *described, *shipped_runtimes().values()]
-    if not asked.uncalibrated:
-        systems = [arch for arch in archs if not is_component(arch)]
-        files += [path for arch in systems if (path := calibration_path(arch)) is not None]
-    files += [shipped_models()[name] for name in sorted(models) if name in shipped_models()]
-    return build_manifest(asked.argv("validate"), asked.seed, [*files, formats_path(), sources_path()])

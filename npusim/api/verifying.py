@@ -36,9 +36,7 @@ class VerifyResult:
     @property
     def manifest(self) -> Answer:
         """What made the result."""
-        from npusim.manifest import build_manifest
-
-        return build_manifest(self.asked.argv("verify-run"), None, [Path(self.asked.path)])
+        return self.asked.manifest("verify-run")
 
 
 @asked_by(VerifyOptions)

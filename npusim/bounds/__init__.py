@@ -1,0 +1,1 @@
+"""What no chip can pass: a bound a file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.bounds.finding import Finding
-from npusim.bounds.reading import Reading
+from npusim.bounds.reading import LEAST, Reading
 from npusim.words import Phrase
 
 NAME = "Amdahl's law"
@@ -15,7 +15,7 @@ def gain(metric: str, few: tuple[int, Reading], many: tuple[int, Reading]) -> Fi
     few, many: (chips, latency). Not a hard bound: memory on the chips may come to hold what one chip had to fetch.
     """
     ratio = many[0] / few[0]
-    low, high = few[1].low / many[1].high / ratio, few[1].high / max(many[1].low, 1e-9) / ratio
+    low, high = few[1].low / many[1].high / ratio, few[1].high / max(many[1].low, LEAST) / ratio
     told = {"ratio": f"{ratio:g}", "many": many[0], "few": few[0]}
     says = Phrase("the {ratio}-fold gain that {many} chips can have over {few}", told)
     return Finding(NAME, metric, low, high, says, few[1].low / ratio, hard=False)

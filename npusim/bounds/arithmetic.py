@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from npusim.bounds.finding import Finding
 from npusim.bounds.load import BoundedLoad, Terms
-from npusim.bounds.reading import Reading
+from npusim.bounds.reading import LEAST, Reading
+from npusim.units import MS_PER_S
 from npusim.words import Phrase
 
 NAME = "arithmetic"
-_MS_PER_S = 1e3
 _TOKENS_OF_A_REQUEST: dict[str, Callable[[BoundedLoad], float]] = {
     "output_tokens_per_s": lambda load: load.osl,
     "total_tokens_per_s": lambda load: load.isl + load.osl,
@@ -23,11 +23,11 @@ def arithmetic(load: BoundedLoad, figures: Mapping[str, Reading]) -> Iterator[Fi
         if metric in _TOKENS_OF_A_REQUEST or metric == "requests_per_s":
             yield arithmetic_throughput(load, metric, figure)
         elif metric.startswith("ttft_ms_") and load.prompts_differ:
-            low, high = (_MS_PER_S * first_token_s(terms, load, metric == "ttft_ms_mean") for terms in load.both)
+            low, high = (MS_PER_S * first_token_s(terms, load, metric == "ttft_ms_mean") for terms in load.both)
             says = Phrase(
                 "its time for the arithmetic of the prompts ({time} ms at the dense peak)", {"time": f"{low:.4g}"}
             )
-            yield Finding(NAME, metric, low / max(figure.high, 1e-9), high / max(figure.low, 1e-9), says, low)
+            yield Finding(NAME, metric, low / max(figure.high, LEAST), high / max(figure.low, LEAST), says, low)
 
 
 def arithmetic_throughput(load: BoundedLoad, metric: str, figure: Reading) -> Finding:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from npusim.bounds.capacity import most_in_service
 from npusim.bounds.finding import Finding
 from npusim.bounds.load import BoundedLoad, Terms
-from npusim.bounds.reading import Reading
+from npusim.bounds.reading import LEAST, Reading
+from npusim.units import MS_PER_S
 from npusim.words import Phrase
 
 NAME = "memory bandwidth"
-_MS_PER_S = 1e3
 Least = Callable[[Terms, BoundedLoad], float]
 _STEP = Phrase("reading the weights and one sequence's KV")
 _WEIGHTS = Phrase("reading the weights once")
@@ -55,7 +55,7 @@ def bytes_per_token(terms: Terms, load: BoundedLoad, static: bool = False) -> fl
 
 
 def _latency(load: BoundedLoad, metric: str, figure: Reading, least: Least, what: Phrase) -> Finding:
-    low, high = least(load.generous, load) * _MS_PER_S, least(load.usual, load) * _MS_PER_S
+    low, high = least(load.generous, load) * MS_PER_S, least(load.usual, load) * MS_PER_S
     told = {"what": what, "time": f"{low:.4g}", "rate": _rate_text(load)}
     says = Phrase("its time for {what} ({time} ms at {rate} TB/s)", told)
     reached = load.generous.ceiling.sustained
@@ -63,7 +63,7 @@ def _latency(load: BoundedLoad, metric: str, figure: Reading, least: Least, what
 
 
 def _positive(milliseconds: float) -> float:
-    return max(milliseconds, 1e-9)
+    return max(milliseconds, LEAST)
 
 
 def _step_s(terms: Terms, load: BoundedLoad) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from npusim.bounds.finding import Finding
 from npusim.bounds.load import BoundedLoad, Terms
+from npusim.units import GIB
 from npusim.words import Phrase
 
 NAME = "capacity"
@@ -15,7 +16,7 @@ NAME = "capacity"
 def capacity(load: BoundedLoad) -> Iterator[Finding]:
     """Whether the model runs at all."""
     low, high = (_part(terms, load) for terms in load.both)
-    gib = load.generous.ceiling.memory_bytes * load.chips / 2**30
+    gib = load.generous.ceiling.memory_bytes * load.chips / GIB
     says = Phrase("the {gib} GiB of memory, for the weights and one request", {"gib": f"{gib:,.0f}"})
     yield Finding(NAME, "", low, high, says)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 
 from npusim import dtypes
 from npusim.bounds.pim_units import units_ceiling
@@ -18,6 +17,7 @@ from npusim.hardware.compute import MacRates, Unit
 from npusim.hardware.link import Link
 from npusim.hardware.machine import build_machine
 from npusim.hardware.system import System
+from npusim.inputs import remembered
 from npusim.kernels.memory import stream_bandwidth
 from npusim.ledger import Quantity
 
@@ -64,7 +64,7 @@ class Ceiling:
         return sum(count / rates[key] for key, count in ops.items())
 
 
-@cache
+@remembered
 def ceiling_of(arch: str, generous: bool) -> Ceiling:
     """The ceiling of one chip of the architecture, its calibration left out. Raises UserError."""
     return ceiling(load_system(arch, uncalibrated=True), generous)

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from npusim.bounds.ceiling import LinkCeiling
 from npusim.bounds.finding import Finding
 from npusim.bounds.load import BoundedLoad, Terms
-from npusim.bounds.reading import Reading
+from npusim.bounds.reading import LEAST, Reading
+from npusim.units import MS_PER_S
 from npusim.words import Phrase
 from npusim.workload.model import Model
 
 NAME = "collectives"
-_MS_PER_S = 1e3
 _PER_LAYER = 2
 _BYTES_OF_A_SUM = 1.0
 
@@ -28,14 +28,14 @@ def collectives(load: BoundedLoad, model: Model, figures: Mapping[str, Reading])
     ends = [(sums_s(terms, load, model, 1), sums_s(terms, load, model, load.isl)) for terms in load.both]
     for metric, figure in figures.items():
         if metric.startswith("tpot_ms_") and load.osl > 1:
-            low, high = (_MS_PER_S * token / load.tokens_per_step for token, _ in ends)
+            low, high = (MS_PER_S * token / load.tokens_per_step for token, _ in ends)
         elif metric.startswith("ttft_ms_") and load.prompts_differ:
-            low, high = (_MS_PER_S * prompt for _, prompt in ends)
+            low, high = (MS_PER_S * prompt for _, prompt in ends)
         else:
             continue
         told = {"sums": _PER_LAYER * model.layers, "chips": load.tensor_parallel, "time": f"{low:.4g}"}
         says = Phrase("its time for {sums} sums over {chips} chips ({time} ms)", told)
-        yield Finding(NAME, metric, low / max(figure.high, 1e-9), high / max(figure.low, 1e-9), says, low)
+        yield Finding(NAME, metric, low / max(figure.high, LEAST), high / max(figure.low, LEAST), says, low)
 
 
 def sums_s(terms: Terms, load: BoundedLoad, model: Model, tokens: int) -> float:

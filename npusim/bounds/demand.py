@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from npusim import dtypes
+from npusim.inputs import remembered
 from npusim.mapping.footprint import weight_bytes
 from npusim.mapping.lower import lower, program
 from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, LM_HEAD
@@ -43,7 +43,7 @@ class Demand:
     token_ops: Mapping[tuple[str, str], float]
 
 
-@cache
+@remembered
 def demand_of(model: Model, precision: Precision, isl: int, osl: int, generous: bool) -> Demand:
     """The demand of `model` in `precision` for prompts of `isl` and outputs of `osl` tokens.
 

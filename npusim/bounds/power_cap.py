@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from npusim.bounds.ceiling import Ceiling
 from npusim.bounds.finding import Finding
-from npusim.bounds.reading import Reading
+from npusim.bounds.reading import LEAST, Reading
 from npusim.words import Phrase
 
 CAP, IDLE = "power cap", "idle power"
@@ -27,7 +27,7 @@ def power_cap(ceilings: tuple[Ceiling, Ceiling], chips: int, watts: Reading, met
         says = Phrase("the {watts} W that the cards enforce", {"watts": f"{limit:,.0f}"})
         yield Finding(CAP, MEAN, low, high, says, limit * (1.0 + meter))
     idle = generous.idle_w * chips
-    low, high = idle / max(read.high, 1e-9), usual.idle_w * chips / max(watts.low, 1e-9)
+    low, high = idle / max(read.high, LEAST), usual.idle_w * chips / max(watts.low, LEAST)
     says = Phrase(
         "its watts for idle chips alone (chips: {chips}; {watts} W)", {"chips": chips, "watts": f"{idle:,.0f}"}
     )

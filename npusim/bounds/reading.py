@@ -7,6 +7,9 @@ from decimal import Decimal
 
 from npusim.inputs.numbers import decimal
 
+LEAST = 1e-9
+"""Takes the part of zero below a fraction line: less than any printed figure."""
+
 
 @dataclass(frozen=True)
 class Reading:

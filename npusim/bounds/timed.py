@@ -17,6 +17,9 @@ from npusim.workload.model import Model
 from npusim.workload.precision import Precision
 from npusim.workload.step import Step
 
+_LEAST = 1e-12
+"""Takes the part of zero seconds below a fraction line."""
+
 
 def step_rows(model: Model, precision: Precision, step: Step) -> np.ndarray:
     """The operators of a pass, as one chip would run them all."""
@@ -38,7 +41,7 @@ def least_times(rows: np.ndarray, ceilings: tuple[Ceiling, Ceiling], chips: int,
         BANDWIDTH: (read, Phrase("its time for reading its weights and KV ({time} us)", _us(read)), generous.sustained),
         ARITHMETIC: (computed, Phrase("its time for its arithmetic ({time} us at the dense peak)", _us(computed)), 1.0),
     }
-    shortest, longest = max(measured_s.high, 1e-12), max(measured_s.low, 1e-12)
+    shortest, longest = max(measured_s.high, _LEAST), max(measured_s.low, _LEAST)
     return [
         Finding(name, "", low / shortest, high / longest, says, low, reachable)
         for name, ((low, high), says, reachable) in told.items()

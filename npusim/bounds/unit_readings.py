@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 
 from npusim.metrics import metric as metric_of
+from npusim.units import GB, GIB
 
 _DATASHEET_DIGITS = 2
-GIB, GB = 2.0**30, 1e9
+_ROUNDING = 1e-12
+"""Part by which a rate may lie below a printed one in floating point."""
 
 
 def in_decimal_units(byte_count: float) -> float:
@@ -19,7 +21,7 @@ def in_decimal_units(byte_count: float) -> float:
 def as_datasheet(rate: float) -> float:
     """A rate with the digits that a datasheet prints, cut off: 1.536 TB/s is printed as 1.5 TB/s."""
     place = 10.0 ** (math.floor(math.log10(rate)) - (_DATASHEET_DIGITS - 1))
-    return math.floor(rate / place * (1.0 + 1e-12)) * place
+    return math.floor(rate / place * (1.0 + _ROUNDING)) * place
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ _TIME_SLIPS = (
     Slip(1e3, "seconds were given as milliseconds"),
     Slip(1e-3, "microseconds were given as milliseconds"),
 )
+"""Slips of times."""
 _RATE_SLIPS = (
     Slip(GB / GIB, "GB and GiB were confused"),
     Slip(0.5, "a peak with structured sparsity was counted (twice the dense one), or input and output together"),
@@ -41,10 +44,12 @@ _RATE_SLIPS = (
     Slip(1e3, "thousands of tokens per second were given"),
     Slip(1.0 / 60.0, "tokens per minute were given"),
 )
+"""Slips of rates."""
 _POWER_SLIPS = (
     Slip(1e-3, "milliwatts were given as watts"),
     Slip(1e3, "kilowatts were given as watts"),
 )
+"""Slips of power."""
 
 
 _SLIPS = {"ms": _TIME_SLIPS, "W": _POWER_SLIPS, "tokens/s": _RATE_SLIPS, "requests/s": _RATE_SLIPS}

@@ -10,13 +10,12 @@ from npusim.api.caveats import caveats
 from npusim.api.evaluating import EvaluateOptions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
+from npusim.units import US_PER_S
 from npusim.words import ENGLISH, speaker
 
 if TYPE_CHECKING:
     from npusim.explore.evaluate.fixed_times import FixedTimes
     from npusim.explore.evaluate.run import Evaluation
-
-_US = 1e6
 
 
 @command(EvaluateOptions)
@@ -65,7 +64,7 @@ def _print(found: Evaluation) -> None:
 
 def _together_text(times: FixedTimes) -> str:
     told = ", ".join(
-        f"{each.owner}.{each.path} {each.needed * _US:.4g} us instead of {each.value * _US:.4g}"
+        f"{each.owner}.{each.path} {each.needed * US_PER_S:.4g} us instead of {each.value * US_PER_S:.4g}"
         for each in times.longest
     )
     return (

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from npusim.kperf.runner import GridResult
 
 
+_INTERVAL_S = 4.0
+"""Between two lines that tell how far it has come, where there is no terminal for a bar."""
+
+
 @command(KPerfOptions)
 def kperf(asked: KPerfOptions, as_json: bool) -> None:
     """Predict the K-Perf table: kperf.xlsx, kperf.csv, charts and a manifest, in a folder for each of several archs."""
@@ -55,13 +59,20 @@ def _progress() -> Iterator[Progress]:
 
 
 def _lines() -> Progress:
-    started = time.monotonic()
+    started = said = time.monotonic()
 
-    def report(done: int, total: int, _label: str) -> None:
+    def report(done: int, total: int, _which: str) -> None:
+        nonlocal said
+        now = time.monotonic()
         if done == 0:
             say(f"predicting {total} cells")
         elif done == total:
-            say(f"predicted {total} cells in {time.monotonic() - started:.0f} s")
+            say(f"predicted {total} cells in {now - started:.0f} s")
+        elif now - said >= _INTERVAL_S:
+            say(f"predicted {done} of {total} cells")
+        else:
+            return
+        said = now
 
     return report
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import click
 
 from npusim.api.options import Argument, Declared, Option, Options, declared_options
+from npusim.publish import OutFolder
 
 Asked = TypeVar("Asked", bound=Options)
 Command = Callable[[Asked, bool], None]
@@ -72,7 +73,8 @@ def _type(declared: Declared) -> click.ParamType:
     if declared.many and isinstance(told, Option):
         return _Words()
     if Path in declared.kinds:
-        return click.Path(path_type=Path, file_okay=not (isinstance(told, Option) and told.folder))
+        is_folder = isinstance(told, Option) and isinstance(told.writes, OutFolder)
+        return click.Path(path_type=Path, file_okay=not is_folder)
     if int in declared.kinds and str in declared.kinds:
         return _NumberOrWord()
     for kind, made in ((str, click.STRING), (int, click.INT), (float, click.FLOAT)):

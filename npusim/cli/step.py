@@ -13,6 +13,7 @@ from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.cli.plans import print_front
 from npusim.cli.simulated import print_simulated
+from npusim.units import GB
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _BAR_WIDTH = 40
 _BAR = "#"
-_GIGABYTE = 1e9
 
 
 @command(StepOptions)
@@ -58,7 +58,7 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         rate = answer["memory_rate_bytes_per_s"]
         console.print(
             f"Simulated in {answer['events']:,} events; shares are those of the critical path. Memory streams "
-            f"{figure(rate['mean'] / _GIGABYTE, 0)} GB/s on average, {figure(rate['peak'] / _GIGABYTE, 0)} at most."
+            f"{figure(rate['mean'] / GB, 0)} GB/s on average, {figure(rate['peak'] / GB, 0)} at most."
         )
     console.print(table(("resource", "us", "share", ""), _breakdown(answer)))
     if "assumptions" in answer:

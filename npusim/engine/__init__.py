@@ -1,0 +1,1 @@
+"""Steps on a chip: analytic by closed forms, or event by event."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.engine.run import cost_step_of, decode_run, host_time_of, make_workspace, stall_time_of
+from npusim.engine.run import cost_step_of, decode_run, host_time_of, make_workspace, stall_times_of
 from npusim.engine.stepcost import StepCost, between, combine, from_record
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
@@ -21,6 +21,9 @@ from npusim.mapping.pieces import compiled_pieces
 from npusim.workload.step import Step
 
 _MAX_RUN = 4096
+"""Steps of one run of decode steps: the length of a buffer."""
+_BLOCK = 1024
+"""Steps whose stalls are drawn together; the few that stall are kept."""
 COARSE = 1.0 / 128.0
 """Growth of a context within which a decode step need not be costed anew for a figure of a whole run."""
 _LOGIT_BYTES = 2.0
@@ -41,8 +44,8 @@ class DecodeRun:
 class AnalyticEngine:
     """Costs steps of one deployment. max_sequences: most sequences that a step will hold (size of the workspace).
 
-    growth: part of its context by which a sequence may grow before a decode step of a run is costed anew; with 0 each
-    step of a run costs what it costs alone, with COARSE a whole run is within a thousandth of that.
+    growth: fraction of its context by which a sequence may grow before a decode step of a run is costed anew; with 0
+    each step is costed alone, with COARSE a whole run is within a thousandth of that.
     """
 
     def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
@@ -60,11 +63,13 @@ class AnalyticEngine:
         self.logit_bytes = _LOGIT_BYTES * deployment.model.vocab
         self._work = make_workspace(self.template, max_sequences, _MAX_RUN)
         self._prefills: dict[tuple[int, int], StepCost] = {}
+        self._stalls_at_all = bool(self.runtime["host_stall_probability"] > 0.0)
+        self._stalls: dict[tuple[int, int], dict[int, float]] = {}
 
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces.
 
-        Through several stages it goes in micro-batches; what the stages wait for each other is overhead.
+        Through several stages it goes in micro-batches; the time that stages wait for each other is overhead.
         """
         parts = [self._cost_part(part) for part in micro_steps(step, self.plan.micro_batches)]
         total = reduce(combine, parts)
@@ -76,7 +81,7 @@ class AnalyticEngine:
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost:
         """A chunk of one prompt alone, host time included.
 
-        limited: how far the power limiter has come, of a step that would exceed the limit.
+        limited: how far the power limiter has settled, for a step that would exceed the limit.
         """
         settled = self._chunk(query, context)
         if limited == 1.0 or math.isclose(settled.clock, 1.0):
@@ -113,7 +118,16 @@ class AnalyticEngine:
 
     def stall_s(self, seed: int, counter: int) -> float:
         """Host stall of step number `counter` under `seed`, seconds."""
-        return float(stall_time_of(seed, counter, self._runtimes))
+        if not self._stalls_at_all:
+            return 0.0
+        block = counter // _BLOCK
+        known = self._stalls.get((seed, block))
+        if known is None:
+            stalls = np.zeros(_BLOCK)
+            stall_times_of(seed, block * _BLOCK, stalls, self._runtimes)
+            known = {block * _BLOCK + place: float(stalls[place]) for place in np.flatnonzero(stalls).tolist()}
+            self._stalls[seed, block] = known
+        return known.get(counter, 0.0)
 
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int

@@ -1,4 +1,4 @@
-"""One step on many machines under many runtimes, in one compiled call: what a sweep asks for."""
+"""One step on many machines under many runtimes, in one compiled call, for sweeps."""
 
 from __future__ import annotations
 

@@ -15,6 +15,14 @@ from npusim.mapping.lower import instantiate
 from npusim.mapping.optable import OP_DTYPE
 from npusim.mapping.specialise import room_for, specialise_rows, step_path
 
+_ENDLESS = 1 << 40
+"""More steps than any run has."""
+# The constants of SplitMix64, and how many floats between 0 and 1 it can tell apart.
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
+_MANTISSA = 2.0**53
+
 
 class Workspace(NamedTuple):
     """Arrays that costing writes into, made once per engine.
@@ -71,9 +79,9 @@ def cost_sequences(template, query, context, decoding, slots, machine, runtime, 
 def steps_alike(context, runtime, growth):
     """Decode steps, the next one included, for which no sequence leaves its compiled context.
 
-    Where contexts run as they are: for which the shortest grows by no more than its part `growth`, at least 1.
+    Where every context runs as it is: for which the shortest grows by no more than the fraction `growth`, at least 1.
     """
-    alike = 1 << 40
+    alike = _ENDLESS
     if runtime.attention_shapes == ATTENTION_GROUPED:
         for sequence in range(len(context)):
             for bucket in range(runtime.context_count):
@@ -123,19 +131,21 @@ def host_time_of(device_s, sequences, logit_bytes, machines, runtimes):
 
 
 @entry
-def stall_time_of(seed, counter, runtimes):
-    """`stall_time` under the only record of `runtimes`."""
-    return stall_time(seed, counter, runtimes[0])
+def stall_times_of(seed, first, stalls, runtimes):
+    """Fills `stalls` with `stall_time` of the steps from `first` on under the only record of `runtimes`."""
+    for step in range(len(stalls)):
+        stalls[step] = stall_time(seed, first + step, runtimes[0])
 
 
 @kernel
 def _uniform(seed, counter):
     """A number in (0, 1) from a counter: SplitMix64 (Steele, Lea, Flood 2014, OOPSLA)."""
-    z = np.uint64(seed) + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return (float(z >> np.uint64(11)) + 0.5) / 9007199254740992.0
+    z = np.uint64(seed) + np.uint64(counter) * _GAMMA
+    z = (z ^ (z >> _SHIFT_1)) * _MIX_1
+    z = (z ^ (z >> _SHIFT_2)) * _MIX_2
+    z = z ^ (z >> _SHIFT_3)
+    # The upper 53 bits fill a float's mantissa; the half keeps 0 out, whose logarithm is infinite.
+    return (float(z >> np.uint64(11)) + 0.5) / _MANTISSA
 
 
 @kernel
@@ -152,13 +162,14 @@ def stall_time(seed, counter, runtime):
 def _decode_step(template, query, context, decoding, slots, machine, runtime, work):
     """Seconds and joules (one chip) of a decode step: its micro-batches follow each other through the stages.
 
-    A sequence waits for its token to leave the last stage: with fewer micro-batches than stages the stages wait too.
+    A sequence waits until its token leaves the last stage; with fewer micro-batches than stages, the stages wait too.
     """
     live = len(query)
     parts = min(machine.micro_batches, live)
     busy_s, energy_j = 0.0, 0.0
     for part in range(parts):
         start, end = part * live // parts, (part + 1) * live // parts
+        # -(-a // b) rounds up.
         own = -(-slots // parts)
         cost_sequences(template, query[start:end], context[start:end], decoding[start:end], own, machine, runtime, work)
         busy_s += work.step[0].time_s
@@ -171,7 +182,7 @@ def _decode_step(template, query, context, decoding, slots, machine, runtime, wo
 def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtimes, logit_bytes, seed, counter, work):
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 
-    Steps that are alike (`steps_alike`) cost what the middle one of them costs.
+    Steps of nearly equal cost (`steps_alike`) are given the cost of the middle one.
 
     held: int64 (live,), KV tokens of each live sequence before the run; machines, runtimes: arrays of one record.
     times_s and energies_j of `work` are filled with seconds and joules (one chip) of each step, host time and stalls
@@ -187,6 +198,7 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
     while done < limit and elapsed < horizon_s:
         if alike == 0:
             alike = min(steps_alike(context, runtime, growth), limit - done)
+            # Cost grows in proportion to the context, so the middle step costs the mean.
             context += (alike - 1) // 2
             time_s, energy_j = _decode_step(template, query, context, decoding, slots, machine, runtime, work)
             context -= (alike - 1) // 2

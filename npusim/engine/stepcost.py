@@ -1,13 +1,13 @@
-"""StepCost: what one step takes, whoever computed it, and how two steps are laid over each other."""
+"""StepCost: time and energy of one step, from either engine, and how two steps are combined."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from npusim.units import US_PER_S
 from npusim.workload.step import Step
 
-_US_PER_S = 1e6
 RESOURCES = ("contraction", "vector", "memory", "pim", "link", "overhead")
 
 
@@ -15,7 +15,7 @@ RESOURCES = ("contraction", "vector", "memory", "pim", "link", "overhead")
 class StepCost:
     """Seconds, joules (all chips of the plan), share of the elapsed time by resource, bytes and flops of one rank.
 
-    The shares sum to time_s. clock: part of the full clock at which the step ran under the power cap.
+    The shares sum to time_s. clock: fraction of the full clock at which the step ran under the power cap.
     """
 
     time_s: float
@@ -27,7 +27,7 @@ class StepCost:
 
     @property
     def time_us(self) -> float:
-        return self.time_s * _US_PER_S
+        return self.time_s * US_PER_S
 
     @property
     def power_w(self) -> float:
@@ -40,7 +40,7 @@ class StepCost:
 
 
 class StepEngine(Protocol):
-    """Whatever knows what a step of its deployment takes."""
+    """An engine that knows the cost of a step of its deployment."""
 
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step."""
@@ -60,7 +60,7 @@ def from_record(record: Any, chips: int) -> StepCost:
 
 
 def between(first: StepCost, second: StepCost, share: float) -> StepCost:
-    """The step that costs `share` of the way from one to another of equal work."""
+    """The cost between two steps of equal work, at the fraction `share` of the way from one to the other."""
     return StepCost(
         time_s=first.time_s + share * (second.time_s - first.time_s),
         energy_j=first.energy_j + share * (second.energy_j - first.energy_j),

@@ -1,0 +1,1 @@
+"""Measured tables, what predicts them, calibration to them and validation against them."""

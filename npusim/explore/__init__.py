@@ -1,0 +1,1 @@
+"""Design spaces: sweeps, proposals, and designs with and without PIM."""

@@ -1,4 +1,4 @@
-"""A chip's own address map: which address bits choose stack, channel and the place inside a channel."""
+"""A chip's own address map: which address bits select stack, channel and the location inside a channel."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pydantic import BeforeValidator
 from npusim.hardware.base import Part
 
 Bits = tuple[frozenset[int], ...]
-"""Of each bit of a coordinate, the lowest first: the address bits whose parity it is."""
+"""For each bit of a coordinate, the lowest first, the address bits whose parity it is."""
 
 _SPAN = re.compile(r"(\d{1,2})(?:\s*-\s*(\d{1,2}))?")
 _BITS = 64
+"""Bits of an address."""
 _FORM = "write 'bit 8', 'bits 6-7, 14-16' or 'bits 9-12 xor 13-28'"
 
 

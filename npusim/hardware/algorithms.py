@@ -27,7 +27,7 @@ from npusim.hardware.collectives import (
 )
 
 Maker = Callable[[int, int], Exchange | None]
-"""From the number of ranks, and how many of them lie together in one group of an inner level, to an exchange."""
+"""Makes an exchange from the number of ranks and the number of them in one group of an inner level."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Algorithm:
     on_switch: bool = False
 
     def exchange(self, operation: int, ranks: int, together: int) -> Exchange | None:
-        """What it sends over `ranks` ranks of which `together` lie in one part; None where it cannot work so.
+        """What it sends over `ranks` ranks, `together` of them in each group; None where it does not work for these.
 
-        Raises ValueError for an operation that it does not serve.
+        Raises ValueError for an operation that it does not carry out.
         """
         if operation not in self.makers:
             raise ValueError(f"{self.name} serves no operation {operation} of {OPERATIONS}")
@@ -196,7 +196,8 @@ def _within_across_and_back(ranks: int, together: int) -> tuple[Phase, ...]:
 
 
 def _columns_first(ranks: int, together: int) -> tuple[Phase, ...]:
-    """All-to-all: what is for a position in any group goes to that position in the own one, then on to its group."""
+    """All-to-all: what is for a position in any group goes to that position in its own group first, then to the target
+    group."""
     return _inner(ranks, together, 1 / together), _outer(ranks, together, together / ranks)
 
 

@@ -12,8 +12,7 @@ from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.ledger import Positive
-
-_BYTES_PER_MIB = 2.0**20
+from npusim.units import MIB
 
 
 class AreaModel(Part):
@@ -53,5 +52,5 @@ def area_proxy_mm2(system: System, machines: np.ndarray) -> np.ndarray:
     else:
         channels = machines["memory_stacks"] * machines["memory_channels_per_stack"]
         interfaces = channels * model.mm2_per_memory_channel.value
-    sram = sram_bytes / _BYTES_PER_MIB * model.mm2_per_mib_of_sram.value
+    sram = sram_bytes / MIB * model.mm2_per_mib_of_sram.value
     return np.asarray(macs * model.mm2_per_bf16_mac.value + sram + interfaces)

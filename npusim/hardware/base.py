@@ -7,13 +7,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from npusim.inputs.limits import MOST, MOST_USERS
+
 
 class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-MOST = 10**7
-"""Tokens of a request, requests of a run, users, rows: beyond it a number is mistaken, or the work never ends."""
 
 
 def _day(text: str) -> str:
@@ -23,6 +21,7 @@ def _day(text: str) -> str:
 
 Whole = Annotated[int, Field(gt=0, le=MOST, strict=True)]
 """How many there are of something: 1 or more."""
+Users = Annotated[int, Field(gt=0, le=MOST_USERS, strict=True)]
 WholeOrZero = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 Spread = Annotated[float, Field(ge=0.0, le=100.0, strict=True)]
 """A relative error, or the half-width of a logarithm: 0 or more."""

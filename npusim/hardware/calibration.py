@@ -1,7 +1,7 @@
-"""A calibration calibration: numbers that measured runs have moved, laid over the descriptions that they came from.
+"""A calibration: numbers fitted to measured runs, which replace those of the descriptions that they came from.
 
-The calibration is a YAML file of its own; an architecture names it under `calibration:`, so that what was fitted never
-hides among what was published, and can be switched off.
+The calibration is a YAML file of its own; an architecture names it under `calibration:`, so that fitted numbers stay
+apart from published ones and can be switched off.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ class Calibration(Part):
         written = {key: getattr(number, key) for key in ("value", "sd", "low", "high")}
         try:
             numbers = {key: to_si(text, unit) for key, text in written.items()}
+            to_si(number.prior, unit)
             (known.domain or Domain(unit)).check(numbers, written)
         except ValueError as error:
             raise UserError(self.name, f"{number.owner}.{number.path}", str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,15 +11,16 @@ from typing import Any, TypeVar
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.data import data_root
-from npusim.hardware.description import files_behind, lineage, read_yaml
+from npusim.hardware.description import lineage, read_yaml
 from npusim.hardware.dram import Dram
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
-from npusim.inputs import aside, remembered
+from npusim.inputs import aside, is_file, remembered
 
 Described = TypeVar("Described", System, Runtime, Calibration, Dram, Pim)
+Aliased = TypeVar("Aliased", System, Dram, Pim)
 
 
 @cache
@@ -51,19 +53,10 @@ def system_path(name_or_path: str) -> Path:
     if path is not None:
         return path
     files = shipped_systems()
-    wanted = name_or_path.strip().lower()
-    if wanted in files:
-        return files[wanted]
-    with aside():
-        for file in files.values():
-            if wanted in {alias.lower() for alias in _read_system(file).aliases}:
-                return file
-    raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
-
-
-def system_files(name_or_path: str) -> list[Path]:
-    """The files that describe it: its own, those that it extends, and those of parts that it names."""
-    return files_behind(System.FOLDER, system_path(name_or_path))
+    file = _shipped_file(files, name_or_path, System)
+    if file is None:
+        raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
+    return file
 
 
 def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
@@ -81,7 +74,7 @@ def calibration_of(name_or_path: str) -> Calibration | None:
     path, file = system_path(name_or_path), calibration_path(name_or_path)
     if file is None:
         return None
-    if not file.is_file():
+    if not is_file(file):
         raise UserError(
             str(path),
             "calibration",
@@ -107,7 +100,7 @@ def calibration_path(name_or_path: str) -> Path | None:
     if system.calibration is None:
         return None
     beside = [file.parent / system.calibration for file in (path, *(base for base, _ in _bases(path)))]
-    return next((file for file in beside if file.is_file()), beside[0])
+    return next((file for file in beside if is_file(file)), beside[0])
 
 
 def _bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -148,12 +141,11 @@ def memory_path(name_or_path: str) -> Path:
     path = _own_file(name_or_path)
     if path is not None:
         return path
-    files, wanted = shipped_memories(), name_or_path.strip().lower()
-    with aside():
-        for name, file in files.items():
-            if wanted in {name, *(alias.lower() for alias in _read(file, Dram).aliases)}:
-                return file
-    raise _unknown("DRAM standard", name_or_path, list(files), "npusim list memories")
+    files = shipped_memories()
+    file = _shipped_file(files, name_or_path, Dram)
+    if file is None:
+        raise _unknown("DRAM standard", name_or_path, list(files), "npusim list memories")
+    return file
 
 
 def load_memory(name_or_path: str) -> Dram:
@@ -166,17 +158,26 @@ def pim_path(name_or_path: str) -> Path:
     path = _own_file(name_or_path)
     if path is not None:
         return path
-    files, wanted = shipped_pims(), name_or_path.strip().lower()
-    with aside():
-        for name, file in files.items():
-            if wanted in {name, *(alias.lower() for alias in _read(file, Pim).aliases)}:
-                return file
-    raise _unknown("memory with PIM units", name_or_path, list(files), "npusim list pims")
+    files = shipped_pims()
+    file = _shipped_file(files, name_or_path, Pim)
+    if file is None:
+        raise _unknown("memory with PIM units", name_or_path, list(files), "npusim list pims")
+    return file
 
 
 def load_pim(name_or_path: str) -> Pim:
     """The memory with PIM units of that shipped name or path. Raises UserError."""
     return _read(pim_path(name_or_path), Pim)
+
+
+def _shipped_file(files: Mapping[str, Path], name: str, schema: type[Aliased]) -> Path | None:
+    """The shipped file of that name, or with that alias. Files that are only asked for their aliases are no inputs."""
+    wanted = name.strip().lower()
+    if wanted in files:
+        return files[wanted]
+    with aside():
+        found = (file for file in files.values() if wanted in map(str.lower, _read(file, schema).aliases))
+        return next(found, None)
 
 
 def _read_system(path: Path) -> System:
@@ -191,7 +192,7 @@ def _read(path: Path, schema: type[Described]) -> Described:
 def _own_file(name_or_path: str) -> Path | None:
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"} or path.parent != Path("."):
-        if not path.is_file():
+        if not is_file(path):
             raise UserError(name_or_path, "", "no such file; give a shipped name or the path of a YAML file")
         return path
     return None

@@ -1,7 +1,7 @@
-"""Collective operations, and what an algorithm of one sends: phases of flows between ranks.
+"""Collective operations, and what an algorithm sends for one: phases of flows between ranks.
 
 The message is the full vector: what is reduced, what is gathered, what each rank sends in an all-to-all. Flows are
-sized as parts of it.
+sized as fractions of it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 (ALL_REDUCE, ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV) = range(6)
 OPERATIONS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send_recv")
 SWITCH = -1
-"""In place of a rank: the switch that sums and multicasts."""
+"""Stands for the switch that sums and multicasts, in place of a rank."""
 
 
 def least_part(operation: int, ranks: int) -> float:
-    """Part of the message that the busiest rank must send at least, whatever the algorithm between ranks.
+    """Least fraction of the message that the busiest rank must send, whatever the algorithm between ranks.
 
-    The factor of bus bandwidths too (github.com/NVIDIA/nccl-tests doc/PERFORMANCE.md). A switch that sums can do with
-    less. Raises ValueError for an unknown operation.
+    It is also the factor of bus bandwidths (github.com/NVIDIA/nccl-tests doc/PERFORMANCE.md). A switch that sums can do
+    with less. Raises ValueError for an unknown operation.
     """
     if not 0 <= operation < len(OPERATIONS):
         raise ValueError(f"no collective has the code {operation}; known: 0 to {len(OPERATIONS) - 1}")

@@ -1,4 +1,4 @@
-"""Where the shipped descriptions lie: package data in an installed wheel, top-level folders in a checkout."""
+"""Where the shipped descriptions are: package data in an installed wheel, top-level folders in a checkout."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Descriptions in files: which file a name means, and what a description says that extends another one.
 
-A description `extends: NAME` (or `based_on: NAME`) where it has what that one says wherever it does not say otherwise:
-maps key by key, numbers with their provenance, lists and plain values as a whole. What names a description is its own.
+A description with `extends: NAME` (or `based_on: NAME`) takes from that one whatever it does not say itself: maps are
+joined key by key; numbers with their provenance, lists and plain values are replaced as a whole. Name, title, aliases
+and note are never taken over.
 """
 
 from __future__ import annotations
@@ -43,13 +44,11 @@ def named(schema: type[Description]) -> WrapValidator:
     """
 
     def resolve(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        if isinstance(value, dict):
-            return check(extended(schema.FOLDER, value))
-        if not isinstance(value, str):
+        if not isinstance(value, dict | str):
             return check(value)
-        file = part_file(schema.FOLDER, value)
-        with reading_from(file.parent):
-            return check(extended(schema.FOLDER, read_yaml(file), file))
+        file = part_file(schema.FOLDER, value) if isinstance(value, str) else None
+        with completed(schema.FOLDER, value if file is None else read_yaml(file), file) as whole:
+            return check(whole)
 
     return WrapValidator(resolve)
 
@@ -58,9 +57,9 @@ _FOLDERS: ContextVar[tuple[Path, ...]] = ContextVar("_FOLDERS", default=())
 
 
 @contextmanager
-def reading_from(folder: Path) -> Iterator[None]:
-    """Meanwhile, files that a description names are looked for in its `folder` first."""
-    token = _FOLDERS.set((folder, *_FOLDERS.get()))
+def _reading_from(*folders: Path) -> Iterator[None]:
+    """Meanwhile, files that a description names are looked for in these folders first."""
+    token = _FOLDERS.set((*folders, *_FOLDERS.get()))
     try:
         yield
     finally:
@@ -80,8 +79,16 @@ def part_file(folder: str, name_or_path: str) -> Path:
     return files[name_or_path]
 
 
+@contextmanager
+def completed(folder: str, data: Any, file: Path | None) -> Iterator[Any]:
+    """As `extended`; meanwhile, files that it names are looked for beside it, then beside those that it extends."""
+    bases = lineage(folder, data, file)
+    with _reading_from(*(path.parent for path in (file, *(base for base, _ in bases)) if path is not None)):
+        yield extended(folder, data, file)
+
+
 def extended(folder: str, data: Any, file: Path | None = None) -> Any:
-    """What a description of that folder's kind says, in a file or in place, with what it extends laid under it.
+    """A description of that folder's kind, in a file or in place, completed by what it extends.
 
     Raises UserError for an unknown name and for a circle.
     """
@@ -132,7 +139,7 @@ def _base_file(folder: str, name: str, file: Path | None) -> Path:
         if is_file(beside) and beside.resolve() != file.resolve():
             return beside
     try:
-        with reading_from(file.parent):
+        with _reading_from(file.parent):
             return part_file(folder, name)
     except UserError as error:
         raise UserError(str(file), EXTENDS, f"'{name}': {error.message}") from error
@@ -153,16 +160,3 @@ def read_yaml(path: Path) -> Any:
     if not isinstance(data, dict):
         raise UserError(str(path), "", "must be a map of keys to values")
     return data
-
-
-def files_behind(folder: str, path: Path) -> list[Path]:
-    """A description's file, those that it extends, and those of the parts that it names (chip.pim, memory)."""
-    data = read_yaml(path)
-    files = [path, *(file for file, _ in lineage(folder, data, path))]
-    data = extended(folder, data, path)
-    named_parts = (("pims", (data.get("chip") or {}).get("pim")), ("memories", data.get("memory")))
-    with reading_from(path.parent):
-        for kind, part in named_parts:
-            if isinstance(part, str):
-                files += files_behind(kind, part_file(kind, part))
-    return list(dict.fromkeys(files))

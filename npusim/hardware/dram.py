@@ -15,8 +15,9 @@ from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Count, Cycles, EnergyPe
 
 _BITS_PER_BYTE = 8
 _PEAK_TOLERANCE = 0.005
+"""Part by which a stated peak may differ from width x data rate, for rounding."""
 Family = Annotated[str, Field(pattern=r"^[a-z]+[0-9][0-9a-z]*$")]
-"""Of standards, such as hbm3e or lpddr6: a word that nothing is computed from."""
+"""Family of standards, such as hbm3e or lpddr6; nothing is computed from it."""
 
 
 class Organisation(Part):
@@ -165,7 +166,7 @@ class Dram(Description):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     family: Family
     """Family of standards to which it belongs, such as hbm3e or lpddr6."""
     aliases: tuple[str, ...] = ()

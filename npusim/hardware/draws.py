@@ -25,8 +25,9 @@ from npusim.hardware.system import System
 from npusim.ledger import Domain, Quantity, provenances
 
 RANGE_COVERAGE = 0.90
+"""Probability with which a number lies between `low` and `high` of its provenance."""
 _FARTHEST = 1.5
-"""Times the distance to an end of its range that a number is drawn away at most."""
+"""Largest distance of a drawn number from its value, as a multiple of that to the end of its range."""
 
 
 @cache
@@ -39,9 +40,9 @@ def range_z() -> float:
 
 @dataclass(frozen=True)
 class RangedNumber:
-    """A number that is drawn: its field (and place in an array field) of the owner's record, and its provenance.
+    """A number that is drawn: its field (and index in an array field) of the owner's record, and its provenance.
 
-    label: its dotted path in the description; domain: what it may be, None where that is not told.
+    label: its dotted path in the description; domain: what it may be, None where unknown.
     """
 
     owner: str
@@ -53,7 +54,7 @@ class RangedNumber:
 
     @property
     def is_count(self) -> bool:
-        """True for a number of things, of which there are no fractions."""
+        """True for a count, which has no fractions."""
         return self.domain is not None and self.domain.whole
 
     @property
@@ -174,7 +175,7 @@ def _correlate(
 
 
 def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
-    """Values below which `share` (0...1) of a ranged number's distribution lies; a part stays in 0...1."""
+    """Values below which `share` (0...1) of a ranged number's distribution lies; a fraction stays in 0...1."""
     from scipy.special import ndtri
 
     low, value, high = float(quantity.low or 0.0), quantity.value, float(quantity.high or 0.0)

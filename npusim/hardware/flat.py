@@ -1,6 +1,6 @@
 """Descriptions as flat NumPy records: the names come from the pydantic models, so a new key needs no second list.
 
-A quantity of a part that stands in a list (a step path, a kernel library) is one place of an array field.
+A quantity of a part in a list (a step path, a kernel library) is one element of an array field.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FlatField(NamedTuple):
 
 
 class FlatQuantity(NamedTuple):
-    """A quantity with its field, and its place where the field is an array."""
+    """A quantity with its field, and its index where the field is an array."""
 
     name: str
     place: int | None
@@ -66,7 +66,7 @@ def quantities(description: BaseModel, prefix: str = "", place: int | None = Non
 
 
 def fill(record: Any, description: BaseModel, prefix: str = "") -> None:
-    """Write every quantity of `description` into `record`; a quantity that it leaves out stays NaN."""
+    """Write every quantity of `description` into `record`; one that it leaves out stays NaN."""
     for name, place, quantity in quantities(description, prefix):
         if place is None:
             record[name] = quantity.value
@@ -98,7 +98,7 @@ def _inner_prefix(prefix: str, name: str, model: type[BaseModel]) -> str:
 
 
 def _models(annotation: Any, in_list: bool) -> list[tuple[type[BaseModel], bool]]:
-    """Models in an annotation, and whether they stand in a list."""
+    """Models in an annotation, and whether they are in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [(annotation, in_list)]
     origin = typing.get_origin(annotation)

@@ -31,7 +31,7 @@ class Link(Part):
 
     @property
     def rate_bytes_per_s(self) -> float:
-        """What passes of payload."""
+        """Payload rate, in bytes/s."""
         rate = self.bandwidth.value * self.efficiency.value
         if self.packet is None:
             return rate
@@ -41,8 +41,8 @@ class Link(Part):
 class OnChipReduction(Part):
     """On-chip reduction of partial sums over the PEs that share a row-parallel contraction.
 
-    Every PE sends its partial result to every other; the messages of one reduction pass one after the other, so
-    N PEs cost N (N - 1) message times.
+    Every PE sends its partial result to every other; the messages of a reduction are sent one after the other, so N PEs
+    cost N (N - 1) message times.
     """
 
     message: Duration

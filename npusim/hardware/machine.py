@@ -3,8 +3,8 @@
 Header fields (memory_*, reduction_*, power_*, host_link_*, fabric_*) hold for every chip. Beside them a record has the
 fields of its own kind of compute unit under that kind's prefix (tcp_*, gpu_*), and the pim_* fields only where its
 memory has units: kernels compile for the record, so a chip compiles what it has. All values are SI. It knows nothing of
-a model. The group_* tables say what collectives over the groups of a plan put on the fabric (mapping/placement.py); NaN
-until a plan is placed.
+a model. The group_* tables say the load that collectives over the groups of a plan put on the fabric
+(mapping/placement.py); NaN until a plan is placed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GROUPS = 4
 """Kinds of groups of chips that work together."""
 GROUP_TENSOR, GROUP_EXPERT, GROUP_EXPERT_TENSOR, GROUP_STAGE = range(GROUPS)
 STEPS, MESSAGES, DEPTH, LOCAL = range(4)
-"""Places in a row of `group_shape`."""
+"""Indices into a row of `group_shape`."""
 
 
 _HEADER: list[tuple[Any, ...]] = [

@@ -1,4 +1,4 @@
-"""Main memory of a chip: channels, access unit, what of its peak and of its size can be used."""
+"""Main memory of a chip: channels, access unit, and how much of its peak rate and capacity can be used."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Quantity, in_unit
 
 Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
+"""A factor near 1: beyond it the model is wrong, not incomplete."""
 Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
+"""The exponent of a norm; beyond 1000 the corner is hard in floating point."""
 _STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
 
 TECHNOLOGIES = ("hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6")
-"""Those of chips; a DRAM standard that a chip names may be of a family of its own."""
+"""Kinds of DRAM of chips; a DRAM standard that a chip names may be of another family."""
 
 
 class Memory(Part):

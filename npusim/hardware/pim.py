@@ -1,9 +1,9 @@
-"""Processing in memory: MAC units beside the banks of a DRAM, as a component that drops into any memory.
+"""Processing in memory: MAC units beside the banks of a DRAM, as a component that can be put into any memory.
 
 A unit is described by its hooks, one for each thing that costs time: `broadcast` (inputs come in), `mac` (columns are
-multiplied), `activation` (rows of all banks are opened), `reduction` (results leave), `mode` (the memory turns into a
-calculator and back), `barrier` and `fence` (order among commands, and with the host), and by the operations that its
-command set maps: `linear`, `attention`, `streams`. The timings of its commands are those of the memory.
+multiplied), `activation` (rows of all banks are opened), `reduction` (results leave), `mode` (the memory switches
+between storing and computing), `barrier` and `fence` (order among commands, and with the host), and by the operations
+that its command set maps: `linear`, `attention`, `streams`. The timings of its commands are those of the memory.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class Pim(Description):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     silicon: bool
     """True where a device of this kind has been made and published."""
     aliases: tuple[str, ...] = ()

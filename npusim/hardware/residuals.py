@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 
 HalfWidth = Annotated[float, Field(ge=0.0, le=5.0, strict=True)]
-"""Of a logarithm: 5 is a factor of 148, beyond which nothing is predicted."""
+"""Half-width of a logarithm: 5 is a factor of 148, beyond which nothing is predicted."""
 
 
 class Residual(Part):
@@ -86,7 +86,7 @@ def operator_regime(operator: str) -> str:
 
 
 def half_width(residuals: Sequence[Residual], metric: str, regime: str) -> float | None:
-    """The half-width of a metric in a regime, or that which follows from measured ones; None where none does."""
+    """The half-width of a metric in a regime, or the one that follows from other metrics; None where none does."""
     known = {(resolve(residual.metric), residual.regime): residual.half_width for residual in residuals}
     return _known_or_nearest(known, (resolve(metric), regime), frozenset())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,38 +15,45 @@ from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Efficiency, Few, 
 Size = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 """Sequences or tokens of a compiled shape."""
 MOST_SIZES = 1024
+"""Compiled shapes in one list."""
 
 
-class ExclusivePolicy(Part):
+class SchedulingPolicy(Part):
+    """When waiting prompts are computed; each kind has its class here, and what it does in serving/policies.py."""
+
+    kind: str
+    """Kind of policy."""
+    source: str
+    """Document or measurement that says so."""
+
+
+class ExclusivePolicy(SchedulingPolicy):
     """Every waiting request that fits is prefilled, alone and at batch 1, before the next decode step."""
 
     kind: Literal["exclusive"]
     """Kind of policy."""
-    source: str
-    """Document or measurement that says so."""
 
 
-class AlternatePolicy(Part):
+class AlternatePolicy(SchedulingPolicy):
     """At most one waiting request is prefilled, alone, between two decode steps."""
 
     kind: Literal["alternate"]
     """Kind of policy."""
-    source: str
-    """Document or measurement that says so."""
 
 
-class HybridPolicy(Part):
+class HybridPolicy(SchedulingPolicy):
     """Decoding sequences and chunks of waiting prompts share a step, up to `token_budget` tokens."""
 
     kind: Literal["hybrid"]
     """Kind of policy."""
     token_budget: Tokens
     """Most tokens of one step, in tokens."""
-    source: str
-    """Document or measurement that says so."""
 
 
-Policy = Annotated[ExclusivePolicy | AlternatePolicy | HybridPolicy, Field(discriminator="kind")]
+if TYPE_CHECKING:
+    Policy = SchedulingPolicy
+else:
+    Policy = Annotated[Union[tuple(SchedulingPolicy.__subclasses__())], Field(discriminator="kind")]  # noqa: UP007
 
 
 class ExactShapes(Part):
@@ -246,7 +253,7 @@ class Runtime(Description):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     unit: str
     """Kind of compute unit that it drives."""
     policy: Policy

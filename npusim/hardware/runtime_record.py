@@ -16,6 +16,7 @@ ATTENTION_RAGGED, ATTENTION_UNIFORM, ATTENTION_GROUPED = 0, 1, 2
 DECODE, PREFILL = 0, 1
 GRAPH_OPERATOR, GRAPH_STEP = 0, 1
 MAX_BUCKETS = 64
+"""Length of the record's tables of compiled shapes."""
 
 _SHAPE_CODES = {"exact": SHAPES_EXACT, "buckets": SHAPES_BUCKETS, "slots": SHAPES_SLOTS}
 _ATTENTION_CODES = {"ragged": ATTENTION_RAGGED, "uniform": ATTENTION_UNIFORM, "grouped": ATTENTION_GROUPED}
@@ -83,7 +84,7 @@ def build_runtime(runtime: Runtime, system: System) -> np.ndarray:
 
 
 def _choose_offload(record: np.void, runtime: Runtime, system: System) -> None:
-    """What goes to PIM units; without units, or a runtime that knows them, nothing does."""
+    """What goes to PIM units: nothing where the chip has none or the runtime does not know them."""
     pim, offload = system.chip.pim, runtime.offload
     if pim is None or offload is None:
         return
@@ -107,7 +108,7 @@ def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None
 
 
 def _usual(what: str, known: Mapping[str, int], kernels: Kernels) -> str | None:
-    """The library that is taken where the runtime names none, None where the chip has none that can do it."""
+    """The library that is used where the runtime names none; None where the chip has none that can do it."""
     return kernels.attention if what == "attention_fp8" else next(iter(known), None)
 
 

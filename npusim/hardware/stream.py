@@ -1,7 +1,7 @@
 """The rate of long streams through a whole memory, from its DRAM standard and its address map.
 
-A stream of contiguous runs is cut into bursts; those of the fullest channel are run command by command
-(`dram_channel`), and it decides for all.
+A stream of contiguous runs is cut into bursts; those of the fullest channel, which decides for all, are simulated
+command by command (`dram_channel`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from npusim.hardware.dram_channel.state import COUNT_DTYPE
 from npusim.hardware.dram_channel.timing import REFRESH_ALL_BANK, build_timing
 
 _BURSTS = 1 << 14
-"""Bursts of one channel that a stream is run for."""
+"""Bursts of one channel that are simulated for a stream."""
 _OUTSTANDING = 128
+"""Requests of one channel that are unanswered at once: enough that the stream waits for the memory alone."""
 _WARM_UP = 8
+"""One burst in so many is run before the measurement."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Contiguous runs of `run` bytes, one every `pitch` bytes, the first `offset` bytes after an aligned place."""
+    """Contiguous runs of `run` bytes, one every `pitch` bytes, the first `offset` bytes after an aligned address."""
 
     run: int
     pitch: int
@@ -76,7 +78,7 @@ def _fetched(stream: Stream, unit: int, bursts: int, access: int) -> np.ndarray:
 
 
 def _wanted(stream: Stream, unit: int) -> float:
-    """Part of the fetched bytes that the stream asked for."""
+    """Fraction of the fetched bytes that the stream asked for."""
     units = (stream.offset + stream.run - 1) // unit - stream.offset // unit + 1
     return stream.run / (units * unit)
 

@@ -1,4 +1,4 @@
-"""Stream efficiencies that were worked out before: shipped ones, and the user's own beside the compiled kernels."""
+"""Stream efficiencies that were computed before: shipped ones, and the user's own beside the compiled kernels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from typing import Any
 
 import numba
 
+from npusim import inputs
 from npusim.cache_folder import keep
+from npusim.errors import UserError
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.data import data_root
 from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs.json_text import read_json
 from npusim.ledger import provenances
 
 _TOLERANCE = 0.005
+"""Part by which the rate of a channel may differ from that of its DRAM standard, for rounding."""
 _DIGITS = 6
 
 
@@ -44,14 +48,13 @@ def derived_stream(standard: str, mapping: AddressMap, access_unit: float, chann
 
 
 def remembered_stream(dram: Dram, mapping: AddressMap, unit: int) -> float:
-    """The efficiency of a contiguous stream, from the memo or worked out now and kept."""
+    """The efficiency of a contiguous stream, from the memo or computed now and kept."""
     key = memo_key(dram, mapping, unit)
-    for file in (shipped_memo(), _own_memo()):
-        known = _read(file)
+    for known in (_shipped(), _own()):
         if key in known:
             return known[key]
     value = round(stream_efficiency(dram, mapping, unit, Stream.contiguous(unit)), _DIGITS)
-    _keep(_own_memo(), key, value)
+    _keep(key, value)
     return value
 
 
@@ -81,16 +84,24 @@ def _own_memo() -> Path:
     return Path(str(numba.config.CACHE_DIR)) / "streams.json"  # type: ignore[attr-defined]
 
 
-@cache
-def _read(file: Path) -> dict[str, float]:
-    try:
-        known: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+@inputs.remembered
+def _shipped() -> dict[str, float]:
+    known: dict[str, float] = read_json(shipped_memo())
     return known
 
 
-def _keep(file: Path, key: str, value: float) -> None:
-    """Add to the user's memo; where its folder cannot be written, the next process works it out again."""
-    keep(file, json.dumps({**_read(file), key: value}, indent=2) + "\n")
-    _read.cache_clear()
+@cache
+def _own() -> dict[str, float]:
+    """What this user's processes worked out: no input, since the same comes out again."""
+    try:
+        with inputs.aside():
+            known = read_json(_own_memo()) if inputs.is_file(_own_memo()) else {}
+    except UserError:
+        return {}
+    return {key: value for key, value in known.items() if isinstance(value, float)} if isinstance(known, dict) else {}
+
+
+def _keep(key: str, value: float) -> None:
+    """Add to the user's memo; where its folder cannot be written, the next process computes it again."""
+    keep(_own_memo(), json.dumps({**_own(), key: value}, indent=2) + "\n")
+    _own.cache_clear()

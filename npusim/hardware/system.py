@@ -16,6 +16,7 @@ from npusim.hardware.units import ComputeUnit
 from npusim.ledger import Few
 
 _SAME_BANDWIDTH = 0.02
+"""Part by which the rate of a memory may differ from that of its channels with PIM units, for rounding."""
 
 
 class Chip(Part):
@@ -84,7 +85,7 @@ class System(Description):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     vendor: str
     """Maker of the chip."""
     silicon: bool

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from npusim.errors import UserError
-from npusim.hardware.description import Description, extended, read_yaml, reading_from
+from npusim.hardware.description import Description, completed, read_yaml
 from npusim.inputs import marked_tree
 from npusim.ledger import Quantity, provenances
 from npusim.units import is_binary_rate
@@ -27,9 +27,9 @@ def load_yaml(path: Path, schema: type[Schema]) -> Schema:
     """Read `path` and check it against `schema`; every mistake is a UserError with file and line."""
     data = read_yaml(path)
     if issubclass(schema, Description):
-        data = extended(schema.FOLDER, data, path)
-    with reading_from(path.parent):
-        return checked(data, schema, path)
+        with completed(schema.FOLDER, data, path) as whole:
+            return checked(whole, schema, path)
+    return checked(data, schema, path)
 
 
 def checked(data: Any, schema: type[Schema], path: Path) -> Schema:

@@ -4,11 +4,12 @@
 """
 
 from npusim.inputs.files import is_file, is_folder, read_bytes, read_text
-from npusim.inputs.record import InputFile, aside, opened, recording, remembered, touch
+from npusim.inputs.record import InputFile, Recording, aside, opened, recording, remembered, remembered_last, touch
 from npusim.inputs.yaml_tree import marked_tree, plain_tree, read_tree
 
 __all__ = [
     "InputFile",
+    "Recording",
     "aside",
     "is_file",
     "is_folder",
@@ -20,5 +21,6 @@ __all__ = [
     "read_tree",
     "recording",
     "remembered",
+    "remembered_last",
     "touch",
 ]

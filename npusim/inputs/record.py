@@ -85,9 +85,9 @@ def opened() -> tuple[InputFile, ...]:
 
 
 @contextlib.contextmanager
-def recording() -> Iterator[Recording]:
-    """A record of the files that are read inside the block; `.files` tells them, also after it."""
-    inside = Recording()
+def recording(into: Recording | None = None) -> Iterator[Recording]:
+    """A record of the files that are read inside the block, begun anew or gone on with; `.files` tells them."""
+    inside = Recording() if into is None else into
     _open.append(inside)
     try:
         yield inside
@@ -108,11 +108,11 @@ def aside() -> Iterator[None]:
 class remembered(Generic[P, R]):
     """Decorator: a loader's answers are kept while the files are unchanged that each was read from.
 
-    An answer from memory records these files again.
+    An answer from memory records these files again. most: answers that are kept, the oldest go; None for all.
     """
 
-    def __init__(self, load: Callable[P, R]) -> None:
-        self._load = load
+    def __init__(self, load: Callable[P, R], most: int | None = None) -> None:
+        self._load, self._most = load, most
         self._known: dict[Hashable, tuple[R, tuple[InputFile, ...]]] = {}
         update_wrapper(self, load)
 
@@ -125,8 +125,15 @@ class remembered(Generic[P, R]):
         with recording() as read:
             answer = self._load(*args, **kwargs)
         self._known[key] = (answer, read.files)
+        if self._most is not None and len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
         return answer
 
     def cache_clear(self) -> None:
         """Forgets every answer."""
         self._known.clear()
+
+
+def remembered_last(most: int) -> Callable[[Callable[P, R]], remembered[P, R]]:
+    """As `remembered`, of the last `most` answers."""
+    return lambda load: remembered(load, most)

@@ -55,6 +55,14 @@ def _folder() -> Path:
 
 def _drop_oldest(folder: Path) -> None:
     """Keeps the newest; a file that another process took away first is gone all the same."""
-    files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    files = sorted(folder.glob("*.json"), key=_made, reverse=True)
     for file in files[_MOST_KEPT:]:
         file.unlink(missing_ok=True)
+
+
+def _made(file: Path) -> float:
+    """When a file was last written, 0 where another process has removed it since."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

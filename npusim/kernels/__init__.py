@@ -1,0 +1,1 @@
+"""Compiled costs of operators: seconds a resource, joules."""

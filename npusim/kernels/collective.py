@@ -38,7 +38,8 @@ def collective_time(operation, byte_count, group, machine):
 
 @kernel
 def fastest(operation, byte_count, group, machine):
-    """Schedule and transport of least time; (-1, -1) where none serves. Raises ValueError for an unknown operation."""
+    """Schedule and transport of least time; (-1, -1) where there is none. Raises ValueError for an unknown
+    operation."""
     if not 0 <= operation < _OPERATIONS:
         raise ValueError("no collective has this code")
     best, chosen, carrier = np.inf, -1, -1
@@ -54,7 +55,7 @@ def fastest(operation, byte_count, group, machine):
 
 @kernel
 def schedule_time(schedule, transport, byte_count, group, machine):
-    """Seconds of one schedule on one transport: infinite where the transport does not serve it.
+    """Seconds of one schedule on one transport; infinite where the transport does not run its algorithm.
 
     t = launch + a + n b (Hockney 1994), a message cut in chunks through `depth` stages: launch + (depth + k - 1)
     (a + n b / k) with the best k (Sanders, Speck, Traeff 2009).
@@ -62,6 +63,7 @@ def schedule_time(schedule, transport, byte_count, group, machine):
     if schedule < 0 or machine.transport_serves[transport, _ALGORITHM[schedule]] == 0:
         return np.inf
     fixed, per_byte = stage_cost(schedule, transport, group, machine)
+    # NaN: the schedule does not work for this group.
     if not fixed >= 0.0:
         return np.inf
     launch = machine.fabric_transports_launch[transport]
@@ -69,13 +71,14 @@ def schedule_time(schedule, transport, byte_count, group, machine):
     depth = machine.group_shape[group, schedule, DEPTH]
     if depth <= 1.0:
         return launch + fixed + moved
+    # Without a fixed cost the best chunk is as small as it can be, a byte.
     chunks = max(1.0, math.sqrt((depth - 1.0) * moved / fixed)) if fixed > 0.0 else byte_count
     return launch + (depth + chunks - 1.0) * (fixed + moved / chunks)
 
 
 @kernel
 def stage_cost(schedule, transport, group, machine):
-    """Seconds that no byte count changes, and seconds a byte of the message, of a schedule or of one stage of it."""
+    """Fixed seconds, and seconds per byte of the message, of a schedule or of one of its stages."""
     shape = machine.group_shape[group, schedule]
     fixed = (
         shape[STEPS] * machine.fabric_transports_step[transport]
@@ -96,7 +99,7 @@ def stage_cost(schedule, transport, group, machine):
 
 @kernel
 def link_rate(level, machine):
-    """Bytes of payload that a link of a level passes each second."""
+    """Payload rate of a link of a level, in bytes/s."""
     rate = machine.fabric_levels_link_bandwidth[level] * machine.fabric_levels_link_efficiency[level]
     payload = machine.fabric_levels_link_packet_payload[level]
     return rate * payload / (payload + machine.fabric_levels_link_packet_header[level]) if payload > 0.0 else rate

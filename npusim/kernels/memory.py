@@ -1,4 +1,4 @@
-"""Time to stream bytes from main memory, by access size and by how many engines ask at once."""
+"""Time to stream bytes from main memory, by access size and number of engines that read at once."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ def peak_bandwidth(machine):
 
 @kernel
 def access_efficiency(run_bytes, machine):
-    """Part of each access that is wanted when memory is read in contiguous runs of `run_bytes`.
+    """Fraction of the fetched bytes that are wanted when memory is read in contiguous runs of `run_bytes`.
 
     A run occupies whole access units (furiosa-ai/furiosa-opt docs/src/moving-tensors/memory-performance.md: 256 B).
     """
+    # -(-a // b) rounds up.
     units = max(1.0, -(-run_bytes // machine.memory_access_unit))
     return run_bytes / (units * machine.memory_access_unit)
 
 
 @kernel
 def stream_bandwidth(machine, pes):
-    """Bytes/s that the unit's `pes` engines (1 where it has none) draw together in long aligned streams."""
+    """Bytes/s that the unit's `pes` engines (1 where it has none) read together in long aligned streams."""
     hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
     limit = peak_bandwidth(machine) * machine.memory_stream_efficiency * machine.memory_stream_residual * hot
     return drawn_bandwidth(limit, machine, pes)

@@ -15,7 +15,7 @@ from npusim.kernels.unit import cost_row, kv_copies
 from npusim.mapping.optable import ATTENTION, COLLECTIVE, OP_NAMES
 
 _OPERATION = np.array([OPERATIONS.index(name) if name in OPERATIONS else -1 for name in OP_NAMES])
-"""The collective that an operator is, by its code."""
+"""The collective operation of an operator, by the operator's code."""
 
 OPERATOR_COST_DTYPE = record_type(
     [
@@ -37,9 +37,9 @@ OPERATOR_COST_DTYPE = record_type(
 def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
 
-    macs counts those done on padding too, where the kernel does them. link_s and overhead_s are what remains after what
-    hides under the operator's arithmetic or memory stream: the part that the path states, or, where it states none,
-    what the unit's queues make of it (`overlap` takes its share off later).
+    macs includes those on padding, where the kernel computes it. link_s and overhead_s are what is left exposed beside
+    the operator's arithmetic or memory stream: by the fraction that the path states, or, where it states none, by what
+    the unit's queues can hide (`overlap` subtracts that later).
     """
     cost.repeat = row.repeat
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0
@@ -65,7 +65,8 @@ def row_collective_time(row, machine):
 
 @kernel
 def _hide(cost, part):
-    """Fixed times of which `part` hides under the operator's arithmetic or memory stream, as far as these last."""
+    """Hide the fraction `part` of the fixed times under the operator's arithmetic or memory stream, as long as it
+    lasts."""
     fixed = cost.link_s + cost.overhead_s
     if fixed > 0.0:
         busy = max(cost.contraction_s + cost.vector_s, cost.memory_s)

@@ -1,6 +1,6 @@
 """Commands of a memory with PIM units: what each costs in command clocks, and the refresh around them.
 
-Every time is built from the memory's own timings, so that a unit takes those of the memory into which it drops.
+Every time is built from the memory's own timings, so that the same unit can be put into another memory.
 """
 
 from __future__ import annotations
@@ -82,14 +82,15 @@ def mac_rate(weight_bits, activation_bits, machine):
 @kernel
 def nominal_bits(stored_bits):
     """4, 8 or 16: bits of an element without its share of the scales that are stored beside it."""
-    if stored_bits < 4.0 + 2.0:
+    # Scales add less than half of an element, so the bounds lie halfway between the formats.
+    if stored_bits < 6.0:
         return 4.0
-    return 8.0 if stored_bits < 8.0 + 4.0 else 8.0 + 8.0
+    return 8.0 if stored_bits < 12.0 else 16.0
 
 
 @kernel
 def nearest_power_of_two(value):
-    """Units and registers come in powers of two: a number between two stands for the nearer."""
+    """Units and registers come in powers of two: a number between two of them means the nearer."""
     return 2.0 ** round(math.log2(value))
 
 
@@ -115,7 +116,7 @@ def row_columns(machine):
 def row_gap(machine):
     """Clocks from the last MAC of a row to the first of the next: tRTP + tRP + opening all banks + tRCD.
 
-    Opening takes one command for `banks_per_command` banks; between commands hold tRRD and tFAW (JESD79).
+    One command opens `banks_per_command` banks; tRRD and tFAW hold between commands (JESD79).
     """
     precharge = machine.pim_memory_timing_tRPab
     if math.isnan(precharge):
@@ -124,6 +125,7 @@ def row_gap(machine):
     if math.isnan(to_mac):
         to_mac = machine.pim_memory_timing_tRCDRD
     commands = math.ceil(machine.pim_unit_activation_banks / machine.pim_unit_activation_banks_per_command)
+    # Four activations a window of tFAW are one each tFAW / 4.
     between = max(machine.pim_memory_timing_tRRD_S, machine.pim_memory_timing_tFAW / 4.0)
     return machine.pim_memory_timing_tRTP + precharge + (commands - 1.0) * between + to_mac
 
@@ -132,6 +134,7 @@ def row_gap(machine):
 def exposed_gap(machine):
     """Clocks that one row change adds to a run of MACs, of which interleaved banks hide their own columns."""
     interval = mac_interval(machine)
+    # While this bank changes its row, the other banks of the unit are read.
     others = (machine.pim_unit_activation_interleaved_banks - 1.0) * row_columns(machine) * interval
     return max(0.0, row_gap(machine) - interval - others)
 
@@ -144,7 +147,8 @@ def write_to_mac(machine):
 
 @kernel
 def bus_turns(machine):
-    """Clocks that a load adds by turning the bus, from reading to writing and back; 0 for a path of its own."""
+    """Clocks that a load adds by turning the bus, from reading to writing and back; 0 where inputs have their own
+    path."""
     if not machine.pim_over_bus:
         return 0.0
     into = write_to_mac(machine) - machine.pim_unit_broadcast_interval
@@ -172,7 +176,7 @@ def mode_switch(machine):
 
 @kernel
 def refresh_loss(machine):
-    """Clocks of one refresh in which the units stand still: tRP + tRFC."""
+    """Clocks of one refresh during which the units wait: tRP + tRFC."""
     return (machine.pim_memory_timing_tRP + machine.pim_memory_timing_tRFCab) * machine.pim_refresh_exposed
 
 

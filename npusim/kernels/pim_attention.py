@@ -1,6 +1,6 @@
 """Attention of decoding sequences on PIM units: scores against K, then the context from V, head by head.
 
-A head lies in its own channels. Query heads that share a KV head pass it one after the other.
+Each head has its own channels. Query heads that share a KV head read it one after the other.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def decode_attention(heads, head_dim, kv, kv_bits, activation_bits, machine, cos
     turns = math.ceil(heads / slots)
     alike = min(heads, slots)
     if machine.pim_overlaps_heads:
+        # Heads overlap in pairs; the last of an odd number has no partner.
         if turns % 2.0 > 0.0:
             turns += min(1.0, kv / machine.pim_unit_attention_lone_tokens)
         _overlapped(turns, alike, head_dim, kv, kv_bits, activation_bits, machine, cost)

@@ -1,7 +1,7 @@
 """Matrix-vector products and element-wise streams on PIM units.
 
-Outputs lie over channels, units and their accumulators, inputs pass in tiles that the units' buffers hold. Nothing is
-reused across a batch: each vector passes the weights anew.
+Outputs are spread over channels, units and their accumulators; inputs come in tiles that fit the units' buffers.
+Nothing is reused across a batch: each vector reads the weights again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def matrix_vector(outputs, inputs, batch, weight_bits, activation_bits, machine,
 
 @kernel
 def add_products(outputs, inputs, batch, channels, alike, weight_bits, activation_bits, machine, cost):
-    """Add products over `channels` channels to `cost`, while `alike` such groups of channels do the same."""
+    """Add products over `channels` channels to `cost`, while `alike` such groups of channels compute the same."""
     groups, held_outputs = output_groups(outputs, channels, machine)
     held = nearest_power_of_two(machine.pim_unit_broadcast_buffer) * _BITS / activation_bits
     tiles = math.floor(inputs / held)
@@ -95,7 +95,7 @@ def element_wise(elements, arrays, bits, machine, cost):
     """Fill `cost` with an element-wise operation on `elements`, of which `arrays` are read and one is written.
 
     Units read a group of columns of each array into their registers, then write a group back
-    (SAITPublic/PIMSimulator@b464dde). With several arrays the results' row is not that of the operands.
+    (SAITPublic/PIMSimulator@b464dde). With several arrays, results are in another row than the operands.
     """
     clear(cost)
     cost.mode = mode_switch(machine)

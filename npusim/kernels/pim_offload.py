@@ -1,4 +1,4 @@
-"""An operator of a step on PIM units instead of the NPU, where that is faster with all that it costs."""
+"""Runs an operator on PIM units instead of the NPU where that is faster, all its costs included."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from npusim.mapping.optable import LINEAR, LM_HEAD, UNIT_PIM
 
 @kernel
 def _layout_loss(row, machine, runtime):
-    """Factor on the host's time to read a row's weights whose only copy lies as the units want it, 1 without any.
+    """Factor on the host's time to read a row's weights whose only copy is laid out for the units; else 1.
 
     PIM-SHERPA (arXiv 2603.09216): such weights are neither cacheable nor contiguous for the host.
     """
@@ -31,7 +31,7 @@ def _layout_loss(row, machine, runtime):
 
 @kernel
 def _part(row, runtime):
-    """Part of a row's columns that the units take: all, but for the LM head what the runtime gives them."""
+    """Fraction of a row's columns that the units compute: all, or of the LM head what the runtime gives them."""
     return runtime.offload_head if row.op == LM_HEAD else 1.0
 
 
@@ -48,14 +48,15 @@ def _may_run(row, machine):
 
 @kernel
 def _score_bits(row, machine):
-    """Bits of queries and scores: 16, or those of KV where the units multiply no mixed pair."""
+    """Bits of queries and scores: 16, or those of KV where the units cannot multiply mixed types."""
     wide = row.activation_bits
     return nominal_bits(row.kv_bits) if math.isnan(mac_rate(row.kv_bits, wide, machine)) else wide
 
 
 @kernel
 def _offload(row, machine, runtime, path, cost):
-    """As `offload`. Of the LM head the units take the part that the runtime gives them, before or after the NPU's."""
+    """As `offload`. The units compute the fraction of the LM head that the runtime gives them, before or after the
+    NPU's."""
     if not _may_run(row, machine):
         return
     operation = np.zeros(1, PIM_COST_DTYPE)[0]
@@ -114,7 +115,7 @@ def _with_units(kernel_with_units):
 
 @_with_units(_layout_loss)
 def layout_loss(row, machine, runtime):
-    """Factor on the host's time to read a row's weights that lie as units in memory want them; 1 without such units."""
+    """Factor on the host's time to read weights that are laid out for units in memory; 1 without such units."""
     return 1.0
 
 
@@ -125,5 +126,5 @@ def offload(row, machine, runtime, path, cost):
 
 @_with_units(_beside_host)
 def beside_host(machine):
-    """Part of the host's memory time that can pass while units hold the banks."""
+    """Fraction of the host's memory time that can overlap with units that hold the banks."""
     return 0.0

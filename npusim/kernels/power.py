@@ -8,6 +8,7 @@ from npusim.kernels.unit import softmax_passes
 from npusim.mapping.optable import ATTENTION, VECTOR
 
 _BISECTIONS = 30
+"""Halvings of the range of clocks: it is then known to one part in 10 ** 9."""
 
 
 @kernel
@@ -22,7 +23,7 @@ def mac_energy(dtype, machine):
 
 @kernel
 def compute_energy(row, macs, machine):
-    """Joules of an operator's arithmetic at full clock: `macs` done, and vector operations where it has them."""
+    """Joules of an operator's arithmetic at full clock: its `macs`, and its vector operations."""
     if row.kind == VECTOR:
         return row.m * row.n * machine.power_vector_op
     energy = macs * mac_energy(row.activation_dtype, machine)
@@ -40,11 +41,12 @@ def transfer_energy(row, kv_reads, machine):
 
 @kernel
 def throttled_clock(costs, count, fixed_s, machine):
-    """The part of the full clock at which mean power meets the cap; 1.0 where it is under it or not enforced.
+    """Fraction of the full clock at which mean power meets the cap; 1.0 where it is below the cap or the cap is not
+    enforced.
 
-    Arithmetic slows as 1/clock and its energy falls as clock ** voltage_exponent; memory and fixed times stay. Found
-    by bisection between minimum_clock and 1 (power falls monotonically with the clock). A chip that has not settled
-    runs at that clock for only that part of the time.
+    Arithmetic slows as 1/clock and its energy falls as clock ** voltage_exponent; memory and fixed times do not change.
+    Found by bisection between minimum_clock and 1 (power falls monotonically with the clock). A chip that has not
+    settled runs at that clock for only that part of the time.
     """
     if not machine.power_cap_enforced or mean_power(1.0, costs, count, fixed_s, machine) <= machine.power_cap:
         return 1.0
@@ -55,6 +57,7 @@ def throttled_clock(costs, count, fixed_s, machine):
             high = middle
         else:
             low = middle
+    # The mean of the time per cycle: full clock for the rested part, the lower one for the settled part.
     return 1.0 / (1.0 - machine.settled + machine.settled / low)
 
 
@@ -72,6 +75,6 @@ def mean_power(clock, costs, count, fixed_s, machine):
 
 @kernel
 def operator_time(cost, clock):
-    """Seconds of one operator: arithmetic beside the memory stream, PIM, then what of the fixed times is not hidden."""
+    """Seconds of one operator: arithmetic and memory stream overlap; PIM and the exposed fixed times are added."""
     busy = max((cost.contraction_s + cost.vector_s) / clock, cost.memory_s)
     return busy + cost.pim_s + cost.link_s + cost.overhead_s

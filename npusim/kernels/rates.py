@@ -1,4 +1,4 @@
-"""Which of several rates, sizes or passes holds: by operand type, by operator."""
+"""Picks one of several rates, sizes or numbers of passes by operand type or operator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def efficiency_of(dtype, bf16, fp8, int8):
 
 @kernel
 def given(number, otherwise):
-    """A number of a library, or what holds where its description leaves it out."""
+    """A number of a library, or a default where its description leaves it out."""
     return otherwise if math.isnan(number) else number
 
 

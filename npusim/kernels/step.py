@@ -32,8 +32,9 @@ STEP_COST_DTYPE = record_type(
 def cost_step(rows, count, machine, runtime, path, costs, step):
     """Cost the specialised `rows[:count]`: fills `costs` (OPERATOR_COST_DTYPE) and `step` (STEP_COST_DTYPE).
 
-    The six resource times of `step` are shares of the elapsed time and sum to time_s: of an operator's busy time the
-    resource that bounds it, of its fixed time link and overhead. Energy is one chip's, idle and static included.
+    The six resource times of `step` are shares of the elapsed time and sum to time_s: an operator's busy time counts
+    for the resource that bounds it, its fixed time for link and overhead. Energy is one chip's, idle and static
+    included.
     """
     fixed = runtime.paths_step_launch[path]
     for index in range(count):
@@ -66,7 +67,7 @@ def cost_step(rows, count, machine, runtime, path, costs, step):
 
 @kernel
 def _run_beside(collective, producer, machine):
-    """A collective starts on what is done of the operator whose result it moves, where the chip's DMA can."""
+    """A collective starts on finished parts of the operator whose result it moves, where the chip's DMA can."""
     busy = max(producer.contraction_s + producer.vector_s, producer.memory_s)
     collective.link_s -= min(collective.link_s, machine.fabric_overlap * busy)
 
@@ -75,7 +76,7 @@ def _run_beside(collective, producer, machine):
 def _add_segment(rows, costs, first, last, clock, beside, finish, step):
     """Add a segment: its critical path, or the busiest resource where parallel branches share one.
 
-    beside: part of the host's memory time that can pass while PIM units hold the banks.
+    beside: fraction of the host's memory time that can overlap with PIM units that hold the banks.
     """
     path = total = arithmetic = memory = pim = 0.0
     for index in range(first, last):

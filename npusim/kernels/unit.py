@@ -1,4 +1,4 @@
-"""What each kind of compute unit does in its own way; its kernels are `kernels/units/<kind>`, under these names."""
+"""What differs between kinds of compute units; a kind has kernels of these names in `kernels/units/<kind>`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _KERNELS = "npusim.kernels.units"
 def cost_row(row, machine, runtime, path, cost):
     """Set contraction_s, vector_s, memory_s and link_s of `cost` for a row of any kind but a collective over chips.
 
-    Fixed times are added to its overhead_s, which holds the path's launch; macs is set where padding is multiplied too.
+    Fixed times are added to its overhead_s, which holds the path's launch; macs is set where padding is multiplied,
+    too.
     """
 
 
@@ -22,7 +23,7 @@ def softmax_passes(machine):
 
 @kernel_by_unit(_KERNELS)
 def drawn_bandwidth(limit, machine, engines):
-    """Bytes/s that `engines` engines draw together of a memory that could give `limit`."""
+    """Bytes/s that `engines` engines read together from a memory whose own limit is `limit`."""
     return limit
 
 
@@ -34,10 +35,11 @@ def kv_copies(row, machine, engines):
 
 @kernel_by_unit(_KERNELS)
 def softmax_time(row, machine, runtime):
-    """Seconds of softmax between scores and context that PIM units make; 0 where it passes while results arrive."""
+    """Seconds of softmax between scores and context of PIM units; 0 where it overlaps with the arrival of the
+    results."""
     return 0.0
 
 
 @kernel_by_unit(_KERNELS)
 def overlap(rows, count, machine, runtime, path, costs):
-    """Take off `costs`, of rows[:count], what the unit's queues hide of one operator under others."""
+    """Subtract from `costs` of rows[:count] what the unit's queues hide of one operator under others."""

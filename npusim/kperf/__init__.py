@@ -1,0 +1,1 @@
+"""The K-Perf grid: cells, table, workbook and charts."""

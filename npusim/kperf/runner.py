@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -21,6 +21,7 @@ from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.planning import Wish, best_for_run
 from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval, interval_text
+from npusim.workers import processors, spread
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.grid import Grid, load_grid
 from npusim.workload.prompts import random_prompts
@@ -60,12 +61,14 @@ def run_grid(
     uncalibrated: bool = False,
     offload: str | None = None,
     progress: Progress | None = None,
+    workers: int | None = None,
 ) -> list[GridResult]:
     """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
 
     plan: as `deploy` takes it; wish: what the best plan is best in, where the plan is to be found for each model, at
     the grid's shape with the most users.
-    progress(done, all, label) is called before each cell and once at the end. Raises UserError.
+    progress(done, all, which) is called at the beginning and after each cell. workers: most processes that work on
+    it, one for each processor by default, with the same results. Raises UserError.
     """
     chosen = load_grid(grid or DEFAULT_GRID)
     names = models or list(KPERF_MODELS)
@@ -81,34 +84,43 @@ def run_grid(
         "uncalibrated": uncalibrated,
         "offload": offload,
     }
-    total, done = len(archs) * len(names) * len(list(chosen.cells())), count()
-
-    def tell(label: str) -> None:
-        if progress is not None:
-            progress(next(done), total, label)
-
+    started = time.process_time()
+    deployments = [[deploy(arch, name, **options) for name in names] for arch in archs]
+    if wish is not None:
+        deployments = [[_best_planned(each, chosen, wish, seed) for each in of_arch] for of_arch in deployments]
+    asked = [_Cells(each, chosen, seed, intervals) for of_arch in deployments for each in of_arch]
+    planning_s = (time.process_time() - started) / len(archs)
+    rows = _predicted(asked, chosen, workers or processors(), progress or (lambda done, total, label: None))
     results = []
-    for arch in archs:
-        started = time.process_time()
-        deployments = [deploy(arch, name, **options) for name in names]
-        if wish is not None:
-            deployments = [_best_planned(each, chosen, wish, seed) for each in deployments]
-        rows = [row for each in deployments for row in _rows(each, chosen, seed, intervals, tell)]
-        context = _context(deployments[0], chosen, intervals)
-        spent_s = time.process_time() - started
-        results.append(GridResult(_table(rows), _provenances(deployments), context, deployments, spent_s))
-    tell("done")
+    for place, of_arch in enumerate(deployments):
+        found = [cell for cells in rows[place * len(names) : (place + 1) * len(names)] for cell in cells]
+        context = _context(of_arch[0], chosen, intervals)
+        spent_s = planning_s + sum(cell_s for _, cell_s in found)
+        table = _table([row for row, _ in found])
+        results.append(GridResult(table, _provenances(of_arch), context, of_arch, spent_s))
     return results
 
 
-def _rows(
-    deployment: Deployment, grid: Grid, seed: int, intervals: bool, tell: Callable[[str], None]
-) -> Iterator[dict[str, Any]]:
-    """A row of the table for every cell of the grid; `tell` is called before each."""
-    cells = _Cells(deployment, grid, seed, intervals)
-    for isl, osl, users in grid.cells():
-        tell(f"{deployment.system.name} {deployment.model.name} {isl}/{osl} x {users}")
-        yield cells.predict(isl, osl, users)
+def _predicted(
+    asked: list[_Cells], grid: Grid, workers: int, progress: Progress
+) -> list[list[tuple[dict[str, Any], float]]]:
+    """The row of the table for every cell of the grid, and the CPU seconds that it took, for each of `asked`."""
+    cells = list(grid.cells())
+    # Cells of many users and long answers last: `spread` begins with them once others work too.
+    calls = sorted(product(range(len(asked)), range(len(cells))), key=lambda call: cells[call[1]][2])
+
+    def predict(which: int, place: int) -> tuple[dict[str, Any], float]:
+        begun = time.process_time()
+        return asked[which].predict(*cells[place]), time.process_time() - begun
+
+    rows: list[list[Any]] = [[None] * len(cells) for _ in asked]
+    progress(0, len(calls), "starting")
+    for done, (index, row) in enumerate(spread(predict, calls, workers), start=1):
+        which, place = calls[index]
+        rows[which][place] = row
+        isl, osl, users = cells[place]
+        progress(done, len(calls), f"{asked[which].name} {isl}/{osl} x {users}")
+    return rows
 
 
 def _best_planned(base: Deployment, grid: Grid, wish: Wish, seed: int) -> Deployment:
@@ -137,6 +149,11 @@ class _Cells:
             self._drawn = list(drawn_engines(deployment, seed)) if intervals else []
         except DoesNotFit as error:
             self._reason = error.message
+
+    @property
+    def name(self) -> str:
+        """What is predicted."""
+        return f"{self._deployment.system.name} {self._deployment.model.name}"
 
     def predict(self, isl: int, osl: int, users: int) -> dict[str, Any]:
         requests = self._grid.requests_per_user * users

@@ -1,0 +1,1 @@
+"""What labs hand over: reading, checking, registering and scoring it."""

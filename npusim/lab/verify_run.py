@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -14,10 +13,12 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.explore.sweep.store import PARTS
-from npusim.inputs import read_text
+from npusim.inputs import aside, read_bytes
+from npusim.inputs.json_text import json_tree, read_json
 
 TABLES = (".csv", ".json", ".parquet", ".yaml")
 """Files of a run that are compared byte by byte; workbooks and pictures are drawn from them."""
+_MOST_BYTES = 2**30
 _MANIFEST = "manifest.json"
 _KEYS = ("npusim", "git", "seed", "argv", "configs", "libraries")
 _VOLATILE = ("manifest", "files", "sim_seconds", "registered", "sha256")
@@ -58,11 +59,8 @@ def verify_run(path: Path) -> Verified:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        saved = json.loads(read_text(path))
-    except ValueError as error:
-        raise UserError(str(path), "", f"is no JSON ({error}); give a manifest.json as npusim wrote it") from error
-    if not isinstance(saved, dict):
+    saved = read_json(path)
+    if not (isinstance(saved, dict) and isinstance(saved.get("manifest", {}), dict)):
         raise UserError(str(path), "", "is no manifest; give a manifest.json as npusim wrote it")
     return saved
 
@@ -71,7 +69,16 @@ def _argv(path: Path, record: Mapping[str, Any]) -> list[str]:
     missing = [key for key in ("argv", "configs", "libraries", "npusim") if key not in record]
     if missing:
         raise UserError(str(path), missing[0], "the key is missing; give a manifest.json as npusim wrote it")
-    argv = [str(word) for word in record["argv"]]
+    kinds = {"argv": list, "configs": list, "libraries": dict, "npusim": str}
+    for key, kind in kinds.items():
+        if not isinstance(record[key], kind):
+            raise UserError(str(path), key, f"is no {kind.__name__}; give a manifest.json as npusim wrote it")
+    if not all(isinstance(word, str) for word in record["argv"]):
+        raise UserError(str(path), "argv", "is no list of words; give a manifest.json as npusim wrote it")
+    for number, each in enumerate(record["configs"], start=1):
+        if not (isinstance(each, dict) and all(isinstance(each.get(key), str) for key in ("file", "sha256"))):
+            raise UserError(str(path), f"configs.{number}", "lacks file or sha256; give a manifest.json as written")
+    argv = list(record["argv"])
     if not argv or argv[0] in ("verify-run", "score"):
         raise UserError(str(path), "argv", "records no command that can be run again")
     return [piece for word in argv for piece in (word.split("=", 1) if word.startswith("--out=") else [word])]
@@ -88,7 +95,7 @@ def _folder(path: Path, record: Mapping[str, Any], argv: list[str]) -> Verified:
         fresh, recorded = _beside(path, out)
         names = sorted(str(file.relative_to(out)) for file in _tables(out))
         different = [name for name in names if not _alike(out / name, recorded / name)]
-        changed = list(_changed(record, json.loads(fresh.read_text()))) if fresh.is_file() else []
+        changed = list(_changed(record, read_json(fresh))) if fresh.is_file() else []
     same = [name for name in names if name not in different]
     return Verified(tuple(argv), tuple(same), tuple(different), tuple(changed))
 
@@ -116,7 +123,8 @@ def _alike(fresh: Path, recorded: Path) -> bool:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with aside():
+        return hashlib.sha256(read_bytes(path, _MOST_BYTES)).hexdigest()
 
 
 def _answer(argv: list[str]) -> dict[str, Any]:
@@ -126,7 +134,7 @@ def _answer(argv: list[str]) -> dict[str, Any]:
         if "--out" in words:
             place = words.index("--out") + 1
             words[place] = str(Path(folder) / Path(words[place]).name)
-        answer: dict[str, Any] = json.loads(_run(words))
+        answer: dict[str, Any] = json_tree(_run(words), "the recorded command")
     return answer
 
 

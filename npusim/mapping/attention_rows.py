@@ -38,7 +38,7 @@ _WIDE = Precision("bf16", "bf16", "bf16", "bf16")
 
 
 def grouped_query(rows: Rows, model: Model, precision: Precision, part: Shard, window: int) -> None:
-    """Projections, rotary embedding, attention with keys and values of its own, output projection."""
+    """Projections, rotary embedding, attention with keys and values of each head, output projection."""
     query_width, kv_width = part.heads * model.head_dim, part.kv_heads * model.head_dim
     rope_elements = query_width + kv_width
     rows.linear(QKV, precision, query_width + 2 * kv_width, model.hidden, SPLIT_COLUMNS)
@@ -62,10 +62,10 @@ def grouped_query(rows: Rows, model: Model, precision: Precision, part: Shard, w
 def latent(rows: Rows, hidden: int, latent: Latent, precision: Precision, heads: int, window: int = 0) -> None:
     """Multi-head latent attention of `heads` heads (DeepSeek-AI, arXiv 2405.04434, section 2.1).
 
-    A prompt's keys and values are made of the latents of every token attended and then attended as usual. Decoding
-    absorbs that product: queries are taken to the space of the latents, which serve as the one head of keys and values,
-    and the result is brought back. Every rank keeps the whole latent; the absorbed matrices are those of `kv_up`, in 16
-    bits.
+    The keys and values of a prompt are expanded from the latents of all attended tokens, then attended as usual.
+    Decoding absorbs that product: queries are projected into the space of the latents, which serve as the only head of
+    keys and values, and the result is projected back. Every rank keeps the whole latent; the absorbed matrices are
+    those of `kv_up`, in 16 bits.
     """
     query_width, value_width = heads * latent.query, heads * latent.value
     if latent.query_rank:
@@ -108,7 +108,7 @@ def _expanded(rows: Rows, latent: Latent, precision: Precision, heads: int, wind
 
 
 def _absorbed(rows: Rows, latent: Latent, precision: Precision, heads: int, window: int) -> None:
-    """Decoding over the latents themselves, between the two products that take queries there and results back."""
+    """Decoding over the latents themselves, between the two products that project queries and results."""
     each_head: dict[str, Any] = {
         "phase": DECODE_ONLY,
         "units": UNIT_NPU,

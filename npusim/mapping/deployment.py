@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from npusim.hardware.machine import PLACED, build_machine
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
-from npusim.inputs import remembered
+from npusim.inputs import remembered, remembered_last
 from npusim.ledger import Provenance, provenances
 from npusim.mapping.fitting import Fitting
 from npusim.mapping.footprint import Footprint
@@ -34,7 +34,7 @@ _PLANNED = 64
 
 @dataclass(frozen=True, eq=False)
 class Deployment:
-    """What runs on what.
+    """A model on an architecture under a plan and a runtime.
 
     machine, runtime_record: the flat records that the engine reads, arrays of shape (1,); calibration: the calibration
     that the descriptions are under, None without one.
@@ -57,7 +57,7 @@ class Deployment:
         return replace(self, machine=placed, runtime_record=runtime_record)
 
     def provenances(self) -> list[Provenance]:
-        """Every number that a result of this deployment can hang on."""
+        """Every number on which a result of this deployment can depend."""
         return [
             *provenances(self.system.name, self.system),
             *provenances(self.runtime.name, self.runtime),
@@ -133,7 +133,7 @@ def deploy(
     return _under(base, _plan(base.fitting, cards, tensor_parallel, tokens))
 
 
-@lru_cache(_PLANNED)
+@remembered_last(_PLANNED)
 def _under(base: Deployment, plan: Plan) -> Deployment:
     return base.under(plan)
 

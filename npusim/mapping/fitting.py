@@ -1,4 +1,4 @@
-"""Which plans have room for a model, and what to say where the one asked for has not."""
+"""Which plans have room for a model, and the message where the requested one has not."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from npusim.errors import DoesNotFit
 from npusim.hardware.system import System
 from npusim.mapping.footprint import Footprint, footprint
 from npusim.mapping.plan import Plan, all_plans, make_plan
+from npusim.units import GIB
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, Precision, resolve
 
@@ -111,4 +112,4 @@ class Fitting:
 
 
 def _gib(byte_count: float) -> str:
-    return f"{byte_count / 2**30:.1f} GiB"
+    return f"{byte_count / GIB:.1f} GiB"

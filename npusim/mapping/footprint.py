@@ -54,7 +54,7 @@ class Footprint:
 
 
 def footprint(machine: Any, runtime: Any, model: Model, precision: Precision, plan: Plan) -> Footprint:
-    """What `model` takes of the memory of one chip under `plan`; machine and runtime are flat records.
+    """Memory that `model` needs on one chip under `plan`; machine and runtime are flat records.
 
     Of several pipeline stages, the one with the least room for sequences. A sliding-window layer keeps its window, as
     the caches of vLLM, SGLang and TensorRT-LLM do.
@@ -93,7 +93,7 @@ def weight_bytes(rows: np.ndarray, model: Model, plan: Plan) -> float:
 
 
 def _copied_bytes(rows: np.ndarray) -> float:
-    """Bytes of the layers' products that lie in memory twice, for the host and for PIM units."""
+    """Bytes of the layers' weights that are in memory twice, for the host and for PIM units."""
     products = rows[(rows["kind"] == LINEAR) & (rows["matrices"] == 0.0) & (rows["op"] != LM_HEAD)]
     elements = products["repeat"] * products["stored"] * products["n"] * products["k"]
     return float((elements * products["weight_bits"]).sum()) / _BITS_PER_BYTE

@@ -1,4 +1,4 @@
-"""What tokens that go to some of many weight matrices touch: matrices read, and tiles of rows computed."""
+"""Tokens that each go to some of many weight matrices: how many matrices are read, and tiles of rows computed."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def choosing_tokens(row, count):
 def touched_matrices(row, count):
     """Expected number of a grouped row's matrices to which one of the tokens of `count` rows goes.
 
-    The sum of 1 - (1 - q) ** tokens, exact for tokens that choose independently of each other; where tokens are dealt
-    out, min(1, q tokens) each.
+    The sum of 1 - (1 - q) ** tokens, exact for tokens that choose independently of each other; where tokens are spread
+    evenly, min(1, q tokens) each.
     """
     tokens = choosing_tokens(row, count)
     part = 0.0
@@ -39,7 +39,7 @@ def row_blocks(row, tile):
     """Expected number of blocks of `tile` rows over all matrices; each matrix begins a block of its own.
 
     The rows of a matrix are binomial. A matrix has a first block where it is touched; the further ones follow from a
-    uniform distribution of the same mean and variance, exact for many rows and for dealt ones.
+    uniform distribution of the same mean and variance, exact for many rows and for evenly spread ones.
     """
     if row.matrices <= 0.0:
         return math.ceil(row.m / tile)
@@ -53,6 +53,7 @@ def row_blocks(row, tile):
             continue
         spread = _HALF_WIDTH * math.sqrt(mean * (1.0 - chance))
         blocks += 1.0 - (1.0 - chance) ** tokens
+        # Halves make the discrete count of rows a continuous one.
         if mean + spread - 0.5 > tile:
             blocks += _further_blocks(mean - 0.5, spread, tile)
     return row.matrices * blocks / GROUPS
@@ -77,5 +78,5 @@ def _sum_of_blocks(rows, tile):
 
 @kernel
 def joined_rows(row):
-    """Rows of a product split over engines that these join: the experts of a token are summed before."""
+    """Rows that engines reduce after a product split over them: the experts of a token are summed first."""
     return row.m / row.fan if row.matrices > 0.0 else row.m

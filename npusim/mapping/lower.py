@@ -8,12 +8,12 @@ in a step; it is compiled, so that a run of decode steps never returns to Python
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 
 from npusim.compilation import kernel
 from npusim.hardware.machine import GROUP_STAGE
+from npusim.inputs import remembered
 from npusim.mapping.attention_rows import grouped_query, latent
 from npusim.mapping.expert_shard import expert_shard
 from npusim.mapping.grouped import touched_matrices
@@ -61,12 +61,12 @@ def program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
     return _program(model, precision, plan).copy()
 
 
-@cache
+@remembered
 def _program(model: Model, precision: Precision, plan: Plan) -> np.ndarray:
     return max(stage_programs(model, precision, plan), key=_stored_bits)
 
 
-@cache
+@remembered
 def stage_programs(model: Model, precision: Precision, plan: Plan) -> tuple[np.ndarray, ...]:
     """Rows of one rank of each pipeline stage that differs from those before it: arrays of OP_DTYPE, for reading."""
     return tuple(_stage_program(model, precision, plan, stage) for stage in dict.fromkeys(stages(model, plan)))
@@ -150,8 +150,8 @@ def instantiate(template, query, context, decoding, rows):
     """Write the program `template` with the sizes of a step into `rows`; returns how many rows there are.
 
     query, context: int64 (sequences,); decoding: bool (sequences,); rows: OP_DTYPE with room for every attention row
-    twice (decoding sequences and prompt chunks run in separate attention operators). Rows of a phase that the step has
-    not are left out.
+    twice (decoding sequences and prompt chunks run in separate attention operators). Rows of a phase that the step does
+    not have are left out.
     """
     live, prompt_tokens = 0.0, 0.0
     for sequence in range(len(query)):

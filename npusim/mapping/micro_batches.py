@@ -17,7 +17,7 @@ Seconds = TypeVar("Seconds", float, np.ndarray)
 
 
 def micro_steps(step: Step, parts: int) -> list[Step]:
-    """`step` in at most `parts` parts: its sequences dealt out, or a single prompt's chunk cut in pieces."""
+    """`step` in at most `parts` parts: its sequences spread evenly, or the chunk of a single prompt cut into pieces."""
     sequences = len(step.query)
     if parts == 1:
         return [step]

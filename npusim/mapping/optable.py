@@ -1,4 +1,4 @@
-"""OpTable: the operators of one step of one rank, one row each, without a word about the chip.
+"""OpTable: the operators of one step of one rank, one row each, independent of the chip.
 
 A row belongs to a segment, a run of layers that repeats `repeat` times; `first_input` and `second_input` are rows of
 the same segment that must be done before it (-1: none). Bytes and flops follow from the shape by `account` alone.
@@ -17,11 +17,6 @@ from npusim.workload.step import Step
 LINEAR, ATTENTION, VECTOR, GATHER, COLLECTIVE = range(5)
 KIND_NAMES = ("linear", "attention", "vector", "gather", "collective")
 
-(
-    EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX,
-    ROUTER, ROUTE, EXPERT_UP, EXPERT_DOWN, COMBINE, Q_DOWN, KV_DOWN, Q_UP, KV_UP, ABSORB,
-    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT,
-) = range(30)  # fmt: skip
 OP_NAMES = (
     "embed", "norm", "qkv", "rope", "attention", "out", "gate_up", "activation", "down",
     "all_reduce", "lm_head", "all_gather", "sample", "cast", "softmax",
@@ -29,6 +24,11 @@ OP_NAMES = (
     "reduce_scatter", "all_to_all", "broadcast", "send_recv",
     "concat",
 )  # fmt: skip
+(
+    EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX,
+    ROUTER, ROUTE, EXPERT_UP, EXPERT_DOWN, COMBINE, Q_DOWN, KV_DOWN, Q_UP, KV_UP, ABSORB,
+    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT,
+) = range(len(OP_NAMES))  # fmt: skip
 
 PER_TOKEN, PER_SEQUENCE, PER_CONTEXT = range(3)
 BOTH_PHASES, DECODE_ONLY, PROMPT_ONLY = range(3)
@@ -57,13 +57,12 @@ OP_DTYPE = record_type(
 """Beside the sizes that their names say:
 
 phase: the phase whose tokens the row serves; fan: rows that one token makes of the operator (experts that it goes to,
-heads); spread: rows of all ranks over those of this one, 0 where it has
-all; matrices: weight matrices of a grouped product, 0 for a plain one, of which a step reads `touched` and memory
-holds `stored`; popularity: chance of a token to go to a matrix of each group; dealt: 1 where a harness dealt tokens
-out by these chances exactly, 0 where they choose at random; paired: 1 where each row runs with a matrix of its own,
-which is loaded for it alone.
-value_dim: elements of a head's values, 0 as head_dim; latent: elements of the cached latent of a token, 0 where keys
-and values of each head are cached; sinks: logits without a key, of each head.
+heads); spread: rows of all ranks over those of this one, 0 where it has all; matrices: weight matrices of a grouped
+product, 0 for a plain one, of which a step reads `touched` and memory holds `stored`; popularity: chance of a token to
+go to a matrix of each group; dealt: 1 where a harness spread tokens exactly by these chances, 0 where they choose at
+random; paired: 1 where each row runs with a matrix of its own, which is loaded for it alone. value_dim: elements of a
+head's values, 0 as head_dim; latent: elements of the cached latent of a token, 0 where keys and values of each head are
+cached; sinks: logits without a key, of each head.
 """
 
 

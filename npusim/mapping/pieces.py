@@ -1,4 +1,4 @@
-"""A step that no compiled graph holds runs as several: prompts chunk by chunk, decode batches part by part."""
+"""A step that fits no compiled graph runs as several: prompts chunk by chunk, decode batches part by part."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Plans on the fabric: which chips talk to each other, and what their collectives put on its links.
+"""Plans on the fabric: which chips communicate, and the load that their collectives put on its links.
 
-A schedule over a group of chips is reduced, once, to a few numbers: how often its slowest messages cross each level
-of the fabric, and how many bytes (per byte of the message) its busiest link of each level carries while it is the
-bottleneck, all groups of the plan being busy at the same time. The kernels make times of them.
+A schedule over a group of chips is reduced, once, to a few numbers: how often its slowest messages cross each level of
+the fabric, and how many bytes (per byte of the message) its busiest link of each level carries while it is the
+bottleneck, all groups of the plan being busy at the same time. The kernels compute times from them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def write_group(machine: np.ndarray, fabric: Fabric, kind: int, groups: Groups) 
 
 
 def write_transports(machine: np.ndarray, fabric: Fabric, libraries: tuple[str, ...]) -> None:
-    """Write into `machine`, in place, which transport serves which algorithm; () stands for the first library."""
+    """Write into `machine`, in place, which transport serves which algorithm; () means the first library."""
     wanted = libraries or fabric.libraries[:1]
     machine["transport_serves"] = 0
     for number, transport in enumerate(fabric.transports):

@@ -8,6 +8,7 @@ from npusim.errors import UserError
 from npusim.hardware.base import Part, Whole
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import is_file
 from npusim.mapping.plan import Plan, named_plan, plan_of
 from npusim.workload.model import Model
 
@@ -34,7 +35,7 @@ def read_plan(wanted: str | Plan, system: System, model: Model) -> Plan:
     named = named_plan(system, model, wanted)
     if named is not None:
         return named
-    if not Path(wanted).is_file():
+    if not is_file(Path(wanted)):
         raise UserError("--plan", wanted, "is no file and no plan; give auto, degrees such as tp4-pp2, or a YAML file")
     degrees = load_yaml(Path(wanted), PlanFile).model_dump(exclude_none=True)
     return plan_of(system, model, **degrees)

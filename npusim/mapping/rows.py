@@ -1,4 +1,4 @@
-"""Rows of a program in the making, and the operators that every layer is made of."""
+"""Rows of a program while it is built, and the operators of which every layer consists."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ from npusim.mapping.optable import (
 from npusim.workload.precision import Precision
 
 _HALF = 16.0
+"""Bits of a 16-bit format."""
+_CAST_TRAFFIC = 1.5
+"""Traffic of a cast from 16 to 8 bits in elements of 16 bits: one is read, a half is written."""
 NO_ROW = -1
 
 
@@ -65,14 +68,14 @@ class Rows:
     ) -> None:
         """A matrix product in `precision`, after the cast of its input where that is narrower than 16 bits.
 
-        one_input: the rows that a token makes have their input in common.
+        one_input: all rows of a token have the same input.
         """
         activation_bits = precision.activation_bits
         if activation_bits < _HALF:
             told = (
                 ("phase", "scales_with", "window") if one_input else ("phase", "scales_with", "window", "fan", "spread")
             )
-            self.vector(CAST, k, 1.5 * k, **{name: fields[name] for name in told if name in fields})
+            self.vector(CAST, k, _CAST_TRAFFIC * k, **{name: fields[name] for name in told if name in fields})
         given = {"scales_with": PER_TOKEN, "units": UNIT_NPU | UNIT_PIM} | fields
         self.add(
             LINEAR,

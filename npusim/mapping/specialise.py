@@ -1,6 +1,6 @@
-"""What a runtime and a chip make of an OpTable: padded shapes, attention executions, fetch expansion.
+"""How a chip under a runtime executes an OpTable: padded shapes, attention executions, fetch expansion.
 
-Both engines read the output. Padding rules: a decode batch runs in the next compiled size; a prompt chunk likewise;
+Both engines read the output. Padding rules: a decode batch and a prompt chunk run in the next compiled size;
 attention runs ragged, or uniform over the longest context, or as one execution per compiled context bucket
 (furiosa-llm: swsok/heteropilot npu_exec_attention_groups.md). Where the host samples, the chip does not.
 """
@@ -46,7 +46,7 @@ _ROUNDING = 1e-6
 
 
 def specialise(table: OpTable, machine: Any, runtime: Any) -> OpTable:
-    """`table` as this machine under this runtime runs it (records of a `machine_dtype` and RUNTIME_DTYPE)."""
+    """`table` as this machine runs it under this runtime (records of a `machine_dtype` and RUNTIME_DTYPE)."""
     step = table.step
     rows = np.zeros(room_for(table.rows, len(step.query)), OP_DTYPE)
     count = specialise_rows(table.rows, step.query, step.context, step.decoding, step.slots, machine, runtime, rows)
@@ -92,6 +92,7 @@ def padded_chunk(tokens, runtime):
 def step_path(batch, prefilling, runtime):
     """Index of the path (compiled graph) that serves a step: the smallest that holds its batch, else the largest."""
     phase = PREFILL if prefilling else DECODE
+    # Paths are in rising order of their largest batch.
     chosen = -1
     for index in range(runtime.path_count):
         if runtime.path_serves[index] == phase:
@@ -151,7 +152,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
 
 @kernel
 def _attention_library(row, runtime):
-    """Place of the kernel library that runs a row of attention."""
+    """Index of the kernel library that runs a row of attention."""
     if row.latent > 0.0:
         return latent_library(row, runtime)
     return runtime.attention_fp8_library if row.kv_bits < 2.0 * _BITS_PER_BYTE else runtime.attention_library
@@ -159,12 +160,13 @@ def _attention_library(row, runtime):
 
 @kernel
 def _fix_experts(row):
-    """Matrices that a graph runs which was compiled before it is known which experts tokens share.
+    """Matrices that a graph runs that was compiled without knowing which experts tokens share.
 
-    It holds as many as may be asked for: one for each row, or all of them where more rows come than there are.
+    It has as many as may be needed: one for each row, or all of them where more rows come than there are.
     Qwen3 30B-A3B takes 9.6, 14, 21 and 45 ms for its experts with 2, 4, 8 and 16 users, whose tokens choose 16 to 128
     (not the 15 to 82 different ones), and 91 to 100 ms with 32 to 128 (SOTA-PNU/RNGD-proj REPORT.md, less the rest).
     """
+    # The rounding keeps a sum of chances such as 8.0000001 from asking for a ninth matrix.
     places = np.ceil(row.m - _ROUNDING)
     row.paired = 1.0 if places <= row.matrices else 0.0
     row.touched = min(places, row.matrices)
@@ -172,15 +174,15 @@ def _fix_experts(row):
 
 @kernel
 def latent_library(row, runtime):
-    """Place of the kernel library for a row of latent attention, of decoding or of a prompt."""
+    """Index of the kernel library for a row of latent attention, of decoding or of a prompt."""
     return runtime.latent_prompt_library if row.phase == PROMPT_ONLY else runtime.latent_library
 
 
 @kernel
 def _device(row, runtime):
-    """The units that may run a row under the runtime's offload policy, 0 where only the NPU may.
+    """The units that may run a row under the runtime's offload policy; 0 where only the NPU may.
 
-    The faster of them is taken when the row is costed. PIM units take products with one whole matrix, and attention of
+    The faster of them is chosen when the row is costed. PIM units run products with one whole matrix, and attention of
     decoding sequences over cached keys and values.
     """
     if row.units & UNIT_PIM == 0:
@@ -195,7 +197,7 @@ def _device(row, runtime):
 
 @kernel
 def _library(row, runtime):
-    """Place of the kernel library that runs a row other than attention."""
+    """Index of the kernel library that runs a row other than attention."""
     if row.kind != LINEAR:
         return runtime.vector_library
     return runtime.grouped_library if row.op in (EXPERT_UP, EXPERT_DOWN) else runtime.linear_library
@@ -203,7 +205,7 @@ def _library(row, runtime):
 
 @kernel
 def _padded_before(query, context, runtime):
-    """Tokens that stand before a prompt chunk, padded to the smallest compiled chunk."""
+    """Tokens before a prompt chunk, padded to the smallest compiled chunk."""
     if runtime.chunk_shapes != SHAPES_BUCKETS:
         return float(context - query)
     granule = float(runtime.chunk_sizes[0])

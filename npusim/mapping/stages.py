@@ -19,7 +19,7 @@ class Stage:
 
 
 def stages(model: Model, plan: Plan) -> tuple[Stage, ...]:
-    """The stages of `plan`, in order: layers are dealt out evenly, what is left over to the ones before the last."""
+    """The stages of `plan`, in order: layers are spread evenly; the remainder goes to the stages before the last."""
     count = plan.pipeline_parallel
     share, rest = divmod(model.layers, count)
     sizes = [share + (place < rest) for place in range(count)]

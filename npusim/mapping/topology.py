@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Node = tuple[str, int, int]
-"""What it is, the place of its level in the fabric (0 for a chip), and its number there."""
+"""What it is, the index of its level in the fabric (0 for a chip), and its number there."""
 
 Edge = tuple[Node, Node]
 Port = tuple[Node, Node]
@@ -30,7 +30,7 @@ def chip(number: int) -> Node:
 def build_graph(fabric: Fabric) -> nx.DiGraph:
     """All chips that `fabric` can join, with its switches and links.
 
-    Edges carry `level` (place in fabric.levels), `latency_s` and `rate_bytes_per_s`.
+    Edges carry `level` (index into fabric.levels), `latency_s` and `rate_bytes_per_s`.
     """
     import networkx as nx
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from npusim.errors import UserError
+from npusim.publish import publish_file
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,7 @@ class Page:
 
 def write_page(page: Page, path: Path) -> None:
     """Write `page`; the file appears whole or not at all. Raises UserError where it cannot be written."""
-    html = render(page)
-    draft = path.with_suffix(".draft-html")
-    try:
-        draft.write_text(html, encoding="utf-8")
-        os.replace(draft, path)
-    except OSError as error:
-        raise UserError("--out", path.name, f"cannot be written ({error.strerror}); give another place") from error
+    publish_file(path, render(page))
 
 
 def render(page: Page) -> str:

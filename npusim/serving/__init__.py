@@ -1,0 +1,1 @@
+"""Served runs: clients, scheduling policies, KV cache, figures and their intervals."""

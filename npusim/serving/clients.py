@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import Any
 
 import simpy
@@ -27,17 +28,20 @@ def start_clients(
     if isinstance(arrival, Closed | Burst):
         queue = deque(requests)
         for _ in range(min(arrival.users, len(requests))):
-            env.process(_user(env, server, queue, isinstance(arrival, Closed)))
+            _send(env, server, queue, isinstance(arrival, Closed))
     else:
         times = poisson_times(len(requests), arrival.rate_per_s, seed)
         env.process(_stream(env, server, requests, [float(time) for time in times]))
 
 
-def _user(env: simpy.Environment, server: Server, queue: deque[Request], thinks_late: bool) -> Process:
-    while queue:
-        request = queue.popleft()
-        request.due_s = env.now if thinks_late else 0.0
-        yield server.submit(request)
+def _send(env: simpy.Environment, server: Server, queue: deque[Request], thinks_late: bool) -> None:
+    """A user sends the next request, and again when it is answered, while there are any."""
+    if not queue:
+        return
+    request = queue.popleft()
+    request.due_s = env.now if thinks_late else 0.0
+    request.done = partial(_send, env, server, queue, thinks_late)
+    server.submit(request)
 
 
 def _stream(env: simpy.Environment, server: Server, requests: Sequence[Request], times: list[float]) -> Process:

@@ -65,25 +65,19 @@ class KvCache:
 
     def cached_tokens(self, request: Request) -> int:
         """Leading tokens of the request that are in the cache: whole blocks, and never its last token."""
-        if not self._caching:
-            return 0
-        node = self._match(request)[-1]
-        whole = node.end // self.block_tokens * self.block_tokens
-        return min(whole, (request.to_prefill - 1) // self.block_tokens * self.block_tokens)
+        return self._hit(request)[0]
 
     def need(self, request: Request) -> float:
         """Blocks that admitting the request would take from `free`."""
-        shared = sum(node.blocks for node in self._hit_nodes(request) if node.users > 0)
+        shared = sum(node.blocks for node in self._hit(request)[1] if node.users > 0)
         return self.blocks_for(request.to_prefill) - shared
 
     def admit(self, request: Request) -> None:
         """Take the blocks of the request's prompt beside what the cache already holds; `free` must hold them."""
-        hit = self.cached_tokens(request)
+        request.computed, request.path = self._hit(request)
         if request.preemptions == 0:
             self.asked_tokens += request.to_prefill
-            self.hit_tokens += hit
-        request.computed = hit
-        request.path = self._hit_nodes(request)
+            self.hit_tokens += request.computed
         for node in request.path:
             self._lock(node)
         request.blocks = self.blocks_for(request.to_prefill) - self._path_blocks(request)
@@ -128,12 +122,13 @@ class KvCache:
         """Whole blocks of its cached prompt; a block that the prompt fills in part is the request's own."""
         return self._charge(request.path[-1].end // self.block_tokens) if request.path else 0
 
-    def _hit_nodes(self, request: Request) -> list[_Node]:
-        """Cached segments that the request uses: all that end within a block of its hit."""
-        hit = self.cached_tokens(request)
-        if hit == 0:
-            return []
-        return [node for node in self._match(request)[1:] if node.end <= hit + self.block_tokens]
+    def _hit(self, request: Request) -> tuple[int, list[_Node]]:
+        """`cached_tokens`, and the cached segments that the request uses: all that end within a block of them."""
+        if not self._caching or request.prompt[0] not in self._root.children:
+            return 0, []
+        nodes, block = self._match(request), self.block_tokens
+        tokens = min(nodes[-1].end // block, (request.to_prefill - 1) // block) * block
+        return tokens, [node for node in nodes[1:] if node.end <= tokens + block] if tokens else []
 
     def _match(self, request: Request) -> list[_Node]:
         nodes = [self._root]
@@ -181,5 +176,7 @@ class KvCache:
     def growth(self, held: np.ndarray, steps: int | np.ndarray) -> float:
         """Blocks that sequences holding `held` tokens each add in `steps` decode steps, of all or of each."""
         block = self.block_tokens
+        if block == 1 and not self._windows:
+            return len(held) * steps if isinstance(steps, int) else float(steps.sum())
         grown: float = self._charge(-(-(held + steps) // block)).sum() - self._charge(-(-held // block)).sum()
         return grown

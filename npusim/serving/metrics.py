@@ -21,6 +21,10 @@ from npusim.serving.simulate import ServedRun
 _PER_SECOND = {"ms": 1e3}
 """A sample is in seconds where it is one of times: what they are worth in the row's unit."""
 _MEAN = "mean"
+_PERCENT = 100.0
+"""Percent of a whole."""
+_P99 = (99.0,)
+"""The percentile of power that is told."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ def power_w_p99(seen: _Seen) -> float:
     if np.isnan(seen.energy_j):
         return np.nan
     watts = np.append(seen.record.span_j / seen.record.span_s, seen.run.idle_w)
-    return float(weighted_percentiles(watts, np.append(seen.record.span_s, seen.waited_s), (99,))[0])
+    return float(weighted_percentiles(watts, np.append(seen.record.span_s, seen.waited_s), _P99)[0])
 
 
 @_figure
@@ -266,7 +270,7 @@ def weighted_percentiles(values: np.ndarray, weight: np.ndarray, percentiles: tu
     """The smallest value below which at least each percentage of the weight lies."""
     order = np.argsort(values, kind="stable")
     share = np.cumsum(weight[order])
-    found = np.searchsorted(share, np.array(percentiles) / 100.0 * share[-1])
+    found = np.searchsorted(share, np.array(percentiles) / _PERCENT * share[-1])
     return values[order][np.minimum(found, len(values) - 1)]
 
 

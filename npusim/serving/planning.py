@@ -14,9 +14,9 @@ from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import Plan, all_plans
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import Load, simulate
+from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
 
-_MS = 1e3
 _SERVED = 6
 """Most plans of a front that are served."""
 
@@ -158,8 +158,8 @@ def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScor
     waiting_s = (own - batch) / batch * turn_s
     return PlanScore(
         plan=plan,
-        ttft_ms=(waiting_s + prompt.time_s + token.time_s) * _MS,
-        tpot_ms=(token.time_s + (batch - 1) * prompt.time_s / osl) * _MS,
+        ttft_ms=(waiting_s + prompt.time_s + token.time_s) * MS_PER_S,
+        tpot_ms=(token.time_s + (batch - 1) * prompt.time_s / osl) * MS_PER_S,
         output_tokens_per_s=plan.data_parallel * batch * osl / turn_s,
         tokens_per_joule=plan.data_parallel * batch * osl / joules,
         bound=token.bound,
@@ -188,8 +188,8 @@ def _step_score(where: Deployment, phase: str, batch: int, query: int, context: 
     tokens = where.plan.data_parallel * step.tokens
     return PlanScore(
         plan=where.plan,
-        ttft_ms=cost.time_s * _MS,
-        tpot_ms=cost.time_s * _MS,
+        ttft_ms=cost.time_s * MS_PER_S,
+        tpot_ms=cost.time_s * MS_PER_S,
         output_tokens_per_s=tokens / cost.time_s,
         tokens_per_joule=tokens / cost.energy_j,
         bound=cost.bound,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from npusim.hardware.base import Part
-from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy
+from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy, SchedulingPolicy
 from npusim.mapping.deployment import Deployment
 from npusim.serving.request import Request
 from npusim.serving.server import Policy, Server, Turn
@@ -66,7 +65,7 @@ class Hybrid:
         return chunks
 
 
-POLICIES: dict[type[Part], Callable[[Any], Policy]] = {
+POLICIES: dict[type[SchedulingPolicy], Callable[[Any], Policy]] = {
     ExclusivePolicy: lambda _: Exclusive(),
     AlternatePolicy: lambda _: Alternate(),
     HybridPolicy: lambda record: Hybrid(round(record["policy_token_budget"])),

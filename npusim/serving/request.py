@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from npusim.workload.prompts import Prompt
+
+
+def _nobody() -> None:
+    """No client waits."""
 
 
 @dataclass(slots=True, eq=False)
@@ -13,7 +18,7 @@ class Request:
     """prompt: its segments; isl, osl: tokens in and out; times in seconds of simulated time.
 
     generated: tokens put out so far; computed: prompt tokens whose KV is there; blocks: KV blocks that it alone holds;
-    path: nodes of the prefix cache that it keeps from eviction; done: the event that its client waits for.
+    path: nodes of the prefix cache that it keeps from eviction; done: called when it is answered or refused.
     """
 
     index: int
@@ -30,7 +35,7 @@ class Request:
     path: list[Any] = field(default_factory=list)
     preemptions: int = 0
     refusal: str = ""
-    done: Any = None
+    done: Callable[[], None] = _nobody
 
     @property
     def to_prefill(self) -> int:

@@ -6,8 +6,9 @@ sequence is done, when KV blocks run out, or after the step during which somethi
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from npusim.engine.analytic import DecodeRun
 from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
 from npusim.serving.kvcache import KvCache
+from npusim.serving.live import Live
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
 from npusim.workload.step import Step, mixed
@@ -78,9 +80,7 @@ class ServerLimits:
 
 
 class Server:
-    """live, held, remaining and last_s are parallel: requests that decode, KV tokens that they hold, tokens that they
-    still put out, and when each put out its last one.
-    """
+    """waiting, prefilling, live: requests that queue, whose prompts are under way, and that decode."""
 
     def __init__(
         self,
@@ -99,10 +99,10 @@ class Server:
         self.recorder = recorder
         self.waiting: deque[Request] = deque()
         self.prefilling: list[Request] = []
-        self.live: list[Request] = []
-        self.held = np.zeros(0, np.int64)
-        self.remaining = np.zeros(0, np.int64)
-        self.last_s = np.zeros(0)
+        self.live = Live()
+        self._travelling: deque[tuple[float, list[Request]]] = deque()
+        self._answered: list[Request] = []
+        self._prompts: dict[tuple[int, int], _Prompt] = {}
         self._policy = policy
         self._limiter = PowerLimiter(limits.limiter_s)
         self._seed = seed
@@ -110,50 +110,67 @@ class Server:
         self._work = env.event()
         env.process(self._serve())
 
-    def submit(self, request: Request) -> simpy.Event:
-        """Send a request; the event that is returned happens when it is answered or refused."""
+    def submit(self, request: Request) -> None:
+        """Send a request; its `done` is called when it is answered or refused."""
         request.sent_s = self.env.now
-        done = self.env.event()
-        request.done = done
         if self.limits.request_time_s > 0.0:
-            self.env.process(self._travel(request))
+            self._travel(request)
         else:
             self._enqueue(request)
-        return done
 
-    def _travel(self, request: Request) -> Turn:
-        yield self.env.timeout(self.limits.request_time_s)
-        self._enqueue(request)
+    def _travel(self, request: Request) -> None:
+        """Requests that are sent at one time arrive together: one event for all."""
+        if self._travelling and self._travelling[-1][0] == self.env.now:
+            self._travelling[-1][1].append(request)
+            return
+        self._travelling.append((self.env.now, [request]))
+        _when(self.env.timeout(self.limits.request_time_s), self._arrive)
+
+    def _arrive(self) -> None:
+        for request in self._travelling.popleft()[1]:
+            self._enqueue(request)
 
     def _enqueue(self, request: Request) -> None:
         request.refusal = self._refusal(request)
         if request.refusal:
             self.recorder.refused.append(request)
-            request.done.succeed()
+            self._tell(request)
             return
         self.waiting.append(request)
         if not self._work.triggered:
             self._work.succeed()
 
+    def _tell(self, request: Request) -> None:
+        """Clients hear of it once the server has gone on as far as it can at this time."""
+        if not self._answered:
+            _when(self.env.timeout(0.0), self._tell_all)
+        self._answered.append(request)
+
+    def _tell_all(self) -> None:
+        answered, self._answered = self._answered, []
+        for request in answered:
+            request.done()
+
     def admissible(self) -> Request | None:
         """The first waiting request, if there is a slot and KV memory for it and what the others will still need."""
-        if not self.waiting or len(self.live) + len(self.prefilling) >= self.limits.max_sequences:
+        sequences = len(self.live) + len(self.prefilling)
+        if not self.waiting or sequences >= self.limits.max_sequences:
             return None
         request = self.waiting[0]
         need = self.kv.need(request)
         if need + self._growth_beside(request) > self.kv.free:
             return None
-        alone = not self.live and not self.prefilling
+        alone = sequences == 0
         below_watermark = self.kv.used + need <= self.limits.watermark * self.kv.capacity
         return request if alone or below_watermark else None
 
     def _growth_beside(self, request: Request) -> float:
         """Blocks to keep for live sequences: those of their next token, or of all answers, that of `request` too."""
         if not self.limits.whole_answers:
-            return self.kv.growth(self.held, 1)
+            return self.kv.growth(self.live.held, 1)
         started = [*self.prefilling, request]
-        held = np.append(self.held, [each.to_prefill for each in started])
-        coming = np.append(self.remaining, [each.longest - each.to_prefill for each in started])
+        held = np.append(self.live.held, [each.to_prefill for each in started])
+        coming = np.append(self.live.remaining, [each.longest - each.to_prefill for each in started])
         return self.kv.growth(held, coming)
 
     def admit(self, request: Request) -> None:
@@ -166,31 +183,30 @@ class Server:
     def prefill(self, request: Request) -> Turn:
         """Admit a request and compute its prompt alone, in the largest chunks that the runtime has."""
         self.admit(request)
-        total = request.to_prefill
-        largest = self.limits.largest_chunk or total
-        while request.computed < total:
-            query = min(largest, total - request.computed)
-            request.computed += query
-            self.recorder.prefill_tokens += query
-            cost = self._stalled(self._chunk(query, request.computed))
-            yield self.env.timeout(cost.time_s)
-            self._span(cost)
+        done, total, begun_s = request.computed, request.to_prefill, self.env.now
+        prompt = self._prompt(done, total)
+        end_s = begun_s
+        for seconds in prompt.times_s:
+            end_s += seconds
+        yield self.env.timeout(delay_until(begun_s, end_s))
+        self.recorder.spans(prompt.spans_s, prompt.spans_j)
+        self.recorder.prefill_tokens += total - done
+        request.computed = total
         self._put_first(request)
 
     def mixed_step(self, chunks: list[tuple[Request, int]]) -> Turn:
         """One step over all live sequences and the next `tokens` of each prompt in `chunks`."""
-        if self.kv.steps_that_fit(self.held, 1) == 0:
+        if self.kv.steps_that_fit(self.live.held, 1) == 0:
             self._preempt()
             return
-        live = list(self.live)
         sizes = [(tokens, request.computed + tokens) for request, tokens in chunks]
-        step = mixed(self.held + 1, sizes, self.limits.slots)
+        step = mixed(self.live.held + 1, sizes, self.limits.slots)
         cost = self._stalled(self.engine.with_host(self.engine.cost(step), len(step.query)))
         yield self.env.timeout(cost.time_s)
-        self._span(cost)
+        self.recorder.spans(np.array([cost.time_s]), np.array([cost.energy_j]))
         self._limiter.elapse(cost.time_s, cost.clock)
         self.recorder.mixed_steps += 1
-        if live:
+        if self.live:
             self._advance(np.array([cost.time_s]))
         for request, tokens in chunks:
             request.computed += tokens
@@ -201,15 +217,17 @@ class Server:
 
     def decode(self, limit: int | None = None) -> Turn:
         """A run of decode steps over all live sequences, at most `limit` steps."""
-        wanted = int(self.remaining.min()) if limit is None else min(limit, int(self.remaining.min()))
-        fitting = self.kv.steps_that_fit(self.held, wanted)
+        wanted = int(self.live.remaining.min())
+        if limit is not None:
+            wanted = min(limit, wanted)
+        fitting = self.kv.steps_that_fit(self.live.held, wanted)
         if fitting == 0:
             self._preempt()
             return
         horizon = self.env.peek() - self.env.now
         if horizon <= 0.0:
             return
-        run = self.engine.decode_run(self.held, self.limits.slots, fitting, horizon, self._seed, self._steps)
+        run = self.engine.decode_run(self.live.held, self.limits.slots, fitting, horizon, self._seed, self._steps)
         self._steps += len(run.times_s)
         seconds = float(run.times_s.sum())
         yield self.env.timeout(seconds)
@@ -238,20 +256,35 @@ class Server:
             return f"the queue already holds {limits.max_waiting} requests"
         return ""
 
-    def _chunk(self, query: int, context: int) -> StepCost:
-        """A chunk of one prompt as far as the power limiter has come."""
-        settled = self.engine.prefill_chunk(query, context)
-        cost = self.engine.prefill_chunk(query, context, self._limiter.mean(settled.time_s))
-        self._limiter.elapse(cost.time_s, settled.clock)
-        return cost
+    def _prompt(self, done: int, total: int) -> _Prompt:
+        """The chunks of a prompt of `total` tokens of which `done` are there, in the largest that the runtime has."""
+        known = self._prompts.get((done, total))
+        if known is None:
+            known = _Prompt(self._chunks(done, total))
+            if self._limiter.is_still:
+                self._prompts[done, total] = known
+        first, self._steps = self._steps, self._steps + len(known.costs)
+        stalls = [self.engine.stall_s(self._seed, step) for step in range(first, self._steps)]
+        if not any(stalls):
+            return known
+        return _Prompt([self.engine.waiting(cost, stall_s) for cost, stall_s in zip(known.costs, stalls, strict=True)])
+
+    def _chunks(self, done: int, total: int) -> list[StepCost]:
+        """Costs of the chunks, each as far as the power limiter has come."""
+        largest, costs = self.limits.largest_chunk or total, []
+        while done < total:
+            query = min(largest, total - done)
+            done += query
+            settled = self.engine.prefill_chunk(query, done)
+            cost = self.engine.prefill_chunk(query, done, self._limiter.mean(settled.time_s))
+            self._limiter.elapse(cost.time_s, settled.clock)
+            costs.append(cost)
+        return costs
 
     def _stalled(self, cost: StepCost) -> StepCost:
         stall_s = self.engine.stall_s(self._seed, self._steps)
         self._steps += 1
         return self.engine.waiting(cost, stall_s)
-
-    def _span(self, cost: StepCost) -> None:
-        self.recorder.spans(np.array([cost.time_s]), np.array([cost.energy_j]))
 
     def _put_first(self, request: Request) -> None:
         """The prompt is computed and with it one token is out; the request joins the live ones, or is done."""
@@ -267,53 +300,56 @@ class Server:
         if request.generated == request.osl:
             self._answer(request, held)
             return
-        self.live.append(request)
-        self.held = np.append(self.held, held)
-        self.remaining = np.append(self.remaining, request.osl - request.generated)
-        self.last_s = np.append(self.last_s, now)
+        self.live.join(request, held, now)
 
     def _advance(self, times_s: np.ndarray) -> None:
         """Every live sequence has put out one token per step, the last of them now."""
         now, steps = self.env.now, len(times_s)
         first_step_end = now - float(times_s[1:].sum())
-        self.recorder.intervals(first_step_end - self.last_s, np.ones(len(self.live)))
+        self.recorder.intervals(first_step_end - self.live.last_s, np.ones(len(self.live)))
         if steps > 1:
             self.recorder.intervals(times_s[1:], np.full(steps - 1, float(len(self.live))))
-        self.kv.grow(self.held, steps)
-        self.held += steps
-        self.remaining -= steps
-        self.last_s[:] = now
-        if self.remaining.min() == 0:
-            self._retire()
-
-    def _retire(self) -> None:
-        done = np.flatnonzero(self.remaining == 0).tolist()
-        for index in done:
-            self._catch_up(index)
-            self._answer(self.live[index], int(self.held[index]))
-        for index in reversed(done):
-            del self.live[index]
-        self.held, self.remaining = np.delete(self.held, done), np.delete(self.remaining, done)
-        self.last_s = np.delete(self.last_s, done)
-
-    def _catch_up(self, index: int) -> None:
-        """Write down in a live request how far it has come."""
-        request = self.live[index]
-        request.last_token_s = float(self.last_s[index])
-        request.generated = request.osl - int(self.remaining[index])
+        self.kv.grow(self.live.held, steps)
+        self.live.advance(steps, now)
+        staying = self.live.remaining > 0
+        if not staying.all():
+            for request, held in self.live.leave(staying):
+                self._answer(request, held)
 
     def _answer(self, request: Request, held: int) -> None:
         self.kv.release(request, held)
         self.recorder.requests.append(request)
-        request.done.succeed()
+        self._tell(request)
 
     def _preempt(self) -> None:
         """The sequence that joined last gives its blocks back and will be computed again."""
-        self._catch_up(-1)
-        request = self.live.pop()
-        self.kv.release(request, int(self.held[-1]))
-        self.held, self.remaining, self.last_s = self.held[:-1], self.remaining[:-1], self.last_s[:-1]
+        request, held = self.live.leave_last()
+        self.kv.release(request, held)
         request.preemptions += 1
         request.computed = 0
         self.recorder.preemptions += 1
         self.waiting.appendleft(request)
+
+
+class _Prompt:
+    """The chunks of a prompt that follow each other. spans_s, spans_j: seconds and joules of each, float64."""
+
+    def __init__(self, costs: list[StepCost]) -> None:
+        self.costs = costs
+        self.times_s = [cost.time_s for cost in costs]
+        self.spans_s = np.array(self.times_s)
+        self.spans_j = np.array([cost.energy_j for cost in costs])
+
+
+def _when(event: simpy.Event, action: Callable[[], None]) -> None:
+    """Calls `action` when the event happens."""
+    assert event.callbacks is not None
+    event.callbacks.append(lambda _event: action())
+
+
+def delay_until(now_s: float, end_s: float) -> float:
+    """What added to `now_s` is `end_s` to the last bit: their difference, or a number next to it."""
+    delay_s = end_s - now_s
+    while now_s + delay_s != end_s:
+        delay_s = math.nextafter(delay_s, math.inf if now_s + delay_s < end_s else -math.inf)
+    return delay_s

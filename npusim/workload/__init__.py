@@ -1,0 +1,1 @@
+"""What is run: models, number formats, requests and grids."""

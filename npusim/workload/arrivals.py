@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npusim.errors import UserError
+from npusim.inputs.limits import MOST_USERS
+
+_RATES = (1e-4, 1e6)
+"""Requests/s: below, hours pass between two requests, and a clock that counts them in seconds loses milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ Arrival = Closed | Burst | Poisson
 
 def parse_arrival(text: str, concurrency: int) -> Arrival:
     """The arrival process written as closed, burst or poisson:RATE (requests/s), or a UserError."""
-    if concurrency < 1:
-        raise UserError("--concurrency", "", f"{concurrency} must be at least 1")
+    if not 1 <= concurrency <= MOST_USERS:
+        raise UserError("--concurrency", "", f"{concurrency:,} must be at least 1 and at most {MOST_USERS:,}")
     kind, colon, rate = text.strip().lower().partition(":")
     if kind == "poisson":
         return Poisson(_rate(rate, text))
@@ -78,6 +82,8 @@ def _rate(rate: str, text: str) -> float:
         raise _mistake(text) from error
     if not math.isfinite(value) or value <= 0:
         raise UserError("--arrival", "", f"the rate in '{text}' must be more than zero requests/s")
+    if not _RATES[0] <= value <= _RATES[1]:
+        raise UserError("--arrival", "", f"the rate in '{text}' must be {_RATES[0]:g} to {_RATES[1]:g} requests/s")
     return value
 
 

@@ -10,6 +10,7 @@ COUNT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")
 LATENT_KEYS = ("kv_lora_rank", "q_lora_rank")
 _CHOSEN_KEYS = ("num_experts_per_tok", "experts_per_token")
 _SHARED_KEYS = ("n_shared_experts", "num_shared_experts")
+# Beyond these a model is mistaken.
 MOST_EXPERTS = 16_384
 _MOST_EXPONENT, _MOST_SPAN = 10, 10**6
 _PERIOD_KEYS = ("decoder_sparse_step", "moe_layer_freq")

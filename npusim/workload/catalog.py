@@ -8,7 +8,7 @@ from pathlib import Path
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
-from npusim.inputs import aside, remembered
+from npusim.inputs import aside, is_file, remembered
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.hf_config import read_description, read_model
 from npusim.workload.model import Model
@@ -19,15 +19,16 @@ def model_path(name_or_path: str) -> Path:
 
     Raises UserError with the nearest names.
     """
-    path = shipped_models().get(name_or_path.strip().lower())
+    own = Path(name_or_path).expanduser()
+    is_path = own.suffix == ".json" or name_or_path.startswith((".", "~", "/"))
+    path = None if is_path else shipped_model_path(name_or_path)
     if path is not None:
         return path
-    own = Path(name_or_path).expanduser()
     if own.is_dir():
         return own / "config.json"
-    if own.is_file():
+    if is_file(own):
         return own
-    if own.suffix == ".json" or name_or_path.startswith((".", "~", "/")):
+    if is_path:
         raise UserError(name_or_path, "", "no such file; give a shipped name or the path of a config.json")
     raise _unknown(name_or_path)
 
@@ -47,6 +48,13 @@ def list_models() -> tuple[Model, ...]:
 
 def _files() -> list[Path]:
     return sorted((data_root("workloads") / "models").glob("*.json"))
+
+
+def shipped_model_path(name: str) -> Path | None:
+    """The file of the shipped model of that name or alias (any case)."""
+    wanted = name.strip().lower()
+    named = {path.stem: path for path in _files()}
+    return named.get(wanted) or shipped_models().get(wanted)
 
 
 @cache

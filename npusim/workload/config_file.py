@@ -14,7 +14,7 @@ from npusim.inputs.json_text import read_json
 MOST_SIZE = 10**8
 """Widths, heads, tokens, words: beyond it no published model goes."""
 _NEAR = 0.9
-"""How alike two keys are that differ by a letter or two (Ratcliff and Obershelp's measure)."""
+"""Similarity of two keys that differ by a letter or two (Ratcliff and Obershelp's measure)."""
 
 
 class ConfigFile:

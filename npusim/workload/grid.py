@@ -11,11 +11,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from npusim.errors import UserError
-from npusim.hardware.base import MOST, Part, Whole
+from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs.limits import MOST, MOST_REQUESTS
 
 _MOST_CELLS = 10_000
+"""Cells of a grid: beyond it nobody waits for the end."""
 
 
 class Point(Part):
@@ -25,7 +27,7 @@ class Point(Part):
     """Prompt length, in tokens."""
     osl: Whole
     """Answer length, in tokens."""
-    users: tuple[Whole, ...] = Field(min_length=1, max_length=_MOST_CELLS)
+    users: tuple[Users, ...] = Field(min_length=1, max_length=_MOST_CELLS)
     """Numbers of concurrent users, rising."""
 
     @model_validator(mode="after")
@@ -41,7 +43,7 @@ class Grid(Part):
     name: str
     """Name under which it is looked up and shown."""
     title: str
-    """Title for people, as it stands in reports."""
+    """Title as shown in reports."""
     source: str
     """Document or test plan that prescribes the grid."""
     arrival: Literal["burst", "closed"]
@@ -56,17 +58,17 @@ class Grid(Part):
         shapes = [(point.isl, point.osl) for point in self.points]
         twice = next((shape for shape in shapes if shapes.count(shape) > 1), None)
         if twice is not None:
-            raise ValueError(f"the shape {twice[0]}/{twice[1]} stands twice; join its users")
+            raise ValueError(f"the shape {twice[0]}/{twice[1]} is given twice; join its users")
         return self
 
     @model_validator(mode="after")
     def _runs_end(self) -> Grid:
         for point in self.points:
             tokens, requests = point.isl + point.osl, self.requests_per_user * point.users[-1]
-            if tokens > MOST or requests > MOST:
+            if tokens > MOST or requests > MOST_REQUESTS:
                 raise ValueError(
                     f"the shape {point.isl}/{point.osl} asks for {requests:,} requests of {tokens:,} tokens; "
-                    f"a run has at most {MOST:,} of either"
+                    f"a run has at most {MOST_REQUESTS:,} of {MOST:,}"
                 )
         if sum(len(point.users) for point in self.points) > _MOST_CELLS:
             raise ValueError(f"the grid has more than {_MOST_CELLS:,} cells; split it")

@@ -13,12 +13,15 @@ from npusim.workload.block_keys import COUNT_KEYS, LATENT_KEYS, read_dense_layer
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.model import Model
 
+_BILLION = 1e9
+"""Parameters are published in billions."""
+
 
 @dataclass(frozen=True)
 class Family:
     """What a `model_type` implies that its config.json does not say.
 
-    biased_qkv: q, k and v have biases; bias_keys: `attention_bias` (q, k, v, o) and `mlp_bias` are heeded;
+    biased_qkv: q, k and v have biases; bias_keys: `attention_bias` (q, k, v, o) and `mlp_bias` are read;
     grouped: `num_key_value_heads` must be given; elsewhere it defaults to the query heads; routed: layers have experts,
     whose router has a bias (router_bias) and whose matrices have (biased_experts); latent: attention is MLA; sinks:
     attention sinks of a head.
@@ -81,6 +84,7 @@ _PARTS = {
                "expert_skew"),
 }  # fmt: skip
 _MOST_LAYERS, _MOST_PARAMETERS, _MOST_BILLIONS = 10_000, 10**15, 10**6
+"""Beyond these a model is mistaken."""
 _SINGLE_KEYS = (*COUNT_KEYS, "moe_intermediate_size")
 
 
@@ -143,7 +147,7 @@ def read_model(path: Path, name: str) -> Model:
 
 
 def _check_keys(config: ConfigFile) -> None:
-    """Raises UserError for a key that is misspelt: what a file says and npusim overlooks would be another model."""
+    """Raises UserError for a key that is misspelt: a key that npusim overlooked would make it another model."""
     config.refuse_near_misses(KEYS)
     for part, known in _PARTS.items():
         if isinstance(config.get(part), dict):
@@ -214,7 +218,7 @@ def _billions(config: ConfigFile, given: dict[str, Any], key: str) -> float | No
     valid = isinstance(billions, int | float) and not isinstance(billions, bool)
     if not (valid and 0 < billions < _MOST_BILLIONS):
         raise config.mistake(f"npusim.{key}", f"'{billions}' is not a positive number")
-    return round(billions * 1e9)
+    return round(billions * _BILLION)
 
 
 def _family_name(config: ConfigFile) -> str:

@@ -20,7 +20,11 @@ from npusim.ledger import Quantity, Stretch, in_unit
 
 GROUPS = 16
 _POINTS_PER_GROUP = 64
+"""Points at which the chances within a group are averaged."""
 _PLACEMENTS = 256
+"""Random placements of experts on ranks over which the busiest rank is averaged."""
+_LOGARITHMIC = 1e-9
+"""Distance of the exponent from 1 below which the quantile is that of 1 / x, the limit of the general formula."""
 _SEED = 0
 
 
@@ -73,7 +77,7 @@ def choice_chances(experts: int, chosen: float, skew: Skew, ranks: int = 1) -> t
     """Chance that a token chooses an expert of each group, float (GROUPS,), falling.
 
     Of all `experts` (their mean is chosen / experts), or of those of the busiest of `ranks` that hold equal numbers of
-    them at random: a layer waits for it. A chance never exceeds 1: what an expert cannot take goes to the others.
+    them at random: a layer waits for it. A chance never exceeds 1: the excess goes to the other experts.
     """
     ranks_of = (np.arange(experts) + 0.5) / experts
     chances = _scaled(_quantile(1.0 - ranks_of, skew), chosen / experts)
@@ -113,7 +117,7 @@ def _scaled(shares: np.ndarray, mean: float) -> np.ndarray:
 def _quantile(u: np.ndarray, skew: Skew) -> np.ndarray:
     """Quantiles of the density x ** -exponent on [1, span]."""
     rest = 1.0 - skew.exponent
-    if abs(rest) < 1e-9:
+    if abs(rest) < _LOGARITHMIC:
         values: np.ndarray = skew.span**u
     else:
         values = (1.0 + (skew.span**rest - 1.0) * u) ** (1.0 / rest)

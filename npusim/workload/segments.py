@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Layer(NamedTuple):
-    """window: tokens that its attention may look back, 0 for all; routed: experts stand in place of the MLP."""
+    """window: tokens that its attention may look back, 0 for all; routed: experts replace the MLP."""
 
     window: int
     routed: bool
@@ -18,7 +18,7 @@ Segment = tuple[tuple[Layer, ...], int]
 def segments(layers: tuple[Layer, ...]) -> tuple[Segment, ...]:
     """Runs of layers and how often each repeats, in order; they spell `layers`.
 
-    The end repeats a run; what stands before it is split in the same way. Of all ways the one is taken that names the
+    The end repeats a run; what comes before it is split in the same way. Of all ways the one is chosen that names the
     fewest layers, and among those the one with the shortest beginning.
     """
     found = []

@@ -1,8 +1,8 @@
-"""Bottlenecks: the critical path of a step, and what would be saved if a resource were free.
+"""Bottlenecks: the critical path of a step, and the time that would be saved if a resource were free.
 
-The critical path is, at every moment, the command that the step waited for, and what its time was booked to; its
-pieces sum to the step's time. What a free resource saves is found by running the step again without it, since another
-resource then takes over: it is at most the resource's part of the path.
+At every moment the critical path is the command that the step waited for, and the resource to which its time counts;
+its pieces sum to the step's time. What a free resource saves is found by simulating the step without it, since another
+resource then becomes the bottleneck: at most the resource's share of the path.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def path_shares(simulation: Simulation) -> Shares:
 
 
 def saved_if_free(simulation: Simulation, kind: str, row: int | None = None) -> float:
-    """Seconds that the step would be shorter if what is booked to `kind`, in one row or in all, took no time."""
+    """Seconds by which the step would be shorter if what counts as `kind`, in one row or in all, took no time."""
 
     def change(command: Command) -> Command:
         if row is not None and command.place.row != row:

@@ -1,4 +1,4 @@
-"""How evenly a transfer falls on the memory's channels.
+"""How evenly a transfer is spread over the memory's channels.
 
 Access units of memory are spread over stacks by their lowest address bit and over channels by the next ones, XORed
 with groups of higher bits (furiosa-ai/furiosa-opt@ebb846a docs/src/moving-tensors/memory-performance.md: bit 8 stack,
@@ -28,7 +28,7 @@ def channel_of(unit: np.ndarray, stacks: int, channels: int) -> np.ndarray:
 def evenness(machine: Any, byte_count: float) -> float:
     """Mean over largest load of the channels for `byte_count` contiguous bytes: 1 where every channel gets the same.
 
-    Whole blocks of one unit a channel are even; what is left over makes some channels wait for others.
+    Whole blocks of one unit per channel are even; with the remainder some channels wait for others.
     """
     stacks, channels = int(machine["memory_stacks"]), int(machine["memory_channels_per_stack"])
     whole, rest = divmod(max(1, ceil(byte_count / float(machine["memory_access_unit"]))), stacks * channels)

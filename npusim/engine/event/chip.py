@@ -1,8 +1,8 @@
-"""A chip in simulated time: a SimPy process for every queue, one memory that all of them draw from.
+"""A chip in simulated time: a SimPy process for every queue, and one memory that they share.
 
-A queue serves its commands in order. A command starts when its inputs are done, its queue is free and its tile has
-room in SRAM; a transfer's start-up passes while the transfer before it is under way, as far as the queue is deep. At
-the port of a cluster's SRAM the main context goes before the sub context, and that before transfers
+A queue serves its commands in order. A command starts when its inputs are done, its queue is free and its tile has room
+in SRAM; a transfer starts up while the one before it is under way, within the depth of the queue. At the port of a
+cluster's SRAM the main context has priority over the sub context, and that over transfers
 (furiosa-ai/furiosa-opt@ebb846a docs/src/scheduling/schedule.md).
 """
 
@@ -25,10 +25,10 @@ _NOTHING = -1
 
 @dataclass(frozen=True)
 class Record:
-    """What happened: arrays over the commands of the program, seconds.
+    """The course of a run: arrays over the commands of the program, in seconds.
 
     A command waited for `cause` (a command, -1: for nothing) until `since`, prepared until `start` (a transfer's
-    start-up) and was under way until `end`. rate: (time, bytes/s drawn from memory); sram: (time, bytes) of each
+    start-up) and was under way until `end`. rate: (time, bytes/s read from memory); sram: (time, bytes) of each
     cluster; events: number of events that the simulation processed.
     """
 

@@ -1,4 +1,4 @@
-"""Commands: what the queues of a chip are given, and the program that they form."""
+"""Commands for the queues of a chip, and the program that they form."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 from npusim.engine.event.tiling import TilingChoice
 
 CONTRACTION, VECTOR, MEMORY, LINK, OVERHEAD = "contraction", "vector", "memory", "link", "overhead"
-"""What the time of a command is booked to; names are those of StepCost's resources."""
+"""Resources to which the time of a command counts, under the names of StepCost."""
 
 HOST, CORE, DMA, MAIN, SUB, SWITCH, CHIP_LINK = "host", "core", "DMA", "main", "sub", "switch", "link"
-"""Engines. Of core, DMA, main and sub context every cluster has its own."""
+"""Engines; every cluster has its own core, DMA, main and sub context."""
 
 ALL_CLUSTERS = -1
 NO_ROW = -1
@@ -36,10 +36,10 @@ class Place(NamedTuple):
 class Command:
     """One entry of a queue.
 
-    inputs: places in the program of commands that must be done before; kind: what `work_s` is booked to; fixed_s:
-    start-up, booked to overhead; touched: bytes of SRAM that a program reads and writes; wanted, asked: bytes that a
-    transfer delivers and that it draws from memory in whole access units, over `streams` engines; claim, release: bytes
-    of SRAM taken before and given back after.
+    inputs: positions in the program of commands that must be done before; kind: resource to which `work_s` counts;
+    fixed_s: start-up, which counts as overhead; touched: bytes of SRAM that a program reads and writes; wanted, asked:
+    bytes that a transfer delivers and that it reads from memory in whole access units, over `streams` engines; claim,
+    release: bytes of SRAM allocated before and freed after.
     """
 
     queue: Queue
@@ -68,11 +68,11 @@ class Turn(NamedTuple):
 
 @dataclass
 class Program:
-    """Commands in program order; every input stands before the command that waits for it.
+    """Commands in program order; every input precedes the command that waits for it.
 
     queues: commands of each queue in order; turns: where repetitions of segments begin and end; room: bytes of SRAM of
-    one cluster that tiles may take; resident: bytes of activations beside them; port: bytes/s that this SRAM passes;
-    plans: of LINEAR rows, by row.
+    one cluster for tiles; resident: bytes of activations beside them; port: bytes/s that this SRAM passes; plans: of
+    LINEAR rows, by row.
     """
 
     room: float

@@ -20,7 +20,8 @@ from npusim.workload.step import Step
 
 @dataclass(frozen=True)
 class SimulatedPiece:
-    """A piece of a step that ran as one graph; costs: OPERATOR_COST_DTYPE of its rows, whose energies hold here too."""
+    """A piece of a step that ran as one graph; costs: OPERATOR_COST_DTYPE of its rows, whose energies apply here
+    too."""
 
     simulation: Simulation
     costs: np.ndarray
@@ -33,9 +34,9 @@ def total_cost(pieces: list[SimulatedPiece]) -> StepCost:
 
 
 class EventEngine:
-    """Costs steps like the analytic engine, of which it takes what both share: rows, energies, the capped clock.
+    """Costs steps like the analytic engine, from which it takes what both share: rows, energies, the capped clock.
 
-    Raises UserError for a chip whose kind of unit it does not simulate, and where PIM units take part.
+    Raises UserError for a chip whose kind of unit it does not simulate, and where PIM units are used.
     """
 
     def __init__(self, analytic: AnalyticEngine, arch: str) -> None:

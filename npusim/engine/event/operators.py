@@ -1,4 +1,4 @@
-"""What each kind of operator asks of one cluster: its tiles, with what each loads, computes and stores."""
+"""The work of each kind of operator on one cluster: its tiles, with what each loads, computes and stores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _IN_FLIGHT = 3
 
 
 class Compute(NamedTuple):
-    """A program of the main or sub context: what its work is booked to, its seconds, the bytes of SRAM it touches."""
+    """A program of the main or sub context: the resource to which it counts, its seconds, the bytes of SRAM it
+    touches."""
 
     kind: str
     work_s: float
@@ -31,9 +32,9 @@ class Compute(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """wanted, asked: bytes loaded, and drawn from memory for that in whole access units; late: whether only an earlier
-    operator's results say what they are; startup_s: of the transfer; fill: of the register file, from the
-    tile; stored: bytes of results.
+    """wanted, asked: bytes loaded, and read from memory for that in whole access units; late: whether an earlier
+    operator's results decide which bytes; startup_s: of the transfer; fill: of the register file, from the tile;
+    stored: bytes of results.
     """
 
     wanted: float
@@ -104,8 +105,8 @@ def _stored(tiles: tuple[Tile, ...], results: float, setting: StepSetting) -> tu
 
 
 def _attention(row: Any, setting: StepSetting, room: float) -> Work:
-    """K and V stream by in tiles as large as those of weights, as far as two of them fit; each has its scores and its
-    part of the softmax.
+    """K and V are streamed in tiles as large as those of weights, if two of them fit; each has its scores and its part
+    of the softmax.
     """
     machine, clusters = setting.machine, setting.clusters
     contraction, vector = slice_attention_times(row, machine, setting.pes)

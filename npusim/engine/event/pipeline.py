@@ -10,8 +10,8 @@ from npusim.engine.event.setting import StepSetting
 class Pipeline:
     """Emits the commands of one cluster.
 
-    Loads stand as many tiles ahead of their use as the DMA queue is deep, across the borders of operators where one
-    graph holds them: a load waits until the tile that far before it is used up.
+    Loads are issued as many tiles ahead of their use as the DMA queue is deep, across the borders of operators where
+    one graph holds them: a load waits until the tile that far before it is used up.
     """
 
     def __init__(self, program: Program, cluster: int, setting: StepSetting) -> None:

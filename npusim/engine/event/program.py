@@ -1,6 +1,6 @@
 """From the rows of an OpTable to the commands of a contraction processor, in the order in which a compiler emits them.
 
-Fused PEs of a cluster run one command stream in lockstep, so one command stands for all of them.
+Fused PEs of a cluster run one command stream in lockstep, so one command represents all of them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def build(rows: np.ndarray, setting: StepSetting, turns: int | None = None) -> P
 
 
 class _Builder:
-    """Writes one row after the other; `_ready[cluster]` are the commands after which the next row may run there."""
+    """Emits one row after the other; `_ready[cluster]` are the commands after which the next row may run there."""
 
     def __init__(self, rows: np.ndarray, setting: StepSetting) -> None:
         self._rows, self._set = rows, setting
@@ -173,7 +173,7 @@ def _busy_s(work: Work, setting: StepSetting) -> float:
 def _time_ahead(rows: np.ndarray, setting: StepSetting) -> list[float]:
     """Seconds between the last transfer before each row and its start, in which a whole graph fetches its weights.
 
-    Before the first rows of a segment that repeats stand its last ones.
+    Before the first rows of a segment that repeats come its last ones.
     """
     if not setting.whole_step:
         return [0.0] * len(rows)
@@ -195,6 +195,6 @@ def _time_ahead(rows: np.ndarray, setting: StepSetting) -> list[float]:
 
 
 def _twice(rows: np.ndarray, segment: int) -> list[int]:
-    """The places of a segment's rows, twice where it repeats."""
+    """The positions of a segment's rows, twice where it repeats."""
     members = np.flatnonzero(rows["segment"] == segment).tolist()
     return members * (2 if rows[members[0]]["repeat"] > 1 else 1)

@@ -1,8 +1,8 @@
-"""Repetition: a segment is simulated until its repetitions are alike, and the rest of them follow by arithmetic.
+"""Repetition: a segment is simulated until its repetitions take the same course; the rest follow by arithmetic.
 
-Two repetitions are alike when every command of one ends the same time after its like in the other. From then on the
-state at each border is the same but for that time, so all later ones are alike too; only what the next segment fetches
-early touches the last ones, and these are simulated.
+Two repetitions take the same course when each command of one ends by the same time after its counterpart in the other.
+From then on the state at each border is the same but for that time, so all later ones do, too; only what the next
+segment fetches early touches the last ones, and these are simulated.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from npusim.engine.event.setting import StepSetting
 
 _FIRST_TRY = 4
 _ALIKE = 2.0**-36
+"""Part of a step's time by which the times of two repetitions may differ, for rounding."""
 
 Change = Callable[[Command], Command]
 
@@ -29,7 +30,7 @@ def _unchanged(command: Command) -> Command:
 
 @dataclass(frozen=True)
 class Repeated:
-    """A turn that stands for itself and `more` further ones, each `period_s` after the one before it."""
+    """A turn that represents itself and `more` further ones, each `period_s` after the one before it."""
 
     turn: Turn
     more: int
@@ -55,14 +56,14 @@ class Simulation:
         return self.record.time_s + sum(each.more * each.period_s for each in self.repeated)
 
     def copies(self) -> np.ndarray:
-        """How many commands of the whole step each simulated one stands for: int64 (commands,)."""
+        """How many commands of the whole step each simulated one represents: int64 (commands,)."""
         counts = np.ones(len(self.program.commands), np.int64)
         for each in self.repeated:
             counts[each.turn.first : each.turn.last] += each.more
         return counts
 
     def runs(self) -> Iterator[tuple[int, float, int]]:
-        """(command, seconds by which it comes later in the whole step, repetitions after the one it stands for), once
+        """(command, seconds by which it comes later in the whole step, repetitions after the one it represents), once
         for every time that the command runs.
         """
         repeated = {each.turn.first: each for each in self.repeated}
@@ -86,7 +87,7 @@ class Simulation:
 
 
 def simulate_program(rows: np.ndarray, setting: StepSetting, change: Change = _unchanged) -> Simulation:
-    """Simulate specialised rows, writing out as few repetitions as show that the rest are alike.
+    """Simulate specialised rows, writing out as few repetitions as show that the rest take the same course.
 
     change: what is made of each command before the chip runs it.
     """
@@ -111,7 +112,7 @@ def simulate_in_full(rows: np.ndarray, setting: StepSetting) -> Simulation:
 
 
 def _repeated(rows: np.ndarray, program: Program, record: Record) -> tuple[Repeated, ...] | None:
-    """The turns that stand for others; None where the repetitions are not yet alike."""
+    """The turns that represent others; None where the repetitions do not yet take the same course."""
     found = []
     for segment in dict.fromkeys(turn.segment for turn in program.turns):
         turns = [turn for turn in program.turns if turn.segment == segment]

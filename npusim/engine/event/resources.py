@@ -1,4 +1,4 @@
-"""Parts of which any chip can be built in simulated time: a bandwidth that streams share, a buffer that fills.
+"""Building blocks of a chip in simulated time: a bandwidth that streams share, a buffer that fills.
 
 Time is in seconds, amounts in bytes. Both keep the history that a timeline shows.
 """
@@ -24,8 +24,7 @@ class _Flow:
 
 
 class SharedBandwidth:
-    """A memory that streams draw from together: `rate(streams)` bytes/s in all, in equal parts, each as far as its port
-    lets it pass.
+    """A memory that streams share: `rate(streams)` bytes/s in all, in equal parts, each limited by its port.
 
     history: (time, bytes/s) at each change of the rate.
     """
@@ -90,6 +89,7 @@ class SharedBandwidth:
 
 
 _TOLERANCE = 2.0**-40
+"""Part by which two times that are the same may differ, for rounding."""
 
 
 class Port:

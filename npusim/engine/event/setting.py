@@ -1,4 +1,4 @@
-"""Where rows run: a machine, a runtime and a path, and what follows from them for every row."""
+"""The setting in which rows run: machine, runtime and path, and what follows from them for every row."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from npusim.hardware.runtime_record import GRAPH_STEP
 
 @dataclass(frozen=True)
 class StepSetting:
-    """machine, runtime: records of a `machine_dtype` and RUNTIME_DTYPE; path: index of the step's path; clock: part of
-    the full clock that the power cap leaves to arithmetic.
+    """machine, runtime: records of a `machine_dtype` and RUNTIME_DTYPE; path: index of the step's path; clock: fraction
+    of the full clock that the power cap allows for arithmetic.
     """
 
     machine: Any

@@ -1,9 +1,9 @@
-"""Tiling: how a contraction y[m, n] = x[m, k] . w[n, k] lies on slices x time, and which way is the fastest.
+"""Tiling: how a contraction y[m, n] = x[m, k] . w[n, k] is mapped to slices and time, and which mapping is the fastest.
 
-Columns of w go to slices; where there are too few of them, k or m is split over slices too (k: partial sums travel
-round the switch ring; m: w travels to the slices that share it). In time a slice works through tiles of its columns: a
-tile is one transfer of weights and one program. The planner predicts the
-time of every such tiling in closed form and takes the least; padded lanes, slices and packets stay visible.
+Columns of w go to slices; where there are too few of them, k or m is split over slices too (k: partial sums move around
+the switch ring; m: w moves to the slices that share it). In time a slice works through tiles of its columns: a tile is
+one transfer of weights and one program. The planner predicts the time of every such tiling in closed form and chooses
+the shortest; padded lanes, slices and packets are counted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
 
 _SPLITS = (1, 2, 4, 8)
 _TIE = 2.0**-8
-"""Tilings whose predicted times differ by no more than this part are alike; of them the plainest is taken."""
+"""Tilings whose predicted times differ by no more than this fraction are equal; the simplest of them is chosen."""
 _ACCUMULATOR_BYTES = 4.0
 _BITS = 8.0
 _ACTIVATION_BYTES = 2.0
@@ -43,7 +43,7 @@ class Tiling:
     all tokens, else for each; reductions: parts in which the PEs join their partial results, each while later tiles are
     computed. Of one tile: stream_s, fill_s (of the register file), compute_s (multiply-accumulates and what travels
     round the ring), and the bytes of SRAM of one slice that the last two touch: filled, touched. Of one reduction:
-    reduce_s. useful: part of the multiply-accumulate slots that are no padding; predicted_s: of the whole operator,
+    reduce_s. useful: fraction of the multiply-accumulate slots that are no padding; predicted_s: of the whole operator,
     less what is fetched before it starts.
     """
 
@@ -205,7 +205,7 @@ def _tiling(
 def _reduction(row: Any, setting: StepSetting, seconds: float, tiles: int) -> tuple[float, int, float]:
     """What the reduction over the PEs adds to `seconds` of tiles, its number of parts and the time of each.
 
-    Of numbers of parts whose times are alike the least is taken.
+    Of numbers of parts with equal times the smallest is chosen.
     """
     if row["split"] != SPLIT_ROWS or setting.pes < 2:
         return 0.0, 1, 0.0

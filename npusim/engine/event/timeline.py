@@ -1,6 +1,6 @@
 """Timeline: what happened in a step, as spans on tracks, arrows between them, and counters over time.
 
-Every repetition is there, also those that were not simulated but follow from the one that stands for them.
+Every repetition is there, also those that were not simulated but follow from the one that represents them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from npusim.engine.event.command import (
 from npusim.engine.event.engine import SimulatedPiece
 from npusim.engine.event.repetition import Simulation
 from npusim.mapping.optable import OP_NAMES
+from npusim.units import GB, MIB, US_PER_S
 
 HBM = "HBM"
 _MAIN_TRACKS = {CONTRACTION: "contraction engine", VECTOR: "vector engine"}
@@ -42,9 +43,6 @@ _TRACKS = {
 }
 _ORDER = ("host", HBM, "DMA", "launch", "registers", *_MAIN_TRACKS.values(), "switch", "link")
 RATE, SRAM, POWER = "HBM rate [GB/s]", "SRAM [MiB]", "power [W]"
-_GIGABYTE = 1e9
-_MEBIBYTE = 2.0**20
-_US = 1e6
 
 History = list[tuple[float, float]]
 
@@ -60,7 +58,7 @@ class Span(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """A transfer and what waited for it, by their places among the spans."""
+    """A transfer and what waited for it, by their indices among the spans."""
 
     source: int
     target: int
@@ -95,8 +93,8 @@ def _draw(piece: SimulatedPiece, begin: float, drawn: Timeline) -> None:
     _draw_spans(simulation, begin, drawn)
     rate = [(begin + time, rate) for time, rate in stretched(simulation, simulation.record.rate)]
     drawn.spans += _streaming(rate)
-    drawn.counters[RATE] += [(time, value / _GIGABYTE) for time, value in rate]
-    drawn.counters[SRAM] += [(begin + time, value / _MEBIBYTE) for time, value in _held(simulation)]
+    drawn.counters[RATE] += [(time, value / GB) for time, value in rate]
+    drawn.counters[SRAM] += [(begin + time, value / MIB) for time, value in _held(simulation)]
     drawn.counters[POWER] += [(begin + time, value) for time, value in _power(piece)]
 
 
@@ -117,7 +115,7 @@ def _draw_spans(simulation: Simulation, begin: float, drawn: Timeline) -> None:
 def _span(simulation: Simulation, command: Command, begin: float, end: float, again: int) -> Span:
     engine, cluster = command.queue
     track = _MAIN_TRACKS[command.kind] if engine == MAIN else _TRACKS[engine]
-    details: dict[str, Any] = {"fixed_us": command.fixed_s * _US}
+    details: dict[str, Any] = {"fixed_us": command.fixed_s * US_PER_S}
     name = command.what
     if command.place.row != NO_ROW:
         row = simulation.rows[command.place.row]
@@ -149,7 +147,7 @@ def _streaming(rate: History) -> Iterator[Span]:
     """Spans in which the memory streams at one rate."""
     for (time, value), (until, _) in pairwise(rate):
         if value > 0.0 and until > time:
-            yield Span(HBM, f"{value / _GIGABYTE:,.0f} GB/s", time, until, {})
+            yield Span(HBM, f"{value / GB:,.0f} GB/s", time, until, {})
 
 
 def _held(simulation: Simulation) -> History:

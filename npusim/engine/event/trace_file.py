@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from npusim.engine.event.timeline import Timeline
+from npusim.publish import publish_file
+from npusim.units import NS_PER_S, US_PER_S
 
-_NS_PER_S = 1e9
-_US_PER_S = 1e6
 _JSON = ".json"
 _ROOT, _PROCESS = 1, 1
 
 
 def write_trace(timeline: Timeline, path: Path, title: str) -> None:
-    """Write `timeline` to `path`, whose suffix says in which format; `title` names the process in it."""
+    """Write `timeline` to `path`, whose suffix says in which format; `title` names the process in it.
+
+    The file is whole or as it was. Raises UserError.
+    """
     if path.suffix == _JSON:
-        path.write_text(json.dumps({"traceEvents": list(_chrome(timeline, title))}), encoding="utf-8")
+        publish_file(path, json.dumps({"traceEvents": list(_chrome(timeline, title))}), "--trace")
     else:
-        path.write_bytes(_perfetto(timeline, title))
+        publish_file(path, _perfetto(timeline, title), "--trace")
 
 
 def _perfetto(timeline: Timeline, title: str) -> bytes:
@@ -77,10 +80,10 @@ def _moments(timeline: Timeline) -> list[tuple[int, _Moment]]:
     found = []
     for place in sorted(range(len(timeline.spans)), key=lambda place: timeline.spans[place].begin_s):
         span = timeline.spans[place]
-        found.append((round(span.begin_s * _NS_PER_S), _Moment(span.track, place, True, None)))
-        found.append((round(span.end_s * _NS_PER_S), _Moment(span.track, place, False, None)))
+        found.append((round(span.begin_s * NS_PER_S), _Moment(span.track, place, True, None)))
+        found.append((round(span.end_s * NS_PER_S), _Moment(span.track, place, False, None)))
     for name, history in timeline.counters.items():
-        found += [(round(time * _NS_PER_S), _Moment(name, -1, False, value)) for time, value in history]
+        found += [(round(time * NS_PER_S), _Moment(name, -1, False, value)) for time, value in history]
     return sorted(found, key=lambda item: item[0])
 
 
@@ -102,14 +105,14 @@ def _chrome(timeline: Timeline, title: str) -> Iterator[dict[str, Any]]:
         yield {**common, "ph": "M", "tid": tid, "name": "thread_name", "args": {"name": name}}
         yield {**common, "ph": "M", "tid": tid, "name": "thread_sort_index", "args": {"sort_index": tid}}
     for span in timeline.spans:
-        begin, lasts = span.begin_s * _US_PER_S, (span.end_s - span.begin_s) * _US_PER_S
+        begin, lasts = span.begin_s * US_PER_S, (span.end_s - span.begin_s) * US_PER_S
         where = {**common, "tid": thread[span.track], "ts": begin}
         yield {**where, "ph": "X", "dur": lasts, "name": span.name, "cat": span.track, "args": span.details}
     for number, arrow in enumerate(timeline.arrows, start=1):
         source, target = timeline.spans[arrow.source], timeline.spans[arrow.target]
         flow = {**common, "cat": "waits", "name": "waits", "id": number}
-        yield {**flow, "ph": "s", "tid": thread[source.track], "ts": source.end_s * _US_PER_S}
-        yield {**flow, "ph": "f", "bp": "e", "tid": thread[target.track], "ts": target.begin_s * _US_PER_S}
+        yield {**flow, "ph": "s", "tid": thread[source.track], "ts": source.end_s * US_PER_S}
+        yield {**flow, "ph": "f", "bp": "e", "tid": thread[target.track], "ts": target.begin_s * US_PER_S}
     for name, history in timeline.counters.items():
         for time, value in history:
-            yield {**common, "ph": "C", "ts": time * _US_PER_S, "name": name, "args": {"value": value}}
+            yield {**common, "ph": "C", "ts": time * US_PER_S, "name": name, "args": {"value": value}}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from npusim.evidence.measured.case import Numbers
 from npusim.hardware.calibration import Calibration
-from npusim.hardware.catalog import calibration_of, load_pim, load_system, memory_path, pim_path, system_files
-from npusim.hardware.description import files_behind
+from npusim.hardware.catalog import calibration_of, load_pim, load_system
 from npusim.hardware.draws import draw_pim
 from npusim.hardware.flat import empty_record
 from npusim.hardware.machine import PIM_DTYPE, build_pim
@@ -46,12 +43,3 @@ def drawn_numbers(name: str, calibration: Calibration | None, count: int, seed: 
     if name.startswith(DRAM):
         return []
     return Numbers.drawn(load_system(name, uncalibrated=calibration is None), calibration, count, seed)
-
-
-def files_of(name: str) -> list[Path]:
-    """The files that describe it, a calibration left out."""
-    if name.startswith(PIM):
-        return files_behind("pims", pim_path(name.removeprefix(PIM)))
-    if name.startswith(DRAM):
-        return [memory_path(name.removeprefix(DRAM))]
-    return system_files(name)

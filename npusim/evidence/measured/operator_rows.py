@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from npusim import dtypes
 from npusim.evidence.measured.tables import Unrepresentable
 from npusim.hardware.catalog import load_system
 from npusim.hardware.machine import build_machine
+from npusim.inputs import remembered
 from npusim.mapping.optable import (
     ATTEND,
     ATTENTION,
@@ -124,7 +124,7 @@ def _attention(heads: Heads, cache_type: str, window: int, **sizes: float) -> Fi
     return _fields(ATTENTION, ATTEND, kv_bits=kv_bits(cache_type), **shape, **sizes)
 
 
-@cache
+@remembered
 def _multiplies(arch: str) -> np.ndarray:
     table: np.ndarray = build_machine(load_system(arch, uncalibrated=True))[0]["multiplies"]
     return table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from npusim.errors import UserError
@@ -11,8 +10,9 @@ from npusim.evidence.measured.case import OF_THE_RUN
 from npusim.evidence.measured.tables import Unrepresentable
 from npusim.hardware.runtime import AttentionShapes, Policy, Runtime, RuntimeLimits
 from npusim.hardware.runtime_record import build_runtime
+from npusim.inputs import is_file, remembered
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.workload.catalog import shipped_models
+from npusim.workload.catalog import shipped_model_path
 
 _SCHEMES = {
     "bf16": "bf16",
@@ -47,7 +47,7 @@ class Placement:
     sequences: int | None = None
 
 
-@cache
+@remembered
 def measured_deployment(placement: Placement) -> Deployment:
     """The deployment under the numbers of the descriptions, uncalibrated. Raises UserError."""
     made = deploy(
@@ -91,10 +91,10 @@ def model_name(text: str) -> str:
     """The shipped name of the model that a table names, or the path that it gives. Raises Unrepresentable."""
     if not text:
         raise Unrepresentable("model is not given")
-    shipped = shipped_models().get(text.lower())
+    shipped = shipped_model_path(text)
     if shipped is not None:
         return shipped.stem
-    if Path(text).is_file():
+    if is_file(Path(text)):
         return text
     raise Unrepresentable(f"no shape of the model '{text}' is shipped (npusim list models)")
 

@@ -13,6 +13,7 @@ import pandas as pd
 from npusim.errors import UserError
 from npusim.inputs import read_text
 from npusim.inputs.csv_text import csv_table
+from npusim.inputs.limits import MOST, MOST_BATCH, MOST_REQUESTS, MOST_USERS
 from npusim.inputs.numbers import plain
 
 _OTHERS = {
@@ -29,6 +30,10 @@ _DAMAGED = re.compile(r"[-+]?(nan|inf|infinity)|true|false|[-+=@.]*[0-9].*")
 
 _LEAST, _MOST = 1e-12, 1e15
 """No measured figure is less or more, in whatever unit."""
+
+
+_BATCHES = ("batch", "decode_batch", "batch_size")
+_MOST_OF = {"concurrency": MOST_USERS, "requests": MOST_REQUESTS} | dict.fromkeys(_BATCHES, MOST_BATCH)
 
 
 class Unrepresentable(Exception):
@@ -55,13 +60,15 @@ class Row:
         value = plain(text)
         if value is None:
             raise Unrepresentable(f"{column} '{text}' is no number")
+        if value > _MOST_OF.get(column, _MOST):
+            raise Unrepresentable(f"{column} {text} is more than can be simulated")
         return value
 
     def count(self, column: str) -> int:
         """An input as a whole number of 1 or more. Raises Unrepresentable."""
         value = self.number(column)
-        if value != round(value) or value < 1:
-            raise Unrepresentable(f"{column} {value:g} is no whole number of 1 or more")
+        if not 1 <= value <= MOST or value != round(value):
+            raise Unrepresentable(f"{column} {value:g} is no whole number of 1 to {MOST:,}")
         return round(value)
 
     def size(self, column: str) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system
+from npusim.inputs import remembered
 from npusim.mapping.optable import ATTENTION, LINEAR
 
 _ATTENTION_KINDS = ("attention", "latent", "latent_prompt")
@@ -27,7 +27,7 @@ def library_of(row: Any, runtime: Any) -> int:
     return int(runtime[f"{kinds.get(int(row['kind']), 'vector')}_library"])
 
 
-@cache
+@remembered
 def _place(arch: str, kind: str, name: str) -> int:
     unit = load_system(arch, uncalibrated=True).chip.unit
     known = [library.name for library in getattr(unit, "attention" if kind in _ATTENTION_KINDS else kind, ())]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.step import US_PER_S
-
-_MS_PER_S = 1e3
+from npusim.units import MS_PER_S
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class LoopPredictor:
         waiting_j = (time_s - busy_s) * (idle_w + float(machine["power_loaded_static"]))
         drawn_w = (sum(float(cost["energy_j"]) for cost in costs) + waiting_j) / time_s
         power_w = idle_w + numbers.observation["loop_power_seen"] * (drawn_w - idle_w)
-        return {"us": time_s * US_PER_S, "ms": time_s * _MS_PER_S, "power_w": power_w}
+        return {"us": time_s * US_PER_S, "ms": time_s * MS_PER_S, "power_w": power_w}
 
     def _launch_s(self, observed: Mapping[str, float]) -> float:
         """Seconds in which the host launches the kernels of a turn; 0 where a graph holds them."""

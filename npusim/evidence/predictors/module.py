@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.predictors.kernel_libraries import Libraries, choose
+from npusim.inputs import remembered
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.lower import instantiate
 from npusim.mapping.optable import OP_DTYPE, OpTable
 from npusim.mapping.specialise import specialise, step_path
+from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
-
-_MS_PER_S = 1e3
 
 
 class Module(Protocol):
@@ -62,7 +61,7 @@ class ModulePredictor:
         costs, cost = np.zeros(len(rows), OPERATOR_COST_DTYPE), np.zeros(1, STEP_COST_DTYPE)
         cost_step(rows, len(rows), machine, runtime[0], path, costs, cost[0])
         time_s, energy_j = float(cost["time_s"][0]), float(cost["energy_j"][0])
-        return {"ms": time_s * _MS_PER_S, "power_w": energy_j / time_s}
+        return {"ms": time_s * MS_PER_S, "power_w": energy_j / time_s}
 
     def _step(self) -> Step:
         if self.decoding:
@@ -86,6 +85,6 @@ def _lowered(module: Module, step: Step) -> OpTable:
     return OpTable(rows[: instantiate(template, step.query, step.context, step.decoding, rows)], step)
 
 
-@cache
+@remembered
 def _program(module: Module) -> np.ndarray:
     return module.program()

@@ -15,8 +15,7 @@ from npusim.hardware.units import KINDS, kind_of
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.specialise import step_path
-
-_MS_PER_S = 1e3
+from npusim.units import MS_PER_S
 
 
 class OperatorGraph(NamedTuple):
@@ -50,7 +49,7 @@ class OperatorPredictor:
         cost = self.cost(numbers)
         return {
             "us": float(cost["time_s"]) * US_PER_S,
-            "ms": float(cost["time_s"]) * _MS_PER_S,
+            "ms": float(cost["time_s"]) * MS_PER_S,
             "power_w": float(cost["energy_j"] / cost["time_s"]),
             "link_us": float(cost["link_s"]) * US_PER_S,
         }

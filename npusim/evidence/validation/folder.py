@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from npusim.evidence.measured.component import calibration_for, is_component
 from npusim.evidence.measured.regime import residual_key
@@ -13,6 +15,7 @@ from npusim.evidence.validation.report import markdown_table, percent, title, wr
 from npusim.evidence.validation.validate import ErrorSummary, Prediction, ValidationResult, summarise
 from npusim.hardware.catalog import load_system
 from npusim.hardware.residuals import LeftOut
+from npusim.publish import MANIFEST, publish_folder
 
 _ALL = "all"
 _HEADINGS = (
@@ -58,19 +61,25 @@ class BlindAndCalibrated:
         return self.calibrated or self.blind
 
 
-def write_folder(comparisons: Sequence[BlindAndCalibrated], folder: Path, command: str) -> list[Path]:
-    """Write `README.md`, `report.md` with charts, and the same of the blind predictions under `blind/`.
+def write_folder(
+    comparisons: Sequence[BlindAndCalibrated], folder: Path, command: str, manifest: Mapping[str, Any]
+) -> list[Path]:
+    """Write `README.md`, `report.md` with charts, the same of the blind predictions under `blind/`, and the manifest.
 
-    command: how the folder is made again. Returns the files.
+    command: how the folder is made again. Returns the files. Raises UserError where they cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    files = write_report([each.best for each in comparisons], folder)
-    blind = [each.blind for each in comparisons if each.calibrated is not None]
-    if blind:
-        files += write_report(blind, folder / "blind")
-    page = folder / "README.md"
-    page.write_text("\n".join(_page(comparisons, command)) + "\n", encoding="utf-8")
-    return [page, *files]
+
+    def write(draft: Path) -> list[str]:
+        names = write_report([each.best for each in comparisons], draft)
+        blind = [each.blind for each in comparisons if each.calibrated is not None]
+        if blind:
+            names += [f"blind/{name}" for name in write_report(blind, draft / "blind")]
+        (draft / "README.md").write_text("\n".join(_page(comparisons, command)) + "\n", encoding="utf-8")
+        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+        (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        return ["README.md", *names, MANIFEST]
+
+    return [folder / name for name in publish_folder(write, folder, "--report")]
 
 
 def _page(comparisons: Sequence[BlindAndCalibrated], command: str) -> Iterator[str]:

@@ -24,8 +24,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HEADINGS = ("rows", "MAPE", "bias", "p90", "max", "u_D", "coverage", "width")
 
 
-def write_report(results: Sequence[ValidationResult], folder: Path) -> list[Path]:
-    """Write `report.md` and a PNG for each table of which rows were scored; returns the files."""
+def write_report(results: Sequence[ValidationResult], folder: Path) -> list[str]:
+    """Write `report.md` and a PNG for each table of which rows were scored; returns their names."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     page = [
@@ -38,13 +38,11 @@ def write_report(results: Sequence[ValidationResult], folder: Path) -> list[Path
     for result in results:
         page += ["", *_section(result)]
         if result.main:
-            chart = folder / f"{slug(result)}.png"
-            _draw(result, chart)
-            files.append(chart)
-            page += ["", f"![{result.main_metric} of {title(result)}]({chart.name})"]
-    report = folder / "report.md"
-    report.write_text("\n".join(page) + "\n", encoding="utf-8")
-    return [report, *files]
+            files.append(f"{slug(result)}.png")
+            _draw(result, folder / files[-1])
+            page += ["", f"![{result.main_metric} of {title(result)}]({files[-1]})"]
+    (folder / "report.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+    return ["report.md", *files]
 
 
 def slug(result: ValidationResult) -> str:

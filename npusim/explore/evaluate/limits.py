@@ -17,8 +17,7 @@ from npusim.bounds.reading import Reading
 from npusim.explore.evaluate.proposal import Claim
 from npusim.mapping.deployment import Deployment
 from npusim.metrics import inverses
-
-_MS_PER_S = 1e3
+from npusim.units import MS_PER_S
 
 
 def claim_findings(claim: Claim, arch: str, deployment: Deployment) -> list[Finding]:
@@ -36,7 +35,7 @@ def _of_figure(claim: Claim, arch: str, load: BoundedLoad, deployment: Deploymen
         yield from power_cap((ceiling_of(arch, True), ceiling_of(arch, False)), load.chips, reading, 0.0)
         return
     latency = inverses(claim.figure)
-    figures = {latency: reading if latency == claim.figure else Reading.exact(_MS_PER_S / claim.value)}
+    figures = {latency: reading if latency == claim.figure else Reading.exact(MS_PER_S / claim.value)}
     yield from bandwidth(load, figures)
     yield from arithmetic(load, figures)
     yield from collectives(load, deployment.model, figures)

@@ -8,9 +8,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from npusim.errors import UserError
-from npusim.hardware.base import Part, Whole
+from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.catalog import system_path
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import is_file
 from npusim.metric_row import Shown
 from npusim.metrics import resolve, shown
 
@@ -21,24 +22,32 @@ CLAIMED = tuple(row.name for row in shown(Shown.FOLDED))
 
 
 class Claim(Part):
-    """One claim: a metric of a serving run, at least or at most a value.
-
-    text: in the proposer's words; cards: that serve the model; users: each with one request in flight; latencies are
-    means over requests, power is that of the cards.
-    """
+    """One claim: a metric of a serving run, at least or at most a value."""
 
     name: Text
+    """Name of the claim, unique in its proposal."""
     text: Text
+    """Claim in the proposer's own words."""
     model: Text
+    """Model, by name or path."""
     precision: Text = "bf16"
+    """Precision scheme of the layers."""
     kv_precision: str | None = None
+    """Format of the KV cache, the runtime's own where left out."""
     cards: Whole = 1
+    """Number of cards that serve the model."""
     isl: Whole
+    """Prompt length, in tokens."""
     osl: Whole
-    users: Whole = 1
+    """Answer length, in tokens."""
+    users: Users = 1
+    """Number of users, each with one request in flight."""
     metric: Text
+    """Metric of the run, of which latencies are means over requests and power is that of the cards."""
     at_least: Amount | None = None
+    """Claimed lower limit, in the unit of the metric."""
     at_most: Amount | None = None
+    """Claimed upper limit, in the unit of the metric."""
 
     @model_validator(mode="after")
     def _one_side(self) -> Claim:
@@ -73,33 +82,48 @@ class Claim(Part):
 
 
 class Maturity(Part):
-    """Technology readiness level, 1 (principle) to 9 (in use), and what shows it."""
+    """How far the proposed technology is."""
 
     trl: Annotated[int, Field(ge=1, le=9, strict=True)]
+    """Technology readiness level, 1 (principle) to 9 (in use)."""
     evidence: Text
+    """What shows that level."""
 
 
 class Milestone(Part):
-    """What is shown by when: target, the metric that measures it, how it is tested, and the evidence handed in."""
+    """What is to be shown, and when."""
 
     due: Text
+    """Day or quarter by which it is due."""
     target: Text
+    """Value to be reached."""
     metric: Text
+    """Metric that measures it."""
     procedure: Text
+    """How it is tested."""
     evidence: Text
+    """Evidence that is handed in."""
 
 
 class Proposal(Part):
-    """architecture: a shipped name, or a file beside the proposal; context_of_use: the decision that this serves."""
+    """A proposal with its claims."""
 
     name: Text
+    """Name of the proposal."""
     title: Text
+    """Title as shown in the report."""
     architecture: Text
+    """Proposed architecture: a shipped name, or a file beside the proposal."""
     runtime: str | None = None
+    """Runtime, by name or path, the architecture's own where left out."""
     context_of_use: Text
+    """Decision that the evaluation serves."""
     maturity: Maturity
+    """Maturity of the technology."""
     claims: tuple[Claim, ...] = Field(min_length=1, max_length=1000)
+    """Claims to be evaluated."""
     milestones: tuple[Milestone, ...] = ()
+    """Milestones of the project, none where left out."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Proposal:
@@ -118,7 +142,7 @@ def load_proposal(path: Path) -> Proposal:
 def architecture_of(proposal: Proposal, path: Path) -> str:
     """The name or path by which the proposed architecture is loaded. Raises UserError."""
     beside = path.parent / proposal.architecture
-    if beside.is_file():
+    if is_file(beside):
         return str(beside)
     try:
         system_path(proposal.architecture)

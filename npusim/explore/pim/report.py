@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from npusim.errors import UserError
 from npusim.explore.pim.chart import DECIDERS, Caption, draw_pim_chart
 from npusim.explore.pim.compare import FIGURES, WITHOUT, PimComparison
+from npusim.publish import publish_folder
+from npusim.safe_text import spreadsheet_safe
 
 _TABLE, _CHART, _ANSWER = "pim-compare.csv", "pim-compare.png", "pim-compare.json"
 
@@ -32,21 +30,15 @@ def answer_of(comparison: PimComparison) -> dict[str, Any]:
 
 def write_comparison(comparison: PimComparison, answer: dict[str, Any], caption: Caption, folder: Path) -> list[Path]:
     """Write table, chart and JSON into `folder`, whole or not at all; returns the files. Raises UserError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".pim-", dir=folder))
-    except OSError as error:
-        raise UserError("--out", "", f"{folder} cannot be written ({error.strerror}); give another folder") from error
-    try:
-        pim_table(comparison).to_csv(draft / _TABLE, index=False, lineterminator="\n")
+
+    def write(draft: Path) -> list[str]:
+        spreadsheet_safe(pim_table(comparison)).to_csv(draft / _TABLE, index=False, lineterminator="\n")
         draw_pim_chart(comparison, caption, draft / _CHART)
         text = json.dumps(answer, indent=2, allow_nan=False)
         (draft / _ANSWER).write_text(text + "\n", encoding="utf-8")
-        for name in (_TABLE, _CHART, _ANSWER):
-            os.replace(draft / name, folder / name)
-    finally:
-        shutil.rmtree(draft)
-    return [folder / name for name in (_TABLE, _CHART, _ANSWER)]
+        return [_TABLE, _CHART, _ANSWER]
+
+    return [folder / name for name in publish_folder(write, folder)]
 
 
 def pim_table(comparison: PimComparison) -> pd.DataFrame:

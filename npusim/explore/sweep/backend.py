@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
-from joblib import Parallel, delayed, parallel_config
 
 from npusim.errors import UserError
+from npusim.inputs import InputFile, recording, touch
+from npusim.workers import spread
 
 Task = Callable[..., pd.DataFrame]
+Results = Generator[tuple[str, pd.DataFrame], None, None]
+Recorded = Generator[tuple[str, pd.DataFrame, tuple[InputFile, ...]], None, None]
 BackendName = Literal["local", "dask", "ray"]
 _WAVE = 64
 """Tasks that a Ray cluster is given at once: its joblib backend hands results back only when all are done."""
@@ -22,40 +25,53 @@ _WAVE = 64
 
 @dataclass(frozen=True)
 class Backend:
-    """workers: processes of a local run; scheduler: address of the cluster, None for the one that is found."""
+    """workers: most processes of a local run; scheduler: address of the cluster, None for the one that is found."""
 
     name: BackendName = "local"
     workers: int = 1
     scheduler: str | None = None
 
-    def run(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[str, pd.DataFrame]]:
+    def run(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Results:
         """(name, result) of every named call, in the order in which they end.
 
-        Raises UserError where no cluster answers.
+        Files that a worker read are recorded in this process. Raises UserError where no cluster answers.
         """
+        with contextlib.closing(
+            self._local(task, calls) if self.name == "local" else self._remote(task, calls)
+        ) as found:
+            for name, result, files in found:
+                touch(*files)
+                yield name, result
+
+    def _local(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Recorded:
+        named = [(task, *call) for call in calls]
+        for _, found in spread(_named, named, self.workers):
+            yield found
+
+    def _remote(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Recorded:
+        from joblib import Parallel, delayed
+
         work = delayed(_named)
-        with self._joblib():
+        with _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler):
             jobs = (work(task, name, call) for name, call in calls)
-            if self.name == "ray":
-                while wave := list(itertools.islice(jobs, _WAVE)):
-                    yield from Parallel()(wave)
-            else:
+            if self.name == "dask":
                 yield from Parallel(return_as="generator_unordered")(jobs)
-
-    def _joblib(self) -> contextlib.AbstractContextManager[Any]:
-        if self.name == "local":
-            return parallel_config("loky" if self.workers > 1 else "sequential", n_jobs=self.workers)
-        return _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler)
+            while wave := list(itertools.islice(jobs, _WAVE)):
+                yield from Parallel()(wave)
 
 
-def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, pd.DataFrame]:
-    return name, task(*call)
+def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, pd.DataFrame, tuple[InputFile, ...]]:
+    """The result with the files that it was worked out from."""
+    with recording() as read:
+        result = task(*call)
+    return name, result, read.files
 
 
 @contextlib.contextmanager
 def _dask(scheduler: str | None) -> Iterator[None]:
     _require("dask", "distributed")
     from distributed import Client
+    from joblib import parallel_config
 
     if scheduler is None:
         raise UserError("--scheduler", "", "a Dask cluster needs its address, such as tcp://host:8786")
@@ -71,6 +87,7 @@ def _dask(scheduler: str | None) -> Iterator[None]:
 def _ray(scheduler: str | None) -> Iterator[None]:
     _require("ray", "ray")
     import ray
+    from joblib import parallel_config
     from ray.util.joblib import register_ray
 
     try:

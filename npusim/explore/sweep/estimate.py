@@ -15,9 +15,8 @@ from npusim.hardware import area
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import footprint
 from npusim.metrics import ESTIMATES
+from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
-
-_MS = 1e3
 
 
 @dataclass(frozen=True)
@@ -89,12 +88,12 @@ def _estimate(function: Callable[[_TwoSteps], np.ndarray]) -> Callable[[_TwoStep
 
 @_estimate
 def prefill_ms(two: _TwoSteps) -> np.ndarray:
-    return two.prompt_s * _MS
+    return two.prompt_s * MS_PER_S
 
 
 @_estimate
 def decode_ms(two: _TwoSteps) -> np.ndarray:
-    return two.decode_s * _MS
+    return two.decode_s * MS_PER_S
 
 
 @_estimate

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from npusim.explore.sweep.selection import survivors
 from npusim.explore.sweep.space import SpaceAxis
 from npusim.explore.sweep.spec import Limit, SweepSpec
 from npusim.explore.sweep.tasks import DEPLOYED, KEYS, LOADED, SweepVariant, base_of, serve_points, variants
+from npusim.publish import MANIFEST, alone_with, require_folder
 
-STUDY = "study.db"
+STUDY, FRONT = "study.db", "optimum.csv"
 _VARIANT = "variant"
-_BATCH = 32
+_REPORTED = 32
 Say = Callable[[str], None]
 
 
@@ -26,27 +28,51 @@ def optimize(spec: SweepSpec, place: str, out: Path, trials: int, say: Say) -> p
 
     An objective is the geometric mean over the workloads of its metric, served where the specification says so. A
     limit holds for every workload. Columns: trial, those of DEPLOYED, the axes (SI), the objectives.
-    Raises UserError where Optuna is missing, the models are several, or the study is of another specification.
+
+    What a trial draws follows from the seed, its number and the trials before it: a study that goes on draws what it
+    would have drawn without a stop. Raises UserError where Optuna is missing, the models are several, the study is of
+    another specification, or another process works on it.
     """
     optuna = _optuna()
     if len(spec.models) > 1:
         raise UserError(place, "models", "an optimisation needs one model; give one, or run the sweep itself")
-    study = optuna.create_study(
-        study_name=spec.name,
-        storage=f"sqlite:///{out / STUDY}",
-        load_if_exists=True,
-        directions=[{"min": "minimize", "max": "maximize"}[goal] for goal in spec.objectives.values()],
-        sampler=optuna.samplers.NSGAIISampler(seed=spec.seed),
-    )
-    _require_same(study, spec, place)
     choices = variants(spec)
     axes = base_of(spec, choices[0], place).axes
-    for done in range(0, trials, _BATCH):
-        asked = [study.ask() for _ in range(min(_BATCH, trials - done))]
-        for trial in asked:
-            _tell(study, trial, spec, place, choices, axes)
-        say(f"optimisation: {done + len(asked)} of {trials} trials")
-    return _front(study, spec, choices, axes, place)
+    require_folder(out, (FRONT, MANIFEST)).mkdir(parents=True, exist_ok=True)
+    with alone_with(out / STUDY), _told_in_one_line(out / STUDY):
+        study = optuna.create_study(
+            study_name=spec.name,
+            storage=f"sqlite:///{out / STUDY}",
+            load_if_exists=True,
+            directions=[{"min": "minimize", "max": "maximize"}[goal] for goal in spec.objectives.values()],
+        )
+        _require_same(study, spec, place)
+        _drop_unfinished(study)
+        for done in range(1, trials + 1):
+            seed = np.random.SeedSequence([spec.seed, len(study.trials)]).generate_state(1)[0]
+            study.sampler = optuna.samplers.NSGAIISampler(seed=int(seed))
+            _tell(study, study.ask(), spec, place, choices, axes)
+            if done % _REPORTED == 0 or done == trials:
+                say(f"optimisation: {done} of {trials} trials")
+        return _front(study, spec, choices, axes, place)
+
+
+@contextlib.contextmanager
+def _told_in_one_line(file: Path) -> Iterator[None]:
+    """A database that cannot be read or written, as on a full disk, is a UserError."""
+    from sqlalchemy.exc import DatabaseError
+
+    try:
+        yield
+    except DatabaseError as error:
+        reason = f"{file} cannot be read or written ({error.orig}); give another folder"
+        raise UserError("--out", "", reason) from error
+
+
+def _drop_unfinished(study: Any) -> None:
+    """Trials that a killed process had begun are told as failed: no later one takes them for its parents."""
+    for trial in study.get_trials(deepcopy=False, states=[_optuna().trial.TrialState.RUNNING]):
+        study.tell(trial.number, state=_optuna().trial.TrialState.FAIL)
 
 
 def _optuna() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from npusim.explore.sweep.spec import SweepSpec
 from npusim.explore.sweep.store import Store
 from npusim.explore.sweep.tables import joined, write_csv, write_points
 from npusim.explore.sweep.tasks import KEYS, SERVED_COLUMNS, base_of, serve_points, task_estimates, variants
+from npusim.inputs import recording
 
 DESIGNS_PER_TASK = 2048
 POINTS_PER_TASK = 8
@@ -44,18 +46,17 @@ class SweepResult:
     files: list[str]
 
 
-def run_sweep(
-    spec: SweepSpec, place: str, out: Path, identity: dict[str, Any], backend: Backend, say: Say | None = None
-) -> SweepResult:
+def run_sweep(spec: SweepSpec, place: str, out: Path, backend: Backend, say: Say | None = None) -> SweepResult:
     """Run `spec`, or what is left of it where `out` holds whole parts of it already.
 
-    place: the specification's file, named in mistakes; identity: what made the result, as `Store`. Raises UserError.
+    place: the specification's file, named in mistakes. Raises UserError, also where a file was changed since.
     """
     tell = say or (lambda _: None)
-    axes = [axis.path for axis in base_of(spec, variants(spec)[0], place).axes]
-    for variant in variants(spec)[1:]:
-        base_of(spec, variant, place)
-    store = Store(out, identity)
+    with recording() as read:
+        bases = [base_of(spec, variant, place) for variant in variants(spec)]
+        task_estimates(spec, place, 0, 1)
+    axes = [axis.path for axis in bases[0].axes]
+    store = Store(out, spec.model_dump(mode="json"), read.files)
     _estimate_all(spec, place, store, backend, tell)
     served = _serve_all(spec, place, store, backend, tell) if spec.serving else None
     points = write_points(spec, store, served)
@@ -95,10 +96,12 @@ def _run_missing(
     left = [call for call in calls if not store.has(call[0])]
     if len(left) < len(calls):
         tell(f"{what}: {len(calls) - len(left)} of {len(calls)} parts are there already")
-    for done, (name, part) in enumerate(backend.run(task, left), start=1):
-        store.put(name, part)
-        if done % math.ceil(len(left) / _REPORTS) == 0 or done == len(left):
-            tell(f"{what}: {done} of {len(left)} parts")
+    with recording() as read, contextlib.closing(backend.run(task, left)) as results:
+        for done, (name, part) in enumerate(results, start=1):
+            store.note(read.files)
+            store.put(name, part)
+            if done % math.ceil(len(left) / _REPORTS) == 0 or done == len(left):
+                tell(f"{what}: {done} of {len(left)} parts")
 
 
 def _batches(spec: SweepSpec, store: Store) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -30,9 +30,9 @@ def feasible(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:
     """Which points have every objective and keep every limit, bool (rows,)."""
     kept = np.ones(len(points), np.bool_)
     for name in spec.objectives:
-        kept &= np.isfinite(points[name].to_numpy())
+        kept &= np.isfinite(points[name].to_numpy(np.float64))
     for name, limit in spec.limits.items():
-        kept = kept & _within(points[name].to_numpy(), limit, 1.0)
+        kept = kept & _within(points[name].to_numpy(np.float64), limit, 1.0)
     return kept
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from npusim.hardware.base import MOST, Part, Whole
+from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs.limits import MOST
 from npusim.metric_row import Shown
 from npusim.metrics import ESTIMATES, shown
 
@@ -23,16 +24,18 @@ METRICS = (*ESTIMATED, *(f"{SERVED_PREFIX}{name}" for name in SERVED))
 
 
 class Axis(Part):
-    """What one number of the description takes: listed `values`, or a range from `low` to `high`.
-
-    scale: linear or log spacing of a range; count: steps of a range in a grid.
-    """
+    """What one number of a description takes: listed values, or a range."""
 
     values: tuple[str | float | int, ...] | None = Field(default=None, min_length=1, max_length=10_000)
+    """Values, each with its unit; in place of `low` and `high`."""
     low: str | float | int | None = None
+    """Lower end of the range, with its unit."""
     high: str | float | int | None = None
+    """Upper end of the range, with its unit."""
     scale: Literal["linear", "log"] = "linear"
+    """Spacing of the points of a range."""
     count: Whole | None = None
+    """Number of points of a range in a grid."""
 
     @model_validator(mode="after")
     def _values_or_range(self) -> Axis:
@@ -45,11 +48,14 @@ class Axis(Part):
 
 
 class Workload(Part):
-    """Prompt and answer length in tokens, and the numbers of users that are served."""
+    """One shape of requests, and the numbers of users that are served."""
 
     isl: Whole
+    """Prompt length, in tokens."""
     osl: Whole
-    users: tuple[Whole, ...] = Field(min_length=1)
+    """Answer length, in tokens."""
+    users: tuple[Users, ...] = Field(min_length=1, max_length=1000)
+    """Numbers of concurrent users."""
 
 
 Bound = Annotated[float, Field(strict=True)]
@@ -59,7 +65,9 @@ class Limit(Part):
     """Bounds that a metric must keep."""
 
     min: Bound | None = None
+    """Lowest value that is accepted, in the unit of the metric."""
     max: Bound | None = None
+    """Highest value that is accepted, in the unit of the metric."""
 
     @model_validator(mode="after")
     def _some_bound(self) -> Limit:
@@ -71,36 +79,49 @@ class Limit(Part):
 
 
 class Serving(Part):
-    """Whether points are served, request by request: those whose estimates keep the limits within `slack`."""
+    """Which points are served, request by request, and with what load."""
 
     slack: Annotated[float, Field(ge=1.0, le=100.0, strict=True)] = 1.25
+    """Factor by which the estimates of a point may miss the limits for the point to be served all the same."""
     requests_per_user: Whole = 3
+    """Number of requests of each user."""
     arrival: Literal["closed", "burst"] = "closed"
+    """Whether each user sends the next request after an answer (`closed`) or all are sent at once (`burst`)."""
 
 
 class SweepSpec(Part):
-    """A sweep.
-
-    plans: parallel plans (tp4-pp2, or a file of degrees) in place of cards; vary: axes by the dotted path of a number
-    of the architecture (chip., card., server.) or of its runtime (runtime.); points: designs drawn by latin-hypercube
-    or sobol; a grid has as many as its axes span.
-    """
+    """A sweep over the numbers of an architecture and its runtime."""
 
     name: Name
+    """Name of the sweep, as shown in its report."""
     arch: Name
+    """Architecture, by name or path."""
     models: tuple[Name, ...] = Field(min_length=1)
+    """Models, by name or path."""
     precisions: tuple[Name, ...] = ("bf16",)
+    """Precision schemes of the layers."""
     cards: tuple[Whole, ...] = ()
+    """Numbers of cards, the architecture's usual ones where left out."""
     plans: tuple[Name, ...] = ()
+    """Parallel plans such as tp4-pp2, or files of degrees, in place of `cards`."""
     runtimes: tuple[Name, ...] = ()
+    """Runtimes, by name or path, the architecture's own where left out."""
     workloads: tuple[Workload, ...] = Field(min_length=1)
+    """Loads under which each design is judged."""
     vary: dict[str, Axis] = Field(min_length=1)
+    """Axes by the dotted path of a number of the architecture (chip., card., server.) or of its runtime (runtime.)."""
     method: Literal["grid", "latin-hypercube", "sobol"] = "grid"
+    """How designs are placed on the axes."""
     points: Whole | None = None
+    """Number of designs to draw; left out for a grid, which has as many as its axes span."""
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
+    """Seed of the draw, a whole number."""
     limits: dict[str, Limit] = Field(default_factory=dict)
+    """Limits by metric; a design beyond one is not feasible."""
     objectives: dict[str, Goal] = Field(min_length=1)
+    """Whether each metric is to be as low (`min`) or as high (`max`) as possible."""
     serving: Serving | None = None
+    """Simulated serving of the best estimated points; none where left out."""
 
     @model_validator(mode="after")
     def _method_has_its_numbers(self) -> SweepSpec:

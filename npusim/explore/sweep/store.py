@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,44 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from npusim import __version__
 from npusim.errors import UserError
+from npusim.inputs import InputFile, aside, is_file
+from npusim.inputs.json_text import read_json
+from npusim.inputs.parquet import read_parquet
+from npusim.manifest import code_sha256, told
+from npusim.publish import publish_file, require_folder
 
 PARTS = "parts"
+TABLES = ("points.parquet", "points.csv", "pareto.csv", "effects.csv", "report.html", "manifest.json")
 _MARK = "sweep.json"
 
 
 class Store:
-    """out: the folder; identity: what made its parts (specification, version, files), compared with what is there."""
+    """out: the folder; spec: the specification; files: those that its parts hang on.
 
-    def __init__(self, out: Path, identity: dict[str, Any]) -> None:
+    Parts of another specification, version or content of a file are never joined: UserError names what differs.
+    """
+
+    def __init__(self, out: Path, spec: Mapping[str, Any], files: Iterable[InputFile]) -> None:
         self.out = out
-        self._parts = out / PARTS
-        mark = self._parts / _MARK
-        text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
-        try:
-            self._parts.mkdir(parents=True, exist_ok=True)
-            known = mark.read_text(encoding="utf-8") if mark.is_file() else None
-        except OSError as error:
-            raise UserError("--out", "", f"{out} cannot be written ({error.strerror}); give another folder") from error
-        if known is None:
-            self._replace(mark, text.encode())
-        elif known != text:
-            raise UserError(
-                "--out", "", f"{out} holds parts of another sweep, or of one made with other files; give another folder"
-            )
+        self._parts = require_folder(out, TABLES) / PARTS
+        self._files = told(files)
+        self._mark = {"npusim": __version__, "code_sha256": code_sha256(), "spec": json.loads(json.dumps(spec))}
+        require_folder(self._parts)
+        self._parts.mkdir(parents=True, exist_ok=True)
+        known = self._known()
+        if known is not None:
+            self._require_same(known)
+        self._write_mark()
+
+    def note(self, files: Iterable[InputFile]) -> None:
+        """Remember files that were read for a part. Raises UserError where one was changed since the sweep began."""
+        more = [file for file in told(files) if file not in self._files]
+        if more:
+            _require_unchanged(more, self._files, self.out)
+            self._files = [*self._files, *more]
+            self._write_mark()
 
     def has(self, name: str) -> bool:
         """True where that part is whole."""
@@ -46,10 +58,11 @@ class Store:
         """Write a part; it appears whole or not at all."""
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pandas(part, preserve_index=False), sink)
-        self._replace(self._path(name), sink.getvalue().to_pybytes())
+        publish_file(self._path(name), sink.getvalue().to_pybytes())
 
     def get(self, name: str) -> pd.DataFrame:
-        return pq.read_table(self._path(name)).to_pandas()
+        """A part that is whole. Raises UserError where it was damaged since."""
+        return read_parquet(self._path(name))
 
     def names(self, kind: str) -> Iterator[str]:
         """Names of the whole parts of a kind, in order."""
@@ -59,8 +72,43 @@ class Store:
     def _path(self, name: str) -> Path:
         return self._parts / f"{name}.parquet"
 
-    @staticmethod
-    def _replace(path: Path, content: bytes) -> None:
-        draft = path.with_suffix(".draft")
-        draft.write_bytes(content)
-        os.replace(draft, path)
+    def _known(self) -> dict[str, Any] | None:
+        """What made the parts that are there, None where there are none."""
+        mark = self._parts / _MARK
+        if not is_file(mark):
+            return None
+        try:
+            with aside():
+                known = read_json(mark)
+            return {key: known[key] for key in (*self._mark, "configs")}
+        except (UserError, KeyError, TypeError) as error:
+            reason = f"{mark} does not say what made the parts beside it; give another folder"
+            raise UserError("--out", "", reason) from error
+
+    def _require_same(self, known: Mapping[str, Any]) -> None:
+        if known["spec"] != self._mark["spec"]:
+            keys = [key for key, value in self._mark["spec"].items() if known["spec"].get(key) != value]
+            told_keys = f" ({', '.join(keys)} differ)" if keys else ""
+            raise UserError("--out", "", f"{self.out} holds parts of another sweep{told_keys}; give another folder")
+        _require_unchanged(self._files, known["configs"], self.out)
+        if any(known[key] != self._mark[key] for key in ("npusim", "code_sha256")):
+            reason = f"{self.out} holds parts that other code made (npusim {known['npusim']}); give another folder"
+            raise UserError("--out", "", reason)
+        self._files += [file for file in known["configs"] if file not in self._files]
+
+    def _write_mark(self) -> None:
+        text = json.dumps({**self._mark, "configs": self._files}, indent=2, sort_keys=True)
+        publish_file(self._parts / _MARK, text + "\n")
+
+
+def _require_unchanged(files: list[dict[str, str]], known: list[dict[str, str]], out: Path) -> None:
+    """No file has one content here and another there under the same name."""
+    before = [_name(file) for file in known if file not in files]
+    for file in files:
+        if file not in known and _name(file) in before:
+            reason = f"was changed since the parts in {out} were made; put it back, or give another --out"
+            raise UserError(_name(file), "", reason)
+
+
+def _name(file: Mapping[str, str]) -> str:
+    return f"{file['folder']}/{file['file']}" if "folder" in file else file["file"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -12,29 +11,28 @@ import pyarrow.parquet as pq
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.explore.sweep.store import Store
 from npusim.explore.sweep.tasks import KEYS
+from npusim.publish import drafted, publish_file
+from npusim.safe_text import spreadsheet_safe
 
 SAMPLE = 20_000
 
 
 def write_points(spec: SweepSpec, store: Store, served: pd.DataFrame | None) -> pd.DataFrame:
     """Writes `points.parquet` and `points.csv`; returns a sample of at most about SAMPLE points (all, where fewer)."""
-    parquet, csv = store.out / "points.parquet", store.out / "points.csv"
-    drafts = parquet.with_suffix(".draft-parquet"), csv.with_suffix(".draft-csv")
     sample, writer = [], None
     names = list(store.names("estimate"))
     share = SAMPLE // max(1, len(names))
-    with drafts[1].open("w", encoding="utf-8", newline="") as text:
+    parquet, csv = (drafted(store.out / name) for name in ("points.parquet", "points.csv"))
+    with parquet as columns, csv as rows, rows.open("w", encoding="utf-8", newline="") as text:
         for index, name in enumerate(names):
             part = joined(store.get(name), served)
             table = pa.Table.from_pandas(part, preserve_index=False)
-            writer = writer or pq.ParquetWriter(drafts[0], table.schema)
+            writer = writer or pq.ParquetWriter(columns, table.schema)
             writer.write_table(table.cast(writer.schema))
-            part.to_csv(text, index=False, header=index == 0, lineterminator="\n")
+            spreadsheet_safe(part).to_csv(text, index=False, header=index == 0, lineterminator="\n")
             sample.append(part if len(part) <= share else part.sample(share, random_state=spec.seed))
-    assert writer is not None
-    writer.close()
-    os.replace(drafts[0], parquet)
-    os.replace(drafts[1], csv)
+        assert writer is not None
+        writer.close()
     return pd.concat(sample, ignore_index=True)
 
 
@@ -48,6 +46,4 @@ def joined(points: pd.DataFrame, served: pd.DataFrame | None) -> pd.DataFrame:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write `table`; it appears whole or not at all."""
-    draft = path.with_suffix(".draft-csv")
-    table.to_csv(draft, index=False, lineterminator="\n")
-    os.replace(draft, path)
+    publish_file(path, spreadsheet_safe(table).to_csv(index=False, lineterminator="\n"))

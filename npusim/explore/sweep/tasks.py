@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import DesignRecords, Records
 from npusim.explore.sweep.space import SpaceAxis, design_values, space_axes
 from npusim.explore.sweep.spec import SERVED, SERVED_PREFIX, SweepSpec
+from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.shared import with_shared
 from npusim.serving.metrics import measure
@@ -80,7 +80,7 @@ class Base:
         return dict(zip(DEPLOYED, told, strict=True))
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _base(arch: str, variant: SweepVariant, tokens: int, spec_text: str, place: str) -> Base:
     spec = SweepSpec.model_validate_json(spec_text)
     deployment = deploy(

@@ -1,6 +1,7 @@
 """Address maps: each bit of a DRAM coordinate is the parity of some bits of the access's number.
 
-A map is a table of masks, one row per coordinate: so plain interleaving, XOR hashes and a chip's own map are one thing.
+A map is a table of masks, one row per coordinate: plain interleaving, XOR hashes and a chip's own map are all of this
+form.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 COORDINATES = ("pseudo_channel", "rank", "group", "bank", "row", "column")
 PSEUDO_CHANNEL, RANK, GROUP, BANK, ROW, COLUMN = range(6)
 MAX_BITS = 24
+"""Most address bits of one coordinate."""
 _BYTE = 8
 _BYTE_VALUES = 1 << _BYTE
 
@@ -24,7 +26,7 @@ _ORDERS = {
 
 
 def widths(timing: np.void) -> dict[str, int]:
-    """Address bits of each coordinate; of three ranks one bit's worth is addressed."""
+    """Address bits of each coordinate; of three ranks only two are addressed."""
     sizes = {
         "pseudo_channel": timing["pseudo_channels"],
         "rank": timing["ranks"],
@@ -60,7 +62,7 @@ def address_bits(masks: np.ndarray) -> int:
 def places(accesses: np.ndarray, masks: np.ndarray, timing: np.void) -> tuple[np.ndarray, np.ndarray]:
     """(banks, rows) of access numbers, int64 of their shape; a bank counts over pseudo-channels, ranks and groups.
 
-    Parity is linear: the place of an access is the XOR of those of its bytes, which stand in a table.
+    Parity is linear: the coordinates of an access are the XOR of those of its bytes, which are in a table.
     """
     packed = np.zeros_like(accesses)
     for byte, table in enumerate(_byte_places(masks)):
@@ -73,12 +75,12 @@ def places(accesses: np.ndarray, masks: np.ndarray, timing: np.void) -> tuple[np
 
 
 def _offsets(masks: np.ndarray) -> list[int]:
-    """Lowest bit of each coordinate in a packed place, and one more for the end."""
+    """Lowest bit of each coordinate in packed coordinates, and one more for the end."""
     return [0, *np.cumsum((masks != 0).sum(axis=1)).tolist()]
 
 
 def _byte_places(masks: np.ndarray) -> np.ndarray:
-    """Packed places, column left aside, of every value of each byte of an access's number: (bytes, 256)."""
+    """Packed coordinates, without the column, of every value of each byte of an access's number: (bytes, 256)."""
     offsets = _offsets(masks)
     tables = np.zeros((-(-address_bits(masks) // _BYTE), _BYTE_VALUES), np.int64)
     values = np.arange(_BYTE_VALUES)

@@ -1,8 +1,9 @@
 """One DRAM channel under a closed loop of requests, from command to command; idle ticks are skipped.
 
-A request is one burst. The driver keeps `outstanding` of them, hands them over in order while the 64 read and 64 write
-places last, and gets an answer when read data has returned or a write has been issued; the next request follows a tick
-later. Writes wait until 80 % of their places are taken and drain down to 20 % (as Ramulator 2.1's driver).
+A request is one burst. The driver keeps `outstanding` of them, hands them over in order while the queues of 64 reads
+and 64 writes have room, and gets an answer when read data has returned or a write has been issued; the next request
+follows a tick later. Writes wait until their queue is 80 % full and are drained down to 20 % (as in Ramulator 2.1's
+driver).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from npusim.hardware.dram_channel.refresh import advance_refresh, new_refresh, t
 from npusim.hardware.dram_channel.scheduler import NONE, issue_column, issue_row, scan
 from npusim.hardware.dram_channel.state import REQUEST_DTYPE, new_channel, new_queue, push, remove
 
+# Lengths of the queues, and parts of the write queue between which writes are drained, as in Ramulator 2.
 READ_PLACES = WRITE_PLACES = 64
 DRAIN_ABOVE, DRAIN_TO = 0.8, 0.2
 
@@ -41,7 +43,8 @@ def run_channel(banks, rows, writes, timing, outstanding, warm, counts):
     """Run the requests; (ticks, requests) from the answer `warm` to the last request handed over, and the parts of all
     activations that the busiest bank took, and of all columns that the busiest bank group took.
 
-    banks, rows, writes: (requests,), where each lies and whether it writes; counts: COUNT_DTYPE of that time, (1,).
+    banks, rows, writes: (requests,), the location of each and whether it writes; counts: COUNT_DTYPE of that time,
+    (1,).
     """
     channel = new_channel(timing)
     queues = Queues(
@@ -158,7 +161,7 @@ def _burst(channel, drivers, flights, queue, index, tick, timing):
 
 @inner_kernel
 def _choose_direction(drivers, queues):
-    """Turn to writes when their places run out or no read waits, back when few writes are left and reads wait."""
+    """Turn to writes when their queue is nearly full or no read waits, back when few writes are left and reads wait."""
     driver, waiting = drivers[0], queues.writes.size[0]
     if not driver.writing:
         driver.writing = waiting > DRAIN_ABOVE * WRITE_PLACES or queues.reads.size[0] == 0

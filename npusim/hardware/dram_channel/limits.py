@@ -1,4 +1,4 @@
-"""The rules between commands: the first tick at which one may start, and what it puts off once it has started.
+"""The timing rules between commands: the first tick at which one may start, and which others it delays.
 
 JESD238 (HBM3), JESD209-5B and -6 (LPDDR5, LPDDR6), JESD250 (GDDR6); the level at which each limit acts (bank, group,
 rank, pseudo-channel) follows Ramulator 2.1 (CMU-SAFARI/ramulator2@c5b1c3a).
@@ -12,7 +12,7 @@ from npusim.hardware.dram_channel.state import CLOSED, FAW_WINDOW
 
 @inner_kernel
 def column_start(channel, own, write):
-    """First tick of a read or write of the open row of bank `own`, the command bus left aside."""
+    """First tick of a read or write of the open row of bank `own`, command bus not considered."""
     group, rank, pseudo = channel.groups[own.group], channel.ranks[own.rank], channel.pseudo[own.pseudo]
     if write:
         return max(max(own.write, group.write), max(rank.write, pseudo.write))

@@ -18,20 +18,24 @@ from npusim.hardware.dram_channel.traffic import PATTERNS, WRITE_MODES, request_
 _WARM_UP = 5
 """One request in so many more is run before the measurement."""
 _REMEMBERED = 4096
+"""Measurements that are kept."""
 _CLEARLY = 1.05
+"""Factor by which outstanding requests must be in use more than any other limit to be named instead."""
 OUTSTANDING = "outstanding requests"
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests of one burst each. stride, block: in bursts; outstanding: unanswered at once; requests: measured ones.
+    """Requests of one burst each. stride, block: in bursts.
 
     pseudo_channels: of those that share command buses, how many the stream is spread over.
     """
 
     pattern: str = "seq"
     requests: int = 12_000
+    """Number of requests that are measured."""
     outstanding: int = 128
+    """Number of requests that are unanswered at once."""
     mapping: str = "bgint"
     refresh: str = "ab"
     stride: int = 1
@@ -64,8 +68,8 @@ class Traffic:
 @dataclass(frozen=True)
 class ChannelRun:
     """What was measured: payload rate, its part of the peak, mean read latency from hand-over to data (NaN without
-    reads), part of the requests that found their row open; use: part of the time that each limit was taken up; bound:
-    the one that binds; energy_j of the measured commands by cause; elapsed_s; commands issued by kind."""
+    reads), part of the requests that found their row open; use: fraction of the time for which each limit was in use;
+    bound: the one that binds; energy_j of the measured commands by cause; elapsed_s; commands issued by kind."""
 
     achieved_bytes_per_s: float
     fraction_of_peak: float
@@ -153,7 +157,7 @@ def _summary(
 
 
 def _use(timing: np.void, counts: np.void, ticks: int, bank_share: float, group_share: float) -> dict[str, float]:
-    """Part of the time for which each limit was taken up by the commands that were issued."""
+    """Fraction of the time for which each limit was in use by the commands that were issued."""
     channels = int(timing["pseudo_channels"])
     columns = int(counts["read"] + counts["write"])
     activations = int(counts["activate"])
@@ -181,7 +185,7 @@ def _refresh_ticks(timing: np.void, counts: np.void) -> float:
 
 
 def _command_ticks(timing: np.void, counts: np.void) -> int:
-    """Ticks for which the busier command bus was taken."""
+    """Ticks for which the busier command bus was occupied."""
     phases = 2 if timing["two_phase"] else 1
     rows = int(counts["activate"]) * phases * int(timing["activate"]) + int(counts["precharge"]) * int(
         timing["command"]
@@ -191,7 +195,7 @@ def _command_ticks(timing: np.void, counts: np.void) -> int:
 
 
 def _binding(use: dict[str, float]) -> str:
-    """The limit that was taken up most; few outstanding requests only where they clearly are."""
+    """The limit that was in use most; the number of outstanding requests only where that is clearly more."""
     limits = {name: part for name, part in use.items() if name != OUTSTANDING}
     most = max(limits, key=lambda name: limits[name])
     return OUTSTANDING if use.get(OUTSTANDING, 0.0) > limits[most] * _CLEARLY else most

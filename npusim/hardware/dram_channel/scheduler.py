@@ -19,6 +19,7 @@ from npusim.hardware.dram_channel.limits import (
 from npusim.hardware.dram_channel.state import CLOSED, push, remove
 
 NEVER = 1 << 62
+"""A tick later than all others, with room to add to it."""
 NONE = -1
 
 
@@ -26,8 +27,8 @@ NONE = -1
 def scan(channel, queue, tick, timing):
     """(oldest request whose column command is ready, oldest whose row command is, next tick at which one may be).
 
-    NONE where there is none. The queue is in order of age, so the first request of a bank speaks for the later ones of
-    the same kind. A row is not closed while an older request still hits it.
+    NONE where there is none. The queue is in order of age, so the first request of a bank represents later ones of the
+    same kind. A row is not closed while an older request still hits it.
     """
     column = row = NONE
     wake = NEVER
@@ -77,7 +78,7 @@ def _row_issue(channel, bank, request, timing):
 
 @inner_kernel
 def count_first_command(channel, request):
-    """Say once for each request whether it found its row open, the bank closed, or another row in its way."""
+    """Count once for each request whether it found its row open, the bank closed, or another row open."""
     if request.counted:
         return
     request.counted = 1

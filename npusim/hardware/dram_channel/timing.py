@@ -27,8 +27,8 @@ TIMING_DTYPE = np.dtype([(name, np.int64) for name in (*_CLOCKS, *_STRUCTURE)])
 def build_timing(dram: Dram, refresh: int, pseudo_channels: int = 1) -> np.void:
     """The record of one channel of `dram` with that refresh mode and number of pseudo-channels on its command buses.
 
-    A limit that the standard does not know is that of the like command: precharging all banks as one, another rank as
-    another bank group.
+    A limit that the standard does not have is that of the nearest command: all-bank precharge as a single one, another
+    rank as another bank group.
     """
     record = np.zeros(1, TIMING_DTYPE)[0]
     ticks = int(dram.ticks_per_clock.value)

@@ -84,8 +84,8 @@ class AttentionLibrary(Part):
     prompt_heads: Count | None = None
     """Number of query heads of one KV head that a block of a prompt packs, one where left out."""
     mask_edge: Fraction | None = None
-    """Fraction of a tile of context, 0 to 1, that a block computes in vain at each edge of a mask, none where left
-    out."""
+    """Fraction of a tile of context, 0 to 1, that a block computes needlessly at each edge of a mask, none
+    where left out."""
     exposed_passes: Ratio | None = None
     """Number of passes of the vector lanes over the scores that do not hide behind the contractions, none where left
     out."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from npusim.bounds.reading import Reading
+from npusim.inputs import remembered
 from npusim.lab.check.row import NOTE, CheckedRow
 from npusim.workload.grid import Grid, load_grid
 
@@ -83,7 +83,7 @@ def _record(index: int, row: CheckedRow, repeats: list[float]) -> dict[str, Any]
     }
 
 
-@cache
+@remembered
 def _grid() -> Grid:
     return load_grid(GRID)
 

@@ -25,7 +25,6 @@ FEWEST_IN_FLIGHT = 0.5
 """Part of the users that is in flight on average even in a run of three requests a user that ends ragged."""
 WARM_UP_RATIO = 10.0
 """99th percentile over median of the first token's time, beyond which the first requests met an unready server."""
-_MS_PER_S = 1e3
 
 Rule = Callable[[LabRun, Placed], Iterator[Remark]]
 

@@ -7,13 +7,13 @@ the model, the chip, the lengths and the users.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 
 from npusim.bounds.load import BoundedLoad, load_of
 from npusim.errors import UserError
 from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_runtime, load_system
+from npusim.inputs import remembered
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
 from npusim.workload.catalog import load_model
@@ -113,7 +113,7 @@ def _precision(placed: Placed, scheme: str, kv: str | None) -> Precision:
     return resolve(scheme, kv or _driver_kv(placed.arch, _runtime(placed)))
 
 
-@cache
+@remembered
 def _driver_kv(arch: str, runtime: str) -> str:
     return load_runtime(runtime, load_system(arch, uncalibrated=True).chip.unit.kind).kv.precision
 
@@ -123,7 +123,7 @@ def _runtime(placed: Placed) -> str:
     return _driver(placed.arch, placed.setting.runtime)
 
 
-@cache
+@remembered
 def _driver(arch: str, told: str | None) -> str:
     """The runtime that the files name where one is shipped that drives the chip, else the architecture's own."""
     system = load_system(arch, uncalibrated=True)
@@ -137,7 +137,7 @@ def _driver(arch: str, told: str | None) -> str:
     return system.runtime
 
 
-@cache
+@remembered
 def _no_room(placement: Placement, tokens: int) -> str:
     """Why a request of `tokens` cannot be served, "" where it can."""
     try:

@@ -8,7 +8,6 @@ that it had not seen; and how well labs repeat a figure. All three are read as n
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import numpy as np
 from scipy.stats import norm
@@ -21,6 +20,7 @@ from npusim.evidence.measured.sources import sources
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import calibration_of, load_system
 from npusim.hardware.draws import RANGE_COVERAGE
+from npusim.inputs import remembered
 from npusim.metrics import inverses
 from npusim.workload.step import decode
 
@@ -31,7 +31,7 @@ Z_OF_RANGES = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
 _WATTS, _PER_JOULE = "power_w", "tokens_per_joule"
 
 
-@cache
+@remembered
 def run_half_width(predictor: RunPredictor, figure: str, seed: int) -> float:
     """The half-width for a figure of METRICS of that run."""
     figure = inverses(figure)
@@ -41,7 +41,7 @@ def run_half_width(predictor: RunPredictor, figure: str, seed: int) -> float:
     )
 
 
-@cache
+@remembered
 def repeat_sd(figure: str) -> float:
     """Relative standard deviation with which labs repeat a figure."""
     lab = sources().other_lab
@@ -66,7 +66,7 @@ def _power_of_two(size: float) -> int:
     return int(2 ** round(math.log2(max(size, 1.0))))
 
 
-@cache
+@remembered
 def _step_sds(placement: Placement, batch: int, context: int, prompt: int, seed: int) -> tuple[float, float, float]:
     """Of the time of a decode step, the time to a first token with nothing before it, and the watts of the step."""
     drawn = []
@@ -79,12 +79,12 @@ def _step_sds(placement: Placement, batch: int, context: int, prompt: int, seed:
     return float(step_sd), float(prompt_sd), float(watts_sd)
 
 
-@cache
+@remembered
 def _engines(placement: Placement, seed: int) -> tuple[AnalyticEngine, ...]:
     deployment = measured_deployment(placement)
     return tuple(AnalyticEngine(numbers.apply(deployment)) for numbers in _numbers(placement.arch, seed))
 
 
-@cache
+@remembered
 def _numbers(arch: str, seed: int) -> tuple[Numbers, ...]:
     return tuple(Numbers.drawn(load_system(arch), calibration_of(arch), DRAWS, seed))

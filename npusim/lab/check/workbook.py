@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import xlsxwriter
 
 from npusim.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, UNCHECKED
-from npusim.kperf.sheets import Styles
-from npusim.lab.check.conformity import COLUMNS, conformity
+from npusim.kperf.sheets import Styles, new_workbook
+from npusim.lab.check.conformity import COLUMNS
 from npusim.lab.check.result import CheckResult
 from npusim.lab.check.row import CheckedFigure, CheckedRow
+from npusim.safe_text import printable
 
 _COLOURS = {IMPOSSIBLE: "#F4B084", IMPLAUSIBLE: "#FFE699", PLAUSIBLE: "#C6E0B4", UNCHECKED: "#EDEDED"}
 _SETTING = ("model", "precision", "kv_precision", "device", "cards", "runtime", "isl", "osl", "users")
@@ -27,20 +26,19 @@ _ABOUT = (
 )
 
 
-def write_check_workbook(found: CheckResult, manifest: dict[str, Any], path: Path) -> None:
+def write_check_workbook(found: CheckResult, checked: pd.DataFrame, manifest: dict[str, Any], path: Path) -> None:
     """Sheets Table (a line a row), Figures (a line a figure, with reasons), Conformity and Manifest."""
-    book = xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False})
-    book.set_properties({"title": "Checked measurements", "created": datetime.datetime(1980, 1, 1)})
-    styles = Styles(book)
-    counts = ", ".join(f"{count:,} {verdict}" for verdict, count in found.counts().items())
-    title = f"{len(found.rows):,} rows: {counts}"
-    _write(book.add_worksheet("Table"), styles, title, _table(found.rows))
-    _write(book.add_worksheet("Figures"), styles, "Every figure with the reason of its verdict", _figures(found.rows))
-    checked = conformity(found.rows).rename(columns=COLUMNS)
-    _write(book.add_worksheet("Conformity"), styles, "How the rows were measured", checked)
-    record = pd.DataFrame(list(_flat(manifest)), columns=["key", "value"])
-    _write(book.add_worksheet("Manifest"), styles, "What made this check", record)
-    book.close()
+    with new_workbook(path, "Checked measurements") as book:
+        styles = Styles(book)
+        counts = ", ".join(f"{count:,} {verdict}" for verdict, count in found.counts().items())
+        title = f"{len(found.rows):,} rows: {counts}"
+        _write(book.add_worksheet("Table"), styles, title, _table(found.rows))
+        _write(
+            book.add_worksheet("Figures"), styles, "Every figure with the reason of its verdict", _figures(found.rows)
+        )
+        _write(book.add_worksheet("Conformity"), styles, "How the rows were measured", checked.rename(columns=COLUMNS))
+        record = pd.DataFrame(list(_flat(manifest)), columns=["key", "value"])
+        _write(book.add_worksheet("Manifest"), styles, "What made this check", record)
 
 
 def _table(rows: tuple[CheckedRow, ...]) -> pd.DataFrame:
@@ -93,7 +91,7 @@ def _write(sheet: Any, styles: Styles, title: str, frame: pd.DataFrame) -> None:
     for line, record in enumerate(frame.itertuples(index=False, name=None), start=4):
         for at, value in enumerate(record):
             if isinstance(value, str):
-                sheet.write_string(line, at, value, marks.get(value, plain))
+                sheet.write_string(line, at, printable(value), marks.get(value, plain))
             elif value is not None and not pd.isna(value):
                 sheet.write_number(line, at, float(value), number)
     sheet.autofilter(3, 0, max(3, 3 + len(frame)), max(0, len(frame.columns) - 1))

@@ -13,13 +13,12 @@ from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.inputs.csv_text import csv_table
 from npusim.inputs.json_text import json_lines
+from npusim.inputs.limits import MOST
 from npusim.inputs.numbers import decimal
 
 MOST_BYTES = 256 * 2**20
 _MAY_BE_NEGATIVE = ("top_k",)
 """Settings whose makers write -1 for none."""
-MOST_COUNT = 10**7
-"""Requests, users or tokens of one request beyond which a file promises what no run holds."""
 
 
 def read_text(path: Path) -> str:
@@ -63,16 +62,16 @@ def reading(place: str, key: str, text: Any, factor: float = 1.0) -> Reading:
     return found
 
 
-def count(place: str, key: str, text: Any, least: int = 0) -> int:
-    """A whole number from `least` to MOST_COUNT. Raises UserError."""
+def count(place: str, key: str, text: Any, least: int = 0, most: int = MOST) -> int:
+    """A whole number from `least` to `most`. Raises UserError."""
     try:
         number = decimal(text)
     except ValueError as error:
         raise UserError(place, key, f"{error}; give a whole number") from error
-    if number != int(number) or number < least:
+    if number != number.to_integral_value() or number < least:
         raise UserError(place, key, f"'{text}' is no whole number of {least} or more")
-    if number > MOST_COUNT:
-        raise UserError(place, key, f"{int(number):,} is more than any run holds (at most {MOST_COUNT:,})")
+    if number > most:
+        raise UserError(place, key, f"{number:,.0f} is more than any run holds (at most {most:,})")
     return int(number)
 
 

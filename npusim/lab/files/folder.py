@@ -9,6 +9,7 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.evidence.measured.kinds import table_kinds
+from npusim.inputs import is_file, is_folder
 from npusim.lab.files.files import read_text
 from npusim.lab.files.format import Form, all_formats
 from npusim.lab.files.lab_run import LabRun
@@ -34,22 +35,22 @@ class HandedIn:
 
 def hand_in(path: Path) -> HandedIn:
     """Every run of a file, or of the files of a folder and its folders. Raises UserError."""
-    if not path.exists():
+    if not (is_file(path) or is_folder(path)):
         raise UserError(str(path), "", "no such file or folder; give what the lab handed over")
     files, runs, tables, unread = [], [], [], []
-    for file in [path] if path.is_file() else _files(path):
+    for file in [path] if is_file(path) else _files(path):
         if file.suffix == ".csv" and _is_table(read_text(file)):
             files.append(file)
             tables.append(file)
             continue
-        found = _runs(file, alone=path.is_file())
+        found = _runs(file, alone=is_file(path))
         if isinstance(found, str):
             unread.append(Unread(str(file), found))
         else:
             files.append(file)
             runs += found
     if not files:
-        what = "is of no known kind" if path.is_file() else "holds no file of a known kind"
+        what = "is of no known kind" if is_file(path) else "holds no file of a known kind"
         known = ", ".join(each.says for each in all_formats())
         raise UserError(str(path), "", f"{what}; known: {known}, and npusim's measured tables")
     return HandedIn(tuple(files), tuple(runs), tuple(tables), tuple(unread))
@@ -58,7 +59,7 @@ def hand_in(path: Path) -> HandedIn:
 def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
+        if is_file(path) and not hidden:
             yield path
 
 

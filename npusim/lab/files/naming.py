@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system, shipped_runtimes
+from npusim.inputs import remembered
 from npusim.lab.files.lab_run import RunConditions
-from npusim.workload.catalog import shipped_models
+from npusim.workload.catalog import shipped_model_path, shipped_models
 from npusim.workload.precision import SCHEMES
 
 _FORMATS = (
@@ -26,14 +26,15 @@ _TREE = (
 )
 
 
-@cache
+@remembered
 def shipped_model(name: str) -> str | None:
     """The shipped model that a file names: by name, alias, or either without organisation and number format."""
-    models, plain = shipped_models(), name.strip().lower()
+    plain = name.strip().lower()
     for text in (plain, _bare(plain)):
-        if text in models:
-            return models[text].stem
-    found = {path.stem for alias, path in models.items() if _bare(alias) == _bare(plain)}
+        path = shipped_model_path(text)
+        if path is not None:
+            return path.stem
+    found = {path.stem for alias, path in shipped_models().items() if _bare(alias) == _bare(plain)}
     return found.pop() if len(found) == 1 else None
 
 
@@ -45,7 +46,7 @@ def told_precision(name: str) -> str | None:
     return next((scheme for scheme, words in _FORMATS if re.search(rf"(^|[-_. /])({words})($|[-_. ])", text)), None)
 
 
-@cache
+@remembered
 def shipped_arch(device: str) -> str | None:
     """The shipped architecture, or own file, that a device's name means."""
     text = re.sub(r"^(furiosaai|furiosa|nvidia)[ _-]+", "", device.strip(), flags=re.IGNORECASE)
@@ -57,7 +58,7 @@ def shipped_arch(device: str) -> str | None:
     return None
 
 
-@cache
+@remembered
 def shipped_runtime(text: str) -> str | None:
     """The shipped runtime of a backend with its version ("furiosa-llm 2026.3.1"), or of the backend alone."""
     words = re.match(r"\s*([A-Za-z][A-Za-z-]*[A-Za-z])(?:[ _-]+v?(\d+\.\d+))?", text)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.hardware.base import MOST
 from npusim.inputs.json_text import read_json
+from npusim.inputs.limits import MOST
+from npusim.publish import publish_file, require_file
 
 FORMAT = "npusim predictions 1"
 STAMP = "sha256"
@@ -39,21 +39,8 @@ def stamp_of(pack: Mapping[str, Any]) -> str:
 
 def write_pack(pack: Mapping[str, Any], path: Path) -> None:
     """Write a pack where there is none yet. Raises UserError: a registered pack is never overwritten."""
-    require_new(path)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_text(json.dumps(pack, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(draft, path)
-    except OSError as error:
-        raise UserError("--out", "", f"{path} cannot be written ({error.strerror}); give another file") from error
-
-
-def require_new(path: Path) -> None:
-    """Raises UserError where a file is there already, or its folder is not."""
-    if path.exists():
-        raise UserError("--out", "", f"{path} is there already, and a registered pack is never overwritten")
-    if not path.resolve().parent.is_dir():
-        raise UserError("--out", "", f"{path.parent} is no folder; make it, or give another file")
+    require_file(path, {"": None})
+    publish_file(path, json.dumps(pack, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_pack(path: Path, published: str | None = None) -> dict[str, Any]:
@@ -83,7 +70,9 @@ def _check_cells(place: str, cells: list[Any]) -> None:
                 raise UserError(
                     place, f"cells.{number}.{key}", "is missing or of another kind; give the pack as written"
                 )
-        for key in cell:
+        for key, value in cell.items():
+            if not (value is None or _is_figure(value) or (isinstance(value, str) and key in _TEXTS)):
+                raise UserError(place, f"cells.{number}.{key}", "is no figure of zero or more; give the original")
             if key.endswith("_low"):
                 _check_interval(place, number, key.removesuffix("_low"), cell)
         key = tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))

@@ -19,12 +19,12 @@ from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.hardware.catalog import load_memory
 from npusim.hardware.dram_channel.channel import READ_PLACES, WRITE_PLACES
 from npusim.hardware.dram_channel.measure import Traffic, measure_channel
+from npusim.units import NS_PER_S
 
 _MAIN = "frac_of_peak"
 SEEDS = 4
 FEWEST_HITS = 10
 """Below so many row hits in a run, their rate is chance."""
-_NS = 1e9
 _SCHEDULER = "FRFCFSRowHit"
 _PATTERNS = {"seq": "seq", "rand": "random", "random": "random", "stride": "stride"}
 _ALONE, _SHARED_BUS = "-1pc", "-ch2pc"
@@ -58,7 +58,7 @@ class DramPredictor:
         runs = [measure_channel(dram, replace(self.traffic, seed=seed + each)) for each in range(SEEDS if drawn else 1)]
         return {
             "fraction": float(np.mean([run.fraction_of_peak for run in runs])),
-            "latency_ns": float(np.mean([run.latency_s for run in runs])) * _NS,
+            "latency_ns": float(np.mean([run.latency_s for run in runs])) * NS_PER_S,
             "row_hit_rate": float(np.mean([run.row_hit_rate for run in runs])),
         }
 

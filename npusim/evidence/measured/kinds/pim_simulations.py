@@ -15,11 +15,11 @@ from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.hardware.catalog import load_pim
 from npusim.hardware.pim import Pim
+from npusim.units import NS_PER_S
 
 _MAIN = "pim_cycles"
 _TYPES = {"FP16": "fp16", "BF16": "bf16", "INT8": "int8", "W4A8": "w4a8", "2B": "fp16", "1B": "int8"}
 _CLOCK_TOLERANCE = 0.005
-_NS = 1e9
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _require_same_memory(row: Row, pim: Pim) -> None:
     whole = pim.channels.value / pim.memory.organisation.pseudo_channels.value
     if channels not in (pim.channels.value, whole):
         raise Unrepresentable(f"{channels} channels, but {pim.name} is described with {pim.channels.value:g}")
-    if abs(clock_ns / (pim.memory.clock_period_s * _NS) - 1.0) > _CLOCK_TOLERANCE:
+    if abs(clock_ns / (pim.memory.clock_period_s * NS_PER_S) - 1.0) > _CLOCK_TOLERANCE:
         raise Unrepresentable(f"a clock of {clock_ns:g} ns is not that of {pim.name}")
 
 

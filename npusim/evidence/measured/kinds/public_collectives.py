@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -15,12 +14,13 @@ from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.hardware.catalog import load_system
 from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.machine import GROUP_TENSOR, PLACED, build_machine
+from npusim.inputs import remembered
 from npusim.kernels.collective import collective_time
 from npusim.mapping.placement import write_group, write_transports
+from npusim.units import MS_PER_S
 
 _NAMES = {"alltoall": "all_to_all"} | {name: name for name in OPERATIONS}
 _ELEMENT_BYTES = 2
-_MS_PER_S = 1e3
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class CollectivePredictor:
         for name, placed in zip(PLACED, _placed(self.arch, self.ranks), strict=True):
             machine[name] = placed
         time_s = collective_time(self.operation, float(self.byte_count), GROUP_TENSOR, machine[0])
-        return {"ms": float(time_s) * _MS_PER_S}
+        return {"ms": float(time_s) * MS_PER_S}
 
 
 def _cases(row: Row, arch: str) -> list[Case]:
@@ -64,7 +64,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     )
 
 
-@cache
+@remembered
 def _placed(arch: str, ranks: int) -> tuple[np.ndarray, ...]:
     system = load_system(arch, uncalibrated=True)
     machine = build_machine(system)

@@ -57,8 +57,8 @@ def cost_row(row, machine, runtime, path, cost):
 def further_matrices_time(row, machine, runtime, path):
     """Fixed seconds of the matrices of a grouped product after its first: they run one after the other.
 
-    A matrix of a row of its own costs a command and a launch; one that several rows may share, what it takes to pick
-    them and to put their results in place. Heads' own matrices are one tensor, of which every row's place is known: one
+    The matrix of a single row costs a command and a launch; one that several rows may share costs gathering the rows
+    and scattering their results. Matrices of heads are one tensor in which the position of every row is known: one
     product with a batch dimension.
     """
     if row.matrices <= 0.0 or row.op == ABSORB:
@@ -75,20 +75,21 @@ def softmax_passes(machine):
 
 @kernel
 def softmax_time(row, machine, runtime):
-    """Seconds of softmax over scores that lie in memory before and after."""
+    """Seconds of softmax over scores that are in memory before and after."""
     lanes = runtime.pe_fusion * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
     return row.kv_tokens * row.heads * machine.tcp_vector_passes_softmax / (lanes * machine.tcp_clock)
 
 
 @kernel
 def drawn_bandwidth(limit, machine, engines):
-    """Bytes/s that `engines` PEs draw together of a memory that gives `limit`.
+    """Bytes/s that `engines` PEs read together from a memory whose own limit is `limit`.
 
     Engine limit and memory limit are joined by a p-norm, 1/B^p = 1/(pes b)^p + 1/M^p with p = contention_sharpness:
-    1/2/4/8 streaming PEs of RNGD draw 213/419/779/1297-1396 GB/s (swsok/heteropilot collective_probe.json).
+    1/2/4/8 streaming PEs of RNGD read 213/419/779/1297-1396 GB/s (swsok/heteropilot collective_probe.json).
     """
     asked = engines * machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency
     least, most = min(asked, limit), max(asked, limit)
+    # Powers of the ratio of the two limits, at most 1, do not overflow as powers of the limits would.
     part = least / most if math.isfinite(most) else 0.0
     sharpness = machine.memory_contention_sharpness
     return least * (1.0 + part**sharpness) ** (-1.0 / sharpness)

@@ -13,7 +13,7 @@ from npusim.mapping.optable import pair_elements
 
 @kernel
 def kv_copies(row, machine, pes):
-    """How often K and V are read: once, or by every PE for itself where the query heads do not divide over the PEs.
+    """How often K and V are read: once, or by each PE where the query heads do not divide evenly over the PEs.
 
     Inferred from served models on 8 PEs (SOTA-PNU/RNGD-proj REPORT.md, 32 to 256 users): a further sequence costs the
     bytes of eight KV heads with 28 query heads on 4 KV heads, 12 on 2 and 14 on 2 (Qwen2.5 7B, 1.5B, 0.5B), but no
@@ -26,7 +26,8 @@ def kv_copies(row, machine, pes):
 
 @kernel
 def prompt_parts(row):
-    """Executions of one attention operator: a chunk that goes on from an earlier one attends to that and to itself.
+    """Executions of one attention operator: a chunk that continues a prompt attends to what came before, then to
+    itself.
 
     Fresh prompts of 128 and 384 tokens take 25 and 46 us on 8 PEs, the same chunks after 128 to 896 tokens 90 to 103
     (swsok/heteropilot outputs/rngd_edf_bundle/bundle/tp1/attention.csv).
@@ -36,11 +37,11 @@ def prompt_parts(row):
 
 @kernel
 def shared_heads_time(row, machine, pes):
-    """Seconds in which PEs that share a query head join their parts: the softmax sums, then the output.
+    """Seconds in which PEs that share a query head combine their parts: the softmax sums, then the output.
 
-    Query heads lie on PEs; where they do not divide evenly, some lie on two, and the layer reduces twice more. Inferred
-    from served models: beyond its bytes a layer costs about 0.16 ms with 16 or 32 query heads on 8 PEs, about 0.3 ms
-    with 12, 14 or 28 (SOTA-PNU/RNGD-proj REPORT.md, time between tokens of one user).
+    Each PE has its query heads; where they do not divide evenly, some are on two PEs, and the layer reduces twice more.
+    Inferred from served models: beyond its bytes a layer costs about 0.16 ms with 16 or 32 query heads on 8 PEs, about
+    0.3 ms with 12, 14 or 28 (SOTA-PNU/RNGD-proj REPORT.md, time between tokens of one user).
     """
     if row.heads % pes == 0.0:
         return 0.0
@@ -52,7 +53,7 @@ def shared_heads_time(row, machine, pes):
 def slice_attention_times(row, machine, pes):
     """(contraction, vector) seconds of attention on `pes` PEs over the pairs of the row.
 
-    KV heads are spread over slices; the query heads of a group and the query tokens lie in the lanes. Which pairs are
+    KV heads are spread over slices; the query heads of a group and the query tokens fill the lanes. Which pairs are
     computed is the runtime's: a served graph of RNGD takes the whole rectangle of new tokens x context, 297 us for
     1,024 tokens and 532 us for 1,024 more on 8 PEs; a graph of one prompt alone only those below the diagonal, 1,016 us
     on one PE (swsok/heteropilot outputs/rngd_edf_bundle, outputs/rngd_profile/breakdown_attention_tp1.csv).

@@ -26,13 +26,14 @@ def slice_rate(dtype, machine):
 
 @kernel
 def operand_delivery(machine):
-    """Bytes of operands per cycle that reach the MAC array of one slice: what is fetched, as far as SRAM passes it."""
+    """Bytes of operands per cycle that reach the MAC array of one slice: what is fetched, at most the rate of the
+    SRAM."""
     return min(machine.tcp_operand_stream_per_slice, machine.tcp_sram_bandwidth_per_slice)
 
 
 @kernel
 def slice_contraction_time(m, n, k, dtype, split, machine, pes):
-    """Seconds on `pes` PEs: w is spread over slices, m tokens lie in the lanes' registers, w streams past them.
+    """Seconds on `pes` PEs: w is spread over slices, the lanes' registers hold m tokens, w streams past them.
 
     Columns of w go to slices (over all PEs, or within a PE when rows are split over the PEs); padded slices idle.
     A packet passes once per `lanes` tokens, and no faster than the operand stream delivers it; after each column of
@@ -61,9 +62,9 @@ def slice_contraction_time(m, n, k, dtype, split, machine, pes):
 def product_time(contraction_s, memory_s, weight_bytes, idle_s, machine, pes):
     """(seconds from the DMA command to the last tile, tiles) of a product whose weights come in tiles.
 
-    idle_s: what the memory was idle before, in which tiles are fetched. Tiles are of at most about 4 MB a PE, 17-21 us
-    each (swsok/heteropilot@d3cd9b6 outputs/rngd_profile/collective_probe.json), or of half as much where that is
-    faster; each is a program.
+    idle_s: seconds for which the memory was idle before, during which tiles are fetched. Tiles are of at most about 4
+    MB a PE, 17-21 us each (swsok/heteropilot@d3cd9b6 outputs/rngd_profile/collective_probe.json), or of half as much
+    where that is faster; each is a program.
     """
     fewest = max(1.0, weight_bytes / (pes * machine.tcp_weight_tile))
     best, chosen = math.inf, fewest
@@ -81,7 +82,7 @@ def tiled_time(tiles, load, fill, once, multiply, idle_s, machine):
     """Seconds of `tiles` tiles: each is loaded, fills the registers (all of them together where `once`), is multiplied.
 
     The slowest of the three sets the pace, or all of them in turn where the DMA queue holds too few tiles: those beyond
-    its depth are not loaded before the first is multiplied. In `idle_s` before, as many are loaded as it holds.
+    its depth are not loaded before the first is multiplied. During `idle_s` before, as many are loaded as it holds.
     """
     command, depth = machine.tcp_dma_command, machine.tcp_dma_queue
     loaded = max(0.0, command + load - idle_s)

@@ -15,8 +15,8 @@ def attention_times(row, machine):
     """(contraction seconds, fixed seconds, MACs done); KV is costed apart.
 
     A block's rows are those of one query head, or of as many of a group's as it packs: all of them when decoding. Few
-    blocks split the context. The work is shared by all SMs, but no block ends before its own context is walked; blocks
-    of a causal prompt differ in length, and the last ones lag behind by a part of the longest.
+    blocks split the context. All SMs share the work, but no block ends before it has read its own context; blocks of a
+    causal prompt differ in length, and the last ones lag behind by a fraction of the longest.
     """
     library = row.library
     packed = _packed_heads(row, machine)
@@ -27,6 +27,7 @@ def attention_times(row, machine):
     blocks = units * math.ceil(lines / tile) * splits
     score_time = _score_time(row, library, machine)
     scores = units * _scores(row, packed, tile, machine)
+    # In scores of all SMs: the longest block has one SM to itself.
     longest = tile * _farthest(row, packed, tile, machine) / splits * machine.gpu_sms
     contraction = max(scores, longest) * score_time
     if row.query > 1.0:
@@ -54,7 +55,7 @@ def _packed_heads(row, machine):
 
 @kernel
 def _tile_and_splits(units, lines, kv, places, library, machine):
-    """Query rows of a block and pieces of the context: split where blocks leave places empty."""
+    """Query rows of a block and pieces of the context, which is split where blocks leave slots empty."""
     tile = machine.gpu_attention_tile_rows[library]
     split_tile = machine.gpu_attention_split_tile_rows[library]
     small_blocks = units * math.ceil(lines / split_tile)
@@ -76,7 +77,7 @@ def _causality(row):
 
 @kernel
 def _in_vain(row, machine):
-    """Keys that a block walks for nothing at each edge of its mask: it takes whole tiles of context."""
+    """Keys that a block reads needlessly at each edge of its mask, since it reads whole tiles of context."""
     library = row.library
     return given(machine.gpu_attention_mask_edge[library], 0.0) * machine.gpu_attention_tile_context[library]
 

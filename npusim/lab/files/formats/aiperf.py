@@ -12,6 +12,7 @@ from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
+from npusim.inputs.limits import MOST_USERS
 from npusim.lab.files.files import Line, count, csv_lines, mapping, no_negatives, reading, words
 from npusim.lab.files.format import CSV, JSON, Format
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
@@ -109,7 +110,7 @@ def _run(place: str, blocks: Blocks, config: Mapping[str, Any], whole: Mapping[s
             precision=told_precision(model or ""),
             isl=_plain(sizes.get("input_sequence_length")),
             osl=_plain(sizes.get("output_sequence_length")),
-            users=None if users is None else count(place, "concurrency", users, 1),
+            users=None if users is None else count(place, "concurrency", users, 1, MOST_USERS),
         ),
         figures | ({} if watts is None else {"power_w_mean": watts}),
         Conduct(

@@ -16,10 +16,10 @@ from npusim.lab.files.formats.aiperf import NAMES
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.unit_names import TOKENS, factor
 from npusim.metrics import UNIT_NAMES
+from npusim.units import NS_PER_S
 
 TOOL = "AIPerf requests"
 _PERCENTILES = (50, 90, 95, 99)
-_NS_PER_S = 1e9
 
 
 def is_request(found: Mapping[str, Any]) -> bool:
@@ -41,7 +41,7 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     columns = {name: _values(path, served, tag, UNIT_NAMES["ms"]) for tag, name in timed.items()}
     lengths = [_values(path, served, f"{end}_sequence_length", TOKENS) for end in ("input", "output")]
     starts, ends = (_times(path, served, key) for key in ("request_start_ns", "request_end_ns"))
-    seconds = float((ends.max() - starts.min()) / _NS_PER_S)
+    seconds = float((ends.max() - starts.min()) / NS_PER_S)
     if seconds <= 0.0:
         raise UserError(str(path), "request_end_ns", "no request ends after it starts; give the records as written")
     tokens = float(lengths[1].sum())

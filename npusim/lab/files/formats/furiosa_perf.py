@@ -14,7 +14,8 @@ from pathlib import Path
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.files import Line, csv_lines
+from npusim.inputs.limits import MOST_USERS
+from npusim.lab.files.files import Line, count, csv_lines
 from npusim.lab.files.format import CSV, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import from_tree, told_precision
@@ -47,7 +48,8 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
 
 
 def _run(path: Path, line: Line, columns: list[str], setting: RunConditions, conduct: Conduct) -> LabRun:
-    isl, osl, users = (line.count(name) for name in _SHAPE)
+    isl, osl = (line.count(name) for name in _SHAPE[:2])
+    users = count(line.place, _SHAPE[2], line[_SHAPE[2]], 1, MOST_USERS)
     known = [column for column in columns if not column.startswith(_MEDIAN) and line.has(column)]
     figures = {name: line.reading(column, times) for column, name, times in figures_in(FURIOSA_PERF, known)}
     requests = REQUESTS_PER_USER * users

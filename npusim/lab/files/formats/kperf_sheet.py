@@ -8,6 +8,7 @@ from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
+from npusim.inputs.limits import MOST_USERS
 from npusim.inputs.workbook import Cells, sheets
 from npusim.kperf.table import COLUMNS, PREDICTED
 from npusim.lab.files.files import count, reading
@@ -60,7 +61,8 @@ def _header(place: str, labels: list[str]) -> list[str | None]:
 
 
 def _run(place: str, row: dict[str, Any]) -> LabRun:
-    isl, osl, users = (count(place, name, row[name], 1) for name in _SHAPE)
+    isl, osl = (count(place, name, row[name], 1) for name in _SHAPE[:2])
+    users = count(place, "users", row["users"], 1, MOST_USERS)
     figures: dict[str, Reading] = {name: reading(place, name, row[name]) for name in _FIGURES if name in row}
     scope = str(row.get("power_scope", "cards"))
     predicted = str(row.get("status", "")) == PREDICTED

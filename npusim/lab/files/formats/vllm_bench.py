@@ -12,6 +12,7 @@ from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
+from npusim.inputs.limits import MOST_USERS
 from npusim.lab.files.files import count, no_negatives, reading, words
 from npusim.lab.files.format import JSON, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
@@ -57,7 +58,7 @@ def _run(place: str, path: Path, found: dict[str, Any]) -> LabRun:
         runtime=version and f"{_text(place, found, 'backend') or 'vllm'} {version}",
         isl=_mean(tokens_in, completed),
         osl=_mean(tokens_out, completed),
-        users=None if users is None else count(place, "max_concurrency", users, 1),
+        users=None if users is None else count(place, "max_concurrency", users, 1, MOST_USERS),
     )
     conduct = Conduct(
         arrival=BURST if str(found.get("request_rate", "inf")) in ("inf", "Infinity") else "rate",

@@ -1,4 +1,4 @@
-"""Draws throughput.svg, the README's picture: `python docs/images/throughput.py` predicts the grid and writes it.
+"""Draws docs/images/throughput.svg, the README's picture: `python docs/make_throughput.py` predicts the grid first.
 
 The file is text. Every point has a title that a browser shows and that a test compares with a prediction.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import npusim
 
+PICTURE = Path(__file__).resolve().parent / "images" / "throughput.svg"
 ARCH, MODEL, METRIC = "rngd", "llama-3.1-8b", "total_tokens_per_s"
 _SIZE = (900, 480)
 _AREA = (70, 60, 690, 420)
@@ -95,4 +96,4 @@ def draw(result: Any) -> str:
 
 if __name__ == "__main__":
     (grid,) = npusim.kperf(ARCH, [MODEL])
-    Path(__file__).with_suffix(".svg").write_text(draw(grid), encoding="utf-8")
+    PICTURE.write_text(draw(grid), encoding="utf-8")
