@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def _estimates(spec: SweepSpec, base: Base, values: np.ndarray) -> Iterator[np.n
 def _served(spec: SweepSpec, base: Base, values: np.ndarray) -> str:
     """The served figures of one design under the smallest load, as text (NaN is NaN)."""
     load = min(spec.workloads, key=lambda each: (each.isl + each.osl) * min(each.users))
-    point = {"isl": load.isl, "osl": load.osl, "users": min(load.users)}
+    point: dict[Hashable, int] = {"isl": load.isl, "osl": load.osl, "users": min(load.users)}
     return str(served_figures(spec, base.records.deployment(values), point))
 
 
