@@ -84,9 +84,20 @@ types.Record.mangling_args = property(_record_name)  # type: ignore[method-assig
 _IS_KEPT = _use_own_cache()
 
 
+class _Record(np.void):
+    """A record whose fields are attributes, before those of NumPy's scalars: what they are to compiled code."""
+
+    def __getattribute__(self, name: str) -> Any:
+        own = super().__getattribute__
+        return self[name] if name in own("dtype").fields else own(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
 def record_type(fields: Sequence[tuple[Any, ...]]) -> np.dtype[np.void]:
-    """A record type for kernels: its fields are attributes to compiled code, and to plain Python where that runs."""
-    return np.dtype((np.record, list(fields))) if DISABLED else np.dtype(list(fields))
+    """A record type for kernels, whether they are compiled or run as plain Python."""
+    return np.dtype((_Record, list(fields))) if DISABLED else np.dtype(list(fields))
 
 
 def entry(function: Any) -> Any:

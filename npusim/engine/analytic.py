@@ -148,6 +148,7 @@ class AnalyticEngine:
             counter,
             self._work,
         )
+        self._require_figures()
         energies_j = self._work.energies_j[:steps] * self.plan.chips
         return DecodeRun(self._work.times_s[:steps].copy(), energies_j, float(self._work.step[0]["clock"]))
 
@@ -169,7 +170,15 @@ class AnalyticEngine:
 
     def _cost_piece(self, step: Step) -> StepCost:
         self._fill(step)
+        self._require_figures()
         return from_record(self._work.step[0], self.plan.chips)
+
+    def _require_figures(self) -> None:
+        """RuntimeError where the kernels of the chip's kind of unit gave no time or no energy: no figure is made up."""
+        last = self._work.step[0]
+        if math.isnan(last["time_s"]) or math.isnan(last["energy_j"]):
+            system = self._deployment.system
+            raise RuntimeError(f"{system.name}: the kernels of a {system.chip.unit.kind} give no time or no energy")
 
     def _require_room(self, sequences: int) -> None:
         room = len(self._work.query)

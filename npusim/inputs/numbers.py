@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from decimal import Decimal
 from typing import Any
 
+MOST_NUMBER = 1e20
+"""Size of a number, in whatever unit: nanoseconds since 1970 have 19 digits."""
 _LONGEST = 100
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
@@ -31,7 +32,7 @@ def decimal(value: Any) -> Decimal:
         what = "finite number" if re.fullmatch(r"[+-]?(nan|inf|infinity)", text, re.IGNORECASE) else "number"
         raise ValueError(f"{_shown(text)} is no {what}")
     number = Decimal(text)
-    if not math.isfinite(float(number)):
+    if abs(float(number)) > MOST_NUMBER:
         raise ValueError(f"'{text}' is too large")
     return number
 
@@ -42,7 +43,7 @@ def plain(text: str) -> float | None:
     if len(stripped) > _LONGEST or not _NUMBER.fullmatch(stripped):
         return None
     value = float(stripped)
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= MOST_NUMBER else None
 
 
 def _shown(value: Any) -> str:

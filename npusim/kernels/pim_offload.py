@@ -78,6 +78,7 @@ def _offload(row, machine, runtime, path, cost):
     launch_s = runtime.paths_operator_launch[path]
     rest = 1.0 - part
     rest_s = rest * cost.memory_s / _layout_loss(row, machine, runtime)
+    # The NPU computes its fraction of the LM head before or after the units, not beside them.
     there = units_s + max(vector_s, written_s) + launch_s + max(rest * cost.contraction_s, rest_s)
     here = max(cost.contraction_s + cost.vector_s, cost.memory_s) + cost.link_s + cost.overhead_s
     if there >= here:

@@ -94,6 +94,7 @@ def _add_segment(rows, costs, first, last, clock, beside, finish, step):
     banks = max(memory, pim) + (1.0 - beside) * min(memory, pim)
     elapsed = max(path, max(arithmetic, banks))
     repeat = rows[first].repeat
+    # Branches overlap: every operator's time is scaled so that all sum to the elapsed time.
     share = repeat * elapsed / total if total > 0.0 else 0.0
     step.time_s += repeat * elapsed
     for index in range(first, last):

@@ -22,13 +22,13 @@ def softmax_passes(machine):
 
 
 @kernel_by_unit(_KERNELS)
-def drawn_bandwidth(limit, machine, engines):
-    """Bytes/s that `engines` engines read together from a memory whose own limit is `limit`."""
+def drawn_bandwidth(limit, machine, pes):
+    """Bytes/s that `pes` engines (1 where it has none) read together from a memory whose own limit is `limit`."""
     return limit
 
 
 @kernel_by_unit(_KERNELS)
-def kv_copies(row, machine, engines):
+def kv_copies(row, machine, pes):
     """How often K and V are read from memory."""
     return 1.0
 

@@ -162,6 +162,7 @@ def instantiate(template, query, context, decoding, rows):
     count = 0
     for index in range(len(template)):
         source = template[index]
+        # `place` maps rows of the template to `rows`; a row that is left out passes its input on.
         link = place[source.first_input] if source.first_input >= 0 else -1
         second = place[source.second_input] if source.second_input >= 0 else -1
         if source.kind == ATTENTION:

@@ -117,6 +117,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
     count = 0
     for index in range(len(rows)):
         source = rows[index]
+        # `place` maps rows of the program to rows of `out`; a row that is left out passes its input on.
         link = place[source.first_input] if source.first_input >= 0 else -1
         second = place[source.second_input] if source.second_input >= 0 else -1
         if source.kind == ATTENTION:

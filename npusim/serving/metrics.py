@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class RunMetrics:
 def measure(run: ServedRun, since: int = 0, least: Shown = Shown.RUN) -> RunMetrics:
     """The figures of a run. since: the first request whose latencies are told, where only a window of it was seen;
     least: of which figures (COMPARED: all)."""
-    seen, refused = _Seen(run, since), run.record.refused
+    seen, refused = _Seen(run, since, least), run.record.refused
     figures = {row.name: _value(row, seen) for row in shown(least)}
     return RunMetrics(figures, refused[0].refusal if refused else "")
 
@@ -77,22 +77,30 @@ class Sample:
 
 
 class _Seen:
-    """A run as its figures see it. served: all requests; told: those whose latencies count."""
+    """A run as its figures see it. served: all requests; told: those whose latencies count; least: of which figures."""
 
-    def __init__(self, run: ServedRun, since: int) -> None:
+    def __init__(self, run: ServedRun, since: int, least: Shown) -> None:
         self.run, self.record, self.served = run, run.record, run.record.requests
         self.told = [request for request in self.served if request.index >= since]
-        self._statistics: dict[str, dict[str, float]] = {}
+        self._least, self._statistics = least, dict[str, dict[str, float]]()
 
     def statistic(self, quantity: str, name: str) -> float:
         """A mean or percentile of the sample of a quantity, which is drawn up once."""
         if quantity not in self._statistics:
             sample: Sample = _FUNCTIONS[quantity](self)
-            self._statistics[quantity] = sample.statistics(_STATISTICS[quantity])
+            self._statistics[quantity] = sample.statistics(_statistics(self._least)[quantity])
         return self._statistics[quantity][name]
 
     def times(self, of: Callable[[Request], float]) -> Sample:
         return Sample(np.array([of(request) for request in self.told]))
+
+    @cached_property
+    def span_s(self) -> np.ndarray:
+        return self.record.span_s
+
+    @cached_property
+    def span_j(self) -> np.ndarray:
+        return self.record.span_j
 
     @cached_property
     def tokens_out(self) -> float:
@@ -109,18 +117,18 @@ class _Seen:
     @cached_property
     def waited_s(self) -> float:
         """Seconds in which the server waited at idle power."""
-        return max(0.0, self.run.duration_s - float(self.record.span_s.sum()))
+        return max(0.0, self.run.duration_s - float(self.span_s.sum()))
 
     @cached_property
     def energy_j(self) -> float:
-        if not len(self.record.span_s) or self.run.duration_s <= 0.0:
+        if not len(self.span_s) or self.run.duration_s <= 0.0:
             return np.nan
-        return float(self.record.span_j.sum()) + self.waited_s * self.run.idle_w
+        return float(self.span_j.sum()) + self.waited_s * self.run.idle_w
 
     @cached_property
     def sending_s(self) -> float:
         """Seconds until the last request was sent: after it users leave, and fewer are in service."""
-        return max(request.sent_s for request in self.served) or float(np.cumsum(self.record.span_s)[-1])
+        return max(request.sent_s for request in self.served) or float(np.cumsum(self.span_s)[-1])
 
 
 _FUNCTIONS: dict[str, Callable[[_Seen], Any]] = {}
@@ -183,8 +191,8 @@ def power_w_p99(seen: _Seen) -> float:
     """Over time, with that in which the server waited at idle power."""
     if np.isnan(seen.energy_j):
         return np.nan
-    watts = np.append(seen.record.span_j / seen.record.span_s, seen.run.idle_w)
-    return float(weighted_percentiles(watts, np.append(seen.record.span_s, seen.waited_s), _P99)[0])
+    watts = np.append(seen.span_j / seen.span_s, seen.run.idle_w)
+    return float(weighted_percentiles(watts, np.append(seen.span_s, seen.waited_s), _P99)[0])
 
 
 @_figure
@@ -245,7 +253,7 @@ def steady_output_tokens_per_s(seen: _Seen) -> float:
 def steady_power_w_mean(seen: _Seen) -> float:
     if not seen.served:
         return np.nan
-    spans, joules = seen.record.span_s, seen.record.span_j
+    spans, joules = seen.span_s, seen.span_j
     within = np.clip((seen.sending_s - (np.cumsum(spans) - spans)) / spans, 0.0, 1.0)
     return float((joules * within).sum() / (spans * within).sum())
 
@@ -274,9 +282,16 @@ def weighted_percentiles(values: np.ndarray, weight: np.ndarray, percentiles: tu
     return values[order][np.minimum(found, len(values) - 1)]
 
 
-_STATISTICS: dict[str, tuple[str, ...]] = {}
-for _row in shown(Shown.COMPARED):
-    if _row.name not in _FUNCTIONS and _row.quantity in _FUNCTIONS:
-        _STATISTICS[_row.quantity] = (*_STATISTICS.get(_row.quantity, ()), _row.statistic)
-    elif _row.name not in _FUNCTIONS and not _row.inverse_of:
-        raise NotImplementedError(f"npusim/serving/metrics.py has no function named {_row.name} or {_row.quantity}")
+@cache
+def _statistics(least: Shown) -> dict[str, tuple[str, ...]]:
+    """The statistics of each quantity that has a function. Raises NotImplementedError for a row that has none."""
+    found: dict[str, tuple[str, ...]] = {}
+    for row in shown(least):
+        if row.name not in _FUNCTIONS and row.quantity in _FUNCTIONS:
+            found[row.quantity] = (*found.get(row.quantity, ()), row.statistic)
+        elif row.name not in _FUNCTIONS and not row.inverse_of:
+            raise NotImplementedError(f"npusim/serving/metrics.py has no function named {row.name} or {row.quantity}")
+    return found
+
+
+_statistics(Shown.COMPARED)

@@ -12,7 +12,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from npusim.compilation import inner_kernel, kernel
+from npusim.compilation import entry, inner_kernel, record_type
 from npusim.hardware.dram_channel.refresh import advance_refresh, new_refresh, try_refresh
 from npusim.hardware.dram_channel.scheduler import NONE, issue_column, issue_row, scan
 from npusim.hardware.dram_channel.state import REQUEST_DTYPE, new_channel, new_queue, push, remove
@@ -21,7 +21,7 @@ from npusim.hardware.dram_channel.state import REQUEST_DTYPE, new_channel, new_q
 READ_PLACES = WRITE_PLACES = 64
 DRAIN_ABOVE, DRAIN_TO = 0.8, 0.2
 
-DRIVER_DTYPE = np.dtype(
+DRIVER_DTYPE = record_type(
     [
         ("outstanding", np.int64),
         ("sent", np.int64),
@@ -38,7 +38,7 @@ Queues = namedtuple("Queues", "reads writes promoted incoming")
 Requests = namedtuple("Requests", "banks rows writes")
 
 
-@kernel
+@entry
 def run_channel(banks, rows, writes, timing, outstanding, warm, counts):
     """Run the requests; (ticks, requests) from the answer `warm` to the last request handed over, and the parts of all
     activations that the busiest bank took, and of all columns that the busiest bank group took.
@@ -56,8 +56,8 @@ def run_channel(banks, rows, writes, timing, outstanding, warm, counts):
     requests = Requests(banks, rows, writes)
     ticks, answered = _loop(channel, new_refresh(timing), queues, drivers, flights, requests, timing, warm, counts)
     _subtract(channel.counts[0], counts[0])
-    busiest_bank = channel.banks.activations.max() / max(1, channel.banks.activations.sum())
-    busiest_group = channel.groups.columns.max() / max(1, channel.groups.columns.sum())
+    busiest_bank = channel.banks["activations"].max() / max(1, channel.banks["activations"].sum())
+    busiest_group = channel.groups["columns"].max() / max(1, channel.groups["columns"].sum())
     return ticks, answered, busiest_bank, busiest_group
 
 

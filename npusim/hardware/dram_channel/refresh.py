@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from npusim.compilation import inner_kernel, kernel
+from npusim.compilation import inner_kernel, kernel, record_type
 from npusim.hardware.dram_channel.limits import do_precharge, precharge_start
 from npusim.hardware.dram_channel.scheduler import NEVER
 from npusim.hardware.dram_channel.state import CLOSED
 from npusim.hardware.dram_channel.timing import REFRESH_ALL_BANK, REFRESH_PER_BANK
 
-REFRESH_DTYPE = np.dtype([("due", np.int64), ("next", np.int64), ("waiting", np.int64), ("closed", np.int64)])
+REFRESH_DTYPE = record_type([("due", np.int64), ("next", np.int64), ("waiting", np.int64), ("closed", np.int64)])
 """due: tick of the next refresh; next: rank or bank whose turn it is; waiting: units whose refresh is due; closed: all
 rows of that rank have been closed for it."""
 

@@ -6,12 +6,12 @@ from collections import namedtuple
 
 import numpy as np
 
-from npusim.compilation import inner_kernel, kernel
+from npusim.compilation import inner_kernel, kernel, record_type
 
 CLOSED = -1
 FAW_WINDOW = 4
 
-BANK_DTYPE = np.dtype(
+BANK_DTYPE = record_type(
     [
         ("row", np.int64),
         ("activate", np.int64),
@@ -33,9 +33,9 @@ BANK_DTYPE = np.dtype(
 half of an LPDDR activation, 0 where none is due; promoted: requests that this activation was made for and that wait for
 their column; hit_in_scan, asked_in_scan: last scan of a queue that met a row hit, a request for a row command."""
 
-GROUP_DTYPE = np.dtype([("activate", np.int64), ("read", np.int64), ("write", np.int64), ("columns", np.int64)])
-RANK_DTYPE = np.dtype([("read", np.int64), ("write", np.int64)])
-PSEUDO_CHANNEL_DTYPE = np.dtype(
+GROUP_DTYPE = record_type([("activate", np.int64), ("read", np.int64), ("write", np.int64), ("columns", np.int64)])
+RANK_DTYPE = record_type([("read", np.int64), ("write", np.int64)])
+PSEUDO_CHANNEL_DTYPE = record_type(
     [
         ("activate", np.int64),
         ("read", np.int64),
@@ -47,13 +47,13 @@ PSEUDO_CHANNEL_DTYPE = np.dtype(
 )
 """recent: ticks of the last activations, a ring whose oldest one is at `oldest`."""
 
-BUS_DTYPE = np.dtype(
+BUS_DTYPE = record_type(
     [("row", np.int64), ("column", np.int64), ("write_clock", np.int64), ("scans", np.int64), ("last_write", np.int64)]
 )
 """First free tick of the row and column command buses; the tick at which the write clock stops; scans of queues;
 whether the last burst was a write."""
 
-REQUEST_DTYPE = np.dtype(
+REQUEST_DTYPE = record_type(
     [
         ("bank", np.int64),
         ("row", np.int64),
@@ -64,7 +64,7 @@ REQUEST_DTYPE = np.dtype(
     ]
 )
 
-COUNT_DTYPE = np.dtype(
+COUNT_DTYPE = record_type(
     [
         (name, np.int64)
         for name in (

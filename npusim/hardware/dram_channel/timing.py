@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from npusim.compilation import record_type
 from npusim.hardware.dram import Dram, Timing
 from npusim.ledger import Quantity
 
@@ -21,7 +22,7 @@ _STRUCTURE = (
     "column_step", "separate_row_bus", "two_phase", "write_clock", "refresh",
 )  # fmt: skip
 
-TIMING_DTYPE = np.dtype([(name, np.int64) for name in (*_CLOCKS, *_STRUCTURE)])
+TIMING_DTYPE = record_type([(name, np.int64) for name in (*_CLOCKS, *_STRUCTURE)])
 
 
 def build_timing(dram: Dram, refresh: int, pseudo_channels: int = 1) -> np.void:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 from collections.abc import Callable
 from importlib import import_module
@@ -57,9 +58,12 @@ def kernel_by_unit(package: str, required: bool = False) -> Callable[[Any], Any]
         def choose(fields: frozenset[str]) -> Any:
             kind = kind_of(fields)
             own = getattr(import_module(f"{package}.{kind}"), contract.__name__, None)
-            if own is None and required:
-                raise TypeError(f"{package}.{kind} lacks {contract.__name__}: {contract.__doc__}")
-            return contract if own is None else own
+            if own is None and not required:
+                return contract
+            if own is None or inspect.signature(own).parameters.keys() != inspect.signature(contract).parameters.keys():
+                asked = f"{contract.__name__}{inspect.signature(contract)}"
+                raise TypeError(f"{package}.{kind} needs {asked}: {contract.__doc__}")
+            return own
 
         return kernel_by_record("machine", choose)(contract)
 

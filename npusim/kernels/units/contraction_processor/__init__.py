@@ -81,13 +81,13 @@ def softmax_time(row, machine, runtime):
 
 
 @kernel
-def drawn_bandwidth(limit, machine, engines):
-    """Bytes/s that `engines` PEs read together from a memory whose own limit is `limit`.
+def drawn_bandwidth(limit, machine, pes):
+    """Bytes/s that `pes` PEs read together from a memory whose own limit is `limit`.
 
     Engine limit and memory limit are joined by a p-norm, 1/B^p = 1/(pes b)^p + 1/M^p with p = contention_sharpness:
     1/2/4/8 streaming PEs of RNGD read 213/419/779/1297-1396 GB/s (swsok/heteropilot collective_probe.json).
     """
-    asked = engines * machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency
+    asked = pes * machine.tcp_dma_bandwidth_per_pe * machine.tcp_clock * machine.tcp_dma_efficiency
     least, most = min(asked, limit), max(asked, limit)
     # Powers of the ratio of the two limits, at most 1, do not overflow as powers of the limits would.
     part = least / most if math.isfinite(most) else 0.0

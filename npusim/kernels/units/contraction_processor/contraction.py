@@ -89,6 +89,7 @@ def tiled_time(tiles, load, fill, once, multiply, idle_s, machine):
     each_fill = 0.0 if once else fill
     begun = max(loaded, fill) if once else loaded + fill
     early = min(idle_s, command + min(depth, tiles) * load)
+    # With `depth` tiles in flight, one ends in each depth-th part of the time that a tile takes in all.
     in_turn = (command + load + each_fill + multiply) / depth
     seconds = max(command + tiles * load - early + each_fill + multiply, begun + tiles * multiply)
     seconds = max(seconds, loaded + tiles * each_fill + multiply)

@@ -19,6 +19,7 @@ from npusim.kernels.units.contraction_processor.contraction import product_time
 from npusim.mapping.optable import ATTENTION, LINEAR
 
 _PARTS = np.array([1.0, 2.0, 4.0, 8.0])
+"""Numbers of parts in which a reduction may be done."""
 
 
 @kernel
@@ -51,6 +52,7 @@ def overlap(rows, count, machine, runtime, path, costs):
         last = first
         while last < count and rows[last].segment == rows[first].segment:
             last += 1
+        # Of a segment that repeats, the second round counts: before it the memory was idle as within the run.
         for _ in range(2 if rows[first].repeat > 1 else 1):
             for index in range(first, last):
                 since += _launch_time(rows[index], runtime, path)
@@ -91,6 +93,7 @@ def _take_off(row, idle_s, machine, pes, cost):
         return
     late = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes)[0]
     early = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, idle_s, machine, pes)[0]
+    # Start-up and the first tile are fixed time and go first; the rest is shorter streaming.
     fixed = min(late - early, late - max(cost.contraction_s, cost.memory_s))
     cost.overhead_s -= fixed
     cost.memory_s -= late - early - fixed

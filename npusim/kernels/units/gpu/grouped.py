@@ -33,8 +33,10 @@ def grouped_times(row, machine):
             work = blocks * rows * row.n * row.k
         rows /= 2.0
     foreign = machine.gpu_grouped_foreign_rows[library] * max(0.0, row.spread - 1.0)
+    # Two bytes an element.
     zeros = foreign * 2.0 * row.m * row.n / stream_bandwidth(machine, 1.0)
     sort = machine.gpu_grouped_sort[library] + row.m * max(1.0, row.spread) * machine.gpu_grouped_sort_row[library]
+    # A layer sorts once for its two products: each has half of it.
     fixed = machine.gpu_grouped_launch[library] + 0.5 * sort
     return contraction, memory, fixed + zeros, work
 

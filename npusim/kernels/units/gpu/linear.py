@@ -33,6 +33,7 @@ def linear_times(row, machine):
     """
     best_contraction = best_memory = best_fixed = best = math.inf
     library = row.library
+    # The whole tile or half of its rows, with all, a half or a quarter of its columns.
     for halved in range(2):
         for quartered in range(3):
             rows = machine.gpu_linear_tile_rows[library] / 2.0**halved

@@ -17,6 +17,7 @@ from prometheus_client.samples import Sample
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
+from npusim.inputs.numbers import MOST_NUMBER
 from npusim.lab.files.format import TEXT, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
@@ -43,7 +44,7 @@ class MetricsPage:
         if found is None:
             return None
         for sample in found:
-            if not math.isfinite(sample.value) or sample.value < 0.0:
+            if not 0.0 <= sample.value <= MOST_NUMBER:
                 raise UserError(self.place, name, f"{sample.value} is no finite number of zero or more")
         return math.fsum(sample.value for sample in found)
 
@@ -176,7 +177,7 @@ def _exporter(page: MetricsPage, name: str, tool: str, chip: str, card: str) -> 
     """Watts at one moment, all cards together."""
     found = [sample for sample in page.samples[name] if sample.labels.get("label", "rms") == "rms"]
     watts = math.fsum(sample.value for sample in found)
-    if not found or not math.isfinite(watts) or watts < 0.0:
+    if not found or not 0.0 <= watts <= MOST_NUMBER:
         raise UserError(page.place, name, "holds no watts of zero or more; save the page as the exporter gave it")
     cards = len(
         {sample.labels.get(card) or sample.labels.get("device") or sample.labels.get("gpu") for sample in found}
