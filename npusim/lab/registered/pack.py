@@ -75,10 +75,10 @@ def _check_cells(place: str, cells: list[Any]) -> None:
                 raise UserError(place, f"cells.{number}.{key}", "is no figure of zero or more; give the original")
             if key.endswith("_low"):
                 _check_interval(place, number, key.removesuffix("_low"), cell)
-        names = tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
-        if names in seen:
+        named = tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
+        if named in seen:
             raise UserError(place, f"cells.{number}", "is predicted twice; give the pack as npusim wrote it")
-        seen.add(names)
+        seen.add(named)
 
 
 def _check_interval(place: str, number: int, name: str, cell: Mapping[str, Any]) -> None:
