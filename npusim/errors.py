@@ -16,7 +16,7 @@ class UserError(Exception):
     """
 
     def __init__(self, place: str, key: str, message: str) -> None:
-        self.place, self.key, self.message = _cut(place, _LONGEST_PLACE), _shown(key), _shown(message)
+        self.place, self.key, self.message = _cut(place, _LONGEST_PLACE), shown(key), shown(message)
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class DoesNotFit(UserError):
         self.cards_needed = cards_needed
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """One line of printable words, each of a length that can be read."""
     return _cut(" ".join(_cut(word, _LONGEST_WORD) for word in text.split()), _LONGEST_MESSAGE)
 

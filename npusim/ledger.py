@@ -81,6 +81,9 @@ class Domain:
                 "a bare number has no provenance; write "
                 "{value: ..., kind: measured|datasheet|derived|assumed, source: ...}"
             )
+        rest = next((key for key in raw if key[:1].isdigit() and raw[key] is None), None)
+        if rest is not None:
+            raise ValueError(f"'{raw.get('value')},{rest}' has a decimal comma; write a decimal point")
         missing = [key for key in ("value", "kind", "source") if raw.get(key) is None]
         if missing:
             raise ValueError(f"the provenance lacks {', '.join(missing)}")
@@ -118,7 +121,8 @@ class Domain:
         least, most = self.ends()
         if value and not least <= value <= most:
             unit = f" {self.unit}" if self.unit else ""
-            raise ValueError(f"'{written}' is out of range: {least:g} to {most:g}{unit}")
+            bound = f"at most {most:g}" if value > most else f"at least {least:g}"
+            raise ValueError(f"'{written}' is out of range: {bound}{unit}")
         if self.whole and value != round(value):
             raise ValueError(f"'{written}' must be a whole number")
 

@@ -270,7 +270,10 @@ COMMON = {"--json", "--help"}
 
 
 def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             yield from _commands(command, f"{prefix}{name} ")
         else:
@@ -398,11 +401,9 @@ def test_workers_change_how_and_not_what(folder: Path, monkeypatch: pytest.Monke
     asked: list[Backend] = []
     real = sweep_run.run_sweep
 
-    def spied(
-        spec: SweepSpec, place: str, out: Path, identity: dict[str, object], backend: Backend, say: Say
-    ) -> object:
+    def spied(spec: SweepSpec, place: str, out: Path, backend: Backend, say: Say) -> object:
         asked.append(backend)
-        return real(spec, place, out, identity, Backend(), say)
+        return real(spec, place, out, Backend(), say)
 
     monkeypatch.setattr(sweep_run, "run_sweep", spied)
     monkeypatch.chdir(folder)

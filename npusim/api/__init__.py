@@ -1,26 +1,53 @@
 """npusim from Python: a function for each command, whose options are the command's and whose results are typed.
 
-Each takes its options as keywords, or whole: `step.of(StepOptions(...))`; `step.options` is that class. Loading them
-loads nothing heavy: what a function needs is imported when it is called.
+Each takes its options as keywords, or whole: `step.of(StepOptions(...))`; `step.options` is that class. Each is
+loaded when it is first asked for, and what it needs when it is called.
 """
 
 from __future__ import annotations
 
-from npusim.api.calibrating import calibrate
-from npusim.api.catalog import list_shipped, show
-from npusim.api.channels import dram
-from npusim.api.checking import check
-from npusim.api.collectives import collective
-from npusim.api.evaluating import evaluate
-from npusim.api.grids import kperf
-from npusim.api.pim_comparing import pim_compare
-from npusim.api.pims import pim_attention, pim_gemv, pim_stream
-from npusim.api.registering import predict, score
-from npusim.api.runs import run
-from npusim.api.steps import step
-from npusim.api.sweeps import sweep
-from npusim.api.validating import validate
-from npusim.api.verifying import verify_run
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from npusim.api.calibrating import calibrate
+    from npusim.api.catalog import list_shipped, show
+    from npusim.api.channels import dram
+    from npusim.api.checking import check
+    from npusim.api.collectives import collective
+    from npusim.api.evaluating import evaluate
+    from npusim.api.grids import kperf
+    from npusim.api.pim_comparing import pim_compare
+    from npusim.api.pims import pim_attention, pim_gemv, pim_stream
+    from npusim.api.registering import predict, score
+    from npusim.api.runs import run
+    from npusim.api.steps import step
+    from npusim.api.sweeps import sweep
+    from npusim.api.validating import validate
+    from npusim.api.verifying import verify_run
+
+_MODULES = {
+    "calibrate": "calibrating",
+    "check": "checking",
+    "collective": "collectives",
+    "dram": "channels",
+    "evaluate": "evaluating",
+    "kperf": "grids",
+    "list_shipped": "catalog",
+    "pim_attention": "pims",
+    "pim_compare": "pim_comparing",
+    "pim_gemv": "pims",
+    "pim_stream": "pims",
+    "predict": "registering",
+    "run": "runs",
+    "score": "registering",
+    "show": "catalog",
+    "step": "steps",
+    "sweep": "sweeps",
+    "validate": "validating",
+    "verify_run": "verifying",
+}
+"""Module of each function."""
 
 __all__ = [
     "calibrate",
@@ -43,3 +70,10 @@ __all__ = [
     "validate",
     "verify_run",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'npusim.api' has no attribute '{name}'")
+    globals()[name] = getattr(importlib.import_module(f"npusim.api.{_MODULES[name]}"), name)
+    return globals()[name]

@@ -34,7 +34,8 @@ class SweepOptions(Options):
     out: Annotated[Path | str, Option("Folder of the results.", metavar="DIR", writes=OutFolder(SWEEP_FILES))]
     _: KW_ONLY
     backend: Annotated[
-        Literal["local", "dask", "ray"], Option("Processes of this machine, or the workers of an existing cluster.")
+        Literal["local", "dask", "ray"],
+        Option("Processes of this machine, or the workers of an existing cluster.", replayed=False),
     ] = "local"
     workers: Annotated[
         int | None,
@@ -45,11 +46,12 @@ class SweepOptions(Options):
             least=1,
             most=MOST_WORKERS,
             only_with=("backend", "local"),
+            replayed=False,
         ),
     ] = None
-    scheduler: Annotated[str | None, Option("Address of the Dask scheduler or the Ray cluster.", metavar="ADDRESS")] = (
-        None
-    )
+    scheduler: Annotated[
+        str | None, Option("Address of the Dask scheduler or the Ray cluster.", metavar="ADDRESS", replayed=False)
+    ] = None
     optimize: Annotated[
         int | None,
         Option(

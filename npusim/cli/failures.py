@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from npusim.cli.output import say
-from npusim.errors import UserError
+from npusim.errors import UserError, shown
 
 SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 _SIGNALLED = 128
@@ -85,14 +85,14 @@ def _usage_text(mistake: click.ClickException) -> str:
     """place: message; mend, from click's own errors."""
     context = mistake.ctx if isinstance(mistake, click.UsageError) else None
     command = context.command_path if context is not None else "npusim"
-    message = _one_line(mistake.format_message()).rstrip(".")
+    message = shown(mistake.format_message()).rstrip(".")
     place = command
     if isinstance(mistake, click.NoSuchOption):
         place = mistake.option_name
     elif isinstance(mistake, click.BadParameter) and mistake.param is not None:
         place = _parameter_name(mistake.param)
         missing = isinstance(mistake, click.MissingParameter)
-        message = _missing_text(mistake.param) if missing else _one_line(mistake.message).rstrip(".")
+        message = _missing_text(mistake.param) if missing else shown(mistake.message).rstrip(".")
     return f"{place}: {message}; see {command} --help"
 
 

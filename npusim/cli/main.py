@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
 from collections.abc import Sequence
@@ -9,25 +10,44 @@ from collections.abc import Sequence
 import click
 
 from npusim import __version__
-from npusim.cli.calibrate import calibrate
-from npusim.cli.check import check
-from npusim.cli.collective import collective
-from npusim.cli.dram import dram
-from npusim.cli.evaluate import evaluate
 from npusim.cli.failures import exit_code
-from npusim.cli.kperf import kperf
-from npusim.cli.listing import list_shipped
-from npusim.cli.pim import pim
-from npusim.cli.predict import predict, score
-from npusim.cli.run import run
-from npusim.cli.show import show
-from npusim.cli.step import step
-from npusim.cli.sweep import sweep
-from npusim.cli.validate import validate
-from npusim.cli.verify_run import verify_run
+
+_COMMANDS = {
+    "list": "listing.list_shipped",
+    "show": "show.show",
+    "step": "step.step",
+    "run": "run.run",
+    "kperf": "kperf.kperf",
+    "validate": "validate.validate",
+    "calibrate": "calibrate.calibrate",
+    "sweep": "sweep.sweep",
+    "evaluate": "evaluate.evaluate",
+    "check": "check.check",
+    "pim": "pim.pim",
+    "collective": "collective.collective",
+    "dram": "dram.dram",
+    "predict": "predict.predict",
+    "score": "predict.score",
+    "verify-run": "verify_run.verify_run",
+}
+"""Module of npusim.cli and name in it of each command."""
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Loads the module of a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name].split(".")
+        command: click.Command = getattr(importlib.import_module(f"npusim.cli.{module}"), name)
+        return command
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="npusim", prog_name="npusim")
 @click.pass_context
 def npusim(context: click.Context) -> None:
@@ -38,29 +58,6 @@ def npusim(context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-_COMMANDS = (
-    list_shipped,
-    show,
-    step,
-    run,
-    kperf,
-    validate,
-    calibrate,
-    sweep,
-    evaluate,
-    check,
-    pim,
-    collective,
-    dram,
-    predict,
-    score,
-    verify_run,
-)
-
-for _command in _COMMANDS:
-    npusim.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -152,6 +152,10 @@ def _check_keys(config: ConfigFile) -> None:
     for part, known in _PARTS.items():
         if isinstance(config.get(part), dict):
             config.refuse_near_misses(known, part)
+    own = config.get("npusim")
+    strange = next((key for key in own if key not in _PARTS["npusim"]), None) if isinstance(own, dict) else None
+    if strange is not None:
+        raise config.mistake(f"npusim.{strange}", f"unknown key; known: {', '.join(_PARTS['npusim'])}")
 
 
 def _routed_parts(config: ConfigFile, family: Family, layers: int) -> dict[str, Any]:

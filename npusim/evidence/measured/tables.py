@@ -33,7 +33,9 @@ _LEAST, _MOST = 1e-12, 1e15
 
 
 _BATCHES = ("batch", "decode_batch", "batch_size")
-_MOST_OF = {"concurrency": MOST_USERS, "requests": MOST_REQUESTS} | dict.fromkeys(_BATCHES, MOST_BATCH)
+_MOST_BYTES = 2**50
+_MOST_OF = {"concurrency": MOST_USERS, "requests": MOST_REQUESTS, "bytes": _MOST_BYTES}
+_MOST_OF |= dict.fromkeys(_BATCHES, MOST_BATCH)
 
 
 class Unrepresentable(Exception):
@@ -66,9 +68,9 @@ class Row:
 
     def count(self, column: str) -> int:
         """An input as a whole number of 1 or more. Raises Unrepresentable."""
-        value = self.number(column)
-        if not 1 <= value <= MOST or value != round(value):
-            raise Unrepresentable(f"{column} {value:g} is no whole number of 1 to {MOST:,}")
+        value, most = self.number(column), _MOST_OF.get(column, MOST)
+        if not 1 <= value <= most or value != round(value):
+            raise Unrepresentable(f"{column} {value:g} is no whole number of 1 to {most:,}")
         return round(value)
 
     def size(self, column: str) -> int:
