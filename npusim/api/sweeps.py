@@ -104,8 +104,10 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
     from npusim.explore.sweep.backend import Backend
     from npusim.explore.sweep.run import run_sweep
     from npusim.explore.sweep.spec import SweepSpec, load_spec
+    from npusim.explore.sweep.unmoved import warn_of_unmoved
 
     spec = SweepSpec.model_validate(asked.spec) if isinstance(asked.spec, Mapping) else load_spec(Path(asked.spec))
+    warn_of_unmoved(spec, asked.place)
     out = Path(asked.out)
     if asked.optimize is not None:
         return _search(asked, spec, out)
