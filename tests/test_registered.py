@@ -19,6 +19,7 @@ import npusim
 from npusim.api.options import Option, declared_options
 from npusim.api.replaying import REPLAYED, replay
 from npusim.lab.registered.pack import STAMP, read_pack, stamp_of, stamped
+from npusim.lab.verify_run import _changed
 
 GRID = """name: small
 title: two cells
@@ -226,3 +227,20 @@ def test_only_installed_code_is_run(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert json.loads(done.stdout)["holds"] is True, done.stderr
     assert not (tmp_path / "hacked").exists()
+
+
+def test_what_has_changed_is_named_also_where_an_earlier_version_recorded_it() -> None:
+    fresh: dict[str, Any] = {
+        "npusim": "2",
+        "code_sha256": "c",
+        "configs": [
+            {"file": "rngd.yaml", "folder": "arch_configs", "sha256": "1"},
+            {"file": "streams.json", "folder": "arch_configs/memories", "sha256": "2"},
+        ],
+    }
+    early = {"npusim": "2", "configs": [{"file": "rngd.yaml", "sha256": "1"}]}
+    assert list(_changed(early, fresh)) == []
+    assert list(_changed(early | {"configs": [{"file": "rngd.yaml", "sha256": "0"}]}, fresh)) == ["configs: rngd.yaml"]
+    told = [fresh["configs"][0], fresh["configs"][1] | {"sha256": "9"}]
+    assert list(_changed(fresh | {"configs": told}, fresh)) == ["configs: arch_configs/memories/streams.json"]
+    assert list(_changed(fresh | {"code_sha256": "d"}, fresh)) == ["code_sha256: d -> c"]

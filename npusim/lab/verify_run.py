@@ -156,18 +156,23 @@ def _run(words: Sequence[str]) -> str:
 def _changed(recorded: Mapping[str, Any], fresh: Mapping[str, Any]) -> Iterator[str]:
     """What of version, code, git state, seed, files and libraries is not as it was recorded."""
     for key in _KEYS:
-        if key in recorded and recorded[key] != fresh.get(key):
-            yield f"{key}: {_difference(recorded[key], fresh.get(key))}"
+        told = _difference(recorded[key], fresh.get(key)) if key in recorded and recorded[key] != fresh.get(key) else ""
+        if told:
+            yield f"{key}: {told}"
 
 
 def _difference(before: Any, after: Any) -> str:
-    """The parts of two values that differ; of files the names."""
+    """The parts of two values that differ; of files the names. Earlier manifests told fewer files, without folders."""
     if isinstance(before, dict) and isinstance(after, dict):
         parts = [name for name in {**before, **after} if before.get(name) != after.get(name)]
         return ", ".join(f"{name} {before.get(name)} -> {after.get(name)}" for name in parts)
     if isinstance(before, list) and isinstance(after, list):
+        told_by_folder = any("folder" in file for file in before)
+        if not told_by_folder:
+            after = [{"file": file["file"], "sha256": file["sha256"]} for file in after]
         was, now = ({(_name(file), file["sha256"]) for file in files} for files in (before, after))
-        return ", ".join(sorted({name for name, _ in was ^ now}))
+        names = {name for name, _ in was}
+        return ", ".join(sorted({name for name, _ in was ^ now if told_by_folder or name in names}))
     return f"{before} -> {after}"
 
 
