@@ -62,11 +62,11 @@ def _record(benchmark: Any, **figures: tuple[float, str]) -> None:
 
 
 @njit
-def _price(steps, template, query, context, decoding, slots, machine, runtime, work):  # type: ignore[no-untyped-def]
+def _price(steps, template, query, context, decoding, slots, machines, runtimes, work):  # type: ignore[no-untyped-def]
     """Lower, specialise and cost one step `steps` times over; returns the number of operators costed."""
     operators = 0
     for _ in range(steps):
-        operators += cost_sequences(template, query, context, decoding, slots, machine, runtime, work)
+        operators += cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
     return operators
 
 
@@ -76,7 +76,15 @@ def test_layer_costs(benchmark: Any, arch: str) -> None:
     deployment = deploy(arch, MODEL)
     engine, step = AnalyticEngine(deployment), decode([ISL + 9 * place for place in range(16)])
     work = make_workspace(engine.template, len(step.query), 1)
-    words = (engine.template, step.query, step.context, step.decoding, step.slots, engine.machine, engine.runtime)
+    words = (
+        engine.template,
+        step.query,
+        step.context,
+        step.decoding,
+        step.slots,
+        deployment.machine,
+        deployment.runtime_record,
+    )
     operators = _price(1, *words, work)
     seconds: list[float] = []
     benchmark.pedantic(lambda: seconds.append(_cpu_seconds(lambda: _price(STEPS, *words, work))), rounds=3)

@@ -84,7 +84,7 @@ types.Record.mangling_args = property(_record_name)  # type: ignore[method-assig
 _IS_KEPT = _use_own_cache()
 
 
-class _Record(np.void):
+class _Record(np.void):  # type: ignore[misc]
     """A record whose fields are attributes, before those of NumPy's scalars: what they are to compiled code."""
 
     def __getattribute__(self, name: str) -> Any:

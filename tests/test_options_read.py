@@ -418,7 +418,7 @@ def test_workers_change_how_and_not_what(folder: Path, monkeypatch: pytest.Monke
         (f"{RUN} --objective tpot", ("--objective", "--plan auto alone")),
         (f"{RUN} --plan auto --ttft-limit nan", ("--ttft-limit", "finite")),
         (f"{RUN} --seed 1180591620717411303424", ("--seed", "at most")),
-        (f"{RUN} --arrival poisson:1e-12", ("--arrival", "1e-12", "clock")),
+        (f"{RUN} --arrival poisson:1e-12", ("--arrival", "1e-12")),
         (f"{STEP} --trace t.json", ("--trace", "--engine event")),
         (f"{STEP} --query 3", ("--query", "--phase prefill")),
         ("dram hbm3-6400 --requests 300 --stride 64", ("--stride", "--pattern stride")),

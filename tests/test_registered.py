@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
-from cli_support import mistake, tell
+from cli_support import STEP, mistake, process, tell
 from test_check import SUMMARY, VLLM
 
+import npusim
+from npusim.api.options import Option, declared_options
+from npusim.api.replaying import REPLAYED, replay
 from npusim.lab.registered.pack import STAMP, read_pack, stamp_of, stamped
+from npusim.lab.verify_run import _changed
 
 GRID = """name: small
 title: two cells
@@ -134,12 +141,15 @@ def test_a_recorded_run_gives_the_same_tables_again(tmp_path: Path, monkeypatch:
     shutil.copy(SUMMARY, "lab.csv")
     assert tell("check", "lab.csv", "--arch", "rngd", "--model", "llama-3.1-8b", "--out", "out").code == 0
     found = tell("verify-run", "out/manifest.json", "--json").json
-    assert (found["holds"], found["same"], found["different"]) == (True, ["check.json"], [])
+    assert (found["holds"], found["same"], found["different"]) == (True, ["check.json", "check.xlsx"], [])
     table = tmp_path / "out" / "check.json"
     table.write_text(table.read_text().replace("plausible", "implausible", 1))
+    book = openpyxl.load_workbook("out/check.xlsx")
+    book["Table"]["A6"] = "plausible"
+    book.save("out/check.xlsx")
     told = tell("verify-run", "out/manifest.json")
     assert told.code == 1
-    assert "DIFFERENT: check.json" in told.out
+    assert "DIFFERENT: check.json" in told.out and "DIFFERENT: check.xlsx" in told.out
     Path("lab.csv").unlink()
     assert "fails now" in mistake("verify-run", "out/manifest.json")
 
@@ -152,7 +162,8 @@ def test_folders_of_several_architectures_and_of_sweeps_are_compared(
     words = ("--models", "qwen2.5-0.5b", "--grid", "grid.yaml", "--no-interval", "--out", "both")
     assert tell("kperf", "rngd", "h200", *words).code == 0
     found = tell("verify-run", "both/h200/manifest.json", "--json").json
-    assert found["same"] == ["h200/kperf.csv", "rngd/kperf.csv"] and not found["different"]
+    files = ["h200/kperf.csv", "h200/kperf.xlsx", "rngd/kperf.csv", "rngd/kperf.xlsx"]
+    assert found["same"] == files and not found["different"]
     Path("sweep.yaml").write_text(SWEEP, encoding="utf-8")
     assert tell("sweep", "sweep.yaml", "--workers", "1", "--out", "swept").code == 0
     found = tell("verify-run", "swept/manifest.json", "--json").json
@@ -173,11 +184,63 @@ def test_a_saved_answer_is_compared_key_by_key(tmp_path: Path) -> None:
 
 def test_what_cannot_be_run_again(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
+    whole = {"argv": ["run", "rngd"], "configs": [], "libraries": {}, "npusim": "0"}
     for text, part in (
-        ("{", "is no JSON"),
+        ("{", "is no"),
         ("{}", "argv"),
-        (json.dumps({"argv": ["run"], "configs": [], "libraries": {}, "npusim": "0"}), "wrote no folder"),
-        (json.dumps({"argv": ["verify-run"], "configs": [], "libraries": {}, "npusim": "0"}), "no command"),
+        (json.dumps(whole), "wrote no folder"),
+        (json.dumps(whole | {"argv": ["verify-run"]}), "no command"),
+        (json.dumps(whole | {"argv": ["run", "rngd", "--plugin", "x"]}), "records the option --plugin"),
+        (json.dumps(whole | {"configs": [{"file": "rngd.yaml"}]}), "configs.1"),
+        (json.dumps(whole | {"argv": [["run"]]}), "argv"),
     ):
         path.write_text(text)
         assert part in mistake("verify-run", path)
+
+
+def test_a_recorded_command_writes_into_the_scratch_folder_alone_and_asks_no_other_machine(tmp_path: Path) -> None:
+    victim = str(tmp_path / "victim.json")
+    step = [*STEP, "--engine", "event", "--trace=kept.json", "--trace", victim, "--json"]
+    again = replay(step, tmp_path, "m.json")
+    assert again.words == (*STEP, "--engine", "event", "--trace", str(tmp_path / "trace" / "victim.json"))
+    sweep = ["sweep", "s.yaml", "--backend", "dask", "--scheduler", "tcp://host:1", "--out", "o", f"--out={victim}"]
+    assert replay(sweep, tmp_path, "m.json").words == ("sweep", "s.yaml", "--out", str(tmp_path / "out/victim.json"))
+    for command, options in REPLAYED.items():
+        for each in declared_options(options):
+            told = each.told
+            names_a_path = each.field in ("out", "trace", "report", "scheduler") and each.kinds not in ((bool,), (int,))
+            if isinstance(told, Option) and names_a_path:
+                assert told.writes is not None or not told.replayed, (command, each.field)
+
+
+def test_only_installed_code_is_run(tmp_path: Path) -> None:
+    """Not the npusim that a handed-in folder brings along, nor settings that libraries look for beside it."""
+    (tmp_path / "npusim").mkdir()
+    for name in ("npusim/__init__.py", "npusim/__main__.py", "numba.py", "sitecustomize.py"):
+        (tmp_path / name).write_text("open('hacked', 'w')")
+    path = tmp_path / "a.json"
+    done = process("dram", "hbm3-6400", "--requests", "300", "--json", folder=tmp_path.parent)
+    path.write_text(done.stdout)
+    root = str(Path(npusim.__file__).parent.parent)
+    start = f"import sys; sys.path.insert(0, {root!r}); from npusim.cli.main import main; sys.exit(main())"
+    words = [sys.executable, "-P", "-c", start, "verify-run", str(path), "--json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert json.loads(done.stdout)["holds"] is True, done.stderr
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_what_has_changed_is_named_also_where_an_earlier_version_recorded_it() -> None:
+    fresh: dict[str, Any] = {
+        "npusim": "2",
+        "code_sha256": "c",
+        "configs": [
+            {"file": "rngd.yaml", "folder": "arch_configs", "sha256": "1"},
+            {"file": "streams.json", "folder": "arch_configs/memories", "sha256": "2"},
+        ],
+    }
+    early = {"npusim": "2", "configs": [{"file": "rngd.yaml", "sha256": "1"}]}
+    assert list(_changed(early, fresh)) == []
+    assert list(_changed(early | {"configs": [{"file": "rngd.yaml", "sha256": "0"}]}, fresh)) == ["configs: rngd.yaml"]
+    told = [fresh["configs"][0], fresh["configs"][1] | {"sha256": "9"}]
+    assert list(_changed(fresh | {"configs": told}, fresh)) == ["configs: arch_configs/memories/streams.json"]
+    assert list(_changed(fresh | {"code_sha256": "d"}, fresh)) == ["code_sha256: d -> c"]

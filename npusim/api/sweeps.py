@@ -34,7 +34,8 @@ class SweepOptions(Options):
     out: Annotated[Path | str, Option("Folder of the results.", metavar="DIR", writes=OutFolder(SWEEP_FILES))]
     _: KW_ONLY
     backend: Annotated[
-        Literal["local", "dask", "ray"], Option("Processes of this machine, or the workers of an existing cluster.")
+        Literal["local", "dask", "ray"],
+        Option("Processes of this machine, or the workers of an existing cluster.", replayed=False),
     ] = "local"
     workers: Annotated[
         int | None,
@@ -45,11 +46,12 @@ class SweepOptions(Options):
             least=1,
             most=MOST_WORKERS,
             only_with=("backend", "local"),
+            replayed=False,
         ),
     ] = None
-    scheduler: Annotated[str | None, Option("Address of the Dask scheduler or the Ray cluster.", metavar="ADDRESS")] = (
-        None
-    )
+    scheduler: Annotated[
+        str | None, Option("Address of the Dask scheduler or the Ray cluster.", metavar="ADDRESS", replayed=False)
+    ] = None
     optimize: Annotated[
         int | None,
         Option(
@@ -102,8 +104,10 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
     from npusim.explore.sweep.backend import Backend
     from npusim.explore.sweep.run import run_sweep
     from npusim.explore.sweep.spec import SweepSpec, load_spec
+    from npusim.explore.sweep.unmoved import warn_of_unmoved
 
     spec = SweepSpec.model_validate(asked.spec) if isinstance(asked.spec, Mapping) else load_spec(Path(asked.spec))
+    warn_of_unmoved(spec, asked.place)
     out = Path(asked.out)
     if asked.optimize is not None:
         return _search(asked, spec, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,7 +42,14 @@ class VerifyResult:
 
 @asked_by(VerifyOptions)
 def verify_run(asked: VerifyOptions) -> VerifyResult:
-    """Runs a recorded command again and compares its tables byte by byte. Raises UserError."""
-    from npusim.lab import verify_run as recorded
+    """Runs a recorded command again and compares its tables and workbooks with the recorded ones. Raises UserError."""
+    from npusim.api.replaying import replay
+    from npusim.lab.verify_run import verify_recorded
 
-    return VerifyResult(recorded.verify_run(Path(asked.path)), asked)
+    path = Path(asked.path)
+
+    def replayed(argv: Sequence[str], scratch: Path) -> tuple[Sequence[str], Path | None]:
+        again = replay(argv, scratch, str(path))
+        return again.words, again.folder
+
+    return VerifyResult(verify_recorded(path, replayed), asked)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @command(VerifyOptions, "verify-run")
 def verify_run(asked: VerifyOptions, as_json: bool) -> None:
-    """Run the command of a manifest again and compare its tables, byte by byte, with those beside the manifest.
+    """Run the command of a manifest again and compare tables and workbooks with those beside the manifest.
 
-    Also takes an answer that --json printed. Exits with 1 where a table differs.
+    Also takes an answer that --json printed. Nothing but the installed npusim is run, and everything that it writes
+    goes to a scratch folder. Exits with 1 where something differs.
     """
     say("running the recorded command again")
     found = api.verify_run.of(asked)

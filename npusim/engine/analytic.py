@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.engine.run import cost_step_of, decode_run, host_time_of, make_workspace, stall_times_of
+from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, stall_times_of
 from npusim.engine.stepcost import StepCost, between, combine, from_record
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
@@ -188,7 +188,7 @@ class AnalyticEngine:
     def _fill(self, step: Step) -> int:
         self._require_room(len(step.query))
         query, context, decoding = step.query, step.context, step.decoding
-        count = cost_step_of(
+        count = cost_sequences(
             self.template, query, context, decoding, step.slots, self._machines, self._runtimes, self._work
         )
         return int(count)

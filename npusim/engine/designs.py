@@ -49,7 +49,9 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
 @entry
 def _add_costs(template, query, context, decoding, slots, machines, runtimes, work, times, energies):
     for index in range(len(machines)):
-        cost_sequences(template, query, context, decoding, slots, machines[index], runtimes[index], work)
+        cost_sequences(
+            template, query, context, decoding, slots, machines[index : index + 1], runtimes[index : index + 1], work
+        )
         times[index] += work.step[0].time_s
         energies[index] += work.step[0].energy_j
 

@@ -61,8 +61,12 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspac
 
 
 @entry
-def cost_sequences(template, query, context, decoding, slots, machine, runtime, work):
-    """Lower, specialise and cost one step: fills step, special and costs of `work`; returns the number of rows."""
+def cost_sequences(template, query, context, decoding, slots, machines, runtimes, work):
+    """Lower, specialise and cost one step: fills step, special and costs of `work`; returns the number of rows.
+
+    machines, runtimes: arrays of one record.
+    """
+    machine, runtime = machines[0], runtimes[0]
     count = instantiate(template, query, context, decoding, work.lowered)
     lowered = work.lowered[:count]
     count = specialise_rows(lowered, query, context, decoding, slots, machine, runtime, work.special)
@@ -119,12 +123,6 @@ def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
 
 
 @entry
-def cost_step_of(template, query, context, decoding, slots, machines, runtimes, work):
-    """`cost_sequences` on the only machine of `machines` under the only record of `runtimes`."""
-    return cost_sequences(template, query, context, decoding, slots, machines[0], runtimes[0], work)
-
-
-@entry
 def host_time_of(device_s, sequences, logit_bytes, machines, runtimes):
     """`exposed_host_time` beside the only machine of `machines` under the only record of `runtimes`."""
     return exposed_host_time(device_s, sequences, logit_bytes, machines[0], runtimes[0])
@@ -159,19 +157,20 @@ def stall_time(seed, counter, runtime):
 
 
 @kernel
-def _decode_step(template, query, context, decoding, slots, machine, runtime, work):
+def _decode_step(template, query, context, decoding, slots, machines, runtimes, work):
     """Seconds and joules (one chip) of a decode step: its micro-batches follow each other through the stages.
 
     A sequence waits until its token leaves the last stage; with fewer micro-batches than stages, the stages wait too.
     """
-    live = len(query)
+    machine, live = machines[0], len(query)
     parts = min(machine.micro_batches, live)
     busy_s, energy_j = 0.0, 0.0
     for part in range(parts):
         start, end = part * live // parts, (part + 1) * live // parts
         # -(-a // b) rounds up.
         own = -(-slots // parts)
-        cost_sequences(template, query[start:end], context[start:end], decoding[start:end], own, machine, runtime, work)
+        own_query, own_context, own_decoding = query[start:end], context[start:end], decoding[start:end]
+        cost_sequences(template, own_query, own_context, own_decoding, own, machines, runtimes, work)
         busy_s += work.step[0].time_s
         energy_j += work.step[0].energy_j
     bubble_s = busy_s * (max(machine.stages, parts) / parts - 1.0)
@@ -200,7 +199,7 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
             alike = min(steps_alike(context, runtime, growth), limit - done)
             # Cost grows in proportion to the context, so the middle step costs the mean.
             context += (alike - 1) // 2
-            time_s, energy_j = _decode_step(template, query, context, decoding, slots, machine, runtime, work)
+            time_s, energy_j = _decode_step(template, query, context, decoding, slots, machines, runtimes, work)
             context -= (alike - 1) // 2
             host_s = exposed_host_time(time_s, live, logit_bytes, machine, runtime)
         alike -= 1

@@ -57,6 +57,11 @@ class RangedNumber:
         """True for a count, which has no fractions."""
         return self.domain is not None and self.domain.whole
 
+    @property
+    def is_shared(self) -> bool:
+        """True for an assumption that all chips share: it has a place in no record."""
+        return not self.name
+
     def put(self, records: np.ndarray, values: np.ndarray | float) -> None:
         """Write values, one for each of the owner's records."""
         if self.place is None:

@@ -29,3 +29,15 @@ def field_docs(model: type[BaseModel]) -> dict[str, str]:
                     ):
                         told[name] = inspect.cleandoc(sentence).replace("\n", " ")
     return {name: told[name] for name in model.model_fields if name in told}
+
+
+def sentence_at(description: BaseModel, path: str) -> str:
+    """The sentence of the number at a dotted path of a description; a part of a list is found by its name."""
+    name, _, rest = path.partition(".")
+    if not rest:
+        return field_docs(type(description)).get(name, "")
+    inner = getattr(description, name)
+    if isinstance(inner, tuple):
+        part = next(each for each in inner if rest.startswith(f"{each.name}."))
+        return sentence_at(part, rest.removeprefix(f"{part.name}."))
+    return sentence_at(inner, rest)

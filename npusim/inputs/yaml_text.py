@@ -78,7 +78,7 @@ class _Composer:
             raise self._mistake(after, "", "a second document begins; give each a file of its own")
         return tree
 
-    def _node(self, event: yaml.Event, key: str, depth: int) -> Any:
+    def _node(self, event: Any, key: str, depth: int) -> Any:
         if depth > MOST_DEPTH:
             raise self._mistake(event, key, f"is nested deeper than {MOST_DEPTH} levels")
         if isinstance(event, yaml.AliasEvent):
@@ -119,7 +119,7 @@ class _Composer:
                 merged |= self._merge(event, found, value, path)
                 continue
             merged.discard(key)
-            found[key], found.lines[key] = value, event.start_mark.line + 1
+            found[key], found.lines[key] = value, _line(event)
         return found
 
     def _merge(self, event: yaml.Event, found: YamlMap, value: Any, path: str) -> set[str]:
@@ -129,7 +129,7 @@ class _Composer:
             if not isinstance(part, YamlMap):
                 raise self._mistake(event, path, "<< takes a map or a list of maps")
             for key in part.keys() - found.keys():
-                found[key], found.lines[key] = part[key], event.start_mark.line + 1
+                found[key], found.lines[key] = part[key], _line(event)
                 added.add(key)
         return added
 
@@ -138,7 +138,7 @@ class _Composer:
         for event in self._events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
-            found.lines.append(event.start_mark.line + 1)
+            found.lines.append(_line(event))
             found.append(self._node(event, f"{path}.{len(found)}".lstrip("."), depth + 1))
         return found
 
@@ -173,4 +173,10 @@ class _Composer:
             raise self._mistake(event, key, f"the file has more than {MOST_NODES:,} values, those of aliases included")
 
     def _mistake(self, event: yaml.Event, key: str, message: str) -> UserError:
-        return UserError(f"{self._place}:{event.start_mark.line + 1}", key, message)
+        return UserError(f"{self._place}:{_line(event)}", key, message)
+
+
+def _line(event: yaml.Event) -> int:
+    """The line of the file, from 1, at which an event begins."""
+    mark = event.start_mark
+    return 1 if mark is None else int(mark.line) + 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,33 @@ from typing import Any
 from npusim.errors import UserError
 from npusim.explore.sweep.store import PARTS
 from npusim.inputs import aside, read_bytes
-from npusim.inputs.json_text import json_tree, read_json
+from npusim.inputs.json_text import read_json
+from npusim.inputs.workbook import sheets
+from npusim.publish import MANIFEST
 
-TABLES = (".csv", ".json", ".parquet", ".yaml")
-"""Files of a run that are compared byte by byte; workbooks and pictures are drawn from them."""
-_MOST_BYTES = 2**30
-_MANIFEST = "manifest.json"
-_KEYS = ("npusim", "git", "seed", "argv", "configs", "libraries")
+TABLES = (".csv", ".json", ".parquet", ".yaml", ".md")
+"""Files of a run that are compared byte by byte; pages and pictures are drawn from them."""
+WORKBOOK = ".xlsx"
+"""Workbooks are compared cell by cell, but for the sheet that holds their manifest."""
+_MANIFEST_SHEET = "Manifest"
+_KEYS = ("npusim", "code_sha256", "git", "seed", "configs", "libraries")
+_REQUIRED = ("argv", "configs", "libraries", "npusim")
 _VOLATILE = ("manifest", "files", "sim_seconds", "registered", "sha256")
 """Keys of an answer that say when, where and how fast it was made."""
+_START = """
+import json, os, sys
+here = os.getcwd()
+sys.path[:] = json.loads(sys.argv.pop(1))
+os.chdir(sys.prefix)
+import matplotlib, numba
+os.chdir(here)
+from npusim.cli.main import main
+sys.exit(main())
+"""
+"""Only installed code is run, and settings that libraries look for in the current folder are passed over."""
+
+Replayed = Callable[[Sequence[str], Path], tuple[Sequence[str], Path | None]]
+"""(recorded words, scratch folder) -> words whose outputs are in the scratch folder, the folder of results there."""
 
 
 @dataclass(frozen=True)
@@ -42,105 +61,91 @@ class Verified:
         return {"holds": self.holds, **vars(self)}
 
 
-def verify_run(path: Path) -> Verified:
+def verify_recorded(path: Path, replayed: Replayed) -> Verified:
     """Run the command of a manifest, or of an answer saved from `--json`, again. Raises UserError."""
-    saved = _read(path)
-    record = saved.get("manifest", saved)
-    argv = _argv(path, record)
-    if "--out" in argv and "manifest" not in saved:
-        return _folder(path, record, argv)
-    if "manifest" not in saved:
-        raise UserError(str(path), "argv", "the command wrote no folder; give the whole answer that --json printed")
-    fresh = _answer(argv)
-    keys = [key for key in dict.fromkeys((*saved, *fresh)) if key not in _VOLATILE]
-    different = tuple(key for key in keys if saved.get(key) != fresh.get(key))
-    same = tuple(key for key in keys if key not in different)
-    return Verified(tuple(argv), same, different, tuple(_changed(record, fresh["manifest"])))
-
-
-def _read(path: Path) -> dict[str, Any]:
     saved = read_json(path)
-    if not (isinstance(saved, dict) and isinstance(saved.get("manifest", {}), dict)):
+    if not isinstance(saved, dict):
         raise UserError(str(path), "", "is no manifest; give a manifest.json as npusim wrote it")
-    return saved
+    is_answer = isinstance(saved.get("manifest"), dict)
+    record = _record(path, saved["manifest"] if is_answer else saved)
+    with tempfile.TemporaryDirectory(prefix="npusim-verify-") as scratch:
+        words, out = replayed(record["argv"], Path(scratch))
+        if out is None and not is_answer:
+            reason = "the command wrote no folder; give the whole answer that --json printed"
+            raise UserError(str(path), "argv", reason)
+        if is_answer or out is None:
+            fresh = json.loads(_run([*words, "--json"]))
+            keys = [key for key in dict.fromkeys((*saved, *fresh)) if key not in _VOLATILE]
+            alike = {key: saved.get(key) == fresh.get(key) for key in keys}
+            now = fresh["manifest"]
+        else:
+            _run(words)
+            alike, now = _compared(path, out)
+    same, different = (tuple(key for key, holds in alike.items() if holds is wanted) for wanted in (True, False))
+    return Verified(tuple(record["argv"]), same, different, tuple(_changed(record, now)))
 
 
-def _argv(path: Path, record: Mapping[str, Any]) -> list[str]:
-    missing = [key for key in ("argv", "configs", "libraries", "npusim") if key not in record]
-    if missing:
-        raise UserError(str(path), missing[0], "the key is missing; give a manifest.json as npusim wrote it")
-    kinds = {"argv": list, "configs": list, "libraries": dict, "npusim": str}
-    for key, kind in kinds.items():
-        if not isinstance(record[key], kind):
-            raise UserError(str(path), key, f"is no {kind.__name__}; give a manifest.json as npusim wrote it")
-    if not all(isinstance(word, str) for word in record["argv"]):
+def _record(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with the keys that are needed, also as earlier versions wrote it. Raises UserError."""
+    for key in _REQUIRED:
+        if key not in record:
+            raise UserError(str(path), key, "the key is missing; give a manifest.json as npusim wrote it")
+    argv, files, libraries = record["argv"], record["configs"], record["libraries"]
+    if not isinstance(argv, list) or not all(isinstance(word, str) for word in argv):
         raise UserError(str(path), "argv", "is no list of words; give a manifest.json as npusim wrote it")
-    for number, each in enumerate(record["configs"], start=1):
-        if not (isinstance(each, dict) and all(isinstance(each.get(key), str) for key in ("file", "sha256"))):
-            raise UserError(str(path), f"configs.{number}", "lacks file or sha256; give a manifest.json as written")
-    argv = list(record["argv"])
-    if not argv or argv[0] in ("verify-run", "score"):
-        raise UserError(str(path), "argv", "records no command that can be run again")
-    return [piece for word in argv for piece in (word.split("=", 1) if word.startswith("--out=") else [word])]
+    if not isinstance(libraries, dict):
+        raise UserError(str(path), "libraries", "is no map; give a manifest.json as npusim wrote it")
+    for index, file in enumerate(files if isinstance(files, list) else [None]):
+        if not isinstance(file, dict) or not all(isinstance(file.get(key), str) for key in ("file", "sha256")):
+            reason = "lacks file or sha256; give a manifest.json as npusim wrote it"
+            raise UserError(str(path), f"configs.{index + 1}", reason)
+    return dict(record)
 
 
-def _folder(path: Path, record: Mapping[str, Any], argv: list[str]) -> Verified:
-    """The command again into a folder of its own; its tables against those beside the manifest."""
-    place = argv.index("--out") + 1
-    with tempfile.TemporaryDirectory(prefix=".npusim-verify-") as folder:
-        out = Path(folder) / "out"
-        _run([*argv[:place], str(out), *argv[place + 1 :]])
-        if not out.is_dir():
-            raise UserError(str(path), "argv", "the command writes no folder; nothing can be compared")
-        fresh, recorded = _beside(path, out)
-        names = sorted(str(file.relative_to(out)) for file in _tables(out))
-        different = [name for name in names if not _alike(out / name, recorded / name)]
-        changed = list(_changed(record, read_json(fresh))) if fresh.is_file() else []
-    same = [name for name in names if name not in different]
-    return Verified(tuple(argv), tuple(same), tuple(different), tuple(changed))
-
-
-def _beside(path: Path, out: Path) -> tuple[Path, Path]:
-    """The fresh manifest that corresponds to `path`, and the recorded folder that corresponds to `out`.
+def _compared(path: Path, out: Path) -> tuple[dict[str, bool], dict[str, Any]]:
+    """Whether each file of the fresh folder is as the recorded one, and the fresh manifest.
 
     Of several architectures each has a folder with a manifest of its own.
     """
     own = path.resolve().parent
-    if (out / _MANIFEST).is_file() or not (out / own.name / _MANIFEST).is_file():
-        return out / _MANIFEST, own
-    return out / own.name / _MANIFEST, own.parent
+    inner = not (out / MANIFEST).is_file() and (out / own.name / MANIFEST).is_file()
+    fresh, recorded = (out / own.name / MANIFEST, own.parent) if inner else (out / MANIFEST, own)
+    if not out.is_dir():
+        raise UserError(str(path), "argv", "the command writes no folder; nothing can be compared")
+    alike = {str(file.relative_to(out)): _alike(file, recorded / file.relative_to(out)) for file in _files(out)}
+    return alike, json.loads(fresh.read_bytes()) if fresh.is_file() else {}
 
 
-def _tables(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*"):
+def _files(folder: Path) -> Iterator[Path]:
+    for file in sorted(folder.rglob("*")):
         kept_for_later = PARTS in file.relative_to(folder).parts
-        if file.is_file() and file.suffix in TABLES and file.name != _MANIFEST and not kept_for_later:
+        if file.suffix in (*TABLES, WORKBOOK) and file.is_file() and file.name != MANIFEST and not kept_for_later:
             yield file
 
 
 def _alike(fresh: Path, recorded: Path) -> bool:
-    return recorded.is_file() and _digest(fresh) == _digest(recorded)
+    """Whether the recorded file holds the same; one that cannot be read does not."""
+    try:
+        if fresh.suffix == WORKBOOK:
+            with aside():
+                made = _cells(fresh)
+            return made == _cells(recorded)
+        return fresh.read_bytes() == read_bytes(recorded, limit=fresh.stat().st_size + 1)
+    except UserError:
+        return False
 
 
-def _digest(path: Path) -> str:
-    with aside():
-        return hashlib.sha256(read_bytes(path, _MOST_BYTES)).hexdigest()
+def _cells(path: Path) -> list[tuple[str, list[Any]]]:
+    return [(name, list(rows)) for name, rows in sheets(path) if name != _MANIFEST_SHEET]
 
 
-def _answer(argv: list[str]) -> dict[str, Any]:
-    """What the command answers now, whatever it writes kept apart."""
-    words = [*argv, *([] if "--json" in argv else ["--json"])]
-    with tempfile.TemporaryDirectory(prefix=".npusim-verify-") as folder:
-        if "--out" in words:
-            place = words.index("--out") + 1
-            words[place] = str(Path(folder) / Path(words[place]).name)
-        answer: dict[str, Any] = json_tree(_run(words), "the recorded command")
-    return answer
-
-
-def _run(words: list[str]) -> str:
+def _run(words: Sequence[str]) -> str:
     """What the command prints. Raises UserError where it ends in a mistake, such as a file that is not here."""
-    done = subprocess.run([sys.executable, "-m", "npusim", *words], capture_output=True, text=True, check=False)
+    package = str(Path(__file__).resolve().parents[2])
+    here = os.getcwd()
+    places = [place for place in sys.path if place and os.path.realpath(place) != here]
+    code = [sys.executable, "-I", "-c", _START, json.dumps(list(dict.fromkeys((*places, package))))]
+    done = subprocess.run([*code, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         mend = "run verify-run in the folder that holds the files of the command"
@@ -149,19 +154,27 @@ def _run(words: list[str]) -> str:
 
 
 def _changed(recorded: Mapping[str, Any], fresh: Mapping[str, Any]) -> Iterator[str]:
-    """What of version, git state, seed, files and libraries is not as it was, the output folder apart."""
+    """What of version, code, git state, seed, files and libraries is not as it was recorded."""
     for key in _KEYS:
-        if key == "argv" or recorded.get(key) == fresh.get(key):
-            continue
-        yield f"{key}: {_short(recorded.get(key), fresh.get(key))}"
+        told = _difference(recorded[key], fresh.get(key)) if key in recorded and recorded[key] != fresh.get(key) else ""
+        if told:
+            yield f"{key}: {told}"
 
 
-def _short(before: Any, after: Any) -> str:
-    """The parts of two values that differ."""
+def _difference(before: Any, after: Any) -> str:
+    """The parts of two values that differ; of files the names. Earlier manifests told fewer files, without folders."""
     if isinstance(before, dict) and isinstance(after, dict):
         parts = [name for name in {**before, **after} if before.get(name) != after.get(name)]
         return ", ".join(f"{name} {before.get(name)} -> {after.get(name)}" for name in parts)
     if isinstance(before, list) and isinstance(after, list):
-        was, now = ({item["file"]: item["sha256"] for item in each} for each in (before, after))
-        return ", ".join(name for name in {**was, **now} if was.get(name) != now.get(name))
+        told_by_folder = any("folder" in file for file in before)
+        if not told_by_folder:
+            after = [{"file": file["file"], "sha256": file["sha256"]} for file in after]
+        was, now = ({(_name(file), file["sha256"]) for file in files} for files in (before, after))
+        names = {name for name, _ in was}
+        return ", ".join(sorted({name for name, _ in was ^ now if told_by_folder or name in names}))
     return f"{before} -> {after}"
+
+
+def _name(file: Mapping[str, str]) -> str:
+    return f"{file['folder']}/{file['file']}" if "folder" in file else file["file"]

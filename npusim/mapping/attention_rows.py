@@ -30,7 +30,6 @@ from npusim.mapping.optable import (
 from npusim.mapping.plan import Shard
 from npusim.mapping.rows import Rows
 from npusim.workload.blocks import Latent
-from npusim.workload.formats import kv_bits
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
 from npusim.workload.routing import GROUPS
@@ -55,7 +54,7 @@ def grouped_query(rows: Rows, model: Model, precision: Precision, part: Shard, w
         value_dim=model.head_dim,
         window=window,
         sinks=model.sinks,
-        kv_bits=kv_bits(precision.kv),
+        kv_bits=precision.kv_bits,
     )
     rows.linear(OUT, precision, model.hidden, query_width, SPLIT_ROWS)
 
@@ -104,7 +103,7 @@ def _expanded(rows: Rows, latent: Latent, precision: Precision, heads: int, wind
         value_dim=latent.value,
         window=window,
         latent=latent.cached,
-        kv_bits=kv_bits(precision.kv),
+        kv_bits=precision.kv_bits,
     )
 
 
@@ -133,6 +132,6 @@ def _absorbed(rows: Rows, latent: Latent, precision: Precision, heads: int, wind
         value_dim=latent.kv_rank,
         window=window,
         latent=latent.cached,
-        kv_bits=kv_bits(precision.kv),
+        kv_bits=precision.kv_bits,
     )
     rows.linear(ABSORB, _WIDE, latent.value, latent.kv_rank, SPLIT_COLUMNS, **each_head)

@@ -7,6 +7,8 @@ in a step; it is compiled, so that a run of decode steps never returns to Python
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from npusim.compilation import kernel
@@ -115,7 +117,8 @@ def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: La
 
 def dense_precision(model: Model, precision: Precision) -> Precision:
     """The scheme of all but the experts: 16 bits where the maker keeps the experts alone in its weight format."""
-    return resolve("bf16", precision.kv) if precision.weights == model.experts_only else precision
+    layers = replace(resolve("bf16", precision.kv), bits=precision.bits)
+    return layers if precision.weights == model.experts_only else precision
 
 
 def _head(rows: Rows, model: Model, part: Shard) -> None:

@@ -22,7 +22,6 @@ from npusim.mapping.optable import (
     UNIT_PIM,
     VECTOR,
 )
-from npusim.workload.formats import stored_bits
 from npusim.workload.precision import Precision
 
 _HALF = 16.0
@@ -71,7 +70,7 @@ class Rows:
 
         one_input: all rows of a token have the same input.
         """
-        activation_bits = stored_bits(precision.activations)
+        activation_bits = precision.activation_bits
         if activation_bits < _HALF:
             told = (
                 ("phase", "scales_with", "window") if one_input else ("phase", "scales_with", "window", "fan", "spread")
@@ -86,7 +85,7 @@ class Rows:
             split=split,
             weight_dtype=dtypes.code(precision.weights),
             activation_dtype=dtypes.code(precision.activations),
-            weight_bits=stored_bits(precision.weights),
+            weight_bits=precision.weight_bits,
             activation_bits=activation_bits,
             **given,
         )

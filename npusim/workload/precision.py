@@ -8,16 +8,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npusim.errors import UserError
+from npusim.workload.formats import kv_bits, stored_bits
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Formats (names of npusim.dtypes) of layer weights, activations and KV cache."""
+    """Formats (names of npusim.dtypes) of layer weights, activations and KV cache.
+
+    bits: sizes of stored elements in place of those of the table of formats, by their paths in it.
+    """
 
     name: str
     weights: str
     activations: str
     kv: str
+    bits: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def weight_bits(self) -> float:
+        """Bits of one stored weight, its share of scales included."""
+        return self._of(f"element.{self.weights}", stored_bits(self.weights))
+
+    @property
+    def activation_bits(self) -> float:
+        """Bits of one stored activation, its share of scales included."""
+        return self._of(f"element.{self.activations}", stored_bits(self.activations))
+
+    @property
+    def kv_bits(self) -> float:
+        """Bits of one element of the KV cache, its share of scales included."""
+        return self._of(f"kv.{self.kv}", kv_bits(self.kv))
+
+    def _of(self, path: str, shipped: float) -> float:
+        return dict(self.bits).get(path, shipped)
 
 
 SCHEMES = {

@@ -74,6 +74,9 @@ def fit_calibration(
     if not count:
         raise UserError(str(tables[0]), "", f"no number with a range moves its figures; give {arch} ranges to fit in")
     tell(f"{figures} figures move {count} numbers")
+    still = sorted({f"{members[0].owner}.{members[0].label}" for members in problem.left})
+    if still:
+        tell(f"{len(still)} numbers with a range move none of them and stay as described: {', '.join(still)}")
     before = problem.log_errors(np.zeros(count))
     fit = problem.fit(slopes)
     after = problem.log_errors(fit.z)

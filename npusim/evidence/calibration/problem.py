@@ -54,6 +54,11 @@ class Problem:
         self._reached = [set(predictors) - elsewhere.get(members[0].owner, set()) for members in self.numbers]
 
     @property
+    def left(self) -> list[list[RangedNumber]]:
+        """The numbers that are not free."""
+        return [members for index, members in enumerate(self.numbers) if index not in set(self.chosen)]
+
+    @property
     def deviations(self) -> np.ndarray:
         """Of each case's log error: its measurement's and the model's discrepancy."""
         return np.array([np.hypot(case.sigma, DISCREPANCY) for case in self.cases])

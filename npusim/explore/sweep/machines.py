@@ -15,6 +15,7 @@ from npusim.hardware.machine import build_machine
 from npusim.hardware.system import System
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
+from npusim.mapping.shared import with_shared
 
 _VARIED = "varied by the sweep"
 
@@ -25,6 +26,10 @@ class Records:
 
     machines: np.ndarray
     runtimes: np.ndarray
+
+    def of(self, designs: np.ndarray) -> Records:
+        """Those of some designs, by their indices."""
+        return Records(self.machines[designs], self.runtimes[designs])
 
 
 class DesignRecords:
@@ -38,7 +43,7 @@ class DesignRecords:
         self._base = base
         self._axes = list(axes)
         self._lows = np.array([axis.low for axis in axes])
-        self._rebuilt = [column for column in range(len(self._axes)) if not self._stands_alone(column)]
+        self._rebuilt = [column for column in range(len(self._axes)) if not self._is_written(column)]
 
     def of(self, values: np.ndarray) -> Records:
         """The records of designs with these `values` (designs, axes), SI."""
@@ -47,7 +52,7 @@ class DesignRecords:
         machines = np.concatenate([each.machine for each in built])[kind_of.ravel()]
         runtimes = np.concatenate([each.runtime_record for each in built])[kind_of.ravel()]
         for column, axis in enumerate(self._axes):
-            if column not in self._rebuilt:
+            if column not in self._rebuilt and not axis.number.is_shared:
                 axis.number.put(runtimes if axis.of_runtime else machines, values[:, column])
         return Records(machines, runtimes)
 
@@ -57,14 +62,18 @@ class DesignRecords:
         Raises UserError where the description contradicts itself with them.
         """
         changed: dict[bool, dict[str, Quantity]] = {False: {}, True: {}}
+        shared = {}
         for axis, value in zip(self._axes, values.tolist(), strict=True):
+            if axis.number.is_shared:
+                shared[axis.number] = value
+                continue
             known = {"value": value, "low": None, "high": None, "kind": "datasheet", "source": _VARIED}
             provenance = axis.number.quantity.model_copy(update=known | {"text": f"{value:g}"})
             changed[axis.of_runtime][axis.number.label] = provenance
         system = _checked(with_quantities(self._base.system, changed[False]))
         runtime = with_quantities(self._base.runtime, changed[True])
         described = replace(self._base, system=system, runtime=runtime, machine=build_machine(system))
-        return described.under(self._base.plan)
+        return with_shared(described, shared).under(self._base.plan)
 
     def _built(self, kind: np.ndarray) -> Deployment:
         """The description with `kind` as the numbers that are built anew, all others at their low ends."""
@@ -72,8 +81,10 @@ class DesignRecords:
         values[self._rebuilt] = kind
         return self.deployment(values)
 
-    def _stands_alone(self, column: int) -> bool:
-        """True where building the description with another value changes nothing but the number's own field."""
+    def _is_written(self, column: int) -> bool:
+        """True where another value changes nothing of the records but the number's own field, if it has one."""
+        if self._axes[column].number.is_shared:
+            return True
         axis, highs = self._axes[column], self._lows.copy()
         highs[column] = axis.high
         low, high = self.deployment(self._lows), self.deployment(highs)

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from npusim.errors import UserError
-from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.selection import survivors
 from npusim.explore.sweep.space import SpaceAxis
 from npusim.explore.sweep.spec import Limit, SweepSpec
@@ -119,12 +118,11 @@ def _suggest(trial: Any, axis: SpaceAxis) -> float:
 def _points(spec: SweepSpec, place: str, variant: SweepVariant, values: np.ndarray) -> pd.DataFrame:
     """The metrics of one design under every workload, a row each; served figures NaN where it does not survive."""
     base = base_of(spec, variant, place)
-    records = base.records.of(values[np.newaxis])
     rows = []
     for load in spec.workloads:
         for users in load.users:
             row = {"design": 0} | base.keys(variant) | dict(zip(LOADED, (load.isl, load.osl, users), strict=True))
-            row |= dict(estimate_designs(base.deployment, records, load.isl, load.osl, users).iloc[0])
+            row |= dict(base.estimated(values[np.newaxis], load.isl, load.osl, users).iloc[0])
             row |= {axis.path: value for axis, value in zip(base.axes, values.tolist(), strict=True)}
             rows.append(row)
     points = pd.DataFrame(rows)

@@ -15,6 +15,7 @@ from npusim.hardware.draws import RangedNumber, all_numbers
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
 from npusim.ledger import Domain
+from npusim.mapping.shared import shared_numbers
 from npusim.units import to_si
 
 _RUNTIME = "runtime."
@@ -85,6 +86,7 @@ def _number(path: str, system: System, runtimes: Sequence[Runtime], place: str) 
             f"{_RUNTIME}{number.label}" if number.owner == runtime.name else number.label: number
             for number in all_numbers(system, runtime)
         }
+        known |= {f"{number.owner}.{number.label}": number for number in shared_numbers()}
         if path not in known:
             raise UserError(place, f"vary.{path}", _unknown(path, list(known), system.name))
     return known[path]

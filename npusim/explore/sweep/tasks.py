@@ -12,11 +12,12 @@ import pandas as pd
 
 from npusim.errors import DoesNotFit
 from npusim.explore.sweep.estimate import estimate_designs
-from npusim.explore.sweep.machines import DesignRecords
+from npusim.explore.sweep.machines import DesignRecords, Records
 from npusim.explore.sweep.space import SpaceAxis, design_values, space_axes
 from npusim.explore.sweep.spec import SERVED, SERVED_PREFIX, SweepSpec
 from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment, deploy
+from npusim.mapping.shared import with_shared
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import parse_arrival
@@ -49,10 +50,28 @@ def variants(spec: SweepSpec) -> list[SweepVariant]:
 
 
 @dataclass(frozen=True)
-class _Base:
+class Base:
     deployment: Deployment
     axes: list[SpaceAxis]
     records: DesignRecords
+
+    def designs(self, values: np.ndarray) -> Iterator[tuple[np.ndarray, Deployment, Records]]:
+        """Indices of designs with the same shared assumptions, the deployment under these, and their records."""
+        shared = [column for column, axis in enumerate(self.axes) if axis.number.is_shared]
+        kinds, kind_of = np.unique(values[:, shared], axis=0, return_inverse=True)
+        records = self.records.of(values)
+        for index, kind in enumerate(kinds):
+            told = {self.axes[column].number: float(value) for column, value in zip(shared, kind, strict=True)}
+            rows = np.flatnonzero(kind_of.ravel() == index)
+            yield rows, with_shared(self.deployment, told), records.of(rows)
+
+    def estimated(self, values: np.ndarray, isl: int, osl: int, users: int) -> pd.DataFrame:
+        """The estimated metrics of designs, values (designs, axes), in their order."""
+        parts = [
+            estimate_designs(deployment, records, isl, osl, users).set_axis(rows)
+            for rows, deployment, records in self.designs(values)
+        ]
+        return pd.concat(parts).sort_index()
 
     def keys(self, variant: SweepVariant) -> dict[str, Any]:
         """The columns DEPLOYED of its points."""
@@ -62,7 +81,7 @@ class _Base:
 
 
 @remembered
-def _base(arch: str, variant: SweepVariant, tokens: int, spec_text: str, place: str) -> _Base:
+def _base(arch: str, variant: SweepVariant, tokens: int, spec_text: str, place: str) -> Base:
     spec = SweepSpec.model_validate_json(spec_text)
     deployment = deploy(
         arch,
@@ -74,10 +93,10 @@ def _base(arch: str, variant: SweepVariant, tokens: int, spec_text: str, place: 
         tokens=tokens,
     )
     axes = space_axes(spec, deployment.system, [deployment.runtime], place)
-    return _Base(deployment, axes, DesignRecords(deployment, axes))
+    return Base(deployment, axes, DesignRecords(deployment, axes))
 
 
-def base_of(spec: SweepSpec, variant: SweepVariant, place: str) -> _Base:
+def base_of(spec: SweepSpec, variant: SweepVariant, place: str) -> Base:
     """The deployment of a variant with its axes; remembered by each worker. Raises UserError."""
     longest = max(load.isl + load.osl for load in spec.workloads)
     return _base(spec.arch, variant, longest, spec.model_dump_json(), place)
@@ -92,11 +111,10 @@ def _estimates(spec: SweepSpec, place: str, first: int, last: int) -> Iterator[p
     for variant in variants(spec):
         base = base_of(spec, variant, place)
         values = design_values(spec, base.axes, first, last)
-        records = base.records.of(values)
         varied = pd.DataFrame(values, columns=[axis.path for axis in base.axes])
         for load in spec.workloads:
             for users in load.users:
-                metrics = estimate_designs(base.deployment, records, load.isl, load.osl, users)
+                metrics = base.estimated(values, load.isl, load.osl, users)
                 loaded = dict(zip(LOADED, (load.isl, load.osl, users), strict=True))
                 keys = pd.DataFrame({"design": np.arange(first, last), **base.keys(variant), **loaded})
                 yield pd.concat([keys, varied, metrics], axis=1)
@@ -111,11 +129,12 @@ def serve_points(spec: SweepSpec, place: str, points: pd.DataFrame) -> pd.DataFr
         base = by_keys[tuple(point[name] for name in DEPLOYED)]
         values = np.array([point[axis.path] for axis in base.axes])
         keys = {key: point[key] for key in KEYS}
-        rows.append(keys | _serve(spec, base.records.deployment(values), point))
+        rows.append(keys | served_figures(spec, base.records.deployment(values), point))
     return pd.DataFrame(rows, columns=list(SERVED_COLUMNS))
 
 
-def _serve(spec: SweepSpec, deployment: Deployment, point: Mapping[Hashable, Any]) -> dict[str, float | str]:
+def served_figures(spec: SweepSpec, deployment: Deployment, point: Mapping[Hashable, Any]) -> dict[str, float | str]:
+    """The served metrics of a deployment under the load of `point` (isl, osl, users), and why it was refused."""
     assert spec.serving is not None
     users = point["users"]
     arrival = parse_arrival(spec.serving.arrival, users)

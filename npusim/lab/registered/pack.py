@@ -75,15 +75,15 @@ def _check_cells(place: str, cells: list[Any]) -> None:
                 raise UserError(place, f"cells.{number}.{key}", "is no figure of zero or more; give the original")
             if key.endswith("_low"):
                 _check_interval(place, number, key.removesuffix("_low"), cell)
-        key = tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
-        if key in seen:
+        named = tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
+        if named in seen:
             raise UserError(place, f"cells.{number}", "is predicted twice; give the pack as npusim wrote it")
-        seen.add(key)
+        seen.add(named)
 
 
 def _check_interval(place: str, number: int, name: str, cell: Mapping[str, Any]) -> None:
     """Raises UserError unless the figure and its ends are numbers of zero or more in order, or absent together."""
-    ends = [cell.get(key) for key in (f"{name}_low", name, f"{name}_high")]
+    ends: list[Any] = [cell.get(key) for key in (f"{name}_low", name, f"{name}_high")]
     if all(end is None for end in ends) or (ends[0] is None and ends[2] is None and _is_figure(ends[1])):
         return
     if not (all(_is_figure(end) for end in ends) and ends == sorted(ends)):

@@ -1,0 +1,103 @@
+"""A recorded command made fit to be run again: nothing that it names is overwritten, and no other machine is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from npusim.api.calibrating import CalibrateOptions
+from npusim.api.catalog import ListOptions, ShowOptions
+from npusim.api.channels import DramOptions
+from npusim.api.checking import CheckOptions
+from npusim.api.collectives import CollectiveOptions
+from npusim.api.evaluating import EvaluateOptions
+from npusim.api.grids import KPerfOptions
+from npusim.api.options import Argument, Declared, Options, declared_options
+from npusim.api.pim_comparing import PimCompareOptions
+from npusim.api.pims import AttentionOptions, GemvOptions, StreamOptions
+from npusim.api.registering import PredictOptions
+from npusim.api.runs import RunOptions
+from npusim.api.steps import StepOptions
+from npusim.api.sweeps import SweepOptions
+from npusim.api.validating import ValidateOptions
+from npusim.errors import UserError
+from npusim.publish import OutFolder
+
+REPLAYED: dict[str, type[Options]] = {
+    "calibrate": CalibrateOptions,
+    "check": CheckOptions,
+    "collective": CollectiveOptions,
+    "dram": DramOptions,
+    "evaluate": EvaluateOptions,
+    "kperf": KPerfOptions,
+    "list": ListOptions,
+    "pim attention": AttentionOptions,
+    "pim compare": PimCompareOptions,
+    "pim gemv": GemvOptions,
+    "pim stream": StreamOptions,
+    "predict": PredictOptions,
+    "run": RunOptions,
+    "show": ShowOptions,
+    "step": StepOptions,
+    "sweep": SweepOptions,
+    "validate": ValidateOptions,
+}
+"""The options of each command that may be run again. The others read results; they make none."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """words: the command; folder: where the folder of results is written now, None where it writes none."""
+
+    words: tuple[str, ...]
+    folder: Path | None
+
+
+def replay(argv: Sequence[str], scratch: Path, place: str) -> Replay:
+    """The recorded words with each output in `scratch`, and without what only says where the work is done.
+
+    Of an option that stands several times the last counts, as it does on the command line. place: the file that
+    records them, for messages. Raises UserError for a command or an option that is not known.
+    """
+    command, rest = _command(argv, place)
+    known = {name: each for each in declared_options(REPLAYED[command]) for name in _spellings(each)}
+    plain: list[str] = []
+    given: dict[str, tuple[str, ...]] = {}
+    folder = None
+    words = iter(rest)
+    for word in words:
+        name, assigned, value = word.partition("=")
+        if word == "--json":
+            continue
+        if not word.startswith("-"):
+            plain.append(word)
+            continue
+        if name not in known or isinstance(known[name].told, Argument):
+            raise UserError(place, "argv", f"records the option {name}, which {command} does not have; nothing was run")
+        option = known[name]
+        if option.kinds == (bool,):
+            given[option.field] = (name,)
+            continue
+        value = value if assigned else next(words, "")
+        if not option.told.replayed:  # type: ignore[union-attr]
+            continue
+        writes = option.told.writes  # type: ignore[union-attr]
+        if writes is not None:
+            value = str(scratch / option.field / (Path(value).name or "out"))
+            (scratch / option.field).mkdir(exist_ok=True)
+            folder = Path(value) if isinstance(writes, OutFolder) else folder
+        given[option.field] = (option.names[0], value)
+    return Replay((*command.split(), *plain, *(word for pair in given.values() for word in pair)), folder)
+
+
+def _command(argv: Sequence[str], place: str) -> tuple[str, Sequence[str]]:
+    for length in (2, 1):
+        if " ".join(argv[:length]) in REPLAYED:
+            return " ".join(argv[:length]), argv[length:]
+    raise UserError(place, "argv", "records no command that can be run again")
+
+
+def _spellings(option: Declared) -> tuple[str, ...]:
+    off = tuple(name.replace("--", "--no-", 1) for name in option.names)
+    return (*option.names, *(off if option.kinds == (bool,) else ()))
