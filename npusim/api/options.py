@@ -39,7 +39,7 @@ class Option:
     without it, in words; least, most: bounds of a number; only_with: another field and the value of it with
     which this one has an effect (`Given`: any but the default), without it the option is refused, or warned of where
     `softly` (scripts pass it on everywhere); required: on the command line, though Python can do
-    without; writes: what stands at the path that it names, checked before any work; replayed: False
+    without; writes: the kind of output at its path, checked before any work; replayed: False
     where it says only how the work is done, so that a recorded command is run again without it.
     """
 

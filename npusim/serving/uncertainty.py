@@ -19,7 +19,7 @@ from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 
 DRAWS = 32
-"""Draws of all uncertain numbers behind an interval, unless told otherwise."""
+"""Draws of all uncertain numbers behind an interval, by default."""
 _SHARED = 2**32
 """Added to the seed for shared assumptions, whose draws are independent of a machine's."""
 
