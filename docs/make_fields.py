@@ -50,7 +50,7 @@ def page() -> str:
         "",
         "Made by `python docs/make_fields.py` from the models in the code. A number is written with its provenance",
         "([describe a chip](describe-a-chip.md)); its column `takes` gives the unit to which it is converted and the",
-        "values that are accepted. Keys in *italics* may be left out.",
+        "values that are accepted. Keys in *italics* may be omitted.",
     ]
     shown: set[type[BaseModel]] = set()
     for title, root in ROOTS.items():

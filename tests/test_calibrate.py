@@ -183,7 +183,7 @@ def test_the_command_says_what_was_fitted_and_how_to_use_it(folder: Path, tmp_pa
     assert code == 0, err
     text = " ".join(out.split())
     assert "Fitted numbers" in text
-    assert "mean absolute error figures before after left out" in text
+    assert "mean absolute error figures before after cross-validated" in text
     assert "put `calibration: again.yaml` into the architecture's file" in text
 
 

@@ -154,8 +154,8 @@ def test_unknown_chips_are_skipped(tmp_path: Path) -> None:
 
 def test_one_prompt_for_all_is_told_by_the_source(imported: dict[str, Imported]) -> None:
     found = imported["gpu_public/rtx_serving"]
-    alike = {(case.predictor.arch, case.predictor.alike) for case in found.cases}
-    assert alike == {("rtx-a6000", True), ("rtx-pro-6000", False)}
+    same = {(case.predictor.arch, case.predictor.same_prompt) for case in found.cases}
+    assert same == {("rtx-a6000", True), ("rtx-pro-6000", False)}
 
 
 def test_rows_of_a_run_share_a_predictor_and_power_once(imported: dict[str, Imported]) -> None:
@@ -183,7 +183,7 @@ def test_traces_and_repeated_prompts_are_told_by_their_notes(imported: dict[str,
         assert isinstance(case.predictor, RunPredictor)
         assert case.predictor.traced == (case.dimensions["lab"] == "heteropilot")
         if case.dimensions["isl"] == "1024" and case.dimensions["precision"] == "BF16":
-            assert case.predictor.alike
+            assert case.predictor.same_prompt
         if case.metric == "throughput_total":
             steady = case.predictor.traced or case.predictor.windowed
             assert case.figure == ("steady_" if steady else "") + "output_tokens_per_s"
@@ -337,12 +337,12 @@ def test_a_prompt_that_was_served_before_is_found_from_the_first_request_on() ->
     predictor = next(
         case.predictor
         for case in import_table(table("rngd/serving")).cases
-        if isinstance(case.predictor, RunPredictor) and case.predictor.alike and case.predictor.users == 2.0
+        if isinstance(case.predictor, RunPredictor) and case.predictor.same_prompt and case.predictor.users == 2.0
     )
     numbers = Numbers.of(load_system("rngd"))
     figures = predictor.predict(numbers, 0)
     assert figures["ttft_ms_p95"] < 3.0 * figures["ttft_ms_p50"]
-    cold = replace(predictor, alike=False).predict(numbers, 0)
+    cold = replace(predictor, same_prompt=False).predict(numbers, 0)
     assert cold["ttft_ms_p50"] > 2.0 * figures["ttft_ms_p50"]
 
 

@@ -44,7 +44,7 @@ def _print(console: Console, found: FittedCalibration, target: Path) -> None:
     ]
     errors = (found.mape_before, found.mape_after, found.left_out_mape)
     rows.append(["all", f"{found.cases:,}", *map(percent, errors)])
-    console.print(table(("mean absolute error", "figures", "before", "after", "left out"), rows))
+    console.print(table(("mean absolute error", "figures", "before", "after", "cross-validated"), rows))
     short = [part for part in found.calibration.residuals if not part.enough]
     if short:
         console.print(

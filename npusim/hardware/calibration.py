@@ -81,7 +81,7 @@ class Calibration(Part):
         return matrix
 
     def half_width(self, metric: str, regime: str) -> float | None:
-        """90 % half-width of log(measured / predicted) on groups left out; None where none was measured."""
+        """90 % half-width of log(measured / predicted) on held-out groups; None where none was measured."""
         return half_width(self.residuals, metric, regime)
 
     def holds_for(self, owner: str) -> bool:

@@ -14,7 +14,7 @@ from npusim.ledger import Count, EnergyPerOp, Frequency, Ratio
 
 
 class MacRates(Part):
-    """Multiply-accumulates per cycle of one element (slice or SM) by operand type; a type left out is not native."""
+    """Multiply-accumulates per cycle of one element (slice or SM) by operand type; an omitted type is not native."""
 
     bf16: Count
     """Number of BF16 or FP16 multiply-accumulates per cycle."""

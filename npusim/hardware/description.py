@@ -34,7 +34,7 @@ class Description(Part):
     FOLDER: ClassVar[str]
 
     extends: str | None = None
-    """Name or path of the description of the same kind that it changes, also spelt `based_on`; none where left out."""
+    """Name or path of the description of the same kind that it changes, also spelt `based_on`; none if omitted."""
 
 
 def named(schema: type[Description]) -> WrapValidator:

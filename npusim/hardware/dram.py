@@ -72,7 +72,7 @@ class Timing(Part):
     tRP: Cycles
     """Precharge of a bank to its next activation, in cycles."""
     tRPab: Cycles | None = None
-    """Precharge of all banks to the next activation, in cycles; tRP where left out."""
+    """Precharge of all banks to the next activation, in cycles; tRP if omitted."""
     tRAS: Cycles
     """Activation to precharge of the same bank, in cycles."""
     tRC: Cycles
@@ -104,21 +104,21 @@ class Timing(Part):
     tRTP: Cycles
     """Read command to the precharge of the bank, in cycles."""
     tPPD: Cycles | None = None
-    """Precharge to precharge of another bank, in cycles; no limit where left out."""
+    """Precharge to precharge of another bank, in cycles; no limit if omitted."""
     tAAD: Cycles | None = None
-    """First to second phase of a two-phase LPDDR activation, in cycles; a single phase where left out."""
+    """First to second phase of a two-phase LPDDR activation, in cycles; a single phase if omitted."""
     tWCKPST: Cycles | None = None
-    """Write clock that keeps running after a burst, in cycles; no write clock where left out."""
+    """Write clock that keeps running after a burst, in cycles; no write clock if omitted."""
     tREFI: Cycles
     """Average interval between all-bank refreshes, in cycles."""
     tRFCab: Cycles
     """Duration of an all-bank refresh, in cycles."""
     tREFIpb: Cycles | None = None
-    """Average interval between per-bank refreshes, in cycles; no per-bank refresh where left out."""
+    """Average interval between per-bank refreshes, in cycles; no per-bank refresh if omitted."""
     tRFCpb: Cycles | None = None
     """Duration of a per-bank refresh, in cycles; given together with tREFIpb."""
     tRREFD: Cycles | None = None
-    """Per-bank refresh to the next activation or refresh of another bank, in cycles; no limit where left out."""
+    """Per-bank refresh to the next activation or refresh of another bank, in cycles; no limit if omitted."""
 
     @model_validator(mode="after")
     def _possible(self) -> Timing:
@@ -170,7 +170,7 @@ class Dram(Description):
     family: Family
     """Family of standards to which it belongs, such as hbm3e or lpddr6."""
     aliases: tuple[str, ...] = ()
-    """Other names under which it is found, none where left out."""
+    """Other names under which it is found, none if omitted."""
     note: str = ""
     """Remark for readers, from which nothing is computed."""
     data_rate: Bandwidth

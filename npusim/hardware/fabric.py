@@ -69,7 +69,7 @@ class Transport(Part):
     efficiency: Efficiency
     """Fraction of the links' rate that it reaches, 0 to 1."""
     copy_bandwidth: Bandwidth | None = None
-    """Rate at which a rank copies or sums its own share, in bytes/s; hidden where left out."""
+    """Rate at which a rank copies or sums its own share, in bytes/s; hidden if omitted."""
 
 
 class Fabric(Part):

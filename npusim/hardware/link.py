@@ -27,7 +27,7 @@ class Link(Part):
     efficiency: Efficiency
     """Fraction of the raw rate, 0 to 1, that flow control and the engines leave."""
     packet: Packet | None = None
-    """Packet format; left out where the efficiency already includes headers."""
+    """Packet format; omitted where the efficiency already includes headers."""
 
     @property
     def rate_bytes_per_s(self) -> float:

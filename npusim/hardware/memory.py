@@ -48,9 +48,9 @@ class Memory(Part):
     """How addresses spread over stacks, channels, banks, rows and columns; needed to derive the stream efficiency from
     `dram`."""
     stream_efficiency: Annotated[Efficiency, Field(validate_default=True)] = None  # type: ignore[assignment]
-    """Fraction of the peak, 0 to 1, that long aligned streams reach; derived from the DRAM model where left out."""
+    """Fraction of the peak, 0 to 1, that long aligned streams reach; derived from the DRAM model if omitted."""
     stream_residual: Residual | None = None
-    """Factor on the stream efficiency for what the DRAM model leaves out, 1 where left out."""
+    """Factor on the stream efficiency for what the DRAM model leaves out, 1 if omitted."""
     hot_efficiency: Efficiency
     """Fraction of the stream rate, 0 to 1, that is left when the memory is hot and refreshes more often."""
     contention_sharpness: Sharpness

@@ -35,7 +35,7 @@ from npusim.ledger import (
 
 
 class PimRates(Part):
-    """Multiply-accumulates of one unit per MAC command, by weight and activation type; one left out is not native."""
+    """Multiply-accumulates of one unit per MAC command, by weight and activation type; an omitted one is not native."""
 
     bf16: Count | None = None
     """Number of multiply-accumulates per command with BF16 weights and activations."""
@@ -85,7 +85,7 @@ class Activation(Part):
     banks_per_command: Few
     """Number of banks that one command opens, with tRRD and tFAW between commands."""
     to_mac: Cycles | None = None
-    """Activation to first MAC command, in cycles; the memory's tRCDRD where left out."""
+    """Activation to first MAC command, in cycles; the memory's tRCDRD if omitted."""
     interleaved_banks: Few
     """Number of banks of one unit that take turns, so that one opens while another is read."""
     early: bool
@@ -188,11 +188,11 @@ class PimUnit(Part):
     fence: Fence
     """Order with the host."""
     linear: LinearMapping | None = None
-    """Mapping of matrix-vector products; not offered where left out."""
+    """Mapping of matrix-vector products; not offered if omitted."""
     attention: HeadMapping | None = None
-    """Mapping of attention heads; not offered where left out."""
+    """Mapping of attention heads; not offered if omitted."""
     streams: StreamMapping | None = None
-    """Mapping of element-wise operations, for `npusim pim` alone; not offered where left out."""
+    """Mapping of element-wise operations, for `npusim pim` alone; not offered if omitted."""
 
 
 class PimEnergy(Part):
@@ -238,7 +238,7 @@ class Pim(Description):
     silicon: bool
     """True where a device of this kind has been made and published."""
     aliases: tuple[str, ...] = ()
-    """Other names under which it is found, none where left out."""
+    """Other names under which it is found, none if omitted."""
     placements: dict[str, str] = Field(default_factory=dict)
     """Names of the memories that have these units elsewhere, by where (bank, bank_group, buffer)."""
     note: str = ""

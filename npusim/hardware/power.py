@@ -37,7 +37,7 @@ class PowerModel(Part):
     voltage_exponent: Exponent
     """Exponent with which the dynamic energy of an operation scales with the clock."""
     limiter_time: Duration | None = None
-    """Time constant with which the clock approaches what the cap allows, in seconds; at once where left out."""
+    """Time constant with which the clock approaches what the cap allows, in seconds; at once if omitted."""
 
     @model_validator(mode="after")
     def _the_cap_leaves_room(self) -> PowerModel:

@@ -180,7 +180,7 @@ class Host(Part):
     """Time to sample a token on the host, in seconds."""
     token_time: Duration | None = None
     """Time for which the one front-end process is busy with each token that goes to a client, in seconds; a step lasts
-    until it is done, none where left out."""
+    until it is done, none if omitted."""
 
 
 class KvCacheRules(Part):
@@ -209,7 +209,7 @@ class RuntimeLimits(Part):
     max_sequences: Count
     """Largest number of sequences in service."""
     max_waiting: Count | None = None
-    """Largest number of requests in the queue, beyond which they are refused; no limit where left out."""
+    """Largest number of requests in the queue, beyond which they are refused; no limit if omitted."""
 
 
 class Kernels(Part):
@@ -223,7 +223,7 @@ class Kernels(Part):
     vector: str
     """Library of element-wise and row-wise kernels."""
     attention_fp8: str | None = None
-    """Library of attention over 8-bit keys and values; that of `attention` where left out."""
+    """Library of attention over 8-bit keys and values; that of `attention` if omitted."""
     grouped: str | None = None
     """Library of grouped matrix products, for experts."""
     latent: str | None = None
@@ -261,7 +261,7 @@ class Runtime(Description):
     decode_batch: BatchShapes
     """Compiled batches of decoding."""
     decode_batch_across_cards: BatchShapes | None = None
-    """Compiled batches of decoding on several cards, those of `decode_batch` where left out."""
+    """Compiled batches of decoding on several cards, those of `decode_batch` if omitted."""
     prefill_chunk: ChunkShapes
     """Compiled lengths of prompt chunks."""
     attention: AttentionShapes
@@ -274,9 +274,9 @@ class Runtime(Description):
     """True where the graph fixes how many experts run: each row with its own while no more rows than experts can come,
     else all."""
     kernels: Kernels | None = None
-    """Kernel libraries of a GPU, left out for other units."""
+    """Kernel libraries of a GPU, omitted for other units."""
     collectives: tuple[str, ...] = ()
-    """Names of the libraries of the chip's fabric that it uses, the fabric's first where left out."""
+    """Names of the libraries of the chip's fabric that it uses, the fabric's first if omitted."""
     offload: Offload | None = None
     """What may go to PIM units; a runtime without it knows none."""
     paths: tuple[StepPath, ...] = Field(min_length=1)

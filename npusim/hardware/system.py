@@ -27,9 +27,9 @@ class Chip(Part):
     memory: Memory
     """Main memory of the chip."""
     pim: PimPart | None = None
-    """Memory with PIM units, by name, by path or described in place; none where left out."""
+    """Memory with PIM units, by name, by path or described in place; none if omitted."""
     reduction: OnChipReduction | None = None
-    """How the PEs of a contraction processor sum partial results, left out for other units."""
+    """How the PEs of a contraction processor sum partial results, omitted for other units."""
     power: PowerModel
     """Power and energy of the chip."""
 
@@ -72,7 +72,7 @@ class ServerCards(Part):
     max_cards: Few
     """Largest number of cards that can work on one model."""
     cards: Few | None = None
-    """Number of cards that serve unless others are asked for, 1 where left out."""
+    """Number of cards that serve unless others are asked for, 1 if omitted."""
     fabric: Fabric
     """Links between the chips and the libraries of collectives on them."""
 
@@ -93,11 +93,11 @@ class System(Description):
     note: str = ""
     """Remark for readers, from which nothing is computed."""
     aliases: tuple[str, ...] = ()
-    """Other names under which it is found, none where left out."""
+    """Other names under which it is found, none if omitted."""
     runtime: str
     """Name of the runtime that drives it unless another is asked for."""
     calibration: str | None = None
-    """File of its calibration, beside the architecture's own file; none where left out."""
+    """File of its calibration, beside the architecture's own file; none if omitted."""
     chip: Chip
     """The chip, of which all are of one kind."""
     card: Card

@@ -59,7 +59,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """Its degrees of parallelism, those of one left out: "TP4 PP2"."""
+        """Its degrees of parallelism, without those of one: "TP4 PP2"."""
         told = [
             f"{letters}{degree}"
             for letters, key in _DEGREES.items()
@@ -108,7 +108,7 @@ def make_plan(system: System, cards: int, tensor_parallel: int | None, model: Mo
 
 
 def plan_of(system: System, model: Model, **degrees: int) -> Plan:
-    """The plan of these degrees (fields of Plan, 1 where left out), checked. Raises UserError.
+    """The plan of these degrees (fields of Plan, 1 if omitted), checked. Raises UserError.
 
     micro_batches: default, as many as stages.
     """

@@ -14,7 +14,7 @@ from npusim.workload.model import Model
 
 
 class PlanFile(Part):
-    """Degrees of a parallel plan, 1 where left out."""
+    """Degrees of a parallel plan, 1 if omitted."""
 
     tensor_parallel: Whole = 1
     """Number of chips across which each layer's matrices are split."""
@@ -25,7 +25,7 @@ class PlanFile(Part):
     data_parallel: Whole = 1
     """Number of replicas that serve requests of their own."""
     micro_batches: Whole | None = None
-    """Number of micro-batches in the pipeline, as many as stages where left out."""
+    """Number of micro-batches in the pipeline, as many as stages if omitted."""
 
 
 def read_plan(wanted: str | Plan, system: System, model: Model) -> Plan:

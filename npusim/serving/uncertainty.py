@@ -88,7 +88,7 @@ def interval_text(system: System, calibration: Calibration | None, draws: int = 
         f" (fewer than nine in {len(few)} of {len(calibration.residuals)} regimes: a prior joins them)" if few else ""
     )
     return (
-        f"{drawn} from the calibration's posterior, and what it did not explain of groups of runs left out{short}; "
+        f"{drawn} from the calibration's posterior, and the cross-validated error beyond it{short}; "
         "a figure of which nothing was measured takes those of the nearest that was"
     )
 

@@ -26,7 +26,7 @@ Lengths = tuple[tuple[int, int], ...]
 class RunPredictor:
     """isl, osl: tokens of each request, or the medians of a trace's; users: the mean number in service.
 
-    requests: None where it was not published; alike: every request has the same prompt, which the server knows
+    requests: None where it was not published; same_prompt: every request has the same prompt, which the server knows
     already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
     users have long fallen out of step; mixed: the lengths of each request are drawn up to isl and osl; stalled: its
     source reports host stalls; unsaid: its source does not say how many tokens came out, which may be fewer than
@@ -38,7 +38,7 @@ class RunPredictor:
     osl: int
     users: float
     requests: int | None = None
-    alike: bool = False
+    same_prompt: bool = False
     traced: bool = False
     windowed: bool = False
     mixed: bool = False
@@ -88,9 +88,9 @@ class RunPredictor:
             if self.mixed:
                 drawn = self._drawn_lengths(count, osl, numbers.observation["least_length"], seed)
                 return Load(self.isl, osl, Closed(users), _prompts(drawn), drawn)
-            make = identical_prompts if self.alike else random_prompts
+            make = identical_prompts if self.same_prompt else random_prompts
             lengths = self._out_of_step(users, count, osl) if self.windowed else None
-            return Load(self.isl, osl, Closed(users), make(count, self.isl), lengths, warm=self.alike)
+            return Load(self.isl, osl, Closed(users), make(count, self.isl), lengths, warm=self.same_prompt)
         observation, longest = numbers.observation, numbers.observation["longest_context"]
         prompt, output = (observation[name] for name in ("prompt_spread", "output_spread"))
         isl = lognormal_lengths(self.isl, prompt, count, seed, longest - self.osl).tolist()

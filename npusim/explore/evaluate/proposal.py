@@ -33,7 +33,7 @@ class Claim(Part):
     precision: Text = "bf16"
     """Precision scheme of the layers."""
     kv_precision: str | None = None
-    """Format of the KV cache, the runtime's own where left out."""
+    """Format of the KV cache, the runtime's own if omitted."""
     cards: Whole = 1
     """Number of cards that serve the model."""
     isl: Whole
@@ -115,7 +115,7 @@ class Proposal(Part):
     architecture: Text
     """Proposed architecture: a shipped name, or a file beside the proposal."""
     runtime: str | None = None
-    """Runtime, by name or path, the architecture's own where left out."""
+    """Runtime, by name or path, the architecture's own if omitted."""
     context_of_use: Text
     """Decision that the evaluation serves."""
     maturity: Maturity
@@ -123,7 +123,7 @@ class Proposal(Part):
     claims: tuple[Claim, ...] = Field(min_length=1, max_length=1000)
     """Claims to be evaluated."""
     milestones: tuple[Milestone, ...] = ()
-    """Milestones of the project, none where left out."""
+    """Milestones of the project, none if omitted."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Proposal:

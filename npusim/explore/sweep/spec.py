@@ -101,11 +101,11 @@ class SweepSpec(Part):
     precisions: tuple[Name, ...] = ("bf16",)
     """Precision schemes of the layers."""
     cards: tuple[Whole, ...] = ()
-    """Numbers of cards, the architecture's usual ones where left out."""
+    """Numbers of cards, the architecture's usual ones if omitted."""
     plans: tuple[Name, ...] = ()
     """Parallel plans such as tp4-pp2, or files of degrees, in place of `cards`."""
     runtimes: tuple[Name, ...] = ()
-    """Runtimes, by name or path, the architecture's own where left out."""
+    """Runtimes, by name or path, the architecture's own if omitted."""
     workloads: tuple[Workload, ...] = Field(min_length=1)
     """Loads under which each design is judged."""
     vary: dict[str, Axis] = Field(min_length=1)
@@ -121,7 +121,7 @@ class SweepSpec(Part):
     objectives: dict[str, Goal] = Field(min_length=1)
     """Whether each metric is to be as low (`min`) or as high (`max`) as possible."""
     serving: Serving | None = None
-    """Simulated serving of the best estimated points; none where left out."""
+    """Simulated serving of the best estimated points; none if omitted."""
 
     @model_validator(mode="after")
     def _method_has_its_numbers(self) -> SweepSpec:

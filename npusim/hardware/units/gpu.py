@@ -20,7 +20,7 @@ class MacEfficiencies(Part):
     fp8: Efficiency
     """Fraction of the MAC rate, 0 to 1, that a main loop reaches with FP8 operands."""
     int8: Efficiency | None = None
-    """Fraction of the MAC rate, 0 to 1, that a main loop reaches with INT8 operands; that of FP8 where left out."""
+    """Fraction of the MAC rate, 0 to 1, that a main loop reaches with INT8 operands; that of FP8 if omitted."""
 
 
 class LinearLibrary(Part):
@@ -43,7 +43,7 @@ class LinearLibrary(Part):
     launch: Duration
     """Fixed time of a kernel, in seconds."""
     tile_time: Duration | None = None
-    """Time to fill the pipeline and to write the results of one tile, in seconds; part of the launch where left out."""
+    """Time to fill the pipeline and to write the results of one tile, in seconds; part of the launch if omitted."""
     split_merge: Duration
     """Time to add partial results where few tiles split k, in seconds."""
     cast_efficiency: Efficiency
@@ -82,21 +82,21 @@ class AttentionLibrary(Part):
     """Fraction of the memory's stream rate, 0 to 1, at which keys or queries are joined of their two parts; given by
     libraries of latent attention alone."""
     prompt_heads: Count | None = None
-    """Number of query heads of one KV head that a block of a prompt packs, one where left out."""
+    """Number of query heads of one KV head that a block of a prompt packs, one if omitted."""
     mask_edge: Fraction | None = None
     """Fraction of a tile of context, 0 to 1, that a block computes needlessly at each edge of a mask, none
-    where left out."""
+    if omitted."""
     exposed_passes: Ratio | None = None
     """Number of passes of the vector lanes over the scores that do not hide behind the contractions, none where left
     out."""
     split_launch: Duration | None = None
-    """Fixed time of the kernel that merges splits, in seconds, none where left out."""
+    """Fixed time of the kernel that merges splits, in seconds, none if omitted."""
     stream_efficiency: Efficiency | None = None
-    """Fraction of the memory's stream rate, 0 to 1, at which keys and values are read, all of it where left out."""
+    """Fraction of the memory's stream rate, 0 to 1, at which keys and values are read, all of it if omitted."""
     block_element: Duration | None = None
-    """Time that each element of a head adds to a block, in seconds, none where left out."""
+    """Time that each element of a head adds to a block, in seconds, none if omitted."""
     sequence: Duration | None = None
-    """Time to assign each sequence of a ragged batch to blocks, in seconds, none where left out."""
+    """Time to assign each sequence of a ragged batch to blocks, in seconds, none if omitted."""
 
 
 class GroupedLibrary(Part):
@@ -159,7 +159,7 @@ class VectorLibrary(Part):
     launch: Duration
     """Fixed time of a kernel, in seconds."""
     pass_time: Duration | None = None
-    """Time of one pass of a thread over its own elements, in seconds; part of the launch where left out."""
+    """Time of one pass of a thread over its own elements, in seconds; part of the launch if omitted."""
     row_step: RowSteps
     """Time per column of kernels that walk rows, spent on the first row of each SM in place of the lanes' time."""
 

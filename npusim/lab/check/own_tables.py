@@ -114,8 +114,8 @@ def _of_run(predictor: RunPredictor, figure: str, measured: Reading) -> Iterator
     deployment = measured_deployment(placement)
     schemes = deployment.precision, deployment.precision
     load = load_of(placement.arch, deployment.model, schemes, _chips(placement), predictor.isl, predictor.osl)
-    alike = predictor.alike or predictor.traced
-    load = replace(load, users=predictor.users, requests=predictor.requests, prompts_differ=not alike)
+    identical = predictor.same_prompt or predictor.traced
+    load = replace(load, users=predictor.users, requests=predictor.requests, prompts_differ=not identical)
     if figure == MEAN:
         yield from _of_watts(placement, measured)
         return

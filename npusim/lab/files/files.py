@@ -76,7 +76,7 @@ def count(place: str, key: str, text: Any, least: int = 0, most: int = MOST) -> 
 
 
 def mapping(place: str, key: str, value: Any) -> dict[str, Any]:
-    """An object, {} where it is left out. Raises UserError."""
+    """An object, {} where it is missing. Raises UserError."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -85,7 +85,7 @@ def mapping(place: str, key: str, value: Any) -> dict[str, Any]:
 
 
 def words(place: str, key: str, value: Any) -> str | None:
-    """A text or a number as text, None where it is left out or blank. Raises UserError."""
+    """A text or a number as text, None where it is missing or blank. Raises UserError."""
     if isinstance(value, dict | list):
         raise UserError(place, key, "must be a text; give the file as the tool wrote it")
     return None if value is None else str(value).strip() or None

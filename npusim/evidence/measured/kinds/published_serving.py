@@ -24,7 +24,7 @@ _MAIN = "throughput_total"
 POWER = "power_w"
 _TOKENS_PER_S = "tokens/s"
 _RUN_COLUMNS = ("lab", "sdk", "chip", "cards", "model", "precision", "isl", "osl", "concurrency", "date")
-_ALIKE = ("prefix caching ON", "same harness and prompt as RNGD rows")
+_SAME_PROMPT = ("prefix caching ON", "same harness and prompt as RNGD rows")
 """Of runs on a server that keeps prefixes, of one prompt for all requests."""
 _TRACED = ("ShareGPT", "open loop")
 _STALLED = ("host stalls",)
@@ -154,7 +154,7 @@ def _dimensions(row: Row, predictor: RunPredictor) -> dict[str, str]:
         "isl": f"{predictor.isl}",
         "concurrency": f"{predictor.users:g}",
         "lengths": "trace" if predictor.traced else "fixed",
-        "prompts": "alike" if predictor.alike else "different",
+        "prompts": "alike" if predictor.same_prompt else "different",
     }
     return {name: text for name, text in told.items() if text}
 
@@ -186,7 +186,7 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
     lab = sources().lab(row.text("lab")).name
     return replace(
         predictor,
-        alike=run.says(_ALIKE),
+        same_prompt=run.says(_SAME_PROMPT),
         traced=run.says(_TRACED),
         windowed=windowed,
         stalled=stalled,
