@@ -74,7 +74,7 @@ def _price(steps, template, query, context, decoding, slots, machines, runtimes,
 def test_layer_costs(benchmark: Any, arch: str) -> None:
     """Lower, specialise and cost the operators of a decode step; a kind of layer is costed once a step."""
     deployment = deploy(arch, MODEL)
-    engine, step = AnalyticEngine(deployment), decode([ISL + 9 * place for place in range(16)])
+    engine, step = AnalyticEngine(deployment), decode([ISL + 9 * index for index in range(16)])
     work = make_workspace(engine.template, len(step.query), 1)
     words = (
         engine.template,

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 
-_LONGEST_WORD, _LONGEST_PLACE, _LONGEST_MESSAGE = 100, 300, 700
+_LONGEST_WORD, _LONGEST_LOCATION, _LONGEST_MESSAGE = 100, 300, 700
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class UserError(Exception):
     """A mistake in what the user gave: the command line prints it as one line and exits with 2.
 
-    place: file (with line where known) or command-line option; key: dotted path of the offending value, or "";
+    location: file (with line where known) or command-line option; key: dotted path of the offending value, or "";
     message: what is wrong and how to mend it. Long values are cut, and what no terminal shows is told as `?`.
     """
 
-    def __init__(self, place: str, key: str, message: str) -> None:
-        self.place, self.key, self.message = _cut(place, _LONGEST_PLACE), shown(key), shown(message)
+    def __init__(self, location: str, key: str, message: str) -> None:
+        self.location, self.key, self.message = _cut(location, _LONGEST_LOCATION), shown(key), shown(message)
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        where = f"{self.place}: {self.key}" if self.key else self.place
+        where = f"{self.location}: {self.key}" if self.key else self.location
         return f"{where}: {self.message}"
 
 
@@ -30,8 +30,8 @@ class DoesNotFit(UserError):
     cards_needed: smallest number of cards that would hold it, or None where no number does.
     """
 
-    def __init__(self, place: str, message: str, cards_needed: int | None) -> None:
-        super().__init__(place, "", message)
+    def __init__(self, location: str, message: str, cards_needed: int | None) -> None:
+        super().__init__(location, "", message)
         self.cards_needed = cards_needed
 
 

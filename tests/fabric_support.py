@@ -42,7 +42,7 @@ def fabric(*levels: dict[str, Any], copy: float | None = None) -> Fabric:
     }
     if copy is not None:
         transport["copy_bandwidth"] = number(copy, "B/s")
-    named = [{**each, "name": f"{place} {each['name']}"} for place, each in enumerate(levels)]
+    named = [{**each, "name": f"{index} {each['name']}"} for index, each in enumerate(levels)]
     return Fabric.model_validate({"levels": named, "transports": [transport], "overlap": number(0.0)})
 
 

@@ -94,7 +94,7 @@ def test_a_number_of_one_path_leaves_the_others() -> None:
     names = [path.name for path in before.paths]
     old, new = (build_runtime(runtime, system)[0]["paths_operator_launch"] for runtime in (before, after))
     changed = np.flatnonzero(old[: len(names)] != new[: len(names)])
-    assert [names[place] for place in changed] == ["graph"]
+    assert [names[position] for position in changed] == ["graph"]
     assert new[changed[0]] == pytest.approx(0.8e-6)
 
 
@@ -167,7 +167,7 @@ def test_a_mistake_names_calibration_number_and_mend(change: dict[str, str], mes
     calibration = _calibration(STREAM).model_copy(update={"numbers": (number,)})
     with pytest.raises(UserError) as caught:
         calibration.apply("h200", _h200())
-    assert (caught.value.place, caught.value.key) == ("fitted", f"h200.{number.path}")
+    assert (caught.value.location, caught.value.key) == ("fitted", f"h200.{number.path}")
     assert message in caught.value.message
 
 
@@ -192,7 +192,7 @@ def test_a_file_with_a_mistake(tmp_path: Path, old: str, new: str, line: int | N
     path.write_text(FITTED.replace(old, new), encoding="utf-8")
     with pytest.raises(UserError) as caught:
         load_calibration(path)
-    assert caught.value.place == (f"{path}:{line}" if line else str(path))
+    assert caught.value.location == (f"{path}:{line}" if line else str(path))
     assert caught.value.key == key
     assert message in caught.value.message
 
@@ -242,7 +242,7 @@ def test_a_missing_calibration_is_the_users_mistake(calibrated: Path) -> None:
     (calibrated.parent / "fits" / "fitted.yaml").unlink()
     with pytest.raises(UserError) as caught:
         load_system(str(calibrated))
-    assert (caught.value.place, caught.value.key) == (str(calibrated), "calibration")
+    assert (caught.value.location, caught.value.key) == (str(calibrated), "calibration")
     assert str(calibrated.parent / "fits" / "fitted.yaml") in caught.value.message
     assert load_system(str(calibrated), uncalibrated=True).name == "h200"
 

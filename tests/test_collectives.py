@@ -124,8 +124,8 @@ def test_a_hierarchy_crosses_the_outer_links_with_a_shard() -> None:
 def test_the_fastest_is_taken(operation: int, size: float) -> None:
     machine = machine_on(SWITCHED, neighbours(8))
     times = [
-        float(schedule_time(place, 0, size, GROUP_TENSOR, machine))
-        for place, (each, _) in enumerate(SCHEDULES)
+        float(schedule_time(index, 0, size, GROUP_TENSOR, machine))
+        for index, (each, _) in enumerate(SCHEDULES)
         if each == operation
     ]
     assert collective_time(operation, size, GROUP_TENSOR, machine) == min(times)

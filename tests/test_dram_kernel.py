@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_memory
-from npusim.hardware.dram_channel.addresses import named_map, places
+from npusim.hardware.dram_channel.addresses import banks_and_rows, named_map
 from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.dram_channel.timing import REFRESH_OFF, build_timing
 
@@ -164,7 +164,7 @@ def test_energy_follows_the_commands() -> None:
 def test_an_address_map_reaches_every_place_once(mapping: str) -> None:
     timing = build_timing(load_memory("hbm3-6400"), REFRESH_OFF, 2)
     masks = named_map(mapping, timing)
-    banks, rows = places(np.arange(64 * 32 * 8), masks, timing)
+    banks, rows = banks_and_rows(np.arange(64 * 32 * 8), masks, timing)
     assert len(set(banks)) == 64
     assert len(set(zip(banks, rows, strict=True))) == 64 * 8
 
@@ -175,10 +175,10 @@ def test_each_bit_of_a_place_is_the_parity_of_its_mask(mapping: str, access: int
     timing = build_timing(load_memory("hbm3-6400"), REFRESH_OFF, 2)
     masks = named_map(mapping, timing)
     parities = [[(access & int(mask)).bit_count() & 1 for mask in own if mask] for own in masks]
-    values = [sum(bit << place for place, bit in enumerate(own)) for own in parities]
+    values = [sum(bit << index for index, bit in enumerate(own)) for own in parities]
     pseudo, rank, group, bank, row, _ = values
     whole = ((pseudo * int(timing["ranks"]) + rank) * int(timing["groups"]) + group) * 4 + bank
-    found = places(np.array([access]), masks, timing)
+    found = banks_and_rows(np.array([access]), masks, timing)
     assert (int(found[0][0]), int(found[1][0])) == (whole, row)
 
 

@@ -55,8 +55,8 @@ def test_what_is_asked_for_is_moved(deployed: Deploy, model: str, step: Step) ->
     simulation = _simulation(deployed("rngd", model, uncalibrated=True, cards="auto"), step)
     rows, setting, copies = simulation.rows, simulation.setting, simulation.copies()
     moved: dict[int, float] = defaultdict(float)
-    for place, command in enumerate(simulation.program.commands):
-        moved[command.place.row] += command.wanted * int(copies[place])
+    for position, command in enumerate(simulation.program.commands):
+        moved[command.position.row] += command.wanted * int(copies[position])
         assert command.asked >= command.wanted
     for index, row in enumerate(rows):
         reads = kv_copies(row, setting.machine, setting.pes) if row["kind"] == ATTENTION else 1.0
@@ -82,12 +82,12 @@ def test_nothing_starts_before_its_cause(deployed: Deploy, model: str, step: Ste
     assert (record.since >= 0.0).all()
     assert (record.start >= record.since).all()
     assert (record.end >= record.start).all()
-    for place, command in enumerate(program.commands):
+    for position, command in enumerate(program.commands):
         for before in command.inputs:
-            assert before < place
-            assert record.end[before] <= record.start[place]
-    for places in program.queues.values():
-        begun, ended = record.start[places], record.end[places]
+            assert before < position
+            assert record.end[before] <= record.start[position]
+    for positions in program.queues.values():
+        begun, ended = record.start[positions], record.end[positions]
         assert (begun[1:] >= ended[:-1]).all()
         assert (ended - begun).sum() <= record.time_s * (1 + 1e-12)
 
@@ -115,7 +115,7 @@ def test_a_repeated_segment_equals_the_full_simulation(deployed: Deploy, arch: s
     ours, theirs = path_shares(simulation), path_shares(full)
     for key in ours.keys() | theirs.keys():
         assert ours.get(key, 0.0) == pytest.approx(theirs.get(key, 0.0), rel=1e-6, abs=1e-6 * full.time_s)
-    ends = sorted(delay + float(simulation.record.end[place]) for place, delay, _ in simulation.runs())
+    ends = sorted(delay + float(simulation.record.end[position]) for position, delay, _ in simulation.runs())
     assert ends == pytest.approx(sorted(full.record.end.tolist()), rel=1e-11)
 
 
@@ -308,7 +308,7 @@ def test_registers_too_small_for_all_tokens_are_filled_for_each_tile(llama: Depl
             fills = [
                 command
                 for command in simulation.program.commands
-                if command.place.row == index and command.queue == Queue(SUB, 0)
+                if command.position.row == index and command.queue == Queue(SUB, 0)
             ]
             seen = len({turn.turn for turn in turns if turn.segment == simulation.rows[index]["segment"]})
             assert plan.choice.filled_once <= once
@@ -316,7 +316,7 @@ def test_registers_too_small_for_all_tokens_are_filled_for_each_tile(llama: Depl
 
 
 def simulation_rows(simulation: Simulation) -> list[Any]:
-    return [c for c in simulation.program.commands if simulation.rows[c.place.row]["kind"] == LINEAR]
+    return [c for c in simulation.program.commands if simulation.rows[c.position.row]["kind"] == LINEAR]
 
 
 KERNELS = Path(__file__).parent.parent / "validation" / "data" / "rngd" / "kernels.csv"

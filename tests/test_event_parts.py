@@ -32,13 +32,13 @@ def _ends(transfers: list[tuple[float, float, float]], rate: Callable[[float], f
     memory = SharedBandwidth(env, rate)
     ends = [0.0] * len(transfers)
 
-    def one(place: int, begin: float, amount: float, streams: float) -> Any:
+    def one(index: int, begin: float, amount: float, streams: float) -> Any:
         yield env.timeout(begin)
         yield memory.transfer(amount, streams)
-        ends[place] = env.now
+        ends[index] = env.now
 
-    for place, transfer in enumerate(transfers):
-        env.process(one(place, *transfer))
+    for index, transfer in enumerate(transfers):
+        env.process(one(index, *transfer))
     env.run()
     return ends
 

@@ -98,10 +98,10 @@ def _walked(new: int, context: int, tile: int, window: int = 0, causal: bool = T
 
 
 def _tile(machine: Any, units: int, lines: float) -> int:
-    places = machine["gpu_sms"] * machine["gpu_attention_blocks_per_sm"][FLASH_3]
+    slots = machine["gpu_sms"] * machine["gpu_attention_blocks_per_sm"][FLASH_3]
     return (
         TILE
-        if units * math.ceil(lines / SPLIT_TILE) >= machine["gpu_attention_split_fill"][FLASH_3] * places
+        if units * math.ceil(lines / SPLIT_TILE) >= machine["gpu_attention_split_fill"][FLASH_3] * slots
         else SPLIT_TILE
     )
 
@@ -197,7 +197,7 @@ def _splits(machine: Any, row: Any) -> int:
     [(1, 100_000, 16), (2, 100_000, 8), (1, 1000, 8), (1, 129, 2), (1, 128, 0), (13, 100_000, 0), (14, 100_000, 0)],
 )
 def test_few_blocks_split_the_context(h200: Any, batch: int, context: int, splits: int) -> None:
-    """8 blocks a sequence on 132 places: pieces fill them, none shorter than a tile; from 106 blocks on none."""
+    """8 blocks a sequence on 132 slots: pieces fill them, none shorter than a tile; from 106 blocks on none."""
     assert _splits(h200, _row([(1, context)] * batch)) == splits
 
 
@@ -208,7 +208,7 @@ def test_places_are_the_librarys(h200: Any, library: str, splits: int) -> None:
 
 @pytest.mark.parametrize(("fill", "tile"), [(0.78, TILE), (0.79, SPLIT_TILE)])
 def test_enough_blocks_take_the_large_tile(h200: Any, fill: float, tile: int) -> None:
-    """104 blocks on 132 places are 79 % of them; the rows of a decoding group fit the smaller tile."""
+    """104 blocks on 132 slots are 79 % of them; the rows of a decoding group fit the smaller tile."""
     machine = _altered(h200, gpu_attention_split_fill=fill)
     row = _row([(1, 100_000)] * 13)
     assert attention_times(row, machine)[2] == 2 * SIZE * 13 * KV_HEADS * tile * 100_000
@@ -235,7 +235,7 @@ def test_ragged_decoding_waits_for_its_longest_context(balanced: Any) -> None:
 
 
 def _seconds(machine: Any, row: Any) -> float:
-    """Without what merging costs: a longer prompt fills the places without a split."""
+    """Without what merging costs: a longer prompt fills the slots without a split."""
     contraction, fixed, _ = attention_times(row, _altered(machine, gpu_attention_split_merge=0.0))
     return float(contraction + fixed)
 

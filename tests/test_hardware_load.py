@@ -154,7 +154,7 @@ def test_a_mistake_names_file_line_key_and_mend(
     path, start = _changed(tmp_path, H200, old, new)
     with pytest.raises(UserError) as caught:
         load_system(str(path))
-    assert caught.value.place == (str(path) if line is None else f"{path}:{start + line}")
+    assert caught.value.location == (str(path) if line is None else f"{path}:{start + line}")
     assert caught.value.key == key
     assert message in caught.value.message
     assert "\n" not in str(caught.value)
@@ -203,7 +203,7 @@ def test_syntax_errors_name_the_line(tmp_path: Path, text: str, line: int | None
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as caught:
         load_system(str(path))
-    assert caught.value.place == (str(path) if line is None else f"{path}:{line}")
+    assert caught.value.location == (str(path) if line is None else f"{path}:{line}")
     assert message in caught.value.message
     assert "\n" not in str(caught.value)
 
@@ -219,7 +219,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 def test_a_missing_file(name: str) -> None:
     with pytest.raises(UserError) as caught:
         load_system(name)
-    assert (caught.value.place, caught.value.key) == (name, "")
+    assert (caught.value.location, caught.value.key) == (name, "")
     assert "no such file" in caught.value.message
 
 
@@ -238,7 +238,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 def test_an_unknown_architecture_names_the_nearest() -> None:
     with pytest.raises(UserError) as caught:
         load_system("rgnd")
-    assert (caught.value.place, caught.value.key) == ("architecture", "rgnd")
+    assert (caught.value.location, caught.value.key) == ("architecture", "rgnd")
     assert "did you mean 'rngd'? (npusim list archs)" in caught.value.message
     with pytest.raises(UserError, match=r"known: .*h200.*rngd"):
         load_system("quantum")
@@ -247,14 +247,14 @@ def test_an_unknown_architecture_names_the_nearest() -> None:
 def test_an_unknown_runtime_names_the_nearest() -> None:
     with pytest.raises(UserError) as caught:
         load_runtime("vlm", "gpu")
-    assert (caught.value.place, caught.value.key) == ("runtime", "vlm")
+    assert (caught.value.location, caught.value.key) == ("runtime", "vlm")
     assert "did you mean 'vllm'? (npusim list runtimes)" in caught.value.message
 
 
 def test_a_runtime_of_another_unit_names_those_that_fit() -> None:
     with pytest.raises(UserError) as caught:
         load_runtime("vllm", "contraction_processor")
-    assert caught.value.place == "--runtime"
+    assert caught.value.location == "--runtime"
     assert caught.value.message == (
         "'vllm' drives a gpu, this chip is a contraction_processor; use one of: furiosa-llm-2026.2, "
         "furiosa-llm-2026.3, furiosa-pim, pim-device, pim-server"
@@ -276,7 +276,7 @@ def test_a_runtimes_mistake(tmp_path: Path, old: str, new: str, line: int | None
     path, start = _changed(tmp_path, FURIOSA, old, new)
     with pytest.raises(UserError) as caught:
         load_runtime(str(path), "contraction_processor")
-    assert caught.value.place == (str(path) if line is None else f"{path}:{start + line}")
+    assert caught.value.location == (str(path) if line is None else f"{path}:{start + line}")
     assert caught.value.key == key
     assert message in caught.value.message
 

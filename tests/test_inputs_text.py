@@ -63,7 +63,7 @@ def test_any_text_is_a_number_or_a_reason(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "message"),
+    ("text", "location", "message"),
     [
         ("[" * 100000 + "]" * 100000, "f.json", "nested deeper"),
         ('{"a":' * (MOST_DEPTH + 1) + "1" + "}" * (MOST_DEPTH + 1), "f.json", "nested deeper"),
@@ -78,10 +78,10 @@ def test_any_text_is_a_number_or_a_reason(text: str) -> None:
         ("", "f.json:1", "cut or broken"),
     ],
 )
-def test_json_that_is_not_read_is_one_line(text: str, place: str, message: str) -> None:
+def test_json_that_is_not_read_is_one_line(text: str, location: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         json_tree(text, "f.json")
-    assert caught.value.place == place
+    assert caught.value.location == location
     assert len(str(caught.value)) < 300
 
 
@@ -98,7 +98,7 @@ def test_json_lines_name_the_line_that_is_broken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "message"),
+    ("text", "location", "message"),
     [
         ("", "f.csv", "no header line"),
         ("a,b\n1\n", "f.csv:2", "1 fields instead of 2"),
@@ -109,10 +109,10 @@ def test_json_lines_name_the_line_that_is_broken() -> None:
         ("a\n" + "x" * 200_000, "f.csv:2", "cut or broken"),
     ],
 )
-def test_csv_that_is_not_read_is_one_line(text: str, place: str, message: str) -> None:
+def test_csv_that_is_not_read_is_one_line(text: str, location: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         csv_table(text, "f.csv")
-    assert caught.value.place == place
+    assert caught.value.location == location
 
 
 def _workbook() -> bytes:

@@ -87,7 +87,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 def test_what_is_not_read_is_one_line_with_its_number(text: str, line: int, message: str) -> None:
     with pytest.raises(UserError) as caught:
         parsed(text, "f.yaml")
-    assert caught.value.place == f"f.yaml:{line}"
+    assert caught.value.location == f"f.yaml:{line}"
     assert message in str(caught.value)
     assert len(str(caught.value)) < 1000
 

@@ -1,4 +1,4 @@
-"""Which of a GPU's kernel libraries a runtime uses: names become places in the machine's array fields."""
+"""Which of a GPU's kernel libraries a runtime uses: names become indices in the machine's array fields."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_unknown_library_is_the_users_mistake(what: str) -> None:
     system = load_system("h200")
     with pytest.raises(UserError) as caught:
         build_runtime(_with_kernels(**{what: "cutlass"}), system)
-    assert (caught.value.place, caught.value.key) == ("vllm", f"kernels.{what}")
+    assert (caught.value.location, caught.value.key) == ("vllm", f"kernels.{what}")
     names = ", ".join(library.name for library in getattr(system.chip.unit, what))
     assert caught.value.message == f"'cutlass' is no library of h200; it has {names}"
 
@@ -122,11 +122,11 @@ def test_rows_carry_the_library_of_their_kind(deployed: Deploy) -> None:
 @pytest.mark.parametrize("what", ["linear", "attention", "vector"])
 def test_only_the_chosen_library_costs(deployed: Deploy, what: str) -> None:
     deployment = _redeployed(deployed("h200", "llama-3.1-8b", runtime="vllm"), **CHOSEN)
-    place = int(deployment.runtime_record[0][f"{what}_library"])
+    used = int(deployment.runtime_record[0][f"{what}_library"])
     step = decode([1000] * 4)
     known = AnalyticEngine(deployment).cost(step).time_s
     for library in range(2):
         machine = deployment.machine.copy()
         machine[f"gpu_{what}_launch"][0, library] += 1e-5
         slower = AnalyticEngine(deployment.with_records(machine, deployment.runtime_record)).cost(step).time_s
-        assert (slower > known) == (library == place)
+        assert (slower > known) == (library == used)

@@ -328,8 +328,8 @@ def test_gaps_in_the_middle_are_left_out_of_the_native_charts(tmp_path: Path) ->
     publish(cells, PROVENANCES, MANIFEST, CONTEXT, tmp_path)
     chart = openpyxl.load_workbook(tmp_path / "kperf.xlsx")["Summary"]._charts[0]
     first, second = chart.series[0].yVal.numRef.f.strip("()").split(",")
-    assert [first.split("$")[place].strip(":") for place in (2, 4)] == ["6", "8"]
-    assert [second.split("$")[place].strip(":") for place in (2, 4)] == ["10", "14"]
+    assert [first.split("$")[index].strip(":") for index in (2, 4)] == ["6", "8"]
+    assert [second.split("$")[index].strip(":") for index in (2, 4)] == ["10", "14"]
 
 
 def test_a_chip_without_silicon_is_called_a_projection(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_number_outside_its_domain_is_refused(tmp_path: Path, part: str, key: 
     path.write_text(f"extends: rngd\nname: mine\ntitle: Mine\nchip: {{{part}: {{{key}: {number}}}}}\n")
     with pytest.raises(UserError, match=message) as caught:
         load_system(str(path), uncalibrated=True)
-    assert caught.value.place == f"{path}:4"
+    assert caught.value.location == f"{path}:4"
 
 
 def _config(tmp_path: Path, name: str = "llama-3.1-8b", **changes: Any) -> str:

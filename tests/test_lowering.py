@@ -205,7 +205,7 @@ def test_column_and_row_parallel_products_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cards", "ranks", "place", "message"),
+    ("cards", "ranks", "location", "message"),
     [
         (0, None, "--cards", "give 1 or more"),
         (9, None, "--cards", "rngd joins at most 8"),
@@ -213,10 +213,10 @@ def test_column_and_row_parallel_products_are_told_apart() -> None:
         (2, 0, "--tp", "give 1 to 2"),
     ],
 )
-def test_plans_that_cannot_be(cards: int, ranks: int | None, place: str, message: str) -> None:
+def test_plans_that_cannot_be(cards: int, ranks: int | None, location: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         make_plan(load_system("rngd"), cards, ranks, LLAMA)
-    assert caught.value.place == place
+    assert caught.value.location == location
     assert message in caught.value.message
 
 

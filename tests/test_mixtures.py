@@ -235,9 +235,9 @@ def test_every_rank_keeps_the_whole_latent(deployed: Callable[..., Deployment], 
 def test_narrow_activations_are_cast_once_a_token() -> None:
     rows = _rows(DEEPSEEK, decode([10] * 4), precision="fp8")
     layer = rows[rows["segment"] == 2]
-    before = [layer[place - 1] for place in np.flatnonzero(layer["op"] == EXPERT_UP)]
+    before = [layer[rank - 1] for rank in np.flatnonzero(layer["op"] == EXPERT_UP)]
     assert [(row["op"], row["m"], row["n"]) for row in before] == [(CAST, 4.0, 7168.0)]
-    before = [layer[place - 1] for place in np.flatnonzero(layer["op"] == EXPERT_DOWN)]
+    before = [layer[rank - 1] for rank in np.flatnonzero(layer["op"] == EXPERT_DOWN)]
     assert [(row["op"], round(row["m"], 9), row["n"]) for row in before] == [(CAST, 32.0, 2048.0)]
     assert set(_ops(layer, ABSORB)["weight_bits"]) == {16.0}
 

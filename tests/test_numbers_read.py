@@ -60,7 +60,7 @@ def _moving(deployment: Deployment, numbers: list[RangedNumber], isl: int, users
     records = Records(np.repeat(deployment.machine, count), np.repeat(deployment.runtime_record, count))
     for index, number in enumerate(numbers):
         target = records.machines if number.owner == deployment.system.name else records.runtimes
-        column = target[number.name] if number.place is None else target[number.name][:, number.place]
+        column = target[number.name] if number.position is None else target[number.name][:, number.position]
         value = number.quantity.value
         column[1 + 2 * index : 3 + 2 * index] = (value * 0.5, value * 3.0) if value else (0.1, 1.0)
     figures = np.nan_to_num(estimate_designs(deployment, records, isl, 32, users).to_numpy(float), nan=-1.0)

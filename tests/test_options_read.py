@@ -401,9 +401,9 @@ def test_workers_change_how_and_not_what(folder: Path, monkeypatch: pytest.Monke
     asked: list[Backend] = []
     real = sweep_run.run_sweep
 
-    def spied(spec: SweepSpec, place: str, out: Path, backend: Backend, say: Say) -> object:
+    def spied(spec: SweepSpec, location: str, out: Path, backend: Backend, say: Say) -> object:
         asked.append(backend)
-        return real(spec, place, out, Backend(), say)
+        return real(spec, location, out, Backend(), say)
 
     monkeypatch.setattr(sweep_run, "run_sweep", spied)
     monkeypatch.chdir(folder)

@@ -32,7 +32,7 @@ def test_intervals_hold_their_values() -> None:
 
 def test_attention_by_placement() -> None:
     words = ("pim", "attention", "attacc", "--heads", "130", "--kv", "2048", "--json")
-    times = [tell(*words, "--placement", place).json["cycles"] for place in ("bank", "bank_group", "buffer")]
+    times = [tell(*words, "--placement", placement).json["cycles"] for placement in ("bank", "bank_group", "buffer")]
     assert times == sorted(times)
 
 

@@ -92,8 +92,8 @@ def test_stages_hold_every_layer_once(count: int) -> None:
     cut = stages(model, Plan(1, count, pipeline_parallel=count))
     layers = [layer for stage in cut for run, repeats in stage.segments for _ in range(repeats) for layer in run]
     assert tuple(layers) == model.layer_kinds
-    assert [stage.first for stage in cut] == [place == 0 for place in range(count)]
-    assert [stage.last for stage in cut] == [place == count - 1 for place in range(count)]
+    assert [stage.first for stage in cut] == [index == 0 for index in range(count)]
+    assert [stage.last for stage in cut] == [index == count - 1 for index in range(count)]
 
 
 def test_a_stage_sends_its_tokens_on() -> None:

@@ -76,7 +76,7 @@ def test_a_batch_beyond_the_default_workspace_is_predicted(deployed: Deploy) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "place", "words"),
+    ("arguments", "location", "words"),
     [
         (("idle", 1, 10), "--phase", "'idle' is no phase; use decode or prefill"),
         (("decode", 0, 10), "--batch", "0 must be 1 or more"),
@@ -89,10 +89,10 @@ def test_a_batch_beyond_the_default_workspace_is_predicted(deployed: Deploy) -> 
         (("decode", 300, 1000), "--batch", "300000 tokens of KV"),
     ],
 )
-def test_a_step_that_cannot_be(deployed: Deploy, arguments: tuple[Any, ...], place: str, words: str) -> None:
+def test_a_step_that_cannot_be(deployed: Deploy, arguments: tuple[Any, ...], location: str, words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
         predict_step(deployed("rngd", MODEL), *arguments)
-    assert caught.value.place == place
+    assert caught.value.location == location
 
 
 def test_a_batch_to_the_last_token_of_kv(deployed: Deploy) -> None:
@@ -171,7 +171,7 @@ def test_a_refused_run_says_why(deployed: Deploy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "place", "words"),
+    ("changed", "location", "words"),
     [
         ({"arrival": "sometimes"}, "--arrival", "'sometimes' is no arrival; use closed, burst or poisson:2.5"),
         ({"arrival": "poisson"}, "--arrival", "'poisson' is no arrival"),
@@ -185,11 +185,11 @@ def test_a_refused_run_says_why(deployed: Deploy) -> None:
         ({"shared_prefix": 101}, None, "101 shared tokens of 100"),
     ],
 )
-def test_a_run_that_cannot_be(deployed: Deploy, changed: dict[str, Any], place: str | None, words: str) -> None:
+def test_a_run_that_cannot_be(deployed: Deploy, changed: dict[str, Any], location: str | None, words: str) -> None:
     options: dict[str, Any] = {"isl": 100, "osl": 10, "concurrency": 2} | changed
     with pytest.raises(UserError, match=words) as caught:
         predict_run(deployed("rngd", MODEL), **options)
-    assert place is None or caught.value.place == place
+    assert location is None or caught.value.location == location
 
 
 def test_figures_of_a_run_are_plain_numbers(deployed: Deploy) -> None:

@@ -47,8 +47,8 @@ _DEPLOYMENT = ("runtime", "precision", "cards")
 RELATIVE = 1e-9
 
 
-def _label(place: int) -> str:
-    return "-".join(str(value) for value in CONDITIONS[place].values())
+def _label(index: int) -> str:
+    return "-".join(str(value) for value in CONDITIONS[index].values())
 
 
 def _predict(condition: dict[str, Any], deployed: Deploy) -> dict[str, Any]:
@@ -81,10 +81,10 @@ def test_every_condition_is_kept(kept: list[dict[str, Any]]) -> None:
     assert [entry["condition"] for entry in kept] == list(CONDITIONS)
 
 
-@pytest.mark.parametrize("place", range(len(CONDITIONS)), ids=_label)
-def test_figures_are_those_that_are_kept(deployed: Deploy, kept: list[dict[str, Any]], place: int) -> None:
-    expected = kept[place]["figures"]
-    found = dict(_flat(_predict(CONDITIONS[place], deployed)))
+@pytest.mark.parametrize("index", range(len(CONDITIONS)), ids=_label)
+def test_figures_are_those_that_are_kept(deployed: Deploy, kept: list[dict[str, Any]], index: int) -> None:
+    expected = kept[index]["figures"]
+    found = dict(_flat(_predict(CONDITIONS[index], deployed)))
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         if isinstance(value, float):

@@ -204,7 +204,7 @@ def test_what_the_chip_cannot_multiply_is_the_users_mistake(
     without[dtypes.MXFP4, dtypes.BF16] = dtypes.NOT_MULTIPLIED
     with pytest.raises(UserError) as caught:
         AnalyticEngine(altered(deployment, multiplies=without))
-    assert (caught.value.place, caught.value.key) == ("--precision", "mxfp4")
+    assert (caught.value.location, caught.value.key) == ("--precision", "mxfp4")
     assert "h200 has no way to multiply mxfp4 weights with bf16 activations" in caught.value.message
 
 

@@ -64,12 +64,12 @@ def test_only_ranges_are_drawn(deployed: Deploy, arch: str, runtime: str) -> Non
         low, high = number.quantity.low, number.quantity.high
         assert low is not None and high is not None and low < high
     machines, runtimes = draw(deployment.system, deployment.runtime, 16, 0)
-    places: dict[str, set[int | None]] = {}
+    positions: dict[str, set[int | None]] = {}
     for number in numbers:
-        places.setdefault(number.name, set()).add(number.place)
+        positions.setdefault(number.name, set()).add(number.position)
     for records, nominal in ((machines, deployment.machine), (runtimes, deployment.runtime_record)):
         for name in set(records.dtype.names or ()) - set(PLACED):
-            ranged = places.get(name, set())
+            ranged = positions.get(name, set())
             column, known = records[name], np.broadcast_to(nominal[name], records[name].shape)
             if None in ranged:
                 assert len(set(column.tolist())) > 1, name
@@ -87,8 +87,8 @@ def test_every_stratum_of_the_hypercube_is_drawn_once(deployed: Deploy) -> None:
     )
     machines, _ = draw(deployment.system, deployment.runtime, DRAWS, 7)
     edges = quantile(number.quantity, np.arange(1, DRAWS) / DRAWS)
-    places = np.searchsorted(edges, machines["power_memory_byte"])
-    assert sorted(places.tolist()) == list(range(DRAWS))
+    positions = np.searchsorted(edges, machines["power_memory_byte"])
+    assert sorted(positions.tolist()) == list(range(DRAWS))
 
 
 def test_a_number_shared_by_paths_is_drawn_once(deployed: Deploy) -> None:

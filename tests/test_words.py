@@ -53,8 +53,8 @@ def test_every_language_has_every_word() -> None:
 @pytest.mark.parametrize("language", OTHERS)
 def test_translations_keep_their_places(language: str) -> None:
     for english, other in catalogue(language).items():
-        places = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, other)]
-        assert places[0] == places[1], english
+        fields = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, other)]
+        assert fields[0] == fields[1], english
 
 
 def test_a_measuring_table_is_read_back_in_every_language() -> None:

@@ -182,7 +182,7 @@ def test_mistakes_name_file_and_key(tmp_path: Path, config: Any, key: str, messa
     path = _write(tmp_path, config)
     with pytest.raises(UserError, match=message) as caught:
         load_model(str(path))
-    assert (caught.value.place, caught.value.key) == (str(path), key)
+    assert (caught.value.location, caught.value.key) == (str(path), key)
     assert "\n" not in str(caught.value)
 
 
@@ -246,7 +246,7 @@ def test_text_that_is_not_json_names_the_line(tmp_path: Path) -> None:
     path = _write(tmp_path, '{\n "model_type": "llama",\n oops}')
     with pytest.raises(UserError, match="no JSON") as caught:
         load_model(str(path))
-    assert caught.value.place == f"{path}:3"
+    assert caught.value.location == f"{path}:3"
 
 
 def test_json_that_is_no_object(tmp_path: Path) -> None:

@@ -65,10 +65,10 @@ def test_int8_kv_pays_for_its_scales() -> None:
 def test_unknown_precisions() -> None:
     with pytest.raises(UserError, match="use one of: bf16, fp8") as caught:
         resolve("fp4", "bf16")
-    assert caught.value.place == "--precision"
+    assert caught.value.location == "--precision"
     with pytest.raises(UserError, match="unknown KV format 'int4'") as caught:
         resolve("bf16", "int4")
-    assert caught.value.place == "--kv-precision"
+    assert caught.value.location == "--kv-precision"
 
 
 def test_prompts_share_what_they_are_said_to_share() -> None:
@@ -107,7 +107,7 @@ def test_arrivals() -> None:
 def test_text_that_is_no_arrival(text: str) -> None:
     with pytest.raises(UserError, match=r"use closed, burst or poisson:2.5") as caught:
         parse_arrival(text, 1)
-    assert caught.value.place == "--arrival"
+    assert caught.value.location == "--arrival"
 
 
 @pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf"])
@@ -170,7 +170,7 @@ def test_a_grids_mistake(tmp_path: Path, old: str, new: str, line: int, key: str
     path.write_text(GRID.replace(old, new))
     with pytest.raises(UserError, match=message) as caught:
         load_grid(str(path))
-    assert (caught.value.place, caught.value.key) == (f"{path}:{line}", key)
+    assert (caught.value.location, caught.value.key) == (f"{path}:{line}", key)
 
 
 def test_a_shape_stands_once(tmp_path: Path) -> None:

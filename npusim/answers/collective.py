@@ -146,26 +146,26 @@ def _candidates(machine: Any, system: System, asked: Asked) -> list[dict[str, An
         if operation != asked.operation:
             continue
         times = [
-            (float(schedule_time(number, place, asked.byte_count, GROUP_TENSOR, machine)), place)
-            for place in range(len(system.server.fabric.transports))
+            (float(schedule_time(number, index, asked.byte_count, GROUP_TENSOR, machine)), index)
+            for index in range(len(system.server.fabric.transports))
         ]
-        time_s, place = min(times)
+        time_s, index = min(times)
         if np.isfinite(time_s):
-            found.append(_candidate(machine, system, number, algorithm, place, time_s))
+            found.append(_candidate(machine, system, number, algorithm, index, time_s))
     return sorted(found, key=lambda each: each["time_us"])
 
 
-def _candidate(machine: Any, system: System, number: int, algorithm: str, place: int, time_s: float) -> dict[str, Any]:
+def _candidate(machine: Any, system: System, number: int, algorithm: str, index: int, time_s: float) -> dict[str, Any]:
     fabric = system.server.fabric
-    fixed_s, _ = stage_cost(number, place, GROUP_TENSOR, machine)
+    fixed_s, _ = stage_cost(number, index, GROUP_TENSOR, machine)
     stages = max(1.0, float(machine["group_shape"][GROUP_TENSOR, number, DEPTH]))
-    latency_s = float(machine["fabric_transports_launch"][place]) + stages * float(fixed_s)
+    latency_s = float(machine["fabric_transports_launch"][index]) + stages * float(fixed_s)
     loads = machine["group_load"][GROUP_TENSOR, number]
     busy = [float(loads[level]) / float(link_rate(level, machine)) for level in range(len(fabric.levels))]
     return {
         "algorithm": algorithm,
-        "transport": fabric.transports[place].name,
-        "library": fabric.transports[place].library,
+        "transport": fabric.transports[index].name,
+        "library": fabric.transports[index].library,
         "time_us": time_s * US_PER_S,
         "latency_us": latency_s * US_PER_S,
         "bound": "latency" if latency_s > time_s / 2 else "bandwidth",

@@ -90,9 +90,9 @@ def _busy(simulation: Simulation) -> dict[tuple[int, str], float]:
     """Seconds in which each row kept a resource busy, of the cluster where that was longest."""
     record, copies = simulation.record, simulation.copies()
     by_cluster: dict[tuple[int, str, int], float] = defaultdict(float)
-    for place, command in enumerate(simulation.program.commands):
-        lasts = float(record.end[place] - record.start[place]) * int(copies[place])
-        by_cluster[command.place.row, command.kind, command.queue.cluster] += lasts
+    for position, command in enumerate(simulation.program.commands):
+        lasts = float(record.end[position] - record.start[position]) * int(copies[position])
+        by_cluster[command.position.row, command.kind, command.queue.cluster] += lasts
     busy: dict[tuple[int, str], float] = defaultdict(float)
     for (row, kind, _), seconds in by_cluster.items():
         busy[row, kind] = max(busy[row, kind], seconds)

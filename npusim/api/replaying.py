@@ -54,13 +54,13 @@ class Replay:
     folder: Path | None
 
 
-def replay(argv: Sequence[str], scratch: Path, place: str) -> Replay:
+def replay(argv: Sequence[str], scratch: Path, location: str) -> Replay:
     """The recorded words with each output in `scratch`, and without what only says where the work is done.
 
-    Of an option that stands several times the last counts, as it does on the command line. place: the file that
+    Of an option that stands several times the last counts, as it does on the command line. location: the file that
     records them, for messages. Raises UserError for a command or an option that is not known.
     """
-    command, rest = _command(argv, place)
+    command, rest = _command(argv, location)
     known = {name: each for each in declared_options(REPLAYED[command]) for name in _spellings(each)}
     plain: list[str] = []
     given: dict[str, tuple[str, ...]] = {}
@@ -74,7 +74,9 @@ def replay(argv: Sequence[str], scratch: Path, place: str) -> Replay:
             plain.append(word)
             continue
         if name not in known or isinstance(known[name].told, Argument):
-            raise UserError(place, "argv", f"records the option {name}, which {command} does not have; nothing was run")
+            raise UserError(
+                location, "argv", f"records the option {name}, which {command} does not have; nothing was run"
+            )
         option = known[name]
         if option.kinds == (bool,):
             given[option.field] = (name,)
@@ -91,11 +93,11 @@ def replay(argv: Sequence[str], scratch: Path, place: str) -> Replay:
     return Replay((*command.split(), *plain, *(word for pair in given.values() for word in pair)), folder)
 
 
-def _command(argv: Sequence[str], place: str) -> tuple[str, Sequence[str]]:
+def _command(argv: Sequence[str], location: str) -> tuple[str, Sequence[str]]:
     for length in (2, 1):
         if " ".join(argv[:length]) in REPLAYED:
             return " ".join(argv[:length]), argv[length:]
-    raise UserError(place, "argv", "records no command that can be run again")
+    raise UserError(location, "argv", "records no command that can be run again")
 
 
 def _spellings(option: Declared) -> tuple[str, ...]:

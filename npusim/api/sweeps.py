@@ -71,7 +71,7 @@ class SweepOptions(Options):
                 raise UserError(name, "", f"--optimize runs its trials one after another; leave {name} out")
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the specification was written, for messages."""
         return "the specification" if isinstance(self.spec, Mapping) else str(self.spec)
 
@@ -107,12 +107,12 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
     from npusim.explore.sweep.unmoved import warn_of_unmoved
 
     spec = SweepSpec.model_validate(asked.spec) if isinstance(asked.spec, Mapping) else load_spec(Path(asked.spec))
-    warn_of_unmoved(spec, asked.place)
+    warn_of_unmoved(spec, asked.location)
     out = Path(asked.out)
     if asked.optimize is not None:
         return _search(asked, spec, out)
     where = Backend(asked.backend, asked.workers or processors(), asked.scheduler)
-    found = run_sweep(spec, asked.place, out, where, asked.say)
+    found = run_sweep(spec, asked.location, out, where, asked.say)
     record = asked.manifest("sweep", spec.seed)
     files = [*found.files, *_write_report(found, record, out)]
     written = [str(out / name) for name in files]
@@ -124,7 +124,7 @@ def _search(asked: SweepOptions, spec: SweepSpec, out: Path) -> SweepAnswer:
     from npusim.explore.sweep.tables import write_csv
 
     assert asked.optimize is not None
-    front = optimize(spec, asked.place, out, asked.optimize, asked.say or (lambda _: None))
+    front = optimize(spec, asked.location, out, asked.optimize, asked.say or (lambda _: None))
     record = asked.manifest("sweep", spec.seed)
     write_csv(front, out / FRONT)
     _write_manifest(record, out)

@@ -20,8 +20,8 @@ def in_decimal_units(byte_count: float) -> float:
 
 def as_datasheet(rate: float) -> float:
     """A rate with the digits that a datasheet prints, cut off: 1.536 TB/s is printed as 1.5 TB/s."""
-    place = 10.0 ** (math.floor(math.log10(rate)) - (_DATASHEET_DIGITS - 1))
-    return math.floor(rate / place * (1.0 + _ROUNDING)) * place
+    digit = 10.0 ** (math.floor(math.log10(rate)) - (_DATASHEET_DIGITS - 1))
+    return math.floor(rate / digit * (1.0 + _ROUNDING)) * digit
 
 
 @dataclass(frozen=True)

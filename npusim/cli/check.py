@@ -49,9 +49,9 @@ def _print(console: Console, found: CheckResult) -> None:
     for row in found.rows[:_MOST_ROWS]:
         for remark in row.remarks:
             if remark.severity != "note":
-                console.print(f"{row.place}: {remark.rule}: {remark.message}", soft_wrap=True)
+                console.print(f"{row.location}: {remark.rule}: {remark.message}", soft_wrap=True)
     for each in found.unread:
-        console.print(f"Skipped: {each.place}: {each.reason}.", soft_wrap=True)
+        console.print(f"Skipped: {each.location}: {each.reason}.", soft_wrap=True)
 
 
 def _rows(found: CheckResult) -> Iterator[list[str]]:
@@ -63,4 +63,4 @@ def _rows(found: CheckResult) -> Iterator[list[str]]:
         shape = f"{setting.isl or '?'}/{setting.osl or '?'} x {setting.users or '?'}"
         what = f"{setting.model or '?'} on {setting.cards or '?'} x {setting.device or '?'}, {shape}"
         why = "" if decisive is None else f"{decisive.metric} {decisive.reason}".strip()
-        yield [str(index), Path(row.place).name, what, row.verdict, (decisive and decisive.bound) or "-", why]
+        yield [str(index), Path(row.location).name, what, row.verdict, (decisive and decisive.bound) or "-", why]

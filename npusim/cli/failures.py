@@ -82,18 +82,18 @@ def _own_failure(failure: Exception) -> int:
 
 
 def _usage_text(mistake: click.ClickException) -> str:
-    """place: message; mend, from click's own errors."""
+    """location: message; mend, from click's own errors."""
     context = mistake.ctx if isinstance(mistake, click.UsageError) else None
     command = context.command_path if context is not None else "npusim"
     message = shown(mistake.format_message()).rstrip(".")
-    place = command
+    location = command
     if isinstance(mistake, click.NoSuchOption):
-        place = mistake.option_name
+        location = mistake.option_name
     elif isinstance(mistake, click.BadParameter) and mistake.param is not None:
-        place = _parameter_name(mistake.param)
+        location = _parameter_name(mistake.param)
         missing = isinstance(mistake, click.MissingParameter)
         message = _missing_text(mistake.param) if missing else shown(mistake.message).rstrip(".")
-    return f"{place}: {message}; see {command} --help"
+    return f"{location}: {message}; see {command} --help"
 
 
 def _parameter_name(parameter: click.Parameter) -> str:

@@ -60,9 +60,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "
     made = Table(
         title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(headings)
     )
-    for place, heading in enumerate(headings):
-        cells = [row[place] for row in body]
-        right = place >= text_columns and all(_is_figure(cell) for cell in cells)
+    for index, heading in enumerate(headings):
+        cells = [row[index] for row in body]
+        right = index >= text_columns and all(_is_figure(cell) for cell in cells)
         made.add_column(heading, justify="right" if right else "left", overflow="fold")
     for row in body:
         made.add_row(*row)

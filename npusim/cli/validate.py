@@ -43,8 +43,8 @@ def _print(console: Console, result: ValidationResult) -> None:
     rows = []
     for name, values in telling(result):
         shown = len(values) if name == "metric" else _MOST_VALUES
-        for place, (value, part) in enumerate(list(values.items())[:shown]):
-            rows.append([name if place == 0 else "", value, *figures_text(part)])
+        for index, (value, part) in enumerate(list(values.items())[:shown]):
+            rows.append([name if index == 0 else "", value, *figures_text(part)])
         if len(values) > shown:
             rows.append(["", f"and {len(values) - shown} more (--json)", *[""] * len(HEADINGS)])
     if rows:

@@ -125,7 +125,7 @@ class AnalyticEngine:
         if known is None:
             stalls = np.zeros(_BLOCK)
             stall_times_of(seed, block * _BLOCK, stalls, self._runtimes)
-            known = {block * _BLOCK + place: float(stalls[place]) for place in np.flatnonzero(stalls).tolist()}
+            known = {block * _BLOCK + position: float(stalls[position]) for position in np.flatnonzero(stalls).tolist()}
             self._stalls[seed, block] = known
         return known.get(counter, 0.0)
 

@@ -28,7 +28,7 @@ def parse_bits(text: Any) -> Bits:
     own, hashed = _listed(found.group(1)), _listed(found.group(2) or "")
     if len(hashed) % len(own):
         raise ValueError(f"'{text}': {len(hashed)} bits cannot be spread over {len(own)}; {_FORM}")
-    return tuple(frozenset({bit, *hashed[place :: len(own)]}) for place, bit in enumerate(own))
+    return tuple(frozenset({bit, *hashed[index :: len(own)]}) for index, bit in enumerate(own))
 
 
 def _listed(text: str) -> list[int]:

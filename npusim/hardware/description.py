@@ -122,11 +122,13 @@ def _base_name(data: Any, file: Path | None) -> str | None:
     if not given:
         return None
     name = data[given[0]]
-    place = str(file) if file is not None else "description"
+    location = str(file) if file is not None else "description"
     if len(given) > 1:
-        raise UserError(place, given[1], f"means the same as {given[0]}; give one of them")
+        raise UserError(location, given[1], f"means the same as {given[0]}; give one of them")
     if not isinstance(name, str) or not (Path(name).suffix in _YAML or re.fullmatch(_BARE_NAME, name)):
-        raise UserError(place, given[0], "must be the name of a description, such as rngd, or a path ending in .yaml")
+        raise UserError(
+            location, given[0], "must be the name of a description, such as rngd, or a path ending in .yaml"
+        )
     return name
 
 

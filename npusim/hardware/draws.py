@@ -47,7 +47,7 @@ class RangedNumber:
 
     owner: str
     name: str
-    place: int | None
+    position: int | None
     quantity: Quantity
     label: str
     domain: Domain | None = None
@@ -64,10 +64,10 @@ class RangedNumber:
 
     def put(self, records: np.ndarray, values: np.ndarray | float) -> None:
         """Write values, one for each of the owner's records."""
-        if self.place is None:
+        if self.position is None:
             records[self.name] = values
         else:
-            records[self.name][:, self.place] = values
+            records[self.name][:, self.position] = values
 
 
 def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
@@ -157,10 +157,12 @@ def _correlate(
     calibration: Calibration,
 ) -> None:
     """Give the columns of calibrated numbers their posterior's correlation (a Gaussian copula), in place."""
-    place = {(number.owner, number.label): columns[number.owner, number.name, number.quantity] for number in numbers}
+    column_of = {
+        (number.owner, number.label): columns[number.owner, number.name, number.quantity] for number in numbers
+    }
     first_of: dict[int, int] = {}
     for index, number in enumerate(calibration.numbers):
-        column = place.get((number.owner, number.path))
+        column = column_of.get((number.owner, number.path))
         if column is not None:
             first_of.setdefault(column, index)
     if not first_of:
@@ -197,8 +199,8 @@ def all_numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:
         (runtime.name, "", runtime),
     ]
     for owner, prefix, part in parts:
-        for told, (name, place, quantity) in zip(provenances(owner, part), quantities(part), strict=True):
-            yield RangedNumber(owner, name, place, quantity, f"{prefix}{told.path}", told.domain)
+        for told, (name, position, quantity) in zip(provenances(owner, part), quantities(part), strict=True):
+            yield RangedNumber(owner, name, position, quantity, f"{prefix}{told.path}", told.domain)
 
 
 def is_ranged(quantity: Quantity) -> bool:

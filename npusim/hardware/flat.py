@@ -33,7 +33,7 @@ class FlatQuantity(NamedTuple):
     """A quantity with its field, and its index where the field is an array."""
 
     name: str
-    place: int | None
+    position: int | None
     quantity: Quantity
 
 
@@ -51,14 +51,14 @@ def quantity_fields(
                 yield from quantity_fields(model, _inner_prefix(prefix, name, model), listed)
 
 
-def quantities(description: BaseModel, prefix: str = "", place: int | None = None) -> Iterator[FlatQuantity]:
+def quantities(description: BaseModel, prefix: str = "", position: int | None = None) -> Iterator[FlatQuantity]:
     """Every quantity of a description with its field."""
     for name in type(description).model_fields:
         value = getattr(description, name)
         if isinstance(value, Quantity):
-            yield FlatQuantity(f"{prefix}{name}", place, value)
+            yield FlatQuantity(f"{prefix}{name}", position, value)
         elif isinstance(value, BaseModel):
-            yield from quantities(value, _inner_prefix(prefix, name, type(value)), place)
+            yield from quantities(value, _inner_prefix(prefix, name, type(value)), position)
         elif isinstance(value, tuple):
             for index, part in enumerate(value):
                 if isinstance(part, BaseModel):
@@ -67,11 +67,11 @@ def quantities(description: BaseModel, prefix: str = "", place: int | None = Non
 
 def fill(record: Any, description: BaseModel, prefix: str = "") -> None:
     """Write every quantity of `description` into `record`; one that it leaves out stays NaN."""
-    for name, place, quantity in quantities(description, prefix):
-        if place is None:
+    for name, position, quantity in quantities(description, prefix):
+        if position is None:
             record[name] = quantity.value
-        elif place < MAX_PARTS:
-            record[name][place] = quantity.value
+        elif position < MAX_PARTS:
+            record[name][position] = quantity.value
         else:
             raise UserError(str(getattr(description, "name", "description")), name, f"more than {MAX_PARTS} parts")
 

@@ -123,6 +123,6 @@ def _multiplication_types(unit: Unit) -> np.ndarray:
         if getattr(unit.macs, native) is not None:
             table[dtypes.code(native), dtypes.code(native)] = dtypes.code(native)
     for expansion in unit.expansions:
-        place = dtypes.code(expansion.stored), dtypes.code(expansion.activations)
-        table[place] = dtypes.code(expansion.computed)
+        position = dtypes.code(expansion.stored), dtypes.code(expansion.activations)
+        table[position] = dtypes.code(expansion.computed)
     return table

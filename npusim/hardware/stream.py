@@ -13,7 +13,7 @@ import numpy as np
 
 from npusim.hardware.address_map import AddressMap, Bits
 from npusim.hardware.dram import Dram
-from npusim.hardware.dram_channel.addresses import COORDINATES, MAX_BITS, places
+from npusim.hardware.dram_channel.addresses import COORDINATES, MAX_BITS, banks_and_rows
 from npusim.hardware.dram_channel.channel import run_channel
 from npusim.hardware.dram_channel.state import COUNT_DTYPE
 from npusim.hardware.dram_channel.timing import REFRESH_ALL_BANK, build_timing
@@ -54,7 +54,7 @@ def stream_efficiency(dram: Dram, mapping: AddressMap, unit: int, stream: Stream
     loads = np.bincount(channel, minlength=channels)
     accesses = addresses[channel == int(loads.argmax())]
     warm = len(accesses) // _WARM_UP
-    banks, rows = places(accesses, _masks(mapping), timing)
+    banks, rows = banks_and_rows(accesses, _masks(mapping), timing)
     ticks, requests, _, _ = run_channel(
         banks,
         rows,
@@ -85,9 +85,9 @@ def _wanted(stream: Stream, unit: int) -> float:
 
 def _coordinate(addresses: np.ndarray, bits: Bits) -> np.ndarray:
     value = np.zeros_like(addresses)
-    for place, parts in enumerate(bits):
+    for index, parts in enumerate(bits):
         for bit in parts:
-            value ^= (addresses >> bit & 1) << place
+            value ^= (addresses >> bit & 1) << index
     return value
 
 
@@ -95,6 +95,6 @@ def _masks(mapping: AddressMap) -> np.ndarray:
     """The map of one channel as the kernel reads it, over byte addresses."""
     masks = np.zeros((len(COORDINATES), MAX_BITS), np.int64)
     for row, name in enumerate(COORDINATES):
-        for place, parts in enumerate(getattr(mapping, "bank_group" if name == "group" else name)):
-            masks[row, place] = sum(1 << bit for bit in parts)
+        for index, parts in enumerate(getattr(mapping, "bank_group" if name == "group" else name)):
+            masks[row, index] = sum(1 << bit for bit in parts)
     return masks

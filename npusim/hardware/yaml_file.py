@@ -61,8 +61,8 @@ def _first_mistake(error: ValidationError, data: Any, schema: type[BaseModel], p
         message = "unknown key" + (f"; did you mean '{known[0]}'?" if known else "; remove it")
     elif mistake["type"] == "missing":
         message = "this key is missing; add it"
-    place = f"{path}:{line}" if line else str(path)
-    return UserError(place, ".".join(keys), message)
+    where = f"{path}:{line}" if line else str(path)
+    return UserError(where, ".".join(keys), message)
 
 
 def _locate(

@@ -13,30 +13,30 @@ Rows = list[tuple[int, list[str]]]
 """Line number and cells of each row."""
 
 
-def csv_table(text: str, place: str, first: int = 1) -> tuple[list[str], Rows]:
-    """Header and rows of CSV text that starts at line `first` of the file `place`; blank rows are left out.
+def csv_table(text: str, location: str, first: int = 1) -> tuple[list[str], Rows]:
+    """Header and rows of CSV text that starts at line `first` of the file `location`; blank rows are left out.
 
     Raises UserError for text that is cut, has no header, or whose columns have no names of their own.
     """
-    rows = _rows(text, place, first)
+    rows = _rows(text, location, first)
     if not rows:
-        raise UserError(place, "", "has no header line; give the file as the tool wrote it")
+        raise UserError(location, "", "has no header line; give the file as the tool wrote it")
     (line, names), body = rows[0], rows[1:]
     header = [name.strip() for name in names]
     if len(header) > MOST_COLUMNS:
-        raise UserError(f"{place}:{line}", "", f"has more than {MOST_COLUMNS:,} columns")
+        raise UserError(f"{location}:{line}", "", f"has more than {MOST_COLUMNS:,} columns")
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice or "" in header:
         what = f"the column '{twice[0]}' stands twice" if twice and twice[0] else "a column has no name"
-        raise UserError(f"{place}:{line}", "", f"{what}; the header needs one name for each column")
+        raise UserError(f"{location}:{line}", "", f"{what}; the header needs one name for each column")
     for number, row in body:
         if len(row) != len(header):
             what = f"has {len(row)} fields instead of {len(header)}; the row is cut or broken"
-            raise UserError(f"{place}:{number}", "", what)
+            raise UserError(f"{location}:{number}", "", what)
     return header, body
 
 
-def _rows(text: str, place: str, first: int) -> Rows:
+def _rows(text: str, location: str, first: int) -> Rows:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: Rows = []
     try:
@@ -44,8 +44,8 @@ def _rows(text: str, place: str, first: int) -> Rows:
             if any(cell.strip() for cell in row):
                 rows.append((reader.line_num + first - 1, row))
             if len(rows) > MOST_ROWS:
-                raise UserError(place, "", f"has more than {MOST_ROWS:,} rows; split it")
+                raise UserError(location, "", f"has more than {MOST_ROWS:,} rows; split it")
     except csv.Error as error:
         line = reader.line_num + first - 1
-        raise UserError(f"{place}:{line}", "", f"is not a CSV file: {error}; it is cut or broken") from error
+        raise UserError(f"{location}:{line}", "", f"is not a CSV file: {error}; it is cut or broken") from error
     return rows

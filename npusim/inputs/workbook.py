@@ -40,38 +40,40 @@ def sheets(path: Path) -> Iterator[tuple[str, Iterator[tuple[int, Cells]]]]:
         book.close()
 
 
-def _rows(place: str, page: Any) -> Iterator[tuple[int, Cells]]:
+def _rows(location: str, page: Any) -> Iterator[tuple[int, Cells]]:
     rows = page.iter_rows(values_only=True, max_row=MOST_ROWS + 1)
     number = 0
     while True:
         try:
             cells = next(rows, None)
         except Exception as error:  # as above: the sheet is parsed as it is read
-            raise _broken(f"{place}!{number + 1}", error) from error
+            raise _broken(f"{location}!{number + 1}", error) from error
         if cells is None:
             return
         number += 1
         if number > MOST_ROWS:
-            raise UserError(place, "", f"has more than {MOST_ROWS:,} rows; give the measuring table alone")
+            raise UserError(location, "", f"has more than {MOST_ROWS:,} rows; give the measuring table alone")
         yield number, cells
 
 
-def _broken(place: str, error: Exception) -> UserError:
-    return UserError(place, "", f"is no whole Excel workbook ({type(error).__name__}: {error}); save it again as .xlsx")
+def _broken(location: str, error: Exception) -> UserError:
+    return UserError(
+        location, "", f"is no whole Excel workbook ({type(error).__name__}: {error}); save it again as .xlsx"
+    )
 
 
-def _check_archive(content: bytes, place: str) -> None:
+def _check_archive(content: bytes, location: str) -> None:
     """Raises UserError for what is no archive, or one that was made to fill a memory."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise _broken(place, error) from error
+        raise _broken(location, error) from error
     if len(parts) > _MOST_PARTS or len({part.filename for part in parts}) < len(parts):
-        raise UserError(place, "", f"has {len(parts)} parts, or one of them twice; save it again as .xlsx")
+        raise UserError(location, "", f"has {len(parts)} parts, or one of them twice; save it again as .xlsx")
     if sum(part.file_size for part in parts) > _MOST_UNPACKED:
-        raise UserError(place, "", f"unpacks to more than {_MOST_UNPACKED // 2**20} MiB; give the results alone")
+        raise UserError(location, "", f"unpacks to more than {_MOST_UNPACKED // 2**20} MiB; give the results alone")
     for part in parts:
         if part.file_size > max(_SMALL, _MOST_RATIO * part.compress_size) or part.file_size > MOST_BYTES:
             what = f"unpacks from {part.compress_size:,} to {part.file_size:,} bytes"
-            raise UserError(place, part.filename, f"{what}, which no table does; save it again as .xlsx")
+            raise UserError(location, part.filename, f"{what}, which no table does; save it again as .xlsx")

@@ -45,23 +45,23 @@ class YamlList(list[Any]):
         self.lines: list[int] = []
 
 
-def parsed(text: str, place: str) -> Any:
-    """The tree of the one document in `text`. place: the file, for messages. Raises UserError with the line."""
+def parsed(text: str, location: str) -> Any:
+    """The tree of the one document in `text`. location: the file, for messages. Raises UserError with the line."""
     try:
-        return _Composer(yaml.parse(text, Loader=_PARSER), place).document()
+        return _Composer(yaml.parse(text, Loader=_PARSER), location).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark is not None else ""
-        raise UserError(f"{place}{line}", "", f"YAML syntax: {error.problem or error.context}") from error
+        raise UserError(f"{location}{line}", "", f"YAML syntax: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
-        raise UserError(place, "", "YAML syntax: a control character, which no text holds; take it out") from error
+        raise UserError(location, "", "YAML syntax: a control character, which no text holds; take it out") from error
 
 
 class _Composer:
     """Builds the tree of a stream of parser events. _anchors: nodes that have a name, with their size in nodes."""
 
-    def __init__(self, events: Iterator[yaml.Event], place: str) -> None:
-        self._events, self._place = events, place
+    def __init__(self, events: Iterator[yaml.Event], location: str) -> None:
+        self._events, self._location = events, location
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._nodes = 0
 
@@ -70,7 +70,7 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 break
         else:
-            raise UserError(self._place, "", "is empty; give a map of keys to values")
+            raise UserError(self._location, "", "is empty; give a map of keys to values")
         tree = self._node(next(self._events), "", 0)
         next(self._events)
         after = next(self._events)
@@ -173,7 +173,7 @@ class _Composer:
             raise self._mistake(event, key, f"the file has more than {MOST_NODES:,} values, those of aliases included")
 
     def _mistake(self, event: yaml.Event, key: str, message: str) -> UserError:
-        return UserError(f"{self._place}:{_line(event)}", key, message)
+        return UserError(f"{self._location}:{_line(event)}", key, message)
 
 
 def _line(event: yaml.Event) -> int:

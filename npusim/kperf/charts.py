@@ -73,11 +73,11 @@ STYLES = (
 )
 
 
-def _style(place: int) -> Style:
-    """Style of the place-th line; after the last colour they come again with other markers and dashes."""
+def _style(index: int) -> Style:
+    """Style of the index-th line; after the last colour they come again with other markers and dashes."""
     count = len(STYLES)
-    other = STYLES[(place + place // count) % count]
-    return replace(other, colour=STYLES[place % count].colour)
+    other = STYLES[(index + index // count) % count]
+    return replace(other, colour=STYLES[index % count].colour)
 
 
 def points(rows: pd.DataFrame, chart: GridChart) -> pd.DataFrame:
@@ -121,10 +121,10 @@ def _draw(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KP
     figure = Figure(figsize=(9.0, 5.4), dpi=180)
     axes = figure.add_axes((0.1, 0.165, 0.695, 0.685))
     intervals = False
-    for place, (isl, osl) in enumerate(shapes(rows)):
+    for index, (isl, osl) in enumerate(shapes(rows)):
         line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
         if not line.empty:
-            intervals |= _draw_line(axes, chart, line, _style(place), shape_text(isl, osl))
+            intervals |= _draw_line(axes, chart, line, _style(index), shape_text(isl, osl))
     axes.set_xlabel(column(chart.x).label, fontsize=11)
     axes.set_ylabel(column(chart.y).label, fontsize=11)
     axes.tick_params(labelsize=10)
@@ -226,15 +226,15 @@ class SheetTable:
     columns: list[Column]
     first_row: int
 
-    def cells(self, name: str, places: list[int]) -> str:
-        """Formula of the cells of a column at these places (row numbers of the model's rows, ascending)."""
+    def cells(self, name: str, indices: list[int]) -> str:
+        """Formula of the cells of a column at these indices (row numbers of the model's rows, ascending)."""
         at = next(i for i, item in enumerate(self.columns) if item.name == name)
         runs: list[list[int]] = []
-        for place in places:
-            if runs and place == runs[-1][1] + 1:
-                runs[-1][1] = place
+        for index in indices:
+            if runs and index == runs[-1][1] + 1:
+                runs[-1][1] = index
             else:
-                runs.append([place, place])
+                runs.append([index, index])
         sheet = quote_sheetname(self.sheet)
         ranges = [f"{sheet}!{xl_range_abs(self.first_row + a, at, self.first_row + b, at)}" for a, b in runs]
         return f"={ranges[0]}" if len(ranges) == 1 else f"=({','.join(ranges)})"
@@ -251,10 +251,10 @@ def native_chart(
     if shown.empty:
         return None
     drawn = book.add_chart({"type": "scatter", "subtype": "straight_with_markers"})
-    for place, (isl, osl) in enumerate(shapes(rows)):
+    for index, (isl, osl) in enumerate(shapes(rows)):
         line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
         if not line.empty:
-            drawn.add_series(_series(chart, line, table, _style(place), f"{isl:,} in / {osl:,} out"))
+            drawn.add_series(_series(chart, line, table, _style(index), f"{isl:,} in / {osl:,} out"))
     say, model = context.say, rows["model_title"].iloc[0]
     title = f"{context.chip_title}, {model}: {say(chart.title)} ({say('prediction')})"
     drawn.set_title({"name": chart_title(title), "name_font": {"size": 10, "bold": True}, "overlay": False})
@@ -269,11 +269,11 @@ def native_chart(
 
 
 def _series(chart: GridChart, line: pd.DataFrame, table: SheetTable, style: Style, label: str) -> dict[str, Any]:
-    places = [int(place) for place in line.index]
+    indices = [int(index) for index in line.index]
     series: dict[str, Any] = {
         "name": label,
-        "categories": table.cells(chart.x, places),
-        "values": table.cells(chart.y, places),
+        "categories": table.cells(chart.x, indices),
+        "values": table.cells(chart.y, indices),
         "line": {"color": style.colour, "width": 1.5, "dash_type": style.sheet_dash},
         "marker": {
             "type": style.sheet_marker,

@@ -92,8 +92,8 @@ def run_grid(
     planning_s = (time.process_time() - started) / len(archs)
     rows = _predicted(asked, chosen, workers or processors(), progress or (lambda done, total, label: None))
     results = []
-    for place, of_arch in enumerate(deployments):
-        found = [cell for cells in rows[place * len(names) : (place + 1) * len(names)] for cell in cells]
+    for position, of_arch in enumerate(deployments):
+        found = [cell for cells in rows[position * len(names) : (position + 1) * len(names)] for cell in cells]
         context = _context(of_arch[0], chosen, intervals)
         spent_s = planning_s + sum(cell_s for _, cell_s in found)
         table = _table([row for row, _ in found])
@@ -109,16 +109,16 @@ def _predicted(
     # Cells of many users and long answers last: `spread` begins with them once others work too.
     calls = sorted(product(range(len(asked)), range(len(cells))), key=lambda call: cells[call[1]][2])
 
-    def predict(which: int, place: int) -> tuple[dict[str, Any], float]:
+    def predict(which: int, position: int) -> tuple[dict[str, Any], float]:
         begun = time.process_time()
-        return asked[which].predict(*cells[place]), time.process_time() - begun
+        return asked[which].predict(*cells[position]), time.process_time() - begun
 
     rows: list[list[Any]] = [[None] * len(cells) for _ in asked]
     progress(0, len(calls), "starting")
     for done, (index, row) in enumerate(spread(predict, calls, workers), start=1):
-        which, place = calls[index]
-        rows[which][place] = row
-        isl, osl, users = cells[place]
+        which, position = calls[index]
+        rows[which][position] = row
+        isl, osl, users = cells[position]
         progress(done, len(calls), f"{asked[which].name} {isl}/{osl} x {users}")
     return rows
 
@@ -157,7 +157,7 @@ class _Cells:
 
     def predict(self, isl: int, osl: int, users: int) -> dict[str, Any]:
         requests = self._grid.requests_per_user * users
-        row = self._place() | {"isl": isl, "osl": osl, "users": users, "requests": requests}
+        row = self._conditions() | {"isl": isl, "osl": osl, "users": users, "requests": requests}
         if self._engine is None:
             return row | {"status": self._reason}
         load = Load(isl, osl, parse_arrival(self._grid.arrival, users), random_prompts(requests, isl))
@@ -173,7 +173,7 @@ class _Cells:
                 row[f"{name}_low"], row[f"{name}_high"] = interval(row[name], (each[name] for each in drawn), width)
         return row
 
-    def _place(self) -> dict[str, Any]:
+    def _conditions(self) -> dict[str, Any]:
         where = self._deployment
         return {
             "chip": where.system.name,

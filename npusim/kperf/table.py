@@ -164,7 +164,7 @@ def model_names(cells: pd.DataFrame) -> list[str]:
 def of_model(cells: pd.DataFrame, model: str) -> pd.DataFrame:
     """The model's rows, shapes in the order in which they appear, users ascending."""
     rows = cells[cells["model"] == model]
-    rank = {shape: place for place, shape in enumerate(shapes(rows))}
+    rank = {shape: index for index, shape in enumerate(shapes(rows))}
     order = [rank[shape] for shape in zip(rows["isl"], rows["osl"], strict=True)]
     return (
         rows.assign(_rank=order).sort_values(["_rank", "users"], kind="stable", ignore_index=True).drop(columns="_rank")
@@ -281,11 +281,11 @@ def missing(cells: pd.DataFrame) -> pd.DataFrame:
     for model in model_names(cells):
         rows = of_model(cells, model)
         for reason, group in rows[rows["status"] != PREDICTED].groupby("status", sort=False):
-            places = [
+            named = [
                 f"{shape_text(isl, osl)} × {', '.join(str(users) for users in _users(group, isl, osl))}"
                 for isl, osl in shapes(group)
             ]
-            where = "all cells" if len(group) == len(rows) else "; ".join(places)
+            where = "all cells" if len(group) == len(rows) else "; ".join(named)
             records.append((rows["model_title"].iloc[0], len(group), where, reason))
     return pd.DataFrame(records, columns=[item.name for item in MISSING])
 

@@ -210,8 +210,8 @@ def _write_missing(sheet: Any, row: int, styles: Styles, gaps: pd.DataFrame, wid
 
 def _place_charts(book: Any, sheet: Any, row: int, part: _Part, context: KPerfContext) -> None:
     made = [native_chart(book, chart, part.rows, part.table, context) for chart in CHARTS]
-    for place, chart in enumerate(chart for chart in made if chart is not None):
-        down, right = divmod(place, _CHARTS_ACROSS)
+    for index, chart in enumerate(chart for chart in made if chart is not None):
+        down, right = divmod(index, _CHARTS_ACROSS)
         sheet.insert_chart(row + 20 * down, 0, chart, {"x_offset": 6 + 610 * right, "y_offset": 4})
 
 
@@ -258,8 +258,8 @@ def _write_groups(sheet: Any, styles: Styles, columns: list[Column]) -> None:
 
 def _mark(sheet: Any, styles: Styles, columns: list[Column], last: int) -> None:
     """Sets the conditional formats that the legend names, and a line above each new shape."""
-    at = {item.name: place for place, item in enumerate(columns)}
-    cell = {name: f"${xl_col_to_name(place)}{_FIRST_ROW + 1}" for name, place in at.items()}
+    at = {item.name: index for index, item in enumerate(columns)}
+    cell = {name: f"${xl_col_to_name(index)}{_FIRST_ROW + 1}" for name, index in at.items()}
     absent = styles(font_color="#7F7F7F", italic=True, bg_color="#EDEDED")
     strained, best = styles(bg_color="#F8CBAD"), styles(bold=True, font_color="#00682F")
     shape = f"=OR({cell['isl']}<>$A{_FIRST_ROW},{cell['osl']}<>$B{_FIRST_ROW})"

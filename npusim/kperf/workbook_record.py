@@ -33,7 +33,7 @@ PROVENANCE_COLUMNS = (
 
 def write_assumptions(sheet: Any, styles: Styles, provenances: pd.DataFrame, context: KPerfContext) -> None:
     landscape(sheet)
-    order = {kind: place for place, kind in enumerate(_KIND_COLOURS)}
+    order = {kind: index for index, kind in enumerate(_KIND_COLOURS)}
     frame = provenances.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable")
     low, high, value = (frame[name].astype(float) for name in ("low", "high", "value"))
     frame = frame.assign(spread=(high - low) / value.where(value > 0))
@@ -76,7 +76,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         for name, inner in value.items():
             yield from _flat(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list | tuple):
-        for place, inner in enumerate(value):
-            yield from _flat(inner, f"{key}[{place}]")
+        for index, inner in enumerate(value):
+            yield from _flat(inner, f"{key}[{index}]")
     else:
         yield key, "" if value is None else str(value)

@@ -143,8 +143,8 @@ def _run(words: Sequence[str]) -> str:
     """What the command prints. Raises UserError where it ends in a mistake, such as a file that is not here."""
     package = str(Path(__file__).resolve().parents[2])
     here = os.getcwd()
-    places = [place for place in sys.path if place and os.path.realpath(place) != here]
-    code = [sys.executable, "-I", "-c", _START, json.dumps(list(dict.fromkeys((*places, package))))]
+    entries = [entry for entry in sys.path if entry and os.path.realpath(entry) != here]
+    code = [sys.executable, "-I", "-c", _START, json.dumps(list(dict.fromkeys((*entries, package))))]
     done = subprocess.run([*code, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]

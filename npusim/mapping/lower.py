@@ -158,13 +158,13 @@ def instantiate(template, query, context, decoding, rows):
         live += 1.0 if decoding[sequence] else 0.0
         prompt_tokens += 0.0 if decoding[sequence] else float(query[sequence])
     prompts = float(len(query)) - live
-    place = np.full(len(template), -1, np.int64)
+    position = np.full(len(template), -1, np.int64)
     count = 0
     for index in range(len(template)):
         source = template[index]
-        # `place` maps rows of the template to `rows`; a row that is left out passes its input on.
-        link = place[source.first_input] if source.first_input >= 0 else -1
-        second = place[source.second_input] if source.second_input >= 0 else -1
+        # `position` maps rows of the template to `rows`; a row that is left out passes its input on.
+        link = position[source.first_input] if source.first_input >= 0 else -1
+        second = position[source.second_input] if source.second_input >= 0 else -1
         if source.kind == ATTENTION:
             for phase in range(2):
                 rows[count] = source
@@ -185,7 +185,7 @@ def instantiate(template, query, context, decoding, rows):
                 account(rows[count])
                 link = count
                 count += 1
-        place[index] = link
+        position[index] = link
     return count
 
 

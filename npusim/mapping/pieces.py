@@ -23,9 +23,9 @@ def compiled_pieces(step: Step, runtime: Runtime) -> list[Step]:
         pieces = [_part(step, prompts)] if prompts.any() else []
     else:
         pieces = _chunks(step.query[prompts], step.context[prompts], chunk)
-    places = np.flatnonzero(step.decoding)
+    sequences = np.flatnonzero(step.decoding)
     size = batch or max(decoding, 1)
-    return pieces + [_part(step, places[start : start + size]) for start in range(0, decoding, size)]
+    return pieces + [_part(step, sequences[start : start + size]) for start in range(0, decoding, size)]
 
 
 def _largest(shapes: object) -> int | None:

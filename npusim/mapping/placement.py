@@ -52,7 +52,7 @@ def groups_of(plan: Plan) -> dict[int, Groups]:
     stages = range(0, plan.chips, stage)
     found = {
         GROUP_TENSOR: [range(first, first + tensor) for first in range(0, plan.chips, tensor)],
-        GROUP_EXPERT: [range(first + place, first + stage, shared) for first in stages for place in range(shared)],
+        GROUP_EXPERT: [range(first + index, first + stage, shared) for first in stages for index in range(shared)],
         GROUP_EXPERT_TENSOR: [range(first, first + shared) for first in range(0, plan.chips, shared)],
         GROUP_STAGE: [range(first, plan.chips, stage) for first in range(stage)],
     }
@@ -113,7 +113,7 @@ class _Network:
         self._fabric = fabric
         self._graph = build_graph(fabric)
         self._groups = groups
-        self._edges = {edge: place for place, edge in enumerate(self._graph.edges)}
+        self._edges = {edge: index for index, edge in enumerate(self._graph.edges)}
         data = [self._graph.edges[edge] for edge in self._edges]
         self._capacity = np.array([each["rate_bytes_per_s"] for each in data])
         self._level = np.array([each["level"] for each in data])
@@ -129,7 +129,7 @@ class _Network:
     def load_with(self, made: Exchange, hops: np.ndarray, load: np.ndarray) -> None:
         """Add what each phase costs: its slowest way to `hops`, its busiest link to `load`, both (MAX_PARTS,)."""
         for phase in made.phases:
-            ways = [self._way(place, flow) for place in range(len(self._groups)) for flow in phase.flows]
+            ways = [self._way(index, flow) for index in range(len(self._groups)) for flow in phase.flows]
             sizes = np.array([flow.part for _ in self._groups for flow in phase.flows])
             slowest = max(ways, key=lambda way: self._latency[way].sum())
             np.add.at(hops, self._level[slowest], phase.times)

@@ -113,13 +113,13 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             chunks += 1
             chunk_tokens += padded_chunk(query[sequence], runtime)
     batch = padded_batch(live, slots, runtime)
-    place = np.full(len(rows), -1, np.int64)
+    position = np.full(len(rows), -1, np.int64)
     count = 0
     for index in range(len(rows)):
         source = rows[index]
-        # `place` maps rows of the program to rows of `out`; a row that is left out passes its input on.
-        link = place[source.first_input] if source.first_input >= 0 else -1
-        second = place[source.second_input] if source.second_input >= 0 else -1
+        # `position` maps rows of the program to rows of `out`; a row that is left out passes its input on.
+        link = position[source.first_input] if source.first_input >= 0 else -1
+        second = position[source.second_input] if source.second_input >= 0 else -1
         if source.kind == ATTENTION:
             start = count
             count = _attention(source, query, context, decoding, batch, runtime, out, count)
@@ -145,7 +145,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             account(out[count])
             link = count
             count += 1
-        place[index] = link
+        position[index] = link
     for index in range(count):
         out[index].device = _device(out[index], runtime)
     return count
@@ -168,9 +168,9 @@ def _fix_experts(row):
     (not the 15 to 82 different ones), and 91 to 100 ms with 32 to 128 (SOTA-PNU/RNGD-proj REPORT.md, less the rest).
     """
     # The rounding keeps a sum of chances such as 8.0000001 from asking for a ninth matrix.
-    places = np.ceil(row.m - _ROUNDING)
-    row.paired = 1.0 if places <= row.matrices else 0.0
-    row.touched = min(places, row.matrices)
+    needed = np.ceil(row.m - _ROUNDING)
+    row.paired = 1.0 if needed <= row.matrices else 0.0
+    row.touched = min(needed, row.matrices)
 
 
 @kernel

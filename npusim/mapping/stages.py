@@ -22,8 +22,8 @@ def stages(model: Model, plan: Plan) -> tuple[Stage, ...]:
     """The stages of `plan`, in order: layers are spread evenly; the remainder goes to the stages before the last."""
     count = plan.pipeline_parallel
     share, rest = divmod(model.layers, count)
-    sizes = [share + (place < rest) for place in range(count)]
-    ends = [sum(sizes[: place + 1]) for place in range(count)]
+    sizes = [share + (index < rest) for index in range(count)]
+    ends = [sum(sizes[: index + 1]) for index in range(count)]
     return tuple(
         Stage(segments(model.layer_kinds[end - size : end]), first=end == size, last=end == model.layers)
         for end, size in zip(ends, sizes, strict=True)

@@ -63,8 +63,8 @@ def tornado(names: Sequence[str], low: Sequence[float], high: Sequence[float], m
     figure = go.Figure()
     for label, ends, colour in (("at its low end", low, COLOURS[0]), ("at its high end", high, COLOURS[1])):
         figure.add_bar(
-            y=[names[place] for place in order],
-            x=[ends[place] - middle for place in order],
+            y=[names[index] for index in order],
+            x=[ends[index] - middle for index in order],
             base=middle,
             orientation="h",
             name=label,

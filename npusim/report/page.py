@@ -72,7 +72,7 @@ def write_page(page: Page, path: Path) -> None:
 
 def render(page: Page) -> str:
     """The page as HTML. Charts are numbered, so that the same page gives the same bytes."""
-    numbers = {id(block): place for place, block in enumerate(_charts(page))}
+    numbers = {id(block): position for position, block in enumerate(_charts(page))}
     return (
         _environment()
         .get_template("page.html.j2")
@@ -110,7 +110,7 @@ def _environment() -> Environment:
 def table_of(caption: str, frame: pd.DataFrame, digits: int = 4) -> Table:
     """A table of a DataFrame: floats with `digits` significant digits, "-" where there is none."""
     rows = [[_cell(value, digits) for value in row] for row in frame.itertuples(index=False)]
-    right = frozenset(place for place, dtype in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(dtype))
+    right = frozenset(position for position, dtype in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(dtype))
     return Table(caption, [str(name) for name in frame.columns], rows, right)
 
 

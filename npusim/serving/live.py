@@ -42,13 +42,13 @@ class Live:
 
     def join(self, request: Request, held: int, now_s: float) -> None:
         """A request whose prompt is computed, and with it a token."""
-        place = len(self.requests)
-        if place == len(self._held):
+        index = len(self.requests)
+        if index == len(self._held):
             self._held, self._remaining, self._last_s = (
                 np.concatenate([each, np.zeros_like(each)]) for each in (self._held, self._remaining, self._last_s)
             )
         self.requests.append(request)
-        self._held[place], self._remaining[place], self._last_s[place] = held, request.osl - request.generated, now_s
+        self._held[index], self._remaining[index], self._last_s[index] = held, request.osl - request.generated, now_s
 
     def advance(self, steps: int, now_s: float) -> None:
         """Each put out `steps` tokens, the last of them now."""
@@ -60,11 +60,11 @@ class Live:
     def leave(self, staying: np.ndarray) -> list[tuple[Request, int]]:
         """Requests that are not among `staying` (bool, one each) leave, with the KV tokens that each holds."""
         gone = []
-        for place in np.flatnonzero(~staying).tolist():
-            request = self.requests[place]
-            request.last_token_s = float(self._last_s[place])
-            request.generated = request.osl - int(self._remaining[place])
-            gone.append((request, int(self._held[place])))
+        for index in np.flatnonzero(~staying).tolist():
+            request = self.requests[index]
+            request.last_token_s = float(self._last_s[index])
+            request.generated = request.osl - int(self._remaining[index])
+            gone.append((request, int(self._held[index])))
         kept = [each[staying] for each in (self.held, self.remaining, self.last_s)]
         self.requests = list(compress(self.requests, staying.tolist()))
         for room, used in zip((self._held, self._remaining, self._last_s), kept, strict=True):

@@ -131,12 +131,12 @@ def front(scores: list[PlanScore]) -> list[PlanScore]:
     ordered = sorted(scores, key=lambda score: (score.plan.cards, score.plan.pipeline_parallel))
     figures = np.array([[score.tpot_ms, -score.output_tokens_per_s, -score.tokens_per_joule] for score in ordered])
     kept = []
-    for place, own in enumerate(figures):
+    for index, own in enumerate(figures):
         no_worse = (figures <= own).all(axis=1)
         better = no_worse & (figures < own).any(axis=1)
-        alike_before = no_worse[:place].any()
+        alike_before = no_worse[:index].any()
         if not better.any() and not alike_before:
-            kept.append(ordered[place])
+            kept.append(ordered[index])
     return kept
 
 

@@ -93,9 +93,9 @@ def _busiest(chances: np.ndarray, ranks: int, held: int) -> np.ndarray:
     """Mean chances, falling, of the rank with the largest sum when experts are placed at random: (held,)."""
     generator = np.random.default_rng(_SEED)
     padded = np.concatenate([chances, np.zeros(ranks * held - len(chances))])
-    places = generator.permuted(np.tile(padded, (_PLACEMENTS, 1)), axis=1).reshape(_PLACEMENTS, ranks, held)
-    most = places.sum(axis=2).argmax(axis=1)
-    mean: np.ndarray = -np.sort(-places[np.arange(_PLACEMENTS), most], axis=1).mean(axis=0)
+    placements = generator.permuted(np.tile(padded, (_PLACEMENTS, 1)), axis=1).reshape(_PLACEMENTS, ranks, held)
+    most = placements.sum(axis=2).argmax(axis=1)
+    mean: np.ndarray = -np.sort(-placements[np.arange(_PLACEMENTS), most], axis=1).mean(axis=0)
     return mean
 
 

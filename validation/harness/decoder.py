@@ -128,14 +128,14 @@ class Decoder:
         shape = self.shape
         x = F.embedding(inputs.tokens, self.embedding)
         residual = torch.zeros_like(x)
-        for place, (qkv_weight, out_weight, up_weight, down_weight) in enumerate(self.layers):
+        for index, (qkv_weight, out_weight, up_weight, down_weight) in enumerate(self.layers):
             x, residual = norm_residual(x, residual, self.weight)
             qkv = self._linear(x, qkv_weight).view(len(x), -1, shape.head_dim)
             q, k, v = qkv.split([shape.heads, shape.kv_heads, shape.kv_heads], 1)
             if shape.head_norms:
                 q, k = head_norm(q, self.head_weight), head_norm(k, self.head_weight)
             q, k = rotate(q, k, inputs.cosine)
-            parts = self._attend(sequences, [cache[place] for cache in caches], q, k, v)
+            parts = self._attend(sequences, [cache[index] for cache in caches], q, k, v)
             x = self._linear(torch.cat(parts) if len(parts) > 1 else parts[0], out_weight)
             x, residual = norm_residual(x, residual, self.weight)
             x = self._linear(gate(self._linear(x, up_weight)), down_weight)

@@ -29,20 +29,20 @@ class Piece(NamedTuple):
 
 def critical_path(program: Program, record: Record) -> Iterator[Piece]:
     """Pieces from the end of the simulated commands to their beginning; they sum to the record's time."""
-    place = int(record.end.argmax())
-    while place >= 0:
-        yield from _pieces(place, program.commands[place], record)
-        place = int(record.cause[place])
+    position = int(record.end.argmax())
+    while position >= 0:
+        yield from _pieces(position, program.commands[position], record)
+        position = int(record.cause[position])
 
 
-def _pieces(place: int, command: Command, record: Record) -> Iterator[Piece]:
+def _pieces(position: int, command: Command, record: Record) -> Iterator[Piece]:
     """What a command spent on start-up, a transfer's before it starts, and on its work."""
-    since, start, end = (float(times[place]) for times in (record.since, record.start, record.end))
+    since, start, end = (float(times[position]) for times in (record.since, record.start, record.end))
     fixed = start - since if command.streams else min(command.fixed_s, end - since)
     if fixed > 0.0:
-        yield Piece(place, OVERHEAD, fixed)
+        yield Piece(position, OVERHEAD, fixed)
     if end - since - fixed > 0.0:
-        yield Piece(place, command.kind, end - since - fixed)
+        yield Piece(position, command.kind, end - since - fixed)
 
 
 def path_shares(simulation: Simulation) -> Shares:
@@ -50,7 +50,7 @@ def path_shares(simulation: Simulation) -> Shares:
     copies = simulation.copies()
     shares: Shares = defaultdict(float)
     for piece in critical_path(simulation.program, simulation.record):
-        shares[simulation.program.commands[piece.command].place.row, piece.kind] += (
+        shares[simulation.program.commands[piece.command].position.row, piece.kind] += (
             piece.seconds * copies[piece.command]
         )
     return dict(shares)
@@ -60,7 +60,7 @@ def saved_if_free(simulation: Simulation, kind: str, row: int | None = None) -> 
     """Seconds by which the step would be shorter if what counts as `kind`, in one row or in all, took no time."""
 
     def change(command: Command) -> Command:
-        if row is not None and command.place.row != row:
+        if row is not None and command.position.row != row:
             return command
         if kind == OVERHEAD:
             return replace(command, fixed_s=0.0, work_s=0.0 if command.kind == kind else command.work_s)

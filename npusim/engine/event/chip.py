@@ -90,30 +90,30 @@ class ChipRun:
             events=self._env.events,
         )
 
-    def _serve(self, queue: Queue, places: list[int]) -> _Process:
+    def _serve(self, queue: Queue, positions: list[int]) -> _Process:
         serve = self._transfer if queue.engine == DMA else self._execute
-        for turn, place in enumerate(places):
-            command = self._program.commands[place]
+        for turn, position in enumerate(positions):
+            command = self._program.commands[position]
             for before in command.inputs:
                 if not self._done[before]:
                     yield self._end_of(before)
-            yield from serve(command, place, places, turn)
-            self._end[place] = self._env.now
-            self._done[place] = True
+            yield from serve(command, position, positions, turn)
+            self._end[position] = self._env.now
+            self._done[position] = True
             if command.release:
-                self._sram[queue.cluster].release(command.release, place)
-            if place in self._awaited:
-                self._awaited.pop(place).succeed()
+                self._sram[queue.cluster].release(command.release, position)
+            if position in self._awaited:
+                self._awaited.pop(position).succeed()
 
-    def _end_of(self, place: int) -> simpy.Event:
-        if place not in self._awaited:
-            self._awaited[place] = self._env.event()
-        return self._awaited[place]
+    def _end_of(self, position: int) -> simpy.Event:
+        if position not in self._awaited:
+            self._awaited[position] = self._env.event()
+        return self._awaited[position]
 
-    def _execute(self, command: Command, place: int, places: list[int], turn: int) -> _Process:
-        before = (*command.inputs, places[turn - 1]) if turn else command.inputs
-        self._note(place, before)
-        self._start[place] = self._env.now
+    def _execute(self, command: Command, position: int, positions: list[int], turn: int) -> _Process:
+        before = (*command.inputs, positions[turn - 1]) if turn else command.inputs
+        self._note(position, before)
+        self._start[position] = self._env.now
         seconds = command.fixed_s + command.work_s
         if seconds == 0.0:
             return
@@ -125,29 +125,29 @@ class ChipRun:
         else:
             yield self._env.timeout(seconds)
 
-    def _transfer(self, command: Command, place: int, places: list[int], turn: int) -> _Process:
+    def _transfer(self, command: Command, position: int, positions: list[int], turn: int) -> _Process:
         buffer = self._sram[command.queue.cluster]
         before = list(command.inputs)
         room = buffer.claim(command.claim) if command.claim else None
         if room is not None:
             yield room
             before.append(buffer.freed_by)
-        accepted = before + places[max(turn - self._depth, 0) : max(turn - self._depth + 1, 0)]
+        accepted = before + positions[max(turn - self._depth, 0) : max(turn - self._depth + 1, 0)]
         ready = self._latest(accepted) + command.fixed_s
         if ready > self._env.now:
-            self._note(place, accepted)
+            self._note(position, accepted)
             yield self._env.timeout(ready - self._env.now)
         else:
-            self._note(place, before + places[max(turn - 1, 0) : turn])
-        self._start[place] = self._env.now
+            self._note(position, before + positions[max(turn - 1, 0) : turn])
+        self._start[position] = self._env.now
         if command.asked > 0.0:
             yield self._memory.transfer(command.asked, command.streams, command.queue.cluster)
 
-    def _latest(self, places: list[int]) -> float:
-        return max((self._end[place] for place in places), default=0.0)
+    def _latest(self, positions: list[int]) -> float:
+        return max((self._end[position] for position in positions), default=0.0)
 
-    def _note(self, place: int, before: tuple[int, ...] | list[int]) -> None:
+    def _note(self, position: int, before: tuple[int, ...] | list[int]) -> None:
         """Remember which of the commands `before` was the last to end, and when."""
         cause = max(before, key=lambda other: self._end[other], default=_NOTHING)
-        self._cause[place] = cause
-        self._since[place] = self._end[cause] if cause != _NOTHING else 0.0
+        self._cause[position] = cause
+        self._since[position] = self._end[cause] if cause != _NOTHING else 0.0

@@ -24,7 +24,7 @@ class Queue(NamedTuple):
     cluster: int
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a command comes from: a row of the OpTable, which repetition of its segment, and which tile."""
 
     row: int
@@ -44,7 +44,7 @@ class Command:
 
     queue: Queue
     kind: str
-    place: Place
+    position: Position
     inputs: tuple[int, ...]
     work_s: float = 0.0
     fixed_s: float = 0.0
@@ -84,7 +84,7 @@ class Program:
     plans: dict[int, TilingChoice] = field(default_factory=dict)
 
     def add(self, command: Command) -> int:
-        place = len(self.commands)
+        position = len(self.commands)
         self.commands.append(command)
-        self.queues.setdefault(command.queue, []).append(place)
-        return place
+        self.queues.setdefault(command.queue, []).append(position)
+        return position

@@ -101,7 +101,9 @@ def _stored(tiles: tuple[Tile, ...], results: float, setting: StepSetting) -> tu
     """The tiles, their results stored together, in as few parts as leave SRAM for the other tiles in flight."""
     parts = min(len(tiles), ceil(_IN_FLIGHT * results / setting.sram))
     ends = {len(tiles) * (part + 1) // parts - 1 for part in range(parts)}
-    return tuple(tile._replace(stored=results / parts) if place in ends else tile for place, tile in enumerate(tiles))
+    return tuple(
+        tile._replace(stored=results / parts) if position in ends else tile for position, tile in enumerate(tiles)
+    )
 
 
 def _attention(row: Any, setting: StepSetting, room: float) -> Work:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npusim.engine.event.command import DMA, MAIN, MEMORY, SUB, Command, Place, Program, Queue
+from npusim.engine.event.command import DMA, MAIN, MEMORY, SUB, Command, Position, Program, Queue
 from npusim.engine.event.operators import Compute, Tile, Work
 from npusim.engine.event.setting import StepSetting
 
@@ -24,24 +24,24 @@ class Pipeline:
         """Nothing is loaded before the command `start` is done."""
         self._begin = (start,)
 
-    def run(self, work: Work, place: Place, launched: int) -> list[tuple[int, ...]]:
+    def run(self, work: Work, position: Position, launched: int) -> list[tuple[int, ...]]:
         """Emit the tiles of an operator that `launched` starts; returns the commands that end each of them."""
         before = [launched]
         if work.taken > 0.0:
-            before.append(self._move(place, (launched,), work.taken, "load activations"))
+            before.append(self._move(position, (launched,), work.taken, "load activations"))
         if work.fill is not None:
-            before.append(self._execute(SUB, place, tuple(before), work.fill, "fill registers"))
+            before.append(self._execute(SUB, position, tuple(before), work.fill, "fill registers"))
         loads: list[int] = []
         ends = []
         for number, tile in enumerate(work.tiles):
             while len(loads) < min(number + self._set.depth, len(work.tiles)):
-                loads.append(self._load(work.tiles[len(loads)], place._replace(tile=len(loads)), launched))
-            ends.append(self._use(tile, place._replace(tile=number), (*before, loads[number])))
+                loads.append(self._load(work.tiles[len(loads)], position._replace(tile=len(loads)), launched))
+            ends.append(self._use(tile, position._replace(tile=number), (*before, loads[number])))
         if work.kept > 0.0:
-            self._move(place, (launched,), work.kept, "store KV")
+            self._move(position, (launched,), work.kept, "store KV")
         return ends
 
-    def _load(self, tile: Tile, place: Place, launched: int) -> int:
+    def _load(self, tile: Tile, position: Position, launched: int) -> int:
         """What a tile needs from memory. Weights and KV are fetched before their operator starts, where they can be."""
         if tile.asked == 0.0:
             return launched
@@ -55,7 +55,7 @@ class Pipeline:
             Command(
                 Queue(DMA, self._cluster),
                 MEMORY,
-                place,
+                position,
                 tuple(inputs),
                 fixed_s=tile.startup_s,
                 wanted=tile.wanted,
@@ -66,26 +66,26 @@ class Pipeline:
             )
         )
 
-    def _use(self, tile: Tile, place: Place, before: tuple[int, ...]) -> tuple[int, ...]:
+    def _use(self, tile: Tile, position: Position, before: tuple[int, ...]) -> tuple[int, ...]:
         """Fill the registers from a tile, compute it, store its results."""
         if tile.fill is not None:
-            before = (*before, self._execute(SUB, place, before, tile.fill, "fill registers"))
+            before = (*before, self._execute(SUB, position, before, tile.fill, "fill registers"))
         for compute in tile.computes:
-            done = self._execute(MAIN, place, before, compute, compute.kind)
+            done = self._execute(MAIN, position, before, compute, compute.kind)
             before = (done,)
         if tile.asked > 0.0:
             self._used.append(before[-1])
             self._program.commands[before[-1]].release = tile.wanted
         if tile.stored > 0.0:
-            before = (self._move(place, before, tile.stored, "store results"),)
+            before = (self._move(position, before, tile.stored, "store results"),)
         return before
 
-    def _execute(self, engine: str, place: Place, inputs: tuple[int, ...], compute: Compute, what: str) -> int:
+    def _execute(self, engine: str, position: Position, inputs: tuple[int, ...], compute: Compute, what: str) -> int:
         return self._program.add(
             Command(
                 Queue(engine, self._cluster),
                 compute.kind,
-                place,
+                position,
                 inputs,
                 work_s=compute.work_s,
                 fixed_s=compute.fixed_s,
@@ -94,12 +94,12 @@ class Pipeline:
             )
         )
 
-    def _move(self, place: Place, inputs: tuple[int, ...], amount: float, what: str) -> int:
+    def _move(self, position: Position, inputs: tuple[int, ...], amount: float, what: str) -> int:
         """Move activations or new KV between SRAM and memory."""
         command = Command(
             Queue(DMA, self._cluster),
             MEMORY,
-            place,
+            position,
             inputs,
             fixed_s=self._set.cycles_s("dma_startup"),
             wanted=amount,

@@ -20,7 +20,7 @@ from npusim.engine.event.command import (
     OVERHEAD,
     SWITCH,
     Command,
-    Place,
+    Position,
     Program,
     Queue,
     Turn,
@@ -73,7 +73,7 @@ class _Builder:
     def launch(self) -> None:
         """The host's start of the step."""
         start = self._chip_wide(
-            HOST, OVERHEAD, Place(NO_ROW, 0, 0), "step launch", fixed_s=self._set.launch_s("step_launch")
+            HOST, OVERHEAD, Position(NO_ROW, 0, 0), "step launch", fixed_s=self._set.launch_s("step_launch")
         )
         for pipeline in self._pipelines:
             pipeline.begin(start)
@@ -89,10 +89,10 @@ class _Builder:
     def finish(self) -> None:
         """The end of the step: clusters meet."""
         seconds = self._set.cycles_s("cluster_sync") if self._set.clusters > 1 else 0.0
-        self._chip_wide(SWITCH, OVERHEAD, Place(NO_ROW, 0, 0), "clusters meet", fixed_s=seconds)
+        self._chip_wide(SWITCH, OVERHEAD, Position(NO_ROW, 0, 0), "clusters meet", fixed_s=seconds)
 
     def _row(self, index: int, turn: int) -> None:
-        row, place = self._rows[index], Place(index, turn, 0)
+        row, position = self._rows[index], Position(index, turn, 0)
         before = [self._finished[link] for link in (row["first_input"], row["second_input"]) if link in self._finished]
         if before:
             self._ready = [
@@ -104,37 +104,37 @@ class _Builder:
             if producer is not None:
                 seconds -= min(seconds, float(self._set.machine["fabric_overlap"]) * _busy_s(producer, self._set))
             launch = self._set.launch_s("operator_launch")
-            self._chip_wide(CHIP_LINK, LINK, place, "collective", work_s=seconds, fixed_s=launch)
+            self._chip_wide(CHIP_LINK, LINK, position, "collective", work_s=seconds, fixed_s=launch)
         else:
-            self._operate(row, place)
+            self._operate(row, position)
         self._finished[index] = list(self._ready)
 
-    def _operate(self, row: Any, place: Place) -> None:
+    def _operate(self, row: Any, position: Position) -> None:
         """Launch a row on every cluster, run its tiles, and join the partial results of the PEs."""
-        if place.row not in self._works:
-            self._works[place.row] = work_of(row, self._set, self.program.room, self._ahead[place.row])
-            plan = self._works[place.row].plan
+        if position.row not in self._works:
+            self._works[position.row] = work_of(row, self._set, self.program.room, self._ahead[position.row])
+            plan = self._works[position.row].plan
             if plan is not None:
-                self.program.plans[place.row] = plan
-        work = self._works[place.row]
+                self.program.plans[position.row] = plan
+        work = self._works[position.row]
         waits = self._ready if self._set.whole_step else [self._everyone()] * len(self._ready)
         seconds = _launch_s(row, self._set)
         ends = []
         for cluster, pipeline in enumerate(self._pipelines):
             launched = self.program.add(
-                Command(Queue(CORE, cluster), OVERHEAD, place, waits[cluster], fixed_s=seconds, what="launch")
+                Command(Queue(CORE, cluster), OVERHEAD, position, waits[cluster], fixed_s=seconds, what="launch")
             )
-            ends.append(pipeline.run(work, place, launched))
+            ends.append(pipeline.run(work, position, launched))
         self._ready = [each[-1] for each in ends]
         joined = _joins(row, self._set, work)
         for part in range(len(joined)):
             tile = len(work.tiles) * (part + 1) // len(joined) - 1
             self._ready = [each[tile] for each in ends]
-            self._chip_wide(SWITCH, LINK, place._replace(tile=part), "reduction", work_s=joined[part])
+            self._chip_wide(SWITCH, LINK, position._replace(tile=part), "reduction", work_s=joined[part])
 
-    def _chip_wide(self, engine: str, kind: str, place: Place, what: str, **seconds: float) -> int:
+    def _chip_wide(self, engine: str, kind: str, position: Position, what: str, **seconds: float) -> int:
         """A command that waits for all clusters, and for which all wait."""
-        command = Command(Queue(engine, ALL_CLUSTERS), kind, place, self._everyone(), what=what, **seconds)
+        command = Command(Queue(engine, ALL_CLUSTERS), kind, position, self._everyone(), what=what, **seconds)
         done = self.program.add(command)
         self._ready = [(done,) for _ in self._ready]
         return done
@@ -178,12 +178,12 @@ def _time_ahead(rows: np.ndarray, setting: StepSetting) -> list[float]:
     if not setting.whole_step:
         return [0.0] * len(rows)
     ahead = [0.0] * len(rows)
-    order = [place for segment in dict.fromkeys(rows["segment"].tolist()) for place in _twice(rows, segment)]
+    order = [position for segment in dict.fromkeys(rows["segment"].tolist()) for position in _twice(rows, segment)]
     since = 0.0
-    for place in order:
-        row = rows[place]
+    for position in order:
+        row = rows[position]
         since += _launch_s(row, setting)
-        ahead[place] = since
+        ahead[position] = since
         if row["kind"] == LINEAR:
             since = 0.0
             if row["split"] == SPLIT_ROWS:

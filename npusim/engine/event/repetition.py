@@ -67,23 +67,23 @@ class Simulation:
         for every time that the command runs.
         """
         repeated = {each.turn.first: each for each in self.repeated}
-        delay, place = 0.0, 0
-        while place < len(self.program.commands):
-            each = repeated.get(place)
+        delay, position = 0.0, 0
+        while position < len(self.program.commands):
+            each = repeated.get(position)
             if each is None:
-                yield place, delay, self._skipped(place)
-                place += 1
+                yield position, delay, self._skipped(position)
+                position += 1
                 continue
             for again in range(each.more + 1):
                 for command in range(each.turn.first, each.turn.last):
                     yield command, delay + again * each.period_s, again
             delay += each.more * each.period_s
-            place = each.turn.last
+            position = each.turn.last
 
-    def _skipped(self, place: int) -> int:
+    def _skipped(self, position: int) -> int:
         """Repetitions left out before a command of the same segment."""
-        segment = {self.rows["segment"][self.program.commands[place].place.row]}
-        return sum(each.more for each in self.repeated if each.turn.segment in segment and place >= each.turn.last)
+        segment = {self.rows["segment"][self.program.commands[position].position.row]}
+        return sum(each.more for each in self.repeated if each.turn.segment in segment and position >= each.turn.last)
 
 
 def simulate_program(rows: np.ndarray, setting: StepSetting, change: Change = _unchanged) -> Simulation:

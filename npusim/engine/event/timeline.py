@@ -102,14 +102,14 @@ def _draw_spans(simulation: Simulation, begin: float, drawn: Timeline) -> None:
     """A span for every run of every command, and an arrow from each transfer to what waits for it."""
     record, commands = simulation.record, simulation.program.commands
     latest: dict[int, int] = {}
-    for place, delay, again in simulation.runs():
-        command, since = commands[place], begin + delay
-        latest[place] = len(drawn.spans)
-        span = _span(simulation, command, since + record.start[place], since + record.end[place], again)
+    for position, delay, again in simulation.runs():
+        command, since = commands[position], begin + delay
+        latest[position] = len(drawn.spans)
+        span = _span(simulation, command, since + record.start[position], since + record.end[position], again)
         drawn.spans.append(span)
         if command.queue.engine != DMA:
             loads = [one for one in command.inputs if commands[one].queue.engine == DMA]
-            drawn.arrows += [Arrow(latest[one], latest[place]) for one in loads]
+            drawn.arrows += [Arrow(latest[one], latest[position]) for one in loads]
 
 
 def _span(simulation: Simulation, command: Command, begin: float, end: float, again: int) -> Span:
@@ -117,11 +117,11 @@ def _span(simulation: Simulation, command: Command, begin: float, end: float, ag
     track = _MAIN_TRACKS[command.kind] if engine == MAIN else _TRACKS[engine]
     details: dict[str, Any] = {"fixed_us": command.fixed_s * US_PER_S}
     name = command.what
-    if command.place.row != NO_ROW:
-        row = simulation.rows[command.place.row]
+    if command.position.row != NO_ROW:
+        row = simulation.rows[command.position.row]
         name = f"{OP_NAMES[row['op']]}: {command.what}"
-        repetition = command.place.turn + again
-        details |= {"segment": int(row["segment"]), "repetition": repetition, "tile": command.place.tile}
+        repetition = command.position.turn + again
+        details |= {"segment": int(row["segment"]), "repetition": repetition, "tile": command.position.tile}
     if command.wanted:
         details |= {"bytes": command.wanted}
     return Span(track if cluster < 0 else f"{track} of cluster {cluster}", name, float(begin), float(end), details)
@@ -169,10 +169,10 @@ def _power(piece: SimulatedPiece) -> History:
     lasts = record.end - record.start
     watts = np.divide(spent, lasts, out=np.zeros_like(spent), where=lasts > 0.0)
     changes = []
-    for place, delay, _ in simulation.runs():
-        if watts[place] > 0.0:
-            changes.append((delay + float(record.start[place]), float(watts[place])))
-            changes.append((delay + float(record.end[place]), -float(watts[place])))
+    for position, delay, _ in simulation.runs():
+        if watts[position] > 0.0:
+            changes.append((delay + float(record.start[position]), float(watts[position])))
+            changes.append((delay + float(record.end[position]), -float(watts[position])))
     changes.append((simulation.time_s, 0.0))
     return _summed(float(machine["power_idle"] + machine["power_loaded_static"]), changes)
 
@@ -182,14 +182,14 @@ def _energies(simulation: Simulation, compute_j: np.ndarray, transfer_j: np.ndar
     record, commands = simulation.record, simulation.program.commands
     lasts = record.end - record.start
     members: dict[tuple[int, int, bool], list[int]] = defaultdict(list)
-    for place, command in enumerate(commands):
-        if command.place.row != NO_ROW and command.queue.engine in (MAIN, DMA, CHIP_LINK):
-            members[command.place.row, command.place.turn, command.queue.engine == MAIN].append(place)
+    for position, command in enumerate(commands):
+        if command.position.row != NO_ROW and command.queue.engine in (MAIN, DMA, CHIP_LINK):
+            members[command.position.row, command.position.turn, command.queue.engine == MAIN].append(position)
     joules = np.zeros(len(commands))
-    for (row, _, computing), places in members.items():
-        total = lasts[places].sum()
+    for (row, _, computing), positions in members.items():
+        total = lasts[positions].sum()
         if total > 0.0:
-            joules[places] = (compute_j if computing else transfer_j)[row] * lasts[places] / total
+            joules[positions] = (compute_j if computing else transfer_j)[row] * lasts[positions] / total
     return joules
 
 

@@ -39,7 +39,7 @@ def _perfetto(timeline: Timeline, title: str) -> bytes:
     builder = TraceProtoBuilder()
     root = builder.add_packet().track_descriptor
     root.uuid, root.process.pid, root.process.process_name = _ROOT, _PROCESS, title
-    identity = {name: _ROOT + 1 + place for place, name in enumerate([*timeline.tracks, *timeline.counters])}
+    identity = {name: _ROOT + 1 + position for position, name in enumerate([*timeline.tracks, *timeline.counters])}
     for name, uuid in identity.items():
         track = builder.add_packet().track_descriptor
         track.uuid, track.parent_uuid, track.name, track.sibling_order_rank = uuid, _ROOT, name, uuid
@@ -78,10 +78,10 @@ class _Moment(NamedTuple):
 def _moments(timeline: Timeline) -> list[tuple[int, _Moment]]:
     """All moments with their times in ns, in order of time; those of one track stay in their own order."""
     found = []
-    for place in sorted(range(len(timeline.spans)), key=lambda place: timeline.spans[place].begin_s):
-        span = timeline.spans[place]
-        found.append((round(span.begin_s * NS_PER_S), _Moment(span.track, place, True, None)))
-        found.append((round(span.end_s * NS_PER_S), _Moment(span.track, place, False, None)))
+    for position in sorted(range(len(timeline.spans)), key=lambda position: timeline.spans[position].begin_s):
+        span = timeline.spans[position]
+        found.append((round(span.begin_s * NS_PER_S), _Moment(span.track, position, True, None)))
+        found.append((round(span.end_s * NS_PER_S), _Moment(span.track, position, False, None)))
     for name, history in timeline.counters.items():
         found += [(round(time * NS_PER_S), _Moment(name, -1, False, value)) for time, value in history]
     return sorted(found, key=lambda item: item[0])
@@ -99,7 +99,7 @@ def _flows(timeline: Timeline) -> tuple[dict[int, list[int]], dict[int, list[int
 def _chrome(timeline: Timeline, title: str) -> Iterator[dict[str, Any]]:
     """The timeline as events of Chrome's format: complete events, flows, counters, names."""
     common = {"pid": _PROCESS}
-    thread = {name: place for place, name in enumerate(timeline.tracks, start=1)}
+    thread = {name: position for position, name in enumerate(timeline.tracks, start=1)}
     yield {**common, "ph": "M", "name": "process_name", "args": {"name": title}}
     for name, tid in thread.items():
         yield {**common, "ph": "M", "tid": tid, "name": "thread_name", "args": {"name": name}}

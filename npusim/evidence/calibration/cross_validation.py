@@ -65,7 +65,7 @@ def leave_out(problem: Problem, fit: Fit, by: str, tell: Say) -> Unseen | None:
     count = min(FOLDS, len(distinct))
     if count < 2:
         return None
-    fold_of = {name: place % count for place, name in enumerate(distinct)}
+    fold_of = {name: position % count for position, name in enumerate(distinct)}
     folds = np.array([fold_of[name] for name in names])
     errors, spreads = np.zeros(len(names)), np.zeros(len(names))
     for fold in range(count):
@@ -84,11 +84,11 @@ def residuals(cases: Sequence[Case], unseen: Unseen) -> tuple[Residual, ...]:
     """
     made = []
     found = scores(unseen.errors, unseen.spreads)
-    alike = _places(cases, _latency)
-    for (metric, regime), own in sorted(_places(cases, residual_key).items()):
+    alike = _positions(cases, _latency)
+    for (metric, regime), own in sorted(_positions(cases, residual_key).items()):
         enough = len(set(unseen.names[own].tolist())) >= GROUPS_FOR_COVERAGE
-        places = own if enough else alike[_latency(cases[own[0]])]
-        width, groups = conformal_half_width(found[places], unseen.names[places].tolist())
+        positions = own if enough else alike[_latency(cases[own[0]])]
+        width, groups = conformal_half_width(found[positions], unseen.names[positions].tolist())
         rounded, enough = round(width, _DIGITS), groups >= GROUPS_FOR_COVERAGE
         made.append(Residual(metric=metric, regime=regime, groups=groups, half_width=rounded, enough=enough))
     return tuple(made)
@@ -103,10 +103,10 @@ def _latency(case: Case) -> tuple[str, str]:
 
 def left_out_summaries(cases: Sequence[Case], unseen: Unseen, seed: int) -> tuple[LeftOut, ...]:
     """Errors, coverage and width of every metric and regime of every kind of table."""
-    keyed = _places(cases, lambda case: (case.kind, case.metric, residual_key(case)[1]))
+    keyed = _positions(cases, lambda case: (case.kind, case.metric, residual_key(case)[1]))
     return tuple(
-        _summary(unseen.by, *key, unseen.names[places], unseen.errors[places], unseen.spreads[places], seed)
-        for key, places in sorted(keyed.items())
+        _summary(unseen.by, *key, unseen.names[positions], unseen.errors[positions], unseen.spreads[positions], seed)
+        for key, positions in sorted(keyed.items())
     )
 
 
@@ -141,8 +141,8 @@ def bootstrap(values: np.ndarray, groups: Sequence[str], seed: int) -> tuple[flo
     names = sorted(set(groups))
     if len(names) < 2:
         return None, None
-    place = {name: index for index, name in enumerate(names)}
-    index = np.array([place[group] for group in groups])
+    position = {name: index for index, name in enumerate(names)}
+    index = np.array([position[group] for group in groups])
     sums, counts = np.bincount(index, values, len(names)), np.bincount(index, minlength=len(names))
     drawn = np.random.default_rng(seed).integers(len(names), size=(_RESAMPLES, len(names)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
@@ -151,9 +151,9 @@ def bootstrap(values: np.ndarray, groups: Sequence[str], seed: int) -> tuple[flo
     return round(float(low), _DIGITS), round(float(high), _DIGITS)
 
 
-def _places(cases: Sequence[Case], key: Callable[[Case], Key]) -> dict[Key, list[int]]:
-    """Places of the cases of each key."""
+def _positions(cases: Sequence[Case], key: Callable[[Case], Key]) -> dict[Key, list[int]]:
+    """Positions of the cases of each key."""
     found: dict[Key, list[int]] = defaultdict(list)
-    for place, case in enumerate(cases):
-        found[key(case)].append(place)
+    for position, case in enumerate(cases):
+        found[key(case)].append(position)
     return found

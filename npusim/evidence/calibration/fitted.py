@@ -16,27 +16,27 @@ _DIGITS = 3
 def fitted_numbers(problem: Problem, fit: Fit) -> tuple[CalibratedNumber, ...]:
     """Every number of the fit, those that are drawn as one after each other; ranges hold 90 % of the posterior."""
     return tuple(
-        _number(number, float(fit.z[place]), float(fit.sd[place]))
-        for place, index in enumerate(problem.chosen)
+        _number(number, float(fit.z[position]), float(fit.sd[position]))
+        for position, index in enumerate(problem.chosen)
         for number in problem.numbers[index]
     )
 
 
 def fitted_correlation(problem: Problem, fit: Fit) -> tuple[tuple[float, ...], ...]:
     """Lower triangle over `fitted_numbers`; numbers that are drawn as one are fully correlated."""
-    place = [place for place, index in enumerate(problem.chosen) for _ in problem.numbers[index]]
+    position = [position for position, index in enumerate(problem.chosen) for _ in problem.numbers[index]]
     matrix = fit.covariance / (fit.sd[:, None] * fit.sd)
     return tuple(
-        tuple(round(float(matrix[place[row], place[column]]), _DIGITS) for column in range(row))
-        for row in range(len(place))
+        tuple(round(float(matrix[position[row], position[column]]), _DIGITS) for column in range(row))
+        for row in range(len(position))
     )
 
 
 def fitted_parameters(problem: Problem, fit: Fit) -> dict[str, dict[str, Any]]:
     """{owner.path: {prior, value, sd, unit, identified}} in SI units."""
     parameters = {}
-    for place, index in enumerate(problem.chosen):
-        z, sd = float(fit.z[place]), float(fit.sd[place])
+    for position, index in enumerate(problem.chosen):
+        z, sd = float(fit.z[position]), float(fit.sd[position])
         for number in problem.numbers[index]:
             low, high = (value_at(number, z + side * TAIL_Z * sd) for side in (-1.0, 1.0))
             parameters[f"{number.owner}.{number.label}"] = {

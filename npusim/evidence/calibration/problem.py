@@ -36,7 +36,7 @@ class Problem:
     """Cases of one architecture, uncalibrated, and the ranged numbers that they could move.
 
     numbers: those of the architecture, of its runtimes and of the tables' sources, one list for each that is drawn as
-    one; chosen: places of the free ones.
+    one; chosen: indices of the free ones.
     """
 
     def __init__(self, system: System, cases: Sequence[Case], seed: int) -> None:
@@ -75,8 +75,8 @@ class Problem:
         """
         slopes = self.slopes(np.zeros(len(self.chosen)))
         keep = sensitive(slopes, self.deviations, self.weights)
-        for place, index in enumerate(self.chosen):
-            moved = np.flatnonzero(slopes[:, place])
+        for position, index in enumerate(self.chosen):
+            moved = np.flatnonzero(slopes[:, position])
             self._reached[index] = {self.cases[row].predictor for row in moved}
         self.chosen = [index for index, kept in zip(self.chosen, keep, strict=True) if kept]
         return slopes[:, keep]
@@ -109,13 +109,13 @@ class Problem:
         low, high = self._bounds()
         base = self._figures(own, self.numbers_at(z).brief())
         found = np.zeros((len(self.cases), len(z)))
-        for place, (index, step) in enumerate(zip(self.chosen, steps(z), strict=True)):
+        for position, (index, step) in enumerate(zip(self.chosen, steps(z), strict=True)):
             reached = self._reached[index] & own
-            step = step if low[place] <= z[place] + step <= high[place] else -step
+            step = step if low[position] <= z[position] + step <= high[position] else -step
             moved = z.copy()
-            moved[place] += step
+            moved[position] += step
             figures = base | self._figures(reached, self.numbers_at(moved).brief())
-            found[:, place] = np.log(self._column(figures) / self._column(base)) / step
+            found[:, position] = np.log(self._column(figures) / self._column(base)) / step
         return np.where(np.isfinite(found), found, 0.0)
 
     def part(self, keep: np.ndarray) -> Problem:

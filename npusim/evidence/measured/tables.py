@@ -44,10 +44,10 @@ class Unrepresentable(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One data row as text. index: 0-based; place: file and line, for messages."""
+    """One data row as text. index: 0-based; location: file and line, for messages."""
 
     index: int
-    place: str
+    location: str
     cells: dict[str, str]
 
     def text(self, column: str) -> str:
@@ -84,7 +84,7 @@ class Row:
             return None
         value = plain(text)
         if value is None or not _LEAST <= value <= _MOST:
-            raise UserError(self.place, column, f"'{text}' is no measured value; give a number above zero")
+            raise UserError(self.location, column, f"'{text}' is no measured value; give a number above zero")
         return value
 
 

@@ -18,17 +18,17 @@ Libraries = tuple[tuple[str, str], ...]
 def choose(libraries: Libraries, arch: str, runtime: Any) -> None:
     """Write `libraries` into a runtime's record, in place. Raises UserError for one that the chip does not have."""
     for kind, name in libraries:
-        runtime[f"{kind}_library"] = _place(arch, kind, name)
+        runtime[f"{kind}_library"] = _index(arch, kind, name)
 
 
 def library_of(row: Any, runtime: Any) -> int:
-    """Place of the library that runs the operator of an OpTable row alone."""
+    """Index of the library that runs the operator of an OpTable row alone."""
     kinds = {ATTENTION: "attention", LINEAR: "grouped" if row["matrices"] > 0.0 else "linear"}
     return int(runtime[f"{kinds.get(int(row['kind']), 'vector')}_library"])
 
 
 @remembered
-def _place(arch: str, kind: str, name: str) -> int:
+def _index(arch: str, kind: str, name: str) -> int:
     unit = load_system(arch, uncalibrated=True).chip.unit
     known = [library.name for library in getattr(unit, "attention" if kind in _ATTENTION_KINDS else kind, ())]
     if name not in known:

@@ -27,16 +27,16 @@ LayerTime = Callable[[AnalyticEngine, Step, bool], float]
 
 
 def rows_of_layer(rows: np.ndarray, attention: bool) -> list[int]:
-    """Places of the attention rows, or of all others, of one layer."""
+    """Indices of the attention rows, or of all others, of one layer."""
     chosen = (rows["segment"] == _LAYER_SEGMENT) & ((rows["kind"] == ATTENTION) == attention)
-    return [int(place) for place in np.flatnonzero(chosen)]
+    return [int(index) for index in np.flatnonzero(chosen)]
 
 
 def analytic_layer_time(engine: AnalyticEngine, step: Step, attention: bool) -> float:
     """Seconds of the attention rows, or of all others, of one layer."""
     table, costs = engine.operators(step)
     clock = engine.cost(step).clock
-    return sum(float(operator_time(costs[place], clock)) for place in rows_of_layer(table.rows, attention))
+    return sum(float(operator_time(costs[index], clock)) for index in rows_of_layer(table.rows, attention))
 
 
 @dataclass(frozen=True)

@@ -66,11 +66,11 @@ def _moving(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDec
     records = _records(deployment, [members for members in numbers for _ in range(2)], ends)
     ratios = relative(claim, deployment, records).reshape(-1, 2)
     swings = np.abs(np.log(ratios[:, 1] / ratios[:, 0]))
-    order = [place for place in np.argsort(-swings, kind="stable") if math.isfinite(swings[place])]
+    order = [index for index in np.argsort(-swings, kind="stable") if math.isfinite(swings[index])]
     return [
-        _decider(claim, deployment, numbers[place], value, ratios[place])
-        for place in order[:MOST]
-        if swings[place] > _LEAST_SWING
+        _decider(claim, deployment, numbers[index], value, ratios[index])
+        for index in order[:MOST]
+        if swings[index] > _LEAST_SWING
     ]
 
 

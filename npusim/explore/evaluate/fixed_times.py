@@ -87,7 +87,7 @@ def _heaviest(
         _put(records, deployment, members, row, members[0].quantity.value)
     ratios = relative(claim, deployment, records)
     moved = np.abs(np.log(ratios / relative(claim, deployment, short)[0]))
-    return [times[place] for place in np.argsort(-moved)[:MOST]]
+    return [times[index] for index in np.argsort(-moved)[:MOST]]
 
 
 def _shorter(number: RangedNumber, part: float) -> ShorterTime:

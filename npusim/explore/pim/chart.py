@@ -39,10 +39,10 @@ def draw_pim_chart(comparison: PimComparison, caption: Caption, path: Path) -> N
         figure = Figure(figsize=(12.0, 7.6), dpi=110)
         FigureCanvasAgg(figure)
         margins = {"left": 0.07, "right": 0.97, "top": 0.83, "bottom": 0.17, "wspace": 0.85, "hspace": 0.5}
-        places = figure.add_gridspec(len(GAINS), 2, width_ratios=(1, 1.4), **margins)
+        grid = figure.add_gridspec(len(GAINS), 2, width_ratios=(1, 1.4), **margins)
         for row, (name, gain) in enumerate(GAINS.items()):
-            _bars(figure.add_subplot(places[row, 0]), comparison, name)
-            _swings(figure.add_subplot(places[row, 1]), comparison, gain, _axis(name))
+            _bars(figure.add_subplot(grid[row, 0]), comparison, name)
+            _swings(figure.add_subplot(grid[row, 1]), comparison, gain, _axis(name))
         figure.text(0.02, 0.955, caption.title, fontsize=12.5, weight="bold")
         figure.text(0.02, 0.92, f"{caption.load}; 90 % intervals from the ranges of all numbers", fontsize=10)
         figure.text(0.02, 0.89, caption.standing, fontsize=10, color="#C00000")
@@ -51,14 +51,14 @@ def draw_pim_chart(comparison: PimComparison, caption: Caption, path: Path) -> N
 
 
 def _bars(axes: Axes, comparison: PimComparison, name: str) -> None:
-    for place, side in enumerate(("without", "with")):
+    for index, side in enumerate(("without", "with")):
         ranged = comparison.figures[side][name]
         reach = [[ranged["value"] - ranged["low"]], [ranged["high"] - ranged["value"]]]
-        axes.barh(-place, ranged["value"], height=0.6, color=_COLOURS[side])
-        axes.errorbar(ranged["value"], -place, xerr=reach, fmt="none", ecolor=_INK, capsize=4)
+        axes.barh(-index, ranged["value"], height=0.6, color=_COLOURS[side])
+        axes.errorbar(ranged["value"], -index, xerr=reach, fmt="none", ecolor=_INK, capsize=4)
         told = f"{ranged['value']:.3g}"
         within: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": "white", "weight": "bold"}
-        axes.annotate(told, (0.0, -place), (6, 0), **within)
+        axes.annotate(told, (0.0, -index), (6, 0), **within)
     axes.set_yticks((0, -1), ("no PIM", f"PIM:\n{comparison.best}"), fontsize=9)
     axes.set_xlabel(_axis(name))
     gain = comparison.figures["gain"][GAINS[name]]
@@ -70,9 +70,9 @@ def _swings(axes: Axes, comparison: PimComparison, gain: str, label: str) -> Non
     """What the gain becomes at the ends of the numbers that move it most."""
     value = comparison.figures["gain"][gain]["value"]
     shown = comparison.deciders[gain][:DECIDERS][::-1]
-    for place, each in enumerate(shown):
+    for index, each in enumerate(shown):
         ends = sorted((value, value * each.at_low, value * each.at_high))
-        axes.barh(place, ends[-1] - ends[0], left=ends[0], height=0.55, color=_SWING_COLOUR)
+        axes.barh(index, ends[-1] - ends[0], left=ends[0], height=0.55, color=_SWING_COLOUR)
     axes.axvline(value, color=_INK, linewidth=1.0)
     axes.use_sticky_edges = False
     axes.margins(x=0.08)

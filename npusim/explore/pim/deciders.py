@@ -88,18 +88,18 @@ def _records(deployment: Deployment, numbers: list[list[RangedNumber]]) -> Recor
     """The design itself, then each number at its low and its high end."""
     count = 1 + 2 * len(numbers)
     records = Records(np.repeat(deployment.machine, count), np.repeat(deployment.runtime_record, count))
-    for place, members in enumerate(numbers):
+    for position, members in enumerate(numbers):
         for number in members:
             target = records.machines if number.owner == deployment.system.name else records.runtimes
-            column = target[number.name] if number.place is None else target[number.name][:, number.place]
-            column[1 + 2 * place : 3 + 2 * place] = (number.quantity.low, number.quantity.high)
+            column = target[number.name] if number.position is None else target[number.name][:, number.position]
+            column[1 + 2 * position : 3 + 2 * position] = (number.quantity.low, number.quantity.high)
     return records
 
 
 def _ranked(numbers: list[list[RangedNumber]], ratios: np.ndarray) -> list[PimDecider]:
     found = []
-    for place, members in enumerate(numbers):
-        low, high = ratios[1 + 2 * place : 3 + 2 * place]
+    for position, members in enumerate(numbers):
+        low, high = ratios[1 + 2 * position : 3 + 2 * position]
         if math.isfinite(low) and math.isfinite(high) and abs(math.log(high / low)) > _LEAST_SWING:
             number = members[0]
             found.append(PimDecider(number.owner, number.label, number.quantity, float(low), float(high)))

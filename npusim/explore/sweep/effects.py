@@ -31,12 +31,12 @@ def effects(spec: SweepSpec, axes: Sequence[str], points: pd.DataFrame) -> pd.Da
                 known = known.sample(_MOST, random_state=spec.seed)
             first, conf = _first_order(spec, axes, known, objective)
             lows, highs = main_effects(_scaled(spec, axes, known), known[objective].to_numpy(np.float64))
-            for place, axis in enumerate(axes):
+            for index, axis in enumerate(axes):
                 rows.append(
                     dict(zip(workload, keys, strict=True))
                     | {"objective": objective, "axis": axis, "points": len(known)}
-                    | {"first_order": first[place], "first_order_conf": conf[place]}
-                    | {"mean": known[objective].mean(), "at_low": lows[place], "at_high": highs[place]}
+                    | {"first_order": first[index], "first_order_conf": conf[index]}
+                    | {"mean": known[objective].mean(), "at_low": lows[index], "at_high": highs[index]}
                 )
     return pd.DataFrame(rows)
 

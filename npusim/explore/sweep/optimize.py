@@ -23,7 +23,7 @@ _REPORTED = 32
 Say = Callable[[str], None]
 
 
-def optimize(spec: SweepSpec, place: str, out: Path, trials: int, say: Say) -> pd.DataFrame:
+def optimize(spec: SweepSpec, location: str, out: Path, trials: int, say: Say) -> pd.DataFrame:
     """Run `trials` more trials of the study in `out` (a new one where there is none); its front, a row a trial.
 
     An objective is the geometric mean over the workloads of its metric, served where the specification says so. A
@@ -35,9 +35,9 @@ def optimize(spec: SweepSpec, place: str, out: Path, trials: int, say: Say) -> p
     """
     optuna = _optuna()
     if len(spec.models) > 1:
-        raise UserError(place, "models", "an optimisation needs one model; give one, or run the sweep itself")
+        raise UserError(location, "models", "an optimisation needs one model; give one, or run the sweep itself")
     choices = variants(spec)
-    axes = base_of(spec, choices[0], place).axes
+    axes = base_of(spec, choices[0], location).axes
     require_folder(out, (FRONT, MANIFEST)).mkdir(parents=True, exist_ok=True)
     with alone_with(out / STUDY), _told_in_one_line(out / STUDY):
         study = optuna.create_study(
@@ -46,15 +46,15 @@ def optimize(spec: SweepSpec, place: str, out: Path, trials: int, say: Say) -> p
             load_if_exists=True,
             directions=[{"min": "minimize", "max": "maximize"}[goal] for goal in spec.objectives.values()],
         )
-        _require_same(study, spec, place)
+        _require_same(study, spec, location)
         _drop_unfinished(study)
         for done in range(1, trials + 1):
             seed = np.random.SeedSequence([spec.seed, len(study.trials)]).generate_state(1)[0]
             study.sampler = optuna.samplers.NSGAIISampler(seed=int(seed))
-            _tell(study, study.ask(), spec, place, choices, axes)
+            _tell(study, study.ask(), spec, location, choices, axes)
             if done % _REPORTED == 0 or done == trials:
                 say(f"optimisation: {done} of {trials} trials")
-        return _front(study, spec, choices, axes, place)
+        return _front(study, spec, choices, axes, location)
 
 
 @contextlib.contextmanager
@@ -84,21 +84,21 @@ def _optuna() -> Any:
     return optuna
 
 
-def _require_same(study: Any, spec: SweepSpec, place: str) -> None:
+def _require_same(study: Any, spec: SweepSpec, location: str) -> None:
     text = spec.model_dump_json()
     known = study.user_attrs.get("spec")
     if known is None:
         study.set_user_attr("spec", text)
     elif known != text:
-        raise UserError(place, "", "the study in that folder is of another specification; give another folder")
+        raise UserError(location, "", "the study in that folder is of another specification; give another folder")
 
 
 def _tell(
-    study: Any, trial: Any, spec: SweepSpec, place: str, choices: list[SweepVariant], axes: list[SpaceAxis]
+    study: Any, trial: Any, spec: SweepSpec, location: str, choices: list[SweepVariant], axes: list[SpaceAxis]
 ) -> None:
     variant = choices[trial.suggest_categorical(_VARIANT, list(range(len(choices))))]
     values = np.array([_suggest(trial, axis) for axis in axes])
-    points = _points(spec, place, variant, values)
+    points = _points(spec, location, variant, values)
     violations = [_violation(points[name].to_numpy(float), limit) for name, limit in spec.limits.items()]
     figures = [float(np.exp(np.log(points[name].to_numpy(float)).mean())) for name in spec.objectives]
     for name, violation in zip(spec.limits, violations, strict=True):
@@ -115,9 +115,9 @@ def _suggest(trial: Any, axis: SpaceAxis) -> float:
     return float(trial.suggest_float(axis.path, axis.low, axis.high, log=axis.is_log))
 
 
-def _points(spec: SweepSpec, place: str, variant: SweepVariant, values: np.ndarray) -> pd.DataFrame:
+def _points(spec: SweepSpec, location: str, variant: SweepVariant, values: np.ndarray) -> pd.DataFrame:
     """The metrics of one design under every workload, a row each; served figures NaN where it does not survive."""
-    base = base_of(spec, variant, place)
+    base = base_of(spec, variant, location)
     rows = []
     for load in spec.workloads:
         for users in load.users:
@@ -129,7 +129,7 @@ def _points(spec: SweepSpec, place: str, variant: SweepVariant, values: np.ndarr
     if spec.serving is None:
         return points
     alive = points[survivors(spec, points)]
-    return points.merge(serve_points(spec, place, alive), on=list(KEYS), how="left")
+    return points.merge(serve_points(spec, location, alive), on=list(KEYS), how="left")
 
 
 def _violation(values: np.ndarray, limit: Limit) -> float:
@@ -143,11 +143,13 @@ def _violation(values: np.ndarray, limit: Limit) -> float:
     return worst if np.isfinite(worst) else 1.0
 
 
-def _front(study: Any, spec: SweepSpec, choices: list[SweepVariant], axes: list[SpaceAxis], place: str) -> pd.DataFrame:
+def _front(
+    study: Any, spec: SweepSpec, choices: list[SweepVariant], axes: list[SpaceAxis], location: str
+) -> pd.DataFrame:
     rows = []
     for trial in study.best_trials:
         variant = choices[trial.params[_VARIANT]]
-        keys = base_of(spec, variant, place).keys(variant)
+        keys = base_of(spec, variant, location).keys(variant)
         values = {axis.path: trial.params[axis.path] for axis in axes}
         rows.append({"trial": trial.number} | keys | values | dict(zip(spec.objectives, trial.values, strict=True)))
     columns = ["trial", *DEPLOYED, *(axis.path for axis in axes), *spec.objectives]

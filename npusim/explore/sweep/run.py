@@ -46,19 +46,19 @@ class SweepResult:
     files: list[str]
 
 
-def run_sweep(spec: SweepSpec, place: str, out: Path, backend: Backend, say: Say | None = None) -> SweepResult:
+def run_sweep(spec: SweepSpec, location: str, out: Path, backend: Backend, say: Say | None = None) -> SweepResult:
     """Run `spec`, or what is left of it where `out` holds whole parts of it already.
 
-    place: the specification's file, named in mistakes. Raises UserError, also where a file was changed since.
+    location: the specification's file, named in mistakes. Raises UserError, also where a file was changed since.
     """
     tell = say or (lambda _: None)
     with recording() as read:
-        bases = [base_of(spec, variant, place) for variant in variants(spec)]
-        task_estimates(spec, place, 0, 1)
+        bases = [base_of(spec, variant, location) for variant in variants(spec)]
+        task_estimates(spec, location, 0, 1)
     axes = [axis.path for axis in bases[0].axes]
     store = Store(out, spec.model_dump(mode="json"), read.files)
-    _estimate_all(spec, place, store, backend, tell)
-    served = _serve_all(spec, place, store, backend, tell) if spec.serving else None
+    _estimate_all(spec, location, store, backend, tell)
+    served = _serve_all(spec, location, store, backend, tell) if spec.serving else None
     points = write_points(spec, store, served)
     front, kept = _front(spec, store, served)
     influence = effects(spec, axes, points)
@@ -73,17 +73,18 @@ def _rows(spec: SweepSpec) -> int:
     return spec.designs * len(variants(spec)) * sum(len(load.users) for load in spec.workloads)
 
 
-def _estimate_all(spec: SweepSpec, place: str, store: Store, backend: Backend, tell: Say) -> None:
+def _estimate_all(spec: SweepSpec, location: str, store: Store, backend: Backend, tell: Say) -> None:
     starts = range(0, spec.designs, DESIGNS_PER_TASK)
     calls = [
-        (f"estimate-{first:09d}", (spec, place, first, min(first + DESIGNS_PER_TASK, spec.designs))) for first in starts
+        (f"estimate-{first:09d}", (spec, location, first, min(first + DESIGNS_PER_TASK, spec.designs)))
+        for first in starts
     ]
     _run_missing("estimates", task_estimates, calls, store, backend, tell)
 
 
-def _serve_all(spec: SweepSpec, place: str, store: Store, backend: Backend, tell: Say) -> pd.DataFrame:
+def _serve_all(spec: SweepSpec, location: str, store: Store, backend: Backend, tell: Say) -> pd.DataFrame:
     """Served metrics of every surviving point."""
-    calls = [(name, (spec, place, points)) for name, points in _batches(spec, store)]
+    calls = [(name, (spec, location, points)) for name, points in _batches(spec, store)]
     _run_missing("serving", serve_points, calls, store, backend, tell)
     parts = [store.get(name) for name, _ in calls]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(SERVED_COLUMNS))

@@ -41,18 +41,18 @@ class SpaceAxis:
     def at(self, share: np.ndarray) -> np.ndarray:
         """Values at parts 0...1 of the axis."""
         if self.values is not None:
-            places = np.minimum((share * len(self.values)).astype(np.int64), len(self.values) - 1)
-            return self.values[places]
+            positions = np.minimum((share * len(self.values)).astype(np.int64), len(self.values) - 1)
+            return self.values[positions]
         drawn = self.low * (self.high / self.low) ** share if self.is_log else self.low + share * (self.high - self.low)
         return np.rint(drawn) if self.number.is_count else drawn
 
 
-def space_axes(spec: SweepSpec, system: System, runtimes: Sequence[Runtime], place: str) -> list[SpaceAxis]:
-    """The axes of `spec`, resolved against the descriptions. Raises UserError naming the file `place` and the key."""
+def space_axes(spec: SweepSpec, system: System, runtimes: Sequence[Runtime], location: str) -> list[SpaceAxis]:
+    """The axes of `spec`, resolved against the descriptions. Raises UserError naming `location` and the key."""
     axes = []
     for path, axis in spec.vary.items():
-        number = _number(path, system, runtimes, place)
-        axes.append(_axis(path, axis, number, spec.method == "grid", place))
+        number = _number(path, system, runtimes, location)
+        axes.append(_axis(path, axis, number, spec.method == "grid", location))
     return axes
 
 
@@ -60,8 +60,8 @@ def design_values(spec: SweepSpec, axes: Sequence[SpaceAxis], first: int, last: 
     """Values (SI) of the designs first ... last - 1, float64 (designs, axes)."""
     if spec.method == "grid":
         sizes = tuple(len(axis.values) for axis in axes if axis.values is not None)
-        places = np.unravel_index(np.arange(first, last), sizes)
-        columns = [axis.values[index] for axis, index in zip(axes, places, strict=True) if axis.values is not None]
+        positions = np.unravel_index(np.arange(first, last), sizes)
+        columns = [axis.values[index] for axis, index in zip(axes, positions, strict=True) if axis.values is not None]
         return np.stack(columns, axis=1)
     if spec.method == "sobol":
         sequence = qmc.Sobol(len(axes), rng=spec.seed)
@@ -78,9 +78,9 @@ def _hypercube_column(spec: SweepSpec, column: int, first: int, last: int) -> np
     return (strata[first:last] + within[first:last]) / spec.designs
 
 
-def _number(path: str, system: System, runtimes: Sequence[Runtime], place: str) -> RangedNumber:
+def _number(path: str, system: System, runtimes: Sequence[Runtime], location: str) -> RangedNumber:
     if path in _OF_PLANS:
-        raise UserError(place, f"vary.{path}", "is what plans are made from; list cards or plans instead")
+        raise UserError(location, f"vary.{path}", "is what plans are made from; list cards or plans instead")
     for runtime in runtimes:
         known = {
             f"{_RUNTIME}{number.label}" if number.owner == runtime.name else number.label: number
@@ -88,7 +88,7 @@ def _number(path: str, system: System, runtimes: Sequence[Runtime], place: str) 
         }
         known |= {f"{number.owner}.{number.label}": number for number in shared_numbers()}
         if path not in known:
-            raise UserError(place, f"vary.{path}", _unknown(path, list(known), system.name))
+            raise UserError(location, f"vary.{path}", _unknown(path, list(known), system.name))
     return known[path]
 
 
@@ -98,13 +98,13 @@ def _unknown(path: str, known: list[str], name: str) -> str:
     return f"{name} and its runtime have no such number; {mend}"
 
 
-def _axis(path: str, axis: Axis, number: RangedNumber, is_grid: bool, place: str) -> SpaceAxis:
+def _axis(path: str, axis: Axis, number: RangedNumber, is_grid: bool, location: str) -> SpaceAxis:
     def si(text: str | float | int, key: str) -> float:
         try:
             value = to_si(text, number.quantity.unit)
             (number.domain or Domain(number.quantity.unit)).check({"value": value}, {"value": text})
         except ValueError as error:
-            raise UserError(place, f"vary.{path}.{key}", str(error)) from error
+            raise UserError(location, f"vary.{path}.{key}", str(error)) from error
         return value
 
     if axis.values is not None:
@@ -113,10 +113,12 @@ def _axis(path: str, axis: Axis, number: RangedNumber, is_grid: bool, place: str
     assert axis.low is not None and axis.high is not None
     low, high, is_log = si(axis.low, "low"), si(axis.high, "high"), axis.scale == "log"
     if low >= high:
-        raise UserError(place, f"vary.{path}", f"low ({axis.low}) must be below high ({axis.high})")
+        raise UserError(location, f"vary.{path}", f"low ({axis.low}) must be below high ({axis.high})")
     if is_log and low <= 0.0:
-        raise UserError(place, f"vary.{path}", "a log scale needs low above zero")
+        raise UserError(location, f"vary.{path}", "a log scale needs low above zero")
     values = (np.geomspace if is_log else np.linspace)(low, high, axis.count or 1)
     if is_grid and number.is_count and not np.array_equal(values, np.rint(values)):
-        raise UserError(place, f"vary.{path}", f"{axis.count} steps of a range give fractions of a thing; list values")
+        raise UserError(
+            location, f"vary.{path}", f"{axis.count} steps of a range give fractions of a thing; list values"
+        )
     return SpaceAxis(path, number, values if is_grid else None, low, high, is_log)

@@ -81,7 +81,7 @@ class Base:
 
 
 @remembered
-def _base(arch: str, variant: SweepVariant, tokens: int, spec_text: str, place: str) -> Base:
+def _base(arch: str, variant: SweepVariant, tokens: int, spec_text: str, location: str) -> Base:
     spec = SweepSpec.model_validate_json(spec_text)
     deployment = deploy(
         arch,
@@ -92,24 +92,24 @@ def _base(arch: str, variant: SweepVariant, tokens: int, spec_text: str, place: 
         runtime=variant.runtime,
         tokens=tokens,
     )
-    axes = space_axes(spec, deployment.system, [deployment.runtime], place)
+    axes = space_axes(spec, deployment.system, [deployment.runtime], location)
     return Base(deployment, axes, DesignRecords(deployment, axes))
 
 
-def base_of(spec: SweepSpec, variant: SweepVariant, place: str) -> Base:
+def base_of(spec: SweepSpec, variant: SweepVariant, location: str) -> Base:
     """The deployment of a variant with its axes; remembered by each worker. Raises UserError."""
     longest = max(load.isl + load.osl for load in spec.workloads)
-    return _base(spec.arch, variant, longest, spec.model_dump_json(), place)
+    return _base(spec.arch, variant, longest, spec.model_dump_json(), location)
 
 
-def task_estimates(spec: SweepSpec, place: str, first: int, last: int) -> pd.DataFrame:
+def task_estimates(spec: SweepSpec, location: str, first: int, last: int) -> pd.DataFrame:
     """The points of designs first ... last - 1: KEYS, a column for each axis (SI), the estimated metrics."""
-    return pd.concat(_estimates(spec, place, first, last), ignore_index=True)
+    return pd.concat(_estimates(spec, location, first, last), ignore_index=True)
 
 
-def _estimates(spec: SweepSpec, place: str, first: int, last: int) -> Iterator[pd.DataFrame]:
+def _estimates(spec: SweepSpec, location: str, first: int, last: int) -> Iterator[pd.DataFrame]:
     for variant in variants(spec):
-        base = base_of(spec, variant, place)
+        base = base_of(spec, variant, location)
         values = design_values(spec, base.axes, first, last)
         varied = pd.DataFrame(values, columns=[axis.path for axis in base.axes])
         for load in spec.workloads:
@@ -120,9 +120,9 @@ def _estimates(spec: SweepSpec, place: str, first: int, last: int) -> Iterator[p
                 yield pd.concat([keys, varied, metrics], axis=1)
 
 
-def serve_points(spec: SweepSpec, place: str, points: pd.DataFrame) -> pd.DataFrame:
+def serve_points(spec: SweepSpec, location: str, points: pd.DataFrame) -> pd.DataFrame:
     """KEYS of `points` with the served metrics of each; NaN with the reason in `refusal` where it does not fit."""
-    bases = [(variant, base_of(spec, variant, place)) for variant in variants(spec)]
+    bases = [(variant, base_of(spec, variant, location)) for variant in variants(spec)]
     by_keys = {tuple(base.keys(variant).values()): base for variant, base in bases}
     rows = []
     for point in points.to_dict("records"):

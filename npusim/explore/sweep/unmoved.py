@@ -15,13 +15,13 @@ from npusim.hardware.field_docs import sentence_at
 _MOST_VALUES = 8
 
 
-def warn_of_unmoved(spec: SweepSpec, place: str) -> None:
+def warn_of_unmoved(spec: SweepSpec, location: str) -> None:
     """Warns of each axis that moves no figure while the others stay at their low ends. Raises UserError."""
-    bases = [base_of(spec, variant, place) for variant in variants(spec)]
+    bases = [base_of(spec, variant, location) for variant in variants(spec)]
     for column, axis in enumerate(bases[0].axes):
         if not any(_moves(spec, base, column) for base in bases):
             told = f"moves no figure of this sweep by itself; {_meaning(bases[0], axis)}"
-            warnings.warn(f"{place}: vary.{axis.path}: {told}", stacklevel=2)
+            warnings.warn(f"{location}: vary.{axis.path}: {told}", stacklevel=2)
 
 
 def _moves(spec: SweepSpec, base: Base, column: int) -> bool:

@@ -49,8 +49,8 @@ def named_map(mapping: str, timing: np.void) -> np.ndarray:
             position += 1
     if mapping == "xor":
         hashed = [(GROUP, bit) for bit in range(bits["group"])] + [(BANK, bit) for bit in range(bits["bank"])]
-        for place, (coordinate, bit) in enumerate(hashed):
-            masks[coordinate, bit] |= masks[ROW, place]
+        for index, (coordinate, bit) in enumerate(hashed):
+            masks[coordinate, bit] |= masks[ROW, index]
     return masks
 
 
@@ -59,13 +59,13 @@ def address_bits(masks: np.ndarray) -> int:
     return int(np.bitwise_or.reduce(masks, axis=None)).bit_length()
 
 
-def places(accesses: np.ndarray, masks: np.ndarray, timing: np.void) -> tuple[np.ndarray, np.ndarray]:
+def banks_and_rows(accesses: np.ndarray, masks: np.ndarray, timing: np.void) -> tuple[np.ndarray, np.ndarray]:
     """(banks, rows) of access numbers, int64 of their shape; a bank counts over pseudo-channels, ranks and groups.
 
     Parity is linear: the coordinates of an access are the XOR of those of its bytes, which are in a table.
     """
     packed = np.zeros_like(accesses)
-    for byte, table in enumerate(_byte_places(masks)):
+    for byte, table in enumerate(_byte_tables(masks)):
         packed ^= table[accesses >> byte * _BYTE & _BYTE_VALUES - 1]
     offsets = _offsets(masks)
     own = [packed >> offsets[row] & (1 << offsets[row + 1] - offsets[row]) - 1 for row in range(COLUMN)]
@@ -79,14 +79,14 @@ def _offsets(masks: np.ndarray) -> list[int]:
     return [0, *np.cumsum((masks != 0).sum(axis=1)).tolist()]
 
 
-def _byte_places(masks: np.ndarray) -> np.ndarray:
+def _byte_tables(masks: np.ndarray) -> np.ndarray:
     """Packed coordinates, without the column, of every value of each byte of an access's number: (bytes, 256)."""
     offsets = _offsets(masks)
     tables = np.zeros((-(-address_bits(masks) // _BYTE), _BYTE_VALUES), np.int64)
     values = np.arange(_BYTE_VALUES)
     for row, bit in np.argwhere(masks[:COLUMN]):
-        for place in range(address_bits(masks)):
-            if masks[row, bit] >> place & 1:
-                own = values >> place % _BYTE & 1
-                tables[place // _BYTE] ^= own << offsets[row] + bit
+        for index in range(address_bits(masks)):
+            if masks[row, bit] >> index & 1:
+                own = values >> index % _BYTE & 1
+                tables[index // _BYTE] ^= own << offsets[row] + bit
     return tables

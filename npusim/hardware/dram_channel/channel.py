@@ -18,7 +18,7 @@ from npusim.hardware.dram_channel.scheduler import NONE, issue_column, issue_row
 from npusim.hardware.dram_channel.state import REQUEST_DTYPE, new_channel, new_queue, push, remove
 
 # Lengths of the queues, and parts of the write queue between which writes are drained, as in Ramulator 2.
-READ_PLACES = WRITE_PLACES = 64
+READ_SLOTS = WRITE_SLOTS = 64
 DRAIN_ABOVE, DRAIN_TO = 0.8, 0.2
 
 DRIVER_DTYPE = record_type(
@@ -48,7 +48,7 @@ def run_channel(banks, rows, writes, timing, outstanding, warm, counts):
     """
     channel = new_channel(timing)
     queues = Queues(
-        new_queue(READ_PLACES), new_queue(WRITE_PLACES), new_queue(len(channel.banks)), np.zeros(1, REQUEST_DTYPE)
+        new_queue(READ_SLOTS), new_queue(WRITE_SLOTS), new_queue(len(channel.banks)), np.zeros(1, REQUEST_DTYPE)
     )
     drivers = np.zeros(1, DRIVER_DTYPE)
     drivers[0].outstanding = outstanding
@@ -86,7 +86,7 @@ def _loop(channel, refresh, queues, drivers, flights, requests, timing, warm, co
 
 @inner_kernel
 def _hand_over(driver, requests, queues, tick):
-    """Hand requests over, in order, while few enough are unanswered and their queue has a place."""
+    """Hand requests over, in order, while few enough are unanswered and their queue has a free slot."""
     request = queues.incoming[0]
     while driver.sent < len(requests.banks) and driver.sent - driver.done < driver.outstanding:
         request.write = requests.writes[driver.sent]
@@ -164,8 +164,8 @@ def _choose_direction(drivers, queues):
     """Turn to writes when their queue is nearly full or no read waits, back when few writes are left and reads wait."""
     driver, waiting = drivers[0], queues.writes.size[0]
     if not driver.writing:
-        driver.writing = waiting > DRAIN_ABOVE * WRITE_PLACES or queues.reads.size[0] == 0
-    elif waiting < DRAIN_TO * WRITE_PLACES and queues.reads.size[0] > 0:
+        driver.writing = waiting > DRAIN_ABOVE * WRITE_SLOTS or queues.reads.size[0] == 0
+    elif waiting < DRAIN_TO * WRITE_SLOTS and queues.reads.size[0] > 0:
         driver.writing = 0
 
 

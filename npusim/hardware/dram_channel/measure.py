@@ -9,8 +9,8 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.dram import Dram
-from npusim.hardware.dram_channel.addresses import MAPPINGS, address_bits, named_map, places
-from npusim.hardware.dram_channel.channel import READ_PLACES, run_channel
+from npusim.hardware.dram_channel.addresses import MAPPINGS, address_bits, banks_and_rows, named_map
+from npusim.hardware.dram_channel.channel import READ_SLOTS, run_channel
 from npusim.hardware.dram_channel.state import COUNT_DTYPE, FAW_WINDOW
 from npusim.hardware.dram_channel.timing import REFRESH_MODES, REFRESH_PER_BANK, build_timing, tick_s
 from npusim.hardware.dram_channel.traffic import PATTERNS, WRITE_MODES, request_stream
@@ -105,7 +105,7 @@ def run_mapped(dram: Dram, traffic: Traffic, timing: np.void, masks: np.ndarray)
         seed=traffic.seed,
     )
     counts = np.zeros(1, COUNT_DTYPE)
-    banks, rows = places(accesses, masks, timing)
+    banks, rows = banks_and_rows(accesses, masks, timing)
     ticks, requests, bank_share, group_share = run_channel(
         banks, rows, writes, timing, traffic.outstanding, warm, counts
     )
@@ -140,7 +140,7 @@ def _summary(
     reads = int(counts["read"])
     latency = float(counts["read_latency"]) / reads if reads else float("nan")
     use = _use(timing, counts, ticks, bank_share, group_share)
-    if reads and traffic.outstanding < READ_PLACES:
+    if reads and traffic.outstanding < READ_SLOTS:
         use[OUTSTANDING] = min(1.0, requests * (latency + 1) / ticks / traffic.outstanding)
     return ChannelRun(
         achieved_bytes_per_s=payload / elapsed,

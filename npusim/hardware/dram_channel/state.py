@@ -85,15 +85,15 @@ def new_channel(timing):
     ranks = timing.pseudo_channels * timing.ranks
     groups = ranks * timing.groups
     banks = np.zeros(groups * timing.banks_per_group, BANK_DTYPE)
-    for place in range(len(banks)):
-        bank = banks[place]
+    for position in range(len(banks)):
+        bank = banks[position]
         bank.row = CLOSED
-        bank.group = place // timing.banks_per_group
+        bank.group = position // timing.banks_per_group
         bank.rank = bank.group // timing.groups
         bank.pseudo = bank.rank // timing.ranks
     pseudo = np.zeros(timing.pseudo_channels, PSEUDO_CHANNEL_DTYPE)
-    for place in range(timing.pseudo_channels):
-        pseudo[place].recent[:] = -timing.tFAW
+    for position in range(timing.pseudo_channels):
+        pseudo[position].recent[:] = -timing.tFAW
     return Channel(
         banks,
         np.zeros(groups, GROUP_DTYPE),
@@ -105,9 +105,9 @@ def new_channel(timing):
 
 
 @kernel
-def new_queue(places):
+def new_queue(slots):
     """An empty queue, oldest request first."""
-    return Queue(np.zeros(places, REQUEST_DTYPE), np.zeros(1, np.int64))
+    return Queue(np.zeros(slots, REQUEST_DTYPE), np.zeros(1, np.int64))
 
 
 @inner_kernel
@@ -121,6 +121,6 @@ def push(queue, request):
 def remove(queue, index):
     """Take out the request at `index`; the younger ones move up."""
     last = queue.size[0] - 1
-    for place in range(index, last):
-        queue.requests[place] = queue.requests[place + 1]
+    for position in range(index, last):
+        queue.requests[position] = queue.requests[position + 1]
     queue.size[0] = last

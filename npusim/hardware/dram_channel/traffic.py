@@ -25,7 +25,7 @@ def request_stream(
     random: in place, or as a sequential stream of their own half the capacity away.
     """
     draws = np.random.default_rng(seed)
-    accesses = _places(pattern, count, address_bits, stride, block, draws)
+    accesses = _addresses(pattern, count, address_bits, stride, block, draws)
     writes = draws.random(count) < write_fraction
     if write_mode == "stream":
         reads = np.flatnonzero(~writes)
@@ -35,7 +35,7 @@ def request_stream(
     return accesses % (1 << address_bits), writes
 
 
-def _places(
+def _addresses(
     pattern: str, count: int, address_bits: int, stride: int, block: int, draws: np.random.Generator
 ) -> np.ndarray:
     steps = np.arange(count, dtype=np.int64)

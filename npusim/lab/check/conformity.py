@@ -63,7 +63,7 @@ def _record(index: int, row: CheckedRow, repeats: list[float]) -> dict[str, Any]
     setting, conduct = row.setting, row.conduct
     return {
         "row": index,
-        "place": row.place,
+        "place": row.location,
         "tool": row.tool,
         "device": setting.device,
         "cards": setting.cards,

@@ -46,11 +46,11 @@ class CheckResult:
         return {verdict: found[verdict] for verdict in VERDICTS}
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON of the contract."""
+        """The JSON of the contract, in which the key of a location is `place`."""
         return {
             "rows": [row.as_dict(index) for index, row in enumerate(self.rows)],
             "counts": self.counts(),
-            "unread": [vars(each) for each in self.unread],
+            "unread": [{"place": each.location, "reason": each.reason} for each in self.unread],
         }
 
 
@@ -89,16 +89,16 @@ def check_measured(path: Path, given: RunConditions, seed: int, say: Callable[[s
     _require_known(given)
     handed: HandedIn = hand_in(path)
     say(f"{len(handed.runs):,} runs in {len(handed.files):,} files")
-    predictor, rows, places = _Predictor(seed), [], []
+    predictor, rows, all_placed = _Predictor(seed), [], []
     for run in handed.runs:
         placed = place_run(run, given)
-        places.append(placed)
+        all_placed.append(placed)
         rows.append(_row(run, placed, predictor, seed))
     for table in handed.tables:
         rows += checked_rows(table, given.device, seed)
-    archs = dict.fromkeys(placed.arch for placed in places if placed.arch is not None)
-    archs |= dict.fromkeys(row.setting.device for row in rows[len(places) :] if row.setting.device is not None)
-    models = dict.fromkeys(placed.model.name for placed in places if placed.model is not None)
+    archs = dict.fromkeys(placed.arch for placed in all_placed if placed.arch is not None)
+    archs |= dict.fromkeys(row.setting.device for row in rows[len(all_placed) :] if row.setting.device is not None)
+    models = dict.fromkeys(placed.model.name for placed in all_placed if placed.model is not None)
     return CheckResult(handed.files, tuple(with_gains(rows)), handed.unread, tuple(archs), tuple(models))
 
 
@@ -134,4 +134,6 @@ def _row(run: LabRun, placed: Placed, predictor: _Predictor, seed: int) -> Check
         for each in found
         if each.metric == "" and each.low > 1.0
     ]
-    return CheckedRow(run.place, run.tool, placed.setting, run.conduct, tuple(checked), tuple(whole), lint(run, placed))
+    return CheckedRow(
+        run.location, run.tool, placed.setting, run.conduct, tuple(checked), tuple(whole), lint(run, placed)
+    )

@@ -61,7 +61,7 @@ class CheckedFigure:
 class CheckedRow:
     """A row of what was handed in. whole: what is said of the row itself, apart from any figure."""
 
-    place: str
+    location: str
     tool: str
     setting: RunConditions
     conduct: Conduct
@@ -83,7 +83,7 @@ class CheckedRow:
         decisive = self.decisive
         return {
             "row": index,
-            "place": self.place,
+            "place": self.location,
             "tool": self.tool,
             "setting": vars(self.setting),
             "verdict": self.verdict,

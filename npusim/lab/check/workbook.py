@@ -46,7 +46,7 @@ def _table(rows: tuple[CheckedRow, ...]) -> pd.DataFrame:
     records = []
     for index, row in enumerate(rows):
         decisive = row.decisive
-        record: dict[str, Any] = {"row": index, "place": row.place, "tool": row.tool}
+        record: dict[str, Any] = {"row": index, "place": row.location, "tool": row.tool}
         record |= {name: getattr(row.setting, name) for name in _SETTING}
         record |= {"verdict": row.verdict, "bound": decisive.bound if decisive else None}
         record["reason"] = f"{decisive.metric} {decisive.reason}".strip() if decisive else None
@@ -62,7 +62,7 @@ def _side(figure: CheckedFigure, side: str) -> Any:
 
 def _figures(rows: tuple[CheckedRow, ...]) -> pd.DataFrame:
     records = [
-        {"row": index, "place": row.place, **figure.as_dict()}
+        {"row": index, "place": row.location, **figure.as_dict()}
         for index, row in enumerate(rows)
         for figure in (*row.whole, *row.figures)
     ]
@@ -74,8 +74,8 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         for name, inner in value.items():
             yield from _flat(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            yield from _flat(inner, f"{key}[{place}]")
+        for position, inner in enumerate(value):
+            yield from _flat(inner, f"{key}[{position}]")
     else:
         yield key, "" if value is None else str(value)
 

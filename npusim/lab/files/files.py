@@ -31,9 +31,9 @@ def read_text(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a CSV file. place: file and line; cells: text by column."""
+    """One row of a CSV file. location: file and line; cells: text by column."""
 
-    place: str
+    location: str
     cells: dict[str, str]
 
     def __getitem__(self, column: str) -> str:
@@ -44,60 +44,60 @@ class Line:
 
     def reading(self, column: str, factor: float = 1.0) -> Reading:
         """The cell as a figure of zero or more, times `factor`. Raises UserError."""
-        return reading(self.place, column, self[column], factor)
+        return reading(self.location, column, self[column], factor)
 
     def count(self, column: str) -> int:
         """The cell as a whole number of 1 or more. Raises UserError."""
-        return count(self.place, column, self[column], 1)
+        return count(self.location, column, self[column], 1)
 
 
-def reading(place: str, key: str, text: Any, factor: float = 1.0) -> Reading:
+def reading(location: str, key: str, text: Any, factor: float = 1.0) -> Reading:
     """A figure of zero or more, times `factor`. Raises UserError."""
     try:
         found = Reading.printed(text, factor)
     except ValueError as error:
-        raise UserError(place, key, f"{error}; give a measured value, or leave the row out") from error
+        raise UserError(location, key, f"{error}; give a measured value, or leave the row out") from error
     if found.value < 0.0:
-        raise UserError(place, key, f"{text} is below zero; give a measured value")
+        raise UserError(location, key, f"{text} is below zero; give a measured value")
     return found
 
 
-def count(place: str, key: str, text: Any, least: int = 0, most: int = MOST) -> int:
+def count(location: str, key: str, text: Any, least: int = 0, most: int = MOST) -> int:
     """A whole number from `least` to `most`. Raises UserError."""
     try:
         number = decimal(text)
     except ValueError as error:
-        raise UserError(place, key, f"{error}; give a whole number") from error
+        raise UserError(location, key, f"{error}; give a whole number") from error
     if number != number.to_integral_value() or number < least:
-        raise UserError(place, key, f"'{text}' is no whole number of {least} or more")
+        raise UserError(location, key, f"'{text}' is no whole number of {least} or more")
     if number > most:
-        raise UserError(place, key, f"{number:,.0f} is more than any run holds (at most {most:,})")
+        raise UserError(location, key, f"{number:,.0f} is more than any run holds (at most {most:,})")
     return int(number)
 
 
-def mapping(place: str, key: str, value: Any) -> dict[str, Any]:
+def mapping(location: str, key: str, value: Any) -> dict[str, Any]:
     """An object, {} where it is missing. Raises UserError."""
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UserError(place, key, "must be an object; give the file as the tool wrote it")
+        raise UserError(location, key, "must be an object; give the file as the tool wrote it")
     return value
 
 
-def words(place: str, key: str, value: Any) -> str | None:
+def words(location: str, key: str, value: Any) -> str | None:
     """A text or a number as text, None where it is missing or blank. Raises UserError."""
     if isinstance(value, dict | list):
-        raise UserError(place, key, "must be a text; give the file as the tool wrote it")
+        raise UserError(location, key, "must be a text; give the file as the tool wrote it")
     return None if value is None else str(value).strip() or None
 
 
-def no_negatives(place: str, found: Any, path: str = "") -> None:
+def no_negatives(location: str, found: Any, path: str = "") -> None:
     """Raises UserError for a number below zero: no harness counts, times or spreads anything that way."""
     if isinstance(found, dict | list):
         for key, value in found.items() if isinstance(found, dict) else enumerate(found):
-            no_negatives(place, value, f"{path}.{key}".lstrip("."))
+            no_negatives(location, value, f"{path}.{key}".lstrip("."))
     elif isinstance(found, int | Decimal) and found < 0 and path.rpartition(".")[2] not in _MAY_BE_NEGATIVE:
-        raise UserError(place, path, f"{found} is below zero; give the file as the tool wrote it")
+        raise UserError(location, path, f"{found} is below zero; give the file as the tool wrote it")
 
 
 def csv_lines(path: Path, text: str, first_line: int = 1) -> tuple[list[str], list[Line]]:

@@ -19,7 +19,7 @@ from npusim.lab.files.lab_run import LabRun
 class Unread:
     """A file that was skipped, and why."""
 
-    place: str
+    location: str
     reason: str
 
 

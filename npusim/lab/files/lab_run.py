@@ -66,10 +66,10 @@ class Conduct:
 
 @dataclass(frozen=True)
 class LabRun:
-    """One run. place: file with line or key; tool: that wrote it; figures: by npusim's names (ttft_ms_mean,
+    """One run. location: file with line or key; tool: that wrote it; figures: by npusim's names (ttft_ms_mean,
     output_tokens_per_s, power_w ...) in their units."""
 
-    place: str
+    location: str
     tool: str
     setting: RunConditions
     figures: Mapping[str, Reading]

@@ -73,11 +73,11 @@ def shipped_runtime(text: str) -> str | None:
 def from_tree(path: Path) -> RunConditions:
     """What the folders above a furiosa-perf file say: <DEVICE>_<NUM>_<BACKEND>_<VERSION>/<name>/<task>/<model>."""
     parts = path.resolve().parts
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         match = next((found for pattern in _TREE if (found := pattern.fullmatch(part))), None)
         if match is None:
             continue
-        model = parts[place + 3] if len(parts) > place + 4 else None
+        model = parts[index + 3] if len(parts) > index + 4 else None
         return RunConditions(
             model=model,
             device=match["device"],

@@ -12,9 +12,9 @@ TOKENS = {"tokens": 1.0, "token": 1.0}
 REQUESTS = {"requests": 1.0, "request": 1.0, "count": 1.0}
 
 
-def factor(place: str, key: str, unit: str, known: Mapping[str, float]) -> float:
+def factor(location: str, key: str, unit: str, known: Mapping[str, float]) -> float:
     """What a unit is worth in npusim's. Raises UserError for one that is none of the figure's."""
     found = known.get(unit.strip()) or known.get(unit.strip().lower())
     if found is None:
-        raise UserError(place, key, f"'{unit}' is no unit of it; known: {', '.join(known)}")
+        raise UserError(location, key, f"'{unit}' is no unit of it; known: {', '.join(known)}")
     return found

@@ -57,37 +57,37 @@ def read_pack(path: Path, published: str | None = None) -> dict[str, Any]:
     return pack
 
 
-def _check_cells(place: str, cells: list[Any]) -> None:
+def _check_cells(location: str, cells: list[Any]) -> None:
     """Raises UserError for a cell that does not say what it predicts, or whose interval does not hold its figure."""
     seen = set()
     for number, cell in enumerate(cells, start=1):
         if not isinstance(cell, dict):
-            raise UserError(place, f"cells.{number}", "is no object; give the pack as npusim wrote it")
+            raise UserError(location, f"cells.{number}", "is no object; give the pack as npusim wrote it")
         for key in (*KEY_WORDS, *KEY_COUNTS):
             value = cell.get(key)
             is_count = type(value) is int and 1 <= value <= MOST
             if not (isinstance(value, str) if key in KEY_WORDS else is_count):
                 raise UserError(
-                    place, f"cells.{number}.{key}", "is missing or of another kind; give the pack as written"
+                    location, f"cells.{number}.{key}", "is missing or of another kind; give the pack as written"
                 )
         for key, value in cell.items():
             if not (value is None or _is_figure(value) or (isinstance(value, str) and key in _TEXTS)):
-                raise UserError(place, f"cells.{number}.{key}", "is no figure of zero or more; give the original")
+                raise UserError(location, f"cells.{number}.{key}", "is no figure of zero or more; give the original")
             if key.endswith("_low"):
-                _check_interval(place, number, key.removesuffix("_low"), cell)
+                _check_interval(location, number, key.removesuffix("_low"), cell)
         named = tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
         if named in seen:
-            raise UserError(place, f"cells.{number}", "is predicted twice; give the pack as npusim wrote it")
+            raise UserError(location, f"cells.{number}", "is predicted twice; give the pack as npusim wrote it")
         seen.add(named)
 
 
-def _check_interval(place: str, number: int, name: str, cell: Mapping[str, Any]) -> None:
+def _check_interval(location: str, number: int, name: str, cell: Mapping[str, Any]) -> None:
     """Raises UserError unless the figure and its ends are numbers of zero or more in order, or absent together."""
     ends: list[Any] = [cell.get(key) for key in (f"{name}_low", name, f"{name}_high")]
     if all(end is None for end in ends) or (ends[0] is None and ends[2] is None and _is_figure(ends[1])):
         return
     if not (all(_is_figure(end) for end in ends) and ends == sorted(ends)):
-        raise UserError(place, f"cells.{number}.{name}", "low, value and high are no figures in order")
+        raise UserError(location, f"cells.{number}.{name}", "low, value and high are no figures in order")
 
 
 def _is_figure(value: Any) -> bool:

@@ -27,7 +27,7 @@ _P90 = 90.0
 class Scored:
     """One figure: error = predicted / measured - 1; covered: whether the 90 % interval holds it, None without one."""
 
-    place: str
+    location: str
     metric: str
     measured: float
     predicted: float
@@ -43,12 +43,14 @@ class Scored:
         return None if self.low is None or self.high is None else self.low <= self.measured <= self.high
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "error": self.error, "covered": self.covered}
+        """As in JSON, where the location's key is `place`."""
+        fields = asdict(self)
+        return {"place": fields.pop("location"), **fields, "error": self.error, "covered": self.covered}
 
 
 @dataclass(frozen=True)
 class PackScore:
-    """scored: of all metrics; skipped: (place, reason) of runs that no cell predicts."""
+    """scored: of all metrics; skipped: (location, reason) of runs that no cell predicts."""
 
     scored: tuple[Scored, ...]
     skipped: tuple[tuple[str, str], ...]
@@ -59,11 +61,11 @@ class PackScore:
         for item in self.scored:
             groups[item.metric].append(item)
         return {
-            "rows": len({item.place for item in self.scored}),
+            "rows": len({item.location for item in self.scored}),
             **summary(groups.get(MAIN, [])),
             "main_metric": MAIN,
             "by": {"metric": {metric: {"rows": len(items), **summary(items)} for metric, items in groups.items()}},
-            "skipped": [{"row": place, "reason": reason} for place, reason in self.skipped],
+            "skipped": [{"row": location, "reason": reason} for location, reason in self.skipped],
             "scores": [item.as_dict() for item in self.scored],
         }
 
@@ -91,7 +93,7 @@ def score_pack(pack: Mapping[str, Any], measured: Path, given: RunConditions) ->
     for run in hand_in(measured).runs:
         cell = _cell(run, given, cells)
         if isinstance(cell, str):
-            skipped.append((run.place, cell))
+            skipped.append((run.location, cell))
         else:
             scored += _scored(run, cell)
     if not scored:
@@ -128,5 +130,5 @@ def _scored(run: LabRun, cell: Mapping[str, Any]) -> list[Scored]:
         name = resolve(metric)
         if cell.get(name) is not None and figure.value > 0.0:
             low, high = cell.get(f"{name}_low"), cell.get(f"{name}_high")
-            found.append(Scored(run.place, told_as(TABLE_COLUMN, name), figure.value, cell[name], low, high))
+            found.append(Scored(run.location, told_as(TABLE_COLUMN, name), figure.value, cell[name], low, high))
     return found

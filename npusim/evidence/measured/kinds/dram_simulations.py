@@ -17,7 +17,7 @@ from npusim.evidence.measured.kind import TableKind, of_component
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.hardware.catalog import load_memory
-from npusim.hardware.dram_channel.channel import READ_PLACES, WRITE_PLACES
+from npusim.hardware.dram_channel.channel import READ_SLOTS, WRITE_SLOTS
 from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.units import NS_PER_S
 
@@ -115,10 +115,10 @@ def _predictor(row: Row) -> DramPredictor:
 def _require_the_same_controller(row: Row) -> None:
     if row.text("scheduler") != _SCHEDULER:
         raise Unrepresentable(f"scheduler '{row.text('scheduler')}': only {_SCHEDULER} is described")
-    places = row.count("read_buf"), row.count("write_buf")
-    if places != (READ_PLACES, WRITE_PLACES):
+    slots = row.count("read_buf"), row.count("write_buf")
+    if slots != (READ_SLOTS, WRITE_SLOTS):
         raise Unrepresentable(
-            f"{places[0]} and {places[1]} places for requests: {READ_PLACES} and {WRITE_PLACES} are described"
+            f"{slots[0]} and {slots[1]} places for requests: {READ_SLOTS} and {WRITE_SLOTS} are described"
         )
 
 

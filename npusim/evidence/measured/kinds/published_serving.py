@@ -100,7 +100,7 @@ def _check_unit(row: Row) -> None:
     known = _figure(row.text("metric"))
     if known is not None and row.text("unit") not in UNIT_NAMES[known.unit]:
         units = " or ".join(UNIT_NAMES[known.unit])
-        raise UserError(row.place, "unit", f"'{row.text('unit')}' is no unit of {row.text('metric')}; use {units}")
+        raise UserError(row.location, "unit", f"'{row.text('unit')}' is no unit of {row.text('metric')}; use {units}")
 
 
 def _run_cases(run: _Run, chip: str, arch: str | None, wrong: Mapping[int, str]) -> list[Case | Skip]:

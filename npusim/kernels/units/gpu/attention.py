@@ -22,8 +22,8 @@ def attention_times(row, machine):
     packed = _packed_heads(row, machine)
     units = row.batch * row.heads / packed
     lines = packed * row.m / row.batch
-    places = machine.gpu_sms * machine.gpu_attention_blocks_per_sm[library]
-    tile, splits = _tile_and_splits(units, lines, row.kv, places, library, machine)
+    slots = machine.gpu_sms * machine.gpu_attention_blocks_per_sm[library]
+    tile, splits = _tile_and_splits(units, lines, row.kv, slots, library, machine)
     blocks = units * math.ceil(lines / tile) * splits
     score_time = _score_time(row, library, machine)
     scores = units * _scores(row, packed, tile, machine)
@@ -36,7 +36,7 @@ def attention_times(row, machine):
         contraction += machine.gpu_attention_imbalance[library] * last * score_time
     block = machine.gpu_attention_block[library]
     block += row.head_dim * given(machine.gpu_attention_block_element[library], 0.0)
-    fixed = machine.gpu_attention_launch[library] + block * max(1.0, blocks / places)
+    fixed = machine.gpu_attention_launch[library] + block * max(1.0, blocks / slots)
     fixed += row.batch * given(machine.gpu_attention_sequence[library], 0.0)
     if splits > 1.0:
         fixed += given(machine.gpu_attention_split_launch[library], 0.0)
@@ -54,15 +54,15 @@ def _packed_heads(row, machine):
 
 
 @kernel
-def _tile_and_splits(units, lines, kv, places, library, machine):
+def _tile_and_splits(units, lines, kv, slots, library, machine):
     """Query rows of a block and pieces of the context, which is split where blocks leave slots empty."""
     tile = machine.gpu_attention_tile_rows[library]
     split_tile = machine.gpu_attention_split_tile_rows[library]
     small_blocks = units * math.ceil(lines / split_tile)
-    if small_blocks >= machine.gpu_attention_split_fill[library] * places:
+    if small_blocks >= machine.gpu_attention_split_fill[library] * slots:
         return tile, 1.0
     pieces = math.ceil(kv / machine.gpu_attention_tile_context[library])
-    return split_tile, max(1.0, min(math.floor(places / small_blocks), pieces))
+    return split_tile, max(1.0, min(math.floor(slots / small_blocks), pieces))
 
 
 @kernel

@@ -52,10 +52,10 @@ def is_csv(text: str) -> bool:
 def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     """A run for every JSON object. Raises UserError."""
     for number, found in enumerate(objects, start=1):
-        place = f"{path}#{number}" if len(objects) > 1 else str(path)
-        no_negatives(place, found)
+        location = f"{path}#{number}" if len(objects) > 1 else str(path)
+        no_negatives(location, found)
         blocks = {tag: block for tag, block in found.items() if isinstance(block, dict) and "unit" in block}
-        yield _run(place, blocks, found.get("input_config") or {}, found)
+        yield _run(location, blocks, found.get("input_config") or {}, found)
 
 
 def csv_runs(path: Path, text: str) -> Iterator[LabRun]:
@@ -91,56 +91,56 @@ def _tag(line: Line) -> tuple[str, str]:
     return name.strip().lower().replace(" ", "_"), unit.rstrip(") ").strip() or "requests"
 
 
-def _run(place: str, blocks: Blocks, config: Mapping[str, Any], whole: Mapping[str, Any]) -> LabRun:
-    figures = dict(_figures(place, blocks))
+def _run(location: str, blocks: Blocks, config: Mapping[str, Any], whole: Mapping[str, Any]) -> LabRun:
+    figures = dict(_figures(location, blocks))
     if not figures:
-        raise UserError(place, "", "holds no figure that is known; give the export of a finished run")
-    sizes = {tag: _size(place, tag, blocks[tag]) for tag in _SIZES if tag in blocks}
-    watts = _watts(place, whole)
+        raise UserError(location, "", "holds no figure that is known; give the export of a finished run")
+    sizes = {tag: _size(location, tag, blocks[tag]) for tag in _SIZES if tag in blocks}
+    watts = _watts(location, whole)
     users, rate = _within(config, "concurrency"), _within(config, "request_rate")
     models = _within(config, "model_names")
     model = str(models[0]) if isinstance(models, list) and models else None
     completed = sizes.get("request_count")
     tokens = sizes.get("total_osl") or sizes.get("total_output_tokens")
     return LabRun(
-        place,
+        location,
         TOOL,
         RunConditions(
             model=model,
             precision=told_precision(model or ""),
             isl=_plain(sizes.get("input_sequence_length")),
             osl=_plain(sizes.get("output_sequence_length")),
-            users=None if users is None else count(place, "concurrency", users, 1, MOST_USERS),
+            users=None if users is None else count(location, "concurrency", users, 1, MOST_USERS),
         ),
         figures | ({} if watts is None else {"power_w_mean": watts}),
         Conduct(
             arrival="rate" if rate is not None and users is None else CLOSED,
-            completed=None if completed is None else count(place, "request_count", completed),
-            failed=count(place, "error_request_count", sizes.get("error_request_count", 0)),
+            completed=None if completed is None else count(location, "request_count", completed),
+            failed=count(location, "error_request_count", sizes.get("error_request_count", 0)),
             duration_s=sizes.get("benchmark_duration"),
             output_tokens=None if tokens is None else round(tokens),
             lengths_fixed=_one_length(blocks),
             power_scope=None if watts is None else "cards",
-            date=words(place, "start_time", whole.get("start_time")),
+            date=words(location, "start_time", whole.get("start_time")),
             remarks=_remarks(whole),
         ),
     )
 
 
-def _figures(place: str, blocks: Blocks) -> Iterator[tuple[str, Reading]]:
+def _figures(location: str, blocks: Blocks) -> Iterator[tuple[str, Reading]]:
     for tag, row in NAMES.items():
         block = blocks.get(tag, {})
         keys = {key: statistic(key) for key in block} if row.statistic else {"avg": ""}
         for key, part in keys.items():
             if part is not None and block.get(key) is not None:
-                times = factor(place, f"{tag}.unit", str(block["unit"]), UNIT_NAMES[row.unit])
+                times = factor(location, f"{tag}.unit", str(block["unit"]), UNIT_NAMES[row.unit])
                 name = f"{row.quantity}_{part}" if part else row.name
-                yield name, reading(place, f"{tag}.{key}", block[key], times)
+                yield name, reading(location, f"{tag}.{key}", block[key], times)
 
 
-def _size(place: str, tag: str, block: Mapping[str, Any]) -> float:
-    times = factor(place, f"{tag}.unit", str(block["unit"]), _SIZES[tag])
-    return reading(place, f"{tag}.avg", block.get("avg"), times).value
+def _size(location: str, tag: str, block: Mapping[str, Any]) -> float:
+    times = factor(location, f"{tag}.unit", str(block["unit"]), _SIZES[tag])
+    return reading(location, f"{tag}.avg", block.get("avg"), times).value
 
 
 def _one_length(blocks: Blocks) -> bool:
@@ -166,17 +166,17 @@ def _within(config: Any, key: str) -> Any:
     return None
 
 
-def _watts(place: str, whole: Mapping[str, Any]) -> Reading | None:
+def _watts(location: str, whole: Mapping[str, Any]) -> Reading | None:
     """Mean watts of all GPUs of the telemetry together."""
-    telemetry = mapping(place, "telemetry_data", whole.get("telemetry_data"))
+    telemetry = mapping(location, "telemetry_data", whole.get("telemetry_data"))
     means = []
-    for url, endpoint in mapping(place, "telemetry_data.endpoints", telemetry.get("endpoints")).items():
-        for name, gpu in mapping(place, f"{url}.gpus", mapping(place, url, endpoint).get("gpus")).items():
-            metrics = mapping(place, f"{name}.metrics", mapping(place, name, gpu).get("metrics"))
-            block = mapping(place, f"{name}.metrics", next((metrics[key] for key in _POWER if key in metrics), None))
+    for url, endpoint in mapping(location, "telemetry_data.endpoints", telemetry.get("endpoints")).items():
+        for name, gpu in mapping(location, f"{url}.gpus", mapping(location, url, endpoint).get("gpus")).items():
+            metrics = mapping(location, f"{name}.metrics", mapping(location, name, gpu).get("metrics"))
+            block = mapping(location, f"{name}.metrics", next((metrics[key] for key in _POWER if key in metrics), None))
             if block:
-                times = factor(place, f"{name}.unit", str(block.get("unit", "W")), UNIT_NAMES["W"])
-                means.append(reading(place, f"{name}.avg", block.get("avg"), times))
+                times = factor(location, f"{name}.unit", str(block.get("unit", "W")), UNIT_NAMES["W"])
+                means.append(reading(location, f"{name}.avg", block.get("avg"), times))
     if not means:
         return None
     return Reading(*(sum(getattr(each, end) for each in means) for end in ("value", "low", "high")))

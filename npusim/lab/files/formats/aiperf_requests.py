@@ -69,24 +69,24 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     )
 
 
-def _phase(place: str, found: Mapping[str, Any]) -> str | None:
+def _phase(location: str, found: Mapping[str, Any]) -> str | None:
     if "metadata" not in found:
-        raise UserError(place, "metadata", "the key is missing; the file is cut, or another was joined to it")
-    return words(place, "benchmark_phase", mapping(place, "metadata", found["metadata"]).get("benchmark_phase"))
+        raise UserError(location, "metadata", "the key is missing; the file is cut, or another was joined to it")
+    return words(location, "benchmark_phase", mapping(location, "metadata", found["metadata"]).get("benchmark_phase"))
 
 
 def _values(path: Path, served: list[tuple[int, dict[str, Any]]], tag: str, units: Mapping[str, float]) -> np.ndarray:
     """The values of a metric over all requests that have it; chunks of a request one after the other."""
     found: list[float] = []
     for line, each in served:
-        place = f"{path}:{line}"
-        block = mapping(place, tag, mapping(place, "metrics", each.get("metrics")).get(tag))
+        location = f"{path}:{line}"
+        block = mapping(location, tag, mapping(location, "metrics", each.get("metrics")).get(tag))
         if not block:
             continue
-        times = factor(place, f"{tag}.unit", str(block.get("unit", "")), units)
+        times = factor(location, f"{tag}.unit", str(block.get("unit", "")), units)
         values = block.get("value")
         found += [
-            reading(place, tag, value, times).value for value in (values if isinstance(values, list) else [values])
+            reading(location, tag, value, times).value for value in (values if isinstance(values, list) else [values])
         ]
     return np.array(found)
 

@@ -49,7 +49,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
 
 def _run(path: Path, line: Line, columns: list[str], setting: RunConditions, conduct: Conduct) -> LabRun:
     isl, osl = (line.count(name) for name in _SHAPE[:2])
-    users = count(line.place, _SHAPE[2], line[_SHAPE[2]], 1, MOST_USERS)
+    users = count(line.location, _SHAPE[2], line[_SHAPE[2]], 1, MOST_USERS)
     known = [column for column in columns if not column.startswith(_MEDIAN) and line.has(column)]
     figures = {name: line.reading(column, times) for column, name, times in figures_in(FURIOSA_PERF, known)}
     requests = REQUESTS_PER_USER * users
@@ -61,7 +61,7 @@ def _run(path: Path, line: Line, columns: list[str], setting: RunConditions, con
         figures |= log.figures()
     whole = RunConditions(isl=isl, osl=osl, users=users).filled(setting)
     whole = RunConditions(precision=told_precision(whole.model or "")).filled(whole)
-    return LabRun(line.place, TOOL, whole, figures, own)
+    return LabRun(line.location, TOOL, whole, figures, own)
 
 
 def _duration_s(figures: dict[str, Reading], output_tokens: int) -> float | None:
@@ -85,15 +85,15 @@ def _parts(text: str) -> tuple[list[str], str, int]:
     return lines[:start], "\n".join(kept), start + 1
 
 
-def _check(place: str, header: list[str]) -> None:
+def _check(location: str, header: list[str]) -> None:
     unknown = [name for name in header if name not in _SHAPE and figure_of(FURIOSA_PERF, name) is None]
     missing = [name for name in (*_SHAPE, *_RATES) if name not in header]
     if unknown:
         near = next((name for name in _respelled(unknown[0]) if figure_of(FURIOSA_PERF, name) is not None), None)
         mend = f"furiosa-perf writes '{near}': give it in that unit" if near else "take the column out"
-        raise UserError(place, unknown[0], f"no column of furiosa-perf; {mend}")
+        raise UserError(location, unknown[0], f"no column of furiosa-perf; {mend}")
     if missing:
-        raise UserError(place, missing[0], "the column is missing; give the summary as furiosa-perf wrote it")
+        raise UserError(location, missing[0], "the column is missing; give the summary as furiosa-perf wrote it")
 
 
 def _respelled(column: str) -> Iterator[str]:

@@ -36,46 +36,46 @@ def runs(path: Path) -> Iterator[LabRun]:
         raise UserError(str(path), "", "no sheet has the K-Perf columns with filled rows; fill in npusim's layout")
 
 
-def _sheet_runs(place: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[LabRun]:
+def _sheet_runs(location: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[LabRun]:
     names: list[str | None] | None = None
     for number, cells in rows:
         if names is None:
             labels = [str(cell).strip() if cell is not None else "" for cell in cells]
             if set(_SHAPE) <= {_LABELS.get(label) for label in labels}:
-                names = _header(f"{place}!{number}", labels)
+                names = _header(f"{location}!{number}", labels)
             elif number > _HEAD_WITHIN:
                 return
             continue
         row = {name: cell for name, cell in zip(names, cells, strict=False) if name and cell not in (None, "")}
         if set(_SHAPE) <= set(row) and set(row) & set(_FIGURES):
-            yield _run(f"{place}!{number}", row)
+            yield _run(f"{location}!{number}", row)
 
 
-def _header(place: str, labels: list[str]) -> list[str | None]:
+def _header(location: str, labels: list[str]) -> list[str | None]:
     names = [_LABELS.get(label) for label in labels]
     known = [name for name in names if name]
     twice = next((name for name in known if known.count(name) > 1), None)
     if twice is not None:
-        raise UserError(place, twice, "the column stands twice; keep one")
+        raise UserError(location, twice, "the column stands twice; keep one")
     return names
 
 
-def _run(place: str, row: dict[str, Any]) -> LabRun:
-    isl, osl = (count(place, name, row[name], 1) for name in _SHAPE[:2])
-    users = count(place, "users", row["users"], 1, MOST_USERS)
-    figures: dict[str, Reading] = {name: reading(place, name, row[name]) for name in _FIGURES if name in row}
+def _run(location: str, row: dict[str, Any]) -> LabRun:
+    isl, osl = (count(location, name, row[name], 1) for name in _SHAPE[:2])
+    users = count(location, "users", row["users"], 1, MOST_USERS)
+    figures: dict[str, Reading] = {name: reading(location, name, row[name]) for name in _FIGURES if name in row}
     scope = str(row.get("power_scope", "cards"))
     predicted = str(row.get("status", "")) == PREDICTED
     return LabRun(
-        place,
+        location,
         TOOL,
         RunConditions(
             model=_text(row, "model") or _text(row, "model_title"),
             precision=_text(row, "precision"),
             kv_precision=_text(row, "kv_precision"),
             device=_text(row, "chip"),
-            cards=count(place, "cards", row["cards"], 1) if "cards" in row else None,
-            tensor_parallel=count(place, "chips", row["chips"], 1) if "chips" in row else None,
+            cards=count(location, "cards", row["cards"], 1) if "cards" in row else None,
+            tensor_parallel=count(location, "chips", row["chips"], 1) if "chips" in row else None,
             runtime=_text(row, "runtime"),
             isl=isl,
             osl=osl,
@@ -84,8 +84,8 @@ def _run(place: str, row: dict[str, Any]) -> LabRun:
         figures,
         Conduct(
             arrival=BURST,
-            requests=count(place, "requests", row["requests"], 1) if "requests" in row else None,
-            failed=count(place, "refused", row["refused"]) if "refused" in row else None,
+            requests=count(location, "requests", row["requests"], 1) if "requests" in row else None,
+            failed=count(location, "refused", row["refused"]) if "refused" in row else None,
             prompts_differ=True,
             lengths_fixed=True,
             power_scope="cards" if scope.startswith("cards") else scope,

@@ -35,7 +35,7 @@ _PERCENTILES = (50, 90, 99)
 class MetricsPage:
     """The samples of a page by name."""
 
-    place: str
+    location: str
     samples: dict[str, list[Sample]]
 
     def total(self, name: str) -> float | None:
@@ -45,7 +45,7 @@ class MetricsPage:
             return None
         for sample in found:
             if not 0.0 <= sample.value <= MOST_NUMBER:
-                raise UserError(self.place, name, f"{sample.value} is no finite number of zero or more")
+                raise UserError(self.location, name, f"{sample.value} is no finite number of zero or more")
         return math.fsum(sample.value for sample in found)
 
     def label(self, name: str) -> str | None:
@@ -100,7 +100,7 @@ def _server(page: MetricsPage, prefix: str, tool: str) -> LabRun:
     tokens_in, tokens_out = (page.total(f"{prefix}{name}_tokens_total") for name in ("prompt", "generation"))
     model = page.label("model_name")
     return LabRun(
-        page.place,
+        page.location,
         tool,
         RunConditions(
             model=model,
@@ -141,7 +141,9 @@ def _edges(page: MetricsPage, metric: str) -> dict[float, float]:
         except ValueError:
             edge = math.nan
         if math.isnan(edge):
-            raise UserError(page.place, f'{metric}{{le="{told}"}}', "is no upper end of a bucket; save the page again")
+            raise UserError(
+                page.location, f'{metric}{{le="{told}"}}', "is no upper end of a bucket; save the page again"
+            )
         edges[edge] += sample.value
     return edges
 
@@ -178,12 +180,12 @@ def _exporter(page: MetricsPage, name: str, tool: str, chip: str, card: str) -> 
     found = [sample for sample in page.samples[name] if sample.labels.get("label", "rms") == "rms"]
     watts = math.fsum(sample.value for sample in found)
     if not found or not 0.0 <= watts <= MOST_NUMBER:
-        raise UserError(page.place, name, "holds no watts of zero or more; save the page as the exporter gave it")
+        raise UserError(page.location, name, "holds no watts of zero or more; save the page as the exporter gave it")
     cards = len(
         {sample.labels.get(card) or sample.labels.get("device") or sample.labels.get("gpu") for sample in found}
     )
     return LabRun(
-        page.place,
+        page.location,
         tool,
         RunConditions(device=page.label(chip), cards=cards),
         {"power_w_mean": Reading.printed(f"{watts:.6g}")},

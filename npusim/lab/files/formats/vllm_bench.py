@@ -34,46 +34,46 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     """A run for every object. Raises UserError."""
     several = len(objects) > 1
     for number, found in enumerate(objects, start=1):
-        place = f"{path}#{number}" if several else str(path)
-        no_negatives(place, found)
+        location = f"{path}#{number}" if several else str(path)
+        no_negatives(location, found)
         missing = [key for key in _REQUIRED if found.get(key) is None]
         if missing:
-            raise UserError(place, missing[0], "the key is missing; give the result of a finished benchmark")
-        yield _run(place, path, found)
+            raise UserError(location, missing[0], "the key is missing; give the result of a finished benchmark")
+        yield _run(location, path, found)
 
 
-def _run(place: str, path: Path, found: dict[str, Any]) -> LabRun:
-    completed = count(place, "completed", found["completed"])
-    tokens_in = count_tokens(place, found, "total_input_tokens")
-    tokens_out = count_tokens(place, found, "total_output_tokens")
-    figures = dict(_figures(place, found))
-    users, version = found.get("max_concurrency"), _text(place, found, "version")
+def _run(location: str, path: Path, found: dict[str, Any]) -> LabRun:
+    completed = count(location, "completed", found["completed"])
+    tokens_in = count_tokens(location, found, "total_input_tokens")
+    tokens_out = count_tokens(location, found, "total_output_tokens")
+    figures = dict(_figures(location, found))
+    users, version = found.get("max_concurrency"), _text(location, found, "version")
     told = RunConditions(
-        model=_text(place, found, "model_id"),
-        precision=_precision(place, found),
-        kv_precision=_text(place, found, "kv_cache_dtype") or _text(place, found, "kv_precision"),
-        device=_text(place, found, "device") or _text(place, found, "chip"),
-        cards=_whole(place, found, "cards") or _whole(place, found, "num_devices"),
-        tensor_parallel=_whole(place, found, "tp") or _whole(place, found, "tensor_parallel_size"),
-        runtime=version and f"{_text(place, found, 'backend') or 'vllm'} {version}",
+        model=_text(location, found, "model_id"),
+        precision=_precision(location, found),
+        kv_precision=_text(location, found, "kv_cache_dtype") or _text(location, found, "kv_precision"),
+        device=_text(location, found, "device") or _text(location, found, "chip"),
+        cards=_whole(location, found, "cards") or _whole(location, found, "num_devices"),
+        tensor_parallel=_whole(location, found, "tp") or _whole(location, found, "tensor_parallel_size"),
+        runtime=version and f"{_text(location, found, 'backend') or 'vllm'} {version}",
         isl=_mean(tokens_in, completed),
         osl=_mean(tokens_out, completed),
-        users=None if users is None else count(place, "max_concurrency", users, 1, MOST_USERS),
+        users=None if users is None else count(location, "max_concurrency", users, 1, MOST_USERS),
     )
     conduct = Conduct(
         arrival=BURST if str(found.get("request_rate", "inf")) in ("inf", "Infinity") else "rate",
-        requests=_whole(place, found, "num_prompts"),
+        requests=_whole(location, found, "num_prompts"),
         completed=completed,
-        failed=_whole(place, found, "failed"),
-        duration_s=reading(place, "duration", found["duration"]).value,
+        failed=_whole(location, found, "failed"),
+        duration_s=reading(location, "duration", found["duration"]).value,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        lengths_fixed=_fixed(place, found, tokens_in, tokens_out, completed),
-        tokens_per_step=_tokens_per_step(place, found, figures),
-        date=_text(place, found, "date"),
+        lengths_fixed=_fixed(location, found, tokens_in, tokens_out, completed),
+        tokens_per_step=_tokens_per_step(location, found, figures),
+        date=_text(location, found, "date"),
         sdk=version,
     )
-    return LabRun(place, TOOL, told.filled(from_tree(path)), figures, conduct)
+    return LabRun(location, TOOL, told.filled(from_tree(path)), figures, conduct)
 
 
 def _mean(tokens: int, requests: int) -> float | None:
@@ -83,50 +83,50 @@ def _mean(tokens: int, requests: int) -> float | None:
     return tokens // requests if tokens % requests == 0 else tokens / requests
 
 
-def count_tokens(place: str, found: Mapping[str, Any], key: str) -> int:
+def count_tokens(location: str, found: Mapping[str, Any], key: str) -> int:
     """A total of tokens. Raises UserError."""
-    value = reading(place, key, found[key]).value
+    value = reading(location, key, found[key]).value
     if value != int(value):
-        raise UserError(place, key, f"{found[key]} is no whole number of tokens")
+        raise UserError(location, key, f"{found[key]} is no whole number of tokens")
     return int(value)
 
 
-def _figures(place: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
+def _figures(location: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
     for key, name, _ in figures_in(VLLM, found):
         if found[key] is not None:
-            yield name, reading(place, key, found[key])
+            yield name, reading(location, key, found[key])
 
 
-def _fixed(place: str, found: Mapping[str, Any], tokens_in: int, tokens_out: int, completed: int) -> bool:
+def _fixed(location: str, found: Mapping[str, Any], tokens_in: int, tokens_out: int, completed: int) -> bool:
     """Whether all requests had the same lengths: as the arrays say, else where the means are whole numbers."""
     if all(isinstance(found.get(key), list) and found[key] for key in _LENGTHS):
-        return all(len({count(place, key, length) for length in found[key]}) == 1 for key in _LENGTHS)
+        return all(len({count(location, key, length) for length in found[key]}) == 1 for key in _LENGTHS)
     return completed > 0 and tokens_in % completed == 0 and tokens_out % completed == 0
 
 
-def _tokens_per_step(place: str, found: Mapping[str, Any], figures: Mapping[str, Reading]) -> float:
+def _tokens_per_step(location: str, found: Mapping[str, Any], figures: Mapping[str, Reading]) -> float:
     """Most tokens of a step: as speculative decoding reports, else chunk time over token time where that is more."""
     if found.get("spec_decode_acceptance_length") is not None:
         key = "spec_decode_acceptance_length"
-        return max(1.0, reading(place, key, found[key]).high)
+        return max(1.0, reading(location, key, found[key]).high)
     chunk, token = figures.get("itl_ms_mean"), figures.get("tpot_ms_mean")
     if chunk is None or token is None or token.low <= 0.0:
         return 1.0
     return max(1.0, chunk.high / token.low)
 
 
-def _precision(place: str, found: Mapping[str, Any]) -> str | None:
-    told = [told_precision(text) for key in _PRECISIONS if (text := _text(place, found, key))]
+def _precision(location: str, found: Mapping[str, Any]) -> str | None:
+    told = [told_precision(text) for key in _PRECISIONS if (text := _text(location, found, key))]
     named = [scheme for scheme in told if scheme]
-    return named[0] if named else told_precision(_text(place, found, "model_id") or "")
+    return named[0] if named else told_precision(_text(location, found, "model_id") or "")
 
 
-def _text(place: str, found: Mapping[str, Any], key: str) -> str | None:
-    return words(place, key, found.get(key))
+def _text(location: str, found: Mapping[str, Any], key: str) -> str | None:
+    return words(location, key, found.get(key))
 
 
-def _whole(place: str, found: Mapping[str, Any], key: str) -> int | None:
-    return None if found.get(key) is None else count(place, key, found[key])
+def _whole(location: str, found: Mapping[str, Any], key: str) -> int | None:
+    return None if found.get(key) is None else count(location, key, found[key])
 
 
 def _left_out(path: Path, _: Any) -> str | None:
