@@ -18,7 +18,16 @@ def test_one_delay_ends_when_many_in_a_row_do(now_s: float, times_s: list[float]
     end_s = now_s
     for seconds in times_s:
         end_s += seconds
-    assert now_s + delay_until(now_s, end_s) == end_s
+    delay_s = delay_until(now_s, end_s)
+    assert delay_s is None or now_s + delay_s == end_s
+    assert delay_s is not None or now_s > 0.0
+
+
+def test_an_odd_end_between_two_ties_is_met_by_no_delay() -> None:
+    half, odd = 2.0**-53, 1.0 + 2.0**-52
+    assert half + 1.0 < odd < half + (1.0 + 2.0**-52)
+    assert delay_until(half, odd) is None
+    assert delay_until(half, 1.0) is not None
 
 
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(2, 90)), max_size=200), st.data())

@@ -188,7 +188,9 @@ class Server:
         end_s = begun_s
         for seconds in prompt.times_s:
             end_s += seconds
-        yield self.env.timeout(delay_until(begun_s, end_s))
+        at_once = delay_until(begun_s, end_s)
+        for seconds in prompt.times_s if at_once is None else [at_once]:
+            yield self.env.timeout(seconds)
         self.recorder.spans(prompt.spans_s, prompt.spans_j)
         self.recorder.prefill_tokens += total - done
         request.computed = total
@@ -347,9 +349,14 @@ def _when(event: simpy.Event, action: Callable[[], None]) -> None:
     event.callbacks.append(lambda _event: action())
 
 
-def delay_until(now_s: float, end_s: float) -> float:
-    """What added to `now_s` is `end_s` to the last bit: their difference, or a number next to it."""
-    delay_s = end_s - now_s
-    while now_s + delay_s != end_s:
-        delay_s = math.nextafter(delay_s, math.inf if now_s + delay_s < end_s else -math.inf)
-    return delay_s
+def delay_until(now_s: float, end_s: float) -> float | None:
+    """What added to `now_s` is `end_s` to the last bit, None where no number is.
+
+    Sums halfway between two numbers round to the even one, so that an odd `end_s` can lie between two delays that both
+    miss it.
+    """
+    nearest = end_s - now_s
+    for delay_s in (nearest, math.nextafter(nearest, math.inf), math.nextafter(nearest, -math.inf)):
+        if now_s + delay_s == end_s:
+            return delay_s
+    return None
