@@ -193,7 +193,7 @@ def test_the_command_says_what_was_fitted_and_how_to_use_it(folder: Path, tmp_pa
         (STEPS, "rngd", "o.yaml", "was measured on a gpu"),
         (RNGD_SERVING, "rngd-plus", "o.yaml", "was measured on RNGD, not on rngd-plus"),
         (STEPS, "h200", ".", "is a folder"),
-        (STEPS, "h200", "o.txt", "ends in .yaml"),
+        (STEPS, "h200", "o.txt", "another ending than .yaml"),
         (STEPS, "h200", "no/o.yaml", "there is no folder"),
     ],
 )

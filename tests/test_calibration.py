@@ -45,7 +45,7 @@ correlation: [[], [0.5]]
 
 
 def _number(owner: str, path: str, value: str, sd: str, low: str, high: str) -> CalibratedNumber:
-    return CalibratedNumber(owner=owner, path=path, value=value, sd=sd, low=low, high=high, prior="", identified=0.5)
+    return CalibratedNumber(owner=owner, path=path, value=value, sd=sd, low=low, high=high, prior=value, identified=0.5)
 
 
 def _calibration(*numbers: tuple[str, ...], correlation: tuple[tuple[float, ...], ...] = ()) -> Calibration:

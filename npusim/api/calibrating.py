@@ -31,7 +31,7 @@ class CalibrateOptions(Options):
     arch: Annotated[str, Option("Architecture that the tables were measured on.", metavar="ARCH")]
     out: Annotated[Path | str, Option("File of the calibration.", metavar="F.yaml", writes=CALIBRATION)]
     seed: Seed = 0
-    date: Annotated[str | None, Option("Date that the calibration bears.", metavar="YYYY-MM-DD", default="today")] = (
+    date: Annotated[str | None, Option("Date written into the calibration.", metavar="YYYY-MM-DD", default="today")] = (
         None
     )
     say: Say | None = None

@@ -27,9 +27,7 @@ class DramOptions(Options):
 
     standard: Annotated[str, Argument("A shipped DRAM standard or the path of a description.")]
     _: KW_ONLY
-    pattern: Annotated[Literal["seq", "random", "rand", "stride"], Option("Where one request after another goes.")] = (
-        "seq"
-    )
+    pattern: Annotated[Literal["seq", "random", "rand", "stride"], Option("Order of the requested addresses.")] = "seq"
     mapping: Annotated[Literal["bgint", "rocol", "xor"], Option("How addresses are spread over banks and rows.")] = (
         "bgint"
     )
@@ -54,7 +52,7 @@ class DramOptions(Options):
     write_fraction: Annotated[
         float,
         Option(
-            "Part of the requests that write.",
+            "Fraction of the requests that write, 0 to 1.",
             names=("--write-fraction", "--write-frac"),
             metavar="PART",
             least=0,
@@ -65,7 +63,7 @@ class DramOptions(Options):
         Literal["inplace", "stream"], Option("Writes among the reads, or a sequential stream of their own.")
     ] = "inplace"
     requests: Annotated[int, Option("Bursts that are measured.", metavar="N", least=1, most=MOST_REQUESTS)] = 12_000
-    channels: Annotated[int, Option("Like channels that are evenly loaded.", metavar="N", least=1, most=65_536)] = 1
+    channels: Annotated[int, Option("Identical channels, evenly loaded.", metavar="N", least=1, most=65_536)] = 1
     pseudo_channels: Annotated[
         int, Option("Pseudo channels of HBM that share one command bus.", metavar="N", least=1, most=64)
     ] = 1

@@ -32,7 +32,7 @@ class CollectiveOptions(Options):
     ]
     ranks: Annotated[int, Option("Chips that take part, neighbours on the fabric.", metavar="N")]
     groups: Annotated[
-        int, Option("Such groups that run it at the same time.", metavar="G", only_with=("within", "server"))
+        int, Option("Groups that run it at the same time.", metavar="G", only_with=("within", "server"))
     ] = 1
     algorithm: Annotated[
         str | None,

@@ -19,7 +19,7 @@ _MOST_SEED = 2**63 - 1
 Arch = Annotated[str, Argument("A shipped architecture, an alias or the path of a description.")]
 Model = Annotated[str, Argument("A shipped model, an alias or the path of a config.json.")]
 Seed = Annotated[int, Option("Seed of all random draws.", metavar="N", least=0, most=_MOST_SEED)]
-Uncalibrated = Annotated[bool, Option("Leave the architecture's calibration to measured runs out.")]
+Uncalibrated = Annotated[bool, Option("Ignore the architecture's calibration to measured runs.")]
 Interval = Annotated[bool, Option("Give the figures with their 90 % intervals.")]
 Cards = Annotated[
     int | str | None,
@@ -78,7 +78,7 @@ class Deploying(Placing):
     objective: Annotated[
         Literal["throughput", "tpot", "efficiency"],
         Option(
-            "What the plan of --plan auto is best in: output tokens/s, least time per token, or tokens per joule.",
+            "What --plan auto optimises: output tokens/s, least time per token, or tokens per joule.",
             only_with=("plan", AUTO),
         ),
     ] = "throughput"

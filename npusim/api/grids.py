@@ -79,7 +79,7 @@ class KPerfOptions(GridOptions):
     workers: Annotated[
         int | None,
         Option(
-            "Most processes that work on it, with the same results.",
+            "Highest number of processes; the results do not depend on it.",
             metavar="N",
             default="one for each processor",
             least=1,

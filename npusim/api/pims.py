@@ -31,7 +31,7 @@ class BenchOptions(Options):
     ] = None
     placement: Annotated[
         Literal["bank", "bank_group", "buffer"] | None,
-        Option("Where the units stand, for memories described in several ways.", default="as described"),
+        Option("Where the units are placed, for memories described in several ways.", default="as described"),
     ] = None
     power_limit: Annotated[bool, Option("Stretch multiplications as a power limit does, or let them run free.")] = True
     fence: Annotated[

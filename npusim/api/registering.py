@@ -35,7 +35,7 @@ class PredictOptions(GridOptions):
     ] = None
     date: Annotated[
         str | None,
-        Option("Date that the pack bears.", metavar="YYYY-MM-DD", default="today", only_with=("register", True)),
+        Option("Date written into the pack.", metavar="YYYY-MM-DD", default="today", only_with=("register", True)),
     ] = None
 
     def __post_init__(self) -> None:

@@ -57,7 +57,7 @@ class Replay:
 def replay(argv: Sequence[str], scratch: Path, location: str) -> Replay:
     """The recorded words with each output in `scratch`, and without what only says where the work is done.
 
-    Of an option that stands several times the last counts, as it does on the command line. location: the file that
+    Of an option that is given several times the last counts, as it does on the command line. location: the file that
     records them, for messages. Raises UserError for a command or an option that is not known.
     """
     command, rest = _command(argv, location)

@@ -43,7 +43,7 @@ class RunOptions(Deploying):
         ),
     ] = "closed"
     shared_prefix: Annotated[
-        int, Option("First tokens that all prompts share, where the runtime keeps prefixes.", metavar="P", least=0)
+        int, Option("First tokens that all prompts share, for a runtime with a prefix cache.", metavar="P", least=0)
     ] = 0
     interval: Interval = False
     seed: Seed = 0

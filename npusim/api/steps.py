@@ -60,7 +60,7 @@ class StepOptions(Deploying):
             writes=OutFile({".json": b'{"traceEvents"', "": b"\xe2\x03"}),
         ),
     ] = None
-    explain: Annotated[bool, Option("Tell every operator, and every assumed number.")] = False
+    explain: Annotated[bool, Option("Show every operator and every assumed number.")] = False
     seed: Annotated[
         int,
         Option(

@@ -40,7 +40,7 @@ class SweepOptions(Options):
     workers: Annotated[
         int | None,
         Option(
-            "Most processes of this machine that work on it, with the same results.",
+            "Highest number of processes of this machine; the results do not depend on it.",
             metavar="N",
             default="one for each processor",
             least=1,
@@ -55,7 +55,7 @@ class SweepOptions(Options):
     optimize: Annotated[
         int | None,
         Option(
-            "Search the space for its front with that many trials more, instead of covering it.",
+            "Search the space for its front with this many more trials, instead of covering it.",
             metavar="TRIALS",
             least=1,
         ),

@@ -23,7 +23,7 @@ class Reading:
     def printed(cls, text: str | int | float | Decimal, factor: float = 1.0) -> Reading:
         """A figure with half a unit of its last printed place either way, times `factor` into the wanted unit.
 
-        Raises ValueError for what is no finite number, or has a decimal comma.
+        Raises ValueError for what is not a finite number, or has a decimal comma.
         """
         number = decimal(text)
         exponent = number.as_tuple().exponent

@@ -31,7 +31,7 @@ def print_json(answer: Answer) -> None:
 
 
 def stdout_console() -> Console:
-    """A console on standard output: the terminal's width, or that of a wide page where there is no terminal."""
+    """A console on standard output: as wide as the terminal, or as a wide page where there is no terminal."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES
     return _console(width=width)
 

@@ -23,7 +23,7 @@ _MOST_ROWS = 20
 def sweep(asked: SweepOptions, as_json: bool) -> None:
     """Predict the designs that SPEC.yaml spans: points.parquet, points.csv, pareto.csv, effects.csv, report.html.
 
-    A sweep or a search that was stopped goes on where it stopped when the same command is given again.
+    A sweep or a search that was stopped resumes where it stopped when the same command is given again.
     """
     from npusim.engine.compiled import ensure_compiled
 

@@ -10,7 +10,7 @@ from npusim.errors import UserError
 from npusim.inputs.record import noted
 
 MOST_BYTES = 64 * 2**20
-"""Size in bytes beyond which a file is no description, table or result, unless its reader says otherwise."""
+"""Size in bytes beyond which a file is not a description, table or result, unless its reader says otherwise."""
 
 
 def read_bytes(path: Path, limit: int = MOST_BYTES) -> bytes:

@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any:
 def json_tree(text: str, location: str, as_printed: bool = False, line: int | None = None) -> Any:
     """The value of JSON text from the file `location`, of the whole of it or of one line. Raises UserError.
 
-    as_printed: fractions as Decimal, with the digits that stand there.
+    as_printed: fractions as Decimal, with the digits as written.
     """
     reader = _Reader(location if line is None else f"{location}:{line}", as_printed)
     try:

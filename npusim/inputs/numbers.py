@@ -15,7 +15,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+(\.\d{3})*,\d*", re.ASCII)
 
 
 def decimal(value: Any) -> Decimal:
-    """The number that a cell or a JSON value holds, as it is printed; groups of thousands may stand apart by commas.
+    """The number that a cell or a JSON value holds, as it is printed; thousands may be separated by commas.
 
     Raises ValueError with the mend: no number, not finite, too large for a float, a decimal comma.
     """

@@ -16,7 +16,7 @@ _MOST_BYTES = 2**30
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """The table of a part that a run kept for later; it is no input of its own. Raises UserError."""
+    """The table of a part that a run kept for later; it is not an input. Raises UserError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -86,7 +86,7 @@ def opened() -> tuple[InputFile, ...]:
 
 @contextlib.contextmanager
 def recording(into: Recording | None = None) -> Iterator[Recording]:
-    """A record of the files that are read inside the block, begun anew or gone on with; `.files` tells them."""
+    """A record of the files that are read inside the block, begun anew or gone on with; `.files` lists them."""
     inside = Recording() if into is None else into
     _open.append(inside)
     try:

@@ -63,7 +63,7 @@ def _broken(location: str, error: Exception) -> UserError:
 
 
 def _check_archive(content: bytes, location: str) -> None:
-    """Raises UserError for what is no archive, or one that was made to fill a memory."""
+    """Raises UserError for what is not an archive, or one that was made to fill the memory."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = archive.infolist()

@@ -1,6 +1,6 @@
 """YAML text becomes a plain tree of maps, lists, texts and numbers that know their lines, within limits.
 
-What YAML can say beyond that is refused in one line: tags, several documents, keys that stand twice, numbers
+What YAML can say beyond that is refused in one line: tags, several documents, duplicate keys, numbers
 that are not finite. Aliases and merge keys are followed as long as the tree stays small. Dates stay texts.
 """
 

@@ -15,7 +15,7 @@ from npusim.cache_folder import cache_folder, keep
 from npusim.inputs.files import read_text
 
 MOST_TEXT = 4 * 2**20
-"""Size in bytes beyond which a YAML file is no description."""
+"""Size in bytes beyond which a YAML file is not taken for a description."""
 _MOST_KEPT = 256
 
 

@@ -70,7 +70,7 @@ class KPerfContext:
 
     @property
     def projection_text(self) -> str:
-        """That the chip is no silicon and what it is described from; nothing for one that exists."""
+        """Says that the chip does not exist yet and what its description is based on; empty for one that exists."""
         if self.silicon:
             return ""
         return f"{self.say('PROJECTION of a chip that does not exist in silicon.')} {self.chip_note.strip()} "

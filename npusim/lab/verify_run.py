@@ -162,7 +162,7 @@ def _changed(recorded: Mapping[str, Any], fresh: Mapping[str, Any]) -> Iterator[
 
 
 def _difference(before: Any, after: Any) -> str:
-    """The parts of two values that differ; of files the names. Earlier manifests told fewer files, without folders."""
+    """The parts of two values that differ; of files the names. Earlier manifests list fewer files, without folders."""
     if isinstance(before, dict) and isinstance(after, dict):
         parts = [name for name in {**before, **after} if before.get(name) != after.get(name)]
         return ", ".join(f"{name} {before.get(name)} -> {after.get(name)}" for name in parts)

@@ -33,7 +33,7 @@ NO_ROW = -1
 
 @dataclass
 class Rows:
-    """Rows in order of execution; a row waits for the one before it in its segment unless it is told otherwise.
+    """Rows in order of execution; a row waits for the one before it in its segment unless stated otherwise.
 
     last: index of the row that the next one waits for, NO_ROW at the start of a segment.
     """

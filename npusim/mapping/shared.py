@@ -1,6 +1,6 @@
 """Assumptions that all chips share, as numbers of a study: the bits of stored elements, the popularity of experts.
 
-They stand in no record of a machine: a deployment under other values has its operators lowered anew.
+They are in no machine record: a deployment under other values has its operators lowered anew.
 """
 
 from __future__ import annotations

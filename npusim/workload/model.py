@@ -124,7 +124,7 @@ class Model:
         return total + (routed * self.experts.parameters(self.hidden, experts) if self.experts else 0)
 
     def summary(self) -> dict[str, Any]:
-        """What `npusim show` tells of the model, as plain JSON values."""
+        """What `npusim show` says about the model, as plain JSON values."""
         told = ("hidden", "layers", "intermediate", "heads", "kv_heads", "head_dim", "vocab", "max_context")
         flags = ("tied_embeddings", "qk_norm", "attention_bias", "sinks", "experts_only")
         return {

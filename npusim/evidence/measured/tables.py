@@ -78,7 +78,7 @@ class Row:
         return self.count(column) if self.text(column) and self.number(column) != 0.0 else 0
 
     def measured(self, column: str) -> float | None:
-        """A measured figure, None where there is none. Raises UserError where it is no number above zero."""
+        """A measured figure, None where there is none. Raises UserError where it is not a number above zero."""
         text = self.text(column)
         if not text:
             return None

@@ -65,7 +65,7 @@ def claimed_figure(claim: Claim, metrics: RunMetrics) -> float:
 def probability(claim: Claim, drawn: Sequence[float], half_width: float) -> float:
     """Part of the draws on which the claim holds, each spread by the unexplained part (log-normal).
 
-    half_width: of the logarithm, 90 %. A machine on which the run has no figure does not hold the claim.
+    half_width: of the logarithm, 90 %. The claim fails on a machine on which the run has no figure.
     """
     figures = np.array(drawn)
     known = figures[np.isfinite(figures)]

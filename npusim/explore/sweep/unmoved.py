@@ -1,4 +1,4 @@
-"""Axes that move no figure of their sweep: told by name before the work, with what their numbers are for."""
+"""Axes that move no figure of their sweep: reported by name before the work, with what their numbers are for."""
 
 from __future__ import annotations
 

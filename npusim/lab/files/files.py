@@ -22,7 +22,7 @@ _MAY_BE_NEGATIVE = ("top_k",)
 
 
 def read_text(path: Path) -> str:
-    """The file as UTF-8 text. Raises UserError where it cannot be read, is no text, or is empty."""
+    """The file as UTF-8 text. Raises UserError where it cannot be read, is not text, or is empty."""
     text = inputs.read_text(path, MOST_BYTES)
     if not text.strip():
         raise UserError(str(path), "", "is empty; give the file as the tool wrote it")
