@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _LONGEST_WORD, _LONGEST_LOCATION, _LONGEST_MESSAGE = 100, 300, 700
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -23,6 +24,10 @@ class UserError(Exception):
         where = f"{self.location}: {self.key}" if self.key else self.location
         return f"{where}: {self.message}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A mistake that a worker process finds reaches its parent as it is."""
+        return _restored, (type(self), str(self), vars(self))
+
 
 class DoesNotFit(UserError):
     """A model that the memory of the chosen cards cannot hold.
@@ -33,6 +38,12 @@ class DoesNotFit(UserError):
     def __init__(self, location: str, message: str, cards_needed: int | None) -> None:
         super().__init__(location, "", message)
         self.cards_needed = cards_needed
+
+
+def _restored(kind: type[UserError], text: str, state: dict[str, Any]) -> UserError:
+    error = kind.__new__(kind, text)
+    vars(error).update(state)
+    return error
 
 
 def shown(text: str) -> str:

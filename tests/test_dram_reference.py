@@ -106,7 +106,7 @@ def test_like_channels_add_up() -> None:
     ("words", "message"),
     [
         (("ddr9",), "unknown DRAM standard"),
-        (("hbm3-6400", "--block", "33"), "give a multiple of it"),
+        (("hbm3-6400", "--pattern", "random", "--block", "33"), "give a multiple of it"),
         (("hbm3-6400", "--requests", "64"), "must be more than the 128 outstanding"),
         (("lpddr6-10667", "--refresh", "pb"), "tRFCpb is not known"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from npusim import workers
+from npusim.errors import DoesNotFit, UserError
 from npusim.kperf.runner import run_grid
 from npusim.workers import spread
 
@@ -80,3 +82,11 @@ def test_a_grid_is_the_same_at_any_number_of_workers(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(workers, "_WORTH_S", 1e-9)
     together = run_grid(["rngd"], ["llama-3.1-8b"], "quick", workers=3)[0]
     assert together.cells.to_csv() == alone.cells.to_csv()
+
+
+@pytest.mark.parametrize("error", [UserError("a.yaml:3", "chip.clock", "is no rate"), DoesNotFit("a", "too large", 4)])
+def test_a_mistake_of_a_worker_reaches_its_parent(error: UserError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)

@@ -15,7 +15,7 @@ from typing import Any
 from npusim.errors import UserError
 from npusim.explore.sweep.store import PARTS
 from npusim.inputs import aside, read_bytes
-from npusim.inputs.json_text import read_json
+from npusim.inputs.json_text import json_tree, read_json
 from npusim.inputs.workbook import sheets
 from npusim.publish import MANIFEST
 
@@ -74,7 +74,7 @@ def verify_recorded(path: Path, replayed: Replayed) -> Verified:
             reason = "the command wrote no folder; give the whole answer that --json printed"
             raise UserError(str(path), "argv", reason)
         if is_answer or out is None:
-            fresh = json.loads(_run([*words, "--json"]))
+            fresh = json_tree(_run([*words, "--json"]), str(path))
             keys = [key for key in dict.fromkeys((*saved, *fresh)) if key not in _VOLATILE]
             alike = {key: saved.get(key) == fresh.get(key) for key in keys}
             now = fresh["manifest"]
@@ -113,7 +113,8 @@ def _compared(path: Path, out: Path) -> tuple[dict[str, bool], dict[str, Any]]:
     if not out.is_dir():
         raise UserError(str(path), "argv", "the command writes no folder; nothing can be compared")
     alike = {str(file.relative_to(out)): _alike(file, recorded / file.relative_to(out)) for file in _files(out)}
-    return alike, json.loads(fresh.read_bytes()) if fresh.is_file() else {}
+    with aside():
+        return alike, read_json(fresh) if fresh.is_file() else {}
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -130,7 +131,8 @@ def _alike(fresh: Path, recorded: Path) -> bool:
             with aside():
                 made = _cells(fresh)
             return made == _cells(recorded)
-        return fresh.read_bytes() == read_bytes(recorded, limit=fresh.stat().st_size + 1)
+        limit = fresh.stat().st_size + 1
+        return read_bytes(fresh, limit) == read_bytes(recorded, limit)
     except UserError:
         return False
 
