@@ -17,7 +17,7 @@ class UserError(Exception):
     """
 
     def __init__(self, location: str, key: str, message: str) -> None:
-        self.location, self.key, self.message = _cut(location, _LONGEST_LOCATION), shown(key), shown(message)
+        self.location, self.key, self.message = _cut(location, _LONGEST_LOCATION), printable(key), printable(message)
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ def _restored(kind: type[UserError], text: str, state: dict[str, Any]) -> UserEr
     return error
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """One line of printable words, each of a length that can be read."""
     return _cut(" ".join(_cut(word, _LONGEST_WORD) for word in text.split()), _LONGEST_MESSAGE)
 

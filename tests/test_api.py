@@ -133,7 +133,7 @@ def test_each_command_calls_one_function_of_the_api() -> None:
 
 
 def test_every_function_is_documented() -> None:
-    page = (PACKAGE.parent / "docs" / "python.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
     assert [name for name in api.__all__ if f"`npusim.{name}`" not in page] == []
     assert all(getattr(api, name).__doc__ for name in api.__all__)
 

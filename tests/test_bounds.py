@@ -28,13 +28,13 @@ from npusim.mapping.deployment import deploy
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
 from npusim.workload.catalog import load_model
-from npusim.workload.precision import resolve
+from npusim.workload.precision import resolve_precision
 
 
 def _load(
     arch: str, model: str, precision: str, kv: str, chips: int, isl: int, osl: int, **known: object
 ) -> BoundedLoad:
-    scheme = resolve(precision, kv)
+    scheme = resolve_precision(precision, kv)
     return replace(load_of(arch, load_model(model), (scheme, scheme), chips, isl, osl), **known)
 
 
@@ -127,7 +127,7 @@ def test_generous_terms_never_ask_for_more_than_usual_ones(arch: str, model: str
 
 
 def test_sliding_windows_read_less() -> None:
-    scheme = resolve("bf16", "bf16")
+    scheme = resolve_precision("bf16", "bf16")
     names = ("exaone-4.0-32b", "exaone-3.5-32b")
     windowed, full = (demand_of(load_model(name), scheme, 16000, 2, True) for name in names)
     assert windowed.kv_bytes < 0.5 * full.kv_bytes

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from cli_support import RUN, STEP, mistake, process, tell
 
-from npusim.cli.output import figure, plain
+from npusim.cli.output import figure, plain_json
 from npusim.hardware.catalog import system_path
 from npusim.workload.catalog import model_path
 
@@ -257,10 +257,10 @@ def test_plain_values() -> None:
         "d": np.array([1.5, math.nan]),
         "e": True,
     }
-    assert plain(mixed) == {"a": None, "b": 3, "c": [None, None], "d": [1.5, None], "e": True}
-    assert plain(pd.NaT) is None
+    assert plain_json(mixed) == {"a": None, "b": 3, "c": [None, None], "d": [1.5, None], "e": True}
+    assert plain_json(pd.NaT) is None
     with pytest.raises(TypeError):
-        plain(object())
+        plain_json(object())
 
 
 def test_figures() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from npusim.answers.describe import kind_of
+from npusim.answers.describe import kind_of_description
 from npusim.cli.main import main
 from npusim.errors import UserError
 from npusim.hardware.catalog import calibration_of, load_memory, load_pim, load_runtime, load_system
@@ -74,7 +74,7 @@ def test_every_kind_of_description_can_extend_another_one(tmp_path: Path, key: s
         own = {"name": "mine", "title": "mine", "aliases": (), "note": "", "extends": base}
         changes = {name: value for name, value in own.items() if name in type(load(base)).model_fields}
         assert load(mine) == load(base).model_copy(update=changes)
-        assert kind_of(mine) == kind
+        assert kind_of_description(mine) == kind
 
 
 def test_a_part_in_place_can_extend_a_shipped_one(tmp_path: Path) -> None:

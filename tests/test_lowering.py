@@ -36,17 +36,17 @@ from npusim.mapping.optable import (
 from npusim.mapping.plan import Plan, make_plan, shard
 from npusim.workload.catalog import list_models, load_model
 from npusim.workload.model import Model
-from npusim.workload.precision import resolve
+from npusim.workload.precision import resolve_precision
 from npusim.workload.step import Step, decode, mixed, prefill
 
-BF16 = resolve("bf16", "bf16")
+BF16 = resolve_precision("bf16", "bf16")
 ONE = Plan(1, 1)
 MODELS = [model.name for model in list_models() if not model.experts and not model.latent]
 LLAMA = load_model("llama-3.1-8b")
 
 
 def _rows(model: Model, step: Step, plan: Plan = ONE, precision: str = "bf16", kv: str = "bf16") -> np.ndarray:
-    return lower(model, resolve(precision, kv), plan, step).rows
+    return lower(model, resolve_precision(precision, kv), plan, step).rows
 
 
 def _sum(rows: np.ndarray, field: str, kind: int | None = None) -> float:

@@ -37,7 +37,7 @@ from npusim.mapping.specialise import specialise
 from npusim.serving.kvcache import KvCache
 from npusim.workload.catalog import list_models, load_model
 from npusim.workload.model import Model
-from npusim.workload.precision import resolve
+from npusim.workload.precision import resolve_precision
 from npusim.workload.routing import UNIFORM
 from npusim.workload.step import Step, decode, mixed, prefill
 
@@ -47,7 +47,7 @@ NAMES = [model.name for model in list_models()]
 
 
 def _rows(model: Model, step: Step, plan: Plan = ONE, precision: str = "bf16", kv: str = "bf16") -> np.ndarray:
-    return lower(model, resolve(precision, kv), plan, step).rows
+    return lower(model, resolve_precision(precision, kv), plan, step).rows
 
 
 def _ops(rows: np.ndarray, *ops: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def _small_vectors(model: Model) -> int:
 @pytest.mark.parametrize("name", NAMES)
 def test_stored_bytes_are_the_parameters(name: str) -> None:
     model = load_model(name)
-    stored = weight_bytes(program(model, resolve("bf16", "bf16"), ONE), model, ONE)
+    stored = weight_bytes(program(model, resolve_precision("bf16", "bf16"), ONE), model, ONE)
     assert stored == 2 * (model.parameters - _small_vectors(model))
 
 
@@ -156,7 +156,7 @@ def test_experts_alone_are_kept_in_the_makers_format() -> None:
     rows = _rows(GPT, decode([1]), precision="mxfp4")
     assert set(_ops(rows, EXPERT_UP, EXPERT_DOWN)["weight_bits"]) == {4.25}
     assert set(_ops(rows, QKV, ROUTER, LM_HEAD)["weight_bits"]) == {16.0}
-    stored = weight_bytes(program(GPT, resolve("mxfp4", "bf16"), ONE), GPT, ONE)
+    stored = weight_bytes(program(GPT, resolve_precision("mxfp4", "bf16"), ONE), GPT, ONE)
     experts = 36 * 128 * 3 * 2880 * 2880
     assert stored == 2 * (GPT.parameters - _small_vectors(GPT) - experts) + experts * 4.25 / 8
     assert set(_ops(_rows(QWEN, decode([1]), precision="mxfp4"), QKV)["weight_bits"]) == {4.25}

@@ -24,11 +24,11 @@ from npusim.serving.planning import OBJECTIVES, PlanScore, Wish, best_for_run, e
 from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Closed
 from npusim.workload.catalog import load_model
-from npusim.workload.precision import resolve
+from npusim.workload.precision import resolve_precision
 from npusim.workload.step import decode, prefill
 
 Deploy = Callable[..., Deployment]
-BF16 = resolve("bf16", "bf16")
+BF16 = resolve_precision("bf16", "bf16")
 
 
 def brute_force(arch: str, model: str, cards: int) -> set[tuple[int, int, int, int]]:

@@ -12,7 +12,7 @@ from npusim.errors import UserError
 from npusim.workload.arrivals import Burst, Closed, Poisson, parse_arrival, poisson_times
 from npusim.workload.formats import formats, kv_bits, stored_bits
 from npusim.workload.grid import list_grids, load_grid
-from npusim.workload.precision import SCHEMES, Precision, resolve
+from npusim.workload.precision import SCHEMES, Precision, resolve_precision
 from npusim.workload.prompts import (
     Segment,
     identical_prompts,
@@ -41,7 +41,7 @@ def test_stored_bits_hold_the_block_scales(dtype: str, bits: float) -> None:
 
 def test_every_format_of_a_scheme_has_bits_and_a_code() -> None:
     for scheme in SCHEMES:
-        precision = resolve(scheme, "bf16")
+        precision = resolve_precision(scheme, "bf16")
         for dtype in (precision.weights, precision.activations):
             assert stored_bits(dtype) > 0
             assert dtypes.name(dtypes.code(dtype)) == dtype
@@ -53,21 +53,21 @@ def test_every_format_of_a_scheme_has_bits_and_a_code() -> None:
     [("16", "bf16", 16), ("fp16", "bf16", 16), ("BF16", "bf16", 16), ("8", "fp8", 8), ("fp8", "fp8", 8)],
 )
 def test_kv_spellings(spelling: str, kv: str, bits: float) -> None:
-    assert resolve("w4a16", spelling) == Precision("w4a16", "int4", "bf16", kv)
+    assert resolve_precision("w4a16", spelling) == Precision("w4a16", "int4", "bf16", kv)
     assert kv_bits(kv) == bits
 
 
 def test_int8_kv_pays_for_its_scales() -> None:
-    assert resolve("int8", "int8").kv == "int8"
+    assert resolve_precision("int8", "int8").kv == "int8"
     assert 8 <= kv_bits("int8") <= 8.5
 
 
 def test_unknown_precisions() -> None:
     with pytest.raises(UserError, match="use one of: bf16, fp8") as caught:
-        resolve("fp4", "bf16")
+        resolve_precision("fp4", "bf16")
     assert caught.value.location == "--precision"
     with pytest.raises(UserError, match="unknown KV format 'int4'") as caught:
-        resolve("bf16", "int4")
+        resolve_precision("bf16", "int4")
     assert caught.value.location == "--kv-precision"
 
 

@@ -36,7 +36,7 @@ from npusim.workload.catalog import list_models, load_model, shipped_models
 from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
 from npusim.workload.model import Model
-from npusim.workload.precision import SCHEMES, resolve
+from npusim.workload.precision import SCHEMES, resolve_precision
 
 Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
 
@@ -56,7 +56,7 @@ def describe(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
 
     uncalibrated: leave an architecture's calibration out; a runtime is shown as described, whatever chips it drives.
     """
-    kind = kind_of(name_or_path)
+    kind = kind_of_description(name_or_path)
     if kind == "architecture":
         return _show_architecture(name_or_path, uncalibrated)
     return {"model": _show_model, "runtime": _show_runtime, "memory": _show_memory, "pim": _show_pim}[kind](
@@ -64,7 +64,7 @@ def describe(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
     )
 
 
-def kind_of(name_or_path: str) -> Kind:
+def kind_of_description(name_or_path: str) -> Kind:
     """What a shipped name, an alias or a file describes. Raises UserError with the nearest name."""
     path = Path(name_or_path).expanduser()
     if path.suffix in {".yaml", ".yml"}:
@@ -165,7 +165,8 @@ def _weight_bytes(model: Model) -> dict[str, float]:
     """Bytes of all weights by precision scheme."""
     one_chip = Plan(tensor_parallel=1, cards=1)
     return {
-        scheme: weight_bytes(program(model, resolve(scheme, _ANY_KV), one_chip), model, one_chip) for scheme in SCHEMES
+        scheme: weight_bytes(program(model, resolve_precision(scheme, _ANY_KV), one_chip), model, one_chip)
+        for scheme in SCHEMES
     }
 
 

@@ -106,7 +106,7 @@ class CostedStep:
         }
 
 
-class StepOptions(TypedDict, total=False):
+class StepPredictionOptions(TypedDict, total=False):
     """Beside what the step is: seed of the draws, whether they are wanted, engine, its explanation and its trace."""
 
     seed: int
@@ -122,13 +122,13 @@ def predict_step(
     batch: int,
     context: int,
     query: int | None = None,
-    **options: Unpack[StepOptions],
+    **options: Unpack[StepPredictionOptions],
 ) -> dict[str, Any]:
     """As `cost_step`, everything under the names of the command line's contract."""
-    return cost_step(deployment, phase, batch, context, query, **options).as_dict()
+    return step_costs(deployment, phase, batch, context, query, **options).as_dict()
 
 
-def cost_step(
+def step_costs(
     deployment: Deployment,
     phase: str,
     batch: int,

@@ -34,7 +34,7 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 _MISSING = ("<NA>", "NaT")
 
 
-def plain(value: object) -> Json:
+def plain_json(value: object) -> Json:
     """`value` with numpy scalars and arrays as Python's own and NaN, NA or infinity as None."""
     if isinstance(value, Mapping):
         return plain_answer(value)
@@ -43,9 +43,9 @@ def plain(value: object) -> Json:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return plain_json(value.tolist())
     if isinstance(value, Iterable):
-        return [plain(item) for item in value]
+        return [plain_json(item) for item in value]
     if str(value) in _MISSING:
         return None
     raise TypeError(f"no JSON for {type(value).__name__}")
@@ -53,7 +53,7 @@ def plain(value: object) -> Json:
 
 def plain_answer(answer: Mapping[str, object]) -> Answer:
     """As `plain`, of a whole answer."""
-    return {str(key): plain(item) for key, item in answer.items()}
+    return {str(key): plain_json(item) for key, item in answer.items()}
 
 
 def records(frame: pd.DataFrame) -> list[Answer]:

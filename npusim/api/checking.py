@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from npusim.api.answer import Answer, Say, plain
+from npusim.api.answer import Answer, Say, plain_json
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
@@ -91,7 +91,7 @@ def _write(found: CheckResult, asked: CheckOptions, out: Path) -> list[str]:
         record = asked.manifest("check")
         write_check_workbook(found, checked, record, folder / _FILES[0])
         for name, content in zip(_FILES[1:], (found.as_dict(), record), strict=True):
-            text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+            text = json.dumps(plain_json(content), indent=2, ensure_ascii=False, allow_nan=False)
             (folder / name).write_text(f"{text}\n", encoding="utf-8")
         return list(_FILES)
 

@@ -120,7 +120,7 @@ class Deploying(Placing):
         return Wish(self.objective, self.ttft_limit_ms, self.tpot_limit_ms, cards)
 
 
-def named_plan(asked: Placing) -> str | None:
+def asked_plan(asked: Placing) -> str | None:
     """The plan that is asked for by name or file; None without one, and where the best is to be found."""
     if asked.plan is None or (asked.plan == AUTO and isinstance(asked, Deploying)):
         return None
@@ -142,7 +142,7 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
         kv_precision=asked.kv_precision,
         cards=asked.cards,
         tensor_parallel=asked.tensor_parallel,
-        plan=named_plan(asked),
+        plan=asked_plan(asked),
         runtime=asked.runtime,
         tokens=tokens,
         uncalibrated=asked.uncalibrated,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Progress, records
-from npusim.api.deploying import Deploying, Seed, named_plan, warn_without_calibration
+from npusim.api.deploying import Deploying, Seed, asked_plan, warn_without_calibration
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option
 from npusim.errors import UserError
@@ -134,7 +134,7 @@ def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = N
         kv_precision=asked.kv_precision,
         cards=asked.cards,
         tensor_parallel=asked.tensor_parallel,
-        plan=named_plan(asked),
+        plan=asked_plan(asked),
         wish=asked.wish,
         runtime=asked.runtime,
         seed=asked.seed,

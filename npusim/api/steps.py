@@ -114,7 +114,7 @@ class StepResult:
 @asked_by(StepOptions)
 def step(asked: StepOptions) -> StepResult:
     """The time, energy and bound of one step. Raises UserError."""
-    from npusim.answers.predict import cost_step
+    from npusim.answers.predict import step_costs
     from npusim.serving.planning import best_for_step
 
     wish, found = asked.wish, None
@@ -123,7 +123,7 @@ def step(asked: StepOptions) -> StepResult:
         query = asked.query or asked.context
         found = best_for_step(deployment, asked.phase, asked.batch, query, asked.context, wish)
         deployment = found.best
-    costed = cost_step(
+    costed = step_costs(
         deployment,
         asked.phase,
         asked.batch,

@@ -27,7 +27,7 @@ def in_flight(requests_per_s: Reading, e2e_ms: Reading) -> Reading:
 
 def littles_law(users: float | None, osl: float | None, figures: Mapping[str, Reading]) -> Iterator[Finding]:
     """Throughput x end-to-end time is at most the number of users, each with one request in flight."""
-    rate = requests_per_s(osl, figures)
+    rate = request_rate(osl, figures)
     if users is None or rate is None or "e2e_ms_mean" not in figures:
         return
     there = in_flight(rate, figures["e2e_ms_mean"])
@@ -38,7 +38,7 @@ def littles_law(users: float | None, osl: float | None, figures: Mapping[str, Re
     yield Finding(NAME, "e2e_ms_mean", there.low / users / (1.0 + CLOCKS), there.high / users, says, limit)
 
 
-def requests_per_s(osl: float | None, figures: Mapping[str, Reading]) -> Reading | None:
+def request_rate(osl: float | None, figures: Mapping[str, Reading]) -> Reading | None:
     """Requests per second as given, or from the output tokens where all outputs are `osl` long."""
     if "requests_per_s" in figures:
         return figures["requests_per_s"]

@@ -13,7 +13,7 @@ from npusim.bounds.finding import PLAUSIBLE, Finding
 from npusim.bounds.load import load_of
 from npusim.bounds.reading import Reading
 from npusim.workload.model import Model
-from npusim.workload.precision import resolve
+from npusim.workload.precision import resolve_precision
 
 _BATCHINGS = {"a static batch": True, "continuous batching": False}
 
@@ -38,7 +38,7 @@ def throughput_suppositions(
 
     def each() -> Iterator[Supposition]:
         for kv in kv_formats:
-            scheme = resolve(precision, kv)
+            scheme = resolve_precision(precision, kv)
             load = load_of(arch, model, (scheme, scheme), chips, isl, osl)
             for name, static in _BATCHINGS.items():
                 yield Supposition(kv, name, bandwidth.bandwidth_throughput(load, claimed, static))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from npusim.api.answer import Answer, plain
+from npusim.api.answer import Answer, plain_json
 from npusim.safe_text import printable
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def say(line: str) -> None:
 
 def print_json(answer: Answer) -> None:
     """One JSON object on standard output; a number that is none (NaN, infinite) becomes null."""
-    print(json.dumps(plain(answer), indent=2, allow_nan=False))
+    print(json.dumps(plain_json(answer), indent=2, allow_nan=False))
 
 
 def stdout_console() -> Console:

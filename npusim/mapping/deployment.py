@@ -24,7 +24,7 @@ from npusim.mapping.plan_file import read_plan
 from npusim.workload.catalog import load_model
 from npusim.workload.formats import formats
 from npusim.workload.model import Model
-from npusim.workload.precision import Precision, resolve
+from npusim.workload.precision import Precision, resolve_precision
 from npusim.workload.routing import routing
 
 AUTO = "auto"
@@ -156,7 +156,7 @@ def _unplanned(
         driver = calibration.apply(driver.name, driver)
     shape = load_model(model)
     _require_kernels(system, shape)
-    scheme = resolve(precision, kv_precision or driver.kv.precision)
+    scheme = resolve_precision(precision, kv_precision or driver.kv.precision)
     driver = _offloading(driver, system, offload)
     machine, record = build_machine(system), build_runtime(driver, system)
     return Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration)

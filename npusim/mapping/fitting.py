@@ -14,7 +14,7 @@ from npusim.mapping.footprint import Footprint, footprint
 from npusim.mapping.plan import Plan, all_plans, make_plan
 from npusim.units import GIB
 from npusim.workload.model import Model
-from npusim.workload.precision import SCHEMES, Precision, resolve
+from npusim.workload.precision import SCHEMES, Precision, resolve_precision
 
 Room = Callable[[Plan, Precision], Footprint]
 
@@ -106,7 +106,7 @@ class Fitting:
         for name in sorted(SCHEMES, key=lambda scheme: scheme != self.model.experts_only):
             weights, activations = SCHEMES[name]
             native = multiplies[dtypes.code(weights), dtypes.code(activations)] != dtypes.NOT_MULTIPLIED
-            if native and self.holds(plan, tokens, resolve(name, self.precision.kv)):
+            if native and self.holds(plan, tokens, resolve_precision(name, self.precision.kv)):
                 return name
         return None
 

@@ -48,7 +48,7 @@ from npusim.mapping.plan import Plan, Shard, shard
 from npusim.mapping.rows import Rows
 from npusim.mapping.stages import Stage, stages
 from npusim.workload.model import Model
-from npusim.workload.precision import Precision, resolve
+from npusim.workload.precision import Precision, resolve_precision
 from npusim.workload.segments import Layer
 from npusim.workload.step import Step
 
@@ -117,7 +117,7 @@ def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: La
 
 def dense_precision(model: Model, precision: Precision) -> Precision:
     """The scheme of all but the experts: 16 bits where the maker keeps the experts alone in its weight format."""
-    layers = replace(resolve("bf16", precision.kv), bits=precision.bits)
+    layers = replace(resolve_precision("bf16", precision.kv), bits=precision.bits)
     return layers if precision.weights == model.experts_only else precision
 
 

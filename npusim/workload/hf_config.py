@@ -92,7 +92,7 @@ _MLP_KEY = "intermediate_size"
 
 
 @dataclass(frozen=True)
-class Description:
+class NpusimKey:
     """The `npusim` key of a shipped file: what a config.json does not hold."""
 
     title: str
@@ -200,12 +200,12 @@ def _assumptions(config: ConfigFile, name: str) -> tuple[Provenance, ...]:
     return tuple(made)
 
 
-def read_description(config: ConfigFile, name: str) -> Description:
+def read_description(config: ConfigFile, name: str) -> NpusimKey:
     """The `npusim` key; a file without one is titled by its name and is its own source."""
     given = config.get("npusim") or {}
     if not isinstance(given, dict):
         raise config.mistake("npusim", "must be an object, e.g. with title and source")
-    return Description(
+    return NpusimKey(
         title=_text(config, given, "title", name),
         aliases=_texts(config, given, "aliases"),
         published_parameters=_billions(config, given, "published_parameters_b"),

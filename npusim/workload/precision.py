@@ -57,7 +57,7 @@ SCHEMES = {
 _KV_SPELLINGS = {"bf16": "bf16", "fp16": "bf16", "16": "bf16", "fp8": "fp8", "8": "fp8", "int8": "int8"}
 
 
-def resolve(name: str, kv: str) -> Precision:
+def resolve_precision(name: str, kv: str) -> Precision:
     """The scheme `name` with its KV cache in the format `kv`: bf16 (16, fp16), fp8 (8) or int8.
 
     Raises UserError for an unknown scheme or KV format.

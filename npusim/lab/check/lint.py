@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from npusim.bounds.ceiling import ceiling_of
-from npusim.bounds.little import in_flight, requests_per_s
+from npusim.bounds.little import in_flight, request_rate
 from npusim.bounds.power_cap import MEAN
 from npusim.bounds.reading import Reading
 from npusim.lab.check.placing import Placed
@@ -92,7 +92,7 @@ def _latencies_add_up(run: LabRun, placed: Placed) -> Iterator[Remark]:
 def _users_in_flight(run: LabRun, placed: Placed) -> Iterator[Remark]:
     """Little's law the other way: far fewer requests in flight than users."""
     users = placed.setting.users
-    rate = requests_per_s(placed.setting.osl if run.conduct.lengths_fixed else None, run.figures)
+    rate = request_rate(placed.setting.osl if run.conduct.lengths_fixed else None, run.figures)
     if users is None or rate is None or "e2e_ms_mean" not in run.figures or run.conduct.arrival == "rate":
         return
     there = in_flight(rate, run.figures["e2e_ms_mean"])

@@ -18,7 +18,7 @@ from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
 from npusim.workload.catalog import load_model
 from npusim.workload.model import Model
-from npusim.workload.precision import Precision, resolve
+from npusim.workload.precision import Precision, resolve_precision
 
 NARROWEST, NARROWEST_KV = "mxfp4", "fp8"
 USUAL = "bf16"
@@ -110,7 +110,7 @@ def _load(run: LabRun, placed: Placed) -> BoundedLoad:
 
 def _precision(placed: Placed, scheme: str, kv: str | None) -> Precision:
     assert placed.arch is not None
-    return resolve(scheme, kv or _driver_kv(placed.arch, _runtime(placed)))
+    return resolve_precision(scheme, kv or _driver_kv(placed.arch, _runtime(placed)))
 
 
 @remembered

@@ -27,7 +27,7 @@ from npusim.lab.files.folder import HandedIn, Unread, hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.metrics import TABLE_COLUMN, told_as
 from npusim.workload.catalog import load_model
-from npusim.workload.precision import resolve
+from npusim.workload.precision import resolve_precision
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _require_known(given: RunConditions) -> None:
     if given.model is not None:
         load_model(given.model)
     if given.precision is not None or given.kv_precision is not None:
-        resolve(given.precision or USUAL, given.kv_precision or USUAL)
+        resolve_precision(given.precision or USUAL, given.kv_precision or USUAL)
 
 
 def _row(run: LabRun, placed: Placed, predictor: _Predictor, seed: int) -> CheckedRow:

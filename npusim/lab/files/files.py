@@ -21,7 +21,7 @@ _MAY_BE_NEGATIVE = ("top_k",)
 """Settings whose makers write -1 for none."""
 
 
-def read_text(path: Path) -> str:
+def read_lab_text(path: Path) -> str:
     """The file as UTF-8 text. Raises UserError where it cannot be read, is not text, or is empty."""
     text = inputs.read_text(path, MOST_BYTES)
     if not text.strip():

@@ -10,7 +10,7 @@ from typing import Any
 from npusim.errors import UserError
 from npusim.evidence.measured.kinds import table_kinds
 from npusim.inputs import is_file, is_folder
-from npusim.lab.files.files import read_text
+from npusim.lab.files.files import read_lab_text
 from npusim.lab.files.format import Form, all_formats
 from npusim.lab.files.lab_run import LabRun
 
@@ -39,7 +39,7 @@ def hand_in(path: Path) -> HandedIn:
         raise UserError(str(path), "", "no such file or folder; give what the lab handed over")
     files, runs, tables, unread = [], [], [], []
     for file in [path] if is_file(path) else _files(path):
-        if file.suffix == ".csv" and _is_table(read_text(file)):
+        if file.suffix == ".csv" and _is_table(read_lab_text(file)):
             files.append(file)
             tables.append(file)
             continue

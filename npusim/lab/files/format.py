@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.lab.files import formats
-from npusim.lab.files.files import json_objects, read_text
+from npusim.lab.files.files import json_objects, read_lab_text
 from npusim.lab.files.lab_run import LabRun
 
 
@@ -23,10 +23,10 @@ class Form:
     read: Callable[[Path], Any]
 
 
-JSON = Form((".json", ".jsonl"), lambda path: json_objects(path, read_text(path)))
+JSON = Form((".json", ".jsonl"), lambda path: json_objects(path, read_lab_text(path)))
 """A list of objects, numbers as they are printed."""
-CSV = Form((".csv",), read_text)
-TEXT = Form((".txt", ".prom", ".log", ".metrics", ""), read_text)
+CSV = Form((".csv",), read_lab_text)
+TEXT = Form((".txt", ".prom", ".log", ".metrics", ""), read_lab_text)
 WORKBOOK = Form((".xlsx",), lambda path: path)
 """The path alone: the format opens the book."""
 

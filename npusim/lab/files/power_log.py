@@ -14,7 +14,7 @@ import numpy as np
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
-from npusim.lab.files.files import csv_lines, read_text
+from npusim.lab.files.files import csv_lines, read_lab_text
 from npusim.lab.files.lab_run import Conduct
 
 MONITORING = ("timestamp", "used_device_num", "power_consumption")
@@ -45,7 +45,7 @@ class PowerLog:
 
 def read_log(path: Path) -> PowerLog:
     """A monitoring log of furiosa-perf. Raises UserError."""
-    header, lines = csv_lines(path, read_text(path))
+    header, lines = csv_lines(path, read_lab_text(path))
     missing = [name for name in MONITORING if name not in header]
     if missing:
         raise UserError(str(path), missing[0], "the column is missing; give the log as furiosa-perf wrote it")

@@ -22,7 +22,7 @@ from npusim.mapping.attention_rows import latent
 from npusim.mapping.rows import Rows
 from npusim.workload.blocks import Latent
 from npusim.workload.catalog import load_model
-from npusim.workload.precision import resolve
+from npusim.workload.precision import resolve_precision
 
 _BLOCK_SCALED = "_block"
 
@@ -40,7 +40,7 @@ class LatentModule:
     def program(self) -> np.ndarray:
         """From the layer's input to the output projection."""
         rows = Rows()
-        latent(rows, self.hidden, self.latent, resolve(self.precision, self.kv), self.heads)
+        latent(rows, self.hidden, self.latent, resolve_precision(self.precision, self.kv), self.heads)
         table = rows.table()
         table["repeat"] = 1
         return table

@@ -23,7 +23,7 @@ from npusim.mapping.mlp_rows import routed
 from npusim.mapping.optable import COMBINE, LINEAR
 from npusim.mapping.rows import Rows
 from npusim.workload.blocks import Experts
-from npusim.workload.precision import resolve
+from npusim.workload.precision import resolve_precision
 from npusim.workload.routing import Skew
 
 _BALANCED, _POWER_LAW = "balanced", "power_law_"
@@ -43,7 +43,7 @@ class ExpertsModule:
     def program(self) -> np.ndarray:
         """Both grouped products, the activation between them, and the weighted sum."""
         rows = Rows()
-        routed(rows, self.experts, self.hidden, resolve(self.precision, "bf16"), self.part)
+        routed(rows, self.experts, self.hidden, resolve_precision(self.precision, "bf16"), self.part)
         moved = self.hidden * (1.0 + 1.0 / self.experts.chosen)
         rows.vector(COMBINE, self.hidden, moved, fan=self.part.chosen, spread=self.part.spread)
         table = rows.table()

@@ -8,7 +8,7 @@ from npusim.kernels.rates import given
 from npusim.kernels.units.gpu.attention import attention_times
 from npusim.kernels.units.gpu.grouped import grouped_times
 from npusim.kernels.units.gpu.linear import activation_time, linear_times
-from npusim.kernels.units.gpu.vector import first_time, vector_time
+from npusim.kernels.units.gpu.vector import first_time, gpu_vector_time
 from npusim.mapping.optable import (
     ATTENTION,
     CAST,
@@ -51,7 +51,7 @@ def cost_row(row, machine, runtime, path, cost):
                 cost.memory_s /= machine.gpu_attention_join_efficiency[latent_library(row, runtime)]
             elif row.op == COMBINE:
                 cost.memory_s /= machine.gpu_grouped_sum_efficiency[runtime.grouped_library]
-            cost.vector_s = vector_time(row, machine)
+            cost.vector_s = gpu_vector_time(row, machine)
             cost.overhead_s += first_time(row, machine)
 
 

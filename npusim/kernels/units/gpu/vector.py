@@ -10,7 +10,7 @@ from npusim.mapping.optable import NORM, SAMPLE, SOFTMAX
 
 
 @kernel
-def vector_time(row, machine):
+def gpu_vector_time(row, machine):
     """Seconds of compute: elements x passes / (lanes x clock); a type conversion is one pass.
 
     Blocks walk whole rows: the first of each SM takes `first_time`, the lanes are busy with the others.

@@ -23,7 +23,7 @@ _MUST_HOLD = {
 }
 
 
-def is_log(text: str) -> bool:
+def is_loadgen_log(text: str) -> bool:
     """Whether text is a LoadGen log."""
     return text.lstrip().startswith(_MARK)
 
@@ -71,4 +71,4 @@ def _figures(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[str, Reading
         yield name, reading(str(path), key, told[key], times)
 
 
-FORMATS = (Format("MLPerf mlperf_log_detail.txt", TEXT, is_log, runs),)
+FORMATS = (Format("MLPerf mlperf_log_detail.txt", TEXT, is_loadgen_log, runs),)

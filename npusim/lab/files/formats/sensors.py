@@ -27,7 +27,7 @@ _COLUMN = re.compile(r"npu\d+_power")
 _CARD = re.compile(r"(?P<chip>[A-Za-z+-]+)\d+")
 
 
-def is_log(text: str) -> bool:
+def is_sensor_log(text: str) -> bool:
     """Whether CSV text is a sensor log."""
     return _form(text) is not None
 
@@ -97,4 +97,4 @@ def _left_out(path: Path, text: str) -> str | None:
     return "read with the summary that it belongs to" if belongs else None
 
 
-FORMATS = (Format("sensor CSV", CSV, is_log, runs, _left_out),)
+FORMATS = (Format("sensor CSV", CSV, is_sensor_log, runs, _left_out),)
