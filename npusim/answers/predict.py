@@ -12,7 +12,7 @@ import numpy as np
 
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.event.engine import EventEngine, total_cost
+from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine, total_cost
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
@@ -107,11 +107,13 @@ class CostedStep:
 
 
 class StepPredictionOptions(TypedDict, total=False):
-    """Beside what the step is: seed of the draws, whether they are wanted, engine, its explanation and its trace."""
+    """Beside what the step is: seed of the draws, whether they are wanted, engine and how closely it looks, its
+    explanation and its trace."""
 
     seed: int
     interval_wanted: bool
     engine: str
+    detail: Detail
     explain: bool
     trace: Path | None
 
@@ -138,14 +140,16 @@ def step_costs(
     seed: int = 0,
     interval_wanted: bool = False,
     engine: str = ANALYTIC,
+    detail: Detail = RATE_ALONE,
     explain: bool = False,
     trace: Path | None = None,
 ) -> CostedStep:
     """The cost of one step. context: tokens attended, new ones included; query: new tokens of a prefill.
 
     batch: sequences of all replicas together.
-    engine: analytic, or event, which can also `explain` its bottlenecks and write a `trace`. Figures become
-    {value, low, high} with `interval_wanted`, their machines drawn under `seed`. Raises UserError.
+    engine: analytic, or event, which looks as closely as `detail` says and can also `explain` its bottlenecks and write
+    a `trace`. Figures become {value, low, high} with `interval_wanted`, their machines drawn under `seed`. Raises
+    UserError.
     """
     replicas = deployment.plan.data_parallel
     step = _step(deployment, phase, -(-batch // replicas), context, query)
@@ -160,11 +164,11 @@ def step_costs(
         )
     analytic, simulated = _engine(deployment, batch), None
     if engine == EVENT:
-        pieces = EventEngine(analytic, deployment.system.name).simulated(step)
+        pieces = EventEngine(analytic, deployment.system.name, detail).simulated(step)
         cost, simulated = total_cost(pieces), simulated_figures(pieces, explain)
     else:
         cost = analytic.cost(step)
-    drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else []
+    drawn = _drawn_steps(deployment, step, seed, engine, detail) if interval_wanted else []
     if trace is not None:
         write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
     host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * US_PER_S
@@ -185,10 +189,10 @@ def _step_totals(cost: StepCost) -> dict[str, float]:
     return {row.name: getattr(cost, row.name) for row in PASSES}
 
 
-def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> list[StepCost]:
+def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str, detail: Detail) -> list[StepCost]:
     costs = []
     for _, drawn in drawn_engines(deployment, seed, max_sequences=len(step.query)):
-        costing: StepEngine = EventEngine(drawn, deployment.system.name) if engine == EVENT else drawn
+        costing: StepEngine = EventEngine(drawn, deployment.system.name, detail) if engine == EVENT else drawn
         costs.append(costing.cost(step))
     return costs
 

@@ -51,7 +51,7 @@ class AnalyticEngine:
     def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
         if max_sequences is None:
             max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
-        self.plan = deployment.plan
+        self.plan, self.system = deployment.plan, deployment.system
         self._deployment = deployment
         self._growth = growth
         self._shapes = deployment.runtime
