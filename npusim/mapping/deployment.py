@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
-from npusim.hardware.catalog import calibration_of, load_runtime, load_system
+from npusim.hardware.catalog import calibration_of, lent_to_runtime, load_runtime, load_system
 from npusim.hardware.machine import PLACED, build_machine
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
@@ -153,6 +153,7 @@ def _unplanned(
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
     calibration = None if uncalibrated else calibration_of(arch)
     if calibration is not None:
+        calibration = lent_to_runtime(calibration, runtime or system.runtime)
         driver = calibration.apply(driver.name, driver)
     shape = load_model(model)
     _require_kernels(system, shape)
