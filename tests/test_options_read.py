@@ -168,6 +168,7 @@ CALLS = {
             "--arch": "--arch rngd",
             "--out": "--out other.yaml",
             "--seed": "--seed 3",
+            "--shared": "--shared",
             "--date": "--date 2026-01-02",
         },
     ),
