@@ -10,6 +10,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
+from npusim.answers.engines import working_pes
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine, total_cost
@@ -99,6 +100,7 @@ class CostedStep:
             "bound": self.cost.bound,
             "breakdown_us": self.breakdown_us,
             "clock": self.cost.clock,
+            **working_pes(self.deployment, self.cost),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,

@@ -85,7 +85,7 @@ class EventEngine:
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)
         path = int(step_path(len(step.query) - live if prefilling else live, prefilling, engine.runtime))
-        setting = StepSetting(engine.machine, engine.runtime, path, known.clock, self._memory)
+        setting = StepSetting(engine.machine, engine.runtime, path, known.pes, known.clock, self._memory)
         simulation = simulate_program(table.rows, setting)
         shares = dict.fromkeys(RESOURCES, 0.0)
         for (_, kind), seconds in path_shares(simulation).items():
@@ -100,6 +100,7 @@ class EventEngine:
                 memory_bytes=known.memory_bytes,
                 flops=known.flops,
                 clock=known.clock,
+                pes=known.pes,
             ),
         )
 
