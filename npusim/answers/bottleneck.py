@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from npusim.answers.engines import working_pes
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import HOST, Elasticities, elasticities, joined
 from npusim.mapping.deployment import Deployment
@@ -48,8 +49,8 @@ def bottleneck(deployment: Deployment, users: int, isl: int, osl: int) -> dict[s
 
     bound, elasticities, gains: as `moved_by`, of the whole; decode, prompt: the same of one step of each; step_ms,
     shares_ms: the decode step by resource and host, which sum to it; fixed_ms: what would remain if nothing were
-    computed or read: links, launches and the host; hidden_floor: of the decode step; operators: the longest ones of
-    one chip, all repeats together, with their fixed part.
+    computed or read: links, launches and the host; pes: engines of a chip that work and that stay idle; hidden_floor:
+    of the decode step; operators: the longest ones of one chip, all repeats together, with their fixed part.
     """
     sequences, context = max(1, -(-users // deployment.plan.data_parallel)), isl + osl // 2
     engine = AnalyticEngine(deployment, max_sequences=sequences)
@@ -68,6 +69,7 @@ def bottleneck(deployment: Deployment, users: int, isl: int, osl: int) -> dict[s
         "step_ms": (cost.time_s + host_s) * MS_PER_S,
         "shares_ms": {name: seconds * MS_PER_S for name, seconds in shares.items()},
         "fixed_ms": (shares["link"] + shares["overhead"] + host_s) * MS_PER_S,
+        **working_pes(deployment, cost),
         "operators": _longest(engine, engine.pieces(step)[0]),
     }
 

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from npusim.answers.bottleneck import hidden_floor, moved_by
+from npusim.answers.engines import working_pes
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
@@ -112,6 +113,7 @@ class CostedStep:
             "hidden_floor": hidden_floor(self.elasticities, US_PER_S, "us"),
             "breakdown_us": self.breakdown_us,
             "clock": self.cost.clock,
+            **working_pes(self.deployment, self.cost),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,
