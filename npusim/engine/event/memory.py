@@ -9,6 +9,7 @@ channel (`hardware/dram_channel`: bank conflicts, turns between reading and writ
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -19,13 +20,13 @@ from npusim.engine.event.core.state import BITS_OF_PATTERN, MOST_OF_PATTERN
 from npusim.errors import UserError
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.catalog import load_memory
+from npusim.hardware.dram import Dram
 from npusim.hardware.dram_channel.addresses import banks_and_rows
 from npusim.hardware.dram_channel.channel import run_channels
 from npusim.hardware.dram_channel.timing import REFRESH_ALL_BANK, build_timing
 from npusim.hardware.stream import byte_masks, channels_of
 
 if TYPE_CHECKING:
-    from npusim.hardware.dram import Dram
     from npusim.hardware.system import System
 
 Depth = Literal["rate", "channel", "command"]
@@ -83,11 +84,8 @@ class MemoryModel:
     mapping: AddressMap | None = None
     dram: Dram | None = None
     refresh_rate: int = 1
-    windows: int = 0
-    """Bursts that were run command by command so far."""
     _patterns: dict[tuple[int, int, bool], int] = field(default_factory=dict)
     _shares: dict[tuple[Any, ...], np.ndarray] = field(default_factory=dict)
-    _fractions: dict[tuple[Streams, int], float] = field(default_factory=dict)
 
     @property
     def every(self) -> int:
@@ -155,47 +153,54 @@ class MemoryModel:
         return tuple(sorted(found))
 
     def fraction(self, streams: Streams, refresh_rate: int) -> float:
-        """Fraction of the peak that all channels reach together, mean over the windows."""
-        key = (streams, refresh_rate)
-        if key not in self._fractions:
-            windows = range(_WINDOWS if len(streams) > 1 else 1)
-            self._fractions[key] = float(np.mean([self._window(streams, refresh_rate, at) for at in windows]))
-        return self._fractions[key]
-
-    def _window(self, streams: Streams, refresh_rate: int, number: int) -> float:
+        """Fraction of the peak that all channels reach together under these streams."""
         assert self.dram is not None
         assert self.mapping is not None
-        timing = build_timing(self.dram, REFRESH_ALL_BANK, 1 << len(self.mapping.pseudo_channel))
-        timing["tREFI"] = timing["tREFI"] // refresh_rate
-        addresses, writes = self._bursts(streams, number)
-        channel = channels_of(addresses, self.mapping)
-        order = np.argsort(channel, kind="stable")
-        ends = np.concatenate([[0], np.cumsum(np.bincount(channel, minlength=self.every))])
-        banks, rows = banks_and_rows(addresses[order], byte_masks(self.mapping), timing)
-        ticks, answered = np.zeros(self.every, np.int64), np.zeros(self.every, np.int64)
-        run_channels(banks, rows, writes[order], ends, timing, _OUTSTANDING, _WARM_UP, ticks, answered)
-        self.windows += len(addresses)
-        return float(answered.sum() / ticks.sum() * timing["tBL"] / timing["pseudo_channels"])
+        return stream_fraction(self.dram, self.mapping, self.unit, streams, refresh_rate)
 
-    def _bursts(self, streams: Streams, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Byte addresses of the bursts of a window, the streams in turn unit by unit, and whether each writes."""
-        assert self.dram is not None
-        draw = np.random.default_rng((_SEED, number))
-        units = ceil(_BURSTS * self.every * int(self.dram.organisation.access.value) / self.unit / len(streams))
-        turns = []
-        for position, (run, _) in enumerate(streams):
-            first = 0 if position == 0 else int(draw.integers(0, _PLACES)) * self.every
-            if run == 0:
-                turns.append(first + np.arange(units))
-            else:
-                each = max(1, run // self.unit)
-                starts = draw.integers(0, _PLACES, ceil(units / each)) * each
-                turns.append((starts[:, None] + np.arange(each)).ravel()[:units])
-        fetched = np.stack(turns, axis=1)
-        steps = np.arange(0, self.unit, int(self.dram.organisation.access.value))
-        addresses = (fetched[:, :, None] * self.unit + steps).ravel()
-        writes = np.broadcast_to(np.array([each for _, each in streams])[None, :, None], (*fetched.shape, len(steps)))
-        return addresses, writes.ravel().copy()
+
+@lru_cache
+def stream_fraction(dram: Dram, mapping: AddressMap, unit: int, streams: Streams, refresh_rate: int) -> float:
+    """Fraction of the peak of all channels under the streams, run command by command: mean over the windows.
+
+    unit: bytes that are fetched together, aligned; refresh_rate: times the normal rate of all-bank refresh.
+    """
+    windows = range(_WINDOWS if len(streams) > 1 else 1)
+    return float(np.mean([_window(dram, mapping, unit, streams, refresh_rate, number) for number in windows]))
+
+
+def _window(dram: Dram, mapping: AddressMap, unit: int, streams: Streams, refresh_rate: int, number: int) -> float:
+    """Fraction of the peak in one window, all channels in one batch."""
+    timing = build_timing(dram, REFRESH_ALL_BANK, 1 << len(mapping.pseudo_channel))
+    timing["tREFI"] = timing["tREFI"] // refresh_rate
+    channels = 1 << (len(mapping.stack) + len(mapping.channel))
+    addresses, writes = _bursts(streams, unit, int(dram.organisation.access.value), channels, number)
+    channel = channels_of(addresses, mapping)
+    order = np.argsort(channel, kind="stable")
+    ends = np.concatenate([[0], np.cumsum(np.bincount(channel, minlength=channels))])
+    banks, rows = banks_and_rows(addresses[order], byte_masks(mapping), timing)
+    ticks, answered = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
+    run_channels(banks, rows, writes[order], ends, timing, _OUTSTANDING, _WARM_UP, ticks, answered)
+    return float(answered.sum() / ticks.sum() * timing["tBL"] / timing["pseudo_channels"])
+
+
+def _bursts(streams: Streams, unit: int, access: int, channels: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Byte addresses of the bursts of a window, the streams in turn unit by unit, and whether each writes."""
+    draw = np.random.default_rng((_SEED, number))
+    units = ceil(_BURSTS * channels * access / unit / len(streams))
+    turns = []
+    for position, (run, _) in enumerate(streams):
+        first = 0 if position == 0 else int(draw.integers(0, _PLACES)) * channels
+        if run == 0:
+            turns.append(first + np.arange(units))
+        else:
+            each = max(1, run // unit)
+            starts = draw.integers(0, _PLACES, ceil(units / each)) * each
+            turns.append((starts[:, None] + np.arange(each)).ravel()[:units])
+    fetched = np.stack(turns, axis=1)
+    steps = np.arange(0, unit, access)
+    addresses = (fetched[:, :, None] * unit + steps).ravel()
+    return addresses, np.repeat(np.tile([each for _, each in streams], units), len(steps))
 
 
 def memory_model(system: System, depth: Depth, refresh_rate: int = 1) -> MemoryModel:
