@@ -15,7 +15,8 @@ RESOURCES = ("contraction", "vector", "memory", "pim", "link", "overhead")
 class StepCost:
     """Seconds, joules (all chips of the plan), share of the elapsed time by resource, bytes and flops of one rank.
 
-    The shares sum to time_s. clock: fraction of the full clock at which the step ran under the power cap.
+    The shares sum to time_s. clock: fraction of the full clock at which the step ran under the power cap; pes:
+    engines of a chip that worked on it, in that of its pieces with the most.
     """
 
     time_s: float
@@ -24,6 +25,7 @@ class StepCost:
     memory_bytes: float
     flops: float
     clock: float
+    pes: int = 1
 
     @property
     def time_us(self) -> float:
@@ -34,8 +36,8 @@ class StepCost:
         return self.energy_j / self.time_s
 
     @property
-    def bound(self) -> str:
-        """The resource with the largest share of the time."""
+    def largest_share(self) -> str:
+        """The resource with the largest share of the time, which need not be what moves it (`elasticity`)."""
         return max(self.shares_s, key=lambda name: self.shares_s[name])
 
 
@@ -56,6 +58,7 @@ def from_record(record: Any, chips: int) -> StepCost:
         memory_bytes=float(record["memory_bytes"]),
         flops=float(record["flops"]),
         clock=float(record["clock"]),
+        pes=int(record["pes"]),
     )
 
 
@@ -70,6 +73,7 @@ def between(first: StepCost, second: StepCost, share: float) -> StepCost:
         memory_bytes=first.memory_bytes,
         flops=first.flops,
         clock=first.clock + share * (second.clock - first.clock),
+        pes=max(first.pes, second.pes),
     )
 
 
@@ -83,4 +87,5 @@ def combine(first: StepCost, second: StepCost) -> StepCost:
         memory_bytes=first.memory_bytes + second.memory_bytes,
         flops=first.flops + second.flops,
         clock=(first.clock * first.time_s + second.clock * second.time_s) / time_s,
+        pes=max(first.pes, second.pes),
     )

@@ -24,11 +24,16 @@ def access_efficiency(run_bytes, machine):
 
 
 @kernel
+def stream_limit(machine):
+    """Bytes/s that the memory delivers in long aligned streams, whoever draws them."""
+    hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
+    return peak_bandwidth(machine) * machine.memory_stream_efficiency * machine.memory_stream_residual * hot
+
+
+@kernel
 def stream_bandwidth(machine, pes):
     """Bytes/s that the unit's `pes` engines (1 where it has none) read together in long aligned streams."""
-    hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
-    limit = peak_bandwidth(machine) * machine.memory_stream_efficiency * machine.memory_stream_residual * hot
-    return drawn_bandwidth(limit, machine, pes)
+    return drawn_bandwidth(stream_limit(machine), machine, pes)
 
 
 @kernel
@@ -42,7 +47,7 @@ def stream_time(byte_count, run_bytes, machine, pes):
 @kernel
 def kv_stream_time(row, machine, runtime):
     """Seconds to stream K and V; a run of memory is one head of one KV block."""
-    pes = runtime.pe_fusion
+    pes = row.pes
     run_bytes = row.head_dim * row.kv_bits / 8.0 * runtime.kv_block
     moved = row.kv_read_bytes * kv_copies(row, machine, pes) + row.kv_write_bytes
     return stream_time(moved, run_bytes, machine, pes)

@@ -52,7 +52,7 @@ def cost_operator(row, machine, runtime, path, cost):
     if not math.isnan(runtime.paths_hidden[path]):
         _hide(cost, runtime.paths_hidden[path])
     cost.compute_j = compute_energy(row, cost.macs, machine)
-    kv_reads = kv_copies(row, machine, runtime.pe_fusion) if row.kind == ATTENTION else 1.0
+    kv_reads = kv_copies(row, machine, row.pes) if row.kind == ATTENTION else 1.0
     cost.transfer_j = transfer_energy(row, kv_reads, machine)
     offload(row, machine, runtime, path, cost)
 
