@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import EventEngine, total_cost
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
-from npusim.errors import UserError
+from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
 from npusim.inputs import remembered_last
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
@@ -44,7 +45,7 @@ ENGINES = (ANALYTIC, EVENT)
 @dataclass(frozen=True)
 class CostedStep:
     """A step and what it takes. simulated: what the event engine saw of it, None of the analytic one; drawn: the
-    same steps of drawn machines, none without an interval; host_us: beside time_us.
+    same steps of drawn machines, None without an interval; host_us: beside time_us.
 
     breakdown_us sums to time_us; memory_bytes and flops are those of one chip.
     """
@@ -57,14 +58,14 @@ class CostedStep:
     step: Step
     cost: StepCost
     host_us: float
-    drawn: list[StepCost]
+    drawn: list[StepCost] | None
     simulated: dict[str, Any] | None = None
 
     @cached_property
     def figures(self) -> dict[str, Any]:
         """time_us, energy_j and power_w, {value, low, high} each where steps of drawn machines are given."""
         totals = _step_totals(self.cost)
-        if not self.drawn:
+        if self.drawn is None:
             return totals
         drawn, known = [_step_totals(each) for each in self.drawn], self.deployment.calibration
         return {
@@ -99,6 +100,7 @@ class CostedStep:
             "bound": self.cost.bound,
             "breakdown_us": self.breakdown_us,
             "clock": self.cost.clock,
+            "duty": self.cost.duty,
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,
@@ -164,7 +166,7 @@ def step_costs(
         cost, simulated = total_cost(pieces), simulated_figures(pieces, explain)
     else:
         cost = analytic.cost(step)
-    drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else []
+    drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else None
     if trace is not None:
         write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
     host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * US_PER_S
@@ -189,7 +191,9 @@ def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> 
     costs = []
     for _, drawn in drawn_engines(deployment, seed, max_sequences=len(step.query)):
         costing: StepEngine = EventEngine(drawn, deployment.system.name) if engine == EVENT else drawn
-        costs.append(costing.cost(step))
+        # A drawn chip that cannot work under the cap is none that the figure is of.
+        with contextlib.suppress(DoesNotFit):
+            costs.append(costing.cost(step))
     return costs
 
 
