@@ -347,7 +347,7 @@ def test_streams_of_one_matrix_take_the_measured_rate(
     deployed: Deploy, altered: Alter, pes: int, measured: float
 ) -> None:
     """GB/s that N PEs draw while down_proj streams; swsok/heteropilot collective_probe.json."""
-    llama = altered(deployed("rngd", "llama-3.1-8b", uncalibrated=True), pe_fusion=float(pes))
+    llama = altered(deployed("rngd", "llama-3.1-8b", uncalibrated=True), pe_fusion=float(pes), pes_beyond_fused=False)
     simulation = _simulation(llama, decode([64, 64]))
     rates = [rate for _, rate in simulation.record.rate]
     assert max(rates) / 1e9 == pytest.approx(measured, rel=0.15)
@@ -367,6 +367,8 @@ def test_engines_agree_on_served_steps(deployed: Deploy, model: str, step: Step)
 def test_engines_agree_where_nothing_contends(llama: Deployment, altered: Alter) -> None:
     """One PE, one operator after the other, room for all activations, arithmetic and stream far from equal."""
     room = 64.0 * float(llama.machine[0]["tcp_sram_per_slice"])
-    engine = AnalyticEngine(altered(llama, pe_fusion=1.0, path_graph=0, paths_hidden=0.0, tcp_sram_per_slice=room))
+    engine = AnalyticEngine(
+        altered(llama, pe_fusion=1.0, pes_beyond_fused=False, path_graph=0, paths_hidden=0.0, tcp_sram_per_slice=room)
+    )
     for step in (decode([512]), decode([512] * 8), prefill(1, 1024)):
         assert EventEngine(engine, "rngd").cost(step).time_s == pytest.approx(engine.cost(step).time_s, rel=0.02)

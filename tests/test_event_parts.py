@@ -139,7 +139,7 @@ def _linear_rows(deployment: Deployment, tokens: int) -> tuple[np.ndarray, StepS
     engine = AnalyticEngine(deployment)
     step = decode([64] * tokens) if tokens <= 64 else prefill(1, tokens)
     rows = engine.operators(step)[0].rows
-    return rows[rows["kind"] == LINEAR], StepSetting(engine.machine, engine.runtime, 0)
+    return rows[rows["kind"] == LINEAR], StepSetting(engine.machine, engine.runtime, 0, int(rows[0]["pes"]))
 
 
 @pytest.mark.parametrize("tokens", [1, 16, 64, 512])

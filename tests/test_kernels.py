@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from npusim import dtypes
 from npusim.engine.analytic import AnalyticEngine
-from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.memory import access_efficiency, kv_stream_time, peak_bandwidth, stream_bandwidth, stream_time
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.power import mac_energy
@@ -22,6 +21,7 @@ from npusim.kernels.step import STEP_COST_DTYPE, cost_machines
 from npusim.kernels.unit import kv_copies
 from npusim.kernels.units.contraction_processor.attention import shared_heads_time, slice_attention_times
 from npusim.kernels.units.contraction_processor.contraction import product_time, slice_contraction_time
+from npusim.kernels.units.contraction_processor.reduction import on_chip_reduction_time
 from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import lower
@@ -65,7 +65,9 @@ def _altered(machine: Any, **values: float) -> Any:
 
 def _attention_row(deployment: Deployment, step: Step) -> Any:
     rows = lower(deployment.model, deployment.precision, deployment.plan, step).rows
-    return rows[rows["kind"] == ATTENTION][0]
+    row = rows[rows["kind"] == ATTENTION][0]
+    row["pes"] = 8.0
+    return row
 
 
 @pytest.mark.parametrize(("dtype", "macs"), [("bf16", 256), ("fp8", 512), ("int8", 512), ("int4", 1024)])

@@ -168,6 +168,7 @@ CALLS = {
             "--arch": "--arch rngd",
             "--out": "--out other.yaml",
             "--seed": "--seed 3",
+            "--shared": "--shared",
             "--date": "--date 2026-01-02",
         },
     ),
@@ -456,7 +457,7 @@ def test_an_option_without_an_effect_is_refused(
         "pim gemv hbm3e-pim --out 64 --in 64 --seed 3",
         "pim gemv aim --out 64 --in 64 --no-power-limit",
         "dram hbm3-6400 --requests 300 --seed 3",
-        f"step rngd-plus {MODEL} --phase decode --batch 1 --context 64 --uncalibrated",
+        f"step h100 {MODEL} --phase decode --batch 1 --context 64 --uncalibrated",
         f"run h200 {MODEL} --isl 64 --osl 4 --concurrency 1 --seed 3",
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npusim.answers.describe import peak_ops_per_s
+from npusim.answers.peaks import peak_ops_per_s
 from npusim.dtypes import BF16, INT8
 from npusim.engine.analytic import AnalyticEngine
 from npusim.hardware.catalog import load_system

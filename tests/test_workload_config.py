@@ -1,13 +1,18 @@
 """A user's own config.json: every family, and every mistake with its file and key."""
 
+import copy
 import json
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from npusim.errors import UserError
+from npusim.hardware.data import data_root
 from npusim.workload.catalog import load_model
+from npusim.workload.hf_config import read_model
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama",
@@ -268,3 +273,31 @@ def test_missing_files(tmp_path: Path) -> None:
         load_model("./none")
     with pytest.raises(UserError, match="cannot be read"):
         load_model(str(tmp_path))
+
+
+_ODD = (None, -1, 0, 0.1, True, "abc", "", [], {}, [1], {"a": 1}, [None], [["x"]], 10**30, float("nan"), "x" * 20000)
+
+
+def _locations(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inner = node.items() if isinstance(node, dict) else list(enumerate(node))[:1] if isinstance(node, list) else ()
+    for key, value in inner:
+        yield (*path, key)
+        yield from _locations(value, (*path, key))
+
+
+@pytest.mark.parametrize("name", ["gpt-oss-20b", "deepseek-v3"])
+def test_any_value_in_any_place_is_read_or_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    shipped = json.loads((data_root("workloads") / "models" / f"{name}.json").read_text(encoding="utf-8"))
+    path, refused = tmp_path / "model.json", 0
+    for location in _locations(shipped):
+        for odd in _ODD:
+            changed = copy.deepcopy(shipped)
+            *above, last = location
+            reduce(lambda node, key: node[key], above, changed)[last] = odd
+            path.write_text(json.dumps(changed), encoding="utf-8")
+            try:
+                read_model(path, name)
+            except UserError as error:
+                assert "\n" not in str(error)
+                refused += 1
+    assert refused > 200

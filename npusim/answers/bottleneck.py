@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from npusim.answers.engines import working_pes
 from npusim.engine.analytic import AnalyticEngine
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import OP_NAMES
@@ -22,8 +23,8 @@ def bottleneck(deployment: Deployment, users: int, context: int) -> dict[str, An
     """A decode step of `users` sequences (of all replicas together) over `context` tokens each.
 
     bound: the resource, or the host, that takes most of it; step_ms; shares_ms by resource and host, which sum to it;
-    fixed_ms: what would remain if nothing were computed or read: links, launches and the host; operators: the longest
-    ones of one chip, all repeats together, with their fixed part.
+    fixed_ms: what would remain if nothing were computed or read: links, launches and the host; pes: engines of a chip
+    that work and that stay idle; operators: the longest ones of one chip, all repeats together, with their fixed part.
     """
     sequences = max(1, -(-users // deployment.plan.data_parallel))
     engine = AnalyticEngine(deployment, max_sequences=sequences)
@@ -38,6 +39,7 @@ def bottleneck(deployment: Deployment, users: int, context: int) -> dict[str, An
         "step_ms": (cost.time_s + host_s) * MS_PER_S,
         "shares_ms": {name: seconds * MS_PER_S for name, seconds in shares.items()},
         "fixed_ms": (shares["link"] + shares["overhead"] + host_s) * MS_PER_S,
+        **working_pes(deployment, cost),
         "operators": _longest(engine, engine.pieces(step)[0]),
     }
 

@@ -13,14 +13,16 @@ from npusim.hardware.catalog import calibration_of, load_runtime, load_system
 from npusim.hardware.collectives import ALL_REDUCE, OPERATIONS, least_part
 from npusim.hardware.draws import draw
 from npusim.hardware.machine import DEPTH, GROUP_TENSOR, PLACED, build_machine
+from npusim.hardware.reductions import TOPOLOGIES
 from npusim.hardware.system import System
 from npusim.kernels.collective import (
     collective_time,
     link_rate,
-    on_chip_reduction_time,
     schedule_time,
     stage_cost,
 )
+from npusim.kernels.units.contraction_processor.fusion import clusters_at_work
+from npusim.kernels.units.contraction_processor.reduction import on_chip_reduction_time
 from npusim.mapping.placement import Groups, together, write_group, write_transports
 from npusim.serving.uncertainty import DRAWS, interval
 from npusim.units import US_PER_S
@@ -82,7 +84,7 @@ def predict_collective(
 
 
 def predict_reduction(arch: str, byte_count: float, pes: int, uncalibrated: bool = False) -> dict[str, Any]:
-    """The sum of partial results over the PEs of one chip: every PE to every other, one message at a time."""
+    """The sum of partial results over the PEs of one chip, by its topology."""
     system = load_system(arch, uncalibrated)
     machine = build_machine(system)[0]
     if not system.chip.unit.TRAITS.engines:
@@ -90,6 +92,9 @@ def predict_reduction(arch: str, byte_count: float, pes: int, uncalibrated: bool
     most = int(system.chip.unit.engines)
     if not 1 < pes <= most:
         raise UserError("--ranks", "", f"{pes} PEs, but a chip of {system.name} has {most}; give 2 to {most}")
+    assert system.chip.reduction is not None, "a chip with engines has one"
+    name = system.chip.reduction.topology
+    topology, clusters = TOPOLOGIES[name], int(clusters_at_work(float(pes), machine))
     time_s = float(on_chip_reduction_time(byte_count, machine, float(pes)))
     fixed_s = float(on_chip_reduction_time(0.0, machine, float(pes)))
     return {
@@ -98,13 +103,13 @@ def predict_reduction(arch: str, byte_count: float, pes: int, uncalibrated: bool
         "bytes": byte_count,
         "ranks": pes,
         "groups": 1,
-        "algorithm": "one_shot",
-        "transport": "on-chip ring, one message at a time",
+        "algorithm": name,
+        "transport": topology.text,
         "time_us": time_s * US_PER_S,
         "latency_us": fixed_s * US_PER_S,
         "bound": "latency" if fixed_s > time_s / 2 else "bandwidth",
-        "link": "on-chip ring",
-        "bytes_per_rank": (pes - 1) * byte_count / pes,
+        "link": "between PEs",
+        "bytes_per_rank": topology.sent(pes, clusters) * byte_count,
         "algbw_bytes_per_s": byte_count / time_s,
         "busbw_bytes_per_s": byte_count / time_s * least_part(ALL_REDUCE, pes),
         "runner_up": None,

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from npusim.answers.origins import origins
+from npusim.answers.peaks import peak_ops_per_s, scopes
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import (
@@ -20,7 +22,6 @@ from npusim.hardware.catalog import (
     shipped_runtimes,
     shipped_systems,
 )
-from npusim.hardware.compute import MacRates
 from npusim.hardware.description import Description, extended, read_yaml
 from npusim.hardware.dram import Dram
 from npusim.hardware.pim import Pim, PimRates
@@ -41,7 +42,6 @@ from npusim.workload.precision import SCHEMES, resolve_precision
 Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
 
 _DESCRIPTIONS: dict[Kind, type[Description]] = {"architecture": System, "runtime": Runtime, "memory": Dram, "pim": Pim}
-_OPS_PER_MAC = 2
 _BITS_PER_BYTE = 8
 _ANY_KV = "bf16"
 
@@ -104,16 +104,6 @@ def _likeness(path: Path, schema: type[Description]) -> tuple[int, bool]:
     return -len(foreign), all(name in known for name, field in schema.model_fields.items() if field.is_required())
 
 
-def peak_ops_per_s(system: System) -> dict[str, float]:
-    """Dense peak of one chip by operand type in operations/s; one multiply-accumulate is two operations."""
-    unit = system.chip.unit
-    return {
-        name: _OPS_PER_MAC * unit.elements * rate.value * unit.clock.value
-        for name in MacRates.model_fields
-        if (rate := getattr(unit.macs, name)) is not None
-    }
-
-
 def _calibration_facts(calibration: Calibration | None) -> dict[str, Any]:
     """`calibrated`, and what the calibration is where there is one."""
     if calibration is None:
@@ -147,10 +137,13 @@ def _architecture_facts(system: System, calibration: Calibration | None) -> dict
 
 def _show_architecture(name_or_path: str, uncalibrated: bool) -> dict[str, Any]:
     system = load_system(name_or_path, uncalibrated)
-    facts = _architecture_facts(system, None if uncalibrated else calibration_of(name_or_path))
+    calibration = None if uncalibrated else calibration_of(name_or_path)
+    facts, found = _architecture_facts(system, calibration), origins(name_or_path, calibration)
     return {
         "kind": "architecture",
         **facts,
+        "per": scopes(system),
+        **({} if found is None else {"origins": found}),
         "note": system.note,
         "aliases": list(system.aliases),
         "config": system.model_dump(mode="json"),

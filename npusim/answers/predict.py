@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
+from npusim.answers.engines import working_pes
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import EventEngine, total_cost
@@ -101,6 +102,7 @@ class CostedStep:
             "breakdown_us": self.breakdown_us,
             "clock": self.cost.clock,
             "duty": self.cost.duty,
+            **working_pes(self.deployment, self.cost),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from npusim.api.answer import Answer, Say
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
-from npusim.api.options import Argument, Option, Options
+from npusim.api.options import Argument, Option, Options, warn_of
 from npusim.api.registering import day_of
 from npusim.publish import OutFile
 
@@ -31,6 +31,10 @@ class CalibrateOptions(Options):
     arch: Annotated[str, Option("Architecture that the tables were measured on.", metavar="ARCH")]
     out: Annotated[Path | str, Option("File of the calibration.", metavar="F.yaml", writes=CALIBRATION)]
     seed: Seed = 0
+    shared: Annotated[
+        bool,
+        Option("Fit the assumptions too that all chips share (experts' popularity, bits of formats)."),
+    ] = False
     date: Annotated[str | None, Option("Date written into the calibration.", metavar="YYYY-MM-DD", default="today")] = (
         None
     )
@@ -67,9 +71,12 @@ def calibrate(asked: CalibrateOptions) -> CalibrateResult:
     """Fits an architecture's ranged numbers to measured tables, and writes them to a file. Raises UserError."""
     from npusim.evidence.calibration.calibrate import fit_calibration as fit
     from npusim.evidence.calibration.calibration_file import write_calibration
+    from npusim.mapping.shared import SHARED
 
     target, day = Path(asked.out), day_of(asked.date)
     tables = [Path(path) for path in dict.fromkeys(asked.tables)]
-    found = fit(tables, asked.arch, target.stem, day, asked.seed, asked.say)
+    found = fit(tables, asked.arch, target.stem, day, asked.seed, asked.say, asked.shared)
+    if asked.shared and not any(number.owner in SHARED for number in found.calibration.numbers):
+        warn_of("--shared", "the tables say nothing about the assumptions that all chips share; none of them is fitted")
     write_calibration(found.calibration, target)
     return CalibrateResult(found, target, asked.manifest("calibrate"))

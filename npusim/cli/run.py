@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from npusim import api
+from npusim.answers.engines import idle_text
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.runs import RunOptions
@@ -50,6 +51,8 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
         console.print(table(*_latencies(answer)))
         console.print(table(("", "", ""), _others(answer), text_columns=1))
         console.print(_bottleneck_text(answer["bottleneck"]))
+        if (idle := idle_text(answer["bottleneck"])) is not None:
+            console.print(idle)
     for line in caveats([deployment]):
         console.print(line)
     if "interval" in answer:

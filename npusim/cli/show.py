@@ -20,9 +20,11 @@ def show(asked: ShowOptions, as_json: bool) -> None:
         return
     console = stdout_console()
     answer: dict[str, Any] = dict(found.answer)
-    config = answer.pop("config")
+    config, per = answer.pop("config"), answer.pop("per", None)
     console.print(f"{answer['kind']} {answer['name']}: {answer['title']}")
     console.print(table(("", ""), _facts(answer), text_columns=2))
+    if per:
+        console.print(table(("", *(f"per {scope}" for scope in per)), _by_scope(per), text_columns=1))
     rows = [_provenance_row(path, number) for path, number in _provenances(config)]
     if rows:
         headings = ("number", "value", "kind", "90 % range", "source")
@@ -40,6 +42,13 @@ def _facts(answer: dict[str, Any]) -> Iterator[list[str]]:
                 yield _fact(f"{key} {part}", number)
         else:
             yield _fact(key, value)
+
+
+def _by_scope(per: dict[str, dict[str, float]]) -> Iterator[list[str]]:
+    """A row a figure, with its value in every scope."""
+    for name in next(iter(per.values())):
+        told = [_fact(name, figures[name]) for figures in per.values()]
+        yield [told[0][0], *(text for _, text in told)]
 
 
 _GIB = 2**30

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from npusim import api
+from npusim.answers.engines import idle_text
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.steps import StepOptions
@@ -55,6 +56,8 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
     if answer["clock"] < 1.0 or answer["duty"] < 1.0:
         slowed = f" and slows memory and all else to {answer['duty']:.0%}" if answer["duty"] < 1.0 else ""
         console.print(f"The power cap holds the clock at {answer['clock']:.0%} of its full rate{slowed}.")
+    if (idle := idle_text(answer)) is not None:
+        console.print(idle)
     if "events" in answer:
         rate = answer["memory_rate_bytes_per_s"]
         console.print(

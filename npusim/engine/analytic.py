@@ -157,8 +157,8 @@ class AnalyticEngine:
         energies_j = self._work.energies_j[:steps] * self.plan.chips
         parts_j = parts_by_name(self._work.parts_j, self.plan.chips)
         last: Any = self._work.step[0]
-        held = not math.isclose(float(last["clock"] * last["duty"]), 1.0)
-        return DecodeRun(self._work.times_s[:steps].copy(), energies_j, held, parts_j)
+        is_held = not math.isclose(float(last["clock"] * last["duty"]), 1.0)
+        return DecodeRun(self._work.times_s[:steps].copy(), energies_j, is_held, parts_j)
 
     def pieces(self, step: Step) -> list[Step]:
         """The step as one stage runs it in the runtime's compiled shapes, in order."""

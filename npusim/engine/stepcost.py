@@ -21,7 +21,8 @@ class StepCost:
     """Seconds, joules (all chips of the plan), share of the elapsed time by resource, bytes and flops of one rank.
 
     The shares sum to time_s, and parts_j (by ENERGY_PARTS) to energy_j. clock, duty: fractions of the full clock and of
-    the time at which the power cap let the step run.
+    the time at which the power cap let the step run; pes: engines of a chip that worked on it, in that of its pieces
+    with the most.
     """
 
     time_s: float
@@ -32,6 +33,7 @@ class StepCost:
     clock: float
     parts_j: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ENERGY_PARTS, 0.0))
     duty: float = 1.0
+    pes: int = 1
 
     @property
     def time_us(self) -> float:
@@ -71,6 +73,7 @@ def from_record(record: Any, chips: int) -> StepCost:
         clock=float(record["clock"]),
         parts_j=parts_by_name(record["parts_j"], chips),
         duty=float(record["duty"]),
+        pes=int(record["pes"]),
     )
 
 
@@ -113,6 +116,7 @@ def between(first: StepCost, second: StepCost, share: float) -> StepCost:
         clock=first.clock + share * (second.clock - first.clock),
         parts_j={name: joules + share * (second.parts_j[name] - joules) for name, joules in first.parts_j.items()},
         duty=first.duty + share * (second.duty - first.duty),
+        pes=max(first.pes, second.pes),
     )
 
 
@@ -128,4 +132,5 @@ def combine(first: StepCost, second: StepCost) -> StepCost:
         clock=(first.clock * first.time_s + second.clock * second.time_s) / time_s,
         parts_j={name: joules + second.parts_j[name] for name, joules in first.parts_j.items()},
         duty=(first.duty * first.time_s + second.duty * second.time_s) / time_s,
+        pes=max(first.pes, second.pes),
     )

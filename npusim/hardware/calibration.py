@@ -6,6 +6,7 @@ apart from published ones and can be switched off.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,12 +89,26 @@ class Calibration(Part):
         """True where a number of the architecture or runtime `owner` was fitted."""
         return any(number.owner == owner for number in self.numbers)
 
-    def lent_to(self, arch: str) -> Calibration:
-        """The same calibration for an architecture that extends the one that it was fitted to."""
-        numbers = (
-            each.model_copy(update={"owner": arch}) if each.owner == self.arch else each for each in self.numbers
+    def lent(self, owner: str, heir: str, inherited: Container[str]) -> InheritedCalibration:
+        """The calibration for `heir`, an architecture or runtime that inherits from `owner`.
+
+        The posterior holds for the numbers at the paths `inherited`, with their correlations; those that the heir
+        replaces are no longer calibrated.
+        """
+        kept = [index for index, each in enumerate(self.numbers) if each.owner != owner or each.path in inherited]
+        numbers = tuple(
+            each.model_copy(update={"owner": heir}) if each.owner == owner else each
+            for each in (self.numbers[index] for index in kept)
         )
-        return self.model_copy(update={"arch": arch, "numbers": tuple(numbers)})
+        matrix = self.correlation_matrix()[np.ix_(kept, kept)]
+        told = {
+            "arch": heir if owner == self.arch else self.arch,
+            "numbers": numbers,
+            "correlation": tuple(tuple(row[:index].tolist()) for index, row in enumerate(matrix)),
+            "fitted_to": getattr(self, "fitted_to", self.arch),
+            "replaced": getattr(self, "replaced", 0) + len(self.numbers) - len(kept),
+        }
+        return InheritedCalibration.model_construct(**{**dict(self), **told})
 
     def apply(self, owner: str, description: Described) -> Described:
         """`description` with the fitted numbers of `owner`. Raises UserError for a path that it does not have."""
@@ -119,16 +134,38 @@ class Calibration(Part):
         return Quantity(**numbers, unit=unit, kind="calibrated", source=self.source, date=self.date, text=number.value)
 
 
+class InheritedCalibration(Calibration):
+    """A calibration as it holds for a description that inherits from the one that it was fitted to."""
+
+    fitted_to: str
+    """Name of the architecture to which it was fitted."""
+    replaced: int
+    """Number of its numbers that the heir replaces, for which it does not hold."""
+
+
+def same_numbers(base: BaseModel, heir: BaseModel) -> frozenset[str]:
+    """Paths of the numbers that `heir` has from `base` as they are: value, range and provenance."""
+    known = {each.path: each.quantity for each in provenances("", base)}
+    return frozenset(each.path for each in provenances("", heir) if known.get(each.path) == each.quantity)
+
+
 def calibration_text(calibration: Calibration | None, runtime: str) -> Phrase:
     """What the numbers of a prediction under `runtime` come from, in one line."""
     if calibration is None:
         return Phrase("uncalibrated: datasheet, published and assumed numbers only")
-    told = {
+    told: dict[str, Any] = {
         "name": calibration.name,
         "date": calibration.date,
         "source": calibration.source,
         "count": len(calibration.numbers),
     }
+    if isinstance(calibration, InheritedCalibration) and calibration.replaced:
+        told |= {"fitted_to": calibration.fitted_to, "replaced": calibration.replaced}
+        return Phrase(
+            "calibrated as {fitted_to} where it inherits from it: {name}, {date}, {source}; {count} numbers, "
+            "{replaced} replaced ones no longer calibrated",
+            told,
+        )
     if calibration.holds_for(runtime):
         return Phrase("calibrated: {name}, {date}, {source}; {count} numbers", told)
     return Phrase(

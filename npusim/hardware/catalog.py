@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from npusim.errors import UserError
-from npusim.hardware.calibration import Calibration
+from npusim.hardware.calibration import Calibration, same_numbers
 from npusim.hardware.data import data_root
 from npusim.hardware.description import lineage, read_yaml
 from npusim.hardware.dram import Dram
@@ -84,13 +84,26 @@ def calibration_of(name_or_path: str) -> Calibration | None:
     system = _read_system(path)
     if calibration.arch == system.name:
         return calibration
-    if calibration.arch not in (base.get("name") for _, base in _bases(path)):
+    fitted = next((base for base, data in _bases(path) if data.get("name") == calibration.arch), None)
+    if fitted is None:
         raise UserError(
             str(path),
             "calibration",
             f"{calibration.name} was fitted to {calibration.arch}, not to {system.name}; take the key out",
         )
-    return calibration.lent_to(system.name)
+    return calibration.lent(calibration.arch, system.name, same_numbers(_read_system(fitted), system))
+
+
+def lent_to_runtime(calibration: Calibration, name_or_path: str) -> Calibration:
+    """The calibration for a runtime: as it is, or lent where the runtime inherits from one that it holds for."""
+    path = runtime_path(name_or_path)
+    runtime = _read(path, Runtime)
+    if calibration.holds_for(runtime.name):
+        return calibration
+    for file, data in lineage(Runtime.FOLDER, read_yaml(path), path):
+        if calibration.holds_for(str(data.get("name"))):
+            return calibration.lent(str(data["name"]), runtime.name, same_numbers(_read(file, Runtime), runtime))
+    return calibration
 
 
 def calibration_path(name_or_path: str) -> Path | None:
@@ -107,11 +120,19 @@ def _bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     return lineage(System.FOLDER, read_yaml(path), path)
 
 
+def root_of(name_or_path: str) -> Path | None:
+    """The file of the architecture at the end of the lineage of that one; None where it inherits from none."""
+    bases = _bases(system_path(name_or_path))
+    return bases[-1][0] if bases else None
+
+
 def calibrated_systems(unit: str) -> list[str]:
-    """Names of the shipped architectures with that compute unit that have a calibration."""
+    """Names of the shipped architectures with that compute unit and silicon of their own that have a calibration."""
     described = {name: _read_system(path) for name, path in shipped_systems().items()}
     return [
-        name for name, system in described.items() if system.chip.unit.kind == unit and system.calibration is not None
+        name
+        for name, system in described.items()
+        if system.chip.unit.kind == unit and system.silicon and system.calibration is not None
     ]
 
 

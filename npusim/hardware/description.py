@@ -1,8 +1,9 @@
 """Descriptions in files: which file a name means, and what a description says that extends another one.
 
-A description with `extends: NAME` (or `based_on: NAME`) takes from that one whatever it does not say itself: maps are
-joined key by key; numbers with their provenance, lists and plain values are replaced as a whole. Name, title, aliases
-and note are never taken over.
+A description with `extends: NAME` (or `based_on`, or `inherits`) takes from that one whatever it does not say itself:
+maps are joined key by key; numbers with their provenance, lists and plain values are replaced as a whole. An item of a
+list may say `inherits: NAME`, too: it is the item of that name of the list that it replaces, with its own keys over it.
+Name, title, aliases and note are never taken over.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from npusim.hardware.data import data_root
 from npusim.inputs import is_file, read_tree
 
 EXTENDS = "extends"
-_SPELLINGS = (EXTENDS, "based_on")
+_SPELLINGS = (EXTENDS, "based_on", "inherits")
 _OWN = ("name", "title", "aliases", "note", *_SPELLINGS)
 _BARE_NAME = r"\w[\w.+-]{0,99}"
 _YAML = {".yaml", ".yml"}
@@ -34,7 +35,8 @@ class Description(Part):
     FOLDER: ClassVar[str]
 
     extends: str | None = None
-    """Name or path of the description of the same kind that it changes, also spelt `based_on`; none if omitted."""
+    """Name or path of the description of the same kind that it changes, also spelt `based_on` or `inherits`; none if
+    omitted."""
 
 
 def named(schema: type[Description]) -> WrapValidator:
@@ -148,12 +150,25 @@ def _base_file(folder: str, name: str, file: Path | None) -> Path:
 
 
 def _laid_over(base: Any, changes: Any) -> Any:
+    if isinstance(base, list) and isinstance(changes, list):
+        return [_item_over(base, item) for item in changes]
     both = isinstance(base, dict) and isinstance(changes, dict)
     if not both or "value" in base or "value" in changes:
         return changes
     if "kind" in base and changes.get("kind", base["kind"]) != base["kind"]:
         return changes
     return {**base, **{key: _laid_over(base.get(key), value) for key, value in changes.items()}}
+
+
+def _item_over(base: list[Any], item: Any) -> Any:
+    """An item of a list; one that says `inherits: NAME` is the base's item of that name with its own keys over it."""
+    spelling = next((key for key in _SPELLINGS if isinstance(item, dict) and key in item), None)
+    known = {each["name"]: each for each in base if isinstance(each, dict) and isinstance(each.get("name"), str)}
+    if spelling is None or not known:
+        return item
+    if item[spelling] not in known:
+        raise UserError("description", spelling, f"'{item[spelling]}' is none of {', '.join(known)}")
+    return _laid_over(known[item[spelling]], {key: value for key, value in item.items() if key != spelling})
 
 
 def read_yaml(path: Path) -> Any:

@@ -8,7 +8,7 @@ Gaussian Distribution", Statistical Science 29(1)). A number without a range sta
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -28,6 +28,9 @@ RANGE_COVERAGE = 0.90
 """Probability with which a number lies between `low` and `high` of its provenance."""
 _FARTHEST = 1.5
 """Largest distance of a drawn number from its value, as a multiple of that to the end of its range."""
+
+_SHARED = 2**32
+"""Added to the seed for shared assumptions, whose draws are independent of a machine's."""
 
 
 @cache
@@ -78,26 +81,27 @@ def ranged_numbers(system: System, runtime: Runtime) -> list[RangedNumber]:
 def draw(
     system: System, runtime: Runtime, count: int, seed: int, calibration: Calibration | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` machines and runtime records, arrays (count,), as `draw_together`."""
-    machines, runtimes = draw_together(system, (runtime,), count, seed, calibration)
-    return machines, runtimes[runtime.name]
+    """`count` machines and runtime records, arrays (count,), drawn as `drawn_values` says."""
+    machines, runtimes, _ = draw_with(system, runtime, (), count, seed, calibration)
+    return machines, runtimes
 
 
-def draw_together(
-    system: System, runtimes: Sequence[Runtime], count: int, seed: int, calibration: Calibration | None = None
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """`count` machines, and as many records of each runtime by its name.
-
-    Numbers are drawn as `drawn_values` says.
-    """
-    numbers = list(dict.fromkeys(number for runtime in runtimes for number in ranged_numbers(system, runtime)))
+def draw_with(
+    system: System,
+    runtime: Runtime,
+    shared: Sequence[RangedNumber],
+    count: int,
+    seed: int,
+    calibration: Calibration | None = None,
+) -> tuple[np.ndarray, np.ndarray, dict[RangedNumber, np.ndarray]]:
+    """What `draw` gives, and `count` values of each of the `shared` numbers."""
+    numbers = list(dict.fromkeys(ranged_numbers(system, runtime)))
     machines = np.asarray(np.repeat(build_machine(system), count))
-    records = {
-        runtime.name: np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE) for runtime in runtimes
-    }
-    for number, values in zip(numbers, drawn_values(numbers, count, seed, calibration), strict=True):
-        number.put(records.get(number.owner, machines), values)
-    return machines, records
+    records = np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE)
+    drawn = dict(zip([*numbers, *shared], drawn_values([*numbers, *shared], count, seed, calibration), strict=True))
+    for number in numbers:
+        number.put(records if number.owner == runtime.name else machines, drawn[number])
+    return machines, records, {number: drawn[number] for number in shared}
 
 
 def drawn_values(
@@ -106,19 +110,45 @@ def drawn_values(
     """`count` values of each number.
 
     Numbers of one field and equal provenances (a value shared by several step paths) are drawn together; numbers of
-    a calibration with the correlation of its posterior.
+    a calibration with the correlation of its posterior. Assumptions that all chips share are drawn independently of a
+    machine's numbers, unless they were calibrated together with them.
     """
+    fitted = set() if calibration is None else {(number.owner, number.path) for number in calibration.numbers}
+    apart: list[RangedNumber] = []
+    together: list[RangedNumber] = []
+    for number in numbers:
+        alone = number.is_shared and (number.owner, number.label) not in fitted
+        (apart if alone else together).append(number)
+    drawn = _drawn_together(together, count, seed, calibration) | _drawn_together(apart, count, seed + _SHARED, None)
+    return [drawn[number] for number in numbers]
+
+
+def _drawn_together(
+    numbers: Sequence[RangedNumber], count: int, seed: int, calibration: Calibration | None
+) -> dict[RangedNumber, np.ndarray]:
+    """`count` values of each number, by one Latin hypercube."""
     columns: dict[tuple[str, str, Quantity], int] = {}
     for number in numbers:
-        columns.setdefault((number.owner, number.name, number.quantity), len(columns))
+        columns.setdefault(_drawn_as(number), len(columns))
     if not columns:
-        return []
+        return {}
     design = latin_hypercube(count, len(columns), seed)
     if calibration is not None:
         _correlate(design, numbers, columns, calibration)
-    return [
-        quantile(number.quantity, design[:, columns[number.owner, number.name, number.quantity]]) for number in numbers
-    ]
+    return {number: quantile(number.quantity, design[:, columns[_drawn_as(number)]]) for number in numbers}
+
+
+def _drawn_as(number: RangedNumber) -> tuple[str, str, Quantity]:
+    """What is equal in numbers that are one: their owner, field (of shared ones their path) and provenance."""
+    return number.owner, number.name or number.label, number.quantity
+
+
+def distinct(numbers: Iterable[RangedNumber]) -> list[list[RangedNumber]]:
+    """Numbers that are one: several fields of one owner share the value and its provenance; each of them once."""
+    groups: dict[tuple[str, str, Quantity], dict[str, RangedNumber]] = {}
+    for number in numbers:
+        groups.setdefault(_drawn_as(number), {})[number.label] = number
+    return [list(members.values()) for members in groups.values()]
 
 
 def latin_hypercube(count: int, dimensions: int, seed: int) -> np.ndarray:
@@ -157,9 +187,7 @@ def _correlate(
     calibration: Calibration,
 ) -> None:
     """Give the columns of calibrated numbers their posterior's correlation (a Gaussian copula), in place."""
-    column_of = {
-        (number.owner, number.label): columns[number.owner, number.name, number.quantity] for number in numbers
-    }
+    column_of = {(number.owner, number.label): columns[_drawn_as(number)] for number in numbers}
     first_of: dict[int, int] = {}
     for index, number in enumerate(calibration.numbers):
         column = column_of.get((number.owner, number.path))

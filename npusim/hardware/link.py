@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from npusim.hardware.base import Part
-from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Efficiency
+from npusim.hardware.reductions import TOPOLOGIES
+from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Efficiency, Few, Ratio
 
 
 class Packet(Part):
@@ -41,11 +44,18 @@ class Link(Part):
 class OnChipReduction(Part):
     """On-chip reduction of partial sums over the PEs that share a row-parallel contraction.
 
-    Every PE sends its partial result to every other; the messages of a reduction are sent one after the other, so N PEs
-    cost N (N - 1) message times.
+    Messages of a reduction are sent one after the other; how many there are follows from the topology.
     """
+
+    topology: Literal[tuple(TOPOLOGIES)] = "all_pairs"  # type: ignore[valid-type]
+    """Who sends to whom: `ring`, `all_pairs`, `two_level` (within clusters, then across), `tree`, or through main
+    `memory`; all pairs, as measured on RNGD, if omitted."""
 
     message: Duration
     """Fixed time of one message between two PEs, in seconds."""
     bandwidth: Bandwidth
     """Rate at which a message's partial sums move between PEs, in bytes/s."""
+    measured_pes: Few | None = None
+    """Largest number of PEs over which the reduction was measured; any, if omitted."""
+    further: Ratio | None = None
+    """Factor on the formula for each doubling of PEs beyond those measured, where more are fused; 1 if omitted."""

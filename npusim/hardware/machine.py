@@ -9,6 +9,7 @@ a model. The group_* tables say the load that collectives over the groups of a p
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from npusim.hardware.algorithms import ALGORITHMS, SCHEDULES
 from npusim.hardware.compute import MacRates, Unit
 from npusim.hardware.flat import MAX_PARTS, empty_record, fill, quantity_fields, record_dtype
 from npusim.hardware.pim import Pim
+from npusim.hardware.reductions import TOPOLOGIES
 from npusim.hardware.system import Card, Chip, ServerCards, System
 from npusim.hardware.units import KINDS, MARK
 
@@ -33,6 +35,7 @@ _HEADER: list[tuple[Any, ...]] = [
     ("power_cap_enforced", np.bool_),
     ("power_over_nominal", np.float64),
     ("settled", np.float64),
+    ("reduction_topology", np.int64),
     ("multiplies", np.int64, (dtypes.COUNT, dtypes.COUNT)),
     ("stages", np.int64),
     ("micro_batches", np.int64),
@@ -92,10 +95,24 @@ def build_machine(system: System) -> np.ndarray:
     record["settled"] = 1.0
     if system.chip.memory.stream_residual is None:
         record["memory_stream_residual"] = 1.0
+    _describe_reduction(record, system.chip)
     record["multiplies"] = _multiplication_types(system.chip.unit)
     if system.chip.pim is not None:
         _describe_pim(record, system.chip.pim)
     return machines
+
+
+def _describe_reduction(record: Any, chip: Chip) -> None:
+    """The topology, and what a description may leave out: times hold at its own clock, over any number of PEs."""
+    if chip.reduction is not None:
+        record["reduction_topology"] = list(TOPOLOGIES).index(chip.reduction.topology)
+        if chip.reduction.measured_pes is None:
+            record["reduction_measured_pes"] = math.inf
+        if chip.reduction.further is None:
+            record["reduction_further"] = 1.0
+    timing = f"{chip.unit.TRAITS.prefix}_timing_clock"
+    if timing in (record.dtype.names or ()) and math.isnan(record[timing]):
+        record[timing] = chip.unit.clock.value
 
 
 def build_pim(pim: Pim) -> np.ndarray:

@@ -32,12 +32,12 @@ class PowerModel(Part):
     tdp: Power
     """Thermal design power as published, in watts; it is only shown, since chips do not always keep to it."""
     cap: Power
-    """Power limit of the chip, in watts. Where it is enforced, sustained power never exceeds it: the clock falls, then
-    the rate of the memory too."""
+    """Power limit of the chip, in watts; where it is enforced, clock and then memory slow down until sustained power
+    keeps to it."""
     cap_enforced: bool | None = None
     """Whether the chip keeps to `cap`; if omitted, it does unless the cap is `assumed`."""
     nominal_clock: Frequency | None = None
-    """Clock at which the energies hold, in Hz; a unit with another clock has another voltage. The unit's own if
+    """Clock at which the energies hold, in Hz, so that a unit with another one has another voltage; the unit's own if
     omitted."""
     minimum_clock: Efficiency
     """Lowest clock to which throttling goes, as a fraction of the full clock, 0 to 1."""

@@ -266,8 +266,11 @@ class Runtime(Description):
     """Compiled lengths of prompt chunks."""
     attention: AttentionShapes
     """Compiled contexts of attention."""
-    pe_fusion: Few
-    """Number of PEs of a chip that work as one."""
+    pe_fusion: Few | None = None
+    """Number of PEs of a chip that work as one, where the chip has so many; if omitted, or where it has fewer, the
+    compiler takes as many as are fastest for each step."""
+    pes_beyond: Literal["idle", "fused"] = "idle"
+    """Whether PEs beyond `pe_fusion` stay `idle`, or are `fused` with them where that is faster."""
     activations_in_sram: bool
     """True where activations stay in SRAM between operators."""
     experts_when_compiled: bool = False

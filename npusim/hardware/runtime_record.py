@@ -35,6 +35,7 @@ RUNTIME_DTYPE = record_dtype(
         ("attention_shapes", np.int64),
         ("context_count", np.int64),
         ("contexts", np.int64, _BUCKETS),
+        ("pes_beyond_fused", np.bool_),
         ("activations_in_sram", np.bool_),
         ("experts_when_compiled", np.bool_),
         ("host_sampling", np.bool_),
@@ -71,6 +72,7 @@ def build_runtime(runtime: Runtime, system: System) -> np.ndarray:
         record["context_count"] = _put(record["contexts"], runtime.attention.contexts, runtime, "attention")
     if isinstance(runtime.attention, UniformAttention):
         record["context_count"] = _put(record["contexts"], (runtime.attention.multiple,), runtime, "attention")
+    record["pes_beyond_fused"] = runtime.pes_beyond == "fused"
     record["activations_in_sram"] = runtime.activations_in_sram
     record["experts_when_compiled"] = runtime.experts_when_compiled
     record["host_sampling"] = runtime.host.sampling == "host"

@@ -1,4 +1,4 @@
-"""Time of reductions: over the PEs of a chip, and collectives over the chips of a plan's groups."""
+"""Time of collectives over the chips of a plan's groups."""
 
 from __future__ import annotations
 
@@ -14,19 +14,6 @@ from npusim.hardware.machine import DEPTH, LOCAL, MESSAGES, STEPS
 _OPERATION = np.array([operation for operation, _ in SCHEDULES])
 _ALGORITHM = np.array([list(ALGORITHMS).index(name) for _, name in SCHEDULES])
 _OPERATIONS = len(OPERATIONS)
-
-
-@kernel
-def on_chip_reduction_time(byte_count, machine, pes):
-    """Seconds to sum `pes` partial results of `byte_count` bytes: N (N - 1) messages, one after the other.
-
-    2.0-3.7 / 10.5-13.5 / 50-65 us over 2 / 4 / 8 PEs of RNGD for 8 KB
-    (swsok/heteropilot experiments/results/rngd_collective_measured.md); a message carries 1/N of the result.
-    """
-    if pes < 2.0:
-        return 0.0
-    messages = pes * (pes - 1.0)
-    return messages * (machine.reduction_message + byte_count / pes / machine.reduction_bandwidth)
 
 
 @kernel

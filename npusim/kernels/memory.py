@@ -42,7 +42,7 @@ def stream_time(byte_count, run_bytes, machine, pes):
 @kernel
 def kv_stream_time(row, machine, runtime):
     """Seconds to stream K and V; a run of memory is one head of one KV block."""
-    pes = runtime.pe_fusion
+    pes = row.pes
     run_bytes = row.head_dim * row.kv_bits / 8.0 * runtime.kv_block
     moved = row.kv_read_bytes * kv_copies(row, machine, pes) + row.kv_write_bytes
     return stream_time(moved, run_bytes, machine, pes)

@@ -63,7 +63,7 @@ def cost_operator(row, machine, runtime, path, cost):
         _hide(cost, runtime.paths_hidden[path])
     cost.vector_j = vector_energy(row, machine)
     cost.compute_j = product_energy(row, cost.macs, machine) + cost.vector_j
-    kv_reads = kv_copies(row, machine, runtime.pe_fusion) if row.kind == ATTENTION else 1.0
+    kv_reads = kv_copies(row, machine, row.pes) if row.kind == ATTENTION else 1.0
     cost.write_j = row.kv_write_bytes * machine.power_memory_byte
     cost.link_j = row.collective_bytes * machine.power_link_byte
     read_j = (row.weight_bytes + row.kv_read_bytes * kv_reads) * machine.power_memory_byte

@@ -74,7 +74,7 @@ def _offload(row, machine, runtime, path, cost):
     add_mean_refresh(operation, machine)
     units_s = operation_time(operation, machine)
     vector_s = 0.0 if row.kind == LINEAR or machine.pim_softmax_in_memory else softmax_time(row, machine, runtime)
-    written_s = stream_time(row.kv_write_bytes, row.kv_write_bytes, machine, runtime.pe_fusion)
+    written_s = stream_time(row.kv_write_bytes, row.kv_write_bytes, machine, row.pes)
     launch_s = runtime.paths_operator_launch[path]
     rest = 1.0 - part
     rest_s = rest * cost.memory_s / _layout_loss(row, machine, runtime)

@@ -26,7 +26,7 @@ from npusim.kernels.power import (
     mac_part,
     operator_time,
 )
-from npusim.kernels.unit import overlap
+from npusim.kernels.unit import fusions, overlap
 from npusim.mapping.optable import COLLECTIVE
 
 STEP_COST_DTYPE = record_type(
@@ -44,22 +44,44 @@ STEP_COST_DTYPE = record_type(
         ("clock", np.float64),
         ("duty", np.float64),
         ("parts_j", np.float64, (len(ENERGY_PARTS),)),
+        ("pes", np.float64),
     ]
 )
 _BISECTIONS = 30
 """Halvings of the range of clocks: it is then known to one part in 10 ** 9."""
+_MOST_FUSIONS = 64
+"""Numbers of engines among which a compiler chooses."""
 
 
 @kernel
 def cost_step(rows, count, machine, runtime, path, costs, step):
-    """Cost the specialised `rows[:count]`: fills `costs` (OPERATOR_COST_DTYPE) and `step` (STEP_COST_DTYPE).
+    """Cost the specialised `rows[:count]` on the number of the chip's engines on which they are the fastest.
+
+    Fills `costs` (OPERATOR_COST_DTYPE), `step` (STEP_COST_DTYPE) and the rows' `pes`. Of numbers that are equally fast,
+    the first that the unit's `fusions` names is taken.
+    """
+    sizes = np.ones(_MOST_FUSIONS)
+    known = fusions(machine, runtime, sizes)
+    chosen, least = sizes[0], np.inf
+    for index in range(known if known > 1 else 0):
+        _cost_on(sizes[index], rows, count, machine, runtime, path, costs, step)
+        if step.time_s < least:
+            chosen, least = sizes[index], step.time_s
+    _cost_on(chosen, rows, count, machine, runtime, path, costs, step)
+
+
+@kernel
+def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
+    """Cost the rows on `pes` engines.
 
     The six resource times of `step` are shares of the elapsed time and sum to time_s: an operator's busy time counts
     for the resource that bounds it, its fixed time for link and overhead. Energy is one chip's, idle and static
     included; parts_j says on what it is spent (ENERGY_PARTS). clock and duty: what the power cap leaves, `_hold`.
     """
     fixed = runtime.paths_step_launch[path]
+    step.pes = pes
     for index in range(count):
+        rows[index].pes = pes
         cost_operator(rows[index], machine, runtime, path, costs[index])
         if rows[index].kind == COLLECTIVE and rows[index].first_input >= 0:
             _run_beside(costs[index], costs[rows[index].first_input], machine)

@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
-from npusim.hardware.catalog import calibration_of, load_runtime, load_system
+from npusim.hardware.catalog import calibration_of, lent_to_runtime, load_runtime, load_system
 from npusim.hardware.machine import PLACED, build_machine
 from npusim.hardware.power import headroom_w
 from npusim.hardware.runtime import Runtime
@@ -22,11 +22,10 @@ from npusim.mapping.footprint import Footprint
 from npusim.mapping.placement import place_groups
 from npusim.mapping.plan import Plan, make_plan
 from npusim.mapping.plan_file import read_plan
+from npusim.mapping.shared import calibrated_shared, described, with_shared
 from npusim.workload.catalog import load_model
-from npusim.workload.formats import formats
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision, resolve_precision
-from npusim.workload.routing import routing
 
 AUTO = "auto"
 _PLANNED = 64
@@ -59,11 +58,12 @@ class Deployment:
 
     def provenances(self) -> list[Provenance]:
         """Every number on which a result of this deployment can depend."""
+        formats, routing = described(self.calibration)
         return [
             *provenances(self.system.name, self.system),
             *provenances(self.runtime.name, self.runtime),
-            *provenances("formats", formats()),
-            *(provenances("routing", routing()) if self.model.experts else ()),
+            *provenances(formats.name, formats),
+            *(provenances(routing.name, routing) if self.model.experts else ()),
             *self.model.assumptions,
         ]
 
@@ -166,13 +166,15 @@ def _unplanned(
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
     calibration = None if uncalibrated else calibration_of(arch)
     if calibration is not None:
+        calibration = lent_to_runtime(calibration, runtime or system.runtime)
         driver = calibration.apply(driver.name, driver)
     shape = load_model(model)
     _require_kernels(system, shape)
     scheme = resolve_precision(precision, kv_precision or driver.kv.precision)
     driver = _offloading(driver, system, offload)
     machine, record = build_machine(system), build_runtime(driver, system)
-    return Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration)
+    found = Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration)
+    return with_shared(found, calibrated_shared(calibration))
 
 
 def _require_kernels(system: System, model: Model) -> None:

@@ -1,59 +1,96 @@
 """Assumptions that all chips share, as numbers of a study: the bits of stored elements, the popularity of experts.
 
-They are in no machine record: a deployment under other values has its operators lowered anew.
+They are in no machine record: a deployment under other values has its operators lowered anew. A calibration that holds
+them moves them for its own architecture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from npusim.hardware.draws import RangedNumber
+from npusim.hardware.calibration import Calibration
+from npusim.hardware.draws import RangedNumber, is_ranged
 from npusim.ledger import provenances
-from npusim.mapping.deployment import Deployment
 from npusim.workload.formats import Formats, formats
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
-from npusim.workload.routing import Routing, Skew, routing, shipped_skew
+from npusim.workload.routing import Routing, Skew, routing
+
+if TYPE_CHECKING:
+    from npusim.mapping.deployment import Deployment
+
+SHARED = ("formats", "routing")
+"""The owners of these numbers."""
 
 
-def shared_numbers() -> list[RangedNumber]:
-    """Every number of the shipped formats and of the shipped routing, its owner's name formats or routing."""
-    described: tuple[Formats | Routing, ...] = (formats(), routing())
+def described(calibration: Calibration | None = None) -> tuple[Formats, Routing]:
+    """The shipped formats and routing, under a calibration where it holds numbers of theirs."""
+    own = formats(), routing()
+    if calibration is None:
+        return own
+    return calibration.apply(own[0].name, own[0]), calibration.apply(own[1].name, own[1])
+
+
+def shared_numbers(calibration: Calibration | None = None) -> list[RangedNumber]:
+    """Every number of the formats and of the routing, its owner's name formats or routing."""
     return [
         RangedNumber(owner.name, "", None, told.quantity, told.path, told.domain)
-        for owner in described
+        for owner in described(calibration)
         for told in provenances(owner.name, owner)
     ]
 
 
 def read_by(deployment: Deployment) -> list[RangedNumber]:
     """Those that a deployment reads: its formats, and the routing of experts without popularities of their own."""
-    precision = deployment.precision
-    read = {f"element.{precision.weights}", f"element.{precision.activations}", f"kv.{precision.kv}"}
-    routed = _has_shipped_skew(deployment.model)
-    return [number for number in shared_numbers() if number.label in read or (routed and number.owner == "routing")]
+    read = _bits_of(deployment.precision)
+    routed = deployment.model.experts is not None and deployment.model.experts.skew.assumed
+    return [
+        number
+        for number in shared_numbers(deployment.calibration)
+        if number.label in read or (routed and number.owner == "routing")
+    ]
+
+
+def ranged_shared(deployment: Deployment) -> list[RangedNumber]:
+    """Those that a deployment reads and that have a range."""
+    return [number for number in read_by(deployment) if is_ranged(number.quantity)]
+
+
+def calibrated_shared(calibration: Calibration | None) -> dict[RangedNumber, float]:
+    """The values (SI) of those that a calibration holds."""
+    numbers = shared_numbers(calibration)
+    return {number: number.quantity.value for number in numbers if number.quantity.kind == "calibrated"}
 
 
 def with_shared(deployment: Deployment, values: Mapping[RangedNumber, float]) -> Deployment:
-    """`deployment` with these values (SI) in place of the shipped ones."""
-    if not values:
-        return deployment
+    """`deployment` with these values (SI) in place of its own; itself where it reads none of them."""
     told = {f"{number.owner}.{number.label}": value for number, value in values.items()}
-    bits = tuple((path.removeprefix("formats."), value) for path, value in told.items() if path.startswith("formats."))
-    precision: Precision = replace(deployment.precision, bits=bits)
-    return replace(deployment, model=_routed(deployment.model, told), precision=precision)
+    precision, model = _stored(deployment.precision, told), _routed(deployment.model, told)
+    if precision is deployment.precision and model is deployment.model:
+        return deployment
+    return replace(deployment, model=model, precision=precision)
+
+
+def _stored(precision: Precision, told: Mapping[str, float]) -> Precision:
+    given = {path: told[f"formats.{path}"] for path in _bits_of(precision) if f"formats.{path}" in told}
+    if not given:
+        return precision
+    return replace(precision, bits=tuple(sorted((dict(precision.bits) | given).items())))
+
+
+def _bits_of(precision: Precision) -> set[str]:
+    """The paths of the sizes that a scheme reads."""
+    return {f"element.{precision.weights}", f"element.{precision.activations}", f"kv.{precision.kv}"}
 
 
 def _routed(model: Model, told: Mapping[str, float]) -> Model:
-    if model.experts is None or not _has_shipped_skew(model):
+    experts = model.experts
+    if experts is None or not experts.skew.assumed:
         return model
-    shipped = shipped_skew()
-    skew = Skew(
-        told.get("routing.popularity.exponent", shipped.exponent), told.get("routing.popularity.span", shipped.span)
-    )
-    return replace(model, experts=replace(model.experts, skew=skew))
-
-
-def _has_shipped_skew(model: Model) -> bool:
-    return model.experts is not None and model.experts.skew == shipped_skew()
+    own = experts.skew
+    exponent, span = (told.get(f"routing.popularity.{name}", getattr(own, name)) for name in ("exponent", "span"))
+    if (exponent, span) == (own.exponent, own.span):
+        return model
+    return replace(model, experts=replace(experts, skew=Skew(exponent, span, assumed=True)))

@@ -11,31 +11,28 @@ from npusim.engine.analytic import COARSE, AnalyticEngine
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems
-from npusim.hardware.draws import RANGE_COVERAGE, draw, drawn_values, is_ranged
+from npusim.hardware.draws import RANGE_COVERAGE, draw_with
 from npusim.hardware.system import System
 from npusim.mapping.deployment import Deployment
-from npusim.mapping.shared import read_by, with_shared
+from npusim.mapping.shared import ranged_shared, with_shared
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
 
 DRAWS = 32
 """Draws of all uncertain numbers behind an interval, by default."""
-_SHARED = 2**32
-"""Added to the seed for shared assumptions, whose draws are independent of a machine's."""
 
 
 def drawn_engines(
     deployment: Deployment, seed: int, draws: int = DRAWS, max_sequences: int | None = None
 ) -> Iterator[tuple[Deployment, AnalyticEngine]]:
-    """`draws` deployments with an engine each: machines and runtimes drawn by one Latin hypercube, the assumptions that
-    all chips share by another."""
-    machines, runtimes = draw(deployment.system, deployment.runtime, draws, seed, deployment.calibration)
-    shared = [number for number in read_by(deployment) if is_ranged(number.quantity)]
-    values = drawn_values(shared, draws, seed + _SHARED)
+    """`draws` deployments with an engine each: machines, runtimes and the assumptions that all chips share drawn as
+    `drawn_values` says."""
+    known = deployment.system, deployment.runtime, ranged_shared(deployment)
+    machines, runtimes, shared = draw_with(*known, draws, seed, deployment.calibration)
     for index in range(draws):
-        told = {number: float(column[index]) for number, column in zip(shared, values, strict=True)}
+        values = {number: float(column[index]) for number, column in shared.items()}
         records = machines[index : index + 1], runtimes[index : index + 1]
-        drawn = with_shared(deployment, told).with_records(*records)
+        drawn = with_shared(deployment, values).with_records(*records)
         yield drawn, AnalyticEngine(drawn, max_sequences, COARSE)
 
 

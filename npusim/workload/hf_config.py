@@ -178,6 +178,8 @@ def _experts_only(config: ConfigFile) -> str:
     if not isinstance(given, dict):
         raise config.mistake("quantization_config", "must be an object")
     method, kept = given.get("quant_method"), given.get("modules_to_not_convert") or []
+    if not isinstance(kept, list):
+        raise config.mistake("quantization_config.modules_to_not_convert", "must be a list of names of modules")
     return str(method) if any("self_attn" in str(module) for module in kept) else ""
 
 

@@ -51,10 +51,12 @@ class Routing(Part):
 
 @dataclass(frozen=True)
 class Skew:
-    """exponent and span of the power law of popularities; span 1 is a uniform choice."""
+    """exponent and span of the power law of popularities; span 1 is a uniform choice. assumed: True for the assumption
+    about models that do not bring their own."""
 
     exponent: float = 1.0
     span: float = 1.0
+    assumed: bool = False
 
 
 UNIFORM = Skew()
@@ -69,7 +71,7 @@ def routing() -> Routing:
 def shipped_skew() -> Skew:
     """The skew of a model that does not bring its own."""
     popularity = routing().popularity
-    return Skew(popularity.exponent.value, popularity.span.value)
+    return Skew(popularity.exponent.value, popularity.span.value, assumed=True)
 
 
 @cache

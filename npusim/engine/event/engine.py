@@ -71,7 +71,9 @@ class EventEngine:
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)
         path = int(step_path(len(step.query) - live if prefilling else live, prefilling, engine.runtime))
-        simulation = simulate_program(table.rows, StepSetting(engine.machine, engine.runtime, path, known.clock))
+        simulation = simulate_program(
+            table.rows, StepSetting(engine.machine, engine.runtime, path, known.pes, known.clock)
+        )
         shares = dict.fromkeys(RESOURCES, 0.0)
         for (_, kind), seconds in path_shares(simulation).items():
             shares[kind] += seconds

@@ -28,11 +28,11 @@ from npusim.engine.event.command import (
 from npusim.engine.event.operators import Work, work_of
 from npusim.engine.event.pipeline import Pipeline
 from npusim.engine.event.setting import StepSetting
-from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.operator import row_collective_time
 from npusim.kernels.units.contraction_processor import further_matrices_time
 from npusim.kernels.units.contraction_processor.attention import prompt_parts, shared_heads_time
+from npusim.kernels.units.contraction_processor.reduction import on_chip_reduction_time
 from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
 from npusim.mapping.grouped import joined_rows
 from npusim.mapping.optable import ATTENTION, COLLECTIVE, LINEAR, SPLIT_ROWS, VECTOR

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
 from typing import Any
 
 from npusim.hardware.runtime_record import GRAPH_STEP
+from npusim.kernels.units.contraction_processor.fusion import clocked, clusters_at_work
 
 
 @dataclass(frozen=True)
 class StepSetting:
-    """machine, runtime: records of a `machine_dtype` and RUNTIME_DTYPE; path: index of the step's path; clock: fraction
-    of the full clock that the power cap allows for arithmetic.
+    """machine, runtime: records of a `machine_dtype` and RUNTIME_DTYPE; path: index of the step's path; pes: PEs of the
+    chip that work on it; clock: fraction of the full clock that the power cap allows for arithmetic.
     """
 
     machine: Any
     runtime: Any
     path: int
+    pes: int
     clock: float = 1.0
 
     @cached_property
-    def pes(self) -> int:
-        return int(self.runtime["pe_fusion"])
-
-    @cached_property
     def clusters(self) -> int:
-        return ceil(self.pes / int(self.machine["tcp_pes_per_cluster"]))
+        return int(clusters_at_work(float(self.pes), self.machine))
 
     @cached_property
     def pes_per_cluster(self) -> float:
@@ -62,11 +59,11 @@ class StepSetting:
     @cached_property
     def command_s(self) -> float:
         """Start-up of a transfer of weights."""
-        return float(self.machine["tcp_dma_command"])
+        return float(clocked(self.machine["tcp_dma_command"], self.machine))
 
     @cached_property
     def program_s(self) -> float:
-        return float(self.machine["tcp_program_time"])
+        return float(clocked(self.machine["tcp_program_time"], self.machine))
 
     def launch_s(self, name: str) -> float:
         """A fixed time of the path: `paths_<name>`."""

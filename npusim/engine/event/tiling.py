@@ -14,7 +14,6 @@ from typing import Any
 
 from npusim.engine.event.setting import StepSetting
 from npusim.errors import UserError
-from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.memory import stream_time
 from npusim.kernels.rates import operand_bytes
 from npusim.kernels.units.contraction_processor.contraction import (
@@ -23,6 +22,7 @@ from npusim.kernels.units.contraction_processor.contraction import (
     slice_contraction_time,
     tiled_time,
 )
+from npusim.kernels.units.contraction_processor.reduction import on_chip_reduction_time
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import SPLIT_COLUMNS, SPLIT_ROWS
 

@@ -60,15 +60,21 @@ class FittedCalibration:
 
 
 def fit_calibration(
-    tables: Sequence[Path], arch: str, name: str, date: str, seed: int = 0, say: Say | None = None
+    tables: Sequence[Path],
+    arch: str,
+    name: str,
+    date: str,
+    seed: int = 0,
+    say: Say | None = None,
+    shared: bool = False,
 ) -> FittedCalibration:
     """Fit the numbers of `arch` to the tables. Raises UserError where no row can be predicted, or none moves a number.
 
-    name, date: of the calibration; say: called with the progress.
+    name, date: of the calibration; say: called with the progress; shared: fit the assumptions too that all chips share.
     """
     tell = say or (lambda _: None)
     system = load_system(arch, uncalibrated=True)
-    problem, skipped = _problem(tables, arch, system, seed)
+    problem, skipped = _problem(tables, arch, system, seed, shared)
     slopes = problem.choose_sensitive()
     count, figures = len(problem.chosen), len(problem.cases)
     if not count:
@@ -106,10 +112,10 @@ def fit_calibration(
     )
 
 
-def _problem(tables: Sequence[Path], arch: str, system: System, seed: int) -> tuple[Problem, int]:
+def _problem(tables: Sequence[Path], arch: str, system: System, seed: int, shared: bool) -> tuple[Problem, int]:
     """The problem over every figure that is predicted at the priors' centre, and how many rows and figures are not."""
     cases, skipped = _all_cases(tables, arch, system)
-    problem = Problem(system, cases, seed)
+    problem = Problem(system, cases, seed, shared)
     predicted = np.isfinite(problem.predicted(np.zeros(len(problem.chosen))))
     if not predicted.any():
         raise UserError(str(tables[0]), "", f"no row can be predicted for {arch}; nothing to calibrate with")

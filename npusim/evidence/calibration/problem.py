@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -21,9 +21,9 @@ from npusim.evidence.calibration.posterior import (
 )
 from npusim.evidence.measured.case import Case, Numbers, Predictor, drivers
 from npusim.evidence.measured.sources import sources
-from npusim.hardware.draws import RangedNumber, ranged_numbers
+from npusim.hardware.draws import RangedNumber, distinct, is_ranged, ranged_numbers
 from npusim.hardware.system import System
-from npusim.ledger import Quantity
+from npusim.mapping.shared import shared_numbers
 
 _FARTHEST_PREDICTION = 1e3
 _ROUNDS = 2
@@ -35,17 +35,18 @@ Figures = dict[Predictor, dict[str, float]]
 class Problem:
     """Cases of one architecture, uncalibrated, and the ranged numbers that they could move.
 
-    numbers: those of the architecture, of its runtimes and of the tables' sources, one list for each that is drawn as
-    one; chosen: indices of the free ones.
+    numbers: those of the architecture, of its runtimes and of the tables' sources, and the assumptions that all chips
+    share where `shared`, one list for each that is drawn as one; chosen: indices of the free ones.
     """
 
-    def __init__(self, system: System, cases: Sequence[Case], seed: int) -> None:
+    def __init__(self, system: System, cases: Sequence[Case], seed: int, shared: bool = False) -> None:
         self.cases = list(cases)
         self._seed = seed
         self._base = Numbers.of(system).coarse()
         runtimes = drivers(system)
         own = (number for runtime in runtimes for number in ranged_numbers(system, runtime))
-        self.numbers = _distinct([*own, *sources().latent()])
+        common = [number for number in shared_numbers() if shared and is_ranged(number.quantity)]
+        self.numbers = distinct([*own, *sources().latent(), *common])
         self.chosen = list(range(len(self.numbers)))
         predictors = list(dict.fromkeys(case.predictor for case in self.cases))
         elsewhere = {
@@ -155,11 +156,3 @@ class Problem:
 
     def _column(self, figures: Figures) -> np.ndarray:
         return np.array([figures[case.predictor].get(case.figure, math.nan) for case in self.cases])
-
-
-def _distinct(numbers: Iterable[RangedNumber]) -> list[list[RangedNumber]]:
-    """Numbers that are one: equal field and provenance in one owner (a value shared by several paths)."""
-    groups: dict[tuple[str, str, Quantity], dict[str, RangedNumber]] = {}
-    for number in numbers:
-        groups.setdefault((number.owner, number.name, number.quantity), {})[number.label] = number
-    return [list(members.values()) for members in groups.values()]

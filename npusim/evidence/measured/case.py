@@ -7,7 +7,7 @@ predictor, so that one prediction serves all its figures.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from npusim.engine.analytic import COARSE
 from npusim.evidence.measured.sources import REQUESTS_PER_USER, Sources, sources
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import load_runtime, shipped_runtimes
-from npusim.hardware.draws import RangedNumber, drawn_values, ranged_numbers
+from npusim.hardware.draws import RangedNumber, drawn_values, is_ranged, ranged_numbers
 from npusim.hardware.machine import build_machine
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
@@ -24,6 +24,7 @@ from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment
+from npusim.mapping.shared import calibrated_shared, shared_numbers, with_shared
 
 _MECHANISMS = {
     "host_time": ("host_step_time", "host_request_time"),
@@ -42,13 +43,15 @@ class Numbers:
 
     machine: its record (1,); runtimes: by name, each (1,) of RUNTIME_DTYPE; observation: what lies between the chip
     and a table (the `observation` part of sources.yaml). growth: of a context within which a decode step of a run is
-    not costed anew, as engines take it: 0 for a single run, COARSE for one of many.
+    not costed anew, as engines take it: 0 for a single run, COARSE for one of many. shared: assumptions that all chips
+    share, where they are not the shipped ones.
     """
 
     machine: np.ndarray
     runtimes: Mapping[str, np.ndarray]
     observation: Mapping[str, float]
     growth: float = 0.0
+    shared: Mapping[RangedNumber, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, system: System, calibration: Calibration | None = None) -> Numbers:
@@ -57,28 +60,31 @@ class Numbers:
         calibration: the calibration under which `system` was loaded; it holds for runtimes and sources too.
         """
         records = {runtime.name: build_runtime(runtime, system) for runtime in drivers(system, calibration)}
-        return cls(build_machine(system), records, _observed(calibration).observed())
+        shared = calibrated_shared(calibration)
+        return cls(build_machine(system), records, _observed(calibration).observed(), shared=shared)
 
     @classmethod
     def drawn(cls, system: System, calibration: Calibration | None, count: int, seed: int) -> list[Numbers]:
         """`count` sets of the numbers that `of` gives, all drawn from their ranges."""
-        observed, runtimes = _observed(calibration), drivers(system, calibration)
-        numbers = [number for runtime in runtimes for number in ranged_numbers(system, runtime)] + observed.latent()
-        numbers = list(dict.fromkeys(numbers))
+        own = (number for runtime in drivers(system, calibration) for number in ranged_numbers(system, runtime))
+        shared = (number for number in shared_numbers(calibration) if is_ranged(number.quantity))
+        numbers = list(dict.fromkeys([*own, *_observed(calibration).latent(), *shared]))
         drawn = list(zip(numbers, drawn_values(numbers, count, seed, calibration), strict=True))
         given = cls.of(system, calibration).coarse()
         return [given.replaced({number: float(values[index]) for number, values in drawn}) for index in range(count)]
 
     def replaced(self, values: Mapping[RangedNumber, float]) -> Numbers:
         """These numbers, some of them replaced."""
-        machine, observation = self.machine.copy(), dict(self.observation)
+        machine, observation, shared = self.machine.copy(), dict(self.observation), dict(self.shared)
         runtimes = {name: record.copy() for name, record in self.runtimes.items()}
         for number, value in values.items():
             if number.owner == sources().name:
                 observation[number.name] = value
+            elif number.is_shared:
+                shared[number] = value
             else:
                 number.put(runtimes.get(number.owner, machine), value)
-        return replace(self, machine=machine, runtimes=runtimes, observation=observation)
+        return replace(self, machine=machine, runtimes=runtimes, observation=observation, shared=shared)
 
     def coarse(self) -> Numbers:
         """These numbers for one run of many: its figures lie within a thousandth of a single run's."""
@@ -109,7 +115,7 @@ class Numbers:
             record[name] = deployment.runtime_record[name]
         if deployment.runtime.limits.max_sequences.source == OF_THE_RUN:
             record["limits_max_sequences"] = deployment.runtime_record["limits_max_sequences"]
-        return deployment.with_records(self.machine.copy(), record)
+        return with_shared(deployment, self.shared).with_records(self.machine.copy(), record)
 
 
 def drivers(system: System, calibration: Calibration | None = None) -> list[Runtime]:

@@ -68,7 +68,7 @@ class OperatorPredictor:
         machine["settled"] = numbers.observation[self.settled]
         runtime["paths_step_launch"] = 0.0
         if self.pes is not None:
-            runtime["pe_fusion"] = self.pes
+            runtime["pe_fusion"], runtime["pes_beyond_fused"] = self.pes, False
         if KINDS[kind_of(frozenset(machine.dtype.names or ()))].TRAITS.queues:
             _as_own_graph(runtime)
         largest = int(runtime["limits_max_sequences"][0])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import brentq
 
 from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.one_changed import Change, estimates_of, every_of, ranged_of, to_ends
 from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import Records
-from npusim.hardware.draws import RangedNumber, all_numbers, is_ranged, ranged_numbers
+from npusim.hardware.draws import RangedNumber, is_ranged
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Follows
@@ -61,10 +63,8 @@ def claim_deciders(claim: Claim, deployment: Deployment, value: float) -> list[C
 
 
 def _moving(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDecider]:
-    numbers = distinct(ranged_numbers(deployment.system, deployment.runtime))
-    ends = [end for members in numbers for end in (members[0].quantity.low, members[0].quantity.high)]
-    records = _records(deployment, [members for members in numbers for _ in range(2)], ends)
-    ratios = relative(claim, deployment, records).reshape(-1, 2)
+    numbers = ranged_of(deployment)
+    ratios = _changed(claim, deployment, to_ends(numbers)).reshape(-1, 2)
     swings = np.abs(np.log(ratios[:, 1] / ratios[:, 0]))
     order = [index for index in np.argsort(-swings, kind="stable") if math.isfinite(swings[index])]
     return [
@@ -76,10 +76,10 @@ def _moving(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDec
 
 def _reaching(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDecider]:
     """The numbers, ranged or not, that alone make the claim hold with the least change of their logarithm."""
-    numbers = [each for each in distinct(all_numbers(deployment.system, deployment.runtime)) if each[0].quantity.value]
-    ends = [members[0].quantity.value * factor for members in numbers for factor in _reach(members[0].quantity)]
-    records = _records(deployment, [members for members in numbers for _ in range(2)], ends)
-    figures = value * relative(claim, deployment, records).reshape(-1, 2)
+    numbers = [members for members in every_of(deployment) if members[0].quantity.value]
+    quantities = ((members, members[0].quantity) for members in numbers)
+    ends = [(members, known.value * factor) for members, known in quantities for factor in _reach(known)]
+    figures = value * _changed(claim, deployment, ends).reshape(-1, 2)
     able = [members for members, both in zip(numbers, figures, strict=True) if any(map(claim.holds, both))]
     found = [_decider(claim, deployment, members, value, np.ones(2)) for members in able]
     reached = [each for each in found if each.needed is not None]
@@ -95,33 +95,21 @@ def _decider(
     return ClaimDecider(number.owner, number.label, number.quantity, *ends, needed, wants_more)
 
 
-def distinct(numbers: Iterable[RangedNumber]) -> list[list[RangedNumber]]:
-    """Numbers that are one: several fields of one owner share the value and its provenance."""
-    groups: dict[tuple[str, str, Quantity], list[RangedNumber]] = {}
-    for number in numbers:
-        groups.setdefault((number.owner, number.name, number.quantity), []).append(number)
-    return list(groups.values())
-
-
-def _records(deployment: Deployment, numbers: Sequence[list[RangedNumber]], values: Sequence[float | None]) -> Records:
-    """Records with one number each at one value, all else as it is."""
-    machines = np.repeat(deployment.machine, len(values))
-    runtimes = np.repeat(deployment.runtime_record, len(values))
-    for row, (members, value) in enumerate(zip(numbers, values, strict=True)):
-        for number in members:
-            target = machines if number.owner == deployment.system.name else runtimes
-            number.put(target[row : row + 1], math.nan if value is None else value)
-    return Records(machines, runtimes)
-
-
 def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
     """The claim's figure on each of the records, relative to that on the deployment's own."""
+    return _over_own(claim, deployment, estimate_designs(deployment, records, claim.isl, claim.osl, claim.users))
+
+
+def _changed(claim: Claim, deployment: Deployment, changes: Sequence[Change]) -> np.ndarray:
+    """The claim's figure under each change alone, relative to that without one."""
+    return _over_own(claim, deployment, estimates_of(deployment, changes, claim.isl, claim.osl, claim.users))
+
+
+def _over_own(claim: Claim, deployment: Deployment, other: pd.DataFrame) -> np.ndarray:
     known = follows(claim)
     assert known is not None, claim.figure
-    own = estimate_designs(
-        deployment, Records(deployment.machine, deployment.runtime_record), claim.isl, claim.osl, claim.users
-    )
-    other = estimate_designs(deployment, records, claim.isl, claim.osl, claim.users)
+    records = Records(deployment.machine, deployment.runtime_record)
+    own = estimate_designs(deployment, records, claim.isl, claim.osl, claim.users)
     return (other[known.estimate].to_numpy(float) / float(own[known.estimate].iloc[0])) ** known.power
 
 
@@ -136,7 +124,7 @@ def _needed(claim: Claim, deployment: Deployment, members: list[RangedNumber], v
     start = members[0].quantity.value
 
     def short(log_factor: float) -> float:
-        ratio = relative(claim, deployment, _records(deployment, [members], [start * math.exp(log_factor)]))[0]
+        ratio = _changed(claim, deployment, [(members, start * math.exp(log_factor))])[0]
         return math.log(value * ratio / claim.value) if math.isfinite(ratio) and ratio > 0.0 else math.nan
 
     if start <= 0.0:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from npusim.explore.evaluate.deciders import REACH, distinct, follows, relative
+from npusim.explore.evaluate.deciders import REACH, follows, relative
 from npusim.explore.evaluate.proposal import Claim
 from npusim.explore.sweep.machines import Records
-from npusim.hardware.draws import RangedNumber, ranged_numbers
+from npusim.hardware.draws import RangedNumber, distinct, ranged_numbers
 from npusim.mapping.deployment import Deployment
 
 MOST = 4

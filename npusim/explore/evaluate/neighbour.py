@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from npusim.answers.describe import peak_ops_per_s
+from npusim.answers.peaks import peak_ops_per_s
 from npusim.errors import UserError
 from npusim.explore.evaluate.decision import Neighbour
 from npusim.explore.evaluate.prediction import predict_claim
@@ -17,7 +17,11 @@ from npusim.mapping.deployment import Deployment, deploy
 def nearest(claim: Claim, deployment: Deployment, seed: int) -> Neighbour | None:
     """The calibrated architecture whose memory bandwidth and bf16 peak are nearest, with its figure for the claim."""
     own = deployment.system
-    known = [name for name in shipped_systems() if name != own.name and calibration_of(name) is not None]
+    known = [
+        name
+        for name in shipped_systems()
+        if name != own.name and load_system(name).silicon and calibration_of(name) is not None
+    ]
     if not known:
         return None
     name = min(known, key=lambda each: _distance(own, load_system(each)))

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from npusim.explore.sweep.estimate import estimate_designs
-from npusim.explore.sweep.machines import Records
-from npusim.hardware.draws import RangedNumber, ranged_numbers
+from npusim.explore.one_changed import UNCHANGED, estimates_of, ranged_of, to_ends
+from npusim.hardware.draws import RangedNumber
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
 
@@ -62,11 +61,10 @@ def pim_deciders(
 ) -> dict[str, list[PimDecider]]:
     """By figure (speedup, efficiency_gain, output_tokens_per_s, tokens_per_joule of the design with units) the numbers
     whose ranges move it, the greatest swing first."""
-    numbers = _distinct(ranged_numbers(with_units.system, with_units.runtime))
-    moved = {
-        side: estimate_designs(where, _records(where, numbers), isl, osl, users)
-        for side, where in (("without", without), ("with", with_units))
-    }
+    numbers = ranged_of(with_units)
+    changes = [UNCHANGED, *to_ends(numbers)]
+    sides = {"without": without, "with": with_units}
+    moved = {side: estimates_of(where, changes, isl, osl, users) for side, where in sides.items()}
     figures = {gain: _ratio(moved, name) for name, gain in GAINS.items()}
     figures |= {name: moved["with"][name].to_numpy(float) for name in GAINS}
     return {name: _ranked(numbers, values / values[0]) for name, values in figures.items()}
@@ -74,26 +72,6 @@ def pim_deciders(
 
 def _ratio(moved: dict[str, pd.DataFrame], column: str) -> np.ndarray:
     return moved["with"][column].to_numpy(float) / moved["without"][column].to_numpy(float)
-
-
-def _distinct(numbers: list[RangedNumber]) -> list[list[RangedNumber]]:
-    """Numbers that are one: several fields of one owner share the value and its provenance."""
-    groups: dict[tuple[str, str, Quantity], list[RangedNumber]] = {}
-    for number in numbers:
-        groups.setdefault((number.owner, number.name, number.quantity), []).append(number)
-    return list(groups.values())
-
-
-def _records(deployment: Deployment, numbers: list[list[RangedNumber]]) -> Records:
-    """The design itself, then each number at its low and its high end."""
-    count = 1 + 2 * len(numbers)
-    records = Records(np.repeat(deployment.machine, count), np.repeat(deployment.runtime_record, count))
-    for position, members in enumerate(numbers):
-        for number in members:
-            target = records.machines if number.owner == deployment.system.name else records.runtimes
-            column = target[number.name] if number.position is None else target[number.name][:, number.position]
-            column[1 + 2 * position : 3 + 2 * position] = (number.quantity.low, number.quantity.high)
-    return records
 
 
 def _ranked(numbers: list[list[RangedNumber]], ratios: np.ndarray) -> list[PimDecider]:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacRates, Traits, Unit, VectorPasses
-from npusim.ledger import Bytes, BytesPerCycle, Count, Cycles, Duration, Efficiency, Few, Fraction, Ratio
+from npusim.ledger import Bytes, BytesPerCycle, Count, Cycles, Duration, Efficiency, Few, Fraction, Frequency, Ratio
 
 
 class VectorPrograms(Part):
@@ -63,6 +63,9 @@ class ContractionProcessor(Unit):
     kv_copying: Fraction
     """Fraction of the copies of the KV cache, 0 to 1, that PEs read again where they share a KV head and query heads do
     not divide over them."""
+    timing_clock: Frequency | None = None
+    """Clock at which the times of programs, commands, matrix switches and reduction messages were measured, in Hz, the
+    unit's own if omitted: they are so many cycles and shrink as the clock rises."""
     program_time: Duration
     """Fixed time of one tensor-unit program, in seconds."""
     sram_per_slice: Bytes

@@ -13,18 +13,19 @@ from npusim.kernels.units.contraction_processor.attention import (
     slice_attention_times,
 )
 from npusim.kernels.units.contraction_processor.contraction import product_time, slice_contraction_time
+from npusim.kernels.units.contraction_processor.fusion import clocked, fusions
 from npusim.kernels.units.contraction_processor.lookahead import exposed_reduction_time, overlap
 from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import ABSORB, ATTENTION, COLLECTIVE, GATHER, LINEAR, SPLIT_ROWS
 
-__all__ = ["cost_row", "drawn_bandwidth", "kv_copies", "overlap", "softmax_passes", "softmax_time"]
+__all__ = ["cost_row", "drawn_bandwidth", "fusions", "kv_copies", "overlap", "softmax_passes", "softmax_time"]
 
 
 @kernel
 def cost_row(row, machine, runtime, path, cost):
-    """Seconds of a row on the `pe_fusion` PEs of the runtime, and the fixed times of their programs."""
-    pes = runtime.pe_fusion
+    """Seconds of a row on its PEs, and the fixed times of their programs."""
+    pes = row.pes
     if row.kind == LINEAR:
         matrices = row.touched if row.matrices > 0.0 else 1.0
         rows = row_blocks(row, machine.tcp_lanes) * machine.tcp_lanes / matrices
@@ -40,11 +41,11 @@ def cost_row(row, machine, runtime, path, cost):
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
         cost.memory_s = kv_stream_time(row, machine, runtime)
         cost.overhead_s += prompt_parts(row) * runtime.paths_attention_execution[path]
-        cost.overhead_s += machine.tcp_vector_programs_softmax * machine.tcp_program_time
+        cost.overhead_s += machine.tcp_vector_programs_softmax * clocked(machine.tcp_program_time, machine)
         cost.link_s = shared_heads_time(row, machine, pes)
     elif row.kind == GATHER:
         cost.memory_s = stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, pes)
-        cost.overhead_s += machine.tcp_dma_command
+        cost.overhead_s += clocked(machine.tcp_dma_command, machine)
     elif row.kind != COLLECTIVE:
         cost.vector_s = vector_time(row, machine, pes)
         cost.overhead_s += program_time(row, machine)
@@ -63,8 +64,8 @@ def further_matrices_time(row, machine, runtime, path):
     """
     if row.matrices <= 0.0 or row.op == ABSORB:
         return 0.0
-    alone = machine.tcp_dma_command + runtime.paths_operator_launch[path]
-    return (row.touched - 1.0) * (alone if row.paired > 0.0 else machine.tcp_matrix_switch)
+    alone = clocked(machine.tcp_dma_command, machine) + runtime.paths_operator_launch[path]
+    return (row.touched - 1.0) * (alone if row.paired > 0.0 else clocked(machine.tcp_matrix_switch, machine))
 
 
 @kernel
@@ -76,7 +77,7 @@ def softmax_passes(machine):
 @kernel
 def softmax_time(row, machine, runtime):
     """Seconds of softmax over scores that are in memory before and after."""
-    lanes = runtime.pe_fusion * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
+    lanes = row.pes * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
     return row.kv_tokens * row.heads * machine.tcp_vector_passes_softmax / (lanes * machine.tcp_clock)
 
 

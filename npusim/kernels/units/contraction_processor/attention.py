@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.rates import operand_bytes
 from npusim.kernels.units.contraction_processor.contraction import operand_delivery, slice_rate
+from npusim.kernels.units.contraction_processor.reduction import on_chip_reduction_time
 from npusim.mapping.optable import pair_elements
 
 

@@ -6,6 +6,7 @@ import math
 
 from npusim.compilation import kernel
 from npusim.kernels.rates import operand_bytes, rate_of
+from npusim.kernels.units.contraction_processor.fusion import clocked
 from npusim.mapping.optable import SPLIT_ROWS
 
 TILE_CUTS = (1.0, 2.0)
@@ -70,7 +71,7 @@ def product_time(contraction_s, memory_s, weight_bytes, idle_s, machine, pes):
     best, chosen = math.inf, fewest
     for cut in TILE_CUTS:
         tiles = fewest * cut
-        multiply = contraction_s / tiles + machine.tcp_program_time
+        multiply = contraction_s / tiles + clocked(machine.tcp_program_time, machine)
         seconds = tiled_time(tiles, memory_s / tiles, 0.0, True, multiply, idle_s, machine)
         if seconds < best:
             best, chosen = seconds, tiles
@@ -84,7 +85,7 @@ def tiled_time(tiles, load, fill, once, multiply, idle_s, machine):
     The slowest of the three sets the pace, or all of them in turn where the DMA queue holds too few tiles: those beyond
     its depth are not loaded before the first is multiplied. During `idle_s` before, as many are loaded as it holds.
     """
-    command, depth = machine.tcp_dma_command, machine.tcp_dma_queue
+    command, depth = clocked(machine.tcp_dma_command, machine), machine.tcp_dma_queue
     loaded = max(0.0, command + load - idle_s)
     each_fill = 0.0 if once else fill
     begun = max(loaded, fill) if once else loaded + fill

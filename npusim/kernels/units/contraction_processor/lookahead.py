@@ -11,11 +11,12 @@ import numpy as np
 
 from npusim.compilation import kernel
 from npusim.hardware.runtime_record import GRAPH_STEP
-from npusim.kernels.collective import on_chip_reduction_time
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.power import operator_time
 from npusim.kernels.units.contraction_processor.attention import prompt_parts
 from npusim.kernels.units.contraction_processor.contraction import product_time
+from npusim.kernels.units.contraction_processor.fusion import clocked
+from npusim.kernels.units.contraction_processor.reduction import on_chip_reduction_time
 from npusim.mapping.optable import ATTENTION, LINEAR
 
 _PARTS = np.array([1.0, 2.0, 4.0, 8.0])
@@ -60,7 +61,7 @@ def overlap(rows, count, machine, runtime, path, costs):
                 since = _idle_after(rows[index], costs[index], since, machine, runtime, path)
         first = last
     for index in range(count):
-        _take_off(rows[index], idle[index], machine, runtime.pe_fusion, costs[index])
+        _take_off(rows[index], idle[index], machine, costs[index])
 
 
 @kernel
@@ -73,19 +74,19 @@ def _launch_time(row, runtime, path):
 def _idle_after(row, cost, since, machine, runtime, path):
     """Seconds for which the memory has been idle when an operator ends, of which its launch was counted before."""
     if row.kind == LINEAR:
-        pes = runtime.pe_fusion
-        tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, since, machine, pes)[1]
-        return cost.contraction_s / tiles + machine.tcp_program_time + cost.link_s
+        tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, since, machine, row.pes)[1]
+        return cost.contraction_s / tiles + clocked(machine.tcp_program_time, machine) + cost.link_s
     if row.kind == ATTENTION:
         return since + cost.link_s if cost.memory_s == 0.0 else cost.link_s
     return since + operator_time(cost, 1.0) - _launch_time(row, runtime, path)
 
 
 @kernel
-def _take_off(row, idle_s, machine, pes, cost):
+def _take_off(row, idle_s, machine, cost):
     """What is loaded while the memory was idle before: of weights, and of K and V, as many tiles as the queue holds."""
     if row.kind not in (LINEAR, ATTENTION) or row.matrices > 0.0 or cost.memory_s == 0.0 or cost.pim_s > 0.0:
         return
+    pes = row.pes
     if row.kind == ATTENTION:
         ahead = machine.tcp_dma_queue * machine.tcp_weight_tile * pes / stream_bandwidth(machine, pes)
         arithmetic = cost.contraction_s + cost.vector_s

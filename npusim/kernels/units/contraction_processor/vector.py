@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from npusim.compilation import kernel
 from npusim.kernels.rates import of_op
+from npusim.kernels.units.contraction_processor.fusion import clocked
 
 
 @kernel
@@ -16,7 +17,7 @@ def program_time(row, machine):
         machine.tcp_vector_programs_activation,
         machine.tcp_vector_programs_sample,
     )
-    return programs * machine.tcp_program_time
+    return programs * clocked(machine.tcp_program_time, machine)
 
 
 @kernel
