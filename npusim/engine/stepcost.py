@@ -49,8 +49,8 @@ class StepCost:
         return not math.isclose(self.clock * self.duty, 1.0)
 
     @property
-    def bound(self) -> str:
-        """The resource with the largest share of the time."""
+    def largest_share(self) -> str:
+        """The resource with the largest share of the time, which need not be what moves it (`elasticity`)."""
         return max(self.shares_s, key=lambda name: self.shares_s[name])
 
 
