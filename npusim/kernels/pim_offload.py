@@ -91,10 +91,15 @@ def _offload(row, machine, runtime, path, cost):
     operation_energy(operation, bits, machine, energy)
     cost.macs *= rest
     cost.compute_j *= rest
+    cost.vector_j *= rest
     if vector_s > 0.0:
-        cost.compute_j = row.kv_tokens * row.heads * softmax_passes(machine) * machine.power_vector_op
-    kept_j = rest * cost.transfer_j if row.kind == LINEAR else row.kv_write_bytes * machine.power_memory_byte
+        cost.compute_j = cost.vector_j = row.kv_tokens * row.heads * softmax_passes(machine) * machine.power_vector_op
+    kept_j = rest * cost.transfer_j if row.kind == LINEAR else cost.write_j
     cost.transfer_j = of_commands(energy) + kept_j
+    cost.pim_activate_j, cost.pim_column_j, cost.pim_mac_j = energy.activate, energy.column, energy.mac
+    cost.pim_io_j = energy.write + energy.io
+    cost.link_j *= rest
+    cost.write_j *= rest if row.kind == LINEAR else 1.0
 
 
 @kernel

@@ -15,7 +15,7 @@ from npusim.engine.event.network import Network
 from npusim.engine.event.repetition import Simulation, simulate_program
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.stages import stages_time
-from npusim.engine.stepcost import RESOURCES, StepCost, combine
+from npusim.engine.stepcost import RESOURCES, StepCost, combine, retimed
 from npusim.errors import UserError
 from npusim.hardware.units import KINDS, kind_of
 from npusim.mapping.specialise import step_path
@@ -109,7 +109,7 @@ class EventEngine:
         table, costs = engine.operators(step)
         if costs["pim_s"].any():
             raise UserError("--engine", "event", "it simulates no PIM units, and some run this step; use analytic")
-        known = engine.cost(step)
+        known = engine.piece_cost(step)
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)
         path = int(step_path(len(step.query) - live if prefilling else live, prefilling, engine.runtime))
@@ -131,21 +131,5 @@ class EventEngine:
         return SimulatedPiece(
             simulation,
             costs,
-            StepCost(
-                time_s=simulation.time_s,
-                energy_j=self._energy_j(simulation.time_s, costs, known.clock),
-                shares_s=shares,
-                memory_bytes=known.memory_bytes,
-                flops=known.flops,
-                clock=known.clock,
-                pes=known.pes,
-            ),
+            retimed(known, simulation.time_s, shares, engine.machine, engine.plan.chips),
         )
-
-    def _energy_j(self, time_s: float, costs: np.ndarray, clock: float) -> float:
-        """Joules of all chips: static power over the time, and the operators' own."""
-        machine = self._analytic.machine
-        scale = clock ** float(machine["power_voltage_exponent"])
-        own = (costs["repeat"] * (costs["compute_j"] * scale + costs["transfer_j"])).sum()
-        static = time_s * float(machine["power_idle"] + machine["power_loaded_static"])
-        return float(own + static) * self._analytic.plan.chips

@@ -31,6 +31,7 @@ from npusim.engine.event.command import (
 from npusim.engine.event.engine import SimulatedPiece
 from npusim.engine.event.repetition import Simulation
 from npusim.engine.event.stalls import stall_details
+from npusim.kernels.power import energy_scale
 from npusim.mapping.optable import OP_NAMES
 from npusim.units import GB, MIB, US_PER_S
 
@@ -179,7 +180,7 @@ def _power(piece: SimulatedPiece) -> History:
     """Watts of one chip: static, and each operator's energy over the time in which it computes and transfers."""
     simulation, machine = piece.simulation, piece.simulation.setting.machine
     record = simulation.record
-    scale = piece.cost.clock ** float(machine["power_voltage_exponent"])
+    scale = energy_scale(piece.cost.clock, machine)
     spent = _energies(simulation, piece.costs["compute_j"] * scale, piece.costs["transfer_j"])
     lasts = record.end - record.start
     watts = np.divide(spent, lasts, out=np.zeros_like(spent), where=lasts > 0.0)
