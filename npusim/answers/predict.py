@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
+from npusim.answers.bottleneck import hidden_floor, moved_by
 from npusim.answers.engines import working_pes
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
 from npusim.engine.event.engine import EventEngine, total_cost
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import UserError
@@ -45,7 +48,8 @@ ENGINES = (ANALYTIC, EVENT)
 @dataclass(frozen=True)
 class CostedStep:
     """A step and what it takes. simulated: what the event engine saw of it, None of the analytic one; drawn: the
-    same steps of drawn machines, none without an interval; host_us: beside time_us.
+    same steps of drawn machines, none without an interval; host_us: beside time_us; moved: what the event engine says
+    that moves it.
 
     breakdown_us sums to time_us; memory_bytes and flops are those of one chip.
     """
@@ -60,6 +64,14 @@ class CostedStep:
     host_us: float
     drawn: list[StepCost]
     simulated: dict[str, Any] | None = None
+    moved: Elasticities | None = None
+
+    @cached_property
+    def elasticities(self) -> Elasticities:
+        """What moves the step with its host time; of closed forms unless the event engine was asked to explain."""
+        if self.moved is not None:
+            return self.moved
+        return elasticities(self.deployment, _engine(self.deployment, self.batch), self.step)
 
     @cached_property
     def figures(self) -> dict[str, Any]:
@@ -97,10 +109,12 @@ class CostedStep:
             **self.figures,
             "host_us": self.host_us,
             "power_scope": POWER_SCOPE,
-            "bound": self.cost.bound,
+            **moved_by(self.elasticities),
+            "hidden_floor": hidden_floor(self.elasticities, US_PER_S, "us"),
             "breakdown_us": self.breakdown_us,
             "clock": self.cost.clock,
             **working_pes(self.deployment, self.cost),
+            **({} if self.deployment.system.chip.pim is None else {"sub_batches": self.cost.sub_batches}),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,
@@ -160,17 +174,28 @@ def step_costs(
             f"{batch * context} tokens of KV (batch x context), but {most * context} fit beside the weights; "
             f"at this context a batch of {most}",
         )
-    analytic, simulated = _engine(deployment, batch), None
+    analytic, simulated, moved = _engine(deployment, batch), None, None
     if engine == EVENT:
         pieces = EventEngine(analytic, deployment.system.name).simulated(step)
         cost, simulated = total_cost(pieces), simulated_figures(pieces, explain)
+        moved = elasticities_by(deployment, analytic, step, _simulated_time(step)) if explain else None
     else:
         cost = analytic.cost(step)
     drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else []
     if trace is not None:
         write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
     host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * US_PER_S
-    return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, simulated)
+    return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, simulated, moved)
+
+
+def _simulated_time(step: Step) -> Callable[[Deployment], float]:
+    """Seconds of the step by the event engine, under the records of a deployment."""
+
+    def time_s(deployment: Deployment) -> float:
+        engine = AnalyticEngine(deployment, max_sequences=len(step.query))
+        return EventEngine(engine, deployment.system.name).cost(step).time_s
+
+    return time_s
 
 
 def _engine(deployment: Deployment, sequences: int) -> AnalyticEngine:

@@ -93,9 +93,8 @@ def run(asked: RunOptions) -> RunResult:
     answer = predict_run(deployment, **load, seed=asked.seed, interval_wanted=asked.interval)
     _warn(asked, deployment)
     served = answer["users_in_service"]
-    middle = asked.isl + asked.osl // 2
     laid = for_load(deployment, asked.isl, asked.osl, -(-asked.concurrency // deployment.plan.data_parallel))
-    answer |= {"bottleneck": bottleneck(laid, served, middle) if served else None}
+    answer |= {"bottleneck": bottleneck(laid, served, asked.isl, asked.osl) if served else None}
     answer |= _layout(laid)
     answer |= told_beside(deployment, found, asked.interval)
     names = RunResult.__dataclass_fields__.keys() & answer.keys()

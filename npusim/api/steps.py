@@ -78,6 +78,7 @@ class StepOptions(Deploying):
 class StepResult:
     """One step. time_us, energy_j, power_w: figures, or {value, low, high} where the interval was asked for.
 
+    bound: the resource of which 10 % more saves most; elasticities: d ln time / d ln resource, where it gets better;
     breakdown_us: microseconds by resource, their sum the step's; found: the plans that --plan auto chose from; costed:
     what the rest is made from.
     """
@@ -86,6 +87,7 @@ class StepResult:
     energy_j: Figure
     power_w: Figure
     bound: str
+    elasticities: dict[str, float]
     breakdown_us: dict[str, float]
     deployment: Deployment
     found: Found | None
@@ -137,7 +139,8 @@ def step(asked: StepOptions) -> StepResult:
     )
     return StepResult(
         **costed.figures,
-        bound=costed.cost.bound,
+        bound=costed.elasticities.bound,
+        elasticities=costed.elasticities.values,
         breakdown_us=costed.breakdown_us,
         deployment=deployment,
         found=found,

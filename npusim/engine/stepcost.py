@@ -16,7 +16,8 @@ class StepCost:
     """Seconds, joules (all chips of the plan), share of the elapsed time by resource, bytes and flops of one rank.
 
     The shares sum to time_s. clock: fraction of the full clock at which the step ran under the power cap; pes:
-    engines of a chip that worked on it, in that of its pieces with the most.
+    engines of a chip that worked on it, in that of its pieces with the most; sub_batches: parts of its batch, of which
+    one was on units in memory while another was on the chip.
     """
 
     time_s: float
@@ -26,6 +27,7 @@ class StepCost:
     flops: float
     clock: float
     pes: int = 1
+    sub_batches: int = 1
 
     @property
     def time_us(self) -> float:
@@ -36,8 +38,8 @@ class StepCost:
         return self.energy_j / self.time_s
 
     @property
-    def bound(self) -> str:
-        """The resource with the largest share of the time."""
+    def largest_share(self) -> str:
+        """The resource with the largest share of the time, which need not be what moves it (`elasticity`)."""
         return max(self.shares_s, key=lambda name: self.shares_s[name])
 
 
@@ -59,6 +61,7 @@ def from_record(record: Any, chips: int) -> StepCost:
         flops=float(record["flops"]),
         clock=float(record["clock"]),
         pes=int(record["pes"]),
+        sub_batches=int(record["sub_batches"]),
     )
 
 
@@ -74,6 +77,7 @@ def between(first: StepCost, second: StepCost, share: float) -> StepCost:
         flops=first.flops,
         clock=first.clock + share * (second.clock - first.clock),
         pes=max(first.pes, second.pes),
+        sub_batches=max(first.sub_batches, second.sub_batches),
     )
 
 
@@ -88,4 +92,5 @@ def combine(first: StepCost, second: StepCost) -> StepCost:
         flops=first.flops + second.flops,
         clock=(first.clock * first.time_s + second.clock * second.time_s) / time_s,
         pes=max(first.pes, second.pes),
+        sub_batches=max(first.sub_batches, second.sub_batches),
     )

@@ -243,6 +243,9 @@ class Offload(Part):
     """Whether one copy of the weights, laid out for the units, is `shared`, each has its own (`copied`), or what is the
     fastest for the load is `chosen`: weights for the chip, for the units or for both where they fit, and the KV cache
     for the chip or for the units."""
+    sub_batches: Few | None = None
+    """Number of parts of a decoding batch, of which one is on the units while another is on the chip (1 or 2), where
+    that is faster; 1 if omitted."""
     source: str
     """Document or measurement that says so."""
 

@@ -155,6 +155,11 @@ def _beside_host(machine):
     return machine.pim_sharing_beside_host if machine.pim_maps_linear or machine.pim_maps_attention else 0.0
 
 
+@kernel
+def _has_units(machine):
+    return True
+
+
 def _with_units(kernel_with_units):
     """The function below it for machines whose memory has no units, `kernel_with_units` for the others."""
 
@@ -182,6 +187,12 @@ def offload(row, machine, runtime, path, cost):
 def kinds_on_units(rows, count, costs, machine):
     """What of a costed step runs on units in memory: PRODUCTS, HEADS, both or none."""
     return 0
+
+
+@_with_units(_has_units)
+def has_units(machine):
+    """Whether the memory has units."""
+    return False
 
 
 @_with_units(_beside_host)

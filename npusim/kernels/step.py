@@ -25,6 +25,7 @@ STEP_COST_DTYPE = record_type(
         ("flops", np.float64),
         ("clock", np.float64),
         ("pes", np.float64),
+        ("sub_batches", np.float64),
     ]
 )
 
@@ -87,6 +88,7 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     """
     fixed = runtime.paths_step_launch[path]
     step.pes = pes
+    step.sub_batches = 1.0
     for index in range(count):
         rows[index].pes = pes
         cost_operator(rows[index], machine, runtime, path, costs[index])
