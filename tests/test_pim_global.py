@@ -18,6 +18,7 @@ from npusim.hardware.machine import build_pim
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime_record import build_runtime
 from npusim.kernels.pim import clock_period, command_energy, mac_interval, mode_switch, refresh_interval
+from npusim.kernels.power import IDLE, LOADED, VECTOR_WORK
 from npusim.kernels.step import STEP_COST_DTYPE
 from npusim.kernels.sub_batches import interleave
 from npusim.mapping.deployment import Deployment, deploy
@@ -158,8 +159,16 @@ def test_the_bench_tells_what_the_controller_adds(name: str) -> None:
             assert told["channel_power_w"] <= told["channel_power_budget_w"]
 
 
-def _part(time_s: float, pim_s: float) -> tuple[float, ...]:
-    return (time_s, time_s * 100.0, time_s - pim_s, 0.0, 0.0, pim_s, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+def _part(machine: Any, time_s: float, pim_s: float) -> np.ndarray:
+    """A step of `time_s`, of which `pim_s` on the units, whose work takes 100 J."""
+    step = np.zeros(1, STEP_COST_DTYPE)
+    step["time_s"], step["pim_s"], step["contraction_s"] = time_s, pim_s, time_s - pim_s
+    step["clock"] = step["duty"] = step["pes"] = step["sub_batches"] = 1.0
+    step["parts_j"][0, [VECTOR_WORK, IDLE, LOADED]] = (
+        100.0, time_s * machine["power_idle"], time_s * machine["power_loaded_static"],
+    )  # fmt: skip
+    step["energy_j"] = step["parts_j"].sum()
+    return step
 
 
 @pytest.mark.parametrize(("beside", "memory", "expected"), [(1.0, 0.0, 6.25), (0.0, 0.0, 6.25), (0.0, 5.0, 9.25)])
@@ -173,12 +182,12 @@ def test_two_sub_batches_end_with_the_busiest_of_chip_units_and_banks(
     where = _placed("lpddr6-pim", "llama-3.1-8b", None)
     machine = where.machine.copy()
     machine["pim_sharing_beside_host"] = beside
-    parts = np.array([_part(5.0, 2.0), _part(5.0, 2.0)], STEP_COST_DTYPE)
+    parts = np.concatenate([_part(machine[0], 5.0, 2.0)] * 2)
     interleave(parts, np.array([memory / 2.0, memory / 2.0]), 8.0, machine[0])
     assert parts[0]["time_s"] == pytest.approx(expected)
     assert sum(float(parts[0][f"{name}_s"]) for name in ("contraction", "pim")) == pytest.approx(expected)
     static = float(machine[0]["power_idle"] + machine[0]["power_loaded_static"])
-    assert parts[0]["energy_j"] == pytest.approx(1000.0 - (10.0 - expected) * static)
+    assert parts[0]["energy_j"] == pytest.approx(200.0 + expected * static) == pytest.approx(parts[0]["parts_j"].sum())
 
 
 def test_a_runtime_with_sub_batches_overlaps_chip_and_units() -> None:

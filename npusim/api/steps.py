@@ -51,6 +51,20 @@ class StepOptions(Deploying):
     engine: Annotated[
         Literal["analytic", "event"], Option("Cost the step by closed forms, or simulate the chip event by event.")
     ] = "analytic"
+    memory_depth: Annotated[
+        Literal["rate", "channel", "command"],
+        Option(
+            "Simulate memory as one rate, as channels under the address map, or command by command.",
+            only_with=("engine", "event"),
+        ),
+    ] = "rate"
+    refresh_rate: Annotated[
+        Literal["1", "2", "4"],
+        Option(
+            "How many times as often DRAM refreshes as at normal temperature (2 above 85 degrees Celsius).",
+            only_with=("memory_depth", "command"),
+        ),
+    ] = "1"
     trace: Annotated[
         Path | None,
         Option(
@@ -117,6 +131,7 @@ class StepResult:
 def step(asked: StepOptions) -> StepResult:
     """The time, energy and bound of one step. Raises UserError."""
     from npusim.answers.predict import step_costs
+    from npusim.engine.event.engine import Detail
     from npusim.serving.planning import best_for_step
 
     wish, found = asked.wish, None
@@ -134,6 +149,7 @@ def step(asked: StepOptions) -> StepResult:
         seed=asked.seed,
         interval_wanted=asked.interval,
         engine=asked.engine,
+        detail=Detail(asked.memory_depth, int(asked.refresh_rate)),
         explain=asked.explain,
         trace=asked.trace,
     )

@@ -11,8 +11,9 @@ import numpy as np
 
 from npusim import dtypes
 from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, stall_times_of
-from npusim.engine.stepcost import StepCost, between, combine, from_record
+from npusim.engine.stepcost import StepCost, between, combine, from_record, parts_by_name
 from npusim.errors import UserError
+from npusim.kernels.power import ENERGY_PARTS
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import program
 from npusim.mapping.micro_batches import bubble_s, micro_steps
@@ -33,12 +34,13 @@ _LOGIT_BYTES = 2.0
 class DecodeRun:
     """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,).
 
-    clock: part of the full one at which its last step ran under the power cap.
+    held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS.
     """
 
     times_s: np.ndarray
     energies_j: np.ndarray
-    clock: float
+    held: bool
+    parts_j: dict[str, float]
 
 
 class AnalyticEngine:
@@ -51,7 +53,7 @@ class AnalyticEngine:
     def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
         if max_sequences is None:
             max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
-        self.plan = deployment.plan
+        self.plan, self.system = deployment.plan, deployment.system
         self._deployment = deployment
         self._growth = growth
         self._shapes = deployment.runtime
@@ -88,7 +90,7 @@ class AnalyticEngine:
         limited: how far the power limiter has settled, for a step that would exceed the limit.
         """
         settled = self._chunk(query, context)
-        if limited == 1.0 or math.isclose(settled.clock, 1.0):
+        if limited == 1.0 or not settled.held:
             return settled
         return between(self._rested._chunk(query, context), settled, limited)
 
@@ -118,10 +120,13 @@ class AnalyticEngine:
 
     def waiting(self, cost: StepCost, seconds: float) -> StepCost:
         """A step followed by `seconds` in which the chip waits."""
-        static_w = float(self.machine["power_idle"] + self.machine["power_loaded_static"])
-        idle = dict.fromkeys(cost.shares_s, 0.0) | {"overhead": seconds}
-        joules = seconds * static_w * self.plan.chips
-        return combine(cost, StepCost(seconds, joules, idle, 0.0, 0.0, 1.0)) if seconds > 0.0 else cost
+        if seconds <= 0.0:
+            return cost
+        waiting_s = dict.fromkeys(cost.shares_s, 0.0) | {"overhead": seconds}
+        idle_j = seconds * float(self.machine["power_idle"]) * self.plan.chips
+        loaded_j = seconds * float(self.machine["power_loaded_static"]) * self.plan.chips
+        parts_j = dict.fromkeys(ENERGY_PARTS, 0.0) | {"idle": idle_j, "loaded": loaded_j}
+        return combine(cost, StepCost(seconds, idle_j + loaded_j, waiting_s, 0.0, 0.0, 1.0, parts_j))
 
     def stall_s(self, seed: int, counter: int) -> float:
         """Host stall of step number `counter` under `seed`, seconds."""
@@ -157,7 +162,10 @@ class AnalyticEngine:
         )
         self._require_figures()
         energies_j = self._work.energies_j[:steps] * self.plan.chips
-        return DecodeRun(self._work.times_s[:steps].copy(), energies_j, float(self._work.step[0]["clock"]))
+        parts_j = parts_by_name(self._work.parts_j, self.plan.chips)
+        last: Any = self._work.step[0]
+        is_held = not math.isclose(float(last["clock"] * last["duty"]), 1.0)
+        return DecodeRun(self._work.times_s[:steps].copy(), energies_j, is_held, parts_j)
 
     def pieces(self, step: Step) -> list[Step]:
         """The step as one stage runs it in the runtime's compiled shapes, in order."""
@@ -181,8 +189,13 @@ class AnalyticEngine:
         return from_record(self._work.step[0], self.plan.chips)
 
     def _require_figures(self) -> None:
-        """RuntimeError where the kernels of the chip's kind of unit gave no time or no energy: no figure is made up."""
+        """RuntimeError where the kernels of the chip's kind of unit gave no time or no energy: no figure is made up.
+
+        DoesNotFit where the power cap leaves nothing to work.
+        """
         last = self._work.step[0]
+        if math.isinf(last["time_s"]):
+            self._deployment.require_fit(1)
         if math.isnan(last["time_s"]) or math.isnan(last["energy_j"]):
             system = self._deployment.system
             raise RuntimeError(f"{system.name}: the kernels of a {system.chip.unit.kind} give no time or no energy")

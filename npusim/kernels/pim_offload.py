@@ -127,9 +127,15 @@ def _offload(row, machine, runtime, path, cost):
     energy = np.zeros(1, PIM_ENERGY_DTYPE)[0]
     operation_energy(operation, bits, machine, energy)
     cost.macs *= rest
-    cost.compute_j = on_chip * machine.power_vector_op + (rest * cost.compute_j if row.kind == LINEAR else 0.0)
-    kept_j = rest * cost.transfer_j if row.kind == LINEAR else row.kv_write_bytes * machine.power_memory_byte
+    kept = rest if row.kind == LINEAR else 0.0
+    cost.vector_j = kept * cost.vector_j + on_chip * machine.power_vector_op
+    cost.compute_j = kept * cost.compute_j + on_chip * machine.power_vector_op
+    kept_j = rest * cost.transfer_j if row.kind == LINEAR else cost.write_j
     cost.transfer_j = of_commands(energy) + kept_j
+    cost.pim_activate_j, cost.pim_column_j, cost.pim_mac_j = energy.activate, energy.column, energy.mac
+    cost.pim_io_j = energy.write + energy.io
+    cost.link_j *= rest
+    cost.write_j *= rest if row.kind == LINEAR else 1.0
 
 
 @kernel

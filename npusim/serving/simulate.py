@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -144,6 +145,7 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
     if isinstance(runtime.decode_batch, BucketShapes):
         most = min(most, runtime.decode_batch.sizes[-1])
     waiting = float(numbers["limits_max_waiting"])
+    machine, chips = deployment.machine[0], deployment.plan.chips
     users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else most
     return ServerLimits(
         slots=min(users, most),
@@ -153,6 +155,9 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         longest_context=longest,
         largest_chunk=chunk,
         request_time_s=float(numbers["host_request_time"]),
-        limiter_s=float(deployment.machine[0]["power_limiter_time"]),
+        limiter_s=float(machine["power_limiter_time"]),
+        sustained_s=float(machine["power_sustained_window"]),
+        cap_w=float(machine["power_cap"]) * chips if machine["power_cap_enforced"] else math.inf,
+        idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
     )

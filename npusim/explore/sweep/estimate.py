@@ -12,6 +12,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import DesignCosts, cost_designs
 from npusim.explore.sweep.machines import Records
 from npusim.hardware import area
+from npusim.hardware.power import headroom_w
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import footprint
 from npusim.mapping.memory_layout import is_open, laid_out, layouts
@@ -141,11 +142,12 @@ def _cost(engine: AnalyticEngine, records: Records, which: np.ndarray, step: Ste
 
 def _resident(base: Deployment, records: Records, isl: int, osl: int, users: int) -> np.ndarray:
     """Requests of isl + osl tokens that a replica of each design holds, int64 (designs,), at most `users` and the
-    runtime's own."""
+    runtime's own; none where the power cap leaves nothing to work."""
     machine, runtime = base.machine[0], base.runtime_record[0]
     room = footprint(machine, runtime, base.model, base.precision, base.plan)
     usable = _usable_bytes(records.machines, records.runtimes) - float(_usable_bytes(machine, runtime))
     requests = np.floor((room.available_bytes + usable) / room.kv_bytes(isl + osl))
+    requests[headroom_w(records.machines) <= 0.0] = 0.0
     most = np.minimum(users, records.runtimes["limits_max_sequences"])
     return np.clip(requests, 0, most).astype(np.int64)
 
