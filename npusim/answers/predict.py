@@ -116,6 +116,7 @@ class CostedStep:
             "clock": self.cost.clock,
             "duty": self.cost.duty,
             **working_pes(self.deployment, self.cost),
+            **({} if self.deployment.system.chip.pim is None else {"sub_batches": self.cost.sub_batches}),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,

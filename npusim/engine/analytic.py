@@ -68,6 +68,10 @@ class AnalyticEngine:
         self._stalls_at_all = bool(self.runtime["host_stall_probability"] > 0.0)
         self._stalls: dict[tuple[int, int], dict[int, float]] = {}
 
+    def like(self, deployment: Deployment) -> AnalyticEngine:
+        """An engine of another deployment with the same room and growth."""
+        return AnalyticEngine(deployment, len(self._work.query), self._growth)
+
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces.
 
