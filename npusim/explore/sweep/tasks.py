@@ -19,6 +19,7 @@ from npusim.explore.sweep.space import SpaceAxis, design_values, known_numbers, 
 from npusim.explore.sweep.spec import ESTIMATED, METRICS, SERVED, SERVED_PREFIX, SweepSpec
 from npusim.hardware.catalog import runtime_path
 from npusim.hardware.changes import Changes, as_changes
+from npusim.hardware.power import headroom_w
 from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.shared import with_shared
@@ -58,6 +59,7 @@ def variants(spec: SweepSpec) -> list[SweepVariant]:
 REFUSAL = "refusal"
 """Why a point has no figures; empty where it has."""
 _NO_ROOM = "not one request has room beside the weights"
+_NO_POWER = "the power cap leaves nothing to work above what the chip draws idle and loaded"
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class Base:
                 )  # fmt: skip
                 for path in self.told:
                     figures[path] = self._described[path]
-                figures[REFUSAL] = np.where(figures["users_resident"] > 0, "", _NO_ROOM)
+                powerless = headroom_w(possible.records.machines) <= 0.0
+                reasons = np.where(powerless, _NO_POWER, _NO_ROOM)
+                figures[REFUSAL] = np.where(figures["users_resident"] > 0, "", reasons)
                 parts.append(figures.set_axis(rows[possible.rows]))
             refused = pd.Series(possible.refused, dtype=object)
             parts.append(pd.DataFrame({REFUSAL: refused.to_numpy()}, index=rows[refused.index.to_numpy(np.int64)]))
