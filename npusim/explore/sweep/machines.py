@@ -18,6 +18,8 @@ from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import with_shared
 
 _VARIED = "varied by the sweep"
+STRUCTURE = ("chip.memory.stacks", "chip.memory.channels_per_stack", "chip.memory.access_unit", "chip.pim.")
+"""Beginnings of numbers from which an address map and what fits together follow, for each of their values."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class DesignRecords:
         """True where another value changes nothing of the records but the number's own field, if it has one."""
         if self._axes[column].number.is_shared:
             return True
+        if self._axes[column].path.startswith(STRUCTURE):
+            return False
         axis, highs = self._axes[column], self._lows.copy()
         highs[column] = axis.high
         low, high = self.deployment(self._lows), self.deployment(highs)
