@@ -82,7 +82,7 @@ class AnalyticEngine:
         return self.waiting(total, bubble_s([part.time_s for part in parts], self.plan, bool(step.decoding.any())))
 
     def _cost_part(self, part: Step) -> StepCost:
-        return reduce(combine, (self._cost_piece(piece) for piece in compiled_pieces(part, self._shapes)))
+        return reduce(combine, (self.piece_cost(piece) for piece in compiled_pieces(part, self._shapes)))
 
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost:
         """A chunk of one prompt alone, host time included.
@@ -183,7 +183,8 @@ class AnalyticEngine:
         count = self._fill(step)
         return OpTable(self._work.special[:count].copy(), step), self._work.costs[:count].copy()
 
-    def _cost_piece(self, step: Step) -> StepCost:
+    def piece_cost(self, step: Step) -> StepCost:
+        """The cost of a step that runs in one piece."""
         self._fill(step)
         self._require_figures()
         return from_record(self._work.step[0], self.plan.chips)

@@ -56,7 +56,8 @@ def _set_memories(plant, work, state):
             command = work.commands[state.flows[place]]
             if command.memory == number or command.second_memory == number:
                 streams += command.streams
-                bits = command.pattern * BITS_OF_PATTERN
+                own = command.pattern if command.memory == number else command.second_pattern
+                bits = own * BITS_OF_PATTERN
                 if (mix >> bits) & MOST_OF_PATTERN < MOST_OF_PATTERN:
                     mix += np.int64(1) << bits
         if streams == 0.0:
@@ -167,7 +168,7 @@ def _lowest_level(work, state):
         level = min(level, _own_limit(work.commands[flow]) / _weight(work.commands[flow]))
         for entry in range(work.way_ends[flow], work.way_ends[flow + 1]):
             resource = work.ways[entry]
-            if state.users[resource] > 0 and work.shares[entry] > 0.0:
+            if state.users[resource] > 0 and work.shares[entry] > 0.0 and state.load[resource] > 0.0:
                 level = min(level, max(0.0, state.left_over[resource]) / state.load[resource])
     return level
 
