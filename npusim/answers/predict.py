@@ -13,6 +13,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from npusim.answers.bottleneck import hidden_floor, moved_by
+from npusim.answers.energy import energy_breakdown_j, energy_reconciliation
 from npusim.answers.engines import working_pes
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
@@ -116,6 +117,8 @@ class CostedStep:
             "clock": self.cost.clock,
             "duty": self.cost.duty,
             **working_pes(self.deployment, self.cost),
+            "energy_breakdown_j": energy_breakdown_j(self.deployment, self.cost.parts_j, self.cost.energy_j),
+            "energy_reconciliation": energy_reconciliation(self.deployment),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,
@@ -313,10 +316,11 @@ def predict_run(
         isl=isl, osl=osl, concurrency=concurrency, requests=requests, arrival=arrival, shared_prefix=shared_prefix
     )
     metrics = measure(simulate(deployment, load, seed))
+    told = {"energy_reconciliation": energy_reconciliation(deployment)}
     if not interval_wanted:
-        return run_figures(metrics)
+        return run_figures(metrics) | told
     drawn = [run_figures(each) for each in drawn_metrics(load, drawn_engines(deployment, seed), seed)]
-    return with_intervals(run_figures(metrics), drawn, deployment.calibration)
+    return with_intervals(run_figures(metrics), drawn, deployment.calibration) | told
 
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:
@@ -327,7 +331,9 @@ def run_figures(metrics: RunMetrics) -> dict[str, Any]:
             answer.setdefault(row.quantity, {})[row.statistic] = metrics[row.name]
         else:
             answer[row.name] = metrics[row.name]
-    return answer | {"fits": metrics.fits, "refusal": metrics.refusal}
+    return answer | {
+        "energy_breakdown_j": dict(metrics.breakdown_j), "fits": metrics.fits, "refusal": metrics.refusal
+    }  # fmt: skip
 
 
 _EXACT = frozenset(row.name for row in METRICS if row.exact)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import simpy
@@ -12,6 +12,7 @@ import simpy
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
+from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
 from npusim.serving.clients import start_clients
 from npusim.serving.kvcache import KvCache
@@ -70,7 +71,7 @@ class ServedRun:
     """record: what happened; duration_s: until the last answer; kv: the cache at the end; idle_w: all chips at rest.
 
     replicas: how many servers did the same at the same time, of which this is one (joules are those of all chips); a
-    fraction where the requests do not divide.
+    fraction where the requests do not divide. breakdown_j: joules of all chips by component, at rest included.
     """
 
     record: Recorder
@@ -78,6 +79,7 @@ class ServedRun:
     kv: KvCache
     idle_w: float
     replicas: float = 1.0
+    breakdown_j: Mapping[str, float] = field(default_factory=dict)
 
 
 def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> ServedRun:
@@ -108,7 +110,16 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     env.run()
     duration = max((request.last_token_s for request in recorder.requests), default=0.0)
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
-    return ServedRun(recorder, duration, kv, idle_w, asked / len(load.prompts))
+    return ServedRun(recorder, duration, kv, idle_w, asked / len(load.prompts), _spent(deployment, recorder, duration))
+
+
+def _spent(deployment: Deployment, recorder: Recorder, duration_s: float) -> dict[str, float]:
+    """The joules of a run by component; while the server waits, its chips are idle."""
+    waited_s = max(0.0, duration_s - float(recorder.span_s.sum()))
+    idle_j = waited_s * float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
+    parts_j = recorder.parts_j | {"idle": recorder.parts_j["idle"] + idle_j}
+    found = breakdown(deployment.system, deployment.machine, parts_j)
+    return {name: float(joules[0]) for name, joules in found.items()}
 
 
 def _serve_before(kv: KvCache, request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,21 +12,29 @@ import pandas as pd
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import DesignCosts, cost_designs
 from npusim.explore.sweep.machines import Records
-from npusim.hardware import area
 from npusim.hardware.power import headroom_w
+from npusim.hardware.technology.energy import GROUPS, breakdown
+from npusim.hardware.technology.silicon import Silicon
+from npusim.kernels.power import ENERGY_PARTS
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import footprint
 from npusim.metrics import ESTIMATES
 from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
 
+_MJ_PER_J = 1e3
+
 
 @dataclass(frozen=True)
 class _TwoSteps:
     """One prompt and one decode step of each design: seconds and joules, float64 (designs,); NaN without room.
 
-    resident: requests that a replica holds; served: that all replicas do, at most the users; osl: tokens of an answer.
+    prompt_parts_j, decode_parts_j: the joules by ENERGY_PARTS, (designs, parts); resident: requests that a replica
+    holds; served: that all replicas do, at most the users; osl: tokens of an answer.
     """
+
+    base: Deployment
+    machines: np.ndarray
 
     prompt_s: np.ndarray
     prompt_j: np.ndarray
@@ -34,7 +43,20 @@ class _TwoSteps:
     resident: np.ndarray
     served: np.ndarray
     osl: int
-    area_mm2: np.ndarray
+    prompt_parts_j: np.ndarray
+    decode_parts_j: np.ndarray
+
+    @cached_property
+    def groups_j(self) -> dict[str, np.ndarray]:
+        """Joules by group of components, float64 (designs,)."""
+        spent = self.resident[:, None] * self.prompt_parts_j + (self.osl - 1) * self.decode_parts_j
+        parts_j = dict(zip(ENERGY_PARTS, spent.T, strict=True))
+        found = breakdown(self.base.system, self.machines, parts_j)
+        return {name: np.sum([found[each] for each in members], axis=0) for name, members in GROUPS.items()}
+
+    @cached_property
+    def silicon(self) -> Silicon:
+        return Silicon(self.base.system, self.machines, self.base.plan.chips)
 
     @property
     def elapsed_s(self) -> np.ndarray:
@@ -67,18 +89,23 @@ def _two_steps(base: Deployment, records: Records, isl: int, osl: int, users: in
     replicas = base.plan.data_parallel
     resident = _resident(base, records, isl, osl, -(-users // replicas))
     prompt_s, prompt_j, decode_s, decode_j = (np.full(len(resident), np.nan) for _ in range(4))
+    prompt_parts_j, decode_parts_j = (np.full((len(resident), len(ENERGY_PARTS)), np.nan) for _ in range(2))
     if (resident > 0).any():
         engine = AnalyticEngine(base, max_sequences=users)
         some = resident > 0
         prompt = _cost(engine, records, some, prefill(1, isl))
         prompt_s[some], prompt_j[some] = prompt.time_s, prompt.energy_j
+        prompt_parts_j[some] = prompt.parts_j
         for batch in np.unique(resident[some]):
             which = resident == batch
             step = _cost(engine, records, which, decode([isl + (osl + 1) // 2] * int(batch)))
             decode_s[which], decode_j[which] = step.time_s, step.energy_j
+            decode_parts_j[which] = step.parts_j
     served = np.minimum(users, replicas * resident)
-    area_mm2 = area.area_proxy_mm2(base.system, records.machines) * base.plan.chips
-    return _TwoSteps(prompt_s, prompt_j, decode_s, decode_j, resident, served, osl, area_mm2)
+    return _TwoSteps(
+        base, records.machines, prompt_s, prompt_j, decode_s, decode_j, resident, served, osl, prompt_parts_j,
+        decode_parts_j,
+    )  # fmt: skip
 
 
 def _estimate(function: Callable[[_TwoSteps], np.ndarray]) -> Callable[[_TwoSteps], np.ndarray]:
@@ -119,7 +146,20 @@ def users_resident(two: _TwoSteps) -> np.ndarray:
 
 @_estimate
 def area_proxy_mm2(two: _TwoSteps) -> np.ndarray:
-    return two.area_mm2
+    return two.silicon.area_proxy_mm2
+
+
+def _spent_on(group: str) -> Callable[[_TwoSteps], np.ndarray]:
+    return lambda two: two.groups_j[group] / two.tokens * _MJ_PER_J
+
+
+def _side(figure: str, side: str) -> Callable[[_TwoSteps], np.ndarray]:
+    return lambda two: np.asarray(getattr(getattr(two.silicon, figure), side))
+
+
+_FUNCTIONS |= {f"{group}_mj_per_token": _spent_on(group) for group in GROUPS}
+for _name in ("area_mm2", "die_cost_usd", "package_cost_usd"):
+    _FUNCTIONS |= {_name: _side(_name, "value"), **{f"{_name}_{end}": _side(_name, end) for end in ("low", "high")}}
 
 
 def _cost(engine: AnalyticEngine, records: Records, which: np.ndarray, step: Step) -> DesignCosts:

@@ -41,7 +41,7 @@ class AreaModel(Part):
     mm2_per_mac: MacAreas
     """Area of multiply-accumulate units."""
     format_share: Fraction
-    """Fraction, 0 to 1, that every further operand type adds to an array, since types share its multipliers."""
+    """Fraction of an array, 0 to 1, that every further operand type adds to it, since types share multipliers."""
     mm2_per_mib_of_sram: Positive
     """Area of SRAM with its periphery, in mm2 per MiB."""
     register_ratio: Positive
@@ -49,9 +49,9 @@ class AreaModel(Part):
     mm2_per_vector_lane: Positive
     """Area of one vector lane with its registers, in mm2."""
     control_share: Fraction
-    """Fraction, 0 to 1, of arithmetic, lanes and SRAM that their control takes beside them."""
+    """Fraction of the area of arithmetic, lanes and SRAM, 0 to 1, that their control takes beside them."""
     noc_share: Fraction
-    """Fraction, 0 to 1, of arithmetic, lanes and SRAM that the network on the chip takes beside them."""
+    """Fraction of the area of arithmetic, lanes and SRAM, 0 to 1, that the network on the chip takes beside them."""
     mm2_per_memory_stack: Positive
     """Area of the interface of one HBM stack, in mm2."""
     mm2_per_memory_channel: Positive
@@ -61,7 +61,7 @@ class AreaModel(Part):
     mm2_per_gb_per_s_of_link: Positive
     """Area of links to other chips, in mm2 per GB/s each way."""
     other_share: Fraction
-    """Fraction, 0 to 1, of the die that none of these parts is: processors, pads, spare units, white space."""
+    """Fraction of the die, 0 to 1, that none of these parts is: processors, pads, spare units, white space."""
 
 
 PARTS = ("macs", "vector_lanes", "sram", "registers", "control", "noc", "memory_phy", "link_phy", "other")

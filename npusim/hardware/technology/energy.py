@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -112,6 +113,17 @@ COMPONENTS = (
     "pim_column", "pim_mac", "link", "leakage", "clocks", "board", "fans", "conversion",
 )  # fmt: skip
 """What a chip's energy is spent on."""
+GROUPS = {
+    "arithmetic": ("mac_bf16", "mac_fp8", "mac_int8", "mac_int4", "vector", "registers"),
+    "sram": ("sram_read", "sram_write"),
+    "noc": ("noc",),
+    "dram": ("dram_activate", "dram_read", "dram_write", "dram_io", "memory_phy"),
+    "pim": ("pim_column", "pim_mac"),
+    "link": ("link",),
+    "static": ("leakage", "clocks", "dram_refresh", "dram_background", "board", "fans"),
+    "conversion": ("conversion",),
+}
+"""Components that sweeps tell together."""
 _OF_PIM = {"pim_activate": "dram_activate", "pim_column": "pim_column", "pim_mac": "pim_mac", "pim_io": "dram_io"}
 """Components of the parts that units in memory spend, whose energies are those of commands already."""
 Spent = dict[str, np.ndarray]
@@ -219,7 +231,7 @@ def _device(system: System, machines: np.ndarray, table: EnergyTable) -> dict[st
 
 
 def breakdown(
-    system: System, machines: np.ndarray, parts_j: Mapping[str, np.ndarray], table: EnergyTable | None = None
+    system: System, machines: np.ndarray, parts_j: Mapping[str, Any], table: EnergyTable | None = None
 ) -> Spent:
     """The joules of ENERGY_PARTS by component, float64 (machines,) each; they sum to the joules of all parts."""
     known = table or energy_table()
