@@ -18,7 +18,7 @@ from npusim.answers.engines import working_pes
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
-from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine, total_cost
+from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
@@ -119,6 +119,7 @@ class CostedStep:
             **working_pes(self.deployment, self.cost),
             "energy_breakdown_j": energy_breakdown_j(self.deployment, self.cost.parts_j, self.cost.energy_j),
             "energy_reconciliation": energy_reconciliation(self.deployment),
+            **({} if self.deployment.system.chip.pim is None else {"sub_batches": self.cost.sub_batches}),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,
@@ -184,8 +185,9 @@ def step_costs(
         )
     analytic, simulated, moved = _engine(deployment, batch), None, None
     if engine == EVENT:
-        pieces = EventEngine(analytic, deployment.system.name, detail).simulated(step)
-        cost, simulated = total_cost(pieces), simulated_figures(pieces, explain)
+        event = EventEngine(analytic, deployment.system.name, detail)
+        pieces = event.simulated(step)
+        cost, simulated = event.total(step, pieces), simulated_figures(pieces, explain)
         moved = elasticities_by(deployment, analytic, step, _simulated_time(step, detail)) if explain else None
     else:
         cost = analytic.cost(step)

@@ -68,6 +68,10 @@ class AnalyticEngine:
         self._stalls_at_all = bool(self.runtime["host_stall_probability"] > 0.0)
         self._stalls: dict[tuple[int, int], dict[int, float]] = {}
 
+    def like(self, deployment: Deployment) -> AnalyticEngine:
+        """An engine of another deployment with the same room and growth."""
+        return AnalyticEngine(deployment, len(self._work.query), self._growth)
+
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces.
 
@@ -78,7 +82,7 @@ class AnalyticEngine:
         return self.waiting(total, bubble_s([part.time_s for part in parts], self.plan, bool(step.decoding.any())))
 
     def _cost_part(self, part: Step) -> StepCost:
-        return reduce(combine, (self._cost_piece(piece) for piece in compiled_pieces(part, self._shapes)))
+        return reduce(combine, (self.piece_cost(piece) for piece in compiled_pieces(part, self._shapes)))
 
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost:
         """A chunk of one prompt alone, host time included.
@@ -179,7 +183,8 @@ class AnalyticEngine:
         count = self._fill(step)
         return OpTable(self._work.special[:count].copy(), step), self._work.costs[:count].copy()
 
-    def _cost_piece(self, step: Step) -> StepCost:
+    def piece_cost(self, step: Step) -> StepCost:
+        """The cost of a step that runs in one piece."""
         self._fill(step)
         self._require_figures()
         return from_record(self._work.step[0], self.plan.chips)

@@ -12,6 +12,7 @@ from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.power import ENERGY_PARTS, IDLE, LOADED
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
+from npusim.kernels.sub_batches import interleave, splits_batches
 from npusim.mapping.lower import instantiate
 from npusim.mapping.optable import OP_DTYPE
 from npusim.mapping.specialise import room_for, specialise_rows, step_path
@@ -69,9 +70,34 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspac
 def cost_sequences(template, query, context, decoding, slots, machines, runtimes, work):
     """Lower, specialise and cost one step: fills step, special and costs of `work`; returns the number of rows.
 
-    machines, runtimes: arrays of one record.
+    machines, runtimes: arrays of one record. A decode step is split into two sub-batches where the runtime can, the
+    memory has units and that is faster: `step` is then that of both, the rows and their costs are those of the whole.
     """
     machine, runtime = machines[0], runtimes[0]
+    count = _cost_whole(template, query, context, decoding, slots, machine, runtime, work)
+    half = len(query) // 2
+    if splits_batches(machine, runtime) and half > 0 and work.step[0].pim_s > 0.0 and decoding.all():
+        whole_s, parts = work.step[0].time_s, np.zeros(2, STEP_COST_DTYPE)
+        host, layers = np.zeros(2), 1.0
+        for part in range(2):
+            first, last = (0, half) if part == 0 else (half, len(query))
+            count = _cost_whole(
+                template, query[first:last], context[first:last], decoding[first:last], slots, machine, runtime, work
+            )
+            parts[part] = work.step[0]
+            for index in range(count):
+                host[part] += work.costs[index].repeat * work.costs[index].memory_s
+                layers = max(layers, float(work.costs[index].repeat))
+        count = _cost_whole(template, query, context, decoding, slots, machine, runtime, work)
+        interleave(parts, host, layers, machine)
+        if parts[0].time_s < whole_s:
+            work.step[0] = parts[0]
+    return count
+
+
+@kernel
+def _cost_whole(template, query, context, decoding, slots, machine, runtime, work):
+    """As `cost_sequences`, all sequences together."""
     count = instantiate(template, query, context, decoding, work.lowered)
     lowered = work.lowered[:count]
     count = specialise_rows(lowered, query, context, decoding, slots, machine, runtime, work.special)

@@ -22,7 +22,7 @@ class StepCost:
 
     The shares sum to time_s, and parts_j (by ENERGY_PARTS) to energy_j. clock, duty: fractions of the full clock and of
     the time at which the power cap let the step run; pes: engines of a chip that worked on it, in that of its pieces
-    with the most.
+    with the most; sub_batches: parts of its batch, of which one was on units in memory while another was on the chip.
     """
 
     time_s: float
@@ -34,6 +34,7 @@ class StepCost:
     parts_j: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ENERGY_PARTS, 0.0))
     duty: float = 1.0
     pes: int = 1
+    sub_batches: int = 1
 
     @property
     def time_us(self) -> float:
@@ -74,6 +75,7 @@ def from_record(record: Any, chips: int) -> StepCost:
         parts_j=parts_by_name(record["parts_j"], chips),
         duty=float(record["duty"]),
         pes=int(record["pes"]),
+        sub_batches=int(record["sub_batches"]),
     )
 
 
@@ -117,6 +119,7 @@ def between(first: StepCost, second: StepCost, share: float) -> StepCost:
         parts_j={name: joules + share * (second.parts_j[name] - joules) for name, joules in first.parts_j.items()},
         duty=first.duty + share * (second.duty - first.duty),
         pes=max(first.pes, second.pes),
+        sub_batches=max(first.sub_batches, second.sub_batches),
     )
 
 
@@ -133,4 +136,5 @@ def combine(first: StepCost, second: StepCost) -> StepCost:
         parts_j={name: joules + second.parts_j[name] for name, joules in first.parts_j.items()},
         duty=(first.duty * first.time_s + second.duty * second.time_s) / time_s,
         pes=max(first.pes, second.pes),
+        sub_batches=max(first.sub_batches, second.sub_batches),
     )

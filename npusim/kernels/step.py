@@ -8,7 +8,7 @@ import numpy as np
 
 from npusim.compilation import entry, kernel, record_type
 from npusim.kernels.operator import OPERATOR_COST_DTYPE, cost_operator
-from npusim.kernels.pim_offload import beside_host
+from npusim.kernels.pim_offload import beside_host, keep_on_units, kinds_on_units
 from npusim.kernels.power import (
     ENERGY_PARTS,
     IDLE,
@@ -45,6 +45,7 @@ STEP_COST_DTYPE = record_type(
         ("duty", np.float64),
         ("parts_j", np.float64, (len(ENERGY_PARTS),)),
         ("pes", np.float64),
+        ("sub_batches", np.float64),
     ]
 )
 _BISECTIONS = 30
@@ -55,10 +56,37 @@ _MOST_FUSIONS = 64
 
 @kernel
 def cost_step(rows, count, machine, runtime, path, costs, step):
-    """Cost the specialised `rows[:count]` on the number of the chip's engines on which they are the fastest.
+    """Cost the specialised `rows[:count]` where they are the fastest together, on units in memory or without them.
 
-    Fills `costs` (OPERATOR_COST_DTYPE), `step` (STEP_COST_DTYPE) and the rows' `pes`. Of numbers that are equally fast,
-    the first that the unit's `fusions` names is taken.
+    Fills `costs` (OPERATOR_COST_DTYPE), `step` (STEP_COST_DTYPE) and the rows' `pes` and `device`. Each operator takes
+    its own faster side first; what that does to its neighbours is known only of the whole step, which is why the
+    products, attention or both are taken back to the chip where the step ends earlier so.
+    """
+    _cost_fused(rows, count, machine, runtime, path, costs, step)
+    placed = kinds_on_units(rows, count, costs, machine)
+    if placed == 0:
+        return
+    offered = np.zeros(count, np.int64)
+    for index in range(count):
+        offered[index] = rows[index].device
+    chosen, least = placed, step.time_s
+    # Every part of the kinds that went to the units, the chip alone last.
+    for kept in range(placed - 1, -1, -1):
+        if kept & placed == kept:
+            keep_on_units(rows, count, offered, kept)
+            _cost_fused(rows, count, machine, runtime, path, costs, step)
+            if step.time_s < least:
+                chosen, least = kept, step.time_s
+    if chosen != 0:
+        keep_on_units(rows, count, offered, chosen)
+        _cost_fused(rows, count, machine, runtime, path, costs, step)
+
+
+@kernel
+def _cost_fused(rows, count, machine, runtime, path, costs, step):
+    """Cost the rows on the number of the chip's engines on which they are the fastest.
+
+    Of numbers that are equally fast, the first that the unit's `fusions` names is taken.
     """
     sizes = np.ones(_MOST_FUSIONS)
     known = fusions(machine, runtime, sizes)
@@ -80,6 +108,7 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     """
     fixed = runtime.paths_step_launch[path]
     step.pes = pes
+    step.sub_batches = 1.0
     for index in range(count):
         rows[index].pes = pes
         cost_operator(rows[index], machine, runtime, path, costs[index])

@@ -14,8 +14,10 @@ from npusim.errors import UserError
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
+from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
 from npusim.serving.kvcache import KvCache
+from npusim.serving.layout import for_load
 from npusim.serving.policies import make_policy
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
@@ -71,7 +73,8 @@ class ServedRun:
     """record: what happened; duration_s: until the last answer; kv: the cache at the end; idle_w: all chips at rest.
 
     replicas: how many servers did the same at the same time, of which this is one (joules are those of all chips); a
-    fraction where the requests do not divide. breakdown_j: joules of all chips by component, at rest included.
+    fraction where the requests do not divide. layout: of a memory with PIM units, None without them; breakdown_j:
+    joules of all chips by component, at rest included.
     """
 
     record: Recorder
@@ -79,6 +82,7 @@ class ServedRun:
     kv: KvCache
     idle_w: float
     replicas: float = 1.0
+    layout: MemoryLayout | None = None
     breakdown_j: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -88,6 +92,10 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     Of several replicas the one with the most requests is served; all run at the same time.
     """
     asked, load = len(load.prompts), load.of_replica(deployment.plan.data_parallel)
+    placed = for_load(deployment, load.isl, load.osl, _users(deployment, load))
+    if placed is not deployment and isinstance(engine, AnalyticEngine):
+        engine = engine.like(placed)
+    deployment = placed
     room = deployment.require_fit(1)
     numbers = deployment.runtime_record[0]
     env = simpy.Environment()
@@ -110,7 +118,16 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     env.run()
     duration = max((request.last_token_s for request in recorder.requests), default=0.0)
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
-    return ServedRun(recorder, duration, kv, idle_w, asked / len(load.prompts), _spent(deployment, recorder, duration))
+    layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
+    return ServedRun(
+        recorder, duration, kv, idle_w, asked / len(load.prompts), layout, _spent(deployment, recorder, duration)
+    )
+
+
+def _users(deployment: Deployment, load: Load) -> int:
+    """Users of one replica: those of a closed loop or a burst, else as many as the runtime serves."""
+    most = int(deployment.runtime_record[0]["limits_max_sequences"])
+    return load.arrival.users if isinstance(load.arrival, Closed | Burst) else min(most, len(load.prompts))
 
 
 def _spent(deployment: Deployment, recorder: Recorder, duration_s: float) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ from npusim.hardware.technology.silicon import Silicon
 from npusim.kernels.power import ENERGY_PARTS
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import footprint
+from npusim.mapping.memory_layout import is_open, laid_out, layouts
 from npusim.metrics import ESTIMATES
 from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
@@ -79,8 +80,21 @@ def estimate_designs(base: Deployment, records: Records, isl: int, osl: int, use
 
     users_resident: requests that the KV caches of all replicas hold at once, at most `users`. Throughput is that of a
     batch of them whose prompts are computed one by one, then decoded together, on each replica; power, energy and area
-    are those of all chips.
+    are those of all chips. A memory with PIM units whose layout is open has, for each design, the fastest one.
     """
+    if not is_open(base.runtime_record):
+        return _estimated(base, records, isl, osl, users)
+    found = [
+        _estimated(laid_out(base, layout), replace(records, runtimes=layout.put(records.runtimes)), isl, osl, users)
+        for layout in layouts(base.runtime_record)
+    ]
+    rates = np.nan_to_num(np.stack([each["output_tokens_per_s"] for each in found]), nan=-1.0)
+    best = rates.argmax(axis=0)
+    return pd.DataFrame({name: np.choose(best, [each[name].to_numpy() for each in found]) for name in found[0]})
+
+
+def _estimated(base: Deployment, records: Records, isl: int, osl: int, users: int) -> pd.DataFrame:
+    """As `estimate_designs`, in the layout that the records fix."""
     two = _two_steps(base, records, isl, osl, users)
     return pd.DataFrame({row.name: _FUNCTIONS[row.name](two) for row in ESTIMATES})
 

@@ -19,7 +19,16 @@ from npusim.kernels.units.contraction_processor.vector import program_time, vect
 from npusim.mapping.grouped import joined_rows, row_blocks
 from npusim.mapping.optable import ABSORB, ATTENTION, COLLECTIVE, GATHER, LINEAR, SPLIT_ROWS
 
-__all__ = ["cost_row", "drawn_bandwidth", "fusions", "kv_copies", "overlap", "softmax_passes", "softmax_time"]
+__all__ = [
+    "cost_row",
+    "drawn_bandwidth",
+    "fusions",
+    "kv_copies",
+    "lane_time",
+    "overlap",
+    "softmax_launch",
+    "softmax_passes",
+]
 
 
 @kernel
@@ -75,10 +84,15 @@ def softmax_passes(machine):
 
 
 @kernel
-def softmax_time(row, machine, runtime):
-    """Seconds of softmax over scores that are in memory before and after."""
-    lanes = row.pes * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
-    return row.kv_tokens * row.heads * machine.tcp_vector_passes_softmax / (lanes * machine.tcp_clock)
+def softmax_launch(machine):
+    """Fixed seconds of the programs of a softmax."""
+    return machine.tcp_vector_programs_softmax * machine.tcp_program_time
+
+
+@kernel
+def lane_time(row, operations, machine):
+    """Seconds of vector operations on elements that are in memory before and after."""
+    return operations / (row.pes * machine.tcp_slices_per_pe * machine.tcp_vector_lanes * machine.tcp_clock)
 
 
 @kernel
