@@ -16,6 +16,7 @@ from npusim.ledger import Efficiency, Positive, Ratio
 from npusim.units import GB
 
 _MM2_PER_CM2 = 100.0
+"""Square millimetres of a square centimetre."""
 
 
 class MemoryPrices(Part):

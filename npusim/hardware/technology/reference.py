@@ -2,7 +2,7 @@
 
 A description that names a `reference` takes what was measured on that architecture as far as the two are alike: its
 energies, its static power and its die area are multiplied by the ratio of both bottom-up sums. The reference itself has
-a ratio of one.
+a ratio of one, and an energy that the description says itself (or a sweep varies) holds as it stands.
 """
 
 from __future__ import annotations
@@ -16,26 +16,34 @@ from npusim.hardware.technology.area import AreaModel, modelled_area_mm2
 from npusim.hardware.technology.energy import EnergyTable, energy_table, totals
 from npusim.hardware.technology.ranges import Ranged, ranged
 from npusim.inputs import remembered
+from npusim.ledger import provenances
 
-_FIELDS = {
-    "mac_bf16": "power_mac_bf16",
-    "mac_fp8": "power_mac_fp8",
-    "mac_int8": "power_mac_int8",
-    "mac_int4": "power_mac_int4",
-    "vector": "power_vector_op",
-    "memory_read": "power_memory_byte",
-    "idle": "power_idle",
-    "loaded": "power_loaded_static",
+_KEYS = {
+    "mac_bf16": "mac.bf16",
+    "mac_fp8": "mac.fp8",
+    "mac_int8": "mac.int8",
+    "mac_int4": "mac.int4",
+    "vector": "vector_op",
+    "memory_read": "memory_byte",
+    "idle": "idle",
+    "loaded": "loaded_static",
 }
-"""Fields of a machine's record that follow the bottom-up sum of a part."""
-_TOLD = {**_FIELDS, "link": "power_link_byte"}
+"""Keys of `power` whose energies follow the bottom-up sum of a part."""
+_TOLD = {**_KEYS, "link": "link_byte"}
+
+
+def _field(key: str) -> str:
+    """The field of a machine's record that holds a key of `power`."""
+    return f"power_{key.replace('.', '_')}"
 
 
 class _Silicon(NamedTuple):
-    """The architecture that was measured, and its machine as described."""
+    """The architecture that was measured, its machine as described, and the sources of its energies by key, those of
+    its calibration too."""
 
     system: System
     machine: np.ndarray
+    sources: dict[str, frozenset[str]]
 
 
 @remembered
@@ -45,12 +53,20 @@ def _silicon(name: str) -> _Silicon:
     from npusim.hardware.machine import described_machine
 
     system = load_system(name, uncalibrated=True)
-    return _Silicon(system, described_machine(system))
+    both = [_sources(system), _sources(load_system(name))]
+    sources = {key: frozenset(each[key] for each in both if key in each) for key in _KEYS.values()}
+    return _Silicon(system, described_machine(system), sources)
+
+
+def _sources(system: System) -> dict[str, str]:
+    """The sources of the energies that a description has, by key."""
+    return {item.path: item.quantity.source for item in provenances("", system.chip.power)}
 
 
 @remembered
 def _silicon_totals(name: str) -> dict[str, float]:
-    return {part: float(sums[0]) for part, sums in totals(*_silicon(name)).items()}
+    known = _silicon(name)
+    return {part: float(sums[0]) for part, sums in totals(known.system, known.machine).items()}
 
 
 def follow_reference(system: System, machines: np.ndarray) -> None:
@@ -58,10 +74,11 @@ def follow_reference(system: System, machines: np.ndarray) -> None:
     name = system.chip.reference
     if name is None:
         return
-    measured = _silicon_totals(name)
+    measured, own, known = _silicon_totals(name), _sources(system), _silicon(name).sources
     for part, sums in totals(system, machines).items():
-        if part in _FIELDS:
-            machines[_FIELDS[part]] *= sums / measured[part]
+        key = _KEYS.get(part)
+        if key in own and own[key] in known[key]:
+            machines[_field(key)] *= sums / measured[part]
 
 
 def area_mm2(system: System, machines: np.ndarray, model: AreaModel | None = None) -> np.ndarray:
@@ -77,19 +94,22 @@ def area_factor(system: System, model: AreaModel | None = None) -> float | None:
     from npusim.hardware.machine import described_machine
 
     name = system.chip.reference
-    known = _Silicon(system, described_machine(system)) if name is None else _silicon(name)
-    die = known.system.chip.die
+    if name is not None:
+        system, machine = _silicon(name).system, _silicon(name).machine
+    else:
+        machine = described_machine(system)
+    die = system.chip.die
     if die is None or die.mm2 is None:
         return None
-    return die.mm2.value / float(modelled_area_mm2(known.system, known.machine, model)[0])
+    return die.mm2.value / float(modelled_area_mm2(system, machine, model)[0])
 
 
 def reconciliation(system: System, machines: np.ndarray) -> dict[str, Ranged]:
     """Bottom-up sum over the energy that the machine's record has, by part, float64 (machines,) each: at 1 the tables
     and the description agree. The range is that of the tables."""
     found = {}
-    for part, field in _TOLD.items():
-        given = machines[field]
+    for part, key in _TOLD.items():
+        given = machines[_field(key)]
         if np.isfinite(given).all():
 
             def ratio(table: EnergyTable, part: str = part, given: np.ndarray = given) -> np.ndarray:
