@@ -18,7 +18,9 @@ from npusim.engine.event.command import (
     LINK,
     NO_ROW,
     OVERHEAD,
+    PIM,
     SWITCH,
+    UNITS,
     Command,
     Position,
     Program,
@@ -26,7 +28,7 @@ from npusim.engine.event.command import (
     Turn,
 )
 from npusim.engine.event.network import add_collective
-from npusim.engine.event.operators import Work, work_of
+from npusim.engine.event.operators import Work, rest_of_units, work_of
 from npusim.engine.event.pipeline import Pipeline
 from npusim.engine.event.setting import StepSetting
 from npusim.kernels.units.contraction_processor import further_matrices_time
@@ -127,11 +129,14 @@ class _Builder:
 
     def _operate(self, row: Any, position: Position) -> None:
         """Launch a row on every cluster, run its tiles, and join the partial results of the PEs."""
-        if position.row not in self._works:
+        if position.row not in self._works and not self._set.on_units(position.row):
             self._works[position.row] = work_of(row, self._set, self.program.room, self._ahead[position.row])
             plan = self._works[position.row].plan
             if plan is not None:
                 self.program.plans[position.row] = plan
+        if self._set.on_units(position.row):
+            self._operate_on_units(row, position)
+            return
         work = self._works[position.row]
         waits = self._ready if self._set.whole_step else self._met()
         seconds = _launch_s(row, self._set)
@@ -158,6 +163,28 @@ class _Builder:
             self._ready = [each[tile] for each in ends]
             self._chip_wide(SWITCH, LINK, position._replace(tile=part), "reduction", work_s=joined[part])
             self._parts[position.row].append(self._ready)
+
+    def _operate_on_units(self, row: Any, position: Position) -> None:
+        """A row in memory: called by the chip, run by the units of all channels, then what is left to the chip."""
+        assert self._set.costs is not None
+        cost = self._set.costs[position.row]
+        self._chip_wide(HOST, OVERHEAD, position, "call units", fixed_s=float(cost["overhead_s"]))
+        called = self._of_chips(self._ready)
+        seconds = float(cost["pim_s"]) * self._set.refresh_of_units
+        work = rest_of_units(row, cost, self._set, self.program.room)
+        if work.kept > 0.0:
+            # The units read the new keys and values, too.
+            for pipeline in self._pipelines:
+                called[pipeline.chip] += (pipeline.store_kv(position, called[pipeline.chip][0], work),)
+        ran = []
+        for chip in range(self._set.chips):
+            queue = Queue(UNITS, ALL_CLUSTERS, chip)
+            compute = Command(queue, PIM, position, called[chip], seconds, asked=seconds, what="compute")
+            ran.append(self.program.add(compute))
+        rest = work._replace(kept=0.0)
+        ends = [pipeline.run(rest, position, ran[pipeline.chip]) for pipeline in self._pipelines]
+        self._parts[position.row] = [[each[-1] for each in ends]]
+        self._ready = [each[-1] for each in ends]
 
     def _chip_wide(
         self, engine: str, kind: str, position: Position, what: str, work_s: float = 0.0, fixed_s: float = 0.0
