@@ -77,7 +77,7 @@ class Traits(NamedTuple):
     from SRAM, none where that is not told; engines: counts whose product is the number of engines (PEs) that a runtime
     may fuse and that sum among themselves, none where the chip works as one; best: efficiencies that a generous bound
     takes at their high ends; queues: its queues decide what hides under the memory stream, and no number of a path
-    does; libraries: a runtime chooses among its kernel libraries; events: the event engine simulates it.
+    does; libraries: a runtime chooses among its kernel libraries.
     """
 
     prefix: str
@@ -91,7 +91,6 @@ class Traits(NamedTuple):
     best: tuple[str, ...] = ()
     queues: bool = False
     libraries: bool = False
-    events: bool = False
 
 
 class Unit(Part):

@@ -40,7 +40,14 @@ class StepSetting:
     costs: np.ndarray | None = None
 
     @cached_property
+    def is_tiled(self) -> bool:
+        """Whether the unit is a contraction processor, whose tiles and queues are known."""
+        return self._has("tcp_dma_queue")
+
+    @cached_property
     def clusters(self) -> int:
+        if not self.is_tiled:
+            return 1
         return int(clusters_at_work(float(self.pes), self.machine))
 
     @cached_property
@@ -76,7 +83,7 @@ class StepSetting:
     @cached_property
     def engine_bytes_per_s(self) -> float:
         """What the DMA engine of a PE moves; endless where a unit has none."""
-        if not self._has("tcp_dma_queue"):
+        if not self.is_tiled:
             return inf
         machine = self.machine
         return float(machine["tcp_dma_bandwidth_per_pe"] * machine["tcp_clock"] * machine["tcp_dma_efficiency"])
@@ -112,7 +119,7 @@ class StepSetting:
     @cached_property
     def depth(self) -> int:
         """Transfers of a cluster that are under way, waiting, or not yet used up."""
-        return int(self.machine["tcp_dma_queue"]) if self._has("tcp_dma_queue") else 1
+        return int(self.machine["tcp_dma_queue"]) if self.is_tiled else 1
 
     @cached_property
     def command_s(self) -> float:
