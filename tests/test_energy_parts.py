@@ -17,6 +17,8 @@ from npusim.answers.energy import energy_breakdown_j, energy_reconciliation
 from npusim.answers.predict import predict_run
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import EventEngine
+from npusim.explore.sweep.estimate import estimate_designs
+from npusim.explore.sweep.machines import Records
 from npusim.hardware.catalog import load_system, shipped_systems
 from npusim.hardware.machine import build_machine, described_machine
 from npusim.hardware.system import System
@@ -179,3 +181,16 @@ def test_deployments_keep_the_energies_of_their_own_records() -> None:
     doubled["power_mac_bf16"] *= 2.0
     halves = energy_reconciliation(deployment.with_records(doubled, deployment.runtime_record))["mac_bf16"]
     assert halves["value"] == pytest.approx(energy_reconciliation(deployment)["mac_bf16"]["value"] / 2.0, rel=1e-3)
+
+
+def test_sweeps_tell_energy_area_and_cost_of_each_design() -> None:
+    base = deploy("rngd", MODEL)
+    machines = np.repeat(base.machine, 2)
+    machines["tcp_sram_per_slice"] *= [1.0, 2.0]
+    table = estimate_designs(base, Records(machines, np.repeat(base.runtime_record, 2)), 256, 64, 8)
+    spent = sum(table[f"{group}_mj_per_token"] for group in GROUPS)
+    assert spent.tolist() == pytest.approx((1e3 / table["tokens_per_joule"]).tolist(), rel=1e-9)
+    for name in ("area_mm2", "die_cost_usd", "package_cost_usd"):
+        assert table[name][0] < table[name][1]
+        assert (table[f"{name}_low"] <= table[name]).all()
+    assert table["area_mm2"][0] == pytest.approx(653.0)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from npusim.cli.output import figure, table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from npusim.cli.fitted_table import FittedTable
 
 _BAR_WIDTH, _BAR = 40, "#"
 _LEAST = 0.0005
 """Part of the energy below which a component is left out."""
 
 
-def energy_table(answer: dict[str, Any]) -> Table:
+def energy_table(answer: dict[str, Any]) -> FittedTable:
     """The components of the energy, the largest first."""
     return table(("energy", "J", "share", ""), _rows(answer["energy_breakdown_j"]), "What the energy is spent on")
 
