@@ -84,7 +84,7 @@ def test_formats_and_traffic_are_counted_where_they_belong() -> None:
     assert parts["mac_fp8"] > parts["mac_bf16"] > 0.0
     assert parts["mac_int8"] == parts["mac_int4"] == parts["pim_mac"] == 0.0
     machine = engine.machine
-    written = 768 * engine._deployment.require_fit(1).kv_bytes_per_token
+    written = 768 * engine.deployment.require_fit(1).kv_bytes_per_token
     assert parts["memory_write"] == pytest.approx(written * float(machine["power_memory_byte"]), rel=1e-9)
 
 
