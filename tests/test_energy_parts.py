@@ -186,7 +186,7 @@ def test_deployments_keep_the_energies_of_their_own_records() -> None:
 def test_sweeps_tell_energy_area_and_cost_of_each_design() -> None:
     base = deploy("rngd", MODEL)
     machines = np.repeat(base.machine, 2)
-    machines["tcp_sram_per_slice"] *= [1.0, 2.0]
+    machines["tcp_sram_per_slice"] *= [1.0, 1.5]
     table = estimate_designs(base, Records(machines, np.repeat(base.runtime_record, 2)), 256, 64, 8)
     spent = sum(table[f"{group}_mj_per_token"] for group in GROUPS)
     assert spent.tolist() == pytest.approx((1e3 / table["tokens_per_joule"]).tolist(), rel=1e-9)
