@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from npusim.engine.event.command import DMA, MAIN, MESSAGE, SUB, UNITS, Command, Program
+from npusim.engine.event.command import CACHE, DMA, MAIN, MESSAGE, SUB, UNITS, Command, Program
 from npusim.engine.event.core import state as core
 from npusim.engine.event.core.loop import simulate
 from npusim.engine.event.memory import ARRIVING, COMMAND
 from npusim.engine.event.setting import StepSetting
 
-_STYLES = {DMA: core.TRANSFER, MAIN: core.MAIN_PROGRAM, SUB: core.FILL, MESSAGE: core.TRANSFER, UNITS: core.MESSAGE}
+_STYLES = {DMA: core.TRANSFER, MAIN: core.MAIN_PROGRAM, SUB: core.FILL, MESSAGE: core.TRANSFER}
+_STYLES |= {UNITS: core.MESSAGE, CACHE: core.MESSAGE}
 _FIRST = 1e-6
 """Weight of units in seconds of banks for a second: far above that of any stream in bytes, so that they take the banks
 before the host does, which gets what they leave."""
@@ -168,6 +169,9 @@ class ChipRun:
                 if self._set.has_units:
                     ways[-1] = np.concatenate([ways[-1], banks[row["memory"]]])
                     shares[-1] = np.concatenate([shares[-1], of_channels * byte_s])
+            elif command.queue.engine == CACHE:
+                ways.append(_NOTHING)
+                shares.append(_NOTHING)
             elif command.queue.engine == UNITS:
                 ways.append(banks[command.queue.chip // self._set.sharers])
                 shares.append(np.ones(every))

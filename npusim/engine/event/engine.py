@@ -17,7 +17,6 @@ from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.stages import stages_time
 from npusim.engine.stepcost import RESOURCES, StepCost, combine, retimed
 from npusim.errors import UserError
-from npusim.hardware.units import KINDS, kind_of
 from npusim.mapping.specialise import step_path
 from npusim.workload.step import Step
 
@@ -54,14 +53,10 @@ def total_cost(pieces: list[SimulatedPiece]) -> StepCost:
 class EventEngine:
     """Costs steps like the analytic engine, from which it takes what both share: rows, energies, the capped clock.
 
-    Raises UserError for a chip whose kind of unit it does not simulate.
+    Raises UserError where the description lacks what the detail needs.
     """
 
     def __init__(self, analytic: AnalyticEngine, arch: str, detail: Detail = RATE_ALONE) -> None:
-        unit = KINDS[kind_of(frozenset(analytic.machine.dtype.names))]
-        if not unit.TRAITS.events:
-            able = ", ".join(name.replace("_", " ") for name, kind in KINDS.items() if kind.TRAITS.events)
-            raise UserError("--engine", "event", f"{arch} is no {able}, the only unit it simulates; use analytic")
         self._analytic = analytic
         self._memory = memory_model(analytic.system, detail.memory_depth, detail.refresh_rate)
         plan, self._sharers = analytic.plan, detail.dies_per_memory

@@ -12,7 +12,7 @@ import numpy as np
 from npusim.engine.event.memory import MemoryModel
 from npusim.hardware.runtime_record import GRAPH_STEP
 from npusim.kernels.memory import stream_limit
-from npusim.kernels.pim import refresh_loss
+from npusim.kernels.pim import refresh_interval, refresh_loss
 from npusim.kernels.pim_offload import beside_host
 from npusim.kernels.units.contraction_processor.fusion import clocked, clusters_at_work
 
@@ -40,7 +40,14 @@ class StepSetting:
     costs: np.ndarray | None = None
 
     @cached_property
+    def is_tiled(self) -> bool:
+        """Whether the unit is a contraction processor, whose tiles and queues are known."""
+        return self._has("tcp_dma_queue")
+
+    @cached_property
     def clusters(self) -> int:
+        if not self.is_tiled:
+            return 1
         return int(clusters_at_work(float(self.pes), self.machine))
 
     @cached_property
@@ -76,7 +83,7 @@ class StepSetting:
     @cached_property
     def engine_bytes_per_s(self) -> float:
         """What the DMA engine of a PE moves; endless where a unit has none."""
-        if not self._has("tcp_dma_queue"):
+        if not self.is_tiled:
             return inf
         machine = self.machine
         return float(machine["tcp_dma_bandwidth_per_pe"] * machine["tcp_clock"] * machine["tcp_dma_efficiency"])
@@ -98,7 +105,7 @@ class StepSetting:
     @cached_property
     def refresh_of_units(self) -> float:
         """Factor on the time of units where memory refreshes more often than at normal temperature."""
-        lost = float(refresh_loss(self.machine) / self.machine["pim_memory_timing_tREFI"])
+        lost = float(refresh_loss(self.machine) / refresh_interval(self.machine))
         return (1.0 - lost) / (1.0 - self.memory.refresh_rate * lost)
 
     def _has(self, name: str) -> bool:
@@ -112,7 +119,7 @@ class StepSetting:
     @cached_property
     def depth(self) -> int:
         """Transfers of a cluster that are under way, waiting, or not yet used up."""
-        return int(self.machine["tcp_dma_queue"]) if self._has("tcp_dma_queue") else 1
+        return int(self.machine["tcp_dma_queue"]) if self.is_tiled else 1
 
     @cached_property
     def command_s(self) -> float:

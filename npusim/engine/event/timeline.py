@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npusim.engine.event.command import (
+    CACHE,
     CHIP_LINK,
     CONTRACTION,
     CORE,
@@ -47,8 +48,21 @@ _TRACKS = {
     CHIP_LINK: "link",
     MESSAGE: "message",
     UNITS: "PIM units",
+    CACHE: "cache",
 }
-_ORDER = ("host", HBM, "DMA", "launch", "registers", *_MAIN_TRACKS.values(), "PIM units", "switch", "link", "message")
+_ORDER = (
+    "host",
+    HBM,
+    "DMA",
+    "cache",
+    "launch",
+    "registers",
+    *_MAIN_TRACKS.values(),
+    "PIM units",
+    "switch",
+    "link",
+    "message",
+)
 RATE, SRAM, POWER = "HBM rate [GB/s]", "SRAM [MiB]", "power [W]"
 
 History = list[tuple[float, float]]
