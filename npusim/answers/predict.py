@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from npusim.answers.engines import working_pes
+from npusim.answers.kv_access import kv_access
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import EventEngine, total_cost
@@ -79,6 +80,12 @@ class CostedStep:
         return {name: self.cost.shares_s[name] * US_PER_S for name in RESOURCES}
 
     @cached_property
+    def rows(self) -> np.ndarray:
+        """The specialised rows of all pieces of the step, array of OP_DTYPE."""
+        analytic = _engine(self.deployment, self.batch)
+        return np.concatenate([analytic.operators(piece)[0].rows for piece in analytic.pieces(self.step)])
+
+    @cached_property
     def ops(self) -> list[dict[str, Any]]:
         """An entry per operator and repeat count."""
         if self.simulated is not None:
@@ -101,6 +108,7 @@ class CostedStep:
             "breakdown_us": self.breakdown_us,
             "clock": self.cost.clock,
             **working_pes(self.deployment, self.cost),
+            **kv_access(self.deployment, self.rows),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,
@@ -236,7 +244,7 @@ def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
         "segment": int(row["segment"]),
         "repeat": repeat,
         **{name: float(row[name]) for name in ("m", "n", "k", "batch", "query", "kv")},
-        "memory_bytes": float(row["weight_bytes"] + row["kv_read_bytes"] + row["kv_write_bytes"]) * repeat,
+        "memory_bytes": float(spent["fetched"] + spent["stored"]) * repeat,
         "flops": float(row["flops"]) * repeat,
         "time_us": total * US_PER_S,
         "bound": max(seconds, key=lambda name: seconds[name]),

@@ -11,8 +11,8 @@ from npusim.hardware.algorithms import OPERATIONS
 from npusim.kernels.collective import collective_time
 from npusim.kernels.pim_offload import layout_loss, offload
 from npusim.kernels.power import compute_energy, transfer_energy
-from npusim.kernels.unit import cost_row, kv_copies
-from npusim.mapping.optable import ATTENTION, COLLECTIVE, OP_NAMES
+from npusim.kernels.unit import cost_row
+from npusim.mapping.optable import COLLECTIVE, OP_NAMES
 
 _OPERATION = np.array([OPERATIONS.index(name) if name in OPERATIONS else -1 for name in OP_NAMES])
 """The collective operation of an operator, by the operator's code."""
@@ -27,6 +27,8 @@ OPERATOR_COST_DTYPE = record_type(
         ("link_s", np.float64),
         ("overhead_s", np.float64),
         ("macs", np.float64),
+        ("fetched", np.float64),
+        ("stored", np.float64),
         ("compute_j", np.float64),
         ("transfer_j", np.float64),
     ]
@@ -37,7 +39,8 @@ OPERATOR_COST_DTYPE = record_type(
 def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
 
-    macs includes those on padding, where the kernel computes it. link_s and overhead_s are what is left exposed beside
+    macs includes those on padding, where the kernel computes it; fetched, stored: bytes read from and written to
+    memory, those of whole access units and of copies included. link_s and overhead_s are what is left exposed beside
     the operator's arithmetic or memory stream: by the fraction that the path states, or, where it states none, by what
     the unit's queues can hide (`overlap` subtracts that later).
     """
@@ -45,6 +48,7 @@ def cost_operator(row, machine, runtime, path, cost):
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0
     cost.overhead_s = runtime.paths_operator_launch[path]
     cost.macs = row.flops / 2.0
+    cost.fetched, cost.stored = row.weight_bytes + row.kv_read_bytes, row.kv_write_bytes
     cost_row(row, machine, runtime, path, cost)
     if row.kind == COLLECTIVE:
         cost.link_s = row_collective_time(row, machine)
@@ -52,8 +56,7 @@ def cost_operator(row, machine, runtime, path, cost):
     if not math.isnan(runtime.paths_hidden[path]):
         _hide(cost, runtime.paths_hidden[path])
     cost.compute_j = compute_energy(row, cost.macs, machine)
-    kv_reads = kv_copies(row, machine, row.pes) if row.kind == ATTENTION else 1.0
-    cost.transfer_j = transfer_energy(row, kv_reads, machine)
+    cost.transfer_j = transfer_energy(row, cost.fetched + cost.stored, machine)
     offload(row, machine, runtime, path, cost)
 
 

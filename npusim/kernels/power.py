@@ -33,9 +33,8 @@ def compute_energy(row, macs, machine):
 
 
 @kernel
-def transfer_energy(row, kv_reads, machine):
-    """Joules of an operator's memory and link traffic; K and V are read `kv_reads` times."""
-    moved = row.weight_bytes + row.kv_read_bytes * kv_reads + row.kv_write_bytes
+def transfer_energy(row, moved, machine):
+    """Joules of an operator's link traffic and of `moved` bytes from and to memory."""
     return moved * machine.power_memory_byte + row.collective_bytes * machine.power_link_byte
 
 

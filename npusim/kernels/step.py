@@ -8,7 +8,7 @@ from npusim.compilation import entry, kernel, record_type
 from npusim.kernels.operator import OPERATOR_COST_DTYPE, cost_operator
 from npusim.kernels.pim_offload import beside_host
 from npusim.kernels.power import operator_time, throttled_clock
-from npusim.kernels.unit import fusions, overlap
+from npusim.kernels.unit import fusions, meeting_time, overlap, place
 from npusim.mapping.optable import COLLECTIVE
 
 STEP_COST_DTYPE = record_type(
@@ -58,10 +58,12 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     for the resource that bounds it, its fixed time for link and overhead. Energy is one chip's, idle and static
     included.
     """
-    fixed = runtime.paths_step_launch[path]
+    fixed = runtime.paths_step_launch[path] + meeting_time(machine, pes)
     step.pes = pes
     for index in range(count):
         rows[index].pes = pes
+    place(rows, count, machine, runtime)
+    for index in range(count):
         cost_operator(rows[index], machine, runtime, path, costs[index])
         if rows[index].kind == COLLECTIVE and rows[index].first_input >= 0:
             _run_beside(costs[index], costs[rows[index].first_input], machine)
@@ -84,7 +86,7 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     for index in range(count):
         row, cost = rows[index], costs[index]
         step.energy_j += cost.repeat * (cost.compute_j * scale + cost.transfer_j)
-        step.memory_bytes += row.repeat * (row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes)
+        step.memory_bytes += row.repeat * (cost.fetched + cost.stored)
         step.flops += row.repeat * row.flops
     step.energy_j += step.time_s * (machine.power_idle + machine.power_loaded_static)
 

@@ -61,7 +61,7 @@ class _Builder:
 
     def __init__(self, rows: np.ndarray, setting: StepSetting) -> None:
         self._rows, self._set = rows, setting
-        kept = [float(row["activation_bytes"]) / setting.clusters for row in rows if not setting.spills(row)]
+        kept = [float(row["activation_bytes"] - row["spilled"]) / setting.clusters for row in rows]
         resident = max(kept, default=0.0)
         self.program = Program(room=setting.sram - resident, resident=resident, port=setting.sram_bytes_per_s)
         self._ahead = _time_ahead(rows, setting)

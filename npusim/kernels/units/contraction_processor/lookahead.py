@@ -74,7 +74,7 @@ def _launch_time(row, runtime, path):
 def _idle_after(row, cost, since, machine, runtime, path):
     """Seconds for which the memory has been idle when an operator ends, of which its launch was counted before."""
     if row.kind == LINEAR:
-        tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, since, machine, row.pes)[1]
+        tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, since, machine, row.pes, row.tile)[1]
         return cost.contraction_s / tiles + clocked(machine.tcp_program_time, machine) + cost.link_s
     if row.kind == ATTENTION:
         return since + cost.link_s if cost.memory_s == 0.0 else cost.link_s
@@ -88,12 +88,12 @@ def _take_off(row, idle_s, machine, cost):
         return
     pes = row.pes
     if row.kind == ATTENTION:
-        ahead = machine.tcp_dma_queue * machine.tcp_weight_tile * pes / stream_bandwidth(machine, pes)
+        ahead = machine.tcp_dma_queue * min(machine.tcp_weight_tile, row.tile) * pes / stream_bandwidth(machine, pes)
         arithmetic = cost.contraction_s + cost.vector_s
         cost.memory_s -= max(0.0, min(min(idle_s, ahead), cost.memory_s - arithmetic))
         return
-    late = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes)[0]
-    early = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, idle_s, machine, pes)[0]
+    late = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes, row.tile)[0]
+    early = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, idle_s, machine, pes, row.tile)[0]
     # Start-up and the first tile are fixed time and go first; the rest is shorter streaming.
     fixed = min(late - early, late - max(cost.contraction_s, cost.memory_s))
     cost.overhead_s -= fixed
