@@ -191,7 +191,7 @@ def test_endless_arithmetic_leaves_the_bandwidth_bound(llama: Deployment, altere
         asked = sum(c.asked * int(n) for c, n in zip(simulation.program.commands, simulation.copies(), strict=True))
         assert cost.time_s == pytest.approx(asked / stream_bandwidth(machine, 8), rel=1e-3)
         assert asked == pytest.approx(cost.memory_bytes, rel=1e-3)
-        assert cost.bound == "memory"
+        assert cost.largest_share == "memory"
 
 
 @pytest.mark.parametrize("step", [decode([1024] * 64), prefill(1, 512)])

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
-import simpy
+from event_support import Scene
 from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.channels import channel_of, evenness
-from npusim.engine.event.resources import Buffer, Port, SharedBandwidth
+from npusim.engine.event.core import state as core
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.tiling import plan_linear
 from npusim.errors import UserError
@@ -26,28 +25,18 @@ from npusim.workload.step import decode, prefill
 Deploy = Callable[..., Deployment]
 
 
-def _ends(transfers: list[tuple[float, float, float]], rate: Callable[[float], float]) -> list[float]:
-    """When transfers of (begin, amount, streams) end."""
-    env = simpy.Environment()
-    memory = SharedBandwidth(env, rate)
-    ends = [0.0] * len(transfers)
-
-    def one(index: int, begin: float, amount: float, streams: float) -> Any:
-        yield env.timeout(begin)
-        yield memory.transfer(amount, streams)
-        ends[index] = env.now
-
-    for index, transfer in enumerate(transfers):
-        env.process(one(index, *transfer))
-    env.run()
-    return ends
+def _ends(transfers: list[tuple[float, float, float]], rate: float) -> list[float]:
+    """When flows of (begin, amount, engines) over one resource of `rate` end."""
+    scene = Scene([rate])
+    for begin, amount, streams in transfers:
+        scene.after(begin, amount=amount, streams=streams, uses={0: 1.0})
+    return scene.ends()
 
 
-def test_streams_share_a_bandwidth_in_equal_parts() -> None:
+def test_flows_share_a_resource_in_equal_parts() -> None:
     """The first runs alone for 1 s, then both share 10 B/s until the first is done, then the second has it alone."""
-    assert _ends([(0.0, 20.0, 1.0), (1.0, 20.0, 1.0)], lambda _: 10.0) == pytest.approx([3.0, 4.0])
-    assert _ends([(0.0, 15.0, 3.0), (0.0, 10.0, 1.0)], lambda _: 10.0) == pytest.approx([2.0, 2.5])
-    assert _ends([(0.0, 20.0, 1.0), (0.0, 20.0, 1.0)], lambda streams: 10.0 * streams) == pytest.approx([2.0, 2.0])
+    assert _ends([(0.0, 20.0, 1.0), (1.0, 20.0, 1.0)], 10.0) == pytest.approx([3.0, 4.0])
+    assert _ends([(0.0, 15.0, 3.0), (0.0, 10.0, 1.0)], 10.0) == pytest.approx([2.0, 2.5])
 
 
 @given(
@@ -55,8 +44,8 @@ def test_streams_share_a_bandwidth_in_equal_parts() -> None:
         st.tuples(st.floats(0, 10), st.floats(0.1, 100), st.sampled_from([1.0, 2.0, 4.0])), min_size=1, max_size=12
     )
 )
-def test_a_shared_bandwidth_loses_nothing(transfers: list[tuple[float, float, float]]) -> None:
-    ends = _ends(transfers, lambda _: 5.0)
+def test_a_shared_resource_loses_nothing(transfers: list[tuple[float, float, float]]) -> None:
+    ends = _ends(transfers, 5.0)
     for (begin, amount, _), end in zip(transfers, ends, strict=True):
         assert end >= (begin + amount / 5.0) * (1 - 1e-9)
     last = max(ends)
@@ -65,53 +54,83 @@ def test_a_shared_bandwidth_loses_nothing(transfers: list[tuple[float, float, fl
     )
 
 
+_USES = st.dictionaries(st.integers(0, 3), st.sampled_from([0.25, 0.5, 1.0]), min_size=1)
+
+
+@given(st.lists(_USES, min_size=1, max_size=6), st.lists(st.floats(1.0, 20.0), min_size=4, max_size=4))
+def test_flows_over_several_resources_are_max_min_fair(uses: list[dict[int, float]], capacity: list[float]) -> None:
+    """No resource is over its capacity, and each flow uses a full one on which none is faster."""
+    scene = Scene(capacity)
+    for each in uses:
+        scene.after(0.0, amount=100.0, uses=each)
+    state = scene.run()
+    used = state.history[0, 1:]
+    assert (used <= np.array(capacity) * (1 + 1e-9)).all()
+    first = min(scene.ends())
+    assert first == pytest.approx(100.0 / max(_fair_rates(uses, capacity)), rel=1e-6)
+
+
+def _fair_rates(uses: list[dict[int, float]], capacity: list[float]) -> list[float]:
+    """Progressive filling, written down anew."""
+    rates, rising = [0.0] * len(uses), set(range(len(uses)))
+    left = list(capacity)
+    while rising:
+        load = [sum(uses[flow].get(resource, 0.0) for flow in rising) for resource in range(len(capacity))]
+        step = min(left[resource] / load[resource] for resource in range(len(capacity)) if load[resource] > 0.0)
+        for flow in rising:
+            rates[flow] += step
+        left = [have - step * asked for have, asked in zip(left, load, strict=True)]
+        full = {r for r in range(len(capacity)) if load[r] > 0.0 and left[r] <= 1e-9 * capacity[r]}
+        rising -= {flow for flow in rising if full & uses[flow].keys()}
+    return rates
+
+
+def test_a_flow_is_held_up_by_its_fullest_channel() -> None:
+    """Four channels of 10 B/s: even, 100 B take 2.5 s; with half of the bytes on one, 5 s."""
+    even, uneven = ({0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25}, {0: 0.5, 1: 0.25, 2: 0.25})
+    for uses, seconds in ((even, 2.5), (uneven, 5.0)):
+        scene = Scene([10.0] * 4)
+        scene.after(0.0, amount=100.0, uses=uses)
+        assert scene.ends() == pytest.approx([seconds])
+
+
 def test_a_port_serves_the_main_context_before_the_sub_context_before_transfers() -> None:
     """100 B/s: main takes 70 of them for 1 s; a fill of 60 B in 1 s gets 30 until then, a transfer what is left."""
-    env = simpy.Environment()
-    memory = SharedBandwidth(env, lambda _: 50.0)
-    port = Port(env, 100.0, memory, 0)
-    ends = {}
-
-    def note_end(name: str, work: Any) -> Any:
-        yield from work
-        ends[name] = env.now
-
-    def transfer() -> Any:
-        yield memory.transfer(50.0, 1.0, 0)
-
-    env.process(note_end("main", port.compute(1.0, 70.0)))
-    env.process(note_end("fill", port.fill(1.0, 60.0)))
-    env.process(note_end("transfer", transfer()))
-    env.run()
-    assert ends["main"] == pytest.approx(1.0)
-    assert ends["fill"] == pytest.approx(1.5)
-    assert ends["transfer"] == pytest.approx(1.5 + (50.0 - 0.5 * 40.0) / 50.0)
+    scene = Scene([50.0], ports=[100.0])
+    scene.add(core.MAIN_PROGRAM, queue=0, port=0, work_s=1.0, touched=70.0)
+    scene.add(core.FILL, queue=1, port=0, work_s=1.0, touched=60.0, uses={1: 1.0})
+    scene.after(0.0, amount=50.0, uses={0: 1.0, 2: 1.0})
+    assert scene.ends() == pytest.approx([1.0, 1.5, 1.5 + (50.0 - 0.5 * 40.0) / 50.0])
+    lost = scene.run().lost[2]
+    assert lost[core.PORT] == pytest.approx(1.0 + 0.5 * (1.0 - 40.0 / 50.0))
 
 
 def test_a_port_wide_enough_for_all_delays_nothing() -> None:
-    env = simpy.Environment()
-    memory = SharedBandwidth(env, lambda _: 50.0)
-    port = Port(env, 200.0, memory, 0)
-    env.process(port.compute(1.0, 70.0))
-    env.process(port.fill(1.0, 60.0))
-    memory.transfer(50.0, 1.0, 0)
-    env.run()
-    assert env.now == pytest.approx(1.0)
+    scene = Scene([50.0], ports=[200.0])
+    scene.add(core.MAIN_PROGRAM, queue=0, port=0, work_s=1.0, touched=70.0)
+    scene.add(core.FILL, queue=1, port=0, work_s=1.0, touched=60.0, uses={1: 1.0})
+    scene.after(0.0, amount=50.0, uses={0: 1.0, 2: 1.0})
+    assert scene.ends() == pytest.approx([1.0, 1.0, 1.0])
 
 
-def test_a_buffer_serves_claims_in_order() -> None:
-    env = simpy.Environment()
-    buffer = Buffer(env, 10.0)
-    assert buffer.claim(6.0) is None
-    large, small = buffer.claim(8.0), buffer.claim(1.0)
-    assert large is not None
-    assert small is not None
-    buffer.release(6.0, by=7)
-    assert large.triggered
-    assert small.triggered
-    assert (buffer.held, buffer.freed_by) == (9.0, 7)
-    with pytest.raises(ValueError, match="never fit"):
-        buffer.claim(11.0)
+def test_a_pool_serves_claims_in_order_and_says_who_made_room() -> None:
+    """10 bytes: the second transfer waits until the program that uses up the first is done."""
+    scene = Scene([1.0], pools=[10.0], depth=2)
+    first = scene.add(core.TRANSFER, queue=0, pool=0, amount=6.0, claim=6.0, uses={0: 1.0})
+    used = scene.add(core.PROGRAM, queue=1, pool=0, work_s=3.0, release=6.0, inputs=(first,))
+    second = scene.add(core.TRANSFER, queue=0, pool=0, amount=8.0, claim=8.0, uses={0: 1.0})
+    state = scene.run()
+    assert state.end.tolist() == pytest.approx([6.0, 9.0, 17.0])
+    assert (state.cause[second], state.waited[second]) == (used, core.ROOM)
+
+
+def test_timers_are_taken_in_order_of_time_and_of_setting() -> None:
+    draw = np.random.default_rng(3)
+    times = draw.integers(0, 40, 300).astype(float)
+    scene = Scene([1.0])
+    for time in times:
+        scene.add(core.PROGRAM, queue=len(scene.commands), work_s=float(time))
+    assert scene.ends() == times.tolist()
 
 
 @given(st.sampled_from([1, 2, 4]), st.sampled_from([4, 8, 16]), st.integers(0, 2**20))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from npusim.engine.stepcost import RESOURCES
+from npusim.engine.elasticity import RESOURCE_TABLE
 from npusim.errors import UserError
 from npusim.kperf.runner import DEFAULT_GRID, KPERF_MODELS, GridResult, run_grid
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, file_columns
@@ -63,7 +63,7 @@ def test_every_cell_of_the_grid_is_a_row(quick: tuple[GridResult, list]) -> None
     }.items():
         assert (cells[name] == value).all(), name
     assert cells["power_scope"].str.startswith("cards").all()
-    assert cells["bound"].isin(RESOURCES).all()
+    assert cells["bound"].isin(RESOURCE_TABLE).all()
 
 
 def test_the_columns_are_those_of_the_table(quick: tuple[GridResult, list]) -> None:

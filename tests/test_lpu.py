@@ -62,7 +62,7 @@ def test_one_sequence_runs_at_the_memorys_rate(engine_of: MakeEngine) -> None:
     """About 90 % of the memory's rate is used at batch 1 (arXiv 2408.07326)."""
     cost = engine_of("hyperaccel-orion", "qwen3-4b").cost(decode([512]))
     assert 0.8 * BANDWIDTH < cost.memory_bytes / cost.time_s < 0.9 * BANDWIDTH
-    assert cost.bound == "memory"
+    assert cost.largest_share == "memory"
 
 
 def test_a_batch_of_users_takes_the_weights_as_often(engine_of: MakeEngine) -> None:
@@ -72,7 +72,7 @@ def test_a_batch_of_users_takes_the_weights_as_often(engine_of: MakeEngine) -> N
     assert times == sorted(times)
     assert times[4] > 12 * times[0]
     prompt = engine.cost(prefill(1, 64))
-    assert prompt.bound == "contraction"
+    assert prompt.largest_share == "contraction"
     assert prompt.flops / prompt.time_s < 2 * TREES * INPUTS * CLOCK
 
 

@@ -102,6 +102,8 @@ CALLS = {
             "--query": ("--phase prefill", "--query 64"),
             "--interval": "--interval",
             "--engine": "--engine event",
+            "--memory-depth": ("--engine event", "--memory-depth channel"),
+            "--refresh-rate": ("--engine event --memory-depth command", "--refresh-rate 2"),
             "--trace": ("--engine event", "--trace trace.json"),
             "--explain": "--explain",
             "--seed": ("--interval", "--seed 3"),

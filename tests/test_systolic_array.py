@@ -74,7 +74,7 @@ def test_one_sequence_streams_the_weights(engine_of: MakeEngine) -> None:
     cost = engine_of("tpu-v5e", "qwen3-4b").cost(decode([512]))
     least_s = cost.memory_bytes / (819.2e9 * 0.92 * 0.98)
     assert least_s < cost.time_s < 1.5 * least_s
-    assert cost.bound == "memory"
+    assert cost.largest_share == "memory"
 
 
 def test_time_rises_with_the_batch_and_prompts_near_the_peak(engine_of: MakeEngine) -> None:
@@ -82,7 +82,7 @@ def test_time_rises_with_the_batch_and_prompts_near_the_peak(engine_of: MakeEngi
     times = [engine.cost(decode([512] * batch)).time_s for batch in (1, 16, 17, 64, 128)]
     assert times == sorted(times)
     prompt = engine.cost(prefill(1, 2048))
-    assert prompt.bound == "contraction"
+    assert prompt.largest_share == "contraction"
     assert 0.5 < prompt.flops / prompt.time_s / 197e12 < 0.9
 
 

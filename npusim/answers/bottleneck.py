@@ -1,4 +1,4 @@
-"""What a serving run waits for: the decode step in its middle, taken apart by resource and by operator."""
+"""What moves a step or a serving run: its elasticities, its bound, and the host time that hides behind the chip."""
 
 from __future__ import annotations
 
@@ -8,32 +8,62 @@ import numpy as np
 
 from npusim.answers.engines import working_pes
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.elasticity import HOST, Elasticities, elasticities, joined
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import OP_NAMES
 from npusim.units import MS_PER_S
-from npusim.workload.step import decode
+from npusim.workload.step import decode, prefill
 
-HOST = "host"
 _MOST = 3
 _ARITHMETIC = ("contraction_s", "vector_s")
 _FIXED = ("link_s", "overhead_s")
 
 
-def bottleneck(deployment: Deployment, users: int, context: int) -> dict[str, Any]:
-    """A decode step of `users` sequences (of all replicas together) over `context` tokens each.
-
-    bound: the resource, or the host, that takes most of it; step_ms; shares_ms by resource and host, which sum to it;
-    fixed_ms: what would remain if nothing were computed or read: links, launches and the host; pes: engines of a chip
-    that work and that stay idle; operators: the longest ones of one chip, all repeats together, with their fixed part.
+def moved_by(found: Elasticities) -> dict[str, Any]:
+    """bound: the resource of which 10 % more saves most time; elasticities: d ln time / d ln resource where it gets
+    better, a time counting as its speed; gains: part of the time that 10 % more of each saves.
     """
-    sequences = max(1, -(-users // deployment.plan.data_parallel))
+    return {"bound": found.bound, "elasticities": found.values, "gains": found.gains}
+
+
+def hidden_floor(found: Elasticities, per_second: float, unit: str) -> dict[str, Any] | None:
+    """What works side by side with the chip, below whose time no chip brings a step; None where nothing does.
+
+    floor: host time of the step if the chip took none; chip: the chip's own; hidden: the part in which both work;
+    binds: whether the host is the longer one, behind which the chip hides. Times in `unit`, `per_second` of a second.
+    """
+    if found.hidden_s <= 0.0:
+        return None
+    return {
+        "resource": HOST,
+        f"floor_{unit}": found.floor_s * per_second,
+        f"chip_{unit}": found.device_s * per_second,
+        f"hidden_{unit}": found.hidden_s * per_second,
+        "binds": found.floor_s > found.device_s,
+    }
+
+
+def bottleneck(deployment: Deployment, users: int, isl: int, osl: int) -> dict[str, Any]:
+    """A run of `users` sequences (of all replicas together): its prompts one by one, and its decode steps, of which
+    that in the middle of the answers is taken apart.
+
+    bound, elasticities, gains: as `moved_by`, of the whole; decode, prompt: the same of one step of each; step_ms,
+    shares_ms: the decode step by resource and host, which sum to it; fixed_ms: what would remain if nothing were
+    computed or read: links, launches and the host; pes: engines of a chip that work and that stay idle; hidden_floor:
+    of the decode step; operators: the longest ones of one chip, all repeats together, with their fixed part.
+    """
+    sequences, context = max(1, -(-users // deployment.plan.data_parallel)), isl + osl // 2
     engine = AnalyticEngine(deployment, max_sequences=sequences)
     step = decode([context] * sequences)
+    token, prompt = elasticities(deployment, engine, step), elasticities(deployment, engine, prefill(1, isl))
     cost = engine.cost(step)
     host_s = engine.with_host(cost, sequences).time_s - cost.time_s
     shares = {**cost.shares_s, HOST: host_s}
     return {
-        "bound": max(shares, key=lambda name: shares[name]),
+        **moved_by(joined([(sequences, prompt), (osl - 1, token)])),
+        "decode": moved_by(token),
+        "prompt": {"ms": prompt.time_s * MS_PER_S, **moved_by(prompt)},
+        "hidden_floor": hidden_floor(token, MS_PER_S, "ms"),
         "sequences": sequences,
         "context": context,
         "step_ms": (cost.time_s + host_s) * MS_PER_S,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
+from npusim.answers.bottleneck import hidden_floor, moved_by
 from npusim.answers.engines import working_pes
 from npusim.answers.kv_access import kv_access
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.event.engine import EventEngine, total_cost
+from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
+from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine, total_cost
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration
@@ -46,7 +49,8 @@ ENGINES = (ANALYTIC, EVENT)
 @dataclass(frozen=True)
 class CostedStep:
     """A step and what it takes. simulated: what the event engine saw of it, None of the analytic one; drawn: the
-    same steps of drawn machines, none without an interval; host_us: beside time_us.
+    same steps of drawn machines, none without an interval; host_us: beside time_us; moved: what the event engine says
+    that moves it.
 
     breakdown_us sums to time_us; memory_bytes and flops are those of one chip.
     """
@@ -61,6 +65,14 @@ class CostedStep:
     host_us: float
     drawn: list[StepCost]
     simulated: dict[str, Any] | None = None
+    moved: Elasticities | None = None
+
+    @cached_property
+    def elasticities(self) -> Elasticities:
+        """What moves the step with its host time; of closed forms unless the event engine was asked to explain."""
+        if self.moved is not None:
+            return self.moved
+        return elasticities(self.deployment, _engine(self.deployment, self.batch), self.step)
 
     @cached_property
     def figures(self) -> dict[str, Any]:
@@ -104,7 +116,8 @@ class CostedStep:
             **self.figures,
             "host_us": self.host_us,
             "power_scope": POWER_SCOPE,
-            "bound": self.cost.bound,
+            **moved_by(self.elasticities),
+            "hidden_floor": hidden_floor(self.elasticities, US_PER_S, "us"),
             "breakdown_us": self.breakdown_us,
             "clock": self.cost.clock,
             **working_pes(self.deployment, self.cost),
@@ -117,11 +130,13 @@ class CostedStep:
 
 
 class StepPredictionOptions(TypedDict, total=False):
-    """Beside what the step is: seed of the draws, whether they are wanted, engine, its explanation and its trace."""
+    """Beside what the step is: seed of the draws, whether they are wanted, engine and how closely it looks, its
+    explanation and its trace."""
 
     seed: int
     interval_wanted: bool
     engine: str
+    detail: Detail
     explain: bool
     trace: Path | None
 
@@ -148,14 +163,16 @@ def step_costs(
     seed: int = 0,
     interval_wanted: bool = False,
     engine: str = ANALYTIC,
+    detail: Detail = RATE_ALONE,
     explain: bool = False,
     trace: Path | None = None,
 ) -> CostedStep:
     """The cost of one step. context: tokens attended, new ones included; query: new tokens of a prefill.
 
     batch: sequences of all replicas together.
-    engine: analytic, or event, which can also `explain` its bottlenecks and write a `trace`. Figures become
-    {value, low, high} with `interval_wanted`, their machines drawn under `seed`. Raises UserError.
+    engine: analytic, or event, which looks as closely as `detail` says and can also `explain` its bottlenecks and write
+    a `trace`. Figures become {value, low, high} with `interval_wanted`, their machines drawn under `seed`. Raises
+    UserError.
     """
     replicas = deployment.plan.data_parallel
     step = _step(deployment, phase, -(-batch // replicas), context, query)
@@ -168,17 +185,28 @@ def step_costs(
             f"{batch * context} tokens of KV (batch x context), but {most * context} fit beside the weights; "
             f"at this context a batch of {most}",
         )
-    analytic, simulated = _engine(deployment, batch), None
+    analytic, simulated, moved = _engine(deployment, batch), None, None
     if engine == EVENT:
-        pieces = EventEngine(analytic, deployment.system.name).simulated(step)
+        pieces = EventEngine(analytic, deployment.system.name, detail).simulated(step)
         cost, simulated = total_cost(pieces), simulated_figures(pieces, explain)
+        moved = elasticities_by(deployment, analytic, step, _simulated_time(step, detail)) if explain else None
     else:
         cost = analytic.cost(step)
-    drawn = _drawn_steps(deployment, step, seed, engine) if interval_wanted else []
+    drawn = _drawn_steps(deployment, step, seed, engine, detail) if interval_wanted else []
     if trace is not None:
         write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
     host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * US_PER_S
-    return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, simulated)
+    return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, simulated, moved)
+
+
+def _simulated_time(step: Step, detail: Detail) -> Callable[[Deployment], float]:
+    """Seconds of the step by the event engine, under the records of a deployment."""
+
+    def time_s(deployment: Deployment) -> float:
+        engine = AnalyticEngine(deployment, max_sequences=len(step.query))
+        return EventEngine(engine, deployment.system.name, detail).cost(step).time_s
+
+    return time_s
 
 
 def _engine(deployment: Deployment, sequences: int) -> AnalyticEngine:
@@ -195,10 +223,10 @@ def _step_totals(cost: StepCost) -> dict[str, float]:
     return {row.name: getattr(cost, row.name) for row in PASSES}
 
 
-def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str) -> list[StepCost]:
+def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str, detail: Detail) -> list[StepCost]:
     costs = []
     for _, drawn in drawn_engines(deployment, seed, max_sequences=len(step.query)):
-        costing: StepEngine = EventEngine(drawn, deployment.system.name) if engine == EVENT else drawn
+        costing: StepEngine = EventEngine(drawn, deployment.system.name, detail) if engine == EVENT else drawn
         costs.append(costing.cost(step))
     return costs
 

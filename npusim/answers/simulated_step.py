@@ -12,6 +12,7 @@ from npusim.engine.event.bottleneck import path_shares, saved_if_free
 from npusim.engine.event.command import NO_ROW
 from npusim.engine.event.engine import SimulatedPiece
 from npusim.engine.event.repetition import Simulation
+from npusim.engine.event.stalls import stalls_of
 from npusim.engine.event.timeline import timeline
 from npusim.engine.event.trace_file import write_trace
 from npusim.engine.stepcost import RESOURCES
@@ -28,8 +29,9 @@ def simulated_figures(pieces: list[SimulatedPiece], explain: bool) -> dict[str, 
     """ops: as of the analytic engine, time_us being each operator's part of the critical path; events: processed;
     memory_rate_bytes_per_s: mean over the step, and peak.
 
-    With `explain` also bottlenecks (what the step would save without a resource, and each operator without the one
-    that holds it up most) and tilings (the planner's choice for each linear operator, and the next best).
+    With `explain` also stalls (how long the units of a chip stood still or were slowed, by cause), bottlenecks (what
+    the step would save without a resource, and each operator without the one that holds it up most) and tilings (the
+    planner's choice for each linear operator, and the next best).
     """
     figures: dict[str, Any] = {
         "ops": [entry for piece in pieces for entry in _operators(piece.simulation)],
@@ -37,6 +39,7 @@ def simulated_figures(pieces: list[SimulatedPiece], explain: bool) -> dict[str, 
         "memory_rate_bytes_per_s": _memory_rate(pieces),
     }
     if explain:
+        figures["stalls"] = _stalls(pieces)
         figures["bottlenecks"] = _bottlenecks(pieces)
         figures["tilings"] = [entry for piece in pieces for entry in _tilings(piece.simulation)]
     return figures
@@ -121,6 +124,16 @@ def _bottlenecks(pieces: list[SimulatedPiece]) -> dict[str, Any]:
                 {"op": name, "resource": kind, "path_us": seconds * US_PER_S, "saved_us": saved * US_PER_S}
             )
     return {"step": step, "operators": operators}
+
+
+def _stalls(pieces: list[SimulatedPiece]) -> list[dict[str, Any]]:
+    """Microseconds by unit and cause, the longest first; mean over the units of that kind."""
+    total: dict[tuple[str, str], float] = defaultdict(float)
+    for piece in pieces:
+        for key, seconds in stalls_of(piece.simulation).items():
+            total[key] += seconds
+    found = [{"unit": unit, "cause": cause, "us": seconds * US_PER_S} for (unit, cause), seconds in total.items()]
+    return sorted(found, key=lambda entry: -entry["us"])
 
 
 def _tilings(simulation: Simulation) -> list[dict[str, Any]]:

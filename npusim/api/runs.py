@@ -92,8 +92,7 @@ def run(asked: RunOptions) -> RunResult:
     answer = predict_run(deployment, **load, seed=asked.seed, interval_wanted=asked.interval)
     _warn(asked, deployment)
     served = answer["users_in_service"]
-    middle = asked.isl + asked.osl // 2
-    answer |= {"bottleneck": bottleneck(deployment, served, middle) if served else None}
+    answer |= {"bottleneck": bottleneck(deployment, served, asked.isl, asked.osl) if served else None}
     answer |= told_beside(deployment, found, asked.interval)
     names = RunResult.__dataclass_fields__.keys() & answer.keys()
     return RunResult(

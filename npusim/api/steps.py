@@ -51,6 +51,20 @@ class StepOptions(Deploying):
     engine: Annotated[
         Literal["analytic", "event"], Option("Cost the step by closed forms, or simulate the chip event by event.")
     ] = "analytic"
+    memory_depth: Annotated[
+        Literal["rate", "channel", "command"],
+        Option(
+            "Simulate memory as one rate, as channels under the address map, or command by command.",
+            only_with=("engine", "event"),
+        ),
+    ] = "rate"
+    refresh_rate: Annotated[
+        Literal["1", "2", "4"],
+        Option(
+            "How many times as often DRAM refreshes as at normal temperature (2 above 85 degrees Celsius).",
+            only_with=("memory_depth", "command"),
+        ),
+    ] = "1"
     trace: Annotated[
         Path | None,
         Option(
@@ -78,6 +92,7 @@ class StepOptions(Deploying):
 class StepResult:
     """One step. time_us, energy_j, power_w: figures, or {value, low, high} where the interval was asked for.
 
+    bound: the resource of which 10 % more saves most; elasticities: d ln time / d ln resource, where it gets better;
     breakdown_us: microseconds by resource, their sum the step's; found: the plans that --plan auto chose from; costed:
     what the rest is made from.
     """
@@ -86,6 +101,7 @@ class StepResult:
     energy_j: Figure
     power_w: Figure
     bound: str
+    elasticities: dict[str, float]
     breakdown_us: dict[str, float]
     deployment: Deployment
     found: Found | None
@@ -115,6 +131,7 @@ class StepResult:
 def step(asked: StepOptions) -> StepResult:
     """The time, energy and bound of one step. Raises UserError."""
     from npusim.answers.predict import step_costs
+    from npusim.engine.event.engine import Detail
     from npusim.serving.planning import best_for_step
 
     wish, found = asked.wish, None
@@ -132,12 +149,14 @@ def step(asked: StepOptions) -> StepResult:
         seed=asked.seed,
         interval_wanted=asked.interval,
         engine=asked.engine,
+        detail=Detail(asked.memory_depth, int(asked.refresh_rate)),
         explain=asked.explain,
         trace=asked.trace,
     )
     return StepResult(
         **costed.figures,
-        bound=costed.cost.bound,
+        bound=costed.elasticities.bound,
+        elasticities=costed.elasticities.values,
         breakdown_us=costed.breakdown_us,
         deployment=deployment,
         found=found,

@@ -10,9 +10,11 @@ from npusim.answers.engines import idle_text
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.runs import RunOptions
+from npusim.cli.moved import floor_text, moved_table
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.cli.plans import print_front
+from npusim.engine.elasticity import meaning
 from npusim.metric_row import Shown
 from npusim.metrics import shown
 
@@ -51,6 +53,7 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
         console.print(table(*_latencies(answer)))
         console.print(table(("", "", ""), _others(answer), text_columns=1))
         console.print(_bottleneck_text(answer["bottleneck"]))
+        console.print(moved_table(answer["bottleneck"], "What better resources take off the run"))
         if (idle := idle_text(answer["bottleneck"])) is not None:
             console.print(idle)
     for line in caveats([deployment]):
@@ -63,10 +66,13 @@ def _bottleneck_text(found: dict[str, Any]) -> str:
     shares = sorted(found["shares_ms"].items(), key=lambda item: -item[1])
     told = ", ".join(f"{name} {milliseconds:,.2f}" for name, milliseconds in shares if milliseconds >= _LEAST_MS)
     longest = ", ".join(f"{each['op']} {each['time_ms']:,.2f} ({each['fixed_ms']:,.2f})" for each in found["operators"])
+    floor, parts = found["hidden_floor"], (found, found["prompt"], found["decode"])
+    whole, prompt, decode = (meaning(part["bound"]) for part in parts)
     return (
-        f"Bottleneck: {found['bound']}. A decode step of {found['sequences']:,} sequences over {found['context']:,} "
-        f"tokens takes {found['step_ms']:,.2f} ms ({told}), of which {found['fixed_ms']:,.2f} ms are fixed costs: "
-        f"links, launches, host. Longest operators of one chip, with their fixed costs: {longest} ms."
+        f"Bottleneck: {whole} (prompts: {prompt}; decode steps: {decode}). A decode step of {found['sequences']:,} "
+        f"sequences over {found['context']:,} tokens takes {found['step_ms']:,.2f} ms ({told}), of which "
+        f"{found['fixed_ms']:,.2f} ms are fixed costs: links, launches, host. Longest operators of one chip, with "
+        f"their fixed costs: {longest} ms.{'' if floor is None else ' ' + floor_text(floor, 'ms')}"
     )
 
 

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _BOTTLENECK_HEADINGS = ("of", "resource", "on the critical path [us]", "saved if free [us]")
+_STALL_HEADINGS = ("unit", "waits for", "us")
 _TILING_HEADINGS = ("operator", "tiling", "us", "MACs useful", "why")
 
 
 def print_simulated(console: Console, answer: dict[str, Any]) -> None:
     """Bottlenecks of the step and of each operator, then the planner's choices."""
     found = answer["bottlenecks"]
+    stalls = [[entry["unit"], entry["cause"], figure(entry["us"], 1)] for entry in answer["stalls"]]
+    console.print(table(_STALL_HEADINGS, stalls, "Stalls, mean over the units of a kind", text_columns=2))
     console.print(table(_BOTTLENECK_HEADINGS, _bottlenecks(found), "Bottlenecks", text_columns=2))
     console.print(
         table(_TILING_HEADINGS, _tilings(answer["tilings"]), "Tilings, and the next best of each", text_columns=2)

@@ -10,10 +10,12 @@ from npusim.answers.engines import idle_text
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.steps import StepOptions
+from npusim.cli.moved import floor_text, moved_table
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.cli.plans import print_front
 from npusim.cli.simulated import print_simulated
+from npusim.engine.elasticity import meaning
 from npusim.units import GB
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         f"{'sequence' if batch == 1 else 'sequences'}, {work}, context {answer['context']:,} tokens."
     )
     console.print(
-        f"{figure(answer['time_us'], 1)} us on the chip, bound by {answer['bound']}"
+        f"{figure(answer['time_us'], 1)} us on the chip, bound by {meaning(answer['bound'])}"
         f"{_host_text(answer['host_us'])}; {figure(answer['energy_j'], 3)} J, {figure(answer['power_w'], 1)} W."
     )
     if answer["clock"] < 1.0:
@@ -64,6 +66,9 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
             f"{figure(rate['mean'] / GB, 0)} GB/s on average, {figure(rate['peak'] / GB, 0)} at most."
         )
     console.print(table(("resource", "us", "share", ""), _breakdown(answer)))
+    console.print(moved_table(answer, "What better resources take off the step, host time included"))
+    if answer["hidden_floor"] is not None:
+        console.print(floor_text(answer["hidden_floor"], "us"))
     if "assumptions" in answer:
         from npusim.ledger import range_text
 

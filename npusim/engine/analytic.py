@@ -51,7 +51,7 @@ class AnalyticEngine:
     def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
         if max_sequences is None:
             max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
-        self.plan = deployment.plan
+        self.plan, self.system = deployment.plan, deployment.system
         self._deployment = deployment
         self._growth = growth
         self._shapes = deployment.runtime
@@ -106,8 +106,11 @@ class AnalyticEngine:
 
     def with_host(self, cost: StepCost, sequences: int) -> StepCost:
         """A step with the host time that it does not hide, at idle plus loaded static power."""
-        host_s = float(host_time_of(cost.time_s, sequences, self.logit_bytes, self._machines, self._runtimes))
-        return self.waiting(cost, host_s)
+        return self.waiting(cost, self.host_s(cost.time_s, sequences))
+
+    def host_s(self, device_s: float, sequences: int) -> float:
+        """Host seconds that a step of `device_s` on the chip does not hide."""
+        return float(host_time_of(device_s, sequences, self.logit_bytes, self._machines, self._runtimes))
 
     def waiting(self, cost: StepCost, seconds: float) -> StepCost:
         """A step followed by `seconds` in which the chip waits."""

@@ -36,8 +36,8 @@ class StepCost:
         return self.energy_j / self.time_s
 
     @property
-    def bound(self) -> str:
-        """The resource with the largest share of the time."""
+    def largest_share(self) -> str:
+        """The resource with the largest share of the time, which need not be what moves it (`elasticity`)."""
         return max(self.shares_s, key=lambda name: self.shares_s[name])
 
 

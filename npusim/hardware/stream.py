@@ -50,11 +50,11 @@ def stream_efficiency(dram: Dram, mapping: AddressMap, unit: int, stream: Stream
     timing = build_timing(dram, REFRESH_ALL_BANK, pseudo_channels)
     channels = 1 << (len(mapping.stack) + len(mapping.channel))
     addresses = _fetched(stream, unit, _BURSTS * channels, int(dram.organisation.access.value))
-    channel = _coordinate(addresses, mapping.stack) << len(mapping.channel) | _coordinate(addresses, mapping.channel)
+    channel = channels_of(addresses, mapping)
     loads = np.bincount(channel, minlength=channels)
     accesses = addresses[channel == int(loads.argmax())]
     warm = len(accesses) // _WARM_UP
-    banks, rows = banks_and_rows(accesses, _masks(mapping), timing)
+    banks, rows = banks_and_rows(accesses, byte_masks(mapping), timing)
     ticks, requests, _, _ = run_channel(
         banks,
         rows,
@@ -83,6 +83,11 @@ def _wanted(stream: Stream, unit: int) -> float:
     return stream.run / (units * unit)
 
 
+def channels_of(addresses: np.ndarray, mapping: AddressMap) -> np.ndarray:
+    """Channel, numbered over all stacks, of byte addresses: int64 array."""
+    return _coordinate(addresses, mapping.stack) << len(mapping.channel) | _coordinate(addresses, mapping.channel)
+
+
 def _coordinate(addresses: np.ndarray, bits: Bits) -> np.ndarray:
     value = np.zeros_like(addresses)
     for index, parts in enumerate(bits):
@@ -91,7 +96,7 @@ def _coordinate(addresses: np.ndarray, bits: Bits) -> np.ndarray:
     return value
 
 
-def _masks(mapping: AddressMap) -> np.ndarray:
+def byte_masks(mapping: AddressMap) -> np.ndarray:
     """The map of one channel as the kernel reads it, over byte addresses."""
     masks = np.zeros((len(COORDINATES), MAX_BITS), np.int64)
     for row, name in enumerate(COORDINATES):

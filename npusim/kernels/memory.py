@@ -27,11 +27,16 @@ def access_efficiency(run_bytes, machine):
 
 
 @kernel
+def stream_limit(machine):
+    """Bytes/s that the memory delivers in long aligned streams, whoever draws them."""
+    hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
+    return peak_bandwidth(machine) * machine.memory_stream_efficiency * machine.memory_stream_residual * hot
+
+
+@kernel
 def stream_bandwidth(machine, pes):
     """Bytes/s that the unit's `pes` engines (1 where it has none) read together in long aligned streams."""
-    hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
-    limit = peak_bandwidth(machine) * machine.memory_stream_efficiency * machine.memory_stream_residual * hot
-    return drawn_bandwidth(limit, machine, pes)
+    return drawn_bandwidth(stream_limit(machine), machine, pes)
 
 
 @kernel

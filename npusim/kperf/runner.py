@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.elasticity import elasticities
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import calibration_text
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
@@ -188,10 +189,10 @@ class _Cells:
         }
 
     def _bound(self, metrics: RunMetrics, isl: int, osl: int) -> str:
-        """The bound of a decode step at the largest batch of the run and half the output."""
+        """What moves the mean decode step most: at the largest batch of the run and half the output."""
         assert self._engine is not None
-        batch = max(1, round(metrics["users_in_service"]))
-        return self._engine.cost(decode([isl + (osl + 1) // 2] * batch)).bound
+        batch = max(1, -(-round(metrics["users_in_service"]) // self._deployment.plan.data_parallel))
+        return elasticities(self._deployment, self._engine, decode([isl + (osl + 1) // 2] * batch)).bound
 
 
 def _figures(metrics: RunMetrics) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.elasticity import elasticities
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import Plan, all_plans
@@ -151,7 +152,8 @@ def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScor
     own = -(-users // plan.data_parallel)
     batch = int(max(1, min(own, held, float(record["limits_max_sequences"]))))
     engine = AnalyticEngine(where, max_sequences=batch)
-    token = engine.with_host(engine.cost(decode([isl + osl // 2] * batch)), batch)
+    step = decode([isl + osl // 2] * batch)
+    token = engine.with_host(engine.cost(step), batch)
     prompt = engine.with_host(engine.cost(prefill(1, isl)), 1)
     turn_s = osl * token.time_s + batch * prompt.time_s
     joules = osl * token.energy_j + batch * prompt.energy_j
@@ -162,7 +164,7 @@ def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScor
         tpot_ms=(token.time_s + (batch - 1) * prompt.time_s / osl) * MS_PER_S,
         output_tokens_per_s=plan.data_parallel * batch * osl / turn_s,
         tokens_per_joule=plan.data_parallel * batch * osl / joules,
-        bound=token.bound,
+        bound=elasticities(where, engine, step).bound,
     )
 
 
@@ -184,7 +186,8 @@ def _served(where: Deployment, score: PlanScore, load: Load, seed: int) -> PlanS
 def _step_score(where: Deployment, phase: str, batch: int, query: int, context: int) -> PlanScore:
     own = -(-batch // where.plan.data_parallel)
     step: Step = decode([context] * own) if phase == "decode" else prefill(own, query, context)
-    cost = AnalyticEngine(where, max_sequences=own).cost(step)
+    engine = AnalyticEngine(where, max_sequences=own)
+    cost = engine.cost(step)
     tokens = where.plan.data_parallel * step.tokens
     return PlanScore(
         plan=where.plan,
@@ -192,5 +195,5 @@ def _step_score(where: Deployment, phase: str, batch: int, query: int, context: 
         tpot_ms=cost.time_s * MS_PER_S,
         output_tokens_per_s=tokens / cost.time_s,
         tokens_per_joule=tokens / cost.energy_j,
-        bound=cost.bound,
+        bound=elasticities(where, engine, step).bound,
     )

@@ -1,4 +1,4 @@
-"""A chip in simulated time: a SimPy process for every queue, and one memory that they share.
+"""A program on its chips in simulated time: its commands and resources as tables, which the compiled core runs.
 
 A queue serves its commands in order. A command starts when its inputs are done, its queue is free and its tile has room
 in SRAM; a transfer starts up while the one before it is under way, within the depth of the queue. At the port of a
@@ -8,19 +8,20 @@ cluster's SRAM the main context has priority over the sub context, and that over
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import simpy
 
-from npusim.engine.event.command import DMA, MAIN, SUB, Command, Program, Queue
-from npusim.engine.event.resources import Buffer, Port, SharedBandwidth
-from npusim.kernels.memory import stream_bandwidth
+from npusim.engine.event.command import DMA, MAIN, SUB, Program
+from npusim.engine.event.core import state as core
+from npusim.engine.event.core.loop import simulate
+from npusim.engine.event.memory import COMMAND
+from npusim.engine.event.setting import StepSetting
 
-_Process = Generator[simpy.Event, Any, None]
-_NOTHING = -1
+_STYLES = {DMA: core.TRANSFER, MAIN: core.MAIN_PROGRAM, SUB: core.FILL}
+
+History = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -28,126 +29,174 @@ class Record:
     """The course of a run: arrays over the commands of the program, in seconds.
 
     A command waited for `cause` (a command, -1: for nothing) until `since`, prepared until `start` (a transfer's
-    start-up) and was under way until `end`. rate: (time, bytes/s read from memory); sram: (time, bytes) of each
-    cluster; events: number of events that the simulation processed.
+    start-up) and was under way until `end`; waited: what for (of core.WAITS); lost: seconds by which others that use
+    its resources delayed it, by class (of core.CLASSES). rates: time, then bytes/s of each channel of the first chip's
+    memory, (changes, 1 + channels); sram: (time, bytes) of each cluster of the first chip; events: number of events.
     """
 
     cause: np.ndarray
     since: np.ndarray
     start: np.ndarray
     end: np.ndarray
-    rate: list[tuple[float, float]]
-    sram: dict[int, list[tuple[float, float]]]
+    waited: np.ndarray
+    lost: np.ndarray
+    rates: np.ndarray
+    sram: dict[int, History]
     events: int
 
     @property
     def time_s(self) -> float:
         return float(self.end.max())
 
-
-class _CountingEnvironment(simpy.Environment):
-    events = 0
-
-    def step(self) -> None:
-        self.events += 1
-        super().step()
+    @property
+    def rate(self) -> History:
+        """(time, bytes/s read from the first chip's memory) at each change."""
+        return [(float(row[0]), float(row[1:].sum())) for row in self.rates]
 
 
 class ChipRun:
-    """One run of a program. depth: transfers that a DMA queue holds."""
+    """One run of a program."""
 
-    def __init__(self, program: Program, machine: Any) -> None:
-        self._env = _CountingEnvironment()
-        self._program = program
-        self._depth = int(machine["tcp_dma_queue"])
-        rates: dict[float, float] = {}
-        self._memory = SharedBandwidth(
-            self._env, lambda streams: rates.setdefault(streams, float(stream_bandwidth(machine, streams)))
-        )
-        clusters = {queue.cluster for queue in program.queues if queue.engine in (DMA, MAIN)}
-        self._ports = {cluster: Port(self._env, program.port, self._memory, cluster) for cluster in sorted(clusters)}
-        self._sram = {cluster: Buffer(self._env, program.room) for cluster in sorted(clusters)}
-        count = len(program.commands)
-        self._done = [False] * count
-        self._awaited: dict[int, simpy.Event] = {}
-        self._cause = [_NOTHING] * count
-        self._since, self._start, self._end = ([0.0] * count for _ in range(3))
+    def __init__(self, program: Program, setting: StepSetting) -> None:
+        self._program, self._set = program, setting
+        self._queues = {queue: number for number, queue in enumerate(program.queues)}
+        clusters = {queue[1:] for queue in program.queues if queue.engine in (DMA, MAIN)}
+        self._pools = {cluster: number for number, cluster in enumerate(sorted(clusters, key=lambda one: one[::-1]))}
+        self._first_channel = 2 * len(self._pools)
 
     def run(self) -> Record:
-        """Serve every command. RuntimeError where commands wait for each other."""
-        for queue, commands in self._program.queues.items():
-            self._env.process(self._serve(queue, commands))
-        self._env.run()
-        if not all(self._done):
-            raise RuntimeError(f"command {self._done.index(False)} of {len(self._done)} never ran")
-        return Record(
-            cause=np.array(self._cause),
-            since=np.array(self._since),
-            start=np.array(self._start),
-            end=np.array(self._end),
-            rate=self._memory.history,
-            sram={cluster: buffer.history for cluster, buffer in self._sram.items()},
-            events=self._env.events,
+        """Serve every command. RuntimeError where commands wait for each other, ValueError for what never fits."""
+        plant, work = self._plant(), self._work()
+        state = core.new_state(plant, work)
+        while (status := simulate(plant, work, state)) != core.RUNNING:
+            if status == core.NEVER_FITS:
+                raise ValueError(f"a tile never fits into {self._program.room:.0f} bytes of SRAM")
+            state = self._doubled(state) if status == core.HISTORY_FULL else self._measured(state)
+        if not state.done.all():
+            missing = int(np.flatnonzero(~state.done)[0])
+            raise RuntimeError(f"command {missing} of {len(state.done)} never ran")
+        return self._record(state)
+
+    def _plant(self) -> core.Plant:
+        """Resources: a port and its rest for fills of every cluster, then the channels of every chip's memory."""
+        model, chips = self._set.memory, self._set.chips
+        resources = self._first_channel + chips * model.every
+        capacity, classes = np.zeros(resources), np.full(resources, core.MEMORY)
+        capacity[: self._first_channel] = self._program.port
+        classes[: self._first_channel : 2], classes[1 : self._first_channel : 2] = core.PORT, core.REGISTERS
+        traced = np.full(resources, core.NONE)
+        traced[self._first_channel : self._first_channel + model.every] = np.arange(model.every)
+        machine = self._set.machine
+        memories = np.zeros(chips, core.MEMORY_DTYPE)
+        memories["first"] = self._first_channel + np.arange(chips) * model.every
+        memories["channels"], memories["mixes"] = model.every, model.depth == COMMAND
+        memories["engine_rate"] = self._set.engine_bytes_per_s
+        memories["limit"] = self._set.memory_bytes_per_s
+        memories["sharpness"] = machine["memory_contention_sharpness"]
+        depths = [self._set.depth if queue.engine == DMA else 1 for queue in self._queues]
+        pools = np.full(len(self._pools), self._program.room)
+        return core.Plant(
+            capacity, classes, memories, np.full(len(self._pools), self._program.port), pools, np.array(depths), traced
         )
 
-    def _serve(self, queue: Queue, positions: list[int]) -> _Process:
-        serve = self._transfer if queue.engine == DMA else self._execute
-        for turn, position in enumerate(positions):
-            command = self._program.commands[position]
-            for before in command.inputs:
-                if not self._done[before]:
-                    yield self._end_of(before)
-            yield from serve(command, position, positions, turn)
-            self._end[position] = self._env.now
-            self._done[position] = True
-            if command.release:
-                self._sram[queue.cluster].release(command.release, position)
-            if position in self._awaited:
-                self._awaited.pop(position).succeed()
+    def _work(self) -> core.Work:
+        commands = self._program.commands
+        table = np.zeros(len(commands), core.COMMAND_DTYPE)
+        table["queue"] = [self._queues[command.queue] for command in commands]
+        table["style"] = [_STYLES.get(command.queue.engine, core.PROGRAM) for command in commands]
+        pools = [self._pools.get(command.queue[1:], core.NONE) for command in commands]
+        table["pool"] = table["port"] = pools
+        moves = table["style"] == core.TRANSFER
+        table["memory"] = np.where(moves, [command.queue.chip for command in commands], core.NONE)
+        table["second_memory"] = core.NONE
+        table["pattern"] = [self._set.memory.pattern(command.access) for command in commands]
+        for name in ("fixed_s", "work_s", "touched", "streams", "claim", "release"):
+            table[name] = [getattr(command, name) for command in commands]
+        table["amount"] = [command.asked for command in commands]
+        inputs, input_ends = listed([command.inputs for command in commands])
+        followers, follower_ends = turned(inputs, input_ends)
+        order, order_ends = listed(list(self._program.queues.values()))
+        ways, shares, way_ends = self._ways(table)
+        return core.Work(table, inputs, input_ends, followers, follower_ends, order, order_ends, ways, shares, way_ends)
 
-    def _end_of(self, position: int) -> simpy.Event:
-        if position not in self._awaited:
-            self._awaited[position] = self._env.event()
-        return self._awaited[position]
+    def _ways(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The resources that each flow uses, and how many bytes of each for one of its own."""
+        ways: list[np.ndarray] = []
+        shares: list[np.ndarray] = []
+        channels = np.arange(self._set.memory.every)
+        for command, row in zip(self._program.commands, table, strict=True):
+            if row["style"] == core.TRANSFER and command.asked > 0.0:
+                first = self._first_channel + command.queue.chip * self._set.memory.every
+                ways.append(np.concatenate([[2 * row["port"]], first + channels]))
+                of_channels = self._set.memory.shares(command.access, command.asked)
+                shares.append(np.concatenate([[1.0], of_channels]))
+            elif row["style"] == core.FILL:
+                ways.append(np.array([2 * row["port"] + 1]))
+                shares.append(np.ones(1))
+            else:
+                ways.append(_NOTHING)
+                shares.append(_NOTHING)
+        ends = np.concatenate([[0], np.cumsum([len(way) for way in ways])])
+        return np.concatenate(ways).astype(np.int64), np.concatenate(shares).astype(float), ends
 
-    def _execute(self, command: Command, position: int, positions: list[int], turn: int) -> _Process:
-        before = (*command.inputs, positions[turn - 1]) if turn else command.inputs
-        self._note(position, before)
-        self._start[position] = self._env.now
-        seconds = command.fixed_s + command.work_s
-        if seconds == 0.0:
-            return
-        engine, cluster = command.queue
-        if engine == MAIN:
-            yield from self._ports[cluster].compute(seconds, command.touched)
-        elif engine == SUB:
-            yield from self._ports[cluster].fill(seconds, command.touched)
-        else:
-            yield self._env.timeout(seconds)
+    def _measured(self, state: core.State) -> core.State:
+        """The state with the mix of patterns that it has met measured."""
+        known, mix = state.counters[core.KNOWN], int(state.counters[core.WANTED])
+        state.mixes[known] = mix
+        state.scales[known] = self._set.memory.scale(mix)
+        state.counters[core.KNOWN] += 1
+        return state
 
-    def _transfer(self, command: Command, position: int, positions: list[int], turn: int) -> _Process:
-        buffer = self._sram[command.queue.cluster]
-        before = list(command.inputs)
-        room = buffer.claim(command.claim) if command.claim else None
-        if room is not None:
-            yield room
-            before.append(buffer.freed_by)
-        accepted = before + positions[max(turn - self._depth, 0) : max(turn - self._depth + 1, 0)]
-        ready = self._latest(accepted) + command.fixed_s
-        if ready > self._env.now:
-            self._note(position, accepted)
-            yield self._env.timeout(ready - self._env.now)
-        else:
-            self._note(position, before + positions[max(turn - 1, 0) : turn])
-        self._start[position] = self._env.now
-        if command.asked > 0.0:
-            yield self._memory.transfer(command.asked, command.streams, command.queue.cluster)
+    @staticmethod
+    def _doubled(state: core.State) -> core.State:
+        return state._replace(history=np.concatenate([state.history, np.zeros_like(state.history)]))
 
-    def _latest(self, positions: list[int]) -> float:
-        return max((self._end[position] for position in positions), default=0.0)
+    def _record(self, state: core.State) -> Record:
+        levels: dict[int, History] = {cluster: [(0.0, 0.0)] for (cluster, chip), _ in self._pools.items() if chip == 0}
+        names = {number: cluster for (cluster, chip), number in self._pools.items() if chip == 0}
+        for time, pool, held in state.levels[: state.counters[core.LEVELS]].tolist():
+            if int(pool) in names:
+                note(levels[names[int(pool)]], time, held)
+        return Record(
+            cause=state.cause,
+            since=state.since,
+            start=state.start,
+            end=state.end,
+            waited=state.waited,
+            lost=state.lost,
+            rates=_changes(state.history[: state.counters[core.HISTORY]]),
+            sram=levels,
+            events=int(state.counters[core.EVENTS]),
+        )
 
-    def _note(self, position: int, before: tuple[int, ...] | list[int]) -> None:
-        """Remember which of the commands `before` was the last to end, and when."""
-        cause = max(before, key=lambda other: self._end[other], default=_NOTHING)
-        self._cause[position] = cause
-        self._since[position] = self._end[cause] if cause != _NOTHING else 0.0
+
+_NOTHING = np.zeros(0)
+
+
+def _changes(history: np.ndarray) -> np.ndarray:
+    """The history from time 0 on."""
+    if len(history) and history[0, 0] == 0.0:
+        return history
+    return np.concatenate([np.zeros((1, history.shape[1])), history])
+
+
+def note(history: History, time: float, value: float) -> None:
+    """Append `value` as of `time`; of several at one time the last counts, and one that changes nothing is left out."""
+    if history[-1][0] == time:
+        history.pop()
+    if not history or history[-1][1] != value:
+        history.append((time, value))
+
+
+def listed(lists: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Lists as one array, and where each ends: list i is [ends[i] : ends[i + 1]]."""
+    ends = np.concatenate([[0], np.cumsum([len(each) for each in lists], dtype=np.int64)]).astype(np.int64)
+    return np.array([item for each in lists for item in each], np.int64), ends
+
+
+def turned(inputs: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each command those that wait for it, from those that each waits for."""
+    waiting = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+    order = np.argsort(inputs, kind="stable")
+    counts = np.bincount(inputs, minlength=len(ends) - 1)
+    return waiting[order], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -1,13 +1,14 @@
-"""Commands for the queues of a chip, and the program that they form."""
+"""Commands for the queues of chips, and the program that they form."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from npusim.engine.event.memory import SOMEWHERE, Access
 from npusim.engine.event.tiling import TilingChoice
 
-CONTRACTION, VECTOR, MEMORY, LINK, OVERHEAD = "contraction", "vector", "memory", "link", "overhead"
+CONTRACTION, VECTOR, MEMORY, PIM, LINK, OVERHEAD = "contraction", "vector", "memory", "pim", "link", "overhead"
 """Resources to which the time of a command counts, under the names of StepCost."""
 
 HOST, CORE, DMA, MAIN, SUB, SWITCH, CHIP_LINK = "host", "core", "DMA", "main", "sub", "switch", "link"
@@ -18,10 +19,11 @@ NO_ROW = -1
 
 
 class Queue(NamedTuple):
-    """An in-order queue: an engine, and the cluster that it belongs to (ALL_CLUSTERS for those of the chip)."""
+    """An in-order queue: an engine, the cluster that it belongs to (ALL_CLUSTERS for those of a chip), and the chip."""
 
     engine: str
     cluster: int
+    chip: int = 0
 
 
 class Position(NamedTuple):
@@ -38,8 +40,8 @@ class Command:
 
     inputs: positions in the program of commands that must be done before; kind: resource to which `work_s` counts;
     fixed_s: start-up, which counts as overhead; touched: bytes of SRAM that a program reads and writes; wanted, asked:
-    bytes that a transfer delivers and that it reads from memory in whole access units, over `streams` engines; claim,
-    release: bytes of SRAM allocated before and freed after.
+    bytes that a transfer delivers and that it reads from memory in whole access units, over `streams` engines; access:
+    where they lie; claim, release: bytes of SRAM allocated before and freed after.
     """
 
     queue: Queue
@@ -52,6 +54,7 @@ class Command:
     wanted: float = 0.0
     asked: float = 0.0
     streams: float = 0.0
+    access: Access = SOMEWHERE
     claim: float = 0.0
     release: float = 0.0
     what: str = ""
@@ -82,9 +85,23 @@ class Program:
     queues: dict[Queue, list[int]] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
     plans: dict[int, TilingChoice] = field(default_factory=dict)
+    _regions: dict[tuple[int, str], int] = field(default_factory=dict)
+    _used: int = 0
 
     def add(self, command: Command) -> int:
         position = len(self.commands)
         self.commands.append(command)
         self.queues.setdefault(command.queue, []).append(position)
         return position
+
+    def region(self, row: int, what: str, size: float) -> int:
+        """Address of the `size` bytes of what a row reads or writes: one behind the other, each repetition alike."""
+        key = (row, what)
+        if key not in self._regions:
+            self._regions[key] = self._used
+            self._used += -(-int(size) // _PAGE) * _PAGE
+        return self._regions[key]
+
+
+_PAGE = 4096
+"""Bytes at whose multiples tensors begin."""

@@ -1,4 +1,4 @@
-"""The event engine: steps of one deployment on a contraction processor, simulated command by command."""
+"""The event engine: steps of one deployment, simulated command by command."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares
+from npusim.engine.event.memory import Depth, memory_model
 from npusim.engine.event.repetition import Simulation, simulate_program
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.stepcost import RESOURCES, StepCost, combine
@@ -16,6 +17,18 @@ from npusim.errors import UserError
 from npusim.hardware.units import KINDS, kind_of
 from npusim.mapping.specialise import step_path
 from npusim.workload.step import Step
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How closely memory is simulated: memory_depth of DEPTHS, refresh_rate of REFRESH_RATES."""
+
+    memory_depth: Depth = "rate"
+    refresh_rate: int = 1
+
+
+RATE_ALONE = Detail()
+"""Memory as one rate."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class EventEngine:
     Raises UserError for a chip whose kind of unit it does not simulate, and where PIM units are used.
     """
 
-    def __init__(self, analytic: AnalyticEngine, arch: str) -> None:
+    def __init__(self, analytic: AnalyticEngine, arch: str, detail: Detail = RATE_ALONE) -> None:
         unit = KINDS[kind_of(frozenset(analytic.machine.dtype.names))]
         if not unit.TRAITS.events:
             able = ", ".join(name.replace("_", " ") for name, kind in KINDS.items() if kind.TRAITS.events)
@@ -53,6 +66,7 @@ class EventEngine:
                 "--engine", "event", f"{arch} gives work to PIM units, which it does not simulate; use --offload none"
             )
         self._analytic = analytic
+        self._memory = memory_model(analytic.system, detail.memory_depth, detail.refresh_rate)
 
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces."""
@@ -71,9 +85,8 @@ class EventEngine:
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)
         path = int(step_path(len(step.query) - live if prefilling else live, prefilling, engine.runtime))
-        simulation = simulate_program(
-            table.rows, StepSetting(engine.machine, engine.runtime, path, known.pes, known.clock)
-        )
+        setting = StepSetting(engine.machine, engine.runtime, path, known.pes, known.clock, self._memory)
+        simulation = simulate_program(table.rows, setting)
         shares = dict.fromkeys(RESOURCES, 0.0)
         for (_, kind), seconds in path_shares(simulation).items():
             shares[kind] += seconds

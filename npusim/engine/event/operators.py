@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from npusim.engine.event.channels import evenness
 from npusim.engine.event.command import CONTRACTION, VECTOR
+from npusim.engine.event.memory import RATE
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.tiling import TilingChoice, plan_linear
 from npusim.kernels.memory import access_efficiency, kv_run_bytes, weight_run_bytes
@@ -34,7 +35,7 @@ class Compute(NamedTuple):
 class Tile(NamedTuple):
     """wanted, asked: bytes loaded, and read from memory for that in whole access units; late: whether an earlier
     operator's results decide which bytes; startup_s: of the transfer; fill: of the register file, from the tile;
-    stored: bytes of results.
+    stored: bytes of results; run: of the scattered parts in which its bytes lie, 0 where they lie together.
     """
 
     wanted: float
@@ -44,6 +45,7 @@ class Tile(NamedTuple):
     late: bool = False
     fill: Compute | None = None
     stored: float = 0.0
+    run: int = 0
 
 
 class Work(NamedTuple):
@@ -83,7 +85,7 @@ def _linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work
     results = spilled * _ELEMENT_BYTES * row["m"] * row["n"] / clusters
     tile = Tile(
         wanted=wanted,
-        asked=asked / evenness(setting.machine, wanted * clusters),
+        asked=asked / _evenness(setting, wanted * clusters),
         computes=(compute,),
         startup_s=setting.command_s,
         late=row["matrices"] > 0.0,
@@ -95,6 +97,11 @@ def _linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work
         fill=fill if tiling.filled_once else None,
         plan=plan,
     )
+
+
+def _evenness(setting: StepSetting, byte_count: float) -> float:
+    """Part of the channels that a transfer keeps busy on average, where the memory is one rate; else they tell."""
+    return evenness(setting.machine, byte_count) if setting.memory.depth == RATE else 1.0
 
 
 def _stored(tiles: tuple[Tile, ...], results: float, setting: StepSetting) -> tuple[Tile, ...]:
@@ -112,23 +119,24 @@ def _attention(row: Any, setting: StepSetting, room: float) -> Work:
     """
     machine, clusters = setting.machine, setting.clusters
     contraction, vector = slice_attention_times(row, machine, setting.pes)
-    efficiency = access_efficiency(kv_run_bytes(row, setting.runtime["kv_layout"], machine, setting.runtime), machine)
+    run = float(kv_run_bytes(row, setting.runtime["kv_layout"], machine, setting.runtime))
     read = row["kv_read_bytes"] * kv_copies(row, machine, float(setting.pes)) * (1.0 - row["stays"])
     wanted = float(read + row["weight_bytes"]) / clusters
     largest = min(setting.pes_per_cluster * min(float(machine["tcp_weight_tile"]), float(row["tile"])), room / 2.0)
     tiles = max(1, ceil(wanted / largest))
     softmax_s = float(machine["tcp_vector_programs_softmax"]) * setting.program_s
-    even = evenness(machine, wanted / tiles * clusters)
+    even = _evenness(setting, wanted / tiles * clusters)
     scores = 2.0 * _ELEMENT_BYTES * float(row["pairs"] * row["heads"]) / clusters
     activations = float(row["spilled"]) / 2.0 / clusters
     tile = Tile(
         wanted=wanted / tiles,
-        asked=wanted / tiles / efficiency / even,
+        asked=wanted / tiles / access_efficiency(run, machine) / even,
         computes=(
             Compute(CONTRACTION, contraction / tiles / setting.clock, 0.0, wanted / tiles),
             Compute(VECTOR, vector / tiles / setting.clock, softmax_s / tiles, scores / tiles),
         ),
         startup_s=setting.command_s,
+        run=int(run),
     )
     return Work(
         tiles=_stored((tile,) * tiles, activations, setting),
@@ -144,7 +152,7 @@ def _gather(row: Any, setting: StepSetting, room: float) -> Work:
     stored = float(row["spilled"]) / setting.clusters
     identities = _TOKEN_BYTES * row["m"] / setting.clusters if stored else 0.0
     tiles = max(1, ceil(2.0 * wanted / room))
-    tile = Tile(wanted / tiles, asked / tiles, (), setting.command_s, late=True)
+    tile = Tile(wanted / tiles, asked / tiles, (), setting.command_s, late=True, run=int(run))
     return Work(tiles=_stored((tile,) * tiles, stored, setting), taken=identities)
 
 

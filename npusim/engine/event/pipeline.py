@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from npusim.engine.event.command import DMA, MAIN, MEMORY, SUB, Command, Position, Program, Queue
+from npusim.engine.event.memory import Access
 from npusim.engine.event.operators import Compute, Tile, Work
 from npusim.engine.event.setting import StepSetting
 
 
 class Pipeline:
-    """Emits the commands of one cluster.
+    """Emits the commands of one cluster of a chip.
 
     Loads are issued as many tiles ahead of their use as the DMA queue is deep, across the borders of operators where
     one graph holds them: a load waits until the tile that far before it is used up.
     """
 
-    def __init__(self, program: Program, cluster: int, setting: StepSetting) -> None:
-        self._program, self._cluster, self._set = program, cluster, setting
+    def __init__(self, program: Program, cluster: int, chip: int, setting: StepSetting) -> None:
+        self._program, self.cluster, self.chip, self._set = program, cluster, chip, setting
         self._loaded = 0
         self._used: list[int] = []
         self._begin: tuple[int, ...] = ()
@@ -35,14 +36,18 @@ class Pipeline:
         ends = []
         for number, tile in enumerate(work.tiles):
             while len(loads) < min(number + self._set.depth, len(work.tiles)):
-                loads.append(self._load(work.tiles[len(loads)], position._replace(tile=len(loads)), launched))
+                tile_position = position._replace(tile=len(loads))
+                loads.append(self._load(work.tiles[len(loads)], len(work.tiles), tile_position, launched))
             ends.append(self._use(tile, position._replace(tile=number), (*before, loads[number])))
         if work.kept > 0.0:
             self._move(position, (launched,), work.kept, "store KV")
         return ends
 
-    def _load(self, tile: Tile, position: Position, launched: int) -> int:
-        """What a tile needs from memory. Weights and KV are fetched before their operator starts, where they can be."""
+    def _load(self, tile: Tile, tiles: int, position: Position, launched: int) -> int:
+        """What a tile needs from memory. Weights and KV are fetched before their operator starts, where they can be.
+
+        The parts of a tile for the clusters lie side by side, so that together they are one stream.
+        """
         if tile.asked == 0.0:
             return launched
         early = self._set.whole_step and not tile.late
@@ -53,7 +58,7 @@ class Pipeline:
         self._loaded += 1
         return self._program.add(
             Command(
-                Queue(DMA, self._cluster),
+                Queue(DMA, self.cluster, self.chip),
                 MEMORY,
                 position,
                 tuple(inputs),
@@ -61,6 +66,7 @@ class Pipeline:
                 wanted=tile.wanted,
                 asked=tile.asked,
                 streams=self._set.pes_per_cluster,
+                access=self._access(position, "read", tile.asked, tiles, tile.run),
                 claim=tile.wanted,
                 what="load",
             )
@@ -83,7 +89,7 @@ class Pipeline:
     def _execute(self, engine: str, position: Position, inputs: tuple[int, ...], compute: Compute, what: str) -> int:
         return self._program.add(
             Command(
-                Queue(engine, self._cluster),
+                Queue(engine, self.cluster, self.chip),
                 compute.kind,
                 position,
                 inputs,
@@ -97,10 +103,11 @@ class Pipeline:
     def _move(self, position: Position, inputs: tuple[int, ...], amount: float, what: str) -> int:
         """Move activations or new KV between SRAM and memory."""
         command = Command(
-            Queue(DMA, self._cluster),
+            Queue(DMA, self.cluster, self.chip),
             MEMORY,
             position,
             inputs,
+            access=self._access(position, what, amount, 1, 0),
             fixed_s=self._set.cycles_s("dma_startup"),
             wanted=amount,
             asked=amount,
@@ -108,3 +115,10 @@ class Pipeline:
             what=what,
         )
         return self._program.add(command)
+
+    def _access(self, position: Position, what: str, amount: float, tiles: int, run: int) -> Access:
+        """Where a transfer's bytes lie: tile after tile, in each those of the clusters side by side."""
+        clusters = self._set.clusters
+        first = self._program.region(position.row, what, amount * tiles * clusters)
+        number = position.tile % tiles * clusters + self.cluster
+        return Access(first + int(number * amount), run, what.startswith("store"), self.chip)

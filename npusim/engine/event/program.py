@@ -66,17 +66,21 @@ class _Builder:
         self.program = Program(room=setting.sram - resident, resident=resident, port=setting.sram_bytes_per_s)
         self._ahead = _time_ahead(rows, setting)
         self._works: dict[int, Work] = {}
-        self._pipelines = [Pipeline(self.program, cluster, setting) for cluster in range(setting.clusters)]
+        self._pipelines = [
+            Pipeline(self.program, cluster, chip, setting)
+            for chip in range(setting.chips)
+            for cluster in range(setting.clusters)
+        ]
         self._ready: list[tuple[int, ...]] = [() for _ in self._pipelines]
         self._finished: dict[int, list[tuple[int, ...]]] = {}
 
     def launch(self) -> None:
         """The host's start of the step."""
-        start = self._chip_wide(
+        starts = self._chip_wide(
             HOST, OVERHEAD, Position(NO_ROW, 0, 0), "step launch", fixed_s=self._set.launch_s("step_launch")
         )
         for pipeline in self._pipelines:
-            pipeline.begin(start)
+            pipeline.begin(starts[pipeline.chip])
 
     def turn(self, members: list[int], turn: int) -> None:
         """The rows of one repetition of a segment."""
@@ -117,12 +121,19 @@ class _Builder:
             if plan is not None:
                 self.program.plans[position.row] = plan
         work = self._works[position.row]
-        waits = self._ready if self._set.whole_step else [self._everyone()] * len(self._ready)
+        waits = self._ready if self._set.whole_step else self._met()
         seconds = _launch_s(row, self._set)
         ends = []
-        for cluster, pipeline in enumerate(self._pipelines):
+        for number, pipeline in enumerate(self._pipelines):
             launched = self.program.add(
-                Command(Queue(CORE, cluster), OVERHEAD, position, waits[cluster], fixed_s=seconds, what="launch")
+                Command(
+                    Queue(CORE, pipeline.cluster, pipeline.chip),
+                    OVERHEAD,
+                    position,
+                    waits[number],
+                    fixed_s=seconds,
+                    what="launch",
+                )
             )
             ends.append(pipeline.run(work, position, launched))
         self._ready = [each[-1] for each in ends]
@@ -132,15 +143,24 @@ class _Builder:
             self._ready = [each[tile] for each in ends]
             self._chip_wide(SWITCH, LINK, position._replace(tile=part), "reduction", work_s=joined[part])
 
-    def _chip_wide(self, engine: str, kind: str, position: Position, what: str, **seconds: float) -> int:
-        """A command that waits for all clusters, and for which all wait."""
-        command = Command(Queue(engine, ALL_CLUSTERS), kind, position, self._everyone(), what=what, **seconds)
-        done = self.program.add(command)
-        self._ready = [(done,) for _ in self._ready]
+    def _chip_wide(
+        self, engine: str, kind: str, position: Position, what: str, work_s: float = 0.0, fixed_s: float = 0.0
+    ) -> list[int]:
+        """A command on every chip that waits for all of its clusters, and for which they all wait."""
+        clusters, done = self._set.clusters, []
+        for chip in range(self._set.chips):
+            own = slice(chip * clusters, (chip + 1) * clusters)
+            inputs = _union(self._ready[own])
+            command = Command(Queue(engine, ALL_CLUSTERS, chip), kind, position, inputs, work_s, fixed_s, what=what)
+            done.append(self.program.add(command))
+            self._ready[own] = [(done[-1],)] * clusters
         return done
 
-    def _everyone(self) -> tuple[int, ...]:
-        return _union(self._ready)
+    def _met(self) -> list[tuple[int, ...]]:
+        """For each cluster what all clusters of its chip are ready after."""
+        clusters = self._set.clusters
+        firsts = range(0, len(self._ready), clusters)
+        return [met for first in firsts for met in [_union(self._ready[first : first + clusters])] * clusters]
 
 
 def _union(sets: Iterable[tuple[int, ...]]) -> tuple[int, ...]:

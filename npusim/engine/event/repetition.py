@@ -96,7 +96,7 @@ def simulate_program(rows: np.ndarray, setting: StepSetting, change: Change = _u
     while True:
         program = build(rows, setting, turns)
         program.commands = [change(command) for command in program.commands]
-        record = ChipRun(program, setting.machine).run()
+        record = ChipRun(program, setting).run()
         events += record.events
         repeated = _repeated(rows, program, record) if turns < longest else ()
         if repeated is not None:
@@ -107,7 +107,7 @@ def simulate_program(rows: np.ndarray, setting: StepSetting, change: Change = _u
 def simulate_in_full(rows: np.ndarray, setting: StepSetting) -> Simulation:
     """Simulate every repetition."""
     program = build(rows, setting)
-    record = ChipRun(program, setting.machine).run()
+    record = ChipRun(program, setting).run()
     return Simulation(rows, setting, program, record, (), record.events)
 
 

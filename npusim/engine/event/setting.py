@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from npusim.engine.event.memory import MemoryModel
 from npusim.hardware.runtime_record import GRAPH_STEP
+from npusim.kernels.memory import stream_limit
 from npusim.kernels.units.contraction_processor.fusion import clocked, clusters_at_work
 
 
 @dataclass(frozen=True)
 class StepSetting:
     """machine, runtime: records of a `machine_dtype` and RUNTIME_DTYPE; path: index of the step's path; pes: PEs of the
-    chip that work on it; clock: fraction of the full clock that the power cap allows for arithmetic.
+    chip that work on it; clock: fraction of the full clock that the power cap allows for arithmetic; memory: at its
+    depth; chips: that run the step together.
     """
 
     machine: Any
@@ -21,6 +24,8 @@ class StepSetting:
     path: int
     pes: int
     clock: float = 1.0
+    memory: MemoryModel = field(default_factory=MemoryModel)
+    chips: int = 1
 
     @cached_property
     def clusters(self) -> int:
@@ -45,6 +50,17 @@ class StepSetting:
     def sram_bytes_per_s(self) -> float:
         """What the SRAM of the working PEs of one cluster passes, to all engines together."""
         return self.slices * float(self.machine["tcp_sram_bandwidth_per_slice"] * self.machine["tcp_clock"])
+
+    @cached_property
+    def memory_bytes_per_s(self) -> float:
+        """What the memory delivers in long streams."""
+        return float(stream_limit(self.machine))
+
+    @cached_property
+    def engine_bytes_per_s(self) -> float:
+        """What the DMA engine of a PE moves."""
+        machine = self.machine
+        return float(machine["tcp_dma_bandwidth_per_pe"] * machine["tcp_clock"] * machine["tcp_dma_efficiency"])
 
     @cached_property
     def whole_step(self) -> bool:

@@ -28,6 +28,7 @@ from npusim.engine.event.command import (
 )
 from npusim.engine.event.engine import SimulatedPiece
 from npusim.engine.event.repetition import Simulation
+from npusim.engine.event.stalls import stall_details
 from npusim.mapping.optable import OP_NAMES
 from npusim.units import GB, MIB, US_PER_S
 
@@ -94,6 +95,11 @@ def _draw(piece: SimulatedPiece, begin: float, drawn: Timeline) -> None:
     rate = [(begin + time, rate) for time, rate in stretched(simulation, simulation.record.rate)]
     drawn.spans += _streaming(rate)
     drawn.counters[RATE] += [(time, value / GB) for time, value in rate]
+    for channel in range(1, simulation.record.rates.shape[1] if simulation.setting.memory.every > 1 else 1):
+        own = [(float(row[0]), float(row[channel])) for row in simulation.record.rates]
+        drawn.counters.setdefault(f"HBM channel {channel - 1} [GB/s]", []).extend(
+            (begin + time, value / GB) for time, value in stretched(simulation, own)
+        )
     drawn.counters[SRAM] += [(begin + time, value / MIB) for time, value in _held(simulation)]
     drawn.counters[POWER] += [(begin + time, value) for time, value in _power(piece)]
 
@@ -102,10 +108,12 @@ def _draw_spans(simulation: Simulation, begin: float, drawn: Timeline) -> None:
     """A span for every run of every command, and an arrow from each transfer to what waits for it."""
     record, commands = simulation.record, simulation.program.commands
     latest: dict[int, int] = {}
+    stalls = [stall_details(record, position) for position in range(len(commands))]
     for position, delay, again in simulation.runs():
         command, since = commands[position], begin + delay
         latest[position] = len(drawn.spans)
         span = _span(simulation, command, since + record.start[position], since + record.end[position], again)
+        span.details.update(stalls[position])
         drawn.spans.append(span)
         if command.queue.engine != DMA:
             loads = [one for one in command.inputs if commands[one].queue.engine == DMA]
@@ -113,7 +121,7 @@ def _draw_spans(simulation: Simulation, begin: float, drawn: Timeline) -> None:
 
 
 def _span(simulation: Simulation, command: Command, begin: float, end: float, again: int) -> Span:
-    engine, cluster = command.queue
+    engine, cluster, chip = command.queue
     track = _MAIN_TRACKS[command.kind] if engine == MAIN else _TRACKS[engine]
     details: dict[str, Any] = {"fixed_us": command.fixed_s * US_PER_S}
     name = command.what
@@ -124,7 +132,8 @@ def _span(simulation: Simulation, command: Command, begin: float, end: float, ag
         details |= {"segment": int(row["segment"]), "repetition": repetition, "tile": command.position.tile}
     if command.wanted:
         details |= {"bytes": command.wanted}
-    return Span(track if cluster < 0 else f"{track} of cluster {cluster}", name, float(begin), float(end), details)
+    where = ([] if cluster < 0 else [f"cluster {cluster}"]) + ([] if chip == 0 else [f"chip {chip}"])
+    return Span(" of ".join([track, *where]), name, float(begin), float(end), details)
 
 
 def stretched(simulation: Simulation, history: History) -> History:

@@ -14,8 +14,8 @@ import numpy as np
 
 from npusim.compilation import entry, inner_kernel, record_type
 from npusim.hardware.dram_channel.refresh import advance_refresh, new_refresh, try_refresh
-from npusim.hardware.dram_channel.scheduler import NONE, issue_column, issue_row, scan
-from npusim.hardware.dram_channel.state import REQUEST_DTYPE, new_channel, new_queue, push, remove
+from npusim.hardware.dram_channel.scheduler import NEVER, NONE, issue_column, issue_row, scan
+from npusim.hardware.dram_channel.state import COUNT_DTYPE, REQUEST_DTYPE, new_channel, new_queue, push, remove
 
 # Lengths of the queues, and parts of the write queue between which writes are drained, as in Ramulator 2.
 READ_SLOTS = WRITE_SLOTS = 64
@@ -59,6 +59,37 @@ def run_channel(banks, rows, writes, timing, outstanding, warm, counts):
     busiest_bank = channel.banks["activations"].max() / max(1, channel.banks["activations"].sum())
     busiest_group = channel.groups["columns"].max() / max(1, channel.groups["columns"].sum())
     return ticks, answered, busiest_bank, busiest_group
+
+
+@entry
+def run_channels(banks, rows, writes, ends, timing, outstanding, warm_part, ticks, answered):
+    """Run the requests of several channels, each by itself, their refreshes spread evenly over the interval.
+
+    banks, rows, writes: (requests,) of all channels, those of channel c at ends[c] : ends[c + 1]; warm_part: one
+    request in so many is run before the measurement; filled: ticks, answered (channels,).
+    """
+    channels = len(ends) - 1
+    for number in range(channels):
+        own = slice(ends[number], ends[number + 1])
+        refresh = new_refresh(timing)
+        if refresh[0].due != NEVER:
+            refresh[0].due = max(1, refresh[0].due * (number + 1) // channels)
+        queues = Queues(
+            new_queue(READ_SLOTS),
+            new_queue(WRITE_SLOTS),
+            new_queue(timing.pseudo_channels * timing.ranks * timing.groups * timing.banks_per_group),
+            np.zeros(1, REQUEST_DTYPE),
+        )
+        drivers = np.zeros(1, DRIVER_DTYPE)
+        count = ends[number + 1] - ends[number]
+        warm = count // warm_part
+        drivers[0].outstanding = min(outstanding, count - warm - 1)
+        requests = Requests(banks[own], rows[own], writes[own])
+        flights = np.zeros(count, np.int64)
+        counts = np.zeros(1, COUNT_DTYPE)
+        ticks[number], answered[number] = _loop(
+            new_channel(timing), refresh, queues, drivers, flights, requests, timing, warm, counts
+        )
 
 
 @inner_kernel
