@@ -86,28 +86,26 @@ def random_deployment(base: Deployment, rng: np.random.Generator) -> tuple[Deplo
 def fractions_of_peak(deployment: Deployment, step: Step) -> dict[str, float]:
     """What a step reaches of each peak of all that the chip has: multipliers, memory, SRAM's ports and links."""
     engine, machine = AnalyticEngine(deployment, max_sequences=len(step.query)), deployment.machine[0]
+    unit = deployment.system.chip.unit
+    prefix, ports = unit.TRAITS.prefix, f"{unit.TRAITS.prefix}_sram_bandwidth_per_slice"
+    elements = math.prod(float(machine[f"{prefix}_{name}"]) for name in unit.TRAITS.elements)
+    cycles = elements * float(machine[f"{prefix}_clock"])
     spent: dict[str, float] = dict.fromkeys(("MACs", "memory", "SRAM", "link"), 0.0)
     total = 0.0
-    slices = float(machine["tcp_clusters"] * machine["tcp_pes_per_cluster"] * machine["tcp_slices_per_pe"])
-    port = slices * float(machine["tcp_sram_bandwidth_per_slice"] * machine["tcp_clock"])
     for piece in engine.pieces(step):
         cost = engine.cost(piece)
-        rows = engine.operators(piece)[0].rows
         total += cost.time_s
         spent["memory"] += cost.memory_bytes / float(peak_bandwidth(machine))
-        for row in rows:
-            repeat = float(row["repeat"])
-            rate = slices * _macs(row, machine) * float(machine["tcp_clock"])
-            spent["MACs"] += repeat * float(row["flops"]) / 2.0 / rate
-            if row["kind"] == LINEAR:
-                spent["SRAM"] += repeat * 2.0 * float(row["weight_bytes"] * (1.0 - row["stays"])) / port
+        for row in engine.operators(piece)[0].rows:
+            repeat, dtype = float(row["repeat"]), dtypes.name(row["activation_dtype"])
+            rate = float(machine[f"{prefix}_{unit.TRAITS.macs}_{dtype}"])
+            spent["MACs"] += repeat * float(row["flops"]) / 2.0 / (cycles * rate)
+            if row["kind"] == LINEAR and ports in machine.dtype.names:
+                moved = 2.0 * float(row["weight_bytes"] * (1.0 - row["stays"]))
+                spent["SRAM"] += repeat * moved / (cycles * float(machine[ports]))
             if row["kind"] == COLLECTIVE and row["group"] == GROUP_TENSOR:
                 spent["link"] += repeat * _least_link_s(row, deployment, machine)
     return {name: seconds / total for name, seconds in spent.items()}
-
-
-def _macs(row: Any, machine: Any) -> float:
-    return float(machine[f"tcp_macs_per_slice_{dtypes.name(row['activation_dtype'])}"])
 
 
 def _least_link_s(row: Any, deployment: Deployment, machine: Any) -> float:

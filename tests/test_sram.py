@@ -81,7 +81,7 @@ def test_smaller_tiles_than_the_compilers_are_never_faster(
     llama: Deployment, multiply: float, load: float, size: float, idle: float
 ) -> None:
     machine = llama.machine[0]
-    times = [product_time(multiply, load, size, idle, machine, 8.0, 1e3 * 2.0**power)[0] for power in range(20)]
+    times = [product_time(multiply, load, size, idle, machine, 8.0, 1e3 * 2.0**power, 0.0)[0] for power in range(20)]
     assert (np.diff(times) <= 1e-9 * times[-1]).all()
 
 

@@ -30,7 +30,8 @@ def access_efficiency(run_bytes, machine):
 def stream_limit(machine):
     """Bytes/s that the memory delivers in long aligned streams, whoever draws them."""
     hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
-    return peak_bandwidth(machine) * machine.memory_stream_efficiency * machine.memory_stream_residual * hot
+    part = machine.memory_stream_efficiency * machine.memory_stream_residual * hot
+    return peak_bandwidth(machine) * min(1.0, part)
 
 
 @kernel

@@ -12,13 +12,13 @@ from npusim.kernels.units.contraction_processor.attention import (
     shared_heads_time,
     slice_attention_times,
 )
-from npusim.kernels.units.contraction_processor.contraction import product_time, spread_contraction_time
+from npusim.kernels.units.contraction_processor.contraction import joined_bytes, product_time, spread_contraction_time
 from npusim.kernels.units.contraction_processor.fusion import clocked, clusters_at_work, fusions
-from npusim.kernels.units.contraction_processor.lookahead import exposed_reduction_time, overlap
+from npusim.kernels.units.contraction_processor.lookahead import overlap
 from npusim.kernels.units.contraction_processor.sram import passed_bytes, place, port_time
 from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
-from npusim.mapping.grouped import joined_rows, row_blocks
-from npusim.mapping.optable import ABSORB, ATTENTION, COLLECTIVE, GATHER, LINEAR, SPLIT_ROWS
+from npusim.mapping.grouped import row_blocks
+from npusim.mapping.optable import ABSORB, ATTENTION, COLLECTIVE, GATHER, LINEAR
 
 __all__ = [
     "cost_row",
@@ -47,10 +47,10 @@ def cost_row(row, machine, runtime, path, cost):
         least = max(1.0, row.weight_bytes / (pes * min(machine.tcp_weight_tile, row.tile)))
         cost.contraction_s = max(multiply, port_time(passed_bytes(row, least, machine), machine, pes))
         busy = max(cost.contraction_s, cost.memory_s)
-        seconds, tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes, row.tile)
-        cost.overhead_s += seconds - busy + further_matrices_time(row, machine, runtime, path)
-        if row.split == SPLIT_ROWS:
-            cost.link_s = exposed_reduction_time(2.0 * joined_rows(row) * row.n, busy, tiles, machine, pes)
+        seconds, _, cost.link_s = product_time(
+            cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes, row.tile, joined_bytes(row)
+        )
+        cost.overhead_s += seconds - cost.link_s - busy + further_matrices_time(row, machine, runtime, path)
     elif row.kind == ATTENTION:
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
         passing = port_time(passed_bytes(row, 1.0, machine), machine, pes)

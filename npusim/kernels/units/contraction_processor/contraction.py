@@ -7,13 +7,16 @@ import math
 from npusim.compilation import kernel
 from npusim.kernels.rates import operand_bytes, rate_of
 from npusim.kernels.units.contraction_processor.fusion import clocked
+from npusim.kernels.units.contraction_processor.reduction import exposed_reduction_time
 from npusim.kernels.units.contraction_processor.sram import accumulations
+from npusim.mapping.grouped import joined_rows
 from npusim.mapping.optable import SPLIT_ROWS
 
 TILE_CUTS = (1.0, 2.0)
 """Parts into which the largest tiles of weights may be cut where smaller ones are faster."""
 _DEPTH_PARTS = (1.0, 2.0, 4.0, 8.0)
 _PARTIAL_BYTES = 4.0
+_RESULT_BYTES = 2.0
 
 
 @kernel
@@ -82,27 +85,35 @@ def spread_contraction_time(m, n, k, dtype, split, machine, pes):
 
 
 @kernel
-def product_time(contraction_s, memory_s, weight_bytes, idle_s, machine, pes, tile):
-    """(seconds from the DMA command to the last tile, tiles) of a product whose weights come in tiles.
+def product_time(contraction_s, memory_s, weight_bytes, idle_s, machine, pes, tile, joined):
+    """(seconds from the DMA command to the last result, tiles, seconds of reduction among them) of a product in tiles.
 
     idle_s: seconds for which the memory was idle before, during which tiles are fetched. Tiles are of at most about 4
     MB a PE, 17-21 us each (swsok/heteropilot@d3cd9b6 outputs/rngd_profile/collective_probe.json), or of half as much
     where that is faster; each is a program. Where only `tile` bytes a PE have room they are more, and never faster for
-    that.
+    that. joined: bytes of partial results that the PEs sum, in parts while later tiles are computed.
     """
     fewest = max(1.0, weight_bytes / (pes * machine.tcp_weight_tile))
-    best, chosen = math.inf, fewest
+    best, chosen, exposed = math.inf, fewest, 0.0
+    busy = max(contraction_s, memory_s)
     for cut in TILE_CUTS:
         tiles = fewest * cut
         multiply = contraction_s / tiles + clocked(machine.tcp_program_time, machine)
         seconds = tiled_time(tiles, memory_s / tiles, 0.0, True, multiply, idle_s, machine)
-        if seconds < best:
-            best, chosen = seconds, tiles
+        reduction = exposed_reduction_time(joined, busy, tiles, machine, pes) if joined > 0.0 else 0.0
+        if seconds + reduction < best:
+            best, chosen, exposed = seconds + reduction, tiles, reduction
     forced = weight_bytes / (pes * tile)
     if forced > chosen:
         multiply = contraction_s / forced + clocked(machine.tcp_program_time, machine)
-        best = max(best, tiled_time(forced, memory_s / forced, 0.0, True, multiply, idle_s, machine))
-    return best, chosen
+        best = max(best, tiled_time(forced, memory_s / forced, 0.0, True, multiply, idle_s, machine) + exposed)
+    return best, chosen, exposed
+
+
+@kernel
+def joined_bytes(row):
+    """Bytes of partial results that the PEs sum after a product split over them."""
+    return _RESULT_BYTES * joined_rows(row) * row.n if row.split == SPLIT_ROWS else 0.0
 
 
 @kernel
