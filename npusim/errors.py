@@ -30,7 +30,7 @@ class UserError(Exception):
 
 
 class DoesNotFit(UserError):
-    """A model that the memory of the chosen cards cannot hold.
+    """A model that the memory of the chosen cards cannot hold, or chips that cannot work under their power cap.
 
     cards_needed: smallest number of cards that would hold it, or None where no number does.
     """

@@ -46,13 +46,15 @@ def fabric(*levels: dict[str, Any], copy: float | None = None) -> Fabric:
     return Fabric.model_validate({"levels": named, "transports": [transport], "overlap": number(0.0)})
 
 
-def machine_on(joined: Fabric, groups: Groups) -> Any:
-    """A machine whose tensor group stands for `groups` on that fabric."""
+def machine_on(joined: Fabric, groups: Groups, algorithm: str | None = None) -> Any:
+    """A machine whose tensor group stands for `groups` on that fabric, with all algorithms or one alone."""
     system = load_system("h200", uncalibrated=True)
     server = system.server.model_copy(update={"fabric": joined})
     machine = build_machine(system.model_copy(update={"server": server}))
     write_group(machine, joined, GROUP_TENSOR, groups)
     write_transports(machine, joined, ())
+    if algorithm is not None:
+        machine["transport_serves"] *= np.array([name == algorithm for name in ALGORITHMS], np.int64)
     return machine[0]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from calibration_support import STEPS, few_ranges, few_steps, predicted_at, problem
+from cli_support import mistake
 from test_validate import tell
 
 from npusim.errors import UserError
@@ -256,3 +257,11 @@ def test_bounds_of_a_mean_come_from_whole_groups() -> None:
     assert bootstrap(values, groups, 0) == (0.0, 1.0)
     assert bootstrap(values, ["a"] * 4, 0) == (None, None)
     assert bootstrap(np.ones(4), groups, 0) == (1.0, 1.0)
+
+
+def test_times_in_another_unit_are_the_tables_mistake(folder: Path, tmp_path: Path) -> None:
+    few_steps(tmp_path / "steps.csv", lambda shipped: [1e9 * time for time in shipped], every=12)
+    before = set(tmp_path.iterdir())
+    words = ("calibrate", tmp_path / "steps.csv", "--arch", folder / "h200.yaml", "--out", tmp_path / "fit.yaml")
+    assert "check their units" in mistake(*words)
+    assert set(tmp_path.iterdir()) == before

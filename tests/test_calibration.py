@@ -36,7 +36,7 @@ arch: h200
 date: "2026-11-30"
 source: a table of this test
 numbers:
-  - {owner: h200, path: chip.power.loaded_static, prior: 150 W, identified: 0.1,
+  - {owner: h200, path: chip.power.loaded_static, prior: 190 W, identified: 0.1,
      value: 171 W, sd: 4 W, low: 165 W, high: 180 W}
   - {owner: vllm, path: paths.graph.operator_launch, prior: 0.5 us, identified: 0.3,
      value: 0.8 us, sd: 0.05 us, low: 0.7 us, high: 0.9 us}
@@ -334,3 +334,24 @@ def test_correlated_draws_repeat_under_a_seed() -> None:
     system = calibration.apply("h200", _h200())
     first, same, other = (draw(system, _vllm(), 16, seed, calibration)[0].tobytes() for seed in (1, 1, 2))
     assert first == same != other
+
+
+def test_a_number_changed_in_a_copy_is_meant_as_it_is_written(tmp_path: Path) -> None:
+    """A copied runtime keeps its name; the calibration holds for the numbers that are what they were before the fit."""
+    shipped = (data_root("arch_configs") / "runtimes" / "furiosa-llm-2026.3.yaml").read_text(encoding="utf-8")
+    same, other = tmp_path / "same.yaml", tmp_path / "other.yaml"
+    same.write_text(shipped, encoding="utf-8")
+    assert shipped.count("value: 12 ms") == 1
+    other.write_text(shipped.replace("value: 12 ms", "value: 14 ms"), encoding="utf-8")
+    usual, copied, changed = (
+        deploy("rngd", "llama-3.1-8b", runtime=name) for name in ("furiosa-llm-2026.3", str(same), str(other))
+    )
+    assert usual.calibration == copied.calibration and usual.runtime == copied.runtime
+    assert usual.runtime.host.step_time.kind == "calibrated"
+    assert (changed.runtime.host.step_time.value, changed.runtime.host.step_time.kind) == (0.014, "derived")
+    assert changed.runtime.host.request_time == usual.runtime.host.request_time
+    assert usual.calibration is not None and changed.calibration is not None
+    held = {(each.owner, each.path) for each in usual.calibration.numbers}
+    assert held - {(each.owner, each.path) for each in changed.calibration.numbers} == {
+        ("furiosa-llm-2026.3", "host.step_time")
+    }

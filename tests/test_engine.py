@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from npusim.engine.analytic import COARSE, AnalyticEngine
 from npusim.engine.stepcost import RESOURCES, StepCost, combine
+from npusim.kernels.power import energy_scale
 from npusim.mapping.deployment import Deployment
 from npusim.workload.step import Step, decode, mixed, prefill
 
@@ -53,7 +54,7 @@ def test_energy_is_static_power_and_the_parts(
     engine = AnalyticEngine(altered(deployed(arch, "llama-3.1-8b"), power_cap=cap))
     cost, (_, parts) = engine.cost(step), engine.operators(step)
     static = float(engine.machine["power_idle"] + engine.machine["power_loaded_static"])
-    scale = cost.clock ** float(engine.machine["power_voltage_exponent"])
+    scale = energy_scale(cost.clock, engine.machine)
     moved = float((parts["repeat"] * parts["transfer_j"]).sum())
     computed = float((parts["repeat"] * parts["compute_j"]).sum())
     assert cost.energy_j == pytest.approx(static * cost.time_s + moved + computed * scale, rel=1e-12)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli_support import tell
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -130,3 +131,28 @@ def test_a_claim_that_holds_asks_for_no_shorter_times() -> None:
     easy = claim(metric="tpot_ms", at_least=None, at_most=900.0)
     base = deploy("rngd", "llama-3.1-8b")
     assert fixed_times(easy, base, predict_claim(easy, base, 0).value) is None
+
+
+def test_a_number_that_moves_no_claim_is_told(tmp_path: Path) -> None:
+    """The memory's efficiency moves the time of a token, idle power does not."""
+    number = "{{value: {value}, kind: assumed, source: a promise, low: {value}, high: {value}}}"
+    (tmp_path / "own.yaml").write_text(
+        "extends: rngd\nname: own\ntitle: Own\nchip:\n"
+        f"  memory:\n    stream_efficiency: {number.format(value=0.5)}\n"
+        f"  power:\n    idle: {number.format(value='60 W')}\n"
+    )
+    load = {"model": "llama-3.1-8b", "isl": 64, "osl": 4}
+    claims = [load | {"name": "c", "text": "t", "metric": "tpot_ms", "at_most": 99}]
+    maturity = {"trl": 4, "evidence": "none"}
+    told_of = {"context_of_use": "a test", "maturity": maturity}
+    proposal = told_of | {"name": "p", "title": "P", "architecture": "own.yaml"}
+    (tmp_path / "p.yaml").write_text(json.dumps(proposal | {"claims": claims}))
+    told = tell("evaluate", tmp_path / "p.yaml", "--out", tmp_path / "page.html", "--json")
+    assert told.code == 0, told.err
+    assert [each["path"] for each in told.json["unmoved"]] == ["chip.power.idle"]
+    (line,) = (line for line in told.err.splitlines() if line.startswith("warning:"))
+    assert "own.yaml: chip.power.idle moves none of the claimed figures; Power" in line
+    assert "chip.power.idle moves none of the claimed figures." in (tmp_path / "page.html").read_text()
+    claims.append(claims[0] | {"name": "d", "metric": "power_w", "at_most": 900})
+    (tmp_path / "p.yaml").write_text(json.dumps(proposal | {"claims": claims}))
+    assert tell("evaluate", tmp_path / "p.yaml", "--json").json["unmoved"] == []

@@ -16,23 +16,22 @@ from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Closed
 
 MODEL = "llama-3.1-8b"
-THROTTLED = 0.8
 
 
 def test_the_share_is_that_of_a_first_order_lag() -> None:
     limiter = PowerLimiter(0.1)
     seconds = np.linspace(0.0, 0.25, 100_001)
     assert limiter.mean(0.25) == pytest.approx(np.mean(1.0 - np.exp(-seconds / 0.1)), rel=1e-4)
-    limiter.elapse(0.25, THROTTLED)
+    limiter.elapse(0.25, 500.0, held=True)
     assert limiter.mean(1e-9) == pytest.approx(1.0 - math.exp(-2.5), rel=1e-6)
-    limiter.elapse(0.1, 1.0)
+    limiter.elapse(0.1, 100.0, held=False)
     assert limiter.mean(1e-9) == pytest.approx((1.0 - math.exp(-2.5)) * math.exp(-1.0), rel=1e-6)
 
 
 @pytest.mark.parametrize("time_s", [0.0, math.nan])
 def test_without_a_time_the_limit_acts_at_once(time_s: float) -> None:
     limiter = PowerLimiter(time_s)
-    limiter.elapse(10.0, 1.0)
+    limiter.elapse(10.0, 100.0, held=False)
     assert limiter.mean(1e-6) == 1.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -131,6 +132,9 @@ def test_an_axis_that_moves_nothing_is_named_with_what_it_is_for(tmp_path: Path)
     assert [line.partition("vary.")[2].partition(":")[0] for line in lines] == [capacity]
     assert "moves no figure of this sweep by itself; Installed capacity" in lines[0]
     assert "nothing is computed from it" in lines[0]
+    recorded = json.loads((tmp_path / "out" / "manifest.json").read_text())["unmoved"]
+    assert [f"vary.{capacity}"] == list(recorded) and recorded[f"vary.{capacity}"] in lines[0]
+    assert f"vary.{capacity} moves no figure of this sweep" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_what_the_event_engine_alone_reads_is_told(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ CALLS = {
             "--interval": "--interval",
             "--engine": "--engine event",
             "--memory-depth": ("--engine event", "--memory-depth channel"),
+            "--dies-per-memory": ("--engine event --cards 2", "--dies-per-memory 2"),
             "--refresh-rate": ("--engine event --memory-depth command", "--refresh-rate 2"),
             "--trace": ("--engine event", "--trace trace.json"),
             "--explain": "--explain",

@@ -7,11 +7,12 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calibration_support import few_ranges
 from cli_support import RUN, STEP, tell
 
 import npusim
@@ -30,6 +31,16 @@ arrival: burst
 requests_per_user: 1
 points: [{isl: 64, osl: 8, users: [1]}]
 """
+PROPOSAL = {
+    "name": "one",
+    "title": "One claim",
+    "architecture": "h200.yaml",
+    "context_of_use": "a test",
+    "maturity": {"trl": 4, "evidence": "none"},
+    "claims": [
+        {"name": "c", "text": "t", "model": "qwen3-30b-a3b", "isl": 64, "osl": 4, "metric": "tpot_ms", "at_most": 99}
+    ],
+}
 _opened: list[set[Path]] = []
 
 
@@ -74,6 +85,11 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sweep.yaml").write_text(json.dumps(sweep))
     steps = (DATA / "h200" / "steps.csv").read_text().splitlines()
     (folder / "steps.csv").write_text("\n".join([*steps[:6], ""]))
+    few_ranges(folder)
+    (folder / "proposal.yaml").write_text(json.dumps(PROPOSAL))
+    words = ("rngd", "--models", "llama-3.1-8b", "--grid", folder / "grid.yaml")
+    assert tell("predict", *words, "--register", "--out", folder / "pack.json").code == 0
+    assert tell("kperf", *words, "--no-interval", "--out", folder / "run").code == 0
     return folder
 
 
@@ -87,6 +103,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "sweep": ("sweep", "OWN/sweep.yaml", "--out", "OUT", "--workers", "1"),
     "validate": ("validate", "OWN/steps.csv", "--arch", "h200", "--report", "OUT"),
     "check": ("check", "OWN/steps.csv", "--arch", "h200", "--out", "OUT"),
+    "evaluate": ("evaluate", "OWN/proposal.yaml"),
+    "calibrate": ("calibrate", "OWN/steps.csv", "--arch", "OWN/h200.yaml", "--out", "OUT"),
+    "score": ("score", "OWN/pack.json", "OWN/run/kperf.xlsx"),
+    "verify-run": ("verify-run", "OWN/run/manifest.json"),
     "pim gemv": ("pim", "gemv", "hbm-pim", "--out", "256", "--in", "256"),
     "pim compare": (
         "pim",
@@ -108,8 +128,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 def _manifest(name: str, own: Path, out: Path) -> tuple[dict[str, Any], set[Path]]:
-    words = [word.replace("OWN/", f"{own}/") if word != "OUT" else str(out) for word in COMMANDS[name]]
-    with audited() as opened:
+    place = out.with_suffix(".yaml") if name == "calibrate" else out
+    words = [word.replace("OWN/", f"{own}/") if word != "OUT" else str(place) for word in COMMANDS[name]]
+    with chdir(own), audited() as opened:
         told = tell(*words, "--json")
     return told.json["manifest"], opened
 
@@ -122,7 +143,7 @@ def test_a_file_used_is_a_file_recorded(name: str, own: Path, tmp_path: Path) ->
             each.cache_clear()
     first, opened = _manifest(name, own, tmp_path / "first")
     recorded = {each["sha256"] for each in first["configs"]}
-    read = {path for path in opened if not path.is_relative_to(tmp_path)}
+    read = {path for path in opened if not path.is_relative_to(tmp_path) and path.exists()}
     missing = {str(path) for path in read if hashlib.sha256(path.read_bytes()).hexdigest() not in recorded}
     assert read and not missing
     second, _ = _manifest(name, own, tmp_path / "second")

@@ -131,7 +131,7 @@ def _architecture_facts(system: System, calibration: Calibration | None) -> dict
         "memory_usable_bytes": memory.usable_capacity.value,
         **{name: system.chip.unit.product(parts) for name, parts in system.chip.unit.TRAITS.on_chip.items()},
         "tdp_w": system.chip.power.tdp.value,
-        "power_cap_w": None if system.chip.power.cap.is_assumed else system.chip.power.cap.value,
+        "power_cap_w": system.chip.power.cap.value if system.chip.power.enforces else None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +21,12 @@ from npusim.kernels.pim import (
     busy_clocks,
     clock_period,
     host_stream_time,
+    mac_interval,
+    mode_switch,
     operation_time,
 )
 from npusim.kernels.pim_attention import decode_attention
-from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, operation_energy, stream_energy, total
+from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, of_commands, operation_energy, stream_energy, total
 from npusim.kernels.pim_linear import element_wise, matrix_vector
 from npusim.serving.uncertainty import interval
 from npusim.units import NS_PER_S, US_PER_S
@@ -125,10 +128,11 @@ def measure_pim(
 ) -> dict[str, Any]:
     """The figures of one operation that runs alone.
 
-    fence_s: instead of the described fence; power_limit: False takes the stretch of MACs away. cycles: command clocks
-    in the memory; time_us, latency_ns: these, fences and the host's reading of the results; fraction_of_peak: of the
-    all-bank rate, bytes counted once; speedup: over the host's stream of the same bytes from the same memory. With
-    `interval_wanted` cycles, times, speedup and energies become {value, low, high} over the ranges of the numbers.
+    fence_s: instead of the described fence; power_limit: False takes the stretch of MACs and the power budget away.
+    cycles: command clocks in the memory; time_us, latency_ns: these, fences and the host's reading of the results;
+    fraction_of_peak: of the all-bank rate, bytes counted once; speedup: over the host's stream of the same bytes from
+    the same memory. With `interval_wanted` cycles, times, speedup and energies become {value, low, high} over the
+    ranges of the numbers.
     """
     machines = build_pim(pim)
     _ask(machines, power_limit, fence_s)
@@ -151,7 +155,7 @@ def cycles(operation: Operation, machine: Any) -> float:
 
 def _ask(machines: np.ndarray, power_limit: bool, fence_s: float | None) -> None:
     if not power_limit:
-        machines["pim_unit_mac_power_factor"] = 1.0
+        machines["pim_unit_mac_power_factor"], machines["pim_controller_power_budget"] = 1.0, math.nan
     if fence_s is not None:
         machines["pim_unit_fence_time"] = fence_s
 
@@ -193,9 +197,28 @@ def _figures(pim: Pim, operation: Operation, machine: Any) -> dict[str, Any]:
         "speedup": baseline_s / time_s,
         "bound": max(breakdown, key=lambda name: breakdown[name]),
         "breakdown_us": breakdown,
+        "controller": _controller(machine, cost, float(of_commands(energy)), time_s),
         "energy_j": float(total(energy)),
         "energy_breakdown_j": {name: float(energy[name]) for name in PIM_ENERGY_DTYPE.names or ()},
         "baseline_energy_j": float(total(without)),
+    }
+
+
+def _controller(machine: Any, cost: Any, commands_j: float, time_s: float) -> dict[str, float | None]:
+    """What the controller adds: the switch of modes there and back, within it the wait for the host's requests, the
+    interval of MACs as described and as power limits stretch it, the power of a channel's commands and its budget, and
+    the fraction of the clocks that refresh takes."""
+    period, clocks = clock_period(machine), busy_clocks(cost) + float(cost["refresh"])
+    budget = float(machine["pim_controller_power_budget"])
+    return {
+        "mode_switch_us": mode_switch(machine) * period * US_PER_S,
+        "host_drain_us": float(machine["pim_controller_host_drain"]) * period * US_PER_S,
+        "mac_interval_cycles": float(machine["pim_unit_mac_interval"]),
+        "limited_mac_interval_cycles": float(mac_interval(machine)),
+        "channel_power_w": commands_j / time_s / float(machine["pim_channels"]),
+        "channel_power_budget_w": None if math.isnan(budget) else budget,
+        "refresh_fraction": float(cost["refresh"]) / clocks,
+        "host_time_fraction_beside": float(machine["pim_sharing_beside_host"]),
     }
 
 

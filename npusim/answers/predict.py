@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +18,9 @@ from npusim.answers.kv_access import kv_access
 from npusim.answers.simulated_step import simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
-from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine, total_cost
+from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
-from npusim.errors import UserError
+from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
 from npusim.inputs import remembered_last
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
@@ -49,7 +50,7 @@ ENGINES = (ANALYTIC, EVENT)
 @dataclass(frozen=True)
 class CostedStep:
     """A step and what it takes. simulated: what the event engine saw of it, None of the analytic one; drawn: the
-    same steps of drawn machines, none without an interval; host_us: beside time_us; moved: what the event engine says
+    same steps of drawn machines, None without an interval; host_us: beside time_us; moved: what the event engine says
     that moves it.
 
     breakdown_us sums to time_us; memory_bytes and flops are those of one chip.
@@ -63,7 +64,7 @@ class CostedStep:
     step: Step
     cost: StepCost
     host_us: float
-    drawn: list[StepCost]
+    drawn: list[StepCost] | None
     simulated: dict[str, Any] | None = None
     moved: Elasticities | None = None
 
@@ -78,7 +79,7 @@ class CostedStep:
     def figures(self) -> dict[str, Any]:
         """time_us, energy_j and power_w, {value, low, high} each where steps of drawn machines are given."""
         totals = _step_totals(self.cost)
-        if not self.drawn:
+        if self.drawn is None:
             return totals
         drawn, known = [_step_totals(each) for each in self.drawn], self.deployment.calibration
         return {
@@ -120,8 +121,10 @@ class CostedStep:
             "hidden_floor": hidden_floor(self.elasticities, US_PER_S, "us"),
             "breakdown_us": self.breakdown_us,
             "clock": self.cost.clock,
+            "duty": self.cost.duty,
             **working_pes(self.deployment, self.cost),
             **kv_access(self.deployment, self.rows),
+            **({} if self.deployment.system.chip.pim is None else {"sub_batches": self.cost.sub_batches}),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
             "ops": self.ops,
@@ -187,12 +190,13 @@ def step_costs(
         )
     analytic, simulated, moved = _engine(deployment, batch), None, None
     if engine == EVENT:
-        pieces = EventEngine(analytic, deployment.system.name, detail).simulated(step)
-        cost, simulated = total_cost(pieces), simulated_figures(pieces, explain)
+        event = EventEngine(analytic, deployment.system.name, detail)
+        pieces = event.simulated(step)
+        cost, simulated = event.total(step, pieces), simulated_figures(pieces, explain)
         moved = elasticities_by(deployment, analytic, step, _simulated_time(step, detail)) if explain else None
     else:
         cost = analytic.cost(step)
-    drawn = _drawn_steps(deployment, step, seed, engine, detail) if interval_wanted else []
+    drawn = _drawn_steps(deployment, step, seed, engine, detail) if interval_wanted else None
     if trace is not None:
         write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
     host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * US_PER_S
@@ -227,7 +231,9 @@ def _drawn_steps(deployment: Deployment, step: Step, seed: int, engine: str, det
     costs = []
     for _, drawn in drawn_engines(deployment, seed, max_sequences=len(step.query)):
         costing: StepEngine = EventEngine(drawn, deployment.system.name, detail) if engine == EVENT else drawn
-        costs.append(costing.cost(step))
+        # A drawn chip that cannot work under the cap is none that the figure is of.
+        with contextlib.suppress(DoesNotFit):
+            costs.append(costing.cost(step))
     return costs
 
 

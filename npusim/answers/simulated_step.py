@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from npusim.engine.event.bottleneck import path_shares, saved_if_free
-from npusim.engine.event.command import NO_ROW
+from npusim.engine.event.command import DMA, NO_ROW, Queue
 from npusim.engine.event.engine import SimulatedPiece
 from npusim.engine.event.repetition import Simulation
 from npusim.engine.event.stalls import stalls_of
@@ -57,7 +57,7 @@ def _memory_rate(pieces: list[SimulatedPiece]) -> dict[str, float]:
     """Bytes/s drawn from memory, those of access units that are not wanted included."""
     drawn = 0.0
     for simulation in (piece.simulation for piece in pieces):
-        asked = np.array([command.asked for command in simulation.program.commands])
+        asked = np.array([command.asked * (command.queue[::2] == (DMA, 0)) for command in simulation.program.commands])
         drawn += float(asked @ simulation.copies())
     peak = max(rate for piece in pieces for _, rate in piece.simulation.record.rate)
     return {"mean": drawn / sum(piece.cost.time_s for piece in pieces), "peak": peak}
@@ -90,12 +90,12 @@ def _operators(simulation: Simulation) -> list[dict[str, Any]]:
 
 
 def _busy(simulation: Simulation) -> dict[tuple[int, str], float]:
-    """Seconds in which each row kept a resource busy, of the cluster where that was longest."""
+    """Seconds in which each row kept a resource busy, of the queue where that was longest."""
     record, copies = simulation.record, simulation.copies()
-    by_cluster: dict[tuple[int, str, int], float] = defaultdict(float)
+    by_cluster: dict[tuple[int, str, Queue], float] = defaultdict(float)
     for position, command in enumerate(simulation.program.commands):
         lasts = float(record.end[position] - record.start[position]) * int(copies[position])
-        by_cluster[command.position.row, command.kind, command.queue.cluster] += lasts
+        by_cluster[command.position.row, command.kind, command.queue] += lasts
     busy: dict[tuple[int, str], float] = defaultdict(float)
     for (row, kind, _), seconds in by_cluster.items():
         busy[row, kind] = max(busy[row, kind], seconds)

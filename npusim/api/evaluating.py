@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,7 +43,8 @@ class EvaluateResult:
     def answer(self) -> Answer:
         """Everything, as the command line's JSON has it."""
         factors = [vars(factor) | {"reason": str(factor.reason)} for factor in self.found.factors]
-        return {"claims": self.found.as_json(), "credibility": factors}
+        unmoved = [vars(number) for number in self.found.unmoved]
+        return {"claims": self.found.as_json(), "credibility": factors, "unmoved": unmoved}
 
 
 @asked_by(EvaluateOptions)
@@ -58,6 +60,8 @@ def evaluate(asked: EvaluateOptions) -> EvaluateResult:
     path = Path(asked.proposal)
     found = judge(load_proposal(path), path, asked.seed, asked.say or (lambda _: None))
     record = asked.manifest("evaluate")
+    for number in found.unmoved:
+        warnings.warn(f"{found.arch}: {number.text}", stacklevel=2)
     if asked.out is not None:
         notes = caveats(found.deployments[:1], asked.lang)
         write_page(evaluation_page(found, notes, record, speaker(asked.lang), asked.lang), Path(asked.out))

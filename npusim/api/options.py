@@ -143,10 +143,10 @@ class Options:
         """The words after `npusim` that ask `command` for this: those that were typed, else one for each field."""
         return self.words or (*command.split(), *_written(self))
 
-    def manifest(self, command: str, seed: int | None = None) -> Answer:
-        """What made the answer: the command, its seed (by default the option's) and each file that was read."""
+    def manifest(self, command: str, seed: int | None = None, **more: object) -> Answer:
+        """What made the answer: the command, its seed (by default the option's), each file that was read, and more."""
         own = getattr(self, "seed", None)
-        return build_manifest(self.argv(command), own if seed is None else seed, self.record.files)
+        return build_manifest(self.argv(command), own if seed is None else seed, self.record.files, more)
 
 
 _DECLARED: dict[object, tuple[Declared, ...]] = {}

@@ -138,7 +138,8 @@ def _bench(asked: BenchOptions, memory: str, command: str, operation: Callable[[
     from npusim.answers.pim_devices import assumptions, device
 
     described = device(memory, asked.placement)
-    if not asked.power_limit and described.unit.mac.power_factor.value == 1.0:
+    budget = described.controller.power_budget
+    if not asked.power_limit and described.unit.mac.power_factor.value == 1.0 and budget is None:
         warn_of("--no-power-limit", f"no power limit stretches the multiplications of {described.name}")
     answer = measure_pim(
         described,

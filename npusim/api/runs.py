@@ -81,6 +81,7 @@ def run(asked: RunOptions) -> RunResult:
     """What a serving run scores. Raises UserError."""
     from npusim.answers.bottleneck import bottleneck
     from npusim.answers.predict import predict_run, run_load
+    from npusim.serving.layout import for_load
     from npusim.serving.planning import best_for_run
 
     wish, found = asked.wish, None
@@ -92,12 +93,24 @@ def run(asked: RunOptions) -> RunResult:
     answer = predict_run(deployment, **load, seed=asked.seed, interval_wanted=asked.interval)
     _warn(asked, deployment)
     served = answer["users_in_service"]
-    answer |= {"bottleneck": bottleneck(deployment, served, asked.isl, asked.osl) if served else None}
+    laid = for_load(deployment, asked.isl, asked.osl, -(-asked.concurrency // deployment.plan.data_parallel))
+    answer |= {"bottleneck": bottleneck(laid, served, asked.isl, asked.osl) if served else None}
+    answer |= _layout(laid)
     answer |= told_beside(deployment, found, asked.interval)
     names = RunResult.__dataclass_fields__.keys() & answer.keys()
     return RunResult(
         **{name: answer[name] for name in names}, deployment=deployment, found=found, answer=answer, asked=asked
     )
+
+
+def _layout(deployment: Deployment) -> Answer:
+    """For whom weights and KV lie in a memory with PIM units, as `pim_layout`; nothing without units."""
+    from dataclasses import asdict
+
+    from npusim.mapping.memory_layout import layout_of
+
+    layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
+    return {} if layout is None else {"pim_layout": asdict(layout)}
 
 
 def _warn(asked: RunOptions, deployment: Deployment) -> None:

@@ -65,6 +65,16 @@ class StepOptions(Deploying):
             only_with=("memory_depth", "command"),
         ),
     ] = "1"
+    dies_per_memory: Annotated[
+        int,
+        Option(
+            "Chips of the plan that share one memory, as dies of one package do.",
+            metavar="N",
+            least=1,
+            most=64,
+            only_with=("engine", "event"),
+        ),
+    ] = 1
     trace: Annotated[
         Path | None,
         Option(
@@ -149,7 +159,7 @@ def step(asked: StepOptions) -> StepResult:
         seed=asked.seed,
         interval_wanted=asked.interval,
         engine=asked.engine,
-        detail=Detail(asked.memory_depth, int(asked.refresh_rate)),
+        detail=Detail(asked.memory_depth, int(asked.refresh_rate), asked.dies_per_memory),
         explain=asked.explain,
         trace=asked.trace,
     )

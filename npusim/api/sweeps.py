@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ class SweepAnswer:
     """front: the Pareto front as a frame; effects: what moves each figure, None of a search; points: designs x loads.
 
     swept: all that the sweep found, None of a search; files: written ones, as paths from here; manifest: what made
-    them.
+    them; unmoved: axes that move no figure by themselves, and what is to say of each.
     """
 
     points: int
@@ -90,12 +91,14 @@ class SweepAnswer:
     swept: Swept | None
     files: list[str]
     manifest: Answer
+    unmoved: dict[str, str]
 
     @property
     def answer(self) -> Answer:
         """Everything, as the command line's JSON has it."""
         counts = {} if self.swept is None else {"kept": self.swept.kept, "served": self.swept.served}
-        return {"points": self.points, **counts, "pareto": records(self.front), "files": self.files}
+        front = records(self.front)
+        return {"points": self.points, **counts, "pareto": front, "unmoved": self.unmoved, "files": self.files}
 
 
 @asked_by(SweepOptions)
@@ -104,41 +107,44 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
     from npusim.explore.sweep.backend import Backend
     from npusim.explore.sweep.run import run_sweep
     from npusim.explore.sweep.spec import SweepSpec, load_spec
-    from npusim.explore.sweep.unmoved import warn_of_unmoved
+    from npusim.explore.sweep.unmoved import unmoved_axes
 
     spec = SweepSpec.model_validate(asked.spec) if isinstance(asked.spec, Mapping) else load_spec(Path(asked.spec))
-    warn_of_unmoved(spec, asked.location)
+    unmoved = unmoved_axes(spec, asked.location)
+    for axis, told in unmoved.items():
+        warnings.warn(f"{asked.location}: {axis}: {told}", stacklevel=2)
     out = Path(asked.out)
     if asked.optimize is not None:
-        return _search(asked, spec, out)
+        return _search(asked, spec, out, unmoved)
     where = Backend(asked.backend, asked.workers or processors(), asked.scheduler)
     found = run_sweep(spec, asked.location, out, where, asked.say)
-    record = asked.manifest("sweep", spec.seed)
-    files = [*found.files, *_write_report(found, record, out)]
+    record = asked.manifest("sweep", spec.seed, unmoved=unmoved)
+    files = [*found.files, *_write_report(found, record, unmoved, out)]
     written = [str(out / name) for name in files]
-    return SweepAnswer(found.points, found.front, found.effects, found, written, record)
+    return SweepAnswer(found.points, found.front, found.effects, found, written, record, unmoved)
 
 
-def _search(asked: SweepOptions, spec: SweepSpec, out: Path) -> SweepAnswer:
+def _search(asked: SweepOptions, spec: SweepSpec, out: Path, unmoved: dict[str, str]) -> SweepAnswer:
     from npusim.explore.sweep.optimize import FRONT, STUDY, optimize
     from npusim.explore.sweep.tables import write_csv
 
     assert asked.optimize is not None
     front = optimize(spec, asked.location, out, asked.optimize, asked.say or (lambda _: None))
-    record = asked.manifest("sweep", spec.seed)
+    record = asked.manifest("sweep", spec.seed, unmoved=unmoved)
     write_csv(front, out / FRONT)
     _write_manifest(record, out)
     files = [str(out / name) for name in (FRONT, STUDY, MANIFEST)]
-    return SweepAnswer(asked.optimize, front, None, None, files, record)
+    return SweepAnswer(asked.optimize, front, None, None, files, record, unmoved)
 
 
-def _write_report(found: Swept, record: Answer, out: Path) -> list[str]:
+def _write_report(found: Swept, record: Answer, unmoved: dict[str, str], out: Path) -> list[str]:
     from npusim.api.caveats import caveats
     from npusim.explore.sweep.page import sweep_page
     from npusim.explore.sweep.tasks import base_of, variants
     from npusim.report.page import write_page
 
     notes = caveats([base_of(found.spec, variant, "").deployment for variant in variants(found.spec)])
+    notes += [f"{axis} {told}" for axis, told in unmoved.items()]
     write_page(sweep_page(found, notes, record), out / "report.html")
     _write_manifest(record, out)
     return ["report.html", MANIFEST]

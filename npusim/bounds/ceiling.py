@@ -85,7 +85,7 @@ def ceiling(system: System, generous: bool) -> Ceiling:
         ops_per_s={name: rate + units.ops_per_s for name, rate in _ops_per_s(chip.unit, most).items()},
         multiplied=_multiplied(system),
         idle_w=least(power.idle),
-        power_w=None if power.cap.is_assumed else most(power.cap),
+        power_w=most(power.cap) if power.enforces else None,
         tdp_w=power.tdp.value,
         on_card=None if several == 0 else _link(links[0], generous),
         between_cards=_link(links[several], generous),

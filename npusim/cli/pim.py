@@ -70,11 +70,25 @@ def _print_answer(title: str, answer: Mapping[str, Any]) -> None:
         "stream (memory device alone, refresh and rest included)."
     )
     console.print(table(("cost", "us", "share", ""), _breakdown(answer)))
+    console.print(_controller_text(answer["controller"]))
     if answer["assumptions"]:
         rows = [[item["path"], item["text"], item["range"], item["source"]] for item in answer["assumptions"]]
         console.print(table(("assumed number", "value", "90 % range", "source"), rows, text_columns=4))
     if answer["note"]:
         console.print(answer["note"].strip())
+
+
+def _controller_text(told: Mapping[str, Any]) -> str:
+    budget = told["channel_power_budget_w"]
+    limit = "no power budget is known" if budget is None else f"of a budget of {figure(budget)} W"
+    return (
+        f"Controller: {figure(told['mode_switch_us'], 3)} us to switch modes there and back, of which "
+        f"{figure(told['host_drain_us'], 3)} us the host's requests leave; a MAC every "
+        f"{figure(told['limited_mac_interval_cycles'])} clocks ({figure(told['mac_interval_cycles'])} without a power "
+        f"limit); {figure(told['channel_power_w'])} W of commands a channel, {limit}; refresh takes "
+        f"{told['refresh_fraction']:.1%} of the clocks; {told['host_time_fraction_beside']:.0%} of the host's time may "
+        "pass beside the units."
+    )
 
 
 def _scaled(joules: Any) -> Any:

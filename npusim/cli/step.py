@@ -55,8 +55,9 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         f"{figure(answer['time_us'], 1)} us on the chip, bound by {meaning(answer['bound'])}"
         f"{_host_text(answer['host_us'])}; {figure(answer['energy_j'], 3)} J, {figure(answer['power_w'], 1)} W."
     )
-    if answer["clock"] < 1.0:
-        console.print(f"The power cap holds the clock at {answer['clock']:.0%} of its full rate.")
+    if answer["clock"] < 1.0 or answer["duty"] < 1.0:
+        slowed = f" and slows memory and all else to {answer['duty']:.0%}" if answer["duty"] < 1.0 else ""
+        console.print(f"The power cap holds the clock at {answer['clock']:.0%} of its full rate{slowed}.")
     if (idle := idle_text(answer)) is not None:
         console.print(idle)
     if "events" in answer:

@@ -11,8 +11,9 @@ import numpy as np
 
 from npusim import dtypes
 from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, stall_times_of
-from npusim.engine.stepcost import StepCost, between, combine, from_record
+from npusim.engine.stepcost import StepCost, between, combine, from_record, parts_by_name
 from npusim.errors import UserError
+from npusim.kernels.power import ENERGY_PARTS
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import program
 from npusim.mapping.micro_batches import bubble_s, micro_steps
@@ -33,12 +34,13 @@ _LOGIT_BYTES = 2.0
 class DecodeRun:
     """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,).
 
-    clock: part of the full one at which its last step ran under the power cap.
+    held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS.
     """
 
     times_s: np.ndarray
     energies_j: np.ndarray
-    clock: float
+    held: bool
+    parts_j: dict[str, float]
 
 
 class AnalyticEngine:
@@ -66,6 +68,10 @@ class AnalyticEngine:
         self._stalls_at_all = bool(self.runtime["host_stall_probability"] > 0.0)
         self._stalls: dict[tuple[int, int], dict[int, float]] = {}
 
+    def like(self, deployment: Deployment) -> AnalyticEngine:
+        """An engine of another deployment with the same room and growth."""
+        return AnalyticEngine(deployment, len(self._work.query), self._growth)
+
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces.
 
@@ -76,7 +82,7 @@ class AnalyticEngine:
         return self.waiting(total, bubble_s([part.time_s for part in parts], self.plan, bool(step.decoding.any())))
 
     def _cost_part(self, part: Step) -> StepCost:
-        return reduce(combine, (self._cost_piece(piece) for piece in compiled_pieces(part, self._shapes)))
+        return reduce(combine, (self.piece_cost(piece) for piece in compiled_pieces(part, self._shapes)))
 
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost:
         """A chunk of one prompt alone, host time included.
@@ -84,7 +90,7 @@ class AnalyticEngine:
         limited: how far the power limiter has settled, for a step that would exceed the limit.
         """
         settled = self._chunk(query, context)
-        if limited == 1.0 or math.isclose(settled.clock, 1.0):
+        if limited == 1.0 or not settled.held:
             return settled
         return between(self._rested._chunk(query, context), settled, limited)
 
@@ -114,10 +120,13 @@ class AnalyticEngine:
 
     def waiting(self, cost: StepCost, seconds: float) -> StepCost:
         """A step followed by `seconds` in which the chip waits."""
-        static_w = float(self.machine["power_idle"] + self.machine["power_loaded_static"])
-        idle = dict.fromkeys(cost.shares_s, 0.0) | {"overhead": seconds}
-        joules = seconds * static_w * self.plan.chips
-        return combine(cost, StepCost(seconds, joules, idle, 0.0, 0.0, 1.0)) if seconds > 0.0 else cost
+        if seconds <= 0.0:
+            return cost
+        waiting_s = dict.fromkeys(cost.shares_s, 0.0) | {"overhead": seconds}
+        idle_j = seconds * float(self.machine["power_idle"]) * self.plan.chips
+        loaded_j = seconds * float(self.machine["power_loaded_static"]) * self.plan.chips
+        parts_j = dict.fromkeys(ENERGY_PARTS, 0.0) | {"idle": idle_j, "loaded": loaded_j}
+        return combine(cost, StepCost(seconds, idle_j + loaded_j, waiting_s, 0.0, 0.0, 1.0, parts_j))
 
     def stall_s(self, seed: int, counter: int) -> float:
         """Host stall of step number `counter` under `seed`, seconds."""
@@ -153,7 +162,10 @@ class AnalyticEngine:
         )
         self._require_figures()
         energies_j = self._work.energies_j[:steps] * self.plan.chips
-        return DecodeRun(self._work.times_s[:steps].copy(), energies_j, float(self._work.step[0]["clock"]))
+        parts_j = parts_by_name(self._work.parts_j, self.plan.chips)
+        last: Any = self._work.step[0]
+        is_held = not math.isclose(float(last["clock"] * last["duty"]), 1.0)
+        return DecodeRun(self._work.times_s[:steps].copy(), energies_j, is_held, parts_j)
 
     def pieces(self, step: Step) -> list[Step]:
         """The step as one stage runs it in the runtime's compiled shapes, in order."""
@@ -171,14 +183,20 @@ class AnalyticEngine:
         count = self._fill(step)
         return OpTable(self._work.special[:count].copy(), step), self._work.costs[:count].copy()
 
-    def _cost_piece(self, step: Step) -> StepCost:
+    def piece_cost(self, step: Step) -> StepCost:
+        """The cost of a step that runs in one piece."""
         self._fill(step)
         self._require_figures()
         return from_record(self._work.step[0], self.plan.chips)
 
     def _require_figures(self) -> None:
-        """RuntimeError where the kernels of the chip's kind of unit gave no time or no energy: no figure is made up."""
+        """RuntimeError where the kernels of the chip's kind of unit gave no time or no energy: no figure is made up.
+
+        DoesNotFit where the power cap leaves nothing to work.
+        """
         last = self._work.step[0]
+        if math.isinf(last["time_s"]):
+            self._deployment.require_fit(1)
         if math.isnan(last["time_s"]) or math.isnan(last["energy_j"]):
             system = self._deployment.system
             raise RuntimeError(f"{system.name}: the kernels of a {system.chip.unit.kind} give no time or no energy")

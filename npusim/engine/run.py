@@ -10,7 +10,9 @@ import numpy as np
 from npusim.compilation import entry, kernel
 from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
+from npusim.kernels.power import ENERGY_PARTS, IDLE, LOADED
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
+from npusim.kernels.sub_batches import interleave, splits_batches
 from npusim.mapping.lower import instantiate
 from npusim.mapping.optable import OP_DTYPE
 from npusim.mapping.specialise import room_for, specialise_rows, step_path
@@ -29,7 +31,7 @@ class Workspace(NamedTuple):
 
     lowered, special: OP_DTYPE, the rows before and after specialising; costs: OPERATOR_COST_DTYPE, one per special
     row; step: STEP_COST_DTYPE (1,); query, context: int64 and decoding: bool (sequences,); times_s, energies_j:
-    float64 (steps,).
+    float64 (steps,); parts_j, step_parts_j: float64 (ENERGY_PARTS,), joules of a run and of its latest step.
     """
 
     lowered: np.ndarray
@@ -41,6 +43,8 @@ class Workspace(NamedTuple):
     decoding: np.ndarray
     times_s: np.ndarray
     energies_j: np.ndarray
+    parts_j: np.ndarray
+    step_parts_j: np.ndarray
 
 
 def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspace:
@@ -57,6 +61,8 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspac
         decoding=np.zeros(sequences, np.bool_),
         times_s=np.zeros(steps),
         energies_j=np.zeros(steps),
+        parts_j=np.zeros(len(ENERGY_PARTS)),
+        step_parts_j=np.zeros(len(ENERGY_PARTS)),
     )
 
 
@@ -64,9 +70,34 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspac
 def cost_sequences(template, query, context, decoding, slots, machines, runtimes, work):
     """Lower, specialise and cost one step: fills step, special and costs of `work`; returns the number of rows.
 
-    machines, runtimes: arrays of one record.
+    machines, runtimes: arrays of one record. A decode step is split into two sub-batches where the runtime can, the
+    memory has units and that is faster: `step` is then that of both, the rows and their costs are those of the whole.
     """
     machine, runtime = machines[0], runtimes[0]
+    count = _cost_whole(template, query, context, decoding, slots, machine, runtime, work)
+    half = len(query) // 2
+    if splits_batches(machine, runtime) and half > 0 and work.step[0].pim_s > 0.0 and decoding.all():
+        whole_s, parts = work.step[0].time_s, np.zeros(2, STEP_COST_DTYPE)
+        host, layers = np.zeros(2), 1.0
+        for part in range(2):
+            first, last = (0, half) if part == 0 else (half, len(query))
+            count = _cost_whole(
+                template, query[first:last], context[first:last], decoding[first:last], slots, machine, runtime, work
+            )
+            parts[part] = work.step[0]
+            for index in range(count):
+                host[part] += work.costs[index].repeat * work.costs[index].memory_s
+                layers = max(layers, float(work.costs[index].repeat))
+        count = _cost_whole(template, query, context, decoding, slots, machine, runtime, work)
+        interleave(parts, host, layers, machine)
+        if parts[0].time_s < whole_s:
+            work.step[0] = parts[0]
+    return count
+
+
+@kernel
+def _cost_whole(template, query, context, decoding, slots, machine, runtime, work):
+    """As `cost_sequences`, all sequences together."""
     count = instantiate(template, query, context, decoding, work.lowered)
     lowered = work.lowered[:count]
     count = specialise_rows(lowered, query, context, decoding, slots, machine, runtime, work.special)
@@ -158,13 +189,15 @@ def stall_time(seed, counter, runtime):
 
 @kernel
 def _decode_step(template, query, context, decoding, slots, machines, runtimes, work):
-    """Seconds and joules (one chip) of a decode step: its micro-batches follow each other through the stages.
+    """Seconds of a decode step, its joules (one chip) in step_parts_j: its micro-batches follow each other through the
+    stages.
 
     A sequence waits until its token leaves the last stage; with fewer micro-batches than stages, the stages wait too.
     """
     machine, live = machines[0], len(query)
     parts = min(machine.micro_batches, live)
-    busy_s, energy_j = 0.0, 0.0
+    busy_s, parts_j = 0.0, work.step_parts_j
+    parts_j[:] = 0.0
     for part in range(parts):
         start, end = part * live // parts, (part + 1) * live // parts
         # -(-a // b) rounds up.
@@ -172,9 +205,17 @@ def _decode_step(template, query, context, decoding, slots, machines, runtimes, 
         own_query, own_context, own_decoding = query[start:end], context[start:end], decoding[start:end]
         cost_sequences(template, own_query, own_context, own_decoding, own, machines, runtimes, work)
         busy_s += work.step[0].time_s
-        energy_j += work.step[0].energy_j
+        parts_j += work.step[0].parts_j
     bubble_s = busy_s * (max(machine.stages, parts) / parts - 1.0)
-    return busy_s + bubble_s, energy_j + bubble_s * (machine.power_idle + machine.power_loaded_static)
+    _add_waiting(bubble_s, machine, parts_j)
+    return busy_s + bubble_s
+
+
+@kernel
+def _add_waiting(seconds, machine, parts_j):
+    """Add the joules of a chip that waits."""
+    parts_j[IDLE] += seconds * machine.power_idle
+    parts_j[LOADED] += seconds * machine.power_loaded_static
 
 
 @entry
@@ -185,7 +226,7 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
 
     held: int64 (live,), KV tokens of each live sequence before the run; machines, runtimes: arrays of one record.
     times_s and energies_j of `work` are filled with seconds and joules (one chip) of each step, host time and stalls
-    included.
+    included; parts_j with those of all steps by ENERGY_PARTS.
     """
     machine, runtime, live = machines[0], runtimes[0], len(held)
     query, context, decoding = work.query[:live], work.context[:live], work.decoding[:live]
@@ -193,19 +234,24 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
         query[sequence], decoding[sequence], context[sequence] = 1, True, held[sequence] + 1
     static_w = machine.power_idle + machine.power_loaded_static
     elapsed, host_s, time_s, energy_j = 0.0, 0.0, 0.0, 0.0
+    parts_j = work.parts_j
+    parts_j[:] = 0.0
     done, alike = 0, 0
     while done < limit and elapsed < horizon_s:
         if alike == 0:
             alike = min(steps_alike(context, runtime, growth), limit - done)
             # Cost grows in proportion to the context, so the middle step costs the mean.
             context += (alike - 1) // 2
-            time_s, energy_j = _decode_step(template, query, context, decoding, slots, machines, runtimes, work)
+            time_s = _decode_step(template, query, context, decoding, slots, machines, runtimes, work)
+            energy_j = work.step_parts_j.sum()
             context -= (alike - 1) // 2
             host_s = exposed_host_time(time_s, live, logit_bytes, machine, runtime)
         alike -= 1
         waiting = host_s + stall_time(seed, counter + done, runtime)
         work.times_s[done] = time_s + waiting
         work.energies_j[done] = energy_j + waiting * static_w
+        parts_j += work.step_parts_j
+        _add_waiting(waiting, machine, parts_j)
         elapsed += work.times_s[done]
         done += 1
         for sequence in range(live):

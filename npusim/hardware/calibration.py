@@ -6,6 +6,7 @@ apart from published ones and can be switched off.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from npusim.ledger import Domain, Provenance, Quantity, provenances
 from npusim.units import to_si
 from npusim.words import Phrase
 
+_SAME = 1e-9
+"""Largest relative difference of two spellings of one number."""
 Described = TypeVar("Described", bound=BaseModel)
 
 
@@ -43,6 +46,13 @@ class CalibratedNumber(Part):
     """Value before the fit, with its unit."""
     identified: Spread
     """Ratio of the posterior to the prior standard deviation; 1 means that the data say nothing."""
+
+    def was(self, quantity: Quantity) -> bool:
+        """True where that is the number as it was before the fit."""
+        try:
+            return math.isclose(to_si(self.prior, quantity.unit), quantity.value, rel_tol=_SAME)
+        except ValueError:
+            return True
 
 
 class Calibration(Part):
@@ -109,6 +119,16 @@ class Calibration(Part):
             "replaced": getattr(self, "replaced", 0) + len(self.numbers) - len(kept),
         }
         return InheritedCalibration.model_construct(**{**dict(self), **told})
+
+    def held_by(self, owner: str, description: BaseModel) -> Calibration:
+        """The calibration for a description called `owner`, without numbers that are not what they were before the fit.
+
+        A copy of a description in which one was changed is meant as it is written.
+        """
+        known = {told.path: told.quantity for told in provenances(owner, description)}
+        own = [each for each in self.numbers if each.owner == owner]
+        kept = frozenset(each.path for each in own if each.path not in known or each.was(known[each.path]))
+        return self if len(kept) == len(own) else self.lent(owner, owner, kept)
 
     def apply(self, owner: str, description: Described) -> Described:
         """`description` with the fitted numbers of `owner`. Raises UserError for a path that it does not have."""

@@ -83,7 +83,7 @@ def calibration_of(name_or_path: str) -> Calibration | None:
     calibration = _read(file, Calibration)
     system = _read_system(path)
     if calibration.arch == system.name:
-        return calibration
+        return calibration.held_by(system.name, system)
     fitted = next((base for base, data in _bases(path) if data.get("name") == calibration.arch), None)
     if fitted is None:
         raise UserError(
@@ -99,7 +99,7 @@ def lent_to_runtime(calibration: Calibration, name_or_path: str) -> Calibration:
     path = runtime_path(name_or_path)
     runtime = _read(path, Runtime)
     if calibration.holds_for(runtime.name):
-        return calibration
+        return calibration.held_by(runtime.name, runtime)
     for file, data in lineage(Runtime.FOLDER, read_yaml(path), path):
         if calibration.holds_for(str(data.get("name"))):
             return calibration.lent(str(data["name"]), runtime.name, same_numbers(_read(file, Runtime), runtime))
@@ -124,6 +124,13 @@ def root_of(name_or_path: str) -> Path | None:
     """The file of the architecture at the end of the lineage of that one; None where it inherits from none."""
     bases = _bases(system_path(name_or_path))
     return bases[-1][0] if bases else None
+
+
+def base_system(name_or_path: str) -> System | None:
+    """The nearest shipped architecture that a user's own one extends, uncalibrated; None where it extends none."""
+    path, shipped = system_path(name_or_path), set(shipped_systems().values())
+    bases = [] if path in shipped else _bases(path)
+    return next((_read_system(base) for base, _ in bases if base in shipped), None)
 
 
 def calibrated_systems(unit: str) -> list[str]:

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from npusim.hardware.algorithms import ALGORITHMS
 from npusim.hardware.base import Part
 from npusim.hardware.link import Link
-from npusim.ledger import Bandwidth, Duration, Efficiency, Few, Fraction
+from npusim.ledger import Bandwidth, Duration, Efficiency, Few, Fraction, Ratio
 
 if TYPE_CHECKING:
     AlgorithmName = str
@@ -70,6 +70,9 @@ class Transport(Part):
     """Fraction of the links' rate that it reaches, 0 to 1."""
     copy_bandwidth: Bandwidth | None = None
     """Rate at which a rank copies or sums its own share, in bytes/s; hidden if omitted."""
+    memory_passes: Ratio | None = None
+    """Ratio of the bytes that memory moves at each end of a message to its own, for the event engine alone; 0 if
+    omitted, where messages come from and go to SRAM or a cache."""
 
 
 class Fabric(Part):

@@ -33,6 +33,7 @@ STEPS, MESSAGES, DEPTH, LOCAL = range(4)
 
 _HEADER: list[tuple[Any, ...]] = [
     ("power_cap_enforced", np.bool_),
+    ("power_over_nominal", np.float64),
     ("settled", np.float64),
     ("reduction_topology", np.int64),
     ("multiplies", np.int64, (dtypes.COUNT, dtypes.COUNT)),
@@ -79,7 +80,8 @@ PLACED = ("stages", "micro_batches", "transport_serves", "group_shape", "group_h
 def build_machine(system: System) -> np.ndarray:
     """The machine of one chip of `system`, an array of shape (1,) of its `machine_dtype`.
 
-    A power cap whose provenance is `assumed` is not enforced: an unknown cap is no cap. `settled` is 1: the chip has
+    A power cap whose provenance is `assumed` is not enforced unless the description says so: an unknown cap is no cap.
+    power_over_nominal: clock of the unit over that at which its energies hold. `settled` is 1: the chip has
     run long enough to be hot and for its power limit to act; 0 is a rested chip.
     """
     machines = empty_record(machine_dtype(system.chip.unit.kind, system.chip.pim is not None))
@@ -88,7 +90,8 @@ def build_machine(system: System) -> np.ndarray:
         fill(record, part)
     record["stages"] = record["micro_batches"] = 1
     record[MARK + system.chip.unit.kind] = True
-    record["power_cap_enforced"] = not system.chip.power.cap.is_assumed
+    record["power_cap_enforced"] = system.chip.power.enforces
+    record["power_over_nominal"] = system.chip.over_nominal
     record["settled"] = 1.0
     if system.chip.memory.stream_residual is None:
         record["memory_stream_residual"] = 1.0

@@ -28,6 +28,7 @@ from npusim.ledger import (
     Few,
     FewOrZero,
     Fraction,
+    Power,
     Ratio,
     Stretch,
     Tokens,
@@ -217,6 +218,17 @@ class Sharing(Part):
     """Fraction of the host's memory time, 0 to 1, that can pass while the units work; 0 where all banks are theirs."""
 
 
+class Controller(Part):
+    """What the memory controller does between the host and the units, and what it holds them to."""
+
+    host_drain: CyclesOrZero
+    """Time in which the host's outstanding requests leave a channel before the units have its banks, in cycles of the
+    command clock."""
+    power_budget: Power | None = None
+    """Power that the units and the array of one channel may draw, in watts, to which MAC commands are slowed down; no
+    limit if omitted."""
+
+
 class Refreshing(Part):
     """What refresh costs the units."""
 
@@ -224,6 +236,8 @@ class Refreshing(Part):
     """Fraction of a refresh, 0 to 1, during which the units wait."""
     phase: Fraction
     """Fraction of the refresh interval, 0 to 1, that has passed when an operation on its own begins."""
+    hot_rate: Stretch
+    """Factor on the rate of refreshes while the memory is hot, as units make it; 1 where it stays cool."""
 
 
 class Pim(Description):
@@ -251,6 +265,8 @@ class Pim(Description):
     """Units of one channel."""
     refresh: Refreshing
     """Refresh while the units work."""
+    controller: Controller
+    """Arbitration between host and units, and their power."""
     sharing: Sharing
     """Sharing of the memory with the host."""
     energy: PimEnergy

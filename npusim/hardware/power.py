@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 from pydantic import model_validator
 
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacEnergies
-from npusim.ledger import Duration, Efficiency, EnergyPerByte, EnergyPerOp, Power, Quantity, in_unit
+from npusim.ledger import Duration, Efficiency, EnergyPerByte, EnergyPerOp, Frequency, Power, Quantity, in_unit
 
 Exponent = Annotated[Quantity, in_unit("", zero=True, most=10.0)]
 
@@ -31,16 +32,42 @@ class PowerModel(Part):
     tdp: Power
     """Thermal design power as published, in watts; it is only shown, since chips do not always keep to it."""
     cap: Power
-    """Power limit that the card enforces, in watts; one of kind `assumed` is reported but never throttles."""
+    """Power limit of the chip, in watts; where it is enforced, clock and then memory slow down until sustained power
+    keeps to it."""
+    cap_enforced: bool | None = None
+    """Whether the chip keeps to `cap`; if omitted, it does unless the cap is `assumed`."""
+    nominal_clock: Frequency | None = None
+    """Clock at which the energies hold, in Hz, so that a unit with another one has another voltage; the unit's own if
+    omitted."""
     minimum_clock: Efficiency
     """Lowest clock to which throttling goes, as a fraction of the full clock, 0 to 1."""
+    minimum_voltage: Efficiency | None = None
+    """Lowest voltage, as a fraction of that at the nominal clock, 0 to 1, below which no lower clock saves energy; no
+    limit if omitted."""
     voltage_exponent: Exponent
     """Exponent with which the dynamic energy of an operation scales with the clock."""
     limiter_time: Duration | None = None
     """Time constant with which the clock approaches what the cap allows, in seconds; at once if omitted."""
+    sustained_window: Duration | None = None
+    """Time constant of the mean power that the limiter keeps at the cap or below even where work that exceeds it is
+    mixed with other work, in seconds; that of the limiter if omitted."""
+
+    @property
+    def enforces(self) -> bool:
+        """Whether the cap throttles."""
+        return not self.cap.is_assumed if self.cap_enforced is None else self.cap_enforced
 
     @model_validator(mode="after")
     def _the_cap_leaves_room(self) -> PowerModel:
         if self.cap.value < self.idle.value:
             raise ValueError(f"cap {self.cap.text} is less than what the chip draws idle, {self.idle.text}")
         return self
+
+
+def headroom_w(machines: np.ndarray) -> np.ndarray:
+    """Watts that the enforced cap of each machine leaves to work, float64 (machines,), infinite where there is none.
+
+    Where they are not above zero, no work can be done: the clocked chip alone draws the cap.
+    """
+    static = machines["power_idle"] + machines["power_loaded_static"]
+    return np.where(machines["power_cap_enforced"], machines["power_cap"] - static, np.inf)

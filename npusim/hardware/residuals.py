@@ -20,7 +20,8 @@ Key = tuple[str, str]
 """A metric and a regime."""
 
 
-HalfWidth = Annotated[float, Field(ge=0.0, le=5.0, strict=True)]
+MOST_HALF_WIDTH = 5.0
+HalfWidth = Annotated[float, Field(ge=0.0, le=MOST_HALF_WIDTH, strict=True)]
 """Half-width of a logarithm: 5 is a factor of 148, beyond which nothing is predicted."""
 
 

@@ -243,8 +243,13 @@ class Offload(Part):
     """Whether linear products of the layers, attention of decoding sequences, both or none may go to the units."""
     head: Fraction
     """Fraction of the LM head's columns, 0 to 1, that goes with the products where the units multiply its type."""
-    weights: Literal["shared", "copied"]
-    """Whether one copy of the weights, laid out for the units, is `shared` or each has its own (`copied`)."""
+    weights: Literal["shared", "copied", "chosen"]
+    """Whether one copy of the weights, laid out for the units, is `shared`, each has its own (`copied`), or what is the
+    fastest for the load is `chosen`: weights for the chip, for the units or for both where they fit, and the KV cache
+    for the chip or for the units."""
+    sub_batches: Few | None = None
+    """Number of parts of a decoding batch, of which one is on the units while another is on the chip (1 or 2), where
+    that is faster; 1 if omitted."""
     source: str
     """Document or measurement that says so."""
 

@@ -54,6 +54,7 @@ RUNTIME_DTYPE = record_dtype(
         ("offload_linear", np.bool_),
         ("offload_attention", np.bool_),
         ("offload_copies", np.bool_),
+        ("offload_open", np.bool_),
     ],
 )
 
@@ -98,6 +99,7 @@ def _choose_offload(record: np.void, runtime: Runtime, system: System) -> None:
     record["offload_linear"] = offload.policy in ("linear", "both") and pim.unit.linear is not None
     record["offload_attention"] = offload.policy in ("attention", "both") and pim.unit.attention is not None
     record["offload_copies"] = record["offload_linear"] and offload.weights == "copied"
+    record["offload_open"] = offload.weights == "chosen"
 
 
 def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None:

@@ -33,6 +33,12 @@ class Chip(Part):
     power: PowerModel
     """Power and energy of the chip."""
 
+    @property
+    def over_nominal(self) -> float:
+        """Clock of the unit over the clock at which its energies hold."""
+        nominal = self.power.nominal_clock
+        return 1.0 if nominal is None else self.unit.clock.value / nominal.value
+
     @model_validator(mode="after")
     def _engines_reduce(self) -> Chip:
         if self.unit.TRAITS.engines and self.reduction is None:

@@ -75,7 +75,7 @@ def weight_run_bytes(elements, bits):
 
     Scales lie apart: they do not push a row beyond whole access units.
     """
-    return elements * math.floor(bits) / 8.0
+    return elements * max(1.0, math.floor(bits)) / 8.0
 
 
 @kernel

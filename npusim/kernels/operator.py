@@ -10,7 +10,7 @@ from npusim.compilation import kernel, record_type
 from npusim.hardware.algorithms import OPERATIONS
 from npusim.kernels.collective import collective_time
 from npusim.kernels.pim_offload import layout_loss, offload
-from npusim.kernels.power import compute_energy, transfer_energy
+from npusim.kernels.power import product_energy, vector_energy
 from npusim.kernels.unit import cost_row
 from npusim.mapping.optable import COLLECTIVE, OP_NAMES
 
@@ -31,6 +31,13 @@ OPERATOR_COST_DTYPE = record_type(
         ("stored", np.float64),
         ("compute_j", np.float64),
         ("transfer_j", np.float64),
+        ("vector_j", np.float64),
+        ("write_j", np.float64),
+        ("link_j", np.float64),
+        ("pim_activate_j", np.float64),
+        ("pim_column_j", np.float64),
+        ("pim_mac_j", np.float64),
+        ("pim_io_j", np.float64),
     ]
 )
 
@@ -38,6 +45,9 @@ OPERATOR_COST_DTYPE = record_type(
 @kernel
 def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
+
+    compute_j is that of products and vector operations (vector_j) at full clock; transfer_j that of memory reads and
+    writes (write_j), of links (link_j) and of units in memory (pim_*_j).
 
     macs includes those on padding, where the kernel computes it; fetched, stored: bytes read from and written to
     memory, those of whole access units and of copies included. link_s and overhead_s are what is left exposed beside
@@ -55,8 +65,12 @@ def cost_operator(row, machine, runtime, path, cost):
     cost.memory_s *= layout_loss(row, machine, runtime)
     if not math.isnan(runtime.paths_hidden[path]):
         _hide(cost, runtime.paths_hidden[path])
-    cost.compute_j = compute_energy(row, cost.macs, machine)
-    cost.transfer_j = transfer_energy(row, cost.fetched + cost.stored, machine)
+    cost.vector_j = vector_energy(row, machine)
+    cost.compute_j = product_energy(row, cost.macs, machine) + cost.vector_j
+    cost.write_j = cost.stored * machine.power_memory_byte
+    cost.link_j = row.collective_bytes * machine.power_link_byte
+    cost.transfer_j = cost.fetched * machine.power_memory_byte + cost.write_j + cost.link_j
+    cost.pim_activate_j = cost.pim_column_j = cost.pim_mac_j = cost.pim_io_j = 0.0
     offload(row, machine, runtime, path, cost)
 
 

@@ -61,8 +61,34 @@ def external_bandwidth(machine):
 
 @kernel
 def mac_interval(machine):
-    """Clocks between two MAC commands, stretched where a power limit holds (AttAcc, ASPLOS 2024: nCCDAB 4 -> 6)."""
-    return machine.pim_unit_mac_interval * machine.pim_unit_mac_power_factor
+    """Clocks between two MAC commands, stretched where a power limit holds (AttAcc, ASPLOS 2024: nCCDAB 4 -> 6).
+
+    The limit is a factor, or a power that the commands of a channel may draw: one in the time of its own energy.
+    """
+    interval = machine.pim_unit_mac_interval * machine.pim_unit_mac_power_factor
+    if math.isnan(machine.pim_controller_power_budget):
+        return interval
+    return max(interval, command_energy(machine) / machine.pim_controller_power_budget / clock_period(machine))
+
+
+@kernel
+def command_energy(machine):
+    """Joules of one MAC command of a channel: its share of the rows, columns to all units, their arithmetic.
+
+    In the type that takes the most of those which the units multiply, for which a controller has to be made.
+    """
+    access = machine.pim_memory_organisation_access
+    rows = machine.pim_unit_activation_banks * machine.pim_memory_energy_activate / row_columns(machine)
+    arithmetic = access * machine.pim_energy_mac_8bit
+    if not (math.isnan(machine.pim_unit_mac_rates_bf16) and math.isnan(machine.pim_unit_mac_rates_fp16)):
+        arithmetic = max(arithmetic, access / 2.0 * machine.pim_energy_mac_16bit)
+    return rows + units(machine) * (access * machine.pim_energy_column + arithmetic)
+
+
+@kernel
+def refresh_interval(machine):
+    """Clocks between two refreshes: tREFI, and less where the memory is hot (JEDEC doubles the rate above 85 C)."""
+    return machine.pim_memory_timing_tREFI / machine.pim_refresh_hot_rate
 
 
 @kernel
@@ -158,12 +184,13 @@ def bus_turns(machine):
 
 @kernel
 def mode_switch(machine):
-    """Clocks to enter and leave all-bank operation: parked banks are opened and read, then mode registers written.
+    """Clocks to enter and leave all-bank operation: the host's requests leave, parked banks are opened and read, then
+    mode registers written.
 
     SAITPublic/PIMSimulator@b464dde: 16 reads park the banks either way, 4 + 2 writes switch, up to 4 load the program.
     Rows change three times: to the registers' row, to that of the operands, and back to the parked one.
     """
-    commands = machine.pim_unit_mode_commands * machine.pim_memory_timing_tCCD_L
+    commands = machine.pim_unit_mode_commands * machine.pim_memory_timing_tCCD_L + machine.pim_controller_host_drain
     if machine.pim_unit_mode_parked_banks == 0.0:
         return commands
     between = max(machine.pim_memory_timing_tRRD_S, machine.pim_memory_timing_tFAW / 4.0)
@@ -188,7 +215,7 @@ def host_stream_time(byte_count, machine):
     """
     timing = machine.pim_memory_timing_tRFCab + machine.pim_memory_timing_tRP + machine.pim_memory_timing_tRCDRD
     pins = burst_clocks(machine) / max(burst_clocks(machine), machine.pim_memory_timing_tCCD_S)
-    efficiency = pins * (1.0 - timing / machine.pim_memory_timing_tREFI)
+    efficiency = pins * (1.0 - timing / refresh_interval(machine))
     return byte_count / (external_bandwidth(machine) * efficiency)
 
 
@@ -201,14 +228,14 @@ def busy_clocks(cost):
 @kernel
 def add_mean_refresh(cost, machine):
     """Refresh of an operation among others: its share of the time."""
-    loss, interval = refresh_loss(machine), machine.pim_memory_timing_tREFI
+    loss, interval = refresh_loss(machine), refresh_interval(machine)
     cost.refresh = busy_clocks(cost) * loss / (interval - loss)
 
 
 @kernel
 def add_own_refreshes(cost, machine):
     """Refreshes that fall into an operation which begins alone, `refresh.phase` of the interval after the last."""
-    loss, interval = refresh_loss(machine), machine.pim_memory_timing_tREFI
+    loss, interval = refresh_loss(machine), refresh_interval(machine)
     after_first = busy_clocks(cost) - interval * (1.0 - machine.pim_refresh_phase)
     cost.refresh = loss * (math.floor(after_first / (interval - loss)) + 1.0) if after_first >= 0.0 else 0.0
 

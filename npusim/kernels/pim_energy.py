@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npusim.compilation import kernel, record_type
-from npusim.kernels.pim import clock_period, nominal_bits, operation_time
+from npusim.kernels.pim import clock_period, nominal_bits, operation_time, refresh_interval
 
 PIM_ENERGY_DTYPE = record_type(
     [(name, np.float64) for name in ("activate", "column", "mac", "write", "io", "refresh", "background")]
@@ -47,7 +47,7 @@ def stream_energy(byte_count, time_s, machine, energy):
 @kernel
 def _add_rest(time_s, machine, energy):
     period = clock_period(machine)
-    refreshes = time_s / (machine.pim_memory_timing_tREFI * period)
+    refreshes = time_s / (refresh_interval(machine) * period)
     ranks = machine.pim_channels * machine.pim_memory_organisation_ranks
     energy.refresh = refreshes * machine.pim_memory_energy_refresh * ranks
     energy.background = time_s * machine.pim_memory_energy_background * machine.pim_channels

@@ -14,19 +14,32 @@ from npusim.kernels.pim import PIM_COST_DTYPE, add_mean_refresh, mac_rate, nomin
 from npusim.kernels.pim_attention import decode_attention
 from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, of_commands, operation_energy
 from npusim.kernels.pim_linear import matrix_vector
-from npusim.kernels.unit import softmax_passes, softmax_time
-from npusim.mapping.optable import LINEAR, LM_HEAD, UNIT_PIM
+from npusim.kernels.unit import lane_time, softmax_launch, softmax_passes
+from npusim.mapping.optable import ATTENTION, LINEAR, LM_HEAD, UNIT_NPU, UNIT_PIM
+
+PRODUCTS, HEADS = 1, 2
+"""Kinds of operators that units in memory run, as bits."""
 
 
 @kernel
 def _layout_loss(row, machine, runtime):
-    """Factor on the host's time to read a row's weights whose only copy is laid out for the units; else 1.
+    """Factor on the host's time for a row whose weights or KV have one copy, which is laid out for the units; else 1.
 
-    PIM-SHERPA (arXiv 2603.09216): such weights are neither cacheable nor contiguous for the host.
+    PIM-SHERPA (arXiv 2603.09216): such data are neither cacheable nor contiguous for the host. Prompts write and read
+    the same KV cache as decoding. Where the layout is open, each matrix lies as whoever computes it needs it.
     """
-    if row.kind != LINEAR or runtime.offload_copies or not _may_run(row, machine):
+    if runtime.offload_open or not _lies_for_units(row, machine, runtime):
         return 1.0
     return 1.0 + _part(row, runtime) * (1.0 / machine.pim_sharing_host_layout_efficiency - 1.0)
+
+
+@kernel
+def _lies_for_units(row, machine, runtime):
+    """Whether the only copy of a row's weights or KV is laid out for the units, whoever computes the row."""
+    if row.kind == LINEAR:
+        whole = row.units & UNIT_PIM and row.matrices == 0.0 and _part(row, runtime) > 0.0
+        return whole and runtime.offload_linear and not runtime.offload_copies and _multiplies(row, machine)
+    return row.kind == ATTENTION and row.latent == 0.0 and runtime.offload_attention and _multiplies(row, machine)
 
 
 @kernel
@@ -38,8 +51,12 @@ def _part(row, runtime):
 @kernel
 def _may_run(row, machine):
     """True where the row is offered to the units and they multiply its types."""
-    if row.device & UNIT_PIM == 0:
-        return False
+    return row.device & UNIT_PIM != 0 and _multiplies(row, machine)
+
+
+@kernel
+def _multiplies(row, machine):
+    """True where the units multiply a row's types."""
     if row.kind == LINEAR:
         known = row.weight_dtype == BF16 or row.weight_dtype == INT8 or row.weight_dtype == INT4
         return known and not math.isnan(mac_rate(row.weight_bits, row.activation_bits, machine))
@@ -51,6 +68,20 @@ def _score_bits(row, machine):
     """Bits of queries and scores: 16, or those of KV where the units cannot multiply mixed types."""
     wide = row.activation_bits
     return nominal_bits(row.kv_bits) if math.isnan(mac_rate(row.kv_bits, wide, machine)) else wide
+
+
+@kernel
+def _cast_elements(row, machine):
+    """Elements that the chip converts for the units: what it hands over, where they take another type than it has.
+
+    Queries and scores of attention in the type of KV; BF16 activations as FP16, and results back.
+    """
+    if row.kind == LINEAR:
+        as_fp16 = nominal_bits(row.activation_bits) > 8.0 and nominal_bits(row.weight_bits) > 8.0
+        return row.m * (row.k + row.n) if as_fp16 and math.isnan(machine.pim_unit_mac_rates_bf16) else 0.0
+    if _score_bits(row, machine) == row.activation_bits:
+        return 0.0
+    return row.batch * row.heads * row.head_dim + row.kv_tokens * row.heads
 
 
 @kernel
@@ -73,9 +104,15 @@ def _offload(row, machine, runtime, path, cost):
         decode_attention(heads, row.head_dim, reach, bits, _score_bits(row, machine), machine, operation)
     add_mean_refresh(operation, machine)
     units_s = operation_time(operation, machine)
-    vector_s = 0.0 if row.kind == LINEAR or machine.pim_softmax_in_memory else softmax_time(row, machine, runtime)
+    scores = row.kv_tokens * row.heads if row.kind == ATTENTION and not machine.pim_softmax_in_memory else 0.0
+    on_chip = scores * softmax_passes(machine) + _cast_elements(row, machine)
+    vector_s = lane_time(row, on_chip, machine)
     written_s = stream_time(row.kv_write_bytes, row.kv_write_bytes, machine, row.pes)
+    written_s *= _layout_loss(row, machine, runtime)
     launch_s = runtime.paths_operator_launch[path]
+    if scores > 0.0:
+        # The units are called for the scores and for the context, the chip for the softmax between.
+        launch_s = 3.0 * launch_s + softmax_launch(machine)
     rest = 1.0 - part
     rest_s = rest * cost.memory_s / _layout_loss(row, machine, runtime)
     # The NPU computes its fraction of the LM head before or after the units, not beside them.
@@ -90,16 +127,43 @@ def _offload(row, machine, runtime, path, cost):
     energy = np.zeros(1, PIM_ENERGY_DTYPE)[0]
     operation_energy(operation, bits, machine, energy)
     cost.macs *= rest
-    cost.compute_j *= rest
-    if vector_s > 0.0:
-        cost.compute_j = row.kv_tokens * row.heads * softmax_passes(machine) * machine.power_vector_op
-    kept_j = rest * cost.transfer_j if row.kind == LINEAR else row.kv_write_bytes * machine.power_memory_byte
+    kept = rest if row.kind == LINEAR else 0.0
+    cost.vector_j = kept * cost.vector_j + on_chip * machine.power_vector_op
+    cost.compute_j = kept * cost.compute_j + on_chip * machine.power_vector_op
+    kept_j = rest * cost.transfer_j if row.kind == LINEAR else cost.write_j
     cost.transfer_j = of_commands(energy) + kept_j
+    cost.pim_activate_j, cost.pim_column_j, cost.pim_mac_j = energy.activate, energy.column, energy.mac
+    cost.pim_io_j = energy.write + energy.io
+    cost.link_j *= rest
+    cost.write_j *= rest if row.kind == LINEAR else 1.0
+
+
+@kernel
+def _kinds_on_units(rows, count, costs, machine):
+    """As `kinds_on_units`."""
+    found = 0
+    for index in range(count):
+        if costs[index].pim_s > 0.0:
+            found |= PRODUCTS if rows[index].kind == LINEAR else HEADS
+    return found
+
+
+@kernel
+def keep_on_units(rows, count, offered, kept):
+    """Offer the rows to the units as `offered` says, but only those of the kinds `kept`."""
+    for index in range(count):
+        kind = PRODUCTS if rows[index].kind == LINEAR else HEADS
+        rows[index].device = offered[index] if kept & kind else offered[index] & UNIT_NPU
 
 
 @kernel
 def _beside_host(machine):
     return machine.pim_sharing_beside_host if machine.pim_maps_linear or machine.pim_maps_attention else 0.0
+
+
+@kernel
+def _has_units(machine):
+    return True
 
 
 def _with_units(kernel_with_units):
@@ -116,13 +180,25 @@ def _with_units(kernel_with_units):
 
 @_with_units(_layout_loss)
 def layout_loss(row, machine, runtime):
-    """Factor on the host's time to read weights that are laid out for units in memory; 1 without such units."""
+    """Factor on the host's time to read weights or KV that are laid out for units in memory; 1 without such units."""
     return 1.0
 
 
 @_with_units(_offload)
 def offload(row, machine, runtime, path, cost):
     """Put the row on the units in memory if it takes less time there; `cost` holds its time on the NPU."""
+
+
+@_with_units(_kinds_on_units)
+def kinds_on_units(rows, count, costs, machine):
+    """What of a costed step runs on units in memory: PRODUCTS, HEADS, both or none."""
+    return 0
+
+
+@_with_units(_has_units)
+def has_units(machine):
+    """Whether the memory has units."""
+    return False
 
 
 @_with_units(_beside_host)

@@ -1,14 +1,33 @@
-"""Energy of an operator, and the clock at which a step stays under the power cap."""
+"""Energy of an operator, and what the power cap leaves of clock and memory rate."""
 
 from __future__ import annotations
+
+import math
 
 from npusim.compilation import kernel
 from npusim.dtypes import BF16, FP8, INT8
 from npusim.kernels.unit import softmax_passes
 from npusim.mapping.optable import ATTENTION, VECTOR
 
-_BISECTIONS = 30
-"""Halvings of the range of clocks: it is then known to one part in 10 ** 9."""
+ENERGY_PARTS = (
+    "mac_bf16", "mac_fp8", "mac_int8", "mac_int4", "vector", "memory_read", "memory_write", "link",
+    "pim_activate", "pim_column", "pim_mac", "pim_io", "idle", "loaded",
+)  # fmt: skip
+"""What the joules of a step are spent on; together they are all of them."""
+(
+    MAC_BF16, MAC_FP8, MAC_INT8, MAC_INT4, VECTOR_WORK, MEMORY_READ, MEMORY_WRITE, LINK,
+    PIM_ACTIVATE, PIM_COLUMN, PIM_MAC, PIM_IO, IDLE, LOADED,
+) = range(len(ENERGY_PARTS))  # fmt: skip
+
+
+@kernel
+def mac_part(dtype):
+    """The part of the energy that multiply-accumulates of operands of `dtype` are counted in."""
+    if dtype == BF16:
+        return MAC_BF16
+    if dtype == FP8:
+        return MAC_FP8
+    return MAC_INT8 if dtype == INT8 else MAC_INT4
 
 
 @kernel
@@ -22,54 +41,43 @@ def mac_energy(dtype, machine):
 
 
 @kernel
-def compute_energy(row, macs, machine):
-    """Joules of an operator's arithmetic at full clock: its `macs`, and its vector operations."""
+def vector_energy(row, machine):
+    """Joules of an operator's vector operations at full clock: those of a vector operator, or of softmax."""
     if row.kind == VECTOR:
         return row.m * row.n * machine.power_vector_op
-    energy = macs * mac_energy(row.activation_dtype, machine)
     if row.kind == ATTENTION:
-        energy += row.pairs * row.heads * softmax_passes(machine) * machine.power_vector_op
-    return energy
+        return row.pairs * row.heads * softmax_passes(machine) * machine.power_vector_op
+    return 0.0
 
 
 @kernel
-def transfer_energy(row, moved, machine):
-    """Joules of an operator's link traffic and of `moved` bytes from and to memory."""
-    return moved * machine.power_memory_byte + row.collective_bytes * machine.power_link_byte
+def product_energy(row, macs, machine):
+    """Joules of an operator's `macs` multiply-accumulates at full clock."""
+    return 0.0 if row.kind == VECTOR else macs * mac_energy(row.activation_dtype, machine)
 
 
 @kernel
-def throttled_clock(costs, count, fixed_s, machine):
-    """Fraction of the full clock at which mean power meets the cap; 1.0 where it is below the cap or the cap is not
-    enforced.
+def static_power(machine):
+    """Watts of a chip whose clocks run, whatever it does."""
+    return machine.power_idle + machine.power_loaded_static
 
-    Arithmetic slows as 1/clock and its energy falls as clock ** voltage_exponent; memory and fixed times do not change.
-    Found by bisection between minimum_clock and 1 (power falls monotonically with the clock). A chip that has not
-    settled runs at that clock for only that part of the time.
+
+@kernel
+def cap_headroom(machine):
+    """Watts that an enforced cap leaves to work; infinite where none is enforced. Without any, no step ends."""
+    return machine.power_cap - static_power(machine) if machine.power_cap_enforced else math.inf
+
+
+@kernel
+def energy_scale(clock, machine):
+    """Energy of an operation at the fraction `clock` of the unit's clock, over that which its description gives.
+
+    Dynamic energy goes with the square of the voltage (Weste, Harris 2011, CMOS VLSI Design, 5.2): it follows
+    (clock / nominal clock) ** voltage_exponent, until the voltage is at its minimum.
     """
-    if not machine.power_cap_enforced or mean_power(1.0, costs, count, fixed_s, machine) <= machine.power_cap:
-        return 1.0
-    low, high = machine.power_minimum_clock, 1.0
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        if mean_power(middle, costs, count, fixed_s, machine) > machine.power_cap:
-            high = middle
-        else:
-            low = middle
-    # The mean of the time per cycle: full clock for the rested part, the lower one for the settled part.
-    return 1.0 / (1.0 - machine.settled + machine.settled / low)
-
-
-@kernel
-def mean_power(clock, costs, count, fixed_s, machine):
-    """Watts of a step at a clock, operators one after the other."""
-    time, energy = fixed_s, 0.0
-    scale = clock**machine.power_voltage_exponent
-    for index in range(count):
-        cost = costs[index]
-        time += cost.repeat * operator_time(cost, clock)
-        energy += cost.repeat * (cost.compute_j * scale + cost.transfer_j)
-    return machine.power_idle + machine.power_loaded_static + energy / time
+    scale = (clock * machine.power_over_nominal) ** machine.power_voltage_exponent
+    least = machine.power_minimum_voltage
+    return scale if math.isnan(least) else max(scale, least * least)
 
 
 @kernel

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from npusim.compilation import entry, kernel, record_type
 from npusim.kernels.operator import OPERATOR_COST_DTYPE, cost_operator
-from npusim.kernels.pim_offload import beside_host
-from npusim.kernels.power import operator_time, throttled_clock
+from npusim.kernels.pim_offload import beside_host, keep_on_units, kinds_on_units
+from npusim.kernels.power import (
+    ENERGY_PARTS,
+    IDLE,
+    LINK,
+    LOADED,
+    MEMORY_READ,
+    MEMORY_WRITE,
+    PIM_ACTIVATE,
+    PIM_COLUMN,
+    PIM_IO,
+    PIM_MAC,
+    VECTOR_WORK,
+    cap_headroom,
+    energy_scale,
+    mac_part,
+    operator_time,
+)
 from npusim.kernels.unit import fusions, meeting_time, overlap, place
 from npusim.mapping.optable import COLLECTIVE
 
@@ -24,21 +42,51 @@ STEP_COST_DTYPE = record_type(
         ("memory_bytes", np.float64),
         ("flops", np.float64),
         ("clock", np.float64),
+        ("duty", np.float64),
+        ("parts_j", np.float64, (len(ENERGY_PARTS),)),
         ("pes", np.float64),
+        ("sub_batches", np.float64),
     ]
 )
-
-
+_BISECTIONS = 30
+"""Halvings of the range of clocks: it is then known to one part in 10 ** 9."""
 _MOST_FUSIONS = 64
 """Numbers of engines among which a compiler chooses."""
 
 
 @kernel
 def cost_step(rows, count, machine, runtime, path, costs, step):
-    """Cost the specialised `rows[:count]` on the number of the chip's engines on which they are the fastest.
+    """Cost the specialised `rows[:count]` where they are the fastest together, on units in memory or without them.
 
-    Fills `costs` (OPERATOR_COST_DTYPE), `step` (STEP_COST_DTYPE) and the rows' `pes`. Of numbers that are equally fast,
-    the first that the unit's `fusions` names is taken.
+    Fills `costs` (OPERATOR_COST_DTYPE), `step` (STEP_COST_DTYPE) and the rows' `pes` and `device`. Each operator takes
+    its own faster side first; what that does to its neighbours is known only of the whole step, which is why the
+    products, attention or both are taken back to the chip where the step ends earlier so.
+    """
+    _cost_fused(rows, count, machine, runtime, path, costs, step)
+    placed = kinds_on_units(rows, count, costs, machine)
+    if placed == 0:
+        return
+    offered = np.zeros(count, np.int64)
+    for index in range(count):
+        offered[index] = rows[index].device
+    chosen, least = placed, step.time_s
+    # Every part of the kinds that went to the units, the chip alone last.
+    for kept in range(placed - 1, -1, -1):
+        if kept & placed == kept:
+            keep_on_units(rows, count, offered, kept)
+            _cost_fused(rows, count, machine, runtime, path, costs, step)
+            if step.time_s < least:
+                chosen, least = kept, step.time_s
+    if chosen != 0:
+        keep_on_units(rows, count, offered, chosen)
+        _cost_fused(rows, count, machine, runtime, path, costs, step)
+
+
+@kernel
+def _cost_fused(rows, count, machine, runtime, path, costs, step):
+    """Cost the rows on the number of the chip's engines on which they are the fastest.
+
+    Of numbers that are equally fast, the first that the unit's `fusions` names is taken.
     """
     sizes = np.ones(_MOST_FUSIONS)
     known = fusions(machine, runtime, sizes)
@@ -56,10 +104,11 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
 
     The six resource times of `step` are shares of the elapsed time and sum to time_s: an operator's busy time counts
     for the resource that bounds it, its fixed time for link and overhead. Energy is one chip's, idle and static
-    included.
+    included; parts_j says on what it is spent (ENERGY_PARTS). clock and duty: what the power cap leaves, `_hold`.
     """
     fixed = runtime.paths_step_launch[path] + meeting_time(machine, pes)
     step.pes = pes
+    step.sub_batches = 1.0
     for index in range(count):
         rows[index].pes = pes
     place(rows, count, machine, runtime)
@@ -68,13 +117,73 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
         if rows[index].kind == COLLECTIVE and rows[index].first_input >= 0:
             _run_beside(costs[index], costs[rows[index].first_input], machine)
     overlap(rows, count, machine, runtime, path, costs)
-    clock = throttled_clock(costs, count, fixed, machine)
-    step.time_s = step.overhead_s = fixed
-    step.energy_j = step.contraction_s = step.vector_s = step.memory_s = step.pim_s = step.link_s = 0.0
-    step.memory_bytes = step.flops = 0.0
-    step.clock = clock
-    beside = beside_host(machine)
     finish = np.zeros(count)
+    _hold(rows, costs, count, fixed, machine, finish, step)
+    _elapse(rows, costs, count, fixed, step.clock, machine, finish, step)
+    _stretch(step)
+    scale = energy_scale(step.clock, machine)
+    step.memory_bytes = step.flops = 0.0
+    step.parts_j[:] = 0.0
+    for index in range(count):
+        row = rows[index]
+        _add_energy(row, costs[index], scale, step)
+        step.memory_bytes += row.repeat * (costs[index].fetched + costs[index].stored)
+        step.flops += row.repeat * row.flops
+    step.parts_j[IDLE] = step.time_s * machine.power_idle
+    step.parts_j[LOADED] = step.time_s * machine.power_loaded_static
+    step.energy_j = step.parts_j.sum()
+
+
+@kernel
+def _hold(rows, costs, count, fixed, machine, finish, step):
+    """Set clock and duty of `step` so that its mean power meets an enforced cap; both 1 where it is below it.
+
+    First the clock falls, by bisection between minimum_clock and 1: arithmetic slows as 1/clock and takes the energy
+    of `energy_scale`; memory and fixed times do not change. What is too much at the lowest clock is spread over more
+    time, memory streams slowed too: the energy that work takes is then all that the cap leaves over static power. A
+    chip that has not settled is held for only that part of the time.
+    """
+    step.clock = step.duty = 1.0
+    headroom = cap_headroom(machine)
+    if headroom == math.inf or _demand(rows, costs, count, fixed, 1.0, machine, finish, step) <= headroom:
+        return
+    low, high = machine.power_minimum_clock, 1.0
+    least = _demand(rows, costs, count, fixed, low, machine, finish, step)
+    duty = 1.0
+    if least > headroom:
+        duty = max(0.0, headroom / least)
+    else:
+        for _ in range(_BISECTIONS):
+            middle = 0.5 * (low + high)
+            if _demand(rows, costs, count, fixed, middle, machine, finish, step) > headroom:
+                high = middle
+            else:
+                low = middle
+    if machine.settled == 1.0:
+        step.clock, step.duty = low, duty
+    else:
+        # The mean of the time per cycle: full clock for the rested part, the lower one for the settled part.
+        step.clock = 1.0 / (1.0 - machine.settled + machine.settled / low)
+        step.duty = 1.0 / (1.0 - machine.settled + machine.settled / duty) if duty > 0.0 else 0.0
+
+
+@kernel
+def _demand(rows, costs, count, fixed, clock, machine, finish, step):
+    """Watts that the step's work takes at a clock, beside static power."""
+    _elapse(rows, costs, count, fixed, clock, machine, finish, step)
+    compute = transfer = 0.0
+    for index in range(count):
+        compute += costs[index].repeat * costs[index].compute_j
+        transfer += costs[index].repeat * costs[index].transfer_j
+    return (compute * energy_scale(clock, machine) + transfer) / step.time_s
+
+
+@kernel
+def _elapse(rows, costs, count, fixed, clock, machine, finish, step):
+    """Set the times of `step` at a clock: `fixed` and one segment after the other."""
+    step.time_s = step.overhead_s = fixed
+    step.contraction_s = step.vector_s = step.memory_s = step.pim_s = step.link_s = 0.0
+    beside = beside_host(machine)
     first = 0
     while first < count:
         last = first
@@ -82,13 +191,37 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
             last += 1
         _add_segment(rows, costs, first, last, clock, beside, finish, step)
         first = last
-    scale = clock**machine.power_voltage_exponent
-    for index in range(count):
-        row, cost = rows[index], costs[index]
-        step.energy_j += cost.repeat * (cost.compute_j * scale + cost.transfer_j)
-        step.memory_bytes += row.repeat * (cost.fetched + cost.stored)
-        step.flops += row.repeat * row.flops
-    step.energy_j += step.time_s * (machine.power_idle + machine.power_loaded_static)
+
+
+@kernel
+def _stretch(step):
+    """The power limiter lets the chip work for only the fraction `duty` of the time, whatever it does."""
+    if step.duty == 1.0:
+        return
+    longer = 1.0 / step.duty if step.duty > 0.0 else math.inf
+    step.time_s *= longer
+    step.contraction_s *= longer
+    step.vector_s *= longer
+    step.memory_s *= longer
+    step.pim_s *= longer
+    step.link_s *= longer
+    step.overhead_s *= longer
+
+
+@kernel
+def _add_energy(row, cost, scale, step):
+    """Add the joules of an operator's repeats; products and vector operations take `scale` of theirs."""
+    parts, repeat = step.parts_j, cost.repeat
+    parts[mac_part(row.activation_dtype)] += repeat * scale * (cost.compute_j - cost.vector_j)
+    parts[VECTOR_WORK] += repeat * scale * cost.vector_j
+    in_memory = cost.pim_activate_j + cost.pim_column_j + cost.pim_mac_j + cost.pim_io_j
+    parts[MEMORY_READ] += repeat * max(0.0, cost.transfer_j - cost.write_j - cost.link_j - in_memory)
+    parts[MEMORY_WRITE] += repeat * cost.write_j
+    parts[LINK] += repeat * cost.link_j
+    parts[PIM_ACTIVATE] += repeat * cost.pim_activate_j
+    parts[PIM_COLUMN] += repeat * cost.pim_column_j
+    parts[PIM_MAC] += repeat * cost.pim_mac_j
+    parts[PIM_IO] += repeat * cost.pim_io_j
 
 
 @kernel

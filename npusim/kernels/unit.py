@@ -52,9 +52,15 @@ def kv_copies(row, machine, pes):
 
 
 @kernel_by_unit(_KERNELS)
-def softmax_time(row, machine, runtime):
-    """Seconds of softmax between scores and context of PIM units; 0 where it overlaps with the arrival of the
-    results."""
+def lane_time(row, operations, machine):
+    """Seconds of vector operations beside PIM units (softmax between scores and context, conversions); 0 where they
+    overlap with the arrival of the results."""
+    return 0.0
+
+
+@kernel_by_unit(_KERNELS)
+def softmax_launch(machine):
+    """Fixed seconds of a softmax between scores and context of PIM units, beside its launch."""
     return 0.0
 
 

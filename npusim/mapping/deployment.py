@@ -7,10 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from npusim.errors import UserError
+from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibration_of, lent_to_runtime, load_runtime, load_system
 from npusim.hardware.machine import PLACED, build_machine
+from npusim.hardware.power import headroom_w
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.system import System
@@ -73,7 +74,9 @@ class Deployment:
         return "none" if known is None or self.system.chip.pim is None else known.policy
 
     def require_fit(self, tokens: int) -> Footprint:
-        """The footprint, or DoesNotFit where a request of `tokens` has no room."""
+        """The footprint, or DoesNotFit where a request of `tokens` has no room, or the power cap leaves it no work."""
+        if headroom_w(self.machine)[0] <= 0.0:
+            raise _no_headroom(self.system.name, self.machine[0])
         if self._room.kv_tokens < tokens:
             raise self.fitting.does_not_fit(self.plan, tokens)
         return self._room
@@ -93,6 +96,16 @@ class Deployment:
         machine, record = self.machine.copy(), build_runtime(driver, self.system)
         place_groups(machine, self.system, driver, plan)
         return replace(self, runtime=driver, plan=plan, machine=machine, runtime_record=record)
+
+
+def _no_headroom(arch: str, machine: np.void) -> DoesNotFit:
+    cap, idle, loaded = (float(machine[f"power_{name}"]) for name in ("cap", "idle", "loaded_static"))
+    return DoesNotFit(
+        arch,
+        f"cannot run under its power cap of {cap:g} W: clocked it draws {idle + loaded:g} W before any work "
+        f"({idle:g} idle + {loaded:g} loaded_static); raise chip.power.cap",
+        None,
+    )
 
 
 def _offloading(runtime: Runtime, system: System, policy: str | None) -> Runtime:

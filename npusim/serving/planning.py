@@ -13,6 +13,7 @@ from npusim.engine.elasticity import elasticities
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import Plan, all_plans
+from npusim.serving.layout import for_load
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import Load, simulate
 from npusim.units import MS_PER_S
@@ -146,6 +147,7 @@ def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScor
 
     A user's turn lasts osl decode steps and the prompts of all others in service: rate = n osl / (osl t + n p).
     """
+    where = for_load(where, isl, osl, -(-users // where.plan.data_parallel))
     plan, record = where.plan, where.runtime_record[0]
     room = where.fitting.footprint(plan)
     held = room.available_bytes * float(record["kv_admission_watermark"]) // room.kv_bytes(isl + osl)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from npusim.kernels.power import ENERGY_PARTS
 from npusim.serving.request import Request
 
 
@@ -14,7 +16,7 @@ class Recorder:
     """Collected while a run goes on; arrays are joined once at its end.
 
     interval_s/interval_weight: times between successive tokens of a sequence and how many sequences saw each.
-    span_s/span_j: every stretch of device time with its energy, all chips.
+    span_s/span_j: every stretch of device time with its energy, all chips; parts_j: that energy by ENERGY_PARTS.
     """
 
     requests: list[Request] = field(default_factory=list)
@@ -23,6 +25,7 @@ class Recorder:
     decode_steps: int = 0
     prefill_tokens: int = 0
     mixed_steps: int = 0
+    parts_j: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ENERGY_PARTS, 0.0))
     peak_sequences: int = 0
     _interval_s: list[np.ndarray] = field(default_factory=list)
     _interval_weight: list[np.ndarray] = field(default_factory=list)
@@ -36,6 +39,11 @@ class Recorder:
     def spans(self, seconds: np.ndarray, joules: np.ndarray) -> None:
         self._span_s.append(seconds)
         self._span_j.append(joules)
+
+    def spend(self, parts_j: Mapping[str, float]) -> None:
+        """Add joules by ENERGY_PARTS."""
+        for name, joules in parts_j.items():
+            self.parts_j[name] += joules
 
     @property
     def interval_s(self) -> np.ndarray:

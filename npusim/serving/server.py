@@ -52,8 +52,9 @@ class ServerLimits:
     slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
     watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
     largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue;
-    limiter_s: time constant of the power limiter; whole_answers: whether a request is admitted only when the answers of
-    all have room.
+    limiter_s, sustained_s: time constants of the power limiter and of the mean power that it keeps; cap_w, idle_w:
+    enforced cap and idle power of all chips; whole_answers: whether a request is admitted only when the answers of all
+    have room.
     """
 
     def __init__(
@@ -66,6 +67,9 @@ class ServerLimits:
         largest_chunk: int | None,
         request_time_s: float = 0.0,
         limiter_s: float = 0.0,
+        sustained_s: float = math.nan,
+        cap_w: float = math.inf,
+        idle_w: float = 0.0,
         whole_answers: bool = False,
     ) -> None:
         self.slots = slots
@@ -76,6 +80,9 @@ class ServerLimits:
         self.largest_chunk = largest_chunk
         self.request_time_s = request_time_s
         self.limiter_s = limiter_s
+        self.sustained_s = sustained_s
+        self.cap_w = cap_w
+        self.idle_w = idle_w
         self.whole_answers = whole_answers
 
 
@@ -104,7 +111,7 @@ class Server:
         self._answered: list[Request] = []
         self._prompts: dict[tuple[int, int], _Prompt] = {}
         self._policy = policy
-        self._limiter = PowerLimiter(limits.limiter_s)
+        self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
         self._seed = seed
         self._steps = 0
         self._work = env.event()
@@ -192,6 +199,8 @@ class Server:
         for seconds in prompt.times_s if at_once is None else [at_once]:
             yield self.env.timeout(seconds)
         self.recorder.spans(prompt.spans_s, prompt.spans_j)
+        for cost in prompt.costs:
+            self.recorder.spend(cost.parts_j)
         self.recorder.prefill_tokens += total - done
         request.computed = total
         self._put_first(request)
@@ -206,7 +215,8 @@ class Server:
         cost = self._stalled(self.engine.with_host(self.engine.cost(step), len(step.query)))
         yield self.env.timeout(cost.time_s)
         self.recorder.spans(np.array([cost.time_s]), np.array([cost.energy_j]))
-        self._limiter.elapse(cost.time_s, cost.clock)
+        self.recorder.spend(cost.parts_j)
+        self._limiter.elapse(cost.time_s, cost.power_w, cost.held)
         self.recorder.mixed_steps += 1
         if self.live:
             self._advance(np.array([cost.time_s]))
@@ -233,8 +243,9 @@ class Server:
         self._steps += len(run.times_s)
         seconds = float(run.times_s.sum())
         yield self.env.timeout(seconds)
-        self._limiter.elapse(seconds, run.clock)
+        self._limiter.elapse(seconds, float(run.energies_j.sum()) / seconds, run.held)
         self.recorder.spans(run.times_s, run.energies_j)
+        self.recorder.spend(run.parts_j)
         self.recorder.decode_steps += len(run.times_s)
         self._advance(run.times_s)
 
@@ -243,7 +254,7 @@ class Server:
             if not (self.waiting or self.prefilling or self.live):
                 self._work, since = self.env.event(), self.env.now
                 yield self._work
-                self._limiter.elapse(self.env.now - since, 1.0)
+                self._limiter.elapse(self.env.now - since, self.limits.idle_w, False)
             yield from self._policy.turn(self)
             while self.env.peek() <= self.env.now:
                 yield self.env.timeout(0.0)
@@ -277,9 +288,11 @@ class Server:
         while done < total:
             query = min(largest, total - done)
             done += query
-            settled = self.engine.prefill_chunk(query, done)
-            cost = self.engine.prefill_chunk(query, done, self._limiter.mean(settled.time_s))
-            self._limiter.elapse(cost.time_s, settled.clock)
+            cost = settled = self.engine.prefill_chunk(query, done)
+            if settled.held and not self._limiter.is_still:
+                rested = self.engine.prefill_chunk(query, done, 0.0)
+                cost = self.engine.prefill_chunk(query, done, self._limiter.share(rested, settled))
+            self._limiter.elapse(cost.time_s, cost.power_w, settled.held)
             costs.append(cost)
         return costs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,8 +13,10 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.mapping.deployment import Deployment
+from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
 from npusim.serving.kvcache import KvCache
+from npusim.serving.layout import for_load
 from npusim.serving.policies import make_policy
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
@@ -69,7 +72,7 @@ class ServedRun:
     """record: what happened; duration_s: until the last answer; kv: the cache at the end; idle_w: all chips at rest.
 
     replicas: how many servers did the same at the same time, of which this is one (joules are those of all chips); a
-    fraction where the requests do not divide.
+    fraction where the requests do not divide. layout: of a memory with PIM units, None without them.
     """
 
     record: Recorder
@@ -77,6 +80,7 @@ class ServedRun:
     kv: KvCache
     idle_w: float
     replicas: float = 1.0
+    layout: MemoryLayout | None = None
 
 
 def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> ServedRun:
@@ -85,6 +89,10 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     Of several replicas the one with the most requests is served; all run at the same time.
     """
     asked, load = len(load.prompts), load.of_replica(deployment.plan.data_parallel)
+    placed = for_load(deployment, load.isl, load.osl, _users(deployment, load))
+    if placed is not deployment and isinstance(engine, AnalyticEngine):
+        engine = engine.like(placed)
+    deployment = placed
     room = deployment.require_fit(1)
     numbers = deployment.runtime_record[0]
     env = simpy.Environment()
@@ -107,7 +115,14 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     env.run()
     duration = max((request.last_token_s for request in recorder.requests), default=0.0)
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
-    return ServedRun(recorder, duration, kv, idle_w, asked / len(load.prompts))
+    layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
+    return ServedRun(recorder, duration, kv, idle_w, asked / len(load.prompts), layout)
+
+
+def _users(deployment: Deployment, load: Load) -> int:
+    """Users of one replica: those of a closed loop or a burst, else as many as the runtime serves."""
+    most = int(deployment.runtime_record[0]["limits_max_sequences"])
+    return load.arrival.users if isinstance(load.arrival, Closed | Burst) else min(most, len(load.prompts))
 
 
 def _serve_before(kv: KvCache, request: Request) -> None:
@@ -130,6 +145,7 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
     if isinstance(runtime.decode_batch, BucketShapes):
         most = min(most, runtime.decode_batch.sizes[-1])
     waiting = float(numbers["limits_max_waiting"])
+    machine, chips = deployment.machine[0], deployment.plan.chips
     users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else most
     return ServerLimits(
         slots=min(users, most),
@@ -139,6 +155,9 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         longest_context=longest,
         largest_chunk=chunk,
         request_time_s=float(numbers["host_request_time"]),
-        limiter_s=float(deployment.machine[0]["power_limiter_time"]),
+        limiter_s=float(machine["power_limiter_time"]),
+        sustained_s=float(machine["power_sustained_window"]),
+        cap_w=float(machine["power_cap"]) * chips if machine["power_cap_enforced"] else math.inf,
+        idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
     )

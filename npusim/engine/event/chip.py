@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from npusim.engine.event.command import DMA, MAIN, SUB, Program
+from npusim.engine.event.command import DMA, MAIN, MESSAGE, SUB, Command, Program
 from npusim.engine.event.core import state as core
 from npusim.engine.event.core.loop import simulate
-from npusim.engine.event.memory import COMMAND
+from npusim.engine.event.memory import ARRIVING, COMMAND
 from npusim.engine.event.setting import StepSetting
 
-_STYLES = {DMA: core.TRANSFER, MAIN: core.MAIN_PROGRAM, SUB: core.FILL}
+_STYLES = {DMA: core.TRANSFER, MAIN: core.MAIN_PROGRAM, SUB: core.FILL, MESSAGE: core.TRANSFER}
+_DEPTHS = {MESSAGE: 64}
+"""Messages between two chips that are under way; others than these are as many as the DMA queue holds."""
+_OF_CLUSTERS = (DMA, MAIN, SUB)
 
 History = list[tuple[float, float]]
 
@@ -60,9 +63,10 @@ class ChipRun:
     def __init__(self, program: Program, setting: StepSetting) -> None:
         self._program, self._set = program, setting
         self._queues = {queue: number for number, queue in enumerate(program.queues)}
-        clusters = {queue[1:] for queue in program.queues if queue.engine in (DMA, MAIN)}
+        clusters = {queue[1:] for queue in program.queues if queue.engine in _OF_CLUSTERS}
         self._pools = {cluster: number for number, cluster in enumerate(sorted(clusters, key=lambda one: one[::-1]))}
         self._first_channel = 2 * len(self._pools)
+        self._first_link = self._first_channel + setting.memories * setting.memory.every
 
     def run(self) -> Record:
         """Serve every command. RuntimeError where commands wait for each other, ValueError for what never fits."""
@@ -79,21 +83,23 @@ class ChipRun:
 
     def _plant(self) -> core.Plant:
         """Resources: a port and its rest for fills of every cluster, then the channels of every chip's memory."""
-        model, chips = self._set.memory, self._set.chips
-        resources = self._first_channel + chips * model.every
+        model = self._set.memory
+        links = np.zeros(0) if self._set.network is None else self._set.network.rates
+        resources = self._first_link + len(links)
         capacity, classes = np.zeros(resources), np.full(resources, core.MEMORY)
+        capacity[self._first_link :], classes[self._first_link :] = links, core.LINK
         capacity[: self._first_channel] = self._program.port
         classes[: self._first_channel : 2], classes[1 : self._first_channel : 2] = core.PORT, core.REGISTERS
         traced = np.full(resources, core.NONE)
         traced[self._first_channel : self._first_channel + model.every] = np.arange(model.every)
         machine = self._set.machine
-        memories = np.zeros(chips, core.MEMORY_DTYPE)
-        memories["first"] = self._first_channel + np.arange(chips) * model.every
+        memories = np.zeros(self._set.memories, core.MEMORY_DTYPE)
+        memories["first"] = self._first_channel + np.arange(len(memories)) * model.every
         memories["channels"], memories["mixes"] = model.every, model.depth == COMMAND
         memories["engine_rate"] = self._set.engine_bytes_per_s
         memories["limit"] = self._set.memory_bytes_per_s
         memories["sharpness"] = machine["memory_contention_sharpness"]
-        depths = [self._set.depth if queue.engine == DMA else 1 for queue in self._queues]
+        depths = [_DEPTHS.get(queue.engine, self._set.depth) for queue in self._queues]
         pools = np.full(len(self._pools), self._program.room)
         return core.Plant(
             capacity, classes, memories, np.full(len(self._pools), self._program.port), pools, np.array(depths), traced
@@ -104,12 +110,15 @@ class ChipRun:
         table = np.zeros(len(commands), core.COMMAND_DTYPE)
         table["queue"] = [self._queues[command.queue] for command in commands]
         table["style"] = [_STYLES.get(command.queue.engine, core.PROGRAM) for command in commands]
-        pools = [self._pools.get(command.queue[1:], core.NONE) for command in commands]
-        table["pool"] = table["port"] = pools
-        moves = table["style"] == core.TRANSFER
-        table["memory"] = np.where(moves, [command.queue.chip for command in commands], core.NONE)
-        table["second_memory"] = core.NONE
+        table["pool"] = table["port"] = [
+            self._pools[command.queue[1:]] if command.queue.engine in _OF_CLUSTERS else core.NONE
+            for command in commands
+        ]
+        ends = np.array([self._memories(command) for command in commands])
+        table["memory"], table["second_memory"] = ends[:, 0], ends[:, 1]
         table["pattern"] = [self._set.memory.pattern(command.access) for command in commands]
+        if self._set.network is not None:
+            table["second_pattern"] = self._set.memory.pattern(ARRIVING)
         for name in ("fixed_s", "work_s", "touched", "streams", "claim", "release"):
             table[name] = [getattr(command, name) for command in commands]
         table["amount"] = [command.asked for command in commands]
@@ -119,20 +128,40 @@ class ChipRun:
         ways, shares, way_ends = self._ways(table)
         return core.Work(table, inputs, input_ends, followers, follower_ends, order, order_ends, ways, shares, way_ends)
 
+    def _memories(self, command: Command) -> tuple[int, int]:
+        """The memories that a command draws on."""
+        queue = command.queue
+        if queue.engine == DMA:
+            return queue.chip // self._set.sharers, core.NONE
+        if command.passes == 0.0:
+            return core.NONE, core.NONE
+        source, target = (
+            each // self._set.sharers if 0 <= each < self._set.chips else core.NONE
+            for each in (queue.chip, queue.cluster)
+        )
+        return source, target
+
     def _ways(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The resources that each flow uses, and how many bytes of each for one of its own."""
         ways: list[np.ndarray] = []
         shares: list[np.ndarray] = []
-        channels = np.arange(self._set.memory.every)
+        every = self._set.memory.every
+        channels = np.arange(every)
         for command, row in zip(self._program.commands, table, strict=True):
-            if row["style"] == core.TRANSFER and command.asked > 0.0:
-                first = self._first_channel + command.queue.chip * self._set.memory.every
+            if command.queue.engine == DMA and command.asked > 0.0:
+                first = self._first_channel + row["memory"] * every
                 ways.append(np.concatenate([[2 * row["port"]], first + channels]))
                 of_channels = self._set.memory.shares(command.access, command.asked)
                 shares.append(np.concatenate([[1.0], of_channels]))
             elif row["style"] == core.FILL:
                 ways.append(np.array([2 * row["port"] + 1]))
                 shares.append(np.ones(1))
+            elif command.queue.engine == MESSAGE and command.asked > 0.0:
+                memories = [each for each in (row["memory"], row["second_memory"]) if each != core.NONE]
+                own = [self._first_channel + memory * every + channels for memory in memories]
+                ways.append(np.concatenate([self._first_link + np.array(command.links, np.int64), *own]))
+                of_links = np.full(len(command.links), command.link_bytes)
+                shares.append(np.concatenate([of_links, *[np.full(every, command.passes / every)] * len(memories)]))
             else:
                 ways.append(_NOTHING)
                 shares.append(_NOTHING)

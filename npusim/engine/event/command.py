@@ -12,14 +12,18 @@ CONTRACTION, VECTOR, MEMORY, PIM, LINK, OVERHEAD = "contraction", "vector", "mem
 """Resources to which the time of a command counts, under the names of StepCost."""
 
 HOST, CORE, DMA, MAIN, SUB, SWITCH, CHIP_LINK = "host", "core", "DMA", "main", "sub", "switch", "link"
-"""Engines; every cluster has its own core, DMA, main and sub context."""
+MESSAGE = "message"
+"""Engines; every cluster has its own core, DMA, main and sub context. Messages between two chips are in order."""
 
 ALL_CLUSTERS = -1
 NO_ROW = -1
 
 
 class Queue(NamedTuple):
-    """An in-order queue: an engine, the cluster that it belongs to (ALL_CLUSTERS for those of a chip), and the chip."""
+    """An in-order queue: an engine, the cluster that it belongs to (ALL_CLUSTERS for those of a chip), and the chip.
+
+    Of a MESSAGE the chip that it goes to, and the one that it comes from.
+    """
 
     engine: str
     cluster: int
@@ -41,7 +45,9 @@ class Command:
     inputs: positions in the program of commands that must be done before; kind: resource to which `work_s` counts;
     fixed_s: start-up, which counts as overhead; touched: bytes of SRAM that a program reads and writes; wanted, asked:
     bytes that a transfer delivers and that it reads from memory in whole access units, over `streams` engines; access:
-    where they lie; claim, release: bytes of SRAM allocated before and freed after.
+    where they lie; links: that a message crosses; link_bytes: of each for one of the message's, since its transport is
+    slower than the link; passes: bytes of memory at both ends for one of the message's; claim, release: bytes of SRAM
+    allocated before and freed after.
     """
 
     queue: Queue
@@ -55,6 +61,9 @@ class Command:
     asked: float = 0.0
     streams: float = 0.0
     access: Access = SOMEWHERE
+    links: tuple[int, ...] = ()
+    link_bytes: float = 1.0
+    passes: float = 0.0
     claim: float = 0.0
     release: float = 0.0
     what: str = ""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 
 import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares
 from npusim.engine.event.memory import Depth, memory_model
+from npusim.engine.event.network import Network
 from npusim.engine.event.repetition import Simulation, simulate_program
 from npusim.engine.event.setting import StepSetting
-from npusim.engine.stepcost import RESOURCES, StepCost, combine
+from npusim.engine.event.stages import stages_time
+from npusim.engine.stepcost import RESOURCES, StepCost, combine, retimed
 from npusim.errors import UserError
 from npusim.hardware.units import KINDS, kind_of
 from npusim.mapping.specialise import step_path
@@ -21,10 +24,12 @@ from npusim.workload.step import Step
 
 @dataclass(frozen=True)
 class Detail:
-    """How closely memory is simulated: memory_depth of DEPTHS, refresh_rate of REFRESH_RATES."""
+    """How closely memory is simulated: memory_depth of DEPTHS, refresh_rate of REFRESH_RATES, dies_per_memory: chips of
+    the plan that share one memory, as dies of one package do."""
 
     memory_depth: Depth = "rate"
     refresh_rate: int = 1
+    dies_per_memory: int = 1
 
 
 RATE_ALONE = Detail()
@@ -57,35 +62,68 @@ class EventEngine:
         if not unit.TRAITS.events:
             able = ", ".join(name.replace("_", " ") for name, kind in KINDS.items() if kind.TRAITS.events)
             raise UserError("--engine", "event", f"{arch} is no {able}, the only unit it simulates; use analytic")
-        if analytic.plan.pipeline_parallel > 1:
-            raise UserError(
-                "--engine", "event", "it simulates one stage and no pipeline; use analytic, or a plan without PP"
-            )
         if analytic.runtime["offload_linear"] or analytic.runtime["offload_attention"]:
             raise UserError(
                 "--engine", "event", f"{arch} gives work to PIM units, which it does not simulate; use --offload none"
             )
         self._analytic = analytic
         self._memory = memory_model(analytic.system, detail.memory_depth, detail.refresh_rate)
+        plan, self._sharers = analytic.plan, detail.dies_per_memory
+        if plan.tensor_parallel * plan.senders % self._sharers:
+            raise UserError(
+                "--dies-per-memory",
+                str(self._sharers),
+                f"{plan.name} has no whole number of such groups",
+            )
+        self._chips = plan.tensor_parallel * plan.senders
+        joined = plan.chips > 1
+        self._network = Network.of_plan(analytic.system.server.fabric, plan, analytic.machine) if joined else None
 
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces."""
-        return total_cost(self.simulated(step))
+        return self.total(step, self.simulated(step))
+
+    def total(self, step: Step, pieces: list[SimulatedPiece]) -> StepCost:
+        """The cost of a step whose pieces are simulated: one after the other, through all stages of the pipeline."""
+        cost, stages = total_cost(pieces), self._analytic.plan.pipeline_parallel
+        if stages == 1:
+            return cost
+        left = iter(pieces)
+        parts_s = [total_cost(list(islice(left, len(part)))).time_s for part in self._analytic.parts(step)]
+        through = stages_time(parts_s, stages, bool(step.decoding.any()))
+        return self._analytic.waiting(cost, through - cost.time_s)
 
     def simulated(self, step: Step) -> list[SimulatedPiece]:
-        """The pieces of a step, in order, each with what happened in it."""
-        return [self._piece(piece) for piece in self._analytic.pieces(step)]
+        """The pieces of a step as one stage runs them, in order, each with what happened in it."""
+        known: dict[tuple[bytes, ...], SimulatedPiece] = {}
+        found = []
+        for piece in self._analytic.pieces(step):
+            key = (piece.query.tobytes(), piece.context.tobytes(), piece.decoding.tobytes())
+            if key not in known:
+                known[key] = self._piece(piece)
+            found.append(known[key])
+        return found
 
     def _piece(self, step: Step) -> SimulatedPiece:
         engine = self._analytic
         table, costs = engine.operators(step)
         if costs["pim_s"].any():
             raise UserError("--engine", "event", "it simulates no PIM units, and some run this step; use analytic")
-        known = engine.cost(step)
+        known = engine.piece_cost(step)
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)
         path = int(step_path(len(step.query) - live if prefilling else live, prefilling, engine.runtime))
-        setting = StepSetting(engine.machine, engine.runtime, path, known.pes, known.clock, self._memory)
+        setting = StepSetting(
+            engine.machine,
+            engine.runtime,
+            path,
+            known.pes,
+            known.clock,
+            self._memory,
+            self._chips,
+            self._network,
+            self._sharers,
+        )
         simulation = simulate_program(table.rows, setting)
         shares = dict.fromkeys(RESOURCES, 0.0)
         for (_, kind), seconds in path_shares(simulation).items():
@@ -93,21 +131,5 @@ class EventEngine:
         return SimulatedPiece(
             simulation,
             costs,
-            StepCost(
-                time_s=simulation.time_s,
-                energy_j=self._energy_j(simulation.time_s, costs, known.clock),
-                shares_s=shares,
-                memory_bytes=known.memory_bytes,
-                flops=known.flops,
-                clock=known.clock,
-                pes=known.pes,
-            ),
+            retimed(known, simulation.time_s, shares, engine.machine, engine.plan.chips),
         )
-
-    def _energy_j(self, time_s: float, costs: np.ndarray, clock: float) -> float:
-        """Joules of all chips: static power over the time, and the operators' own."""
-        machine = self._analytic.machine
-        scale = clock ** float(machine["power_voltage_exponent"])
-        own = (costs["repeat"] * (costs["compute_j"] * scale + costs["transfer_j"])).sum()
-        static = time_s * float(machine["power_idle"] + machine["power_loaded_static"])
-        return float(own + static) * self._analytic.plan.chips

@@ -70,6 +70,8 @@ class Access(NamedTuple):
 
 SOMEWHERE = Access()
 """For commands that move nothing."""
+LEAVING, ARRIVING = Access(reader=-1), Access(reader=-1, writes=True)
+"""Of messages, at the end that sends and at the one that receives them."""
 
 
 @dataclass

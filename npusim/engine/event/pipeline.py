@@ -121,4 +121,4 @@ class Pipeline:
         clusters = self._set.clusters
         first = self._program.region(position.row, what, amount * tiles * clusters)
         number = position.tile % tiles * clusters + self.cluster
-        return Access(first + int(number * amount), run, what.startswith("store"), self.chip)
+        return Access(first + int(number * amount), run, what.startswith("store"), self.chip % self._set.sharers)

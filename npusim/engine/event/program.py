@@ -6,13 +6,13 @@ Fused PEs of a cluster run one command stream in lockstep, so one command repres
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from npusim.engine.event.command import (
     ALL_CLUSTERS,
-    CHIP_LINK,
     CORE,
     HOST,
     LINK,
@@ -25,11 +25,10 @@ from npusim.engine.event.command import (
     Queue,
     Turn,
 )
+from npusim.engine.event.network import add_collective
 from npusim.engine.event.operators import Work, work_of
 from npusim.engine.event.pipeline import Pipeline
 from npusim.engine.event.setting import StepSetting
-from npusim.kernels.memory import stream_bandwidth
-from npusim.kernels.operator import row_collective_time
 from npusim.kernels.units.contraction_processor import further_matrices_time
 from npusim.kernels.units.contraction_processor.attention import prompt_parts, shared_heads_time
 from npusim.kernels.units.contraction_processor.reduction import on_chip_reduction_time
@@ -73,6 +72,7 @@ class _Builder:
         ]
         self._ready: list[tuple[int, ...]] = [() for _ in self._pipelines]
         self._finished: dict[int, list[tuple[int, ...]]] = {}
+        self._parts: dict[int, list[list[tuple[int, ...]]]] = {}
 
     def launch(self) -> None:
         """The host's start of the step."""
@@ -103,15 +103,27 @@ class _Builder:
                 tuple(sorted({one for ready in each for one in ready})) for each in zip(*before, strict=True)
             ]
         if row["kind"] == COLLECTIVE:
-            seconds = float(row_collective_time(row, self._set.machine))
-            producer = self._works.get(int(row["first_input"]))
-            if producer is not None:
-                seconds -= min(seconds, float(self._set.machine["fabric_overlap"]) * _busy_s(producer, self._set))
-            launch = self._set.launch_s("operator_launch")
-            self._chip_wide(CHIP_LINK, LINK, position, "collective", work_s=seconds, fixed_s=launch)
+            self._collect(row, position)
         else:
             self._operate(row, position)
         self._finished[index] = list(self._ready)
+
+    def _collect(self, row: Any, position: Position) -> None:
+        """A collective over the chips, which starts while the last tiles of its producer are computed where it can."""
+        network, overlap = self._set.network, float(self._set.machine["fabric_overlap"])
+        assert network is not None
+        parts = self._parts.get(int(row["first_input"]), [self._ready])
+        begin = parts[max(0, ceil((1.0 - overlap) * len(parts)) - 1)]
+        launch = self._set.launch_s("operator_launch")
+        ended = add_collective(
+            self.program, network, row, position, self._of_chips(begin), self._of_chips(self._ready), launch
+        )
+        self._ready = [after for after in ended for _ in range(self._set.clusters)]
+
+    def _of_chips(self, ready: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """For each chip what all of its clusters are ready after."""
+        clusters = self._set.clusters
+        return [_union(ready[first : first + clusters]) for first in range(0, len(ready), clusters)]
 
     def _operate(self, row: Any, position: Position) -> None:
         """Launch a row on every cluster, run its tiles, and join the partial results of the PEs."""
@@ -136,12 +148,16 @@ class _Builder:
                 )
             )
             ends.append(pipeline.run(work, position, launched))
+        self._parts[position.row] = [list(each) for each in zip(*ends, strict=True)]
         self._ready = [each[-1] for each in ends]
         joined = _joins(row, self._set, work)
+        if joined:
+            self._parts[position.row] = []
         for part in range(len(joined)):
             tile = len(work.tiles) * (part + 1) // len(joined) - 1
             self._ready = [each[tile] for each in ends]
             self._chip_wide(SWITCH, LINK, position._replace(tile=part), "reduction", work_s=joined[part])
+            self._parts[position.row].append(self._ready)
 
     def _chip_wide(
         self, engine: str, kind: str, position: Position, what: str, work_s: float = 0.0, fixed_s: float = 0.0
@@ -158,9 +174,7 @@ class _Builder:
 
     def _met(self) -> list[tuple[int, ...]]:
         """For each cluster what all clusters of its chip are ready after."""
-        clusters = self._set.clusters
-        firsts = range(0, len(self._ready), clusters)
-        return [met for first in firsts for met in [_union(self._ready[first : first + clusters])] * clusters]
+        return [met for met in self._of_chips(self._ready) for _ in range(self._set.clusters)]
 
 
 def _union(sets: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
@@ -181,13 +195,6 @@ def _joins(row: Any, setting: StepSetting, work: Work) -> list[float]:
         return [work.plan.choice.reduce_s] * work.plan.choice.reductions if work.plan.choice.reduce_s > 0.0 else []
     shared = float(shared_heads_time(row, setting.machine, setting.pes)) if row["kind"] == ATTENTION else 0.0
     return [shared] if shared > 0.0 else []
-
-
-def _busy_s(work: Work, setting: StepSetting) -> float:
-    """Seconds of arithmetic or of the memory stream of an operator, whichever is longer."""
-    arithmetic = sum(compute.work_s for tile in work.tiles for compute in tile.computes)
-    asked = sum(tile.asked for tile in work.tiles) * setting.clusters
-    return max(arithmetic, asked / float(stream_bandwidth(setting.machine, setting.pes)))
 
 
 def _time_ahead(rows: np.ndarray, setting: StepSetting) -> list[float]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any
 
 from npusim.engine.event.memory import MemoryModel
 from npusim.hardware.runtime_record import GRAPH_STEP
 from npusim.kernels.memory import stream_limit
 from npusim.kernels.units.contraction_processor.fusion import clocked, clusters_at_work
 
+if TYPE_CHECKING:
+    from npusim.engine.event.network import Network
+
 
 @dataclass(frozen=True)
 class StepSetting:
     """machine, runtime: records of a `machine_dtype` and RUNTIME_DTYPE; path: index of the step's path; pes: PEs of the
     chip that work on it; clock: fraction of the full clock that the power cap allows for arithmetic; memory: at its
-    depth; chips: that run the step together.
+    depth; chips: that run the step together; network: that joins them, None for a chip alone; sharers: dies
+    that share one memory.
     """
 
     machine: Any
@@ -26,6 +31,8 @@ class StepSetting:
     clock: float = 1.0
     memory: MemoryModel = field(default_factory=MemoryModel)
     chips: int = 1
+    network: Network | None = None
+    sharers: int = 1
 
     @cached_property
     def clusters(self) -> int:
@@ -52,15 +59,25 @@ class StepSetting:
         return self.slices * float(self.machine["tcp_sram_bandwidth_per_slice"] * self.machine["tcp_clock"])
 
     @cached_property
+    def memories(self) -> int:
+        """Memories of all chips."""
+        return ceil(self.chips / self.sharers)
+
+    @cached_property
     def memory_bytes_per_s(self) -> float:
         """What the memory delivers in long streams."""
         return float(stream_limit(self.machine))
 
     @cached_property
     def engine_bytes_per_s(self) -> float:
-        """What the DMA engine of a PE moves."""
+        """What the DMA engine of a PE moves; endless where a unit has none."""
+        if not self._has("tcp_dma_queue"):
+            return inf
         machine = self.machine
         return float(machine["tcp_dma_bandwidth_per_pe"] * machine["tcp_clock"] * machine["tcp_dma_efficiency"])
+
+    def _has(self, name: str) -> bool:
+        return name in self.machine.dtype.names
 
     @cached_property
     def whole_step(self) -> bool:
@@ -70,7 +87,7 @@ class StepSetting:
     @cached_property
     def depth(self) -> int:
         """Transfers of a cluster that are under way, waiting, or not yet used up."""
-        return int(self.machine["tcp_dma_queue"])
+        return int(self.machine["tcp_dma_queue"]) if self._has("tcp_dma_queue") else 1
 
     @cached_property
     def command_s(self) -> float:

@@ -20,15 +20,18 @@ from npusim.engine.event.command import (
     DMA,
     HOST,
     MAIN,
+    MESSAGE,
     NO_ROW,
     SUB,
     SWITCH,
     VECTOR,
     Command,
+    Queue,
 )
 from npusim.engine.event.engine import SimulatedPiece
 from npusim.engine.event.repetition import Simulation
 from npusim.engine.event.stalls import stall_details
+from npusim.kernels.power import energy_scale
 from npusim.mapping.optable import OP_NAMES
 from npusim.units import GB, MIB, US_PER_S
 
@@ -41,8 +44,9 @@ _TRACKS = {
     SUB: "registers",
     SWITCH: "switch",
     CHIP_LINK: "link",
+    MESSAGE: "message",
 }
-_ORDER = ("host", HBM, "DMA", "launch", "registers", *_MAIN_TRACKS.values(), "switch", "link")
+_ORDER = ("host", HBM, "DMA", "launch", "registers", *_MAIN_TRACKS.values(), "switch", "link", "message")
 RATE, SRAM, POWER = "HBM rate [GB/s]", "SRAM [MiB]", "power [W]"
 
 History = list[tuple[float, float]]
@@ -132,6 +136,9 @@ def _span(simulation: Simulation, command: Command, begin: float, end: float, ag
         details |= {"segment": int(row["segment"]), "repetition": repetition, "tile": command.position.tile}
     if command.wanted:
         details |= {"bytes": command.wanted}
+    if engine == MESSAGE:
+        ends = ("switch" if each < 0 else f"chip {each}" for each in (chip, cluster))
+        return Span(f"{track} of {' to '.join(ends)}", name, float(begin), float(end), details)
     where = ([] if cluster < 0 else [f"cluster {cluster}"]) + ([] if chip == 0 else [f"chip {chip}"])
     return Span(" of ".join([track, *where]), name, float(begin), float(end), details)
 
@@ -173,7 +180,7 @@ def _power(piece: SimulatedPiece) -> History:
     """Watts of one chip: static, and each operator's energy over the time in which it computes and transfers."""
     simulation, machine = piece.simulation, piece.simulation.setting.machine
     record = simulation.record
-    scale = piece.cost.clock ** float(machine["power_voltage_exponent"])
+    scale = energy_scale(piece.cost.clock, machine)
     spent = _energies(simulation, piece.costs["compute_j"] * scale, piece.costs["transfer_j"])
     lasts = record.end - record.start
     watts = np.divide(spent, lasts, out=np.zeros_like(spent), where=lasts > 0.0)
@@ -192,7 +199,7 @@ def _energies(simulation: Simulation, compute_j: np.ndarray, transfer_j: np.ndar
     lasts = record.end - record.start
     members: dict[tuple[int, int, bool], list[int]] = defaultdict(list)
     for position, command in enumerate(commands):
-        if command.position.row != NO_ROW and command.queue.engine in (MAIN, DMA, CHIP_LINK):
+        if command.position.row != NO_ROW and _of_first_chip(command.queue):
             members[command.position.row, command.position.turn, command.queue.engine == MAIN].append(position)
     joules = np.zeros(len(commands))
     for (row, _, computing), positions in members.items():
@@ -200,6 +207,13 @@ def _energies(simulation: Simulation, compute_j: np.ndarray, transfer_j: np.ndar
         if total > 0.0:
             joules[positions] = (compute_j if computing else transfer_j)[row] * lasts[positions] / total
     return joules
+
+
+def _of_first_chip(queue: Queue) -> bool:
+    """Whether an engine spends energy of the first chip."""
+    if queue.engine == MESSAGE:
+        return 0 in (queue.chip, queue.cluster)
+    return queue.engine in (MAIN, DMA) and queue.chip == 0
 
 
 def _summed(base: float, changes: History) -> History:

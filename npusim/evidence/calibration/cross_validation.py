@@ -5,6 +5,7 @@ Groups, not rows, are held out: the figures of a run, and the runs of one lab or
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from npusim.errors import UserError
 from npusim.evidence.calibration.conformal import GROUPS_FOR_COVERAGE, TAIL_Z, conformal_half_width, scores
 from npusim.evidence.calibration.posterior import Fit
 from npusim.evidence.calibration.problem import Problem
 from npusim.evidence.measured.case import Case
 from npusim.evidence.measured.regime import residual_key
 from npusim.hardware.draws import RANGE_COVERAGE
-from npusim.hardware.residuals import LeftOut, Residual
+from npusim.hardware.residuals import MOST_HALF_WIDTH, LeftOut, Residual
 
 GROUP, MODEL, CHIP = "group", "model", "chip"
 KEYS: dict[str, Callable[[Case], str]] = {
@@ -80,7 +82,8 @@ def leave_out(problem: Problem, fit: Fit, by: str, tell: Say) -> Unseen | None:
 def residuals(cases: Sequence[Case], unseen: Unseen) -> tuple[Residual, ...]:
     """The half-width of every metric and regime that the posterior leaves unexplained.
 
-    A statistic with too few groups takes the width of all statistics of its latency in the regime.
+    A statistic with too few groups takes the width of all statistics of its latency in the regime. Raises UserError
+    where runs that the fit has not seen are too far off to be predicted at all.
     """
     made = []
     found = scores(unseen.errors, unseen.spreads)
@@ -89,6 +92,9 @@ def residuals(cases: Sequence[Case], unseen: Unseen) -> tuple[Residual, ...]:
         enough = len(set(unseen.names[own].tolist())) >= GROUPS_FOR_COVERAGE
         positions = own if enough else alike[_latency(cases[own[0]])]
         width, groups = conformal_half_width(found[positions], unseen.names[positions].tolist())
+        if width > MOST_HALF_WIDTH:
+            told = f"runs that the fit has not seen ({regime}) are more than {math.exp(MOST_HALF_WIDTH):.0f} times off"
+            raise UserError("the tables", metric, f"{told}; check their units and the architecture that they name")
         rounded, enough = round(width, _DIGITS), groups >= GROUPS_FOR_COVERAGE
         made.append(Residual(metric=metric, regime=regime, groups=groups, half_width=rounded, enough=enough))
     return tuple(made)

@@ -34,7 +34,7 @@ _LEAST, _MOST = 1e-12, 1e15
 
 _BATCHES = ("batch", "decode_batch", "batch_size")
 _MOST_BYTES = 2**50
-_MOST_OF = {"concurrency": MOST_USERS, "requests": MOST_REQUESTS, "bytes": _MOST_BYTES}
+_MOST_OF = {"concurrency": MOST_USERS, "requests": MOST_REQUESTS, "bytes": _MOST_BYTES, "elements": _MOST_BYTES}
 _MOST_OF |= dict.fromkeys(_BATCHES, MOST_BATCH)
 
 

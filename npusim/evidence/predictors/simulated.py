@@ -1,4 +1,4 @@
-"""Kernels of a contraction processor under the event engine: the same graphs, simulated command by command."""
+"""Kernels of a contraction processor, and collectives, under the event engine: simulated command by command."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares
+from npusim.engine.event.collective import collective_record
 from npusim.engine.event.engine import EventEngine
 from npusim.engine.event.repetition import simulate_program
 from npusim.engine.event.setting import StepSetting
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Numbers, Predictor
+from npusim.evidence.measured.kinds.public_collectives import CollectivePredictor, placed_machine
 from npusim.evidence.predictors.layer import (
     CountedPredictor,
     DecodeAttentionPredictor,
@@ -21,6 +23,9 @@ from npusim.evidence.predictors.layer import (
 )
 from npusim.evidence.predictors.operator import OperatorPredictor, ReductionPredictor
 from npusim.evidence.predictors.step import US_PER_S
+from npusim.hardware.catalog import load_system
+from npusim.hardware.machine import GROUP_TENSOR
+from npusim.units import MS_PER_S
 from npusim.workload.step import Step
 
 
@@ -71,6 +76,28 @@ class SimulatedReduction:
         return {"us": whole - alone}
 
 
+@dataclass(frozen=True)
+class SimulatedCollective:
+    """A collective as its messages."""
+
+    collective: CollectivePredictor
+
+    @property
+    def arch(self) -> str:
+        return self.collective.arch
+
+    @property
+    def runtime(self) -> str:
+        return self.collective.runtime
+
+    def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
+        """ms."""
+        asked, machine = self.collective, placed_machine(self.collective, numbers)[0]
+        fabric, groups = load_system(asked.arch, uncalibrated=True).server.fabric, (tuple(range(asked.ranks)),)
+        record = collective_record(asked.operation, float(asked.byte_count), GROUP_TENSOR, groups, fabric, machine)
+        return {"ms": MS_PER_S * record.time_s}
+
+
 def simulated_layer_time(engine: AnalyticEngine, step: Step, attention: bool) -> float:
     """Seconds of the critical path that belong to the attention rows, or to all others, of one layer."""
     (piece,) = EventEngine(engine, "").simulated(step)
@@ -89,8 +116,14 @@ def _simulated(predictor: Predictor) -> Predictor:
         return CountedPredictor(_simulated(predictor.timed))
     if isinstance(predictor, DenseLayerPredictor | PromptAttentionPredictor | DecodeAttentionPredictor):
         return replace(predictor, layer_time=simulated_layer_time)
+    if isinstance(predictor, CollectivePredictor):
+        return SimulatedCollective(predictor)
     if isinstance(predictor, ReductionPredictor):
         return SimulatedReduction(predictor.operator)
     if isinstance(predictor, OperatorPredictor) and predictor.pes is not None:
         return SimulatedOperator(predictor)
-    raise UserError("--engine", "event", "it simulates kernels of contraction processors; leave it out for this table")
+    raise UserError(
+        "--engine",
+        "event",
+        "it simulates kernels of contraction processors and collectives; leave it out for this table",
+    )

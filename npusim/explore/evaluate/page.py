@@ -32,6 +32,7 @@ def evaluation_page(
             evidence=proposal.maturity.evidence,
         ),
         *notes,
+        *(say("{path} moves none of the claimed figures.", path=number.path) for number in evaluation.unmoved),
     ]
     sections = [
         Section(say("Verdicts"), list(_verdicts(evaluation, say))),

@@ -16,19 +16,21 @@ from npusim.explore.evaluate.limits import claim_findings
 from npusim.explore.evaluate.neighbour import nearest
 from npusim.explore.evaluate.prediction import predict_claim
 from npusim.explore.evaluate.proposal import Claim, Proposal, architecture_of
+from npusim.explore.evaluate.unmoved import UnmovedNumber, unmoved_numbers
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.metrics import TABLE_COLUMN, told_as
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """deployments: one per claim, in their order."""
+    """deployments: one per claim, in their order; unmoved: numbers that the architecture changes to no effect."""
 
     proposal: Proposal
     arch: str
     judged: list[Judged]
     deployments: list[Deployment]
     factors: list[Factor]
+    unmoved: list[UnmovedNumber]
 
     def as_json(self) -> list[dict[str, Any]]:
         """The claims as the contract of the command line has them."""
@@ -44,7 +46,8 @@ def evaluate_proposal(proposal: Proposal, path: Path, seed: int, say: Callable[[
         deployment = _deployment(claim, arch, proposal)
         deployments.append(deployment)
         judged.append(_judge(claim, arch, deployment, seed))
-    return Evaluation(proposal, arch, judged, deployments, credibility(deployments[0], judged))
+    unmoved = unmoved_numbers(arch, proposal.claims, deployments, seed)
+    return Evaluation(proposal, arch, judged, deployments, credibility(deployments[0], judged), unmoved)
 
 
 def _deployment(claim: Claim, arch: str, proposal: Proposal) -> Deployment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,10 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import DesignCosts, cost_designs
 from npusim.explore.sweep.machines import Records
 from npusim.hardware import area
+from npusim.hardware.power import headroom_w
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import footprint
+from npusim.mapping.memory_layout import is_open, laid_out, layouts
 from npusim.metrics import ESTIMATES
 from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
@@ -56,8 +58,21 @@ def estimate_designs(base: Deployment, records: Records, isl: int, osl: int, use
 
     users_resident: requests that the KV caches of all replicas hold at once, at most `users`. Throughput is that of a
     batch of them whose prompts are computed one by one, then decoded together, on each replica; power, energy and area
-    are those of all chips.
+    are those of all chips. A memory with PIM units whose layout is open has, for each design, the fastest one.
     """
+    if not is_open(base.runtime_record):
+        return _estimated(base, records, isl, osl, users)
+    found = [
+        _estimated(laid_out(base, layout), replace(records, runtimes=layout.put(records.runtimes)), isl, osl, users)
+        for layout in layouts(base.runtime_record)
+    ]
+    rates = np.nan_to_num(np.stack([each["output_tokens_per_s"] for each in found]), nan=-1.0)
+    best = rates.argmax(axis=0)
+    return pd.DataFrame({name: np.choose(best, [each[name].to_numpy() for each in found]) for name in found[0]})
+
+
+def _estimated(base: Deployment, records: Records, isl: int, osl: int, users: int) -> pd.DataFrame:
+    """As `estimate_designs`, in the layout that the records fix."""
     two = _two_steps(base, records, isl, osl, users)
     return pd.DataFrame({row.name: _FUNCTIONS[row.name](two) for row in ESTIMATES})
 
@@ -127,11 +142,12 @@ def _cost(engine: AnalyticEngine, records: Records, which: np.ndarray, step: Ste
 
 def _resident(base: Deployment, records: Records, isl: int, osl: int, users: int) -> np.ndarray:
     """Requests of isl + osl tokens that a replica of each design holds, int64 (designs,), at most `users` and the
-    runtime's own."""
+    runtime's own; none where the power cap leaves nothing to work."""
     machine, runtime = base.machine[0], base.runtime_record[0]
     room = footprint(machine, runtime, base.model, base.precision, base.plan)
     usable = _usable_bytes(records.machines, records.runtimes) - float(_usable_bytes(machine, runtime))
     requests = np.floor((room.available_bytes + usable) / room.kv_bytes(isl + osl))
+    requests[headroom_w(records.machines) <= 0.0] = 0.0
     most = np.minimum(users, records.runtimes["limits_max_sequences"])
     return np.clip(requests, 0, most).astype(np.int64)
 

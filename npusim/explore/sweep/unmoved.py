@@ -1,8 +1,7 @@
-"""Axes that move no figure of their sweep: reported by name before the work, with what their numbers are for."""
+"""Axes that move no figure of their sweep: told by name before the work, with what their numbers are for."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterator
 
 import numpy as np
@@ -15,13 +14,14 @@ from npusim.hardware.field_docs import sentence_at
 _MOST_VALUES = 8
 
 
-def warn_of_unmoved(spec: SweepSpec, location: str) -> None:
-    """Warns of each axis that moves no figure while the others stay at their low ends. Raises UserError."""
+def unmoved_axes(spec: SweepSpec, location: str) -> dict[str, str]:
+    """Each axis that moves no figure while the others stay at their low ends, and what is to say. Raises UserError."""
     bases = [base_of(spec, variant, location) for variant in variants(spec)]
-    for column, axis in enumerate(bases[0].axes):
-        if not any(_moves(spec, base, column) for base in bases):
-            told = f"moves no figure of this sweep by itself; {_meaning(bases[0], axis)}"
-            warnings.warn(f"{location}: vary.{axis.path}: {told}", stacklevel=2)
+    return {
+        f"vary.{axis.path}": f"moves no figure of this sweep by itself; {_meaning(bases[0], axis)}"
+        for column, axis in enumerate(bases[0].axes)
+        if not any(_moves(spec, base, column) for base in bases)
+    }
 
 
 def _moves(spec: SweepSpec, base: Base, column: int) -> bool:

@@ -53,9 +53,9 @@ def softmax_passes(machine):
 
 
 @kernel
-def softmax_time(row, machine, runtime):
-    """Seconds of softmax over scores that lie in memory before and after."""
-    return row.kv_tokens * row.heads * softmax_passes(machine) / _lane_rate(machine)
+def lane_time(row, operations, machine):
+    """Seconds of vector operations on elements that lie in memory before and after."""
+    return operations / _lane_rate(machine)
 
 
 @kernel

@@ -56,7 +56,8 @@ def _set_memories(plant, work, state):
             command = work.commands[state.flows[place]]
             if command.memory == number or command.second_memory == number:
                 streams += command.streams
-                bits = command.pattern * BITS_OF_PATTERN
+                own = command.pattern if command.memory == number else command.second_pattern
+                bits = own * BITS_OF_PATTERN
                 if (mix >> bits) & MOST_OF_PATTERN < MOST_OF_PATTERN:
                     mix += np.int64(1) << bits
         if streams == 0.0:

@@ -26,12 +26,13 @@ CLASSES = ("SRAM port", "register port", "memory channel", "link", "on-chip netw
 COMMAND_DTYPE = record_type(
     [
         *((name, np.int64) for name in ("style", "queue", "pool", "port", "memory", "second_memory", "pattern")),
+        ("second_pattern", np.int64),
         *((name, np.float64) for name in ("fixed_s", "work_s", "touched", "amount", "streams", "claim", "release")),
     ]
 )
-"""queue, pool, port: their numbers, NONE without; memory, second_memory: memories that a flow draws on; pattern: of its
-accesses; streams: engines that draw, the weight of its share; claim, release: bytes of the pool taken before and given
-back after."""
+"""queue, pool, port: their numbers, NONE without; memory, second_memory: memories that a flow draws on; pattern,
+second_pattern: of its accesses there; streams: engines that draw, the weight of its share; claim, release: bytes of the
+pool taken before and given back after."""
 
 MEMORY_DTYPE = record_type(
     [

@@ -38,11 +38,17 @@ class CollectivePredictor:
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """ms."""
-        machine = numbers.machine.copy()
-        for name, placed in zip(PLACED, _placed(self.arch, self.ranks), strict=True):
-            machine[name] = placed
-        time_s = collective_time(self.operation, float(self.byte_count), GROUP_TENSOR, machine[0])
+        machine = placed_machine(self, numbers)[0]
+        time_s = collective_time(self.operation, float(self.byte_count), GROUP_TENSOR, machine)
         return {"ms": float(time_s) * MS_PER_S}
+
+
+def placed_machine(predictor: CollectivePredictor, numbers: Numbers) -> np.ndarray:
+    """The machine of the numbers, array of shape (1,), on which the ranks are placed as one group."""
+    machine = numbers.machine.copy()
+    for name, placed in zip(PLACED, _placed(predictor.arch, predictor.ranks), strict=True):
+        machine[name] = placed
+    return machine
 
 
 def _cases(row: Row, arch: str) -> list[Case]:

@@ -25,11 +25,12 @@ __all__ = [
     "drawn_bandwidth",
     "fusions",
     "kv_copies",
+    "lane_time",
     "meeting_time",
     "overlap",
     "place",
+    "softmax_launch",
     "softmax_passes",
-    "softmax_time",
 ]
 
 
@@ -104,10 +105,15 @@ def softmax_passes(machine):
 
 
 @kernel
-def softmax_time(row, machine, runtime):
-    """Seconds of softmax over scores that are in memory before and after."""
-    lanes = row.pes * machine.tcp_slices_per_pe * machine.tcp_vector_lanes
-    return row.kv_tokens * row.heads * machine.tcp_vector_passes_softmax / (lanes * machine.tcp_clock)
+def softmax_launch(machine):
+    """Fixed seconds of the programs of a softmax."""
+    return machine.tcp_vector_programs_softmax * machine.tcp_program_time
+
+
+@kernel
+def lane_time(row, operations, machine):
+    """Seconds of vector operations on elements that are in memory before and after."""
+    return operations / (row.pes * machine.tcp_slices_per_pe * machine.tcp_vector_lanes * machine.tcp_clock)
 
 
 @kernel

@@ -8,6 +8,7 @@ from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
+from npusim.inputs import remembered
 from npusim.inputs.limits import MOST_USERS
 from npusim.inputs.workbook import Cells, sheets
 from npusim.kperf.table import COLUMNS, PREDICTED
@@ -19,7 +20,6 @@ from npusim.metrics import shown
 from npusim.words import LANGUAGES, speaker
 
 TOOL = "K-Perf workbook"
-_LABELS = {column.label_in(speaker(language)): column.name for language in LANGUAGES for column in COLUMNS}
 _SHAPE = ("isl", "osl", "users")
 _HEAD_WITHIN = 30
 _FIGURES = [row.name for row in shown(Shown.FOLDED) if not row.exact and row.better]
@@ -36,13 +36,20 @@ def runs(path: Path) -> Iterator[LabRun]:
         raise UserError(str(path), "", "no sheet has the K-Perf columns with filled rows; fill in npusim's layout")
 
 
+@remembered
+def _names() -> dict[str, str]:
+    """Columns by their heading in any language."""
+    return {column.label_in(speaker(language)): column.name for language in LANGUAGES for column in COLUMNS}
+
+
 def _sheet_runs(location: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[LabRun]:
+    named = _names()
     names: list[str | None] | None = None
     for number, cells in rows:
         if names is None:
             labels = [str(cell).strip() if cell is not None else "" for cell in cells]
-            if set(_SHAPE) <= {_LABELS.get(label) for label in labels}:
-                names = _header(f"{location}!{number}", labels)
+            if set(_SHAPE) <= {named.get(label) for label in labels}:
+                names = _header(f"{location}!{number}", [named.get(label) for label in labels])
             elif number > _HEAD_WITHIN:
                 return
             continue
@@ -51,8 +58,7 @@ def _sheet_runs(location: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[La
             yield _run(f"{location}!{number}", row)
 
 
-def _header(location: str, labels: list[str]) -> list[str | None]:
-    names = [_LABELS.get(label) for label in labels]
+def _header(location: str, names: list[str | None]) -> list[str | None]:
     known = [name for name in names if name]
     twice = next((name for name in known if known.count(name) > 1), None)
     if twice is not None:
