@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares, saved_if_free
 from npusim.engine.event.command import DMA, SUB, Queue
-from npusim.engine.event.engine import EventEngine
+from npusim.engine.event.engine import Detail, EventEngine
 from npusim.engine.event.repetition import Simulation, simulate_in_full, simulate_program
 from npusim.engine.stepcost import RESOURCES, StepEngine
-from npusim.errors import UserError
 from npusim.evidence.validation.validate import summarise, validate_table
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.unit import kv_copies
@@ -169,9 +168,32 @@ def test_the_same_step_gives_the_same_bytes(llama: Deployment, step: Step) -> No
     assert (first.rate, first.sram, first.events) == (second.rate, second.sram, second.events)
 
 
-def test_a_gpu_is_refused(deployed: Deploy) -> None:
-    with pytest.raises(UserError, match="no contraction processor"):
-        _engine(deployed("h200", "llama-3.1-8b"))
+OTHER_UNITS = [
+    ("h200", "llama-3.1-8b", "tp1", decode([2048] * 64)),
+    ("h200", "llama-3.1-8b", "tp1", prefill(1, 2048)),
+    ("h200", "llama-3.1-8b", "tp4", decode([2048] * 8)),
+]
+
+
+@pytest.mark.parametrize(("arch", "model", "plan", "step"), OTHER_UNITS)
+def test_kernels_in_waves_take_the_closed_form_alone(
+    deployed: Deploy, arch: str, model: str, plan: str, step: Step
+) -> None:
+    deployment = deployed(arch, model, uncalibrated=True, cards="auto", plan=plan)
+    engine = AnalyticEngine(deployment)
+    event = EventEngine(engine, arch)
+    assert event.cost(step).time_s == pytest.approx(engine.cost(step).time_s, rel=0.01)
+    tiles = [command.position.tile for command in event.simulated(step)[0].simulation.program.commands]
+    assert max(tiles) > 1
+
+
+def test_kernels_wait_for_a_memory_that_others_use(deployed: Deploy) -> None:
+    """Four GPUs on one memory: decoding streams at a quarter of the rate, which the closed form cannot see."""
+    engine = AnalyticEngine(deployed("h200", "llama-3.1-8b", uncalibrated=True, cards="auto", plan="tp4"))
+    own, shared = (
+        EventEngine(engine, "h200", Detail(dies_per_memory=dies)).cost(decode([2048] * 8)).time_s for dies in (1, 4)
+    )
+    assert shared > 1.5 * own
 
 
 def _without_fixed_times(alter: Alter, deployment: Deployment, **values: Any) -> Deployment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -380,3 +381,27 @@ def test_lengths_of_a_mixed_run_are_drawn_up_to_its_own(imported: dict[str, Impo
     low = math.ceil(0.8 * predictor.isl), 800
     assert (lengths.min(axis=0) >= low).all() and (lengths.max(axis=0) <= (predictor.isl, 1000)).all()
     assert lengths.mean(axis=0) == pytest.approx([0.9 * predictor.isl, 900], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "told"),
+    [
+        ("sm_clock_mhz", "abc", "'abc' is among numbers"),
+        ("sm_clock_mhz", "-1", "-1 alone is below zero"),
+        ("sm_clock_mhz", "unknown", ""),
+    ],
+)
+def test_an_odd_cell_of_a_column_that_nothing_reads_is_told(column: str, text: str, told: str, tmp_path: Path) -> None:
+    with (DATA / "h200" / "steps.csv").open(newline="", encoding="utf-8") as source:
+        rows = [row | {column: "1755"} for row in list(csv.DictReader(source))[:8]]
+    rows[3][column] = text
+    with (tmp_path / "steps.csv").open("w", newline="", encoding="utf-8") as target:
+        writer = csv.DictWriter(target, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        import_table(tmp_path / "steps.csv", "h200")
+    lines = [str(each.message) for each in said]
+    assert [line for line in lines if f"steps.csv:5: {column}: " in line and told in line] == (lines if told else [])
+    assert bool(lines) == bool(told)

@@ -150,7 +150,12 @@ def test_the_command_writes_and_explains(tmp_path: Path) -> None:
     for entry in told["bottlenecks"]["operators"]:
         assert entry["saved_us"] <= entry["path_us"] * (1 + 1e-6) + 1e-3
     assert {entry["op"] for entry in told["tilings"]} == {"qkv", "out", "gate_up", "down", "lm_head"}
-    assert "Bottlenecks" in tell(*STEP, "--explain").out
+    said = tell(*STEP, "--explain").out
+    assert "Bottlenecks" in said
+    assert "The closed forms say" in said
+    engines = told["engines"]
+    assert sum(each["us"] for each in engines["causes"]) == pytest.approx(engines["event_us"] - engines["analytic_us"])
+    assert engines["difference"] == pytest.approx(engines["event_us"] / engines["analytic_us"] - 1.0)
 
 
 def test_intervals_follow_the_engine() -> None:
@@ -160,7 +165,6 @@ def test_intervals_follow_the_engine() -> None:
 
 def test_mistakes_are_told() -> None:
     assert "--engine event" in mistake(*STEP[:-2], "--trace", "x.pftrace")
-    assert "no contraction processor" in mistake("step", "h200", *STEP[2:])
     assert "there is no folder" in mistake(*STEP, "--trace", "/nowhere/at/all.pftrace")
 
 

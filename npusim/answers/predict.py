@@ -15,7 +15,7 @@ import numpy as np
 from npusim.answers.bottleneck import hidden_floor, moved_by
 from npusim.answers.engines import working_pes
 from npusim.answers.kv_access import kv_access
-from npusim.answers.simulated_step import simulated_figures, write_step_trace
+from npusim.answers.simulated_step import engines_figures, simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
 from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine
@@ -193,6 +193,7 @@ def step_costs(
         event = EventEngine(analytic, deployment.system.name, detail)
         pieces = event.simulated(step)
         cost, simulated = event.total(step, pieces), simulated_figures(pieces, explain)
+        simulated["engines"] = engines_figures(pieces, cost, analytic.cost(step))
         moved = elasticities_by(deployment, analytic, step, _simulated_time(step, detail)) if explain else None
     else:
         cost = analytic.cost(step)

@@ -12,10 +12,10 @@ from npusim.engine.event.bottleneck import path_shares, saved_if_free
 from npusim.engine.event.command import DMA, NO_ROW, Queue
 from npusim.engine.event.engine import SimulatedPiece
 from npusim.engine.event.repetition import Simulation
-from npusim.engine.event.stalls import stalls_of
+from npusim.engine.event.stalls import SHARED, stalls_of
 from npusim.engine.event.timeline import timeline
 from npusim.engine.event.trace_file import write_trace
-from npusim.engine.stepcost import RESOURCES
+from npusim.engine.stepcost import RESOURCES, StepCost
 from npusim.errors import UserError
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
 from npusim.units import US_PER_S
@@ -23,6 +23,28 @@ from npusim.units import US_PER_S
 HIDDEN = "hidden"
 """What bounds an operator that is nowhere on the critical path."""
 _SHAPE = ("m", "n", "k", "batch", "query", "kv")
+
+
+def engines_figures(pieces: list[SimulatedPiece], event: StepCost, analytic: StepCost) -> dict[str, Any]:
+    """Both engines' answers, and why they part.
+
+    difference: of the event engine's time from the closed forms', over the latter; causes: what each resource adds to
+    it, the largest first, in sum the difference (of the event engine a resource has its part of the critical path);
+    contention_us: what sharing took from units of a chip, by what they share, mean over the units of a kind.
+    """
+    apart = {name: (event.shares_s[name] - analytic.shares_s[name]) * US_PER_S for name in RESOURCES}
+    contention: dict[str, float] = defaultdict(float)
+    for piece in pieces:
+        for (unit, cause), seconds in stalls_of(piece.simulation).items():
+            if cause.startswith(SHARED):
+                contention[f"{unit}: {cause}"] += seconds * US_PER_S
+    return {
+        "event_us": event.time_us,
+        "analytic_us": analytic.time_us,
+        "difference": event.time_s / analytic.time_s - 1.0,
+        "causes": [{"cause": name, "us": apart[name]} for name in sorted(apart, key=lambda name: -abs(apart[name]))],
+        "contention_us": dict(sorted(contention.items(), key=lambda item: -item[1])),
+    }
 
 
 def simulated_figures(pieces: list[SimulatedPiece], explain: bool) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from npusim.cli.output import figure, table
 from npusim.engine.elasticity import LARGE, SMALL, meaning
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from npusim.cli.fitted_table import FittedTable
 
 _LEAST = 0.0005
 """Part of the time below which a resource is not told."""
 _HEADINGS = ("resource", f"{SMALL:.0%} more saves", f"{LARGE:.0%} more saves")
 
 
-def moved_table(moved: dict[str, Any], title: str) -> Table:
+def moved_table(moved: dict[str, Any], title: str) -> FittedTable:
     """A line a resource that saves anything, the one that saves most first."""
     gains, elasticities = moved["gains"], moved["elasticities"]
     told = sorted((name for name in gains if gains[name] >= _LEAST), key=lambda name: -gains[name])

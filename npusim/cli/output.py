@@ -10,14 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from npusim.api.answer import Answer, plain_json
+from npusim.cli.fitted_table import NOTHING, FittedTable
 from npusim.safe_text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 _WIDTH_OF_FILES = 160
-_NOTHING = "-"
+_LEAST_WIDTH = 20
+"""Narrower than that no terminal is, whatever COLUMNS says."""
 
 
 def say(line: str) -> None:
@@ -48,25 +49,16 @@ def _console(**options: Any) -> Console:
         def render_str(self, text: str, **how: Any) -> Any:
             return super().render_str(printable(text), **how)
 
-    return PlainConsole(markup=False, highlight=False, emoji=False, **options)
+    console = PlainConsole(markup=False, highlight=False, emoji=False, **options)
+    console.width = max(console.width, _LEAST_WIDTH)
+    return console
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", text_columns: int = 1) -> Table:
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", text_columns: int = 1
+) -> FittedTable:
     """A table; the first `text_columns` and what is not a figure are left-aligned, figures right; nothing is cut."""
-    from rich import box
-    from rich.table import Table
-
-    body = [list(row) for row in rows]
-    made = Table(
-        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(headings)
-    )
-    for index, heading in enumerate(headings):
-        cells = [row[index] for row in body]
-        right = index >= text_columns and all(_is_figure(cell) for cell in cells)
-        made.add_column(heading, justify="right" if right else "left", overflow="fold")
-    for row in body:
-        made.add_row(*row)
-    return made
+    return FittedTable(headings, [list(row) for row in rows], title, text_columns)
 
 
 def figure(value: Any, digits: int = 2) -> str:
@@ -75,9 +67,5 @@ def figure(value: Any, digits: int = 2) -> str:
         low, high = figure(value["low"], digits), figure(value["high"], digits)
         return f"{figure(value['value'], digits)} ({low} to {high})"
     if value is None or not math.isfinite(value):
-        return _NOTHING
+        return NOTHING
     return f"{value:,.{digits}f}"
-
-
-def _is_figure(cell: str) -> bool:
-    return cell == _NOTHING or cell[:1].isdigit() or cell[:2].lstrip("-")[:1].isdigit()

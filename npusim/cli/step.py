@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _BAR_WIDTH = 40
 _BAR = "#"
+_TOLD_US = 0.5
+"""Least difference between the engines that is told, in microseconds."""
 
 
 @command(StepOptions)
@@ -66,6 +68,7 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
             f"Simulated in {answer['events']:,} events; shares are those of the critical path. Memory streams "
             f"{figure(rate['mean'] / GB, 0)} GB/s on average, {figure(rate['peak'] / GB, 0)} at most."
         )
+        console.print(_engines_text(answer["engines"]))
     console.print(table(("resource", "us", "share", ""), _breakdown(answer)))
     console.print(moved_table(answer, "What better resources take off the step, host time included"))
     if answer["hidden_floor"] is not None:
@@ -87,6 +90,15 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         console.print(line)
     if "interval" in answer:
         console.print(f"{answer['interval']}.")
+
+
+def _engines_text(engines: dict[str, Any]) -> str:
+    """What the closed forms say, and the largest differences."""
+    causes = [f"{each['cause']} {each['us']:+,.0f}" for each in engines["causes"] if abs(each["us"]) >= _TOLD_US]
+    shared = [f"{name} {lost:,.0f}" for name, lost in engines["contention_us"].items() if lost >= _TOLD_US]
+    told = f"The closed forms say {figure(engines['analytic_us'], 1)} us, this is {engines['difference']:+.1%}"
+    told += f": {', '.join(causes)} us" if causes else ""
+    return told + (f". Units were slowed by sharing: {', '.join(shared)} us." if shared else ".")
 
 
 def _host_text(host_us: float) -> str:

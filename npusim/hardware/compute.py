@@ -75,7 +75,7 @@ class Traits(NamedTuple):
     engines: counts whose product is the number of engines (PEs) that a runtime may fuse and that sum among themselves,
     none where the chip works as one; best: efficiencies that a generous bound takes at their high ends; queues: its
     queues decide what hides under the memory stream, and no number of a path does; libraries: a runtime chooses among
-    its kernel libraries; events: the event engine simulates it.
+    its kernel libraries.
     """
 
     prefix: str
@@ -86,7 +86,6 @@ class Traits(NamedTuple):
     best: tuple[str, ...] = ()
     queues: bool = False
     libraries: bool = False
-    events: bool = False
 
 
 class Unit(Part):

@@ -65,5 +65,11 @@ def softmax_launch(machine):
 
 
 @kernel_by_unit(_KERNELS)
+def waves(row, machine):
+    """Waves of blocks in which the unit works off a row, one after the other."""
+    return 1.0
+
+
+@kernel_by_unit(_KERNELS)
 def overlap(rows, count, machine, runtime, path, costs):
     """Subtract from `costs` of rows[:count] what the unit's queues hide of one operator under others."""

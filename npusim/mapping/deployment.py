@@ -22,7 +22,7 @@ from npusim.mapping.footprint import Footprint
 from npusim.mapping.placement import place_groups
 from npusim.mapping.plan import Plan, make_plan
 from npusim.mapping.plan_file import read_plan
-from npusim.mapping.shared import calibrated_shared, described, with_shared
+from npusim.mapping.shared import FORMATS, ROUTING, calibrated_shared, formats_under, routing_under, with_shared
 from npusim.workload.catalog import load_model
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision, resolve_precision
@@ -58,12 +58,11 @@ class Deployment:
 
     def provenances(self) -> list[Provenance]:
         """Every number on which a result of this deployment can depend."""
-        formats, routing = described(self.calibration)
         return [
             *provenances(self.system.name, self.system),
             *provenances(self.runtime.name, self.runtime),
-            *provenances(formats.name, formats),
-            *(provenances(routing.name, routing) if self.model.experts else ()),
+            *provenances(FORMATS, formats_under(self.calibration)),
+            *(provenances(ROUTING, routing_under(self.calibration)) if self.model.experts else ()),
             *self.model.assumptions,
         ]
 

@@ -21,36 +21,38 @@ from npusim.workload.routing import Routing, Skew, routing
 if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
 
-SHARED = ("formats", "routing")
+FORMATS, ROUTING = "formats", "routing"
+SHARED = (FORMATS, ROUTING)
 """The owners of these numbers."""
 
 
-def described(calibration: Calibration | None = None) -> tuple[Formats, Routing]:
-    """The shipped formats and routing, under a calibration where it holds numbers of theirs."""
-    own = formats(), routing()
-    if calibration is None:
-        return own
-    return calibration.apply(own[0].name, own[0]), calibration.apply(own[1].name, own[1])
+def formats_under(calibration: Calibration | None) -> Formats:
+    """The shipped formats, under a calibration where it holds numbers of theirs."""
+    return formats() if calibration is None else calibration.apply(FORMATS, formats())
+
+
+def routing_under(calibration: Calibration | None) -> Routing:
+    """The shipped routing, under a calibration where it holds numbers of it."""
+    return routing() if calibration is None else calibration.apply(ROUTING, routing())
 
 
 def shared_numbers(calibration: Calibration | None = None) -> list[RangedNumber]:
     """Every number of the formats and of the routing, its owner's name formats or routing."""
+    return [*_numbers(FORMATS, formats_under(calibration)), *_numbers(ROUTING, routing_under(calibration))]
+
+
+def _numbers(owner: str, described: Formats | Routing) -> list[RangedNumber]:
     return [
-        RangedNumber(owner.name, "", None, told.quantity, told.path, told.domain)
-        for owner in described(calibration)
-        for told in provenances(owner.name, owner)
+        RangedNumber(owner, "", None, told.quantity, told.path, told.domain) for told in provenances(owner, described)
     ]
 
 
 def read_by(deployment: Deployment) -> list[RangedNumber]:
     """Those that a deployment reads: its formats, and the routing of experts without popularities of their own."""
-    read = _bits_of(deployment.precision)
-    routed = deployment.model.experts is not None and deployment.model.experts.skew.assumed
-    return [
-        number
-        for number in shared_numbers(deployment.calibration)
-        if number.label in read or (routed and number.owner == "routing")
-    ]
+    read, experts = _bits_of(deployment.precision), deployment.model.experts
+    bits = [number for number in _numbers(FORMATS, formats_under(deployment.calibration)) if number.label in read]
+    routed = experts is not None and experts.skew.assumed
+    return [*bits, *(_numbers(ROUTING, routing_under(deployment.calibration)) if routed else ())]
 
 
 def ranged_shared(deployment: Deployment) -> list[RangedNumber]:
@@ -60,6 +62,8 @@ def ranged_shared(deployment: Deployment) -> list[RangedNumber]:
 
 def calibrated_shared(calibration: Calibration | None) -> dict[RangedNumber, float]:
     """The values (SI) of those that a calibration holds."""
+    if calibration is None or not any(map(calibration.holds_for, SHARED)):
+        return {}
     numbers = shared_numbers(calibration)
     return {number: number.quantity.value for number in numbers if number.quantity.kind == "calibrated"}
 

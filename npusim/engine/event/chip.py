@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from npusim.engine.event.command import DMA, MAIN, MESSAGE, SUB, Command, Program
+from npusim.engine.event.command import CACHE, DMA, MAIN, MESSAGE, SUB, UNITS, Command, Program
 from npusim.engine.event.core import state as core
 from npusim.engine.event.core.loop import simulate
 from npusim.engine.event.memory import ARRIVING, COMMAND
 from npusim.engine.event.setting import StepSetting
 
 _STYLES = {DMA: core.TRANSFER, MAIN: core.MAIN_PROGRAM, SUB: core.FILL, MESSAGE: core.TRANSFER}
+_STYLES |= {UNITS: core.MESSAGE, CACHE: core.MESSAGE}
+_FIRST = 1e-6
+"""Weight of units in seconds of banks for a second: far above that of any stream in bytes, so that they take the banks
+before the host does, which gets what they leave."""
 _DEPTHS = {MESSAGE: 64}
 """Messages between two chips that are under way; others than these are as many as the DMA queue holds."""
 _OF_CLUSTERS = (DMA, MAIN, SUB)
@@ -85,9 +89,13 @@ class ChipRun:
         """Resources: a port and its rest for fills of every cluster, then the channels of every chip's memory."""
         model = self._set.memory
         links = np.zeros(0) if self._set.network is None else self._set.network.rates
-        resources = self._first_link + len(links)
+        banks = model.every * self._set.memories if self._set.has_units else 0
+        resources = self._first_link + len(links) + banks
         capacity, classes = np.zeros(resources), np.full(resources, core.MEMORY)
-        capacity[self._first_link :], classes[self._first_link :] = links, core.LINK
+        first_bank = self._first_link + len(links)
+        capacity[self._first_link : first_bank], classes[self._first_link : first_bank] = links, core.LINK
+        # Seconds of the banks for each second: those of the units, and what they leave to the host.
+        capacity[first_bank:], classes[first_bank:] = 1.0 + self._set.banks_beside_units, core.BANKS
         capacity[: self._first_channel] = self._program.port
         classes[: self._first_channel : 2], classes[1 : self._first_channel : 2] = core.PORT, core.REGISTERS
         traced = np.full(resources, core.NONE)
@@ -121,6 +129,7 @@ class ChipRun:
             table["second_pattern"] = self._set.memory.pattern(ARRIVING)
         for name in ("fixed_s", "work_s", "touched", "streams", "claim", "release"):
             table[name] = [getattr(command, name) for command in commands]
+        table["streams"][[command.queue.engine == UNITS for command in commands]] = _FIRST
         table["amount"] = [command.asked for command in commands]
         inputs, input_ends = listed([command.inputs for command in commands])
         followers, follower_ends = turned(inputs, input_ends)
@@ -147,12 +156,25 @@ class ChipRun:
         shares: list[np.ndarray] = []
         every = self._set.memory.every
         channels = np.arange(every)
+        links = 0 if self._set.network is None else len(self._set.network.rates)
+        # A byte of a channel keeps its banks for so long.
+        byte_s = every / self._set.memory_bytes_per_s
+        banks = [self._first_link + links + channels + every * memory for memory in range(self._set.memories)]
         for command, row in zip(self._program.commands, table, strict=True):
             if command.queue.engine == DMA and command.asked > 0.0:
                 first = self._first_channel + row["memory"] * every
                 ways.append(np.concatenate([[2 * row["port"]], first + channels]))
                 of_channels = self._set.memory.shares(command.access, command.asked)
                 shares.append(np.concatenate([[1.0], of_channels]))
+                if self._set.has_units:
+                    ways[-1] = np.concatenate([ways[-1], banks[row["memory"]]])
+                    shares[-1] = np.concatenate([shares[-1], of_channels * byte_s])
+            elif command.queue.engine == CACHE:
+                ways.append(_NOTHING)
+                shares.append(_NOTHING)
+            elif command.queue.engine == UNITS:
+                ways.append(banks[command.queue.chip // self._set.sharers])
+                shares.append(np.ones(every))
             elif row["style"] == core.FILL:
                 ways.append(np.array([2 * row["port"] + 1]))
                 shares.append(np.ones(1))

@@ -12,7 +12,7 @@ CONTRACTION, VECTOR, MEMORY, PIM, LINK, OVERHEAD = "contraction", "vector", "mem
 """Resources to which the time of a command counts, under the names of StepCost."""
 
 HOST, CORE, DMA, MAIN, SUB, SWITCH, CHIP_LINK = "host", "core", "DMA", "main", "sub", "switch", "link"
-MESSAGE = "message"
+MESSAGE, UNITS, CACHE = "message", "PIM units", "cache"
 """Engines; every cluster has its own core, DMA, main and sub context. Messages between two chips are in order."""
 
 ALL_CLUSTERS = -1

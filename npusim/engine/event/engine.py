@@ -17,7 +17,6 @@ from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.stages import stages_time
 from npusim.engine.stepcost import RESOURCES, StepCost, combine, retimed
 from npusim.errors import UserError
-from npusim.hardware.units import KINDS, kind_of
 from npusim.mapping.specialise import step_path
 from npusim.workload.step import Step
 
@@ -54,18 +53,10 @@ def total_cost(pieces: list[SimulatedPiece]) -> StepCost:
 class EventEngine:
     """Costs steps like the analytic engine, from which it takes what both share: rows, energies, the capped clock.
 
-    Raises UserError for a chip whose kind of unit it does not simulate, and where PIM units are used.
+    Raises UserError where the description lacks what the detail needs.
     """
 
     def __init__(self, analytic: AnalyticEngine, arch: str, detail: Detail = RATE_ALONE) -> None:
-        unit = KINDS[kind_of(frozenset(analytic.machine.dtype.names))]
-        if not unit.TRAITS.events:
-            able = ", ".join(name.replace("_", " ") for name, kind in KINDS.items() if kind.TRAITS.events)
-            raise UserError("--engine", "event", f"{arch} is no {able}, the only unit it simulates; use analytic")
-        if analytic.runtime["offload_linear"] or analytic.runtime["offload_attention"]:
-            raise UserError(
-                "--engine", "event", f"{arch} gives work to PIM units, which it does not simulate; use --offload none"
-            )
         self._analytic = analytic
         self._memory = memory_model(analytic.system, detail.memory_depth, detail.refresh_rate)
         plan, self._sharers = analytic.plan, detail.dies_per_memory
@@ -107,8 +98,6 @@ class EventEngine:
     def _piece(self, step: Step) -> SimulatedPiece:
         engine = self._analytic
         table, costs = engine.operators(step)
-        if costs["pim_s"].any():
-            raise UserError("--engine", "event", "it simulates no PIM units, and some run this step; use analytic")
         known = engine.piece_cost(step)
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)
@@ -123,6 +112,7 @@ class EventEngine:
             self._chips,
             self._network,
             self._sharers,
+            costs,
         )
         simulation = simulate_program(table.rows, setting)
         shares = dict.fromkeys(RESOURCES, 0.0)

@@ -11,9 +11,10 @@ from npusim.engine.event.memory import RATE
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.tiling import TilingChoice, plan_linear
 from npusim.kernels.memory import access_efficiency, kv_run_bytes, weight_run_bytes
+from npusim.kernels.pim_offload import layout_loss
 from npusim.kernels.units.contraction_processor.attention import kv_copies, slice_attention_times
 from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
-from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, ROPE, SAMPLE
+from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, LM_HEAD, ROPE, SAMPLE
 
 _BITS = 8.0
 _ELEMENT_BYTES = 2.0
@@ -51,13 +52,14 @@ class Tile(NamedTuple):
 class Work(NamedTuple):
     """An operator on one cluster.
 
-    taken: bytes of activations loaded before the first tile; kept: bytes of KV stored; fill: of the register file,
-    once, before the first tile; plan: how a LINEAR row is tiled.
+    taken: bytes of activations loaded before the first tile; kept: bytes of KV stored, kept_asked: those that memory
+    moves for them; fill: of the register file, once, before the first tile; plan: how a LINEAR row is tiled.
     """
 
     tiles: tuple[Tile, ...]
     taken: float = 0.0
     kept: float = 0.0
+    kept_asked: float = 0.0
     fill: Compute | None = None
     plan: TilingChoice | None = None
 
@@ -85,7 +87,7 @@ def _linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work
     results = spilled * _ELEMENT_BYTES * row["m"] * row["n"] / clusters
     tile = Tile(
         wanted=wanted,
-        asked=asked / _evenness(setting, wanted * clusters),
+        asked=asked * float(layout_loss(row, setting.machine, setting.runtime)) / _evenness(setting, wanted * clusters),
         computes=(compute,),
         startup_s=setting.command_s,
         late=row["matrices"] > 0.0,
@@ -97,6 +99,24 @@ def _linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work
         fill=fill if tiling.filled_once else None,
         plan=plan,
     )
+
+
+def rest_of_units(row: Any, cost: Any, setting: StepSetting, room: float) -> Work:
+    """What one cluster does of a row that units in memory run: softmax and casts, the new K and V, and of the LM head
+    the columns that the runtime leaves to the chip.
+    """
+    clusters, loss = setting.clusters, float(layout_loss(row, setting.machine, setting.runtime))
+    left = 1.0 - float(setting.runtime["offload_head"]) if row["op"] == LM_HEAD else 0.0
+    wanted = left * float(row["weight_bytes"]) / clusters
+    asked = wanted / access_efficiency(weight_run_bytes(row["k"], row["weight_bits"]), setting.machine) if left else 0.0
+    tiles = max(1, ceil(wanted / min(setting.pes_per_cluster * float(setting.machine["tcp_weight_tile"]), room / 2.0)))
+    computes = (
+        Compute(CONTRACTION, float(cost["contraction_s"]) / tiles / setting.clock, 0.0, wanted / tiles),
+        Compute(VECTOR, float(cost["vector_s"]) / tiles / setting.clock, 0.0, 0.0),
+    )
+    kept = float(row["kv_write_bytes"]) / clusters
+    tile = Tile(wanted / tiles, asked / tiles, computes, setting.command_s)
+    return Work(tiles=(tile,) * tiles, kept=kept, kept_asked=kept * loss)
 
 
 def _evenness(setting: StepSetting, byte_count: float) -> float:
@@ -119,6 +139,7 @@ def _attention(row: Any, setting: StepSetting, room: float) -> Work:
     """
     machine, clusters = setting.machine, setting.clusters
     contraction, vector = slice_attention_times(row, machine, setting.pes)
+    loss = float(layout_loss(row, machine, setting.runtime))
     run = float(kv_run_bytes(row, setting.runtime["kv_layout"], machine, setting.runtime))
     read = row["kv_read_bytes"] * kv_copies(row, machine, float(setting.pes)) * (1.0 - row["stays"])
     wanted = float(read + row["weight_bytes"]) / clusters
@@ -130,7 +151,7 @@ def _attention(row: Any, setting: StepSetting, room: float) -> Work:
     activations = float(row["spilled"]) / 2.0 / clusters
     tile = Tile(
         wanted=wanted / tiles,
-        asked=wanted / tiles / access_efficiency(run, machine) / even,
+        asked=wanted / tiles / access_efficiency(run, machine) / even * loss,
         computes=(
             Compute(CONTRACTION, contraction / tiles / setting.clock, 0.0, wanted / tiles),
             Compute(VECTOR, vector / tiles / setting.clock, softmax_s / tiles, scores / tiles),
@@ -142,6 +163,7 @@ def _attention(row: Any, setting: StepSetting, room: float) -> Work:
         tiles=_stored((tile,) * tiles, activations, setting),
         taken=activations,
         kept=float(row["kv_write_bytes"]) / clusters,
+        kept_asked=float(row["kv_write_bytes"]) / clusters * loss,
     )
 
 

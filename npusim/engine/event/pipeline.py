@@ -40,8 +40,12 @@ class Pipeline:
                 loads.append(self._load(work.tiles[len(loads)], len(work.tiles), tile_position, launched))
             ends.append(self._use(tile, position._replace(tile=number), (*before, loads[number])))
         if work.kept > 0.0:
-            self._move(position, (launched,), work.kept, "store KV")
+            self.store_kv(position, launched, work)
         return ends
+
+    def store_kv(self, position: Position, launched: int, work: Work) -> int:
+        """Store the new keys and values of an attention."""
+        return self._move(position, (launched,), work.kept, "store KV", work.kept_asked)
 
     def _load(self, tile: Tile, tiles: int, position: Position, launched: int) -> int:
         """What a tile needs from memory. Weights and KV are fetched before their operator starts, where they can be.
@@ -100,8 +104,8 @@ class Pipeline:
             )
         )
 
-    def _move(self, position: Position, inputs: tuple[int, ...], amount: float, what: str) -> int:
-        """Move activations or new KV between SRAM and memory."""
+    def _move(self, position: Position, inputs: tuple[int, ...], amount: float, what: str, asked: float = 0.0) -> int:
+        """Move activations or new KV between SRAM and memory, which moves `asked` bytes for them."""
         command = Command(
             Queue(DMA, self.cluster, self.chip),
             MEMORY,
@@ -110,7 +114,7 @@ class Pipeline:
             access=self._access(position, what, amount, 1, 0),
             fixed_s=self._set.cycles_s("dma_startup"),
             wanted=amount,
-            asked=amount,
+            asked=max(amount, asked),
             streams=self._set.pes_per_cluster,
             what=what,
         )

@@ -1,34 +1,44 @@
-"""From the rows of an OpTable to the commands of a contraction processor, in the order in which a compiler emits them.
+"""From the rows of an OpTable to the commands of chips, in the order in which a compiler or a library emits them.
 
-Fused PEs of a cluster run one command stream in lockstep, so one command represents all of them.
+Fused PEs of a cluster of a contraction processor run one command stream in lockstep, so one command represents all of
+them. Other units run one kernel after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
 
 from npusim.engine.event.command import (
     ALL_CLUSTERS,
+    CACHE,
     CORE,
+    DMA,
     HOST,
     LINK,
+    MAIN,
+    MEMORY,
     NO_ROW,
     OVERHEAD,
+    PIM,
     SWITCH,
+    UNITS,
     Command,
     Position,
     Program,
     Queue,
     Turn,
 )
+from npusim.engine.event.kernel import Kernel, kernel_of
+from npusim.engine.event.memory import Access
 from npusim.engine.event.network import add_collective
-from npusim.engine.event.operators import Work, work_of
+from npusim.engine.event.operators import Work, rest_of_units, work_of
 from npusim.engine.event.pipeline import Pipeline
 from npusim.engine.event.setting import StepSetting
+from npusim.kernels.unit import waves
 from npusim.kernels.units.contraction_processor import further_matrices_time
 from npusim.kernels.units.contraction_processor.attention import prompt_parts, shared_heads_time
 from npusim.kernels.units.contraction_processor.reduction import on_chip_reduction_time
@@ -37,6 +47,8 @@ from npusim.mapping.grouped import joined_rows
 from npusim.mapping.optable import ATTENTION, COLLECTIVE, LINEAR, SPLIT_ROWS, VECTOR
 
 _ACTIVATION_BYTES = 2.0
+_MOST_WAVES = 8
+"""Waves of a kernel that are told apart; more are taken together."""
 
 
 def build(rows: np.ndarray, setting: StepSetting, turns: int | None = None) -> Program:
@@ -44,7 +56,7 @@ def build(rows: np.ndarray, setting: StepSetting, turns: int | None = None) -> P
 
     Raises UserError where a row has no tiling that fits into SRAM.
     """
-    builder = _Builder(rows, setting)
+    builder = _TileBuilder(rows, setting) if setting.is_tiled else _KernelBuilder(rows, setting)
     builder.launch()
     for segment in dict.fromkeys(rows["segment"].tolist()):
         members = np.flatnonzero(rows["segment"] == segment).tolist()
@@ -58,13 +70,8 @@ def build(rows: np.ndarray, setting: StepSetting, turns: int | None = None) -> P
 class _Builder:
     """Emits one row after the other; `_ready[cluster]` are the commands after which the next row may run there."""
 
-    def __init__(self, rows: np.ndarray, setting: StepSetting) -> None:
-        self._rows, self._set = rows, setting
-        kept = [float(row["activation_bytes"] - row["spilled"]) / setting.clusters for row in rows]
-        resident = max(kept, default=0.0)
-        self.program = Program(room=setting.sram - resident, resident=resident, port=setting.sram_bytes_per_s)
-        self._ahead = _time_ahead(rows, setting)
-        self._works: dict[int, Work] = {}
+    def __init__(self, rows: np.ndarray, setting: StepSetting, program: Program) -> None:
+        self._rows, self._set, self.program = rows, setting, program
         self._pipelines = [
             Pipeline(self.program, cluster, chip, setting)
             for chip in range(setting.chips)
@@ -126,12 +133,57 @@ class _Builder:
         return [_union(ready[first : first + clusters]) for first in range(0, len(ready), clusters)]
 
     def _operate(self, row: Any, position: Position) -> None:
+        """Emit the commands of a row that is no collective."""
+        raise NotImplementedError
+
+    def _chip_wide(
+        self,
+        engine: str,
+        kind: str,
+        position: Position,
+        what: str,
+        work_s: float = 0.0,
+        fixed_s: float = 0.0,
+        asked: float = 0.0,
+    ) -> list[int]:
+        """A command on every chip that waits for all of its clusters, and for which they all wait."""
+        clusters, done = self._set.clusters, []
+        for chip in range(self._set.chips):
+            own = slice(chip * clusters, (chip + 1) * clusters)
+            inputs = _union(self._ready[own])
+            command = Command(
+                Queue(engine, ALL_CLUSTERS, chip), kind, position, inputs, work_s, fixed_s, asked=asked, what=what
+            )
+            done.append(self.program.add(command))
+            self._ready[own] = [(done[-1],)] * clusters
+        return done
+
+    def _met(self) -> list[tuple[int, ...]]:
+        """For each cluster what all clusters of its chip are ready after."""
+        return [met for met in self._of_chips(self._ready) for _ in range(self._set.clusters)]
+
+
+class _TileBuilder(_Builder):
+    """Rows of a contraction processor: tiles through the queues of each cluster."""
+
+    def __init__(self, rows: np.ndarray, setting: StepSetting) -> None:
+        kept = [float(row["activation_bytes"] - row["spilled"]) / setting.clusters for row in rows]
+        resident = max(kept, default=0.0)
+        program = Program(room=setting.sram - resident, resident=resident, port=setting.sram_bytes_per_s)
+        super().__init__(rows, setting, program)
+        self._ahead = _time_ahead(rows, setting)
+        self._works: dict[int, Work] = {}
+
+    def _operate(self, row: Any, position: Position) -> None:
         """Launch a row on every cluster, run its tiles, and join the partial results of the PEs."""
-        if position.row not in self._works:
+        if position.row not in self._works and not self._set.on_units(position.row):
             self._works[position.row] = work_of(row, self._set, self.program.room, self._ahead[position.row])
             plan = self._works[position.row].plan
             if plan is not None:
                 self.program.plans[position.row] = plan
+        if self._set.on_units(position.row):
+            self._operate_on_units(row, position)
+            return
         work = self._works[position.row]
         waits = self._ready if self._set.whole_step else self._met()
         seconds = _launch_s(row, self._set)
@@ -159,22 +211,74 @@ class _Builder:
             self._chip_wide(SWITCH, LINK, position._replace(tile=part), "reduction", work_s=joined[part])
             self._parts[position.row].append(self._ready)
 
-    def _chip_wide(
-        self, engine: str, kind: str, position: Position, what: str, work_s: float = 0.0, fixed_s: float = 0.0
-    ) -> list[int]:
-        """A command on every chip that waits for all of its clusters, and for which they all wait."""
-        clusters, done = self._set.clusters, []
+    def _operate_on_units(self, row: Any, position: Position) -> None:
+        """A row in memory: called by the chip, run by the units of all channels, then what is left to the chip."""
+        assert self._set.costs is not None
+        cost = self._set.costs[position.row]
+        self._chip_wide(HOST, OVERHEAD, position, "call units", fixed_s=float(cost["overhead_s"]))
+        called = self._of_chips(self._ready)
+        seconds = float(cost["pim_s"]) * self._set.refresh_of_units
+        work = rest_of_units(row, cost, self._set, self.program.room)
+        if work.kept > 0.0:
+            # The units read the new keys and values, too.
+            for pipeline in self._pipelines:
+                called[pipeline.chip] += (pipeline.store_kv(position, called[pipeline.chip][0], work),)
+        ran = []
         for chip in range(self._set.chips):
-            own = slice(chip * clusters, (chip + 1) * clusters)
-            inputs = _union(self._ready[own])
-            command = Command(Queue(engine, ALL_CLUSTERS, chip), kind, position, inputs, work_s, fixed_s, what=what)
-            done.append(self.program.add(command))
-            self._ready[own] = [(done[-1],)] * clusters
-        return done
+            queue = Queue(UNITS, ALL_CLUSTERS, chip)
+            compute = Command(queue, PIM, position, called[chip], seconds, asked=seconds, what="compute")
+            ran.append(self.program.add(compute))
+        rest = work._replace(kept=0.0)
+        ends = [pipeline.run(rest, position, ran[pipeline.chip]) for pipeline in self._pipelines]
+        self._parts[position.row] = [[each[-1] for each in ends]]
+        self._ready = [each[-1] for each in ends]
 
-    def _met(self) -> list[tuple[int, ...]]:
-        """For each cluster what all clusters of its chip are ready after."""
-        return [met for met in self._of_chips(self._ready) for _ in range(self._set.clusters)]
+
+class _KernelBuilder(_Builder):
+    """Rows of a unit that runs one kernel after the other: waves of blocks, in each the stream beside the arithmetic.
+
+    A kernel takes the bytes, the arithmetic and the fixed times of the closed forms; what its streams meet in memory is
+    simulated. Its stream is no faster than the closed form's, which knows the SMs at work and the library's efficiency.
+    """
+
+    def __init__(self, rows: np.ndarray, setting: StepSetting) -> None:
+        super().__init__(rows, setting, Program(room=inf, resident=0.0, port=inf))
+
+    def _operate(self, row: Any, position: Position) -> None:
+        assert self._set.costs is not None
+        cost = self._set.costs[position.row]
+        self._chip_wide(CORE, OVERHEAD, position, "launch", fixed_s=float(cost["overhead_s"]))
+        if cost["pim_s"] > 0.0:
+            seconds = float(cost["pim_s"]) * self._set.refresh_of_units
+            self._chip_wide(UNITS, PIM, position, "compute", work_s=seconds, asked=seconds)
+        count = min(_MOST_WAVES, max(1, int(waves(row, self._set.machine))))
+        kernel = kernel_of(row, cost, self._set, count)
+        self._parts[position.row] = []
+        for wave in range(count):
+            self._ready = [
+                self._wave(chip, kernel, position._replace(tile=wave), ready) for chip, ready in enumerate(self._ready)
+            ]
+            self._parts[position.row].append(self._ready)
+        if cost["link_s"] > 0.0:
+            self._chip_wide(SWITCH, LINK, position, "reduction", work_s=float(cost["link_s"]))
+
+    def _wave(self, chip: int, kernel: Kernel, position: Position, ready: tuple[int, ...]) -> tuple[int, ...]:
+        """The stream and the arithmetic of one wave on one chip; what the next one waits for."""
+        done: list[int] = []
+        stream = ready
+        for part in kernel.streams:
+            queue = Queue(DMA if part.from_memory else CACHE, 0, chip)
+            first = self.program.region(position.row, part.what, part.amount)
+            access = Access(first, reader=chip % self._set.sharers)
+            command = Command(queue, MEMORY, position, stream, part.seconds, wanted=part.amount, asked=part.amount)
+            command.streams, command.access, command.what = 1.0, access, part.what
+            stream = (self.program.add(command),)
+        done += stream if kernel.streams else ()
+        for kind, seconds in kernel.arithmetic:
+            command = Command(Queue(MAIN, 0, chip), kind, position, ready, seconds, what=kind)
+            ready = (self.program.add(command),)
+            done.append(ready[0])
+        return tuple(sorted(set(done))) if done else ready
 
 
 def _union(sets: Iterable[tuple[int, ...]]) -> tuple[int, ...]:

@@ -7,9 +7,13 @@ from functools import cached_property
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from npusim.engine.event.memory import MemoryModel
 from npusim.hardware.runtime_record import GRAPH_STEP
 from npusim.kernels.memory import stream_limit
+from npusim.kernels.pim import refresh_loss
+from npusim.kernels.pim_offload import beside_host
 from npusim.kernels.units.contraction_processor.fusion import clocked, clusters_at_work
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ class StepSetting:
     """machine, runtime: records of a `machine_dtype` and RUNTIME_DTYPE; path: index of the step's path; pes: PEs of the
     chip that work on it; clock: fraction of the full clock that the power cap allows for arithmetic; memory: at its
     depth; chips: that run the step together; network: that joins them, None for a chip alone; sharers: dies
-    that share one memory.
+    that share one memory; costs: OPERATOR_COST_DTYPE of each row, where units in memory may run some of them.
     """
 
     machine: Any
@@ -33,9 +37,17 @@ class StepSetting:
     chips: int = 1
     network: Network | None = None
     sharers: int = 1
+    costs: np.ndarray | None = None
+
+    @cached_property
+    def is_tiled(self) -> bool:
+        """Whether the unit is a contraction processor, whose tiles and queues are known."""
+        return self._has("tcp_dma_queue")
 
     @cached_property
     def clusters(self) -> int:
+        if not self.is_tiled:
+            return 1
         return int(clusters_at_work(float(self.pes), self.machine))
 
     @cached_property
@@ -71,10 +83,30 @@ class StepSetting:
     @cached_property
     def engine_bytes_per_s(self) -> float:
         """What the DMA engine of a PE moves; endless where a unit has none."""
-        if not self._has("tcp_dma_queue"):
+        if not self.is_tiled:
             return inf
         machine = self.machine
         return float(machine["tcp_dma_bandwidth_per_pe"] * machine["tcp_clock"] * machine["tcp_dma_efficiency"])
+
+    def on_units(self, index: int) -> bool:
+        """Whether units in memory run the row at that index."""
+        return self.costs is not None and bool(self.costs[index]["pim_s"] > 0.0)
+
+    @cached_property
+    def has_units(self) -> bool:
+        """Whether units in memory run any row, so that the memory's banks are shared with them."""
+        return self.costs is not None and bool(self.costs["pim_s"].any())
+
+    @cached_property
+    def banks_beside_units(self) -> float:
+        """Fraction of the banks' time that is left to the host while units compute."""
+        return float(beside_host(self.machine))
+
+    @cached_property
+    def refresh_of_units(self) -> float:
+        """Factor on the time of units where memory refreshes more often than at normal temperature."""
+        lost = float(refresh_loss(self.machine) / self.machine["pim_memory_timing_tREFI"])
+        return (1.0 - lost) / (1.0 - self.memory.refresh_rate * lost)
 
     def _has(self, name: str) -> bool:
         return name in self.machine.dtype.names
@@ -87,7 +119,7 @@ class StepSetting:
     @cached_property
     def depth(self) -> int:
         """Transfers of a cluster that are under way, waiting, or not yet used up."""
-        return int(self.machine["tcp_dma_queue"]) if self._has("tcp_dma_queue") else 1
+        return int(self.machine["tcp_dma_queue"]) if self.is_tiled else 1
 
     @cached_property
     def command_s(self) -> float:

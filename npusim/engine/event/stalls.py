@@ -14,6 +14,8 @@ from npusim.units import US_PER_S
 
 Stalls = dict[tuple[str, str], float]
 """Seconds by unit and cause."""
+SHARED = "a shared"
+"""How causes begin that slow a unit down without stopping it."""
 
 
 def stalls_of(simulation: Simulation) -> Stalls:
@@ -33,7 +35,7 @@ def stalls_of(simulation: Simulation) -> Stalls:
             if seconds > starting:
                 stalls[unit, _cause(program, record, position)] += (seconds - starting) * times
             for number in np.flatnonzero(record.lost[position]):
-                stalls[unit, f"a shared {CLASSES[number]}"] += float(record.lost[position, number]) * times
+                stalls[unit, f"{SHARED} {CLASSES[number]}"] += float(record.lost[position, number]) * times
     return {key: seconds / units[key[0]] for key, seconds in stalls.items()}
 
 

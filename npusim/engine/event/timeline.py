@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npusim.engine.event.command import (
+    CACHE,
     CHIP_LINK,
     CONTRACTION,
     CORE,
@@ -24,6 +25,7 @@ from npusim.engine.event.command import (
     NO_ROW,
     SUB,
     SWITCH,
+    UNITS,
     VECTOR,
     Command,
     Queue,
@@ -45,8 +47,22 @@ _TRACKS = {
     SWITCH: "switch",
     CHIP_LINK: "link",
     MESSAGE: "message",
+    UNITS: "PIM units",
+    CACHE: "cache",
 }
-_ORDER = ("host", HBM, "DMA", "launch", "registers", *_MAIN_TRACKS.values(), "switch", "link", "message")
+_ORDER = (
+    "host",
+    HBM,
+    "DMA",
+    "cache",
+    "launch",
+    "registers",
+    *_MAIN_TRACKS.values(),
+    "PIM units",
+    "switch",
+    "link",
+    "message",
+)
 RATE, SRAM, POWER = "HBM rate [GB/s]", "SRAM [MiB]", "power [W]"
 
 History = list[tuple[float, float]]
@@ -213,7 +229,7 @@ def _of_first_chip(queue: Queue) -> bool:
     """Whether an engine spends energy of the first chip."""
     if queue.engine == MESSAGE:
         return 0 in (queue.chip, queue.cluster)
-    return queue.engine in (MAIN, DMA) and queue.chip == 0
+    return queue.engine in (MAIN, DMA, UNITS) and queue.chip == 0
 
 
 def _summed(base: float, changes: History) -> History:

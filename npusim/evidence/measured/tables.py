@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ _OTHERS = {
 _FEW = 0.1
 """Part of a column that may be words where the rest are numbers."""
 _DAMAGED = re.compile(r"[-+]?(nan|inf|infinity)|true|false|[-+=@.]*[0-9].*")
+
+_UNKNOWN = frozenset(["-", "--", "?", "n/a", "na", "none", "null", "unknown", "short", "auto"])
+"""Words of a source for what it does not give as a number."""
+_MANY = 5
+"""Cells of a column from which on one that differs from all others is odd."""
 
 
 _LEAST, _MOST = 1e-12, 1e15
@@ -121,7 +127,8 @@ def read_table(path: Path, kinds: Mapping[str, str]) -> MeasuredTable:
 def _check_numbers(path: Path, column: str, cells: list[tuple[int, str]]) -> None:
     """Raises UserError for a damaged number in a column of numbers, whether the column is read or not.
 
-    Words ("unknown", "-") are left to those who read the column.
+    Words are left to those who read the column; of one that does not say that something is unknown, and of a number
+    that alone is below zero, the user is told.
     """
     told = [(line, text) for line, text in cells if text]
     others = [(line, text) for line, text in told if plain(text) is None]
@@ -130,6 +137,15 @@ def _check_numbers(path: Path, column: str, cells: list[tuple[int, str]]) -> Non
     for line, text in others:
         if _DAMAGED.fullmatch(text.lower()):
             raise UserError(f"{path}:{line}", column, f"'{text}' is no finite number, as the column's others are")
+        if text.lower() not in _UNKNOWN:
+            _warn_of(path, line, column, f"'{text}' is among numbers and is not read as one")
+    below = [(line, text) for line, text in told if (plain(text) or 0.0) < 0.0]
+    if len(below) == 1 and len(told) >= _MANY:
+        _warn_of(path, below[0][0], column, f"{below[0][1]} alone is below zero")
+
+
+def _warn_of(path: Path, line: int, column: str, what: str) -> None:
+    warnings.warn(f"{path}:{line}: {column}: {what}; check the cell", stacklevel=2)
 
 
 def _kind(path: Path, columns: set[str], kinds: Mapping[str, str]) -> str:

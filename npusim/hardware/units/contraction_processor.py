@@ -35,7 +35,6 @@ class ContractionProcessor(Unit):
         engines=("clusters", "pes_per_cluster"),
         best=("dma_efficiency",),
         queues=True,
-        events=True,
     )
 
     kind: Literal["contraction_processor"]

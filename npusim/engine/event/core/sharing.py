@@ -168,7 +168,7 @@ def _lowest_level(work, state):
         level = min(level, _own_limit(work.commands[flow]) / _weight(work.commands[flow]))
         for entry in range(work.way_ends[flow], work.way_ends[flow + 1]):
             resource = work.ways[entry]
-            if state.users[resource] > 0 and work.shares[entry] > 0.0:
+            if state.users[resource] > 0 and work.shares[entry] > 0.0 and state.load[resource] > 0.0:
                 level = min(level, max(0.0, state.left_over[resource]) / state.load[resource])
     return level
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from npusim.compilation import kernel
 from npusim.kernels.memory import kv_stream_time, stream_time
 from npusim.kernels.rates import given
-from npusim.kernels.units.gpu.attention import attention_times
+from npusim.kernels.units.gpu.attention import attention_times, attention_waves
 from npusim.kernels.units.gpu.grouped import grouped_times
-from npusim.kernels.units.gpu.linear import activation_time, linear_times
+from npusim.kernels.units.gpu.linear import activation_time, fastest_tiles, linear_times
 from npusim.kernels.units.gpu.vector import first_time, gpu_vector_time
 from npusim.mapping.optable import (
     ATTENTION,
@@ -53,6 +53,16 @@ def cost_row(row, machine, runtime, path, cost):
                 cost.memory_s /= machine.gpu_grouped_sum_efficiency[runtime.grouped_library]
             cost.vector_s = gpu_vector_time(row, machine)
             cost.overhead_s += first_time(row, machine)
+
+
+@kernel
+def waves(row, machine):
+    """Waves of tiles or blocks over the SMs."""
+    if row.kind == ATTENTION:
+        return float(attention_waves(row, machine))
+    if row.kind == LINEAR and row.op not in (EXPERT_UP, EXPERT_DOWN):
+        return float(fastest_tiles(row, machine)[3])
+    return 1.0
 
 
 @kernel

@@ -45,6 +45,16 @@ def attention_times(row, machine):
 
 
 @kernel
+def attention_waves(row, machine):
+    """Waves of blocks that walk the context."""
+    library, packed = row.library, _packed_heads(row, machine)
+    units, lines = row.batch * row.heads / packed, packed * row.m / row.batch
+    slots = machine.gpu_sms * machine.gpu_attention_blocks_per_sm[library]
+    tile, splits = _tile_and_splits(units, lines, row.kv, slots, library, machine)
+    return math.ceil(units * math.ceil(lines / tile) * splits / slots)
+
+
+@kernel
 def _packed_heads(row, machine):
     """Query heads of one key-value head whose rows one block takes together."""
     group = row.heads / row.kv_heads

@@ -24,7 +24,14 @@ def sm_rate(dtype, machine):
 
 @kernel
 def linear_times(row, machine):
-    """(contraction, memory, fixed) seconds of the fastest tile shape and split of k.
+    """(contraction, memory, fixed) seconds of the fastest tile shape and split of k."""
+    contraction, memory, fixed, _ = fastest_tiles(row, machine)
+    return contraction, memory, fixed
+
+
+@kernel
+def fastest_tiles(row, machine):
+    """(contraction, memory, fixed) seconds of the fastest tile shape and split of k, and its waves.
 
     Tiles of the library's shape, of half its rows, of a half or a quarter of its columns; a last wave that is not full
     costs a whole one ("Matrix Multiplication Background User's Guide", docs.nvidia.com), and each wave the filling of
@@ -32,6 +39,7 @@ def linear_times(row, machine):
     more than `stream_per_sm` each from memory.
     """
     best_contraction = best_memory = best_fixed = best = math.inf
+    best_waves = 1.0
     library = row.library
     # The whole tile or half of its rows, with all, a half or a quarter of its columns.
     for halved in range(2):
@@ -42,23 +50,24 @@ def linear_times(row, machine):
             depth = machine.gpu_linear_tile_depth[library]
             most = max(1.0, min(machine.gpu_sms // tiles, row.k // depth))
             for splits in (1.0, most):
-                contraction, memory, fixed = _tiled_times(tiles, splits, rows, columns, row, machine)
+                contraction, memory, fixed, waves = _tiled_times(tiles, splits, rows, columns, row, machine)
                 total = max(contraction, memory) + fixed
                 if total < best:
                     best, best_contraction, best_memory, best_fixed = total, contraction, memory, fixed
-    return best_contraction, best_memory, best_fixed
+                    best_waves = waves
+    return best_contraction, best_memory, best_fixed, best_waves
 
 
 @kernel
 def _tiled_times(tiles, splits, rows, columns, row, machine):
-    """(contraction, memory, fixed) seconds with one tile shape and k cut in `splits`."""
+    """(contraction, memory, fixed) seconds with one tile shape and k cut in `splits`, and its waves."""
     library = row.library
     waves = math.ceil(tiles * splits / machine.gpu_sms)
     fixed = machine.gpu_linear_launch[library] + waves * given(machine.gpu_linear_tile_time[library], 0.0)
     if splits > 1.0:
         fixed += machine.gpu_linear_split_merge[library]
     contraction = waves * _tile_work_time(splits, rows, columns, row, machine)
-    return contraction, _stream_time(tiles * splits, row, machine), fixed
+    return contraction, _stream_time(tiles * splits, row, machine), fixed, waves
 
 
 @kernel
