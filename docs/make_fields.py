@@ -41,6 +41,7 @@ ROOTS: dict[str, type[BaseModel]] = {
     "Formats of numbers (`workloads/formats.yaml`)": Formats,
 }
 _PLAIN = {str: "text", bool: "true or false", int: "whole number", float: "number", str | float | int: "text or number"}
+_PLAIN |= {bool | int | float | str: "text, number, true or false", typing.Any: "anything that a description may say"}
 
 
 def page() -> str:
@@ -68,7 +69,8 @@ def _table(model: type[BaseModel]) -> Iterator[str]:
     told = field_docs(model)
     for name, field in model.model_fields.items():
         optional = field.default is not PydanticUndefined or field.default_factory is not None
-        key = f"*`{name}`*" if optional else f"`{name}`"
+        written = field.alias or name
+        key = f"*`{written}`*" if optional else f"`{written}`"
         domain = domain_of(field)
         takes = _span(domain) if domain else _takes(field.annotation)
         yield f"| {key} | {takes} | {told[name]} |"

@@ -311,6 +311,9 @@ ESTIMATES: tuple[Metric, ...] = (
     Metric("tokens_per_joule", "tokens/J", "Energy efficiency", "에너지 효율", "", "0.000"),
     Metric("users_resident", "", "Requests that memory holds", "메모리에 들어가는 요청", "", "#,##0"),
     Metric("area_proxy_mm2", "mm2", "Area proxy", "면적 대용값", "", "#,##0"),
+    Metric("peak_fraction", "", "Part of peak arithmetic", "최대 연산 성능 대비", "", "0.000"),
+    Metric("bandwidth_fraction", "", "Part of peak bandwidth", "최대 대역폭 대비", "", "0.000"),
+    Metric("cap_fraction", "", "Power over the cap", "전력 한도 대비", "", "0.000"),
 )
 
 PASSES: tuple[Metric, ...] = (

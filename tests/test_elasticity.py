@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.elasticity import HOST, LARGE, POWER, RESOURCE_TABLE, Resources, elasticities, elasticities_by
+from npusim.engine.designs import HOST
+from npusim.engine.elasticity import LARGE, POWER, RESOURCE_TABLE, Resources, elasticities, elasticities_by
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import random_load, simulate

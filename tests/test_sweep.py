@@ -21,7 +21,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.explore.sweep import tasks
 from npusim.explore.sweep.backend import Backend
-from npusim.explore.sweep.effects import main_effects
+from npusim.explore.sweep.effects import NOISE_LEVEL, Factor, main_effects
 from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import DesignRecords
 from npusim.explore.sweep.run import run_sweep
@@ -158,13 +158,39 @@ def test_the_front_is_that_of_brute_force(costs: np.ndarray) -> None:
     assert pareto(costs).tolist() == [not each for each in beaten]
 
 
+def _factors(points: np.ndarray) -> list[Factor]:
+    return [Factor(str(index), column, False, ("low", "high")) for index, column in enumerate(points.T)]
+
+
 def test_main_effects_are_those_of_a_sum_of_parabolas() -> None:
     points = np.random.default_rng(0).uniform(-1.0, 1.0, (40, 3))
     figures = 5.0 + 2.0 * points[:, 0] - 3.0 * points[:, 1] + points[:, 1] ** 2
-    low, high = main_effects(points, figures)
-    assert high - low == pytest.approx([4.0, -6.0, 0.0]), "what another axis does is not counted"
-    assert low[2] == pytest.approx(figures.mean())
-    assert np.isnan(main_effects(points[:4], figures[:4])[0]).all()
+    found = main_effects(_factors(points), figures)
+    moved = [each.high - each.low for each in found]
+    assert moved == pytest.approx([4.0, -6.0, 0.0]), "what another axis does is not counted"
+    assert found[2].low == pytest.approx(figures.mean())
+    assert [each.noise for each in found] == [False, False, True]
+    assert all(np.isnan(each.low) and each.noise for each in main_effects(_factors(points[:4]), figures[:4]))
+
+
+def test_an_axis_without_effect_is_noise_as_often_as_the_test_says() -> None:
+    """Figures that depend on the first axis and on chance alone: the others are drawn in about 1 % of the trials."""
+    random, drawn = np.random.default_rng(1), []
+    for _ in range(200):
+        points = random.uniform(-1.0, 1.0, (60, 3))
+        found = main_effects(_factors(points), 3.0 * points[:, 0] + random.normal(size=60))
+        assert not found[0].noise
+        drawn += [not each.noise for each in found[1:]]
+    assert sum(drawn) <= 4 * NOISE_LEVEL * len(drawn)
+
+
+def test_the_effect_of_a_choice_leads_from_the_worst_to_the_best() -> None:
+    random = np.random.default_rng(2)
+    codes, clock = random.integers(0, 3, 60).astype(float), random.uniform(-1.0, 1.0, 60)
+    figures = np.array([10.0, 7.0, 12.0])[codes.astype(int)] + clock
+    choice, number = Factor("memory", codes, True, ("a", "b", "c")), _factors(clock[:, None])[0]
+    (found, _) = main_effects([choice, number], figures)
+    assert (found.low_text, found.high_text, found.high - found.low) == ("b", "c", pytest.approx(5.0))
 
 
 def test_a_stopped_sweep_goes_on_and_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +253,7 @@ def test_a_sweep_whose_files_were_changed_is_refused_by_their_name(tmp_path: Pat
     changed = chip if part == "chip" else memory
     changed.write_text(changed.read_text() + "# a word more\n")
     os.utime(changed, (1e9, 1e9))
-    tasks._base.cache_clear()
+    tasks._made.cache_clear()
     with pytest.raises(UserError, match=f"^{changed.name}: was changed since the parts in .*out were made"):
         run_sweep(asked, "sweep.yaml", tmp_path / "out", Backend())
 
@@ -255,7 +281,6 @@ def test_limits_keep_what_they_say(tmp_path: Path) -> None:
         ({"vary": {"chip.unit.clock": {"values": ["1 GB/s"]}}}, "vary.chip.unit.clock.values"),
         ({"vary": {"chip.unit.clock": {"low": "2 GHz", "high": "1 GHz"}}}, "must be below high"),
         ({"vary": {"card.chips": {"values": [1, 2]}}}, "vary.card.chips: .*list cards or plans"),
-        ({"vary": {"server.fabric.levels.sockets.members": {"values": [1, 2]}}}, "rngd: vary: the levels of .* join 4"),
     ],
 )
 def test_mistakes_name_their_key(tmp_path: Path, change: dict[str, object], said: str) -> None:

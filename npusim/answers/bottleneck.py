@@ -8,7 +8,8 @@ import numpy as np
 
 from npusim.answers.engines import working_pes
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.elasticity import HOST, Elasticities, elasticities, joined
+from npusim.engine.designs import HOST
+from npusim.engine.elasticity import Elasticities, elasticities, joined
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import OP_NAMES
 from npusim.units import MS_PER_S

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from npusim.api.answer import Answer, Say, records
+from npusim.api.answer import Answer, Json, Say, records
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
@@ -96,7 +96,13 @@ class SweepAnswer:
     @property
     def answer(self) -> Answer:
         """Everything, as the command line's JSON has it."""
-        counts = {} if self.swept is None else {"kept": self.swept.kept, "served": self.swept.served}
+        if self.swept is None:
+            counts: Answer = {}
+        else:
+            refused: list[Json] = [
+                {"reason": reason, "points": points} for reason, points in self.swept.refused.items()
+            ]
+            counts = {"kept": self.swept.kept, "served": self.swept.served, "refused": refused}
         front = records(self.front)
         return {"points": self.points, **counts, "pareto": front, "unmoved": self.unmoved, "files": self.files}
 
@@ -140,10 +146,10 @@ def _search(asked: SweepOptions, spec: SweepSpec, out: Path, unmoved: dict[str, 
 def _write_report(found: Swept, record: Answer, unmoved: dict[str, str], out: Path) -> list[str]:
     from npusim.api.caveats import caveats
     from npusim.explore.sweep.page import sweep_page
-    from npusim.explore.sweep.tasks import base_of, variants
+    from npusim.explore.sweep.tasks import possible_bases
     from npusim.report.page import write_page
 
-    notes = caveats([base_of(found.spec, variant, "").deployment for variant in variants(found.spec)])
+    notes = caveats([base.deployment for base in possible_bases(found.spec, "")[0]])
     notes += [f"{axis} {told}" for axis, told in unmoved.items()]
     write_page(sweep_page(found, notes, record), out / "report.html")
     _write_manifest(record, out)

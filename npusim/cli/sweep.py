@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from npusim.explore.sweep.run import SweepResult
 
 _MOST_ROWS = 20
+_MOST_REASONS = 5
 
 
 @command(SweepOptions)
@@ -49,6 +50,8 @@ def _print(console: Console, result: SweepResult, files: list[str]) -> None:
         f"{result.points:,} points of {result.spec.designs:,} designs; {result.kept:,} keep every limit, "
         f"{result.served:,} were served request by request."
     )
+    for reason, points in list(result.refused.items())[:_MOST_REASONS]:
+        console.print(f"{points:,} without figures: {reason}", soft_wrap=True)
     from npusim.explore.sweep.page import as_written
 
     objectives = list(result.spec.objectives)

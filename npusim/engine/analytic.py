@@ -54,7 +54,7 @@ class AnalyticEngine:
         if max_sequences is None:
             max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
         self.plan, self.system = deployment.plan, deployment.system
-        self._deployment = deployment
+        self.deployment = deployment
         self._growth = growth
         self._shapes = deployment.runtime
         self._machines, self._runtimes = deployment.machine, deployment.runtime_record
@@ -97,9 +97,9 @@ class AnalyticEngine:
     @cached_property
     def _rested(self) -> AnalyticEngine:
         """The same chip before its power limit acts and it is hot."""
-        machine = self._deployment.machine.copy()
+        machine = self.deployment.machine.copy()
         machine["settled"] = 0.0
-        return AnalyticEngine(replace(self._deployment, machine=machine), len(self._work.query))
+        return AnalyticEngine(replace(self.deployment, machine=machine), len(self._work.query))
 
     def _chunk(self, query: int, context: int) -> StepCost:
         """A chunk of one prompt, remembered by its size."""
@@ -196,9 +196,9 @@ class AnalyticEngine:
         """
         last = self._work.step[0]
         if math.isinf(last["time_s"]):
-            self._deployment.require_fit(1)
+            self.deployment.require_fit(1)
         if math.isnan(last["time_s"]) or math.isnan(last["energy_j"]):
-            system = self._deployment.system
+            system = self.deployment.system
             raise RuntimeError(f"{system.name}: the kernels of a {system.chip.unit.kind} give no time or no energy")
 
     def _require_room(self, sequences: int) -> None:

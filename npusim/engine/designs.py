@@ -9,19 +9,33 @@ import numpy as np
 from npusim.compilation import entry
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.run import cost_sequences, exposed_host_time, make_workspace
+from npusim.engine.stepcost import RESOURCES
+from npusim.kernels.step import STEP_COST_DTYPE
 from npusim.mapping.micro_batches import bubble_s
 from npusim.workload.step import Step
+
+HOST = "host"
+"""Beside the chip's resources: host time that the chip does not hide."""
 
 
 @dataclass(frozen=True)
 class DesignCosts:
     """A step on each machine, the host time that the device does not hide included.
 
-    time_s, energy_j (all chips): float64 (machines,).
+    time_s, energy_j (all chips): float64 (machines,); shares_s: seconds by resource and host, which sum to time_s;
+    memory_bytes: of one rank; clock: least part of the full one.
     """
 
     time_s: np.ndarray
     energy_j: np.ndarray
+    shares_s: dict[str, np.ndarray]
+    memory_bytes: np.ndarray
+    clock: np.ndarray
+
+    @property
+    def device_s(self) -> np.ndarray:
+        """Seconds of the chip alone."""
+        return np.asarray(self.time_s - self.shares_s[HOST])
 
 
 def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runtimes: np.ndarray) -> DesignCosts:
@@ -30,30 +44,51 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
     They may differ from the engine's own in numbers, not in compiled shapes.
     """
     chips, static_w = engine.plan.chips, machines["power_idle"] + machines["power_loaded_static"]
-    parts, energies = [], np.zeros(len(machines))
+    steps = np.zeros(len(machines), STEP_COST_DTYPE)
+    steps["clock"] = 1.0
+    parts = []
     for pieces in engine.parts(step):
-        times = np.zeros(len(machines))
+        before = steps["time_s"].copy()
         for piece in pieces:
             work = make_workspace(engine.template, len(piece.query), 0)
             _add_costs(
-                engine.template, piece.query, piece.context, piece.decoding, piece.slots,
-                machines, runtimes, work, times, energies,
-            )  # fmt: skip
-        parts.append(times)
+                engine.template,
+                piece.query,
+                piece.context,
+                piece.decoding,
+                piece.slots,
+                machines,
+                runtimes,
+                work,
+                steps,
+            )
+        parts.append(steps["time_s"] - before)
     waiting = bubble_s(parts, engine.plan, bool(step.decoding.any()))
-    times, energies = np.sum(parts, axis=0) + waiting, energies * chips + waiting * static_w * chips
+    times, energies = steps["time_s"] + waiting, steps["energy_j"] * chips + waiting * static_w * chips
+    device_s = times.copy()
     _add_host(times, energies, len(step.query), engine.logit_bytes, chips, machines, runtimes)
-    return DesignCosts(times, energies)
+    shares = {name: steps[f"{name}_s"] for name in RESOURCES} | {HOST: times - device_s}
+    shares["overhead"] = shares["overhead"] + waiting
+    return DesignCosts(times, energies, shares, steps["memory_bytes"], steps["clock"])
 
 
 @entry
-def _add_costs(template, query, context, decoding, slots, machines, runtimes, work, times, energies):
+def _add_costs(template, query, context, decoding, slots, machines, runtimes, work, steps):
     for index in range(len(machines)):
         cost_sequences(
             template, query, context, decoding, slots, machines[index : index + 1], runtimes[index : index + 1], work
         )
-        times[index] += work.step[0].time_s
-        energies[index] += work.step[0].energy_j
+        known, spent = steps[index], work.step[0]
+        known.time_s += spent.time_s
+        known.energy_j += spent.energy_j
+        known.contraction_s += spent.contraction_s
+        known.vector_s += spent.vector_s
+        known.memory_s += spent.memory_s
+        known.pim_s += spent.pim_s
+        known.link_s += spent.link_s
+        known.overhead_s += spent.overhead_s
+        known.memory_bytes += spent.memory_bytes
+        known.clock = min(known.clock, spent.clock)
 
 
 @entry

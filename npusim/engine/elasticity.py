@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.designs import cost_designs
+from npusim.engine.designs import HOST, cost_designs
 from npusim.engine.run import host_time_of
 from npusim.hardware.draws import RangedNumber, all_numbers
 from npusim.mapping.deployment import Deployment
@@ -26,7 +26,7 @@ from npusim.workload.step import Step
 
 SMALL, LARGE = 0.01, 0.10
 """Parts by which a resource is made better: for its elasticity, and to find the one that moves the step most."""
-HOST, LINK, POWER = "host", "link", "power"
+LINK, POWER = "link", "power"
 _ROUNDING = 1e-9
 """Part of a time below which a difference is rounding: host time is a difference that is added again."""
 _TIMES = ("s", "cycle")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration, same_numbers
+from npusim.hardware.changes import Changes
 from npusim.hardware.data import data_root
 from npusim.hardware.description import lineage, read_yaml
 from npusim.hardware.dram import Dram
@@ -59,18 +60,30 @@ def system_path(name_or_path: str) -> Path:
     return file
 
 
-def load_system(name_or_path: str, uncalibrated: bool = False) -> System:
+def load_system(name_or_path: str, uncalibrated: bool = False, changes: Changes = ()) -> System:
     """The architecture of that shipped name, alias or path, under its calibration unless that is switched off.
 
-    Raises UserError with the nearest names.
+    changes: words put in place of its own. Raises UserError with the nearest names.
     """
-    system = _read_system(system_path(name_or_path))
-    calibration = None if uncalibrated else calibration_of(name_or_path)
+    system = _read_system(system_path(name_or_path), changes)
+    calibration = None if uncalibrated else calibration_of(name_or_path, changes)
     return system if calibration is None else calibration.apply(system.name, system)
 
 
-def calibration_of(name_or_path: str) -> Calibration | None:
-    """The calibration that the architecture names under `calibration:`, beside its own file. Raises UserError."""
+def calibration_of(name_or_path: str, changes: Changes = ()) -> Calibration | None:
+    """The calibration that the architecture names under `calibration:`, beside its own file. Raises UserError.
+
+    changes: of the architecture; numbers that follow from them are no longer calibrated.
+    """
+    found = _calibration_of(name_or_path)
+    if found is None or not changes:
+        return found
+    path = system_path(name_or_path)
+    system = _read_system(path)
+    return found.lent(system.name, system.name, same_numbers(system, _read_system(path, changes)))
+
+
+def _calibration_of(name_or_path: str) -> Calibration | None:
     path, file = system_path(name_or_path), calibration_path(name_or_path)
     if file is None:
         return None
@@ -151,9 +164,9 @@ def runtime_path(name_or_path: str) -> Path:
     return path
 
 
-def load_runtime(name_or_path: str, unit: str) -> Runtime:
-    """The runtime of that shipped name or path, checked to drive the compute unit `unit`."""
-    runtime = _read(runtime_path(name_or_path), Runtime)
+def load_runtime(name_or_path: str, unit: str, changes: Changes = ()) -> Runtime:
+    """The runtime of that shipped name or path with `changes`, checked to drive the compute unit `unit`."""
+    runtime = _read(runtime_path(name_or_path), Runtime, changes)
     if runtime.unit != unit:
         fitting = [name for name, file in shipped_runtimes().items() if _read(file, Runtime).unit == unit]
         raise UserError(
@@ -208,13 +221,13 @@ def _shipped_file(files: Mapping[str, Path], name: str, schema: type[Aliased]) -
         return next(found, None)
 
 
-def _read_system(path: Path) -> System:
-    return _read(path, System)
+def _read_system(path: Path, changes: Changes = ()) -> System:
+    return _read(path, System, changes)
 
 
 @remembered
-def _read(path: Path, schema: type[Described]) -> Described:
-    return load_yaml(path, schema)
+def _read(path: Path, schema: type[Described], changes: Changes = ()) -> Described:
+    return load_yaml(path, schema, changes)
 
 
 def _own_file(name_or_path: str) -> Path | None:

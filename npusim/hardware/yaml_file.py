@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from npusim.errors import UserError
+from npusim.hardware.changes import Changes, changed
 from npusim.hardware.description import Description, completed, read_yaml
 from npusim.inputs import marked_tree
 from npusim.ledger import Quantity, provenances
@@ -23,13 +24,13 @@ class BinaryRateWarning(UserWarning):
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
-def load_yaml(path: Path, schema: type[Schema]) -> Schema:
-    """Read `path` and check it against `schema`; every mistake is a UserError with file and line."""
+def load_yaml(path: Path, schema: type[Schema], changes: Changes = ()) -> Schema:
+    """Read `path` and check it against `schema`, with `changes`; every mistake is a UserError with file and line."""
     data = read_yaml(path)
     if issubclass(schema, Description):
         with completed(schema.FOLDER, data, path) as whole:
-            return checked(whole, schema, path)
-    return checked(data, schema, path)
+            return checked(changed(whole, changes), schema, path)
+    return checked(changed(data, changes), schema, path)
 
 
 def checked(data: Any, schema: type[Schema], path: Path) -> Schema:

@@ -10,6 +10,7 @@ import numpy as np
 from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibration_of, lent_to_runtime, load_runtime, load_system
+from npusim.hardware.changes import Changes, of_runtime, of_system
 from npusim.hardware.machine import PLACED, build_machine
 from npusim.hardware.power import headroom_w
 from npusim.hardware.runtime import Runtime
@@ -129,6 +130,7 @@ def deploy(
     tokens: int = 1,
     uncalibrated: bool = False,
     offload: str | None = None,
+    changes: Changes = (),
 ) -> Deployment:
     """Resolve names and paths into a deployment.
 
@@ -136,10 +138,11 @@ def deploy(
     weights and a request of `tokens` (1 where none does, so that `require_fit` can say what is missing). plan: a plan,
     its name (tp4-pp2) or a file of its degrees, in place of cards and tensor_parallel. kv_precision and runtime default
     to the runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out; offload:
-    policy for PIM units, default the runtime's. The same arguments give the same deployment, for reading, as long as
+    policy for PIM units, default the runtime's; changes: words put in place of those of the architecture and, after
+    "runtime.", of its runtime. The same arguments give the same deployment, for reading, as long as
     its files are unchanged. Raises UserError.
     """
-    base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload)
+    base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload, changes)
     if plan is not None:
         return _under(base, read_plan(plan, base.system, base.model))
     return _under(base, _plan(base.fitting, cards, tensor_parallel, tokens))
@@ -159,11 +162,12 @@ def _unplanned(
     runtime: str | None,
     uncalibrated: bool,
     offload: str | None,
+    changes: Changes,
 ) -> Deployment:
     """The deployment that `deploy` resolves, on a single chip: its plan is still to be chosen."""
-    system = load_system(arch, uncalibrated)
-    driver = load_runtime(runtime or system.runtime, system.chip.unit.kind)
-    calibration = None if uncalibrated else calibration_of(arch)
+    system = load_system(arch, uncalibrated, of_system(changes))
+    driver = load_runtime(runtime or system.runtime, system.chip.unit.kind, of_runtime(changes))
+    calibration = None if uncalibrated else calibration_of(arch, of_system(changes))
     if calibration is not None:
         calibration = lent_to_runtime(calibration, runtime or system.runtime)
         driver = calibration.apply(driver.name, driver)

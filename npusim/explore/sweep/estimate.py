@@ -2,97 +2,240 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from npusim import dtypes
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.designs import DesignCosts, cost_designs
+from npusim.engine.designs import HOST, DesignCosts, cost_designs
+from npusim.engine.elasticity import LARGE, Resources
+from npusim.engine.event.engine import EventEngine
+from npusim.engine.stepcost import RESOURCES
 from npusim.explore.sweep.machines import Records
 from npusim.hardware import area
 from npusim.hardware.power import headroom_w
 from npusim.mapping.deployment import Deployment
-from npusim.mapping.footprint import footprint
+from npusim.mapping.footprint import footprint, usable_bytes
 from npusim.mapping.memory_layout import is_open, laid_out, layouts
+from npusim.mapping.optable import ATTENTION, LINEAR
 from npusim.metrics import ESTIMATES
 from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
 
+PARTS = (*RESOURCES, HOST)
+SHARE_COLUMNS = tuple(f"{name}_share" for name in PARTS)
+"""Parts of the time of prompts and decode steps by resource and host; they sum to 1."""
+BOUND_COLUMNS = ("bound", "bound_gain")
+"""What shortens prompts and decode steps together most, and the part that 10 % more of it saves."""
+_FLOPS_PER_MAC = 2.0
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """One step of each design, float64 (designs,), NaN without room. time_s, energy_j: host time included; device_s:
+    without; device_j: joules of that time; shares_s: by PARTS; bytes_s: seconds that its bytes take at the peak rate;
+    macs_s: that its arithmetic takes at the peak rate."""
+
+    time_s: np.ndarray
+    energy_j: np.ndarray
+    device_s: np.ndarray
+    device_j: np.ndarray
+    bytes_s: np.ndarray
+    macs_s: np.ndarray
+    shares_s: dict[str, np.ndarray]
+
+
+def _nothing(designs: int) -> _Costs:
+    def empty() -> np.ndarray:
+        return np.full(designs, np.nan)
+
+    return _Costs(empty(), empty(), empty(), empty(), empty(), empty(), {name: empty() for name in PARTS})
+
 
 @dataclass(frozen=True)
 class _TwoSteps:
-    """One prompt and one decode step of each design: seconds and joules, float64 (designs,); NaN without room.
+    """One prompt and one decode step of each design, and what else figures need, arrays (designs,).
 
-    resident: requests that a replica holds; served: that all replicas do, at most the users; osl: tokens of an answer.
+    resident: requests that a replica holds; served: that all replicas do, at most the users; osl: tokens of an answer;
+    cap_w: power cap of all chips.
     """
 
-    prompt_s: np.ndarray
-    prompt_j: np.ndarray
-    decode_s: np.ndarray
-    decode_j: np.ndarray
+    prompt: _Costs
+    decode: _Costs
     resident: np.ndarray
     served: np.ndarray
     osl: int
     area_mm2: np.ndarray
+    cap_w: np.ndarray
+
+    def over_both(self, prompt: np.ndarray, decode: np.ndarray) -> np.ndarray:
+        """What prompts and decode steps of a batch take together of what one of each takes."""
+        return self.resident * prompt + (self.osl - 1) * decode
 
     @property
     def elapsed_s(self) -> np.ndarray:
-        return self.resident * self.prompt_s + (self.osl - 1) * self.decode_s
+        return self.over_both(self.prompt.time_s, self.decode.time_s)
 
     @property
     def energy_j(self) -> np.ndarray:
-        return self.resident * self.prompt_j + (self.osl - 1) * self.decode_j
+        return self.over_both(self.prompt.energy_j, self.decode.energy_j)
 
     @property
     def tokens(self) -> np.ndarray:
         return self.served * self.osl
 
 
-_FUNCTIONS: dict[str, Callable[[_TwoSteps], np.ndarray]] = {}
+@dataclass(frozen=True)
+class _Asked:
+    """The designs and their two steps. simulated: by the event engine."""
+
+    base: Deployment
+    records: Records
+    isl: int
+    osl: int
+    users: int
+    resident: np.ndarray
+    simulated: bool = False
+    engine: AnalyticEngine = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "engine", AnalyticEngine(self.base, max_sequences=self.users))
+
+    def costs(self, records: Records) -> tuple[_Costs, _Costs]:
+        """One prompt and one decode step on each of these records, which stand for the designs in their order."""
+        prompt, token = _nothing(len(self.resident)), _nothing(len(self.resident))
+        some = self.resident > 0
+        if some.any():
+            self._put(prompt, prefill(1, self.isl), records, some)
+        for batch in np.unique(self.resident[some]):
+            step = decode([self.isl + (self.osl + 1) // 2] * int(batch))
+            self._put(token, step, records, self.resident == batch)
+        return prompt, token
+
+    def _put(self, costs: _Costs, step: Step, records: Records, which: np.ndarray) -> None:
+        machines, runtimes = records.machines[which], records.runtimes[which]
+        cost = (_simulated if self.simulated else cost_designs)(self.engine, step, machines, runtimes)
+        static_w = machines["power_idle"] + machines["power_loaded_static"]
+        costs.time_s[which], costs.energy_j[which], costs.device_s[which] = cost.time_s, cost.energy_j, cost.device_s
+        costs.device_j[which] = cost.energy_j - cost.shares_s[HOST] * static_w * self.base.plan.chips
+        rate = machines["memory_stacks"] * machines["memory_channels_per_stack"] * machines["memory_channel_bandwidth"]
+        costs.bytes_s[which] = cost.memory_bytes / rate
+        costs.macs_s[which] = _arithmetic_s(self.engine, step, machines)
+        for name in PARTS:
+            costs.shares_s[name][which] = cost.shares_s[name]
 
 
-def estimate_designs(base: Deployment, records: Records, isl: int, osl: int, users: int) -> pd.DataFrame:
-    """One row a design: the metrics `spec.ESTIMATED`, NaN where not even one request has room.
+def estimate_designs(
+    base: Deployment,
+    records: Records,
+    isl: int,
+    osl: int,
+    users: int,
+    *,
+    bounds: bool = False,
+    simulated: bool = False,
+) -> pd.DataFrame:
+    """One row a design: the metrics `spec.ESTIMATED`, NaN where not even one request has room; SHARE_COLUMNS; with
+    `bounds` BOUND_COLUMNS, by closed forms also where the steps are `simulated` by the event engine.
 
     users_resident: requests that the KV caches of all replicas hold at once, at most `users`. Throughput is that of a
     batch of them whose prompts are computed one by one, then decoded together, on each replica; power, energy and area
     are those of all chips. A memory with PIM units whose layout is open has, for each design, the fastest one.
     """
     if not is_open(base.runtime_record):
-        return _estimated(base, records, isl, osl, users)
+        return _estimated(base, records, isl, osl, users, bounds, simulated)
     found = [
-        _estimated(laid_out(base, layout), replace(records, runtimes=layout.put(records.runtimes)), isl, osl, users)
+        _estimated(
+            laid_out(base, layout), replace(records, runtimes=layout.put(records.runtimes)), isl, osl, users, bounds,
+            simulated,
+        )
         for layout in layouts(base.runtime_record)
-    ]
+    ]  # fmt: skip
     rates = np.nan_to_num(np.stack([each["output_tokens_per_s"] for each in found]), nan=-1.0)
     best = rates.argmax(axis=0)
     return pd.DataFrame({name: np.choose(best, [each[name].to_numpy() for each in found]) for name in found[0]})
 
 
-def _estimated(base: Deployment, records: Records, isl: int, osl: int, users: int) -> pd.DataFrame:
+def _estimated(
+    base: Deployment, records: Records, isl: int, osl: int, users: int, bounds: bool, simulated: bool
+) -> pd.DataFrame:
     """As `estimate_designs`, in the layout that the records fix."""
-    two = _two_steps(base, records, isl, osl, users)
-    return pd.DataFrame({row.name: _FUNCTIONS[row.name](two) for row in ESTIMATES})
-
-
-def _two_steps(base: Deployment, records: Records, isl: int, osl: int, users: int) -> _TwoSteps:
     replicas = base.plan.data_parallel
     resident = _resident(base, records, isl, osl, -(-users // replicas))
-    prompt_s, prompt_j, decode_s, decode_j = (np.full(len(resident), np.nan) for _ in range(4))
-    if (resident > 0).any():
-        engine = AnalyticEngine(base, max_sequences=users)
-        some = resident > 0
-        prompt = _cost(engine, records, some, prefill(1, isl))
-        prompt_s[some], prompt_j[some] = prompt.time_s, prompt.energy_j
-        for batch in np.unique(resident[some]):
-            which = resident == batch
-            step = _cost(engine, records, which, decode([isl + (osl + 1) // 2] * int(batch)))
-            decode_s[which], decode_j[which] = step.time_s, step.energy_j
-    served = np.minimum(users, replicas * resident)
-    area_mm2 = area.area_proxy_mm2(base.system, records.machines) * base.plan.chips
-    return _TwoSteps(prompt_s, prompt_j, decode_s, decode_j, resident, served, osl, area_mm2)
+    asked = _Asked(base, records, isl, osl, users, resident, simulated)
+    chips = base.plan.chips
+    two = _TwoSteps(
+        *asked.costs(records),
+        resident,
+        np.minimum(users, replicas * resident),
+        osl,
+        area.area_proxy_mm2(base.system, records.machines) * chips,
+        records.machines["power_cap"] * chips,
+    )
+    table = pd.DataFrame({row.name: _FUNCTIONS[row.name](two) for row in ESTIMATES})
+    elapsed_s = two.elapsed_s
+    for name, column in zip(PARTS, SHARE_COLUMNS, strict=True):
+        table[column] = two.over_both(two.prompt.shares_s[name], two.decode.shares_s[name]) / elapsed_s
+    if bounds:
+        table[list(BOUND_COLUMNS)] = _bounds(_Asked(base, records, isl, osl, users, resident), two, simulated)
+    return table
+
+
+def _bounds(asked: _Asked, two: _TwoSteps, anew: bool) -> pd.DataFrame:
+    """The resource of which 10 % more shortens both steps most, "" where nothing has room, and what it saves."""
+    elapsed_s = two.over_both(*(each.time_s for each in asked.costs(asked.records))) if anew else two.elapsed_s
+    resources, machines = Resources(asked.base), asked.records.machines
+    saved = []
+    for name in resources.names:
+        better = Records(*resources.better(name, LARGE, machines, asked.records.runtimes))
+        saved.append(1.0 - two.over_both(*(each.time_s for each in asked.costs(better))) / elapsed_s)
+    gains = np.array(saved)
+    known = np.isfinite(gains).all(axis=0)
+    most = np.where(known[None, :], gains, 0.0).argmax(axis=0)
+    names = np.array([resources.names[index] for index in most.tolist()], dtype=object)
+    names[~known] = ""
+    return pd.DataFrame({"bound": names, "bound_gain": gains[most, np.arange(len(most))]})
+
+
+def _simulated(engine: AnalyticEngine, step: Step, machines: np.ndarray, runtimes: np.ndarray) -> DesignCosts:
+    """As `cost_designs`, each design by the event engine."""
+    deployment, rows = engine.deployment, []
+    for index in range(len(machines)):
+        own = deployment.with_records(machines[index : index + 1], runtimes[index : index + 1])
+        analytic = AnalyticEngine(own, max_sequences=len(step.query))
+        cost = EventEngine(analytic, own.system.name).cost(step)
+        whole = analytic.with_host(cost, len(step.query))
+        shares = cost.shares_s | {HOST: whole.time_s - cost.time_s}
+        rows.append((whole.time_s, whole.energy_j, *(shares[name] for name in PARTS), cost.memory_bytes, cost.clock))
+    times, energies, *parts, moved, clock = np.array(rows, np.float64).T
+    return DesignCosts(times, energies, dict(zip(PARTS, parts, strict=True)), moved, clock)
+
+
+def _arithmetic_s(engine: AnalyticEngine, step: Step, machines: np.ndarray) -> np.ndarray:
+    """Seconds that the products of a step take at the peak rates of each machine, those of PIM units left out."""
+    if engine.runtime["offload_linear"] or engine.runtime["offload_attention"]:
+        return np.zeros(len(machines))
+    unit = engine.deployment.system.chip.unit
+    elements = np.prod([machines[f"{unit.TRAITS.prefix}_{name}"] for name in unit.TRAITS.elements], axis=0)
+    rates = {}
+    for code in range(dtypes.COUNT):
+        field_name = f"{unit.TRAITS.prefix}_{unit.TRAITS.macs}_{dtypes.name(code)}"
+        if field_name in (machines.dtype.names or ()):
+            rates[code] = np.nan_to_num(machines[field_name]) * elements * machines[f"{unit.TRAITS.prefix}_clock"]
+    fastest = np.max(list(rates.values()), axis=0)
+    seconds = np.zeros(len(machines))
+    for piece in engine.pieces(step):
+        rows = engine.operators(piece)[0].rows
+        for row in rows[np.isin(rows["kind"], (LINEAR, ATTENTION))]:
+            rate = rates[int(row["activation_dtype"])] if row["kind"] == LINEAR else fastest
+            seconds += float(row["flops"]) * float(row["repeat"]) / _FLOPS_PER_MAC / rate
+    return seconds
+
+
+_FUNCTIONS: dict[str, Callable[[_TwoSteps], np.ndarray]] = {}
 
 
 def _estimate(function: Callable[[_TwoSteps], np.ndarray]) -> Callable[[_TwoSteps], np.ndarray]:
@@ -103,12 +246,12 @@ def _estimate(function: Callable[[_TwoSteps], np.ndarray]) -> Callable[[_TwoStep
 
 @_estimate
 def prefill_ms(two: _TwoSteps) -> np.ndarray:
-    return two.prompt_s * MS_PER_S
+    return two.prompt.time_s * MS_PER_S
 
 
 @_estimate
 def decode_ms(two: _TwoSteps) -> np.ndarray:
-    return two.decode_s * MS_PER_S
+    return two.decode.time_s * MS_PER_S
 
 
 @_estimate
@@ -136,8 +279,23 @@ def area_proxy_mm2(two: _TwoSteps) -> np.ndarray:
     return two.area_mm2
 
 
-def _cost(engine: AnalyticEngine, records: Records, which: np.ndarray, step: Step) -> DesignCosts:
-    return cost_designs(engine, step, records.machines[which], records.runtimes[which])
+@_estimate
+def peak_fraction(two: _TwoSteps) -> np.ndarray:
+    return _largest([each.macs_s / each.device_s for each in (two.prompt, two.decode)])
+
+
+@_estimate
+def bandwidth_fraction(two: _TwoSteps) -> np.ndarray:
+    return _largest([each.bytes_s / each.device_s for each in (two.prompt, two.decode)])
+
+
+@_estimate
+def cap_fraction(two: _TwoSteps) -> np.ndarray:
+    return _largest([each.device_j / each.device_s / two.cap_w for each in (two.prompt, two.decode)])
+
+
+def _largest(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.maximum(*parts))
 
 
 def _resident(base: Deployment, records: Records, isl: int, osl: int, users: int) -> np.ndarray:
@@ -145,13 +303,8 @@ def _resident(base: Deployment, records: Records, isl: int, osl: int, users: int
     runtime's own; none where the power cap leaves nothing to work."""
     machine, runtime = base.machine[0], base.runtime_record[0]
     room = footprint(machine, runtime, base.model, base.precision, base.plan)
-    usable = _usable_bytes(records.machines, records.runtimes) - float(_usable_bytes(machine, runtime))
+    usable = usable_bytes(records.machines, records.runtimes) - float(usable_bytes(machine, runtime))
     requests = np.floor((room.available_bytes + usable) / room.kv_bytes(isl + osl))
     requests[headroom_w(records.machines) <= 0.0] = 0.0
     most = np.minimum(users, records.runtimes["limits_max_sequences"])
     return np.clip(requests, 0, most).astype(np.int64)
-
-
-def _usable_bytes(machines: np.ndarray, runtimes: np.ndarray) -> np.ndarray:
-    held_back = runtimes["kv_reserved"] + runtimes["activation_workspace"]
-    return machines["memory_usable_capacity"] * runtimes["kv_memory_fraction"] - held_back

@@ -11,14 +11,25 @@ import numpy as np
 import pandas as pd
 
 from npusim.errors import UserError
-from npusim.explore.sweep.selection import survivors
+from npusim.explore.sweep.selection import keeps, survivors
 from npusim.explore.sweep.space import SpaceAxis
 from npusim.explore.sweep.spec import Limit, SweepSpec
-from npusim.explore.sweep.tasks import DEPLOYED, KEYS, LOADED, SweepVariant, base_of, serve_points, variants
+from npusim.explore.sweep.tables import joined
+from npusim.explore.sweep.tasks import (
+    DEPLOYED,
+    LOADED,
+    SweepVariant,
+    base_of,
+    possible_bases,
+    serve_points,
+    told_values,
+    variants,
+    whole_rows,
+)
 from npusim.publish import MANIFEST, alone_with, require_folder
 
 STUDY, FRONT = "study.db", "optimum.csv"
-_VARIANT = "variant"
+_VARIANT, _VALUES = "variant", "values"
 _REPORTED = 32
 Say = Callable[[str], None]
 
@@ -37,7 +48,7 @@ def optimize(spec: SweepSpec, location: str, out: Path, trials: int, say: Say) -
     if len(spec.models) > 1:
         raise UserError(location, "models", "an optimisation needs one model; give one, or run the sweep itself")
     choices = variants(spec)
-    axes = base_of(spec, choices[0], location).axes
+    axes = possible_bases(spec, location)[0][0].axes
     require_folder(out, (FRONT, MANIFEST)).mkdir(parents=True, exist_ok=True)
     with alone_with(out / STUDY), _told_in_one_line(out / STUDY):
         study = optuna.create_study(
@@ -97,16 +108,39 @@ def _tell(
     study: Any, trial: Any, spec: SweepSpec, location: str, choices: list[SweepVariant], axes: list[SpaceAxis]
 ) -> None:
     variant = choices[trial.suggest_categorical(_VARIANT, list(range(len(choices))))]
-    values = np.array([_suggest(trial, axis) for axis in axes])
-    points = _points(spec, location, variant, values)
+    values = _suggested(trial, spec, axes)
+    trial.set_user_attr(_VALUES, values.tolist())
+    try:
+        points = _points(spec, location, variant, values)
+    except UserError:
+        study.tell(trial, state=_optuna().trial.TrialState.FAIL)
+        return
     violations = [_violation(points[name].to_numpy(float), limit) for name, limit in spec.limits.items()]
     figures = [float(np.exp(np.log(points[name].to_numpy(float)).mean())) for name in spec.objectives]
     for name, violation in zip(spec.limits, violations, strict=True):
         trial.set_constraint(name, violation)
+    for text in spec.constraints:
+        trial.set_constraint(text, 0.0 if keeps([text], points).all() else 1.0)
     if np.isfinite(figures).all():
         study.tell(trial, figures)
     else:
         study.tell(trial, state=_optuna().trial.TrialState.FAIL)
+
+
+def _suggested(trial: Any, spec: SweepSpec, axes: list[SpaceAxis]) -> np.ndarray:
+    """The values of a design, float64 (axes,): a suggestion for each axis of its own and for each table."""
+    tables = list(spec.tables)
+    values: dict[str, float] = {}
+    for axis in axes:
+        if axis.formula is not None:
+            values[axis.path] = float(axis.formula.of(values))
+        elif axis.coordinate is not None and axis.coordinate >= len(spec.vary):
+            name = tables[axis.coordinate - len(spec.vary)]
+            assert axis.values is not None
+            values[axis.path] = float(axis.values[trial.suggest_categorical(name, list(range(len(axis.values))))])
+        else:
+            values[axis.path] = _suggest(trial, axis)
+    return np.array(list(values.values()))
 
 
 def _suggest(trial: Any, axis: SpaceAxis) -> float:
@@ -123,13 +157,13 @@ def _points(spec: SweepSpec, location: str, variant: SweepVariant, values: np.nd
         for users in load.users:
             row = {"design": 0} | base.keys(variant) | dict(zip(LOADED, (load.isl, load.osl, users), strict=True))
             row |= dict(base.estimated(values[np.newaxis], load.isl, load.osl, users).iloc[0])
-            row |= {axis.path: value for axis, value in zip(base.axes, values.tolist(), strict=True)}
+            row |= dict(told_values(base.axes, values[np.newaxis]).iloc[0])
             rows.append(row)
-    points = pd.DataFrame(rows)
+    points = whole_rows(spec, pd.DataFrame(rows))
     if spec.serving is None:
         return points
     alive = points[survivors(spec, points)]
-    return points.merge(serve_points(spec, location, alive), on=list(KEYS), how="left")
+    return joined(points, serve_points(spec, location, alive))
 
 
 def _violation(values: np.ndarray, limit: Limit) -> float:
@@ -150,7 +184,7 @@ def _front(
     for trial in study.best_trials:
         variant = choices[trial.params[_VARIANT]]
         keys = base_of(spec, variant, location).keys(variant)
-        values = {axis.path: trial.params[axis.path] for axis in axes}
+        values = dict(told_values(axes, np.array([trial.user_attrs[_VALUES]])).iloc[0])
         rows.append({"trial": trial.number} | keys | values | dict(zip(spec.objectives, trial.values, strict=True)))
     columns = ["trial", *DEPLOYED, *(axis.path for axis in axes), *spec.objectives]
     return pd.DataFrame(rows, columns=columns)

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from npusim.explore.sweep.effects import NOISE_LEVEL
 from npusim.explore.sweep.run import WORKLOAD, SweepResult
 from npusim.explore.sweep.spec import SERVED_PREFIX
-from npusim.explore.sweep.tasks import DEPLOYED, base_of, variants
+from npusim.explore.sweep.tasks import DEPLOYED, possible_bases
 from npusim.metrics import ESTIMATES, METRICS
 from npusim.report.charts import COLOURS, layout, tornado
 from npusim.report.page import Block, Chart, Page, Section, Text, table_of
@@ -23,6 +24,7 @@ _METHOD = {
     "grid": "every combination of the listed values",
     "latin-hypercube": "a Latin hypercube over the ranges",
     "sobol": "a scrambled Sobol sequence over the ranges",
+    "random": "drawn at random over the ranges",
 }
 
 
@@ -45,14 +47,15 @@ def sweep_page(result: SweepResult, notes: list[str], manifest: Mapping[str, Any
 
 def _front_blocks(result: SweepResult) -> Iterator[Block]:
     if result.front.empty:
-        yield Text("No point keeps every limit.", "warning")
+        yield Text("No point keeps every limit and constraint.", "warning")
         return
     names = list(result.spec.objectives)
     for keys, front in result.front.groupby(WORKLOAD, sort=False):
         if len(names) > 1:
             told = f"{names[1]} against {names[0]} of {_load(keys)}; hover for the design."
             yield Chart(told, _front_chart(result, keys, front))
-    shown = result.front[[*WORKLOAD, *SPREAD, "design", *result.axes, *names]].head(_MOST_ROWS)
+    why = ["bound"] if result.spec.bounds else []
+    shown = result.front[[*WORKLOAD, *SPREAD, "design", *result.axes, *names, *why]].head(_MOST_ROWS)
     alike = [name for name in (*WORKLOAD, *SPREAD) if len(shown) > 1 and (shown[name] == shown[name].iloc[0]).all()]
     common = ", ".join(f"{name} {shown[name].iloc[0]}" for name in alike)
     caption = "Points that no other beats in every objective"
@@ -64,10 +67,13 @@ def _front_blocks(result: SweepResult) -> Iterator[Block]:
 def as_written(result: SweepResult, points: pd.DataFrame) -> pd.DataFrame:
     """`points` with the varied numbers as text, in the units in which the specification gives them."""
     spec, told = result.spec, points.copy()
-    for axis in base_of(spec, variants(spec)[0], "").axes:
-        given = spec.vary[axis.path]
-        text = str(given.low if given.values is None else given.values[0])
-        told[axis.path] = [written_like(text, value, axis.number.quantity.unit) for value in points[axis.path]]
+    texts = {path: given.low if given.values is None else given.values[0] for path, given in spec.vary.items()}
+    texts |= {path: value for rows in spec.tables.values() for path, value in rows[0].items()}
+    for axis in possible_bases(spec, "")[0][0].axes:
+        if axis.number is not None:
+            quantity = axis.number.quantity
+            text = str(texts.get(axis.path, quantity.text))
+            told[axis.path] = [written_like(text, value, quantity.unit) for value in points[axis.path]]
     return told
 
 
@@ -120,14 +126,17 @@ def _effect_blocks(result: SweepResult) -> Iterator[Block]:
     yield Text(
         "First-order index: the part of an objective's variance that one number explains alone (random balance "
         "designs; '-' below 64 points). The bars lead from the objective at the least value of a number to that at the "
-        "greatest, the other numbers as they come (least squares, a parabola for each number).",
+        "greatest, the other numbers as they come (least squares, a parabola for each number); for words and tables, "
+        f"from the worst choice to the best. What is noise is not drawn: axes without which the fit is not worse than "
+        f"chance would have it (F test at {NOISE_LEVEL:.0%}).",
         "note",
     )
     for keys, group in result.effects.groupby([*WORKLOAD, *SPREAD], sort=False):
         for objective, rows in group.groupby("objective", sort=False):
-            if (rows["at_low"] != rows["at_high"]).any():
-                yield _tornado(str(objective), keys, rows)
-    told = ["model", "isl", "osl", "users", "objective", "axis", "first_order", "first_order_conf", "at_low", "at_high"]
+            if not rows["noise"].all():
+                yield _tornado(str(objective), keys, rows[~rows["noise"].astype(bool)])
+    told = [*WORKLOAD, "objective", "axis", "first_order", "first_order_conf"]
+    told += ["low", "at_low", "high", "at_high", "noise"]
     table = result.effects[told]
     yield table_of("Effects; all rows in effects.csv.", table.head(_MOST_ROWS), digits=3)
 
@@ -142,21 +151,34 @@ def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame) -> Chart
 
 def _method_blocks(result: SweepResult) -> Iterator[Block]:
     spec = result.spec
-    axes = pd.DataFrame(
+    rows = [
         {
-            "number": list(spec.vary),
-            "values": [
-                ", ".join(str(value) for value in axis.values) if axis.values else f"{axis.low} to {axis.high}"
-                for axis in spec.vary.values()
-            ],
-            "scale": [axis.scale if axis.values is None else "list" for axis in spec.vary.values()],
+            "what": path,
+            "values": ", ".join(map(str, axis.values)) if axis.values else f"{axis.low} to {axis.high}",
+            "scale": axis.scale if axis.values is None else "list",
         }
-    )
+        for path, axis in spec.vary.items()
+    ]
+    rows += [
+        {"what": path, "values": f"= {text}", "scale": "formula"}
+        for axis in spec.vary.values()
+        for path, text in axis.coupled.items()
+    ]
+    rows += [
+        {"what": path, "values": ", ".join(str(row[path]) for row in table), "scale": f"table {name}"}
+        for name, table in spec.tables.items()
+        for path in table[0]
+    ]
+    axes = pd.DataFrame(rows)
     yield table_of("What was varied.", axes)
     limits = [f"{name}: {_bounds(limit.min, limit.max)}" for name, limit in spec.limits.items()]
-    yield Text(f"Limits: {'; '.join(limits) or 'none'}.")
+    yield Text(f"Limits: {'; '.join([*limits, *spec.constraints]) or 'none'}.")
+    if result.refused:
+        reasons = pd.DataFrame({"points": result.refused.values(), "reason": result.refused.keys()})
+        yield table_of("Points without figures.", reasons.head(_MOST_ROWS))
     yield Text(f"Objectives: {', '.join(f'{name} ({goal})' for name, goal in spec.objectives.items())}.")
     yield Text(
+        f"Steps were costed by the {spec.engine} engine. "
         "Estimates are one prompt alone and one decode step at half the answer, for as many users as the KV cache "
         "holds; served figures are those of whole runs. A varied number changes nothing but itself: a faster clock "
         "keeps its energy per operation, a wider memory its energy per byte, unless these are varied too. The area "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,15 @@ from npusim.explore.sweep.selection import feasible, objective_costs, pareto, su
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.explore.sweep.store import Store
 from npusim.explore.sweep.tables import joined, write_csv, write_points
-from npusim.explore.sweep.tasks import KEYS, SERVED_COLUMNS, base_of, serve_points, task_estimates, variants
+from npusim.explore.sweep.tasks import (
+    KEYS,
+    REFUSAL,
+    SERVED_COLUMNS,
+    possible_bases,
+    serve_points,
+    task_estimates,
+    variants,
+)
 from npusim.inputs import recording
 
 DESIGNS_PER_TASK = 2048
@@ -29,7 +38,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class SweepResult:
-    """points: rows of the table; kept: those that keep every limit; served: those served request by request.
+    """points: rows of the table; kept: those that keep every limit and constraint; served: those served request by
+    request; refused: how many have no figures, by the reason.
 
     front: the Pareto front, by workload (model, isl, osl, users); effects: as `effects.effects`; sample: all points,
     some of them where they are very many; files: relative to the folder.
@@ -40,6 +50,7 @@ class SweepResult:
     points: int
     kept: int
     served: int
+    refused: dict[str, int]
     front: pd.DataFrame
     effects: pd.DataFrame
     sample: pd.DataFrame
@@ -53,24 +64,34 @@ def run_sweep(spec: SweepSpec, location: str, out: Path, backend: Backend, say: 
     """
     tell = say or (lambda _: None)
     with recording() as read:
-        bases = [base_of(spec, variant, location) for variant in variants(spec)]
-        task_estimates(spec, location, 0, 1)
-    axes = [axis.path for axis in bases[0].axes]
+        axes = possible_bases(spec, location)[0][0].axes
+        task_estimates(spec.model_copy(update={"engine": "analytic"}), location, 0, 1)
     store = Store(out, spec.model_dump(mode="json"), read.files)
     _estimate_all(spec, location, store, backend, tell)
     served = _serve_all(spec, location, store, backend, tell) if spec.serving else None
     points = write_points(spec, store, served)
     front, kept = _front(spec, store, served)
     influence = effects(spec, axes, points)
+    refused = _refused(store)
     files = ["points.parquet", "points.csv", "pareto.csv", "effects.csv"]
     write_csv(front, out / "pareto.csv")
     write_csv(influence, out / "effects.csv")
     count = 0 if served is None else len(served)
-    return SweepResult(spec, axes, _rows(spec), kept, count, front, influence, points, files)
+    paths = [axis.path for axis in axes]
+    return SweepResult(spec, paths, _rows(spec), kept, count, refused, front, influence, points, files)
 
 
 def _rows(spec: SweepSpec) -> int:
     return spec.designs * len(variants(spec)) * sum(len(load.users) for load in spec.workloads)
+
+
+def _refused(store: Store) -> dict[str, int]:
+    """Points without figures by the reason, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for name in store.names("estimate"):
+        reasons = store.get(name)[REFUSAL]
+        counts.update(reasons[reasons != ""])
+    return dict(counts.most_common())
 
 
 def _estimate_all(spec: SweepSpec, location: str, store: Store, backend: Backend, tell: Say) -> None:

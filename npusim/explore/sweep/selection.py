@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
+from npusim.explore.sweep.expression import parse, resolved
 from npusim.explore.sweep.spec import SERVED_PREFIX, Limit, SweepSpec
 from npusim.metrics import metric
 
@@ -17,7 +20,8 @@ def survivors(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:
         judged = _estimate_of(name.removeprefix(SERVED_PREFIX)) if name.startswith(SERVED_PREFIX) else name
         if judged is not None:
             kept = kept & _within(points[judged].to_numpy(), limit, slack)
-    return kept
+    unserved = (text for text in spec.constraints if not _names_served(text))
+    return kept & keeps(unserved, points)
 
 
 def _estimate_of(served: str) -> str | None:
@@ -33,6 +37,21 @@ def feasible(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:
         kept &= np.isfinite(points[name].to_numpy(np.float64))
     for name, limit in spec.limits.items():
         kept = kept & _within(points[name].to_numpy(np.float64), limit, 1.0)
+    return kept & keeps(spec.constraints, points)
+
+
+def _names_served(text: str) -> bool:
+    return any(name.startswith(SERVED_PREFIX) for name in parse(text).names)
+
+
+def keeps(constraints: Iterable[str], points: pd.DataFrame) -> np.ndarray:
+    """Which points keep every condition, bool (rows,)."""
+    kept = np.ones(len(points), np.bool_)
+    for text in constraints:
+        formula = parse(text)
+        paths = {name: resolved(name, dict.fromkeys(points.columns)) for name in formula.names}
+        values = {name: points[path].to_numpy(np.float64) for name, path in paths.items() if path is not None}
+        kept &= np.broadcast_to(formula.of(values), len(points))
     return kept
 
 
@@ -50,14 +69,14 @@ def pareto(costs: np.ndarray) -> np.ndarray:
 
     bool (points,). Of equal rows all stay.
     """
-    order = np.lexsort(costs.T[::-1])
-    front: list[np.ndarray] = []
     kept = np.zeros(len(costs), np.bool_)
-    for index in order:
-        row = costs[index]
-        beaten = any((other <= row).all() and (other < row).any() for other in front)
-        if not beaten:
-            front.append(row)
+    front, size = np.empty_like(costs), 0
+    # A row can only be beaten by one that comes before it in lexicographic order.
+    for index in np.lexsort(costs.T[::-1]):
+        row, known = costs[index], front[:size]
+        if not ((known <= row).all(axis=1) & (known < row).any(axis=1)).any():
+            front[size] = row
+            size += 1
             kept[index] = True
     return kept
 

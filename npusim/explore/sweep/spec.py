@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from npusim.explore.sweep.expression import parse
 from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs.limits import MOST
@@ -23,11 +24,23 @@ SERVED_PREFIX = "served_"
 METRICS = (*ESTIMATED, *(f"{SERVED_PREFIX}{name}" for name in SERVED))
 
 
-class Axis(Part):
-    """What one number of a description takes: listed values, or a range."""
+Written = bool | int | float | str
+"""A number with its unit, or a word."""
 
-    values: tuple[str | float | int, ...] | None = Field(default=None, min_length=1, max_length=10_000)
-    """Values, each with its unit; in place of `low` and `high`."""
+
+def _formula(text: str) -> str:
+    parse(text)
+    return text
+
+
+FormulaText = Annotated[str, AfterValidator(_formula)]
+
+
+class Axis(Part):
+    """What one number or word of a description takes: listed values, or for a number a range."""
+
+    values: tuple[Written, ...] | None = Field(default=None, min_length=1, max_length=10_000)
+    """Values, each with its unit, or words such as a policy or a DRAM standard; in place of `low` and `high`."""
     low: str | float | int | None = None
     """Lower end of the range, with its unit."""
     high: str | float | int | None = None
@@ -36,6 +49,8 @@ class Axis(Part):
     """Spacing of the points of a range."""
     count: Whole | None = None
     """Number of points of a range in a grid."""
+    coupled: dict[Name, FormulaText] = Field(default_factory=dict, alias="with")
+    """Formulas of numbers that follow this one, by their paths, such as `2 * clusters`; SI."""
 
     @model_validator(mode="after")
     def _values_or_range(self) -> Axis:
@@ -108,20 +123,56 @@ class SweepSpec(Part):
     """Runtimes, by name or path, the architecture's own if omitted."""
     workloads: tuple[Workload, ...] = Field(min_length=1)
     """Loads under which each design is judged."""
-    vary: dict[str, Axis] = Field(min_length=1)
-    """Axes by the dotted path of a number of the architecture (chip., card., server.) or of its runtime (runtime.)."""
-    method: Literal["grid", "latin-hypercube", "sobol"] = "grid"
+    vary: dict[str, Axis] = Field(default_factory=dict)
+    """Axes by the dotted path of a number or a word of the architecture (chip., card., server.) or of its runtime
+    (runtime.)."""
+    tables: dict[Name, tuple[dict[str, Any], ...]] = Field(default_factory=dict)
+    """Axes of joint values, by a name of their own: rows of values by path, the same paths in each."""
+    method: Literal["grid", "latin-hypercube", "sobol", "random"] = "grid"
     """How designs are placed on the axes."""
     points: Whole | None = None
-    """Number of designs to draw; left out for a grid, which has as many as its axes span."""
+    """Number of designs to draw; left out for a grid, which has as many as its axes and tables span."""
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
     """Seed of the draw, a whole number."""
     limits: dict[str, Limit] = Field(default_factory=dict)
     """Limits by metric; a design beyond one is not feasible."""
+    constraints: tuple[FormulaText, ...] = ()
+    """Conditions on numbers and metrics, such as `power_w <= 0.9 * chip.power.cap`, that a feasible design keeps; in
+    SI and the metrics' units."""
+    engine: Literal["analytic", "event"] = "analytic"
+    """Whether the two steps of an estimate are costed by closed forms, or simulated event by event."""
+    bounds: bool = True
+    """Whether each point is told with its bound, which takes as many costings as there are resources."""
     objectives: dict[str, Goal] = Field(min_length=1)
     """Whether each metric is to be as low (`min`) or as high (`max`) as possible."""
     serving: Serving | None = None
     """Simulated serving of the best estimated points; none if omitted."""
+
+    @model_validator(mode="after")
+    def _something_is_varied(self) -> SweepSpec:
+        if not self.vary and not self.tables:
+            raise ValueError("vary: nothing is varied; give vary, tables or both")
+        for name, rows in self.tables.items():
+            paths = [list(row) for row in rows]
+            if not rows or not paths[0] or any(sorted(each) != sorted(paths[0]) for each in paths):
+                raise ValueError(f"tables.{name}: needs rows, and the same paths in each")
+        told = [*self.vary, *(path for axis in self.vary.values() for path in axis.coupled)]
+        told += [path for rows in self.tables.values() for path in rows[0]]
+        twice = next((path for path in told if told.count(path) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is given twice; give it in vary, in a table or as a formula")
+        return self
+
+    @model_validator(mode="after")
+    def _constraints_compare(self) -> SweepSpec:
+        for text in self.constraints:
+            formula = parse(text)
+            if not formula.is_condition:
+                raise ValueError(f"constraints: '{text}' compares nothing; write e.g. {text} <= 1")
+            served = next((name for name in formula.names if name.startswith(SERVED_PREFIX)), None)
+            if served is not None and self.serving is None:
+                raise ValueError(f"constraints: {served} is measured on served points only; add serving: {{}}")
+        return self
 
     @model_validator(mode="after")
     def _method_has_its_numbers(self) -> SweepSpec:
@@ -164,7 +215,8 @@ class SweepSpec(Part):
         """Number of designs."""
         if self.points is not None:
             return self.points
-        return math.prod(len(axis.values) if axis.values else axis.count or 1 for axis in self.vary.values())
+        own = math.prod(len(axis.values) if axis.values else axis.count or 1 for axis in self.vary.values())
+        return own * math.prod(len(rows) for rows in self.tables.values())
 
 
 def load_spec(path: Path) -> SweepSpec:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.explore.sweep.store import Store
-from npusim.explore.sweep.tasks import KEYS
+from npusim.explore.sweep.tasks import KEYS, REFUSAL
 from npusim.publish import drafted, publish_file
 from npusim.safe_text import spreadsheet_safe
 
@@ -40,8 +40,9 @@ def joined(points: pd.DataFrame, served: pd.DataFrame | None) -> pd.DataFrame:
     """`points` with the served metrics of those that were served, NaN and an empty refusal for the others."""
     if served is None:
         return points
-    both = points.merge(served, on=list(KEYS), how="left")
-    return both.assign(refusal=both["refusal"].fillna("").astype(str))
+    both = points.merge(served, on=list(KEYS), how="left", suffixes=("", "_served"))
+    reasons = both[REFUSAL].where(both[REFUSAL] != "", both[f"{REFUSAL}_served"].fillna("").astype(str))
+    return both.drop(columns=f"{REFUSAL}_served").assign(**{REFUSAL: reasons})
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
