@@ -59,7 +59,7 @@ def _of_chip(deployment: Deployment) -> Iterator[tuple[str, Iterable[float]]]:
     for name, step in steps.items():
         yield name, _of_step(engine, step)
     run = engine.decode_run(np.array([300, 1020]), 2, 6, 1e9, 1, 0)
-    yield "run", [*run.times_s, *run.energies_j, run.clock]
+    yield "run", [*run.times_s, *run.energies_j, float(run.held)]
     machines, runtimes = draw(deployment.system, deployment.runtime, 2, 0)
     costs = cost_designs(engine, STEPS["decode"], deployment.with_records(machines, runtimes).machine, runtimes)
     yield "designs", [*costs.time_s, *costs.energy_j]

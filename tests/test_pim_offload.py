@@ -61,7 +61,7 @@ def test_stream_rates_of_designs_are_those_of_their_memories(arch: str, dram: st
     stated = load_system(arch).chip.memory.stream_efficiency
     found = [measure_channel(load_memory(dram), Traffic(refresh=refresh)).fraction_of_peak for refresh in refreshes]
     assert min(found) * 0.98 <= stated.value <= max(found) * 1.02
-    assert stated.low is not None and stated.low <= min(found)
+    assert stated.kind == "derived" or (stated.low is not None and stated.low <= min(found))
 
 
 def test_a_faster_memory_under_rngds_map_keeps_less_of_its_rate() -> None:
@@ -73,9 +73,9 @@ def test_a_faster_memory_under_rngds_map_keeps_less_of_its_rate() -> None:
 
 def test_units_of_other_channels_than_the_memory_are_a_mistake(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    base = shipped_systems()["lpddr6-pim"]
+    base = shipped_systems()["hbm-pim-card"]
     (tmp_path / base.name).write_text(base.read_text(encoding="utf-8"), encoding="utf-8")
-    path.write_text("extends: lpddr6-pim\nname: mine\ntitle: mine\nchip: {pim: lpddr5x-pim}\n", encoding="utf-8")
+    path.write_text("extends: hbm-pim-card\nname: mine\ntitle: mine\nchip: {pim: lpddr5x-pim}\n", encoding="utf-8")
     with pytest.raises(UserError, match="GB/s in all"):
         load_system(str(path))
 

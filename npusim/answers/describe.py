@@ -10,6 +10,7 @@ from typing import Any, Literal
 from npusim.answers.origins import origins
 from npusim.answers.peaks import peak_ops_per_s, scopes
 from npusim.errors import UserError
+from npusim.hardware.address_map import FittedMap
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import (
     calibration_of,
@@ -128,7 +129,8 @@ def _architecture_facts(system: System, calibration: Calibration | None) -> dict
         "memory_technology": memory.technology,
         "memory_bandwidth_bytes_per_s": memory.peak_bandwidth_bytes_per_s,
         "memory_capacity_bytes": memory.capacity.value,
-        "memory_usable_bytes": memory.usable_capacity.value,
+        "memory_usable_bytes": memory.data_bytes,
+        **({} if not isinstance(memory.address_map, FittedMap) else {"address_map_rule": memory.address_map.rule}),
         **{name: system.chip.unit.product(parts) for name, parts in system.chip.unit.TRAITS.on_chip.items()},
         "tdp_w": system.chip.power.tdp.value,
         "power_cap_w": system.chip.power.cap.value if system.chip.power.enforces else None,

@@ -18,7 +18,7 @@ def scopes(system: System) -> dict[str, dict[str, float]]:
         "memory_bandwidth_bytes_per_s": memory.peak_bandwidth_bytes_per_s,
         "stream_rate_bytes_per_s": memory.peak_bandwidth_bytes_per_s * memory.stream_efficiency.value,
         "memory_capacity_bytes": memory.capacity.value,
-        "memory_usable_bytes": memory.usable_capacity.value,
+        "memory_usable_bytes": memory.data_bytes,
         "tdp_w": system.chip.power.tdp.value,
     }
     if system.chip.pim is not None:

@@ -32,8 +32,10 @@ class Organisation(Part):
     metadata: BytesOrZero
     """Bytes of metadata that each burst carries beside its payload."""
     pseudo_channels: Few
-    """Number of pseudo-channels that share the command buses; it is only shown, a chip's address map says how many it
-    has."""
+    """Number of pseudo-channels that share the command buses, which a chip's address map must name."""
+    stack_channels: Few | None = None
+    """Largest number of channels of a stack or package, which bounds `channels_per_stack` of a chip; no bound if
+    omitted."""
     ranks: Few
     """Number of ranks or stack IDs."""
     bank_groups: Few

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from npusim.hardware.address_map import AddressMap
+from npusim.hardware.address_map import AddressMap, fitted
 from npusim.hardware.base import Part
 from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
-from npusim.hardware.stream_memo import derived_stream
+from npusim.hardware.stream_memo import derived_stream, is_derived_stream
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Quantity, in_unit
+from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Fraction, Quantity, in_unit
 
 Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
 """A factor near 1: beyond it the model is wrong, not incomplete."""
@@ -44,9 +44,12 @@ class Memory(Part):
     """Installed capacity, in bytes; it is shown and bounds `usable_capacity`, but nothing is computed from it."""
     usable_capacity: Bytes
     """Capacity left to weights, KV cache and runtime, in bytes, which decides what fits."""
+    metadata_carve_out: Fraction | None = None
+    """Fraction of the usable capacity, 0 to 1, that metadata takes from data, none if omitted; what metadata takes of
+    the rate is in the DRAM standard's bursts."""
     address_map: AddressMap | None = None
-    """How addresses spread over stacks, channels, banks, rows and columns; needed to derive the stream efficiency from
-    `dram`."""
+    """How addresses spread over stacks, channels, banks, rows and columns, derived anew for other numbers of stacks and
+    channels; needed to derive the stream efficiency from `dram`."""
     stream_efficiency: Annotated[Efficiency, Field(validate_default=True)] = None  # type: ignore[assignment]
     """Fraction of the peak, 0 to 1, that long aligned streams reach; derived from the DRAM model if omitted."""
     stream_residual: Residual | None = None
@@ -80,11 +83,25 @@ class Memory(Part):
         known = ", ".join(f"'{name}'" for name in TECHNOLOGIES)
         raise ValueError(f"should be {known}, or the family of the standard under 'dram'")
 
+    @field_validator("address_map")
+    @classmethod
+    def _fitted(cls, given: AddressMap | None, info: ValidationInfo) -> AddressMap | None:
+        """The map for the stacks and channels that there are, checked against the DRAM standard."""
+        known = info.data
+        if given is None or known.get("stacks") is None or known.get("channels_per_stack") is None:
+            return given
+        channels = int(known["channels_per_stack"].value)
+        if known.get("dram"):
+            _check_geometry(load_yaml(part_file("memories", known["dram"]), Dram), given, channels)
+        return fitted(given, int(known["stacks"].value), channels)
+
     @field_validator("stream_efficiency", mode="before")
     @classmethod
     def _of_the_dram(cls, given: Any, info: ValidationInfo) -> Any:
         """A stream efficiency that is not given is that of the DRAM standard under the address map."""
         known = info.data
+        if is_derived_stream(given) and known.get("address_map") is not None:
+            return derived_stream(known["dram"], known["address_map"], known["access_unit"].value, None)
         if given is not None:
             return given
         missing = [key for key in _STREAM_NEEDS if known.get(key) is None]
@@ -95,5 +112,39 @@ class Memory(Part):
         )
 
     @property
+    def data_bytes(self) -> float:
+        """Usable capacity that metadata leaves."""
+        carved = 0.0 if self.metadata_carve_out is None else self.metadata_carve_out.value
+        return self.usable_capacity.value * (1.0 - carved)
+
+    @property
     def peak_bandwidth_bytes_per_s(self) -> float:
         return self.stacks.value * self.channels_per_stack.value * self.channel_bandwidth.value
+
+
+def _check_geometry(dram: Dram, mapping: AddressMap, channels: int) -> None:
+    """Raises ValueError where the coordinates of a map are not those of a channel of the DRAM standard.
+
+    Ranks and rows may be fewer: a published map may leave out its upper bits.
+    """
+    shape = dram.organisation
+    if shape.stack_channels is not None and channels > shape.stack_channels.value:
+        raise ValueError(
+            f"channels_per_stack {channels} is more than the {shape.stack_channels.value:g} that a stack of "
+            f"{dram.name} has; lower it, or add stacks"
+        )
+    columns = shape.row.value / shape.access.value
+    whole = {
+        "pseudo_channel": shape.pseudo_channels.value,
+        "bank_group": shape.bank_groups.value,
+        "bank": shape.banks_per_group.value,
+        "column": columns,
+    }
+    for name, has in whole.items():
+        reached = 1 << len(getattr(mapping, name))
+        if reached != has:
+            raise ValueError(f"{name} reaches {reached}, but {dram.name} has {has:g}; mend one of them")
+    for name, has in (("rank", shape.ranks.value), ("row", shape.rows.value)):
+        reached = 1 << len(getattr(mapping, name))
+        if reached > has:
+            raise ValueError(f"{name} reaches {reached}, but {dram.name} has only {has:g}; mend one of them")

@@ -70,6 +70,9 @@ class Mac(Part):
 
     units: Few
     """Number of units of a channel that work at once."""
+    per: Literal["bank", "bank_pair", "bank_group", "channel"]
+    """What shares a unit: each `bank` has its own, or two banks (`bank_pair`), the banks of a group (`bank_group`) or
+    all of a channel do; more units than that are refused."""
     interval: Cycles
     """Distance between two MAC commands, in cycles of the command clock."""
     power_factor: Stretch
@@ -274,7 +277,19 @@ class Pim(Description):
 
     @model_validator(mode="after")
     def _units_fit_the_banks(self) -> Pim:
-        mac, activation = self.unit.mac, self.unit.activation
+        mac, activation, shape = self.unit.mac, self.unit.activation, self.memory.organisation
+        sharing = {"bank": 1.0, "bank_pair": 2.0, "bank_group": shape.banks_per_group.value, "channel": shape.banks}
+        most = shape.banks / sharing[mac.per]
+        if mac.units.value > most:
+            raise ValueError(
+                f"unit.mac.units {mac.units.value:g} is more than one per {mac.per.replace('_', ' ')}: a channel of "
+                f"{self.memory.name} has {shape.banks} banks, {most:g} units at most; lower it, or change unit.mac.per"
+            )
+        if activation.banks.value > shape.banks:
+            raise ValueError(
+                f"unit.activation.banks {activation.banks.value:g} is more than the {shape.banks} banks of a channel "
+                f"of {self.memory.name}; lower it"
+            )
         if mac.units.value > activation.banks.value:
             raise ValueError(
                 f"{mac.units.value:g} units, but only {activation.banks.value:g} banks are opened for them"

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from npusim.hardware.address_map import AddressMap, Bits
+from npusim.hardware.address_map import AddressMap, FittedMap, fitted
 from npusim.hardware.dram import Dram
 from npusim.hardware.dram_channel.addresses import COORDINATES, MAX_BITS, banks_and_rows
 from npusim.hardware.dram_channel.channel import run_channel
@@ -48,13 +48,14 @@ def stream_efficiency(dram: Dram, mapping: AddressMap, unit: int, stream: Stream
     """
     pseudo_channels = 1 << len(mapping.pseudo_channel)
     timing = build_timing(dram, REFRESH_ALL_BANK, pseudo_channels)
-    channels = 1 << (len(mapping.stack) + len(mapping.channel))
+    placed = placed_map(mapping)
+    channels = placed.every
     addresses = _fetched(stream, unit, _BURSTS * channels, int(dram.organisation.access.value))
-    channel = channels_of(addresses, mapping)
+    channel = placed.channel_of(addresses)
     loads = np.bincount(channel, minlength=channels)
     accesses = addresses[channel == int(loads.argmax())]
     warm = len(accesses) // _WARM_UP
-    banks, rows = banks_and_rows(accesses, byte_masks(mapping), timing)
+    banks, rows = banks_and_rows(placed.inside(accesses), byte_masks(mapping), timing)
     ticks, requests, _, _ = run_channel(
         banks,
         rows,
@@ -84,16 +85,15 @@ def _wanted(stream: Stream, unit: int) -> float:
 
 
 def channels_of(addresses: np.ndarray, mapping: AddressMap) -> np.ndarray:
-    """Channel, numbered over all stacks, of byte addresses: int64 array."""
-    return _coordinate(addresses, mapping.stack) << len(mapping.channel) | _coordinate(addresses, mapping.channel)
+    """The channel of each byte address, counted over all stacks: int64 of their shape."""
+    return placed_map(mapping).channel_of(addresses)
 
 
-def _coordinate(addresses: np.ndarray, bits: Bits) -> np.ndarray:
-    value = np.zeros_like(addresses)
-    for index, parts in enumerate(bits):
-        for bit in parts:
-            value ^= (addresses >> bit & 1) << index
-    return value
+def placed_map(mapping: AddressMap) -> FittedMap:
+    """A map with the stacks and channels that it was fitted to, or those of its bits."""
+    if isinstance(mapping, FittedMap):
+        return mapping
+    return fitted(mapping, 1 << len(mapping.stack), 1 << len(mapping.channel))
 
 
 def byte_masks(mapping: AddressMap) -> np.ndarray:

@@ -17,14 +17,17 @@ from npusim.hardware.address_map import AddressMap
 from npusim.hardware.data import data_root
 from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
-from npusim.hardware.stream import Stream, stream_efficiency
+from npusim.hardware.stream import Stream, placed_map, stream_efficiency
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs.json_text import read_json
-from npusim.ledger import provenances
+from npusim.ledger import Quantity, provenances
 
 _TOLERANCE = 0.005
 """Part by which the rate of a channel may differ from that of its DRAM standard, for rounding."""
 _DIGITS = 6
+_DERIVED = "long streams of "
+_SHAPES_OF_STACKS = ("organisation.stack_channels",)
+"""Numbers of a standard that say what fits together, not how fast a channel is."""
 
 
 def shipped_memo() -> Path:
@@ -32,19 +35,28 @@ def shipped_memo() -> Path:
     return data_root("arch_configs") / "memories" / "streams.json"
 
 
-def derived_stream(standard: str, mapping: AddressMap, access_unit: float, channel_bandwidth: float) -> dict[str, Any]:
+def derived_stream(
+    standard: str, mapping: AddressMap, access_unit: float, channel_bandwidth: float | None
+) -> dict[str, Any]:
     """The provenance of the efficiency of long aligned streams; access_unit in B, channel_bandwidth in B/s.
 
+    channel_bandwidth: None where a channel runs at another rate than the standard's (a sweep), with the same part lost.
     Raises ValueError where the channels' rate is not that of the DRAM standard, UserError for an unknown standard.
     """
     dram = load_yaml(part_file("memories", standard), Dram)
     unit = int(access_unit)
-    _check_channel(dram, mapping, channel_bandwidth)
+    if channel_bandwidth is not None:
+        _check_channel(dram, mapping, channel_bandwidth)
     return {
         "value": remembered_stream(dram, mapping, unit),
         "kind": "derived",
-        "source": f"long streams of {unit} B units on {dram.name} under the address map, command by command",
+        "source": f"{_DERIVED}{unit} B units on {dram.name} under the address map, command by command",
     }
+
+
+def is_derived_stream(given: Any) -> bool:
+    """Whether a stream efficiency is one that `derived_stream` made."""
+    return isinstance(given, Quantity) and given.kind == "derived" and given.source.startswith(_DERIVED)
 
 
 def remembered_stream(dram: Dram, mapping: AddressMap, unit: int) -> float:
@@ -63,10 +75,13 @@ def memo_key(dram: Dram, mapping: AddressMap, unit: int) -> str:
     numbers = {item.path: item.quantity.value for item in provenances("", dram) if not item.path.startswith("energy")}
     bits = {
         name: [sorted(parts) for parts in getattr(mapping, name)]
-        for name in type(mapping).model_fields
+        for name in AddressMap.model_fields
         if name != "source"
     }
-    told = json.dumps([dram.name, dram.commands.row_bus, numbers, bits, unit], sort_keys=True)
+    placed = placed_map(mapping)
+    turns = [placed.every, placed.piece] if placed.rule == "modulo" else []
+    numbers = {path: value for path, value in numbers.items() if path not in _SHAPES_OF_STACKS}
+    told = json.dumps([dram.name, dram.commands.row_bus, numbers, bits, unit, *turns], sort_keys=True)
     return f"{dram.name} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import model_validator
 
+from npusim.hardware.address_map import AddressMap
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacRates
-from npusim.hardware.description import Description
+from npusim.hardware.description import EXTENDS, Description, part_file
+from npusim.hardware.dram import Dram
 from npusim.hardware.fabric import Fabric
 from npusim.hardware.link import Link, OnChipReduction
 from npusim.hardware.memory import Memory
 from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
 from npusim.hardware.units import ComputeUnit
+from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Few
 
 _SAME_BANDWIDTH = 0.02
@@ -50,6 +55,9 @@ class Chip(Part):
     def _units_sit_in_its_memory(self) -> Chip:
         if self.pim is None:
             return self
+        standard = self.memory.dram
+        if standard is not None and load_yaml(part_file(Dram.FOLDER, standard), Dram).name != self.pim.memory.name:
+            raise ValueError(f"memory.dram is {standard}, but pim is on {self.pim.memory.name}; mend one of them")
         units, peak = self.pim.external_bandwidth_bytes_per_s, self.memory.peak_bandwidth_bytes_per_s
         if abs(units / peak - 1.0) > _SAME_BANDWIDTH:
             raise ValueError(f"pim has channels of {units / 1e9:.5g} GB/s in all, but the memory {peak / 1e9:.5g} GB/s")
@@ -111,6 +119,13 @@ class System(Description):
     server: ServerCards
     """The server that holds cards."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _parts_hold_together_anew(cls, data: Any) -> Any:
+        """A chip that was checked before with other numbers is checked again, with all that follows from them."""
+        chip = data.get("chip") if isinstance(data, dict) else None
+        return {**data, "chip": _unfolded(chip)} if isinstance(chip, Chip) else data
+
     @model_validator(mode="after")
     def _usual_cards_fit(self) -> System:
         if self.usual_cards > self.max_cards:
@@ -140,3 +155,12 @@ class System(Description):
     @property
     def max_cards(self) -> int:
         return int(self.server.max_cards.value)
+
+
+def _unfolded(value: Any) -> Any:
+    """A part as a map, down to its quantities, as a file would give it with all that it extends."""
+    if isinstance(value, tuple):
+        return [_unfolded(item) for item in value]
+    if not isinstance(value, Part) or isinstance(value, AddressMap):
+        return value
+    return {name: _unfolded(getattr(value, name)) for name in type(value).model_fields if name != EXTENDS}

@@ -10,7 +10,7 @@ import numpy as np
 from npusim import dtypes
 from npusim.errors import DoesNotFit
 from npusim.hardware.system import System
-from npusim.mapping.footprint import Footprint, footprint
+from npusim.mapping.footprint import Footprint, data_bytes, footprint
 from npusim.mapping.plan import Plan, all_plans, make_plan
 from npusim.units import GIB
 from npusim.workload.model import Model
@@ -70,7 +70,7 @@ class Fitting:
     def does_not_fit(self, plan: Plan, tokens: int) -> DoesNotFit:
         """The error that says what is missing for a request of `tokens`, and what would do."""
         room = self.footprint(plan)
-        usable = float(self.machine[0]["memory_usable_capacity"])
+        usable = float(data_bytes(self.machine[0]))
         held_back = usable - room.available_bytes - room.weight_bytes
         cache = f" and {_gib(room.kv_bytes(tokens))} of KV cache for {tokens} tokens" if tokens > 1 else ""
         return DoesNotFit(

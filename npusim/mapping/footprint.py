@@ -59,12 +59,22 @@ def footprint(machine: Any, runtime: Any, model: Model, precision: Precision, pl
     Of several pipeline stages, the one with the least room for sequences. A sliding-window layer keeps its window, as
     the caches of vLLM, SGLang and TensorRT-LLM do.
     """
-    usable = float(machine["memory_usable_capacity"] * runtime["kv_memory_fraction"])
-    usable -= float(runtime["kv_reserved"] + runtime["activation_workspace"])
+    usable = float(usable_bytes(machine, runtime))
     programs = stage_programs(model, precision, plan)
     copied = bool(runtime["offload_copies"])
     stages = (_stage_footprint(rows, model, plan, usable, copied) for rows in programs)
     return min(stages, key=lambda stage: stage.kv_tokens)
+
+
+def usable_bytes(machines: Any, runtimes: Any) -> Any:
+    """Bytes that weights and KV cache may take of one chip, of records or arrays of them."""
+    held_back = runtimes["kv_reserved"] + runtimes["activation_workspace"]
+    return data_bytes(machines) * runtimes["kv_memory_fraction"] - held_back
+
+
+def data_bytes(machines: Any) -> Any:
+    """Usable bytes of one chip that metadata leaves, of a record or an array of them."""
+    return machines["memory_usable_capacity"] * (1.0 - np.nan_to_num(machines["memory_metadata_carve_out"]))
 
 
 def _stage_footprint(rows: np.ndarray, model: Model, plan: Plan, usable: float, copied: bool) -> Footprint:

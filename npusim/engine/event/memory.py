@@ -24,7 +24,7 @@ from npusim.hardware.dram import Dram
 from npusim.hardware.dram_channel.addresses import banks_and_rows
 from npusim.hardware.dram_channel.channel import run_channels
 from npusim.hardware.dram_channel.timing import REFRESH_ALL_BANK, build_timing
-from npusim.hardware.stream import byte_masks, channels_of
+from npusim.hardware.stream import byte_masks, channels_of, placed_map
 
 if TYPE_CHECKING:
     from npusim.hardware.system import System
@@ -128,7 +128,8 @@ class MemoryModel:
     @property
     def _mapped(self) -> tuple[int, int]:
         assert self.mapping is not None
-        return 1 << len(self.mapping.stack), 1 << len(self.mapping.channel)
+        placed = placed_map(self.mapping)
+        return placed.stacks, placed.channels
 
     def pattern(self, access: Access) -> int:
         """The number of the pattern of an access, under which the streams of a mix are counted."""
@@ -175,12 +176,13 @@ def _window(dram: Dram, mapping: AddressMap, unit: int, streams: Streams, refres
     """Fraction of the peak in one window, all channels in one batch."""
     timing = build_timing(dram, REFRESH_ALL_BANK, 1 << len(mapping.pseudo_channel))
     timing["tREFI"] = timing["tREFI"] // refresh_rate
-    channels = 1 << (len(mapping.stack) + len(mapping.channel))
+    placed = placed_map(mapping)
+    channels = placed.every
     addresses, writes = _bursts(streams, unit, int(dram.organisation.access.value), channels, number)
-    channel = channels_of(addresses, mapping)
+    channel = placed.channel_of(addresses)
     order = np.argsort(channel, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(channel, minlength=channels))])
-    banks, rows = banks_and_rows(addresses[order], byte_masks(mapping), timing)
+    banks, rows = banks_and_rows(placed.inside(addresses[order]), byte_masks(mapping), timing)
     ticks, answered = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
     run_channels(banks, rows, writes[order], ends, timing, _OUTSTANDING, _WARM_UP, ticks, answered)
     return float(answered.sum() / ticks.sum() * timing["tBL"] / timing["pseudo_channels"])

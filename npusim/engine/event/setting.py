@@ -12,7 +12,7 @@ import numpy as np
 from npusim.engine.event.memory import MemoryModel
 from npusim.hardware.runtime_record import GRAPH_STEP
 from npusim.kernels.memory import stream_limit
-from npusim.kernels.pim import refresh_loss
+from npusim.kernels.pim import refresh_interval, refresh_loss
 from npusim.kernels.pim_offload import beside_host
 from npusim.kernels.units.contraction_processor.fusion import clocked, clusters_at_work
 
@@ -105,7 +105,7 @@ class StepSetting:
     @cached_property
     def refresh_of_units(self) -> float:
         """Factor on the time of units where memory refreshes more often than at normal temperature."""
-        lost = float(refresh_loss(self.machine) / self.machine["pim_memory_timing_tREFI"])
+        lost = float(refresh_loss(self.machine) / refresh_interval(self.machine))
         return (1.0 - lost) / (1.0 - self.memory.refresh_rate * lost)
 
     def _has(self, name: str) -> bool:

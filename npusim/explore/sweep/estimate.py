@@ -18,7 +18,7 @@ from npusim.explore.sweep.machines import Records
 from npusim.hardware import area
 from npusim.hardware.power import headroom_w
 from npusim.mapping.deployment import Deployment
-from npusim.mapping.footprint import footprint
+from npusim.mapping.footprint import footprint, usable_bytes
 from npusim.mapping.memory_layout import is_open, laid_out, layouts
 from npusim.mapping.optable import ATTENTION, LINEAR
 from npusim.metrics import ESTIMATES
@@ -303,13 +303,8 @@ def _resident(base: Deployment, records: Records, isl: int, osl: int, users: int
     runtime's own; none where the power cap leaves nothing to work."""
     machine, runtime = base.machine[0], base.runtime_record[0]
     room = footprint(machine, runtime, base.model, base.precision, base.plan)
-    usable = _usable_bytes(records.machines, records.runtimes) - float(_usable_bytes(machine, runtime))
+    usable = usable_bytes(records.machines, records.runtimes) - float(usable_bytes(machine, runtime))
     requests = np.floor((room.available_bytes + usable) / room.kv_bytes(isl + osl))
     requests[headroom_w(records.machines) <= 0.0] = 0.0
     most = np.minimum(users, records.runtimes["limits_max_sequences"])
     return np.clip(requests, 0, most).astype(np.int64)
-
-
-def _usable_bytes(machines: np.ndarray, runtimes: np.ndarray) -> np.ndarray:
-    held_back = runtimes["kv_reserved"] + runtimes["activation_workspace"]
-    return machines["memory_usable_capacity"] * runtimes["kv_memory_fraction"] - held_back

@@ -17,6 +17,9 @@ from npusim.ledger import Domain, Quantity
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import with_shared
 
+STRUCTURE = ("chip.memory.stacks", "chip.memory.channels_per_stack", "chip.memory.access_unit", "chip.pim.")
+"""Beginnings of numbers from which an address map and what fits together follow, for each of their values."""
+
 
 @dataclass(frozen=True)
 class Records:
@@ -138,6 +141,8 @@ class DesignRecords:
         axis, highs = self._axes[column], self._lows.copy()
         if axis.is_shared:
             return True
+        if axis.path.startswith(STRUCTURE):
+            return False
         highs[column] = axis.high
         try:
             low, high = self.deployment(self._lows), self.deployment(highs)
