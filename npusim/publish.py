@@ -89,12 +89,12 @@ def require_file(path: str | os.PathLike[str], marks: Mapping[str, bytes | None]
     """
     file = Path(path)
     base = _nearest(file, option)
-    if base == file and file.is_dir():
+    if base == file and os.path.isdir(file):
         raise UserError(option, "", f"{file} is a folder; give the name of a file")
     ending = file.suffix.lower() if file.suffix.lower() in marks else ""
     if ending not in marks:
         raise UserError(option, "", f"{file.name} has another ending than {' or '.join(marks)}; give one of these")
-    if not file.parent.is_dir():
+    if not os.path.isdir(file.parent):
         raise UserError(option, "", f"there is no folder {file.parent}; make it, or give another")
     if os.path.lexists(file):
         mark = marks[ending]
@@ -278,7 +278,7 @@ def _nearest(path: Path, option: str) -> Path:
     base = path
     try:
         while not _is_there(base):
-            if base.is_symlink():
+            if os.path.islink(base):
                 raise UserError(option, "", f"{base} is a link to nothing; remove it, or give another name")
             base = base.absolute().parent
     except (OSError, ValueError) as error:
@@ -298,18 +298,18 @@ def _is_there(path: Path) -> bool:
 def _folder_above(folder: Path, option: str) -> Path:
     """`folder`, or the nearest one above it that is there: drafts stand in it. Raises UserError."""
     base = _nearest(folder, option)
-    if not base.is_dir():
+    if not os.path.isdir(base):
         raise UserError(option, "", f"{base} is a file; give a folder")
     return base
 
 
 def _is_real_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _begins(file: Path, mark: bytes) -> bool:
     """Whether the mark is in the beginning of the file."""
-    if not file.is_file():
+    if not os.path.isfile(file):
         return False
     try:
         with file.open("rb") as content:

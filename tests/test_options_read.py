@@ -120,6 +120,8 @@ CALLS = {
             "--requests": "--requests 5",
             "--arrival": "--arrival poisson:9",
             "--shared-prefix": "--shared-prefix 192",
+            "--engine": "--engine event",
+            "--memory-depth": ("--engine event", "--memory-depth channel"),
             "--interval": "--interval",
             "--seed": ("--arrival poisson:9", "--seed 3"),
         },

@@ -164,10 +164,16 @@ def test_folders_of_several_architectures_and_of_sweeps_are_compared(
     found = tell("verify-run", "both/h200/manifest.json", "--json").json
     files = ["h200/kperf.csv", "h200/kperf.xlsx", "rngd/kperf.csv", "rngd/kperf.xlsx"]
     assert found["same"] == files and not found["different"]
+    assert {Path(name).suffix for name in found["not_compared"]} == {".png"}
     Path("sweep.yaml").write_text(SWEEP, encoding="utf-8")
     assert tell("sweep", "sweep.yaml", "--workers", "1", "--out", "swept").code == 0
     found = tell("verify-run", "swept/manifest.json", "--json").json
-    assert found["same"] == ["effects.csv", "pareto.csv", "points.csv", "points.parquet"] and not found["different"]
+    files = ["effects.csv", "pareto.csv", "points.csv", "points.parquet", "report.html"]
+    assert (found["same"], found["different"], found["not_compared"]) == (files, [], [])
+    page = Path("swept/report.html")
+    page.write_text(page.read_text().replace("<td", "<td class='x'", 1))
+    told = tell("verify-run", "swept/manifest.json")
+    assert told.code == 1 and "DIFFERENT: report.html" in told.out
 
 
 def test_a_saved_answer_is_compared_key_by_key(tmp_path: Path) -> None:

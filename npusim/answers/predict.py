@@ -13,11 +13,13 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from npusim.answers.bottleneck import hidden_floor, moved_by
+from npusim.answers.energy import energy_breakdown_j, energy_reconciliation
 from npusim.answers.engines import working_pes
 from npusim.answers.simulated_step import engines_figures, simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
 from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine
+from npusim.engine.event.window import MOST_SIMULATED, WindowEnds, WindowEngine
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
@@ -116,6 +118,8 @@ class CostedStep:
             "clock": self.cost.clock,
             "duty": self.cost.duty,
             **working_pes(self.deployment, self.cost),
+            "energy_breakdown_j": energy_breakdown_j(self.deployment, self.cost.parts_j, self.cost.energy_j),
+            "energy_reconciliation": energy_reconciliation(self.deployment),
             **({} if self.deployment.system.chip.pim is None else {"sub_batches": self.cost.sub_batches}),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
@@ -306,8 +310,12 @@ def predict_run(
     shared_prefix: int = 0,
     seed: int = 0,
     interval_wanted: bool = False,
+    engine: str = ANALYTIC,
+    detail: Detail = RATE_ALONE,
 ) -> dict[str, Any]:
     """A serving run. requests: default three per user. Figures become {value, low, high} with `interval_wanted`.
+
+    engine: analytic, or event for a short window in which every step is simulated as closely as `detail` says.
 
     Keys as in the contract of the command line, beside requests, refused, refusal, preemptions, prefix_hit_fraction,
     users_in_service and duration_s. Raises UserError.
@@ -315,11 +323,27 @@ def predict_run(
     load = run_load(
         isl=isl, osl=osl, concurrency=concurrency, requests=requests, arrival=arrival, shared_prefix=shared_prefix
     )
+    if engine == EVENT:
+        return _run_of_events(deployment, load, seed, detail)
     metrics = measure(simulate(deployment, load, seed))
+    told = {"energy_reconciliation": energy_reconciliation(deployment)}
     if not interval_wanted:
-        return run_figures(metrics)
+        return run_figures(metrics) | told
     drawn = [run_figures(each) for each in drawn_metrics(load, drawn_engines(deployment, seed), seed)]
-    return with_intervals(run_figures(metrics), drawn, deployment.calibration)
+    return with_intervals(run_figures(metrics), drawn, deployment.calibration) | told
+
+
+def _run_of_events(deployment: Deployment, load: Load, seed: int, detail: Detail) -> dict[str, Any]:
+    """A window under the event engine, and how many steps of it were simulated."""
+    window = WindowEngine(AnalyticEngine(deployment), deployment.system.name, detail)
+    try:
+        figures = run_figures(measure(simulate(deployment, load, seed, window)))
+    except WindowEnds:
+        told = f"it simulates a window of at most {MOST_SIMULATED} steps of different shapes"
+        raise UserError(
+            "--engine", "event", f"{told}; give fewer --requests, a shorter --osl, or use analytic"
+        ) from None
+    return figures | {"engine": EVENT, "simulated_steps": window.simulated}
 
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:
@@ -330,7 +354,9 @@ def run_figures(metrics: RunMetrics) -> dict[str, Any]:
             answer.setdefault(row.quantity, {})[row.statistic] = metrics[row.name]
         else:
             answer[row.name] = metrics[row.name]
-    return answer | {"fits": metrics.fits, "refusal": metrics.refusal}
+    return answer | {
+        "energy_breakdown_j": dict(metrics.breakdown_j), "fits": metrics.fits, "refusal": metrics.refusal
+    }  # fmt: skip
 
 
 _EXACT = frozenset(row.name for row in METRICS if row.exact)

@@ -107,9 +107,10 @@ def collective(asked: CollectiveOptions) -> CollectiveResult:
 def _warn_of_fabric(asked: CollectiveOptions) -> None:
     """Warns where ignoring the calibration changes no number of the fabric."""
     from npusim.hardware.catalog import calibration_path, load_system
+    from npusim.inputs import is_file
 
     path = calibration_path(asked.arch)
-    if path is None or not path.is_file() or asked.within == "chip":
+    if path is None or not is_file(path) or asked.within == "chip":
         return
     if load_system(asked.arch).server == load_system(asked.arch, uncalibrated=True).server:
         warn_of("--uncalibrated", f"the calibration of {asked.arch} moves no number of its fabric")

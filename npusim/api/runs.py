@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, Figure, Spread
 from npusim.api.deploying import Arch, Deploying, Interval, Model, Seed, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Option, warn_of
+from npusim.errors import UserError
 from npusim.inputs.limits import MOST, MOST_REQUESTS, MOST_USERS
 
 if TYPE_CHECKING:
@@ -45,8 +46,24 @@ class RunOptions(Deploying):
     shared_prefix: Annotated[
         int, Option("First tokens that all prompts share, for a runtime with a prefix cache.", metavar="P", least=0)
     ] = 0
+    engine: Annotated[
+        Literal["analytic", "event"],
+        Option("Cost steps by closed forms, or simulate each step of a short window event by event."),
+    ] = "analytic"
+    memory_depth: Annotated[
+        Literal["rate", "channel", "command"],
+        Option(
+            "Simulate memory as one rate, as channels under the address map, or command by command.",
+            only_with=("engine", "event"),
+        ),
+    ] = "rate"
     interval: Interval = False
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.interval and self.engine == "event":
+            raise UserError("--interval", "", "applies to --engine analytic alone; leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -81,6 +98,7 @@ def run(asked: RunOptions) -> RunResult:
     """What a serving run scores. Raises UserError."""
     from npusim.answers.bottleneck import bottleneck
     from npusim.answers.predict import predict_run, run_load
+    from npusim.engine.event.engine import Detail
     from npusim.serving.layout import for_load
     from npusim.serving.planning import best_for_run
 
@@ -90,7 +108,14 @@ def run(asked: RunOptions) -> RunResult:
     if wish is not None:
         found = best_for_run(deployment, run_load(**load), asked.concurrency, wish, asked.seed)
         deployment = found.best
-    answer = predict_run(deployment, **load, seed=asked.seed, interval_wanted=asked.interval)
+    answer = predict_run(
+        deployment,
+        **load,
+        seed=asked.seed,
+        interval_wanted=asked.interval,
+        engine=asked.engine,
+        detail=Detail(asked.memory_depth),
+    )
     _warn(asked, deployment)
     served = answer["users_in_service"]
     laid = for_load(deployment, asked.isl, asked.osl, -(-asked.concurrency // deployment.plan.data_parallel))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @command(VerifyOptions, "verify-run")
 def verify_run(asked: VerifyOptions, as_json: bool) -> None:
-    """Run the command of a manifest again and compare tables and workbooks with those beside the manifest.
+    """Run the command of a manifest again and compare its tables, workbooks and pages with those beside the manifest.
 
     Also takes an answer that --json printed. Nothing but the installed npusim is run, and everything that it writes
     goes to a scratch folder. Exits with 1 where something differs.
@@ -41,5 +41,7 @@ def _print(found: Verified) -> None:
         console.print(f"  the same: {name}")
     for name in found.different:
         console.print(f"  DIFFERENT: {name}")
+    for name in found.not_compared:
+        console.print(f"  not compared: {name}")
     for line in found.changed:
         console.print(f"  changed since: {line}", soft_wrap=True)

@@ -14,16 +14,21 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.explore.sweep.store import PARTS
-from npusim.inputs import aside, read_bytes
+from npusim.inputs import aside, is_file, is_folder, read_bytes, read_text
 from npusim.inputs.json_text import json_tree, read_json
 from npusim.inputs.workbook import sheets
 from npusim.publish import MANIFEST
 
 TABLES = (".csv", ".json", ".parquet", ".yaml", ".md")
-"""Files of a run that are compared byte by byte; pages and pictures are drawn from them."""
+"""Files of a run that are compared byte by byte. Pictures are drawn from them, in the fonts of a machine."""
 WORKBOOK = ".xlsx"
 """Workbooks are compared cell by cell, but for the sheet that holds their manifest."""
+PAGE = ".html"
+"""Pages are compared up to the manifest at their end."""
+_MANIFEST_HEADING = '<h2 id="manifest">'
 _MANIFEST_SHEET = "Manifest"
+_MOST_OF_MANIFEST = 2**20
+"""Bytes by which a recorded page may be longer than the fresh one and still hold the same."""
 _KEYS = ("npusim", "code_sha256", "git", "seed", "configs", "libraries")
 _REQUIRED = ("argv", "configs", "libraries", "npusim")
 _VOLATILE = ("manifest", "files", "sim_seconds", "registered", "sha256")
@@ -46,12 +51,14 @@ Replayed = Callable[[Sequence[str], Path], tuple[Sequence[str], Path | None]]
 
 @dataclass(frozen=True)
 class Verified:
-    """same, different: files (or keys of the answer) that were compared; changed: what is not as it was recorded."""
+    """same, different: files (or keys of the answer) that were compared; changed: what is not as it was recorded;
+    not_compared: files of which a run of the same code on another machine can differ."""
 
     command: tuple[str, ...]
     same: tuple[str, ...]
     different: tuple[str, ...]
     changed: tuple[str, ...]
+    not_compared: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -68,6 +75,7 @@ def verify_recorded(path: Path, replayed: Replayed) -> Verified:
         raise UserError(str(path), "", "is no manifest; give a manifest.json as npusim wrote it")
     is_answer = isinstance(saved.get("manifest"), dict)
     record = _record(path, saved["manifest"] if is_answer else saved)
+    left: tuple[str, ...] = ()
     with tempfile.TemporaryDirectory(prefix="npusim-verify-") as scratch:
         words, out = replayed(record["argv"], Path(scratch))
         if out is None and not is_answer:
@@ -81,8 +89,9 @@ def verify_recorded(path: Path, replayed: Replayed) -> Verified:
         else:
             _run(words)
             alike, now = _compared(path, out)
+            left = tuple(str(file.relative_to(out)) for file in _files(out, compared=False))
     same, different = (tuple(key for key, holds in alike.items() if holds is wanted) for wanted in (True, False))
-    return Verified(tuple(record["argv"]), same, different, tuple(_changed(record, now)))
+    return Verified(tuple(record["argv"]), same, different, tuple(_changed(record, now)), left)
 
 
 def _record(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,19 +117,21 @@ def _compared(path: Path, out: Path) -> tuple[dict[str, bool], dict[str, Any]]:
     Of several architectures each has a folder with a manifest of its own.
     """
     own = path.resolve().parent
-    inner = not (out / MANIFEST).is_file() and (out / own.name / MANIFEST).is_file()
+    inner = not is_file(out / MANIFEST) and is_file(out / own.name / MANIFEST)
     fresh, recorded = (out / own.name / MANIFEST, own.parent) if inner else (out / MANIFEST, own)
-    if not out.is_dir():
+    if not is_folder(out):
         raise UserError(str(path), "argv", "the command writes no folder; nothing can be compared")
     alike = {str(file.relative_to(out)): _alike(file, recorded / file.relative_to(out)) for file in _files(out)}
     with aside():
-        return alike, read_json(fresh) if fresh.is_file() else {}
+        return alike, read_json(fresh) if is_file(fresh) else {}
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, compared: bool = True) -> Iterator[Path]:
+    """Results of a run that are compared, or those that are not."""
     for file in sorted(folder.rglob("*")):
         kept_for_later = PARTS in file.relative_to(folder).parts
-        if file.suffix in (*TABLES, WORKBOOK) and file.is_file() and file.name != MANIFEST and not kept_for_later:
+        is_result = is_file(file) and file.name != MANIFEST and not kept_for_later
+        if is_result and (file.suffix in (*TABLES, WORKBOOK, PAGE)) is compared:
             yield file
 
 
@@ -132,9 +143,16 @@ def _alike(fresh: Path, recorded: Path) -> bool:
                 made = _cells(fresh)
             return made == _cells(recorded)
         limit = fresh.stat().st_size + 1
+        if fresh.suffix == PAGE:
+            return _body(fresh, limit + _MOST_OF_MANIFEST) == _body(recorded, limit + _MOST_OF_MANIFEST)
         return read_bytes(fresh, limit) == read_bytes(recorded, limit)
     except UserError:
         return False
+
+
+def _body(page: Path, limit: int) -> str:
+    """A page without its manifest."""
+    return read_text(page, limit).partition(_MANIFEST_HEADING)[0]
 
 
 def _cells(path: Path) -> list[tuple[str, list[Any]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from npusim.errors import UserError
 from npusim.hardware.data import data_root
-from npusim.inputs import aside, is_file, remembered
+from npusim.inputs import aside, is_file, is_folder, remembered
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.hf_config import read_description, read_model
 from npusim.workload.model import Model
@@ -24,7 +24,7 @@ def model_path(name_or_path: str) -> Path:
     path = None if is_path else shipped_model_path(name_or_path)
     if path is not None:
         return path
-    if own.is_dir():
+    if is_folder(own):
         return own / "config.json"
     if is_file(own):
         return own

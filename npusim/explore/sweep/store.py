@@ -52,7 +52,7 @@ class Store:
 
     def has(self, name: str) -> bool:
         """True where that part is whole."""
-        return self._path(name).is_file()
+        return is_file(self._path(name))
 
     def put(self, name: str, part: pd.DataFrame) -> None:
         """Write a part; it appears whole or not at all."""
