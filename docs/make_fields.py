@@ -19,6 +19,9 @@ from npusim.hardware.field_docs import field_docs
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
+from npusim.hardware.technology.area import AreaModel
+from npusim.hardware.technology.cost import CostTable
+from npusim.hardware.technology.energy import EnergyTable
 from npusim.hardware.yaml_file import models_of
 from npusim.ledger import Domain, Quantity, domain_of
 from npusim.mapping.plan_file import PlanFile
@@ -32,6 +35,9 @@ ROOTS: dict[str, type[BaseModel]] = {
     "A runtime (`arch_configs/runtimes/*.yaml`)": Runtime,
     "A memory with PIM units (`arch_configs/pims/*.yaml`)": Pim,
     "A DRAM standard (`arch_configs/memories/*.yaml`)": Dram,
+    "The area of parts of a die (`arch_configs/technology/area.yaml`)": AreaModel,
+    "The energy of accesses (`arch_configs/technology/energy.yaml`)": EnergyTable,
+    "What silicon costs (`arch_configs/technology/cost.yaml`)": CostTable,
     "A calibration (`arch_configs/calibrations/*.yaml`)": Calibration,
     "A grid (`workloads/grids/*.yaml`)": Grid,
     "A parallel plan (`--plan FILE`)": PlanFile,

@@ -57,6 +57,16 @@ def _shown(mean: Shown, rest: Shown = Shown.FOLDED) -> dict[str, Shown]:
     return {"mean": mean, "p50": rest, "p90": rest, "p95": Shown.COMPARED, "p99": rest}
 
 
+def _with_range(row: Metric) -> Iterator[Metric]:
+    """The row of an estimate, and of the ends of its range."""
+    yield row
+    for side, label, korean in (("low", "low", "하한"), ("high", "high", "상한")):
+        yield replace(
+            row, name=f"{row.name}_{side}", label=f"{row.label}, {label}", korean=f"{row.korean} {korean}",
+            quantity="", meaning="",
+        )  # fmt: skip
+
+
 METRICS: tuple[Metric, ...] = (
     *_spread(
         Metric(
@@ -314,7 +324,23 @@ ESTIMATES: tuple[Metric, ...] = (
     Metric("peak_fraction", "", "Part of peak arithmetic", "최대 연산 성능 대비", "", "0.000"),
     Metric("bandwidth_fraction", "", "Part of peak bandwidth", "최대 대역폭 대비", "", "0.000"),
     Metric("cap_fraction", "", "Power over the cap", "전력 한도 대비", "", "0.000"),
-)
+    *_with_range(Metric("area_mm2", "mm2", "Die area", "다이 면적", "", "#,##0")),
+    *_with_range(Metric("die_cost_usd", "US$", "Die cost", "다이 비용", "", "#,##0")),
+    *_with_range(Metric("package_cost_usd", "US$", "Package cost", "패키지 비용", "", "#,##0")),
+    *(
+        Metric(f"{name}_mj_per_token", "mJ/token", f"Energy per output token, {label}", korean, "", "0.000")
+        for name, label, korean in (
+            ("arithmetic", "arithmetic", "출력 토큰당 에너지, 연산"),
+            ("sram", "SRAM", "출력 토큰당 에너지, SRAM"),
+            ("noc", "network on the chip", "출력 토큰당 에너지, 칩 내부망"),
+            ("dram", "DRAM", "출력 토큰당 에너지, DRAM"),
+            ("pim", "PIM units", "출력 토큰당 에너지, PIM 연산기"),
+            ("link", "links", "출력 토큰당 에너지, 링크"),
+            ("static", "static and idle", "출력 토큰당 에너지, 정적·유휴"),
+            ("conversion", "conversion losses", "출력 토큰당 에너지, 전력 변환 손실"),
+        )
+    ),
+)  # fmt: skip
 
 PASSES: tuple[Metric, ...] = (
     Metric(

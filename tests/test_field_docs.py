@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from npusim.evidence.measured.sources import Sources
 from npusim.explore.evaluate.proposal import Proposal
 from npusim.explore.sweep.spec import SweepSpec
-from npusim.hardware.area import AreaModel
 from npusim.hardware.base import Part
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.dram import Dram
@@ -20,6 +19,9 @@ from npusim.hardware.field_docs import field_docs
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.system import System
+from npusim.hardware.technology.area import AreaModel
+from npusim.hardware.technology.cost import CostTable
+from npusim.hardware.technology.energy import EnergyTable
 from npusim.hardware.yaml_file import models_of
 from npusim.ledger import Bytes, Efficiency, domain_of
 from npusim.mapping.plan_file import PlanFile
@@ -34,6 +36,8 @@ ROOTS = (
     Dram,
     Pim,
     AreaModel,
+    EnergyTable,
+    CostTable,
     Calibration,
     Grid,
     Routing,

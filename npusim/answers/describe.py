@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from npusim.answers.energy import bottom_up_over_given
 from npusim.answers.origins import origins
 from npusim.answers.peaks import peak_ops_per_s, scopes
+from npusim.answers.silicon import silicon_facts
 from npusim.errors import UserError
 from npusim.hardware.address_map import FittedMap
 from npusim.hardware.calibration import Calibration
@@ -145,6 +147,8 @@ def _show_architecture(name_or_path: str, uncalibrated: bool) -> dict[str, Any]:
         "kind": "architecture",
         **facts,
         "per": scopes(system),
+        "die": silicon_facts(system),
+        "energy_bottom_up_over_given": bottom_up_over_given(system),
         **({} if found is None else {"origins": found}),
         "note": system.note,
         "aliases": list(system.aliases),
@@ -233,6 +237,7 @@ def _memory_facts(memory: Dram) -> dict[str, Any]:
         "peak_bytes_per_s": memory.peak_bandwidth.value,
         "clock_ns": memory.clock_period_s * NS_PER_S,
         "access_bytes": shape.access.value,
+        "metadata_fraction": shape.metadata.value / (shape.access.value + shape.metadata.value),
         "row_bytes": shape.row.value,
         "ranks": int(shape.ranks.value),
         "bank_groups": int(shape.bank_groups.value),

@@ -13,6 +13,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from npusim.answers.bottleneck import hidden_floor, moved_by
+from npusim.answers.energy import energy_breakdown_j, energy_reconciliation
 from npusim.answers.engines import working_pes
 from npusim.answers.simulated_step import engines_figures, simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
@@ -117,6 +118,8 @@ class CostedStep:
             "clock": self.cost.clock,
             "duty": self.cost.duty,
             **working_pes(self.deployment, self.cost),
+            "energy_breakdown_j": energy_breakdown_j(self.deployment, self.cost.parts_j, self.cost.energy_j),
+            "energy_reconciliation": energy_reconciliation(self.deployment),
             **({} if self.deployment.system.chip.pim is None else {"sub_batches": self.cost.sub_batches}),
             "memory_bytes": self.cost.memory_bytes,
             "flops": self.cost.flops,
@@ -323,10 +326,11 @@ def predict_run(
     if engine == EVENT:
         return _run_of_events(deployment, load, seed, detail)
     metrics = measure(simulate(deployment, load, seed))
+    told = {"energy_reconciliation": energy_reconciliation(deployment)}
     if not interval_wanted:
-        return run_figures(metrics)
+        return run_figures(metrics) | told
     drawn = [run_figures(each) for each in drawn_metrics(load, drawn_engines(deployment, seed), seed)]
-    return with_intervals(run_figures(metrics), drawn, deployment.calibration)
+    return with_intervals(run_figures(metrics), drawn, deployment.calibration) | told
 
 
 def _run_of_events(deployment: Deployment, load: Load, seed: int, detail: Detail) -> dict[str, Any]:
@@ -350,7 +354,9 @@ def run_figures(metrics: RunMetrics) -> dict[str, Any]:
             answer.setdefault(row.quantity, {})[row.statistic] = metrics[row.name]
         else:
             answer[row.name] = metrics[row.name]
-    return answer | {"fits": metrics.fits, "refusal": metrics.refusal}
+    return answer | {
+        "energy_breakdown_j": dict(metrics.breakdown_j), "fits": metrics.fits, "refusal": metrics.refusal
+    }  # fmt: skip
 
 
 _EXACT = frozenset(row.name for row in METRICS if row.exact)

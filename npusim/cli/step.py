@@ -10,6 +10,7 @@ from npusim.answers.engines import idle_text
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.steps import StepOptions
+from npusim.cli.energy import energy_table, reconciliation_text
 from npusim.cli.moved import floor_text, moved_table
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
@@ -62,6 +63,8 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         console.print(f"The power cap holds the clock at {answer['clock']:.0%} of its full rate{slowed}.")
     if (idle := idle_text(answer)) is not None:
         console.print(idle)
+    if answer.get("sub_batches", 1) > 1:
+        console.print("The batch is split in two: one half is on the PIM units while the other is on the chip.")
     if "events" in answer:
         rate = answer["memory_rate_bytes_per_s"]
         console.print(
@@ -70,6 +73,8 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         )
         console.print(_engines_text(answer["engines"]))
     console.print(table(("resource", "us", "share", ""), _breakdown(answer)))
+    console.print(energy_table(answer))
+    console.print(reconciliation_text(answer))
     console.print(moved_table(answer, "What better resources take off the step, host time included"))
     if answer["hidden_floor"] is not None:
         console.print(floor_text(answer["hidden_floor"], "us"))

@@ -10,6 +10,7 @@ from npusim.compilation import entry
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.run import cost_sequences, exposed_host_time, make_workspace
 from npusim.engine.stepcost import RESOURCES
+from npusim.kernels.power import IDLE, LOADED
 from npusim.kernels.step import STEP_COST_DTYPE
 from npusim.mapping.micro_batches import bubble_s
 from npusim.workload.step import Step
@@ -23,7 +24,8 @@ class DesignCosts:
     """A step on each machine, the host time that the device does not hide included.
 
     time_s, energy_j (all chips): float64 (machines,); shares_s: seconds by resource and host, which sum to time_s;
-    memory_bytes: of one rank; clock: least part of the full one.
+    memory_bytes: of one rank; clock: least part of the full one; parts_j: the energy by ENERGY_PARTS, float64
+    (machines, parts).
     """
 
     time_s: np.ndarray
@@ -31,6 +33,7 @@ class DesignCosts:
     shares_s: dict[str, np.ndarray]
     memory_bytes: np.ndarray
     clock: np.ndarray
+    parts_j: np.ndarray
 
     @property
     def device_s(self) -> np.ndarray:
@@ -69,7 +72,10 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
     _add_host(times, energies, len(step.query), engine.logit_bytes, chips, machines, runtimes)
     shares = {name: steps[f"{name}_s"] for name in RESOURCES} | {HOST: times - device_s}
     shares["overhead"] = shares["overhead"] + waiting
-    return DesignCosts(times, energies, shares, steps["memory_bytes"], steps["clock"])
+    parts_j, static_s = steps["parts_j"] * chips, (waiting + shares[HOST]) * chips
+    parts_j[:, IDLE] += static_s * machines["power_idle"]
+    parts_j[:, LOADED] += static_s * machines["power_loaded_static"]
+    return DesignCosts(times, energies, shares, steps["memory_bytes"], steps["clock"], parts_j)
 
 
 @entry
@@ -88,6 +94,7 @@ def _add_costs(template, query, context, decoding, slots, machines, runtimes, wo
         known.link_s += spent.link_s
         known.overhead_s += spent.overhead_s
         known.memory_bytes += spent.memory_bytes
+        known.parts_j[:] += spent.parts_j
         known.clock = min(known.clock, spent.clock)
 
 

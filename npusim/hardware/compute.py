@@ -72,16 +72,21 @@ class Traits(NamedTuple):
 
     prefix: of its fields in the machine's record; elements: counts whose product is the number of elements that have
     the rates `macs`; on_chip: fields whose product is the bytes of a memory on the chip, by its name in answers;
-    engines: counts whose product is the number of engines (PEs) that a runtime may fuse and that sum among themselves,
-    none where the chip works as one; best: efficiencies that a generous bound takes at their high ends; queues: its
-    queues decide what hides under the memory stream, and no number of a path does; libraries: a runtime chooses among
-    its kernel libraries.
+    lanes, registers: fields whose product is the number of vector lanes, and the bytes of register files that stand for
+    themselves; shared: counts whose product is how many multiply-accumulates an operand serves once it is read
+    from SRAM, none where that is not told; engines: counts whose product is the number of engines (PEs) that a runtime
+    may fuse and that sum among themselves, none where the chip works as one; best: efficiencies that a generous bound
+    takes at their high ends; queues: its queues decide what hides under the memory stream, and no number of a path
+    does; libraries: a runtime chooses among its kernel libraries.
     """
 
     prefix: str
     elements: tuple[str, ...]
     macs: str
     on_chip: Mapping[str, tuple[str, ...]]
+    lanes: tuple[str, ...] = ()
+    registers: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
     best: tuple[str, ...] = ()
     queues: bool = False
@@ -106,7 +111,16 @@ class Unit(Part):
         traits = getattr(cls, "TRAITS", None)
         if traits is None:
             raise TypeError(f"{cls.__name__} lacks TRAITS")
-        products = [traits.elements, (traits.macs,), traits.engines, traits.best, *traits.on_chip.values()]
+        products = [
+            traits.elements,
+            (traits.macs,),
+            traits.engines,
+            traits.best,
+            traits.lanes,
+            traits.registers,
+            traits.shared,
+            *traits.on_chip.values(),
+        ]
         unknown = {name for names in products for name in names} - cls.model_fields.keys()
         if unknown or not traits.elements or not traits.on_chip:
             raise TypeError(f"{cls.__name__}.TRAITS: elements and on_chip need fields, {sorted(unknown)} are none")

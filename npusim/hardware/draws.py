@@ -17,11 +17,12 @@ from pydantic import BaseModel
 
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.flat import quantities
-from npusim.hardware.machine import build_machine, build_pim
+from npusim.hardware.machine import build_pim, described_machine
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
+from npusim.hardware.technology.reference import follow_reference
 from npusim.ledger import Domain, Quantity, provenances
 
 RANGE_COVERAGE = 0.90
@@ -96,11 +97,12 @@ def draw_with(
 ) -> tuple[np.ndarray, np.ndarray, dict[RangedNumber, np.ndarray]]:
     """What `draw` gives, and `count` values of each of the `shared` numbers."""
     numbers = list(dict.fromkeys(ranged_numbers(system, runtime)))
-    machines = np.asarray(np.repeat(build_machine(system), count))
+    machines = np.asarray(np.repeat(described_machine(system), count))
     records = np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE)
     drawn = dict(zip([*numbers, *shared], drawn_values([*numbers, *shared], count, seed, calibration), strict=True))
     for number in numbers:
         number.put(records if number.owner == runtime.name else machines, drawn[number])
+    follow_reference(system, machines)
     return machines, records, {number: drawn[number] for number in shared}
 
 

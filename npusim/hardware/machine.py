@@ -22,6 +22,7 @@ from npusim.hardware.flat import MAX_PARTS, empty_record, fill, quantity_fields,
 from npusim.hardware.pim import Pim
 from npusim.hardware.reductions import TOPOLOGIES
 from npusim.hardware.system import Card, Chip, ServerCards, System
+from npusim.hardware.technology.reference import follow_reference
 from npusim.hardware.units import KINDS, MARK
 
 GROUPS = 4
@@ -84,6 +85,13 @@ def build_machine(system: System) -> np.ndarray:
     power_over_nominal: clock of the unit over that at which its energies hold. `settled` is 1: the chip has
     run long enough to be hot and for its power limit to act; 0 is a rested chip.
     """
+    machines = described_machine(system)
+    follow_reference(system, machines)
+    return machines
+
+
+def described_machine(system: System) -> np.ndarray:
+    """As `build_machine`, the energies as they stand in the description."""
     machines = empty_record(machine_dtype(system.chip.unit.kind, system.chip.pim is not None))
     record = machines[0]
     for part in (system.chip, system.card, system.server):

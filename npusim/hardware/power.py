@@ -29,6 +29,8 @@ class PowerModel(Part):
     """Energy of one operation of a vector lane, in joules."""
     link_byte: EnergyPerByte
     """Energy of sending over a link between chips, in joules per byte."""
+    fans: Power | None = None
+    """Power of fans on the card, in watts, which is part of `idle`; none if omitted."""
     tdp: Power
     """Thermal design power as published, in watts; it is only shown, since chips do not always keep to it."""
     cap: Power

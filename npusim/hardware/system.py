@@ -18,10 +18,21 @@ from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
 from npusim.hardware.units import ComputeUnit
 from npusim.hardware.yaml_file import load_yaml
-from npusim.ledger import Few
+from npusim.ledger import Few, Positive
 
 _SAME_BANDWIDTH = 0.02
 """Part by which the rate of a memory may differ from that of its channels with PIM units, for rounding."""
+
+
+class Die(Part):
+    """The silicon of one chip's compute dies."""
+
+    node_nm: Positive
+    """Node of the process, a number of nm by its name."""
+    dies: Few | None = None
+    """Number of dies that the compute unit is cut into, 1 if omitted."""
+    mm2: Positive | None = None
+    """Area of all compute dies as published or measured, in mm2; that of the model if omitted."""
 
 
 class Chip(Part):
@@ -37,6 +48,11 @@ class Chip(Part):
     """How the PEs of a contraction processor sum partial results, omitted for other units."""
     power: PowerModel
     """Power and energy of the chip."""
+    die: Die | None = None
+    """The compute dies; one die at the node of the area table if omitted."""
+    reference: str | None = None
+    """Name of the architecture whose silicon gave energies and area, so that both follow the model where this chip
+    differs from it; they hold as they stand if omitted."""
 
     @property
     def over_nominal(self) -> float:

@@ -7,7 +7,7 @@ which the row is the mean or a percentile. Figures that are one over another fol
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
@@ -32,11 +32,13 @@ class RunMetrics:
     """What one run scored.
 
     figures: by the names of METRICS, in their units; rates per second of simulated time; NaN where no request was
-    served. refusal: why the first request that was refused was; "" where none was.
+    served. refusal: why the first request that was refused was; "" where none was. breakdown_j: joules of all chips by
+    component.
     """
 
     figures: Mapping[str, float]
     refusal: str
+    breakdown_j: Mapping[str, float] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> float:
         return self.figures[name]
@@ -52,7 +54,7 @@ def measure(run: ServedRun, since: int = 0, least: Shown = Shown.RUN) -> RunMetr
     least: of which figures (COMPARED: all)."""
     seen, refused = _Seen(run, since, least), run.record.refused
     figures = {row.name: _value(row, seen) for row in shown(least)}
-    return RunMetrics(figures, refused[0].refusal if refused else "")
+    return RunMetrics(figures, refused[0].refusal if refused else "", run.breakdown_j)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import simpy
@@ -12,6 +12,7 @@ import simpy
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
+from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
@@ -72,7 +73,8 @@ class ServedRun:
     """record: what happened; duration_s: until the last answer; kv: the cache at the end; idle_w: all chips at rest.
 
     replicas: how many servers did the same at the same time, of which this is one (joules are those of all chips); a
-    fraction where the requests do not divide. layout: of a memory with PIM units, None without them.
+    fraction where the requests do not divide. layout: of a memory with PIM units, None without them; breakdown_j:
+    joules of all chips by component, at rest included.
     """
 
     record: Recorder
@@ -81,6 +83,7 @@ class ServedRun:
     idle_w: float
     replicas: float = 1.0
     layout: MemoryLayout | None = None
+    breakdown_j: Mapping[str, float] = field(default_factory=dict)
 
 
 def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> ServedRun:
@@ -116,13 +119,24 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     duration = max((request.last_token_s for request in recorder.requests), default=0.0)
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
-    return ServedRun(recorder, duration, kv, idle_w, asked / len(load.prompts), layout)
+    return ServedRun(
+        recorder, duration, kv, idle_w, asked / len(load.prompts), layout, _spent(deployment, recorder, duration)
+    )
 
 
 def _users(deployment: Deployment, load: Load) -> int:
     """Users of one replica: those of a closed loop or a burst, else as many as the runtime serves."""
     most = int(deployment.runtime_record[0]["limits_max_sequences"])
     return load.arrival.users if isinstance(load.arrival, Closed | Burst) else min(most, len(load.prompts))
+
+
+def _spent(deployment: Deployment, recorder: Recorder, duration_s: float) -> dict[str, float]:
+    """The joules of a run by component; while the server waits, its chips are idle."""
+    waited_s = max(0.0, duration_s - float(recorder.span_s.sum()))
+    idle_j = waited_s * float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
+    parts_j = recorder.parts_j | {"idle": recorder.parts_j["idle"] + idle_j}
+    found = breakdown(deployment.system, deployment.machine, parts_j)
+    return {name: float(joules[0]) for name, joules in found.items()}
 
 
 def _serve_before(kv: KvCache, request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,11 @@ from npusim.engine.elasticity import LARGE, Resources
 from npusim.engine.event.engine import EventEngine
 from npusim.engine.stepcost import RESOURCES
 from npusim.explore.sweep.machines import Records
-from npusim.hardware import area
 from npusim.hardware.power import headroom_w
+from npusim.hardware.system import System
+from npusim.hardware.technology.energy import GROUPS, breakdown
+from npusim.hardware.technology.silicon import Silicon
+from npusim.kernels.power import ENERGY_PARTS
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import footprint, usable_bytes
 from npusim.mapping.memory_layout import is_open, laid_out, layouts
@@ -31,13 +35,14 @@ SHARE_COLUMNS = tuple(f"{name}_share" for name in PARTS)
 BOUND_COLUMNS = ("bound", "bound_gain")
 """What shortens prompts and decode steps together most, and the part that 10 % more of it saves."""
 _FLOPS_PER_MAC = 2.0
+_MJ_PER_J = 1e3
 
 
 @dataclass(frozen=True)
 class _Costs:
     """One step of each design, float64 (designs,), NaN without room. time_s, energy_j: host time included; device_s:
     without; device_j: joules of that time; shares_s: by PARTS; bytes_s: seconds that its bytes take at the peak rate;
-    macs_s: that its arithmetic takes at the peak rate."""
+    macs_s: that its arithmetic takes at the peak rate; parts_j: the energy by ENERGY_PARTS, (designs, parts)."""
 
     time_s: np.ndarray
     energy_j: np.ndarray
@@ -46,13 +51,15 @@ class _Costs:
     bytes_s: np.ndarray
     macs_s: np.ndarray
     shares_s: dict[str, np.ndarray]
+    parts_j: np.ndarray
 
 
 def _nothing(designs: int) -> _Costs:
     def empty() -> np.ndarray:
         return np.full(designs, np.nan)
 
-    return _Costs(empty(), empty(), empty(), empty(), empty(), empty(), {name: empty() for name in PARTS})
+    parts_j = np.full((designs, len(ENERGY_PARTS)), np.nan)
+    return _Costs(empty(), empty(), empty(), empty(), empty(), empty(), {name: empty() for name in PARTS}, parts_j)
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class _TwoSteps:
     """One prompt and one decode step of each design, and what else figures need, arrays (designs,).
 
     resident: requests that a replica holds; served: that all replicas do, at most the users; osl: tokens of an answer;
-    cap_w: power cap of all chips.
+    cap_w: power cap of all chips; system: of which the machines of `silicon` are variants.
     """
 
     prompt: _Costs
@@ -68,8 +75,9 @@ class _TwoSteps:
     resident: np.ndarray
     served: np.ndarray
     osl: int
-    area_mm2: np.ndarray
     cap_w: np.ndarray
+    system: System
+    silicon: Silicon
 
     def over_both(self, prompt: np.ndarray, decode: np.ndarray) -> np.ndarray:
         """What prompts and decode steps of a batch take together of what one of each takes."""
@@ -82,6 +90,13 @@ class _TwoSteps:
     @property
     def energy_j(self) -> np.ndarray:
         return self.over_both(self.prompt.energy_j, self.decode.energy_j)
+
+    @cached_property
+    def groups_j(self) -> dict[str, np.ndarray]:
+        """Joules of both by group of components."""
+        spent = self.resident[:, None] * self.prompt.parts_j + (self.osl - 1) * self.decode.parts_j
+        found = breakdown(self.system, self.silicon.machines, dict(zip(ENERGY_PARTS, spent.T, strict=True)))
+        return {name: np.sum([found[each] for each in members], axis=0) for name, members in GROUPS.items()}
 
     @property
     def tokens(self) -> np.ndarray:
@@ -124,6 +139,7 @@ class _Asked:
         rate = machines["memory_stacks"] * machines["memory_channels_per_stack"] * machines["memory_channel_bandwidth"]
         costs.bytes_s[which] = cost.memory_bytes / rate
         costs.macs_s[which] = _arithmetic_s(self.engine, step, machines)
+        costs.parts_j[which] = cost.parts_j
         for name in PARTS:
             costs.shares_s[name][which] = cost.shares_s[name]
 
@@ -172,8 +188,9 @@ def _estimated(
         resident,
         np.minimum(users, replicas * resident),
         osl,
-        area.area_proxy_mm2(base.system, records.machines) * chips,
         records.machines["power_cap"] * chips,
+        base.system,
+        Silicon(base.system, records.machines, chips),
     )
     table = pd.DataFrame({row.name: _FUNCTIONS[row.name](two) for row in ESTIMATES})
     elapsed_s = two.elapsed_s
@@ -202,16 +219,17 @@ def _bounds(asked: _Asked, two: _TwoSteps, anew: bool) -> pd.DataFrame:
 
 def _simulated(engine: AnalyticEngine, step: Step, machines: np.ndarray, runtimes: np.ndarray) -> DesignCosts:
     """As `cost_designs`, each design by the event engine."""
-    deployment, rows = engine.deployment, []
+    deployment, rows, spent = engine.deployment, [], []
     for index in range(len(machines)):
         own = deployment.with_records(machines[index : index + 1], runtimes[index : index + 1])
         analytic = AnalyticEngine(own, max_sequences=len(step.query))
         cost = EventEngine(analytic, own.system.name).cost(step)
         whole = analytic.with_host(cost, len(step.query))
         shares = cost.shares_s | {HOST: whole.time_s - cost.time_s}
+        spent.append([whole.parts_j[name] for name in ENERGY_PARTS])
         rows.append((whole.time_s, whole.energy_j, *(shares[name] for name in PARTS), cost.memory_bytes, cost.clock))
     times, energies, *parts, moved, clock = np.array(rows, np.float64).T
-    return DesignCosts(times, energies, dict(zip(PARTS, parts, strict=True)), moved, clock)
+    return DesignCosts(times, energies, dict(zip(PARTS, parts, strict=True)), moved, clock, np.array(spent))
 
 
 def _arithmetic_s(engine: AnalyticEngine, step: Step, machines: np.ndarray) -> np.ndarray:
@@ -276,7 +294,7 @@ def users_resident(two: _TwoSteps) -> np.ndarray:
 
 @_estimate
 def area_proxy_mm2(two: _TwoSteps) -> np.ndarray:
-    return two.area_mm2
+    return two.silicon.area_proxy_mm2
 
 
 @_estimate
@@ -292,6 +310,19 @@ def bandwidth_fraction(two: _TwoSteps) -> np.ndarray:
 @_estimate
 def cap_fraction(two: _TwoSteps) -> np.ndarray:
     return _largest([each.device_j / each.device_s / two.cap_w for each in (two.prompt, two.decode)])
+
+
+def _spent_on(group: str) -> Callable[[_TwoSteps], np.ndarray]:
+    return lambda two: two.groups_j[group] / two.tokens * _MJ_PER_J
+
+
+def _side(figure: str, side: str) -> Callable[[_TwoSteps], np.ndarray]:
+    return lambda two: np.asarray(getattr(getattr(two.silicon, figure), side))
+
+
+_FUNCTIONS |= {f"{group}_mj_per_token": _spent_on(group) for group in GROUPS}
+for _name in ("area_mm2", "die_cost_usd", "package_cost_usd"):
+    _FUNCTIONS |= {_name: _side(_name, "value"), **{f"{_name}_{end}": _side(_name, end) for end in ("low", "high")}}
 
 
 def _largest(parts: Sequence[np.ndarray]) -> np.ndarray:

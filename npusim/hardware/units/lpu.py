@@ -16,6 +16,8 @@ class Lpu(Unit):
         elements=("tree_sets", "trees", "tree_inputs"),
         macs="macs_per_input",
         on_chip={"sram_bytes": ("sram",)},
+        lanes=("vector_lanes",),
+        shared=("tree_sets",),
     )
 
     kind: Literal["lpu"]

@@ -16,6 +16,8 @@ class SystolicArray(Unit):
         elements=("arrays", "array_rows", "array_columns"),
         macs="macs_per_cell",
         on_chip={"sram_bytes": ("sram",)},
+        lanes=("vector_lanes",),
+        shared=("array_columns",),
     )
 
     kind: Literal["systolic_array"]

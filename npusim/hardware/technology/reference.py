@@ -1,0 +1,119 @@
+"""Energies and areas that silicon gave, carried over to a chip that differs from it.
+
+A description that names a `reference` takes what was measured on that architecture as far as the two are alike: its
+energies, its static power and its die area are multiplied by the ratio of both bottom-up sums. The reference itself has
+a ratio of one, and an energy that the description says itself (or a sweep varies) holds as it stands.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from npusim.hardware.system import System
+from npusim.hardware.technology.area import AreaModel, modelled_area_mm2
+from npusim.hardware.technology.energy import EnergyTable, energy_table, totals
+from npusim.hardware.technology.ranges import Ranged, ranged
+from npusim.inputs import remembered
+from npusim.ledger import provenances
+
+_KEYS = {
+    "mac_bf16": "mac.bf16",
+    "mac_fp8": "mac.fp8",
+    "mac_int8": "mac.int8",
+    "mac_int4": "mac.int4",
+    "vector": "vector_op",
+    "memory_read": "memory_byte",
+    "idle": "idle",
+    "loaded": "loaded_static",
+}
+"""Keys of `power` whose energies follow the bottom-up sum of a part."""
+_TOLD = {**_KEYS, "link": "link_byte"}
+
+
+def _field(key: str) -> str:
+    """The field of a machine's record that holds a key of `power`."""
+    return f"power_{key.replace('.', '_')}"
+
+
+class _Silicon(NamedTuple):
+    """The architecture that was measured, its machine as described, and the sources of its energies by key, those of
+    its calibration too."""
+
+    system: System
+    machine: np.ndarray
+    sources: dict[str, frozenset[str]]
+
+
+@remembered
+def _silicon(name: str) -> _Silicon:
+    # The catalogue of architectures and the machines made of them are known only once descriptions are.
+    from npusim.hardware.catalog import load_system
+    from npusim.hardware.machine import described_machine
+
+    system = load_system(name, uncalibrated=True)
+    both = [_sources(system), _sources(load_system(name))]
+    sources = {key: frozenset(each[key] for each in both if key in each) for key in _KEYS.values()}
+    return _Silicon(system, described_machine(system), sources)
+
+
+def _sources(system: System) -> dict[str, str]:
+    """The sources of the energies that a description has, by key."""
+    return {item.path: item.quantity.source for item in provenances("", system.chip.power)}
+
+
+@remembered
+def _silicon_totals(name: str) -> dict[str, float]:
+    known = _silicon(name)
+    return {part: float(sums[0]) for part, sums in totals(known.system, known.machine).items()}
+
+
+def follow_reference(system: System, machines: np.ndarray) -> None:
+    """Carry the energies of the machines of `system` over from its reference, where it names one."""
+    name = system.chip.reference
+    if name is None:
+        return
+    measured, own, known = _silicon_totals(name), _sources(system), _silicon(name).sources
+    for part, sums in totals(system, machines).items():
+        key = _KEYS.get(part)
+        if key in own and own[key] in known[key]:
+            machines[_field(key)] *= sums / measured[part]
+
+
+def area_mm2(system: System, machines: np.ndarray, model: AreaModel | None = None) -> np.ndarray:
+    """Area of all compute dies of each machine, mm2 (machines,): that of the model, times what the published area of
+    the reference (or of the chip itself) is over the model's."""
+    modelled = modelled_area_mm2(system, machines, model)
+    factor = area_factor(system, model)
+    return modelled if factor is None else modelled * factor
+
+
+def area_factor(system: System, model: AreaModel | None = None) -> float | None:
+    """Published area over that of the model, of the reference or of the chip itself; None where none is published."""
+    from npusim.hardware.machine import described_machine
+
+    name = system.chip.reference
+    if name is not None:
+        system, machine = _silicon(name).system, _silicon(name).machine
+    else:
+        machine = described_machine(system)
+    die = system.chip.die
+    if die is None or die.mm2 is None:
+        return None
+    return die.mm2.value / float(modelled_area_mm2(system, machine, model)[0])
+
+
+def reconciliation(system: System, machines: np.ndarray) -> dict[str, Ranged]:
+    """Bottom-up sum over the energy that the machine's record has, by part, float64 (machines,) each: at 1 the tables
+    and the description agree. The range is that of the tables."""
+    found = {}
+    for part, key in _TOLD.items():
+        given = machines[_field(key)]
+        if np.isfinite(given).all():
+
+            def ratio(table: EnergyTable, part: str = part, given: np.ndarray = given) -> np.ndarray:
+                return np.asarray(totals(system, machines, table)[part] / given)
+
+            found[part] = ranged(ratio, energy_table())
+    return found
