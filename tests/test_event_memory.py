@@ -168,3 +168,16 @@ def test_stalls_say_what_units_waited_for(llama: Deployment) -> None:
         last = np.mean([record.end[own].max() for own in queues])
         assert busy + idle == pytest.approx(simulation.time_s - (record.time_s - last), rel=1e-6)
     assert stalls["main", "memory: load"] > 0.3 * piece.cost.time_s
+
+
+def test_a_step_on_a_hot_memory_is_slower_than_the_closed_form_says(llama: Deployment) -> None:
+    """Twice and four times as many refreshes: the closed forms know one stream rate."""
+    engine = AnalyticEngine(llama)
+    closed = engine.cost(decode([1024])).time_s
+    normal, twice, often = (
+        EventEngine(engine, "rngd", Detail("command", refresh_rate)).cost(decode([1024])).time_s
+        for refresh_rate in (1, 2, 4)
+    )
+    assert normal == pytest.approx(closed, rel=0.02)
+    assert twice > 1.06 * closed
+    assert often > 1.3 * closed

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.collective import collective_record
-from npusim.engine.event.command import MESSAGE
+from npusim.engine.event.command import MESSAGE, SWITCH
 from npusim.engine.event.core.state import LINK, MEMORY
 from npusim.engine.event.engine import Detail, EventEngine, SimulatedPiece
 from npusim.engine.event.stages import stages_time
@@ -21,6 +21,8 @@ from npusim.evidence.validation.validate import summarise, validate_table
 from npusim.hardware.algorithms import SCHEDULES
 from npusim.hardware.collectives import ALL_REDUCE, ALL_TO_ALL
 from npusim.hardware.machine import GROUP_TENSOR
+from npusim.hardware.reductions import MEMORY as THROUGH_MEMORY
+from npusim.hardware.reductions import TOPOLOGIES
 from npusim.kernels.collective import collective_time, schedule_time
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.micro_batches import bubble_s
@@ -147,3 +149,26 @@ def test_published_times_of_nccl_are_met_by_events() -> None:
     result = validate_table(table, engine="event")
     assert (result.rows, len(result.skipped)) == (84, 0)
     assert summarise(result.main).mape <= 0.075
+
+
+@pytest.mark.parametrize("topology", range(len(TOPOLOGIES)))
+def test_reductions_over_pes_take_their_closed_form_or_meet_the_weights(
+    deployed: Deploy, altered: Alter, topology: int
+) -> None:
+    """On the chip's own network nothing is in their way; through memory they share its rate with the weights."""
+    llama = altered(deployed("rngd", "llama-3.1-8b", uncalibrated=True), reduction_topology=topology)
+    engine = AnalyticEngine(llama)
+    (piece,) = EventEngine(engine, "rngd").simulated(decode([1024] * 8))
+    joins = [
+        number
+        for number, command in enumerate(piece.simulation.program.commands)
+        if command.queue.engine == SWITCH and command.asked > 0.0
+    ]
+    record = piece.simulation.record
+    lost = record.lost[joins][:, MEMORY].sum()
+    assert (lost > 0.0) == (topology == THROUGH_MEMORY)
+    program = piece.simulation.program
+    for number in joins if topology != THROUGH_MEMORY else ():
+        row = program.commands[number].position.row
+        closed = program.plans[row].choice.reduce_s
+        assert record.end[number] - record.start[number] == pytest.approx(closed, rel=1e-6)

@@ -117,6 +117,16 @@ def test_the_picture_of_the_readme_shows_what_is_predicted(tmp_path: Path) -> No
         assert f"<title>{module.told(row)}</title>" in picture
 
 
+def test_the_picture_of_contention_is_what_is_simulated() -> None:
+    """Weights that wait for units in memory, and messages, on the first chip of two."""
+    maker = _maker("make_contention")
+    assert "](images/contention.svg)" in (ROOT / "docs" / "timeline.md").read_text(encoding="utf-8")
+    drawn = maker.picture()
+    assert maker.PICTURE.read_text(encoding="utf-8") == drawn, "run python docs/make_contention.py"
+    for told in ("lost to a shared PIM banks", "all_reduce: message", "attention: compute"):
+        assert told in drawn
+
+
 def test_no_generated_picture_is_kept() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from npusim.engine.event.chip import Record
-from npusim.engine.event.command import DMA, LINK, MESSAGE, OVERHEAD, Command, Program
+from npusim.engine.event.command import DMA, LINK, MESSAGE, OVERHEAD, SWITCH, Command, Program
 from npusim.engine.event.repetition import Simulation, simulate_program
 
 Shares = dict[tuple[int, str], float]
@@ -38,7 +38,7 @@ def critical_path(program: Program, record: Record) -> Iterator[Piece]:
 def _pieces(position: int, command: Command, record: Record) -> Iterator[Piece]:
     """What a command spent on start-up, a transfer's before it starts, and on its work."""
     since, start, end = (float(times[position]) for times in (record.since, record.start, record.end))
-    if command.queue.engine == MESSAGE:
+    if command.queue.engine in (MESSAGE, SWITCH) and command.kind == LINK:
         yield Piece(position, command.kind, end - since)
         return
     fixed = start - since if command.queue.engine == DMA else min(command.fixed_s, end - since)
@@ -67,8 +67,8 @@ def saved_if_free(simulation: Simulation, kind: str, row: int | None = None) -> 
             return command
         if kind == OVERHEAD:
             return replace(command, fixed_s=0.0, work_s=0.0 if command.kind == kind else command.work_s)
-        if command.queue.engine == MESSAGE and kind == LINK:
-            return replace(command, fixed_s=0.0, asked=0.0)
+        if command.queue.engine in (MESSAGE, SWITCH) and command.kind == kind == LINK:
+            return replace(command, fixed_s=0.0, work_s=0.0, asked=0.0)
         return replace(command, work_s=0.0, asked=0.0, touched=0.0) if command.kind == kind else command
 
     return simulation.time_s - simulate_program(simulation.rows, simulation.setting, change).time_s

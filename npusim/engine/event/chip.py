@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from npusim.engine.event.command import CACHE, DMA, MAIN, MESSAGE, SUB, UNITS, Command, Program
+from npusim.engine.event.command import CACHE, DMA, MAIN, MESSAGE, SUB, SWITCH, UNITS, Command, Program
 from npusim.engine.event.core import state as core
 from npusim.engine.event.core.loop import simulate
 from npusim.engine.event.memory import ARRIVING, COMMAND
@@ -90,14 +90,15 @@ class ChipRun:
         model = self._set.memory
         links = np.zeros(0) if self._set.network is None else self._set.network.rates
         banks = model.every * self._set.memories if self._set.has_units else 0
-        resources = self._first_link + len(links) + banks
-        capacity, classes = np.zeros(resources), np.full(resources, core.MEMORY)
         first_bank = self._first_link + len(links)
+        resources = first_bank + banks + self._set.chips
+        capacity, classes = np.zeros(resources), np.full(resources, core.MEMORY)
         capacity[self._first_link : first_bank], classes[self._first_link : first_bank] = links, core.LINK
         # Seconds of the banks for each second: those of the units, and what they leave to the host.
         capacity[first_bank:], classes[first_bank:] = 1.0 + self._set.banks_beside_units, core.BANKS
         capacity[: self._first_channel] = self._program.port
         classes[: self._first_channel : 2], classes[1 : self._first_channel : 2] = core.PORT, core.REGISTERS
+        capacity[first_bank + banks :], classes[first_bank + banks :] = self._set.joining_bytes_per_s, core.ON_CHIP
         traced = np.full(resources, core.NONE)
         traced[self._first_channel : self._first_channel + model.every] = np.arange(model.every)
         machine = self._set.machine
@@ -117,7 +118,7 @@ class ChipRun:
         commands = self._program.commands
         table = np.zeros(len(commands), core.COMMAND_DTYPE)
         table["queue"] = [self._queues[command.queue] for command in commands]
-        table["style"] = [_STYLES.get(command.queue.engine, core.PROGRAM) for command in commands]
+        table["style"] = [_style(command) for command in commands]
         table["pool"] = table["port"] = [
             self._pools[command.queue[1:]] if command.queue.engine in _OF_CLUSTERS else core.NONE
             for command in commands
@@ -159,6 +160,7 @@ class ChipRun:
         links = 0 if self._set.network is None else len(self._set.network.rates)
         # A byte of a channel keeps its banks for so long.
         byte_s = every / self._set.memory_bytes_per_s
+        on_chip = self._first_link + links + (every * self._set.memories if self._set.has_units else 0)
         banks = [self._first_link + links + channels + every * memory for memory in range(self._set.memories)]
         for command, row in zip(self._program.commands, table, strict=True):
             if command.queue.engine == DMA and command.asked > 0.0:
@@ -178,7 +180,10 @@ class ChipRun:
             elif row["style"] == core.FILL:
                 ways.append(np.array([2 * row["port"] + 1]))
                 shares.append(np.ones(1))
-            elif command.queue.engine == MESSAGE and command.asked > 0.0:
+            elif command.queue.engine == SWITCH and command.asked > 0.0 and command.passes == 0.0:
+                ways.append(np.array([on_chip + command.queue.chip]))
+                shares.append(np.ones(1))
+            elif command.queue.engine in (MESSAGE, SWITCH) and command.asked > 0.0:
                 memories = [each for each in (row["memory"], row["second_memory"]) if each != core.NONE]
                 own = [self._first_channel + memory * every + channels for memory in memories]
                 ways.append(np.concatenate([self._first_link + np.array(command.links, np.int64), *own]))
@@ -222,6 +227,13 @@ class ChipRun:
 
 
 _NOTHING = np.zeros(0)
+
+
+def _style(command: Command) -> int:
+    """How a command runs in the core."""
+    if command.queue.engine == SWITCH:
+        return core.MESSAGE if command.asked > 0.0 else core.PROGRAM
+    return _STYLES.get(command.queue.engine, core.PROGRAM)
 
 
 def _changes(history: np.ndarray) -> np.ndarray:

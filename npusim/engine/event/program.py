@@ -32,6 +32,7 @@ from npusim.engine.event.command import (
     Queue,
     Turn,
 )
+from npusim.engine.event.joining import Joining, joining
 from npusim.engine.event.kernel import Kernel, kernel_of
 from npusim.engine.event.memory import Access
 from npusim.engine.event.network import add_collective
@@ -208,8 +209,17 @@ class _TileBuilder(_Builder):
         for part in range(len(joined)):
             tile = len(work.tiles) * (part + 1) // len(joined) - 1
             self._ready = [each[tile] for each in ends]
-            self._chip_wide(SWITCH, LINK, position._replace(tile=part), "reduction", work_s=joined[part])
+            self._join(position._replace(tile=part), joined[part])
             self._parts[position.row].append(self._ready)
+
+    def _join(self, position: Position, joined: Joining | float) -> None:
+        """A reduction over the PEs of each chip, or one of which only the seconds are known."""
+        if isinstance(joined, float):
+            self._chip_wide(SWITCH, LINK, position, "reduction", work_s=joined)
+            return
+        for number in self._chip_wide(SWITCH, LINK, position, "reduction", 0.0, joined.fixed_s, joined.amount):
+            self.program.commands[number].passes = joined.passes
+            self.program.commands[number].streams = float(self._set.pes)
 
     def _operate_on_units(self, row: Any, position: Position) -> None:
         """A row in memory: called by the chip, run by the units of all channels, then what is left to the chip."""
@@ -293,10 +303,13 @@ def _launch_s(row: Any, setting: StepSetting) -> float:
     return seconds + float(further_matrices_time(row, setting.machine, setting.runtime, setting.path))
 
 
-def _joins(row: Any, setting: StepSetting, work: Work) -> list[float]:
-    """Seconds of each reduction over the PEs that ends a row."""
+def _joins(row: Any, setting: StepSetting, work: Work) -> list[Joining] | list[float]:
+    """The reductions over the PEs that end a row."""
     if work.plan is not None:
-        return [work.plan.choice.reduce_s] * work.plan.choice.reductions if work.plan.choice.reduce_s > 0.0 else []
+        if work.plan.choice.reduce_s == 0.0:
+            return []
+        results = _ACTIVATION_BYTES * float(joined_rows(row)) * row["n"]
+        return [joining(results / work.plan.choice.reductions, setting)] * work.plan.choice.reductions
     shared = float(shared_heads_time(row, setting.machine, setting.pes)) if row["kind"] == ATTENTION else 0.0
     return [shared] if shared > 0.0 else []
 

@@ -71,6 +71,11 @@ class StepSetting:
         return self.slices * float(self.machine["tcp_sram_bandwidth_per_slice"] * self.machine["tcp_clock"])
 
     @cached_property
+    def joining_bytes_per_s(self) -> float:
+        """What the chip's own network moves of the messages of a reduction; endless without one."""
+        return float(self.machine["reduction_bandwidth"]) if self.is_tiled else inf
+
+    @cached_property
     def memories(self) -> int:
         """Memories of all chips."""
         return ceil(self.chips / self.sharers)
