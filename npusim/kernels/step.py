@@ -25,6 +25,7 @@ from npusim.kernels.power import (
     energy_scale,
     mac_part,
     operator_time,
+    total_energy,
 )
 from npusim.kernels.unit import fusions, meeting_time, overlap, place
 from npusim.mapping.optable import COLLECTIVE
@@ -131,7 +132,7 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
         step.flops += row.repeat * row.flops
     step.parts_j[IDLE] = step.time_s * machine.power_idle
     step.parts_j[LOADED] = step.time_s * machine.power_loaded_static
-    step.energy_j = step.parts_j.sum()
+    step.energy_j = total_energy(step.parts_j)
 
 
 @kernel
