@@ -137,9 +137,9 @@ def test_an_axis_that_moves_nothing_is_named_with_what_it_is_for(tmp_path: Path)
     assert f"vary.{tdp} moves no figure of this sweep" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_what_the_event_engine_alone_reads_is_told(tmp_path: Path) -> None:
+def test_what_moves_nothing_here_is_told_with_where_it_would(tmp_path: Path) -> None:
     (line,) = _sweep(tmp_path, "chip.unit.ring_hop: {values: [1 cycle, 2 cycle]}")
-    assert "vary.chip.unit.ring_hop" in line and "for the event engine alone" in line
+    assert "vary.chip.unit.ring_hop" in line and "where a product's depth is spread over slices" in line
 
 
 def test_what_serving_reads_moves_a_served_sweep(tmp_path: Path) -> None:
