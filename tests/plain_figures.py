@@ -63,7 +63,7 @@ def _of_chip(deployment: Deployment) -> Iterator[tuple[str, Iterable[float]]]:
     machines, runtimes = draw(deployment.system, deployment.runtime, 2, 0)
     costs = cost_designs(engine, STEPS["decode"], deployment.with_records(machines, runtimes).machine, runtimes)
     yield "designs", [*costs.time_s, *costs.energy_j]
-    if deployment.system.chip.unit.TRAITS.events and deployment.offload == "none":
+    if deployment.system.chip.unit.kind == "contraction_processor" and deployment.offload == "none":
         cost = EventEngine(engine, deployment.system.name).cost(STEPS["decode"])
         yield "event", [cost.time_s, cost.energy_j]
 

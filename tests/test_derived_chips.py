@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ from npusim.answers.describe import describe
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.run import exposed_host_time
 from npusim.errors import UserError
-from npusim.hardware.calibration import InheritedCalibration, calibration_text
+from npusim.hardware.calibration import InheritedCalibration, calibration_text, with_quantities
 from npusim.hardware.catalog import calibration_of, load_memory, load_system
 from npusim.hardware.draws import draw
+from npusim.hardware.machine import build_machine
 from npusim.hardware.stream import Stream, stream_efficiency
+from npusim.ledger import provenances
 from npusim.mapping.deployment import deploy
 from npusim.mapping.plan import all_plans
-from npusim.workload.step import decode
+from npusim.workload.step import decode, prefill
 
 OF_RNGD = ("rngd-plus", "rngd-plus-max", "rngd-2-server", "rngd-hbm3e-pim")
 
@@ -138,3 +141,18 @@ def test_rngd_plus_max_is_faster_than_rngd_or_waits_for_the_host(model: str, car
     assert device[1] < device[0]
     assert host[0] == host[1]
     assert whole[1] < whole[0] or (device[0] < host[0] and whole[1] == pytest.approx(whole[0], rel=1e-3))
+
+
+def test_the_die_to_die_link_is_a_design_choice() -> None:
+    """A wider link shortens a prompt over both dies; RNGD, which has none, has no such number."""
+    system = load_system("rngd-plus-max")
+    path, seconds = "server.fabric.levels.die to die.link.bandwidth", []
+    known = {each.path: each.quantity for each in provenances("", system)}
+    assert known[path].low == 0.25e12 and known[path].high == 2.6e12
+    assert path not in {each.path for each in provenances("", load_system("rngd"))}
+    where = deploy("rngd-plus-max", "llama-3.1-8b", precision="fp8")
+    for rate in (0.05e12, 0.25e12, 2.6e12):
+        altered = with_quantities(system, {path: known[path].model_copy(update={"value": rate, "low": rate})})
+        placed = replace(where, system=altered, machine=build_machine(altered)).under(where.plan)
+        seconds.append(AnalyticEngine(placed).cost(prefill(1, 1024)).time_s)
+    assert seconds[0] > seconds[1] > seconds[2]

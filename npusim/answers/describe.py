@@ -237,6 +237,7 @@ def _memory_facts(memory: Dram) -> dict[str, Any]:
         "peak_bytes_per_s": memory.peak_bandwidth.value,
         "clock_ns": memory.clock_period_s * NS_PER_S,
         "access_bytes": shape.access.value,
+        "metadata_fraction": shape.metadata.value / (shape.access.value + shape.metadata.value),
         "row_bytes": shape.row.value,
         "ranks": int(shape.ranks.value),
         "bank_groups": int(shape.bank_groups.value),

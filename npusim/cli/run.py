@@ -59,6 +59,8 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
         console.print(moved_table(answer["bottleneck"], "What better resources take off the run"))
         if (idle := idle_text(answer["bottleneck"])) is not None:
             console.print(idle)
+        if "pim_layout" in answer:
+            console.print(_layout_text(answer["pim_layout"]))
     for line in caveats([deployment]):
         console.print(line)
     if "interval" in answer:
@@ -77,6 +79,11 @@ def _bottleneck_text(found: dict[str, Any]) -> str:
         f"{found['fixed_ms']:,.2f} ms are fixed costs: links, launches, host. Longest operators of one chip, with "
         f"their fixed costs: {longest} ms.{'' if floor is None else ' ' + floor_text(floor, 'ms')}"
     )
+
+
+def _layout_text(told: dict[str, str]) -> str:
+    readers = {"chip": "for the chip", "units": "for the PIM units", "both": "once for the chip and once for the units"}
+    return f"Weights lie in memory {readers[told['weights']]}, the KV cache {readers[told['kv']]}."
 
 
 def _latencies(answer: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

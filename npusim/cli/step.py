@@ -63,6 +63,8 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         console.print(f"The power cap holds the clock at {answer['clock']:.0%} of its full rate{slowed}.")
     if (idle := idle_text(answer)) is not None:
         console.print(idle)
+    if answer.get("sub_batches", 1) > 1:
+        console.print("The batch is split in two: one half is on the PIM units while the other is on the chip.")
     if "events" in answer:
         rate = answer["memory_rate_bytes_per_s"]
         console.print(

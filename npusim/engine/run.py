@@ -10,7 +10,7 @@ import numpy as np
 from npusim.compilation import entry, kernel
 from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
-from npusim.kernels.power import ENERGY_PARTS, IDLE, LOADED
+from npusim.kernels.power import ENERGY_PARTS, IDLE, LOADED, total_energy
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.kernels.sub_batches import interleave, splits_batches
 from npusim.mapping.lower import instantiate
@@ -243,7 +243,7 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
             # Cost grows in proportion to the context, so the middle step costs the mean.
             context += (alike - 1) // 2
             time_s = _decode_step(template, query, context, decoding, slots, machines, runtimes, work)
-            energy_j = work.step_parts_j.sum()
+            energy_j = total_energy(work.step_parts_j)
             context -= (alike - 1) // 2
             host_s = exposed_host_time(time_s, live, logit_bytes, machine, runtime)
         alike -= 1

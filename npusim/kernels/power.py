@@ -21,6 +21,15 @@ ENERGY_PARTS = (
 
 
 @kernel
+def total_energy(parts_j):
+    """Joules of all parts, added in their order: NumPy's own sum adds in another one than its compiled form."""
+    total = 0.0
+    for index in range(len(ENERGY_PARTS)):
+        total += parts_j[index]
+    return total
+
+
+@kernel
 def mac_part(dtype):
     """The part of the energy that multiply-accumulates of operands of `dtype` are counted in."""
     if dtype == BF16:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from npusim.compilation import kernel
 from npusim.kernels.pim_offload import beside_host, has_units
-from npusim.kernels.power import IDLE, LOADED, cap_headroom
+from npusim.kernels.power import IDLE, LOADED, cap_headroom, total_energy
 
 _FEWEST = 1.5
 """Of sub-batches: a drawn number between one and two means the nearer."""
@@ -40,7 +40,7 @@ def interleave(parts, host_s, layers, machine):
     left = parts[0]
     left.parts_j[:] = one.parts_j + other.parts_j
     static = machine.power_idle + machine.power_loaded_static
-    work = left.parts_j.sum() - left.parts_j[IDLE] - left.parts_j[LOADED]
+    work = total_energy(left.parts_j) - left.parts_j[IDLE] - left.parts_j[LOADED]
     elapsed = max(min(alone, together), work / cap_headroom(machine))
     share = elapsed / alone
     left.parts_j[IDLE], left.parts_j[LOADED] = elapsed * machine.power_idle, elapsed * machine.power_loaded_static

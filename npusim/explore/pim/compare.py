@@ -32,15 +32,16 @@ WITHOUT = "none"
 
 @dataclass(frozen=True)
 class PimVariant:
-    """A policy for the units. copied: the weights lie in memory once for the host and once for the units."""
+    """A policy for the units. weights: one copy `shared`, `copied` for the host and for the units, or `chosen` for the
+    load."""
 
     name: str
     policy: str
-    copied: bool = False
+    weights: str = "shared"
 
     def of(self, deployment: Deployment) -> Deployment:
         """`deployment` under this policy. Raises UserError where its runtime knows no PIM units."""
-        runtime = deployment.runtime.offloading(self.policy, "copied" if self.copied else "shared")
+        runtime = deployment.runtime.offloading(self.policy, self.weights)
         record = build_runtime(runtime, deployment.system)
         return replace(deployment, runtime=runtime, runtime_record=record)
 
@@ -50,8 +51,9 @@ VARIANTS = (
     PimVariant("linear", "linear"),
     PimVariant("attention", "attention"),
     PimVariant("both", "both"),
-    PimVariant("linear, weights twice", "linear", copied=True),
-    PimVariant("both, weights twice", "both", copied=True),
+    PimVariant("linear, weights twice", "linear", "copied"),
+    PimVariant("both, weights twice", "both", "copied"),
+    PimVariant("layout by the load", "both", "chosen"),
 )
 
 
