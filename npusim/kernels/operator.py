@@ -36,6 +36,7 @@ OPERATOR_COST_DTYPE = record_type(
         ("pim_column_j", np.float64),
         ("pim_mac_j", np.float64),
         ("pim_io_j", np.float64),
+        ("memory_bytes", np.float64),
     ]
 )
 
@@ -47,11 +48,14 @@ def cost_operator(row, machine, runtime, path, cost):
     compute_j is that of products and vector operations (vector_j) at full clock; transfer_j that of memory reads and
     writes (write_j), of links (link_j) and of units in memory (pim_*_j).
 
+    memory_bytes: what passes the memory's pins, without what units in memory read on the spot.
+
     macs includes those on padding, where the kernel computes it. link_s and overhead_s are what is left exposed beside
     the operator's arithmetic or memory stream: by the fraction that the path states, or, where it states none, by what
     the unit's queues can hide (`overlap` subtracts that later).
     """
     cost.repeat = row.repeat
+    cost.memory_bytes = row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0
     cost.overhead_s = runtime.paths_operator_launch[path]
     cost.macs = row.flops / 2.0

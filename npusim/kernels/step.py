@@ -126,7 +126,7 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     for index in range(count):
         row = rows[index]
         _add_energy(row, costs[index], scale, step)
-        step.memory_bytes += row.repeat * (row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes)
+        step.memory_bytes += costs[index].repeat * costs[index].memory_bytes
         step.flops += row.repeat * row.flops
     step.parts_j[IDLE] = step.time_s * machine.power_idle
     step.parts_j[LOADED] = step.time_s * machine.power_loaded_static
