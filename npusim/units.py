@@ -50,6 +50,22 @@ _LONGEST = 60
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*)"
 _NUMBER = re.compile(rf"^\s*([+-]?(?:{_DIGITS}(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\d.,_])\s*(.*?)\s*$", re.ASCII)
 _UNIT = re.compile(r"^[A-Za-zµ%]+(\s*/\s*[A-Za-zµ%]+)?$")
+_HERTZ = re.compile(r"^([kmgt]?)hz$", re.IGNORECASE)
+_PER_PIN = re.compile(r"^([kMGT]?)b(?:it)?\s*/\s*s\s*(?:/|per)\s*pin$")
+_KILOBYTES = re.compile(r"^KB(\s*/.*)?$")
+
+
+def _spelt(unit: str) -> str:
+    """A unit in npusim's spelling: hertz in any case (never millihertz), KB for kB, Gb/s per pin for Gbit/s.
+
+    Without "per pin" Gb/s stays unknown: it is too often meant as GB/s.
+    """
+    if hertz := _HERTZ.match(unit):
+        prefix = hertz.group(1)
+        return f"{prefix.lower() if prefix in 'kK' else prefix.upper()}Hz"
+    if pin := _PER_PIN.match(unit):
+        return f"{pin.group(1)}bit/s"
+    return f"k{unit[1:]}" if _KILOBYTES.match(unit) else unit
 
 
 COMMON = {
@@ -83,6 +99,7 @@ def _registry() -> pint.UnitRegistry:
 def _factor(unit: str, wanted: str) -> float:
     if unit == wanted:
         return 1.0
+    unit = _spelt(unit)
     return COMMON.get((unit, wanted)) or converted(unit, wanted)
 
 

@@ -116,27 +116,33 @@ def test_the_reducer_drains_once_for_each_column_of_eight_tokens(rngd: Any, k: f
 @pytest.mark.parametrize(("megabytes", "tiles"), [(1.0, 2.0), (32.0, 2.0), (320.0, 20.0)])
 def test_only_one_tile_of_the_weights_is_not_overlapped(rngd: Any, megabytes: float, tiles: float) -> None:
     machine = _altered(rngd, tcp_weight_tile=4e6, tcp_program_time=0.0, tcp_dma_command=0.0)
-    assert product_time(3.0, 5.0, megabytes * 1e6, 0.0, machine, 8.0) == pytest.approx((5.0 + 3.0 / tiles, tiles))
-    assert product_time(5.0, 2.0, megabytes * 1e6, 0.0, machine, 8.0) == pytest.approx((5.0 + 2.0 / tiles, tiles))
+    assert product_time(3.0, 5.0, megabytes * 1e6, 0.0, machine, 8.0, math.inf, 0.0)[:2] == pytest.approx(
+        (5.0 + 3.0 / tiles, tiles)
+    )
+    assert product_time(5.0, 2.0, megabytes * 1e6, 0.0, machine, 8.0, math.inf, 0.0)[:2] == pytest.approx(
+        (5.0 + 2.0 / tiles, tiles)
+    )
 
 
 def test_tiles_are_large_where_programs_take_long(rngd: Any) -> None:
     """Ten tiles of 4 MB: their programs are added to the multiplying, once for each; halves would have twenty."""
     machine = _altered(rngd, tcp_weight_tile=4e6, tcp_program_time=0.1, tcp_dma_command=0.0)
-    assert product_time(5.0, 1.0, 320e6, 0.0, machine, 8.0) == pytest.approx((5.0 + 10 * 0.1 + 0.1, 10.0))
+    assert product_time(5.0, 1.0, 320e6, 0.0, machine, 8.0, math.inf, 0.0)[:2] == pytest.approx(
+        (5.0 + 10 * 0.1 + 0.1, 10.0)
+    )
 
 
 def test_a_queue_of_one_loads_and_multiplies_in_turn(rngd: Any) -> None:
     machine = _altered(rngd, tcp_weight_tile=4e6, tcp_program_time=0.0, tcp_dma_command=0.0, tcp_dma_queue=1.0)
-    assert product_time(3.0, 5.0, 320e6, 0.0, machine, 8.0)[0] == pytest.approx(3.0 + 5.0)
+    assert product_time(3.0, 5.0, 320e6, 0.0, machine, 8.0, math.inf, 0.0)[0] == pytest.approx(3.0 + 5.0)
 
 
 @pytest.mark.parametrize(("depth", "fetched"), [(1.0, 1.0), (2.0, 2.0), (16.0, 10.0)])
 def test_as_many_tiles_are_fetched_ahead_as_the_queue_holds(rngd: Any, depth: float, fetched: float) -> None:
     free = {"tcp_program_time": 0.0, "tcp_dma_command": 0.0}
     machine = _altered(rngd, tcp_weight_tile=4e6, tcp_dma_queue=depth, **free)
-    assert product_time(0.0, 5.0, 320e6, 100.0, machine, 8.0)[0] == pytest.approx(5.0 - fetched * 0.5)
-    assert product_time(0.0, 5.0, 320e6, 0.3, machine, 8.0)[0] == pytest.approx(5.0 - 0.3)
+    assert product_time(0.0, 5.0, 320e6, 100.0, machine, 8.0, math.inf, 0.0)[0] == pytest.approx(5.0 - fetched * 0.5)
+    assert product_time(0.0, 5.0, 320e6, 0.3, machine, 8.0, math.inf, 0.0)[0] == pytest.approx(5.0 - 0.3)
 
 
 @given(st.integers(1, 4000), st.integers(1, 500), st.sampled_from([512.0, 4096.0, 14336.0]))

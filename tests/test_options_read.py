@@ -92,6 +92,8 @@ GRID_OPTIONS["--objective"] = (f"{BEST} --grid crowd.yaml", "--objective efficie
 CALLS = {
     "list": Call("archs", {}),
     "show": Call("rngd", {"--uncalibrated": "--uncalibrated"}),
+    "lint": Call("rngd", {}),
+    "new-chip": Call("mine --like rngd", {"--like": "--like h200"}),
     "step": Call(
         f"rngd {MODEL} --phase decode --batch 64 --context 512",
         DEPLOYING

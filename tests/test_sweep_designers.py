@@ -15,8 +15,8 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import elasticities
 from npusim.engine.event.engine import EventEngine
 from npusim.errors import UserError
+from npusim.explore.formula import parse
 from npusim.explore.sweep.backend import Backend
-from npusim.explore.sweep.expression import parse
 from npusim.explore.sweep.run import SweepResult, run_sweep
 from npusim.explore.sweep.spec import SweepSpec, load_spec
 from npusim.mapping.deployment import deploy

@@ -15,6 +15,7 @@ import numpy as np
 from npusim.answers.bottleneck import hidden_floor, moved_by
 from npusim.answers.energy import energy_breakdown_j, energy_reconciliation
 from npusim.answers.engines import working_pes
+from npusim.answers.kv_access import kv_access
 from npusim.answers.simulated_step import engines_figures, simulated_figures, write_step_trace
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
@@ -94,6 +95,12 @@ class CostedStep:
         return {name: self.cost.shares_s[name] * US_PER_S for name in RESOURCES}
 
     @cached_property
+    def rows(self) -> np.ndarray:
+        """The specialised rows of all pieces of the step, array of OP_DTYPE."""
+        analytic = _engine(self.deployment, self.batch)
+        return np.concatenate([analytic.operators(piece)[0].rows for piece in analytic.pieces(self.step)])
+
+    @cached_property
     def ops(self) -> list[dict[str, Any]]:
         """An entry per operator and repeat count."""
         if self.simulated is not None:
@@ -118,6 +125,7 @@ class CostedStep:
             "clock": self.cost.clock,
             "duty": self.cost.duty,
             **working_pes(self.deployment, self.cost),
+            **kv_access(self.deployment, self.rows),
             "energy_breakdown_j": energy_breakdown_j(self.deployment, self.cost.parts_j, self.cost.energy_j),
             "energy_reconciliation": energy_reconciliation(self.deployment),
             **({} if self.deployment.system.chip.pim is None else {"sub_batches": self.cost.sub_batches}),
@@ -275,7 +283,7 @@ def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
         "segment": int(row["segment"]),
         "repeat": repeat,
         **{name: float(row[name]) for name in ("m", "n", "k", "batch", "query", "kv")},
-        "memory_bytes": float(row["weight_bytes"] + row["kv_read_bytes"] + row["kv_write_bytes"]) * repeat,
+        "memory_bytes": float(spent["fetched"] + spent["stored"]) * repeat,
         "flops": float(row["flops"]) * repeat,
         "time_us": total * US_PER_S,
         "bound": max(seconds, key=lambda name: seconds[name]),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from npusim.api.collectives import collective
     from npusim.api.evaluating import evaluate
     from npusim.api.grids import kperf
+    from npusim.api.new_chips import lint, new_chip
     from npusim.api.pim_comparing import pim_compare
     from npusim.api.pims import pim_attention, pim_gemv, pim_stream
     from npusim.api.registering import predict, score
@@ -33,7 +34,9 @@ _MODULES = {
     "dram": "channels",
     "evaluate": "evaluating",
     "kperf": "grids",
+    "lint": "new_chips",
     "list_shipped": "catalog",
+    "new_chip": "new_chips",
     "pim_attention": "pims",
     "pim_compare": "pim_comparing",
     "pim_gemv": "pims",
@@ -56,7 +59,9 @@ __all__ = [
     "dram",
     "evaluate",
     "kperf",
+    "lint",
     "list_shipped",
+    "new_chip",
     "pim_attention",
     "pim_compare",
     "pim_gemv",

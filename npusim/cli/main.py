@@ -13,7 +13,9 @@ from npusim import __version__
 from npusim.cli.failures import exit_code
 
 _COMMANDS = {
+    "lint": "new_chip.lint",
     "list": "listing.list_shipped",
+    "new-chip": "new_chip.new_chip",
     "show": "show.show",
     "step": "step.step",
     "run": "run.run",

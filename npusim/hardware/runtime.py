@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from npusim.errors import UserError
 from npusim.hardware.base import Part
 from npusim.hardware.description import Description
+from npusim.hardware.kv_layouts import LAYOUTS
 from npusim.hardware.units import KINDS
 from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Efficiency, Few, Fraction, Tokens
 
@@ -190,6 +191,9 @@ class KvCacheRules(Part):
     """Type of keys and values unless another is asked for."""
     block: Tokens
     """Size of a block of the KV cache, in tokens."""
+    layout: Literal[tuple(LAYOUTS)] = "best_runs"  # type: ignore[valid-type]
+    """Order of keys and values in memory, from the outermost to the innermost index, or `best_runs`, the one of these
+    whose runs waste the least of the memory's access units for the model at hand."""
     reserved: BytesOrZero
     """Memory held back from weights and KV cache, in bytes."""
     memory_fraction: Efficiency
@@ -278,6 +282,9 @@ class Runtime(Description):
     """Whether PEs beyond `pe_fusion` stay `idle`, or are `fused` with them where that is faster."""
     activations_in_sram: bool
     """True where activations stay in SRAM between operators."""
+    kept_in_sram: Fraction | None = None
+    """Fraction of the SRAM that activations and tiles leave, 0 to 1, in which weights and KV stay from step to step;
+    none if omitted."""
     experts_when_compiled: bool = False
     """True where the graph fixes how many experts run: each row with its own while no more rows than experts can come,
     else all."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.hardware.flat import MAX_PARTS, empty_record, fill, quantity_fields, record_dtype
+from npusim.hardware.kv_layouts import LAYOUTS
 from npusim.hardware.runtime import BucketShapes, GroupedAttention, Kernels, Runtime, UniformAttention
 from npusim.hardware.system import System
 
@@ -36,6 +37,7 @@ RUNTIME_DTYPE = record_dtype(
         ("context_count", np.int64),
         ("contexts", np.int64, _BUCKETS),
         ("pes_beyond_fused", np.bool_),
+        ("kv_layout", np.int64),
         ("activations_in_sram", np.bool_),
         ("experts_when_compiled", np.bool_),
         ("host_sampling", np.bool_),
@@ -73,6 +75,9 @@ def build_runtime(runtime: Runtime, system: System) -> np.ndarray:
         record["context_count"] = _put(record["contexts"], runtime.attention.contexts, runtime, "attention")
     if isinstance(runtime.attention, UniformAttention):
         record["context_count"] = _put(record["contexts"], (runtime.attention.multiple,), runtime, "attention")
+    record["kv_layout"] = list(LAYOUTS).index(runtime.kv.layout)
+    if runtime.kept_in_sram is None:
+        record["kept_in_sram"] = 0.0
     record["pes_beyond_fused"] = runtime.pes_beyond == "fused"
     record["activations_in_sram"] = runtime.activations_in_sram
     record["experts_when_compiled"] = runtime.experts_when_compiled

@@ -54,6 +54,24 @@ def checked(data: Any, schema: type[Schema], path: Path) -> Schema:
 
 def _first_mistake(error: ValidationError, data: Any, schema: type[BaseModel], path: Path) -> UserError:
     mistake = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    line, key, message = _told(mistake, data, schema, path)
+    return UserError(f"{path}:{line}" if line else str(path), key, message)
+
+
+def every_mistake(
+    error: ValidationError, data: Any, schema: type[BaseModel], path: Path
+) -> list[tuple[int | None, str, str]]:
+    """Line in the file, dotted key and mend of all that is wrong with `data`."""
+    return list(dict.fromkeys(_told(mistake, data, schema, path) for mistake in error.errors()))
+
+
+def line_of(data: Any, path: Path, key: str) -> int | None:
+    """The line of a dotted key in the file at `path`, None where it is not in it."""
+    line, keys = _locate(data, path, tuple(key.split(".")))
+    return line if ".".join(keys) == key else None
+
+
+def _told(mistake: Any, data: Any, schema: type[BaseModel], path: Path) -> tuple[int | None, str, str]:
     absent = mistake["type"] in ("missing", "extra_forbidden")
     line, keys = _locate(data, path, mistake["loc"], absent)
     message = mistake["msg"].removeprefix("Value error, ")
@@ -62,8 +80,7 @@ def _first_mistake(error: ValidationError, data: Any, schema: type[BaseModel], p
         message = "unknown key" + (f"; did you mean '{known[0]}'?" if known else "; remove it")
     elif mistake["type"] == "missing":
         message = "this key is missing; add it"
-    where = f"{path}:{line}" if line else str(path)
-    return UserError(where, ".".join(keys), message)
+    return line, ".".join(keys), message
 
 
 def _locate(

@@ -11,8 +11,8 @@ from npusim.hardware.algorithms import OPERATIONS
 from npusim.kernels.collective import collective_time
 from npusim.kernels.pim_offload import layout_loss, offload
 from npusim.kernels.power import product_energy, vector_energy
-from npusim.kernels.unit import cost_row, kv_copies
-from npusim.mapping.optable import ATTENTION, COLLECTIVE, OP_NAMES
+from npusim.kernels.unit import cost_row
+from npusim.mapping.optable import COLLECTIVE, OP_NAMES
 
 _OPERATION = np.array([OPERATIONS.index(name) if name in OPERATIONS else -1 for name in OP_NAMES])
 """The collective operation of an operator, by the operator's code."""
@@ -27,6 +27,8 @@ OPERATOR_COST_DTYPE = record_type(
         ("link_s", np.float64),
         ("overhead_s", np.float64),
         ("macs", np.float64),
+        ("fetched", np.float64),
+        ("stored", np.float64),
         ("compute_j", np.float64),
         ("transfer_j", np.float64),
         ("vector_j", np.float64),
@@ -36,7 +38,6 @@ OPERATOR_COST_DTYPE = record_type(
         ("pim_column_j", np.float64),
         ("pim_mac_j", np.float64),
         ("pim_io_j", np.float64),
-        ("memory_bytes", np.float64),
     ]
 )
 
@@ -48,17 +49,16 @@ def cost_operator(row, machine, runtime, path, cost):
     compute_j is that of products and vector operations (vector_j) at full clock; transfer_j that of memory reads and
     writes (write_j), of links (link_j) and of units in memory (pim_*_j).
 
-    memory_bytes: what passes the memory's pins, without what units in memory read on the spot.
-
-    macs includes those on padding, where the kernel computes it. link_s and overhead_s are what is left exposed beside
-    the operator's arithmetic or memory stream: by the fraction that the path states, or, where it states none, by what
-    the unit's queues can hide (`overlap` subtracts that later).
+    macs includes those on padding, where the kernel computes it; fetched, stored: bytes read from and written to
+    memory over its pins, those of whole access units and of copies included. link_s and overhead_s are what is left
+    exposed beside the operator's arithmetic or memory stream: by the fraction that the path states, or, where it states
+    none, by what the unit's queues can hide (`overlap` subtracts that later).
     """
     cost.repeat = row.repeat
-    cost.memory_bytes = row.weight_bytes + row.kv_read_bytes + row.kv_write_bytes
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0
     cost.overhead_s = runtime.paths_operator_launch[path]
     cost.macs = row.flops / 2.0
+    cost.fetched, cost.stored = row.weight_bytes + row.kv_read_bytes, row.kv_write_bytes
     cost_row(row, machine, runtime, path, cost)
     if row.kind == COLLECTIVE:
         cost.link_s = row_collective_time(row, machine)
@@ -67,11 +67,9 @@ def cost_operator(row, machine, runtime, path, cost):
         _hide(cost, runtime.paths_hidden[path])
     cost.vector_j = vector_energy(row, machine)
     cost.compute_j = product_energy(row, cost.macs, machine) + cost.vector_j
-    kv_reads = kv_copies(row, machine, row.pes) if row.kind == ATTENTION else 1.0
-    cost.write_j = row.kv_write_bytes * machine.power_memory_byte
+    cost.write_j = cost.stored * machine.power_memory_byte
     cost.link_j = row.collective_bytes * machine.power_link_byte
-    read_j = (row.weight_bytes + row.kv_read_bytes * kv_reads) * machine.power_memory_byte
-    cost.transfer_j = read_j + cost.write_j + cost.link_j
+    cost.transfer_j = cost.fetched * machine.power_memory_byte + cost.write_j + cost.link_j
     cost.pim_activate_j = cost.pim_column_j = cost.pim_mac_j = cost.pim_io_j = 0.0
     offload(row, machine, runtime, path, cost)
 

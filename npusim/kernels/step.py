@@ -27,7 +27,7 @@ from npusim.kernels.power import (
     operator_time,
     total_energy,
 )
-from npusim.kernels.unit import fusions, overlap
+from npusim.kernels.unit import fusions, meeting_time, overlap, place
 from npusim.mapping.optable import COLLECTIVE
 
 STEP_COST_DTYPE = record_type(
@@ -107,11 +107,13 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     for the resource that bounds it, its fixed time for link and overhead. Energy is one chip's, idle and static
     included; parts_j says on what it is spent (ENERGY_PARTS). clock and duty: what the power cap leaves, `_hold`.
     """
-    fixed = runtime.paths_step_launch[path]
+    fixed = runtime.paths_step_launch[path] + meeting_time(machine, pes)
     step.pes = pes
     step.sub_batches = 1.0
     for index in range(count):
         rows[index].pes = pes
+    place(rows, count, machine, runtime)
+    for index in range(count):
         cost_operator(rows[index], machine, runtime, path, costs[index])
         if rows[index].kind == COLLECTIVE and rows[index].first_input >= 0:
             _run_beside(costs[index], costs[rows[index].first_input], machine)
@@ -126,7 +128,7 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     for index in range(count):
         row = rows[index]
         _add_energy(row, costs[index], scale, step)
-        step.memory_bytes += costs[index].repeat * costs[index].memory_bytes
+        step.memory_bytes += row.repeat * (costs[index].fetched + costs[index].stored)
         step.flops += row.repeat * row.flops
     step.parts_j[IDLE] = step.time_s * machine.power_idle
     step.parts_j[LOADED] = step.time_s * machine.power_loaded_static

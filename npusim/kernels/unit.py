@@ -11,8 +11,8 @@ _KERNELS = "npusim.kernels.units"
 def cost_row(row, machine, runtime, path, cost):
     """Set contraction_s, vector_s, memory_s and link_s of `cost` for a row of any kind but a collective over chips.
 
-    Fixed times are added to its overhead_s, which holds the path's launch; macs is set where padding is multiplied,
-    too.
+    Fixed times are added to its overhead_s, which holds the path's launch; macs is set where padding is multiplied
+    too, and fetched where more or less is read from memory than the row's own bytes.
     """
 
 
@@ -26,6 +26,17 @@ def fusions(machine, runtime, sizes):
     """Fill `sizes` with the numbers of engines (PEs) on which a step may run; returns how many there are."""
     sizes[0] = 1.0
     return 1
+
+
+@kernel_by_unit(_KERNELS)
+def place(rows, count, machine, runtime):
+    """Set `tile`, `spilled` and `stays` of rows[:count] whose `pes` are set: what the memory of the engines holds."""
+
+
+@kernel_by_unit(_KERNELS)
+def meeting_time(machine, pes):
+    """Seconds in which `pes` engines meet at the end of a step."""
+    return 0.0
 
 
 @kernel_by_unit(_KERNELS)

@@ -42,7 +42,7 @@ _INTEGERS = (
 _FLOATS = (
     "m", "n", "k", "batch", "query", "kv", "kv_tokens", "pairs", "window",
     "heads", "kv_heads", "head_dim", "value_dim", "latent", "sinks", "elements",
-    "pes", "fan", "spread", "matrices", "stored", "touched", "dealt", "paired",
+    "pes", "tile", "spilled", "stays", "fan", "spread", "matrices", "stored", "touched", "dealt", "paired",
     "weight_bits", "activation_bits", "kv_bits",
     "weight_bytes", "kv_read_bytes", "kv_write_bytes", "activation_bytes", "flops", "collective_bytes",
 )  # fmt: skip
@@ -56,9 +56,11 @@ OP_DTYPE = record_type(
 )
 """Beside the sizes that their names say:
 
-pes: engines of the chip on which the row runs, 1 where it has none of its own, set as a step is costed; phase: the
-phase whose tokens the row serves; fan: rows that one token makes of the operator (experts that it goes to,
-heads); spread: rows of all ranks over those of this one, 0 where it has all; matrices: weight matrices of a grouped
+pes: engines of the chip on which the row runs, 1 where it has none of its own; tile: most bytes of weights of an engine
+that its memory takes at a time; spilled: bytes of activations that pass through main memory; stays: fraction of weights
+and KV that is in the chip's memory from the step before (these four are set as a step is costed); phase: the phase
+whose tokens the row serves; fan: rows that one token makes of the operator (experts that it goes to, heads); spread:
+rows of all ranks over those of this one, 0 where it has all; matrices: weight matrices of a grouped
 product, 0 for a plain one, of which a step reads `touched` and memory holds `stored`; popularity: chance of a token to
 go to a matrix of each group; dealt: 1 where a harness spread tokens exactly by these chances, 0 where they choose at
 random; paired: 1 where each row runs with a matrix of its own, which is loaded for it alone. value_dim: elements of a

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from npusim.hardware.runtime import BucketShapes, Runtime
+from npusim.hardware.runtime import BucketShapes, HybridPolicy, Runtime
 from npusim.workload.step import Step
 
 
 def compiled_pieces(step: Step, runtime: Runtime) -> list[Step]:
     """The steps, in order, in which `runtime` runs `step`.
 
-    Compiled prompt chunks run one prompt at a time, apart from decoding; a decode batch beyond the largest compiled
-    one runs in parts.
+    Compiled prompt chunks run one prompt at a time; a decode batch beyond the largest compiled one runs in parts. Under
+    a hybrid policy one graph holds a chunk and a part of the decode batch, which share its weights, while there are
+    both; under others decoding runs apart.
     """
     chunk, batch = _largest(runtime.prefill_chunk), _largest(runtime.decode_batch)
     decoding = int(step.decoding.sum())
@@ -25,7 +26,24 @@ def compiled_pieces(step: Step, runtime: Runtime) -> list[Step]:
         pieces = _chunks(step.query[prompts], step.context[prompts], chunk)
     sequences = np.flatnonzero(step.decoding)
     size = batch or max(decoding, 1)
-    return pieces + [_part(step, sequences[start : start + size]) for start in range(0, decoding, size)]
+    parts = [_part(step, sequences[start : start + size]) for start in range(0, decoding, size)]
+    return _shared(pieces, parts) if isinstance(runtime.policy, HybridPolicy) else pieces + parts
+
+
+def _shared(chunks: list[Step], parts: list[Step]) -> list[Step]:
+    """Each chunk with one part of the decode batch, then what is left of either."""
+    both = min(len(chunks), len(parts))
+    joined = [_joined(chunk, part) for chunk, part in zip(chunks[:both], parts[:both], strict=True)]
+    return joined + chunks[both:] + parts[both:]
+
+
+def _joined(chunk: Step, part: Step) -> Step:
+    return Step(
+        np.concatenate((chunk.query, part.query)),
+        np.concatenate((chunk.context, part.context)),
+        np.concatenate((chunk.decoding, part.decoding)),
+        part.slots,
+    )
 
 
 def _largest(shapes: object) -> int | None:

@@ -10,7 +10,7 @@ from npusim.engine.event.command import CONTRACTION, VECTOR
 from npusim.engine.event.memory import RATE
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.tiling import TilingChoice, plan_linear
-from npusim.kernels.memory import access_efficiency
+from npusim.kernels.memory import access_efficiency, kv_run_bytes, weight_run_bytes
 from npusim.kernels.pim_offload import layout_loss
 from npusim.kernels.units.contraction_processor.attention import kv_copies, slice_attention_times
 from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
@@ -79,12 +79,12 @@ def work_of(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work
 def _linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work:
     plan = plan_linear(row, setting, room / setting.pes_per_cluster, ahead_s)
     tiling, clusters = plan.choice, setting.clusters
-    spills = setting.spills(row)
-    wanted = float(row["weight_bytes"]) / clusters / tiling.tiles
-    asked = wanted / access_efficiency(row["k"] * row["weight_bits"] / _BITS, setting.machine)
+    spilled = setting.spilled(row)
+    wanted = float(row["weight_bytes"] * (1.0 - row["stays"])) / clusters / tiling.tiles
+    asked = wanted / access_efficiency(weight_run_bytes(row["k"], row["weight_bits"]), setting.machine)
     compute = Compute(CONTRACTION, tiling.compute_s / setting.clock, setting.program_s, tiling.touched * setting.slices)
     fill = Compute(CONTRACTION, tiling.fill_s, 0.0, tiling.filled * setting.slices)
-    results = _ELEMENT_BYTES * row["m"] * row["n"] / clusters if spills else 0.0
+    results = spilled * _ELEMENT_BYTES * row["m"] * row["n"] / clusters
     tile = Tile(
         wanted=wanted,
         asked=asked * float(layout_loss(row, setting.machine, setting.runtime)) / _evenness(setting, wanted * clusters),
@@ -95,7 +95,7 @@ def _linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work
     )
     return Work(
         tiles=_stored((tile,) * tiling.tiles, results, setting),
-        taken=row["m"] * row["k"] * row["activation_bits"] / _BITS / clusters if spills else 0.0,
+        taken=spilled * row["m"] * row["k"] * row["activation_bits"] / _BITS / clusters,
         fill=fill if tiling.filled_once else None,
         plan=plan,
     )
@@ -108,7 +108,7 @@ def rest_of_units(row: Any, cost: Any, setting: StepSetting, room: float) -> Wor
     clusters, loss = setting.clusters, float(layout_loss(row, setting.machine, setting.runtime))
     left = 1.0 - float(setting.runtime["offload_head"]) if row["op"] == LM_HEAD else 0.0
     wanted = left * float(row["weight_bytes"]) / clusters
-    asked = wanted / access_efficiency(row["k"] * row["weight_bits"] / _BITS, setting.machine) if left else 0.0
+    asked = wanted / access_efficiency(weight_run_bytes(row["k"], row["weight_bits"]), setting.machine) if left else 0.0
     tiles = max(1, ceil(wanted / min(setting.pes_per_cluster * float(setting.machine["tcp_weight_tile"]), room / 2.0)))
     computes = (
         Compute(CONTRACTION, float(cost["contraction_s"]) / tiles / setting.clock, 0.0, wanted / tiles),
@@ -140,15 +140,15 @@ def _attention(row: Any, setting: StepSetting, room: float) -> Work:
     machine, clusters = setting.machine, setting.clusters
     contraction, vector = slice_attention_times(row, machine, setting.pes)
     loss = float(layout_loss(row, machine, setting.runtime))
-    copies = kv_copies(row, machine, setting.pes)
-    wanted = float(row["kv_read_bytes"] * copies + row["weight_bytes"]) / clusters
-    largest = min(setting.pes_per_cluster * float(machine["tcp_weight_tile"]), room / 2.0)
+    run = float(kv_run_bytes(row, setting.runtime["kv_layout"], machine, setting.runtime))
+    read = row["kv_read_bytes"] * kv_copies(row, machine, float(setting.pes)) * (1.0 - row["stays"])
+    wanted = float(read + row["weight_bytes"]) / clusters
+    largest = min(setting.pes_per_cluster * min(float(machine["tcp_weight_tile"]), float(row["tile"])), room / 2.0)
     tiles = max(1, ceil(wanted / largest))
     softmax_s = float(machine["tcp_vector_programs_softmax"]) * setting.program_s
-    run = row["head_dim"] * row["kv_bits"] / _BITS * setting.runtime["kv_block"]
     even = _evenness(setting, wanted / tiles * clusters)
     scores = 2.0 * _ELEMENT_BYTES * float(row["pairs"] * row["heads"]) / clusters
-    activations = float(row["activation_bytes"]) / 2.0 / clusters if setting.spills(row) else 0.0
+    activations = float(row["spilled"]) / 2.0 / clusters
     tile = Tile(
         wanted=wanted / tiles,
         asked=wanted / tiles / access_efficiency(run, machine) / even * loss,
@@ -168,10 +168,10 @@ def _attention(row: Any, setting: StepSetting, room: float) -> Work:
 
 
 def _gather(row: Any, setting: StepSetting, room: float) -> Work:
-    run = row["n"] * row["weight_bits"] / _BITS
+    run = weight_run_bytes(row["n"], row["weight_bits"])
     wanted = float(row["weight_bytes"]) / setting.clusters
     asked = wanted / access_efficiency(run, setting.machine)
-    stored = float(row["activation_bytes"]) / setting.clusters if setting.spills(row) else 0.0
+    stored = float(row["spilled"]) / setting.clusters
     identities = _TOKEN_BYTES * row["m"] / setting.clusters if stored else 0.0
     tiles = max(1, ceil(2.0 * wanted / room))
     tile = Tile(wanted / tiles, asked / tiles, (), setting.command_s, late=True, run=int(run))
@@ -185,13 +185,13 @@ def _vector(row: Any, setting: StepSetting) -> Work:
     """
     work = float(vector_time(row, setting.machine, setting.pes)) / setting.clock
     fixed = float(program_time(row, setting.machine))
-    moved = float(row["activation_bytes"]) / setting.clusters
-    if not setting.spills(row):
+    moved, spilled = float(row["activation_bytes"]) / setting.clusters, setting.spilled(row)
+    if spilled == 0.0:
         return Work(tiles=(Tile(0.0, 0.0, (Compute(VECTOR, work, fixed, moved),)),))
     tensors = _tensors(row)
     tiles = tensors * ceil(_IN_FLIGHT * moved / tensors / setting.sram)
-    stored = 0.0 if row["op"] == SAMPLE else _ELEMENT_BYTES * row["m"] * row["n"] / setting.clusters
-    loaded = moved - stored
+    stored = 0.0 if row["op"] == SAMPLE else spilled * _ELEMENT_BYTES * row["m"] * row["n"] / setting.clusters
+    loaded = spilled * moved - stored
     computes = (Compute(VECTOR, work / tiles, fixed / tensors, moved / tiles),)
     startup = setting.cycles_s("dma_startup")
     tile = Tile(loaded / tiles, loaded / tiles, computes, startup, late=True, stored=stored / tiles)

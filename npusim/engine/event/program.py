@@ -168,7 +168,7 @@ class _TileBuilder(_Builder):
     """Rows of a contraction processor: tiles through the queues of each cluster."""
 
     def __init__(self, rows: np.ndarray, setting: StepSetting) -> None:
-        kept = [float(row["activation_bytes"]) / setting.clusters for row in rows if not setting.spills(row)]
+        kept = [float(row["activation_bytes"] - row["spilled"]) / setting.clusters for row in rows]
         resident = max(kept, default=0.0)
         program = Program(room=setting.sram - resident, resident=resident, port=setting.sram_bytes_per_s)
         super().__init__(rows, setting, program)

@@ -143,6 +143,6 @@ class StepSetting:
         """A number of cycles of the machine in seconds: `tcp_<name>`."""
         return float(self.machine[f"tcp_{name}"] / self.machine["tcp_clock"])
 
-    def spills(self, row: Any) -> bool:
-        """Whether a row's activations pass through memory: the runtime keeps them there, or they fill half the SRAM."""
-        return not self.runtime["activations_in_sram"] or row["activation_bytes"] > self.clusters * self.sram / 2
+    def spilled(self, row: Any) -> float:
+        """The fraction of a row's activations that passes through memory."""
+        return float(row["spilled"] / row["activation_bytes"]) if row["spilled"] > 0.0 else 0.0

@@ -14,7 +14,7 @@ from typing import Any
 
 from npusim.engine.event.setting import StepSetting
 from npusim.errors import UserError
-from npusim.kernels.memory import stream_time
+from npusim.kernels.memory import stream_time, weight_run_bytes
 from npusim.kernels.rates import operand_bytes
 from npusim.kernels.units.contraction_processor.contraction import (
     TILE_CUTS,
@@ -164,7 +164,7 @@ def _tilings(row: Any, setting: StepSetting, room: float, ahead_s: float, shape:
     columns_bytes = shape.depth * row["weight_bits"] / _BITS * machine["tcp_slices_per_pe"]
     if columns_bytes > room:
         return []
-    largest = int(min(machine["tcp_weight_tile"], room / 2) // columns_bytes)
+    largest = int(min(machine["tcp_weight_tile"], row["tile"], room / 2) // columns_bytes)
     counts = [ceil(shape.columns * part / max(1, largest)) for part in TILE_CUTS]
     sizes = dict.fromkeys(ceil(shape.columns / min(count, shape.columns)) for count in counts)
     return [_tiling(row, setting, ahead_s, shape, size, stay) for size in sizes for stay in (True, False)]
@@ -176,7 +176,15 @@ def _tiling(
     """The shape cut into tiles, with the time of each and of all."""
     machine = setting.machine
     tiles = ceil(shape.columns / tile_columns)
-    stream = stream_time(row["weight_bytes"], row["k"] * row["weight_bits"] / 8.0, machine, setting.pes) / tiles
+    stream = (
+        stream_time(
+            row["weight_bytes"] * (1.0 - row["stays"]),
+            weight_run_bytes(row["k"], row["weight_bits"]),
+            machine,
+            setting.pes,
+        )
+        / tiles
+    )
     compute = _compute_s(row, machine, shape, tile_columns)
     filled = (shape.tokens if tokens_stay else tile_columns) * shape.depth * operand_bytes(row["activation_dtype"])
     fill = filled / operand_delivery(machine) / machine["tcp_clock"]

@@ -56,11 +56,15 @@ class OperatorPredictor:
 
     def cost(self, numbers: Numbers) -> Any:
         """The operator's cost, a record of STEP_COST_DTYPE."""
+        return self.costed(numbers)[1]
+
+    def costed(self, numbers: Numbers) -> tuple[OperatorGraph, Any]:
+        """The operator as a graph, its engines and what they hold set, and its cost, a record of STEP_COST_DTYPE."""
         graph = self.graph(numbers)
         step = np.zeros(1, STEP_COST_DTYPE)
         costs = np.zeros(1, OPERATOR_COST_DTYPE)
         cost_step(graph.row, 1, graph.machine, graph.runtime, graph.path, costs, step[0])
-        return step[0]
+        return graph, step[0]
 
     def graph(self, numbers: Numbers) -> OperatorGraph:
         """The operator as a graph of its own, launched as those of the largest batch are."""

@@ -45,9 +45,11 @@ class SimulatedOperator:
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
-        graph, pes = self.operator.graph(numbers), int(self.operator.cost(numbers)["pes"])
+        graph, cost = self.operator.costed(numbers)
         graph.runtime["paths_operator_launch"] = 0.0
-        simulation = simulate_program(graph.row, StepSetting(graph.machine, graph.runtime, graph.path, pes))
+        simulation = simulate_program(
+            graph.row, StepSetting(graph.machine, graph.runtime, graph.path, int(cost["pes"]))
+        )
         return {"us": US_PER_S * simulation.time_s}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from npusim.explore.sweep.expression import parse, resolved
+from npusim.explore.formula import parse, resolved
 from npusim.explore.sweep.spec import SERVED_PREFIX, Limit, SweepSpec
 from npusim.metrics import metric
 

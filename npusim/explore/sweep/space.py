@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from npusim.errors import UserError
-from npusim.explore.sweep.expression import Formula, parse, resolved
+from npusim.explore.formula import Formula, parse, resolved
 from npusim.explore.sweep.spec import Axis, SweepSpec
 from npusim.hardware.changes import RUNTIME, holds
 from npusim.hardware.draws import RangedNumber, all_numbers

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from npusim.explore.sweep.expression import parse
+from npusim.explore.formula import parse
 from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs.limits import MOST

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from npusim.errors import DoesNotFit, UserError
+from npusim.explore.formula import parse, resolved
 from npusim.explore.sweep.estimate import SHARE_COLUMNS, estimate_designs
-from npusim.explore.sweep.expression import parse, resolved
 from npusim.explore.sweep.machines import DesignRecords, Possible
 from npusim.explore.sweep.space import SpaceAxis, design_values, known_numbers, space_axes
 from npusim.explore.sweep.spec import ESTIMATED, METRICS, SERVED, SERVED_PREFIX, SweepSpec

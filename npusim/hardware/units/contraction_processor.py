@@ -71,17 +71,17 @@ class ContractionProcessor(Unit):
     program_time: Duration
     """Fixed time of one tensor-unit program, in seconds."""
     sram_per_slice: Bytes
-    """SRAM of a slice, in bytes, which the event engine and the area proxy read."""
+    """SRAM of a slice, in bytes, for activations, tiles of weights and what stays from step to step."""
     sram_bandwidth_per_slice: BytesPerCycle
     """Rate of a slice's SRAM, in bytes per cycle."""
     register_file_per_slice: Bytes
-    """Register file for the held operand, in bytes, for the event engine alone."""
+    """Register file of a slice for the held operand, in bytes, which also limits the tiles of weights."""
     accumulators_per_slice: Count
-    """Number of accumulators of a slice, for the event engine alone."""
+    """Number of accumulators of a slice, beyond which tokens see the weights pass once more."""
     ring_hop: Cycles
-    """Time to pass a flit to the next slice, in cycles, for the event engine alone."""
+    """Time to pass a flit to the next slice, in cycles, where a product's depth is spread over slices."""
     cluster_sync: Cycles
-    """Time for all clusters to meet, in cycles, for the event engine alone."""
+    """Time for all clusters to meet at the end of a step, in cycles."""
     contraction_efficiency: Efficiency
     """Fraction of the MAC rate, 0 to 1, that a running contraction reaches."""
     reducer_drain: Cycles

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.kernels.memory import kv_stream_time, stream_time
+from npusim.kernels.memory import fetched_bytes, kv_moved_bytes, kv_stream_time, stream_time, weight_run_bytes
 from npusim.kernels.units.contraction_processor.attention import (
     kv_copies,
     prompt_parts,
     shared_heads_time,
     slice_attention_times,
 )
-from npusim.kernels.units.contraction_processor.contraction import product_time, slice_contraction_time
-from npusim.kernels.units.contraction_processor.fusion import clocked, fusions
-from npusim.kernels.units.contraction_processor.lookahead import exposed_reduction_time, overlap
+from npusim.kernels.units.contraction_processor.contraction import joined_bytes, product_time, spread_contraction_time
+from npusim.kernels.units.contraction_processor.fusion import clocked, clusters_at_work, fusions
+from npusim.kernels.units.contraction_processor.lookahead import overlap
+from npusim.kernels.units.contraction_processor.sram import passed_bytes, place, port_time
 from npusim.kernels.units.contraction_processor.vector import program_time, vector_time
-from npusim.mapping.grouped import joined_rows, row_blocks
-from npusim.mapping.optable import ABSORB, ATTENTION, COLLECTIVE, GATHER, LINEAR, SPLIT_ROWS
+from npusim.mapping.grouped import row_blocks
+from npusim.mapping.optable import ABSORB, ATTENTION, COLLECTIVE, GATHER, LINEAR
 
 __all__ = [
     "cost_row",
@@ -25,7 +26,9 @@ __all__ = [
     "fusions",
     "kv_copies",
     "lane_time",
+    "meeting_time",
     "overlap",
+    "place",
     "softmax_launch",
     "softmax_passes",
 ]
@@ -39,28 +42,46 @@ def cost_row(row, machine, runtime, path, cost):
         matrices = row.touched if row.matrices > 0.0 else 1.0
         rows = row_blocks(row, machine.tcp_lanes) * machine.tcp_lanes / matrices
         columns = matrices * row.n
-        cost.contraction_s = slice_contraction_time(rows, columns, row.k, row.activation_dtype, row.split, machine, pes)
-        cost.memory_s = stream_time(row.weight_bytes, row.k * row.weight_bits / 8.0, machine, pes)
+        multiply = spread_contraction_time(rows, columns, row.k, row.activation_dtype, row.split, machine, pes)
+        streamed, run = (1.0 - row.stays) * row.weight_bytes, weight_run_bytes(row.k, row.weight_bits)
+        cost.memory_s, cost.fetched = stream_time(streamed, run, machine, pes), fetched_bytes(streamed, run, machine)
+        least = max(1.0, row.weight_bytes / (pes * min(machine.tcp_weight_tile, row.tile)))
+        cost.contraction_s = max(multiply, port_time(passed_bytes(row, least, machine), machine, pes))
         busy = max(cost.contraction_s, cost.memory_s)
-        seconds, tiles = product_time(cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes)
-        cost.overhead_s += seconds - busy + further_matrices_time(row, machine, runtime, path)
-        if row.split == SPLIT_ROWS:
-            cost.link_s = exposed_reduction_time(2.0 * joined_rows(row) * row.n, busy, tiles, machine, pes)
+        seconds, _, cost.link_s = product_time(
+            cost.contraction_s, cost.memory_s, row.weight_bytes, 0.0, machine, pes, row.tile, joined_bytes(row)
+        )
+        cost.overhead_s += seconds - cost.link_s - busy + further_matrices_time(row, machine, runtime, path)
     elif row.kind == ATTENTION:
         cost.contraction_s, cost.vector_s = slice_attention_times(row, machine, pes)
+        passing = port_time(passed_bytes(row, 1.0, machine), machine, pes)
+        cost.contraction_s += max(0.0, passing - cost.contraction_s - cost.vector_s)
+        cost.fetched, cost.stored = kv_moved_bytes(row, machine, runtime)
+        cost.fetched += row.weight_bytes
         cost.memory_s = kv_stream_time(row, machine, runtime)
         cost.overhead_s += prompt_parts(row) * runtime.paths_attention_execution[path]
         cost.overhead_s += machine.tcp_vector_programs_softmax * clocked(machine.tcp_program_time, machine)
         cost.link_s = shared_heads_time(row, machine, pes)
     elif row.kind == GATHER:
-        cost.memory_s = stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, pes)
+        run = weight_run_bytes(row.n, row.weight_bits)
+        cost.memory_s = stream_time(row.weight_bytes, run, machine, pes)
+        cost.fetched = fetched_bytes(row.weight_bytes, run, machine)
         cost.overhead_s += clocked(machine.tcp_dma_command, machine)
     elif row.kind != COLLECTIVE:
-        cost.vector_s = vector_time(row, machine, pes)
+        passing = port_time(passed_bytes(row, 1.0, machine), machine, pes)
+        cost.vector_s = max(vector_time(row, machine, pes), passing)
         cost.overhead_s += program_time(row, machine)
-    if row.kind != COLLECTIVE and not runtime.activations_in_sram:
-        cost.memory_s += stream_time(row.activation_bytes, machine.memory_access_unit, machine, pes)
+    if row.spilled > 0.0:
+        cost.memory_s += stream_time(row.spilled, machine.memory_access_unit, machine, pes)
+        cost.fetched += 0.5 * row.spilled
+        cost.stored += 0.5 * row.spilled
         cost.overhead_s += machine.tcp_dma_startup / machine.tcp_clock
+
+
+@kernel
+def meeting_time(machine, pes):
+    """Seconds in which the clusters of a chip meet at the end of a step."""
+    return machine.tcp_cluster_sync / machine.tcp_clock if clusters_at_work(pes, machine) > 1.0 else 0.0
 
 
 @kernel

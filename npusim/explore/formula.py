@@ -1,5 +1,6 @@
-"""Formulas of a specification: arithmetic over numbers and metrics, read into a tree of its own and never executed as
-Python.
+"""Formulas of specifications and of what is usual: arithmetic over numbers and metrics.
+
+They are read into a tree of their own and never executed as Python.
 
     2 * chip.unit.clusters
     power_w <= 0.9 * chip.power.cap
