@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from cli_support import tell
 from npusim.errors import UserError
 from npusim.hardware.address_map import AddressMap, FittedMap, coordinate, fitted
 from npusim.hardware.calibration import with_quantities
-from npusim.hardware.catalog import load_memory, load_pim, load_system
+from npusim.hardware.catalog import load_memory, load_pim, load_system, shipped_systems, system_path
 from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.memory import Memory
 from npusim.hardware.stream import Stream, stream_efficiency
+from npusim.hardware.stream_memo import is_derived_stream, memo_key, shipped_memo
 from npusim.hardware.system import System
 from npusim.mapping.deployment import deploy
 from npusim.mapping.footprint import footprint
@@ -108,8 +110,6 @@ def test_three_stacks_give_half_as_much_again_and_are_run_command_by_command() -
     ],
 )
 def test_a_map_that_is_not_that_of_the_standard_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
-    from npusim.hardware.catalog import system_path
-
     text = system_path("rngd").read_text(encoding="utf-8")
     at = text.index("channels_per_stack:") if "17" in new else 0
     assert old in text[at:]
@@ -176,3 +176,16 @@ def test_metadata_takes_capacity_from_data() -> None:
     assert rooms[0].available_bytes - rooms[1].available_bytes == pytest.approx(0.1 * memory.usable_capacity.value)
     assert memory.metadata_carve_out is not None
     assert memory.data_bytes == memory.usable_capacity.value * (1.0 - memory.metadata_carve_out.value)
+
+
+def test_rates_of_shipped_chips_are_shipped_with_them() -> None:
+    """Without them every first run would compile and run the DRAM kernel."""
+    shipped, found = json.loads(shipped_memo().read_text(encoding="utf-8")), set()
+    for name in shipped_systems():
+        memory = load_system(name, uncalibrated=True).chip.memory
+        if is_derived_stream(memory.stream_efficiency):
+            assert memory.dram is not None and memory.address_map is not None
+            key = memo_key(load_memory(memory.dram), memory.address_map, int(memory.access_unit.value))
+            assert memory.stream_efficiency.value == shipped[key], name
+            found.add(key)
+    assert found == shipped.keys()

@@ -20,6 +20,7 @@ from npusim.engine.event.engine import EventEngine
 from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import Records
 from npusim.hardware.catalog import load_system, shipped_systems
+from npusim.hardware.draws import draw
 from npusim.hardware.machine import build_machine, described_machine
 from npusim.hardware.system import System
 from npusim.hardware.technology.energy import COMPONENTS, GROUPS, bottom_up, breakdown, energy_table, totals
@@ -194,3 +195,19 @@ def test_sweeps_tell_energy_area_and_cost_of_each_design() -> None:
         assert table[name][0] < table[name][1]
         assert (table[f"{name}_low"] <= table[name]).all()
     assert table["area_mm2"][0] == pytest.approx(653.0)
+
+
+def test_energies_that_are_left_out_are_bottom_up_with_a_range(tmp_path: Path) -> None:
+    (tmp_path / "bare.yaml").write_text(
+        "extends: rngd\nname: bare\ntitle: a test\nvendor: nobody\nsilicon: false\nruntime: furiosa-llm-2026.3\n"
+        "chip: {reference: null, power: {mac: null, memory_byte: null, vector_op: null, link_byte: null}}\n"
+    )
+    where = deploy(str(tmp_path / "bare.yaml"), MODEL)
+    told = energy_reconciliation(where)
+    for part in ("mac_bf16", "mac_int4", "memory_read", "vector", "link"):
+        assert told[part]["value"] == pytest.approx(1.0) and told[part]["low"] < 1.0 < told[part]["high"]
+    assert told["idle"]["value"] != pytest.approx(1.0)
+    machines, _ = draw(where.system, where.runtime, 64, 0)
+    drawn, middle = machines["power_mac_bf16"], float(where.machine[0]["power_mac_bf16"])
+    inside = (drawn > middle * told["mac_bf16"]["low"]) & (drawn < middle * told["mac_bf16"]["high"])
+    assert 0.8 < inside.mean() < 1.0 and np.median(drawn) == pytest.approx(middle, rel=0.05)

@@ -34,7 +34,7 @@ CASES = (
     ("llama-3.1-8b", "bf16", 1, 8192, 256),
 )
 """Model, precision, cards, prompt tokens and users under which numbers are moved."""
-SHOWN = {"tdp": "only shown", "capacity": "nothing is computed"}
+SHOWN = {"tdp": "only shown"}
 """Numbers that only stand in what is shown, by the last word of their path, and what their sentences say of it."""
 
 
@@ -127,14 +127,14 @@ def _sweep(folder: Path, *vary: str, arch: str = "rngd", model: str = "qwen2.5-0
 
 
 def test_an_axis_that_moves_nothing_is_named_with_what_it_is_for(tmp_path: Path) -> None:
-    idle, capacity = "chip.power.idle", "chip.memory.capacity"
-    lines = _sweep(tmp_path, f"{idle}: {{values: [40 W, 48 W]}}", f"{capacity}: {{values: [48 GiB, 64 GiB]}}")
-    assert [line.partition("vary.")[2].partition(":")[0] for line in lines] == [capacity]
-    assert "moves no figure of this sweep by itself; Installed capacity" in lines[0]
-    assert "nothing is computed from it" in lines[0]
+    idle, tdp = "chip.power.idle", "chip.power.tdp"
+    lines = _sweep(tmp_path, f"{idle}: {{values: [40 W, 48 W]}}", f"{tdp}: {{values: [180 W, 240 W]}}")
+    assert [line.partition("vary.")[2].partition(":")[0] for line in lines] == [tdp]
+    assert "moves no figure of this sweep by itself; Thermal design power" in lines[0]
+    assert "it is only shown" in lines[0]
     recorded = json.loads((tmp_path / "out" / "manifest.json").read_text())["unmoved"]
-    assert [f"vary.{capacity}"] == list(recorded) and recorded[f"vary.{capacity}"] in lines[0]
-    assert f"vary.{capacity} moves no figure of this sweep" in (tmp_path / "out" / "report.html").read_text()
+    assert [f"vary.{tdp}"] == list(recorded) and recorded[f"vary.{tdp}"] in lines[0]
+    assert f"vary.{tdp} moves no figure of this sweep" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_what_moves_nothing_here_is_told_with_where_it_would(tmp_path: Path) -> None:

@@ -208,3 +208,11 @@ def test_a_runtime_with_sub_batches_overlaps_chip_and_units() -> None:
     assert times[2].time_s < times[1].time_s
     busiest = max(times[2].shares_s["pim"], times[2].time_s - times[2].shares_s["pim"])
     assert times[2].time_s >= busiest
+
+
+@given(st.sampled_from(DESIGNS), st.sampled_from(MODELS[:3]), st.integers(1, USERS), st.integers(1, 16_000))
+@settings(max_examples=60, deadline=None)
+def test_no_more_bytes_pass_the_pins_than_their_rate_allows(arch: str, model: str, users: int, context: int) -> None:
+    """What units read in the banks does not pass the pins: the host's rate holds beside any of them."""
+    where, cost = _placed(arch, model, None), _engine(arch, model, None).cost(decode([context] * users))
+    assert cost.memory_bytes <= where.system.chip.memory.peak_bandwidth_bytes_per_s * cost.time_s * (1.0 + 1e-9)

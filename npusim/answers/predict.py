@@ -55,7 +55,7 @@ class CostedStep:
     same steps of drawn machines, None without an interval; host_us: beside time_us; moved: what the event engine says
     that moves it.
 
-    breakdown_us sums to time_us; memory_bytes and flops are those of one chip.
+    breakdown_us sums to time_us; memory_bytes (over the memory's pins) and flops are those of one chip.
     """
 
     deployment: Deployment

@@ -7,7 +7,6 @@ Gaussian Distribution", Statistical Science 29(1)). A number without a range sta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +21,7 @@ from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
-from npusim.hardware.technology.reference import follow_reference
+from npusim.hardware.technology.reference import energies_left_out, follow_reference
 from npusim.ledger import Domain, Quantity, provenances
 
 RANGE_COVERAGE = 0.90
@@ -32,6 +31,8 @@ _FARTHEST = 1.5
 
 _SHARED = 2**32
 """Added to the seed for shared assumptions, whose draws are independent of a machine's."""
+_LEFT_OUT = 2**33
+"""Added to the seed for energies that a description leaves out, with its position among them."""
 
 
 @cache
@@ -103,6 +104,9 @@ def draw_with(
     for number in numbers:
         number.put(records if number.owner == runtime.name else machines, drawn[number])
     follow_reference(system, machines)
+    for index, (field, figure) in enumerate(energies_left_out(system, machines).items()):
+        share = latin_hypercube(count, 1, seed + _LEFT_OUT + index)[:, 0]
+        machines[field] = _between(figure.low, figure.value, figure.high, share)
     return machines, records, {number: drawn[number] for number in shared}
 
 
@@ -211,13 +215,21 @@ def quantile(quantity: Quantity, share: np.ndarray) -> np.ndarray:
     from scipy.special import ndtri
 
     low, value, high = float(quantity.low or 0.0), quantity.value, float(quantity.high or 0.0)
-    z = np.clip(ndtri(share), -_FARTHEST * range_z(), _FARTHEST * range_z()) / range_z()
     if low > 0.0:
-        drawn = value * np.exp(np.where(z < 0.0, -z * math.log(low / value), z * math.log(high / value)))
+        drawn = _between(np.array(low), np.array(value), np.array(high), share)
     else:
+        z = np.clip(ndtri(share), -_FARTHEST * range_z(), _FARTHEST * range_z()) / range_z()
         drawn = value + np.where(z < 0.0, z * (value - low), z * (high - value))
     is_part = quantity.unit == "" and high <= 1.0
     return np.clip(drawn, 0.0, 1.0 if is_part else None)
+
+
+def _between(low: np.ndarray, value: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Values below which `share` of a distribution lies that is lognormal on either side of its median."""
+    from scipy.special import ndtri
+
+    z = np.clip(ndtri(share), -_FARTHEST * range_z(), _FARTHEST * range_z()) / range_z()
+    return np.asarray(value * np.exp(np.where(z < 0.0, -z * np.log(low / value), z * np.log(high / value))))
 
 
 def all_numbers(system: System, runtime: Runtime) -> Iterator[RangedNumber]:

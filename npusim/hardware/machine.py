@@ -22,7 +22,7 @@ from npusim.hardware.flat import MAX_PARTS, empty_record, fill, quantity_fields,
 from npusim.hardware.pim import Pim
 from npusim.hardware.reductions import TOPOLOGIES
 from npusim.hardware.system import Card, Chip, ServerCards, System
-from npusim.hardware.technology.reference import follow_reference
+from npusim.hardware.technology.reference import energies_left_out, follow_reference
 from npusim.hardware.units import KINDS, MARK
 
 GROUPS = 4
@@ -87,6 +87,8 @@ def build_machine(system: System) -> np.ndarray:
     """
     machines = described_machine(system)
     follow_reference(system, machines)
+    for field, figure in energies_left_out(system, machines).items():
+        machines[field] = figure.value
     return machines
 
 

@@ -41,7 +41,7 @@ class Memory(Part):
     access_unit: Bytes
     """Smallest aligned piece that is fetched, in bytes."""
     capacity: Bytes
-    """Installed capacity, in bytes; it is shown and bounds `usable_capacity`, but nothing is computed from it."""
+    """Installed capacity, in bytes, which bounds `usable_capacity` and has its price."""
     usable_capacity: Bytes
     """Capacity left to weights, KV cache and runtime, in bytes, which decides what fits."""
     metadata_carve_out: Fraction | None = None

@@ -21,14 +21,14 @@ class PowerModel(Part):
     """Power of a chip without load, in watts."""
     loaded_static: Power
     """Power that raised clocks and warm leakage add to idle while a step runs, in watts."""
-    memory_byte: EnergyPerByte
-    """Energy of moving data between memory and chip, in joules per byte."""
-    mac: MacEnergies
-    """Energy of multiply-accumulates by operand type."""
-    vector_op: EnergyPerOp
-    """Energy of one operation of a vector lane, in joules."""
-    link_byte: EnergyPerByte
-    """Energy of sending over a link between chips, in joules per byte."""
+    memory_byte: EnergyPerByte | None = None
+    """Energy of moving data between memory and chip, in joules per byte; bottom up from its accesses if omitted."""
+    mac: MacEnergies | None = None
+    """Energy of multiply-accumulates by operand type, bottom up from their accesses if omitted."""
+    vector_op: EnergyPerOp | None = None
+    """Energy of one operation of a vector lane, in joules; bottom up from its accesses if omitted."""
+    link_byte: EnergyPerByte | None = None
+    """Energy of sending over a link between chips, in joules per byte; that of the table of accesses if omitted."""
     fans: Power | None = None
     """Power of fans on the card, in watts, which is part of `idle`; none if omitted."""
     tdp: Power

@@ -82,7 +82,8 @@ class Chip(Part):
     @model_validator(mode="after")
     def _every_rate_has_its_energy(self) -> Chip:
         for name in MacRates.model_fields:
-            if getattr(self.unit.macs, name) is not None and getattr(self.power.mac, name) is None:
+            energies = self.power.mac
+            if energies and getattr(self.unit.macs, name) is not None and getattr(energies, name) is None:
                 raise ValueError(f"power.mac lacks {name}, which the unit multiplies; add its energy")
         return self
 

@@ -50,9 +50,9 @@ def cost_operator(row, machine, runtime, path, cost):
     writes (write_j), of links (link_j) and of units in memory (pim_*_j).
 
     macs includes those on padding, where the kernel computes it; fetched, stored: bytes read from and written to
-    memory, those of whole access units and of copies included. link_s and overhead_s are what is left exposed beside
-    the operator's arithmetic or memory stream: by the fraction that the path states, or, where it states none, by what
-    the unit's queues can hide (`overlap` subtracts that later).
+    memory over its pins, those of whole access units and of copies included. link_s and overhead_s are what is left
+    exposed beside the operator's arithmetic or memory stream: by the fraction that the path states, or, where it states
+    none, by what the unit's queues can hide (`overlap` subtracts that later).
     """
     cost.repeat = row.repeat
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0

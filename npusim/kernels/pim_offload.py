@@ -127,6 +127,9 @@ def _offload(row, machine, runtime, path, cost):
     energy = np.zeros(1, PIM_ENERGY_DTYPE)[0]
     operation_energy(operation, bits, machine, energy)
     cost.macs *= rest
+    # What units read in the banks does not pass the pins; inputs and results do.
+    cost.fetched = operation.read_bytes + (rest * cost.fetched if row.kind == LINEAR else 0.0)
+    cost.stored += operation.written_bytes
     kept = rest if row.kind == LINEAR else 0.0
     cost.vector_j = kept * cost.vector_j + on_chip * machine.power_vector_op
     cost.compute_j = kept * cost.compute_j + on_chip * machine.power_vector_op

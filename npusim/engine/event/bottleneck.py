@@ -38,7 +38,7 @@ def critical_path(program: Program, record: Record) -> Iterator[Piece]:
 def _pieces(position: int, command: Command, record: Record) -> Iterator[Piece]:
     """What a command spent on start-up, a transfer's before it starts, and on its work."""
     since, start, end = (float(times[position]) for times in (record.since, record.start, record.end))
-    if command.queue.engine in (MESSAGE, SWITCH) and command.kind == LINK:
+    if _is_message(command):
         yield Piece(position, command.kind, end - since)
         return
     fixed = start - since if command.queue.engine == DMA else min(command.fixed_s, end - since)
@@ -46,6 +46,11 @@ def _pieces(position: int, command: Command, record: Record) -> Iterator[Piece]:
         yield Piece(position, OVERHEAD, fixed)
     if end - since - fixed > 0.0:
         yield Piece(position, command.kind, end - since - fixed)
+
+
+def _is_message(command: Command) -> bool:
+    """Whether all of its time counts to its link: messages between chips, and those that join partial sums."""
+    return command.queue.engine in (MESSAGE, SWITCH) and command.kind == LINK
 
 
 def path_shares(simulation: Simulation) -> Shares:
@@ -65,10 +70,10 @@ def saved_if_free(simulation: Simulation, kind: str, row: int | None = None) -> 
     def change(command: Command) -> Command:
         if row is not None and command.position.row != row:
             return command
+        if _is_message(command):
+            return replace(command, fixed_s=0.0, work_s=0.0, asked=0.0) if kind == LINK else command
         if kind == OVERHEAD:
             return replace(command, fixed_s=0.0, work_s=0.0 if command.kind == kind else command.work_s)
-        if command.queue.engine in (MESSAGE, SWITCH) and command.kind == kind == LINK:
-            return replace(command, fixed_s=0.0, work_s=0.0, asked=0.0)
         return replace(command, work_s=0.0, asked=0.0, touched=0.0) if command.kind == kind else command
 
     return simulation.time_s - simulate_program(simulation.rows, simulation.setting, change).time_s

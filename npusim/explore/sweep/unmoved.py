@@ -22,8 +22,13 @@ def unmoved_axes(spec: SweepSpec, location: str) -> dict[str, str]:
     return {
         f"vary.{axis.path}": f"moves no figure of this sweep by itself; {_meaning(bases[0], axis)}"
         for column, axis in enumerate(bases[0].axes)
-        if axis.formula is None and not any(_moves(spec, base, column) for base in bases)
+        if axis.formula is None and not _is_fixed(axis) and not any(_moves(spec, base, column) for base in bases)
     }
+
+
+def _is_fixed(axis: SpaceAxis) -> bool:
+    """Whether an axis has one value alone, which is told for all designs."""
+    return axis.values is not None and len(axis.values) == 1
 
 
 def _moves(spec: SweepSpec, base: Base, column: int) -> bool:

@@ -81,6 +81,22 @@ def follow_reference(system: System, machines: np.ndarray) -> None:
             machines[_field(key)] *= sums / measured[part]
 
 
+def energies_left_out(system: System, machines: np.ndarray) -> dict[str, Ranged]:
+    """Bottom-up energies of what the description gives none for, by the field of a machine's record, float64
+    (machines,) each, at the board's input; the range is that of the tables."""
+    power, macs, found = system.chip.power, system.chip.unit.macs, {}
+    for part, key in _TOLD.items():
+        given, _, name = key.rpartition(".")
+        is_native = not given or getattr(macs, name) is not None
+        if getattr(power, given or name) is None and is_native:
+
+            def total(table: EnergyTable, part: str = part) -> np.ndarray:
+                return totals(system, machines, table)[part]
+
+            found[_field(key)] = ranged(total, energy_table())
+    return found
+
+
 def area_mm2(system: System, machines: np.ndarray, model: AreaModel | None = None) -> np.ndarray:
     """Area of all compute dies of each machine, mm2 (machines,): that of the model, times what the published area of
     the reference (or of the chip itself) is over the model's."""
