@@ -342,6 +342,9 @@ ESTIMATES: tuple[Metric, ...] = (
     ),
 )  # fmt: skip
 
+RANGED = tuple(row.name.removesuffix("_low") for row in ESTIMATES if row.name.endswith("_low"))
+"""Estimates that have the ends of their range beside them."""
+
 PASSES: tuple[Metric, ...] = (
     Metric(
         "time_us", "us", "Time of a pass", "한 번 지나는 시간", "", "#,##0.0",

@@ -172,3 +172,15 @@ def test_reductions_over_pes_take_their_closed_form_or_meet_the_weights(
         row = program.commands[number].position.row
         closed = program.plans[row].choice.reduce_s
         assert record.end[number] - record.start[number] == pytest.approx(closed, rel=1e-6)
+
+
+@pytest.mark.parametrize("step", [decode([1024] * 4), prefill(1, 512)])
+def test_a_collective_runs_beside_its_producer_as_far_as_the_fabric_says(
+    deployed: Deploy, altered: Alter, step: Step
+) -> None:
+    """Its first part is sent while the last tiles are computed, the rest when the sum over the PEs is there."""
+    base = deployed("rngd", "llama-3.1-8b", uncalibrated=True, cards=2)
+    engine = AnalyticEngine(altered(base, fabric_overlap=0.4))
+    event = EventEngine(engine, "rngd").cost(step).time_s
+    assert event == pytest.approx(engine.cost(step).time_s, rel=0.02)
+    assert event < 0.99 * EventEngine(AnalyticEngine(base), "rngd").cost(step).time_s

@@ -11,6 +11,7 @@ from npusim.hardware.technology.cost import cost_table, die_yield, dies_per_wafe
 from npusim.hardware.technology.ranges import Ranged
 from npusim.hardware.technology.reference import area_factor
 from npusim.hardware.technology.silicon import Silicon
+from npusim.metrics import RANGED
 
 _DIGITS = 4
 """Digits of what is an estimate."""
@@ -27,14 +28,12 @@ def silicon_facts(system: System) -> dict[str, Any]:
     dies = 1.0 if die is None or die.dies is None else die.dies.value
     one = known.area_mm2.value / dies
     return {
-        "area_mm2": _told(known.area_mm2),
+        **{name: _told(getattr(known, name)) for name in RANGED},
         "model_over_published": None if factor is None else _rounded(1.0 / factor),
         "parts_mm2": {name: _rounded(float(area[0])) for name, area in part_areas(system, machine).items()},
         "dies": int(dies),
         "yield": _rounded(float(die_yield(one, cost_table())[0])),
         "dies_per_wafer": int(dies_per_wafer(one, cost_table())[0]),
-        "die_cost_usd": _told(known.die_cost_usd),
-        "package_cost_usd": _told(known.package_cost_usd),
     }
 
 

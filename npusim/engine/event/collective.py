@@ -27,6 +27,6 @@ def collective_record(operation: int, amount: float, kind: int, groups: Groups, 
     program = Program(room=0.0, resident=0.0, port=0.0)
     row = {"group": kind, "collective_bytes": amount, "op": OP_NAMES.index(OPERATIONS[operation])}
     nothing: list[tuple[int, ...]] = [() for _ in range(chips)]
-    add_collective(program, network, row, Position(0, 0, 0), nothing, nothing, 0.0)
+    add_collective(program, network, row, 1.0, Position(0, 0, 0), nothing, nothing, 0.0)
     setting = StepSetting(machine, np.zeros(1, RUNTIME_DTYPE)[0], 0, 1, chips=chips, network=network)
     return ChipRun(program, setting).run()

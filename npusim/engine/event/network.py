@@ -117,6 +117,12 @@ class Network:
             chunks = max(1, min(_MOST_CHUNKS, round(best)))
         return Carried(operation, amount, exchange, chunks, int(transport))
 
+    def send_part(self, program: Program, row: Any, part: float, position: Position, ready: Ready) -> Ready:
+        """Add the messages of a part of a COLLECTIVE row."""
+        kind, amount = int(row["group"]), float(row["collective_bytes"])
+        carried = self.carried(OPERATIONS.index(OP_NAMES[row["op"]]), part * amount, kind)
+        return self.send(program, carried, kind, position, ready)
+
     def send(self, program: Program, carried: Carried, kind: int, position: Position, ready: Ready) -> Ready:
         """Add the messages of a collective in all groups of a kind; for each chip what it goes on after.
 
@@ -198,28 +204,34 @@ def add_collective(
     program: Program,
     network: Network,
     row: Any,
+    part: float,
     position: Position,
     begin: Ready,
-    producer: Ready,
+    early: Ready,
     launch_s: float,
 ) -> Ready:
-    """Add a COLLECTIVE row: its start on every chip, its messages, its end; for each chip what it goes on after.
+    """Add a `part` of a COLLECTIVE row: its start on every chip, its messages, its end; what each chip goes on after.
 
-    begin: after which the messages may start; producer: after which the whole result that they move is there.
+    begin: after which the messages may start; early: what the end waits for beside them.
     """
-    kind, amount = int(row["group"]), float(row["collective_bytes"])
+    kind, amount = int(row["group"]), part * float(row["collective_bytes"])
     carried = network.carried(OPERATIONS.index(OP_NAMES[row["op"]]), amount, kind)
     started: Ready = []
     for number, inputs in enumerate(begin):
         start = Command(
-            Queue(CHIP_LINK, ALL_CLUSTERS, number), LINK, position, inputs, network.launch_s(carried), launch_s
+            Queue(CHIP_LINK, ALL_CLUSTERS, number),
+            LINK,
+            position,
+            inputs,
+            network.launch_s(carried) * (part > 0.0),
+            launch_s,
         )
         start.what = f"{OPERATIONS[carried.operation]}: start"
         started.append((program.add(start),))
-    sent = network.send(program, carried, kind, position, started)
+    sent = network.send(program, carried, kind, position, started) if part > 0.0 else started
     ended: Ready = []
     for number, inputs in enumerate(sent):
-        everything = tuple(sorted({*inputs, *producer[number]}))
+        everything = tuple(sorted({*inputs, *early[number]}))
         end = Command(
             Queue(CHIP_LINK, ALL_CLUSTERS, number), LINK, position, everything, network.local_s(carried), what="end"
         )

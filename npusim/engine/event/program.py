@@ -39,6 +39,7 @@ from npusim.engine.event.network import add_collective
 from npusim.engine.event.operators import Work, rest_of_units, work_of
 from npusim.engine.event.pipeline import Pipeline
 from npusim.engine.event.setting import StepSetting
+from npusim.kernels.operator import row_collective_time
 from npusim.kernels.unit import waves
 from npusim.kernels.units.contraction_processor import further_matrices_time
 from npusim.kernels.units.contraction_processor.attention import prompt_parts, shared_heads_time
@@ -117,16 +118,40 @@ class _Builder:
         self._finished[index] = list(self._ready)
 
     def _collect(self, row: Any, position: Position) -> None:
-        """A collective over the chips, which starts while the last tiles of its producer are computed where it can."""
-        network, overlap = self._set.network, float(self._set.machine["fabric_overlap"])
+        """A collective over the chips: the part that runs beside the last tiles of its producer, then the rest."""
+        network, ready = self._set.network, self._of_chips(self._ready)
         assert network is not None
-        parts = self._parts.get(int(row["first_input"]), [self._ready])
-        begin = parts[max(0, ceil((1.0 - overlap) * len(parts)) - 1)]
-        launch = self._set.launch_s("operator_launch")
-        ended = add_collective(
-            self.program, network, row, position, self._of_chips(begin), self._of_chips(self._ready), launch
-        )
-        self._ready = [after for after in ended for _ in range(self._set.clusters)]
+        beside = self._part_beside(row)
+        early = ready
+        if beside > 0.0:
+            parts = self._parts[int(row["first_input"])]
+            overlap = float(self._set.machine["fabric_overlap"])
+            begin = self._of_chips(parts[max(0, ceil((1.0 - overlap) * len(parts)) - 1)])
+            early = network.send_part(self.program, row, beside, position, begin)
+        self._ready = [
+            after
+            for after in add_collective(
+                self.program,
+                network,
+                row,
+                1.0 - beside,
+                position,
+                ready,
+                early,
+                self._set.launch_s("operator_launch"),
+            )
+            for _ in range(self._set.clusters)
+        ]
+
+    def _part_beside(self, row: Any) -> float:
+        """Part of a collective, 0 to 1, that the time beside its producer's arithmetic or stream is enough for."""
+        producer, costs = int(row["first_input"]), self._set.costs
+        overlap = float(self._set.machine["fabric_overlap"])
+        if overlap == 0.0 or costs is None or producer not in self._parts:
+            return 0.0
+        cost = costs[producer]
+        busy = max(float(cost["contraction_s"] + cost["vector_s"]), float(cost["memory_s"]))
+        return min(1.0, overlap * busy / float(row_collective_time(row, self._set.machine)))
 
     def _of_chips(self, ready: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """For each chip what all of its clusters are ready after."""
@@ -204,13 +229,10 @@ class _TileBuilder(_Builder):
         self._parts[position.row] = [list(each) for each in zip(*ends, strict=True)]
         self._ready = [each[-1] for each in ends]
         joined = _joins(row, self._set, work)
-        if joined:
-            self._parts[position.row] = []
         for part in range(len(joined)):
             tile = len(work.tiles) * (part + 1) // len(joined) - 1
             self._ready = [each[tile] for each in ends]
             self._join(position._replace(tile=part), joined[part])
-            self._parts[position.row].append(self._ready)
 
     def _join(self, position: Position, joined: Joining | float) -> None:
         """A reduction over the PEs of each chip, or one of which only the seconds are known."""

@@ -25,7 +25,7 @@ from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import footprint, usable_bytes
 from npusim.mapping.memory_layout import is_open, laid_out, layouts
 from npusim.mapping.optable import ATTENTION, LINEAR
-from npusim.metrics import ESTIMATES
+from npusim.metrics import ESTIMATES, RANGED
 from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
 
@@ -321,7 +321,7 @@ def _side(figure: str, side: str) -> Callable[[_TwoSteps], np.ndarray]:
 
 
 _FUNCTIONS |= {f"{group}_mj_per_token": _spent_on(group) for group in GROUPS}
-for _name in ("area_mm2", "die_cost_usd", "package_cost_usd"):
+for _name in RANGED:
     _FUNCTIONS |= {_name: _side(_name, "value"), **{f"{_name}_{end}": _side(_name, end) for end in ("low", "high")}}
 
 
