@@ -212,5 +212,5 @@ def test_no_design_of_a_random_search_beats_its_own_peak(tmp_path: Path) -> None
     table = pd.read_parquet(tmp_path / "points.parquet")
     fractions = table[["peak_fraction", "bandwidth_fraction", "cap_fraction"]]
     assert fractions[["peak_fraction", "bandwidth_fraction"]].max().max() <= 1.0
-    assert len(np.unique(table["chip.unit.clock"])) == 300 and found.points == 600
+    assert len(np.unique(table["chip.unit.program_time"])) == 300 and found.points == 600
     assert (fractions.max() > 0.1).all()

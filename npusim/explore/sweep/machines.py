@@ -21,6 +21,10 @@ STRUCTURE = ("chip.memory.stacks", "chip.memory.channels_per_stack", "chip.memor
 """Beginnings of numbers from which an address map and what fits together follow, for each of their values."""
 
 
+_KEPT = 4096
+"""Descriptions that are kept: every load of a sweep asks for the same ones."""
+
+
 @dataclass(frozen=True)
 class Records:
     """machines: a `machine_dtype` (designs,); runtimes: RUNTIME_DTYPE (designs,)."""
@@ -55,6 +59,7 @@ class DesignRecords:
         self._axes = list(axes)
         self._lows = np.array([axis.low for axis in axes])
         self._numbers = [column for column, axis in enumerate(axes) if axis.number is not None]
+        self._known: dict[bytes, Deployment | str] = {}
         self._rebuilt = [column for column in self._numbers if not self._is_written(column)]
 
     def of(self, values: np.ndarray) -> Records:
@@ -108,11 +113,20 @@ class DesignRecords:
     def _all_built(self, kinds: np.ndarray) -> tuple[dict[int, Deployment], dict[int, str]]:
         """The descriptions of the kinds that can be, and why the others cannot."""
         built, reasons = {}, {}
+        if len(self._known) + len(kinds) > _KEPT:
+            self._known.clear()
         for index, kind in enumerate(kinds):
-            try:
-                built[index] = self._built(kind)
-            except UserError as error:
-                reasons[index] = str(error)
+            found = self._known.get(kind.tobytes())
+            if found is None:
+                try:
+                    found = self._built(kind)
+                except UserError as error:
+                    found = str(error)
+                self._known[kind.tobytes()] = found
+            if isinstance(found, str):
+                reasons[index] = found
+            else:
+                built[index] = found
         return built, reasons
 
     def _outside(self, values: np.ndarray) -> dict[int, str]:
