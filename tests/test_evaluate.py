@@ -60,7 +60,8 @@ def test_the_needed_value_makes_the_claim_hold() -> None:
     for decider in reached:
         machine, record = base.machine.copy(), base.runtime_record.copy()
         target = machine if decider.owner == "rngd" else record
-        name = next(name for name in target.dtype.names if name.endswith(decider.path.split(".")[-1]))
+        leaf = decider.path.split(".")[-1]
+        name = min((name for name in target.dtype.names if name.endswith(f"_{leaf}")), key=len)
         if target[name].ndim > 1:
             continue
         target[name] = decider.needed

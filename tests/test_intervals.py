@@ -39,7 +39,7 @@ def arch(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("intervals")
     fitted = CalibratedNumber(
         owner="h200", path="chip.memory.stream_efficiency", value="0.9", sd="0.001", low="0.898", high="0.902",
-        prior="0.92", identified=0.05,
+        prior="0.93", identified=0.05,
     )  # fmt: skip
     errors = LeftOut(
         unseen="group", table="steps", metric="us", regime=DECODE, figures=40, groups=4, mape=0.07, mape_low=0.05,

@@ -383,6 +383,12 @@ def test_lengths_of_a_mixed_run_are_drawn_up_to_its_own(imported: dict[str, Impo
     assert lengths.mean(axis=0) == pytest.approx([0.9 * predictor.isl, 900], rel=0.01)
 
 
+def test_figures_of_several_metrics_in_one_column_are_judged_each_among_its_own() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert import_table(DATA / "rngd" / "serving.csv", "rngd").cases
+
+
 @pytest.mark.parametrize(
     ("column", "text", "told"),
     [

@@ -27,7 +27,7 @@ points: [{isl: 64, osl: 8, users: [2]}]
 SWEEP = {
     "name": "small", "arch": "rngd", "models": ["llama-3.1-8b"],
     "workloads": [{"isl": 64, "osl": 8, "users": [2]}],
-    "vary": {"runtime.host.step_time": {"values": ["2 ms", "8 ms"]}}, "method": "grid",
+    "vary": {"runtime.host.step_time": {"values": ["20 ms", "40 ms", "60 ms", "80 ms", "100 ms"]}}, "method": "grid",
     "limits": {f"served_{NAME}": {"max": 1e6}}, "objectives": {f"served_{NAME}": "min"}, "serving": {},
 }  # fmt: skip
 PROPOSAL = {

@@ -138,8 +138,8 @@ def test_an_axis_that_moves_nothing_is_named_with_what_it_is_for(tmp_path: Path)
 
 
 def test_what_moves_nothing_here_is_told_with_where_it_would(tmp_path: Path) -> None:
-    (line,) = _sweep(tmp_path, "chip.unit.ring_hop: {values: [1 cycle, 2 cycle]}")
-    assert "vary.chip.unit.ring_hop" in line and "where a product's depth is spread over slices" in line
+    (line,) = _sweep(tmp_path, "chip.unit.matrix_switch: {values: [3 us, 9 us]}")
+    assert "vary.chip.unit.matrix_switch" in line and "such as that of the next expert" in line
 
 
 def test_what_serving_reads_moves_a_served_sweep(tmp_path: Path) -> None:

@@ -154,12 +154,6 @@ def test_part_of_the_head_goes_to_the_units() -> None:
     assert times[0] - times[1] == pytest.approx(times[1] - times[2], rel=0.25)
 
 
-def test_the_event_engine_refuses_units() -> None:
-    with pytest.raises(UserError, match="PIM"):
-        predict_step(under("both"), "decode", 1, 512, engine="event")
-    assert predict_step(under("none"), "decode", 1, 512, engine="event")["time_us"] > 0.0
-
-
 def test_comparing_writes_table_chart_and_answer(tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ("pim", "compare", "lpddr6-pim", SMALL, "--precision", "int8", "--kv-precision", "int8")

@@ -20,7 +20,7 @@ TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "rngd" 
 
 @pytest.mark.parametrize(
     ("arch", "calibrated"),
-    [("rngd", True), ("rngd-server", True), ("rngd-plus", True), ("lpddr6-pim", False)],
+    [("rngd", True), ("rngd-server", True), ("rngd-plus", True), ("lpddr6-pim", True), ("lpddr5x-pim", False)],
 )
 def test_the_same_card_is_calibrated_and_no_projection(arch: str, calibrated: bool) -> None:
     assert (calibration_of(arch) is not None) == calibrated

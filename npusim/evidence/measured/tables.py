@@ -117,8 +117,14 @@ def read_table(path: Path, kinds: Mapping[str, str]) -> MeasuredTable:
     if not rows:
         raise UserError(str(path), "", "has no data rows; give a header line and at least one row")
     kind = _kind(path, set(header), kinds)
+    metric = header.index("metric") if "metric" in header else None
     for index, name in enumerate(header):
-        _check_numbers(path, name, [(line, cells[index].strip()) for line, cells in rows])
+        alike: dict[str, list[tuple[int, str]]] = {}
+        for line, cells in rows:
+            of = cells[metric] if metric is not None and name == "value" else ""
+            alike.setdefault(of, []).append((line, cells[index].strip()))
+        for numbers in alike.values():
+            _check_numbers(path, name, numbers)
     frame = pd.DataFrame([[str(line), *cells] for line, cells in rows], columns=["", *header], dtype=str)
     chips = Counter(frame["chip"].str.strip()) if "chip" in header else Counter([""])
     return MeasuredTable(kind, path, frame, chips.most_common(1)[0][0])
