@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli_support import process, tell
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -22,6 +22,7 @@ COLUMNS = 3
     st.lists(st.lists(WORDS, min_size=COLUMNS, max_size=COLUMNS), min_size=1, max_size=4),
     st.integers(20, 120),
 )
+@example(["", "", "11111"], [["", " 1111가", ""]], 20)
 def test_every_word_is_shown_whole_where_it_has_room(headings: list[str], rows: list[list[str]], width: int) -> None:
     out = io.StringIO()
     console = Console(width=width, file=out, markup=False, highlight=False, emoji=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -69,7 +70,8 @@ class FittedTable:
 
 
 def _longest_word(text: str) -> int:
-    return max((_length(word) for word in text.split()), default=0)
+    """Spaces that begin the text stay with its first word, as Rich wraps it."""
+    return max((_length(word) for word in re.findall(r"\A\s*\S+|\S+", text)), default=0)
 
 
 def _longest_line(text: str) -> int:
