@@ -87,6 +87,17 @@ def test_a_signal_leaves_no_worker_and_no_draft_and_the_sweep_goes_on(tmp_path: 
         assert err.splitlines()[-1] == "ended by SIGTERM"
 
 
+def test_a_failure_on_the_way_out_does_not_hide_the_signal(capsys: pytest.CaptureFixture[str]) -> None:
+    def action() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            raise RuntimeError("a pool without workers")
+
+    assert exit_code(action) == 143
+    assert capsys.readouterr().err.splitlines()[-1] == "ended by SIGTERM"
+
+
 def test_a_signal_while_files_are_written_leaves_them_as_they_were(tmp_path: Path) -> None:
     def action() -> None:
         from npusim.publish import publish_folder

@@ -119,12 +119,18 @@ def _one_line_warnings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Signals that end the process raise `_Ended` inside the block, once; only the main thread can have it so."""
+    """Signals that end the process raise `_Ended` inside the block, once; only the main thread can have it so.
+
+    So does a failure on the way out, such as of a pool whose workers are gone: it is the signal that ended the command.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    received: list[int] = []
+
     def end(number: int, _frame: object) -> None:
+        received.append(number)
         for each in before:
             signal.signal(each, signal.SIG_IGN)
         raise _Ended(number)
@@ -132,6 +138,10 @@ def _ended_by_signals() -> Iterator[None]:
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
+    except Exception as failure:
+        if received:
+            raise _Ended(received[0]) from failure
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
