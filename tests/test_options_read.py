@@ -70,6 +70,7 @@ PLACING: dict[str, str | tuple[str, str]] = {
     "--tp": ("--cards 2", "--tp 1"),
     "--plan": "--plan tp2",
     "--runtime": "--runtime furiosa-llm-2026.2",
+    "--software": "--software tuned",
     "--uncalibrated": "--uncalibrated",
 }
 BEST = "--plan auto --cards 2"
@@ -182,6 +183,7 @@ CALLS = {
     "sweep": Call(
         "sweep.yaml --out out --workers 1",
         {
+            "--software": "--software tuned",
             "--out": "--out other",
             "--backend": "--backend dask",
             "--scheduler": "--scheduler tcp://127.0.0.1:1",
@@ -190,7 +192,7 @@ CALLS = {
     ),
     "evaluate": Call(
         "proposal.yaml --out page.html",
-        {"--out": "--out other.html", "--lang": "--lang ko", "--seed": "--seed 3"},
+        {"--software": "--software tuned", "--out": "--out other.html", "--lang": "--lang ko", "--seed": "--seed 3"},
     ),
     "check": Call(
         str(SUMMARY),
