@@ -191,5 +191,5 @@ def told_beside(deployment: Deployment, found: Found | None, interval: bool) -> 
     return {
         "configuration": configuration(deployment),
         **({} if found is None else {"plans": found.as_dict()}),
-        **({"interval": interval_text(deployment.system, deployment.calibration)} if interval else {}),
+        **({"interval": interval_text(deployment.calibration)} if interval else {}),
     }
