@@ -166,7 +166,7 @@ PASSES = ("time_us", "power_w", "energy_j")
 def test_nothing_is_better_known_without_a_calibration(regime: str, metrics: tuple[str, ...]) -> None:
     for name in metrics:
         known = [unexplained(calibration_of(arch), name, regime) for arch in CALIBRATED]
-        assert unexplained(None, name, regime) >= max(known) > 0.0, name
+        assert unexplained(None, name, regime) > max(known) > 0.0, name
 
 
 def test_what_was_not_measured_is_as_unknown_as_without_a_calibration() -> None:
@@ -186,8 +186,8 @@ def test_energy_of_a_pass_is_its_power_times_its_time(arch: str, phase: str) -> 
     energy = found.drawn["time_us"] * 1e-6 * found.drawn["power_w"]
     np.testing.assert_allclose(found.drawn["energy_j"], energy, rtol=1e-12)
     assert found.interval("time_us")[0] >= floors_ms(arch, 300, 2)["ttft_ms"] * 1e3 * (1.0 - SAME)
-    width = math.log(found.quantile("time_us", 0.95) / found.quantile("time_us", 0.05))
-    assert width >= 2.0 * unexplained(deployment.calibration, "time_us", phase)
+    above = math.log(found.quantile("time_us", 0.95) / found.median("time_us"))
+    assert above >= 0.9 * unexplained(deployment.calibration, "time_us", phase)
 
 
 def test_a_bound_clips_the_draws_that_would_pass_it() -> None:

@@ -29,8 +29,10 @@ from npusim.workload.arrivals import Burst, Closed
 from npusim.workload.step import Step
 
 FIRST, TOKEN, ANSWER, POWER = "ttft_ms_mean", "tpot_ms_mean", "e2e_ms_mean", "power_w_mean"
-"""The figures whose errors are drawn. They are independent: over 21 published runs on RNGD the errors of TTFT and ITL
-correlate by -0.3 (90 %: -0.6 to 0.1), those of ITL and throughput, which follows here, by -0.9."""
+"""An answer's time follows; the errors of the others are drawn, independently of each other. Those of TTFT and of a
+token's time correlate by -0.3 over 21 published runs on RNGD and by 0.2 over 24 measured on H200, those of watts and
+throughput by -0.6 (7 runs) and -0.2 (24): no more than chance gives without any (0.75 of 7 runs, 0.4 of 21 and of 24).
+Throughput follows the time of a token: -0.9 and -1.0."""
 SPREAD = 32
 """Draws of the errors on each drawn machine."""
 ENERGY, BREAKDOWN = "energy_j", "energy_breakdown_j"
@@ -163,6 +165,9 @@ class _Run:
                 first = f"ttft_ms_{row.statistic}"
                 rest = (self._was[row.name] - self._was[first]) * pace
                 self.figures[row.name] = self._limits.clip(row.name, self.figures[first] + rest)
+        tails = sorted((row for row in self._rows if row.quantity == "e2e_ms" and row.name != ANSWER), key=_percentile)
+        rising = np.sort(np.stack([self.figures[row.name] for row in tails]), axis=0)
+        self.figures |= {row.name: values for row, values in zip(tails, rising, strict=True)}
 
     def _turnover(self, machines: Sequence[RunMetrics]) -> np.ndarray:
         """Seconds of the run over those simulated: a closed loop turns with its answers, an open one also waits."""
@@ -194,6 +199,10 @@ class _Run:
             above, _, below = row.unit.partition("/")
             factor = factors.get(above, _ONE) / factors.get(below, _ONE)
             self.figures[row.name] = self._was[row.name] * factor
+
+
+def _percentile(row: Metric) -> float:
+    return float(row.statistic.removeprefix("p"))
 
 
 def _per_second(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems, calibration_of
 from npusim.hardware.units import KINDS
@@ -12,13 +14,16 @@ from npusim.metrics import RUN
 def unexplained(calibration: Calibration | None, metric: str, regime: str = RUN) -> float:
     """90 % half-width of log(measured / predicted) for a figure of a pass or a run.
 
-    Where nothing was measured of it, or without a calibration, the largest that any shipped calibration gives: without
-    measurements a chip is no better known than another with them.
+    Where nothing was measured of it, or without a calibration, the largest that any of the n shipped calibrations
+    gives, times the root of 1 + 1/n: the chip is one more beside the n that were seen (the variance of a prediction,
+    Gelman et al. 2013, "Bayesian Data Analysis", 3rd ed., 3.2), and never better known than one that was measured.
     """
     own = None if calibration is None else calibration.half_width(metric, regime)
     if own is not None:
         return own
-    return max((other.half_width(metric, regime) or 0.0 for other in _shipped_calibrations()), default=0.0)
+    others = (other.half_width(metric, regime) for other in _shipped_calibrations())
+    known = [width for width in others if width is not None]
+    return max(known) * math.sqrt(1.0 + 1.0 / len(known)) if known else 0.0
 
 
 @remembered
