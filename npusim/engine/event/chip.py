@@ -99,8 +99,7 @@ class ChipRun:
         capacity[: self._first_channel] = self._program.port
         classes[: self._first_channel : 2], classes[1 : self._first_channel : 2] = core.PORT, core.REGISTERS
         capacity[first_bank + banks :], classes[first_bank + banks :] = self._set.joining_bytes_per_s, core.ON_CHIP
-        traced = np.full(resources, core.NONE)
-        traced[self._first_channel : self._first_channel + model.every] = np.arange(model.every)
+        traced = self._first_channel + np.arange(model.every)
         machine = self._set.machine
         memories = np.zeros(self._set.memories, core.MEMORY_DTYPE)
         memories["first"] = self._first_channel + np.arange(len(memories)) * model.every
