@@ -144,7 +144,7 @@ def test_the_first_message_of_a_rank_leaves_before_the_others(deployed: Deploy) 
 
 
 def test_published_times_of_nccl_are_met_by_events() -> None:
-    """Collectives on 2, 4 and 8 H200: on average within 7.5 %, most of it the scatter of single times."""
+    """Collectives on 2, 4 and 8 H200: on average within 7.5 %."""
     table = Path(__file__).parent.parent / "validation" / "data" / "gpu_public" / "h200_nccl.csv"
     result = validate_table(table, engine="event")
     assert (result.rows, len(result.skipped)) == (84, 0)
