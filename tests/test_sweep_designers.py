@@ -80,15 +80,15 @@ def test_numbers_follow_others(tmp_path: Path) -> None:
     found, table = _swept(tmp_path, vary={"chip.unit.clusters": clusters})
     assert found.points == 3 and table["chip.memory.stacks"].tolist() == [1.0, 2.0, 4.0]
     assert table["chip.power.cap"].tolist() == [175.0, 350.0, 700.0]
-    for row in table.itertuples():
+    for row in table.to_dict("records"):
         base = deploy("rngd", "qwen2.5-0.5b")
         machine = base.machine.copy()
-        machine["tcp_clusters"] = machine["memory_stacks"] = row._10
-        machine["power_cap"] = row[12]
+        machine["tcp_clusters"] = machine["memory_stacks"] = row["chip.unit.clusters"]
+        machine["power_cap"] = row["chip.power.cap"]
         own = base.with_records(machine, base.runtime_record)
         engine = AnalyticEngine(own)
         step = engine.with_host(engine.cost(decode([272] * 4)), 4)
-        assert row.decode_ms == pytest.approx(step.time_s * 1e3)
+        assert row["decode_ms"] == pytest.approx(step.time_s * 1e3)
 
 
 def test_tables_give_joint_values_and_words(tmp_path: Path) -> None:
