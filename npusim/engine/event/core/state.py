@@ -19,8 +19,8 @@ INPUTS, TURN, ROOM, START_UP = range(4)
 WAITS = ("inputs", "turn", "room", "start-up")
 """What a command waited for last: results of others, its turn in the queue, room in SRAM, its own start-up."""
 
-PORT, REGISTERS, MEMORY, LINK, ON_CHIP, BANKS = range(6)
-CLASSES = ("SRAM port", "register port", "memory channel", "link", "on-chip network", "PIM banks")
+PORT, REGISTERS, MEMORY, LINK, ON_CHIP, BANKS, ENGINES = range(7)
+CLASSES = ("SRAM port", "register port", "memory channel", "link", "on-chip network", "PIM banks", "DMA engines")
 """Classes of resources, under which the time is counted that flows lose to others."""
 
 COMMAND_DTYPE = record_type(
