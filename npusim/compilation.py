@@ -23,6 +23,7 @@ from numba.core import types
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.runtime import rtsys
 
 from npusim.cache_folder import cache_folder, can_be_written
 
@@ -65,8 +66,11 @@ class _Kept(FunctionCache):
     """Compiled kernels on disk. One that cannot be kept, as on a full disk, is compiled again by the next process."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Numba's own first loads all that it can compile, a third of a second: what is compiled needs the runtime."""
+        rtsys.initialize(target_context)
         try:
-            return super().load_overload(sig, target_context)
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
         except (OSError, EOFError):
             return None
 

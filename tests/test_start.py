@@ -20,6 +20,7 @@ from npusim.inputs import plain_tree, yaml_text, yaml_tree
 from npusim.workload.grid import Grid, grid_path
 
 SLOW = (
+    "scipy.linalg",
     "scipy.stats",
     "scipy.special",
     "networkx",
@@ -50,8 +51,9 @@ def _imported(words: list[str]) -> set[str]:
     return set(done.stderr.splitlines()[-1].split())
 
 
-def test_a_step_imports_no_library_that_it_does_not_use() -> None:
-    assert _imported(STEP) == {"numba"}
+@pytest.mark.parametrize("words", [STEP, ["list", "archs", "--json"]], ids=lambda words: words[0])
+def test_a_command_imports_no_library_that_it_does_not_use(words: list[str]) -> None:
+    assert _imported(words) == {"numba"}
 
 
 FIRST = """
