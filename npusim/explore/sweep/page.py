@@ -142,10 +142,10 @@ def _effect_blocks(result: SweepResult) -> Iterator[Block]:
 
 
 def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame) -> Chart:
-    precision, _, plan, runtime = keys[len(WORKLOAD) :]
+    precision, _, plan, runtime, software = keys[len(WORKLOAD) :]
     low, high = rows["at_low"].tolist(), rows["at_high"].tolist()
     middle = float(rows["mean"].iloc[0])
-    caption = f"{objective}: {_load(keys[: len(WORKLOAD)])}; {precision}, {plan}, {runtime}."
+    caption = f"{objective}: {_load(keys[: len(WORKLOAD)])}; {precision}, {plan}, {runtime}, software {software}."
     return Chart(caption, tornado(rows["axis"].tolist(), low, high, middle, _title(objective)))
 
 
