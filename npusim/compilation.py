@@ -18,8 +18,12 @@ from typing import Any
 import numba
 import numba.extending
 import numpy as np
+from numba import _dynfunc  # type: ignore[attr-defined]
 from numba.core import types
 from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.runtime import rtsys
 
 from npusim.cache_folder import cache_folder, can_be_written
 
@@ -29,7 +33,8 @@ DISABLED: bool = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 _PACKAGE = Path(__file__).parent
 _COMPILED_PARTS = ("compilation.py", "dtypes.py", "hardware", "mapping", "kernels", "engine")
 _KEPT_FOLDERS = 3
-_PART: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_TRIED = (0, 61), (0, 68)
+"""Versions of numba of which kernels are optimised with their entries alone; with others each is on its own too."""
 _INNER: dict[str, Any] = {"forceinline": True, "_nrt": False}
 
 
@@ -61,8 +66,11 @@ class _Kept(FunctionCache):
     """Compiled kernels on disk. One that cannot be kept, as on a full disk, is compiled again by the next process."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Numba's own first loads all that it can compile, a third of a second: what is compiled needs the runtime."""
+        rtsys.initialize(target_context)
         try:
-            return super().load_overload(sig, target_context)
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
         except (OSError, EOFError):
             return None
 
@@ -78,6 +86,43 @@ def _record_name(record: types.Record) -> tuple[str, tuple[str]]:
     same name, and a third that loads both would call one for the other.
     """
     return "Record", (hashlib.sha256(record.name.encode()).hexdigest()[:16],)
+
+
+class _PartLibrary(JITCodeLibrary):
+    """The code of a kernel that entries call, with that of the kernels which it calls, as it was lowered.
+
+    Numba would optimise it and make machine code of it here and once more in every kernel above it; only what an entry
+    makes of it is ever run.
+    """
+
+    def finalize(self) -> None:
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+
+class _PartCompiler(Compiler):
+    """Numba's compiler, but for the machine code: what it gives is called by compiled code alone."""
+
+    def define_pipelines(self) -> Any:
+        state = self.state
+        state.flags.no_compile = True
+        state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        return super().define_pipelines()
+
+    def _compile_core(self) -> Any:
+        part = super()._compile_core()
+        # Numba knows a compiled function by the builtin that Python would call. This one has no address.
+        name = part.fndesc.qualname
+        key = _dynfunc.make_function(part.fndesc.lookup_module(), name, name, 0, part.environment, (part.library,))
+        part.target_context.insert_user_function(key, part.fndesc, [part.library])
+        return part._replace(entry_point=key)
+
+
+_PART: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+if _TRIED[0] <= numba.version_info.short <= _TRIED[1]:
+    _PART["pipeline_class"] = _PartCompiler
 
 
 types.Record.mangling_args = property(_record_name)  # type: ignore[method-assign, assignment]

@@ -77,6 +77,7 @@ COMMON = {
     ("Mbit/s", "B/s"): 125e3,
     ("GB/s", "B/s"): 1e9,
     ("TB/s", "B/s"): 1e12,
+    ("MHz", "cycle/s"): 1e6,
     ("GHz", "cycle/s"): 1e9,
     ("ms", "s"): 1e-3,
     ("us", "s"): 1e-6,

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numba
 import pytest
+from numba.core.codegen import JITCodeLibrary
 
 import npusim
 from npusim import compilation
+from npusim.compilation import kernel
 
 PACKAGE = Path(npusim.__file__).parent
 COMPILED = compilation._COMPILED_PARTS
@@ -144,6 +146,51 @@ def test_a_kernel_is_kept_in_the_folder(tmp_path: Path) -> None:
     (own,) = (tmp_path / "cache" / "npusim").iterdir()
     assert own.name.startswith("kernels-")
     assert list(own.rglob("probe.double-*.nbc"))
+
+
+@kernel
+def _half(x):  # type: ignore[no-untyped-def]
+    return 0.5 * x
+
+
+@kernel
+def _quarter(x):  # type: ignore[no-untyped-def]
+    if x < 0.0:
+        raise ValueError("below zero")
+    return _half(_half(x))
+
+
+@pytest.fixture
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the functions of which machine code is made, none of them from the cache."""
+    names: list[str] = []
+    emit = JITCodeLibrary._finalize_specific
+
+    def counted(library: JITCodeLibrary) -> None:
+        names.append(library.name)
+        emit(library)
+
+    monkeypatch.setattr(JITCodeLibrary, "_finalize_specific", counted)
+    monkeypatch.setattr(compilation, "_IS_KEPT", False)
+    return names
+
+
+def test_kernels_become_machine_code_with_their_entry_alone(emitted: list[str]) -> None:
+    assert "pipeline_class" in compilation._PART, "try this version of numba, then name it in compilation._TRIED"
+    top = compilation.entry(lambda x: _quarter(x) + _half(x))
+    assert top(8.0) == 6.0
+    assert {"_half", "_quarter"}.isdisjoint(emitted)
+    with pytest.raises(ValueError, match="below zero"):
+        top(-8.0)
+
+
+def test_kernels_run_alone_and_under_other_compiled_functions(emitted: list[str]) -> None:
+    assert (_half(8.0), _quarter(8.0)) == (4.0, 2.0)
+    assert {"_half", "_quarter"} <= set(emitted)
+    assert numba.njit(lambda x: _quarter(x))(8.0) == 2.0
+    assert compilation.entry(lambda x: _quarter(x) + _half(x))(8) == 6.0
+    with pytest.raises(ValueError, match="below zero"):
+        _quarter(-1.0)
 
 
 RECORDS = """

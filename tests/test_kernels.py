@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from npusim import dtypes
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.designs import cost_designs
 from npusim.kernels.memory import access_efficiency, kv_stream_time, peak_bandwidth, stream_bandwidth, stream_time
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.power import mac_energy
 from npusim.kernels.rates import operand_bytes
-from npusim.kernels.step import STEP_COST_DTYPE, cost_machines
 from npusim.kernels.unit import kv_copies
 from npusim.kernels.units.contraction_processor.attention import shared_heads_time, slice_attention_times
 from npusim.kernels.units.contraction_processor.contraction import product_time, slice_contraction_time
@@ -37,7 +37,7 @@ from npusim.mapping.optable import (
     SPLIT_ROWS,
     VECTOR,
 )
-from npusim.mapping.specialise import specialise, step_path
+from npusim.mapping.specialise import specialise
 from npusim.workload.step import Step, decode, prefill
 
 Deploy = Callable[..., Deployment]
@@ -320,16 +320,17 @@ def test_energy_of_a_mac_follows_its_operands(rngd: Any) -> None:
         assert mac_energy(dtypes.code(name), rngd) == rngd[f"power_mac_{name}"]
 
 
-def test_many_machines_are_costed_as_one_by_one(deployed: Deploy, engine_of: MakeEngine) -> None:
-    deployment, engine = deployed("rngd", "llama-3.1-8b"), engine_of("rngd", "llama-3.1-8b")
-    table, _ = engine.operators(decode([1000, 3000]))
+def test_many_machines_are_costed_as_one_by_one(deployed: Deploy) -> None:
+    deployment, step = deployed("rngd", "llama-3.1-8b"), decode([1000, 3000])
     machines = np.repeat(deployment.machine, 3)
     machines["memory_channel_bandwidth"] *= np.array([1.0, 2.0, 0.5])
-    steps = np.zeros(3, STEP_COST_DTYPE)
-    path = step_path(2, False, deployment.runtime_record[0])
-    cost_machines(table.rows, len(table.rows), machines, deployment.runtime_record[0], path, steps)
-    assert steps["time_s"][0] == engine.cost(decode([1000, 3000])).time_s
-    assert steps["time_s"][1] < steps["time_s"][0] < steps["time_s"][2]
+    costs = cost_designs(AnalyticEngine(deployment), step, machines, np.repeat(deployment.runtime_record, 3))
+    for index in range(3):
+        alone = deployment.with_records(machines[index : index + 1], deployment.runtime_record)
+        engine = AnalyticEngine(alone)
+        assert costs.time_s[index] == engine.with_host(engine.cost(step), 2).time_s
+        assert costs.clock[index] == engine.cost(step).clock
+    assert costs.time_s[1] < costs.time_s[0] < costs.time_s[2]
 
 
 def test_operator_costs_hold_no_gap(engine_of: MakeEngine) -> None:

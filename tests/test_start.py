@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from npusim.inputs import plain_tree, yaml_text, yaml_tree
 from npusim.workload.grid import Grid, grid_path
 
 SLOW = (
+    "scipy.linalg",
     "scipy.stats",
     "scipy.special",
     "networkx",
@@ -49,8 +51,35 @@ def _imported(words: list[str]) -> set[str]:
     return set(done.stderr.splitlines()[-1].split())
 
 
-def test_a_step_imports_no_library_that_it_does_not_use() -> None:
-    assert _imported(STEP) == {"numba"}
+@pytest.mark.parametrize("words", [STEP, ["list", "archs", "--json"]], ids=lambda words: words[0])
+def test_a_command_imports_no_library_that_it_does_not_use(words: list[str]) -> None:
+    assert _imported(words) == {"numba"}
+
+
+FIRST = """
+import sys
+from numba.core import event
+from numba.core.codegen import JITCodeLibrary
+from npusim.cli.main import main
+emitted = []
+emit = JITCodeLibrary._finalize_specific
+JITCodeLibrary._finalize_specific = lambda library: (emitted.append(library.name), emit(library))
+with event.install_recorder("numba:compile") as compiled:
+    code = main({words!r})
+print(sum(happened.is_start for _, happened in compiled.buffer), len(emitted), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def test_a_first_step_compiles_few_kernels(tmp_path: Path) -> None:
+    """Each takes a tenth of a second, and one that becomes machine code of its own as much again."""
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path)
+    words = [sys.executable, "-c", FIRST.format(words=STEP)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    compiled, emitted = map(int, done.stderr.splitlines()[-1].split())
+    assert 50 < compiled <= 150
+    assert emitted <= 25
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ class AnalyticEngine:
 
     def host_s(self, device_s: float, sequences: int) -> float:
         """Host seconds that a step of `device_s` on the chip does not hide."""
-        return float(host_time_of(device_s, sequences, self.logit_bytes, self._machines, self._runtimes))
+        return host_time_of(device_s, sequences, self.logit_bytes, self._machines, self._runtimes)
 
     def waiting(self, cost: StepCost, seconds: float) -> StepCost:
         """A step followed by `seconds` in which the chip waits."""

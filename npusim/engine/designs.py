@@ -1,4 +1,4 @@
-"""One step on many machines under many runtimes, in one compiled call, for sweeps."""
+"""One step on many machines under many runtimes, for sweeps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npusim.compilation import entry
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.run import cost_sequences, exposed_host_time, make_workspace
+from npusim.engine.run import cost_sequences, host_times_of, make_workspace
 from npusim.engine.stepcost import RESOURCES
 from npusim.kernels.power import IDLE, LOADED
 from npusim.kernels.step import STEP_COST_DTYPE
 from npusim.mapping.micro_batches import bubble_s
 from npusim.workload.step import Step
 
+_SUMS = ("time_s", "energy_j", *(f"{name}_s" for name in RESOURCES), "memory_bytes", "parts_j")
 HOST = "host"
 """Beside the chip's resources: host time that the chip does not hide."""
 
@@ -53,55 +53,22 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
     for pieces in engine.parts(step):
         before = steps["time_s"].copy()
         for piece in pieces:
-            work = make_workspace(engine.template, len(piece.query), 0)
-            _add_costs(
-                engine.template,
-                piece.query,
-                piece.context,
-                piece.decoding,
-                piece.slots,
-                machines,
-                runtimes,
-                work,
-                steps,
+            work = make_workspace(engine.template, len(piece.query), 0, len(machines))
+            cost_sequences(
+                engine.template, piece.query, piece.context, piece.decoding, piece.slots, machines, runtimes, work
             )
+            for name in _SUMS:
+                steps[name] += work.step[name]
+            steps["clock"] = np.minimum(steps["clock"], work.step["clock"])
         parts.append(steps["time_s"] - before)
     waiting = bubble_s(parts, engine.plan, bool(step.decoding.any()))
-    times, energies = steps["time_s"] + waiting, steps["energy_j"] * chips + waiting * static_w * chips
-    device_s = times.copy()
-    _add_host(times, energies, len(step.query), engine.logit_bytes, chips, machines, runtimes)
+    device_s, host_s = steps["time_s"] + waiting, np.zeros(len(machines))
+    host_times_of(device_s, len(step.query), engine.logit_bytes, machines, runtimes, host_s)
+    times = device_s + host_s
+    energies = steps["energy_j"] * chips + waiting * static_w * chips + host_s * static_w * chips
     shares = {name: steps[f"{name}_s"] for name in RESOURCES} | {HOST: times - device_s}
     shares["overhead"] = shares["overhead"] + waiting
     parts_j, static_s = steps["parts_j"] * chips, (waiting + shares[HOST]) * chips
     parts_j[:, IDLE] += static_s * machines["power_idle"]
     parts_j[:, LOADED] += static_s * machines["power_loaded_static"]
     return DesignCosts(times, energies, shares, steps["memory_bytes"], steps["clock"], parts_j)
-
-
-@entry
-def _add_costs(template, query, context, decoding, slots, machines, runtimes, work, steps):
-    for index in range(len(machines)):
-        cost_sequences(
-            template, query, context, decoding, slots, machines[index : index + 1], runtimes[index : index + 1], work
-        )
-        known, spent = steps[index], work.step[0]
-        known.time_s += spent.time_s
-        known.energy_j += spent.energy_j
-        known.contraction_s += spent.contraction_s
-        known.vector_s += spent.vector_s
-        known.memory_s += spent.memory_s
-        known.pim_s += spent.pim_s
-        known.link_s += spent.link_s
-        known.overhead_s += spent.overhead_s
-        known.memory_bytes += spent.memory_bytes
-        known.parts_j[:] += spent.parts_j
-        known.clock = min(known.clock, spent.clock)
-
-
-@entry
-def _add_host(times, energies, sequences, logit_bytes, chips, machines, runtimes):
-    for index in range(len(machines)):
-        machine = machines[index]
-        waiting = exposed_host_time(times[index], sequences, logit_bytes, machine, runtimes[index])
-        times[index] += waiting
-        energies[index] += waiting * (machine.power_idle + machine.power_loaded_static) * chips

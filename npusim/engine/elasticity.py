@@ -133,7 +133,7 @@ def elasticities_by(
     times, chip_s = [], 0.0
     for machine, runtime in reversed(records):
         chip_s = chip_time(deployment.with_records(machine, runtime))
-        times.append(chip_s + float(host_time_of(chip_s, len(step.query), engine.logit_bytes, machine, runtime)))
+        times.append(chip_s + host_time_of(chip_s, len(step.query), engine.logit_bytes, machine, runtime))
     return _found(names, times[::-1], engine, step, chip_s)
 
 

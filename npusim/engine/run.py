@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from npusim.compilation import entry, kernel
 from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
+from npusim.kernels.pim_offload import with_units
 from npusim.kernels.power import ENERGY_PARTS, IDLE, LOADED, total_energy
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.kernels.sub_batches import interleave, splits_batches
@@ -30,7 +31,7 @@ class Workspace(NamedTuple):
     """Arrays that costing writes into, made once per engine.
 
     lowered, special: OP_DTYPE, the rows before and after specialising; costs: OPERATOR_COST_DTYPE, one per special
-    row; step: STEP_COST_DTYPE (1,); query, context: int64 and decoding: bool (sequences,); times_s, energies_j:
+    row; step: STEP_COST_DTYPE (machines,); query, context: int64 and decoding: bool (sequences,); times_s, energies_j:
     float64 (steps,); parts_j, step_parts_j: float64 (ENERGY_PARTS,), joules of a run and of its latest step.
     """
 
@@ -47,15 +48,15 @@ class Workspace(NamedTuple):
     step_parts_j: np.ndarray
 
 
-def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspace:
-    """Room for steps of the program `template` over `sequences` sequences, in runs of `steps`."""
+def make_workspace(template: np.ndarray, sequences: int, steps: int, machines: int = 1) -> Workspace:
+    """Room for steps of the program `template` over `sequences` sequences, in runs of `steps` on one machine."""
     lowered = np.zeros(2 * len(template), OP_DTYPE)
     special = np.zeros(len(template) + room_for(template, sequences), OP_DTYPE)
     return Workspace(
         lowered=lowered,
         special=special,
         costs=np.zeros(len(special), OPERATOR_COST_DTYPE),
-        step=np.zeros(1, STEP_COST_DTYPE),
+        step=np.zeros(machines, STEP_COST_DTYPE),
         query=np.zeros(sequences, np.int64),
         context=np.zeros(sequences, np.int64),
         decoding=np.zeros(sequences, np.bool_),
@@ -66,38 +67,9 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int) -> Workspac
     )
 
 
-@entry
-def cost_sequences(template, query, context, decoding, slots, machines, runtimes, work):
-    """Lower, specialise and cost one step: fills step, special and costs of `work`; returns the number of rows.
-
-    machines, runtimes: arrays of one record. A decode step is split into two sub-batches where the runtime can, the
-    memory has units and that is faster: `step` is then that of both, the rows and their costs are those of the whole.
-    """
-    machine, runtime = machines[0], runtimes[0]
-    count = _cost_whole(template, query, context, decoding, slots, machine, runtime, work)
-    half = len(query) // 2
-    if splits_batches(machine, runtime) and half > 0 and work.step[0].pim_s > 0.0 and decoding.all():
-        whole_s, parts = work.step[0].time_s, np.zeros(2, STEP_COST_DTYPE)
-        host, layers = np.zeros(2), 1.0
-        for part in range(2):
-            first, last = (0, half) if part == 0 else (half, len(query))
-            count = _cost_whole(
-                template, query[first:last], context[first:last], decoding[first:last], slots, machine, runtime, work
-            )
-            parts[part] = work.step[0]
-            for index in range(count):
-                host[part] += work.costs[index].repeat * work.costs[index].memory_s
-                layers = max(layers, float(work.costs[index].repeat))
-        count = _cost_whole(template, query, context, decoding, slots, machine, runtime, work)
-        interleave(parts, host, layers, machine)
-        if parts[0].time_s < whole_s:
-            work.step[0] = parts[0]
-    return count
-
-
 @kernel
-def _cost_whole(template, query, context, decoding, slots, machine, runtime, work):
-    """As `cost_sequences`, all sequences together."""
+def _cost_whole(template, query, context, decoding, slots, machine, runtime, work, steps):
+    """As `cost_machine`, all sequences together."""
     count = instantiate(template, query, context, decoding, work.lowered)
     lowered = work.lowered[:count]
     count = specialise_rows(lowered, query, context, decoding, slots, machine, runtime, work.special)
@@ -106,7 +78,51 @@ def _cost_whole(template, query, context, decoding, slots, machine, runtime, wor
         live += 1 if decoding[sequence] else 0
     prefilling = live < len(query)
     path = step_path(len(query) - live if prefilling else live, prefilling, runtime)
-    cost_step(work.special, count, machine, runtime, path, work.costs, work.step[0])
+    cost_step(work.special, count, machine, runtime, path, work.costs, steps[0])
+    return count
+
+
+@kernel
+def _cost_interleaved(template, query, context, decoding, slots, machine, runtime, work, steps):
+    """As `cost_machine`. A decode step is split into two sub-batches where the runtime can and that is faster: `steps`
+    is then that of both, the rows and their costs are those of the whole.
+    """
+    count = _cost_whole(template, query, context, decoding, slots, machine, runtime, work, steps)
+    half = len(query) // 2
+    if splits_batches(runtime) and half > 0 and steps[0].pim_s > 0.0 and decoding.all():
+        whole_s, parts = steps[0].time_s, np.zeros(2, STEP_COST_DTYPE)
+        host, layers = np.zeros(2), 1.0
+        for part in range(2):
+            first, last = (0, half) if part == 0 else (half, len(query))
+            own_query, own_context, own_decoding = query[first:last], context[first:last], decoding[first:last]
+            own_step = parts[part : part + 1]
+            count = _cost_whole(template, own_query, own_context, own_decoding, slots, machine, runtime, work, own_step)
+            for index in range(count):
+                host[part] += work.costs[index].repeat * work.costs[index].memory_s
+                layers = max(layers, float(work.costs[index].repeat))
+        count = _cost_whole(template, query, context, decoding, slots, machine, runtime, work, steps)
+        interleave(parts, host, layers, machine)
+        if parts[0].time_s < whole_s:
+            steps[0] = parts[0]
+    return count
+
+
+@with_units(_cost_interleaved)
+def cost_machine(template, query, context, decoding, slots, machine, runtime, work, steps):
+    """Lower, specialise and cost one step: fills steps[0], special and costs of `work`; returns the number of rows."""
+    return _cost_whole(template, query, context, decoding, slots, machine, runtime, work, steps)
+
+
+@entry
+def cost_sequences(template, query, context, decoding, slots, machines, runtimes, work):
+    """`cost_machine` of one step on machine i of `machines` under record i of `runtimes` for each step[i] of `work`.
+
+    special and costs of `work`, and the number of rows that is returned, are those of the last machine.
+    """
+    count = 0
+    for index in range(len(machines)):
+        steps, machine, runtime = work.step[index : index + 1], machines[index], runtimes[index]
+        count = cost_machine(template, query, context, decoding, slots, machine, runtime, work, steps)
     return count
 
 
@@ -150,13 +166,21 @@ def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
     return waiting
 
 
-# Python hands an array to compiled code fifty times faster than a record: these take arrays of one record.
+# Python hands an array to compiled code fifty times faster than a record: these take arrays of records.
 
 
 @entry
-def host_time_of(device_s, sequences, logit_bytes, machines, runtimes):
+def host_times_of(device_s, sequences, logit_bytes, machines, runtimes, host_s):
+    """Fills `host_s` with `exposed_host_time` beside `device_s` on each of `machines` under each of `runtimes`."""
+    for index in range(len(machines)):
+        host_s[index] = exposed_host_time(device_s[index], sequences, logit_bytes, machines[index], runtimes[index])
+
+
+def host_time_of(device_s: float, sequences: int, logit_bytes: float, machines: Any, runtimes: Any) -> float:
     """`exposed_host_time` beside the only machine of `machines` under the only record of `runtimes`."""
-    return exposed_host_time(device_s, sequences, logit_bytes, machines[0], runtimes[0])
+    host_s = np.zeros(1)
+    host_times_of(np.array([device_s]), sequences, logit_bytes, machines, runtimes, host_s)
+    return float(host_s[0])
 
 
 @entry
@@ -205,10 +229,17 @@ def _decode_step(template, query, context, decoding, slots, machines, runtimes, 
         own_query, own_context, own_decoding = query[start:end], context[start:end], decoding[start:end]
         cost_sequences(template, own_query, own_context, own_decoding, own, machines, runtimes, work)
         busy_s += work.step[0].time_s
-        parts_j += work.step[0].parts_j
+        _add_parts(work.step[0].parts_j, parts_j)
     bubble_s = busy_s * (max(machine.stages, parts) / parts - 1.0)
     _add_waiting(bubble_s, machine, parts_j)
     return busy_s + bubble_s
+
+
+@kernel
+def _add_parts(more_j, parts_j):
+    """Add joules by ENERGY_PARTS. (For arrays, numba compiles checks of their shapes that take longer than this.)"""
+    for index in range(len(parts_j)):
+        parts_j[index] += more_j[index]
 
 
 @kernel
@@ -250,7 +281,7 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
         waiting = host_s + stall_time(seed, counter + done, runtime)
         work.times_s[done] = time_s + waiting
         work.energies_j[done] = energy_j + waiting * static_w
-        parts_j += work.step_parts_j
+        _add_parts(work.step_parts_j, parts_j)
         _add_waiting(waiting, machine, parts_j)
         elapsed += work.times_s[done]
         done += 1

@@ -164,12 +164,7 @@ def _beside_host(machine):
     return machine.pim_sharing_beside_host if machine.pim_maps_linear or machine.pim_maps_attention else 0.0
 
 
-@kernel
-def _has_units(machine):
-    return True
-
-
-def _with_units(kernel_with_units):
+def with_units(kernel_with_units):
     """The function below it for machines whose memory has no units, `kernel_with_units` for the others."""
 
     def decorate(contract):
@@ -181,30 +176,24 @@ def _with_units(kernel_with_units):
     return decorate
 
 
-@_with_units(_layout_loss)
+@with_units(_layout_loss)
 def layout_loss(row, machine, runtime):
     """Factor on the host's time to read weights or KV that are laid out for units in memory; 1 without such units."""
     return 1.0
 
 
-@_with_units(_offload)
+@with_units(_offload)
 def offload(row, machine, runtime, path, cost):
     """Put the row on the units in memory if it takes less time there; `cost` holds its time on the NPU."""
 
 
-@_with_units(_kinds_on_units)
+@with_units(_kinds_on_units)
 def kinds_on_units(rows, count, costs, machine):
     """What of a costed step runs on units in memory: PRODUCTS, HEADS, both or none."""
     return 0
 
 
-@_with_units(_has_units)
-def has_units(machine):
-    """Whether the memory has units."""
-    return False
-
-
-@_with_units(_beside_host)
+@with_units(_beside_host)
 def beside_host(machine):
     """Fraction of the host's memory time that can overlap with units that hold the banks."""
     return 0.0

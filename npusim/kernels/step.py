@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from npusim.compilation import entry, kernel, record_type
-from npusim.kernels.operator import OPERATOR_COST_DTYPE, cost_operator
-from npusim.kernels.pim_offload import beside_host, keep_on_units, kinds_on_units
+from npusim.compilation import kernel, record_type
+from npusim.kernels.operator import cost_operator
+from npusim.kernels.pim_offload import beside_host, keep_on_units, kinds_on_units, with_units
 from npusim.kernels.power import (
     ENERGY_PARTS,
     IDLE,
@@ -56,12 +56,11 @@ _MOST_FUSIONS = 64
 
 
 @kernel
-def cost_step(rows, count, machine, runtime, path, costs, step):
-    """Cost the specialised `rows[:count]` where they are the fastest together, on units in memory or without them.
+def _cost_placed(rows, count, machine, runtime, path, costs, step):
+    """As `cost_step`, on units in memory or without them.
 
-    Fills `costs` (OPERATOR_COST_DTYPE), `step` (STEP_COST_DTYPE) and the rows' `pes` and `device`. Each operator takes
-    its own faster side first; what that does to its neighbours is known only of the whole step, which is why the
-    products, attention or both are taken back to the chip where the step ends earlier so.
+    Each operator takes its own faster side first; what that does to its neighbours is known only of the whole step,
+    which is why the products, attention or both are taken back to the chip where the step ends earlier so.
     """
     _cost_fused(rows, count, machine, runtime, path, costs, step)
     placed = kinds_on_units(rows, count, costs, machine)
@@ -81,6 +80,15 @@ def cost_step(rows, count, machine, runtime, path, costs, step):
     if chosen != 0:
         keep_on_units(rows, count, offered, chosen)
         _cost_fused(rows, count, machine, runtime, path, costs, step)
+
+
+@with_units(_cost_placed)
+def cost_step(rows, count, machine, runtime, path, costs, step):
+    """Cost the specialised `rows[:count]` where they are the fastest together.
+
+    Fills `costs` (OPERATOR_COST_DTYPE), `step` (STEP_COST_DTYPE) and the rows' `pes` and `device`.
+    """
+    _cost_fused(rows, count, machine, runtime, path, costs, step)
 
 
 @kernel
@@ -268,11 +276,3 @@ def _add_segment(rows, costs, first, last, clock, beside, finish, step):
         step.pim_s += share * cost.pim_s
         step.link_s += share * cost.link_s
         step.overhead_s += share * cost.overhead_s
-
-
-@entry
-def cost_machines(rows, count, machines, runtime, path, steps):
-    """Cost the same specialised rows on many machines: fills `steps`, one STEP_COST_DTYPE per machine."""
-    costs = np.zeros(count, OPERATOR_COST_DTYPE)
-    for index in range(len(machines)):
-        cost_step(rows, count, machines[index], runtime, path, costs, steps[index])

@@ -7,7 +7,7 @@ still serve one side at a time but for what `sharing.beside_host` lets pass.
 from __future__ import annotations
 
 from npusim.compilation import kernel
-from npusim.kernels.pim_offload import beside_host, has_units
+from npusim.kernels.pim_offload import beside_host
 from npusim.kernels.power import IDLE, LOADED, cap_headroom, total_energy
 
 _FEWEST = 1.5
@@ -15,9 +15,9 @@ _FEWEST = 1.5
 
 
 @kernel
-def splits_batches(machine, runtime):
+def splits_batches(runtime):
     """Whether the runtime may split a decoding batch over chip and units."""
-    return has_units(machine) and runtime.offload_sub_batches > _FEWEST
+    return runtime.offload_sub_batches > _FEWEST
 
 
 @kernel
@@ -38,7 +38,8 @@ def interleave(parts, host_s, layers, machine):
     begun = min(one.time_s - one.pim_s, one.pim_s) / layers
     together = max(max(on_chip, on_units), max(banks, max(one.time_s, other.time_s))) + begun
     left = parts[0]
-    left.parts_j[:] = one.parts_j + other.parts_j
+    for index in range(len(left.parts_j)):
+        left.parts_j[index] += other.parts_j[index]
     static = machine.power_idle + machine.power_loaded_static
     work = total_energy(left.parts_j) - left.parts_j[IDLE] - left.parts_j[LOADED]
     elapsed = max(min(alone, together), work / cap_headroom(machine))

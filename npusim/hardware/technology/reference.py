@@ -123,13 +123,12 @@ def area_factor(system: System, model: AreaModel | None = None) -> float | None:
 def reconciliation(system: System, machines: np.ndarray) -> dict[str, Ranged]:
     """Bottom-up sum over the energy that the machine's record has, by part, float64 (machines,) each: at 1 the tables
     and the description agree. The range is that of the tables."""
-    found = {}
-    for part, key in _TOLD.items():
-        given = machines[_field(key)]
-        if np.isfinite(given).all():
+    given = {part: machines[_field(key)] for part, key in _TOLD.items()}
+    given = {part: energy for part, energy in given.items() if np.isfinite(energy).all()}
 
-            def ratio(table: EnergyTable, part: str = part, given: np.ndarray = given) -> np.ndarray:
-                return np.asarray(totals(system, machines, table)[part] / given)
+    def ratios(table: EnergyTable) -> np.ndarray:
+        sums = totals(system, machines, table)
+        return np.array([sums[part] / energy for part, energy in given.items()])
 
-            found[part] = ranged(ratio, energy_table())
-    return found
+    told = ranged(ratios, energy_table())
+    return {part: Ranged(*(side[place] for side in told)) for place, part in enumerate(given)}
