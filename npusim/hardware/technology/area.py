@@ -48,6 +48,9 @@ class AreaModel(Part):
     """Ratio of the area of a register file to that of an SRAM of as many bytes."""
     mm2_per_vector_lane: Positive
     """Area of one vector lane with its registers, in mm2."""
+    mm2_per_sm: Positive
+    """Area of a GPU's streaming multiprocessor beside its tensor cores: lanes, registers, L1 and shared memory, in
+    mm2."""
     control_share: Fraction
     """Fraction of the area of arithmetic, lanes and registers, 0 to 1, that their control takes beside them."""
     noc_share: Fraction
@@ -95,9 +98,12 @@ def part_areas(system: System, machines: np.ndarray, model: AreaModel | None = N
     sram = sum((product(names) for names in traits.on_chip.values()), none) / MIB * table.mm2_per_mib_of_sram.value
     files = product(traits.registers) if traits.registers else none
     registers = files / MIB * table.mm2_per_mib_of_sram.value * table.register_ratio.value
+    lanes = product(traits.lanes) * table.mm2_per_vector_lane.value if traits.lanes else none
+    if traits.processors:
+        lanes = lanes + product(traits.processors) * table.mm2_per_sm.value
     parts = {
         "macs": _mac_area(system, machines, table) * logic,
-        "vector_lanes": (product(traits.lanes) if traits.lanes else none) * table.mm2_per_vector_lane.value * logic,
+        "vector_lanes": lanes * logic,
         "sram": sram * dense,
         "registers": registers * dense,
     }

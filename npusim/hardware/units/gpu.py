@@ -179,7 +179,7 @@ class Gpu(Unit):
         elements=("sms",),
         macs="macs_per_sm",
         on_chip={"l2_bytes": ("l2_capacity",)},
-        lanes=("sms", "vector_lanes_per_sm"),
+        processors=("sms",),
         libraries=True,
     )
 
