@@ -232,13 +232,16 @@ def simulated(where: Deployment) -> Iterable[float]:
 def dram_commands(where: Deployment) -> Iterable[float]:
     """One channel of the memory with units under streams and random reads and writes, refreshed in both ways."""
     assert where.system.chip.pim is not None
+    dram = where.system.chip.pim.memory
+    by_bank = () if dram.timing.tRFCpb is None else (Traffic(pattern="random", requests=1500, refresh="pb"),)
     for traffic in (
         Traffic(requests=1500, outstanding=16),
-        Traffic(pattern="random", requests=1500, write_fraction=0.5, write_mode="inplace"),
-        Traffic(pattern="random", requests=1500, outstanding=2, refresh="pb"),
+        Traffic(pattern="random", requests=1500, write_fraction=0.5),
+        Traffic(pattern="random", requests=1500, outstanding=2),
         Traffic(requests=1500, mapping="rocol", write_fraction=0.3),
+        *by_bank,
     ):
-        run = measure_channel(where.system.chip.pim.memory, traffic)
+        run = measure_channel(dram, traffic)
         yield from (run.achieved_bytes_per_s, run.latency_s, run.row_hit_rate, *run.energy_j.values())
 
 
