@@ -91,6 +91,18 @@ def test_numbers_follow_others(tmp_path: Path) -> None:
         assert row.decode_ms == pytest.approx(step.time_s * 1e3)
 
 
+def test_units_in_memory_come_with_its_channels(tmp_path: Path) -> None:
+    """Twice the channels of a memory with units have twice the units, unless their number is varied too."""
+    channels = {"chip.memory.channels_per_stack": {"values": [16, 32, 64]}}
+    found, table = _swept(tmp_path, arch="lpddr6-pim", precisions=["int8"], vary=channels)
+    assert found.points == 3 and not found.refused
+    narrow, own, wide = table.sort_values("chip.memory.channels_per_stack")["decode_ms"]
+    plain = _swept(tmp_path / "own", arch="lpddr6-pim", precisions=["int8"], vary=SPEC["vary"])[1]
+    assert narrow > own > wide and own == pytest.approx(plain["decode_ms"].iloc[0])
+    apart = channels | {"chip.pim.channels": {"values": [32]}}
+    assert _swept(tmp_path / "apart", arch="lpddr6-pim", precisions=["int8"], vary=apart)[0].refused
+
+
 def test_tables_give_joint_values_and_words(tmp_path: Path) -> None:
     """A DRAM standard with its channel rate: the rate of streams is that of the standard at the chip's address map."""
     rows = [
