@@ -113,7 +113,9 @@ def test_lint_holds_capacity_to_the_banks_of_the_standard(tmp_path: Path, capaci
     (tmp_path / "mine.yaml").write_text(
         f"extends: rngd-plus\nname: mine\ntitle: mine\nchip: {{memory: {{dram: hbm3e-9600, {sizes}}}}}\n"
     )
-    findings = tell("lint", tmp_path / "mine.yaml", "--json").json["findings"]
+    told = tell("lint", tmp_path / "mine.yaml", "--json")
+    assert told.code == 1
+    findings = json.loads(told.out)["findings"]
     (found,) = [each for each in findings if "banks and rows" in each["says"]]
     assert found["path"] == "chip.memory.capacity" and says in found["says"]
 
