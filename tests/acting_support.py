@@ -1,7 +1,7 @@
 """Which numbers of a chip and its runtimes move a figure, in a battery of loads.
 
 Steps, capacities, areas and collectives are asked of many records in one call, a record for each other value of each
-number. What follows from a description (plans, served runs, a DRAM's commands) is asked of one description each.
+number. What follows from a description (plans, served runs, fabrics) is asked of one description each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from npusim.answers.pim_bench import attention_commands, gemv_commands, measure_pim
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import cost_designs
 from npusim.engine.event.engine import EventEngine
@@ -22,7 +21,6 @@ from npusim.hardware.calibration import with_quantities
 from npusim.hardware.catalog import load_runtime, load_system, shipped_runtimes
 from npusim.hardware.changes import as_changes
 from npusim.hardware.collectives import OPERATIONS
-from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.draws import RangedNumber, all_numbers
 from npusim.hardware.machine import GROUP_TENSOR, build_machine
 from npusim.hardware.technology.reference import reconciliation
@@ -229,34 +227,6 @@ def simulated(where: Deployment) -> Iterable[float]:
     return cost.time_s, cost.energy_j
 
 
-def dram_commands(where: Deployment) -> Iterable[float]:
-    """One channel of the memory with units under streams and random reads and writes, refreshed in both ways."""
-    assert where.system.chip.pim is not None
-    dram = where.system.chip.pim.memory
-    by_bank = () if dram.timing.tRFCpb is None else (Traffic(pattern="random", requests=1500, refresh="pb"),)
-    for traffic in (
-        Traffic(requests=1500, outstanding=16),
-        Traffic(pattern="random", requests=1500, write_fraction=0.5),
-        Traffic(pattern="random", requests=1500, outstanding=2),
-        Traffic(requests=1500, mapping="rocol", write_fraction=0.3),
-        *by_bank,
-    ):
-        run = measure_channel(dram, traffic)
-        yield from (run.achieved_bytes_per_s, run.latency_s, run.row_hit_rate, *run.energy_j.values())
-
-
-def pim_operations(where: Deployment) -> Iterable[float]:
-    """Products in each type that the units multiply, and attention."""
-    pim = where.system.chip.pim
-    assert pim is not None
-    types = [name for name, rate in pim.unit.mac.rates if rate is not None]
-    gemv = [gemv_commands(pim, 4096, 4096, dtype=name) for name in types]
-    for operation in (*gemv, attention_commands(pim, 32, 1000, 128, 2, 8)):
-        answer = measure_pim(pim, operation)
-        yield from (answer["cycles"], answer["time_us"], answer["energy_j"], answer["speedup"])
-        yield from (each for each in answer["controller"].values() if each is not None)
-
-
 def tight(where: Deployment) -> Deployment:
     """The deployment with room for the KV cache of four of the eight requests that are served."""
     room = where.fitting.footprint(where.plan)
@@ -301,7 +271,7 @@ _LIBRARIES: tuple[dict[str, str], ...] = (
 def search(arch: str) -> Search:
     """Moves every number of an architecture and its runtimes, until a figure moves or every load was tried."""
     found, (own, *further) = Search(), runtimes_of(arch)
-    unit, pim = load_system(arch, uncalibrated=True).chip.unit, load_system(arch, uncalibrated=True).chip.pim
+    unit = load_system(arch, uncalibrated=True).chip.unit
     choices: list[dict[str, str]] = [{}, {_SAMPLING: "host"}, {_SAMPLING: "chip"}]
     if unit.TRAITS.libraries:
         choices += [{f"runtime.kernels.{what}": name for what, name in each.items()} for each in _LIBRARIES]
@@ -327,9 +297,6 @@ def search(arch: str) -> Search:
         stalling = described(where, {"host.stall_probability": 0.5, "host.stall_time": 0.01})
         found.descriptions("a served run with stalls", stalling, served)
         found.descriptions("a served run under a power cap", capped(where), served)
-        if runtime == own and pim is not None:
-            found.descriptions("commands of a DRAM", where, dram_commands)
-            found.descriptions("operations of units in memory", where, pim_operations)
         if runtime == own:
             found.descriptions("a simulated step", _deployed(arch, LLAMA, runtime, 2), simulated)
     return found
