@@ -17,8 +17,10 @@ from npusim.engine.event.engine import EventEngine
 from npusim.errors import UserError
 from npusim.explore.formula import parse
 from npusim.explore.sweep.backend import Backend
+from npusim.explore.sweep.machines import _with_units
 from npusim.explore.sweep.run import SweepResult, run_sweep
 from npusim.explore.sweep.spec import SweepSpec, load_spec
+from npusim.hardware.catalog import load_system
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.workload.step import Step, decode, prefill
 
@@ -91,16 +93,17 @@ def test_numbers_follow_others(tmp_path: Path) -> None:
         assert row["decode_ms"] == pytest.approx(step.time_s * 1e3)
 
 
-def test_units_in_memory_come_with_its_channels(tmp_path: Path) -> None:
+def test_units_in_memory_come_with_its_channels() -> None:
     """Twice the channels of a memory with units have twice the units, unless their number is varied too."""
-    channels = {"chip.memory.channels_per_stack": {"values": [16, 32, 64]}}
-    found, table = _swept(tmp_path, arch="lpddr6-pim", precisions=["int8"], vary=channels)
-    assert found.points == 3 and not found.refused
-    narrow, own, wide = table.sort_values("chip.memory.channels_per_stack")["decode_ms"]
-    plain = _swept(tmp_path / "own", arch="lpddr6-pim", precisions=["int8"], vary=SPEC["vary"])[1]
-    assert narrow > own > wide and own == pytest.approx(plain["decode_ms"].iloc[0])
-    apart = channels | {"chip.pim.channels": {"values": [32]}}
-    assert _swept(tmp_path / "apart", arch="lpddr6-pim", precisions=["int8"], vary=apart)[0].refused
+    system = load_system("lpddr6-pim")
+    memory, pim = system.chip.memory, system.chip.pim
+    assert pim is not None
+    channels = {"chip.memory.channels_per_stack": memory.channels_per_stack.model_copy(update={"value": 64.0})}
+    assert _with_units(system, channels)["chip.pim.channels"].value == 2.0 * pim.channels.value
+    apart = channels | {"chip.pim.channels": pim.channels}
+    assert _with_units(system, apart) == apart
+    clock = {"chip.unit.clock": system.chip.unit.clock}
+    assert _with_units(system, clock) == clock
 
 
 def test_tables_give_joint_values_and_words(tmp_path: Path) -> None:
