@@ -152,7 +152,7 @@ def test_units_are_at_most_one_a_bank_or_shared_by_the_rule_that_is_told(tmp_pat
 def test_a_chip_s_units_are_on_its_own_standard(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("extends: rngd-hbm3e-pim\nname: mine\ntitle: mine\nchip: {pim: attacc-bank}\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"memory\.dram is hbm3e-9600, but pim is on hbm3-5200-two-ranks"):
+    with pytest.raises(UserError, match=r"memory\.dram is hbm3e-9600-36gb, but pim is on hbm3-5200-two-ranks"):
         load_system(str(path))
 
 

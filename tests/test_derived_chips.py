@@ -91,7 +91,7 @@ def test_an_item_of_a_list_inherits_by_its_name(tmp_path: Path) -> None:
 def test_their_stream_rate_is_that_of_their_dram_under_their_map() -> None:
     memory = load_system("rngd-plus").chip.memory
     assert memory.address_map is not None
-    found = stream_efficiency(load_memory("hbm3e-9600"), memory.address_map, 256, Stream.contiguous(256))
+    found = stream_efficiency(load_memory("hbm3e-9600-36gb"), memory.address_map, 256, Stream.contiguous(256))
     assert memory.stream_efficiency.value == pytest.approx(found, abs=1e-6)
     assert memory.stream_efficiency.value == pytest.approx(0.757, abs=0.001)
 

@@ -8,19 +8,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli_support import tell
 
 from npusim.errors import UserError
-from npusim.explore.evaluate.deciders import claim_deciders
+from npusim.explore.evaluate.deciders import _changed, _decider, claim_deciders
+from npusim.explore.evaluate.demands import needed
 from npusim.explore.evaluate.fixed_times import fixed_times
 from npusim.explore.evaluate.prediction import claimed_figure, load_of_claim, predict_claim
 from npusim.explore.evaluate.proposal import Claim, load_proposal
 from npusim.explore.evaluate.run import evaluate_proposal
+from npusim.explore.one_changed import every_of
 from npusim.hardware.draws import ranged_numbers
 from npusim.mapping.deployment import deploy
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
+from npusim.words import speaker
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAGGERATED = ROOT / "examples" / "exaggerated" / "proposal.yaml"
@@ -65,6 +69,20 @@ def test_the_needed_value_makes_the_claim_hold() -> None:
         target[name] = decider.needed
         run = measure(simulate(base.with_records(machine, record), load_of_claim(asked), 0))
         assert claimed_figure(asked, run) == pytest.approx(70.0, rel=0.05), "an estimate leaves stalls of the host out"
+
+
+def test_a_needed_count_is_the_next_whole_one_that_passes() -> None:
+    """A little more than what is predicted, and a fifth less, want so many channels at least, no fraction of one."""
+    base = deploy("rngd", "llama-3.1-8b")
+    value = predict_claim(claim(), base, 0).value
+    (channels,) = [each for each in every_of(base) if each[0].label == "chip.memory.channels_per_stack"]
+    for limit in (value * 1.02, value * 0.8):
+        asked = claim(at_least=limit)
+        decider = _decider(asked, base, channels, value, np.ones(2))
+        assert decider.is_count and decider.needed is not None and decider.wants_more
+        reached = [value * float(_changed(asked, base, [(channels, decider.needed - less)])[0]) for less in (0.0, 1.0)]
+        assert decider.needed == round(decider.needed) and asked.holds(reached[0]) and not asked.holds(reached[1])
+        assert "(whole)" in needed(decider, speaker("en"))
 
 
 def test_the_exaggerated_proposal_fails_with_reasons() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_support import tell
+from cli_support import mistake, tell
 from conftest import Alter, Deploy
 
 from npusim.engine.analytic import AnalyticEngine
@@ -161,6 +161,13 @@ title: two PEs
 pe_fusion: {value: 2, kind: assumed, source: a test, low: 2, high: 2}
 pes_beyond: idle
 """
+
+
+def test_a_unit_without_engines_has_none_to_fuse(tmp_path: Path) -> None:
+    told = "{value: 1, kind: assumed, source: a test, low: 1, high: 1}"
+    (tmp_path / "gpu.yaml").write_text(f"based_on: vllm\nname: mine\ntitle: mine\npe_fusion: {told}\n")
+    words = ("step", "h200", "llama-3.1-8b", "--phase", "decode", "--batch", "1", "--context", "64")
+    assert "a gpu has no PEs to fuse" in mistake(*words, "--runtime", str(tmp_path / "gpu.yaml"))
 
 
 def test_a_runtime_of_ones_own_fixes_the_fusion(tmp_path: Path) -> None:

@@ -105,6 +105,21 @@ def test_lint_says_what_is_odd(
     assert tell("lint", path).code == code
 
 
+@pytest.mark.parametrize(("capacity", "says"), [("72 GiB", "is more than"), ("8 GiB", "less than half")])
+def test_lint_holds_capacity_to_the_banks_of_the_standard(tmp_path: Path, capacity: str, says: str) -> None:
+    """Two stacks of hbm3e-9600 hold 32 GiB, two of hbm3e-9600-36gb the 72 of RNGD+."""
+    told = "{{value: {}, kind: assumed, source: a test, low: {}, high: {}}}"
+    sizes = f"capacity: {told.format(*3 * [capacity])}, usable_capacity: {told.format(*3 * ['6 GiB'])}"
+    (tmp_path / "mine.yaml").write_text(
+        f"extends: rngd-plus\nname: mine\ntitle: mine\nchip: {{memory: {{dram: hbm3e-9600, {sizes}}}}}\n"
+    )
+    told = tell("lint", tmp_path / "mine.yaml", "--json")
+    assert told.code == 1
+    findings = json.loads(told.out)["findings"]
+    (found,) = [each for each in findings if "banks and rows" in each["says"]]
+    assert found["path"] == "chip.memory.capacity" and says in found["says"]
+
+
 def test_lint_tells_every_mistake_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _begun(tmp_path, monkeypatch)
     text = path.read_text(encoding="utf-8").replace("clusters: {value: 2", "clusters: {value: 1.5")

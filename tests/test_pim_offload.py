@@ -67,7 +67,7 @@ def test_stream_rates_of_designs_are_those_of_their_memories(arch: str, dram: st
 def test_a_faster_memory_under_rngds_map_keeps_less_of_its_rate() -> None:
     mapping = load_system("rngd").chip.memory.address_map
     assert mapping is not None
-    found = stream_efficiency(load_memory("hbm3e-9600"), mapping, 256, Stream.contiguous(256))
+    found = stream_efficiency(load_memory("hbm3e-9600-36gb"), mapping, 256, Stream.contiguous(256))
     assert load_system("rngd-hbm3e-pim").chip.memory.stream_efficiency.value == pytest.approx(found, abs=0.001)
 
 

@@ -17,8 +17,10 @@ from npusim.engine.event.engine import EventEngine
 from npusim.errors import UserError
 from npusim.explore.formula import parse
 from npusim.explore.sweep.backend import Backend
+from npusim.explore.sweep.machines import _with_units
 from npusim.explore.sweep.run import SweepResult, run_sweep
 from npusim.explore.sweep.spec import SweepSpec, load_spec
+from npusim.hardware.catalog import load_system
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.workload.step import Step, decode, prefill
 
@@ -89,6 +91,19 @@ def test_numbers_follow_others(tmp_path: Path) -> None:
         engine = AnalyticEngine(own)
         step = engine.with_host(engine.cost(decode([272] * 4)), 4)
         assert row["decode_ms"] == pytest.approx(step.time_s * 1e3)
+
+
+def test_units_in_memory_come_with_its_channels() -> None:
+    """Twice the channels of a memory with units have twice the units, unless their number is varied too."""
+    system = load_system("lpddr6-pim")
+    memory, pim = system.chip.memory, system.chip.pim
+    assert pim is not None
+    channels = {"chip.memory.channels_per_stack": memory.channels_per_stack.model_copy(update={"value": 64.0})}
+    assert _with_units(system, channels)["chip.pim.channels"].value == 2.0 * pim.channels.value
+    apart = channels | {"chip.pim.channels": pim.channels}
+    assert _with_units(system, apart) == apart
+    clock = {"chip.unit.clock": system.chip.unit.clock}
+    assert _with_units(system, clock) == clock
 
 
 def test_tables_give_joint_values_and_words(tmp_path: Path) -> None:

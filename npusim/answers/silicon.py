@@ -7,7 +7,7 @@ from typing import Any
 from npusim.hardware.machine import build_machine
 from npusim.hardware.system import System
 from npusim.hardware.technology.area import part_areas
-from npusim.hardware.technology.cost import cost_table, die_yield, dies_per_wafer
+from npusim.hardware.technology.cost import cost_table, die_yield, dies_of, dies_per_wafer
 from npusim.hardware.technology.ranges import Ranged
 from npusim.hardware.technology.reference import area_factor
 from npusim.hardware.technology.silicon import Silicon
@@ -24,14 +24,13 @@ def silicon_facts(system: System) -> dict[str, Any]:
     parts_mm2: the model's parts, before they are scaled by it; a price is null where a die is larger than a reticle.
     """
     machine = build_machine(system)
-    known, factor, die = Silicon(system, machine, 1), area_factor(system), system.chip.die
-    dies = 1.0 if die is None or die.dies is None else die.dies.value
+    known, factor, dies = Silicon(system, machine, 1), area_factor(system), dies_of(machine)
     one = known.area_mm2.value / dies
     return {
         **{name: _told(getattr(known, name)) for name in RANGED},
         "model_over_published": None if factor is None else _rounded(1.0 / factor),
         "parts_mm2": {name: _rounded(float(area[0])) for name, area in part_areas(system, machine).items()},
-        "dies": int(dies),
+        "dies": int(dies[0]),
         "yield": _rounded(float(die_yield(one, cost_table())[0])),
         "dies_per_wafer": int(dies_per_wafer(one, cost_table())[0]),
     }

@@ -19,12 +19,13 @@ from npusim.hardware.base import Part
 from npusim.hardware.catalog import load_runtime, load_system, system_path
 from npusim.hardware.changes import RUNTIME
 from npusim.hardware.data import data_root
-from npusim.hardware.description import completed, read_yaml
+from npusim.hardware.description import completed, part_file, read_yaml
+from npusim.hardware.dram import Dram
 from npusim.hardware.draws import RangedNumber, all_numbers
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import every_mistake, line_of, load_yaml
 from npusim.inputs import remembered
-from npusim.ledger import Quantity
+from npusim.ledger import Quantity, provenances
 from npusim.units import to_si, written_like
 
 _TO = " to "
@@ -99,8 +100,21 @@ def lint(name_or_path: str) -> list[Finding]:
     numbers = {
         f"{RUNTIME if number.owner == runtime.name else ''}{number.label}": number
         for number in all_numbers(system, runtime)
-    }
+    } | _of_standard(system)
     return [*_out_of_range(numbers, path, tree), *_broken(numbers, path, tree)]
+
+
+def _of_standard(system: System) -> dict[str, RangedNumber]:
+    """The numbers of the DRAM standard that a chip names, by their paths below that name."""
+    name = system.chip.memory.dram
+    if name is None:
+        return {}
+    dram = load_yaml(part_file(Dram.FOLDER, name), Dram)
+    told = provenances(dram.name, dram)
+    return {
+        f"chip.memory.dram.{each.path}": RangedNumber(dram.name, "", None, each.quantity, each.path, each.domain)
+        for each in told
+    }
 
 
 def _mistakes(path: Path, tree: Any) -> list[Finding]:

@@ -73,11 +73,12 @@ class Traits(NamedTuple):
     prefix: of its fields in the machine's record; elements: counts whose product is the number of elements that have
     the rates `macs`; on_chip: fields whose product is the bytes of a memory on the chip, by its name in answers;
     lanes, registers: fields whose product is the number of vector lanes, and the bytes of register files that stand for
-    themselves; shared: counts whose product is how many multiply-accumulates an operand serves once it is read
-    from SRAM, none where that is not told; engines: counts whose product is the number of engines (PEs) that a runtime
-    may fuse and that sum among themselves, none where the chip works as one; best: efficiencies that a generous bound
-    takes at their high ends; queues: its queues decide what hides under the memory stream, and no number of a path
-    does; libraries: a runtime chooses among its kernel libraries.
+    themselves; processors: of streaming multiprocessors, whose lanes, registers and L1 are one block of the die;
+    shared: counts whose product is how many multiply-accumulates an operand serves once it is read from SRAM, none
+    where that is not told; engines: counts whose product is the number of engines (PEs) that a runtime may fuse and
+    that sum among themselves, none where the chip works as one; best: efficiencies that a generous bound takes at their
+    high ends; queues: its queues decide what hides under the memory stream, and no number of a path does; libraries: a
+    runtime chooses among its kernel libraries.
     """
 
     prefix: str
@@ -85,6 +86,7 @@ class Traits(NamedTuple):
     macs: str
     on_chip: Mapping[str, tuple[str, ...]]
     lanes: tuple[str, ...] = ()
+    processors: tuple[str, ...] = ()
     registers: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
@@ -117,6 +119,7 @@ class Unit(Part):
             traits.engines,
             traits.best,
             traits.lanes,
+            traits.processors,
             traits.registers,
             traits.shared,
             *traits.on_chip.values(),

@@ -64,8 +64,9 @@ class Transport(Part):
     """Time to start a collective, in seconds."""
     step: Duration
     """Software time of each message that waits for the one before, in seconds."""
-    message: Duration
-    """Software time of each further message that is sent beside it (o of LogGP), in seconds."""
+    message: Duration | None = None
+    """Software time of each further message that is sent beside it (o of LogGP), in seconds; 0 if omitted, as where
+    algorithms send one message after the other (such as `ring`)."""
     efficiency: Efficiency
     """Fraction of the links' rate that it reaches, 0 to 1."""
     copy_bandwidth: Bandwidth | None = None

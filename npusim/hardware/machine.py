@@ -105,6 +105,7 @@ def described_machine(system: System) -> np.ndarray:
     record["settled"] = 1.0
     if system.chip.memory.stream_residual is None:
         record["memory_stream_residual"] = 1.0
+    record["fabric_transports_message"] = np.nan_to_num(record["fabric_transports_message"])
     _describe_reduction(record, system.chip)
     record["multiplies"] = _multiplication_types(system.chip.unit)
     if system.chip.pim is not None:

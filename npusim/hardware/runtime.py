@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
@@ -143,8 +144,9 @@ class StepPath(Part):
     """Name of the path, for people."""
     serves: Literal["decode", "prefill"]
     """Phase that it serves."""
-    max_batch: Count
-    """Largest batch that it serves, as a number of sequences."""
+    max_batch: Count | None = None
+    """Largest batch that it serves, as a number of sequences, where another path of its phase serves larger ones; the
+    last of them serves any, and leaves it out."""
     operator_launch: Duration
     """Time between dependent operators, in seconds."""
     attention_execution: Duration
@@ -332,7 +334,7 @@ class Runtime(Description):
     @field_validator("paths")
     @classmethod
     def _paths_by_batch(cls, paths: tuple[StepPath, ...]) -> tuple[StepPath, ...]:
-        return tuple(sorted(paths, key=lambda path: path.max_batch.value))
+        return tuple(sorted(paths, key=lambda path: math.inf if path.max_batch is None else path.max_batch.value))
 
     @model_validator(mode="after")
     def _both_phases_are_served(self) -> Runtime:
@@ -343,6 +345,8 @@ class Runtime(Description):
             raise ValueError(
                 f"a {self.unit}'s paths need 'hidden': the part of fixed times that hides under the memory stream"
             )
+        if self.pe_fusion is not None and not KINDS[self.unit].TRAITS.engines:
+            raise ValueError(f"a {self.unit} has no PEs to fuse; take 'pe_fusion' out")
         if self.compiler != Compiler() and not KINDS[self.unit].TRAITS.engines:
             raise ValueError(f"'compiler' says how fused engines are programmed, and a {self.unit} has none; remove it")
         if KINDS[self.unit].TRAITS.libraries and self.kernels is None:

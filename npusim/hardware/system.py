@@ -32,7 +32,8 @@ class Die(Part):
     dies: Few | None = None
     """Number of dies that the compute unit is cut into, 1 if omitted."""
     mm2: Positive | None = None
-    """Area of all compute dies as published or measured, in mm2; that of the model if omitted."""
+    """Area of all compute dies as published or measured, in mm2, that of the model if omitted; one that is the same as
+    that of `reference` follows the model where the chip differs from it."""
 
 
 class Chip(Part):

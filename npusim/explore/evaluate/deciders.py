@@ -23,13 +23,16 @@ from npusim.metrics import metric
 MOST = 3
 _LEAST_SWING = 1e-3
 REACH = 30.0
+_NEXT = 4
+"""Whole counts that are tried from the one before the number at which the claim just holds."""
 
 
 @dataclass(frozen=True)
 class ClaimDecider:
     """owner, path: of the number; quantity: its provenance; at_low, at_high: the claim's figure at the ends of its
     range (the prediction itself without a range), all else at its value; needed: the value at which the claim's
-    prediction just holds, None where none within a factor of 30 does; wants_more: whether it holds above that."""
+    prediction just holds, of a count the next whole one that passes, None where none within a factor of 30 does;
+    wants_more: whether it holds above that; is_count: whether the number counts things, which have no fractions."""
 
     owner: str
     path: str
@@ -38,6 +41,7 @@ class ClaimDecider:
     at_high: float
     needed: float | None
     wants_more: bool
+    is_count: bool = False
 
     @property
     def swing(self) -> float:
@@ -91,8 +95,10 @@ def _decider(
 ) -> ClaimDecider:
     number, needed = members[0], _needed(claim, deployment, members, value)
     wants_more = needed is not None and (needed > number.quantity.value) != claim.holds(value)
+    if needed is not None and number.is_count:
+        needed = _whole(claim, deployment, members, value, needed, wants_more)
     ends = value * float(ratios[0]), value * float(ratios[1])
-    return ClaimDecider(number.owner, number.label, number.quantity, *ends, needed, wants_more)
+    return ClaimDecider(number.owner, number.label, number.quantity, *ends, needed, wants_more, number.is_count)
 
 
 def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
@@ -135,6 +141,16 @@ def _needed(claim: Claim, deployment: Deployment, members: list[RangedNumber], v
         if end != 0.0 and math.isfinite(ends[1]) and ends[0] * ends[1] <= 0.0:
             return start * math.exp(float(brentq(short, *sorted((0.0, end)), xtol=1e-4)))
     return None
+
+
+def _whole(
+    claim: Claim, deployment: Deployment, members: list[RangedNumber], value: float, needed: float, wants_more: bool
+) -> float | None:
+    """The whole count next to `needed` at which the claim holds; None where none of the next few does."""
+    first, step = (math.floor(needed), 1) if wants_more else (math.ceil(needed), -1)
+    counts = [float(each) for each in range(first, first + step * _NEXT, step) if each >= 1]
+    ratios = _changed(claim, deployment, [(members, each) for each in counts])
+    return next((each for each, ratio in zip(counts, ratios, strict=True) if claim.holds(value * float(ratio))), None)
 
 
 def _reach(quantity: Quantity) -> tuple[float, float]:

@@ -44,6 +44,8 @@ def needed(decider: ClaimDecider, say: Say) -> str:
     if decider.needed is None:
         return say("none within reach")
     value = amount(decider.quantity, decider.needed)
+    if decider.is_count:
+        value = say("{value} (whole)", value=value)
     return say("at least {value}", value=value) if decider.wants_more else say("at most {value}", value=value)
 
 

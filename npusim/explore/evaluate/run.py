@@ -132,6 +132,7 @@ def _need(decider: ClaimDecider) -> dict[str, Any]:
         "low": quantity.low,
         "high": quantity.high,
         "needed": decider.needed,
+        "is_count": decider.is_count,
         "at_low": decider.at_low,
         "at_high": decider.at_high,
         "source": quantity.source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,8 @@ from npusim.mapping.shared import with_shared
 
 STRUCTURE = ("chip.memory.stacks", "chip.memory.channels_per_stack", "chip.memory.access_unit", "chip.pim.")
 """Beginnings of numbers from which an address map and what fits together follow, for each of their values."""
-
+_OF_CHANNELS = ("chip.memory.stacks", "chip.memory.channels_per_stack")
+_UNITS = "chip.pim.channels"
 
 _KEPT = 4096
 """Descriptions that are kept: every load of a sweep asks for the same ones."""
@@ -105,7 +107,8 @@ class DesignRecords:
             known = {"value": value, "low": None, "high": None, "kind": "datasheet", "source": VARIED}
             provenance = axis.number.quantity.model_copy(update=known | {"text": f"{value:g}"})
             changed[axis.of_runtime][axis.number.label] = provenance
-        system = _checked(with_quantities(self._base.system, changed[False]))
+        told = _with_units(self._base.system, changed[False])
+        system = _checked(with_quantities(self._base.system, told))
         runtime = with_quantities(self._base.runtime, changed[True])
         described = replace(self._base, system=system, runtime=runtime, machine=build_machine(system))
         return with_shared(described, shared).under(self._base.plan)
@@ -166,6 +169,19 @@ class DesignRecords:
         axis.figure.put(runtimes if axis.of_runtime else machines, axis.high)
         alike = machines.tobytes() == high.machine.tobytes() and runtimes.tobytes() == high.runtime_record.tobytes()
         return alike and (axis.formula is None or axis.low < axis.high)
+
+
+def _with_units(system: System, changes: dict[str, Quantity]) -> dict[str, Quantity]:
+    """The changed numbers by path; units in memory come and go with its channels, unless theirs are varied too."""
+    pim, memory = system.chip.pim, system.chip.memory
+    if pim is None or _UNITS in changes:
+        return changes
+    own = dict(zip(_OF_CHANNELS, (memory.stacks, memory.channels_per_stack), strict=True))
+    times = math.prod(changes[path].value / own[path].value for path in _OF_CHANNELS if path in changes)
+    if times == 1.0:
+        return changes
+    known = {"value": pim.channels.value * times, "low": None, "high": None, "kind": "derived", "source": VARIED}
+    return changes | {_UNITS: pim.channels.model_copy(update=known | {"text": f"{known['value']:g}"})}
 
 
 def _checked(system: System) -> System:

@@ -48,8 +48,11 @@ class AreaModel(Part):
     """Ratio of the area of a register file to that of an SRAM of as many bytes."""
     mm2_per_vector_lane: Positive
     """Area of one vector lane with its registers, in mm2."""
+    mm2_per_sm: Positive
+    """Area of a GPU's streaming multiprocessor beside its tensor cores: lanes, registers, L1 and shared memory, in
+    mm2."""
     control_share: Fraction
-    """Fraction of the area of arithmetic, lanes and SRAM, 0 to 1, that their control takes beside them."""
+    """Fraction of the area of arithmetic, lanes and registers, 0 to 1, that their control takes beside them."""
     noc_share: Fraction
     """Fraction of the area of arithmetic, lanes and SRAM, 0 to 1, that the network on the chip takes beside them."""
     mm2_per_memory_stack: Positive
@@ -64,6 +67,8 @@ class AreaModel(Part):
     """Fraction of the die, 0 to 1, that none of these parts is: processors, pads, spare units, white space."""
 
 
+CLOCKED = ("macs", "vector_lanes", "registers", "control", "noc", "memory_phy", "link_phy")
+"""Parts of a die whose logic is clocked and leaks as logic does."""
 PARTS = ("macs", "vector_lanes", "sram", "registers", "control", "noc", "memory_phy", "link_phy", "other")
 """Parts of a die, which sum to its area."""
 
@@ -74,10 +79,10 @@ def area_model() -> AreaModel:
     return load_yaml(data_root("arch_configs") / "technology" / "area.yaml", AreaModel)
 
 
-def node_nm(system: System) -> float:
-    """Node of the die, a number of nm by its name; that of the shipped area table where none is told."""
-    die = system.chip.die
-    return area_model().node_nm.value if die is None else die.node_nm.value
+def node_nm(machines: np.ndarray) -> np.ndarray:
+    """Node of each machine's die, a number of nm by its name; that of the shipped area table where none is told."""
+    told = machines["die_node_nm"]
+    return np.where(np.isnan(told), area_model().node_nm.value, told)
 
 
 def part_areas(system: System, machines: np.ndarray, model: AreaModel | None = None) -> dict[str, np.ndarray]:
@@ -87,20 +92,23 @@ def part_areas(system: System, machines: np.ndarray, model: AreaModel | None = N
     def product(names: tuple[str, ...]) -> np.ndarray:
         return np.asarray(math.prod(machines[f"{traits.prefix}_{name}"] for name in names), np.float64)
 
-    ratio = node_nm(system) / table.node_nm.value
+    ratio = node_nm(machines) / table.node_nm.value
     logic, dense = ratio**table.logic_exponent.value, ratio**table.sram_exponent.value
     none = np.zeros(len(machines))
     sram = sum((product(names) for names in traits.on_chip.values()), none) / MIB * table.mm2_per_mib_of_sram.value
     files = product(traits.registers) if traits.registers else none
     registers = files / MIB * table.mm2_per_mib_of_sram.value * table.register_ratio.value
+    lanes = product(traits.lanes) * table.mm2_per_vector_lane.value if traits.lanes else none
+    if traits.processors:
+        lanes = lanes + product(traits.processors) * table.mm2_per_sm.value
     parts = {
         "macs": _mac_area(system, machines, table) * logic,
-        "vector_lanes": (product(traits.lanes) if traits.lanes else none) * table.mm2_per_vector_lane.value * logic,
+        "vector_lanes": lanes * logic,
         "sram": sram * dense,
         "registers": registers * dense,
     }
     core = sum(parts.values(), none)
-    parts["control"] = core * table.control_share.value
+    parts["control"] = (core - parts["sram"]) * table.control_share.value
     parts["noc"] = core * table.noc_share.value
     parts["memory_phy"] = _memory_interfaces(system, machines, table)
     between = machines["fabric_levels_link_bandwidth"][:, 0]

@@ -81,12 +81,17 @@ def dies_per_wafer(area_mm2: np.ndarray, table: CostTable) -> np.ndarray:
     return np.asarray(math.pi * diameter**2 / 4.0 / area_mm2 - math.pi * diameter / np.sqrt(2.0 * area_mm2))
 
 
-def die_cost_usd(system: System, area_mm2: np.ndarray, table: CostTable | None = None) -> np.ndarray:
-    """Price of the good compute dies of a chip of `area_mm2` in all; NaN where a die is larger than a reticle."""
-    known, die = table or cost_table(), system.chip.die
-    dies = 1.0 if die is None or die.dies is None else die.dies.value
+def dies_of(machines: np.ndarray) -> np.ndarray:
+    """Compute dies of each machine, 1 where none are told."""
+    return np.where(np.isnan(machines["die_dies"]), 1.0, machines["die_dies"])
+
+
+def die_cost_usd(machines: np.ndarray, area_mm2: np.ndarray, table: CostTable | None = None) -> np.ndarray:
+    """Price of the good compute dies of each machine, of `area_mm2` in all; NaN where a die is larger than a
+    reticle."""
+    known, dies = table or cost_table(), dies_of(machines)
     one = area_mm2 / dies
-    wafer = known.wafer_price.value * (known.node_nm.value / node_nm(system)) ** known.wafer_exponent.value
+    wafer = known.wafer_price.value * (known.node_nm.value / node_nm(machines)) ** known.wafer_exponent.value
     price = (wafer / dies_per_wafer(one, known) + known.die_test.value) / die_yield(one, known)
     return np.where(one <= known.reticle_mm2.value, dies * price, np.nan)
 
@@ -102,5 +107,5 @@ def package_cost_usd(
     interposer = np.zeros(len(machines))
     if kind == "hbm":
         interposer = (area_mm2 + machines["memory_stacks"] * known.stack_mm2.value) * known.interposer_mm2.value
-    dies = die_cost_usd(system, area_mm2, known)
+    dies = die_cost_usd(machines, area_mm2, known)
     return np.asarray((dies + price + interposer + known.substrate.value) / known.package_yield.value)

@@ -19,7 +19,7 @@ from npusim.hardware.data import data_root
 from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
 from npusim.hardware.system import System
-from npusim.hardware.technology.area import modelled_area_mm2, node_nm
+from npusim.hardware.technology.area import CLOCKED, node_nm, part_areas
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.ledger import Bytes, Efficiency, EnergyPerByte, EnergyPerOp, Positive, Power, Ratio
@@ -90,11 +90,13 @@ class EnergyTable(Part):
     link_byte: EnergyPerByte
     """Energy of sending over a serial link between chips, in joules per byte."""
     leakage_mm2: Power
-    """Leakage of 1 mm2 of die at the temperature of a clocked chip without load, in watts."""
+    """Leakage of 1 mm2 of logic at the temperature of a clocked chip without load, in watts."""
+    sram_leakage_mm2: Power
+    """Leakage of 1 mm2 of SRAM with its periphery at that temperature, in watts."""
     leakage_ratio: Positive
     """Ratio of leakage under load to leakage without, by the temperatures of both."""
     clock_mm2: Power
-    """Power of clocks of 1 mm2 of die while a step runs, in watts."""
+    """Power of clocks of 1 mm2 of logic while a step runs, in watts; SRAM is clocked by its accesses."""
     board: Power
     """Power of the rest of the board, in watts."""
     conversion: Efficiency
@@ -136,12 +138,13 @@ def bottom_up(system: System, machines: np.ndarray, table: EnergyTable | None = 
     idle and of what a running step adds: by component, float64 (machines,) each.
     """
     known = table or energy_table()
-    node = node_nm(system) / known.node_nm.value
+    node = node_nm(machines) / known.node_nm.value
     logic, dense = node**known.logic_exponent.value, node**known.sram_exponent.value
     sram = _sram_byte(system, machines, known) * dense
-    area = modelled_area_mm2(system, machines)
+    areas = part_areas(system, machines)
+    clocked = np.sum([areas[name] for name in CLOCKED], axis=0)
     # A byte crosses half of the die's edge on average in each direction.
-    noc = known.wire_byte.value * np.sqrt(area)
+    noc = known.wire_byte.value * np.sqrt(np.sum(list(areas.values()), axis=0))
     registers = known.register_byte.value * logic
     parts: dict[str, Spent] = {}
     for name in MacRates.model_fields:
@@ -163,22 +166,21 @@ def bottom_up(system: System, machines: np.ndarray, table: EnergyTable | None = 
     parts["memory_read"] = {**device["read"], **shared, "sram_write": sram, "sram_read": sram}
     parts["memory_write"] = {**device["write"], **shared, "sram_read": sram}
     parts["link"] = {"link": _all(machines, known.link_byte.value)}
-    leakage = area * known.leakage_mm2.value
-    fans = system.chip.power.fans
+    leakage = clocked * known.leakage_mm2.value + areas["sram"] * known.sram_leakage_mm2.value
     parts["idle"] = {
         "leakage": leakage,
         "board": _all(machines, known.board.value),
-        "fans": _all(machines, 0.0 if fans is None else fans.value),
+        "fans": np.nan_to_num(machines["power_fans"]),
         **device["rest"],
     }
     parts["loaded"] = {
         "leakage": leakage * (known.leakage_ratio.value - 1.0),
-        "clocks": area * known.clock_mm2.value * system.chip.over_nominal,
+        "clocks": clocked * known.clock_mm2.value * machines["power_over_nominal"],
     }
     return parts
 
 
-def _all(machines: np.ndarray, value: float) -> np.ndarray:
+def _all(machines: np.ndarray, value: float | np.ndarray) -> np.ndarray:
     return np.full(len(machines), value)
 
 

@@ -7,6 +7,7 @@ a ratio of one, and an energy that the description says itself (or a sweep varie
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -100,24 +101,31 @@ def energies_left_out(system: System, machines: np.ndarray) -> dict[str, Ranged]
 def area_mm2(system: System, machines: np.ndarray, model: AreaModel | None = None) -> np.ndarray:
     """Area of all compute dies of each machine, mm2 (machines,): that of the model, times what the published area of
     the reference (or of the chip itself) is over the model's."""
-    modelled = modelled_area_mm2(system, machines, model)
-    factor = area_factor(system, model)
-    return modelled if factor is None else modelled * factor
+    factors = _area_factors(system, machines, model)
+    return np.asarray(modelled_area_mm2(system, machines, model) * np.where(np.isnan(factors), 1.0, factors))
 
 
 def area_factor(system: System, model: AreaModel | None = None) -> float | None:
     """Published area over that of the model, of the reference or of the chip itself; None where none is published."""
     from npusim.hardware.machine import described_machine
 
-    name = system.chip.reference
-    if name is not None:
-        system, machine = _silicon(name).system, _silicon(name).machine
-    else:
-        machine = described_machine(system)
-    die = system.chip.die
-    if die is None or die.mm2 is None:
-        return None
-    return die.mm2.value / float(modelled_area_mm2(system, machine, model)[0])
+    factor = float(_area_factors(system, described_machine(system), model)[0])
+    return None if math.isnan(factor) else factor
+
+
+def _area_factors(system: System, machines: np.ndarray, model: AreaModel | None) -> np.ndarray:
+    """Published area over that of the model for each machine, NaN where none is published. An area that is not the
+    reference's is the chip's own, and holds for it as it is described."""
+    from npusim.hardware.machine import described_machine
+
+    own = machines["die_mm2"] / modelled_area_mm2(system, described_machine(system), model)
+    if system.chip.reference is None:
+        return np.asarray(own)
+    known = _silicon(system.chip.reference)
+    published = known.machine["die_mm2"]
+    carried = published / modelled_area_mm2(known.system, known.machine, model)
+    is_carried = np.isnan(machines["die_mm2"]) | (machines["die_mm2"] == published)
+    return np.where(is_carried, carried, own)
 
 
 def reconciliation(system: System, machines: np.ndarray) -> dict[str, Ranged]:

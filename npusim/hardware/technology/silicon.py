@@ -36,7 +36,7 @@ class Silicon:
     @cached_property
     def die_cost_usd(self) -> Ranged:
         """Price of the good compute dies."""
-        return self._price(lambda area, table: cost.die_cost_usd(self.system, area, table))
+        return self._price(lambda area, table: cost.die_cost_usd(self.machines, area, table))
 
     @cached_property
     def package_cost_usd(self) -> Ranged:

@@ -50,6 +50,13 @@ class LinearLibrary(Part):
     """Fraction of the memory's stream rate, 0 to 1, at which activations are cast to the type that is multiplied."""
 
 
+class AttentionEfficiency(Part):
+    """Fraction of the MAC rate that the main loop of a library's attention reaches."""
+
+    bf16: Efficiency
+    """Fraction of the BF16 MAC rate, 0 to 1, that a main loop reaches, of a library over 8-bit keys and values too."""
+
+
 class AttentionLibrary(Part):
     """Fused attention kernels of one library (Dao, arXiv 2307.08691).
 
@@ -68,8 +75,8 @@ class AttentionLibrary(Part):
     """Number of thread blocks that share an SM."""
     split_fill: Efficiency
     """Fraction of the block slots of all SMs, 0 to 1, below which the context is split."""
-    efficiency: MacEfficiencies
-    """Efficiency of the main loop by operand type."""
+    efficiency: AttentionEfficiency
+    """Efficiency of the main loop."""
     launch: Duration
     """Fixed time of a kernel, in seconds."""
     block: Duration
@@ -172,6 +179,7 @@ class Gpu(Unit):
         elements=("sms",),
         macs="macs_per_sm",
         on_chip={"l2_bytes": ("l2_capacity",)},
+        processors=("sms",),
         libraries=True,
     )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.kernels.rates import efficiency_of, given
-from npusim.kernels.units.gpu.linear import sm_rate
+from npusim.kernels.rates import given
 from npusim.mapping.optable import pair_elements
 
 
@@ -131,16 +130,11 @@ def _score_time(row, library, machine):
     """Seconds that all SMs take for one score: its multiply-accumulates, and what of its softmax does not hide."""
     passes = given(machine.gpu_attention_exposed_passes[library], 0.0)
     lanes = machine.gpu_sms * machine.gpu_vector_lanes_per_sm * machine.gpu_clock
-    return pair_elements(row) / _mac_rate(row.activation_dtype, library, machine) + passes / lanes
+    return pair_elements(row) / _mac_rate(library, machine) + passes / lanes
 
 
 @kernel
-def _mac_rate(dtype, library, machine):
-    """Multiply-accumulates per second of all SMs in this library's main loop."""
-    efficiency = efficiency_of(
-        dtype,
-        machine.gpu_attention_efficiency_bf16[library],
-        machine.gpu_attention_efficiency_fp8[library],
-        machine.gpu_attention_efficiency_int8[library],
-    )
-    return machine.gpu_sms * sm_rate(dtype, machine) * machine.gpu_clock * efficiency
+def _mac_rate(library, machine):
+    """Multiply-accumulates per second of all SMs in this library's main loop, a fraction of the 16-bit rate."""
+    rate = machine.gpu_sms * machine.gpu_macs_per_sm_bf16 * machine.gpu_clock
+    return rate * machine.gpu_attention_efficiency_bf16[library]
