@@ -40,6 +40,7 @@ FLOORS = {
     "kernels": 4,
     "engine": 5,
     "serving": 6,
+    "conditions": 6,
     "kperf": 7,
     "bounds": 8,
     "report": 8,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from npusim.hardware.base import Part
 from npusim.hardware.reductions import TOPOLOGIES
-from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Efficiency, Few, Ratio
+from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Duration, Efficiency, Few, Fraction, Ratio
 
 
 class Packet(Part):
@@ -59,3 +59,6 @@ class OnChipReduction(Part):
     """Largest number of PEs over which the reduction was measured; any, if omitted."""
     further: Ratio | None = None
     """Factor on the formula for each doubling of PEs beyond those measured, where more are fused; 1 if omitted."""
+    chosen: Fraction | None = None
+    """Fraction of the reductions, 0 to 1, for which the compiler takes the fastest topology that leaves main memory
+    alone, in place of `topology`; none if omitted."""

@@ -40,6 +40,9 @@ TOPOLOGIES = {
 }
 """By name in a description; the position of a row is its code in records."""
 RING, ALL_PAIRS, TWO_LEVEL, TREE, MEMORY = range(len(TOPOLOGIES))
+CHOICES = (RING, ALL_PAIRS, TWO_LEVEL, TREE)
+"""Topologies among which a compiler may choose. Not those through main memory: what it takes until all PEs see what
+another one wrote there was never measured, and messages say nothing of it."""
 
 
 @kernel

@@ -236,6 +236,19 @@ class Kernels(Part):
     """Library of latent attention (MLA) for prompts."""
 
 
+class Compiler(Part):
+    """What a compiler for fused engines does beyond a program an operator; each is 0 where it does not."""
+
+    whole_heads: Fraction | None = None
+    """Fraction of the layers, 0 to 1, in which decoding gives each PE whole query heads, padded to as many for each,
+    where they do not divide over the PEs; else two PEs share a head, which costs reductions; 0 if omitted."""
+    fused_norms: Fraction | None = None
+    """Fraction of the norms, 0 to 1, that are part of the program of the sum or product before them; 0 if omitted."""
+    streamed_experts: Fraction | None = None
+    """Fraction of the layers with experts, 0 to 1, in which the weights of all experts are one stream, the next one's
+    on their way while one is multiplied; 0 if omitted."""
+
+
 class Offload(Part):
     """What a runtime gives to PIM units where they are predicted to be faster."""
 
@@ -288,6 +301,8 @@ class Runtime(Description):
     experts_when_compiled: bool = False
     """True where the graph fixes how many experts run: each row with its own while no more rows than experts can come,
     else all."""
+    compiler: Compiler = Compiler()
+    """What the compiler does beyond a program an operator, nothing if omitted."""
     kernels: Kernels | None = None
     """Kernel libraries of a GPU, omitted for other units."""
     collectives: tuple[str, ...] = ()
@@ -326,6 +341,8 @@ class Runtime(Description):
             raise ValueError(
                 f"a {self.unit}'s paths need 'hidden': the part of fixed times that hides under the memory stream"
             )
+        if self.compiler != Compiler() and not KINDS[self.unit].TRAITS.engines:
+            raise ValueError(f"'compiler' says how fused engines are programmed, and a {self.unit} has none; remove it")
         if KINDS[self.unit].TRAITS.libraries and self.kernels is None:
             raise ValueError(f"a {self.unit}'s runtime needs 'kernels': the libraries that it uses")
         return self

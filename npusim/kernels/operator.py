@@ -9,6 +9,7 @@ import numpy as np
 from npusim.compilation import kernel, record_type
 from npusim.hardware.algorithms import OPERATIONS
 from npusim.kernels.collective import collective_time
+from npusim.kernels.launch import launch_time
 from npusim.kernels.pim_offload import layout_loss, offload
 from npusim.kernels.power import product_energy, vector_energy
 from npusim.kernels.unit import cost_row
@@ -56,7 +57,7 @@ def cost_operator(row, machine, runtime, path, cost):
     """
     cost.repeat = row.repeat
     cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0
-    cost.overhead_s = runtime.paths_operator_launch[path]
+    cost.overhead_s = launch_time(row, runtime, path)
     cost.macs = row.flops / 2.0
     cost.fetched, cost.stored = row.weight_bytes + row.kv_read_bytes, row.kv_write_bytes
     cost_row(row, machine, runtime, path, cost)

@@ -126,6 +126,8 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             for row in range(start, count):
                 out[row].library = _attention_library(source, runtime)
                 out[row].first_input, out[row].second_input = link, second
+                if source.decoding == 1 and runtime.compiler_whole_heads > 0.0:
+                    out[row].whole = runtime.compiler_whole_heads
                 account(out[row])
                 link = row
         elif not (source.op == SAMPLE and runtime.host_sampling):

@@ -39,6 +39,7 @@ from npusim.engine.event.network import add_collective
 from npusim.engine.event.operators import Work, rest_of_units, work_of
 from npusim.engine.event.pipeline import Pipeline
 from npusim.engine.event.setting import StepSetting
+from npusim.kernels.launch import launch_time
 from npusim.kernels.operator import row_collective_time
 from npusim.kernels.unit import waves
 from npusim.kernels.units.contraction_processor import further_matrices_time
@@ -319,7 +320,7 @@ def _union(sets: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
 
 def _launch_s(row: Any, setting: StepSetting) -> float:
     """Seconds of an operator's launch: attention's executions, and one after the other the matrices of experts."""
-    seconds = setting.launch_s("operator_launch")
+    seconds = float(launch_time(row, setting.runtime, setting.path))
     if row["kind"] == ATTENTION:
         seconds += float(prompt_parts(row)) * setting.launch_s("attention_execution")
     return seconds + float(further_matrices_time(row, setting.machine, setting.runtime, setting.path))

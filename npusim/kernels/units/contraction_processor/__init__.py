@@ -90,12 +90,19 @@ def further_matrices_time(row, machine, runtime, path):
 
     The matrix of a single row costs a command and a launch; one that several rows may share costs gathering the rows
     and scattering their results. Matrices of heads are one tensor in which the position of every row is known: one
-    product with a batch dimension.
+    product with a batch dimension. Where the weights of all are one stream (`streamed_experts`), rows are gathered and
+    scattered once for all, the command of the next matrix waits in the queue while one streams, and only what command
+    and launch take beyond that stream is left.
     """
     if row.matrices <= 0.0 or row.op == ABSORB:
         return 0.0
     alone = clocked(machine.tcp_dma_command, machine) + runtime.paths_operator_launch[path]
-    return (row.touched - 1.0) * (alone if row.paired > 0.0 else clocked(machine.tcp_matrix_switch, machine))
+    each = alone if row.paired > 0.0 else clocked(machine.tcp_matrix_switch, machine)
+    if runtime.compiler_streamed_experts > 0.0:
+        run = weight_run_bytes(row.k, row.weight_bits)
+        streamed = max(0.0, alone - stream_time(row.weight_bytes / max(1.0, row.touched), run, machine, row.pes))
+        each += runtime.compiler_streamed_experts * (min(each, streamed) - each)
+    return (row.touched - 1.0) * each
 
 
 @kernel

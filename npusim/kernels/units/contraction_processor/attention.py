@@ -21,7 +21,14 @@ def kv_copies(row, machine, pes):
     """
     if row.heads % pes == 0.0:
         return 1.0
-    return 1.0 + machine.tcp_kv_copying * max(0.0, min(pes, row.heads) / row.kv_heads - 1.0)
+    shared = max(0.0, min(pes, row.heads) / row.kv_heads - 1.0)
+    return 1.0 + (1.0 - row.whole) * machine.tcp_kv_copying * shared
+
+
+@kernel
+def computed_heads(row, pes):
+    """Query heads that are computed: where PEs have whole heads, as many as make them equal on all."""
+    return row.heads + row.whole * (math.ceil(row.heads / pes) * pes - row.heads)
 
 
 @kernel
@@ -39,14 +46,15 @@ def prompt_parts(row):
 def shared_heads_time(row, machine, pes):
     """Seconds in which PEs that share a query head combine their parts: the softmax sums, then the output.
 
-    Each PE has its query heads; where they do not divide evenly, some are on two PEs, and the layer reduces twice more.
+    Each PE has its query heads; where they do not divide evenly, some are on two PEs, and the layer reduces twice more,
+    unless the compiler pads them (`whole`).
     Inferred from served models: beyond its bytes a layer costs about 0.16 ms with 16 or 32 query heads on 8 PEs, about
     0.3 ms with 12, 14 or 28 (SOTA-PNU/RNGD-proj REPORT.md, time between tokens of one user).
     """
     if row.heads % pes == 0.0:
         return 0.0
     moved = 2.0 * row.m * row.heads * row.head_dim
-    return 2.0 * on_chip_reduction_time(moved, machine, pes)
+    return (1.0 - row.whole) * 2.0 * on_chip_reduction_time(moved, machine, pes)
 
 
 @kernel
@@ -58,14 +66,13 @@ def slice_attention_times(row, machine, pes):
     1,024 tokens and 532 us for 1,024 more on 8 PEs; a graph of one prompt alone only those below the diagonal, 1,016 us
     on one PE (swsok/heteropilot outputs/rngd_edf_bundle, outputs/rngd_profile/breakdown_attention_tp1.csv).
     """
-    slices = pes * machine.tcp_slices_per_pe
-    group_rows = math.ceil(row.query * row.heads / row.kv_heads / machine.tcp_lanes) * machine.tcp_lanes
+    slices, heads = pes * machine.tcp_slices_per_pe, computed_heads(row, pes)
+    group_rows = math.ceil(row.query * heads / row.kv_heads / machine.tcp_lanes) * machine.tcp_lanes
     scores = row.pairs * row.kv_heads * group_rows / row.query
     macs = scores * pair_elements(row)
     streamed = row.batch * row.kv_heads * row.kv * pair_elements(row) * operand_bytes(row.activation_dtype)
     full_rate = slices * slice_rate(row.activation_dtype, machine) * machine.tcp_contraction_efficiency
     delivery = slices * operand_delivery(machine)
     contraction = max(macs / full_rate, streamed / delivery) / machine.tcp_clock
-    useful_scores = row.heads * row.pairs
     vector_rate = slices * machine.tcp_vector_lanes * machine.tcp_clock
-    return contraction, useful_scores * machine.tcp_vector_passes_softmax / vector_rate
+    return contraction, heads * row.pairs * machine.tcp_vector_passes_softmax / vector_rate

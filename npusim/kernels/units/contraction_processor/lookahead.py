@@ -11,6 +11,7 @@ import numpy as np
 
 from npusim.compilation import kernel
 from npusim.hardware.runtime_record import GRAPH_STEP
+from npusim.kernels.launch import launch_time
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.power import operator_time
 from npusim.kernels.units.contraction_processor.attention import prompt_parts
@@ -49,7 +50,7 @@ def overlap(rows, count, machine, runtime, path, costs):
 
 @kernel
 def _launch_time(row, runtime, path):
-    launch = runtime.paths_operator_launch[path]
+    launch = launch_time(row, runtime, path)
     return launch + prompt_parts(row) * runtime.paths_attention_execution[path] if row.kind == ATTENTION else launch
 
 
