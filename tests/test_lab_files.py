@@ -11,11 +11,12 @@ import pytest
 from cli_support import mistake, tell
 from test_check import SAMPLES, _figure, _rows
 
+from npusim.conditions.table import CONDITIONS
 from npusim.errors import UserError
 from npusim.lab.files import formats
 from npusim.lab.files.folder import hand_in
 from npusim.lab.files.format import all_formats
-from npusim.lab.files.lab_run import LabRun
+from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_precision
 
 AIPERF, PAGES, SENSORS = SAMPLES / "aiperf", SAMPLES / "prometheus", SAMPLES / "sensors"
@@ -264,6 +265,14 @@ def test_a_format_is_added_by_a_module_alone(toy: Path) -> None:
     assert (row["tool"], row["setting"]["model"]) == ("toy", "llama-3.1-8b")
     toy.write_text("something else\n")
     assert "lines of a toy" in mistake("check", toy)
+
+
+def test_a_run_is_described_by_every_condition_once() -> None:
+    names = RunConditions.names()
+    assert len(names) == len(set(names)) and {each.name for each in CONDITIONS} < set(names)
+    told = RunConditions(model="llama-3.1-8b", prompts="alike")
+    assert told.values() == dict.fromkeys(names) | {"model": "llama-3.1-8b", "prompts": "alike"}
+    assert RunConditions(model="qwen3-8b", cards=2).told_or(told).told == told.told | {"model": "qwen3-8b", "cards": 2}
 
 
 def test_every_format_tells_what_it_is() -> None:

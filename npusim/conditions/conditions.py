@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class Conditions:
         """Names of the conditions that are not told."""
         return tuple(each.name for each in fields(self) if getattr(self, each.name) is None)
 
-    def told_or(self, other: Conditions) -> Conditions:
+    def told_or(self, other: Self) -> Self:
         """These, and where one is not told what `other` tells."""
         return replace(self, **{name: value for name, value in other.told.items() if getattr(self, name) is None})
 

@@ -9,9 +9,11 @@ from npusim.bounds.amdahl import NAME, gain, serial_part
 from npusim.bounds.finding import PLAUSIBLE
 from npusim.bounds.reading import Reading
 from npusim.lab.check.row import FAULT, NOTE, CheckedRow, Remark
+from npusim.lab.files.lab_run import RunConditions
 
 LATENCY = "tpot_ms_mean"
-_ALIKE = ("model", "precision", "kv_precision", "device", "runtime", "isl", "osl", "users")
+_SPREAD = ("cards", "tensor_parallel", "plan")
+"""What tells how many cards a run was spread over."""
 
 
 def with_gains(rows: list[CheckedRow]) -> list[CheckedRow]:
@@ -19,7 +21,7 @@ def with_gains(rows: list[CheckedRow]) -> list[CheckedRow]:
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         if row.setting.cards and row.setting.device and row.setting.users and _latency(row) is not None:
-            groups[row.tool, *(getattr(row.setting, name) for name in _ALIKE)].append(index)
+            groups[row.tool, _same_run(row)].append(index)
     found = list(rows)
     for indices in groups.values():
         few = min(indices, key=lambda index: rows[index].setting.cards or 0)
@@ -28,6 +30,11 @@ def with_gains(rows: list[CheckedRow]) -> list[CheckedRow]:
             if remark is not None:
                 found[index] = replace(found[index], remarks=(*found[index].remarks, remark))
     return found
+
+
+def _same_run(row: CheckedRow) -> RunConditions:
+    """What was run, on however many cards."""
+    return replace(row.setting, **dict.fromkeys(_SPREAD))
 
 
 def _latency(row: CheckedRow) -> Reading | None:

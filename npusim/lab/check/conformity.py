@@ -17,7 +17,6 @@ from npusim.workload.grid import Grid, load_grid
 GRID = "furiosa-perf-32k"
 """The grid that rows are compared with; K-Perf's own is not public."""
 REPEATED = "output_tokens_per_s"
-_SAME_RUN = ("model", "precision", "kv_precision", "device", "cards", "runtime", "isl", "osl", "users")
 COLUMNS = {
     "row": "Row",
     "place": "File and line",
@@ -52,7 +51,7 @@ def conformity(rows: tuple[CheckedRow, ...]) -> pd.DataFrame:
 
 
 def _key(row: CheckedRow) -> tuple[Any, ...]:
-    return (row.tool, *(getattr(row.setting, name) for name in _SAME_RUN))
+    return (row.tool, row.setting)
 
 
 def _rate(row: CheckedRow) -> Reading | None:

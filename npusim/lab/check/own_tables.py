@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from npusim.bounds.load import load_of
 from npusim.bounds.power_cap import MEAN, power_cap
 from npusim.bounds.reading import Reading
 from npusim.bounds.timed import least_times, step_rows
+from npusim.conditions.conditions import Conditions
 from npusim.evidence.measured.case import Case, Predictor
 from npusim.evidence.measured.importer import import_table
 from npusim.evidence.measured.operator_rows import op_row
@@ -148,13 +149,8 @@ def _setting(case: Case | None) -> RunConditions:
     placement = getattr(predictor, "placement", None)
     if placement is None:
         return RunConditions(device=predictor.arch)
-    told = RunConditions(
-        model=placement.model,
-        precision=placement.precision,
-        device=placement.arch,
-        cards=placement.cards,
-        runtime=placement.runtime,
-    )
+    known = {each.name: getattr(placement, each.name, None) for each in fields(Conditions)}
+    told = RunConditions(model=placement.model, device=placement.arch, **known)
     if isinstance(predictor, RunPredictor):
         return replace(told, isl=predictor.isl, osl=predictor.osl, users=predictor.users)
     return told

@@ -52,7 +52,7 @@ class Placed:
 
 def place_run(run: LabRun, given: RunConditions) -> Placed:
     """The run under what the user gave, which wins over what the files say. Raises UserError for a wrong option."""
-    setting = given.filled(run.setting)
+    setting = given.told_or(run.setting)
     arch = None if setting.device is None else shipped_arch(setting.device)
     model = None if setting.model is None else _model(setting.model)
     told = setting.precision is not None
@@ -102,7 +102,7 @@ def _load(run: LabRun, placed: Placed) -> BoundedLoad:
         load,
         users=setting.users,
         requests=conduct.requests if conduct.arrival == "burst" else None,
-        prompts_differ=conduct.lengths_fixed and conduct.prompts_differ is True,
+        prompts_differ=conduct.lengths_fixed and setting.prompts == "different",
         tokens_per_step=conduct.tokens_per_step,
         tensor_parallel=setting.tensor_parallel,
     )

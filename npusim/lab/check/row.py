@@ -85,7 +85,7 @@ class CheckedRow:
             "row": index,
             "place": self.location,
             "tool": self.tool,
-            "setting": vars(self.setting),
+            "setting": self.setting.values(),
             "verdict": self.verdict,
             "metric": decisive.metric if decisive else None,
             "bound": decisive.bound if decisive else None,

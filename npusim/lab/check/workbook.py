@@ -16,7 +16,6 @@ from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.safe_text import printable
 
 _COLOURS = {IMPOSSIBLE: "#F4B084", IMPLAUSIBLE: "#FFE699", PLAUSIBLE: "#C6E0B4", UNCHECKED: "#EDEDED"}
-_SETTING = ("model", "precision", "kv_precision", "device", "cards", "runtime", "isl", "osl", "users")
 _SIDES = ("measured", "predicted", "low", "high", "verdict")
 _WIDTHS = {"place": 48, "reason": 110, "remarks": 90, "deviations": 50, "model": 34, "key": 50, "value": 110}
 _ABOUT = (
@@ -47,7 +46,7 @@ def _table(rows: tuple[CheckedRow, ...]) -> pd.DataFrame:
     for index, row in enumerate(rows):
         decisive = row.decisive
         record: dict[str, Any] = {"row": index, "place": row.location, "tool": row.tool}
-        record |= {name: getattr(row.setting, name) for name in _SETTING}
+        record |= row.setting.values()
         record |= {"verdict": row.verdict, "bound": decisive.bound if decisive else None}
         record["reason"] = f"{decisive.metric} {decisive.reason}".strip() if decisive else None
         for figure in row.figures:

@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from npusim.bounds.reading import Reading
+from npusim.conditions.conditions import Conditions
 
 BURST, CLOSED = "burst", "closed"
 
 
 @dataclass(frozen=True)
-class RunConditions:
-    """What ran on what. device: the maker's or a shipped name; isl, osl: (mean) tokens of a request; users: most
-    requests in flight; runtime: backend and version as the files name it."""
+class RunConditions(Conditions):
+    """What ran on what, and under which conditions.
+
+    device: the maker's or a shipped name; isl, osl: (mean) tokens of a request; users: most requests in flight.
+    runtime: backend and version as the files name it.
+    """
 
     model: str | None = None
-    precision: str | None = None
-    kv_precision: str | None = None
     device: str | None = None
-    cards: int | None = None
-    tensor_parallel: int | None = None
-    runtime: str | None = None
     isl: float | None = None
     osl: float | None = None
     users: float | None = None
 
-    def filled(self, other: RunConditions) -> RunConditions:
-        """This setting, and where it says nothing what `other` says."""
-        return replace(self, **{name: value for name, value in vars(other).items() if getattr(self, name) is None})
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """All that can be told of a run: what is asked, then the conditions."""
+        conditions = tuple(each.name for each in fields(Conditions))
+        return (*(each.name for each in fields(cls) if each.name not in conditions), *conditions)
+
+    def values(self) -> dict[str, Any]:
+        """All of it by name, None where it is not told."""
+        return {name: getattr(self, name) for name in self.names()}
 
 
 @dataclass(frozen=True)
 class Conduct:
     """How it was measured.
 
-    arrival: burst, closed, or "rate" for requests that come at a rate. completed, failed: requests. prompts_differ:
-    True where every prompt is random. lengths_fixed: True where every request has isl and osl tokens. expected_osl:
-    output tokens that were asked for. warm_up: how it was kept apart. tokens_per_step: most tokens that a step gave a
-    sequence. power_scope: "cards", "server", "wall". power_samples, idle_samples: of the power log, and those of them
-    with no card at work. remarks, notes: what the files say of the run, to be doubted and to be known.
+    arrival: burst, closed, or "rate" for requests that come at a rate. completed, failed: requests. lengths_fixed: True
+    where every request has isl and osl tokens. expected_osl: output tokens that were asked for. warm_up: how it was
+    kept apart. tokens_per_step: most tokens that a step gave a sequence. power_scope: "cards", "server", "wall".
+    power_samples, idle_samples: of the power log, and those of them with no card at work. remarks, notes: what the
+    files say of the run, to be doubted and to be known.
     """
 
     arrival: str | None = None
@@ -50,7 +56,6 @@ class Conduct:
     input_tokens: int | None = None
     output_tokens: int | None = None
     expected_osl: float | None = None
-    prompts_differ: bool | None = None
     lengths_fixed: bool = False
     tokens_per_step: float = 1.0
     power_scope: str | None = None

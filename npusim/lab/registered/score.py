@@ -108,7 +108,7 @@ def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _cell(run: LabRun, given: RunConditions, cells: Mapping[tuple[Any, ...], Any]) -> Any:
     """The cell of a run, or why there is none."""
-    setting = given.filled(run.setting)
+    setting = given.told_or(run.setting)
     chip = None if setting.device is None else shipped_arch(setting.device) or setting.device
     model = None if setting.model is None else shipped_model(setting.model) or setting.model
     told = {"chip": chip, "model": model, "isl": setting.isl, "osl": setting.osl, "users": setting.users}

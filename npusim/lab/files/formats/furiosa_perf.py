@@ -42,7 +42,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
     _check(f"{path}:{first}", header)
     if not lines:
         raise UserError(str(path), "", "has no rows; give the summary of a finished benchmark")
-    setting, conduct = _told(preamble).filled(from_tree(path)), _conduct(preamble)
+    setting, conduct = _told(preamble).told_or(from_tree(path)), _conduct(preamble)
     for line in lines:
         yield _run(path, line, header, setting, conduct)
 
@@ -59,8 +59,8 @@ def _run(path: Path, line: Line, columns: list[str], setting: RunConditions, con
     if log is not None:
         own = log.conduct(own)
         figures |= log.figures()
-    whole = RunConditions(isl=isl, osl=osl, users=users).filled(setting)
-    whole = RunConditions(precision=told_precision(whole.model or "")).filled(whole)
+    whole = RunConditions(isl=isl, osl=osl, users=users).told_or(setting)
+    whole = RunConditions(precision=told_precision(whole.model or "")).told_or(whole)
     return LabRun(line.location, TOOL, whole, figures, own)
 
 
@@ -115,6 +115,7 @@ def _told(preamble: list[str]) -> RunConditions:
         device=device["device"] if device else None,
         cards=int(device["cards"]) if device else None,
         runtime=told.get("framework version") or None,
+        prompts="different",
     )
 
 
@@ -122,7 +123,6 @@ def _conduct(preamble: list[str]) -> Conduct:
     told = _preamble(preamble)
     return Conduct(
         arrival=BURST,
-        prompts_differ=True,
         lengths_fixed=True,
         power_scope="cards",
         sdk=told.get("framework version") or None,

@@ -73,7 +73,7 @@ def _run(location: str, path: Path, found: dict[str, Any]) -> LabRun:
         date=_text(location, found, "date"),
         sdk=version,
     )
-    return LabRun(location, TOOL, told.filled(from_tree(path)), figures, conduct)
+    return LabRun(location, TOOL, told.told_or(from_tree(path)), figures, conduct)
 
 
 def _mean(tokens: int, requests: int) -> float | None:
