@@ -197,7 +197,9 @@ def test_summary_says_what_was_predicted_and_how_far_to_trust(folder: Path) -> N
     assert book.sheetnames == [
         "Summary",
         "Llama 3.1 8B",
+        "Llama 3.1 8B measured",
         "Qwen3 32B",
+        "Qwen3 32B measured",
         "Qwen3 32B charts",
         "Assumptions",
         "Manifest",
@@ -219,7 +221,7 @@ def test_summary_says_what_was_predicted_and_how_far_to_trust(folder: Path) -> N
     ):
         assert part in text
     assert "PROJECTION" not in text
-    assert [len(book[name]._charts) for name in book.sheetnames] == [5, 0, 0, 5, 0, 0]
+    assert [len(book[name]._charts) for name in book.sheetnames] == [5, 0, 0, 0, 0, 5, 0, 0]
 
 
 def test_native_charts_point_at_the_predicted_cells(folder: Path) -> None:
@@ -294,7 +296,9 @@ def test_unpredicted_model_keeps_its_table_and_says_why(tmp_path: Path) -> None:
     names = publish(cells, PROVENANCES, MANIFEST, CONTEXT, tmp_path)
     assert not [name for name in names if "qwen3" in name]
     book = openpyxl.load_workbook(tmp_path / "kperf.xlsx")
-    assert book.sheetnames == ["Summary", "Llama 3.1 8B", "Qwen3 32B", "Assumptions", "Manifest"]
+    models = ("Llama 3.1 8B", "Qwen3 32B")
+    sheets = [name for model in models for name in (model, f"{model} measured")]
+    assert book.sheetnames == ["Summary", *sheets, "Assumptions", "Manifest"]
     assert "needs 2 cards: weights 64.0 GiB" in sheet_text(book["Summary"])
     assert "all cells" in sheet_text(book["Summary"])
     assert sheet_text(book["Qwen3 32B"]).count("needs 2 cards") == 18
@@ -318,7 +322,7 @@ def test_nothing_predicted_gives_tables_without_charts(tmp_path: Path) -> None:
 def test_small_grids_and_many_models(tmp_path: Path, models: int, grid: Grid) -> None:
     names = publish(fake_cells(models, True, grid), PROVENANCES, MANIFEST, CONTEXT, tmp_path)
     assert len([name for name in names if name.endswith(".png")]) == models * len(CHARTS)
-    assert len(openpyxl.load_workbook(tmp_path / "kperf.xlsx").sheetnames) == 3 + models + (models - 1)
+    assert len(openpyxl.load_workbook(tmp_path / "kperf.xlsx").sheetnames) == 3 + 2 * models + (models - 1)
 
 
 def test_gaps_in_the_middle_are_left_out_of_the_native_charts(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def _body(page: Path, limit: int) -> str:
 
 
 def _cells(path: Path) -> list[tuple[str, list[Any]]]:
-    return [(name, list(rows)) for name, rows in sheets(path) if name != _MANIFEST_SHEET]
+    return [(sheet.title, list(sheet.rows)) for sheet in sheets(path) if sheet.title != _MANIFEST_SHEET]
 
 
 def _require_recorded(path: Path, words: Sequence[str], record: Mapping[str, Any], scratch: Path) -> None:
