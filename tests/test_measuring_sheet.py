@@ -150,6 +150,15 @@ def test_what_is_filled_in_becomes_a_run_under_its_conditions(filled: Filled) ->
     assert not conduct.remarks
 
 
+def test_a_workbook_that_libreoffice_saved_is_read(filled: Filled) -> None:
+    """With its own styles, shared strings and extents, and the value that it computed of a formula."""
+    saved, own = _one(SAVED), _one(filled())
+    assert (saved.setting, saved.conduct) == (own.setting, own.conduct)
+    figures = dict(saved.figures)
+    assert figures.pop("total_tokens_per_s").value == 103.44
+    assert figures == own.figures
+
+
 def test_what_is_not_told_stays_open(filled: Filled) -> None:
     run = _one(filled({}))
     assert set(run.setting.told) == {"model", "device", "isl", "osl", "users"}
@@ -183,6 +192,7 @@ def test_empty_cells_are_not_judged(filled: Filled, empty: Path) -> None:
     assert list(half.figures) == ["tpot_ms_mean"] and half.setting.kv_precision is None
 
 
+SAVED = Path(__file__).parent / "samples" / "workbooks" / "saved-by-libreoffice.xlsx"
 PUBLISHED = Path(__file__).parents[1] / "validation" / "data" / "rngd" / "serving.csv"
 
 
