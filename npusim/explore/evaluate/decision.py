@@ -11,6 +11,7 @@ from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.fixed_times import FixedTimes
 from npusim.explore.evaluate.prediction import ClaimPrediction
 from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.software import SoftwareFinding
 
 Decision = Literal["accept", "conditional", "reject"]
 ACCEPT_FROM = 0.9
@@ -38,7 +39,8 @@ class Neighbour:
 class Judged:
     """A claim judged. prediction: None where the model does not fit, with the reason in `unfit`.
 
-    together: what all fixed times would have to be, where no number alone makes the claim hold.
+    together: what all fixed times would have to be, where no number alone makes the claim hold; software: the claim
+    under each state of it.
     """
 
     claim: Claim
@@ -48,6 +50,7 @@ class Judged:
     deciders: Sequence[ClaimDecider]
     neighbour: Neighbour | None
     together: FixedTimes | None = None
+    software: SoftwareFinding | None = None
 
     @property
     def broken(self) -> list[Finding]:

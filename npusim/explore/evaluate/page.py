@@ -126,6 +126,8 @@ def _claim(judged: Judged, say: Say) -> Iterator[Block]:
     yield Table(say("Hard bounds, each from the numbers' most favourable ends to their usual values."), headings, rows)
     if judged.deciders:
         yield _deciders(judged, say)
+    if judged.software is not None:
+        yield Text(judged.software.text(say), "note")
     if judged.neighbour is not None:
         yield Text(_neighbour(judged, say), "note")
 

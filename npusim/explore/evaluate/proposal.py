@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from npusim.errors import UserError
 from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.catalog import system_path
+from npusim.hardware.states import State
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import is_file
 from npusim.metric_row import Shown
@@ -42,6 +43,8 @@ class Claim(Part):
     """Answer length, in tokens."""
     users: Users = 1
     """Number of users, each with one request in flight."""
+    software: State | None = None
+    """State of the software (`as-labs-ran`, `tuned`, `open`), that of the proposal if omitted."""
     metric: Text
     """Metric of the run, of which latencies are means over requests and power is measured at the cards."""
     at_least: Amount | None = None
@@ -116,6 +119,8 @@ class Proposal(Part):
     """Proposed architecture: a shipped name, or a file beside the proposal."""
     runtime: str | None = None
     """Runtime, by name or path, the architecture's own if omitted."""
+    software: State | None = None
+    """State of the software of claims that tell none, open if omitted."""
     context_of_use: Text
     """Decision that the evaluation serves."""
     maturity: Maturity

@@ -16,6 +16,7 @@ from npusim.explore.evaluate.limits import claim_findings
 from npusim.explore.evaluate.neighbour import nearest
 from npusim.explore.evaluate.prediction import predict_claim
 from npusim.explore.evaluate.proposal import Claim, Proposal, architecture_of
+from npusim.explore.evaluate.software import SoftwareFinding, judged_under, software_finding
 from npusim.explore.evaluate.unmoved import UnmovedNumber, unmoved_numbers
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.metrics import TABLE_COLUMN, told_as
@@ -51,7 +52,8 @@ def evaluate_proposal(proposal: Proposal, path: Path, seed: int, say: Callable[[
 
 
 def _deployment(claim: Claim, arch: str, proposal: Proposal) -> Deployment:
-    return deploy(
+    told = claim.software or proposal.software
+    found = deploy(
         arch,
         claim.model,
         precision=claim.precision,
@@ -59,7 +61,9 @@ def _deployment(claim: Claim, arch: str, proposal: Proposal) -> Deployment:
         cards=claim.cards,
         runtime=proposal.runtime,
         tokens=claim.isl + claim.osl,
+        software=told,
     )
+    return judged_under(found, told)
 
 
 def _judge(claim: Claim, arch: str, deployment: Deployment, seed: int) -> Judged:
@@ -73,7 +77,8 @@ def _judge(claim: Claim, arch: str, deployment: Deployment, seed: int) -> Judged
     alone = claim_deciders(claim, deployment, prediction.value)
     suffices = any(decider.needed is not None for decider in alone)
     together = None if suffices else fixed_times(claim, deployment, prediction.value)
-    return Judged(claim, prediction, "", found, alone, neighbour, together)
+    software = software_finding(claim, deployment, prediction, seed)
+    return Judged(claim, prediction, "", found, alone, neighbour, together, software)
 
 
 def _claim_json(judged: Judged) -> dict[str, Any]:
@@ -101,8 +106,19 @@ def _claim_json(judged: Judged) -> dict[str, Any]:
             }
             for found in judged.findings
         ],
+        "software": None if judged.software is None else _software(judged.software),
         "unfit": judged.unfit,
         "neighbour": None if judged.neighbour is None else vars(judged.neighbour),
+    }
+
+
+def _software(found: SoftwareFinding) -> dict[str, Any]:
+    return {
+        "state": found.state,
+        "told": found.told,
+        "states": {each.state: asdict(each) | {"plausible": each.plausible} for each in found.states},
+        "decides": None if found.decides is None else found.decides.name,
+        "without": [asdict(each) for each in found.mechanisms],
     }
 
 
