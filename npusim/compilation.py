@@ -27,6 +27,11 @@ from numba.core.runtime import rtsys
 
 from npusim.cache_folder import cache_folder, can_be_written
 
+# Before each compilation numba looks in the current folder for settings, the folder of kernels (which are code) among
+# them; that folder may be what a stranger handed in.
+numba.config._config_fname = ""
+numba.config.reload_config()
+
 DISABLED: bool = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 """True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, a thousand times slower, for a debugger to step through.
 """

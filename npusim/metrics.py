@@ -342,6 +342,8 @@ ESTIMATES: tuple[Metric, ...] = (
     ),
 )  # fmt: skip
 
+SPENT = tuple(row for row in ESTIMATES if row.unit == "mJ/token")
+"""The energy of an output token by component, whose sum is that of the cards."""
 RANGED = tuple(row.name.removesuffix("_low") for row in ESTIMATES if row.name.endswith("_low"))
 """Estimates that have the ends of their range beside them."""
 

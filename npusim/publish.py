@@ -39,13 +39,14 @@ _REPLACED = "replaced"
 
 @dataclass(frozen=True)
 class OutFolder:
-    """A folder of results. names: files that are written into it."""
+    """A folder of results. names: files that are written into it; kept: they are evidence and never replaced."""
 
     names: tuple[str, ...]
+    kept: bool = False
 
     def require(self, path: str, option: str) -> None:
         """Raises UserError, told of `option`, where the files cannot be written at `path`."""
-        require_folder(path, self.names, option)
+        require_folder(path, self.names, option, self.kept)
 
 
 @dataclass(frozen=True)
@@ -59,26 +60,36 @@ class OutFile:
         require_file(path, self.marks, option)
 
 
-def require_folder(out: str | os.PathLike[str], names: Iterable[str] = (), option: str = "--out") -> Path:
+def require_folder(
+    out: str | os.PathLike[str], names: Iterable[str] = (), option: str = "--out", kept: bool = False
+) -> Path:
     """`out` as a folder in which `names` can be written, or a UserError told of `option`; removes drafts left there.
 
-    Refused: a file in the way, a folder that takes no files, and files of those names that are not npusim's.
+    Refused: a file in the way, a folder that takes no files, files of those names that are not npusim's, the manifest
+    of another command's results, and, where they are `kept`, any of those files.
     """
     folder = Path(out)
     base = _folder_above(folder, option)
-    _require_own(folder, names, option)
+    _require_own(folder, names, option, kept)
     _require_room(base, folder, option)
     return folder
 
 
-def _require_own(folder: Path, names: Iterable[str], option: str) -> None:
+def _require_own(folder: Path, names: Iterable[str], option: str, kept: bool) -> None:
     """Files of those names in `folder` are npusim's and can be replaced, or a UserError."""
-    there = [name for name in names if os.path.lexists(folder / name)]
+    asked = tuple(names)
+    there = [name for name in asked if os.path.lexists(folder / name)]
     blocked = [name for name in there if _is_real_folder(folder / name) and "." in name]
     if blocked:
         raise UserError(option, blocked[0], f"{folder / blocked[0]} is a folder; remove it, or give another folder")
     if there and not any(_begins(folder / name, mark) for name, mark in _MARKS.items()):
         raise UserError(option, there[0], f"is in {folder} already and was not written by npusim; give another folder")
+    if there and kept:
+        raise UserError(
+            option, there[0], f"is in {folder} already, and evidence is never replaced; give another folder"
+        )
+    if there == [MANIFEST] and len(asked) > 1:
+        raise UserError(option, MANIFEST, f"in {folder} tells of other results; give another folder")
 
 
 def require_file(path: str | os.PathLike[str], marks: Mapping[str, bytes | None], option: str = "--out") -> Path:
@@ -122,10 +133,13 @@ def drafted(path: Path, option: str = "--out") -> Iterator[Path]:
         os.replace(draft, path)
 
 
-def publish_folder(write: Callable[[Path], list[str]], out: str | os.PathLike[str], option: str = "--out") -> list[str]:
+def publish_folder(
+    write: Callable[[Path], list[str]], out: str | os.PathLike[str], option: str = "--out", kept: bool = False
+) -> list[str]:
     """Lets `write` fill a folder and moves the files that it names into `out`, all or none; returns these names.
 
-    Files of that name in `out` are replaced. Raises UserError where the folder or a file in it cannot be written.
+    Files of that name in `out` are replaced, unless they are `kept`. Raises UserError where the folder or a file in it
+    cannot be written.
     """
     folder = Path(out)
     base = _folder_above(folder, option)
@@ -133,7 +147,7 @@ def publish_folder(write: Callable[[Path], list[str]], out: str | os.PathLike[st
         names = write(draft)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            _require_own(folder, names, option)
+            _require_own(folder, names, option, kept)
             _move(names, draft, folder, option)
     return names
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 _COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """Control characters but tab and line feed, marks that turn the direction of a line, and what is no character."""
-_FORMULA = re.compile(r"^[=+\-@\t\r]")
+_FORMULA = re.compile(r"^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
+"""What begins a formula, in its full width too, as spreadsheets of East Asian languages read it."""
 _CELL_ADDRESS = "!"
 
 
@@ -31,8 +32,15 @@ def printable_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` for a CSV file: text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    return _with_text(table, lambda text: f"'{printable(text)}" if _FORMULA.match(text) else printable(text))
+    """`table` for a CSV file: text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    Names of columns are such text too.
+    """
+    return _with_text(table, _no_formula).rename(columns=lambda name: _no_formula(str(name)))
+
+
+def _no_formula(text: str) -> str:
+    return f"'{printable(text)}" if _FORMULA.match(text) else printable(text)
 
 
 def _with_text(table: pd.DataFrame, shown: Callable[[str], str]) -> pd.DataFrame:

@@ -195,6 +195,19 @@ def test_the_excel_copy_holds_verdicts_predictions_and_conformity(tmp_path: Path
     assert book["Conformity"].cell(7, checked["Power samples"]).value == 74
 
 
+def test_an_earlier_check_is_never_replaced(tmp_path: Path) -> None:
+    """Nor its manifest by that of another command's results, nor a lab's own file of such a name."""
+    words, out = ("check", SUMMARY, "--arch", "rngd", "--model", "llama-3.1-8b", "--out"), tmp_path / "checked"
+    assert tell(*words, out).code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert "evidence is never replaced" in mistake(*words, out)
+    grid = ("--models", "qwen2.5-0.5b", "--grid", "quick", "--no-interval", "--out", out)
+    assert "tells of other results" in mistake("kperf", "rngd", *grid)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (out / "manifest.json").unlink()
+    assert "not written by npusim" in mistake(*words, out)
+
+
 def test_deviations_from_the_grid(edited: Edited) -> None:
     row = check_measured(edited(SUMMARY, "1024,1024,16", "1000,1024,17"), RunConditions(), 0, lambda _line: None).rows
     assert list(deviations(row[0])) == []

@@ -12,12 +12,15 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from npusim.errors import UserError
 from npusim.kperf import publish as publish_module
-from npusim.kperf.charts import CHARTS
+from npusim.kperf.charts import CHARTS, for_print
+from npusim.kperf.energy_chart import SLUG
 from npusim.kperf.publish import publish
+from npusim.kperf.runner import run_grid
 from npusim.kperf.table import (
     COLUMNS,
     INTERVAL_METRICS,
@@ -28,6 +31,8 @@ from npusim.kperf.table import (
     sheet_columns,
     unique_names,
 )
+from npusim.metrics import SPENT
+from npusim.words import speaker
 
 Grid = tuple[tuple[int, int, int], ...]
 GRID: Grid = (
@@ -118,6 +123,7 @@ def _cell(name: str, title: str, scale: float, cards: int, isl: int, osl: int, u
         "power_w_mean": power,
         "power_w_p99": power * 1.06,
         "tokens_per_joule": output / power,
+        **{row.name: 1e3 * power / output / len(SPENT) for row in SPENT},
         "kv_peak_fraction": min(1.0, users * (isl + osl) * scale / cards / 260_000),
         "users_in_service": running,
         "preemptions": 3 if running < users else 0,
@@ -180,6 +186,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_files_are_named_and_nothing_else_is_left(folder: Path) -> None:
     found = set(bytes_of(folder))
     expected = {f"charts/{model}-{chart.slug}.png" for model in ("llama-3.1-8b", "qwen3-32b") for chart in CHARTS}
+    expected |= {f"charts/{model}-{SLUG}.png" for model in ("llama-3.1-8b", "qwen3-32b")}
     assert found == expected | {"kperf.xlsx", "kperf.csv", "manifest.json"}
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
     assert json.loads((folder / "manifest.json").read_text()) == MANIFEST
@@ -198,7 +205,9 @@ def test_summary_says_what_was_predicted_and_how_far_to_trust(folder: Path) -> N
     assert book.sheetnames == [
         "Summary",
         "Llama 3.1 8B",
+        "Llama 3.1 8B measured",
         "Qwen3 32B",
+        "Qwen3 32B measured",
         "Qwen3 32B charts",
         "Assumptions",
         "Manifest",
@@ -220,7 +229,7 @@ def test_summary_says_what_was_predicted_and_how_far_to_trust(folder: Path) -> N
     ):
         assert part in text
     assert "PROJECTION" not in text
-    assert [len(book[name]._charts) for name in book.sheetnames] == [5, 0, 0, 5, 0, 0]
+    assert [len(book[name]._charts) for name in book.sheetnames] == [5, 0, 0, 0, 0, 5, 0, 0]
 
 
 def test_native_charts_point_at_the_predicted_cells(folder: Path) -> None:
@@ -284,6 +293,25 @@ def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
 
 
+def test_charts_are_english_where_no_font_has_the_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A font of boxes for every character, which comes with matplotlib, is none."""
+    korean = replace(CONTEXT, say=speaker("ko"))
+    boxes = [font for font in fontManager.ttflist if font.name.startswith(("DejaVu", "Last Resort"))]
+    monkeypatch.setattr(fontManager, "ttflist", boxes)
+    with for_print(korean) as spoken:
+        assert spoken.say("prediction") == "prediction"
+    with for_print(CONTEXT) as spoken:
+        assert spoken is CONTEXT
+
+
+def test_the_energy_of_a_token_is_that_of_its_parts() -> None:
+    (result,) = run_grid(["rngd"], ["qwen2.5-0.5b"], "quick", intervals=False, workers=1)
+    cells = result.cells
+    spent = cells[[row.name for row in SPENT]]
+    assert spent.sum(axis=1).to_numpy() == pytest.approx(1e3 / cells["tokens_per_joule"].to_numpy(), rel=1e-12)
+    assert (spent["dram_mj_per_token"] > 0).all() and (spent["pim_mj_per_token"] == 0).all()
+
+
 def test_charts_are_fit_for_print(folder: Path) -> None:
     with Image.open(folder / "charts" / "llama-3.1-8b-throughput-vs-users.png") as picture:
         assert min(picture.info["dpi"]) >= 150
@@ -295,7 +323,9 @@ def test_unpredicted_model_keeps_its_table_and_says_why(tmp_path: Path) -> None:
     names = publish(cells, PROVENANCES, MANIFEST, CONTEXT, tmp_path)
     assert not [name for name in names if "qwen3" in name]
     book = openpyxl.load_workbook(tmp_path / "kperf.xlsx")
-    assert book.sheetnames == ["Summary", "Llama 3.1 8B", "Qwen3 32B", "Assumptions", "Manifest"]
+    models = ("Llama 3.1 8B", "Qwen3 32B")
+    sheets = [name for model in models for name in (model, f"{model} measured")]
+    assert book.sheetnames == ["Summary", *sheets, "Assumptions", "Manifest"]
     assert "needs 2 cards: weights 64.0 GiB" in sheet_text(book["Summary"])
     assert "all cells" in sheet_text(book["Summary"])
     assert sheet_text(book["Qwen3 32B"]).count("needs 2 cards") == 18
@@ -318,8 +348,8 @@ def test_nothing_predicted_gives_tables_without_charts(tmp_path: Path) -> None:
 )
 def test_small_grids_and_many_models(tmp_path: Path, models: int, grid: Grid) -> None:
     names = publish(fake_cells(models, True, grid), PROVENANCES, MANIFEST, CONTEXT, tmp_path)
-    assert len([name for name in names if name.endswith(".png")]) == models * len(CHARTS)
-    assert len(openpyxl.load_workbook(tmp_path / "kperf.xlsx").sheetnames) == 3 + models + (models - 1)
+    assert len([name for name in names if name.endswith(".png")]) == models * (len(CHARTS) + 1)
+    assert len(openpyxl.load_workbook(tmp_path / "kperf.xlsx").sheetnames) == 3 + 2 * models + (models - 1)
 
 
 def test_gaps_in_the_middle_are_left_out_of_the_native_charts(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def workbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _filled(source: Path, target: Path, heading: str, value: object) -> Path:
-    """The workbook with one value of the first row of the model's sheet replaced, and its status."""
+    """The workbook with the table of predictions taken for one of measurements, and one value of it replaced."""
     book = openpyxl.load_workbook(source)
     sheet = book["Llama 3.1 8B"]
     heads = {cell.value: cell.column for cell in sheet[5]}
@@ -125,10 +125,27 @@ def test_a_filled_workbook(workbook: Path, tmp_path: Path) -> None:
 def test_a_korean_workbook_is_read_back(tmp_path: Path) -> None:
     words = ("--grid", "quick", "--models", "llama-3.1-8b", "--no-interval", "--lang", "ko", "--out", tmp_path)
     assert tell("kperf", "rngd", *words).code == 0
-    book = openpyxl.load_workbook(tmp_path / "kperf.xlsx", read_only=True)
+    path = tmp_path / "kperf.xlsx"
+    book = openpyxl.load_workbook(path)
     assert book["Summary"]["A1"].value == "K-Perf 예측: FuriosaAI RNGD"
-    rows = _rows(tmp_path / "kperf.xlsx")
-    assert [row["verdict"] for row in rows] == ["plausible"] * 6
+    assert "no measured value is filled in" in mistake("check", path)
+    predicted, sheet = book["Llama 3.1 8B"], book["Llama 3.1 8B measured"]
+    told = {"수 형식": "bf16", "카드": 1, "EOS 무시": "예", "전력의 범위": "cards", "프리픽스 캐시": "끔"}
+    for row in sheet.iter_rows(max_row=40):
+        if row[0].value in told:
+            row[1].value = told[row[0].value]
+    heads = {cell.value: cell.column for cell in predicted[5]}
+    head = next(row for row in sheet.iter_rows() if row[0].value == predicted["A5"].value)
+    measured = {str(cell.value): cell for cell in head}
+    names = [name for name in heads if name.replace(" [", ", 측정 [", 1) in measured]
+    for name in names:
+        for line in range(6, 12):
+            value = predicted.cell(line, heads[name]).value
+            measured[name.replace(" [", ", 측정 [", 1)].offset(row=line - 5).value = value
+    book.save(tmp_path / "lab.xlsx")
+    rows = _rows(tmp_path / "lab.xlsx")
+    assert [row["metric"] for row in rows] == [""] * 6 and {row["verdict"] for row in rows} == {"implausible"}
+    assert all("equal the predicted ones" in row["reason"] for row in rows)
 
 
 def test_a_broken_workbook(workbook: Path, tmp_path: Path) -> None:

@@ -39,13 +39,15 @@ def test_no_chart_title_is_a_formula(text: str) -> None:
     assert not XLSXWRITER_FORMULA.match(title) and not title.startswith("=")
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", " =1", "\uff1d1", "\uff20SUM(A1)"])
 def test_text_in_a_csv_file_is_no_formula_and_numbers_stay_numbers(text: str) -> None:
     frame = pd.DataFrame({"name": [text, "plain", None], "value": [-1.5, 2.0, 3.0]})
     written = spreadsheet_safe(frame).to_csv(index=False)
     back = pd.read_csv(io.StringIO(written))
     assert back["name"][0].startswith("'") and back["name"][1] == "plain"
     assert back["value"].tolist() == [-1.5, 2.0, 3.0]
+    named = spreadsheet_safe(frame.rename(columns={"value": text})).to_csv(index=False)
+    assert list(pd.read_csv(io.StringIO(named)))[1].startswith("'")
 
 
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=5))

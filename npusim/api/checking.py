@@ -56,7 +56,11 @@ class CheckOptions(Options):
     runtime: Annotated[str | None, Option("Serving runtime by its name.", metavar="NAME", default=_TOLD)] = None
     out: Annotated[
         Path | None,
-        Option("Write check.xlsx and check.json into this folder.", metavar="DIR", writes=OutFolder(_FILES)),
+        Option(
+            "Write check.xlsx and check.json into this folder, which must hold neither yet.",
+            metavar="DIR",
+            writes=OutFolder(_FILES, kept=True),
+        ),
     ] = None
     seed: Seed = 0
     say: Say | None = None
@@ -103,4 +107,4 @@ def _write(found: CheckResult, asked: CheckOptions, out: Path) -> list[str]:
             (folder / name).write_text(f"{text}\n", encoding="utf-8")
         return list(_FILES)
 
-    return [str(out / name) for name in publish_folder(write, out)]
+    return [str(out / name) for name in publish_folder(write, out, kept=True)]

@@ -84,6 +84,7 @@ class KPerfOptions(GridOptions):
             default="one for each processor",
             least=1,
             most=MOST_WORKERS,
+            replayed=False,
         ),
     ] = None
 

@@ -71,7 +71,7 @@ def replay(argv: Sequence[str], scratch: Path, location: str) -> Replay:
         if word == "--json":
             continue
         if not word.startswith("-"):
-            plain.append(word)
+            plain.append(_here(word, location))
             continue
         if name not in known or isinstance(known[name].told, Argument):
             raise UserError(
@@ -86,9 +86,11 @@ def replay(argv: Sequence[str], scratch: Path, location: str) -> Replay:
             continue
         writes = option.told.writes  # type: ignore[union-attr]
         if writes is not None:
-            value = str(scratch / option.field / (Path(value).name or "out"))
+            value = str(scratch / option.field / (Path(value).name.strip(".") or "out"))
             (scratch / option.field).mkdir(exist_ok=True)
             folder = Path(value) if isinstance(writes, OutFolder) else folder
+        else:
+            _here(value, location)
         given[option.field] = (option.names[0], value)
     return Replay((*command.split(), *plain, *(word for pair in given.values() for word in pair)), folder)
 
@@ -98,6 +100,13 @@ def _command(argv: Sequence[str], location: str) -> tuple[str, Sequence[str]]:
         if " ".join(argv[:length]) in REPLAYED:
             return " ".join(argv[:length]), argv[length:]
     raise UserError(location, "argv", "records no command that can be run again")
+
+
+def _here(word: str, location: str) -> str:
+    """The word, whose paths start from here. Raises UserError: of an absolute path a manifest keeps the last part."""
+    if any(Path(part).is_absolute() for part in word.split(",")):
+        raise UserError(location, "argv", f"records the absolute path {word}, which npusim never does; nothing was run")
+    return word
 
 
 def _spellings(option: Declared) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer
 from npusim.api.function import asked_by
-from npusim.api.options import Argument, Options
+from npusim.api.options import Argument, Option, Options
 
 if TYPE_CHECKING:
     from npusim.lab.verify_run import Verified
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 class VerifyOptions(Options):
     """What `npusim verify-run` is asked."""
 
-    path: Annotated[Path, Argument("A manifest, or an answer that --json printed.", metavar="MANIFEST.json")]
+    path: Annotated[
+        Path, Argument("A manifest or its folder, or an answer that --json printed.", metavar="MANIFEST.json|FOLDER")
+    ]
+    _: KW_ONLY
+    minutes: Annotated[
+        float, Option("Longest time that the recorded command may take, in minutes.", metavar="N", least=0.0)
+    ] = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,4 +58,4 @@ def verify_run(asked: VerifyOptions) -> VerifyResult:
         again = replay(argv, scratch, str(path))
         return again.words, again.folder
 
-    return VerifyResult(verify_recorded(path, replayed), asked)
+    return VerifyResult(verify_recorded(path, replayed, asked.minutes), asked)

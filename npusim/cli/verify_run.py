@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def verify_run(asked: VerifyOptions, as_json: bool) -> None:
     """Run the command of a manifest again and compare its tables, workbooks and pages with those beside the manifest.
 
-    Also takes an answer that --json printed. Nothing but the installed npusim is run, and everything that it writes
-    goes to a scratch folder. Exits with 1 where something differs.
+    Also takes an answer that --json printed. Nothing but the installed npusim is run, on files that were recorded, and
+    everything that it writes goes to a scratch folder. Exits with 1 where something differs.
     """
     say("running the recorded command again")
     found = api.verify_run.of(asked)

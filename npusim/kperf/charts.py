@@ -6,7 +6,9 @@ interval where the cells have one. Lines differ by colour, marker and dash and s
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager, get_font
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from xlsxwriter.utility import quote_sheetname, xl_range_abs
 
@@ -31,7 +34,7 @@ from npusim.kperf.table import (
 )
 from npusim.metrics import METRICS
 from npusim.safe_text import chart_title
-from npusim.words import Say
+from npusim.words import ENGLISH, Say, speaker
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ _DRAWN = sorted((row.drawn.position, row.name, row.drawn) for row in METRICS if 
 CHARTS = tuple(GridChart(drawn.slug, drawn.title, drawn.against, name, drawn.log) for _, name, drawn in _DRAWN)
 
 _MOST_OCTAVES = 10
+_PLACEHOLDERS = "Last Resort"
+"""A font that comes with matplotlib and has a box for every character."""
 
 
 @dataclass(frozen=True)
@@ -103,18 +108,43 @@ def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: P
     A chart without a point is not drawn.
     """
     written = []
+    with for_print(context) as spoken:
+        for chart in CHARTS:
+            shown = points(rows, chart)
+            if not shown.empty:
+                written.append(save(_draw(chart, rows, shown, spoken), folder / f"{stem}-{chart.slug}.png"))
+    return written
+
+
+def save(figure: Figure, path: Path) -> str:
+    """Writes the figure, without what tells the machine; returns the file's name."""
+    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
+    return path.name
+
+
+@contextlib.contextmanager
+def for_print(context: KPerfContext) -> Iterator[KPerfContext]:
+    """Settings of npusim's own for figures drawn inside, and the context in a language that a font here can write."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams["text.parse_math"] = False
-        for chart in CHARTS:
-            shown = points(rows, chart)
-            if shown.empty:
-                continue
-            name = f"{stem}-{chart.slug}.png"
-            figure = _draw(chart, rows, shown, context)
-            FigureCanvasAgg(figure).print_png(folder / name, metadata={"Software": None})
-            written.append(name)
-    return written
+        family = _family_for("".join(context.say(chart.title) for chart in CHARTS))
+        if family is None:
+            yield replace(context, say=speaker(ENGLISH))
+        else:
+            matplotlib.rcParams["font.family"] = [family, *matplotlib.rcParams["font.family"]]
+            yield context
+
+
+def _family_for(text: str) -> str | None:
+    """The first family of fonts that has every character: matplotlib's own, else by name; None where none has."""
+    if text.isascii():
+        return "DejaVu Sans"
+    known = [entry for entry in fontManager.ttflist if not entry.name.startswith(_PLACEHOLDERS)]
+    entries = sorted(known, key=lambda entry: (entry.name != "DejaVu Sans", entry.name, entry.fname))
+    wanted = {ord(letter) for letter in text}
+    families = {entry.name: entry.fname for entry in reversed(entries)}
+    return next((name for name in reversed(families) if wanted <= set(get_font(families[name]).get_charmap())), None)
 
 
 def _draw(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext) -> Figure:
@@ -125,8 +155,9 @@ def _draw(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KP
         line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
         if not line.empty:
             intervals |= _draw_line(axes, chart, line, _style(index), shape_text(isl, osl))
-    axes.set_xlabel(column(chart.x).label, fontsize=11)
-    axes.set_ylabel(column(chart.y).label, fontsize=11)
+    say = context.say
+    axes.set_xlabel(column(chart.x).label_in(say), fontsize=11)
+    axes.set_ylabel(column(chart.y).label_in(say), fontsize=11)
     axes.tick_params(labelsize=10)
     axes.grid(True, which="major", color="#d9d9d9", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -134,7 +165,7 @@ def _draw(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KP
         axes.spines[side].set_visible(False)
     _scale(axes, chart, shown)
     axes.legend(
-        title="Input / output tokens",
+        title=say("Input / output tokens"),
         loc="upper left",
         bbox_to_anchor=(1.015, 1.0),
         borderaxespad=0.0,
@@ -143,10 +174,27 @@ def _draw(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KP
         title_fontsize=9.5,
         handlelength=3.2,
     )
-    figure.text(0.02, 0.945, f"{context.chip_title}: {chart.title} (prediction)", fontsize=13, weight="bold")
-    figure.text(0.02, 0.9, rows_configuration_text(rows), fontsize=10, color="#333333")
+    head(figure, chart.title, rows, context)
     figure.text(0.02, 0.02, _footnote(chart, rows, shown, context, intervals), fontsize=9, color="#333333")
     return figure
+
+
+def head(figure: Figure, title: str, rows: pd.DataFrame, context: KPerfContext) -> None:
+    """Chip and title, and below them what was predicted."""
+    say = context.say
+    shown = f"{context.chip_title}: {say(title)} ({say('prediction')})"
+    figure.text(0.02, 0.945, shown, fontsize=13, weight="bold")
+    figure.text(0.02, 0.9, rows_configuration_text(rows), fontsize=10, color="#333333")
+
+
+def not_measured(context: KPerfContext) -> str:
+    """The sentence that no chart is without."""
+    return context.say("Predicted by npusim, not measured. Grid: {grid} (npusim's own choice).", grid=context.grid_name)
+
+
+def watts_text(rows: pd.DataFrame, say: Say) -> str:
+    """Whose power is meant."""
+    return say("Watts: {scopes}; not server or wall power.", scopes=", ".join(rows["power_scope"].dropna().unique()))
 
 
 def _draw_line(axes: Axes, chart: GridChart, line: pd.DataFrame, style: Style, label: str) -> bool:
@@ -173,13 +221,14 @@ def _draw_line(axes: Axes, chart: GridChart, line: pd.DataFrame, style: Style, l
 
 
 def _footnote(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool) -> str:
-    absent = len(rows) - len(shown)
-    first = [f"Predicted by npusim, not measured. Grid: {context.grid_name} (npusim's own choice)."]
+    absent, say = len(rows) - len(shown), context.say
+    first = [not_measured(context)]
     if chart.y == "tokens_per_joule":
-        first.append(f"Watts: {', '.join(rows['power_scope'].dropna().unique())}; not server or wall power.")
-    second = ["Shading or bars: 90 % interval."] if intervals else ["No intervals."]
+        first.append(watts_text(rows, say))
+    second = [say("Shading or bars: 90 % interval.") if intervals else say("No intervals.")]
     if absent:
-        second.append(f"{absent} of {len(rows)} points not predicted and left out; the table gives reasons.")
+        text = "{absent} of {all} points not predicted and left out; the table gives reasons."
+        second.append(say(text, absent=absent, all=len(rows)))
     return f"{' '.join(first)}\n{' '.join(second)}"
 
 

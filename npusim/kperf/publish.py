@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from npusim.kperf.charts import write_charts
+from npusim.kperf.energy_chart import write_energy_chart
 from npusim.kperf.table import KPerfContext, file_columns, model_names, of_model, unique_names
 from npusim.kperf.workbook import write_kperf_workbook
 from npusim.publish import MANIFEST, publish_folder
@@ -56,7 +57,8 @@ def _write_all(
     pictures = [
         f"{CHARTS}/{name}"
         for model, stem in zip(models, unique_names(models, r"[^A-Za-z0-9._-]+", 80), strict=True)
-        for name in write_charts(of_model(ordered, model), context, stem, folder / CHARTS)
+        for write in (write_charts, write_energy_chart)
+        for name in write(of_model(ordered, model), context, stem, folder / CHARTS)
     ]
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

@@ -15,6 +15,7 @@ from npusim.engine.elasticity import elasticities
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import calibration_text
 from npusim.hardware.software import software_text
+from npusim.hardware.technology.energy import GROUPS
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.metric_row import Shown
@@ -32,6 +33,7 @@ from npusim.workload.step import decode
 
 KPERF_MODELS = ("llama-3.1-8b", "exaone-4.0-32b", "exaone-3.5-32b", "llama-3.3-70b", "llama-3.1-405b")
 DEFAULT_GRID = "furiosa-perf-32k"
+_MJ_PER_J = 1e3
 POWER_SCOPE = "cards (no server, no wall)"
 Progress = Callable[[int, int, str], None]
 
@@ -169,7 +171,9 @@ class _Cells:
         metrics = measure(simulate(self._deployment, load, self._seed, self._engine))
         if metrics["requests"] == 0:
             return row | {"status": metrics.refusal}
-        row |= _figures(metrics) | {"status": PREDICTED if metrics["refused"] == 0 else metrics.refusal}
+        row |= (
+            _figures(metrics) | _spent(metrics) | {"status": PREDICTED if metrics["refused"] == 0 else metrics.refusal}
+        )
         row["bound"] = self._bound(metrics, isl, osl)
         drawn = drawn_metrics(load, self._drawn, self._seed)
         if drawn:
@@ -201,6 +205,13 @@ class _Cells:
 
 def _figures(metrics: RunMetrics) -> dict[str, Any]:
     return {row.name: metrics[row.name] for row in shown(Shown.FOLDED)} | {"power_scope": POWER_SCOPE}
+
+
+def _spent(metrics: RunMetrics) -> dict[str, float]:
+    """Millijoules of an output token by component; their sum is that of the cards."""
+    parts = {group: sum(metrics.breakdown_j[name] for name in names) for group, names in GROUPS.items()}
+    whole_mj = _MJ_PER_J / metrics["tokens_per_joule"]
+    return {f"{group}_mj_per_token": whole_mj * joules / sum(parts.values()) for group, joules in parts.items()}
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:

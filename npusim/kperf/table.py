@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from npusim.metric_row import Metric, Shown
-from npusim.metrics import METRICS, best_label, shown
+from npusim.metrics import METRICS, SPENT, best_label, shown
 from npusim.safe_text import printable
 from npusim.words import ENGLISH, Say, speaker
 
@@ -78,7 +78,7 @@ class KPerfContext:
 
 
 def _figures() -> Iterator[Column]:
-    """The columns of the metrics; the scope of the watts follows the last of them."""
+    """The columns of the metrics, with the scope of the watts and what the energy is spent on."""
     rows = shown(Shown.FOLDED)
     watts = [row for row in rows if row.unit == "W"]
     for row in rows:
@@ -86,6 +86,8 @@ def _figures() -> Iterator[Column]:
         yield Column(row.name, row.label, row.unit, row.number, row.group, row.width, folded)
         if row is watts[-1]:
             yield Column("power_scope", "Scope of the watts", group=row.group, width=16)
+        if row.unit == "tokens/J":
+            yield from (Column(part.name, part.label, part.unit, part.number, row.group, 13, True) for part in SPENT)
 
 
 COLUMNS: tuple[Column, ...] = (

@@ -30,6 +30,7 @@ from npusim.kperf.table import (
     sheet_columns,
     unique_names,
 )
+from npusim.kperf.workbook_measuring import write_measuring
 from npusim.kperf.workbook_record import write_assumptions, write_manifest
 from npusim.metric_row import Metric
 from npusim.metrics import METRICS
@@ -50,10 +51,11 @@ _LEGEND = Phrase(
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """One model's rows, where they are in the workbook, and the name of the sheet for its charts."""
+    """One model's rows, where they are in the workbook, and the names of the sheets to fill in and for its charts."""
 
     rows: pd.DataFrame
     table: SheetTable
+    measured_sheet: str
     chart_sheet: str
 
     @property
@@ -89,6 +91,7 @@ def _write_sheets(
         summary.write_string(row, 0, say("No charts: no cell was predicted."), styles.heading)
     for part in parts:
         _write_model(book.add_worksheet(part.table.sheet), styles, part, context)
+        write_measuring(book.add_worksheet(part.measured_sheet), styles, part.rows, context)
         if part in drawn[1:]:
             sheet = book.add_worksheet(part.chart_sheet)
             landscape(sheet)
@@ -103,11 +106,11 @@ def _write_sheets(
 def _parts(cells: pd.DataFrame) -> list[_Part]:
     every = [of_model(cells, model) for model in model_names(cells)]
     sheets = unique_names([str(rows["model_title"].iloc[0]) for rows in every], _FORBIDDEN, 31, _OWN_SHEETS)
-    wanted = [f"{name[:24]} charts" for name in sheets]
-    chart_sheets = unique_names(wanted, _FORBIDDEN, 31, (*_OWN_SHEETS, *sheets))
+    wanted = [f"{name[:22]} {what}" for what in ("measured", "charts") for name in sheets]
+    others = unique_names(wanted, _FORBIDDEN, 31, (*_OWN_SHEETS, *sheets))
     return [
-        _Part(rows, SheetTable(sheet, sheet_columns(rows), _FIRST_ROW), chart_sheet)
-        for rows, sheet, chart_sheet in zip(every, sheets, chart_sheets, strict=True)
+        _Part(rows, SheetTable(sheet, sheet_columns(rows), _FIRST_ROW), measured, charts)
+        for rows, sheet, measured, charts in zip(every, sheets, others[: len(every)], others[len(every) :], strict=True)
     ]
 
 

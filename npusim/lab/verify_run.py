@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from npusim.errors import UserError
 from npusim.explore.sweep.store import PARTS
@@ -29,16 +32,21 @@ _MANIFEST_HEADING = '<h2 id="manifest">'
 _MANIFEST_SHEET = "Manifest"
 _MOST_OF_MANIFEST = 2**20
 """Bytes by which a recorded page may be longer than the fresh one and still hold the same."""
+_MOST_OF_MESSAGE = 4096
 _KEYS = ("npusim", "code_sha256", "git", "seed", "configs", "libraries")
 _REQUIRED = ("argv", "configs", "libraries", "npusim")
 _VOLATILE = ("manifest", "files", "sim_seconds", "registered", "sha256")
 """Keys of an answer that say when, where and how fast it was made."""
+_MOST_WRITTEN = 2**30
+"""Bytes of a file that a recorded command may write."""
 _START = """
-import json, os, sys
+import json, os, resource, sys
+most = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 here = os.getcwd()
 sys.path[:] = json.loads(sys.argv.pop(1))
 os.chdir(sys.prefix)
-import matplotlib, numba
+import matplotlib
 os.chdir(here)
 from npusim.cli.main import main
 sys.exit(main())
@@ -68,8 +76,12 @@ class Verified:
         return {"holds": self.holds, **vars(self)}
 
 
-def verify_recorded(path: Path, replayed: Replayed) -> Verified:
-    """Run the command of a manifest, or of an answer saved from `--json`, again. Raises UserError."""
+def verify_recorded(path: Path, replayed: Replayed, minutes: float) -> Verified:
+    """Run the command of a manifest (or of the folder that holds it), or of an answer saved from `--json`, again.
+
+    minutes: after which it is ended. Raises UserError.
+    """
+    path = path / MANIFEST if is_folder(path) else path
     saved = read_json(path)
     if not isinstance(saved, dict):
         raise UserError(str(path), "", "is no manifest; give a manifest.json as npusim wrote it")
@@ -78,16 +90,17 @@ def verify_recorded(path: Path, replayed: Replayed) -> Verified:
     left: tuple[str, ...] = ()
     with tempfile.TemporaryDirectory(prefix="npusim-verify-") as scratch:
         words, out = replayed(record["argv"], Path(scratch))
+        _require_recorded(path, words, record, Path(scratch))
         if out is None and not is_answer:
             reason = "the command wrote no folder; give the whole answer that --json printed"
             raise UserError(str(path), "argv", reason)
         if is_answer or out is None:
-            fresh = json_tree(_run([*words, "--json"]), str(path))
+            fresh = json_tree(_run([*words, "--json"], Path(scratch), minutes), str(path))
             keys = [key for key in dict.fromkeys((*saved, *fresh)) if key not in _VOLATILE]
             alike = {key: saved.get(key) == fresh.get(key) for key in keys}
             now = fresh["manifest"]
         else:
-            _run(words)
+            _run(words, Path(scratch), minutes)
             alike, now = _compared(path, out)
             left = tuple(str(file.relative_to(out)) for file in _files(out, compared=False))
     same, different = (tuple(key for key, holds in alike.items() if holds is wanted) for wanted in (True, False))
@@ -156,21 +169,59 @@ def _body(page: Path, limit: int) -> str:
 
 
 def _cells(path: Path) -> list[tuple[str, list[Any]]]:
-    return [(name, list(rows)) for name, rows in sheets(path) if name != _MANIFEST_SHEET]
+    return [(sheet.title, list(sheet.rows)) for sheet in sheets(path) if sheet.title != _MANIFEST_SHEET]
 
 
-def _run(words: Sequence[str]) -> str:
+def _require_recorded(path: Path, words: Sequence[str], record: Mapping[str, Any], scratch: Path) -> None:
+    """Raises UserError where a file that the command names is not, by its SHA-256, one that was recorded."""
+    known = {file["sha256"] for file in record["configs"]}
+    for name in (part for word in words for part in word.rpartition("=")[2].split(",")):
+        file = Path(name)
+        if not file.suffix or file.is_relative_to(scratch) or not is_file(file):
+            continue
+        with aside():
+            digest = hashlib.sha256(read_bytes(file, _MOST_WRITTEN)).hexdigest()
+        if digest not in known:
+            reason = f"has the SHA-256 {digest[:12]}..., which is none of those recorded; give the recorded file"
+            raise UserError(str(path), name, reason)
+
+
+def _run(words: Sequence[str], scratch: Path, minutes: float) -> str:
     """What the command prints. Raises UserError where it ends in a mistake, such as a file that is not here."""
     package = str(Path(__file__).resolve().parents[2])
     here = os.getcwd()
     entries = [entry for entry in sys.path if entry and os.path.realpath(entry) != here]
-    code = [sys.executable, "-I", "-c", _START, json.dumps(list(dict.fromkeys((*entries, package))))]
-    done = subprocess.run([*code, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+    installed = json.dumps(list(dict.fromkeys((*entries, package))))
+    start = [sys.executable, "-I", "-c", _START, str(_MOST_WRITTEN), installed]
+    told, messages = scratch / "stdout", scratch / "stderr"
+    location, command = "the recorded command", " ".join(words)
+    with told.open("wb") as out, messages.open("wb") as err:
+        try:
+            code = _ended([*start, *words], out, err, minutes)
+        except (OSError, ValueError) as error:
+            reason = f"cannot be run ({error}); give a manifest as npusim wrote it"
+            raise UserError(location, command, reason) from error
+    if code is None:
+        raise UserError(location, command, f"was ended after {minutes:g} minutes; give it more with --minutes")
+    if code != 0:
+        last = messages.read_bytes()[-_MOST_OF_MESSAGE:].decode(errors="replace").strip().splitlines()[-1:]
         mend = "run verify-run in the folder that holds the files of the command"
-        raise UserError("the recorded command", " ".join(words), f"fails now: {last[0]}; {mend}")
-    return done.stdout
+        raise UserError(location, command, f"fails now: {(last or ['no message'])[0]}; {mend}")
+    with aside():
+        return read_text(told, _MOST_WRITTEN)
+
+
+def _ended(command: Sequence[str], out: IO[bytes], err: IO[bytes], minutes: float) -> int | None:
+    """The exit code of a process, None where it did not end in time; nothing that it began outlives this call."""
+    started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+    try:
+        return started.wait(60.0 * minutes)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with contextlib.suppress(OSError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
 
 
 def _changed(recorded: Mapping[str, Any], fresh: Mapping[str, Any]) -> Iterator[str]:

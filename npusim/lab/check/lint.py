@@ -174,6 +174,12 @@ def _efficiency(run: LabRun, placed: Placed) -> Iterator[Remark]:
             yield Remark("rates agree", FAULT, f"{message}, not {joule.value:,.4g}")
 
 
+def _not_copied(run: LabRun, placed: Placed) -> Iterator[Remark]:
+    if run.conduct.copied:
+        message = "all figures equal the predicted ones of the same file to the printed digits: no measurement does"
+        yield Remark("copied predictions", FAULT, message)
+
+
 def _as_told(run: LabRun, placed: Placed) -> Iterator[Remark]:
     """What the files themselves say of the run."""
     yield from (Remark("as the file says", DOUBT, text) for text in run.conduct.remarks)
@@ -193,5 +199,6 @@ _RULES: tuple[Rule, ...] = (
     _percentiles_rise,
     _power,
     _efficiency,
+    _not_copied,
     _as_told,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from npusim.lab.files.files import read_lab_text
 from npusim.lab.files.format import Form, all_formats
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.files.trees import from_names
+
+MOST_FILES = 10_000
+"""Files and folders of a folder that is handed in."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,10 @@ def hand_in(path: Path) -> HandedIn:
         raise UserError(str(path), "", "no such file or folder; give what the lab handed over")
     files, runs, tables, unread = [], [], [], []
     for file in [path] if is_file(path) else _files(path):
-        if file.suffix == ".csv" and _is_table(read_lab_text(file)):
+        if file != path and _leads_out(file, path):
+            unread.append(Unread(str(file), "a link out of the folder; hand in the file itself"))
+            continue
+        if file.suffix.lower() == ".csv" and _is_table(read_lab_text(file)):
             files.append(file)
             tables.append(file)
             continue
@@ -58,10 +65,18 @@ def hand_in(path: Path) -> HandedIn:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
+    found = list(itertools.islice(folder.rglob("*"), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise UserError(str(folder), "", f"holds more than {MOST_FILES:,} files; give the folder of the results alone")
+    for path in sorted(found):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if is_file(path) and not hidden:
             yield path
+
+
+def _leads_out(file: Path, folder: Path) -> bool:
+    """Whether a file of the folder is a link to one that nobody handed in."""
+    return not file.resolve().is_relative_to(folder.resolve())
 
 
 def _is_table(text: str) -> bool:
@@ -73,7 +88,7 @@ def _runs(path: Path, alone: bool) -> list[LabRun] | str:
     """The runs of a file, or why it is skipped. alone: the file itself was handed in, not its folder."""
     contents: dict[Form, Any] = {}
     for each in all_formats():
-        if path.suffix not in each.form.suffixes:
+        if path.suffix.lower() not in each.form.suffixes:
             continue
         if each.form not in contents:
             contents[each.form] = each.form.read(path)

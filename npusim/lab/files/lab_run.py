@@ -45,7 +45,7 @@ class Conduct:
     where every request has isl and osl tokens. expected_osl: output tokens that were asked for. warm_up: how it was
     kept apart. tokens_per_step: most tokens that a step gave a sequence. power_scope: "cards", "server", "wall".
     power_samples, idle_samples: of the power log, and those of them with no card at work. remarks, notes: what the
-    files say of the run, to be doubted and to be known.
+    files say of the run, to be doubted and to be known. copied: whether its figures are the predicted ones of its file.
     """
 
     arrival: str | None = None
@@ -67,6 +67,7 @@ class Conduct:
     date: str | None = None
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    copied: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,107 +1,215 @@
-"""A K-Perf workbook in npusim's own layout with measured values filled in, a sheet a model (kperf/workbook.py)."""
+"""A K-Perf workbook whose measuring sheets a lab filled in (kperf/measuring.py says what they ask).
+
+A sheet is known by the headings of its table, in any language, wherever it stands and whatever it is called. Sheets of
+predictions are read to know a copy of them by, and their rows are runs where the status says that they were measured.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.inputs import remembered
-from npusim.inputs.limits import MOST_USERS
-from npusim.inputs.workbook import Cells, sheets
+from npusim.inputs.workbook import BrokenWorkbook, Cells, Sheet, Uncomputed, sheets
+from npusim.kperf.measuring import ASKED, HEADINGS, MEASURED, MEASURING_COLUMNS, SHAPE
 from npusim.kperf.table import COLUMNS, PREDICTED
-from npusim.lab.files.files import count, reading
+from npusim.lab.files.copied import copied
 from npusim.lab.files.format import WORKBOOK, Format
-from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
-from npusim.metric_row import Shown
-from npusim.metrics import shown
+from npusim.lab.files.lab_run import LabRun
+from npusim.lab.files.sheet_row import FIGURES, JUDGED, SheetRow, Told, is_empty, run_of
 from npusim.words import LANGUAGES, speaker
 
-TOOL = "K-Perf workbook"
-_SHAPE = ("isl", "osl", "users")
-_HEAD_WITHIN = 30
-_FIGURES = [row.name for row in shown(Shown.FOLDED) if not row.exact and row.better]
+_HEAD_WITHIN = 100
+"""Rows of a sheet within which the headings of its table are."""
+_EMPTY = "no measured value is filled in; fill in a sheet of measured values of npusim's own layout"
+_MOST_UNREAD, _LONGEST = 5, 40
+_Predictions = dict[tuple[Any, ...], list[dict[str, float]]]
+
+
+@dataclass
+class _Table:
+    """The table of a sheet. location: of the sheet; told: what stands above it; unknown: words above it, and headings,
+    that are none of ours; names: of its columns; rows: those with anything in them."""
+
+    location: str
+    hidden: bool
+    told: Told = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
+    rows: list[SheetRow] = field(default_factory=list)
+
+    @property
+    def measuring(self) -> bool:
+        return any(name is not None and name.startswith(MEASURED) for name in self.names)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return ("the sheet is hidden",) if self.hidden else ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(f"not read: '{word[:_LONGEST]}'" for word in self.unknown[:_MOST_UNREAD])
+
+    def measured(self) -> Iterator[SheetRow]:
+        """The rows with a measured figure, under the names of the figures."""
+        for row in self.rows:
+            if self.measuring:
+                own = row.renamed(MEASURED)
+            elif row.cells.get("status") != PREDICTED:
+                own = row
+            else:
+                continue
+            if set(own.cells) & set(FIGURES):
+                yield own
 
 
 def runs(path: Path) -> Iterator[LabRun]:
-    """A run for every filled row of every model's sheet. Raises UserError."""
-    found = 0
-    for title, rows in sheets(path):
-        for run in _sheet_runs(f"{path}:{title}", rows):
-            found += 1
-            yield run
-    if not found:
-        raise UserError(str(path), "", "no sheet has the K-Perf columns with filled rows; fill in npusim's layout")
+    """A run for each row that a lab filled in. Raises UserError."""
+    tables = _known_tables(path)
+    predicted: _Predictions = defaultdict(list)
+    for table in tables:
+        for row in () if table.measuring else table.rows:
+            if row.cells.get("status") == PREDICTED:
+                predicted[row.shape].append(row.numbers())
+    for table in tables:
+        for row in table.measured():
+            row.require(SHAPE)
+            run = run_of(row, table.told if table.measuring else None, table.remarks, table.notes)
+            measured = {name: row.cells[name] for name in JUDGED if name in row.cells}
+            is_copy = copied(measured, predicted.get(row.shape, ()))
+            yield replace(run, conduct=replace(run.conduct, copied=is_copy))
+
+
+def _tables(path: Path) -> list[_Table]:
+    """The K-Perf tables of the workbook. Raises UserError."""
+    found = [_table(str(path), sheet) for sheet in sheets(path)]
+    return [table for table in found if table is not None]
+
+
+_known_tables = remembered(_tables)
+
+
+def _table(location: str, sheet: Sheet) -> _Table | None:
+    table, head = _Table(f"{location}:{sheet.title}", sheet.hidden), 0
+    for number, cells in sheet.rows:
+        if head:
+            table.rows += _row(table, number, cells)
+        elif not (head := number if _is_head(cells) else 0):
+            if number > _HEAD_WITHIN:
+                return None
+            _tell(table, number, cells)
+        else:
+            _read_head(table, number, cells)
+    if head and table.measuring:
+        _require_unmerged(table, sheet.merged, head)
+    return table if head else None
 
 
 @remembered
-def _names() -> dict[str, str]:
+def _columns() -> dict[str, str]:
     """Columns by their heading in any language."""
-    return {column.label_in(speaker(language)): column.name for language in LANGUAGES for column in COLUMNS}
+    columns = (*COLUMNS, *MEASURING_COLUMNS)
+    return {column.label_in(speaker(language)): column.name for language in LANGUAGES for column in columns}
 
 
-def _sheet_runs(location: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[LabRun]:
-    named = _names()
-    names: list[str | None] | None = None
-    for number, cells in rows:
-        if names is None:
-            labels = [str(cell).strip() if cell is not None else "" for cell in cells]
-            if set(_SHAPE) <= {named.get(label) for label in labels}:
-                names = _header(f"{location}!{number}", [named.get(label) for label in labels])
-            elif number > _HEAD_WITHIN:
-                return
-            continue
-        row = {name: cell for name, cell in zip(names, cells, strict=False) if name and cell not in (None, "")}
-        if set(_SHAPE) <= set(row) and set(row) & set(_FIGURES):
-            yield _run(f"{location}!{number}", row)
+@remembered
+def _asked() -> dict[str, str]:
+    """What is asked above a table by its title in any language; "" for headings of these lines."""
+    spoken = [speaker(language) for language in LANGUAGES]
+    titles = {say(asked.title): asked.name for say in spoken for asked in ASKED}
+    return {say(heading): "" for say in spoken for heading in HEADINGS} | titles
 
 
-def _header(location: str, names: list[str | None]) -> list[str | None]:
-    known = [name for name in names if name]
+def _label(cell: Any) -> str:
+    return "" if cell is None else " ".join(str(cell).split())
+
+
+def _is_head(cells: Cells) -> bool:
+    return set(SHAPE) <= {_columns().get(_label(cell)) for cell in cells}
+
+
+def _read_head(table: _Table, number: int, cells: Cells) -> None:
+    labels = [_label(cell) for cell in cells]
+    table.names = [_columns().get(label) for label in labels]
+    known = [name for name in table.names if name]
     twice = next((name for name in known if known.count(name) > 1), None)
     if twice is not None:
-        raise UserError(location, twice, "the column stands twice; keep one")
-    return names
+        raise UserError(f"{table.location}!{number}", twice, "the column stands twice; keep one")
+    table.unknown += [label for label in labels if label and label not in _columns()]
 
 
-def _run(location: str, row: dict[str, Any]) -> LabRun:
-    isl, osl = (count(location, name, row[name], 1) for name in _SHAPE[:2])
-    users = count(location, "users", row["users"], 1, MOST_USERS)
-    figures: dict[str, Reading] = {name: reading(location, name, row[name]) for name in _FIGURES if name in row}
-    scope = str(row.get("power_scope", "cards"))
-    predicted = str(row.get("status", "")) == PREDICTED
-    return LabRun(
-        location,
-        TOOL,
-        RunConditions(
-            model=_text(row, "model") or _text(row, "model_title"),
-            precision=_text(row, "precision"),
-            kv_precision=_text(row, "kv_precision"),
-            device=_text(row, "chip"),
-            cards=count(location, "cards", row["cards"], 1) if "cards" in row else None,
-            tensor_parallel=count(location, "chips", row["chips"], 1) if "chips" in row else None,
-            runtime=_text(row, "runtime"),
-            isl=isl,
-            osl=osl,
-            users=users,
-            prompts="different",
-        ),
-        figures,
-        Conduct(
-            arrival=BURST,
-            requests=count(location, "requests", row["requests"], 1) if "requests" in row else None,
-            failed=count(location, "refused", row["refused"]) if "refused" in row else None,
-            lengths_fixed=True,
-            power_scope="cards" if scope.startswith("cards") else scope,
-            remarks=("the row's status says that it was predicted, not measured",) if predicted else (),
-        ),
-    )
+def _tell(table: _Table, number: int, cells: Cells) -> None:
+    """Takes what a line above the table tells: a title, and the value in the cell after it."""
+    for at, cell in enumerate(cells[:-1]):
+        label, value = _label(cell), cells[at + 1]
+        name = _asked().get(label)
+        if name and not is_empty(value):
+            table.told[name] = f"{table.location}!{number}", value
+        if name is not None:
+            return
+        if label and not is_empty(value):
+            table.unknown.append(label)
+            return
 
 
-def _text(row: dict[str, Any], name: str) -> str | None:
-    return str(row[name]).strip() if name in row else None
+def _row(table: _Table, number: int, cells: Cells) -> Iterator[SheetRow]:
+    """The row, where it holds anything."""
+    named = {name: cell for name, cell in zip(table.names, cells, strict=False) if name and not is_empty(cell)}
+    location = f"{table.location}!{number}"
+    for name, cell in named.items():
+        if isinstance(cell, Uncomputed):
+            what = f"holds the formula {cell[:_LONGEST]} without its value"
+            raise UserError(location, name, f"{what}; save the file in a spreadsheet program, or write the value")
+    if named:
+        yield SheetRow(location, named)
 
 
-FORMATS = (Format("a filled K-Perf workbook", WORKBOOK, lambda path: True, lambda path, _: runs(path)),)
+def _require_unmerged(table: _Table, merged: tuple[str, ...], head: int) -> None:
+    """Raises UserError where a measured value stands in merged cells: of which row it is nobody can tell."""
+    filled = {row.location for row in table.rows}
+    for cells in merged:
+        (first, top), (last, _) = (_position(corner) for corner in cells.split(":"))
+        names = [name for name in table.names[first : last + 1] if name and name.startswith(MEASURED)]
+        if top > head and names and f"{table.location}!{top}" in filled:
+            reason = "are merged; write the value of each row and column in a cell of its own"
+            raise UserError(f"{table.location}!{top}", names[0], f"the cells {cells} {reason}")
+
+
+def _position(corner: str) -> tuple[int, int]:
+    """Column from 0 and row from 1 of a cell such as B12."""
+    letters = corner.rstrip("0123456789")
+    column = 0
+    for letter in letters:
+        column = 26 * column + ord(letter) - ord("A") + 1
+    return column - 1, int(corner[len(letters) :])
+
+
+def _left_out(path: Path) -> str | None:
+    """Why a workbook in a folder is passed over: it is none, or nobody filled it in."""
+    try:
+        tables = _known_tables(path)
+    except BrokenWorkbook as error:
+        return error.message
+    return _EMPTY if tables and not any(True for table in tables for _ in table.measured()) else None
+
+
+def _filled(path: Path) -> Iterator[LabRun]:
+    found = list(runs(path))
+    if not found:
+        raise UserError(str(path), "", _EMPTY)
+    yield from found
+
+
+FORMATS = (
+    Format(
+        "a filled K-Perf workbook",
+        WORKBOOK,
+        lambda path: bool(_known_tables(path)),
+        lambda path, _: _filled(path),
+        lambda path, _: _left_out(path),
+    ),
+)
