@@ -18,6 +18,7 @@ from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
+from npusim.hardware.software import Software
 from npusim.hardware.system import System
 from npusim.hardware.technology.area import AreaModel
 from npusim.hardware.technology.cost import CostTable
@@ -33,6 +34,7 @@ PAGE = Path(__file__).with_name("fields.md")
 ROOTS: dict[str, type[BaseModel]] = {
     "An architecture (`arch_configs/*.yaml`)": System,
     "A runtime (`arch_configs/runtimes/*.yaml`)": Runtime,
+    "What software can do (`arch_configs/software/*.yaml`)": Software,
     "A memory with PIM units (`arch_configs/pims/*.yaml`)": Pim,
     "A DRAM standard (`arch_configs/memories/*.yaml`)": Dram,
     "The area of parts of a die (`arch_configs/technology/area.yaml`)": AreaModel,

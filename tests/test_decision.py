@@ -61,11 +61,11 @@ def test_what_lies_at_a_threshold_is_left_open() -> None:
 
 def test_the_error_is_kept_where_one_looks_after_every_batch() -> None:
     wrong = 0
-    for seed in range(400):
+    for seed in range(200):
         generator = np.random.default_rng(seed)
         found = decide(lambda _: _either(generator, 0.1), (0.1,), ("below", "above"), 0.1, 512)  # noqa: B023
         wrong += str(found) == "below"
-    assert wrong <= 0.1 * 400
+    assert wrong <= 0.1 * 200
 
 
 @pytest.mark.parametrize("part, answer", [(0.0, "reject"), (0.5, "conditional"), (1.0, "accept")])
@@ -88,9 +88,9 @@ def test_bounds_hold_the_mean_and_narrow_with_the_error_allowed(parts: list[floa
     assert 0.0 <= low <= drawn.mean() + 1e-12
     assert drawn.mean() - 1e-12 <= high <= 1.0
     surer = mean_bounds(drawn, error / 10.0)
-    assert surer[0] <= low + 1e-9 and surer[1] >= high - 1e-9
+    assert surer[0] <= low + 1e-8 and surer[1] >= high - 1e-8
     mirrored = mean_bounds(1.0 - drawn, error)
-    np.testing.assert_allclose(mirrored, (1.0 - high, 1.0 - low), atol=1e-9)
+    np.testing.assert_allclose(mirrored, (1.0 - high, 1.0 - low), atol=1e-8)
 
 
 @pytest.mark.parametrize("drawn", [[], [0.5, 1.5], [-0.1], [float("nan")]])
@@ -100,6 +100,11 @@ def test_parts_are_parts(drawn: list[float]) -> None:
 
 
 def test_answers_belong_between_thresholds() -> None:
-    for thresholds, answers in (((0.5,), ("one",)), ((0.9, 0.1), ANSWERS), ((0.5, 0.5), ANSWERS)):
+    for thresholds, answers in (
+        ((0.5,), ("one",)),
+        ((0.9, 0.1), ANSWERS),
+        ((0.5, 0.5), ANSWERS),
+        ((0.0,), ("no", "yes")),
+    ):
         with pytest.raises(ValueError, match="rising thresholds"):
             decide(lambda _: [0.5], thresholds, answers, ERROR)

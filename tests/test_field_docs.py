@@ -18,6 +18,7 @@ from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
+from npusim.hardware.software import Software
 from npusim.hardware.system import System
 from npusim.hardware.technology.area import AreaModel
 from npusim.hardware.technology.cost import CostTable
@@ -33,6 +34,7 @@ MAKER = Path(__file__).resolve().parents[1] / "docs" / "make_fields.py"
 ROOTS = (
     System,
     Runtime,
+    Software,
     Dram,
     Pim,
     AreaModel,

@@ -54,6 +54,7 @@ CONTEXT = KPerfContext(
     arrival_text="Burst: all prompts at once, three requests per user, at most `users` in flight.",
     interval_text="Low and high: 5th and 95th percentile of 200 draws from the ranges of the assumptions.",
     calibration_text="Uncalibrated: every parameter stands at its published or assumed value.",
+    software_text="The software is as labs ran it (assumed, not told).",
 )
 MANIFEST = {
     "version": "0.1.0",

@@ -11,24 +11,29 @@ from npusim.answers.energy import bottom_up_over_given
 from npusim.answers.origins import origins
 from npusim.answers.peaks import peak_ops_per_s, scopes
 from npusim.answers.silicon import silicon_facts
+from npusim.answers.software import software_facts
 from npusim.errors import UserError
 from npusim.hardware.address_map import FittedMap
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import (
     calibration_of,
+    lent_to_runtime,
     load_memory,
     load_pim,
+    load_runtime,
     load_system,
     runtime_path,
     shipped_memories,
     shipped_pims,
     shipped_runtimes,
     shipped_systems,
+    software_in_use,
 )
 from npusim.hardware.description import Description, extended, read_yaml
 from npusim.hardware.dram import Dram
 from npusim.hardware.pim import Pim, PimRates
 from npusim.hardware.runtime import Runtime
+from npusim.hardware.software import InUse
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import is_file
@@ -143,6 +148,7 @@ def _show_architecture(name_or_path: str, uncalibrated: bool) -> dict[str, Any]:
     system = load_system(name_or_path, uncalibrated)
     calibration = None if uncalibrated else calibration_of(name_or_path)
     facts, found = _architecture_facts(system, calibration), origins(name_or_path, calibration)
+    used = _software_of(system, calibration)
     return {
         "kind": "architecture",
         **facts,
@@ -150,10 +156,19 @@ def _show_architecture(name_or_path: str, uncalibrated: bool) -> dict[str, Any]:
         "die": silicon_facts(system),
         "energy_bottom_up_over_given": bottom_up_over_given(system),
         **({} if found is None else {"origins": found}),
+        **({} if used is None else {"software": software_facts(used)}),
         "note": system.note,
         "aliases": list(system.aliases),
         "config": system.model_dump(mode="json"),
     }
+
+
+def _software_of(system: System, calibration: Calibration | None) -> InUse | None:
+    """The software of the architecture's usual runtime; None where only what it does is described."""
+    driver = load_runtime(system.runtime, system.chip.unit.kind)
+    if calibration is not None:
+        driver = lent_to_runtime(calibration, system.runtime).apply(driver.name, driver)
+    return software_in_use(system, driver, calibration, None)
 
 
 def _list_architectures() -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ WATTS = Phrase("Watts and joules are those of the cards: no server, no wall sock
 def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[str]:
     """What every reader of a prediction must know: the scope of watts, what is a projection, calibration."""
     from npusim.hardware.calibration import calibration_text
+    from npusim.hardware.software import software_text
 
     known, say = list(deployments), speaker(language)
     projections = [
@@ -23,12 +24,13 @@ def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[
         for where in known
         if not where.system.silicon
     ]
+    software = [software_text(where.software).in_words_of(say) for where in known if where.software is not None]
     told = {
         where.system.title: calibration_text(where.calibration, where.runtime.name).in_words_of(say) for where in known
     }
     several = len(set(told.values())) > 1
     calibrations = [f"{title}: {text}." for title, text in told.items()] if several else _sentences(told.values())
-    return [WATTS.in_words_of(say), *projections, *calibrations]
+    return [WATTS.in_words_of(say), *projections, *dict.fromkeys(software), *calibrations]
 
 
 def _sentences(texts: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from npusim.api.answer import Json
 from npusim.api.options import Argument, Option, Options, warn_of
 from npusim.errors import UserError
+from npusim.hardware.states import State
 
 if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
@@ -20,6 +21,13 @@ Arch = Annotated[str, Argument("A shipped architecture, an alias or the path of 
 Model = Annotated[str, Argument("A shipped model, an alias or the path of a config.json.")]
 Seed = Annotated[int, Option("Seed of all random draws.", metavar="N", least=0, most=_MOST_SEED)]
 Uncalibrated = Annotated[bool, Option("Ignore the architecture's calibration to measured runs.")]
+SoftwareState = Annotated[
+    State | None,
+    Option(
+        "State of the software: as labs ran it, tuned as its makers can, or open between the two.",
+        default="as-labs-ran on a chip that exists, open on a projection",
+    ),
+]
 Interval = Annotated[bool, Option("Give the figures with their 90 % intervals.")]
 Cards = Annotated[
     int | str | None,
@@ -60,6 +68,7 @@ class Placing(Options):
     runtime: Annotated[
         str | None, Option("Serving runtime by its name or path.", metavar="NAME|PATH", default="the architecture's")
     ] = None
+    software: SoftwareState = None
     uncalibrated: Uncalibrated = False
 
 
@@ -147,6 +156,7 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
         tokens=tokens,
         uncalibrated=asked.uncalibrated,
         offload=asked.offload if isinstance(asked, Deploying) else None,
+        software=asked.software,
     )
 
 
@@ -170,9 +180,15 @@ def configuration(deployment: Deployment) -> dict[str, Json]:
         "chips": deployment.plan.tensor_parallel,
         "plan": deployment.plan.as_dict(),
         "runtime": deployment.runtime.name,
+        "software": _software(deployment),
         "calibrated": deployment.calibration is not None,
         **({} if deployment.system.chip.pim is None else {"offload": deployment.offload}),
     }
+
+
+def _software(deployment: Deployment) -> dict[str, Json] | None:
+    used = deployment.software
+    return None if used is None else {"name": used.description.name, "state": used.state, "told": used.told}
 
 
 def configuration_text(deployment: Deployment) -> str:

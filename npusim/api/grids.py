@@ -141,6 +141,7 @@ def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = N
         intervals=intervals,
         uncalibrated=asked.uncalibrated,
         offload=asked.offload,
+        software=asked.software,
         progress=asked.progress,
         workers=workers,
     )

@@ -13,6 +13,7 @@ from npusim.api.answer import Answer, Json, Say, records
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
+from npusim.hardware.states import State
 from npusim.publish import MANIFEST, OutFolder, publish_file
 from npusim.workers import MOST_WORKERS, processors
 
@@ -60,6 +61,10 @@ class SweepOptions(Options):
             metavar="TRIALS",
             least=1,
         ),
+    ] = None
+    software: Annotated[
+        State | None,
+        Option("State of the software, in place of those of the specification.", default="the specification's"),
     ] = None
     say: Say | None = None
 
@@ -116,6 +121,8 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
     from npusim.explore.sweep.unmoved import unmoved_axes
 
     spec = SweepSpec.model_validate(asked.spec) if isinstance(asked.spec, Mapping) else load_spec(Path(asked.spec))
+    if asked.software is not None:
+        spec = spec.model_copy(update={"software": (asked.software,)})
     unmoved = unmoved_axes(spec, asked.location)
     for axis, told in unmoved.items():
         warnings.warn(f"{asked.location}: {axis}: {told}", stacklevel=2)

@@ -20,11 +20,16 @@ def show(asked: ShowOptions, as_json: bool) -> None:
         return
     console = stdout_console()
     answer: dict[str, Any] = dict(found.answer)
-    config, per = answer.pop("config"), answer.pop("per", None)
+    config, per, software = answer.pop("config"), answer.pop("per", None), answer.pop("software", None)
     console.print(f"{answer['kind']} {answer['name']}: {answer['title']}")
     console.print(table(("", ""), _facts(answer), text_columns=2))
     if per:
         console.print(table(("", *(f"per {scope}" for scope in per)), _by_scope(per), text_columns=1))
+    if software:
+        told = f"Software {software['name']}, usually {software['state']}. As labs ran it: {software['as_labs_ran']}."
+        console.print(told)
+        rows = list(_mechanisms(software))
+        console.print(table(_MECHANISMS, rows, "What tuned software does otherwise", text_columns=len(_MECHANISMS)))
     rows = [_provenance_row(path, number) for path, number in _provenances(config)]
     if rows:
         headings = ("number", "value", "kind", "90 % range", "source")
@@ -91,6 +96,26 @@ def _list_text(values: list[Any]) -> str:
     """Sentences apart by line ends, words and numbers by commas."""
     texts = [_text(value) for value in values]
     return ("\n" if any(text.endswith(".") for text in texts) else ", ").join(texts) or "none"
+
+
+_MECHANISMS = ("mechanism", "number or word", "as labs ran it", "tuned", "range", "source")
+
+
+def _mechanisms(software: dict[str, Any]) -> Iterator[list[str]]:
+    """A row for each thing that a mechanism sets."""
+    from npusim.ledger import range_text
+
+    for mechanism in software["mechanisms"]:
+        for each in mechanism["sets"]:
+            tuned, path = each["tuned"], f"{'runtime.' if each['of_runtime'] else ''}{each['path']}"
+            is_number = isinstance(tuned, dict)
+            told = [_setting_text(each["was"]), _setting_text(tuned), range_text(tuned) if is_number else "-"]
+            yield [mechanism["name"], path, *told, tuned["source"] if is_number else mechanism["does"]]
+
+
+def _setting_text(value: Any) -> str:
+    """A number as it is written, a word as it is, nothing where it was left out."""
+    return "-" if value is None else str(value["text"] if isinstance(value, dict) else value)
 
 
 def _provenances(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -120,6 +120,12 @@ class Calibration(Part):
         }
         return InheritedCalibration.model_construct(**{**dict(self), **told})
 
+    def without(self, owner: str, paths: Container[str]) -> Calibration:
+        """The calibration where numbers at these paths of `owner` are other ones."""
+        own = [each.path for each in self.numbers if each.owner == owner]
+        kept = frozenset(path for path in own if path not in paths)
+        return self if len(kept) == len(own) else self.lent(owner, owner, kept)
+
     def held_by(self, owner: str, description: BaseModel) -> Calibration:
         """The calibration for a description called `owner`, without numbers that are not what they were before the fit.
 

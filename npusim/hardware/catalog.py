@@ -12,15 +12,17 @@ from npusim.errors import UserError
 from npusim.hardware.calibration import Calibration, same_numbers
 from npusim.hardware.changes import Changes
 from npusim.hardware.data import data_root
-from npusim.hardware.description import lineage, read_yaml
+from npusim.hardware.description import lineage, part_file, read_yaml
 from npusim.hardware.dram import Dram
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
+from npusim.hardware.software import InUse, Software, usual_state
+from npusim.hardware.states import AS_LABS_RAN, STATES
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import aside, is_file, remembered
 
-Described = TypeVar("Described", System, Runtime, Calibration, Dram, Pim)
+Described = TypeVar("Described", System, Runtime, Calibration, Dram, Pim, Software)
 Aliased = TypeVar("Aliased", System, Dram, Pim)
 
 
@@ -175,6 +177,27 @@ def load_runtime(name_or_path: str, unit: str, changes: Changes = ()) -> Runtime
             f"'{runtime.name}' drives a {runtime.unit}, this chip is a {unit}; use one of: {', '.join(fitting)}",
         )
     return runtime
+
+
+def load_software(name: str) -> Software:
+    """The shipped software of that name. Raises UserError."""
+    return _read(part_file(Software.FOLDER, name), Software)
+
+
+def software_in_use(
+    system: System, driver: Runtime, calibration: Calibration | None, state: str | None
+) -> InUse | None:
+    """The software in a state, the usual one where none is asked for; None for a runtime that describes no states."""
+    if state is not None and state not in STATES:
+        raise UserError("--software", state, f"is no state of software; use one of: {', '.join(STATES)}")
+    if driver.software is None:
+        if state in (None, AS_LABS_RAN):
+            return None
+        raise UserError(
+            "--software", str(state), f"{driver.name} tells nothing but what it does (no key 'software'); leave it out"
+        )
+    chosen = next(each for each in STATES if each == (state or usual_state(system)))
+    return InUse(load_software(driver.software), chosen, state is not None, system, driver, calibration)
 
 
 def memory_path(name_or_path: str) -> Path:

@@ -20,6 +20,8 @@ from npusim.hardware.machine import build_pim, described_machine
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
+from npusim.hardware.software import HALF_WAY, InUse, between
+from npusim.hardware.states import OPEN
 from npusim.hardware.system import System
 from npusim.hardware.technology.reference import energies_left_out, follow_reference
 from npusim.ledger import Domain, Quantity, provenances
@@ -31,6 +33,10 @@ _FARTHEST = 1.5
 
 _SHARED = 2**32
 """Added to the seed for shared assumptions, whose draws are independent of a machine's."""
+_MATURITY = 2**34
+"""Added to the seed for the maturity of open software."""
+_TUNED = 2**35
+"""Added to the seed for what tuned software sets, so that all else is drawn alike in every state."""
 _LEFT_OUT = 2**33
 """Added to the seed for energies that a description leaves out, with its position among them."""
 
@@ -95,19 +101,53 @@ def draw_with(
     count: int,
     seed: int,
     calibration: Calibration | None = None,
+    software: InUse | None = None,
 ) -> tuple[np.ndarray, np.ndarray, dict[RangedNumber, np.ndarray]]:
-    """What `draw` gives, and `count` values of each of the `shared` numbers."""
+    """What `draw` gives, and `count` values of each of the `shared` numbers.
+
+    software: where its state is another one than labs ran, `system` and `runtime` are as labs ran them, and what it
+    sets is put in: each draw is tuned, or on the way to it, by one draw of the maturity of all its mechanisms.
+    """
     numbers = list(dict.fromkeys(ranged_numbers(system, runtime)))
     machines = np.asarray(np.repeat(described_machine(system), count))
     records = np.repeat(build_runtime(runtime, system), count).astype(RUNTIME_DTYPE)
     drawn = dict(zip([*numbers, *shared], drawn_values([*numbers, *shared], count, seed, calibration), strict=True))
     for number in numbers:
         number.put(records if number.owner == runtime.name else machines, drawn[number])
+    if software is not None:
+        _mature(software, machines, records, seed)
     follow_reference(system, machines)
     for index, (field, figure) in enumerate(energies_left_out(system, machines).items()):
         share = latin_hypercube(count, 1, seed + _LEFT_OUT + index)[:, 0]
         machines[field] = _between(figure.low, figure.value, figure.high, share)
     return machines, records, {number: drawn[number] for number in shared}
+
+
+def _set_by(software: InUse) -> list[RangedNumber]:
+    """The numbers that tuned software sets."""
+    paths = {(each.of_runtime, each.path) for each in software.settings if each.is_number}
+    system, runtime = software.at(1.0)
+    return [each for each in all_numbers(system, runtime) if (each.owner == runtime.name, each.label) in paths]
+
+
+def _mature(software: InUse, machines: np.ndarray, records: np.ndarray, seed: int) -> None:
+    """Put what software sets into records drawn as labs ran it, in place.
+
+    One maturity for all: host and compiler are one product, and draws of each mechanism alone would average out.
+    """
+    count, tuned = len(machines), _set_by(software)
+    ranged = [number for number in tuned if is_ranged(number.quantity)]
+    drawn = dict(zip(ranged, drawn_values(ranged, count, seed + _TUNED), strict=True))
+    maturity = latin_hypercube(count, 1, seed + _MATURITY)[:, 0] if software.state == OPEN else np.ones(count)
+    words = build_runtime(software.at(1.0)[1], software.system)
+    for name in records.dtype.names or ():
+        if records.dtype[name].base != np.float64 and not np.array_equal(words[name][0], records[name][0]):
+            records[name][maturity >= HALF_WAY] = words[name][0]
+    for number in tuned:
+        target = records if number.owner == software.runtime.name else machines
+        was = target[number.name] if number.position is None else target[number.name][:, number.position]
+        known = drawn.get(number, np.full(count, number.quantity.value))
+        number.put(target, between(np.nan_to_num(was, nan=0.0), known, maturity))
 
 
 def drawn_values(

@@ -278,6 +278,8 @@ class Runtime(Description):
     """Title as shown in reports."""
     unit: str
     """Kind of compute unit that it drives."""
+    software: str | None = None
+    """Name of what its software can do otherwise than labs ran it, none if omitted."""
     policy: Policy
     """How prompts and decoding sequences share the chip."""
     decode_batch: BatchShapes

@@ -14,6 +14,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import elasticities
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import calibration_text
+from npusim.hardware.software import software_text
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.metric_row import Shown
@@ -61,6 +62,7 @@ def run_grid(
     intervals: bool = True,
     uncalibrated: bool = False,
     offload: str | None = None,
+    software: str | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> list[GridResult]:
@@ -84,6 +86,7 @@ def run_grid(
         "tokens": longest,
         "uncalibrated": uncalibrated,
         "offload": offload,
+        "software": software,
     }
     started = time.process_time()
     deployments = [[deploy(arch, name, **options) for name in names] for arch in archs]
@@ -236,4 +239,10 @@ def _context(deployment: Deployment, grid: Grid, intervals: bool) -> KPerfContex
         arrival_text=f"{grid.arrival}, {grid.requests_per_user} requests per user, at most one per user in flight",
         interval_text=interval_text(system, calibration) if intervals else "no intervals",
         calibration_text=str(calibration_text(calibration, deployment.runtime.name)),
+        software_text=_software_text(deployment),
     )
+
+
+def _software_text(deployment: Deployment) -> str:
+    used = deployment.software
+    return f"{deployment.runtime.title}, as described" if used is None else str(software_text(used))

@@ -61,6 +61,7 @@ class KPerfContext:
     arrival_text: str
     interval_text: str
     calibration_text: str
+    software_text: str
     say: Say = field(default=speaker(ENGLISH), compare=False)
 
     def __post_init__(self) -> None:

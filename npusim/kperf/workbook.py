@@ -151,6 +151,7 @@ def _box(cells: pd.DataFrame, provenances: pd.DataFrame, context: KPerfContext) 
         (say("Scope of the watts"), watts),
         (say("Intervals"), context.interval_text),
         (say("Calibration"), context.calibration_text),
+        (say("Software"), context.software_text),
         (say("Assumptions"), known),
         (say("Accuracy"), say("Measured only: a performance simulator says nothing about a model's answers.")),
     ]

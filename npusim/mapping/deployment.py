@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,12 +10,15 @@ import numpy as np
 
 from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
-from npusim.hardware.catalog import calibration_of, lent_to_runtime, load_runtime, load_system
+from npusim.hardware.catalog import calibration_of, lent_to_runtime, load_runtime, load_system, software_in_use
 from npusim.hardware.changes import Changes, of_runtime, of_system
+from npusim.hardware.draws import RangedNumber, draw_with
 from npusim.hardware.machine import PLACED, build_machine
 from npusim.hardware.power import headroom_w
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
+from npusim.hardware.software import InUse
+from npusim.hardware.states import AS_LABS_RAN
 from npusim.hardware.system import System
 from npusim.inputs import remembered, remembered_last
 from npusim.ledger import Provenance, provenances
@@ -38,7 +42,8 @@ class Deployment:
     """A model on an architecture under a plan and a runtime.
 
     machine, runtime_record: the flat records that the engine reads, arrays of shape (1,); calibration: the calibration
-    that the descriptions are under, None without one.
+    that the descriptions are under, None without one; software: the state of the software, which the descriptions are
+    in, None for a runtime of which only what it does is described.
     """
 
     system: System
@@ -49,6 +54,7 @@ class Deployment:
     machine: np.ndarray
     runtime_record: np.ndarray
     calibration: Calibration | None = None
+    software: InUse | None = None
 
     def with_records(self, machine: np.ndarray, runtime_record: np.ndarray) -> Deployment:
         """The same deployment with other numbers: a draw from their ranges, a point of a sweep."""
@@ -95,7 +101,24 @@ class Deployment:
         driver = self.runtime.on_cards(plan.cards)
         machine, record = self.machine.copy(), build_runtime(driver, self.system)
         place_groups(machine, self.system, driver, plan)
-        return replace(self, runtime=driver, plan=plan, machine=machine, runtime_record=record)
+        known = self.software
+        software = None if known is None else replace(known, runtime=known.runtime.on_cards(plan.cards))
+        return replace(self, runtime=driver, plan=plan, machine=machine, runtime_record=record, software=software)
+
+    def drawn(
+        self, shared: Sequence[RangedNumber], count: int, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, dict[RangedNumber, np.ndarray]]:
+        """`count` machines, runtime records and values of the `shared` numbers, drawn as `draw_with` says."""
+        known = self.software
+        if known is None or known.state == AS_LABS_RAN:
+            return draw_with(self.system, self.runtime, shared, count, seed, self.calibration)
+        return draw_with(known.system, known.runtime, shared, count, seed, known.calibration, known)
+
+    def running(self, software: InUse) -> Deployment:
+        """The same deployment with its software in another state, or without one of its mechanisms."""
+        system, driver, calibration = software.described()
+        moved = replace(self, system=system, runtime=driver, calibration=calibration, software=software)
+        return replace(moved, machine=build_machine(system)).under(self.plan)
 
 
 def _no_headroom(arch: str, machine: np.void) -> DoesNotFit:
@@ -131,6 +154,7 @@ def deploy(
     uncalibrated: bool = False,
     offload: str | None = None,
     changes: Changes = (),
+    software: str | None = None,
 ) -> Deployment:
     """Resolve names and paths into a deployment.
 
@@ -138,11 +162,12 @@ def deploy(
     weights and a request of `tokens` (1 where none does, so that `require_fit` can say what is missing). plan: a plan,
     its name (tp4-pp2) or a file of its degrees, in place of cards and tensor_parallel. kv_precision and runtime default
     to the runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out; offload:
-    policy for PIM units, default the runtime's; changes: words put in place of those of the architecture and, after
+    policy for PIM units, default the runtime's; software: its state, default what labs ran on silicon and open on a
+    projection; changes: words put in place of those of the architecture and, after
     "runtime.", of its runtime. The same arguments give the same deployment, for reading, as long as
     its files are unchanged. Raises UserError.
     """
-    base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload, changes)
+    base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload, changes, software)
     if plan is not None:
         return _under(base, read_plan(plan, base.system, base.model))
     return _under(base, _plan(base.fitting, cards, tensor_parallel, tokens))
@@ -163,6 +188,7 @@ def _unplanned(
     uncalibrated: bool,
     offload: str | None,
     changes: Changes,
+    software: str | None,
 ) -> Deployment:
     """The deployment that `deploy` resolves, on a single chip: its plan is still to be chosen."""
     system = load_system(arch, uncalibrated, of_system(changes))
@@ -175,8 +201,11 @@ def _unplanned(
     _require_kernels(system, shape)
     scheme = resolve_precision(precision, kv_precision or driver.kv.precision)
     driver = _offloading(driver, system, offload)
+    used = software_in_use(system, driver, calibration, software)
+    if used is not None:
+        system, driver, calibration = used.described()
     machine, record = build_machine(system), build_runtime(driver, system)
-    found = Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration)
+    found = Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration, used)
     return with_shared(found, calibrated_shared(calibration))
 
 

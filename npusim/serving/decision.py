@@ -13,7 +13,6 @@ that a figure that rises or falls with each number wins no more on them than on 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -26,10 +25,10 @@ MOST_DRAWS = 1024
 """Draws after which the answers that are left are told as they are."""
 _BETS = np.linspace(0.0, 1.0, 21)[1:-1]
 """Parts of the capital that are staked, a bettor each."""
-_HALVINGS = 40
-"""Of the stretch in which a bound is sought: it is then exact to 1e-12."""
+_HALVINGS = 30
+"""Of the stretch in which a bound is sought: it is then exact to 1e-9."""
 _NEXT_TO_NOTHING = 1e-9
-"""Part of the mean below which no bound is sought."""
+"""A mean, and a part of the mean, below which no bound is sought."""
 
 
 @dataclass(frozen=True)
@@ -64,40 +63,51 @@ def decide(
     """The answer for p, wrong with probability `error` at most, however the seed falls.
 
     parts(k): the parts in 0...1 of batch k = 0, 1, ... of draws; batches are independent of each other and each has one
-    at least. thresholds: rising, within 0...1; answers: one more than thresholds, that below the first of them first; a
+    at least. thresholds: rising, between 0 and 1; answers: one more than thresholds, the lowest first; a
     threshold itself belongs to the answer above it. most: draws after which no further batch is asked for.
 
     A claim is accepted from 0.9 on and rejected below 0.1: thresholds (0.1, 0.9), answers ("reject", "conditional",
     "accept"). A figure lies inside the 90 % interval of its prediction where the part of draws at most as large is from
     0.05 to 0.95: thresholds (0.05, 0.95), answers ("below", "inside", "above"). Raises ValueError.
     """
-    if len(answers) != len(thresholds) + 1 or list(thresholds) != sorted(set(thresholds)):
+    rising = [0.0, *thresholds, 1.0]
+    if len(answers) != len(thresholds) + 1 or rising != sorted(set(rising)):
         raise ValueError(f"{len(thresholds)} rising thresholds need {len(thresholds) + 1} answers, not {len(answers)}")
-    seen = np.zeros(0)
+    seen, goal = np.zeros(0), _goal(error)
     for batch in count():
-        seen = np.append(seen, np.asarray(parts(batch), dtype=float))
-        low, high = mean_bounds(seen, error)
-        left = tuple(answers[bisect_right(thresholds, low) : bisect_right(thresholds, high) + 1])
-        if len(left) == 1 or len(seen) >= most:
-            return Decision(left, float(seen.mean()), low, high, len(seen))
+        seen = np.append(seen, _checked(parts(batch)))
+        first = sum(_log_capital(seen, threshold) >= goal for threshold in thresholds)
+        last = sum(_log_capital(1.0 - seen, 1.0 - threshold) < goal for threshold in thresholds)
+        if first == last or len(seen) >= most:
+            return Decision(tuple(answers[first : last + 1]), float(seen.mean()), *mean_bounds(seen, error), len(seen))
     raise AssertionError
 
 
-def mean_bounds(parts: np.ndarray, error: float = ERROR) -> tuple[float, float]:
+def mean_bounds(parts: Sequence[float] | np.ndarray, error: float = ERROR) -> tuple[float, float]:
     """What the mean of a distribution on 0...1 lies between, given draws of it (draws,).
 
     With probability 1 - `error` it does so for every number of draws at once. Raises ValueError for parts outside.
     """
-    if not len(parts) or not ((parts >= 0.0) & (parts <= 1.0)).all():
+    known, goal = _checked(parts), _goal(error)
+    return _least(known, goal), 1.0 - _least(1.0 - known, goal)
+
+
+def _checked(parts: Sequence[float] | np.ndarray) -> np.ndarray:
+    known = np.asarray(parts, dtype=float)
+    if not len(known) or not ((known >= 0.0) & (known <= 1.0)).all():
         raise ValueError("parts must be numbers from 0 to 1, one at least")
-    goal = math.log(2.0 / error)
-    return _least(parts, goal), 1.0 - _least(1.0 - parts, goal)
+    return known
+
+
+def _goal(error: float) -> float:
+    """Logarithm of the capital that shows a side wrong, half of the error for each side."""
+    return math.log(2.0 / error)
 
 
 def _least(parts: np.ndarray, goal: float) -> float:
     """The largest m against which bets that the mean is more have won a capital of exp(goal); 0 where there is none."""
     low, high = 0.0, float(parts.mean())
-    if high == 0.0 or _log_capital(parts, high * _NEXT_TO_NOTHING) < goal:
+    if high < _NEXT_TO_NOTHING or _log_capital(parts, high * _NEXT_TO_NOTHING) < goal:
         return 0.0
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)

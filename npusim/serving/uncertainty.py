@@ -11,7 +11,7 @@ from npusim.engine.analytic import COARSE, AnalyticEngine
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems
-from npusim.hardware.draws import RANGE_COVERAGE, draw_with
+from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.hardware.system import System
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import ranged_shared, with_shared
@@ -27,8 +27,7 @@ def drawn_engines(
 ) -> Iterator[tuple[Deployment, AnalyticEngine]]:
     """`draws` deployments with an engine each: machines, runtimes and the assumptions that all chips share drawn as
     `drawn_values` says."""
-    known = deployment.system, deployment.runtime, ranged_shared(deployment)
-    machines, runtimes, shared = draw_with(*known, draws, seed, deployment.calibration)
+    machines, runtimes, shared = deployment.drawn(ranged_shared(deployment), draws, seed)
     for index in range(draws):
         values = {number: float(column[index]) for number, column in shared.items()}
         records = machines[index : index + 1], runtimes[index : index + 1]

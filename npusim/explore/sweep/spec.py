@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from npusim.explore.formula import parse
 from npusim.hardware.base import Part, Users, Whole
+from npusim.hardware.states import State
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs.limits import MOST
 from npusim.metric_row import Shown
@@ -121,6 +122,8 @@ class SweepSpec(Part):
     """Parallel plans such as tp4-pp2, or files of degrees, in place of `cards`."""
     runtimes: tuple[Name, ...] = ()
     """Runtimes, by name or path, the architecture's own if omitted."""
+    software: tuple[State, ...] = ()
+    """States of the software (`as-labs-ran`, `tuned`, `open`), what is usual for the architecture if omitted."""
     workloads: tuple[Workload, ...] = Field(min_length=1)
     """Loads under which each design is judged."""
     vary: dict[str, Axis] = Field(default_factory=dict)
@@ -188,11 +191,16 @@ class SweepSpec(Part):
 
     @model_validator(mode="after")
     def _points_can_be_held(self) -> SweepSpec:
-        studies = math.prod(max(1, len(each)) for each in (self.models, self.precisions, self.runtimes, self.workloads))
+        studies = math.prod(max(1, len(each)) for each in self._listed)
         settings = studies * max(1, len(self.cards), len(self.plans))
         if self.designs * settings > MOST:
             raise ValueError(f"points: {self.designs:,} designs under {settings:,} settings are more than {MOST:,}")
         return self
+
+    @property
+    def _listed(self) -> tuple[tuple[object, ...], ...]:
+        """What every point is taken under in turn, beside cards and plans."""
+        return self.models, self.precisions, self.runtimes, self.software, self.workloads
 
     @model_validator(mode="after")
     def _cards_or_plans(self) -> SweepSpec:

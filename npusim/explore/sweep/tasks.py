@@ -29,7 +29,9 @@ from npusim.workload.arrivals import parse_arrival
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve_precision
 
-DEPLOYED = ("model", "precision", "cards", "plan", "runtime")
+DEPLOYED = ("model", "precision", "cards", "plan", "runtime", "software")
+AS_DESCRIBED = "as described"
+"""In place of a state, for a runtime of which only what it does is described."""
 LOADED = ("isl", "osl", "users")
 KEYS = ("design", *DEPLOYED, *LOADED)
 SERVED_COLUMNS = (*KEYS, *(f"{SERVED_PREFIX}{name}" for name in SERVED), "refusal")
@@ -37,23 +39,25 @@ SERVED_COLUMNS = (*KEYS, *(f"{SERVED_PREFIX}{name}" for name in SERVED), "refusa
 
 @dataclass(frozen=True)
 class SweepVariant:
-    """What is deployed, apart from the varied numbers. plan: None for tensor parallelism over `cards`; runtime: None
-    for the architecture's own."""
+    """What is deployed, apart from the varied numbers. plan: None for tensor parallelism over `cards`; runtime,
+    software: None for the architecture's own, and for its usual state."""
 
     model: str
     precision: str
     cards: int
     plan: str | None
     runtime: str | None
+    software: str | None
 
 
 def variants(spec: SweepSpec) -> list[SweepVariant]:
-    """Every combination of model, precision, cards or plan, and runtime, in the order of the file."""
+    """Every combination of model, precision, cards or plan, runtime and software, in the order of the file."""
     runtimes: tuple[str | None, ...] = spec.runtimes or (None,)
+    states: tuple[str | None, ...] = spec.software or (None,)
     spreads: list[tuple[int, str | None]] = [(1, plan) for plan in spec.plans]
     spreads = spreads or [(cards, None) for cards in spec.cards or (1,)]
-    chosen = itertools.product(spec.models, spec.precisions, spreads, runtimes)
-    return [SweepVariant(model, precision, *spread, runtime) for model, precision, spread, runtime in chosen]
+    chosen = itertools.product(spec.models, spec.precisions, spreads, runtimes, states)
+    return [SweepVariant(model, precision, *spread, *driven) for model, precision, spread, *driven in chosen]
 
 
 REFUSAL = "refusal"
@@ -155,7 +159,9 @@ class Base:
     def keys(self, variant: SweepVariant) -> dict[str, Any]:
         """The columns DEPLOYED of its points."""
         plan = self.deployment.plan
-        told = (variant.model, variant.precision, plan.cards, plan.name, self.deployment.runtime.name)
+        used = self.deployment.software
+        driven = self.deployment.runtime.name, AS_DESCRIBED if used is None else used.state
+        told = (variant.model, variant.precision, plan.cards, plan.name, *driven)
         return dict(zip(DEPLOYED, told, strict=True))
 
 
@@ -176,6 +182,7 @@ def _made(arch: str, variant: SweepVariant, tokens: int, spec_text: str, locatio
         runtime=variant.runtime,
         tokens=tokens,
         changes=changes,
+        software=variant.software,
     )
     axes = space_axes(spec, deployment.system, [deployment.runtime], location)
     return Base(spec, variant, location, deployment, axes, DesignRecords(deployment, axes))
