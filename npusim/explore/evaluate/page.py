@@ -14,7 +14,7 @@ from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged, Judgement
 from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
 from npusim.explore.evaluate.peaks import PEAKS
-from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.proposal import DIFFERENT, Claim
 from npusim.explore.evaluate.run import Evaluation
 from npusim.metrics import metric as metric_of
 from npusim.report.charts import COLOURS, layout
@@ -28,6 +28,7 @@ OPEN_TITLES = {
     "precision": "Number format",
     "kv_precision": "KV format",
     "cards": "Cards",
+    "prompts": "Prompts",
 }
 """Headings of what a claim may leave open."""
 
@@ -69,9 +70,9 @@ def _verdicts(evaluation: Evaluation, say: Say) -> Iterator[Block]:
     yield Text(
         say(
             "Accept: the claim holds with a probability of 90 % or more, and the evidence that the rule asks for is "
-            "there. Reject: it breaks a bound, does not fit, or holds with less than 10 %. Conditional: it depends on numbers "
-            "that must be measured first. Conditions incomplete: the decision hangs on what the claim does not tell. "
-            "Undecided: the draws do not settle it."
+            "there. Reject: it breaks a bound, does not fit, or holds with less than 10 %. Conditional: it depends on "
+            "numbers that must be measured first. Conditions incomplete: the decision hangs on what the claim does not "
+            "tell. Undecided: the draws do not settle it."
         ),
         "note",
     )
@@ -162,7 +163,11 @@ def _open(judged: Judged, say: Say) -> Iterator[Block]:
     names = list(judged.open)
     titles = [say(OPEN_TITLES[name]) for name in names]
     rows = [
-        [*(str(getattr(each.claim, name)) for name in names), *_found(each, say), _answers(judged, each, say)]
+        [
+            *(str(getattr(each.claim, name) or DIFFERENT) for name in names),
+            *_found(each, say),
+            _answers(judged, each, say),
+        ]
         for each in (judged.reading, *judged.extremes)
     ]
     yield Table(

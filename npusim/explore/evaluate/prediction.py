@@ -153,6 +153,14 @@ def _figure(claim: Claim, where: Deployment, engine: ServingEngine | None, seed:
         return math.nan
 
 
+def point_of(claim: Claim, deployment: Deployment, seed: int) -> float:
+    """The figure on the proposal's own machine; NaN where that cannot hold the model."""
+    try:
+        return _figure(claim, deployment, None, seed)
+    except DoesNotFit:
+        return math.nan
+
+
 def peak_of(claim: Claim, where: Deployment) -> float:
     """A figure of the chip itself, of all the claim's cards."""
     operand = operand_of(where.system, claim.precision, claim.name)

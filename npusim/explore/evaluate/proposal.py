@@ -22,7 +22,7 @@ Text = Annotated[str, Field(min_length=1)]
 CLAIMED = tuple(row.name for row in shown(Shown.FOLDED))
 """Metrics that can be claimed; `ttft_ms` and the like mean the mean."""
 LATENCIES = tuple(name for name in CLAIMED if name.startswith(("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")))
-ALIKE = "alike"
+DIFFERENT, ALIKE = "different", "alike"
 USERS_AT_SLO = "users_at_slo"
 """The most users at which every latency of `slo` keeps its limit."""
 
@@ -75,8 +75,8 @@ class Claim(Part):
     osl: Whole | None = None
     """Answer length, in tokens, open if omitted."""
     prompts: Literal["different", "alike"] | None = None
-    """Whether every request has a prompt of its own (`different`, assumed if omitted) or all have the same, which a
-    prefix cache holds (`alike`)."""
+    """Whether every request has a prompt of its own (`different`) or all have the same, which a prefix cache holds
+    (`alike`); open if omitted, where the runtime has such a cache."""
     users: Users | None = None
     """Number of users, each with one request in flight; open for a rate of all users, a power or an energy, else 1, if
     omitted."""

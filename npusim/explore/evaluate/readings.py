@@ -14,8 +14,8 @@ from typing import Any
 from npusim.conditions.question import Question
 from npusim.conditions.table import CONDITIONS
 from npusim.errors import UserError
-from npusim.explore.evaluate.proposal import USERS_AT_SLO, Claim
-from npusim.hardware.catalog import load_system
+from npusim.explore.evaluate.proposal import ALIKE, DIFFERENT, USERS_AT_SLO, Claim
+from npusim.hardware.catalog import load_runtime, load_system
 from npusim.inputs import remembered
 from npusim.workload.grid import Grid, load_grid
 
@@ -24,6 +24,7 @@ GRID = "furiosa-perf-32k"
 _OF_ALL_USERS = ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s", "tokens_per_joule", "power_w")
 """Figures that hang on how many users there are; others are said of one user where none are told."""
 _ROUNDS = 3
+PROMPTS = "prompts"
 _CONDITIONS = {each.name: each for each in CONDITIONS if each.name in ("precision", "kv_precision", "cards")}
 
 Goodness = Callable[[Claim], float]
@@ -54,6 +55,9 @@ def readings(claim: Claim, arch: str, runtime: str | None, goodness: Goodness) -
     )
     best = _ascended(assumed, arch, opened, names, goodness)
     worst = _ascended(assumed, arch, opened, names, lambda each: -goodness(each))
+    if _may_be_alike(assumed, arch):
+        opened, best = {**opened, PROMPTS: (DIFFERENT, ALIKE)}, best.model_copy(update={PROMPTS: ALIKE})
+        singly = (*singly, (PROMPTS, ALIKE, assumed.model_copy(update={PROMPTS: ALIKE})))
     return Readings(assumed, best, worst, opened, singly)
 
 
@@ -93,6 +97,12 @@ def _ascended(
         if best == before:
             break
     return best
+
+
+def _may_be_alike(claim: Claim, arch: str) -> bool:
+    """Whether all requests may have had one prompt that the runtime keeps, which shortens all but watts."""
+    caches = load_runtime(claim.runtime or "", load_system(arch).chip.unit.kind).kv.prefix_caching
+    return claim.prompts is None and caches and not claim.figure.startswith("power_w")
 
 
 @remembered
@@ -150,7 +160,7 @@ def _middle_first(values: Sequence[int]) -> tuple[int, ...]:
 
 def told(claim: Claim) -> Iterator[tuple[str, Any]]:
     """The conditions that a claim tells, with their values."""
-    for name in (*_VALUES, "plan", "runtime"):
+    for name in (*_VALUES, PROMPTS, "plan", "runtime"):
         value = getattr(claim, name)
         if value is not None:
             yield name, value

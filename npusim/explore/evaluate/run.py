@@ -18,9 +18,9 @@ from npusim.explore.evaluate.fixed_times import fixed_times
 from npusim.explore.evaluate.limits import claim_findings
 from npusim.explore.evaluate.neighbour import nearest
 from npusim.explore.evaluate.placing import goodness_on, placed
-from npusim.explore.evaluate.prediction import baseline_of, predict_claim
-from npusim.explore.evaluate.proposal import Claim, Proposal, architecture_of
-from npusim.explore.evaluate.readings import Readings, readings, told
+from npusim.explore.evaluate.prediction import baseline_of, point_of, predict_claim
+from npusim.explore.evaluate.proposal import DIFFERENT, Claim, Proposal, architecture_of
+from npusim.explore.evaluate.readings import PROMPTS, Readings, readings, told
 from npusim.explore.evaluate.unmoved import UnmovedNumber, unmoved_numbers
 from npusim.hardware.catalog import load_system
 from npusim.mapping.deployment import Deployment, deploy
@@ -76,7 +76,7 @@ def _judged(claim: Claim, arch: str, proposal: Proposal, seed: int) -> tuple[Jud
         extremes=others,
         open=asked.open,
         told=dict(told(claim)),
-        singly=tuple(_singly(asked, arch, value)),
+        singly=tuple(_singly(asked, arch, value, seed)),
         withheld=withheld(proposal.maturity, arch, deployment, alone, near),
         deciders=alone,
         groups=() if deciding is None else deciding.groups,
@@ -111,10 +111,13 @@ def _deployment(claim: Claim, arch: str) -> Deployment:
     return placed(claim, arch)
 
 
-def _singly(asked: Readings, arch: str, value: float) -> Iterator[tuple[str, Any, float]]:
+def _singly(asked: Readings, arch: str, value: float, seed: int) -> Iterator[tuple[str, Any, float]]:
     """The figure with one open condition at another value, from estimates relative to the reading that is assumed."""
     own = goodness_on(arch, asked.assumed)
     for name, chosen, reading in asked.singly:
+        if name == PROMPTS:
+            yield name, chosen, point_of(reading, _deployment(reading, arch), seed)
+            continue
         moved = goodness_on(arch, reading) - own
         sign = 1.0 if reading.wants_more else -1.0
         yield name, chosen, value * math.exp(sign * moved) if math.isfinite(moved) else math.nan
@@ -173,14 +176,14 @@ def _claim_json(judged: Judged) -> dict[str, Any]:
 
 
 def _conditions_json(judged: Judged) -> dict[str, Any]:
-    names = ("runtime", "precision", "kv_precision", "cards", "isl", "osl", "users")
+    names = ("runtime", "precision", "kv_precision", "cards", "isl", "osl", "users", PROMPTS)
     return {
         "told": dict(judged.told),
         "open": {name: list(values) for name, values in judged.open.items()},
-        "assumed": {name: getattr(judged.claim, name) for name in names if name not in judged.told},
+        "assumed": {name: getattr(judged.claim, name) or DIFFERENT for name in names if name not in judged.told},
         "readings": [
             {
-                **{name: getattr(each.claim, name) for name in judged.open},
+                **{name: getattr(each.claim, name) or DIFFERENT for name in judged.open},
                 "predicted": None if each.prediction is None else each.prediction.value,
                 "probability": each.probability,
             }
