@@ -98,12 +98,11 @@ def test_a_figure_that_cannot_be_is_found(
     assert rows[0]["verdict"] == rows[2]["verdict"] == "plausible"
 
 
-def test_a_figure_outside_a_prediction_of_an_untold_format_is_not_judged(edited: Edited) -> None:
+def test_a_figure_outside_its_prediction_in_every_format_is_implausible(edited: Edited) -> None:
     row = _rows(edited(SUMMARY, "662.30,1324.60", "262.30,524.60"))[1]
-    figure = _figure(row, "output_tokens_per_s")
-    assert figure["verdict"] == "unchecked"
-    assert "give --precision" in figure["reason"]
-    assert row["verdict"] == "unchecked"
+    assert {"precision", "kv_precision"} <= set(row["conditions"]["open"])
+    assert _figure(row, "output_tokens_per_s")["verdict"] == "implausible"
+    assert row["verdict"] == "implausible"
 
 
 def test_vllm_json_needs_the_chip_where_no_folder_tells_it(tmp_path: Path) -> None:
@@ -114,7 +113,8 @@ def test_vllm_json_needs_the_chip_where_no_folder_tells_it(tmp_path: Path) -> No
     assert _rows(path, "--arch", "rngd")[0]["verdict"] == "plausible"
     faster = json.loads(VLLM.read_text()) | {"output_throughput": 6623.2, "duration": 7.4212}
     path.write_text(json.dumps(faster))
-    assert _rows(path, "--arch", "rngd")[0]["verdict"] == "impossible"
+    assert _rows(path, "--arch", "rngd", "--cards", "1")[0]["verdict"] == "impossible"
+    assert _rows(path, "--arch", "rngd")[0]["verdict"] == "implausible"
 
 
 @pytest.mark.parametrize(

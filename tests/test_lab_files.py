@@ -18,6 +18,7 @@ from npusim.lab.files.folder import hand_in
 from npusim.lab.files.format import all_formats
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_precision
+from npusim.lab.files.trees import from_names
 
 AIPERF, PAGES, SENSORS = SAMPLES / "aiperf", SAMPLES / "prometheus", SAMPLES / "sensors"
 LOADGEN = SAMPLES / "loadgen" / "mlperf_log_detail.txt"
@@ -279,3 +280,67 @@ def test_every_format_tells_what_it_is() -> None:
     said = [each.says for each in all_formats()]
     assert len(said) == len(set(said)) >= 9
     assert "lines of a toy" not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (
+            "RNGD_4_furiosa-llm_2026.3.0/bench/32k/Llama-3.1-8B-Instruct-FP8/summary_1.csv",
+            {
+                "device": "RNGD",
+                "cards": 4,
+                "runtime": "furiosa-llm 2026.3.0",
+                "model": "Llama-3.1-8B-Instruct-FP8",
+                "precision": "fp8",
+            },
+        ),
+        (
+            "RNGD_furiosa-llm_2026.2.1_2/summary_1.csv",
+            {"device": "RNGD", "cards": 2, "runtime": "furiosa-llm 2026.2.1"},
+        ),
+        (
+            "closed/Some Lab/results/H200-SXM-141GBx8_TRT/llama3.1-8b-99.9/Offline/performance/run_1/log.txt",
+            {"device": "H200-SXM", "cards": 8, "runtime": "tensorrt-llm", "model": "llama3.1-8b-99.9"},
+        ),
+        (
+            "open/Lab/results/2xEPYC_4xH100_vllm/mixtral-8x7b/Server/performance/run_1/log.txt",
+            {"device": "H100", "cards": 4, "runtime": "vllm", "model": "mixtral-8x7b"},
+        ),
+        (
+            "closed/Lab/results/H100-PCIe-80GBx2/m/Server/a/log.txt",
+            {"device": "H100-PCIe-80GB", "cards": 2, "model": "m"},
+        ),
+        (
+            "qwen3-8b_h200-fp8_vllm_tp4_conc64_isl1024_osl512_01.json",
+            {
+                "model": "qwen3-8b",
+                "device": "h200",
+                "precision": "fp8",
+                "runtime": "vllm",
+                "tensor_parallel": 4,
+                "users": 64,
+                "isl": 1024,
+                "osl": 512,
+            },
+        ),
+        ("some/other/folder/RNGD/results/summary.csv", {}),
+    ],
+)
+def test_names_of_folders_and_files_tell_what_ran(path: str, told: dict[str, object]) -> None:
+    assert from_names(Path("/data") / path).told == told
+    assert shipped_model("llama3.1-8b-99.9") == "llama-3.1-8b"
+
+
+def test_another_card_of_a_chip_is_not_the_chip() -> None:
+    """A PCIe card has another memory than the SXM module of the same name."""
+    assert shipped_arch(from_names(Path("/closed/L/results/H100-PCIe-80GBx2/m/Server/log.txt")).device or "") is None
+
+
+def test_an_mlperf_tree_supplies_chip_and_cards(tmp_path: Path) -> None:
+    path = tmp_path / "closed/Lab/results/H200-SXM-141GBx8_TRT/llama3.1-405b/Offline/performance/run_1"
+    path.mkdir(parents=True)
+    text = (SAMPLES / "loadgen" / "mlperf_log_detail.txt").read_text()
+    (path / "mlperf_log_detail.txt").write_text(text)
+    setting = _rows(path)[0]["setting"]
+    assert (setting["cards"], setting["model"], setting["runtime"]) == (8, "llama3.1-405b", "tensorrt-llm")

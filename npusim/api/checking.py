@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, Say, plain_json
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
+from npusim.inputs.limits import MOST_USERS
 from npusim.publish import MANIFEST, OutFolder, publish_folder
 
 if TYPE_CHECKING:
@@ -35,6 +36,20 @@ class CheckOptions(Options):
         str | None, Option("Number format of the KV cache.", metavar="FORMAT", default="the runtime's")
     ] = None
     cards: Annotated[int | None, Option("Cards that worked together.", metavar="N", default=_TOLD, least=1)] = None
+    isl: Annotated[int | None, Option("Input tokens of a request.", metavar="N", default=_TOLD, least=1)] = None
+    osl: Annotated[int | None, Option("Output tokens of a request.", metavar="N", default=_TOLD, least=1)] = None
+    users: Annotated[
+        int | None, Option("Most requests in flight.", metavar="N", default=_TOLD, least=1, most=MOST_USERS)
+    ] = None
+    plan: Annotated[
+        str | None, Option("Parallel plan, as in tp4-dp2.", metavar="PLAN", default="every one that has room")
+    ] = None
+    prefix_caching: Annotated[
+        bool | None, Option("Whether the server kept the KV of common prefixes.", default="either")
+    ] = None
+    prompts: Annotated[
+        Literal["different", "alike"] | None, Option("Whether requests shared their prompt.", default="either")
+    ] = None
     tensor_parallel: Annotated[
         int | None, Option("Chips that shared every layer.", names=("--tp",), metavar="N", default=_TOLD, least=1)
     ] = None
@@ -67,15 +82,8 @@ def check(asked: CheckOptions) -> CheckAnswer:
     from npusim.lab.check.result import check_measured as examine
     from npusim.lab.files.lab_run import RunConditions
 
-    given = RunConditions(
-        device=asked.arch,
-        model=asked.model,
-        precision=asked.precision,
-        kv_precision=asked.kv_precision,
-        cards=asked.cards,
-        tensor_parallel=asked.tensor_parallel,
-        runtime=asked.runtime,
-    )
+    same = {name: getattr(asked, name) for name in RunConditions.names() if hasattr(asked, name)}
+    given = RunConditions(device=asked.arch, **same)
     found = examine(Path(asked.path), given, asked.seed, asked.say or (lambda _: None))
     files = [] if asked.out is None else _write(found, asked, Path(asked.out))
     return CheckAnswer(found, files, asked.manifest("check"))

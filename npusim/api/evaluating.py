@@ -11,6 +11,7 @@ from npusim.api.answer import Answer, Say
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option, Options
+from npusim.hardware.states import State
 from npusim.publish import PAGE, OutFile
 from npusim.words import Language
 
@@ -28,6 +29,12 @@ class EvaluateOptions(Options):
         Path | None, Option("Write the report to this file.", metavar="F.html", writes=OutFile({".html": PAGE}))
     ] = None
     lang: Annotated[Language, Option("Language of the report.", only_with=("out", Given))] = "en"
+    software: Annotated[
+        State | None,
+        Option(
+            "State of the software of all claims, in place of what they tell.", default="what claims tell, else open"
+        ),
+    ] = None
     seed: Seed = 0
     say: Say | None = None
 
@@ -58,7 +65,11 @@ def evaluate(asked: EvaluateOptions) -> EvaluateResult:
     from npusim.words import speaker
 
     path = Path(asked.proposal)
-    found = judge(load_proposal(path), path, asked.seed, asked.say or (lambda _: None))
+    proposal = load_proposal(path)
+    if asked.software is not None:
+        claims = tuple(each.model_copy(update={"software": asked.software}) for each in proposal.claims)
+        proposal = proposal.model_copy(update={"claims": claims})
+    found = judge(proposal, path, asked.seed, asked.say or (lambda _: None))
     record = asked.manifest("evaluate")
     for number in found.unmoved:
         warnings.warn(f"{found.arch}: {number.text}", stacklevel=2)

@@ -40,8 +40,9 @@ class Ceiling:
 
     sustained: highest part of the memory's peak that long streams reach; on_chip_bytes: memory on the chip that could
     keep weights; ops_per_s: dense peak by operand type; multiplied: operand type by (weights, activations);
-    idle_w: of a chip at rest; power_w: limit that the chip enforces, None where it is not known; tdp_w: thermal design
-    power; links: between the chips of a card and between cards.
+    idle_w: of a chip at rest; power_w: limit that the chip enforces, None where it is not known, which leaves
+    assumed_w, the limit of its description; tdp_w: thermal design power; links: between the chips of a card and
+    between cards.
     """
 
     memory_bytes: float
@@ -52,6 +53,7 @@ class Ceiling:
     multiplied: Mapping[tuple[str, str], str]
     idle_w: float
     power_w: float | None
+    assumed_w: float | None
     tdp_w: float
     on_card: LinkCeiling | None
     between_cards: LinkCeiling
@@ -86,6 +88,7 @@ def ceiling(system: System, generous: bool, formats: Formats | None = None) -> C
         multiplied=_multiplied(system),
         idle_w=least(power.idle),
         power_w=most(power.cap) if power.enforces else None,
+        assumed_w=None if power.enforces else most(power.cap),
         tdp_w=power.tdp.value,
         on_card=None if several == 0 else _link(links[0], generous),
         between_cards=_link(links[several], generous),

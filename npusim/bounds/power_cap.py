@@ -1,7 +1,7 @@
 """Power: mean watts of the cards are at most the limit that they enforce, and at least those of idle cards.
 
-A limit that is only assumed is none: such a card may draw what it draws. Single samples pass a limit that holds on the
-mean.
+A limit that is only assumed makes nothing impossible: such a card may draw what it draws. What is beyond the upper end
+of its range is implausible. Single samples pass a limit that holds on the mean.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from npusim.bounds.finding import Finding
 from npusim.bounds.reading import LEAST, Reading
 from npusim.words import Phrase
 
-CAP, IDLE = "power cap", "idle power"
+CAP, IDLE, DRAW = "power cap", "idle power", "assumed draw"
 MEAN = "power_w_mean"
 
 
@@ -32,3 +32,12 @@ def power_cap(ceilings: tuple[Ceiling, Ceiling], chips: int, watts: Reading, met
         "its watts for idle chips alone (chips: {chips}; {watts} W)", {"chips": chips, "watts": f"{idle:,.0f}"}
     )
     yield Finding(IDLE, MEAN, low, high, says, idle * (1.0 - meter), hard=False)
+
+
+def assumed_draw(generous: Ceiling, chips: int, watts: Reading, meter: float) -> Iterator[Finding]:
+    """What cards draw at most whose limit is assumed: the upper end of its range."""
+    if generous.assumed_w is not None:
+        limit = generous.assumed_w * chips
+        part = watts.widened(meter).low / limit
+        says = Phrase("the {watts} W that the cards are assumed to draw at most", {"watts": f"{limit:,.0f}"})
+        yield Finding(DRAW, MEAN, part, watts.high / limit, says, limit * (1.0 + meter), hard=False)

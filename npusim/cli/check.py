@@ -41,12 +41,16 @@ def check(asked: CheckOptions, as_json: bool) -> None:
 
 
 def _print(console: Console, found: CheckResult) -> None:
+    from npusim.bounds.finding import PLAUSIBLE
+
     counts = ", ".join(f"{count:,} {verdict}" for verdict, count in found.counts().items())
     console.print(f"{len(found.rows):,} rows: {counts}.")
     console.print(table(_HEADINGS, _rows(found), text_columns=6))
     if len(found.rows) > _MOST_ROWS:
         console.print(f"{len(found.rows) - _MOST_ROWS:,} more rows: --json or --out give them all.")
     for row in found.rows[:_MOST_ROWS]:
+        if row.known.deciding or row.verdict != PLAUSIBLE:
+            console.print(f"{row.location}: {row.known.text}", soft_wrap=True)
         for remark in row.remarks:
             if remark.severity != "note":
                 console.print(f"{row.location}: {remark.rule}: {remark.message}", soft_wrap=True)

@@ -61,6 +61,8 @@ def _print(found: Evaluation) -> None:
             wanted = f"would have to be {needed(decider, speaker(ENGLISH))}"
             told = "no value within reach makes it hold alone" if decider.needed is None else wanted
             console.print(f"{each.claim.name} depends on {decider.owner}.{decider.path}: {told}.")
+        if each.software is not None:
+            console.print(f"{each.claim.name}: {each.software.text(speaker(ENGLISH))}")
         if each.together is not None:
             console.print(f"{each.claim.name} {_together_text(each.together)}.")
     for line in caveats(found.deployments[:1]):

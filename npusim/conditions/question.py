@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from npusim.hardware.catalog import load_system
 from npusim.hardware.system import System
+from npusim.inputs import remembered
 from npusim.workload.catalog import load_model
 from npusim.workload.model import Model
 
@@ -28,4 +29,9 @@ class Question:
     @property
     def shape(self) -> Model:
         """The model. Raises UserError."""
-        return load_model(self.model)
+        return _shape(self.model)
+
+
+@remembered
+def _shape(model: str) -> Model:
+    return load_model(model)

@@ -109,6 +109,7 @@ def _plans(question: Question, chosen: Chosen) -> Sequence[str]:
     return [plan.name for plan in plans if _lacks_room(question, chosen, plan) == ""]
 
 
+@remembered
 def _on(question: Question, cards: int) -> list[Plan]:
     """Plans that use all of those cards."""
     chips, heads = cards * question.system.chips_per_card, question.shape.heads
@@ -206,3 +207,8 @@ CONDITIONS = (
     Condition("prompts", "Prompts", _prompts, lambda value: f"{value} prompts", ""),
 )
 """All conditions of a run."""
+
+
+def words_of(name: str, value: Any) -> str:
+    """The value of a condition in a few words."""
+    return next(each for each in CONDITIONS if each.name == name).words(value)

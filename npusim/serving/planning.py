@@ -143,30 +143,55 @@ def front(scores: list[PlanScore]) -> list[PlanScore]:
 
 
 def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScore:
+    """The plan of a deployment, judged by a closed form of serving `users`."""
+    where = for_load(where, isl, osl, -(-users // where.plan.data_parallel))
+    loop = closed_loop(where, isl, osl, users)
+    engine = AnalyticEngine(where, max_sequences=loop.batch)
+    return PlanScore(
+        plan=where.plan,
+        ttft_ms=loop.ttft_ms,
+        tpot_ms=loop.tpot_ms,
+        output_tokens_per_s=loop.output_tokens_per_s,
+        tokens_per_joule=loop.tokens_per_joule,
+        bound=elasticities(where, engine, decode([isl + osl // 2] * loop.batch)).bound,
+    )
+
+
+@dataclass(frozen=True)
+class ClosedLoop:
+    """Figures of a closed loop by closed form; batch: sequences of a decode step of one replica."""
+
+    batch: int
+    ttft_ms: float
+    tpot_ms: float
+    output_tokens_per_s: float
+    tokens_per_joule: float
+
+
+def closed_loop(where: Deployment, isl: int, osl: int, users: int, cached: bool = False) -> ClosedLoop:
     """A closed loop of `users`: decode steps over as many as memory and runtime hold, and their prompts in between.
 
     A user's turn lasts osl decode steps and the prompts of all others in service: rate = n osl / (osl t + n p).
+    cached: prompts are found in the prefix cache and cost nothing.
     """
-    where = for_load(where, isl, osl, -(-users // where.plan.data_parallel))
     plan, record = where.plan, where.runtime_record[0]
     room = where.fitting.footprint(plan)
     held = room.available_bytes * float(record["kv_admission_watermark"]) // room.kv_bytes(isl + osl)
     own = -(-users // plan.data_parallel)
     batch = int(max(1, min(own, held, float(record["limits_max_sequences"]))))
     engine = AnalyticEngine(where, max_sequences=batch)
-    step = decode([isl + osl // 2] * batch)
-    token = engine.with_host(engine.cost(step), batch)
+    token = engine.with_host(engine.cost(decode([isl + osl // 2] * batch)), batch)
     prompt = engine.with_host(engine.cost(prefill(1, isl)), 1)
-    turn_s = osl * token.time_s + batch * prompt.time_s
-    joules = osl * token.energy_j + batch * prompt.energy_j
+    prompt_s, prompt_j = (0.0, 0.0) if cached else (prompt.time_s, prompt.energy_j)
+    turn_s = osl * token.time_s + batch * prompt_s
+    joules = osl * token.energy_j + batch * prompt_j
     waiting_s = (own - batch) / batch * turn_s
-    return PlanScore(
-        plan=plan,
-        ttft_ms=(waiting_s + prompt.time_s + token.time_s) * MS_PER_S,
-        tpot_ms=(token.time_s + (batch - 1) * prompt.time_s / osl) * MS_PER_S,
+    return ClosedLoop(
+        batch=batch,
+        ttft_ms=(waiting_s + prompt_s + token.time_s) * MS_PER_S,
+        tpot_ms=(token.time_s + (batch - 1) * prompt_s / osl) * MS_PER_S,
         output_tokens_per_s=plan.data_parallel * batch * osl / turn_s,
         tokens_per_joule=plan.data_parallel * batch * osl / joules,
-        bound=elasticities(where, engine, step).bound,
     )
 
 

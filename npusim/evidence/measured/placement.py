@@ -8,7 +8,7 @@ from pathlib import Path
 from npusim.errors import UserError
 from npusim.evidence.measured.case import OF_THE_RUN
 from npusim.evidence.measured.tables import Unrepresentable
-from npusim.hardware.runtime import AttentionShapes, Policy, Runtime, RuntimeLimits
+from npusim.hardware.runtime import AttentionShapes, KvCacheRules, Policy, Runtime, RuntimeLimits
 from npusim.hardware.runtime_record import build_runtime
 from npusim.inputs import is_file, remembered
 from npusim.mapping.deployment import Deployment, deploy
@@ -32,7 +32,8 @@ _SCHEMES = {
 class Placement:
     """A model in a precision scheme on `cards` cards; policy, attention, kv_precision: the run's own, in place of the
     runtime's; tensor_parallel: chips that share every layer, None for all; plan: the name
-    of a plan in place of both; sequences: that were in service at once, where the runtime would admit fewer."""
+    of a plan in place of both; sequences: that were in service at once, where the runtime would admit fewer;
+    prefix_caching: whether the KV of common prefixes was kept."""
 
     arch: str
     runtime: str
@@ -45,6 +46,7 @@ class Placement:
     tensor_parallel: int | None = None
     plan: str | None = None
     sequences: int | None = None
+    prefix_caching: bool | None = None
 
 
 @remembered
@@ -61,12 +63,24 @@ def measured_deployment(placement: Placement) -> Deployment:
         runtime=placement.runtime,
         uncalibrated=True,
     )
-    own = {"policy": placement.policy, "attention": placement.attention, "limits": _limits(made.runtime, placement)}
+    own = {
+        "policy": placement.policy,
+        "attention": placement.attention,
+        "limits": _limits(made.runtime, placement),
+        "kv": _kv(made.runtime, placement),
+    }
     changes = {name: part for name, part in own.items() if part is not None}
     if not changes:
         return made
     runtime = made.runtime.model_copy(update=changes)
     return replace(made, runtime=runtime, runtime_record=build_runtime(runtime, made.system))
+
+
+def _kv(runtime: Runtime, placement: Placement) -> KvCacheRules | None:
+    """The runtime's KV cache as it was set; None where it is the runtime's own."""
+    if placement.prefix_caching in (None, runtime.kv.prefix_caching):
+        return None
+    return runtime.kv.model_copy(update={"prefix_caching": placement.prefix_caching})
 
 
 def _limits(runtime: Runtime, placement: Placement) -> RuntimeLimits | None:

@@ -13,6 +13,7 @@ from npusim.explore.evaluate.fixed_times import FixedTimes
 from npusim.explore.evaluate.neighbour import Neighbour
 from npusim.explore.evaluate.prediction import ClaimPrediction
 from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.software import SoftwareFinding
 from npusim.words import Phrase
 
 ACCEPT, CONDITIONAL, REJECT = "accept", "conditional", "reject"
@@ -52,7 +53,8 @@ class Judged:
     reading: with every open condition at its usual value; extremes: the most and the least favourable readings where
     something is open; open: values of what is; told: of what is told; singly: (condition, value, estimate of the
     figure) of the readings with one open condition changed; withheld: why what is predicted to hold is not yet
-    accepted; together: what all fixed times would have to be, where no number alone makes the claim hold.
+    accepted; together: what all fixed times would have to be, where no number alone makes the claim hold; software: the
+    claim under each state of it.
     """
 
     asked: Claim
@@ -66,6 +68,7 @@ class Judged:
     groups: Sequence[Group]
     neighbour: Neighbour | None
     together: FixedTimes | None = None
+    software: SoftwareFinding | None = None
 
     @property
     def claim(self) -> Claim:

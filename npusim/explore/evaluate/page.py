@@ -14,7 +14,8 @@ from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged, Judgement
 from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
 from npusim.explore.evaluate.peaks import PEAKS
-from npusim.explore.evaluate.proposal import DIFFERENT, Claim
+from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.readings import chosen
 from npusim.explore.evaluate.run import Evaluation
 from npusim.metrics import metric as metric_of
 from npusim.report.charts import COLOURS, layout
@@ -29,6 +30,7 @@ OPEN_TITLES = {
     "kv_precision": "KV format",
     "cards": "Cards",
     "prompts": "Prompts",
+    "software": "Software",
 }
 """Headings of what a claim may leave open."""
 
@@ -142,6 +144,8 @@ def _claim(judged: Judged, say: Say) -> Iterator[Block]:
         yield _groups(judged, say)
     if judged.deciders:
         yield _deciders(judged, say)
+    if judged.software is not None:
+        yield Text(judged.software.text(say), "note")
     if judged.neighbour is not None:
         yield Text(_neighbour(judged, say), "note")
 
@@ -164,7 +168,7 @@ def _open(judged: Judged, say: Say) -> Iterator[Block]:
     titles = [say(OPEN_TITLES[name]) for name in names]
     rows = [
         [
-            *(str(getattr(each.claim, name) or DIFFERENT) for name in names),
+            *(str(chosen(each.claim, name)) for name in names),
             *_found(each, say),
             _answers(judged, each, say),
         ]

@@ -42,10 +42,18 @@ def _scored(claim: Claim, arch: str) -> tuple[Deployment, PlanScore | None]:
 def _best(claim: Claim, arch: str) -> tuple[Deployment, PlanScore | None]:
     isl, osl, users = claim.load
     assert claim.precision is not None
-    deployed = partial(deploy, arch, claim.served_model, precision=claim.precision, kv_precision=claim.kv_precision)
+    deployed = partial(
+        deploy,
+        arch,
+        claim.served_model,
+        precision=claim.precision,
+        kv_precision=claim.kv_precision,
+        runtime=claim.runtime,
+        software=claim.software,
+    )
     if claim.usable:
-        return deployed(plan=claim.usable, runtime=claim.runtime), None
-    base = deployed(cards=claim.cards, tokens=isl + osl, runtime=claim.runtime)
+        return deployed(plan=claim.usable), None
+    base = deployed(cards=claim.cards, tokens=isl + osl)
     plans = [
         plan
         for plan in all_plans(base.system, base.model, claim.cards or 1)

@@ -11,6 +11,7 @@ from npusim.errors import UserError
 from npusim.explore.evaluate.peaks import PEAKS
 from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.catalog import system_path
+from npusim.hardware.states import State
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import is_file
 from npusim.mapping.deployment import AUTO
@@ -80,6 +81,8 @@ class Claim(Part):
     users: Users | None = None
     """Number of users, each with one request in flight; open for a rate of all users, a power or an energy, else 1, if
     omitted."""
+    software: State | None = None
+    """State of the software (`as-labs-ran`, `tuned`, `open`), that of the proposal if omitted."""
     metric: Text
     """Metric of the run, of which latencies are means over requests unless a percentile is named (`ttft_ms_p99`) and
     power is measured at the cards; or `users_at_slo`, or a figure of the chip itself."""
@@ -195,6 +198,8 @@ class Proposal(Part):
     """Proposed architecture: a shipped name, or a file beside the proposal."""
     runtime: str | None = None
     """Runtime, by name or path, the architecture's own if omitted."""
+    software: State | None = None
+    """State of the software of claims that tell none, open if omitted."""
     context_of_use: Text
     """Decision that the evaluation serves."""
     maturity: Maturity

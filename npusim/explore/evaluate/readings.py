@@ -14,8 +14,9 @@ from typing import Any
 from npusim.conditions.question import Question
 from npusim.conditions.table import CONDITIONS
 from npusim.errors import UserError
-from npusim.explore.evaluate.proposal import ALIKE, DIFFERENT, USERS_AT_SLO, Claim
+from npusim.explore.evaluate.proposal import ALIKE, DIFFERENT, USERS_AT_SLO, Claim, Proposal
 from npusim.hardware.catalog import load_runtime, load_system
+from npusim.hardware.states import AS_LABS_RAN, TUNED
 from npusim.inputs import remembered
 from npusim.workload.grid import Grid, load_grid
 
@@ -24,7 +25,7 @@ GRID = "furiosa-perf-32k"
 _OF_ALL_USERS = ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s", "tokens_per_joule", "power_w")
 """Figures that hang on how many users there are; others are said of one user where none are told."""
 _ROUNDS = 3
-PROMPTS = "prompts"
+PROMPTS, SOFTWARE = "prompts", "software"
 _CONDITIONS = {each.name: each for each in CONDITIONS if each.name in ("precision", "kv_precision", "cards")}
 
 Goodness = Callable[[Claim], float]
@@ -43,9 +44,10 @@ class Readings:
     singly: tuple[tuple[str, Any, Claim], ...]
 
 
-def readings(claim: Claim, arch: str, runtime: str | None, goodness: Goodness) -> Readings:
-    """What a claim about a run can be read as. runtime: of the proposal. Raises UserError."""
-    plain = claim.model_copy(update={"runtime": claim.runtime or runtime or load_system(arch).runtime})
+def readings(claim: Claim, arch: str, proposal: Proposal, goodness: Goodness) -> Readings:
+    """What a claim about a run can be read as. Raises UserError."""
+    runtime = claim.runtime or proposal.runtime or load_system(arch).runtime
+    plain = claim.model_copy(update={"runtime": runtime, "software": claim.software or proposal.software})
     names = tuple(name for name in _VALUES if getattr(claim, name) is None)
     assumed = _filled(plain, arch, names)
     opened = {name: _VALUES[name](assumed, arch) for name in names}
@@ -55,9 +57,9 @@ def readings(claim: Claim, arch: str, runtime: str | None, goodness: Goodness) -
     )
     best = _ascended(assumed, arch, opened, names, goodness)
     worst = _ascended(assumed, arch, opened, names, lambda each: -goodness(each))
-    if _may_be_alike(assumed, arch):
-        opened, best = {**opened, PROMPTS: (DIFFERENT, ALIKE)}, best.model_copy(update={PROMPTS: ALIKE})
-        singly = (*singly, (PROMPTS, ALIKE, assumed.model_copy(update={PROMPTS: ALIKE})))
+    for name, usual, other in _better(assumed, arch):
+        opened, best = {**opened, name: (usual, other)}, best.model_copy(update={name: other})
+        singly = (*singly, (name, other, assumed.model_copy(update={name: other})))
     return Readings(assumed, best, worst, opened, singly)
 
 
@@ -99,10 +101,23 @@ def _ascended(
     return best
 
 
-def _may_be_alike(claim: Claim, arch: str) -> bool:
-    """Whether all requests may have had one prompt that the runtime keeps, which shortens all but watts."""
-    caches = load_runtime(claim.runtime or "", load_system(arch).chip.unit.kind).kv.prefix_caching
-    return claim.prompts is None and caches and not claim.figure.startswith("power_w")
+def _better(claim: Claim, arch: str) -> Iterator[tuple[str, str, str]]:
+    """Conditions that are open beside the enumerated ones, each with its usual value and one that shortens all times:
+    one prompt for all requests that the runtime keeps, and the software tuned where labs ran it as it was."""
+    if claim.figure.startswith("power_w"):
+        return
+    system = load_system(arch)
+    driver = load_runtime(claim.runtime or system.runtime, system.chip.unit.kind)
+    if claim.prompts is None and driver.kv.prefix_caching:
+        yield PROMPTS, DIFFERENT, ALIKE
+    if claim.software is None and driver.software is not None and system.silicon:
+        yield SOFTWARE, AS_LABS_RAN, TUNED
+
+
+def chosen(claim: Claim, name: str) -> Any:
+    """A condition of a reading: what is told or enumerated, else the usual value."""
+    value = getattr(claim, name)
+    return {PROMPTS: DIFFERENT, SOFTWARE: AS_LABS_RAN}.get(name) if value is None else value
 
 
 @remembered
@@ -160,7 +175,7 @@ def _middle_first(values: Sequence[int]) -> tuple[int, ...]:
 
 def told(claim: Claim) -> Iterator[tuple[str, Any]]:
     """The conditions that a claim tells, with their values."""
-    for name in (*_VALUES, PROMPTS, "plan", "runtime"):
+    for name in (*_VALUES, PROMPTS, SOFTWARE, "plan", "runtime"):
         value = getattr(claim, name)
         if value is not None:
             yield name, value

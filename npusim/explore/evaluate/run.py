@@ -19,8 +19,9 @@ from npusim.explore.evaluate.limits import claim_findings
 from npusim.explore.evaluate.neighbour import nearest
 from npusim.explore.evaluate.placing import goodness_on, placed
 from npusim.explore.evaluate.prediction import baseline_of, point_of, predict_claim
-from npusim.explore.evaluate.proposal import DIFFERENT, Claim, Proposal, architecture_of
-from npusim.explore.evaluate.readings import PROMPTS, Readings, readings, told
+from npusim.explore.evaluate.proposal import Claim, Proposal, architecture_of
+from npusim.explore.evaluate.readings import PROMPTS, SOFTWARE, Readings, chosen, readings, told
+from npusim.explore.evaluate.software import SoftwareFinding, software_finding
 from npusim.explore.evaluate.unmoved import UnmovedNumber, unmoved_numbers
 from npusim.hardware.catalog import load_system
 from npusim.mapping.deployment import Deployment, deploy
@@ -82,12 +83,13 @@ def _judged(claim: Claim, arch: str, proposal: Proposal, seed: int) -> tuple[Jud
         groups=() if deciding is None else deciding.groups,
         neighbour=near,
         together=None if suffices else fixed_times(asked.assumed, deployment, value),
+        software=None if found is None else software_finding(asked.assumed, deployment, found, seed),
     )
     return judged, deployment
 
 
 def _of_run(claim: Claim, arch: str, proposal: Proposal) -> Readings:
-    return readings(claim, arch, proposal.runtime, partial(goodness_on, arch))
+    return readings(claim, arch, proposal, partial(goodness_on, arch))
 
 
 def _of_chip(claim: Claim, arch: str, proposal: Proposal) -> Readings:
@@ -114,13 +116,13 @@ def _deployment(claim: Claim, arch: str) -> Deployment:
 def _singly(asked: Readings, arch: str, value: float, seed: int) -> Iterator[tuple[str, Any, float]]:
     """The figure with one open condition at another value, from estimates relative to the reading that is assumed."""
     own = goodness_on(arch, asked.assumed)
-    for name, chosen, reading in asked.singly:
-        if name == PROMPTS:
-            yield name, chosen, point_of(reading, _deployment(reading, arch), seed)
+    for name, other, reading in asked.singly:
+        if name in (PROMPTS, SOFTWARE):
+            yield name, other, point_of(reading, _deployment(reading, arch), seed)
             continue
         moved = goodness_on(arch, reading) - own
         sign = 1.0 if reading.wants_more else -1.0
-        yield name, chosen, value * math.exp(sign * moved) if math.isfinite(moved) else math.nan
+        yield name, other, value * math.exp(sign * moved) if math.isfinite(moved) else math.nan
 
 
 def _judge(claim: Claim, arch: str, deployment: Deployment, seed: int) -> Judgement:
@@ -168,6 +170,7 @@ def _claim_json(judged: Judged) -> dict[str, Any]:
             }
             for found in judged.findings
         ],
+        "software": None if judged.software is None else _software(judged.software),
         "unfit": judged.unfit,
         "neighbour": None
         if judged.neighbour is None
@@ -176,14 +179,14 @@ def _claim_json(judged: Judged) -> dict[str, Any]:
 
 
 def _conditions_json(judged: Judged) -> dict[str, Any]:
-    names = ("runtime", "precision", "kv_precision", "cards", "isl", "osl", "users", PROMPTS)
+    names = ("runtime", "precision", "kv_precision", "cards", "isl", "osl", "users", PROMPTS, SOFTWARE)
     return {
         "told": dict(judged.told),
         "open": {name: list(values) for name, values in judged.open.items()},
-        "assumed": {name: getattr(judged.claim, name) or DIFFERENT for name in names if name not in judged.told},
+        "assumed": {name: chosen(judged.claim, name) for name in names if name not in judged.told},
         "readings": [
             {
-                **{name: getattr(each.claim, name) or DIFFERENT for name in judged.open},
+                **{name: chosen(each.claim, name) for name in judged.open},
                 "predicted": None if each.prediction is None else each.prediction.value,
                 "probability": each.probability,
             }
@@ -193,6 +196,16 @@ def _conditions_json(judged: Judged) -> dict[str, Any]:
             {"condition": name, "value": value, "estimated": None if math.isnan(figure) else figure}
             for name, value, figure in judged.singly
         ],
+    }
+
+
+def _software(found: SoftwareFinding) -> dict[str, Any]:
+    return {
+        "state": found.state,
+        "told": found.told,
+        "states": {each.state: asdict(each) | {"plausible": each.plausible} for each in found.states},
+        "decides": None if found.decides is None else found.decides.name,
+        "without": [asdict(each) for each in found.mechanisms],
     }
 
 

@@ -13,10 +13,12 @@ from npusim.bounds.ceiling import ceiling_of
 from npusim.bounds.collective import collectives
 from npusim.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, UNCHECKED, Finding, gravest
 from npusim.bounds.little import littles_law
-from npusim.bounds.power_cap import MEAN, power_cap
-from npusim.bounds.reading import Reading
+from npusim.bounds.load import BoundedLoad
+from npusim.bounds.power_cap import MEAN, assumed_draw, power_cap
+from npusim.bounds.reading import LEAST, Reading
 from npusim.bounds.unit_readings import explained
 from npusim.evidence.measured.sources import sources
+from npusim.evidence.predictors.run import RunPredictor
 from npusim.lab.check.placing import Placed
 from npusim.lab.check.row import CheckedFigure
 from npusim.lab.check.spread import COVERAGE, Z, run_half_width
@@ -31,40 +33,54 @@ description knows, and what a meter averages over its period."""
 
 @dataclass(frozen=True)
 class Predicted:
-    """A prediction and the half-width of its logarithm at 99 %."""
+    """A prediction and the half-width of its logarithm at 99 %; other: one that the run may lie anywhere towards."""
 
     value: float
     half_width: float
+    other: Predicted | None = None
 
     @property
     def low(self) -> float:
-        return self.value * math.exp(-self.half_width)
+        own = self.value * math.exp(-self.half_width)
+        return own if self.other is None else min(own, self.other.low)
 
     @property
     def high(self) -> float:
-        return self.value * math.exp(self.half_width)
+        own = self.value * math.exp(self.half_width)
+        return own if self.other is None else max(own, self.other.high)
+
+    def apart(self, measured: Reading) -> float:
+        """How far outside the interval a figure lies, of its logarithm; 0 inside."""
+        above, below = math.log(max(measured.low, LEAST) / self.high), math.log(self.low / max(measured.high, LEAST))
+        return max(0.0, above, below)
 
     def holds(self, measured: Reading) -> bool:
         """Whether any value that rounds to the figure lies in the interval."""
         return measured.high >= self.low and measured.low <= self.high
 
 
-def run_findings(run: LabRun, placed: Placed) -> list[Finding]:
-    """What every bound says of a run."""
-    users, osl = placed.setting.users, placed.setting.osl if run.conduct.lengths_fixed else None
-    found = list(littles_law(users, osl, run.figures))
-    if placed.arch is not None and placed.chips is not None and run.conduct.power_scope == "cards":
-        ceilings = ceiling_of(placed.arch, True), ceiling_of(placed.arch, False)
-        meter = Z * sources().spreads.board_power.value
-        for metric in run.figures:
+def run_findings(run: LabRun, placed: Placed, load: BoundedLoad | None, cards: int | None) -> list[Finding]:
+    """What every bound says of a run on so many cards; load: as the bounds of the model take it."""
+    osl = placed.setting.osl if run.conduct.lengths_fixed else None
+    found = list(littles_law(placed.setting.users, osl, run.figures))
+    if placed.arch is not None and cards is not None and run.conduct.power_scope == "cards":
+        for metric, figure in run.figures.items():
             if metric == MEAN or compared_with(metric) == MEAN:
-                found += _renamed(power_cap(ceilings, placed.chips, run.figures[metric], meter), metric)
-    if placed.load is not None and placed.model is not None:
-        found += capacity(placed.load)
-        found += bandwidth(placed.load, run.figures)
-        found += arithmetic(placed.load, run.figures)
-        found += collectives(placed.load, placed.model, run.figures)
+                found += _renamed(watts_findings(placed.arch, placed.chips_of(cards), figure), metric)
+    if load is not None and placed.model is not None:
+        found += capacity(load)
+        found += bandwidth(load, run.figures)
+        found += arithmetic(load, run.figures)
+        found += collectives(load, placed.model, run.figures)
     return found
+
+
+def watts_findings(arch: str, chips: int, watts: Reading) -> Iterator[Finding]:
+    """What the limits of the chips, and what they draw idle, say of mean card watts."""
+    ceilings = ceiling_of(arch, True), ceiling_of(arch, False)
+    meter = Z * sources().spreads.board_power.value
+    yield from power_cap(ceilings, chips, watts, meter)
+    yield from assumed_draw(ceilings[0], chips, watts, meter)
 
 
 def _renamed(found: Iterable[Finding], metric: str) -> Iterator[Finding]:
@@ -72,12 +88,10 @@ def _renamed(found: Iterable[Finding], metric: str) -> Iterator[Finding]:
         yield replace(each, metric=metric)
 
 
-def figures_of_run(placed: Placed, predicted: Mapping[str, float], seed: int) -> dict[str, Predicted]:
+def figures_of_run(predictor: RunPredictor, predicted: Mapping[str, float], seed: int) -> dict[str, Predicted]:
     """Predictions by the names of measured figures."""
-    if placed.predictor is None:
-        return {}
     found = {
-        name: Predicted(value, run_half_width(placed.predictor, name, seed))
+        name: Predicted(value, run_half_width(predictor, name, seed))
         for name, value in predicted.items()
         if math.isfinite(value) and value > 0.0 and not _is_tail(name)
     }
@@ -96,9 +110,9 @@ def _is_tail(metric: str) -> bool:
 
 
 def judge(
-    metric: str, measured: Reading, found: Iterable[Finding], predicted: Predicted | None, why_not: str, sure: bool
+    metric: str, measured: Reading, found: Iterable[Finding], predicted: Predicted | None, why_not: str
 ) -> CheckedFigure:
-    """The verdict on one figure. why_not: there is no prediction; sure: the number format is known."""
+    """The verdict on one figure. why_not: there is no prediction."""
     strictest = gravest(found)
     bound = None if strictest is None else strictest.bound
     limit = None if strictest is None else strictest.limit
@@ -114,7 +128,4 @@ def judge(
     interval = f"{predicted.low:,.4g} to {predicted.high:,.4g} ({COVERAGE:.0%} of {predicted.value:,.4g})"
     if predicted.holds(measured):
         return CheckedFigure(metric, measured, PLAUSIBLE, f"within {interval}{room}", bound, limit, *known)
-    if not sure:
-        reason = f"outside {interval}, predicted in bf16: the number format is not told; give --precision{hint}{room}"
-        return CheckedFigure(metric, measured, UNCHECKED, reason, bound, limit, *known)
     return CheckedFigure(metric, measured, IMPLAUSIBLE, f"outside {interval}{hint}{room}", "prediction", limit, *known)

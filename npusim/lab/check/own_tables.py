@@ -16,7 +16,7 @@ from npusim.bounds.capacity import capacity
 from npusim.bounds.ceiling import ceiling_of
 from npusim.bounds.finding import Finding
 from npusim.bounds.load import load_of
-from npusim.bounds.power_cap import MEAN, power_cap
+from npusim.bounds.power_cap import MEAN
 from npusim.bounds.reading import Reading
 from npusim.bounds.timed import least_times, step_rows
 from npusim.conditions.conditions import Conditions
@@ -24,7 +24,6 @@ from npusim.evidence.measured.case import Case, Predictor
 from npusim.evidence.measured.importer import import_table
 from npusim.evidence.measured.operator_rows import op_row
 from npusim.evidence.measured.placement import Placement, measured_deployment
-from npusim.evidence.measured.sources import sources
 from npusim.evidence.predictors.loop import LoopPredictor
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.run import RunPredictor
@@ -32,7 +31,7 @@ from npusim.evidence.predictors.step import StepPredictor
 from npusim.evidence.validation.prediction_ranges import PredictionRange, ranges
 from npusim.evidence.validation.validate import described, predict_cases
 from npusim.hardware.catalog import load_system
-from npusim.lab.check.judge import Predicted, judge
+from npusim.lab.check.judge import Predicted, judge, watts_findings
 from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.lab.check.spread import Z_OF_RANGES, Z, run_half_width
 from npusim.lab.files.lab_run import Conduct, RunConditions
@@ -91,7 +90,7 @@ def _of_range(case: Case, value: float, part: PredictionRange) -> float:
 
 def _figure(case: Case, predicted: Predicted | None, why_not: str) -> CheckedFigure:
     measured = Reading.exact(case.measured)
-    return judge(case.metric, measured, _findings(case, measured), predicted, why_not, True)
+    return judge(case.metric, measured, _findings(case, measured), predicted, why_not)
 
 
 def _findings(case: Case, measured: Reading) -> Iterator[Finding]:
@@ -102,12 +101,7 @@ def _findings(case: Case, measured: Reading) -> Iterator[Finding]:
     elif figure in _SECONDS:
         yield from _of_time(predictor, measured.times(_SECONDS[figure]))
     elif resolve(figure) == MEAN and isinstance(predictor, StepPredictor):
-        yield from _of_watts(predictor.placement, measured)
-
-
-def _of_watts(placement: Placement, measured: Reading) -> Iterator[Finding]:
-    ceilings = ceiling_of(placement.arch, True), ceiling_of(placement.arch, False)
-    yield from power_cap(ceilings, _chips(placement), measured, Z * sources().spreads.board_power.value)
+        yield from watts_findings(predictor.arch, _chips(predictor.placement), measured)
 
 
 def _of_run(predictor: RunPredictor, figure: str, measured: Reading) -> Iterator[Finding]:
@@ -118,7 +112,7 @@ def _of_run(predictor: RunPredictor, figure: str, measured: Reading) -> Iterator
     identical = predictor.same_prompt or predictor.traced
     load = replace(load, users=predictor.users, requests=predictor.requests, prompts_differ=not identical)
     if figure == MEAN:
-        yield from _of_watts(placement, measured)
+        yield from watts_findings(placement.arch, _chips(placement), measured)
         return
     for found in (*capacity(load), *bandwidth(load, {figure: measured}), *arithmetic(load, {figure: measured})):
         if found.metric == figure or found.low > 1.0:

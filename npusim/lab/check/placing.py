@@ -1,15 +1,21 @@
-"""A run as the predictor and the bounds need it, and what is missing for either.
+"""A run as the bounds and the predictor need it, and what is missing for either.
 
-Bounds take what is not known at its most favourable: the narrowest formats, identical prompts. Predictions need
-the model, the chip, the lengths and the users.
+What is not told is a set of members (`conditions`). Bounds cannot tell all of them apart: what they see of one is its
+footing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from itertools import product
 
 from npusim.bounds.load import BoundedLoad, load_of
+from npusim.conditions.conditions import Conditions, Member
+from npusim.conditions.question import Question
+from npusim.conditions.table import words_of
 from npusim.errors import UserError
+from npusim.evidence.measured.case import drivers
 from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_runtime, load_system
@@ -18,7 +24,7 @@ from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
 from npusim.workload.catalog import load_model
 from npusim.workload.model import Model
-from npusim.workload.precision import Precision, resolve_precision
+from npusim.workload.precision import SCHEMES, resolve_precision
 
 NARROWEST, NARROWEST_KV = "mxfp4", "fp8"
 USUAL = "bf16"
@@ -27,27 +33,57 @@ _REQUESTS_PER_USER = 3
 
 
 @dataclass(frozen=True)
-class Placed:
-    """arch, model: by npusim's names, None where not known; load: for the bounds; predictor: for the prediction.
+class Footing:
+    """What bounds can tell of a run: formats, cards, and whether prompts may share their KV. None: it plays no part."""
 
-    no_load, no_predictor: why there is none. precision_told: whether the number format was given.
+    precision: str | None
+    kv_precision: str | None
+    cards: int
+    alike: bool | None
+
+    @classmethod
+    def of(cls, member: Member) -> Footing:
+        """The footing of a member."""
+        return cls(member["precision"], member["kv_precision"], member["cards"], is_cached(member))
+
+    def text(self, told: Conditions) -> str:
+        """What of it is not told, in words."""
+        known = [
+            words_of(name, value)
+            for name in ("precision", "kv_precision", "cards")
+            if (value := getattr(self, name)) is not None and getattr(told, name) is None
+        ]
+        return " and ".join([*known, *(["prompts cached"] if self.alike and told.prompts is None else [])])
+
+
+@dataclass(frozen=True)
+class Placed:
+    """arch, model: by npusim's names, None where not known; conditions: told ones by npusim's names, for `question`.
+
+    no_load, no_prediction: why bounds of a model, or a prediction, say nothing; "" where they do. assumed: the member
+    that is meant where one is wanted, None without any.
     """
 
     setting: RunConditions
     arch: str | None
     model: Model | None
-    load: BoundedLoad | None
-    predictor: RunPredictor | None
+    conditions: Conditions
+    question: Question | None
+    assumed: Member | None
     no_load: str
-    no_predictor: str
-    precision_told: bool
+    no_prediction: str
 
     @property
     def chips(self) -> int | None:
-        """Chips that worked together, where architecture and cards are known."""
+        """Chips that worked together, where architecture and cards are told."""
         if self.arch is None or self.setting.cards is None:
             return None
-        return self.setting.cards * load_system(self.arch, uncalibrated=True).chips_per_card
+        return self.chips_of(self.setting.cards)
+
+    def chips_of(self, cards: int) -> int:
+        """Chips of so many cards."""
+        assert self.arch is not None
+        return cards * load_system(self.arch, uncalibrated=True).chips_per_card
 
 
 def place_run(run: LabRun, given: RunConditions) -> Placed:
@@ -55,22 +91,22 @@ def place_run(run: LabRun, given: RunConditions) -> Placed:
     setting = given.told_or(run.setting)
     arch = None if setting.device is None else shipped_arch(setting.device)
     model = None if setting.model is None else _model(setting.model)
-    told = setting.precision is not None
     missing = _missing(setting, arch, model)
+    conditions = _conditions(setting, arch)
     if missing:
-        return Placed(setting, arch, model, None, None, missing, missing, told)
-    assert arch is not None and model is not None and setting.isl is not None and setting.osl is not None
-    setting = replace(setting, cards=setting.cards or 1)
-    placed = Placed(setting, arch, model, None, None, "", "", told)
-    placed = replace(placed, load=_load(run, placed))
-    predictor = _predictor(run, placed)
-    return (
-        replace(placed, no_predictor=predictor) if isinstance(predictor, str) else replace(placed, predictor=predictor)
-    )
+        return Placed(setting, arch, model, conditions, None, None, missing, missing)
+    assert arch is not None and setting.isl and setting.osl
+    name = shipped_model(setting.model or "") or setting.model or ""
+    question = Question(arch, name, _power_of_two_below(setting.isl + setting.osl), _beyond_limits(arch, setting.users))
+    placed = Placed(setting, arch, model, conditions, question, None, "", _unpredicted(run, setting))
+    try:
+        return replace(placed, assumed=conditions.assumed(question))
+    except UserError as error:
+        return replace(placed, no_prediction=placed.no_prediction or str(error))
 
 
 def _missing(setting: RunConditions, arch: str | None, model: Model | None) -> str:
-    """What must be known for anything to be checked, as text; "" where all is."""
+    """What must be known for the model to be checked, as text; "" where all is."""
     if setting.device is None:
         return "the chip is not told; give --arch"
     if arch is None:
@@ -80,8 +116,32 @@ def _missing(setting: RunConditions, arch: str | None, model: Model | None) -> s
     if model is None:
         return f"no shape of the model '{setting.model}' is shipped; give --model"
     if not setting.isl or not setting.osl:
-        return "the input and output lengths are not told"
+        return "the input and output lengths are not told; give --isl and --osl"
     return ""
+
+
+def _unpredicted(run: LabRun, setting: RunConditions) -> str:
+    """Why there is no prediction of the run, "" where there is."""
+    if setting.users is None:
+        return "the number of users is not told; give --users"
+    if run.conduct.arrival == "rate":
+        return "requests came at a rate: only bounds are checked"
+    return "" if run.conduct.lengths_fixed else "the lengths of the requests vary: only bounds are checked"
+
+
+def _beyond_limits(arch: str, users: float | None) -> int | None:
+    """The users where they are more than some runtime takes into service, else None: fewer ask for the same members."""
+    return None if users is None or users <= _least_limit(arch) else round(users)
+
+
+@remembered
+def _least_limit(arch: str) -> float:
+    return min(driver.limits.max_sequences.value for driver in drivers(load_system(arch, uncalibrated=True)))
+
+
+def _power_of_two_below(tokens: float) -> int:
+    """Room that is asked for at least: rows of like lengths then ask for the same members."""
+    return 1 << (max(1, int(tokens)).bit_length() - 1)
 
 
 def _model(name: str) -> Model | None:
@@ -91,50 +151,110 @@ def _model(name: str) -> Model | None:
     return load_model(name) if name.endswith(".json") else None
 
 
-def _load(run: LabRun, placed: Placed) -> BoundedLoad:
+def _conditions(setting: RunConditions, arch: str | None) -> Conditions:
+    """What is told, with the runtime by npusim's name; open where no shipped one is named that drives the chip."""
+    told = {each.name: getattr(setting, each.name) for each in fields(Conditions)}
+    return Conditions(**told | {"runtime": _driver(arch, setting.runtime)})
+
+
+@remembered
+def _driver(arch: str | None, told: str | None) -> str | None:
+    named = None if told is None or arch is None else shipped_runtime(told)
+    if named is None or arch is None:
+        return None
+    try:
+        load_runtime(named, load_system(arch, uncalibrated=True).chip.unit.kind)
+    except UserError:
+        return None
+    return named
+
+
+def is_cached(member: Member) -> bool:
+    """Whether prompts are found in the prefix cache."""
+    return bool(member["prompts"] == "alike" and member["prefix_caching"])
+
+
+def footings(placed: Placed, members: Iterable[Member]) -> list[Footing]:
+    """All that bounds can tell apart: of the members, else of every format on the told cards."""
+    found = list(dict.fromkeys(Footing.of(member) for member in members))
+    return found or list(_described(placed))
+
+
+def _described(placed: Placed) -> Iterator[Footing]:
+    """Without members: formats that a run may have had on the told cards; without a model, cards alone."""
+    told = placed.conditions
+    if placed.arch is None:
+        return
+    if placed.question is None:
+        most = load_system(placed.arch, uncalibrated=True).max_cards
+        numbers = [1 << power for power in range(most.bit_length())] if told.cards is None else [told.cards]
+        yield from (Footing(None, None, cards, None) for cards in numbers)
+    elif told.cards is not None:
+        schemes = SCHEMES if told.precision is None else (told.precision,)
+        kept = (USUAL, NARROWEST_KV) if told.kv_precision is None else (told.kv_precision,)
+        alike = (
+            (False, True) if told.prompts is None and told.prefix_caching is not False else (told.prompts == "alike",)
+        )
+        yield from (Footing(*each) for each in product(schemes, kept, (told.cards,), alike))
+
+
+def load_on(run: LabRun, placed: Placed, footing: Footing) -> BoundedLoad | None:
+    """The run on a footing, as the bounds take it; None without a model."""
+    if placed.question is None or footing.precision is None:
+        return None
+    formats = footing.precision, footing.kv_precision or USUAL
+    return _load(run, placed, (formats, formats), footing.cards, footing.alike is False)
+
+
+def usual_load(run: LabRun, placed: Placed) -> BoundedLoad | None:
+    """The run on the assumed cards: generous in the narrowest formats where none are told, usual in assumed ones."""
+    member, setting = placed.assumed, placed.setting
+    if member is None:
+        return None
+    generous = setting.precision or NARROWEST, setting.kv_precision or NARROWEST_KV
+    usual = member["precision"], member["kv_precision"]
+    return _load(run, placed, (generous, usual), member["cards"], setting.prompts == "different")
+
+
+def _load(
+    run: LabRun, placed: Placed, formats: tuple[tuple[str, str], tuple[str, str]], cards: int, differ: bool
+) -> BoundedLoad:
     setting, conduct = placed.setting, run.conduct
     assert placed.arch is not None and placed.model is not None and setting.isl and setting.osl
-    usual = _precision(placed, setting.precision or USUAL, setting.kv_precision)
-    generous = _precision(placed, setting.precision or NARROWEST, setting.kv_precision or NARROWEST_KV)
+    schemes = resolve_precision(*formats[0]), resolve_precision(*formats[1])
     isl, osl = max(1, int(setting.isl)), max(1, int(setting.osl))
-    load = load_of(placed.arch, placed.model, (generous, usual), placed.chips or 1, isl, osl)
+    load = load_of(placed.arch, placed.model, schemes, placed.chips_of(cards), isl, osl)
     return replace(
         load,
         users=setting.users,
         requests=conduct.requests if conduct.arrival == "burst" else None,
-        prompts_differ=conduct.lengths_fixed and setting.prompts == "different",
+        prompts_differ=conduct.lengths_fixed and differ,
         tokens_per_step=conduct.tokens_per_step,
         tensor_parallel=setting.tensor_parallel,
     )
 
 
-def _precision(placed: Placed, scheme: str, kv: str | None) -> Precision:
-    assert placed.arch is not None
-    return resolve_precision(scheme, kv or _driver_kv(placed.arch, _runtime(placed)))
-
-
-@remembered
-def _driver_kv(arch: str, runtime: str) -> str:
-    return load_runtime(runtime, load_system(arch, uncalibrated=True).chip.unit.kind).kv.precision
-
-
-def _runtime(placed: Placed) -> str:
-    assert placed.arch is not None
-    return _driver(placed.arch, placed.setting.runtime)
-
-
-@remembered
-def _driver(arch: str, told: str | None) -> str:
-    """The runtime that the files name where one is shipped that drives the chip, else the architecture's own."""
-    system = load_system(arch, uncalibrated=True)
-    named = None if told is None else shipped_runtime(told)
-    if named is not None:
-        try:
-            load_runtime(named, system.chip.unit.kind)
-        except UserError:
-            return system.runtime
-        return named
-    return system.runtime
+def predictor_of(run: LabRun, placed: Placed, member: Member) -> RunPredictor | str:
+    """The run under a member as the predictor takes it, or why it cannot."""
+    setting, conduct, cached = placed.setting, run.conduct, is_cached(member)
+    assert placed.question is not None and setting.isl and setting.osl and setting.users
+    placement = Placement(
+        placed.question.arch,
+        member["runtime"],
+        placed.question.model,
+        member["precision"],
+        member["cards"],
+        kv_precision=member["kv_precision"],
+        plan=member["plan"],
+        sequences=member["max_sequences"],
+        prefix_caching=True if cached else None,
+    )
+    no_room = _no_room(placement, round(setting.isl + setting.osl))
+    if no_room:
+        return no_room
+    users = max(1, round(setting.users))
+    requests = min(conduct.requests or conduct.completed or _REQUESTS_PER_USER * users, _largest(users))
+    return RunPredictor(placement, round(setting.isl), round(setting.osl), users, requests, same_prompt=cached)
 
 
 @remembered
@@ -145,33 +265,6 @@ def _no_room(placement: Placement, tokens: int) -> str:
     except UserError as error:
         return str(error)
     return ""
-
-
-def _predictor(run: LabRun, placed: Placed) -> RunPredictor | str:
-    """The run as the predictor takes it, or why it cannot."""
-    setting, conduct = placed.setting, run.conduct
-    assert placed.arch is not None and placed.model is not None and setting.isl and setting.osl
-    if setting.users is None:
-        return "the number of users is not told"
-    if conduct.arrival == "rate":
-        return "requests came at a rate: only bounds are checked"
-    if not conduct.lengths_fixed:
-        return "the lengths of the requests vary: only bounds are checked"
-    placement = Placement(
-        placed.arch,
-        _runtime(placed),
-        shipped_model(setting.model or "") or setting.model or "",
-        setting.precision or USUAL,
-        setting.cards or 1,
-        kv_precision=setting.kv_precision,
-        tensor_parallel=setting.tensor_parallel,
-    )
-    no_room = _no_room(placement, round(setting.isl + setting.osl))
-    if no_room:
-        return no_room
-    users = max(1, round(setting.users))
-    requests = min(conduct.requests or conduct.completed or _REQUESTS_PER_USER * users, _largest(users))
-    return RunPredictor(placement, round(setting.isl), round(setting.osl), users, requests)
 
 
 def _largest(users: int) -> int:

@@ -9,23 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from npusim.bounds.finding import VERDICTS
-from npusim.bounds.reading import Reading
-from npusim.engine.analytic import AnalyticEngine
-from npusim.errors import UserError
-from npusim.evidence.measured.case import Numbers
-from npusim.evidence.measured.placement import Placement, measured_deployment
-from npusim.evidence.predictors.run import RunPredictor
-from npusim.evidence.validation.validate import described
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.lab.check.across import with_gains
-from npusim.lab.check.judge import figures_of_run, judge, run_findings
 from npusim.lab.check.lint import lint
 from npusim.lab.check.own_tables import checked_rows
 from npusim.lab.check.placing import USUAL, Placed, place_run
-from npusim.lab.check.row import CheckedFigure, CheckedRow
+from npusim.lab.check.predictions import Predictions
+from npusim.lab.check.row import CheckedRow
+from npusim.lab.check.weighing import weigh
 from npusim.lab.files.folder import HandedIn, Unread, hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
-from npusim.metrics import TABLE_COLUMN, told_as
+from npusim.mapping.plan_file import read_plan
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve_precision
 
@@ -54,46 +48,16 @@ class CheckResult:
         }
 
 
-class _Predictor:
-    """Predictions, each predictor once."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._numbers: dict[str, Numbers] = {}
-        self._engines: dict[Placement, AnalyticEngine] = {}
-        self._known: dict[RunPredictor, tuple[dict[str, float], str]] = {}
-
-    def figures(self, placed: Placed) -> tuple[dict[str, float], str]:
-        """Predicted figures, or why there are none."""
-        predictor = placed.predictor
-        if predictor is None:
-            return {}, placed.no_predictor
-        if predictor not in self._known:
-            if predictor.arch not in self._numbers:
-                self._numbers[predictor.arch] = described(predictor.arch)
-            self._known[predictor] = self._predict(predictor)
-        return self._known[predictor]
-
-    def _predict(self, predictor: RunPredictor) -> tuple[dict[str, float], str]:
-        numbers, placement = self._numbers[predictor.arch], predictor.placement
-        try:
-            if placement not in self._engines:
-                self._engines[placement] = AnalyticEngine(numbers.apply(measured_deployment(placement)))
-            return predictor.predict(numbers, self._seed, self._engines[placement]), ""
-        except UserError as error:
-            return {}, str(error)
-
-
 def check_measured(path: Path, given: RunConditions, seed: int, say: Callable[[str], None]) -> CheckResult:
     """Check a file or a folder under what the user gave. Raises UserError."""
     _require_known(given)
     handed: HandedIn = hand_in(path)
     say(f"{len(handed.runs):,} runs in {len(handed.files):,} files")
-    predictor, rows, all_placed = _Predictor(seed), [], []
+    predictions, rows, all_placed = Predictions(seed), [], []
     for run in handed.runs:
         placed = place_run(run, given)
         all_placed.append(placed)
-        rows.append(_row(run, placed, predictor, seed))
+        rows.append(_row(run, placed, predictions))
     for table in handed.tables:
         rows += checked_rows(table, given.device, seed)
     archs = dict.fromkeys(placed.arch for placed in all_placed if placed.arch is not None)
@@ -110,30 +74,21 @@ def _require_known(given: RunConditions) -> None:
             load_runtime(given.runtime, unit)
     if given.model is not None:
         load_model(given.model)
+        if given.plan is not None and given.device is not None:
+            read_plan(given.plan, load_system(given.device, uncalibrated=True), load_model(given.model))
     if given.precision is not None or given.kv_precision is not None:
         resolve_precision(given.precision or USUAL, given.kv_precision or USUAL)
 
 
-def _row(run: LabRun, placed: Placed, predictor: _Predictor, seed: int) -> CheckedRow:
-    found = run_findings(run, placed)
-    figures, why_not = predictor.figures(placed)
-    predicted = figures_of_run(placed, figures, seed)
-    checked = [
-        judge(
-            told_as(TABLE_COLUMN, metric),
-            measured,
-            [each for each in found if each.metric == metric],
-            predicted.get(metric),
-            why_not,
-            placed.precision_told,
-        )
-        for metric, measured in run.figures.items()
-    ]
-    whole = [
-        CheckedFigure("", Reading.exact(0.0), each.verdict, each.reason, each.bound, each.limit)
-        for each in found
-        if each.metric == "" and each.low > 1.0
-    ]
+def _row(run: LabRun, placed: Placed, predictions: Predictions) -> CheckedRow:
+    weighed = weigh(run, placed, predictions)
     return CheckedRow(
-        run.location, run.tool, placed.setting, run.conduct, tuple(checked), tuple(whole), lint(run, placed)
+        run.location,
+        run.tool,
+        placed.setting,
+        run.conduct,
+        weighed.figures,
+        weighed.whole,
+        lint(run, placed),
+        weighed.known,
     )

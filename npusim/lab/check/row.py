@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from npusim.bounds.finding import IMPLAUSIBLE, UNCHECKED, VERDICTS
 from npusim.bounds.reading import Reading
+from npusim.conditions.known import Known
 from npusim.lab.files.lab_run import Conduct, RunConditions
 
 FAULT, DOUBT, NOTE = "fault", "doubt", "note"
@@ -59,7 +60,10 @@ class CheckedFigure:
 
 @dataclass(frozen=True)
 class CheckedRow:
-    """A row of what was handed in. whole: what is said of the row itself, apart from any figure."""
+    """A row of what was handed in. whole: what is said of the row itself, apart from any figure.
+
+    known: the conditions that were told, were open, and decide.
+    """
 
     location: str
     tool: str
@@ -68,6 +72,7 @@ class CheckedRow:
     figures: tuple[CheckedFigure, ...]
     whole: tuple[CheckedFigure, ...]
     remarks: tuple[Remark, ...]
+    known: Known = field(default_factory=Known)
 
     @property
     def decisive(self) -> CheckedFigure | None:
@@ -91,6 +96,7 @@ class CheckedRow:
             "bound": decisive.bound if decisive else None,
             "limit": decisive.limit if decisive else None,
             "reason": decisive.reason if decisive else "the row holds no figure that is known",
+            "conditions": self.known.as_dict(),
             "figures": [figure.as_dict() for figure in self.figures],
             "remarks": [vars(remark) for remark in self.remarks],
         }

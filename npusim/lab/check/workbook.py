@@ -17,7 +17,16 @@ from npusim.safe_text import printable
 
 _COLOURS = {IMPOSSIBLE: "#F4B084", IMPLAUSIBLE: "#FFE699", PLAUSIBLE: "#C6E0B4", UNCHECKED: "#EDEDED"}
 _SIDES = ("measured", "predicted", "low", "high", "verdict")
-_WIDTHS = {"place": 48, "reason": 110, "remarks": 90, "deviations": 50, "model": 34, "key": 50, "value": 110}
+_WIDTHS = {
+    "place": 48,
+    "reason": 110,
+    "remarks": 90,
+    "deviations": 50,
+    "model": 34,
+    "key": 50,
+    "value": 110,
+    "told and assumed": 60,
+}
 _ABOUT = (
     "impossible: a bound is broken even on the most favourable terms. implausible: outside the 99 % interval of the "
     "prediction, or the row contradicts itself. plausible: inside. unchecked: the reason is given. Predicted values "
@@ -48,6 +57,7 @@ def _table(rows: tuple[CheckedRow, ...]) -> pd.DataFrame:
         record: dict[str, Any] = {"row": index, "place": row.location, "tool": row.tool}
         record |= row.setting.values()
         record |= {"verdict": row.verdict, "bound": decisive.bound if decisive else None}
+        record |= {"told and assumed": row.known.text, "plausible if": row.known.needs or None}
         record["reason"] = f"{decisive.metric} {decisive.reason}".strip() if decisive else None
         for figure in row.figures:
             record |= {f"{figure.metric} {side}": _side(figure, side) for side in _SIDES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from npusim.inputs import is_file, is_folder
 from npusim.lab.files.files import read_lab_text
 from npusim.lab.files.format import Form, all_formats
 from npusim.lab.files.lab_run import LabRun
+from npusim.lab.files.trees import from_names
 
 
 @dataclass(frozen=True)
@@ -80,5 +81,6 @@ def _runs(path: Path, alone: bool) -> list[LabRun] | str:
         if reason is not None:
             return reason
         if each.recognises(contents[each.form]):
-            return list(each.runs(path, contents[each.form]))
+            named = from_names(path)
+            return [replace(run, setting=run.setting.told_or(named)) for run in each.runs(path, contents[each.form])]
     return "of no known kind"

@@ -8,7 +8,6 @@ from pathlib import Path
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.inputs import remembered
-from npusim.lab.files.lab_run import RunConditions
 from npusim.workload.catalog import shipped_model_path, shipped_models
 from npusim.workload.precision import SCHEMES
 
@@ -20,10 +19,8 @@ _FORMATS = (
     ("fp8", r"fp8(-dynamic|-block)?|w8a8-fp8"),
     ("bf16", r"bf16|bfloat16|fp16|float16|half"),
 )
-_TREE = (
-    re.compile(r"(?P<device>[A-Za-z0-9+.-]+)_(?P<cards>\d+)_(?P<backend>[A-Za-z-]+)_(?P<version>\d[\w.+-]*)"),
-    re.compile(r"(?P<device>[A-Za-z0-9+.-]+)_(?P<backend>[A-Za-z-]+)_(?P<version>\d[\w.+-]*)_(?P<cards>\d+)"),
-)
+_RULES = re.compile(r"-(interactive|server|offline|edge|datacenter)$|-99(\.9)?$")
+"""What MLPerf puts behind a model's name."""
 
 
 @remembered
@@ -70,26 +67,17 @@ def shipped_runtime(text: str) -> str | None:
     return named if named in known else backend if backend in known else None
 
 
-def from_tree(path: Path) -> RunConditions:
-    """What the folders above a furiosa-perf file say: <DEVICE>_<NUM>_<BACKEND>_<VERSION>/<name>/<task>/<model>."""
-    parts = path.resolve().parts
-    for index, part in enumerate(parts):
-        match = next((found for pattern in _TREE if (found := pattern.fullmatch(part))), None)
-        if match is None:
-            continue
-        model = parts[index + 3] if len(parts) > index + 4 else None
-        return RunConditions(
-            model=model,
-            device=match["device"],
-            cards=int(match["cards"]),
-            runtime=f"{match['backend']} {match['version']}",
-        )
-    return RunConditions()
+def told_kv(text: str | None) -> str | None:
+    """The KV format that a setting gives, None where it leaves it to the server ("auto")."""
+    plain = (text or "auto").strip().lower()
+    return None if plain == "auto" else next((name for name in ("fp8", "int8") if plain.startswith(name)), plain)
 
 
 def _bare(name: str) -> str:
     last = name.rsplit("/", 1)[-1].replace("_", "-").removesuffix(".json")
     for _, words in _FORMATS:
         last = re.sub(rf"[-.](quantized[-.])?({words})(?=$|[-.])", "", last)
-    last = re.sub(r"^meta-", "", last)
+    while _RULES.search(last):
+        last = _RULES.sub("", last)
+    last = re.sub(r"^llama(?=\d)", "llama-", re.sub(r"^meta-", "", last))
     return re.sub(r"-(instruct|it|chat|hf)$", "", last)

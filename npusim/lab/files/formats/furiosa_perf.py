@@ -18,7 +18,7 @@ from npusim.inputs.limits import MOST_USERS
 from npusim.lab.files.files import Line, count, csv_lines
 from npusim.lab.files.format import CSV, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
-from npusim.lab.files.naming import from_tree, told_precision
+from npusim.lab.files.naming import told_precision
 from npusim.lab.files.power_log import PowerLog, read_log
 from npusim.metrics import FURIOSA_PERF, figure_of, figures_in, named_by
 
@@ -42,7 +42,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
     _check(f"{path}:{first}", header)
     if not lines:
         raise UserError(str(path), "", "has no rows; give the summary of a finished benchmark")
-    setting, conduct = _told(preamble).told_or(from_tree(path)), _conduct(preamble)
+    setting, conduct = _told(preamble), _conduct(preamble)
     for line in lines:
         yield _run(path, line, header, setting, conduct)
 

@@ -18,7 +18,6 @@ from npusim.errors import UserError
 from npusim.lab.files.files import Line, csv_lines
 from npusim.lab.files.format import CSV, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
-from npusim.lab.files.naming import from_tree
 from npusim.lab.files.power_log import MONITORING, read_log
 
 TOOL = "sensor log"
@@ -56,7 +55,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
     form = _form(text)
     if form == "monitoring":
         log = read_log(path)
-        yield LabRun(str(path), TOOL, from_tree(path), log.figures(), log.conduct(Conduct(power_scope="cards")))
+        yield LabRun(str(path), TOOL, RunConditions(), log.figures(), log.conduct(Conduct(power_scope="cards")))
         return
     header, lines = csv_lines(path, text)
     if not lines:

@@ -16,7 +16,7 @@ from npusim.inputs.limits import MOST_USERS
 from npusim.lab.files.files import count, no_negatives, reading, words
 from npusim.lab.files.format import JSON, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
-from npusim.lab.files.naming import from_tree, told_precision
+from npusim.lab.files.naming import told_kv, told_precision
 from npusim.metrics import VLLM, figures_in
 
 TOOL = "vllm bench serve"
@@ -51,7 +51,7 @@ def _run(location: str, path: Path, found: dict[str, Any]) -> LabRun:
     told = RunConditions(
         model=_text(location, found, "model_id"),
         precision=_precision(location, found),
-        kv_precision=_text(location, found, "kv_cache_dtype") or _text(location, found, "kv_precision"),
+        kv_precision=told_kv(_text(location, found, "kv_cache_dtype") or _text(location, found, "kv_precision")),
         device=_text(location, found, "device") or _text(location, found, "chip"),
         cards=_whole(location, found, "cards") or _whole(location, found, "num_devices"),
         tensor_parallel=_whole(location, found, "tp") or _whole(location, found, "tensor_parallel_size"),
@@ -73,7 +73,7 @@ def _run(location: str, path: Path, found: dict[str, Any]) -> LabRun:
         date=_text(location, found, "date"),
         sdk=version,
     )
-    return LabRun(location, TOOL, told.told_or(from_tree(path)), figures, conduct)
+    return LabRun(location, TOOL, told, figures, conduct)
 
 
 def _mean(tokens: int, requests: int) -> float | None:

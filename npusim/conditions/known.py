@@ -1,0 +1,62 @@
+"""What an answer says of the conditions that it stands on: which were told, which are assumed or open, which decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from npusim.conditions.conditions import Conditions, Member
+from npusim.conditions.table import CONDITIONS
+
+Deciding = tuple[tuple[str, tuple[Any, ...]], ...]
+"""Conditions with the values that allow an answer."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """told, assumed: values by condition; open: names of the conditions that are not told.
+
+    deciding: open conditions of which some values alone allow the answer, with these values.
+    """
+
+    told: Mapping[str, Any] = field(default_factory=dict)
+    open: tuple[str, ...] = ()
+    assumed: Mapping[str, Any] = field(default_factory=dict)
+    deciding: Deciding = ()
+
+    @classmethod
+    def of(cls, conditions: Conditions, assumed: Member | None, deciding: Deciding = ()) -> Known:
+        """Of conditions and the member that is meant where one is wanted."""
+        values = {} if assumed is None else {name: assumed[name] for name in conditions.open}
+        return cls(conditions.told, conditions.open, values, deciding)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        deciding = [{"condition": name, "values": list(values)} for name, values in self.deciding]
+        return {"told": dict(self.told), "open": list(self.open), "assumed": dict(self.assumed), "deciding": deciding}
+
+    @property
+    def needs(self) -> str:
+        """What must be true for the answer, "" where nothing open decides: "4 or 8 cards and fp8"."""
+        by_name = {each.name: each for each in CONDITIONS}
+        return " and ".join(_either([by_name[name].words(each) for each in values]) for name, values in self.deciding)
+
+    @property
+    def text(self) -> str:
+        """One line: what was told and what was assumed."""
+        parts = [("told", self.told), ("assumed", self.assumed)]
+        words = [f"{title}: {_listed(values)}" for title, values in parts if values]
+        return "; ".join(words)
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(each.words(values[each.name]) for each in CONDITIONS if each.name in values)
+
+
+def _either(words: list[str]) -> str:
+    """ "4 or 8 cards": the last word once where all have it."""
+    ends = {word.rpartition(" ")[2] for word in words}
+    if len(words) > 1 and len(ends) == 1 and all(" " in word for word in words):
+        return f"{_either([word.rpartition(' ')[0] for word in words])} {ends.pop()}"
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
