@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from cli_support import tell
 
 from npusim import dtypes
 from npusim.conditions.conditions import Conditions, Members, deciding
@@ -100,3 +101,21 @@ def test_what_decides_is_what_the_outcomes_follow() -> None:
     first, share = deciding(members, by_cards)[0]
     assert first == "cards" and share == pytest.approx(1.0)
     assert deciding(members, [1.0] * len(members)) == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), {}),
+        (("--cards", "2"), {"cards": 2}),
+        (("--precision", "bf16"), {"precision": "bf16"}),
+        (("--plan", "tp2-dp2"), {"plan": "TP2 DP2", "cards": 4, "tensor_parallel": 2}),
+    ],
+)
+def test_commands_tell_which_conditions_were_told(words: tuple[str, ...], told: dict[str, object]) -> None:
+    """A value that is typed is told even where it is the default; every condition is either."""
+    question = ("step", "rngd", "llama-3.1-8b", "--phase", "decode", "--batch", "4", "--context", "512")
+    found = tell(*question, *words, "--json").json["conditions"]
+    assert found["told"] == told
+    assert set(found["told"]) | set(found["assumed"]) == {each.name for each in CONDITIONS}
+    assert not set(found["told"]) & set(found["assumed"])

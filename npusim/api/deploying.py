@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Json
-from npusim.api.options import Argument, Option, Options, warn_of
+from npusim.api.options import Argument, Declared, Option, Options, declared_options, warn_of
 from npusim.errors import UserError
 from npusim.hardware.states import State
 
@@ -200,12 +200,28 @@ def configuration_text(deployment: Deployment) -> str:
     )
 
 
-def told_beside(deployment: Deployment, found: Found | None, interval: bool) -> dict[str, Json]:
-    """What an answer says beside its figures: the deployment, the plans it was chosen from, what intervals hold."""
+def conditions_of(asked: Placing, deployment: Deployment) -> dict[str, Json]:
+    """The conditions that the user told and those that were assumed, with the values of the deployment."""
+    from npusim.conditions.known import told_and_assumed
+
+    shared = bool(getattr(asked, "shared_prefix", False))
+    told = [each.field for each in declared_options(type(asked)) if _is_told(asked, each)]
+    return told_and_assumed(deployment, [*told, *(["prompts"] if shared else [])], shared)
+
+
+def _is_told(asked: Placing, each: Declared) -> bool:
+    """Whether an option was given: by a value but the default, or in the words of a command line."""
+    value = getattr(asked, each.field)
+    return value != AUTO and (value != each.default or any(name in asked.words for name in each.names))
+
+
+def told_beside(asked: Placing, deployment: Deployment, found: Found | None, interval: bool) -> dict[str, Json]:
+    """What an answer says beside its figures: deployment, conditions, plans to choose from, what intervals hold."""
     from npusim.serving.uncertainty import interval_text
 
     return {
         "configuration": configuration(deployment),
+        "conditions": conditions_of(asked, deployment),
         **({} if found is None else {"plans": found.as_dict()}),
-        **({"interval": interval_text(deployment.system, deployment.calibration)} if interval else {}),
+        **({"interval": interval_text(deployment.calibration)} if interval else {}),
     }

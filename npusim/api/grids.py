@@ -7,8 +7,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from npusim.api.answer import Answer, Progress, records
-from npusim.api.deploying import Deploying, Seed, asked_plan, warn_without_calibration
+from npusim.api.answer import Answer, Json, Progress, records
+from npusim.api.deploying import Deploying, Seed, asked_plan, conditions_of, warn_without_calibration
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option
 from npusim.errors import UserError
@@ -94,12 +94,14 @@ class GridAnswer(list["GridResult"]):
     def __init__(self, results: Sequence[GridResult], manifest: Answer, files: Sequence[str]) -> None:
         super().__init__(results)
         self.manifest, self.files = manifest, list(files)
+        self.conditions = manifest["conditions"]
 
     @property
     def answer(self) -> Answer:
         """Everything, as the command line's JSON has it."""
         cells = [row for result in self for row in records(result.cells)]
-        return {"cells": cells, "files": self.files, "sim_seconds": sum(result.sim_seconds for result in self)}
+        seconds = sum(result.sim_seconds for result in self)
+        return {"cells": cells, "conditions": self.conditions, "files": self.files, "sim_seconds": seconds}
 
 
 @asked_by(KPerfOptions)
@@ -111,11 +113,20 @@ def kperf(asked: KPerfOptions) -> GridAnswer:
     from npusim.api.grid_files import write_grids
 
     results = predicted_grids(asked, asked.interval, asked.workers)
-    record = asked.manifest("kperf")
+    record = asked.manifest("kperf", conditions=_conditions(asked, results))
     if asked.out is None:
         return GridAnswer(results, record, ())
     _require_a_prediction(results)
     return GridAnswer(results, record, write_grids(results, record, asked.out, asked.lang, asked.report))
+
+
+def _conditions(asked: KPerfOptions, results: Sequence[GridResult]) -> list[Json]:
+    """Of each model on each architecture, the conditions that were told and those that were assumed."""
+    return [
+        {"arch": where.system.name, "model": where.model.name, **conditions_of(asked, where)}
+        for result in results
+        for where in result.deployments
+    ]
 
 
 def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = None) -> list[GridResult]:

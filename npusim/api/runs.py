@@ -121,7 +121,7 @@ def run(asked: RunOptions) -> RunResult:
     laid = for_load(deployment, asked.isl, asked.osl, -(-asked.concurrency // deployment.plan.data_parallel))
     answer |= {"bottleneck": bottleneck(laid, served, asked.isl, asked.osl) if served else None}
     answer |= _layout(laid)
-    answer |= told_beside(deployment, found, asked.interval)
+    answer |= told_beside(asked, deployment, found, asked.interval)
     names = RunResult.__dataclass_fields__.keys() & answer.keys()
     return RunResult(
         **{name: answer[name] for name in names}, deployment=deployment, found=found, answer=answer, asked=asked

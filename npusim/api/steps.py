@@ -121,7 +121,7 @@ class StepResult:
     @cached_property
     def answer(self) -> Answer:
         """Everything, as the command line's JSON has it."""
-        answer = self.costed.as_dict() | told_beside(self.deployment, self.found, self.asked.interval)
+        answer = self.costed.as_dict() | told_beside(self.asked, self.deployment, self.found, self.asked.interval)
         return answer | ({"assumptions": _assumptions(self.deployment)} if self.asked.explain else {})
 
     @cached_property

@@ -69,12 +69,7 @@ class Conditions:
 
         Raises UserError where no run is allowed, with the reason that refused most.
         """
-        refused: Counter[str] = Counter()
-        found = next(_chosen(self, question, CONDITIONS, {}, 1.0, refused), None)
-        if found is None:
-            reason = max(refused, key=lambda text: refused[text])
-            raise UserError("the conditions", "", f"allow no run of {question.model} on {question.arch}: {reason}")
-        return Member(question, tuple(found[0].items()), 1.0)
+        return _assumed(self, question)
 
 
 @dataclass(frozen=True)
@@ -154,6 +149,16 @@ def deciding(members: Members, outcomes: Sequence[float]) -> tuple[tuple[str, fl
         parts = [(weights[at].sum(), np.average(found[at], weights=weights[at])) for at in groups.values()]
         shares.append((name, float(sum(weight * (part - mean) ** 2 for weight, part in parts) / whole)))
     return tuple(sorted(shares, key=lambda each: -round(each[1], 9)))
+
+
+@remembered
+def _assumed(conditions: Conditions, question: Question) -> Member:
+    refused: Counter[str] = Counter()
+    found = next(_chosen(conditions, question, CONDITIONS, {}, 1.0, refused), None)
+    if found is None:
+        reason = max(refused, key=lambda text: refused[text])
+        raise UserError("the conditions", "", f"allow no run of {question.model} on {question.arch}: {reason}")
+    return Member(question, tuple(found[0].items()), 1.0)
 
 
 @remembered

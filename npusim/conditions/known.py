@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from npusim.conditions.conditions import Conditions, Member
 from npusim.conditions.table import CONDITIONS
+from npusim.mapping.deployment import Deployment
 
 Deciding = tuple[tuple[str, tuple[Any, ...]], ...]
 """Conditions with the values that allow an answer."""
@@ -48,6 +49,30 @@ class Known:
         parts = [("told", self.told), ("assumed", self.assumed)]
         words = [f"{title}: {_listed(values)}" for title, values in parts if values]
         return "; ".join(words)
+
+
+def told_and_assumed(deployment: Deployment, told: Collection[str], shared_prefix: bool = False) -> dict[str, Any]:
+    """Every condition that a prediction was made under: {told, assumed}, values by condition.
+
+    told: names of those that the user gave; a plan tells cards and chips too. shared_prefix: requests have one prompt.
+    """
+    runtime, plan = deployment.runtime, deployment.plan
+    values = {
+        "runtime": runtime.name,
+        "precision": deployment.precision.name,
+        "kv_precision": deployment.precision.kv,
+        "cards": plan.cards,
+        "tensor_parallel": plan.tensor_parallel,
+        "plan": plan.name,
+        "max_sequences": int(runtime.limits.max_sequences.value),
+        "prefix_caching": runtime.kv.prefix_caching,
+        "prompts": "alike" if shared_prefix else "different",
+    }
+    given = {*told, *(("cards", "tensor_parallel") if "plan" in told else ())}
+    return {
+        "told": {name: value for name, value in values.items() if name in given},
+        "assumed": {name: value for name, value in values.items() if name not in given},
+    }
 
 
 def _listed(values: Mapping[str, Any]) -> str:

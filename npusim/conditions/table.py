@@ -12,7 +12,7 @@ from typing import Any
 from npusim import dtypes
 from npusim.conditions.question import Question
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_runtime, shipped_runtimes
+from npusim.hardware.catalog import load_runtime, load_system, shipped_runtimes
 from npusim.hardware.machine import build_machine
 from npusim.hardware.runtime import Runtime
 from npusim.inputs import remembered
@@ -79,10 +79,15 @@ def _schemes(question: Question, chosen: Chosen) -> Sequence[str]:
 
 def _not_multiplied(question: Question, chosen: Chosen, scheme: str) -> str:
     weights, activations = SCHEMES[scheme]
-    code = build_machine(question.system)[0]["multiplies"][dtypes.code(weights), dtypes.code(activations)]
-    if code != dtypes.NOT_MULTIPLIED:
+    if _multiplies(question.arch, weights, activations):
         return ""
     return f"{question.arch} does not multiply {weights} by {activations}"
+
+
+@remembered
+def _multiplies(arch: str, weights: str, activations: str) -> bool:
+    table = build_machine(load_system(arch, uncalibrated=True))[0]["multiplies"]
+    return bool(table[dtypes.code(weights), dtypes.code(activations)] != dtypes.NOT_MULTIPLIED)
 
 
 def _kv_formats(question: Question, chosen: Chosen) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,11 @@ from npusim.explore.one_changed import Change, estimates_of
 from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import Records
 from npusim.mapping.deployment import Deployment
+from npusim.mapping.shared import ranged_shared
 from npusim.metric_row import Follows
 from npusim.metrics import metric
+
+_RECORDS = ("machine", "runtime_record")
 
 
 def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
@@ -40,7 +43,19 @@ def follows(claim: Claim) -> Follows | None:
     return None if row is None else row.follows
 
 
-def relative_on(claim: Claim, deployment: Deployment, other: Deployment) -> np.ndarray:
-    """The claim's figure on another deployment of the same plan, under other shared assumptions too, float64 (1,)."""
-    records = Records(other.machine, other.runtime_record)
-    return _over_own(claim, deployment, estimate_designs(other, records, *claim.load))
+def ratios_on(
+    claim: Claim, deployment: Deployment, others: Sequence[Deployment], figures: Mapping[str, Follows]
+) -> dict[str, np.ndarray]:
+    """Each of those figures on other deployments of the same plan, relative to that on the deployment's own, float64
+    (others,); NaN where not one request has room. Shared assumptions of the others count too."""
+    own = estimate_designs(deployment, Records(deployment.machine, deployment.runtime_record), *claim.load)
+    if ranged_shared(deployment):
+        parts = [estimate_designs(each, Records(each.machine, each.runtime_record), *claim.load) for each in others]
+        table = pd.concat(parts, ignore_index=True)
+    else:
+        records = Records(*(np.concatenate([getattr(each, name) for each in others]) for name in _RECORDS))
+        table = estimate_designs(deployment, records, *claim.load)
+    return {
+        name: (table[known.estimate].to_numpy(float) / float(own[known.estimate].iloc[0])) ** known.power
+        for name, known in figures.items()
+    }

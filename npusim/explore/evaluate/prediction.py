@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm
 
-from npusim.answers.unexplained import unexplained
 from npusim.errors import DoesNotFit
-from npusim.explore.evaluate.estimated import follows, relative, relative_on
+from npusim.explore.evaluate.estimated import follows, ratios_on
 from npusim.explore.evaluate.peaks import PEAKS, operand_of
 from npusim.explore.evaluate.placing import placed
 from npusim.explore.evaluate.proposal import ALIKE, USERS_AT_SLO, Claim
-from npusim.explore.sweep.machines import Records
 from npusim.hardware.catalog import load_system
 from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.mapping.deployment import Deployment
-from npusim.mapping.shared import ranged_shared
-from npusim.metrics import metric, resolve
+from npusim.metrics import METRICS, metric, resolve
 from npusim.serving.decision import Decision, decide
+from npusim.serving.joint import JointDraws, run_draws
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, ServingEngine, simulate
 from npusim.serving.uncertainty import drawn_engines, interval
+from npusim.serving.unexplained import unexplained
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import identical_prompts, random_prompts
 
@@ -37,7 +36,6 @@ _REQUESTS_PER_USER = 3
 _MOST_USERS = 4096
 _FINE = 16
 """Part of itself to which a number of users is found."""
-_RECORDS = ("machine", "runtime_record")
 
 
 @dataclass(frozen=True)
@@ -76,19 +74,107 @@ def load_of_claim(claim: Claim) -> Load:
 
 
 def predict_claim(claim: Claim, deployment: Deployment, seed: int, base: Baselined | None = None) -> ClaimPrediction:
-    """Predict `claim` on the proposal's own machine and on drawn ones; base: what a ratio is to. Raises DoesNotFit."""
-    width = _half_width(claim, deployment, base)
-    drawn: list[float] = []
+    """Predict `claim` on the proposal's own machine and on drawn ones; base: what a ratio is to. Raises DoesNotFit.
 
-    def parts(batch: int) -> np.ndarray:
-        figures = [_over(claim, *both) for both in _drawn(claim, deployment, base, seed + batch)]
-        drawn.extend(figures)
-        return holding(claim, figures, width)
+    The claim fails on a machine that cannot hold the model, or that refuses a request.
+    """
+    is_run = base is None and not claim.is_peak and claim.figure != USERS_AT_SLO
+    batches = _RunBatches(claim, deployment, seed) if is_run else _RatioBatches(claim, deployment, base, seed)
+    decision = decide(batches.parts, (REJECT_BELOW, ACCEPT_FROM), ANSWERS, most=MOST_DRAWS)
+    low, high = batches.interval()
+    return ClaimPrediction(batches.value, low, high, decision, batches.failed, batches.unexplained)
 
-    value = _over(claim, *(_figure(each, where, None, seed) for each, where in _runs(claim, deployment, base)))
-    decision = decide(parts, (REJECT_BELOW, ACCEPT_FROM), ANSWERS, most=MOST_DRAWS)
-    low, high = interval(value, drawn, width)
-    return ClaimPrediction(value, low, high, decision, sum(math.isnan(each) for each in drawn), width)
+
+class _RunBatches:
+    """Batches of joint draws of one run, as intervals of runs are made of them."""
+
+    def __init__(self, claim: Claim, deployment: Deployment, seed: int) -> None:
+        self._claim, self._deployment, self._seed, self._load = claim, deployment, seed, load_of_claim(claim)
+        self._own = measure(simulate(deployment, self._load, seed))
+        self._drawn: list[np.ndarray] = []
+        self.failed, self.value = 0, claimed_figure(claim, self._own)
+        self.unexplained = unexplained(deployment.calibration, claim.figure)
+
+    def parts(self, batch: int) -> np.ndarray:
+        """Of each machine of the batch the part of its draws on which the claim holds, (DRAWS,)."""
+        claim, seed = self._claim, self._seed + batch
+        drawn = list(drawn_engines(self._deployment, seed, DRAWS))
+        runs = runs_on(claim, self._deployment, self._own, drawn, seed)
+        serving = np.array([run is not None and run.fits for run in runs])
+        self.failed += int((~serving).sum())
+        parts = np.zeros(len(runs))
+        if serving.any() and self._own.fits:
+            known = [run for run in runs if run is not None and run.fits]
+            joint = run_draws(self._deployment, self._load, self._own, known, seed)
+            self._drawn.append(joint.drawn[claim.figure])
+            parts[serving] = joint.parts(lambda figures: _holds(claim, figures[claim.figure]))
+        return parts
+
+    def interval(self) -> tuple[float, float]:
+        """The 90 % interval of the figure over all batches."""
+        if not self._drawn:
+            return math.nan, math.nan
+        figure = self._claim.figure
+        return JointDraws({figure: self.value}, {figure: np.concatenate(self._drawn)}).interval(figure)
+
+
+def _holds(claim: Claim, figures: np.ndarray) -> np.ndarray:
+    return figures >= claim.value if claim.wants_more else figures <= claim.value
+
+
+def runs_on(
+    claim: Claim, where: Deployment, own: RunMetrics, drawn: Sequence[tuple[Deployment, ServingEngine]], seed: int
+) -> list[RunMetrics | None]:
+    """The run on every drawn machine, None on one that cannot hold the model.
+
+    Where an estimate follows the claimed figure, each figure is that of the run on the described machine times its
+    estimate on the drawn one over that on the described one: a closed loop repeats two steps, a prompt and a decode
+    step. Else the run is simulated on each.
+    """
+    if follows(claim) is None:
+        return [_simulated(claim, each, engine, seed) for each, engine in drawn]
+    estimates = {row.name: row.follows for row in METRICS if row.follows is not None and row.name in own.figures}
+    ratios = ratios_on(claim, where, [each for each, _ in drawn], estimates)
+    fits = np.isfinite(ratios[claim.figure])
+    return [
+        replace(own, figures={**own.figures, **{name: own[name] * float(of[index]) for name, of in ratios.items()}})
+        if fits[index]
+        else None
+        for index in range(len(drawn))
+    ]
+
+
+def _simulated(claim: Claim, where: Deployment, engine: ServingEngine, seed: int) -> RunMetrics | None:
+    try:
+        return measure(simulate(where, load_of_claim(claim), seed, engine))
+    except DoesNotFit:
+        return None
+
+
+class _RatioBatches:
+    """Batches of draws of a ratio of two runs, of users at an SLO, or of a figure of the chip itself."""
+
+    def __init__(self, claim: Claim, deployment: Deployment, base: Baselined | None, seed: int) -> None:
+        self._claim, self._runs, self._seed = claim, _runs(claim, deployment, base), seed
+        self._drawn: list[float] = []
+        self.value = _over(claim, *(_figure(each, where, None, seed) for each, where in self._runs))
+        self.unexplained = _half_width(claim, deployment, base)
+
+    @property
+    def failed(self) -> int:
+        """Machines without a figure."""
+        return sum(math.isnan(each) for each in self._drawn)
+
+    def parts(self, batch: int) -> np.ndarray:
+        """Of each machine of the batch the part of what is unexplained under which the claim holds, (DRAWS,)."""
+        columns = (_drawn_figures(each, where, self._seed + batch) for each, where in self._runs)
+        figures = [_over(self._claim, *both) for both in zip(*columns, strict=True)]
+        self._drawn += figures
+        return holding(self._claim, figures, self.unexplained)
+
+    def interval(self) -> tuple[float, float]:
+        """The 90 % interval of the figure over all batches."""
+        return interval(self.value, self._drawn, self.unexplained)
 
 
 Baselined = tuple[Claim, Deployment]
@@ -112,13 +198,6 @@ def less_is_better(claim: Claim) -> bool:
     return row is not None and row.better == "less"
 
 
-def _drawn(claim: Claim, deployment: Deployment, base: Baselined | None, seed: int) -> Iterator[tuple[float, ...]]:
-    """The figures of DRAWS draws, own and baseline's: of one chip, the same numbers are drawn for both."""
-    both = _runs(claim, deployment, base)
-    columns = (_drawn_figures(each, where, seed) for each, where in both)
-    yield from zip(*columns, strict=True)
-
-
 def _drawn_figures(claim: Claim, where: Deployment, seed: int) -> np.ndarray:
     """The figure on every drawn machine, NaN on those that cannot hold the model, float64 (DRAWS,).
 
@@ -132,11 +211,9 @@ def _drawn_figures(claim: Claim, where: Deployment, seed: int) -> np.ndarray:
         centre = _figure(claim, where, None, seed)
     except DoesNotFit:
         return np.full(len(drawn), math.nan)
-    if ranged_shared(where):
-        ratios = [relative_on(claim, where, each) for each, _ in drawn]
-        return centre * np.concatenate(ratios)
-    records = Records(*(np.concatenate([getattr(each, name) for each, _ in drawn]) for name in _RECORDS))
-    return centre * relative(claim, where, records)
+    known = follows(claim)
+    assert known is not None
+    return centre * ratios_on(claim, where, [each for each, _ in drawn], {claim.figure: known})[claim.figure]
 
 
 def _figure(claim: Claim, where: Deployment, engine: ServingEngine | None, seed: int) -> float:
