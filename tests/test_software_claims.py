@@ -33,14 +33,15 @@ def _software(name: str) -> SoftwareFinding:
 @pytest.mark.parametrize(("name", "mechanism"), [("gpt-oss", "host"), ("exaone-4k", "reductions")])
 def test_what_was_told_lies_inside_tuned_software_and_not_inside_what_labs_ran(name: str, mechanism: str) -> None:
     found = _software(name)
-    assert (found.state, found.told) == (OPEN, False)
+    assert (found.state, found.told) == (AS_LABS_RAN, False)
     assert [each.state for each in found.states] == list(STATES)
     assert found.under(TUNED).inside and found.under(TUNED).plausible
     assert not found.under(AS_LABS_RAN).inside and not found.under(AS_LABS_RAN).plausible
     assert found.decides is not None and found.decides.name == mechanism
     ran, mixture, tuned = (found.under(state).probability for state in (AS_LABS_RAN, OPEN, TUNED))
     assert ran < mixture < tuned
-    assert _judged(name).judged[0].decision == "conditional"
+    assert _judged(name).judged[0].decision == "conditions incomplete"
+    assert _judged(name).judged[0].open["software"] == (AS_LABS_RAN, TUNED)
 
 
 def test_in_fp8_tuned_software_would_be_faster_than_was_told() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from npusim import dtypes
-from npusim.bounds.pim_units import units_ceiling
+from npusim.bounds.pim_units import Formats, units_ceiling
 from npusim.bounds.unit_readings import as_datasheet, in_decimal_units
 from npusim.hardware.catalog import load_system
 from npusim.hardware.compute import MacRates, Unit
@@ -67,17 +67,17 @@ class Ceiling:
 
 
 @remembered
-def ceiling_of(arch: str, generous: bool) -> Ceiling:
+def ceiling_of(arch: str, generous: bool, formats: Formats | None = None) -> Ceiling:
     """The ceiling of one chip of the architecture, without its calibration. Raises UserError."""
-    return ceiling(load_system(arch, uncalibrated=True), generous)
+    return ceiling(load_system(arch, uncalibrated=True), generous, formats)
 
 
-def ceiling(system: System, generous: bool) -> Ceiling:
-    """The ceiling of one chip of `system`."""
+def ceiling(system: System, generous: bool, formats: Formats | None = None) -> Ceiling:
+    """The ceiling of one chip of `system`; formats: of a run, in which PIM units count where they multiply them."""
     chip, most, least = system.chip, _high if generous else _value, _low if generous else _value
     memory, power = chip.memory, chip.power
     peak = most(memory.stacks) * most(memory.channels_per_stack) * most(memory.channel_bandwidth)
-    capacity, units = most(memory.capacity), units_ceiling(chip.pim, most, least)
+    capacity, units = most(memory.capacity), units_ceiling(chip.pim, most, least, formats)
     links, several = [level.link for level in system.server.fabric.levels], int(system.chips_per_card > 1)
     return Ceiling(
         memory_bytes=capacity if generous else in_decimal_units(capacity),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from npusim.bounds.ceiling import Ceiling, ceiling_of
 from npusim.bounds.demand import Demand, demand_of
+from npusim.bounds.pim_units import Formats
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
 
@@ -53,6 +54,12 @@ def load_of(
     arch: str, model: Model, precisions: tuple[Precision, Precision], chips: int, isl: int, osl: int
 ) -> BoundedLoad:
     """The load of an architecture; precisions: the most favourable, and the usual or given one. Raises UserError."""
-    generous = Terms(demand_of(model, precisions[0], isl, osl, True), ceiling_of(arch, True))
-    usual = Terms(demand_of(model, precisions[1], isl, osl, False), ceiling_of(arch, False))
+    generous, usual = (
+        Terms(demand_of(model, scheme, isl, osl, favourable), ceiling_of(arch, favourable, _formats(scheme)))
+        for scheme, favourable in zip(precisions, (True, False), strict=True)
+    )
     return BoundedLoad(generous, usual, chips, isl, osl)
+
+
+def _formats(scheme: Precision) -> Formats:
+    return scheme.weights, scheme.activations, scheme.kv

@@ -14,6 +14,9 @@ from npusim.units import US_PER_S
 from npusim.words import ENGLISH, speaker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from npusim.explore.evaluate.decision import Judged
     from npusim.explore.evaluate.fixed_times import FixedTimes
     from npusim.explore.evaluate.run import Evaluation
 
@@ -50,6 +53,8 @@ def _print(found: Evaluation) -> None:
     for each in found.judged:
         for broken in each.broken:
             console.print(f"{each.claim.name}: {broken.bound}: needs {broken.need} of {broken.says}.")
+        for line in _left_open(each):
+            console.print(f"{each.claim.name}: {line}.")
         if each.unfit:
             console.print(f"{each.claim.name}: {each.unfit}.")
         for decider in each.deciders if each.decision != "accept" else []:
@@ -62,6 +67,20 @@ def _print(found: Evaluation) -> None:
             console.print(f"{each.claim.name} {_together_text(each.together)}.")
     for line in caveats(found.deployments[:1]):
         console.print(line)
+
+
+def _left_open(judged: Judged) -> Iterator[str]:
+    """What the claim does not tell and how its decision hangs on it, and why what holds is not accepted."""
+    from npusim.explore.evaluate.amounts import probability_text
+
+    if judged.open:
+        low, high = (probability_text(each) for each in judged.span)
+        names = ", ".join(judged.open)
+        yield f"does not tell {names}: it holds with {low} to {high}, from the least to the most favourable"
+    if judged.undecided and not judged.open:
+        yield f"the draws leave {' and '.join(judged.undecided)}"
+    for reason in judged.withheld:
+        yield f"not accepted yet: {reason}"
 
 
 def _together_text(times: FixedTimes) -> str:

@@ -21,6 +21,8 @@ Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
 """The exponent of a norm; beyond 1000 the corner is hard in floating point."""
 _STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
 
+_WITH_METADATA = "lpddr6"
+"""Technology whose bursts carry metadata beside data."""
 TECHNOLOGIES = ("hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6")
 """Kinds of DRAM of chips; a DRAM standard that a chip names may be of another family."""
 
@@ -45,8 +47,8 @@ class Memory(Part):
     usable_capacity: Bytes
     """Capacity left to weights, KV cache and runtime, in bytes, which decides what fits."""
     metadata_carve_out: Fraction | None = None
-    """Fraction of the usable capacity, 0 to 1, that metadata takes from data, none if omitted; what metadata takes of
-    the rate is in the DRAM standard's bursts."""
+    """Fraction of the usable capacity, 0 to 1, that metadata takes from data in LPDDR6, whose bursts carry it; none if
+    omitted, and none of another technology, also where a description that is extended has it."""
     address_map: AddressMap | None = None
     """How addresses spread over stacks, channels, banks, rows and columns, derived anew for other numbers of stacks and
     channels; needed to derive the stream efficiency from `dram`."""
@@ -59,6 +61,14 @@ class Memory(Part):
     contention_sharpness: Sharpness
     """Exponent with which the rates of several streaming engines bend into the memory's own limit; a large one is a
     hard corner."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metadata_is_of_its_technology(cls, given: Any) -> Any:
+        """Memory of another technology does not inherit what LPDDR6 keeps metadata in (JESD209-6)."""
+        if isinstance(given, dict) and not str(given.get("technology", "")).startswith(_WITH_METADATA):
+            return {key: value for key, value in given.items() if key != "metadata_carve_out"}
+        return given
 
     @model_validator(mode="after")
     def _usable_is_part_of_it(self) -> Memory:

@@ -35,7 +35,7 @@ def credibility(deployment: Deployment, judged: Sequence[Judged]) -> list[Factor
     return [
         _data_pedigree(deployment, judged),
         Factor("Verification", 2, _VERIFIED),
-        _validation(deployment),
+        _validation(deployment, judged),
         Factor("Input pedigree", 3, _INPUTS),
         _uncertainty(deployment),
         _robustness(judged),
@@ -58,7 +58,8 @@ def _data_pedigree(deployment: Deployment, judged: Sequence[Judged]) -> Factor:
     return Factor("Data pedigree", level, reason)
 
 
-def _validation(deployment: Deployment) -> Factor:
+def _validation(deployment: Deployment, judged: Sequence[Judged]) -> Factor:
+    """Three for a calibrated chip whose measured runs are near every claim, two where a claim is far from them."""
     calibration, system = deployment.calibration, deployment.system
     if calibration is not None:
         told = {
@@ -66,8 +67,16 @@ def _validation(deployment: Deployment) -> Factor:
             "date": calibration.date,
             "errors": ", ".join(_left_out(calibration)) or "-",
         }
-        reason = Phrase("Calibrated to {source} ({date}); cross-validated mean error: {errors}.", told)
-        return Factor("Validation", 3, reason)
+        far = dict.fromkeys(name for each in judged if each.neighbour is not None for name in each.neighbour.far)
+        if not far:
+            reason = Phrase("Calibrated to {source} ({date}); cross-validated mean error: {errors}.", told)
+            return Factor("Validation", 3, reason)
+        reason = Phrase(
+            "Calibrated to {source} ({date}); cross-validated mean error: {errors}. A claim is more than a factor of "
+            "two from every measured run in: {far}.",
+            told | {"far": ", ".join(far)},
+        )
+        return Factor("Validation", 2, reason)
     siblings = [name for name in calibrated_systems(system.chip.unit.kind) if name != system.name]
     if siblings:
         told = {"siblings": ", ".join(siblings)}

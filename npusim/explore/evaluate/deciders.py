@@ -1,24 +1,20 @@
-"""The numbers that decide a claim: which ranges move it most, and what each would have to be alone."""
+"""The numbers that decide a claim: what measuring each would tell of it, and what each would have to be alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from scipy.optimize import brentq
 
+from npusim.explore.evaluate.estimated import changed, follows
+from npusim.explore.evaluate.information import gain_bits
 from npusim.explore.evaluate.proposal import Claim
-from npusim.explore.one_changed import Change, estimates_of, every_of, ranged_of, to_ends
-from npusim.explore.sweep.estimate import estimate_designs
-from npusim.explore.sweep.machines import Records
-from npusim.hardware.draws import RangedNumber, is_ranged
+from npusim.explore.one_changed import every_of, ranged_of, to_ends
+from npusim.hardware.draws import RangedNumber, is_ranged, range_z
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
-from npusim.metric_row import Follows
-from npusim.metrics import metric
 
 MOST = 3
 _LEAST_SWING = 1e-3
@@ -32,7 +28,8 @@ class ClaimDecider:
     """owner, path: of the number; quantity: its provenance; at_low, at_high: the claim's figure at the ends of its
     range (the prediction itself without a range), all else at its value; needed: the value at which the claim's
     prediction just holds, of a count the next whole one that passes, None where none within a factor of 30 does;
-    wants_more: whether it holds above that; is_count: whether the number counts things, which have no fractions."""
+    wants_more: whether it holds above that; is_count: whether the number counts things, which have no fractions; gain:
+    bits that are expected from measuring it."""
 
     owner: str
     path: str
@@ -42,6 +39,7 @@ class ClaimDecider:
     needed: float | None
     wants_more: bool
     is_count: bool = False
+    gain: float = 0.0
 
     @property
     def swing(self) -> float:
@@ -52,30 +50,106 @@ class ClaimDecider:
         return is_ranged(self.quantity)
 
 
-def claim_deciders(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDecider]:
-    """The numbers that decide a claim, at most MOST. value: the prediction.
+@dataclass(frozen=True)
+class Group:
+    """Numbers that one measurement would tell. name: what they are; numbers: how many have a range; gain: bits expected
+    from measuring all of them; share: part of the variance of the figure's logarithm that is theirs."""
 
-    Those whose ranges move it most, the greatest first; where none of these can make a claim hold that does not, those
-    of all numbers that would with the least change. None where no estimate follows the metric.
+    name: str
+    numbers: int
+    gain: float
+    share: float
+
+
+GROUPS = (
+    ("host", "host."),
+    ("fixed times of the compiled graphs", "paths."),
+    ("on-chip reductions", "reduction"),
+    ("links and collectives", "fabric."),
+    ("links and collectives", "link."),
+    ("PIM units", "chip.pim."),
+    ("memory", "chip.memory."),
+    ("power", "chip.power."),
+    ("compute units", "chip.unit."),
+    ("KV cache and limits", "kv."),
+    ("KV cache and limits", "limits."),
+    ("number formats", "element."),
+    ("expert routing", "skew"),
+)
+"""Groups of numbers by what their path has in it, the first that fits; others are "other numbers"."""
+OTHER = "other numbers"
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """numbers: at most MOST, by what measuring them tells; groups: all ranged numbers by group, likewise."""
+
+    numbers: list[ClaimDecider]
+    groups: list[Group]
+
+
+def claim_deciders(claim: Claim, deployment: Deployment, value: float, unexplained: float = 0.0) -> Deciding:
+    """The numbers that decide a claim. value: the prediction; unexplained: 90 % half-width that no number explains.
+
+    Those of which measuring tells most, first; where none of these can make a claim hold that does not, those of all
+    numbers that would with the least change. None where no estimate follows the metric, or it is a ratio.
     """
-    if follows(claim) is None:
-        return []
-    found = _moving(claim, deployment, value)
+    if follows(claim) is None or claim.baseline is not None or not value > 0.0:
+        return Deciding([], [])
+    moving = _Moving(claim, deployment, value, unexplained)
+    found = moving.deciders()
     if claim.holds(value) or any(each.needed is not None for each in found):
-        return found
-    return _reaching(claim, deployment, value) or found
+        return Deciding(found, moving.groups())
+    return Deciding(_reaching(claim, deployment, value) or found, moving.groups())
 
 
-def _moving(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDecider]:
-    numbers = ranged_of(deployment)
-    ratios = _changed(claim, deployment, to_ends(numbers)).reshape(-1, 2)
-    swings = np.abs(np.log(ratios[:, 1] / ratios[:, 0]))
-    order = [index for index in np.argsort(-swings, kind="stable") if math.isfinite(swings[index])]
-    return [
-        _decider(claim, deployment, numbers[index], value, ratios[index])
-        for index in order[:MOST]
-        if swings[index] > _LEAST_SWING
-    ]
+class _Moving:
+    """How far the figure moves between the ends of every ranged number."""
+
+    def __init__(self, claim: Claim, deployment: Deployment, value: float, unexplained: float) -> None:
+        self._claim, self._deployment, self._value = claim, deployment, value
+        self._numbers = ranged_of(deployment)
+        self._ratios = changed(claim, deployment, to_ends(self._numbers)).reshape(-1, 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            swings = np.abs(np.log(self._ratios[:, 1] / self._ratios[:, 0]))
+        self._swings = np.where(np.isfinite(swings), swings, 0.0)
+        self._sds = self._swings / (2.0 * range_z())
+        self._rest = unexplained / range_z()
+        margin = math.log(value / claim.value)
+        self._margin = margin if claim.wants_more else -margin
+
+    def _gain(self, members: np.ndarray) -> float:
+        """Bits from measuring the numbers at those positions together."""
+        part = float(np.sqrt((self._sds[members] ** 2).sum()))
+        others = np.delete(self._sds, members)
+        return gain_bits(self._margin, part, math.hypot(self._rest, *others))
+
+    def deciders(self) -> list[ClaimDecider]:
+        order = np.argsort(-self._swings, kind="stable")[:MOST]
+        return [
+            replace(
+                _decider(self._claim, self._deployment, self._numbers[at], self._value, self._ratios[at]),
+                gain=self._gain(np.array([at])),
+            )
+            for at in order.tolist()
+            if self._swings[at] > _LEAST_SWING
+        ]
+
+    def groups(self) -> list[Group]:
+        """All groups whose numbers move the figure."""
+        names = np.array([_group_of(members[0].label) for members in self._numbers])
+        variance = float((self._sds**2).sum()) + self._rest**2
+        found = []
+        for name in dict.fromkeys(names.tolist()):
+            at = np.flatnonzero((names == name) & (self._swings > _LEAST_SWING))
+            if len(at):
+                share = float((self._sds[at] ** 2).sum()) / variance
+                found.append(Group(name, len(at), self._gain(at), share))
+        return sorted(found, key=lambda group: (-group.gain, -group.share))
+
+
+def _group_of(path: str) -> str:
+    return next((name for name, part in GROUPS if part in path), OTHER)
 
 
 def _reaching(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDecider]:
@@ -83,7 +157,7 @@ def _reaching(claim: Claim, deployment: Deployment, value: float) -> list[ClaimD
     numbers = [members for members in every_of(deployment) if members[0].quantity.value]
     quantities = ((members, members[0].quantity) for members in numbers)
     ends = [(members, known.value * factor) for members, known in quantities for factor in _reach(known)]
-    figures = value * _changed(claim, deployment, ends).reshape(-1, 2)
+    figures = value * changed(claim, deployment, ends).reshape(-1, 2)
     able = [members for members, both in zip(numbers, figures, strict=True) if any(map(claim.holds, both))]
     found = [_decider(claim, deployment, members, value, np.ones(2)) for members in able]
     reached = [each for each in found if each.needed is not None]
@@ -101,36 +175,12 @@ def _decider(
     return ClaimDecider(number.owner, number.label, number.quantity, *ends, needed, wants_more, number.is_count)
 
 
-def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
-    """The claim's figure on each of the records, relative to that on the deployment's own."""
-    return _over_own(claim, deployment, estimate_designs(deployment, records, claim.isl, claim.osl, claim.users))
-
-
-def _changed(claim: Claim, deployment: Deployment, changes: Sequence[Change]) -> np.ndarray:
-    """The claim's figure under each change alone, relative to that without one."""
-    return _over_own(claim, deployment, estimates_of(deployment, changes, claim.isl, claim.osl, claim.users))
-
-
-def _over_own(claim: Claim, deployment: Deployment, other: pd.DataFrame) -> np.ndarray:
-    known = follows(claim)
-    assert known is not None, claim.figure
-    records = Records(deployment.machine, deployment.runtime_record)
-    own = estimate_designs(deployment, records, claim.isl, claim.osl, claim.users)
-    return (other[known.estimate].to_numpy(float) / float(own[known.estimate].iloc[0])) ** known.power
-
-
-def follows(claim: Claim) -> Follows | None:
-    """The estimate that the claim's metric follows; None where none does."""
-    row = metric(claim.figure)
-    return None if row is None else row.follows
-
-
 def _needed(claim: Claim, deployment: Deployment, members: list[RangedNumber], value: float) -> float | None:
     """The number's value at which the prediction meets the claim, alone; None where none within reach does."""
     start = members[0].quantity.value
 
     def short(log_factor: float) -> float:
-        ratio = _changed(claim, deployment, [(members, start * math.exp(log_factor))])[0]
+        ratio = changed(claim, deployment, [(members, start * math.exp(log_factor))])[0]
         return math.log(value * ratio / claim.value) if math.isfinite(ratio) and ratio > 0.0 else math.nan
 
     if start <= 0.0:
@@ -149,7 +199,7 @@ def _whole(
     """The whole count next to `needed` at which the claim holds; None where none of the next few does."""
     first, step = (math.floor(needed), 1) if wants_more else (math.ceil(needed), -1)
     counts = [float(each) for each in range(first, first + step * _NEXT, step) if each >= 1]
-    ratios = _changed(claim, deployment, [(members, each) for each in counts])
+    ratios = changed(claim, deployment, [(members, each) for each in counts])
     return next((each for each, ratio in zip(counts, ratios, strict=True) if claim.holds(value * float(ratio))), None)
 
 

@@ -51,7 +51,7 @@ def needed(decider: ClaimDecider, say: Say) -> str:
 
 def accuracy_lines(evaluation: Evaluation, say: Say) -> list[str]:
     """The precondition that accuracy holds at the precisions claimed."""
-    precisions = sorted({each.claim.precision for each in evaluation.judged})
+    precisions = sorted({each.claim.precision for each in evaluation.judged if each.claim.precision is not None})
     return [
         say(
             "Precondition: all claims presume that the model keeps its accuracy in {precisions}. A performance model "
@@ -64,7 +64,7 @@ def accuracy_lines(evaluation: Evaluation, say: Say) -> list[str]:
 
 def stability_lines(evaluation: Evaluation, say: Say) -> list[str]:
     """What running stably on one server would have to show."""
-    users = max(each.claim.users for each in evaluation.judged)
+    users = max(each.claim.users or 1 for each in evaluation.judged)
     return [
         say(
             "To run stably on one server means to show: {hours} hours at {users} users without a restart; no failed "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,13 +11,28 @@ import plotly.graph_objects as go
 from npusim.bounds.finding import Finding
 from npusim.explore.evaluate.amounts import amount, probability_text, span
 from npusim.explore.evaluate.deciders import ClaimDecider
-from npusim.explore.evaluate.decision import Judged
+from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged, Judgement
 from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
+from npusim.explore.evaluate.peaks import PEAKS
+from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.readings import chosen
 from npusim.explore.evaluate.run import Evaluation
 from npusim.metrics import metric as metric_of
 from npusim.report.charts import COLOURS, layout
 from npusim.report.page import Block, Chart, Page, Section, Table, Text
 from npusim.words import Say
+
+OPEN_TITLES = {
+    "isl": "Prompt tokens",
+    "osl": "Answer tokens",
+    "users": "Users",
+    "precision": "Number format",
+    "kv_precision": "KV format",
+    "cards": "Cards",
+    "prompts": "Prompts",
+    "software": "Software",
+}
+"""Headings of what a claim may leave open."""
 
 
 def evaluation_page(
@@ -55,21 +71,27 @@ def _verdicts(evaluation: Evaluation, say: Say) -> Iterator[Block]:
         yield Chart(say("Predictions relative to what is claimed, with their 90 % intervals."), _chart(evaluation, say))
     yield Text(
         say(
-            "Accept: the claim holds with a probability of 90 % or more. Reject: it breaks a bound, does not fit, or "
-            "holds with less than 10 %. Conditional: it depends on numbers that must be measured first."
+            "Accept: the claim holds with a probability of 90 % or more, and the evidence that the rule asks for is "
+            "there. Reject: it breaks a bound, does not fit, or holds with less than 10 %. Conditional: it depends on "
+            "numbers that must be measured first. Conditions incomplete: the decision hangs on what the claim does not "
+            "tell. Undecided: the draws do not settle it."
         ),
         "note",
     )
 
 
 def _claimed(judged: Judged, say: Say) -> str:
-    value = f"{judged.claim.value:,.4g} {unit_of(judged.claim.metric)}"
+    value = f"{judged.claim.value:,.4g} {unit_of(judged.claim)}"
     return say("at least {value}", value=value) if judged.claim.wants_more else say("at most {value}", value=value)
 
 
-def unit_of(metric: str) -> str:
-    """The unit of a claim's metric."""
-    row = metric_of(metric)
+def unit_of(claim: Claim) -> str:
+    """The unit of a claim's figure."""
+    if claim.baseline is not None:
+        return "x"
+    if claim.is_peak:
+        return PEAKS[claim.figure].unit
+    row = metric_of(claim.metric)
     return "" if row is None else row.unit
 
 
@@ -107,23 +129,19 @@ def _chart(evaluation: Evaluation, say: Say) -> go.Figure:
 
 
 def _claim(judged: Judged, say: Say) -> Iterator[Block]:
-    claim = judged.claim
-    yield Text(
-        say(
-            "{text}. Read as: {model} in {precision} on {cards} cards, {isl} tokens in, {osl} out, {users} users.",
-            text=claim.text,
-            model=claim.model,
-            precision=claim.precision,
-            cards=claim.cards,
-            isl=claim.isl,
-            osl=claim.osl,
-            users=claim.users,
-        )
-    )
-    yield Text(_reason(judged, say), "warning" if judged.decision == "reject" else "plain")
-    headings = [say(word) for word in ("Bound", "Verdict", "The claim needs")]
-    rows = [[say(found.bound), say(found.verdict), _need(found, say)] for found in judged.findings]
-    yield Table(say("Hard bounds, each from the numbers' most favourable ends to their usual values."), headings, rows)
+    yield Text(_read_as(judged, say))
+    yield Text(_reason(judged, say), "warning" if judged.decision == REJECT else "plain")
+    for reason in judged.withheld:
+        yield Text(say("Not accepted yet: {reason}.", reason=reason.in_words_of(say)), "warning")
+    if judged.findings:
+        headings = [say(word) for word in ("Bound", "Verdict", "The claim needs")]
+        rows = [[say(found.bound), say(found.verdict), _need(found, say)] for found in judged.findings]
+        caption = say("Hard bounds, each from the numbers' most favourable ends to their usual values.")
+        yield Table(caption, headings, rows)
+    if judged.open:
+        yield from _open(judged, say)
+    if judged.groups:
+        yield _groups(judged, say)
     if judged.deciders:
         yield _deciders(judged, say)
     if judged.software is not None:
@@ -132,16 +150,93 @@ def _claim(judged: Judged, say: Say) -> Iterator[Block]:
         yield Text(_neighbour(judged, say), "note")
 
 
+def _read_as(judged: Judged, say: Say) -> str:
+    claim = judged.claim
+    if claim.is_peak:
+        return say(
+            "{text}. Read as: {metric} of {cards} cards.", text=claim.text, metric=claim.metric, cards=claim.cards
+        )
+    told = {name: getattr(claim, name) for name in ("text", "model", "precision", "cards", "isl", "osl", "users")}
+    return say(
+        "{text}. Read as: {model} in {precision} on {cards} cards, {isl} tokens in, {osl} out, {users} users.", **told
+    )
+
+
+def _open(judged: Judged, say: Say) -> Iterator[Block]:
+    """The sweep over what the claim does not tell."""
+    names = list(judged.open)
+    titles = [say(OPEN_TITLES[name]) for name in names]
+    rows = [
+        [
+            *(str(chosen(each.claim, name)) for name in names),
+            *_found(each, say),
+            _answers(judged, each, say),
+        ]
+        for each in (judged.reading, *judged.extremes)
+    ]
+    yield Table(
+        say("What the claim does not tell: as it is read here, and the most and the least favourable readings."),
+        [*titles, say("Predicted"), say("Probability"), say("Decision")],
+        rows,
+    )
+    unit = unit_of(judged.claim)
+    figures = [
+        [say(OPEN_TITLES[name]), str(value), "-" if math.isnan(figure) else f"{figure:,.4g} {unit}"]
+        for name, value, figure in judged.singly
+    ]
+    yield Table(
+        say("The figure with one of these conditions changed, estimated."),
+        [say("Condition"), say("Value"), say("Predicted")],
+        figures,
+        frozenset({2}),
+    )
+
+
+def _found(judgement: Judgement, say: Say) -> list[str]:
+    found = judgement.prediction
+    value = say("does not fit") if found is None else f"{found.value:,.4g}"
+    return [value, probability_text(judgement.probability)]
+
+
+def _answers(judged: Judged, judgement: Judgement, say: Say) -> str:
+    return say(" or ").join(say(answer) for answer in judged.answers_of(judgement))
+
+
+def _groups(judged: Judged, say: Say) -> Table:
+    rows = [
+        [say(group.name), str(group.numbers), f"{group.gain:.2f}", f"{100.0 * group.share:.0f} %"]
+        for group in judged.groups
+    ]
+    headings = [say(word) for word in ("Group", "Numbers with a range", "Bits expected", "Share of the spread")]
+    caption = say("What to measure first: how much measuring each group is expected to tell of the claim.")
+    return Table(caption, headings, rows, frozenset({1, 2, 3}))
+
+
 def _reason(judged: Judged, say: Say) -> str:
+    values = {"probability": probability_text(judged.probability)}
+    if judged.decision == INCOMPLETE:
+        low, high = (probability_text(each) for each in judged.span)
+        names = ", ".join(say(OPEN_TITLES[name]) for name in judged.open)
+        return say(
+            "The decision hangs on what the claim does not tell ({names}): it holds on {low} to {high} of the machines "
+            "that the proposal's ranges allow.",
+            names=names,
+            low=low,
+            high=high,
+        )
+    if judged.decision == UNDECIDED:
+        both = say(" or ").join(say(answer) for answer in judged.undecided)
+        return say(
+            "It holds on {probability} of the drawn machines, too near a limit to tell {both}.", both=both, **values
+        )
     if judged.broken:
         return say("Impossible: it needs {need}.", need=_need(judged.broken[0], say))
     if judged.prediction is None:
         return say("It does not fit: {unfit}.", unfit=judged.unfit)
-    values = {"probability": probability_text(judged.probability)}
     return {
-        "accept": say("It holds on {probability} of the machines that the proposal's ranges allow.", **values),
-        "reject": say("It holds on only {probability} of the machines that the proposal's ranges allow.", **values),
-        "conditional": say(
+        ACCEPT: say("It holds on {probability} of the machines that the proposal's ranges allow.", **values),
+        REJECT: say("It holds on only {probability} of the machines that the proposal's ranges allow.", **values),
+        CONDITIONAL: say(
             "It holds on {probability} of the machines that the proposal's ranges allow: the numbers below decide, and "
             "must be measured before it is relied on.",
             **values,
@@ -183,17 +278,18 @@ def _ends(decider: ClaimDecider, say: Say) -> str:
 def _neighbour(judged: Judged, say: Say) -> str:
     near = judged.neighbour
     assert near is not None
-    value = (
-        say("the model does not fit it") if near.value is None else f"{near.value:,.4g} {unit_of(judged.claim.metric)}"
-    )
+    told = {
+        "run": near.run,
+        "value": f"{near.value:,.4g} {unit_of(judged.claim)}",
+        "source": near.source,
+        "bandwidth": f"{near.bandwidth_ratio:.2f}",
+        "peak": f"{near.peak_ratio:.2f}",
+        "far": ", ".join(say(name) for name in near.far) or say("nothing"),
+    }
     return say(
-        "Nearest measured chip: {title} ({calibration}): {value}. One proposed chip has {bandwidth} times its "
-        "memory bandwidth and {peak} times its bf16 peak.",
-        title=near.title,
-        calibration=near.calibration,
-        value=value,
-        bandwidth=f"{near.bandwidth_ratio:.2f}",
-        peak=f"{near.peak_ratio:.2f}",
+        "Nearest measured run: {run}: {value} ({source}). One proposed chip has {bandwidth} times its memory bandwidth "
+        "and {peak} times its bf16 peak. More than a factor of two away: {far}.",
+        **told,
     )
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from npusim.explore.evaluate.prediction import ClaimPrediction, claimed_figure, load_of_claim, predict_claim
+from npusim.explore.evaluate.prediction import ClaimPrediction, point_of, predict_claim
 from npusim.explore.evaluate.proposal import Claim
 from npusim.hardware.states import AS_LABS_RAN, OPEN, STATES, TUNED, State
 from npusim.mapping.deployment import Deployment
-from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
 from npusim.words import Phrase, Say
 
 PLAUSIBLE_FROM = 0.05
@@ -93,18 +91,10 @@ _VERDICTS = {
 }
 
 
-def judged_under(deployment: Deployment, told: State | None) -> Deployment:
-    """The deployment under the software that a claim tells, else under open software where it is described at all."""
-    used = deployment.software
-    if used is None or told is not None or used.state == OPEN:
-        return deployment
-    return deployment.running(replace(used, state=OPEN))
-
-
 def software_finding(claim: Claim, deployment: Deployment, known: ClaimPrediction, seed: int) -> SoftwareFinding | None:
     """The claim under each state; None where only what the runtime does is described. known: under the judged one."""
     used = deployment.software
-    if used is None:
+    if used is None or claim.is_peak or claim.baseline is not None:
         return None
     found = []
     for state in STATES:
@@ -122,13 +112,13 @@ def _running(deployment: Deployment, state: State) -> Deployment:
 
 
 def _mechanisms(claim: Claim, tuned: Deployment, seed: int) -> tuple[WithoutMechanism, ...]:
-    used, load = tuned.software, load_of_claim(claim)
+    used = tuned.software
     assert used is not None
-    whole = claimed_figure(claim, measure(simulate(tuned, load, seed)))
+    whole = point_of(claim, tuned, seed)
     found = []
     for mechanism in used.description.mechanisms:
         without = tuned.running(used.without(mechanism.name))
-        figure = claimed_figure(claim, measure(simulate(without, load, seed)))
+        figure = point_of(claim, without, seed)
         found.append(WithoutMechanism(mechanism.name, mechanism.does, figure))
     sign = 1.0 if claim.wants_more else -1.0
     moving = [each for each in found if math.isfinite(each.figure) and each.figure != whole]

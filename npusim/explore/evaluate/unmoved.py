@@ -71,7 +71,7 @@ def _reverted(deployment: Deployment, path: str, was: Quantity) -> Deployment:
 def _figure(claim: Claim, deployment: Deployment, seed: int) -> str:
     """The claimed figure as text (NaN is NaN), or why there is none."""
     try:
-        deployment.require_fit(claim.isl + claim.osl)
+        deployment.require_fit(sum(claim.load[:2]))
         return repr(claimed_figure(claim, measure(simulate(deployment, load_of_claim(claim), seed))))
     except UserError as error:
         return error.message
