@@ -61,7 +61,7 @@ class Scene:
             np.array(self.ports),
             np.array(self.pools),
             np.full(len(queues), self.depth),
-            np.arange(len(capacity)) - ports,
+            ports + np.arange(len(self.capacity)),
         )
         state = core.new_state(plant, work)
         assert simulate(plant, work, state) == core.RUNNING

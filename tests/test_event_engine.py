@@ -17,7 +17,11 @@ from npusim.engine.event.bottleneck import path_shares, saved_if_free
 from npusim.engine.event.command import DMA, SUB, Queue
 from npusim.engine.event.engine import Detail, EventEngine
 from npusim.engine.event.repetition import Simulation, simulate_in_full, simulate_program
+from npusim.engine.event.setting import StepSetting
 from npusim.engine.stepcost import RESOURCES, StepEngine
+from npusim.evidence.measured.component import numbers_of
+from npusim.evidence.measured.operator_rows import Fields, gather, linear
+from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.validation.validate import summarise, validate_table
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.unit import kv_copies
@@ -337,11 +341,53 @@ def test_registers_too_small_for_all_tokens_are_filled_for_each_tile(llama: Depl
             ]
             seen = len({turn.turn for turn in turns if turn.segment == simulation.rows[index]["segment"]})
             assert plan.choice.filled_once <= once
-            assert len(fills) == seen * (1 if plan.choice.filled_once else plan.choice.tiles)
+            assert len(fills) == seen * plan.choice.blocks * (1 if plan.choice.filled_once else plan.choice.tiles)
 
 
 def simulation_rows(simulation: Simulation) -> list[Any]:
     return [c for c in simulation.program.commands if simulation.rows[c.position.row]["kind"] == LINEAR]
+
+
+def _alone(fields: Fields) -> Simulation:
+    """An operator alone on one PE of RNGD, its activations in memory before and after, timed from its first command."""
+    graph, _ = OperatorPredictor("rngd", "furiosa-llm-2026.3", fields, pes=1).costed(numbers_of("rngd", True))
+    graph.runtime["paths_operator_launch"] = 0.0
+    return simulate_program(graph.row, StepSetting(graph.machine, graph.runtime, graph.path, 1))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 32, 63])
+def test_few_rows_of_a_table_are_fetched_one_after_the_other(rows: int) -> None:
+    """The identities, a transfer a row, and the store: each starts up after the one before it."""
+    simulation = _alone(gather(rows, 4096))
+    machine = simulation.setting.machine
+    startup, rate = simulation.setting.cycles_s("dma_startup"), float(stream_bandwidth(machine, 1.0))
+    closed = (rows + 2) * startup + (4.0 * rows + 2 * rows * 8192.0) / rate
+    assert simulation.time_s == pytest.approx(closed, rel=0.02)
+
+
+def test_many_rows_of_a_table_are_one_transfer() -> None:
+    """A row of the 64th token on takes its bytes alone, not a start-up."""
+    few, many, more = (_alone(gather(rows, 4096)).time_s for rows in (63, 64, 128))
+    assert many < 0.5 * few
+    assert more - many < 64 * 2.1 * 8192.0 / 200e9
+
+
+def test_tokens_pass_in_blocks_where_activations_pass_through_memory() -> None:
+    """Weights pass again for every block, and less of the activations is loaded before and stored after all else."""
+    simulation = _alone(linear("rngd", "bf16", 1024, 768, 4096))
+    choice = simulation.program.plans[0].choice
+    loads = [c for c in simulation.program.commands if c.what == "load"]
+    assert choice.blocks > 1
+    assert len(loads) == choice.blocks * choice.tiles
+    assert sum(c.wanted for c in loads) == pytest.approx(choice.blocks * 768 * 4096 * 2.0)
+    compute = choice.blocks * choice.tiles * (choice.compute_s + simulation.setting.program_s)
+    moved = 2.0 * 1024 * (4096 + 768) / float(stream_bandwidth(simulation.setting.machine, 1.0))
+    assert compute < simulation.time_s < compute + moved
+
+
+def test_tokens_stay_together_where_activations_stay_in_sram(llama: Deployment) -> None:
+    plans = _simulation(llama, prefill(1, 1024)).program.plans
+    assert {plan.choice.blocks for plan in plans.values()} == {1}
 
 
 KERNELS = Path(__file__).parent.parent / "validation" / "data" / "rngd" / "kernels.csv"

@@ -101,9 +101,9 @@ def test_a_calibrated_interval_holds_the_models_error(arch: str) -> None:
 
 def test_how_an_interval_was_made_is_told(arch: str) -> None:
     calibrated, plain = (deploy(arch, MODEL, uncalibrated=off) for off in (False, True))
-    told = interval_text(calibrated.system, calibrated.calibration)
-    assert "the cross-validated error beyond it (fewer than nine in 1 of 2 regimes" in told
-    assert "the model's own error is not in it" in interval_text(plain.system, plain.calibration)
+    told = interval_text(calibrated.calibration)
+    assert "the cross-validated error beyond it (fewer than nine groups in 1 of 2 regimes" in told
+    assert "the largest error that a calibration left (" in interval_text(plain.calibration)
 
 
 def test_the_command_tells_intervals_and_calibration(arch: str) -> None:

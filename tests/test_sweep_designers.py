@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.elasticity import elasticities
+from npusim.engine.elasticity import elasticities, elasticities_by
 from npusim.engine.event.engine import EventEngine
 from npusim.errors import UserError
 from npusim.explore.formula import parse
 from npusim.explore.sweep.backend import Backend
 from npusim.explore.sweep.run import SweepResult, run_sweep
 from npusim.explore.sweep.spec import SweepSpec, load_spec
-from npusim.mapping.deployment import deploy
-from npusim.workload.step import decode, prefill
+from npusim.mapping.deployment import Deployment, deploy
+from npusim.workload.step import Step, decode, prefill
 
 SPEC = {
     "name": "coupled",
@@ -80,15 +80,15 @@ def test_numbers_follow_others(tmp_path: Path) -> None:
     found, table = _swept(tmp_path, vary={"chip.unit.clusters": clusters})
     assert found.points == 3 and table["chip.memory.stacks"].tolist() == [1.0, 2.0, 4.0]
     assert table["chip.power.cap"].tolist() == [175.0, 350.0, 700.0]
-    for row in table.itertuples():
+    for row in table.to_dict("records"):
         base = deploy("rngd", "qwen2.5-0.5b")
         machine = base.machine.copy()
-        machine["tcp_clusters"] = machine["memory_stacks"] = row._10
-        machine["power_cap"] = row[12]
+        machine["tcp_clusters"] = machine["memory_stacks"] = row["chip.unit.clusters"]
+        machine["power_cap"] = row["chip.power.cap"]
         own = base.with_records(machine, base.runtime_record)
         engine = AnalyticEngine(own)
         step = engine.with_host(engine.cost(decode([272] * 4)), 4)
-        assert row.decode_ms == pytest.approx(step.time_s * 1e3)
+        assert row["decode_ms"] == pytest.approx(step.time_s * 1e3)
 
 
 def test_tables_give_joint_values_and_words(tmp_path: Path) -> None:
@@ -197,12 +197,23 @@ def test_a_point_says_what_moves_it(tmp_path: Path) -> None:
 
 
 def test_points_are_costed_by_the_event_engine_where_asked(tmp_path: Path) -> None:
-    _, table = _swept(tmp_path, engine="event", bounds=False)
+    """Their bound is that engine's too: each resource better by itself, and both steps simulated anew."""
+    _, table = _swept(tmp_path, engine="event")
     where = deploy("rngd", "qwen2.5-0.5b")
     analytic = AnalyticEngine(where)
-    cost = EventEngine(analytic, "rngd").cost(decode([272] * 4))
-    assert table["decode_ms"][0] == pytest.approx(analytic.with_host(cost, 4).time_s * 1e3)
-    assert "bound" not in table
+    token, prompt = (
+        elasticities_by(where, analytic, step, lambda other, step=step: _simulated_s(other, step))
+        for step in (decode([272] * 4), prefill(1, 256))
+    )
+    assert table["decode_ms"][0] == pytest.approx(token.time_s * 1e3)
+    whole = 4 * prompt.time_s + 31 * token.time_s
+    gains = {name: 1.0 - (4 * prompt.large[name] + 31 * token.large[name]) / whole for name in token.large}
+    best = max(gains, key=lambda name: gains[name])
+    assert (table["bound"][0], table["bound_gain"][0]) == (best, pytest.approx(gains[best]))
+
+
+def _simulated_s(where: Deployment, step: Step) -> float:
+    return EventEngine(AnalyticEngine(where), "rngd").cost(step).time_s
 
 
 def test_no_design_of_a_random_search_beats_its_own_peak(tmp_path: Path) -> None:

@@ -23,16 +23,16 @@ from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine
 from npusim.engine.event.window import MOST_SIMULATED, WindowEnds, WindowEngine
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import DoesNotFit, UserError
-from npusim.hardware.calibration import Calibration
 from npusim.inputs import remembered_last
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import KIND_NAMES, OP_NAMES
 from npusim.metric_row import Shown
-from npusim.metrics import METRICS, PASSES, RUN, shown
+from npusim.metrics import METRICS, PASSES, shown
+from npusim.serving.joint import JointDraws, run_draws, step_draws
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
-from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval
+from npusim.serving.uncertainty import drawn_engines, drawn_metrics
 from npusim.units import US_PER_S
 from npusim.workload.arrivals import Poisson, parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
@@ -52,8 +52,8 @@ ENGINES = (ANALYTIC, EVENT)
 @dataclass(frozen=True)
 class CostedStep:
     """A step and what it takes. simulated: what the event engine saw of it, None of the analytic one; drawn: the
-    same steps of drawn machines, None without an interval; host_us: beside time_us; moved: what the event engine says
-    that moves it.
+    same steps of machines drawn under `seed`, None without an interval; host_us: beside time_us; moved: what the event
+    engine says that moves it.
 
     breakdown_us sums to time_us; memory_bytes (over the memory's pins) and flops are those of one chip.
     """
@@ -67,6 +67,7 @@ class CostedStep:
     cost: StepCost
     host_us: float
     drawn: list[StepCost] | None
+    seed: int = 0
     simulated: dict[str, Any] | None = None
     moved: Elasticities | None = None
 
@@ -83,11 +84,8 @@ class CostedStep:
         totals = _step_totals(self.cost)
         if self.drawn is None:
             return totals
-        drawn, known = [_step_totals(each) for each in self.drawn], self.deployment.calibration
-        return {
-            name: _ranged(value, [each[name] for each in drawn], discrepancy(known, name, self.phase))
-            for name, value in totals.items()
-        }
+        joint = step_draws(self.deployment, self.phase, self.step, self.cost, self.drawn, self.seed)
+        return {name: _ranged(joint, name) for name in totals}
 
     @property
     def breakdown_us(self) -> dict[str, float]:
@@ -205,7 +203,7 @@ def step_costs(
     if trace is not None:
         write_step_trace(pieces, trace, f"{deployment.system.title}, {deployment.model.name}, {phase}")
     host_us = (analytic.with_host(cost, batch).time_s - cost.time_s) * US_PER_S
-    return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, simulated, moved)
+    return CostedStep(deployment, engine, phase, batch, context, step, cost, host_us, drawn, seed, simulated, moved)
 
 
 def _simulated_time(step: Step, detail: Detail) -> Callable[[Deployment], float]:
@@ -337,8 +335,8 @@ def predict_run(
     told = {"energy_reconciliation": energy_reconciliation(deployment)}
     if not interval_wanted:
         return run_figures(metrics) | told
-    drawn = [run_figures(each) for each in drawn_metrics(load, drawn_engines(deployment, seed), seed)]
-    return with_intervals(run_figures(metrics), drawn, deployment.calibration) | told
+    drawn = drawn_metrics(load, drawn_engines(deployment, seed), seed)
+    return with_intervals(run_figures(metrics), run_draws(deployment, load, metrics, drawn, seed)) | told
 
 
 def _run_of_events(deployment: Deployment, load: Load, seed: int, detail: Detail) -> dict[str, Any]:
@@ -370,25 +368,19 @@ def run_figures(metrics: RunMetrics) -> dict[str, Any]:
 _EXACT = frozenset(row.name for row in METRICS if row.exact)
 
 
-def with_intervals(
-    figures: dict[str, Any], drawn: list[dict[str, Any]], calibration: Calibration | None = None, within: str = ""
-) -> dict[str, Any]:
-    """`figures` with every float as {value, low, high} over the same figure of the draws.
-
-    calibration: the calibration whose unexplained part widens them; within: the name of the figure that they belong to.
-    """
+def with_intervals(figures: dict[str, Any], joint: JointDraws, within: str = "") -> dict[str, Any]:
+    """`figures` with every float as {value, low, high} over the joint draws. within: what they are parts of."""
     result: dict[str, Any] = {}
     for name, value in figures.items():
         if isinstance(value, dict):
-            result[name] = with_intervals(value, [each[name] for each in drawn], calibration, f"{name}_")
+            result[name] = with_intervals(value, joint, f"{name}_")
         elif isinstance(value, float | np.floating) and name not in _EXACT:
-            width = discrepancy(calibration, f"{within}{name}", RUN)
-            result[name] = _ranged(float(value), [float(each[name]) for each in drawn], width)
+            result[name] = _ranged(joint, f"{within}{name}")
         else:
             result[name] = value
     return result
 
 
-def _ranged(value: float, drawn: list[float], half_width: float) -> dict[str, float]:
-    low, high = interval(value, drawn, half_width)
-    return {"value": value, "low": low, "high": high}
+def _ranged(joint: JointDraws, name: str) -> dict[str, float]:
+    low, high = joint.interval(name)
+    return {"value": float(joint.value[name]), "low": low, "high": high}

@@ -223,5 +223,5 @@ def told_beside(asked: Placing, deployment: Deployment, found: Found | None, int
         "configuration": configuration(deployment),
         "conditions": conditions_of(asked, deployment),
         **({} if found is None else {"plans": found.as_dict()}),
-        **({"interval": interval_text(deployment.system, deployment.calibration)} if interval else {}),
+        **({"interval": interval_text(deployment.calibration)} if interval else {}),
     }

@@ -18,11 +18,12 @@ from npusim.hardware.software import software_text
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.metric_row import Shown
-from npusim.metrics import RUN, shown
+from npusim.metrics import shown
+from npusim.serving.joint import run_draws
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.planning import Wish, best_for_run
 from npusim.serving.simulate import Load, simulate
-from npusim.serving.uncertainty import discrepancy, drawn_engines, drawn_metrics, interval, interval_text
+from npusim.serving.uncertainty import drawn_engines, drawn_metrics, interval_text
 from npusim.workers import processors, spread
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.grid import Grid, load_grid
@@ -170,11 +171,11 @@ class _Cells:
             return row | {"status": metrics.refusal}
         row |= _figures(metrics) | {"status": PREDICTED if metrics["refused"] == 0 else metrics.refusal}
         row["bound"] = self._bound(metrics, isl, osl)
-        drawn = [_figures(each) for each in drawn_metrics(load, self._drawn, self._seed)]
-        for name in INTERVAL_METRICS:
-            if drawn:
-                width = discrepancy(self._deployment.calibration, name, RUN)
-                row[f"{name}_low"], row[f"{name}_high"] = interval(row[name], (each[name] for each in drawn), width)
+        drawn = drawn_metrics(load, self._drawn, self._seed)
+        if drawn:
+            joint = run_draws(self._deployment, load, metrics, drawn, self._seed)
+            for name in INTERVAL_METRICS:
+                row[f"{name}_low"], row[f"{name}_high"] = joint.interval(name)
         return row
 
     def _conditions(self) -> dict[str, Any]:
@@ -237,7 +238,7 @@ def _context(deployment: Deployment, grid: Grid, intervals: bool) -> KPerfContex
         grid_name=grid.title,
         grid_source=grid.source,
         arrival_text=f"{grid.arrival}, {grid.requests_per_user} requests per user, at most one per user in flight",
-        interval_text=interval_text(system, calibration) if intervals else "no intervals",
+        interval_text=interval_text(calibration) if intervals else "no intervals",
         calibration_text=str(calibration_text(calibration, deployment.runtime.name)),
         software_text=_software_text(deployment),
     )

@@ -33,12 +33,14 @@ class RunMetrics:
 
     figures: by the names of METRICS, in their units; rates per second of simulated time; NaN where no request was
     served. refusal: why the first request that was refused was; "" where none was. breakdown_j: joules of all chips by
-    component.
+    component. busy_s: seconds in which the server had work; last_due_s: when the last request was due.
     """
 
     figures: Mapping[str, float]
     refusal: str
     breakdown_j: Mapping[str, float] = field(default_factory=dict)
+    busy_s: float = 0.0
+    last_due_s: float = 0.0
 
     def __getitem__(self, name: str) -> float:
         return self.figures[name]
@@ -54,7 +56,9 @@ def measure(run: ServedRun, since: int = 0, least: Shown = Shown.RUN) -> RunMetr
     least: of which figures (COMPARED: all)."""
     seen, refused = _Seen(run, since, least), run.record.refused
     figures = {row.name: _value(row, seen) for row in shown(least)}
-    return RunMetrics(figures, refused[0].refusal if refused else "", run.breakdown_j)
+    last_due_s = max((request.due_s for request in seen.served), default=0.0)
+    refusal = refused[0].refusal if refused else ""
+    return RunMetrics(figures, refusal, run.breakdown_j, float(seen.span_s.sum()), last_due_s)
 
 
 @dataclass(frozen=True)

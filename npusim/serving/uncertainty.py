@@ -12,7 +12,7 @@ from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems
 from npusim.hardware.draws import RANGE_COVERAGE
-from npusim.hardware.system import System
+from npusim.hardware.units import KINDS
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import ranged_shared, with_shared
 from npusim.serving.metrics import RunMetrics, measure
@@ -67,29 +67,24 @@ def interval(value: float, drawn: Iterable[float], half_width: float = 0.0) -> t
     return low, value * math.exp(math.hypot(math.log(high / value), half_width))
 
 
-def discrepancy(calibration: Calibration | None, metric: str, regime: str) -> float:
-    """The half-width that `interval` takes: that of the calibration, 0 without one or where it has none."""
-    return 0.0 if calibration is None else calibration.half_width(metric, regime) or 0.0
-
-
-def interval_text(system: System, calibration: Calibration | None, draws: int = DRAWS) -> str:
+def interval_text(calibration: Calibration | None, draws: int = DRAWS) -> str:
     """How the 90 % intervals of an architecture were made, in one line."""
-    drawn = f"90 % intervals: {draws} machines and runtimes drawn together (Latin hypercube)"
+    drawn = (
+        f"90 % intervals: {draws} machines and runtimes drawn together (Latin hypercube) from {{}}, with {{}} drawn "
+        "beside them; all figures are of the same draws, none beyond a hard bound"
+    )
     if calibration is None:
-        return f"{drawn} from their ranges; {_without_discrepancy(system)}"
-    if not calibration.residuals:
-        return f"{drawn} from the calibration's posterior; too few groups of runs to say what it does not explain"
+        largest = f"the largest error that a calibration left ({', '.join(_calibrated())})"
+        return drawn.format("their ranges", f"{largest}, since nothing measured of this chip is used")
     few = [residual for residual in calibration.residuals if not residual.enough]
     short = (
-        f" (fewer than nine in {len(few)} of {len(calibration.residuals)} regimes: a prior joins them)" if few else ""
+        f" (fewer than nine groups in {len(few)} of {len(calibration.residuals)} regimes: a prior joins them)"
+        if few
+        else ""
     )
-    return (
-        f"{drawn} from the calibration's posterior, and the cross-validated error beyond it{short}; "
-        "a figure of which nothing was measured takes those of the nearest that was"
-    )
+    error = f"the cross-validated error beyond it{short}, that of the nearest figure where one was not measured,"
+    return drawn.format("the calibration's posterior", error)
 
 
-def _without_discrepancy(system: System) -> str:
-    siblings = [name for name in calibrated_systems(system.chip.unit.kind) if name != system.name]
-    told = "what has no range does not vary, and the model's own error is not in it"
-    return f"{told} (measured for {', '.join(siblings)} only)" if siblings else told
+def _calibrated() -> list[str]:
+    return [name for unit in KINDS for name in calibrated_systems(unit)]

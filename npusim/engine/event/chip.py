@@ -71,6 +71,15 @@ class ChipRun:
         self._pools = {cluster: number for number, cluster in enumerate(sorted(clusters, key=lambda one: one[::-1]))}
         self._first_channel = 2 * len(self._pools)
         self._first_link = self._first_channel + setting.memories * setting.memory.every
+        links = 0 if setting.network is None else len(setting.network.rates)
+        self._first_bank = self._first_link + links
+        self._on_chip = self._first_bank + (setting.memories * setting.memory.every if setting.has_units else 0)
+        # Messages that pass memory are moved by the DMA engines of the PEs, as tiles are (assumed; it may be the card's
+        # PCIe DMA: furiosa-ai/furiosa-opt@ebb846a docs/src/moving-tensors/dma-engine.md). Without any, tiles have all.
+        # What they move passes memory too, so that they bind only where they are slower.
+        shared = setting.engines_bytes_per_s < setting.memory_bytes_per_s
+        shared = shared and any(command.passes > 0.0 for command in program.commands)
+        self._engines = self._on_chip + setting.chips if shared else core.NONE
 
     def run(self) -> Record:
         """Serve every command. RuntimeError where commands wait for each other, ValueError for what never fits."""
@@ -86,21 +95,24 @@ class ChipRun:
         return self._record(state)
 
     def _plant(self) -> core.Plant:
-        """Resources: a port and its rest for fills of every cluster, then the channels of every chip's memory."""
+        """Resources: a port and its rest for fills of every cluster, the channels of every memory, the links, the banks
+        where units compute on them, each chip's own network, and its DMA engines where messages use them, too.
+        """
         model = self._set.memory
-        links = np.zeros(0) if self._set.network is None else self._set.network.rates
-        banks = model.every * self._set.memories if self._set.has_units else 0
-        first_bank = self._first_link + len(links)
-        resources = first_bank + banks + self._set.chips
+        first_link, first_bank, on_chip = self._first_link, self._first_bank, self._on_chip
+        resources = on_chip + self._set.chips * (1 if self._engines == core.NONE else 2)
         capacity, classes = np.zeros(resources), np.full(resources, core.MEMORY)
-        capacity[self._first_link : first_bank], classes[self._first_link : first_bank] = links, core.LINK
+        if self._set.network is not None:
+            capacity[first_link:first_bank] = self._set.network.rates
+        classes[first_link:first_bank] = core.LINK
         # Seconds of the banks for each second: those of the units, and what they leave to the host.
-        capacity[first_bank:], classes[first_bank:] = 1.0 + self._set.banks_beside_units, core.BANKS
+        capacity[first_bank:on_chip], classes[first_bank:on_chip] = 1.0 + self._set.banks_beside_units, core.BANKS
         capacity[: self._first_channel] = self._program.port
         classes[: self._first_channel : 2], classes[1 : self._first_channel : 2] = core.PORT, core.REGISTERS
-        capacity[first_bank + banks :], classes[first_bank + banks :] = self._set.joining_bytes_per_s, core.ON_CHIP
-        traced = np.full(resources, core.NONE)
-        traced[self._first_channel : self._first_channel + model.every] = np.arange(model.every)
+        capacity[on_chip:], classes[on_chip:] = self._set.joining_bytes_per_s, core.ON_CHIP
+        if self._engines != core.NONE:
+            capacity[self._engines :], classes[self._engines :] = self._set.engines_bytes_per_s, core.ENGINES
+        traced = self._first_channel + np.arange(model.every)
         machine = self._set.machine
         memories = np.zeros(self._set.memories, core.MEMORY_DTYPE)
         memories["first"] = self._first_channel + np.arange(len(memories)) * model.every
@@ -157,12 +169,11 @@ class ChipRun:
         shares: list[np.ndarray] = []
         every = self._set.memory.every
         channels = np.arange(every)
-        links = 0 if self._set.network is None else len(self._set.network.rates)
         # A byte of a channel keeps its banks for so long.
         byte_s = every / self._set.memory_bytes_per_s
-        on_chip = self._first_link + links + (every * self._set.memories if self._set.has_units else 0)
-        banks = [self._first_link + links + channels + every * memory for memory in range(self._set.memories)]
+        banks = [self._first_bank + channels + every * memory for memory in range(self._set.memories)]
         for command, row in zip(self._program.commands, table, strict=True):
+            engines = self._engines_of(command)
             if command.queue.engine == DMA and command.asked > 0.0:
                 first = self._first_channel + row["memory"] * every
                 ways.append(np.concatenate([[2 * row["port"]], first + channels]))
@@ -181,7 +192,7 @@ class ChipRun:
                 ways.append(np.array([2 * row["port"] + 1]))
                 shares.append(np.ones(1))
             elif command.queue.engine == SWITCH and command.asked > 0.0 and command.passes == 0.0:
-                ways.append(np.array([on_chip + command.queue.chip]))
+                ways.append(np.array([self._on_chip + command.queue.chip]))
                 shares.append(np.ones(1))
             elif command.queue.engine in (MESSAGE, SWITCH) and command.asked > 0.0:
                 memories = [each for each in (row["memory"], row["second_memory"]) if each != core.NONE]
@@ -192,8 +203,22 @@ class ChipRun:
             else:
                 ways.append(_NOTHING)
                 shares.append(_NOTHING)
+            if len(engines):
+                ways[-1] = np.concatenate([ways[-1], engines])
+                shares[-1] = np.concatenate([shares[-1], np.full(len(engines), command.passes or 1.0)])
         ends = np.concatenate([[0], np.cumsum([len(way) for way in ways])])
         return np.concatenate(ways).astype(np.int64), np.concatenate(shares).astype(float), ends
+
+    def _engines_of(self, command: Command) -> np.ndarray:
+        """The DMA engines, as resources, that move the bytes of a command: the chip's own, and those of a message's
+        other end.
+        """
+        queue = command.queue
+        moves = queue.engine == DMA or command.passes > 0.0
+        if self._engines == core.NONE or command.asked <= 0.0 or not moves:
+            return _NOTHING
+        ends = (queue.chip,) if queue.engine == DMA else (queue.chip, queue.cluster)
+        return np.array([self._engines + chip for chip in ends if 0 <= chip < self._set.chips])
 
     def _measured(self, state: core.State) -> core.State:
         """The state with the mix of patterns that it has met measured."""

@@ -13,6 +13,7 @@ from npusim.engine.event.setting import StepSetting
 from npusim.hardware.collectives import OPERATIONS
 from npusim.hardware.fabric import Fabric
 from npusim.hardware.runtime_record import RUNTIME_DTYPE
+from npusim.kernels.units.contraction_processor.fusion import pes_of
 from npusim.mapping.optable import OP_NAMES
 from npusim.mapping.placement import Groups
 
@@ -28,5 +29,6 @@ def collective_record(operation: int, amount: float, kind: int, groups: Groups, 
     row = {"group": kind, "collective_bytes": amount, "op": OP_NAMES.index(OPERATIONS[operation])}
     nothing: list[tuple[int, ...]] = [() for _ in range(chips)]
     add_collective(program, network, row, 1.0, Position(0, 0, 0), nothing, nothing, 0.0)
-    setting = StepSetting(machine, np.zeros(1, RUNTIME_DTYPE)[0], 0, 1, chips=chips, network=network)
+    pes = int(pes_of(machine)) if "tcp_clusters" in machine.dtype.names else 1
+    setting = StepSetting(machine, np.zeros(1, RUNTIME_DTYPE)[0], 0, pes, chips=chips, network=network)
     return ChipRun(program, setting).run()

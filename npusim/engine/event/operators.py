@@ -9,7 +9,7 @@ from npusim.engine.event.channels import evenness
 from npusim.engine.event.command import CONTRACTION, VECTOR
 from npusim.engine.event.memory import RATE
 from npusim.engine.event.setting import StepSetting
-from npusim.engine.event.tiling import TilingChoice, plan_linear
+from npusim.engine.event.tiling import TilingChoice, activations, plan_linear
 from npusim.kernels.memory import access_efficiency, kv_run_bytes, weight_run_bytes
 from npusim.kernels.pim_offload import layout_loss
 from npusim.kernels.units.contraction_processor.attention import kv_copies, slice_attention_times
@@ -35,8 +35,10 @@ class Compute(NamedTuple):
 
 class Tile(NamedTuple):
     """wanted, asked: bytes loaded, and read from memory for that in whole access units; late: whether an earlier
-    operator's results decide which bytes; startup_s: of the transfer; fill: of the register file, from the tile;
-    stored: bytes of results; run: of the scattered parts in which its bytes lie, 0 where they lie together.
+    operator's results decide which bytes; in_turn: whether its transfer is commanded only when the one before has
+    returned; startup_s: of the transfer; fill: of the register file, from the tile; stored: bytes of results; taken:
+    bytes of activations loaded before it, and filled: the register file with them, for it and the tiles after it up to
+    the next that takes some; run: of the scattered parts in which its bytes lie, 0 where they lie together.
     """
 
     wanted: float
@@ -44,23 +46,23 @@ class Tile(NamedTuple):
     computes: tuple[Compute, ...]
     startup_s: float = 0.0
     late: bool = False
+    in_turn: bool = False
     fill: Compute | None = None
     stored: float = 0.0
+    taken: float = 0.0
+    filled: Compute | None = None
     run: int = 0
 
 
 class Work(NamedTuple):
     """An operator on one cluster.
 
-    taken: bytes of activations loaded before the first tile; kept: bytes of KV stored, kept_asked: those that memory
-    moves for them; fill: of the register file, once, before the first tile; plan: how a LINEAR row is tiled.
+    kept: bytes of KV stored; kept_asked: those that memory moves for them; plan: how a LINEAR row is tiled.
     """
 
     tiles: tuple[Tile, ...]
-    taken: float = 0.0
     kept: float = 0.0
     kept_asked: float = 0.0
-    fill: Compute | None = None
     plan: TilingChoice | None = None
 
 
@@ -79,12 +81,11 @@ def work_of(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work
 def _linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work:
     plan = plan_linear(row, setting, room / setting.pes_per_cluster, ahead_s)
     tiling, clusters = plan.choice, setting.clusters
-    spilled = setting.spilled(row)
     wanted = float(row["weight_bytes"] * (1.0 - row["stays"])) / clusters / tiling.tiles
     asked = wanted / access_efficiency(weight_run_bytes(row["k"], row["weight_bits"]), setting.machine)
     compute = Compute(CONTRACTION, tiling.compute_s / setting.clock, setting.program_s, tiling.touched * setting.slices)
     fill = Compute(CONTRACTION, tiling.fill_s, 0.0, tiling.filled * setting.slices)
-    results = spilled * _ELEMENT_BYTES * row["m"] * row["n"] / clusters
+    taken, results = (part / clusters / tiling.blocks for part in activations(row, setting))
     tile = Tile(
         wanted=wanted,
         asked=asked * float(layout_loss(row, setting.machine, setting.runtime)) / _evenness(setting, wanted * clusters),
@@ -93,12 +94,8 @@ def _linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> Work
         late=row["matrices"] > 0.0,
         fill=None if tiling.filled_once else fill,
     )
-    return Work(
-        tiles=_stored((tile,) * tiling.tiles, results, setting),
-        taken=spilled * row["m"] * row["k"] * row["activation_bits"] / _BITS / clusters,
-        fill=fill if tiling.filled_once else None,
-        plan=plan,
-    )
+    block = _stored((tile,) * tiling.tiles, results, setting)
+    return Work(tiles=_begun(block, taken, fill if tiling.filled_once else None) * tiling.blocks, plan=plan)
 
 
 def rest_of_units(row: Any, cost: Any, setting: StepSetting, room: float) -> Work:
@@ -133,6 +130,11 @@ def _stored(tiles: tuple[Tile, ...], results: float, setting: StepSetting) -> tu
     )
 
 
+def _begun(tiles: tuple[Tile, ...], taken: float, filled: Compute | None = None) -> tuple[Tile, ...]:
+    """The tiles, their activations loaded before the first."""
+    return (tiles[0]._replace(taken=taken, filled=filled), *tiles[1:])
+
+
 def _attention(row: Any, setting: StepSetting, room: float) -> Work:
     """K and V are streamed in tiles as large as those of weights, if two of them fit; each has its scores and its part
     of the softmax.
@@ -148,7 +150,7 @@ def _attention(row: Any, setting: StepSetting, room: float) -> Work:
     softmax_s = float(machine["tcp_vector_programs_softmax"]) * setting.program_s
     even = _evenness(setting, wanted / tiles * clusters)
     scores = 2.0 * _ELEMENT_BYTES * float(row["pairs"] * row["heads"]) / clusters
-    activations = float(row["spilled"]) / 2.0 / clusters
+    passed = float(row["spilled"]) / 2.0 / clusters
     tile = Tile(
         wanted=wanted / tiles,
         asked=wanted / tiles / access_efficiency(run, machine) / even * loss,
@@ -160,22 +162,30 @@ def _attention(row: Any, setting: StepSetting, room: float) -> Work:
         run=int(run),
     )
     return Work(
-        tiles=_stored((tile,) * tiles, activations, setting),
-        taken=activations,
+        tiles=_begun(_stored((tile,) * tiles, passed, setting), passed),
         kept=float(row["kv_write_bytes"]) / clusters,
         kept_asked=float(row["kv_write_bytes"]) / clusters * loss,
     )
 
 
 def _gather(row: Any, setting: StepSetting, room: float) -> Work:
+    """Rows of a table, after the identities that say which.
+
+    Fewer rows than a PE has slices are fetched by a transfer each, commanded one after the other; more by transfers
+    that a program addresses. RNGD takes 0.66 us for each of 2 to 32 rows without a program, and 0.08 us for each of 128
+    to 2,048 beside one of 1.5 us (swsok/heteropilot@83abd9f outputs/rngd_profile/breakdown_dense_tp1.csv). Where from
+    33 to 128 it changes is assumed: where every slice has a row, 64.
+    """
     run = weight_run_bytes(row["n"], row["weight_bits"])
     wanted = float(row["weight_bytes"]) / setting.clusters
     asked = wanted / access_efficiency(run, setting.machine)
     stored = float(row["spilled"]) / setting.clusters
     identities = _TOKEN_BYTES * row["m"] / setting.clusters if stored else 0.0
-    tiles = max(1, ceil(2.0 * wanted / room))
-    tile = Tile(wanted / tiles, asked / tiles, (), setting.command_s, late=True, run=int(run))
-    return Work(tiles=_stored((tile,) * tiles, stored, setting), taken=identities)
+    by_row = row["m"] < setting.machine["tcp_slices_per_pe"]
+    tiles = max(int(row["m"]) if by_row else 1, ceil(2.0 * wanted / room))
+    startup = setting.cycles_s("dma_startup") if by_row else setting.command_s
+    tile = Tile(wanted / tiles, asked / tiles, (), startup, late=True, in_turn=True, run=int(run))
+    return Work(tiles=_begun(_stored((tile,) * tiles, stored, setting), identities))
 
 
 def _vector(row: Any, setting: StepSetting) -> Work:

@@ -27,18 +27,24 @@ class Pipeline:
 
     def run(self, work: Work, position: Position, launched: int) -> list[tuple[int, ...]]:
         """Emit the tiles of an operator that `launched` starts; returns the commands that end each of them."""
-        before = [launched]
-        if work.taken > 0.0:
-            before.append(self._move(position, (launched,), work.taken, "load activations"))
-        if work.fill is not None:
-            before.append(self._execute(SUB, position, tuple(before), work.fill, "fill registers"))
         loads: list[int] = []
+        taken: dict[int, int] = {}
         ends = []
+        before: tuple[int, ...] = (launched,)
         for number, tile in enumerate(work.tiles):
             while len(loads) < min(number + self._set.depth, len(work.tiles)):
-                tile_position = position._replace(tile=len(loads))
-                loads.append(self._load(work.tiles[len(loads)], len(work.tiles), tile_position, launched))
-            ends.append(self._use(tile, position._replace(tile=number), (*before, loads[number])))
+                ahead = position._replace(tile=len(loads))
+                if work.tiles[len(loads)].taken > 0.0:
+                    amount = work.tiles[len(loads)].taken
+                    taken[len(loads)] = self._move(ahead, (launched,), amount, "load activations")
+                turn = loads[-1:] or list(taken.values())
+                loads.append(self._load(work.tiles[len(loads)], len(work.tiles), ahead, launched, turn))
+            here = position._replace(tile=number)
+            if number in taken:
+                before = (launched, taken[number])
+            if tile.filled is not None:
+                before = (*before, self._execute(SUB, here, before, tile.filled, "fill registers"))
+            ends.append(self._use(tile, here, (*before, loads[number])))
         if work.kept > 0.0:
             self.store_kv(position, launched, work)
         return ends
@@ -47,8 +53,9 @@ class Pipeline:
         """Store the new keys and values of an attention."""
         return self._move(position, (launched,), work.kept, "store KV", work.kept_asked)
 
-    def _load(self, tile: Tile, tiles: int, position: Position, launched: int) -> int:
-        """What a tile needs from memory. Weights and KV are fetched before their operator starts, where they can be.
+    def _load(self, tile: Tile, tiles: int, position: Position, launched: int, turn: list[int]) -> int:
+        """What a tile needs from memory. Weights and KV are fetched before their operator starts, where they can be;
+        turn: what a transfer waits for that can be commanded only then.
 
         The parts of a tile for the clusters lie side by side, so that together they are one stream.
         """
@@ -56,6 +63,7 @@ class Pipeline:
             return launched
         early = self._set.whole_step and not tile.late
         inputs = list(self._begin) if early else [launched]
+        inputs += turn if tile.in_turn else []
         ahead = self._loaded - self._set.depth
         if ahead >= 0:
             inputs.append(self._used[ahead])

@@ -93,6 +93,11 @@ class StepSetting:
         machine = self.machine
         return float(machine["tcp_dma_bandwidth_per_pe"] * machine["tcp_clock"] * machine["tcp_dma_efficiency"])
 
+    @cached_property
+    def engines_bytes_per_s(self) -> float:
+        """What the DMA engines of the working PEs move together."""
+        return self.pes * self.engine_bytes_per_s
+
     def on_units(self, index: int) -> bool:
         """Whether units in memory run the row at that index."""
         return self.costs is not None and bool(self.costs[index]["pim_s"] > 0.0)

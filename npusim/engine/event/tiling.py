@@ -14,7 +14,7 @@ from typing import Any
 
 from npusim.engine.event.setting import StepSetting
 from npusim.errors import UserError
-from npusim.kernels.memory import stream_time, weight_run_bytes
+from npusim.kernels.memory import stream_bandwidth, stream_time, weight_run_bytes
 from npusim.kernels.rates import operand_bytes
 from npusim.kernels.units.contraction_processor.contraction import (
     TILE_CUTS,
@@ -38,7 +38,8 @@ _ACTIVATION_BYTES = 2.0
 class Tiling:
     """One way to compute a row on the PEs that share it.
 
-    depth_parts, token_parts: slices over which k and m are split; columns: of one slice; tile_columns: of one tile;
+    depth_parts, token_parts: slices over which k and m are split; blocks: of tokens, one after the other, for each of
+    which the weights pass anew; columns: of one slice; tile_columns: of one tile;
     tokens_stay: the register file holds tokens, else the weights of a tile; filled_once: for all tiles, where it holds
     all tokens, else for each; reductions: parts in which the PEs join their partial results, each while later tiles are
     computed. Of one tile: stream_s, fill_s (of the register file), compute_s (multiply-accumulates and what travels
@@ -49,6 +50,7 @@ class Tiling:
 
     depth_parts: int
     token_parts: int
+    blocks: int
     columns: int
     tile_columns: int
     tokens_stay: bool
@@ -65,6 +67,7 @@ class Tiling:
 
     @property
     def tiles(self) -> int:
+        """Tiles of a block."""
         return ceil(self.columns / self.tile_columns)
 
     @property
@@ -75,6 +78,8 @@ class Tiling:
             spread.append(f"k over {self.depth_parts} slices")
         if self.token_parts > 1:
             spread.append(f"m over {self.token_parts} slices")
+        if self.blocks > 1:
+            spread.append(f"weights again for each of {self.blocks} blocks of tokens")
         spread.append("tokens stay" if self.tokens_stay else "weights stay")
         if self.reductions > 1:
             spread.append(f"reduced in {self.reductions} parts")
@@ -107,9 +112,10 @@ def plan_linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> 
     found = []
     for depth_parts in _SPLITS:
         for token_parts in _SPLITS:
-            shape = _slice_shape(row, setting, depth_parts, token_parts)
-            if shape is not None:
-                found += _tilings(row, setting, room, ahead_s, shape)
+            for blocks in _SPLITS if setting.spilled(row) > 0.0 else (1,):
+                shape = _slice_shape(row, setting, depth_parts, token_parts, blocks)
+                if shape is not None:
+                    found += _tilings(row, setting, room, ahead_s, shape)
     if not found:
         raise UserError(
             "--engine",
@@ -124,29 +130,32 @@ def plan_linear(row: Any, setting: StepSetting, room: float, ahead_s: float) -> 
 
 @dataclass(frozen=True)
 class _SliceShape:
-    """What one slice computes: `tokens` x `columns` results of `depth` products, which `*_parts` slices share."""
+    """What one slice computes for each of `blocks` blocks of tokens: `tokens` x `columns` results of `depth` products,
+    which `*_parts` slices share."""
 
     tokens: int
     columns: int
     depth: int
     depth_parts: int
     token_parts: int
+    blocks: int
 
 
-def _slice_shape(row: Any, setting: StepSetting, depth_parts: int, token_parts: int) -> _SliceShape | None:
+def _slice_shape(row: Any, setting: StepSetting, depth_parts: int, token_parts: int, blocks: int) -> _SliceShape | None:
     """The row with k and m split so; None where there is too little to split."""
     split_rows = row["split"] == SPLIT_ROWS
     slices = float(setting.machine["tcp_slices_per_pe"]) * (1 if split_rows else setting.pes)
     depth = ceil(row["k"] / (setting.pes if split_rows else 1))
     tokens, columns = _tokens_and_columns(row, setting.machine)
-    if token_parts > tokens or depth_parts > depth or depth_parts * token_parts > slices:
+    if token_parts * blocks > tokens or depth_parts > depth or depth_parts * token_parts > slices:
         return None
     return _SliceShape(
-        tokens=ceil(tokens / token_parts),
+        tokens=ceil(tokens / token_parts / blocks),
         columns=ceil(columns * depth_parts * token_parts / slices),
         depth=ceil(depth / depth_parts),
         depth_parts=depth_parts,
         token_parts=token_parts,
+        blocks=blocks,
     )
 
 
@@ -189,11 +198,14 @@ def _tiling(
     filled = (shape.tokens if tokens_stay else tile_columns) * shape.depth * operand_bytes(row["activation_dtype"])
     fill = filled / operand_delivery(machine) / machine["tcp_clock"]
     once = bool(tokens_stay and filled <= machine["tcp_register_file_per_slice"])
-    seconds = float(tiled_time(tiles, stream, fill, once, compute + setting.program_s, ahead_s, machine))
-    exposed, reductions, reduce = _reduction(row, setting, seconds, tiles)
+    seconds = float(tiled_time(tiles * shape.blocks, stream, fill, once, compute + setting.program_s, ahead_s, machine))
+    if setting.spilled(row) > 0.0:
+        seconds = _with_activations(row, setting, shape.blocks, tiles, stream, seconds)
+    exposed, reductions, reduce = _reduction(row, setting, seconds, tiles * shape.blocks)
     return Tiling(
         depth_parts=shape.depth_parts,
         token_parts=shape.token_parts,
+        blocks=shape.blocks,
         columns=shape.columns,
         tile_columns=tile_columns,
         tokens_stay=tokens_stay,
@@ -207,6 +219,25 @@ def _tiling(
         reduce_s=reduce,
         useful=_useful(row, setting, shape),
         predicted_s=seconds + exposed,
+    )
+
+
+def _with_activations(row: Any, setting: StepSetting, blocks: int, tiles: int, stream: float, seconds: float) -> float:
+    """`seconds` of tiles with the tokens that are loaded and the results that are stored, block by block: before the
+    first block is multiplied and after the last nothing is, and between them all passes the DMA engines.
+    """
+    rate = float(stream_bandwidth(setting.machine, setting.pes))
+    taken, stored = (part / rate for part in activations(row, setting))
+    passed = blocks * tiles * stream + taken + stored
+    return (taken + stored) / blocks + max(seconds, passed - (taken + stored) / blocks)
+
+
+def activations(row: Any, setting: StepSetting) -> tuple[float, float]:
+    """Bytes of tokens that a linear row loads from memory and of results that it stores there."""
+    spilled = setting.spilled(row)
+    return (
+        float(spilled * row["m"] * row["k"] * row["activation_bits"] / _BITS),
+        float(spilled * _ACTIVATION_BYTES * row["m"] * row["n"]),
     )
 
 
@@ -256,7 +287,7 @@ def _compute_s(row: Any, machine: Any, shape: _SliceShape, tile_columns: int) ->
 def _useful(row: Any, setting: StepSetting, shape: _SliceShape) -> float:
     """Part of the multiply-accumulate slots, lanes x slices x packets, that hold no padding."""
     machine = setting.machine
-    lanes = ceil(shape.tokens / machine["tcp_lanes"]) * machine["tcp_lanes"]
+    lanes = shape.blocks * ceil(shape.tokens / machine["tcp_lanes"]) * machine["tcp_lanes"]
     elements = machine["tcp_packet"] / operand_bytes(row["activation_dtype"])
     packets = ceil(shape.depth / elements) * elements
     slots = lanes * shape.columns * packets * machine["tcp_slices_per_pe"] * setting.pes

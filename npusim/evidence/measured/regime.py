@@ -10,8 +10,8 @@ from npusim.metrics import RUN, STALLED_RUN, TABLE_COLUMN, inverses, told_as
 _PASSES = {"us": "time_us", "ms": "time_us"}
 """Predictions' names of the times of passes and operators."""
 
-_WITH_STALLS = ("tps_wall",)
-"""Metrics with host stalls that their source reports: how long these were says nothing about other runs."""
+_WALL, _FIRST = "tps_wall", "ttft_ms"
+"""What host stalls are in: rates of the wall clock, and times to the first tokens of the few requests of such a run."""
 
 
 def residual_key(case: Case) -> Key:
@@ -20,7 +20,12 @@ def residual_key(case: Case) -> Key:
     metric = _PASSES.get(figure) or told_as(TABLE_COLUMN, inverses(figure))
     kind = table_kinds()[case.kind]
     if kind.runs:
-        return metric, STALLED_RUN if case.metric in _WITH_STALLS else RUN
+        return metric, STALLED_RUN if _has_stalls(case) else RUN
     if kind.regime is not None:
         return metric, operator_regime(kind.regime(case))
     return metric, case.dimensions["phase"]
+
+
+def _has_stalls(case: Case) -> bool:
+    """Whether stalls that its source reports are in the figure: how long these were says nothing about other runs."""
+    return case.metric == _WALL or (case.figure.startswith(_FIRST) and getattr(case.predictor, "stalled", False))

@@ -14,7 +14,7 @@ from npusim.evidence.measured.component import calibration_for, drawn_numbers, n
 from npusim.evidence.measured.kinds import table_kinds
 from npusim.evidence.measured.regime import residual_key
 from npusim.hardware.calibration import Calibration
-from npusim.serving.uncertainty import DRAWS, discrepancy, interval
+from npusim.serving.uncertainty import DRAWS, interval
 
 Figures = dict[str, float]
 
@@ -40,7 +40,7 @@ def ranges(
         given, figures = drawn[case.predictor]
         scale = value / given[case.figure] if given else 1.0
         values = [scale * each.get(case.figure, math.nan) for each in figures]
-        found.append(_range(value, values, discrepancy(calibrations[case.predictor.arch], *residual_key(case))))
+        found.append(_range(value, values, _left(calibrations[case.predictor.arch], *residual_key(case))))
     return found
 
 
@@ -74,6 +74,11 @@ def _figures(predictor: Predictor, numbers: Numbers, seed: int) -> Figures:
         return predictor.predict(numbers, seed)
     except UserError:
         return {}
+
+
+def _left(calibration: Calibration | None, metric: str, regime: str) -> float:
+    """What the calibration left unexplained; nothing is added to the ranges of blind predictions, which are judged."""
+    return 0.0 if calibration is None else calibration.half_width(metric, regime) or 0.0
 
 
 def _range(value: float, drawn: list[float], half_width: float) -> PredictionRange | None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
-from npusim.answers.unexplained import unexplained
 from npusim.explore.evaluate.proposal import Claim
-from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.mapping.deployment import Deployment
+from npusim.serving.joint import run_draws
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
-from npusim.serving.uncertainty import drawn_engines, drawn_metrics, interval
+from npusim.serving.uncertainty import drawn_engines, drawn_metrics
+from npusim.serving.unexplained import unexplained
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import random_prompts
 
@@ -46,13 +44,23 @@ def load_of_claim(claim: Claim) -> Load:
 
 
 def predict_claim(claim: Claim, deployment: Deployment, seed: int) -> ClaimPrediction:
-    """Predict `claim` on the proposal's own machine and on DRAWS drawn ones. Raises DoesNotFit."""
+    """Predict `claim` on the proposal's own machine and on DRAWS drawn ones. Raises DoesNotFit.
+
+    The claim fails on a machine on which a request is refused.
+    """
     load = load_of_claim(claim)
-    value = claimed_figure(claim, measure(simulate(deployment, load, seed)))
-    drawn = [claimed_figure(claim, run) for run in drawn_metrics(load, drawn_engines(deployment, seed, DRAWS), seed)]
+    own = measure(simulate(deployment, load, seed))
+    runs = drawn_metrics(load, drawn_engines(deployment, seed, DRAWS), seed)
+    serving = [run for run in runs if run.fits]
+    joint = run_draws(deployment, load, own, serving, seed)
+    low, high = joint.interval(claim.figure) if own.fits else (math.nan, math.nan)
+    holding = joint.parts(lambda drawn: _holds(claim, drawn[claim.figure])).sum() / len(runs) if runs else 0.0
     width = unexplained(deployment.calibration, claim.figure)
-    low, high = interval(value, drawn, width)
-    return ClaimPrediction(value, low, high, probability(claim, drawn, width), len(drawn), width)
+    return ClaimPrediction(claimed_figure(claim, own), low, high, float(holding), len(runs), width)
+
+
+def _holds(claim: Claim, figures: np.ndarray) -> np.ndarray:
+    return figures >= claim.value if claim.wants_more else figures <= claim.value
 
 
 def claimed_figure(claim: Claim, metrics: RunMetrics) -> float:
@@ -60,18 +68,3 @@ def claimed_figure(claim: Claim, metrics: RunMetrics) -> float:
     if not metrics.fits:
         return math.nan
     return float(metrics[claim.figure])
-
-
-def probability(claim: Claim, drawn: Sequence[float], half_width: float) -> float:
-    """Part of the draws on which the claim holds, each spread by the unexplained part (log-normal).
-
-    half_width: of the logarithm, 90 %. The claim fails on a machine on which the run has no figure.
-    """
-    figures = np.array(drawn)
-    known = figures[np.isfinite(figures)]
-    if not len(figures):
-        return 0.0
-    margin = np.log(known / claim.value) * (1.0 if claim.wants_more else -1.0)
-    sigma = half_width / float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
-    holds = norm.cdf(margin / sigma) if sigma > 0.0 else (margin >= 0.0).astype(float)
-    return float(holds.sum() / len(figures))

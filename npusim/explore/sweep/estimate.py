@@ -155,7 +155,7 @@ def estimate_designs(
     simulated: bool = False,
 ) -> pd.DataFrame:
     """One row a design: the metrics `spec.ESTIMATED`, NaN where not even one request has room; SHARE_COLUMNS; with
-    `bounds` BOUND_COLUMNS, by closed forms also where the steps are `simulated` by the event engine.
+    `bounds` BOUND_COLUMNS, each a step anew by the engine that is asked (`simulated`: the event engine).
 
     users_resident: requests that the KV caches of all replicas hold at once, at most `users`. Throughput is that of a
     batch of them whose prompts are computed one by one, then decoded together, on each replica; power, energy and area
@@ -197,18 +197,17 @@ def _estimated(
     for name, column in zip(PARTS, SHARE_COLUMNS, strict=True):
         table[column] = two.over_both(two.prompt.shares_s[name], two.decode.shares_s[name]) / elapsed_s
     if bounds:
-        table[list(BOUND_COLUMNS)] = _bounds(_Asked(base, records, isl, osl, users, resident), two, simulated)
+        table[list(BOUND_COLUMNS)] = _bounds(asked, two)
     return table
 
 
-def _bounds(asked: _Asked, two: _TwoSteps, anew: bool) -> pd.DataFrame:
+def _bounds(asked: _Asked, two: _TwoSteps) -> pd.DataFrame:
     """The resource of which 10 % more shortens both steps most, "" where nothing has room, and what it saves."""
-    elapsed_s = two.over_both(*(each.time_s for each in asked.costs(asked.records))) if anew else two.elapsed_s
     resources, machines = Resources(asked.base), asked.records.machines
     saved = []
     for name in resources.names:
         better = Records(*resources.better(name, LARGE, machines, asked.records.runtimes))
-        saved.append(1.0 - two.over_both(*(each.time_s for each in asked.costs(better))) / elapsed_s)
+        saved.append(1.0 - two.over_both(*(each.time_s for each in asked.costs(better))) / two.elapsed_s)
     gains = np.array(saved)
     known = np.isfinite(gains).all(axis=0)
     most = np.where(known[None, :], gains, 0.0).argmax(axis=0)

@@ -12,7 +12,6 @@ import math
 import numpy as np
 from scipy.stats import norm
 
-from npusim.answers.unexplained import unexplained
 from npusim.engine.analytic import AnalyticEngine
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.placement import Placement, measured_deployment
@@ -22,6 +21,7 @@ from npusim.hardware.catalog import calibration_of, load_system
 from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.inputs import remembered
 from npusim.metrics import inverses
+from npusim.serving.unexplained import unexplained
 from npusim.workload.step import decode
 
 COVERAGE = 0.99

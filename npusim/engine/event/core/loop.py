@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from npusim.compilation import entry, kernel
-from npusim.engine.event.core.sharing import share
+from npusim.compilation import entry, inner_kernel
+from npusim.engine.event.core.sharing import own_limit, share
 from npusim.engine.event.core.state import (
     DIRTY,
     ENDED,
@@ -24,6 +24,7 @@ from npusim.engine.event.core.state import (
     NONE,
     ROOM,
     RUNNING,
+    SHARED,
     START_UP,
     STATUS,
     TODO,
@@ -51,7 +52,7 @@ def simulate(plant, work, state):
                 return HISTORY_FULL
             if not share(plant, work, state):
                 return NEEDS_MIX
-            _keep_rates(plant, work, state)
+            _keep_rates(plant, state)
         timer = state.heap_time[0] if state.counters[HEAPED] > 0 else math.inf
         soonest = _soonest_end(state)
         flow = state.clock[0] + soonest
@@ -64,7 +65,7 @@ def simulate(plant, work, state):
             _on_timer(work, state, take_timer(state))
 
 
-@kernel
+@inner_kernel
 def _begin_all(work, state):
     """Look at every queue, and begin what has no queue and no inputs."""
     for queue in range(len(state.head)):
@@ -74,7 +75,7 @@ def _begin_all(work, state):
             _look_at(state, -1 - command)
 
 
-@kernel
+@inner_kernel
 def _attend(plant, work, state):
     """Let the queues on the list go on, first come, first served; beginning one may add others."""
     place = 0
@@ -88,7 +89,7 @@ def _attend(plant, work, state):
     state.counters[TODO] = 0
 
 
-@kernel
+@inner_kernel
 def _go_on(plant, work, state, queue):
     """Begin the next command of a queue, unless its inputs or its room are missing."""
     command = work.order[state.head[queue]]
@@ -109,7 +110,7 @@ def _go_on(plant, work, state, queue):
     _start(plant, work, state, command, waited)
 
 
-@kernel
+@inner_kernel
 def _hold(state, pool, amount):
     """Change what a pool holds, and keep its course."""
     state.held[pool] += amount
@@ -118,7 +119,7 @@ def _hold(state, pool, amount):
     state.counters[LEVELS] += 1
 
 
-@kernel
+@inner_kernel
 def _note(work, state, command, earlier, freed):
     """Remember which command this one waited for last: an input, `earlier` in its queue, or who `freed` its room."""
     cause, waited = NONE, INPUTS
@@ -133,14 +134,14 @@ def _note(work, state, command, earlier, freed):
     state.since[command] = state.end[cause] if cause != NONE else 0.0
 
 
-@kernel
+@inner_kernel
 def _before(work, state, queue, distance):
     """The command `distance` places before the head of a queue; NONE without."""
     place = state.head[queue] - distance
     return work.order[place] if place >= work.order_ends[queue] else NONE
 
 
-@kernel
+@inner_kernel
 def _start(plant, work, state, command, waited):
     """A command whose turn it is begins."""
     own, now = work.commands[command], state.clock[0]
@@ -178,7 +179,7 @@ def _start(plant, work, state, command, waited):
         set_timer(state, now + seconds, command)
 
 
-@kernel
+@inner_kernel
 def _on_timer(work, state, command):
     """A start-up is over, or a program."""
     own = work.commands[command]
@@ -191,7 +192,7 @@ def _on_timer(work, state, command):
     _finish(work, state, command)
 
 
-@kernel
+@inner_kernel
 def _flow(work, state, command):
     """The bytes of a command begin to flow."""
     own = work.commands[command]
@@ -203,12 +204,14 @@ def _flow(work, state, command):
         return
     place = state.counters[FLOWING]
     state.flows[place], state.left[place], state.rates[place], state.alone[place] = command, amount, 0.0, 0.0
+    state.weight[place] = own.streams if own.streams > 0.0 else 1.0
+    state.limit[place] = own_limit(own) / state.weight[place]
     state.binding[place] = NONE
     state.counters[FLOWING] += 1
     state.counters[DIRTY] = 1
 
 
-@kernel
+@inner_kernel
 def _finish(work, state, command):
     """A command is done: its queue goes on, room is given back, and what waited for it may begin."""
     own, now = work.commands[command], state.clock[0]
@@ -237,39 +240,51 @@ def _finish(work, state, command):
             _look_at(state, queue)
 
 
-@kernel
+@inner_kernel
 def _look_at(state, queue):
     """Put a queue on the list, or -1 - command for one without."""
     state.todo[state.counters[TODO]] = queue
     state.counters[TODO] += 1
 
 
-@kernel
+@inner_kernel
 def _soonest_end(state):
-    """Seconds until the first flow ends."""
+    """Seconds until the first flow ends; `due` has those of each, infinite where it stands still."""
     soonest = math.inf
     for place in range(state.counters[FLOWING]):
-        if state.rates[place] > 0.0:
-            soonest = min(soonest, state.left[place] / state.rates[place])
+        rate = state.rates[place]
+        state.due[place] = state.left[place] / rate if rate > 0.0 else math.inf
+        soonest = min(soonest, state.due[place])
     return soonest
 
 
-@kernel
-def _pass_time(work, state, until, due):
-    """Let flows run to `until`, and end those that last no longer than `due` seconds (negative: none)."""
+@inner_kernel
+def _pass_time(work, state, until, last):
+    """Let flows run to `until`, and end those that are due within `last` seconds (negative: none)."""
     elapsed = until - state.clock[0]
     state.clock[0] = until
     kept = ended = 0
     for place in range(state.counters[FLOWING]):
         command, rate, binds = state.flows[place], state.rates[place], state.binding[place]
-        if binds != NONE and state.alone[place] > 0.0:
-            state.lost[command, binds] += elapsed * max(0.0, 1.0 - rate / state.alone[place])
-        if rate > 0.0 and state.left[place] / rate <= due * (1.0 + _ALIKE):
+        if state.denied[place] > 0.0:
+            state.lost[command, binds] += elapsed * state.denied[place]
+        if state.due[place] <= last * (1.0 + _ALIKE):
             state.ended[ended] = command
             ended += 1
             continue
-        state.flows[kept], state.left[kept] = command, max(0.0, state.left[place] - elapsed * rate)
-        state.rates[kept], state.alone[kept], state.binding[kept] = rate, state.alone[place], binds
+        state.left[kept] = max(0.0, state.left[place] - elapsed * rate)
+        if kept < place:
+            state.flows[kept], state.rates[kept], state.alone[kept], state.binding[kept] = (
+                command,
+                rate,
+                state.alone[place],
+                binds,
+            )
+            state.weight[kept], state.limit[kept], state.denied[kept] = (
+                state.weight[place],
+                state.limit[place],
+                state.denied[place],
+            )
         kept += 1
     state.counters[FLOWING] = kept
     if ended > 0:
@@ -282,21 +297,18 @@ def _pass_time(work, state, until, due):
         _finish(work, state, command)
 
 
-@kernel
-def _keep_rates(plant, work, state):
+@inner_kernel
+def _keep_rates(plant, state):
     """Add the rates of the traced resources to the history; of several at one time the last counts."""
     place = state.counters[HISTORY]
     for column in range(1, state.history.shape[1]):
-        state.history[place, column] = 0.0
-    for flow in range(state.counters[FLOWING]):
-        command = state.flows[flow]
-        for way in range(work.way_ends[command], work.way_ends[command + 1]):
-            column = plant.traced[work.ways[way]]
-            if column != NONE:
-                state.history[place, 1 + column] += state.rates[flow] * work.shares[way]
+        resource = plant.traced[column - 1]
+        in_use = state.stamp[resource] == state.counters[SHARED]
+        state.history[place, column] = state.used[resource] if in_use else 0.0
     state.history[place, 0] = state.clock[0]
     if place > 0 and state.history[place - 1, 0] == state.clock[0]:
-        state.history[place - 1] = state.history[place]
+        for column in range(state.history.shape[1]):
+            state.history[place - 1, column] = state.history[place, column]
         place -= 1
     changed = place == 0
     for column in range(1, state.history.shape[1]):

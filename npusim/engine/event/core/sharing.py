@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from npusim.compilation import kernel
+from npusim.compilation import inner_kernel
 from npusim.engine.event.core.state import (
     BITS_OF_PATTERN,
     DIRTY,
@@ -23,6 +23,7 @@ from npusim.engine.event.core.state import (
     NEEDS_MIX,
     NONE,
     RUNNING,
+    SHARED,
     STATUS,
     WANTED,
     WANTED_MEMORY,
@@ -32,7 +33,7 @@ _FULL = 1e-12
 """Part of a resource's capacity within which it is full, for rounding."""
 
 
-@kernel
+@inner_kernel
 def share(plant, work, state):
     """Give every active flow its rate. False where a mix of access patterns must be measured first."""
     if not _set_memories(plant, work, state):
@@ -46,20 +47,19 @@ def share(plant, work, state):
     return True
 
 
-@kernel
+@inner_kernel
 def _set_memories(plant, work, state):
     """Capacity of each memory's channels under the flows that draw on it."""
     for number in range(len(plant.memories)):
-        memory = plant.memories[number]
-        streams, mix = 0.0, np.int64(0)
-        for place in range(state.counters[FLOWING]):
-            command = work.commands[state.flows[place]]
-            if command.memory == number or command.second_memory == number:
-                streams += command.streams
-                own = command.pattern if command.memory == number else command.second_pattern
-                bits = own * BITS_OF_PATTERN
-                if (mix >> bits) & MOST_OF_PATTERN < MOST_OF_PATTERN:
-                    mix += np.int64(1) << bits
+        state.drawn[number], state.mix[number] = 0.0, 0
+    for place in range(state.counters[FLOWING]):
+        command = work.commands[state.flows[place]]
+        if command.memory != NONE:
+            _draw(state, command.memory, command.pattern, command.streams)
+        if command.second_memory != NONE and command.second_memory != command.memory:
+            _draw(state, command.second_memory, command.second_pattern, command.streams)
+    for number in range(len(plant.memories)):
+        memory, streams, mix = plant.memories[number], state.drawn[number], state.mix[number]
         if streams == 0.0:
             continue
         known = 0
@@ -76,7 +76,16 @@ def _set_memories(plant, work, state):
     return True
 
 
-@kernel
+@inner_kernel
+def _draw(state, number, pattern, streams):
+    """Count the streams of a flow among those of a memory, and its pattern in the mix there."""
+    state.drawn[number] += streams
+    bits = pattern * BITS_OF_PATTERN
+    if (state.mix[number] >> bits) & MOST_OF_PATTERN < MOST_OF_PATTERN:
+        state.mix[number] += np.int64(1) << bits
+
+
+@inner_kernel
 def _find(mix, state):
     """Where a mix stands among the known ones; NONE where it does not."""
     for known in range(state.counters[KNOWN]):
@@ -85,7 +94,7 @@ def _find(mix, state):
     return NONE if state.counters[KNOWN] < MOST_MIXES else MOST_MIXES - 1
 
 
-@kernel
+@inner_kernel
 def memory_rate(streams, memory):
     """Bytes/s that `streams` engines draw together: as `drawn_bandwidth` of the cost kernels, by a p-norm."""
     asked = streams * memory.engine_rate
@@ -96,7 +105,7 @@ def memory_rate(streams, memory):
     return least * (1.0 + part**memory.sharpness) ** (-1.0 / memory.sharpness)
 
 
-@kernel
+@inner_kernel
 def _note_rates_alone(plant, work, state):
     """Bytes/s that each flow would have with all its resources for itself."""
     for place in range(state.counters[FLOWING]):
@@ -104,10 +113,10 @@ def _note_rates_alone(plant, work, state):
             state.alone[place] = _rate_alone(plant, work, state.flows[place])
 
 
-@kernel
+@inner_kernel
 def _rate_alone(plant, work, flow):
     command = work.commands[flow]
-    rate = _own_limit(command)
+    rate = own_limit(command)
     for entry in range(work.way_ends[flow], work.way_ends[flow + 1]):
         if work.shares[entry] > 0.0:
             resource = work.ways[entry]
@@ -121,88 +130,97 @@ def _rate_alone(plant, work, flow):
     return rate
 
 
-@kernel
-def _own_limit(command):
+@inner_kernel
+def own_limit(command):
     """Bytes/s that a fill asks for, or that a flow's own engine moves; infinite where nothing limits it."""
     if command.style == FILL:
         return command.touched / command.work_s
     return command.amount / command.work_s if command.work_s > 0.0 else math.inf
 
 
-@kernel
-def _weight(command):
-    return command.streams if command.streams > 0.0 else 1.0
-
-
-@kernel
+@inner_kernel
 def _fill(plant, work, state):
     """Progressive filling over the resources of the active flows."""
-    count = state.counters[FLOWING]
-    for place in range(count):
-        flow = state.flows[place]
-        for entry in range(work.way_ends[flow], work.way_ends[flow + 1]):
-            resource = work.ways[entry]
-            state.left_over[resource] = state.capacity[resource]
-            state.load[resource] = 0.0
-            state.users[resource] = 0
-    for place in range(count):
-        flow = state.flows[place]
-        state.rates[place] = -1.0
-        for entry in range(work.way_ends[flow], work.way_ends[flow + 1]):
-            if work.shares[entry] > 0.0:
-                state.load[work.ways[entry]] += work.shares[entry] * _weight(work.commands[flow])
-                state.users[work.ways[entry]] += 1
-    open_flows = count
-    while open_flows > 0:
-        open_flows -= _fill_once(plant, work, state, _lowest_level(work, state))
+    count, busy = state.counters[FLOWING], _load(work, state)
+    while count > 0:
+        count = _fill_once(plant, work, state, count, busy, _lowest_level(state, count, busy))
 
 
-@kernel
-def _lowest_level(work, state):
-    """Rate a weight at which the next resource is full, or the next flow moves all that it can."""
-    level = math.inf
+@inner_kernel
+def _load(work, state):
+    """List the resources in use and what one rate a weight would draw from each; how many they are."""
+    state.counters[SHARED] += 1
+    serial, busy = state.counters[SHARED], 0
     for place in range(state.counters[FLOWING]):
-        if state.rates[place] >= 0.0:
-            continue
+        state.open[place] = place
         flow = state.flows[place]
-        level = min(level, _own_limit(work.commands[flow]) / _weight(work.commands[flow]))
         for entry in range(work.way_ends[flow], work.way_ends[flow + 1]):
-            resource = work.ways[entry]
-            if state.users[resource] > 0 and work.shares[entry] > 0.0 and state.load[resource] > 0.0:
-                level = min(level, max(0.0, state.left_over[resource]) / state.load[resource])
+            resource, share = work.ways[entry], work.shares[entry]
+            if share <= 0.0:
+                continue
+            if state.stamp[resource] != serial:
+                state.stamp[resource] = serial
+                state.left_over[resource], state.load[resource] = state.capacity[resource], 0.0
+                state.users[resource], state.used[resource] = 0, 0.0
+                state.busy[busy] = resource
+                busy += 1
+            state.load[resource] += share * state.weight[place]
+            state.users[resource] += 1
+    return busy
+
+
+@inner_kernel
+def _lowest_level(state, count, busy):
+    """Rate a weight at which the next resource is full, or the next of `count` open flows moves all that it can."""
+    level = math.inf
+    for position in range(count):
+        level = min(level, state.limit[state.open[position]])
+    for position in range(busy):
+        resource = state.busy[position]
+        if state.users[resource] > 0 and state.load[resource] > 0.0:
+            level = min(level, max(0.0, state.left_over[resource]) / state.load[resource])
     return level
 
 
-@kernel
-def _fill_once(plant, work, state, level):
-    """Fix the flows that cannot grow beyond `level`; how many they are."""
-    fixed = 0
-    for place in range(state.counters[FLOWING]):
-        if state.rates[place] >= 0.0:
-            continue
+@inner_kernel
+def _fill_once(plant, work, state, count, busy, level):
+    """Fix those of `count` open flows that cannot grow beyond `level`; how many stay open."""
+    for position in range(busy):
+        resource = state.busy[position]
+        left = max(0.0, state.left_over[resource])
+        state.full[resource] = state.users[resource] > 0 and left <= level * state.load[resource] * (1.0 + _FULL)
+    still = fixed = 0
+    for position in range(count):
+        place = state.open[position]
         flow = state.flows[place]
-        command = work.commands[flow]
-        binds, is_full = NONE, level == math.inf or _own_limit(command) / _weight(command) <= level * (1.0 + _FULL)
+        binds, is_full = NONE, level == math.inf or state.limit[place] <= level * (1.0 + _FULL)
         for entry in range(work.way_ends[flow], work.way_ends[flow + 1]):
-            resource = work.ways[entry]
-            used = state.users[resource] > 0 and work.shares[entry] > 0.0
-            if used and max(0.0, state.left_over[resource]) <= level * state.load[resource] * (1.0 + _FULL):
-                is_full, binds = True, plant.classes[resource]
+            if work.shares[entry] > 0.0 and state.full[work.ways[entry]]:
+                is_full, binds = True, plant.classes[work.ways[entry]]
                 break
         if is_full:
-            state.rates[place] = -2.0
-            state.binding[place] = binds
+            state.rates[place], state.binding[place] = level * state.weight[place], binds
+            state.fixed[fixed] = place
             fixed += 1
-    for place in range(state.counters[FLOWING]):
-        if state.rates[place] == -2.0:
-            flow = state.flows[place]
-            weight = _weight(work.commands[flow])
-            rate = level * weight
-            state.rates[place] = rate
-            for entry in range(work.way_ends[flow], work.way_ends[flow + 1]):
-                resource = work.ways[entry]
-                if work.shares[entry] > 0.0:
-                    state.left_over[resource] -= rate * work.shares[entry]
-                    state.load[resource] -= weight * work.shares[entry]
-                    state.users[resource] -= 1
-    return fixed
+        else:
+            state.open[still] = place
+            still += 1
+    for position in range(fixed):
+        _take(work, state, state.fixed[position])
+    return still
+
+
+@inner_kernel
+def _take(work, state, place):
+    """Take what a flow draws from its resources, and note how much of its rate alone the one that binds it denies."""
+    flow, rate, weight = state.flows[place], state.rates[place], state.weight[place]
+    for entry in range(work.way_ends[flow], work.way_ends[flow + 1]):
+        resource, share = work.ways[entry], work.shares[entry]
+        if share > 0.0:
+            state.left_over[resource] -= rate * share
+            state.load[resource] -= weight * share
+            state.users[resource] -= 1
+            state.used[resource] += rate * share
+    state.denied[place] = 0.0
+    if state.binding[place] != NONE and state.alone[place] > 0.0:
+        state.denied[place] = max(0.0, 1.0 - rate / state.alone[place])

@@ -19,8 +19,8 @@ INPUTS, TURN, ROOM, START_UP = range(4)
 WAITS = ("inputs", "turn", "room", "start-up")
 """What a command waited for last: results of others, its turn in the queue, room in SRAM, its own start-up."""
 
-PORT, REGISTERS, MEMORY, LINK, ON_CHIP, BANKS = range(6)
-CLASSES = ("SRAM port", "register port", "memory channel", "link", "on-chip network", "PIM banks")
+PORT, REGISTERS, MEMORY, LINK, ON_CHIP, BANKS, ENGINES = range(7)
+CLASSES = ("SRAM port", "register port", "memory channel", "link", "on-chip network", "PIM banks", "DMA engines")
 """Classes of resources, under which the time is counted that flows lose to others."""
 
 COMMAND_DTYPE = record_type(
@@ -46,7 +46,7 @@ streams; engine_rate: bytes/s of one engine (infinite: none); sharpness: of the 
 Plant = namedtuple("Plant", "capacity classes memories ports pools depths traced")
 """capacity: bytes/s of each resource; classes: its class; memories: MEMORY_DTYPE; ports: bytes/s of each SRAM port,
 whose resources are 2 p for transfers and 2 p + 1 for fills; pools: bytes of each pool; depths: commands that a queue
-accepts; traced: column of each resource in the history, NONE where its rate is not kept."""
+accepts; traced: resources whose rates are kept in the history, a column each."""
 
 Work = namedtuple("Work", "commands inputs input_ends followers follower_ends order order_ends ways shares way_ends")
 """commands: COMMAND_DTYPE; inputs of command c: inputs[input_ends[c] : input_ends[c + 1]], likewise followers, the
@@ -55,19 +55,24 @@ resources (ways) that its flow uses and the bytes of each per byte of it (shares
 State = namedtuple(
     "State",
     "clock counters pending done since start end cause waited lost head waiting held freed_by room_queue heap_time "
-    "heap_item todo ended flows left rates alone binding main sub capacity left_over users load history levels mixes "
-    "scales",
+    "heap_item todo ended flows left rates alone binding weight limit denied due open fixed main sub drawn mix "
+    "capacity left_over users load used full stamp busy history levels mixes scales",
 )
 """clock: now; counters: see below; per command: pending inputs, done, since, start, end, cause, waited (of WAITS), lost
 seconds by class; per queue: head, waiting; per pool: held, freed_by, room_queue; timers as a heap; todo: queues to look
 at, and -1 - command for one without a queue; ended: flows that end now; flows: active commands with bytes left, rate,
-rate alone, binding class; per port: what main and sub context draw; capacity: now, and scratch space of the sharing;
-history: (time, traced rates ...); levels: (time, pool, bytes held); mixes, scales: known mixes of patterns and what
-they leave of each channel."""
+rate alone, binding class, weight of its share, rate for a weight that its own engine moves, part of the rate alone that
+the binding resource denies, seconds until it is due, and scratch space (open, fixed); per memory: streams drawn and mix
+of patterns now; per port: what main and sub context draw; per resource: capacity now, what is used (as of the sharing
+whose number is its stamp), and scratch space (left_over, users, load, full; busy: those in use); history: (time, traced
+rates ...); levels: (time, pool, bytes held); mixes, scales: known mixes of patterns and what they leave of each
+channel."""
 
-(HEAPED, FLOWING, TODO, EVENTS, HISTORY, LEVELS, KNOWN, DIRTY, STATUS, WANTED, WANTED_MEMORY, SERIAL, ENDED) = range(13)
-"""Positions in `counters`."""
-COUNTERS = 13
+COUNTERS = 14
+(HEAPED, FLOWING, TODO, EVENTS, HISTORY, LEVELS, KNOWN, DIRTY, STATUS, WANTED, WANTED_MEMORY, SERIAL, ENDED, SHARED) = (
+    range(COUNTERS)
+)
+"""Positions in `counters`; SHARED: sharings so far."""
 
 RUNNING, NEEDS_MIX, NEVER_FITS, HISTORY_FULL = range(4)
 """Values of the status."""
@@ -111,13 +116,25 @@ def new_state(plant: Plant, work: Work) -> State:
         rates=np.zeros(commands),
         alone=np.zeros(commands),
         binding=np.zeros(commands, np.int64),
+        weight=np.zeros(commands),
+        limit=np.zeros(commands),
+        denied=np.zeros(commands),
+        due=np.zeros(commands),
+        open=np.zeros(commands, np.int64),
+        fixed=np.zeros(commands, np.int64),
         main=np.zeros(len(plant.ports)),
         sub=np.zeros(len(plant.ports)),
+        drawn=np.zeros(len(plant.memories)),
+        mix=np.zeros(len(plant.memories), np.int64),
         capacity=plant.capacity.copy(),
         left_over=np.zeros(resources),
         users=np.zeros(resources, np.int64),
         load=np.zeros(resources),
-        history=np.zeros((_FIRST_HISTORY, 2 + int(plant.traced.max(initial=NONE)))),
+        used=np.zeros(resources),
+        full=np.zeros(resources, np.bool_),
+        stamp=np.zeros(resources, np.int64),
+        busy=np.zeros(resources, np.int64),
+        history=np.zeros((_FIRST_HISTORY, 1 + len(plant.traced))),
         levels=np.zeros((2 * commands + 1, 3)),
         mixes=np.zeros(MOST_MIXES, np.int64),
         scales=np.ones((MOST_MIXES, channels)),

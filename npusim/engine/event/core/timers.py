@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from npusim.compilation import kernel
+from npusim.compilation import inner_kernel
 from npusim.engine.event.core.state import HEAPED, SERIAL
 
 
-@kernel
+@inner_kernel
 def set_timer(state, time, command):
     """Have `command` looked at again at `time`, in seconds."""
     place = state.counters[HEAPED]
@@ -22,7 +22,7 @@ def set_timer(state, time, command):
     state.heap_time[place], state.heap_item[place, 0], state.heap_item[place, 1] = time, serial, command
 
 
-@kernel
+@inner_kernel
 def take_timer(state):
     """Remove the earliest timer; its command."""
     command = state.heap_item[0, 1]
@@ -42,14 +42,14 @@ def take_timer(state):
     return command
 
 
-@kernel
+@inner_kernel
 def _before(time, serial, state, place):
     if time != state.heap_time[place]:
         return time < state.heap_time[place]
     return serial < state.heap_item[place, 0]
 
 
-@kernel
+@inner_kernel
 def _move(state, source, target):
     state.heap_time[target] = state.heap_time[source]
     state.heap_item[target, 0], state.heap_item[target, 1] = state.heap_item[source, 0], state.heap_item[source, 1]
