@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_check import _rows
+from test_check import _figure, _rows
 
 from npusim.bounds.finding import IMPLAUSIBLE, PLAUSIBLE, VERDICTS
 from npusim.bounds.reading import Reading
@@ -196,3 +196,18 @@ def test_a_loadgen_log_is_judged_with_what_options_supply(tmp_path: Path, sample
     assert (row["verdict"], row["setting"]["isl"]) == (verdict, 128)
     (row,) = _rows(path)
     assert row["verdict"] == "unchecked"
+
+
+def test_one_output_token_a_request_is_judged_by_its_prompts(tmp_path: Path) -> None:
+    """A prefill benchmark: no TPOT, and no arithmetic of output tokens to divide by."""
+    change = {"total_output_tokens": 16, "output_throughput": 0.8, "duration": 20.0, "mean_tpot_ms": 0.0}
+    row = _h100(tmp_path, change | {"mean_ttft_ms": 4000.0}, "--prompts", "alike")
+    assert row["verdict"] != "impossible" and row["setting"]["osl"] == 1
+    assert _figure(row, "ttft_ms_mean")["predicted"] is not None
+
+
+def test_watts_of_four_cards_given_as_one_are_explained() -> None:
+    one = _predicted(MEMBERS[0])["power_w_mean"]
+    told = RunConditions(cards=1)
+    assert "watts of 4 cards" in _weigh(_run({"power_w_mean": 4.0 * one}), told).figures[0].reason
+    assert "cards were given" not in _weigh(_run({"power_w_mean": one}), told).figures[0].reason

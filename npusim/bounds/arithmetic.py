@@ -35,7 +35,8 @@ def arithmetic_throughput(load: BoundedLoad, metric: str, figure: Reading) -> Fi
     tokens = _TOKENS_OF_A_REQUEST[metric](load) if metric in _TOKENS_OF_A_REQUEST else 1
     low = figure.low / tokens * _request_s(load.generous, load)
     high = figure.high / tokens * _request_s(load.usual, load)
-    return Finding(NAME, metric, low, high, Phrase("the dense peak, for prompts and outputs"), figure.low / low)
+    limit = figure.low / low if low > 0.0 else None
+    return Finding(NAME, metric, low, high, Phrase("the dense peak, for prompts and outputs"), limit)
 
 
 def first_token_s(terms: Terms, load: BoundedLoad, mean: bool) -> float:

@@ -42,7 +42,8 @@ def bandwidth_throughput(load: BoundedLoad, figure: Reading, static: bool = Fals
     batch = most_in_service(load.generous, load, static) * load.tokens_per_step
     told = {"rate": _rate_text(load), "batch": f"{batch:,.0f}"}
     says = Phrase("{rate} TB/s at {batch} sequences a step", told)
-    return Finding(NAME, "output_tokens_per_s", low, high, says, figure.low / low, load.generous.ceiling.sustained)
+    limit = figure.low / low if low > 0.0 else None
+    return Finding(NAME, "output_tokens_per_s", low, high, says, limit, load.generous.ceiling.sustained)
 
 
 def bytes_per_token(terms: Terms, load: BoundedLoad, static: bool = False) -> float:

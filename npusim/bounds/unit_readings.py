@@ -48,6 +48,7 @@ _RATE_SLIPS = (
 _POWER_SLIPS = (
     Slip(1e-3, "milliwatts were given as watts"),
     Slip(1e3, "kilowatts were given as watts"),
+    *(Slip(1.0 / cards, f"the watts of {cards} cards were given as those of one") for cards in (2, 4, 8)),
 )
 """Slips of power."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from npusim.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, UNCHECKED, VERDICTS, Finding
 from npusim.bounds.load import BoundedLoad
 from npusim.bounds.reading import Reading
+from npusim.bounds.unit_readings import explained
 from npusim.conditions.conditions import Member
 from npusim.conditions.known import Deciding, Known
 from npusim.evidence.predictors.run import RunPredictor
@@ -83,7 +84,7 @@ def weigh(run: LabRun, placed: Placed, predictions: Predictions, whole: bool = T
         return _weighed(placed, first or fixed)
     open_footings = {footing for trial, footing in bounded if trial.allows}
     if not open_footings:
-        return _excluded(placed, [trial for trial, _ in bounded])
+        return _excluded(placed, [trial for trial, _ in bounded], first)
     if first is None or placed.no_prediction or not members:
         return _within_bounds(placed, bounded, members)
     standing = [member for member in members if Footing.of(member) in open_footings]
@@ -151,17 +152,24 @@ def _weighed(placed: Placed, trial: Trial, deciding: Deciding = ()) -> Weighed:
     return Weighed(figures, trial.whole, known, trial.member if trial.allows else None)
 
 
-def _excluded(placed: Placed, trials: Sequence[Trial]) -> Weighed:
-    """A run that bounds allow on no footing."""
+def _excluded(placed: Placed, trials: Sequence[Trial], first: Trial | None) -> Weighed:
+    """A run that bounds allow on no footing; first: the assumed member's, whose predictions may explain a slip."""
     best = _best(trials)
     assert best.footing is not None
     nearest = best.footing.text(placed.conditions)
     if not nearest:
         return _weighed(placed, best)
 
+    slips = {
+        each.metric: explained(each.metric, each.measured.value, each.low, each.high)
+        for each in (() if first is None else first.figures)
+        if each.low is not None and each.high is not None
+    }
+
     def told(each: CheckedFigure) -> CheckedFigure:
         bad = each.verdict in (IMPOSSIBLE, IMPLAUSIBLE)
-        return replace(each, reason=f"{each.reason}; even with {nearest}, which allow most") if bad else each
+        slip = f"; it would be plausible if {slips[each.metric]}" if slips.get(each.metric) else ""
+        return replace(each, reason=f"{each.reason}; even with {nearest}, which allow most{slip}") if bad else each
 
     joint = _jointly(trials, best)
     whole = (*map(told, best.whole), *joint)
