@@ -164,8 +164,9 @@ def test_little_amdahl_power_and_units() -> None:
 
 @pytest.mark.parametrize("arch", ["lpddr6-pim", "lpddr5x-pim", "rngd-hbm3e-pim", "hbm-pim-card", "rngd", "h200"])
 def test_what_is_predicted_breaks_no_bound(arch: str) -> None:
-    claim = Claim(name="c", text="t", model="qwen2.5-1.5b", isl=256, osl=32, metric="tokens_per_s_per_user", at_least=1)
-    deployment = deploy(arch, claim.model)
+    told = {"model": "qwen2.5-1.5b", "isl": 256, "osl": 32, "users": 1, "metric": "tokens_per_s_per_user"}
+    claim = Claim.model_validate({"name": "c", "text": "t", "at_least": 1.0} | told)
+    deployment = deploy(arch, claim.served_model)
     speed = measure(simulate(deployment, load_of_claim(claim), 0))["tokens_per_s_per_user"]
     found = claim_findings(claim.model_copy(update={"at_least": speed}), arch, deployment)
     assert {each.bound for each in found} >= {"capacity", "memory bandwidth"}
