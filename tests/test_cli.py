@@ -100,7 +100,10 @@ def test_step() -> None:
     assert "assumptions" not in answer
     files = {item["file"] for item in answer["manifest"]["configs"]}
     parts = {"hbm3-6000.yaml", "streams.json", "area.yaml", "energy.yaml"}
-    assert files == {"rngd.yaml", "furiosa-llm-2026.3.yaml", "llama-3.1-8b.json", "formats.yaml"} | parts
+    assert (
+        files
+        == {"rngd.yaml", "furiosa-llm-2026.3.yaml", "furiosa-llm.yaml", "llama-3.1-8b.json", "formats.yaml"} | parts
+    )
     assert answer["manifest"]["argv"] == [*STEP, "--json"]
     text = tell(*STEP).out
     assert "One decode step of Llama 3.1 8B in bf16" in text
