@@ -179,7 +179,7 @@ def test_kperf_of_one_architecture(tmp_path: Path, grid: Path) -> None:
     words = ("kperf", "rngd", "--models", "llama-3.1-8b,llama-3.1-405b", "--grid", grid, "--no-interval", "--out", out)
     told = tell(*words, "--json")
     answer = told.json
-    assert set(answer) == {"cells", "files", "sim_seconds", "manifest"}
+    assert set(answer) == {"cells", "conditions", "files", "sim_seconds", "manifest"}
     fitting = [cell for cell in answer["cells"] if cell["model"] == "llama-3.1-8b"]
     other = [cell for cell in answer["cells"] if cell["model"] == "llama-3.1-405b"]
     assert (len(fitting), len(other)) == (2, 2)
