@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,17 +35,26 @@ def to_ends(numbers: Sequence[list[RangedNumber]]) -> list[Change]:
     return [(members, float(end)) for members, both in ends for end in both if end is not None]
 
 
-def estimates_of(deployment: Deployment, changes: Sequence[Change], isl: int, osl: int, users: int) -> pd.DataFrame:
-    """The estimates of the deployment with each change alone, a row a change."""
-    load = isl, osl, users
+def estimates_of(
+    deployment: Deployment,
+    changes: Sequence[Change],
+    isl: int,
+    osl: int,
+    users: int,
+    figures: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """The estimates of the deployment with each change alone, a row a change; figures: which, None for all."""
+    load, own = (isl, osl, users), _own(deployment, 1)
     found = [
-        estimate_designs(with_shared(deployment, dict.fromkeys(members, value)), _own(deployment, 1), *load)
+        estimate_designs(
+            with_shared(deployment, dict.fromkeys(members, value)), _own(deployment, 1), *load, figures=figures
+        )
         for members, value in changes
         if _is_shared(members)
     ]
     written = [(members, value) for members, value in changes if not _is_shared(members)]
     if written:
-        found.insert(0, estimate_designs(deployment, _written(deployment, written), *load))
+        found.insert(0, estimate_designs(deployment, _written(deployment, written), *load, figures=figures))
     apart = [_is_shared(members) for members, _ in changes]
     order = np.argsort(np.argsort(apart, kind="stable"), kind="stable")
     return pd.concat(found, ignore_index=True).iloc[order].reset_index(drop=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -36,6 +36,7 @@ BOUND_COLUMNS = ("bound", "bound_gain")
 """What shortens prompts and decode steps together most, and the part that 10 % more of it saves."""
 _FLOPS_PER_MAC = 2.0
 _MJ_PER_J = 1e3
+_RATE = "output_tokens_per_s"
 
 
 @dataclass(frozen=True)
@@ -153,30 +154,39 @@ def estimate_designs(
     *,
     bounds: bool = False,
     simulated: bool = False,
+    figures: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """One row a design: the metrics `spec.ESTIMATED`, NaN where not even one request has room; SHARE_COLUMNS; with
-    `bounds` BOUND_COLUMNS, each a step anew by the engine that is asked (`simulated`: the event engine).
+    """One row a design: the metrics `spec.ESTIMATED`, or those of them in `figures`, NaN where not even one request has
+    room; SHARE_COLUMNS; with `bounds` BOUND_COLUMNS, by the engine that is asked (`simulated`: the event engine).
 
     users_resident: requests that the KV caches of all replicas hold at once, at most `users`. Throughput is that of a
     batch of them whose prompts are computed one by one, then decoded together, on each replica; power, energy and area
     are those of all chips. A memory with PIM units whose layout is open has, for each design, the fastest one.
     """
     if not is_open(base.runtime_record):
-        return _estimated(base, records, isl, osl, users, bounds, simulated)
+        return _estimated(base, records, isl, osl, users, bounds, simulated, figures)
+    wanted = None if figures is None else {*figures, _RATE}
     found = [
         _estimated(
             laid_out(base, layout), replace(records, runtimes=layout.put(records.runtimes)), isl, osl, users, bounds,
-            simulated,
+            simulated, wanted,
         )
         for layout in layouts(base.runtime_record)
     ]  # fmt: skip
-    rates = np.nan_to_num(np.stack([each["output_tokens_per_s"] for each in found]), nan=-1.0)
+    rates = np.nan_to_num(np.stack([each[_RATE] for each in found]), nan=-1.0)
     best = rates.argmax(axis=0)
     return pd.DataFrame({name: np.choose(best, [each[name].to_numpy() for each in found]) for name in found[0]})
 
 
 def _estimated(
-    base: Deployment, records: Records, isl: int, osl: int, users: int, bounds: bool, simulated: bool
+    base: Deployment,
+    records: Records,
+    isl: int,
+    osl: int,
+    users: int,
+    bounds: bool,
+    simulated: bool,
+    figures: Collection[str] | None,
 ) -> pd.DataFrame:
     """As `estimate_designs`, in the layout that the records fix."""
     replicas = base.plan.data_parallel
@@ -192,7 +202,8 @@ def _estimated(
         base.system,
         Silicon(base.system, records.machines, chips),
     )
-    table = pd.DataFrame({row.name: _FUNCTIONS[row.name](two) for row in ESTIMATES})
+    names = [row.name for row in ESTIMATES if figures is None or row.name in figures]
+    table = pd.DataFrame({name: _FUNCTIONS[name](two) for name in names})
     elapsed_s = two.elapsed_s
     for name, column in zip(PARTS, SHARE_COLUMNS, strict=True):
         table[column] = two.over_both(two.prompt.shares_s[name], two.decode.shares_s[name]) / elapsed_s
