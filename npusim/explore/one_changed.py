@@ -44,7 +44,7 @@ def estimates_of(
     figures: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """The estimates of the deployment with each change alone, a row a change; figures: which, None for all."""
-    load, own = (isl, osl, users), _own(deployment, 1)
+    load = isl, osl, users
     found = [
         estimate_designs(
             with_shared(deployment, dict.fromkeys(members, value)), _own(deployment, 1), *load, figures=figures
