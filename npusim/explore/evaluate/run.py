@@ -115,7 +115,7 @@ def _deployment(claim: Claim, arch: str) -> Deployment:
 
 def _singly(asked: Readings, arch: str, value: float, seed: int) -> Iterator[tuple[str, Any, float]]:
     """The figure with one open condition at another value, from estimates relative to the reading that is assumed."""
-    own = goodness_on(arch, asked.assumed)
+    own = goodness_on(arch, asked.assumed) if asked.singly else 0.0
     for name, other, reading in asked.singly:
         if name in (PROMPTS, SOFTWARE):
             yield name, other, point_of(reading, _deployment(reading, arch), seed)
