@@ -204,6 +204,12 @@ CALLS = {
             "--cards": "--cards 2",
             "--tp": ("--cards 2", "--tp 1"),
             "--runtime": "--runtime furiosa-llm-2026.2",
+            "--isl": "--isl 300",
+            "--osl": "--osl 99",
+            "--users": "--users 7",
+            "--plan": ("--cards 2", "--plan tp2"),
+            "--prefix-caching": "--prefix-caching",
+            "--prompts": "--prompts alike",
             "--out": "--out out",
             "--seed": "--seed 3",
         },
@@ -272,7 +278,7 @@ CALLS = {
     ),
     "verify-run": Call("nothing.json", {}),
 }  # fmt: skip
-HOW = {("sweep", "--workers"), ("kperf", "--workers")}
+HOW = {("sweep", "--workers"), ("kperf", "--workers"), ("verify-run", "--minutes")}
 """Options that say how the work is done and must change no byte of what comes out; each has a test of its own."""
 RECORDS = ("manifest.json", "sweep.json")
 """Files that hold the words of the command themselves."""
