@@ -137,7 +137,7 @@ def test_a_claim_about_experts_can_hang_on_their_popularity() -> None:
     given = {"name": "c", "text": "t", "model": MIXTURE, "isl": 256, "osl": 64, "users": 16}
     claim = Claim.model_validate(given | {"metric": "output_tokens_per_s", "at_least": 1.0})
     value = predict_claim(claim, base, 0).value
-    found = {f"{each.owner}.{each.path}": each for each in claim_deciders(claim, base, value)}
+    found = {f"{each.owner}.{each.path}": each for each in claim_deciders(claim, base, value).numbers}
     assert SPAN in found
     assert found[SPAN].at_high > value > found[SPAN].at_low, "fewer experts are touched where few are popular"
 

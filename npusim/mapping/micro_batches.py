@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import reduce
 from itertools import pairwise
 from operator import add
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -51,5 +51,8 @@ def bubble_s(times_s: Sequence[Seconds], plan: Plan, decoding: bool) -> Seconds:
     """
     stages, parts = plan.pipeline_parallel, len(times_s)
     if decoding:
-        return reduce(add, times_s) * (max(stages, parts) / parts - 1.0)
+        waits, whole = max(stages, parts) / parts - 1.0, reduce(add, times_s)
+        if waits == 0.0:  # also of a step under a cap that leaves no work, which lasts for ever
+            return cast("Seconds", 0.0 if isinstance(whole, float) else np.zeros_like(whole))
+        return whole * waits
     return (stages - 1) * reduce(np.maximum, times_s)
