@@ -53,6 +53,6 @@ def bubble_s(times_s: Sequence[Seconds], plan: Plan, decoding: bool) -> Seconds:
     if decoding:
         waits, whole = max(stages, parts) / parts - 1.0, reduce(add, times_s)
         if waits == 0.0:  # also of a step under a cap that leaves no work, which lasts for ever
-            return 0.0 if isinstance(whole, float) else np.zeros_like(whole)  # type: ignore[return-value]
+            return 0.0 if isinstance(whole, float) else np.zeros_like(whole)
         return whole * waits
     return (stages - 1) * reduce(np.maximum, times_s)
