@@ -51,7 +51,7 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
     steps["clock"] = 1.0
     parts = []
     for pieces in engine.parts(step):
-        before = steps["time_s"].copy()
+        part_s = np.zeros(len(machines))
         for piece in pieces:
             work = make_workspace(engine.template, len(piece.query), 0, len(machines))
             cost_sequences(
@@ -59,14 +59,15 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
             )
             for name in _SUMS:
                 steps[name] += work.step[name]
+            part_s += work.step["time_s"]
             steps["clock"] = np.minimum(steps["clock"], work.step["clock"])
-        parts.append(steps["time_s"] - before)
+        parts.append(part_s)
     waiting = bubble_s(parts, engine.plan, bool(step.decoding.any()))
     device_s, host_s = steps["time_s"] + waiting, np.zeros(len(machines))
     host_times_of(device_s, len(step.query), engine.logit_bytes, machines, runtimes, host_s)
     times = device_s + host_s
     energies = steps["energy_j"] * chips + waiting * static_w * chips + host_s * static_w * chips
-    shares = {name: steps[f"{name}_s"] for name in RESOURCES} | {HOST: times - device_s}
+    shares = {name: steps[f"{name}_s"] for name in RESOURCES} | {HOST: host_s}
     shares["overhead"] = shares["overhead"] + waiting
     parts_j, static_s = steps["parts_j"] * chips, (waiting + shares[HOST]) * chips
     parts_j[:, IDLE] += static_s * machines["power_idle"]

@@ -50,9 +50,8 @@ def bubble_s(times_s: Sequence[Seconds], plan: Plan, decoding: bool) -> Seconds:
     keeps it full, but a sequence's next token waits for the last stage: without as many parts as stages, they wait.
     """
     stages, parts = plan.pipeline_parallel, len(times_s)
-    if decoding:
-        waits, whole = max(stages, parts) / parts - 1.0, reduce(add, times_s)
-        if waits == 0.0:  # also of a step under a cap that leaves no work, which lasts for ever
-            return 0.0 if isinstance(whole, float) else np.zeros_like(whole)
-        return whole * waits
-    return (stages - 1) * reduce(np.maximum, times_s)
+    waits = max(stages, parts) / parts - 1.0 if decoding else stages - 1.0
+    whole = reduce(add if decoding else np.maximum, times_s)
+    if waits == 0.0:  # also of a step under a cap that leaves no work, which lasts for ever
+        return 0.0 if isinstance(whole, float) else np.zeros_like(whole)
+    return whole * waits
