@@ -226,7 +226,7 @@ def test_every_sheet_of_a_projection_says_so(tmp_path: Path) -> None:
     book = openpyxl.load_workbook(next(out.rglob("kperf.xlsx")))
     for sheet in book.worksheets:
         text = " ".join(str(cell.value) for row in sheet.iter_rows(max_row=3) for cell in row if cell.value)
-        assert "PROJECTION" in text, sheet.title
+        assert "PROJECTION" in text or sheet.title.endswith("measured"), "a sheet to fill in holds no prediction"
 
 
 def test_mistakes_name_the_mend() -> None:
