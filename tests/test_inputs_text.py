@@ -136,7 +136,7 @@ def _changed(name: str, old: bytes, new: bytes) -> bytes:
 
 
 def _read(path: Path) -> list[Any]:
-    return [cells for _, rows in sheets(path) for _, cells in rows]
+    return [cells for sheet in sheets(path) for _, cells in sheet.rows]
 
 
 SHEET = "xl/worksheets/sheet1.xml"

@@ -58,7 +58,7 @@ def test_the_installed_command_predicts_the_quick_grid(scripts: Path, tmp_path: 
     assert {cell["status"] for cell in answer["cells"]} == {"predicted"}
     assert answer["sim_seconds"] > 0.0
     assert {"kperf.xlsx", "kperf.csv", "manifest.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
-    assert len(list((tmp_path / "out" / "charts").glob("*.png"))) == 5
+    assert len(list((tmp_path / "out" / "charts").glob("*.png"))) == 6
     assert all((tmp_path / name).stat().st_size > 0 for name in answer["files"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))

@@ -203,7 +203,9 @@ def _run(words: Sequence[str], scratch: Path, minutes: float) -> str:
     if code is None:
         raise UserError(location, command, f"was ended after {minutes:g} minutes; give it more with --minutes")
     if code != 0:
-        last = messages.read_bytes()[-_MOST_OF_MESSAGE:].decode(errors="replace").strip().splitlines()[-1:]
+        with aside():
+            said = read_bytes(messages, _MOST_WRITTEN)[-_MOST_OF_MESSAGE:]
+        last = said.decode(errors="replace").strip().splitlines()[-1:]
         mend = "run verify-run in the folder that holds the files of the command"
         raise UserError(location, command, f"fails now: {(last or ['no message'])[0]}; {mend}")
     with aside():

@@ -21,6 +21,8 @@ from npusim.evidence.measured.case import Case
 from npusim.evidence.measured.regime import residual_key
 from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.hardware.residuals import MOST_HALF_WIDTH, LeftOut, Residual
+from npusim.metrics import METRICS
+from npusim.metrics import metric as table_row
 
 GROUP, MODEL, CHIP = "group", "model", "chip"
 KEYS: dict[str, Callable[[Case], str]] = {
@@ -30,7 +32,12 @@ KEYS: dict[str, Callable[[Case], str]] = {
 }
 """What can be held out: a group of runs, all that was measured of one model, all of one chip."""
 FOLDS = 5
-_TIMES_OF_TOKENS = ("tpot", "itl", "e2e", "output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
+_OF_TOKENS = frozenset(
+    row.quantity
+    for row in METRICS
+    if row.error_from == ("output_tokens_per_s",)
+    or (row.follows and row.follows.estimate in ("decode_ms", "output_tokens_per_s") and not row.inverse_of)
+)
 """What the time of a token decides: published throughputs on RNGD are off as the ITL of the same run is (a correlation
 of -0.9 over 22 runs), and runs draw both from one error."""
 _RESAMPLES = 1000
@@ -104,8 +111,9 @@ def residuals(cases: Sequence[Case], unseen: Unseen) -> tuple[Residual, ...]:
 def _kind(case: Case) -> tuple[str, str]:
     """What a case's figure is a statistic of, or is decided by, and its regime."""
     metric, regime = residual_key(case)
-    name = metric.partition("_ms_")[0]
-    return (_TIMES_OF_TOKENS[0] if name in _TIMES_OF_TOKENS else name), regime
+    row = table_row(metric)
+    name = row.quantity if row else metric
+    return ("time of a token" if name in _OF_TOKENS else name), regime
 
 
 def left_out_summaries(cases: Sequence[Case], unseen: Unseen, seed: int) -> tuple[LeftOut, ...]:

@@ -22,7 +22,7 @@ Amount = Annotated[float, Field(gt=0.0, le=1e15, strict=True)]
 Text = Annotated[str, Field(min_length=1)]
 CLAIMED = tuple(row.name for row in shown(Shown.FOLDED))
 """Metrics that can be claimed; `ttft_ms` and the like mean the mean."""
-LATENCIES = tuple(name for name in CLAIMED if name.startswith(("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")))
+LATENCIES = tuple(row.name for row in shown(Shown.FOLDED) if row.unit == "ms")
 DIFFERENT, ALIKE = "different", "alike"
 USERS_AT_SLO = "users_at_slo"
 """The most users at which every latency of `slo` keeps its limit."""

@@ -18,12 +18,11 @@ from npusim.explore.evaluate.proposal import ALIKE, DIFFERENT, USERS_AT_SLO, Cla
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.hardware.states import AS_LABS_RAN, TUNED
 from npusim.inputs import remembered
+from npusim.metrics import metric
 from npusim.workload.grid import Grid, load_grid
 
 GRID = "furiosa-perf-32k"
 """The grid whose lengths and users stand for those that a claim leaves open; K-Perf's own is not public."""
-_OF_ALL_USERS = ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s", "tokens_per_joule", "power_w")
-"""Figures that hang on how many users there are; others are said of one user where none are told."""
 _ROUNDS = 3
 PROMPTS, SOFTWARE = "prompts", "software"
 _CONDITIONS = {each.name: each for each in CONDITIONS if each.name in ("precision", "kv_precision", "cards")}
@@ -138,10 +137,11 @@ def _answers(claim: Claim, arch: str) -> tuple[int, ...]:
 
 
 def _users(claim: Claim, arch: str) -> tuple[int, ...]:
-    """One user; for figures of all users those of the grid, the most first, as a proposer would."""
+    """One user for what a user sees, else those of the grid, the most first, as a proposer would."""
     if claim.figure == USERS_AT_SLO and claim.at_least is not None:
         return (max(1, round(claim.at_least)),)
-    if not claim.figure.startswith(_OF_ALL_USERS):
+    row = metric(claim.figure)
+    if row is None or row.unit == "ms" or row.inverse_of:
         return (1,)
     told = {users for point in _grid().points for users in point.users}
     return tuple(sorted(told, reverse=True))
