@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import numpy as np
-import pandas as pd
 
-from npusim.explore.sweep.estimate import estimate_designs
+from npusim.explore.sweep.estimate import Figures, estimate_figures
 from npusim.explore.sweep.machines import Records
 from npusim.hardware.draws import RangedNumber, all_numbers, distinct, is_ranged, ranged_numbers
 from npusim.mapping.deployment import Deployment
@@ -36,17 +35,13 @@ def to_ends(numbers: Sequence[list[RangedNumber]]) -> list[Change]:
 
 
 def estimates_of(
-    deployment: Deployment,
-    changes: Sequence[Change],
-    isl: int,
-    osl: int,
-    users: int,
-    figures: Collection[str] | None = None,
-) -> pd.DataFrame:
-    """The estimates of the deployment with each change alone, a row a change; figures: which, None for all."""
+    deployment: Deployment, changes: Sequence[Change], isl: int, osl: int, users: int, figures: Collection[str]
+) -> Figures:
+    """Those estimates of the deployment with each change alone, an array (changes,) each."""
     load = isl, osl, users
-    found = [
-        estimate_designs(
+    apart = np.array([_is_shared(members) for members, _ in changes], bool)
+    parts = [
+        estimate_figures(
             with_shared(deployment, dict.fromkeys(members, value)), _own(deployment, 1), *load, figures=figures
         )
         for members, value in changes
@@ -54,10 +49,9 @@ def estimates_of(
     ]
     written = [(members, value) for members, value in changes if not _is_shared(members)]
     if written:
-        found.insert(0, estimate_designs(deployment, _written(deployment, written), *load, figures=figures))
-    apart = [_is_shared(members) for members, _ in changes]
-    order = np.argsort(np.argsort(apart, kind="stable"), kind="stable")
-    return pd.concat(found, ignore_index=True).iloc[order].reset_index(drop=True)
+        parts.append(estimate_figures(deployment, _written(deployment, written), *load, figures=figures))
+    places = np.argsort(np.concatenate([np.flatnonzero(apart), np.flatnonzero(~apart)]))
+    return {name: np.concatenate([each[name] for each in parts])[places] for name in parts[0]}
 
 
 def _is_shared(members: list[RangedNumber]) -> bool:

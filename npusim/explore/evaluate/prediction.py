@@ -31,11 +31,21 @@ DRAWS = 64
 MOST_DRAWS = 1024
 """Of draws of one claim; the decision is told as open where they do not settle it."""
 ACCEPT_FROM, REJECT_BELOW = 0.9, 0.1
-ANSWERS = ("reject", "conditional", "accept")
 _REQUESTS_PER_USER = 3
 _MOST_USERS = 4096
 _FINE = 16
 """Part of itself to which a number of users is found."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the probability that a claim holds: answers, one more than there are rising thresholds."""
+
+    thresholds: tuple[float, ...]
+    answers: tuple[str, ...]
+
+
+ACCEPTANCE = Asked((REJECT_BELOW, ACCEPT_FROM), ("reject", "conditional", "accept"))
 
 
 @dataclass(frozen=True)
@@ -73,14 +83,17 @@ def load_of_claim(claim: Claim) -> Load:
     return Load(isl, osl, parse_arrival("closed", users), make(_REQUESTS_PER_USER * users, isl), warm=alike)
 
 
-def predict_claim(claim: Claim, deployment: Deployment, seed: int, base: Baselined | None = None) -> ClaimPrediction:
-    """Predict `claim` on the proposal's own machine and on drawn ones; base: what a ratio is to. Raises DoesNotFit.
+def predict_claim(
+    claim: Claim, deployment: Deployment, seed: int, base: Baselined | None = None, asked: Asked = ACCEPTANCE
+) -> ClaimPrediction:
+    """Predict `claim` on the proposal's own machine and on as many drawn ones as what is asked needs; base: what a
+    ratio is to. Raises DoesNotFit.
 
     The claim fails on a machine that cannot hold the model, or that refuses a request.
     """
     is_run = base is None and not claim.is_peak and claim.figure != USERS_AT_SLO
     batches = _RunBatches(claim, deployment, seed) if is_run else _RatioBatches(claim, deployment, base, seed)
-    decision = decide(batches.parts, (REJECT_BELOW, ACCEPT_FROM), ANSWERS, most=MOST_DRAWS)
+    decision = decide(batches.parts, asked.thresholds, asked.answers, most=MOST_DRAWS)
     low, high = batches.interval()
     return ClaimPrediction(batches.value, low, high, decision, batches.failed, batches.unexplained)
 

@@ -18,8 +18,9 @@ from npusim.inputs.limits import MOST_USERS
 from npusim.lab.files.files import Line, count, csv_lines
 from npusim.lab.files.format import CSV, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
+from npusim.lab.files.monitoring import logged, read_log
 from npusim.lab.files.naming import told_precision
-from npusim.lab.files.power_log import PowerLog, read_log
+from npusim.lab.files.power_log import PowerLog
 from npusim.metrics import FURIOSA_PERF, figure_of, figures_in, named_by
 
 TOOL = "furiosa-perf"
@@ -57,7 +58,7 @@ def _run(path: Path, line: Line, columns: list[str], setting: RunConditions, con
     own = replace(conduct, requests=requests, duration_s=seconds, expected_osl=osl)
     log = _log(path, f"{isl}.{osl}.{users}")
     if log is not None:
-        own = log.conduct(own)
+        own = replace(logged(own, log), dates=log.times[:1])
         figures |= log.figures()
     whole = RunConditions(isl=isl, osl=osl, users=users).told_or(setting)
     whole = RunConditions(precision=told_precision(whole.model or "")).told_or(whole)
