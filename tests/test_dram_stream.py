@@ -97,5 +97,5 @@ def test_what_units_in_memory_say_of_their_dram_holds_for_the_host() -> None:
     lost = slower.memory.stream_efficiency.value / where.system.chip.memory.stream_efficiency.value
     assert lost == pytest.approx((1.0 - 2028 / 10416) / (1.0 - 1014 / 10416), rel=0.02)
     assert slower.pim is not None and slower.dram == slower.pim.memory
-    with pytest.raises(UserError, match="bank_group reaches 4, but lpddr6-10667 has 2"):
-        described(where, {"chip.pim.memory.organisation.bank_groups": 2.0})
+    with pytest.raises(UserError, match="bank_group reaches 4, but lpddr6-10667 has 8"):
+        described(where, {"chip.pim.memory.organisation.bank_groups": 8.0})
