@@ -37,10 +37,16 @@ def copies(runs: Sequence[LabRun]) -> Found:
             for own, its in ((one, other), (other, one)):
                 told = f"has the figures of {runs[its].location} to the digit, at another {name} ({values})"
                 yield own, Remark(NAME, FAULT, told)
-        elif first.tool == second.tool:
+        elif first.tool == second.tool and not _other_form(first, second):
             summed = Path(_file(first)).parent == Path(_file(second)).parent and _file(first) != _file(second)
             severity = NOTE if summed and "summary" in Path(_file(second)).name else DOUBT
             yield other, Remark(NAME, severity, f"is the run of {first.location} once more")
+
+
+def _other_form(one: LabRun, other: LabRun) -> bool:
+    """Whether two files are one export in two forms (profile_export_aiperf.csv and .json)."""
+    files = Path(_file(one)), Path(_file(other))
+    return files[0] != files[1] and files[0].with_suffix("") == files[1].with_suffix("")
 
 
 def _told_apart(one: LabRun, other: LabRun, name: str) -> bool:
@@ -87,16 +93,20 @@ def scaled(runs: Sequence[LabRun]) -> Found:
     if len(runs) > _MOST_RUNS or len(names) < _SCALED:
         return
     logs = np.array([[math.log(each[name]) if name in each else math.nan for name in names] for each in latencies])
-    for one, other in combinations(range(len(runs)), 2):
-        ratios = logs[other] - logs[one]
-        ratios = ratios[~np.isnan(ratios)]
-        if len(ratios) >= _SCALED and np.ptp(ratios) < _CLOSE < abs(ratios.mean()):
-            told = f"all {len(ratios)} latencies are those of {runs[one].location} times {math.exp(ratios.mean()):.4g}"
+    for other in range(1, len(runs)):
+        ratios = logs[other] - logs[:other]
+        held = ~np.isnan(ratios)
+        most, least = (
+            fill(ratios, axis=1, where=held, initial=end) for fill, end in ((np.max, -np.inf), (np.min, np.inf))
+        )
+        fits = (held.sum(axis=1) >= _SCALED) & (most - least < _CLOSE) & (np.abs(most) > _CLOSE)
+        for one in np.flatnonzero(fits)[:1].tolist():
+            told = f"all {held[one].sum()} latencies are those of {runs[one].location} times {math.exp(most[one]):.4g}"
             yield other, Remark(NAME, FAULT, told)
 
 
-_MOST_RUNS = 300
-"""Runs among which factors are looked for."""
+_MOST_RUNS = 3000
+"""Runs among which factors are looked for; of more, every one is compared with too many."""
 
 
 def _latencies(run: LabRun) -> Mapping[str, float]:

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from npusim.bounds.reading import LEAST, Reading
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.rules.remark import DOUBT, FAULT, Remark
@@ -34,23 +36,15 @@ class _Order:
     each: bool = False
 
 
+_MIDDLES = ("mean", "p50")
 _TOKEN = "a token took {second:,.4g} ms with {more} users and {first:,.4g} with {few}"
-_ORDERS = (
-    _Order("output_tokens_per_s", "{more} users got {second:,.4g} tokens/s in all, {few} got {first:,.4g}", 0.5, 1.0),
-    _Order(
-        "output_tokens_per_s",
-        "each of {more} users got {second:,.4g} tokens/s, each of {few} got {first:,.4g}",
-        0.25,
-        0.5,
-        each=True,
-    ),
-    *(
-        _Order(f"{quantity}_{part}", _TOKEN, 0.25, 0.5)
-        for quantity in ("tpot_ms", "itl_ms")
-        for part in ("mean", "p50")
-    ),
-    _Order("power_w_mean", "{more} users drew {second:,.4g} W and {few} drew {first:,.4g}", 0.3, math.inf),
-)
+_RATE = "output_tokens_per_s"
+_TOTAL = _Order(_RATE, "{more} users got {second:,.4g} tokens/s in all, {few} got {first:,.4g}", 0.5, 1.0)
+_OWN = "each of {more} users got {second:,.4g} tokens/s, each of {few} got {first:,.4g}"
+_EACH = _Order(_RATE, _OWN, 0.25, 0.5, each=True)
+_TOKENS = (_Order(f"{part}_{statistic}", _TOKEN, 0.25, 0.5) for part in ("tpot_ms", "itl_ms") for statistic in _MIDDLES)
+_WATTS = _Order("power_w_mean", "{more} users drew {second:,.4g} W and {few} drew {first:,.4g}", 0.3, math.inf)
+_ORDERS = (_TOTAL, _EACH, *_TOKENS, _WATTS)
 """In published runs all users together lost up to 0.43 (32 users of a server compiled for 16), one user's speed rose by
 up to 0.10 (but for one that its own source contradicts, 0.47), and watts fell by up to 0.07."""
 
@@ -62,10 +56,14 @@ def sweep(runs: Sequence[LabRun]) -> Found:
         if run.setting.users and run.conduct.arrival != "rate":
             groups[_set_up(run)].append(place)
     for places in groups.values():
-        pairs = [pair for order in _ORDERS for pair in _out_of_order(runs, places, order)]
-        times = Counter(place for few, more, _ in pairs for place in (few, more))
-        for few, more, remark in pairs:
-            yield from ((place, remark) for place in (few, more) if times[place] >= max(times[few], times[more]))
+        found = [each for order in _ORDERS for each in _out_of_order(runs, places, order)]
+        times = Counter(place for pair in found for place in pair.places)
+        for pair in found:
+            for own, other in (pair.places, pair.places[::-1]):
+                if times[own] == times[other]:
+                    yield own, replace(pair.remark, severity=DOUBT)
+                elif times[own] > times[other]:
+                    yield own, pair.remark
 
 
 def _set_up(run: LabRun) -> Hashable:
@@ -75,22 +73,34 @@ def _set_up(run: LabRun) -> Hashable:
     return run.tool, replace(setting, users=None, osl=length), run.variant
 
 
-def _out_of_order(runs: Sequence[LabRun], places: Sequence[int], order: _Order) -> Iterator[tuple[int, int, Remark]]:
-    """Each run with the one of fewer users from which its figure fell most, where that is too much."""
+@dataclass(frozen=True)
+class _Pair:
+    """places: of a run of fewer users and one of more, out of order. Of two, the one in more pairs is the wrong one."""
+
+    places: tuple[int, int]
+    remark: Remark
+
+
+def _out_of_order(runs: Sequence[LabRun], places: Sequence[int], order: _Order) -> Iterator[_Pair]:
+    """Every run with each of fewer users, as far as a few odd ones, from which its figure falls too much."""
     known = sorted((runs[place].setting.users or 0.0, place) for place in places if order.name in runs[place].figures)
-    for users, more in known:
-        fewer = [place for other, place in known if other < users]
-        few = max(fewer, key=lambda place: _fall(runs[place], runs[more], order), default=more)
-        part = _fall(runs[few], runs[more], order)
-        if few != more and part > 1.0 + order.doubted:
-            severity = FAULT if part > 1.0 + order.wrong else DOUBT
-            yield few, more, Remark(NAME, severity, _said(runs[few], runs[more], order))
+    own = np.array([users for users, _ in known])
+    ends = np.array([[figure.low, figure.high] for _, place in known if (figure := _figure(runs[place], order))])
+    for at, (users, more) in enumerate(known):
+        fewer = int(np.searchsorted(own, users))
+        if fewer == 0:
+            continue
+        low, high = ends[:fewer].T
+        parts = ends[at, 0] / np.maximum(high, LEAST) if order.each else low / max(ends[at, 1], LEAST)
+        for worst in np.argsort(-parts, kind="stable")[:_MOST_PAIRS].tolist():
+            if parts[worst] > 1.0 + order.doubted:
+                few, wrong = known[worst][1], parts[worst] > 1.0 + order.wrong
+                remark = Remark(NAME, FAULT if wrong else DOUBT, _said(runs[few], runs[more], order))
+                yield _Pair((few, more), remark)
 
 
-def _fall(few: LabRun, more: LabRun, order: _Order) -> float:
-    """How many times the figure fell, or one user's rose."""
-    first, second = _figure(few, order), _figure(more, order)
-    return second.low / max(first.high, LEAST) if order.each else first.low / max(second.high, LEAST)
+_MOST_PAIRS = 8
+"""Runs of fewer users that one is held against."""
 
 
 def _figure(run: LabRun, order: _Order) -> Reading:
