@@ -13,9 +13,9 @@ from npusim.hardware.draws import RangedNumber, all_numbers, distinct, is_ranged
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import ranged_shared, with_shared
 
-Change = tuple[list[RangedNumber], float]
+OneChange = tuple[list[RangedNumber], float]
 """The fields that are one number, and the value (SI) that it is given."""
-UNCHANGED: Change = ([], 0.0)
+UNCHANGED: OneChange = ([], 0.0)
 
 
 def ranged_of(deployment: Deployment) -> list[list[RangedNumber]]:
@@ -28,7 +28,7 @@ def every_of(deployment: Deployment) -> list[list[RangedNumber]]:
     return distinct([*all_numbers(deployment.system, deployment.runtime), *ranged_shared(deployment)])
 
 
-def to_ends(numbers: Sequence[list[RangedNumber]]) -> list[Change]:
+def to_ends(numbers: Sequence[list[RangedNumber]]) -> list[OneChange]:
     """Each number at the low and at the high end of its range."""
     assert all(is_ranged(members[0].quantity) for members in numbers)
     ends = ((members, (members[0].quantity.low, members[0].quantity.high)) for members in numbers)
@@ -37,7 +37,7 @@ def to_ends(numbers: Sequence[list[RangedNumber]]) -> list[Change]:
 
 def estimates_of(
     deployment: Deployment,
-    changes: Sequence[Change],
+    changes: Sequence[OneChange],
     isl: int,
     osl: int,
     users: int,
@@ -68,7 +68,7 @@ def _own(deployment: Deployment, count: int) -> Records:
     return Records(np.repeat(deployment.machine, count), np.repeat(deployment.runtime_record, count))
 
 
-def _written(deployment: Deployment, changes: Sequence[Change]) -> Records:
+def _written(deployment: Deployment, changes: Sequence[OneChange]) -> Records:
     records = _own(deployment, len(changes))
     for row, (members, value) in enumerate(changes):
         for number in members:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from npusim.explore.evaluate.proposal import Claim
-from npusim.explore.one_changed import Change, estimates_of
+from npusim.explore.one_changed import OneChange, estimates_of
 from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import Records
 from npusim.mapping.deployment import Deployment
@@ -25,7 +25,7 @@ def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarr
     return _over_own(claim, deployment, estimate_designs(deployment, records, *claim.load, figures=_needed(claim)))
 
 
-def changed(claim: Claim, deployment: Deployment, changes: Sequence[Change]) -> np.ndarray:
+def changed_estimates(claim: Claim, deployment: Deployment, changes: Sequence[OneChange]) -> np.ndarray:
     """The claim's figure under each change alone, relative to that without one."""
     return _over_own(claim, deployment, estimates_of(deployment, changes, *claim.load, _needed(claim)))
 

@@ -12,7 +12,7 @@ from scipy.stats import norm
 from npusim.errors import DoesNotFit
 from npusim.explore.evaluate.estimated import follows, ratios_on
 from npusim.explore.evaluate.peaks import PEAKS, operand_of
-from npusim.explore.evaluate.placing import placed
+from npusim.explore.evaluate.placing import claim_deployment
 from npusim.explore.evaluate.proposal import ALIKE, USERS_AT_SLO, Claim
 from npusim.hardware.catalog import load_system
 from npusim.hardware.draws import RANGE_COVERAGE
@@ -27,8 +27,8 @@ from npusim.serving.unexplained import unexplained
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import identical_prompts, random_prompts
 
-DRAWS = 64
-MOST_DRAWS = 1024
+_DRAWS = 64
+_MOST_DRAWS = 1024
 """Of draws of one claim; the decision is told as open where they do not settle it."""
 ACCEPT_FROM, REJECT_BELOW = 0.9, 0.1
 ANSWERS = ("reject", "conditional", "accept")
@@ -80,7 +80,7 @@ def predict_claim(claim: Claim, deployment: Deployment, seed: int, base: Baselin
     """
     is_run = base is None and not claim.is_peak and claim.figure != USERS_AT_SLO
     batches = _RunBatches(claim, deployment, seed) if is_run else _RatioBatches(claim, deployment, base, seed)
-    decision = decide(batches.parts, (REJECT_BELOW, ACCEPT_FROM), ANSWERS, most=MOST_DRAWS)
+    decision = decide(batches.parts, (REJECT_BELOW, ACCEPT_FROM), ANSWERS, most=_MOST_DRAWS)
     low, high = batches.interval()
     return ClaimPrediction(batches.value, low, high, decision, batches.failed, batches.unexplained)
 
@@ -96,9 +96,9 @@ class _RunBatches:
         self.unexplained = unexplained(deployment.calibration, claim.figure)
 
     def parts(self, batch: int) -> np.ndarray:
-        """Of each machine of the batch the part of its draws on which the claim holds, (DRAWS,)."""
+        """Of each machine of the batch the part of its draws on which the claim holds, (_DRAWS,)."""
         claim, seed = self._claim, self._seed + batch
-        drawn = list(drawn_engines(self._deployment, seed, DRAWS))
+        drawn = list(drawn_engines(self._deployment, seed, _DRAWS))
         runs = runs_on(claim, self._deployment, self._own, drawn, seed)
         serving = np.array([run is not None and run.fits for run in runs])
         self.failed += int((~serving).sum())
@@ -166,7 +166,7 @@ class _RatioBatches:
         return sum(math.isnan(each) for each in self._drawn)
 
     def parts(self, batch: int) -> np.ndarray:
-        """Of each machine of the batch the part of what is unexplained under which the claim holds, (DRAWS,)."""
+        """Of each machine of the batch the part of what is unexplained under which the claim holds, (_DRAWS,)."""
         columns = (_drawn_figures(each, where, self._seed + batch) for each, where in self._runs)
         figures = [_over(self._claim, *both) for both in zip(*columns, strict=True)]
         self._drawn += figures
@@ -199,12 +199,12 @@ def less_is_better(claim: Claim) -> bool:
 
 
 def _drawn_figures(claim: Claim, where: Deployment, seed: int) -> np.ndarray:
-    """The figure on every drawn machine, NaN on those that cannot hold the model, float64 (DRAWS,).
+    """The figure on every drawn machine, NaN on those that cannot hold the model, float64 (_DRAWS,).
 
     Where an estimate follows the figure, that of each machine over that of the described one stands for the run's: a
     closed loop repeats its two steps, a prompt and a decode step.
     """
-    drawn = list(drawn_engines(where, seed, DRAWS))
+    drawn = list(drawn_engines(where, seed, _DRAWS))
     if claim.is_peak or follows(claim) is None or claim.figure == USERS_AT_SLO:
         return np.array([_figure(claim, each, engine, seed) for each, engine in drawn])
     try:
@@ -306,4 +306,4 @@ def baseline_of(claim: Claim, arch: str) -> Baselined:
     runtime = given.pop("runtime", None) or (claim.runtime if own is None else load_system(other).runtime)
     plan = given.pop("plan", None)
     told = claim.model_copy(update=given | {"baseline": None, "runtime": runtime, "plan": plan})
-    return told, placed(told, other)
+    return told, claim_deployment(told, other)

@@ -29,8 +29,8 @@ from npusim.metrics import ESTIMATES, RANGED
 from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
 
-PARTS = (*RESOURCES, HOST)
-SHARE_COLUMNS = tuple(f"{name}_share" for name in PARTS)
+_PARTS = (*RESOURCES, HOST)
+SHARE_COLUMNS = tuple(f"{name}_share" for name in _PARTS)
 """Parts of the time of prompts and decode steps by resource and host; they sum to 1."""
 BOUND_COLUMNS = ("bound", "bound_gain")
 """What shortens prompts and decode steps together most, and the part that 10 % more of it saves."""
@@ -42,7 +42,7 @@ _RATE = "output_tokens_per_s"
 @dataclass(frozen=True)
 class _Costs:
     """One step of each design, float64 (designs,), NaN without room. time_s, energy_j: host time included; device_s:
-    without; device_j: joules of that time; shares_s: by PARTS; bytes_s: seconds that its bytes take at the peak rate;
+    without; device_j: joules of that time; shares_s: by _PARTS; bytes_s: seconds that its bytes take at the peak rate;
     macs_s: that its arithmetic takes at the peak rate; parts_j: the energy by ENERGY_PARTS, (designs, parts)."""
 
     time_s: np.ndarray
@@ -60,7 +60,7 @@ def _nothing(designs: int) -> _Costs:
         return np.full(designs, np.nan)
 
     parts_j = np.full((designs, len(ENERGY_PARTS)), np.nan)
-    return _Costs(empty(), empty(), empty(), empty(), empty(), empty(), {name: empty() for name in PARTS}, parts_j)
+    return _Costs(empty(), empty(), empty(), empty(), empty(), empty(), {name: empty() for name in _PARTS}, parts_j)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class _Asked:
         costs.bytes_s[which] = cost.memory_bytes / rate
         costs.macs_s[which] = _arithmetic_s(self.engine, step, machines)
         costs.parts_j[which] = cost.parts_j
-        for name in PARTS:
+        for name in _PARTS:
             costs.shares_s[name][which] = cost.shares_s[name]
 
 
@@ -205,7 +205,7 @@ def _estimated(
     names = [row.name for row in ESTIMATES if figures is None or row.name in figures]
     table = pd.DataFrame({name: _FUNCTIONS[name](two) for name in names})
     elapsed_s = two.elapsed_s
-    for name, column in zip(PARTS, SHARE_COLUMNS, strict=True):
+    for name, column in zip(_PARTS, SHARE_COLUMNS, strict=True):
         table[column] = two.over_both(two.prompt.shares_s[name], two.decode.shares_s[name]) / elapsed_s
     if bounds:
         table[list(BOUND_COLUMNS)] = _bounds(asked, two)
@@ -237,9 +237,9 @@ def _simulated(engine: AnalyticEngine, step: Step, machines: np.ndarray, runtime
         whole = analytic.with_host(cost, len(step.query))
         shares = cost.shares_s | {HOST: whole.time_s - cost.time_s}
         spent.append([whole.parts_j[name] for name in ENERGY_PARTS])
-        rows.append((whole.time_s, whole.energy_j, *(shares[name] for name in PARTS), cost.memory_bytes, cost.clock))
+        rows.append((whole.time_s, whole.energy_j, *(shares[name] for name in _PARTS), cost.memory_bytes, cost.clock))
     times, energies, *parts, moved, clock = np.array(rows, np.float64).T
-    return DesignCosts(times, energies, dict(zip(PARTS, parts, strict=True)), moved, clock, np.array(spent))
+    return DesignCosts(times, energies, dict(zip(_PARTS, parts, strict=True)), moved, clock, np.array(spent))
 
 
 def _arithmetic_s(engine: AnalyticEngine, step: Step, machines: np.ndarray) -> np.ndarray:

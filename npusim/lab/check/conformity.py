@@ -14,10 +14,10 @@ from npusim.inputs import remembered
 from npusim.lab.check.row import NOTE, CheckedRow
 from npusim.workload.grid import Grid, load_grid
 
-GRID = "furiosa-perf-32k"
+_GRID = "furiosa-perf-32k"
 """The grid that rows are compared with; K-Perf's own is not public."""
 REPEATED = "output_tokens_per_s"
-COLUMNS = {
+GRID_COLUMNS = {
     "row": "Row",
     "place": "File and line",
     "tool": "Tool",
@@ -40,14 +40,14 @@ COLUMNS = {
 
 
 def conformity(rows: tuple[CheckedRow, ...]) -> pd.DataFrame:
-    """A line a row with the columns of COLUMNS."""
+    """A line a row with the columns of GRID_COLUMNS."""
     alike: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in rows:
         rate = _rate(row)
         if rate is not None:
             alike[_key(row)].append(rate.value)
     records = [_record(index, row, alike[_key(row)]) for index, row in enumerate(rows)]
-    return pd.DataFrame(records, columns=list(COLUMNS))
+    return pd.DataFrame(records, columns=list(GRID_COLUMNS))
 
 
 def _key(row: CheckedRow) -> tuple[Any, ...]:
@@ -84,7 +84,7 @@ def _record(index: int, row: CheckedRow, repeats: list[float]) -> dict[str, Any]
 
 @remembered
 def _grid() -> Grid:
-    return load_grid(GRID)
+    return load_grid(_GRID)
 
 
 def deviations(row: CheckedRow) -> Iterator[str]:

@@ -29,7 +29,7 @@ WARM_UP_RATIO = 10.0
 Rule = Callable[[LabRun, Placed], Iterator[Remark]]
 
 
-def lint(run: LabRun, placed: Placed) -> tuple[Remark, ...]:
+def remarks_on(run: LabRun, placed: Placed) -> tuple[Remark, ...]:
     """Every remark on a run."""
     return tuple(remark for rule in _RULES for remark in rule(run, placed))
 

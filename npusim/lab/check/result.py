@@ -11,7 +11,7 @@ from typing import Any
 from npusim.bounds.finding import VERDICTS
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.lab.check.across import with_gains
-from npusim.lab.check.lint import lint
+from npusim.lab.check.lint import remarks_on
 from npusim.lab.check.own_tables import checked_rows
 from npusim.lab.check.placing import USUAL, Placed, place_run
 from npusim.lab.check.predictions import Predictions
@@ -89,6 +89,6 @@ def _row(run: LabRun, placed: Placed, predictions: Predictions) -> CheckedRow:
         run.conduct,
         weighed.figures,
         weighed.whole,
-        lint(run, placed),
+        remarks_on(run, placed),
         weighed.known,
     )

@@ -31,7 +31,7 @@ _SIZES: dict[str, dict[str, float]] = {
     "total_osl": TOKENS,
     "total_output_tokens": TOKENS,
 }
-NAMES = {tag: row for tag, (row, _) in named_by(AIPERF).items() if row.unit != "W"}
+FIGURE_TAGS = {tag: row for tag, (row, _) in named_by(AIPERF).items() if row.unit != "W"}
 """Figures by their tags."""
 _POWER = [tag for tag, (row, _) in named_by(AIPERF).items() if row.unit == "W"]
 Blocks = Mapping[str, Mapping[str, Any]]
@@ -40,7 +40,8 @@ Blocks = Mapping[str, Mapping[str, Any]]
 def is_export(found: Mapping[str, Any]) -> bool:
     """Whether a JSON object is an export of a run."""
     return (
-        any(isinstance(found.get(tag), dict) for tag, row in NAMES.items() if row.statistic) and "metadata" not in found
+        any(isinstance(found.get(tag), dict) for tag, row in FIGURE_TAGS.items() if row.statistic)
+        and "metadata" not in found
     )
 
 
@@ -128,7 +129,7 @@ def _run(location: str, blocks: Blocks, config: Mapping[str, Any], whole: Mappin
 
 
 def _figures(location: str, blocks: Blocks) -> Iterator[tuple[str, Reading]]:
-    for tag, row in NAMES.items():
+    for tag, row in FIGURE_TAGS.items():
         block = blocks.get(tag, {})
         keys = {key: statistic(key) for key in block} if row.statistic else {"avg": ""}
         for key, part in keys.items():

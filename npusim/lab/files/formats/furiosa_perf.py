@@ -23,7 +23,7 @@ from npusim.lab.files.power_log import PowerLog, read_log
 from npusim.metrics import FURIOSA_PERF, figure_of, figures_in, named_by
 
 TOOL = "furiosa-perf"
-REQUESTS_PER_USER = 3
+_REQUESTS_PER_USER = 3
 _SHAPE = ("Input Tokens", "Output Tokens", "Concurrent")
 _RATES = [text for text, (row, _) in named_by(FURIOSA_PERF).items() if row.unit == "tokens/s"]
 _MEDIAN = "P50 "
@@ -52,7 +52,7 @@ def _run(path: Path, line: Line, columns: list[str], setting: RunConditions, con
     users = count(line.location, _SHAPE[2], line[_SHAPE[2]], 1, MOST_USERS)
     known = [column for column in columns if not column.startswith(_MEDIAN) and line.has(column)]
     figures = {name: line.reading(column, times) for column, name, times in figures_in(FURIOSA_PERF, known)}
-    requests = REQUESTS_PER_USER * users
+    requests = _REQUESTS_PER_USER * users
     seconds = _duration_s(figures, requests * osl)
     own = replace(conduct, requests=requests, duration_s=seconds, expected_osl=osl)
     log = _log(path, f"{isl}.{osl}.{users}")
