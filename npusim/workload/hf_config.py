@@ -18,7 +18,7 @@ _BILLION = 1e9
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
     """What a `model_type` implies that its config.json does not say.
 
     biased_qkv: q, k and v have biases; bias_keys: `attention_bias` (q, k, v, o) and `mlp_bias` are read;
@@ -43,15 +43,15 @@ class _Family:
 
 _DEEPSEEK: dict[str, Any] = {"grouped": False, "routed": True, "router_bias": True, "latent": True}
 FAMILIES = {
-    "llama": _Family("LlamaForCausalLM", bias_keys=True, grouped=False),
-    "exaone": _Family("ExaoneForCausalLM", layers_key="num_layers", grouped=False),
-    "exaone4": _Family("Exaone4ForCausalLM", windows=patterned_windows, qk_norm=True),
-    "qwen3": _Family("Qwen3ForCausalLM", windows=late_windows, qk_norm=True, bias_keys=True),
-    "qwen2": _Family("Qwen2ForCausalLM", windows=late_windows, biased_qkv=True),
-    "mistral": _Family("MistralForCausalLM", windows=one_window),
-    "mixtral": _Family("MixtralForCausalLM", windows=one_window, routed=True),
-    "qwen3_moe": _Family("Qwen3MoeForCausalLM", windows=late_windows, qk_norm=True, bias_keys=True, routed=True),
-    "gpt_oss": _Family(
+    "llama": Family("LlamaForCausalLM", bias_keys=True, grouped=False),
+    "exaone": Family("ExaoneForCausalLM", layers_key="num_layers", grouped=False),
+    "exaone4": Family("Exaone4ForCausalLM", windows=patterned_windows, qk_norm=True),
+    "qwen3": Family("Qwen3ForCausalLM", windows=late_windows, qk_norm=True, bias_keys=True),
+    "qwen2": Family("Qwen2ForCausalLM", windows=late_windows, biased_qkv=True),
+    "mistral": Family("MistralForCausalLM", windows=one_window),
+    "mixtral": Family("MixtralForCausalLM", windows=one_window, routed=True),
+    "qwen3_moe": Family("Qwen3MoeForCausalLM", windows=late_windows, qk_norm=True, bias_keys=True, routed=True),
+    "gpt_oss": Family(
         "GptOssForCausalLM",
         windows=one_window,
         bias_keys=True,
@@ -60,12 +60,12 @@ FAMILIES = {
         biased_experts=True,
         sinks=1,
     ),
-    "exaone_moe": _Family(
+    "exaone_moe": Family(
         "ExaoneMoEForCausalLM", windows=patterned_windows, qk_norm=True, routed=True, router_bias=True
     ),
-    "solar_open": _Family("SolarOpenForCausalLM", routed=True, router_bias=True),
-    "deepseek_v3": _Family("DeepseekV3ForCausalLM", **_DEEPSEEK),
-    "axk1": _Family("AXK1ForCausalLM", **_DEEPSEEK),
+    "solar_open": Family("SolarOpenForCausalLM", routed=True, router_bias=True),
+    "deepseek_v3": Family("DeepseekV3ForCausalLM", **_DEEPSEEK),
+    "axk1": Family("AXK1ForCausalLM", **_DEEPSEEK),
 }
 
 _KEYS = (
@@ -158,7 +158,7 @@ def _check_keys(config: ConfigFile) -> None:
         raise config.mistake(f"npusim.{strange}", f"unknown key; known: {', '.join(_PARTS['npusim'])}")
 
 
-def _routed_parts(config: ConfigFile, family: _Family, layers: int) -> dict[str, Any]:
+def _routed_parts(config: ConfigFile, family: Family, layers: int) -> dict[str, Any]:
     """Experts, the layers without them, and the format in which the maker stores the experts alone."""
     if not family.routed:
         return {}
