@@ -11,22 +11,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from pydantic import ValidationError
 
+from npusim.answers.pim_bench import Operation, attention_commands, gemv_commands
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import cost_designs
 from npusim.engine.event.engine import EventEngine
 from npusim.errors import UserError
 from npusim.evidence.measured.operator_rows import grouped_linear, op_row, vector
 from npusim.hardware.calibration import with_quantities
-from npusim.hardware.catalog import load_runtime, load_system, shipped_runtimes
+from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.hardware.changes import as_changes
 from npusim.hardware.collectives import OPERATIONS
+from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.draws import RangedNumber, all_numbers
 from npusim.hardware.machine import GROUP_TENSOR, build_machine
+from npusim.hardware.pim import PimRates
+from npusim.hardware.system import System
 from npusim.hardware.technology.reference import reconciliation
 from npusim.hardware.technology.silicon import Silicon
 from npusim.kernels.collective import collective_time
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
+from npusim.kernels.pim import PIM_COST_DTYPE, add_own_refreshes, operation_time
+from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, operation_energy
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.footprint import usable_bytes
@@ -38,7 +45,7 @@ from npusim.serving.metrics import measure
 from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.blocks import Experts
-from npusim.workload.step import decode, mixed, prefill
+from npusim.workload.step import Step, decode, mixed, prefill
 
 LLAMA = "llama-3.1-8b"
 STEPS = (
@@ -49,8 +56,11 @@ STEPS = (
     prefill(1, 8192),
     mixed([1024] * 8, [(512, 512)]),
 )
+UNIT_STEPS = (decode([2048] * 2), decode([2048] * 128))
 _FACTORS = (1 / 512, 1 / 2, 2.0, 64.0)
 """What a number is multiplied by: a little and a lot, since some act at a limit alone."""
+_NEAR = (0.97, 1.03)
+"""And where the rest of the description leaves little room."""
 _FROM_ZERO = (1e-6, 1e-3, 0.5)
 """What stands in place of a zero, in SI units."""
 Key = tuple[str, str]
@@ -61,24 +71,24 @@ Answers = Callable[[Deployment], Iterable[float]]
 """Figures of one deployment."""
 
 
-def other_values(number: RangedNumber) -> list[float]:
+def other_values(number: RangedNumber, factors: tuple[float, ...] = _FACTORS) -> list[float]:
     """Values that the number may have beside its own."""
     value, domain = number.quantity.value, number.domain
     assert domain is not None, number.label
     least, most = domain.ends()
-    wanted = [value * factor for factor in _FACTORS] if value else list(_FROM_ZERO)
+    wanted = [value * factor for factor in factors] if value else list(_FROM_ZERO)
     inside = [min(max(each, least), most) for each in wanted]
     whole = [float(max(1, round(each))) if domain.whole else each for each in inside]
     return [each for each in dict.fromkeys(whole) if each != value]
 
 
 def runtimes_of(arch: str) -> list[str]:
-    """Shipped runtimes that drive its unit, and know PIM units if it has them and only then; its own first."""
+    """Shipped runtimes that can be deployed on it, and know PIM units if it has them and only then; its own first."""
     system = load_system(arch, uncalibrated=True)
     found = []
     for name in shipped_runtimes():
         with suppress(UserError):
-            runtime = load_runtime(name, system.chip.unit.kind)
+            runtime = _deployed(arch, LLAMA, name).runtime
             if (runtime.offload is not None) == (system.chip.pim is not None):
                 found.append(name)
     return sorted(found, key=lambda name: name != system.runtime)
@@ -86,10 +96,12 @@ def runtimes_of(arch: str) -> list[str]:
 
 @dataclass
 class Search:
-    """numbers: all of them that were seen; moved: those that moved a figure, with the load in which they did."""
+    """numbers: all of them that were seen; moved: those that moved a figure, with the load in which they did; refused:
+    those of which no other value goes with the rest of the description, with its words."""
 
     numbers: dict[Key, RangedNumber] = field(default_factory=dict)
     moved: dict[Key, str] = field(default_factory=dict)
+    refused: dict[Key, str] = field(default_factory=dict)
 
     def left(self, where: Deployment) -> list[RangedNumber]:
         """Numbers of this deployment that have moved nothing yet."""
@@ -111,16 +123,36 @@ class Search:
                 if differs:
                     self.moved.setdefault((number.owner, number.label), load)
 
-    def descriptions(self, load: str, where: Deployment, answers: Answers) -> None:
-        """Moves each number that is left in its description."""
+    def descriptions(self, load: str, where: Deployment, answers: Answers, below: str = "") -> None:
+        """Moves each number that is left in its description, of those whose paths begin with `below`."""
         own = np.array(list(answers(where)), np.float64)
         for number in self.left(where):
-            for value in other_values(number):
-                with suppress(UserError):
-                    other = np.array(list(answers(described(where, {number.label: value}))), np.float64)
-                    if other.shape == own.shape and _differ(own, other):
-                        self.moved[number.owner, number.label] = load
-                        break
+            if number.label.startswith(below):
+                others, reason = _possible(where, number)
+                if not others:
+                    self.refused[number.owner, number.label] = reason
+                if any(_moves(own, other, answers) for other in others):
+                    self.moved[number.owner, number.label] = load
+
+
+def _possible(where: Deployment, number: RangedNumber) -> tuple[list[Deployment], str]:
+    """The deployment with other values of a number, nearer ones where those cannot be; and why the last cannot."""
+    found: list[Deployment] = []
+    reason = ""
+    for factors in (_FACTORS, _NEAR):
+        for value in other_values(number, factors) if not found else ():
+            try:
+                found.append(described(where, {number.label: value}))
+            except UserError as error:
+                reason = str(error)
+    return found, reason
+
+
+def _moves(own: np.ndarray, other: Deployment, answers: Answers) -> bool:
+    with suppress(UserError):
+        found = np.array(list(answers(other)), np.float64)
+        return found.shape == own.shape and _differ(own, found)
+    return False
 
 
 def _differ(own: np.ndarray, other: np.ndarray) -> bool:
@@ -136,16 +168,25 @@ def described(where: Deployment, values: dict[str, float]) -> Deployment:
         known = {"value": value, "low": None, "high": None, "text": f"{value:g}", "source": "a test"}
         of_system = numbers[path].owner == where.system.name
         changes[of_system][path] = numbers[path].quantity.model_copy(update=known | {"kind": "datasheet"})
-    system = with_quantities(where.system, changes[True])  # type: ignore[arg-type]
+    system = _checked(with_quantities(where.system, changes[True]))  # type: ignore[arg-type]
     runtime = with_quantities(where.runtime, changes[False])  # type: ignore[arg-type]
     return replace(where, system=system, runtime=runtime, machine=build_machine(system)).under(where.plan)
 
 
-def steps(where: Deployment, machines: np.ndarray, runtimes: np.ndarray) -> Iterator[np.ndarray]:
+def _checked(system: System) -> System:
+    try:
+        return System.model_validate(dict(system))
+    except ValidationError as error:
+        raise UserError(system.name, "", str(error)) from error
+
+
+def steps(
+    where: Deployment, machines: np.ndarray, runtimes: np.ndarray, asked: tuple[Step, ...] = STEPS
+) -> Iterator[np.ndarray]:
     """Time, energy, bytes and clock of steps, in every layout of a memory with units."""
     for laid in [each.put(runtimes) for each in layouts(runtimes)] if is_open(runtimes) else [runtimes]:
         engine = AnalyticEngine(where, max_sequences=160)
-        for step in STEPS:
+        for step in asked:
             with suppress(UserError):
                 cost = cost_designs(engine, step, machines, laid)
                 whole = cost.time_s, cost.energy_j, cost.memory_bytes, cost.clock
@@ -163,10 +204,52 @@ def capped_steps(where: Deployment, machines: np.ndarray, runtimes: np.ndarray) 
 def many_engines(where: Deployment, machines: np.ndarray, runtimes: np.ndarray) -> Iterator[np.ndarray]:
     """Steps on twice the clusters, beyond the PEs over which a reduction was measured."""
     wide, all_fused = machines.copy(), runtimes.copy()
-    wide["tcp_clusters"] *= 2.0
+    reduction, unit = where.system.chip.reduction, where.system.chip.unit
+    assert reduction is not None and reduction.measured_pes is not None
+    more = 2.0 * reduction.measured_pes.value / unit.engines
+    wide["tcp_clusters"] *= more
     wide["reduction_further"] *= 0.5
-    all_fused["pe_fusion"] = 2.0 * where.system.chip.unit.engines
+    all_fused["pe_fusion"] = more * unit.engines
     return steps(where, wide, all_fused)
+
+
+def steps_on_units(where: Deployment, machines: np.ndarray, runtimes: np.ndarray) -> Iterator[np.ndarray]:
+    """Decode steps whose products and attention units in memory may run."""
+    return steps(where, machines, runtimes, UNIT_STEPS)
+
+
+def shared_banks(where: Deployment, machines: np.ndarray, runtimes: np.ndarray) -> Iterator[np.ndarray]:
+    """Steps with units in memory beside which half of the host's traffic passes."""
+    beside = machines.copy()
+    beside["pim_sharing_beside_host"] = np.maximum(machines["pim_sharing_beside_host"], 0.5)
+    return steps_on_units(where, beside, runtimes)
+
+
+def units_alone(where: Deployment, machines: np.ndarray, runtimes: np.ndarray) -> Iterator[np.ndarray]:
+    """Time and energy of operations on units in memory, one by one, in each type that they multiply."""
+    pim = where.system.chip.pim
+    assert pim is not None
+    for dtype in [name for name in PimRates.model_fields if getattr(pim.unit.mac.rates, name) is not None]:
+        attention = attention_commands(pim, heads=32, kv=3000, head_dim=128, dtype=dtype)
+        for operation in (gemv_commands(pim, 4096, 4096, dtype=dtype), attention):
+            yield np.array([_alone(operation, machine) for machine in machines])
+
+
+def _alone(operation: Operation, machine: np.void) -> list[float]:
+    cost, energy = np.zeros(1, PIM_COST_DTYPE)[0], np.zeros(1, PIM_ENERGY_DTYPE)[0]
+    operation.fill(machine, cost)
+    add_own_refreshes(cost, machine)
+    operation_energy(cost, operation.bits, machine, energy)
+    return [operation_time(cost, machine), *energy.item()]
+
+
+def mixed_traffic(where: Deployment) -> Iterable[float]:
+    """What the memory delivers command by command: the host's long streams, and reads and writes here and there."""
+    memory, dram = where.system.chip.memory, where.system.chip.dram
+    assert dram is not None
+    yield memory.stream_efficiency.value
+    found = measure_channel(dram, Traffic("random", requests=2000, write_fraction=0.5))
+    yield from (found.fraction_of_peak, found.latency_s, *found.energy_j.values())
 
 
 def capacity_and_silicon(where: Deployment, machines: np.ndarray, runtimes: np.ndarray) -> Iterator[np.ndarray]:
@@ -256,6 +339,7 @@ _CASES = (
     ("deepseek-v3", "fp8", 8),
     ("gpt-oss-20b", "bf16", 8),
     ("qwen2.5-7b", "bf16", 1),
+    ("qwen2.5-0.5b", "bf16", 1),
 )
 """Model, precision and cards: each format, several cards, experts, latent attention, heads that PEs share unevenly."""
 _SAMPLING = "runtime.host.sampling"
@@ -271,35 +355,60 @@ _LIBRARIES: tuple[dict[str, str], ...] = (
 def search(arch: str) -> Search:
     """Moves every number of an architecture and its runtimes, until a figure moves or every load was tried."""
     found, (own, *further) = Search(), runtimes_of(arch)
-    unit = load_system(arch, uncalibrated=True).chip.unit
-    choices: list[dict[str, str]] = [{}, {_SAMPLING: "host"}, {_SAMPLING: "chip"}]
-    if unit.TRAITS.libraries:
-        choices += [{f"runtime.kernels.{what}": name for what, name in each.items()} for each in _LIBRARIES]
     for runtime in (own, *further):
-        for words in choices if runtime == own else choices[:3]:
-            for model, precision, cards in _CASES:
-                with suppress(UserError):
-                    where = _deployed(arch, model, runtime, cards, precision, words)
-                    found.records("steps", where, steps)
-                    found.records("steps under a power cap", where, capped_steps)
+        _in_steps(found, arch, runtime, runtime == own)
+        if load_system(arch, uncalibrated=True).chip.pim is not None:
+            _on_units(found, arch, runtime)
         where = _deployed(arch, LLAMA, runtime)
         found.records("capacity and silicon", where, capacity_and_silicon)
+        _served(found, where)
         if runtime == own:
-            found.records("collectives", where, collectives)
-            if unit.TRAITS.libraries:
-                found.records("operators alone", where, operators_alone)
-            if unit.TRAITS.engines:
-                found.records("more engines", where, many_engines)
-            found.descriptions("plans", where, plans)
-            found.descriptions("collectives of a fabric", where, fabric_times)
-        found.descriptions("a served run", where, served)
-        found.descriptions("a served run in little memory", tight(where), served)
-        stalling = described(where, {"host.stall_probability": 0.5, "host.stall_time": 0.01})
-        found.descriptions("a served run with stalls", stalling, served)
-        found.descriptions("a served run under a power cap", capped(where), served)
-        if runtime == own:
-            found.descriptions("a simulated step", _deployed(arch, LLAMA, runtime, 2), simulated)
+            _of_the_chip(found, where)
     return found
+
+
+def _in_steps(found: Search, arch: str, runtime: str, own: bool) -> None:
+    """Steps of every model and format, whoever samples, and on a GPU with every library."""
+    choices: list[dict[str, str]] = [{}, {_SAMPLING: "host"}, {_SAMPLING: "chip"}]
+    if own and load_system(arch, uncalibrated=True).chip.unit.TRAITS.libraries:
+        choices += [{f"runtime.kernels.{what}": name for what, name in each.items()} for each in _LIBRARIES]
+    for words in choices:
+        for model, precision, cards in _CASES:
+            with suppress(UserError):
+                where = _deployed(arch, model, runtime, cards, precision, words)
+                found.records("steps", where, steps)
+                found.records("steps under a power cap", where, capped_steps)
+
+
+def _on_units(found: Search, arch: str, runtime: str) -> None:
+    """What units in memory do, in steps and alone, and what their memory does without them."""
+    where = _deployed(arch, LLAMA, runtime, precision="w4a8", words={"runtime.kv.precision": "int8"})
+    found.records("steps with units", where, steps_on_units)
+    found.records("steps with units beside the host", where, shared_banks)
+    found.records("units alone", where, units_alone)
+    found.descriptions("commands of the memory", where, mixed_traffic, "chip.pim.memory.")
+
+
+def _of_the_chip(found: Search, where: Deployment) -> None:
+    """What follows from the chip and its fabric, whatever drives it."""
+    found.records("collectives", where, collectives)
+    if where.system.chip.unit.TRAITS.libraries:
+        found.records("operators alone", where, operators_alone)
+    if where.system.chip.unit.TRAITS.engines:
+        found.records("more engines", where, many_engines)
+    found.descriptions("plans", where, plans)
+    found.descriptions("collectives of a fabric", where, fabric_times)
+    on_two_cards = _deployed(where.system.name, LLAMA, where.runtime.name, 2)
+    found.descriptions("a simulated step", on_two_cards, simulated)
+
+
+def _served(found: Search, where: Deployment) -> None:
+    """Runs as they are described, in little memory, with stalls and under a power cap."""
+    found.descriptions("a served run", where, served)
+    found.descriptions("a served run in little memory", tight(where), served)
+    stalling = described(where, {"host.stall_probability": 0.5, "host.stall_time": 0.01})
+    found.descriptions("a served run with stalls", stalling, served)
+    found.descriptions("a served run under a power cap", capped(where), served)
 
 
 def _deployed(

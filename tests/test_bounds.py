@@ -148,8 +148,8 @@ def _all(load: BoundedLoad, figures: dict[str, Reading]) -> list[Finding]:
 
 def test_little_amdahl_power_and_units() -> None:
     figures = {"requests_per_s": Reading.printed("2.00"), "e2e_ms_mean": Reading.printed("4200.0")}
-    assert [each.verdict for each in littles_law(8, 128, figures)] == [IMPOSSIBLE]
-    assert [each.verdict for each in littles_law(9, 128, figures)] == [PLAUSIBLE]
+    assert [each.verdict for each in littles_law(8, None, 128, figures)] == [IMPOSSIBLE]
+    assert [each.verdict for each in littles_law(9, None, 128, figures)] == [PLAUSIBLE]
     one, four = (1, Reading.printed("20.0")), (4, Reading.printed("4.0"))
     assert gain("tpot_ms_mean", one, four).verdict == IMPLAUSIBLE
     assert serial_part(4.0, 2.0) == pytest.approx(1.0 / 3.0)

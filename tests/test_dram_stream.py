@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from acting_support import described
 
 from npusim.errors import UserError
 from npusim.hardware.address_map import parse_bits
 from npusim.hardware.catalog import load_memory, load_system, system_path
 from npusim.hardware.stream import Stream, stream_efficiency
 from npusim.hardware.stream_memo import memo_key, remembered_stream
+from npusim.mapping.deployment import deploy
 
 UNIT = 256
 
@@ -86,3 +88,14 @@ def test_bits_of_a_map() -> None:
     assert parse_bits("bit 8") == (frozenset({8}),)
     assert parse_bits("bits 6-7, 14") == (frozenset({6}), frozenset({7}), frozenset({14}))
     assert parse_bits("bits 1-2 xor 3-6") == (frozenset({1, 3, 5}), frozenset({2, 4, 6}))
+
+
+def test_what_units_in_memory_say_of_their_dram_holds_for_the_host() -> None:
+    """The units' memory is the chip's: a number changed there moves the host's streams, or contradicts its map."""
+    where = deploy("lpddr6-pim", "llama-3.1-8b", uncalibrated=True)
+    slower = described(where, {"chip.pim.memory.timing.tRFCab": 2028.0}).system.chip
+    lost = slower.memory.stream_efficiency.value / where.system.chip.memory.stream_efficiency.value
+    assert lost == pytest.approx((1.0 - 2028 / 10416) / (1.0 - 1014 / 10416), rel=0.02)
+    assert slower.pim is not None and slower.dram == slower.pim.memory
+    with pytest.raises(UserError, match="bank_group reaches 4, but lpddr6-10667 has 8"):
+        described(where, {"chip.pim.memory.organisation.bank_groups": 8.0})

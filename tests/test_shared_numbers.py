@@ -156,7 +156,8 @@ def test_estimates_keep_the_order_of_their_changes() -> None:
         members for members in ranged_of(base) if members[0].is_shared or members[0].label.endswith("stream_efficiency")
     ]
     changes = [UNCHANGED, *to_ends(numbers[::-1]), UNCHANGED]
-    found = estimates_of(base, changes, 256, 64, 8)["output_tokens_per_s"].to_numpy()
-    alone = [float(estimates_of(base, [change], 256, 64, 8)["output_tokens_per_s"].iloc[0]) for change in changes]
+    rate = "output_tokens_per_s"
+    found = estimates_of(base, changes, 256, 64, 8, (rate,))[rate]
+    alone = [float(estimates_of(base, [change], 256, 64, 8, (rate,))[rate][0]) for change in changes]
     assert found.tolist() == alone
     assert len(set(alone)) > len(numbers)

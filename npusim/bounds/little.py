@@ -25,23 +25,45 @@ def in_flight(requests_per_s: Reading, e2e_ms: Reading) -> Reading:
     )
 
 
-def littles_law(users: float | None, osl: float | None, figures: Mapping[str, Reading]) -> Iterator[Finding]:
-    """Throughput x end-to-end time is at most the number of users, each with one request in flight."""
-    rate = request_rate(osl, figures)
-    if users is None or rate is None or "e2e_ms_mean" not in figures:
+def littles_law(
+    users: float | None, isl: float | None, osl: float | None, figures: Mapping[str, Reading]
+) -> Iterator[Finding]:
+    """Throughput x end-to-end time is at most the number of users, each with one request in flight.
+
+    isl, osl: where all requests have them, else None.
+    """
+    rate, whole = request_rate(isl, osl, figures), answer_ms(osl, figures)
+    if users is None or rate is None or whole is None:
         return
-    there = in_flight(rate, figures["e2e_ms_mean"])
-    seconds = figures["e2e_ms_mean"].value / MS_PER_S
-    told = {"users": f"{users:g}", "rate": f"{rate.value:,.4g}", "time": f"{seconds:,.4g}"}
+    there, metric = in_flight(rate, whole), "e2e_ms_mean"
+    told = {"users": f"{users:g}", "rate": f"{rate.value:,.4g}", "time": f"{whole.value / MS_PER_S:,.4g}"}
     says = Phrase("{users} users in flight: {rate} requests/s x {time} s", told)
-    limit = users * (1.0 + CLOCKS) / max(rate.low, _LEAST) * MS_PER_S
-    yield Finding(NAME, "e2e_ms_mean", there.low / users / (1.0 + CLOCKS), there.high / users, says, limit)
+    limit: float | None = users * (1.0 + CLOCKS) / max(rate.low, _LEAST) * MS_PER_S
+    if metric not in figures:
+        metric, limit = next(name for name, _ in _rates(isl, osl) if name in figures), None
+    yield Finding(NAME, metric, there.low / users / (1.0 + CLOCKS), there.high / users, says, limit)
 
 
-def request_rate(osl: float | None, figures: Mapping[str, Reading]) -> Reading | None:
-    """Requests per second as given, or from the output tokens where all outputs are `osl` long."""
-    if "requests_per_s" in figures:
-        return figures["requests_per_s"]
-    if osl and "output_tokens_per_s" in figures:
-        return figures["output_tokens_per_s"].times(1.0 / osl)
-    return None
+def answer_ms(osl: float | None, figures: Mapping[str, Reading]) -> Reading | None:
+    """The mean time of an answer as given, or of its first token and the others where all outputs are `osl` long."""
+    if "e2e_ms_mean" in figures or not osl:
+        return figures.get("e2e_ms_mean")
+    first, token = figures.get("ttft_ms_mean"), figures.get("tpot_ms_mean")
+    if first is None or (token is None and osl > 1.0):
+        return None
+    others = Reading.exact(0.0) if token is None else token.times(osl - 1.0)
+    return Reading(first.value + others.value, first.low + others.low, first.high + others.high)
+
+
+def _rates(isl: float | None, osl: float | None) -> Iterator[tuple[str, float]]:
+    """Rates from which requests per second follow, and how much of each is one request's."""
+    yield "requests_per_s", 1.0
+    if osl:
+        yield "output_tokens_per_s", osl
+    if isl and osl:
+        yield "total_tokens_per_s", isl + osl
+
+
+def request_rate(isl: float | None, osl: float | None, figures: Mapping[str, Reading]) -> Reading | None:
+    """Requests per second as given, or from the tokens where all requests have `isl` and `osl`."""
+    return next((figures[name].times(1.0 / each) for name, each in _rates(isl, osl) if name in figures), None)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import numpy as np
-import pandas as pd
 
-from npusim.explore.sweep.estimate import estimate_designs
+from npusim.explore.sweep.estimate import Figures, estimate_figures
 from npusim.explore.sweep.machines import Records
 from npusim.hardware.draws import RangedNumber, all_numbers, distinct, is_ranged, ranged_numbers
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import ranged_shared, with_shared
 
-OneChange = tuple[list[RangedNumber], float]
+Change = tuple[list[RangedNumber], float]
 """The fields that are one number, and the value (SI) that it is given."""
-UNCHANGED: OneChange = ([], 0.0)
+UNCHANGED: Change = ([], 0.0)
 
 
 def ranged_of(deployment: Deployment) -> list[list[RangedNumber]]:
@@ -28,7 +27,7 @@ def every_of(deployment: Deployment) -> list[list[RangedNumber]]:
     return distinct([*all_numbers(deployment.system, deployment.runtime), *ranged_shared(deployment)])
 
 
-def to_ends(numbers: Sequence[list[RangedNumber]]) -> list[OneChange]:
+def to_ends(numbers: Sequence[list[RangedNumber]]) -> list[Change]:
     """Each number at the low and at the high end of its range."""
     assert all(is_ranged(members[0].quantity) for members in numbers)
     ends = ((members, (members[0].quantity.low, members[0].quantity.high)) for members in numbers)
@@ -36,17 +35,13 @@ def to_ends(numbers: Sequence[list[RangedNumber]]) -> list[OneChange]:
 
 
 def estimates_of(
-    deployment: Deployment,
-    changes: Sequence[OneChange],
-    isl: int,
-    osl: int,
-    users: int,
-    figures: Collection[str] | None = None,
-) -> pd.DataFrame:
-    """The estimates of the deployment with each change alone, a row a change; figures: which, None for all."""
+    deployment: Deployment, changes: Sequence[Change], isl: int, osl: int, users: int, figures: Collection[str]
+) -> Figures:
+    """Those estimates of the deployment with each change alone, an array (changes,) each."""
     load = isl, osl, users
-    found = [
-        estimate_designs(
+    apart = np.array([_is_shared(members) for members, _ in changes], bool)
+    parts = [
+        estimate_figures(
             with_shared(deployment, dict.fromkeys(members, value)), _own(deployment, 1), *load, figures=figures
         )
         for members, value in changes
@@ -54,10 +49,9 @@ def estimates_of(
     ]
     written = [(members, value) for members, value in changes if not _is_shared(members)]
     if written:
-        found.insert(0, estimate_designs(deployment, _written(deployment, written), *load, figures=figures))
-    apart = [_is_shared(members) for members, _ in changes]
-    order = np.argsort(np.argsort(apart, kind="stable"), kind="stable")
-    return pd.concat(found, ignore_index=True).iloc[order].reset_index(drop=True)
+        parts.append(estimate_figures(deployment, _written(deployment, written), *load, figures=figures))
+    places = np.argsort(np.concatenate([np.flatnonzero(apart), np.flatnonzero(~apart)]))
+    return {name: np.concatenate([each[name] for each in parts])[places] for name in parts[0]}
 
 
 def _is_shared(members: list[RangedNumber]) -> bool:
@@ -68,7 +62,7 @@ def _own(deployment: Deployment, count: int) -> Records:
     return Records(np.repeat(deployment.machine, count), np.repeat(deployment.runtime_record, count))
 
 
-def _written(deployment: Deployment, changes: Sequence[OneChange]) -> Records:
+def _written(deployment: Deployment, changes: Sequence[Change]) -> Records:
     records = _own(deployment, len(changes))
     for row, (members, value) in enumerate(changes):
         for number in members:

@@ -43,7 +43,8 @@ class Organisation(Part):
     banks_per_group: Few
     """Number of banks of a bank group."""
     rows: Count
-    """Number of rows of a bank."""
+    """Number of rows of a bank, over which scattered requests to a channel alone are spread, and which bounds the rows
+    that a chip's address map reaches."""
     row: Bytes
     """Size of a row of one bank, in bytes."""
 
@@ -76,7 +77,8 @@ class Timing(Part):
     tRPab: Cycles | None = None
     """Precharge of all banks to the next activation, in cycles; tRP if omitted."""
     tRAS: Cycles
-    """Activation to precharge of the same bank, in cycles."""
+    """Activation to precharge of the same bank, in cycles, which binds where it is longer than tRCDRD and tRTP
+    together."""
     tRC: Cycles
     """Activation to activation of the same bank, in cycles."""
     CL: Cycles
@@ -108,7 +110,8 @@ class Timing(Part):
     tPPD: Cycles | None = None
     """Precharge to precharge of another bank, in cycles; no limit if omitted."""
     tAAD: Cycles | None = None
-    """First to second phase of a two-phase LPDDR activation, in cycles; a single phase if omitted."""
+    """Longest distance of the second phase of a two-phase LPDDR activation from the first, in cycles: the controller
+    sends it as soon as the bus is free, so that the length moves no figure; a single phase if omitted."""
     tWCKPST: Cycles | None = None
     """Write clock that keeps running after a burst, in cycles; no write clock if omitted."""
     tREFI: Cycles

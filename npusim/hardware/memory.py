@@ -13,6 +13,7 @@ from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
 from npusim.hardware.stream_memo import derived_stream, is_derived_stream
 from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import remembered
 from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Fraction, Quantity, in_unit
 
 _Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
@@ -25,6 +26,12 @@ _WITH_METADATA = "lpddr6"
 """Technology whose bursts carry metadata beside data."""
 TECHNOLOGIES = ("hbm2", "hbm2e", "hbm3", "hbm3e", "hbm4", "gddr6", "gddr7", "lpddr5x", "lpddr6")
 """Kinds of DRAM of chips; a DRAM standard that a chip names may be of another family."""
+
+
+@remembered
+def standard(name_or_path: str) -> Dram:
+    """The DRAM standard that a description names. Raises UserError for an unknown one."""
+    return load_yaml(part_file(Dram.FOLDER, name_or_path), Dram)
 
 
 class Memory(Part):
@@ -87,8 +94,8 @@ class Memory(Part):
     @field_validator("technology")
     @classmethod
     def _known(cls, given: str, info: ValidationInfo) -> str:
-        standard = info.data.get("dram")
-        if given in TECHNOLOGIES or (standard and load_yaml(part_file("memories", standard), Dram).family == given):
+        named = info.data.get("dram")
+        if given in TECHNOLOGIES or (named and standard(named).family == given):
             return given
         known = ", ".join(f"'{name}'" for name in TECHNOLOGIES)
         raise ValueError(f"should be {known}, or the family of the standard under 'dram'")
@@ -102,7 +109,7 @@ class Memory(Part):
             return given
         channels = int(known["channels_per_stack"].value)
         if known.get("dram"):
-            _check_geometry(load_yaml(part_file("memories", known["dram"]), Dram), given, channels)
+            _check_geometry(standard(known["dram"]), given, channels)
         return fitted(given, int(known["stacks"].value), channels)
 
     @field_validator("stream_efficiency", mode="before")
@@ -111,15 +118,29 @@ class Memory(Part):
         """A stream efficiency that is not given is that of the DRAM standard under the address map."""
         known = info.data
         if is_derived_stream(given) and known.get("address_map") is not None:
-            return derived_stream(known["dram"], known["address_map"], known["access_unit"].value, None)
+            return derived_stream(standard(known["dram"]), known["address_map"], known["access_unit"].value, None)
         if given is not None:
             return given
         missing = [key for key in _STREAM_NEEDS if known.get(key) is None]
         if missing:
             raise ValueError(f"stream_efficiency is missing; give it, or {', '.join(missing)} to derive it from")
         return derived_stream(
-            known["dram"], known["address_map"], known["access_unit"].value, known["channel_bandwidth"].value
+            standard(known["dram"]), known["address_map"], known["access_unit"].value, known["channel_bandwidth"].value
         )
+
+    def of(self, dram: Dram) -> Memory:
+        """The memory, of a standard with other numbers than the one that it names, where its streams follow from it.
+
+        Raises ValueError where the address map is not that of the standard.
+        """
+        if self.address_map is None:
+            return self
+        _check_geometry(dram, self.address_map, int(self.channels_per_stack.value))
+        if not is_derived_stream(self.stream_efficiency):
+            return self
+        told = derived_stream(dram, self.address_map, self.access_unit.value, None)
+        same = self.stream_efficiency.model_copy(update=told | {"text": f"{told['value']:g}"})
+        return self.model_copy(update={"stream_efficiency": same})
 
     @property
     def data_bytes(self) -> float:

@@ -152,7 +152,8 @@ class HeadMapping(Part):
     channels: Few
     """Number of channels over which one KV head is spread."""
     dimension_ways: Few
-    """Number of parts of the head dimension in different units; the other units of a head share its tokens."""
+    """Number of parts of the head dimension in different units, while the others share its tokens, where heads are
+    overlapped."""
     softmax: Literal["memory", "host"]
     """Where the softmax is computed."""
     overlapped: bool
@@ -205,7 +206,7 @@ class PimEnergy(Part):
     column: EnergyPerByte
     """Energy of moving a column from the bank to its unit, in joules per byte."""
     mac_16bit: EnergyPerOp
-    """Energy of a multiply-accumulate with 16-bit weights, in joules."""
+    """Energy of a multiply-accumulate with 16-bit weights, in joules, of units that multiply them."""
     mac_8bit: EnergyPerOp
     """Energy of a multiply-accumulate with 8-bit weights, in joules."""
     mac_4bit: EnergyPerOp

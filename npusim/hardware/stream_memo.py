@@ -15,10 +15,8 @@ from npusim.cache_folder import keep
 from npusim.errors import UserError
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.data import data_root
-from npusim.hardware.description import part_file
 from npusim.hardware.dram import Dram
 from npusim.hardware.stream import Stream, placed_map, stream_efficiency
-from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs.json_text import read_json
 from npusim.ledger import Quantity, provenances
 
@@ -36,14 +34,13 @@ def shipped_memo() -> Path:
 
 
 def derived_stream(
-    standard: str, mapping: AddressMap, access_unit: float, channel_bandwidth: float | None
+    dram: Dram, mapping: AddressMap, access_unit: float, channel_bandwidth: float | None
 ) -> dict[str, Any]:
     """The provenance of the efficiency of long aligned streams; access_unit in B, channel_bandwidth in B/s.
 
     channel_bandwidth: None where a channel runs at another rate than the standard's (a sweep), with the same part lost.
-    Raises ValueError where the channels' rate is not that of the DRAM standard, UserError for an unknown standard.
+    Raises ValueError where the channels' rate is not that of the DRAM standard.
     """
-    dram = load_yaml(part_file("memories", standard), Dram)
     unit = int(access_unit)
     if channel_bandwidth is not None:
         _check_channel(dram, mapping, channel_bandwidth)

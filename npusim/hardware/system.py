@@ -9,15 +9,14 @@ from pydantic import model_validator
 from npusim.hardware.address_map import AddressMap
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacRates
-from npusim.hardware.description import EXTENDS, Description, part_file
+from npusim.hardware.description import EXTENDS, Description
 from npusim.hardware.dram import Dram
 from npusim.hardware.fabric import Fabric
 from npusim.hardware.link import Link, OnChipReduction
-from npusim.hardware.memory import Memory
+from npusim.hardware.memory import Memory, standard
 from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
 from npusim.hardware.units import ComputeUnit
-from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Few, Positive
 
 _SAME_BANDWIDTH = 0.02
@@ -61,6 +60,13 @@ class Chip(Part):
         nominal = self.power.nominal_clock
         return 1.0 if nominal is None else self.unit.clock.value / nominal.value
 
+    @property
+    def dram(self) -> Dram | None:
+        """The standard of its memory, with the numbers of that which units sit in; None where none is named."""
+        if self.memory.dram is None or self.pim is None:
+            return None if self.memory.dram is None else standard(self.memory.dram)
+        return self.pim.memory
+
     @model_validator(mode="after")
     def _engines_reduce(self) -> Chip:
         if self.unit.TRAITS.engines and self.reduction is None:
@@ -72,13 +78,21 @@ class Chip(Part):
     def _units_sit_in_its_memory(self) -> Chip:
         if self.pim is None:
             return self
-        standard = self.memory.dram
-        if standard is not None and load_yaml(part_file(Dram.FOLDER, standard), Dram).name != self.pim.memory.name:
-            raise ValueError(f"memory.dram is {standard}, but pim is on {self.pim.memory.name}; mend one of them")
+        named = self.memory.dram
+        if named is not None and standard(named).name != self.pim.memory.name:
+            raise ValueError(f"memory.dram is {named}, but pim is on {self.pim.memory.name}; mend one of them")
         units, peak = self.pim.external_bandwidth_bytes_per_s, self.memory.peak_bandwidth_bytes_per_s
         if abs(units / peak - 1.0) > _SAME_BANDWIDTH:
             raise ValueError(f"pim has channels of {units / 1e9:.5g} GB/s in all, but the memory {peak / 1e9:.5g} GB/s")
         return self
+
+    @model_validator(mode="after")
+    def _host_streams_from_the_same_memory(self) -> Chip:
+        """Numbers that the units' memory gives in place of the standard's hold for the host's streams, too."""
+        named = self.memory.dram
+        if self.pim is None or named is None or self.pim.memory == standard(named):
+            return self
+        return self.model_copy(update={"memory": self.memory.of(self.pim.memory)})
 
     @model_validator(mode="after")
     def _every_rate_has_its_energy(self) -> Chip:

@@ -144,8 +144,7 @@ def front(scores: list[PlanScore]) -> list[PlanScore]:
 
 def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScore:
     """The plan of a deployment, judged by a closed form of serving `users`."""
-    where = for_load(where, isl, osl, -(-users // where.plan.data_parallel))
-    loop = closed_loop(where, isl, osl, users)
+    where, loop = best_loop(where, isl, osl, users)
     engine = AnalyticEngine(where, max_sequences=loop.batch)
     return PlanScore(
         plan=where.plan,
@@ -166,6 +165,12 @@ class ClosedLoop:
     tpot_ms: float
     output_tokens_per_s: float
     tokens_per_joule: float
+
+
+def best_loop(where: Deployment, isl: int, osl: int, users: int) -> tuple[Deployment, ClosedLoop]:
+    """The deployment in its fastest layout, and a closed loop of `users` on it."""
+    where = for_load(where, isl, osl, -(-users // where.plan.data_parallel))
+    return where, closed_loop(where, isl, osl, users)
 
 
 def closed_loop(where: Deployment, isl: int, osl: int, users: int, cached: bool = False) -> ClosedLoop:

@@ -19,7 +19,6 @@ from npusim.engine.event.channels import channel_of
 from npusim.engine.event.core.state import BITS_OF_PATTERN, MOST_OF_PATTERN
 from npusim.errors import UserError
 from npusim.hardware.address_map import AddressMap
-from npusim.hardware.catalog import load_memory
 from npusim.hardware.dram import Dram
 from npusim.hardware.dram_channel.addresses import banks_and_rows
 from npusim.hardware.dram_channel.channel import run_channels
@@ -209,8 +208,8 @@ def _bursts(streams: Streams, unit: int, access: int, channels: int, number: int
 
 def memory_model(system: System, depth: Depth, refresh_rate: int = 1) -> MemoryModel:
     """The memory of a chip of `system`. Raises UserError where the description lacks what the depth needs."""
-    memory = system.chip.memory
-    if depth == COMMAND and (memory.dram is None or memory.address_map is None):
+    memory, dram = system.chip.memory, system.chip.dram
+    if depth == COMMAND and (dram is None or memory.address_map is None):
         raise UserError(
             "--memory-depth",
             "command",
@@ -224,6 +223,6 @@ def memory_model(system: System, depth: Depth, refresh_rate: int = 1) -> MemoryM
         int(memory.channels_per_stack.value),
         int(memory.access_unit.value),
         memory.address_map,
-        None if memory.dram is None else load_memory(memory.dram),
+        dram,
         refresh_rate,
     )

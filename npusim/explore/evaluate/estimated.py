@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
-import pandas as pd
 
 from npusim.explore.evaluate.proposal import Claim
-from npusim.explore.one_changed import OneChange, estimates_of
-from npusim.explore.sweep.estimate import estimate_designs
+from npusim.explore.one_changed import Change, estimates_of
+from npusim.explore.sweep.estimate import Figures, estimate_figures
 from npusim.explore.sweep.machines import Records
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import ranged_shared
@@ -22,20 +20,28 @@ _RECORDS = ("machine", "runtime_record")
 
 def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
     """The claim's figure on each of the records, relative to that on the deployment's own."""
-    return _over_own(claim, deployment, estimate_designs(deployment, records, *claim.load, figures=_needed(claim)))
+    return _over_own(claim, deployment, estimate_figures(deployment, records, *claim.load, _needed(claim)))
 
 
-def changed_estimates(claim: Claim, deployment: Deployment, changes: Sequence[OneChange]) -> np.ndarray:
+def changed_estimates(claim: Claim, deployment: Deployment, changes: Sequence[Change]) -> np.ndarray:
     """The claim's figure under each change alone, relative to that without one."""
     return _over_own(claim, deployment, estimates_of(deployment, changes, *claim.load, _needed(claim)))
 
 
-def _over_own(claim: Claim, deployment: Deployment, other: pd.DataFrame) -> np.ndarray:
+def _over_own(claim: Claim, deployment: Deployment, other: Figures) -> np.ndarray:
     known = follows(claim)
     assert known is not None, claim.figure
+    own = _own(deployment, claim.load, (known.estimate,))
+    return _ratio(known, other, own)
+
+
+def _ratio(known: Follows, other: Figures, own: Figures) -> np.ndarray:
+    return np.asarray((other[known.estimate] / own[known.estimate][0]) ** known.power)
+
+
+def _own(deployment: Deployment, load: tuple[int, int, int], figures: tuple[str, ...]) -> Figures:
     records = Records(deployment.machine, deployment.runtime_record)
-    own = estimate_designs(deployment, records, *claim.load, figures=_needed(claim))
-    return (other[known.estimate].to_numpy(float) / float(own[known.estimate].iloc[0])) ** known.power
+    return estimate_figures(deployment, records, *load, figures)
 
 
 def _needed(claim: Claim) -> tuple[str, ...]:
@@ -54,15 +60,14 @@ def ratios_on(
 ) -> dict[str, np.ndarray]:
     """Each of those figures on other deployments of the same plan, relative to that on the deployment's own, float64
     (others,); NaN where not one request has room. Shared assumptions of the others count too."""
-    estimate = partial(estimate_designs, figures={known.estimate for known in figures.values()})
-    own = estimate(deployment, Records(deployment.machine, deployment.runtime_record), *claim.load)
+    names = tuple(dict.fromkeys(known.estimate for known in figures.values()))
+    own = _own(deployment, claim.load, names)
     if ranged_shared(deployment):
-        parts = [estimate(each, Records(each.machine, each.runtime_record), *claim.load) for each in others]
-        table = pd.concat(parts, ignore_index=True)
+        parts = [
+            estimate_figures(each, Records(each.machine, each.runtime_record), *claim.load, names) for each in others
+        ]
+        found = {name: np.concatenate([each[name] for each in parts]) for name in names}
     else:
         records = Records(*(np.concatenate([getattr(each, name) for each in others]) for name in _RECORDS))
-        table = estimate(deployment, records, *claim.load)
-    return {
-        name: (table[known.estimate].to_numpy(float) / float(own[known.estimate].iloc[0])) ** known.power
-        for name, known in figures.items()
-    }
+        found = estimate_figures(deployment, records, *claim.load, names)
+    return {name: _ratio(known, found, own) for name, known in figures.items()}

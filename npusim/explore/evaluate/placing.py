@@ -11,7 +11,7 @@ from npusim.inputs import remembered_last
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.plan import all_plans
 from npusim.metrics import inverses
-from npusim.serving.planning import PlanScore, estimate_plan
+from npusim.serving.planning import ClosedLoop, best_loop
 
 _KEPT = 256
 
@@ -29,17 +29,17 @@ def goodness_on(arch: str, claim: Claim) -> float:
     except UserError:
         return -math.inf
     if score is None:
-        score = estimate_plan(found, *claim.load)
+        _, score = best_loop(found, *claim.load)
     margin = math.log(max(_figure(claim, score), 1e-30) / claim.value)
     return margin if claim.wants_more else -margin
 
 
 @remembered_last(_KEPT)
-def _scored(claim: Claim, arch: str) -> tuple[Deployment, PlanScore | None]:
+def _scored(claim: Claim, arch: str) -> tuple[Deployment, ClosedLoop | None]:
     return _best(claim, arch)
 
 
-def _best(claim: Claim, arch: str) -> tuple[Deployment, PlanScore | None]:
+def _best(claim: Claim, arch: str) -> tuple[Deployment, ClosedLoop | None]:
     isl, osl, users = claim.load
     assert claim.precision is not None
     deployed = partial(
@@ -61,11 +61,11 @@ def _best(claim: Claim, arch: str) -> tuple[Deployment, PlanScore | None]:
     ]
     if len(plans) < 2:
         return (base.under(plans[0]) if plans else base), None
-    scored = [(where, estimate_plan(where, isl, osl, users)) for where in map(base.under, plans)]
+    scored = [(where, best_loop(where, isl, osl, users)[1]) for where in map(base.under, plans)]
     return max(scored, key=lambda each: _plan_goodness(claim, each[1]))
 
 
-def _plan_goodness(claim: Claim, score: PlanScore) -> float:
+def _plan_goodness(claim: Claim, score: ClosedLoop) -> float:
     """Of a plan: that of the claim's figure; of watts, the throughput that a proposer would run them for."""
     if claim.figure.startswith("power_w"):
         return score.output_tokens_per_s
@@ -77,7 +77,7 @@ def _less_is_better(claim: Claim) -> bool:
     return claim.figure.startswith(("ttft", "tpot", "itl", "e2e"))
 
 
-def _figure(claim: Claim, score: PlanScore) -> float:
+def _figure(claim: Claim, score: ClosedLoop) -> float:
     """An estimate of the claimed figure from the two costs of a plan."""
     isl, osl, _ = claim.load
     latency = inverses(claim.figure)

@@ -27,15 +27,25 @@ from npusim.serving.unexplained import unexplained
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import identical_prompts, random_prompts
 
-_DRAWS = 64
-_MOST_DRAWS = 1024
+DRAWS = 64
+MOST_DRAWS = 1024
 """Of draws of one claim; the decision is told as open where they do not settle it."""
 ACCEPT_FROM, REJECT_BELOW = 0.9, 0.1
-ANSWERS = ("reject", "conditional", "accept")
 _REQUESTS_PER_USER = 3
 _MOST_USERS = 4096
 _FINE = 16
 """Part of itself to which a number of users is found."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the probability that a claim holds: answers, one more than there are rising thresholds."""
+
+    thresholds: tuple[float, ...]
+    answers: tuple[str, ...]
+
+
+ACCEPTANCE = Asked((REJECT_BELOW, ACCEPT_FROM), ("reject", "conditional", "accept"))
 
 
 @dataclass(frozen=True)
@@ -73,14 +83,17 @@ def load_of_claim(claim: Claim) -> Load:
     return Load(isl, osl, parse_arrival("closed", users), make(_REQUESTS_PER_USER * users, isl), warm=alike)
 
 
-def predict_claim(claim: Claim, deployment: Deployment, seed: int, base: Baselined | None = None) -> ClaimPrediction:
-    """Predict `claim` on the proposal's own machine and on drawn ones; base: what a ratio is to. Raises DoesNotFit.
+def predict_claim(
+    claim: Claim, deployment: Deployment, seed: int, base: Baselined | None = None, asked: Asked = ACCEPTANCE
+) -> ClaimPrediction:
+    """Predict `claim` on the proposal's own machine and on as many drawn ones as what is asked needs; base: what a
+    ratio is to. Raises DoesNotFit.
 
     The claim fails on a machine that cannot hold the model, or that refuses a request.
     """
     is_run = base is None and not claim.is_peak and claim.figure != USERS_AT_SLO
     batches = _RunBatches(claim, deployment, seed) if is_run else _RatioBatches(claim, deployment, base, seed)
-    decision = decide(batches.parts, (REJECT_BELOW, ACCEPT_FROM), ANSWERS, most=_MOST_DRAWS)
+    decision = decide(batches.parts, asked.thresholds, asked.answers, most=MOST_DRAWS)
     low, high = batches.interval()
     return ClaimPrediction(batches.value, low, high, decision, batches.failed, batches.unexplained)
 
@@ -96,9 +109,9 @@ class _RunBatches:
         self.unexplained = unexplained(deployment.calibration, claim.figure)
 
     def parts(self, batch: int) -> np.ndarray:
-        """Of each machine of the batch the part of its draws on which the claim holds, (_DRAWS,)."""
+        """Of each machine of the batch the part of its draws on which the claim holds, (DRAWS,)."""
         claim, seed = self._claim, self._seed + batch
-        drawn = list(drawn_engines(self._deployment, seed, _DRAWS))
+        drawn = list(drawn_engines(self._deployment, seed, DRAWS))
         runs = runs_on(claim, self._deployment, self._own, drawn, seed)
         serving = np.array([run is not None and run.fits for run in runs])
         self.failed += int((~serving).sum())
@@ -166,7 +179,7 @@ class _RatioBatches:
         return sum(math.isnan(each) for each in self._drawn)
 
     def parts(self, batch: int) -> np.ndarray:
-        """Of each machine of the batch the part of what is unexplained under which the claim holds, (_DRAWS,)."""
+        """Of each machine of the batch the part of what is unexplained under which the claim holds, (DRAWS,)."""
         columns = (_drawn_figures(each, where, self._seed + batch) for each, where in self._runs)
         figures = [_over(self._claim, *both) for both in zip(*columns, strict=True)]
         self._drawn += figures
@@ -199,12 +212,12 @@ def less_is_better(claim: Claim) -> bool:
 
 
 def _drawn_figures(claim: Claim, where: Deployment, seed: int) -> np.ndarray:
-    """The figure on every drawn machine, NaN on those that cannot hold the model, float64 (_DRAWS,).
+    """The figure on every drawn machine, NaN on those that cannot hold the model, float64 (DRAWS,).
 
     Where an estimate follows the figure, that of each machine over that of the described one stands for the run's: a
     closed loop repeats its two steps, a prompt and a decode step.
     """
-    drawn = list(drawn_engines(where, seed, _DRAWS))
+    drawn = list(drawn_engines(where, seed, DRAWS))
     if claim.is_peak or follows(claim) is None or claim.figure == USERS_AT_SLO:
         return np.array([_figure(claim, each, engine, seed) for each, engine in drawn])
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from npusim.explore.evaluate.prediction import ClaimPrediction, point_of, predict_claim
+from npusim.explore.evaluate.prediction import Asked, ClaimPrediction, point_of, predict_claim
 from npusim.explore.evaluate.proposal import Claim
 from npusim.hardware.states import AS_LABS_RAN, OPEN, STATES, TUNED, State
 from npusim.mapping.deployment import Deployment
@@ -16,6 +16,7 @@ from npusim.words import Phrase, Say
 
 PLAUSIBLE_FROM = 0.05
 """Probability below which a claim lies beyond the 90 % of a state, on the side to which it goes."""
+_PLAUSIBILITY = Asked((PLAUSIBLE_FROM,), ("implausible", "plausible"))
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def software_finding(claim: Claim, deployment: Deployment, known: ClaimPredictio
         return None
     found = []
     for state in STATES:
-        own = known if state == used.state else predict_claim(claim, _running(deployment, state), seed)
+        other = _running(deployment, state)
+        own = known if state == used.state else predict_claim(claim, other, seed, asked=_PLAUSIBILITY)
         inside = own.low <= claim.value <= own.high
         found.append(UnderState(state, own.value, own.low, own.high, own.probability, inside))
     mechanisms = _mechanisms(claim, _running(deployment, TUNED), seed)

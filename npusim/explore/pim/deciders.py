@@ -6,13 +6,14 @@ Figures at the ends follow from the cost of two steps (`sweep.estimate`), relati
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from npusim.explore.one_changed import UNCHANGED, estimates_of, ranged_of, to_ends
+from npusim.explore.sweep.estimate import Figures
 from npusim.hardware.draws import RangedNumber
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
@@ -64,14 +65,14 @@ def pim_deciders(
     numbers = ranged_of(with_units)
     changes = [UNCHANGED, *to_ends(numbers)]
     sides = {"without": without, "with": with_units}
-    moved = {side: estimates_of(where, changes, isl, osl, users) for side, where in sides.items()}
+    moved = {side: estimates_of(where, changes, isl, osl, users, tuple(GAINS)) for side, where in sides.items()}
     figures = {gain: _ratio(moved, name) for name, gain in GAINS.items()}
-    figures |= {name: moved["with"][name].to_numpy(float) for name in GAINS}
+    figures |= {name: moved["with"][name] for name in GAINS}
     return {name: _ranked(numbers, values / values[0]) for name, values in figures.items()}
 
 
-def _ratio(moved: dict[str, pd.DataFrame], column: str) -> np.ndarray:
-    return moved["with"][column].to_numpy(float) / moved["without"][column].to_numpy(float)
+def _ratio(moved: Mapping[str, Figures], column: str) -> np.ndarray:
+    return moved["with"][column] / moved["without"][column]
 
 
 def _ranked(numbers: list[list[RangedNumber]], ratios: np.ndarray) -> list[PimDecider]:

@@ -16,6 +16,7 @@ from npusim.engine.elasticity import LARGE, Resources
 from npusim.engine.event.engine import EventEngine
 from npusim.engine.stepcost import RESOURCES
 from npusim.explore.sweep.machines import Records
+from npusim.explore.sweep.spec import ESTIMATED
 from npusim.hardware.power import headroom_w
 from npusim.hardware.system import System
 from npusim.hardware.technology.energy import GROUPS, breakdown
@@ -25,12 +26,12 @@ from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import footprint, usable_bytes
 from npusim.mapping.memory_layout import is_open, laid_out, layouts
 from npusim.mapping.optable import ATTENTION, LINEAR
-from npusim.metrics import ESTIMATES, RANGED
+from npusim.metrics import RANGED
 from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
 
-_PARTS = (*RESOURCES, HOST)
-SHARE_COLUMNS = tuple(f"{name}_share" for name in _PARTS)
+PARTS = (*RESOURCES, HOST)
+SHARE_COLUMNS = tuple(f"{name}_share" for name in PARTS)
 """Parts of the time of prompts and decode steps by resource and host; they sum to 1."""
 BOUND_COLUMNS = ("bound", "bound_gain")
 """What shortens prompts and decode steps together most, and the part that 10 % more of it saves."""
@@ -42,7 +43,7 @@ _RATE = "output_tokens_per_s"
 @dataclass(frozen=True)
 class _Costs:
     """One step of each design, float64 (designs,), NaN without room. time_s, energy_j: host time included; device_s:
-    without; device_j: joules of that time; shares_s: by _PARTS; bytes_s: seconds that its bytes take at the peak rate;
+    without; device_j: joules of that time; shares_s: by PARTS; bytes_s: seconds that its bytes take at the peak rate;
     macs_s: that its arithmetic takes at the peak rate; parts_j: the energy by ENERGY_PARTS, (designs, parts)."""
 
     time_s: np.ndarray
@@ -60,7 +61,7 @@ def _nothing(designs: int) -> _Costs:
         return np.full(designs, np.nan)
 
     parts_j = np.full((designs, len(ENERGY_PARTS)), np.nan)
-    return _Costs(empty(), empty(), empty(), empty(), empty(), empty(), {name: empty() for name in _PARTS}, parts_j)
+    return _Costs(empty(), empty(), empty(), empty(), empty(), empty(), {name: empty() for name in PARTS}, parts_j)
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,12 @@ class _Asked:
         costs.bytes_s[which] = cost.memory_bytes / rate
         costs.macs_s[which] = _arithmetic_s(self.engine, step, machines)
         costs.parts_j[which] = cost.parts_j
-        for name in _PARTS:
+        for name in PARTS:
             costs.shares_s[name][which] = cost.shares_s[name]
+
+
+Figures = dict[str, np.ndarray]
+"""By name, an array (designs,) each."""
 
 
 def estimate_designs(
@@ -154,46 +159,57 @@ def estimate_designs(
     *,
     bounds: bool = False,
     simulated: bool = False,
-    figures: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """One row a design: the metrics `spec.ESTIMATED`, or those of them in `figures`, NaN where not even one request has
-    room; SHARE_COLUMNS; with `bounds` BOUND_COLUMNS, by the engine that is asked (`simulated`: the event engine).
+    """One row a design: the metrics `spec.ESTIMATED`, NaN where not even one request has room; SHARE_COLUMNS; with
+    `bounds` BOUND_COLUMNS, by the engine that is asked (`simulated`: the event engine).
 
     users_resident: requests that the KV caches of all replicas hold at once, at most `users`. Throughput is that of a
     batch of them whose prompts are computed one by one, then decoded together, on each replica; power, energy and area
     are those of all chips. A memory with PIM units whose layout is open has, for each design, the fastest one.
     """
-    if not is_open(base.runtime_record):
-        return _estimated(base, records, isl, osl, users, bounds, simulated, figures)
-    wanted = None if figures is None else {*figures, _RATE}
-    found = [
-        _estimated(
-            laid_out(base, layout), replace(records, runtimes=layout.put(records.runtimes)), isl, osl, users, bounds,
-            simulated, wanted,
-        )
-        for layout in layouts(base.runtime_record)
-    ]  # fmt: skip
-    rates = np.nan_to_num(np.stack([each[_RATE] for each in found]), nan=-1.0)
-    best = rates.argmax(axis=0)
-    return pd.DataFrame({name: np.choose(best, [each[name].to_numpy() for each in found]) for name in found[0]})
+
+    def columns(asked: _Asked, two: _TwoSteps) -> Figures:
+        found = _figures(two, ESTIMATED) | _shares(two)
+        return found | _bounds(asked, two) if bounds else found
+
+    return pd.DataFrame(_fastest(base, records, (isl, osl, users), simulated, columns))
 
 
-def _estimated(
+def estimate_figures(
+    base: Deployment, records: Records, isl: int, osl: int, users: int, figures: Collection[str] = ESTIMATED
+) -> Figures:
+    """Those of the estimates of `estimate_designs` that are called `figures`, for a few designs at little cost."""
+    wanted = {*figures, _RATE}
+    return _fastest(base, records, (isl, osl, users), False, lambda _, two: _figures(two, wanted))
+
+
+def _fastest(
     base: Deployment,
     records: Records,
-    isl: int,
-    osl: int,
-    users: int,
-    bounds: bool,
+    load: tuple[int, int, int],
     simulated: bool,
-    figures: Collection[str] | None,
-) -> pd.DataFrame:
-    """As `estimate_designs`, in the layout that the records fix."""
+    columns: Callable[[_Asked, _TwoSteps], Figures],
+) -> Figures:
+    """The columns of each design in its fastest layout, or in the one that its records fix."""
+    if not is_open(base.runtime_record):
+        return columns(*_two_steps(base, records, load, simulated))
+    open_to = layouts(base.runtime_record)
+    laid = ((laid_out(base, each), replace(records, runtimes=each.put(records.runtimes))) for each in open_to)
+    found = [columns(*_two_steps(where, own, load, simulated)) for where, own in laid]
+    best = np.nan_to_num(np.stack([each[_RATE] for each in found]), nan=-1.0).argmax(axis=0)
+    return {name: np.choose(best, [each[name] for each in found]) for name in found[0]}
+
+
+def _two_steps(
+    base: Deployment, records: Records, load: tuple[int, int, int], simulated: bool
+) -> tuple[_Asked, _TwoSteps]:
+    """The designs and their two steps, in the layout that the records fix."""
+    isl, osl, users = load
     replicas = base.plan.data_parallel
     resident = _resident(base, records, isl, osl, -(-users // replicas))
     asked = _Asked(base, records, isl, osl, users, resident, simulated)
     chips = base.plan.chips
-    two = _TwoSteps(
+    return asked, _TwoSteps(
         *asked.costs(records),
         resident,
         np.minimum(users, replicas * resident),
@@ -202,17 +218,21 @@ def _estimated(
         base.system,
         Silicon(base.system, records.machines, chips),
     )
-    names = [row.name for row in ESTIMATES if figures is None or row.name in figures]
-    table = pd.DataFrame({name: _FUNCTIONS[name](two) for name in names})
-    elapsed_s = two.elapsed_s
-    for name, column in zip(_PARTS, SHARE_COLUMNS, strict=True):
-        table[column] = two.over_both(two.prompt.shares_s[name], two.decode.shares_s[name]) / elapsed_s
-    if bounds:
-        table[list(BOUND_COLUMNS)] = _bounds(asked, two)
-    return table
 
 
-def _bounds(asked: _Asked, two: _TwoSteps) -> pd.DataFrame:
+def _figures(two: _TwoSteps, names: Collection[str]) -> Figures:
+    return {name: _FUNCTIONS[name](two) for name in ESTIMATED if name in names}
+
+
+def _shares(two: _TwoSteps) -> Figures:
+    spent = zip(SHARE_COLUMNS, PARTS, strict=True)
+    return {
+        column: two.over_both(two.prompt.shares_s[name], two.decode.shares_s[name]) / two.elapsed_s
+        for column, name in spent
+    }
+
+
+def _bounds(asked: _Asked, two: _TwoSteps) -> Figures:
     """The resource of which 10 % more shortens both steps most, "" where nothing has room, and what it saves."""
     resources, machines = Resources(asked.base), asked.records.machines
     saved = []
@@ -224,7 +244,7 @@ def _bounds(asked: _Asked, two: _TwoSteps) -> pd.DataFrame:
     most = np.where(known[None, :], gains, 0.0).argmax(axis=0)
     names = np.array([resources.names[index] for index in most.tolist()], dtype=object)
     names[~known] = ""
-    return pd.DataFrame({"bound": names, "bound_gain": gains[most, np.arange(len(most))]})
+    return dict(zip(BOUND_COLUMNS, (names, gains[most, np.arange(len(most))]), strict=True))
 
 
 def _simulated(engine: AnalyticEngine, step: Step, machines: np.ndarray, runtimes: np.ndarray) -> DesignCosts:
@@ -237,9 +257,9 @@ def _simulated(engine: AnalyticEngine, step: Step, machines: np.ndarray, runtime
         whole = analytic.with_host(cost, len(step.query))
         shares = cost.shares_s | {HOST: whole.time_s - cost.time_s}
         spent.append([whole.parts_j[name] for name in ENERGY_PARTS])
-        rows.append((whole.time_s, whole.energy_j, *(shares[name] for name in _PARTS), cost.memory_bytes, cost.clock))
+        rows.append((whole.time_s, whole.energy_j, *(shares[name] for name in PARTS), cost.memory_bytes, cost.clock))
     times, energies, *parts, moved, clock = np.array(rows, np.float64).T
-    return DesignCosts(times, energies, dict(zip(_PARTS, parts, strict=True)), moved, clock, np.array(spent))
+    return DesignCosts(times, energies, dict(zip(PARTS, parts, strict=True)), moved, clock, np.array(spent))
 
 
 def _arithmetic_s(engine: AnalyticEngine, step: Step, machines: np.ndarray) -> np.ndarray:

@@ -16,8 +16,6 @@ import numpy as np
 from npusim.hardware.base import Part
 from npusim.hardware.compute import MacRates
 from npusim.hardware.data import data_root
-from npusim.hardware.description import part_file
-from npusim.hardware.dram import Dram
 from npusim.hardware.system import System
 from npusim.hardware.technology.area import CLOCKED, node_nm, part_areas
 from npusim.hardware.yaml_file import load_yaml
@@ -201,19 +199,14 @@ def _sharing(system: System, machines: np.ndarray, table: EnergyTable) -> np.nda
     return np.asarray(math.prod(machines[f"{traits.prefix}_{name}"] for name in traits.shared), np.float64)
 
 
-@remembered
-def _standard(name_or_path: str) -> Dram:
-    return load_yaml(part_file("memories", name_or_path), Dram)
-
-
 def _device(system: System, machines: np.ndarray, table: EnergyTable) -> dict[str, Spent]:
     """read, write: joules of a byte; rest: watts of all channels, refreshed and at rest."""
     memory = system.chip.memory
-    if memory.dram is None:
+    dram = system.chip.dram
+    if dram is None:
         kind = next((name for name in ("hbm", "gddr", "lpddr") if memory.technology.startswith(name)), "hbm")
         of_device = _all(machines, getattr(table.device, kind).value)
         return {"read": {"dram_read": of_device}, "write": {"dram_write": of_device}, "rest": {}}
-    dram = _standard(memory.dram)
     energy, shape = dram.energy, dram.organisation
     channels = machines["memory_stacks"] * machines["memory_channels_per_stack"]
     channels = channels * machines["memory_channel_bandwidth"] / dram.peak_bandwidth.value

@@ -8,8 +8,9 @@ from dataclasses import replace
 from npusim.bounds.amdahl import NAME, gain, serial_part
 from npusim.bounds.finding import PLAUSIBLE
 from npusim.bounds.reading import Reading
-from npusim.lab.check.row import FAULT, NOTE, CheckedRow, Remark
+from npusim.lab.check.row import CheckedRow
 from npusim.lab.files.lab_run import RunConditions
+from npusim.lab.rules.remark import FAULT, NOTE, Remark
 
 LATENCY = "tpot_ms_mean"
 _SPREAD = ("cards", "tensor_parallel", "plan")

@@ -11,7 +11,8 @@ import pandas as pd
 
 from npusim.bounds.reading import Reading
 from npusim.inputs import remembered
-from npusim.lab.check.row import NOTE, CheckedRow
+from npusim.lab.check.row import CheckedRow
+from npusim.lab.rules.remark import NOTE
 from npusim.workload.grid import Grid, load_grid
 
 _GRID = "furiosa-perf-32k"

@@ -61,8 +61,8 @@ class Predicted:
 
 def run_findings(run: LabRun, placed: Placed, load: BoundedLoad | None, cards: int | None) -> list[Finding]:
     """What every bound says of a run on so many cards; load: as the bounds of the model take it."""
-    osl = placed.setting.osl if run.conduct.lengths_fixed else None
-    found = list(littles_law(placed.setting.users, osl, run.figures))
+    isl, osl = (placed.setting.isl, placed.setting.osl) if run.conduct.lengths_fixed else (None, None)
+    found = list(littles_law(placed.setting.users, isl, osl, run.figures))
     if placed.arch is not None and cards is not None and run.conduct.power_scope == "cards":
         for metric, figure in run.figures.items():
             if metric == MEAN or compared_with(metric) == MEAN:

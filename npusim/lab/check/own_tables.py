@@ -35,9 +35,11 @@ from npusim.lab.check.judge import Predicted, judge, watts_findings
 from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.lab.check.spread import Z_OF_RANGES, Z, run_half_width
 from npusim.lab.files.lab_run import Conduct, RunConditions
+from npusim.lab.files.table_runs import TOOL, table_runs
+from npusim.lab.rules.lint import remarks_on
+from npusim.lab.rules.remark import NOTE, Remark
 from npusim.metrics import resolve
 
-TOOL = "measured table"
 _SECONDS = {"us": 1e-6, "ms": 1e-3}
 
 
@@ -64,6 +66,11 @@ def checked_rows(path: Path, arch: str | None, seed: int) -> list[CheckedRow]:
     for case in imported.cases:
         predictors.setdefault(case.row, case)
         figures[case.row].append(_figure(case, predicted.get(id(case)), why[case.row]))
+    remarks: dict[int, list[Remark]] = defaultdict(list)
+    for indices, run in table_runs(path, imported.table.frame) if imported.kind.runs else ():
+        found = [remark for remark in remarks_on(run) if remark.severity != NOTE]
+        for row in indices:
+            remarks[row] += found
     return [
         CheckedRow(
             f"{path}#{row}",
@@ -72,7 +79,7 @@ def checked_rows(path: Path, arch: str | None, seed: int) -> list[CheckedRow]:
             Conduct(power_scope="cards"),
             tuple(figures[row]),
             () if figures[row] else (CheckedFigure("", Reading.exact(0.0), "unchecked", why[row]),),
-            (),
+            tuple(remarks[row]),
         )
         for row in range(len(imported.table.frame))
     ]

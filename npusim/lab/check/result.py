@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from npusim.bounds.finding import VERDICTS
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.lab.check.across import with_gains
-from npusim.lab.check.lint import remarks_on
 from npusim.lab.check.own_tables import checked_rows
 from npusim.lab.check.placing import USUAL, Placed, place_run
 from npusim.lab.check.predictions import Predictions
@@ -19,6 +18,7 @@ from npusim.lab.check.row import CheckedRow
 from npusim.lab.check.weighing import weigh
 from npusim.lab.files.folder import HandedIn, Unread, hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
+from npusim.lab.rules.lint import remarks_on
 from npusim.mapping.plan_file import read_plan
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve_precision
@@ -89,6 +89,6 @@ def _row(run: LabRun, placed: Placed, predictions: Predictions) -> CheckedRow:
         run.conduct,
         weighed.figures,
         weighed.whole,
-        remarks_on(run, placed),
+        remarks_on(replace(run, setting=placed.setting)),
         weighed.known,
     )

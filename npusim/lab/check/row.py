@@ -10,18 +10,7 @@ from npusim.bounds.finding import IMPLAUSIBLE, UNCHECKED, VERDICTS
 from npusim.bounds.reading import Reading
 from npusim.conditions.known import Known
 from npusim.lab.files.lab_run import Conduct, RunConditions
-
-FAULT, DOUBT, NOTE = "fault", "doubt", "note"
-"""Of remarks: the row contradicts itself; the run was not as it should be; worth knowing."""
-
-
-@dataclass(frozen=True)
-class Remark:
-    """A remark of the measurement linter. rule: its name."""
-
-    rule: str
-    severity: str
-    message: str
+from npusim.lab.rules.remark import FAULT, Remark
 
 
 @dataclass(frozen=True)

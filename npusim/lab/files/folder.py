@@ -13,7 +13,8 @@ from npusim.evidence.measured.kinds import table_kinds
 from npusim.inputs import is_file, is_folder
 from npusim.lab.files.files import read_lab_text
 from npusim.lab.files.format import Form, all_formats
-from npusim.lab.files.lab_run import LabRun
+from npusim.lab.files.lab_run import LabRun, RunConditions
+from npusim.lab.files.told_twice import differences
 from npusim.lab.files.trees import from_names
 
 MOST_FILES = 10_000
@@ -97,5 +98,11 @@ def _runs(path: Path, alone: bool) -> list[LabRun] | str:
             return reason
         if each.recognises(contents[each.form]):
             named = from_names(path)
-            return [replace(run, setting=run.setting.told_or(named)) for run in each.runs(path, contents[each.form])]
+            return [_under(run, named) for run in each.runs(path, contents[each.form])]
     return "of no known kind"
+
+
+def _under(run: LabRun, named: RunConditions) -> LabRun:
+    """The run with what names tell where its file does not, and where they contradict it."""
+    wrong = (*run.conduct.contradictions, *differences(run.setting, named))
+    return replace(run, setting=run.setting.told_or(named), conduct=replace(run.conduct, contradictions=wrong))

@@ -7,24 +7,29 @@ high over a run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
 from npusim.bounds.reading import Reading
-from npusim.errors import UserError
-from npusim.lab.files.files import csv_lines, read_lab_text
-from npusim.lab.files.lab_run import Conduct
 
 MONITORING = ("timestamp", "used_device_num", "power_consumption")
 
 
 @dataclass(frozen=True)
 class PowerLog:
-    """watts: of every sample, all cards together, (samples,)."""
+    """watts: of every sample, all cards together, (samples,); cards: of each card, (samples, cards), None where the log
+    does not tell them apart. times: when, as the log writes it, "" where it does not; seconds: the same since 1970, NaN
+    where it is no time."""
 
     watts: np.ndarray
+    times: tuple[str, ...] = ()
+    cards: np.ndarray | None = None
+    seconds: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seconds", np.array([seconds_of(text) for text in self.times]))
 
     @property
     def at_work(self) -> np.ndarray:
@@ -37,18 +42,27 @@ class PowerLog:
             found["power_w_active"] = float(self.at_work.mean())
         return {name: Reading.exact(value) for name, value in found.items()}
 
-    def conduct(self, conduct: Conduct) -> Conduct:
-        """`conduct` with the samples counted."""
-        samples = len(self.watts)
-        return replace(conduct, power_samples=samples, idle_samples=samples - len(self.at_work))
+    @property
+    def span_s(self) -> float | None:
+        """Seconds that it covers, a sample's own among them; None without times."""
+        count = len(self.seconds)
+        if count < _FEWEST or np.isnan(self.seconds).any():
+            return None
+        return float((self.seconds[-1] - self.seconds[0]) * count / (count - 1))
 
 
-def read_log(path: Path) -> PowerLog:
-    """A monitoring log of furiosa-perf. Raises UserError."""
-    header, lines = csv_lines(path, read_lab_text(path))
-    missing = [name for name in MONITORING if name not in header]
-    if missing:
-        raise UserError(str(path), missing[0], "the column is missing; give the log as furiosa-perf wrote it")
-    if not lines:
-        raise UserError(str(path), "", "has no samples; give the log of a finished run")
-    return PowerLog(np.array([line.reading("power_consumption").value for line in lines]))
+_FEWEST = 3
+"""Samples from which on a log covers a time."""
+
+
+def seconds_of(text: str) -> float:
+    """A time as a log writes it (ISO 8601, or seconds since 1970) in seconds since then; NaN for none."""
+    plain = text.strip()
+    try:
+        return float(plain)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(plain).timestamp()
+    except ValueError:
+        return float("nan")

@@ -17,6 +17,7 @@ from npusim.lab.files.files import Line, count, csv_lines, mapping, no_negatives
 from npusim.lab.files.format import CSV, JSON, Format
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
+from npusim.lab.files.power_log import seconds_of
 from npusim.lab.files.unit_names import REQUESTS, SECONDS, TOKENS, factor
 from npusim.metrics import AIPERF, UNIT_NAMES, named_by, statistic
 
@@ -119,13 +120,58 @@ def _run(location: str, blocks: Blocks, config: Mapping[str, Any], whole: Mappin
             completed=None if completed is None else count(location, "request_count", completed),
             failed=count(location, "error_request_count", sizes.get("error_request_count", 0)),
             duration_s=sizes.get("benchmark_duration"),
+            input_tokens=None if "total_isl" not in sizes else round(sizes["total_isl"]),
             output_tokens=None if tokens is None else round(tokens),
+            expected_isl=_asked(location, config, "input_tokens", "isl"),
+            expected_osl=_asked(location, config, "output_tokens", "osl"),
+            requests=_sent(location, config),
             lengths_fixed=_one_length(blocks),
             power_scope=None if watts is None else "cards",
             date=words(location, "start_time", whole.get("start_time")),
+            dates=tuple(filter(None, [words(location, "end_time", whole.get("end_time"))])),
             remarks=_remarks(whole),
+            contradictions=tuple(_ends_before(whole, sizes.get("benchmark_duration"))),
+            labels=tuple(str(label) for key in ("run_label", "variation_label") if (label := _within(whole, key))),
         ),
+        dict(_spreads(location, blocks)),
     )
+
+
+def _spreads(location: str, blocks: Blocks) -> Iterator[tuple[str, Reading]]:
+    """The least, the greatest and the standard deviation of each latency."""
+    for tag, row in FIGURE_TAGS.items():
+        block = blocks.get(tag, {})
+        for word in _ENDS if row.statistic else ():
+            if block.get(word) is not None:
+                times = factor(location, f"{tag}.unit", str(block["unit"]), UNIT_NAMES[row.unit])
+                yield f"{row.quantity}_{word}", reading(location, f"{tag}.{word}", block[word], times)
+
+
+def _asked(location: str, config: Mapping[str, Any], tokens: str, short: str) -> float | None:
+    """Tokens that the configuration asks for: of a mapping with its mean, or a number."""
+    asked = _within(config, tokens) or _within(config, short)
+    mean = asked.get("mean") if isinstance(asked, dict) else asked
+    return None if mean is None or isinstance(mean, list | dict) else reading(location, tokens, mean).value
+
+
+def _sent(location: str, config: Mapping[str, Any]) -> int | None:
+    asked = _within(config, "request_count")
+    return None if asked is None else count(location, "request_count", asked)
+
+
+def _ends_before(whole: Mapping[str, Any], seconds: float | None) -> Iterator[str]:
+    """A benchmark that lasts longer than from its start to its end."""
+    start, end = (seconds_of(str(whole.get(key) or "")) for key in ("start_time", "end_time"))
+    there = end - start
+    if there < 0.0:
+        yield f"it ends at {whole['end_time']}, before it starts at {whole['start_time']}"
+    elif seconds is not None and there < (1.0 - _CLOCKS) * seconds - 1.0:
+        yield f"it lasts {seconds:,.4g} s, but ends {there:,.4g} s after it starts"
+
+
+_ENDS = ("min", "max", "std")
+_CLOCKS = 0.02
+"""Part by which the time of a benchmark and those of its start and end may differ."""
 
 
 def _figures(location: str, blocks: Blocks) -> Iterator[tuple[str, Reading]]:

@@ -18,12 +18,13 @@ from npusim.inputs.limits import MOST_USERS
 from npusim.lab.files.files import Line, count, csv_lines
 from npusim.lab.files.format import CSV, Format
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
+from npusim.lab.files.monitoring import logged, read_log
 from npusim.lab.files.naming import told_precision
-from npusim.lab.files.power_log import PowerLog, read_log
+from npusim.lab.files.power_log import PowerLog
 from npusim.metrics import FURIOSA_PERF, figure_of, figures_in, named_by
 
 TOOL = "furiosa-perf"
-_REQUESTS_PER_USER = 3
+REQUESTS_PER_USER = 3
 _SHAPE = ("Input Tokens", "Output Tokens", "Concurrent")
 _RATES = [text for text, (row, _) in named_by(FURIOSA_PERF).items() if row.unit == "tokens/s"]
 _MEDIAN = "P50 "
@@ -52,12 +53,12 @@ def _run(path: Path, line: Line, columns: list[str], setting: RunConditions, con
     users = count(line.location, _SHAPE[2], line[_SHAPE[2]], 1, MOST_USERS)
     known = [column for column in columns if not column.startswith(_MEDIAN) and line.has(column)]
     figures = {name: line.reading(column, times) for column, name, times in figures_in(FURIOSA_PERF, known)}
-    requests = _REQUESTS_PER_USER * users
+    requests = REQUESTS_PER_USER * users
     seconds = _duration_s(figures, requests * osl)
     own = replace(conduct, requests=requests, duration_s=seconds, expected_osl=osl)
     log = _log(path, f"{isl}.{osl}.{users}")
     if log is not None:
-        own = log.conduct(own)
+        own = replace(logged(own, log), dates=log.times[:1])
         figures |= log.figures()
     whole = RunConditions(isl=isl, osl=osl, users=users).told_or(setting)
     whole = RunConditions(precision=told_precision(whole.model or "")).told_or(whole)

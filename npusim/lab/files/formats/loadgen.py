@@ -9,9 +9,10 @@ from typing import Any
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.inputs.json_text import json_tree
-from npusim.lab.files.files import numbered, reading
+from npusim.lab.files.files import numbered, reading, words
 from npusim.lab.files.format import TEXT, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
+from npusim.lab.files.spread_names import spreads_in
 from npusim.metrics import LOADGEN, figures_in
 
 TOOL = "MLPerf LoadGen"
@@ -45,8 +46,12 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
         RunConditions(osl=osl, users=1 if scenario == "SingleStream" else None),
         figures,
         Conduct(
-            arrival="rate" if scenario == "Server" else None, remarks=tuple(remarks), notes=(f"scenario {scenario}",)
+            arrival="rate" if scenario == "Server" else None,
+            remarks=tuple(remarks),
+            notes=(f"scenario {scenario}",),
+            date=words(str(path), "test_datetime", told.get("test_datetime")),
         ),
+        dict(_spreads(path, told)),
     )
 
 
@@ -68,6 +73,11 @@ def _values(path: Path, text: str) -> dict[str, Any]:
 
 def _figures(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
     for key, name, times in figures_in(LOADGEN, told):
+        yield name, reading(str(path), key, told[key], times)
+
+
+def _spreads(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
+    for key, name, times in spreads_in(LOADGEN, told):
         yield name, reading(str(path), key, told[key], times)
 
 

@@ -18,7 +18,8 @@ from npusim.errors import UserError
 from npusim.lab.files.files import Line, csv_lines
 from npusim.lab.files.format import CSV, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
-from npusim.lab.files.power_log import MONITORING, read_log
+from npusim.lab.files.monitoring import logged, read_log
+from npusim.lab.files.power_log import MONITORING, PowerLog
 
 TOOL = "sensor log"
 _DEVICE_MONITOR = ("timestamp", "device_name", "utilize", "power")
@@ -55,7 +56,8 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
     form = _form(text)
     if form == "monitoring":
         log = read_log(path)
-        yield LabRun(str(path), TOOL, RunConditions(), log.figures(), log.conduct(Conduct(power_scope="cards")))
+        conduct = Conduct(power_scope="cards", date=log.times[0], dates=log.times[-1:])
+        yield LabRun(str(path), TOOL, RunConditions(), log.figures(), logged(conduct, log))
         return
     header, lines = csv_lines(path, text)
     if not lines:
@@ -68,26 +70,50 @@ def _device_monitor(path: Path, lines: list[Line]) -> LabRun:
     for line in lines:
         watts[line["device_name"]].append(line.reading("power").value)
     mean = sum(float(np.mean(values)) for values in watts.values())
-    named = _CARD.fullmatch(next(iter(watts)))
+    first = next(iter(watts))
+    times = tuple(line["timestamp"] for line in lines if line["device_name"] == first)
+    log = _log(list(watts.values()), times)
+    named = _CARD.fullmatch(first)
     remark = "holds samples at work only: its mean is above that of a run with pauses"
     return LabRun(
         str(path),
         TOOL,
         RunConditions(device=named["chip"] if named else None, cards=len(watts)),
         {"power_w_active": Reading.exact(mean)},
-        Conduct(power_scope="cards", power_samples=len(lines), remarks=(remark,)),
+        Conduct(
+            power_scope="cards",
+            power_samples=len(lines),
+            remarks=(remark,),
+            date=times[0],
+            dates=times[-1:],
+            log=log,
+        ),
     )
+
+
+def _log(cards: list[list[float]], times: tuple[str, ...]) -> PowerLog:
+    """The samples of all cards as far as all have some."""
+    fewest = min(len(values) for values in cards)
+    watts = np.array([values[:fewest] for values in cards]).T
+    return PowerLog(watts.sum(axis=1), times[:fewest], watts)
 
 
 def _columns(path: Path, header: list[str], lines: list[Line]) -> LabRun:
     names = [name for name in header if _COLUMN.fullmatch(name)]
     watts = np.array([[line.reading(name).value for name in names] for line in lines])
+    times = tuple(line[header[0]] for line in lines)
     return LabRun(
         str(path),
         TOOL,
         RunConditions(device="rngd", cards=len(names)),
         {"power_w_samples": Reading.exact(float(watts.sum(axis=1).mean()))},
-        Conduct(power_scope="cards", power_samples=len(lines)),
+        Conduct(
+            power_scope="cards",
+            power_samples=len(lines),
+            date=times[0],
+            dates=times[-1:],
+            log=PowerLog(watts.sum(axis=1), times, watts),
+        ),
     )
 
 

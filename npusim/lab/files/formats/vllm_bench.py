@@ -6,22 +6,32 @@ under speculative decoding. SGLang's `bench_serving` writes the same keys.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.inputs.limits import MOST_USERS
+from npusim.lab.files import told_twice
 from npusim.lab.files.files import count, no_negatives, reading, words
 from npusim.lab.files.format import JSON, Format
+from npusim.lab.files.formats.furiosa_perf import REQUESTS_PER_USER
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_kv, told_precision
+from npusim.lab.files.spread_names import spreads_in
 from npusim.metrics import VLLM, figures_in
+from npusim.units import MS_PER_S
 
 TOOL = "vllm bench serve"
 _REQUIRED = ("duration", "completed", "total_input_tokens", "total_output_tokens", "output_throughput")
 _LENGTHS = ("input_lens", "output_lens")
+_POINT = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+"""Folder of a point in furiosa-perf's tree: input and output tokens, users."""
+_ROUNDING = 0.002
+"""Part by which a mean may differ from that of its list, rounded as they are printed."""
 _PRECISIONS = ("precision", "dtype", "quantization")
 
 
@@ -71,9 +81,54 @@ def _run(location: str, path: Path, found: dict[str, Any]) -> LabRun:
         lengths_fixed=_fixed(location, found, tokens_in, tokens_out, completed),
         tokens_per_step=_tokens_per_step(location, found, figures),
         date=_text(location, found, "date"),
+        dates=(path.name,),
         sdk=version,
+        also_counted=tuple(_counts(found)),
+        labels=tuple(filter(None, [_text(location, found, "label")])),
+        contradictions=tuple(_lists(location, found)),
     )
-    return LabRun(location, TOOL, told, figures, conduct)
+    point = _POINT.fullmatch(path.parent.name)
+    if point is not None:
+        isl, osl, sent = (int(number) for number in point.groups())
+        conduct = replace(conduct, expected_isl=isl, expected_osl=osl, protocol_requests=REQUESTS_PER_USER * sent)
+        wrong = told_twice.differences(told, RunConditions(isl=isl, osl=osl, users=sent))
+        conduct = replace(conduct, contradictions=(*conduct.contradictions, *wrong))
+    return LabRun(location, TOOL, told, figures, conduct, dict(_spreads(location, found)))
+
+
+def _spreads(location: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
+    for key, name, times in spreads_in(VLLM, found):
+        if found[key] is not None:
+            yield name, reading(location, key, found[key], times)
+
+
+def _counts(found: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Requests by the lists beside the figures; lists hold all that were sent, or those that were served."""
+    for key in (*_LENGTHS, "ttfts", "itls", "latencies"):
+        held = found.get(key)
+        served = [found.get(name) for name in ("completed", "num_prompts")]
+        if isinstance(held, list) and held and len(held) not in served:
+            yield key, len(held)
+
+
+def _lists(location: str, found: Mapping[str, Any]) -> Iterator[str]:
+    """Totals and means that the lists beside them do not give."""
+    for key, total in zip(_LENGTHS, ("total_input_tokens", "total_output_tokens"), strict=True):
+        held = found.get(key)
+        if isinstance(held, list) and held:
+            summed = sum(count(location, key, length) for length in held)
+            if summed != count_tokens(location, found, total):
+                yield f"{key} sum to {summed:,}, but {total} is {found[total]}"
+    errors = found.get("errors")
+    if isinstance(errors, list):
+        failed = sum(1 for error in errors if error)
+        if failed > (_whole(location, found, "failed") or 0):
+            yield f"errors names {failed:,} failed requests, but failed is {found.get('failed') or 0}"
+    firsts, mean = found.get("ttfts"), found.get("mean_ttft_ms")
+    if isinstance(firsts, list) and firsts and mean is not None:
+        summed_s = sum(reading(location, "ttfts", first).value for first in firsts)
+        if abs(summed_s / len(firsts) * MS_PER_S - float(mean)) > _ROUNDING * float(mean):
+            yield f"ttfts have a mean of {summed_s / len(firsts) * MS_PER_S:,.4g} ms, but mean_ttft_ms is {mean}"
 
 
 def _mean(tokens: int, requests: int) -> float | None:
