@@ -1,4 +1,4 @@
-"""Requests of a run: sent, served, failed, of the length that was asked for; how long it took; how it was best_of_several."""
+"""Requests of a run: sent, served, failed, of the length that was asked for; how long it took; how it was chosen."""
 
 from __future__ import annotations
 
