@@ -22,11 +22,11 @@ from npusim.inputs.json_text import json_tree, read_json
 from npusim.inputs.workbook import sheets
 from npusim.publish import MANIFEST
 
-_TABLES = (".csv", ".json", ".parquet", ".yaml", ".md")
+TABLES = (".csv", ".json", ".parquet", ".yaml", ".md")
 """Files of a run that are compared byte by byte. Pictures are drawn from them, in the fonts of a machine."""
-_WORKBOOK = ".xlsx"
+WORKBOOK = ".xlsx"
 """Workbooks are compared cell by cell, but for the sheet that holds their manifest."""
-_PAGE = ".html"
+PAGE = ".html"
 """Pages are compared up to the manifest at their end."""
 _MANIFEST_HEADING = '<h2 id="manifest">'
 _MANIFEST_SHEET = "Manifest"
@@ -144,19 +144,19 @@ def _files(folder: Path, compared: bool = True) -> Iterator[Path]:
     for file in sorted(folder.rglob("*")):
         kept_for_later = PARTS in file.relative_to(folder).parts
         is_result = is_file(file) and file.name != MANIFEST and not kept_for_later
-        if is_result and (file.suffix in (*_TABLES, _WORKBOOK, _PAGE)) is compared:
+        if is_result and (file.suffix in (*TABLES, WORKBOOK, PAGE)) is compared:
             yield file
 
 
 def _alike(fresh: Path, recorded: Path) -> bool:
     """Whether the recorded file holds the same; one that cannot be read does not."""
     try:
-        if fresh.suffix == _WORKBOOK:
+        if fresh.suffix == WORKBOOK:
             with aside():
                 made = _cells(fresh)
             return made == _cells(recorded)
         limit = fresh.stat().st_size + 1
-        if fresh.suffix == _PAGE:
+        if fresh.suffix == PAGE:
             return _body(fresh, limit + _MOST_OF_MANIFEST) == _body(recorded, limit + _MOST_OF_MANIFEST)
         return read_bytes(fresh, limit) == read_bytes(recorded, limit)
     except UserError:

@@ -15,10 +15,10 @@ from npusim.lab.check.row import CheckedRow
 from npusim.lab.rules.remark import NOTE
 from npusim.workload.grid import Grid, load_grid
 
-_GRID = "furiosa-perf-32k"
+GRID = "furiosa-perf-32k"
 """The grid that rows are compared with; K-Perf's own is not public."""
 REPEATED = "output_tokens_per_s"
-GRID_COLUMNS = {
+COLUMNS = {
     "row": "Row",
     "place": "File and line",
     "tool": "Tool",
@@ -41,14 +41,14 @@ GRID_COLUMNS = {
 
 
 def conformity(rows: tuple[CheckedRow, ...]) -> pd.DataFrame:
-    """A line a row with the columns of GRID_COLUMNS."""
+    """A line a row with the columns of COLUMNS."""
     alike: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in rows:
         rate = _rate(row)
         if rate is not None:
             alike[_key(row)].append(rate.value)
     records = [_record(index, row, alike[_key(row)]) for index, row in enumerate(rows)]
-    return pd.DataFrame(records, columns=list(GRID_COLUMNS))
+    return pd.DataFrame(records, columns=list(COLUMNS))
 
 
 def _key(row: CheckedRow) -> tuple[Any, ...]:
@@ -85,7 +85,7 @@ def _record(index: int, row: CheckedRow, repeats: list[float]) -> dict[str, Any]
 
 @remembered
 def _grid() -> Grid:
-    return load_grid(_GRID)
+    return load_grid(GRID)
 
 
 def deviations(row: CheckedRow) -> Iterator[str]:

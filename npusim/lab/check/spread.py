@@ -25,7 +25,7 @@ from npusim.serving.unexplained import unexplained
 from npusim.workload.step import decode
 
 COVERAGE = 0.99
-_DRAWS = 24
+DRAWS = 24
 Z = float(norm.ppf(0.5 + COVERAGE / 2.0))
 Z_OF_RANGES = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
 _WATTS, _PER_JOULE = "power_w", "tokens_per_joule"
@@ -87,4 +87,4 @@ def _engines(placement: Placement, seed: int) -> tuple[AnalyticEngine, ...]:
 
 @remembered
 def _numbers(arch: str, seed: int) -> tuple[Numbers, ...]:
-    return tuple(Numbers.drawn(load_system(arch), calibration_of(arch), _DRAWS, seed))
+    return tuple(Numbers.drawn(load_system(arch), calibration_of(arch), DRAWS, seed))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from npusim.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, UNCHECKED
 from npusim.kperf.sheets import Styles, new_workbook
-from npusim.lab.check.conformity import GRID_COLUMNS
+from npusim.lab.check.conformity import COLUMNS
 from npusim.lab.check.result import CheckResult
 from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.safe_text import printable
@@ -44,9 +44,7 @@ def write_check_workbook(found: CheckResult, checked: pd.DataFrame, manifest: di
         _write(
             book.add_worksheet("Figures"), styles, "Every figure with the reason of its verdict", _figures(found.rows)
         )
-        _write(
-            book.add_worksheet("Conformity"), styles, "How the rows were measured", checked.rename(columns=GRID_COLUMNS)
-        )
+        _write(book.add_worksheet("Conformity"), styles, "How the rows were measured", checked.rename(columns=COLUMNS))
         record = pd.DataFrame(list(_flat(manifest)), columns=["key", "value"])
         _write(book.add_worksheet("Manifest"), styles, "What made this check", record)
 

@@ -16,14 +16,14 @@ from npusim.inputs.json_text import json_lines
 from npusim.inputs.limits import MOST
 from npusim.inputs.numbers import decimal
 
-_MOST_BYTES = 256 * 2**20
+MOST_BYTES = 256 * 2**20
 _MAY_BE_NEGATIVE = ("top_k",)
 """Settings whose makers write -1 for none."""
 
 
 def read_lab_text(path: Path) -> str:
     """The file as UTF-8 text. Raises UserError where it cannot be read, is not text, or is empty."""
-    text = inputs.read_text(path, _MOST_BYTES)
+    text = inputs.read_text(path, MOST_BYTES)
     if not text.strip():
         raise UserError(str(path), "", "is empty; give the file as the tool wrote it")
     return text

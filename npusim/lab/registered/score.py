@@ -18,7 +18,7 @@ from npusim.lab.files.naming import shipped_arch, shipped_model
 from npusim.lab.registered.pack import KEY_COUNTS, KEY_WORDS
 from npusim.metrics import TABLE_COLUMN, resolve, told_as
 
-_MAIN = "output_tokens_per_s"
+MAIN = "output_tokens_per_s"
 _USUAL_PRECISION = "bf16"
 _P90 = 90.0
 
@@ -62,8 +62,8 @@ class PackScore:
             groups[item.metric].append(item)
         return {
             "rows": len({item.location for item in self.scored}),
-            **summary(groups.get(_MAIN, [])),
-            "main_metric": _MAIN,
+            **summary(groups.get(MAIN, [])),
+            "main_metric": MAIN,
             "by": {"metric": {metric: {"rows": len(items), **summary(items)} for metric, items in groups.items()}},
             "skipped": [{"row": location, "reason": reason} for location, reason in self.skipped],
             "scores": [item.as_dict() for item in self.scored],
@@ -118,7 +118,7 @@ def _cell(run: LabRun, given: RunConditions, cells: Mapping[tuple[Any, ...], Any
     precision, cards = setting.precision or _USUAL_PRECISION, setting.cards or 1
     key = chip, model, precision, cards, setting.isl, setting.osl, setting.users
     found = cells.get(key)
-    if found is None or found.get(_MAIN) is None:
+    if found is None or found.get(MAIN) is None:
         shape = f"{setting.isl:g}/{setting.osl:g} with {setting.users:g} users"
         return f"the pack predicts no {model} in {precision} on {cards} x {chip} at {shape}"
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from npusim.bounds.reading import Reading
 from npusim.lab.files.lab_run import LabRun
-from npusim.lab.rules.agreement import EXACT, apart, quotient, slip, summed
+from npusim.lab.rules.agreement import EXACT, apart, quotient, slip, total
 from npusim.lab.rules.remark import FAULT, Remark
 from npusim.metrics import METRICS, metric
 
@@ -36,7 +36,7 @@ def first_and_others(run: LabRun) -> Reading | None:
         return None
     if osl <= 1.0:
         return first
-    return None if token is None else summed(first, token.times(osl - 1.0))
+    return None if token is None else total(first, token.times(osl - 1.0))
 
 
 def percentiles_rise(run: LabRun) -> Iterator[Remark]:

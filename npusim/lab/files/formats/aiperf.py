@@ -32,7 +32,7 @@ _SIZES: dict[str, dict[str, float]] = {
     "total_osl": TOKENS,
     "total_output_tokens": TOKENS,
 }
-FIGURE_TAGS = {tag: row for tag, (row, _) in named_by(AIPERF).items() if row.unit != "W"}
+NAMES = {tag: row for tag, (row, _) in named_by(AIPERF).items() if row.unit != "W"}
 """Figures by their tags."""
 _POWER = [tag for tag, (row, _) in named_by(AIPERF).items() if row.unit == "W"]
 Blocks = Mapping[str, Mapping[str, Any]]
@@ -41,8 +41,7 @@ Blocks = Mapping[str, Mapping[str, Any]]
 def is_export(found: Mapping[str, Any]) -> bool:
     """Whether a JSON object is an export of a run."""
     return (
-        any(isinstance(found.get(tag), dict) for tag, row in FIGURE_TAGS.items() if row.statistic)
-        and "metadata" not in found
+        any(isinstance(found.get(tag), dict) for tag, row in NAMES.items() if row.statistic) and "metadata" not in found
     )
 
 
@@ -139,7 +138,7 @@ def _run(location: str, blocks: Blocks, config: Mapping[str, Any], whole: Mappin
 
 def _spreads(location: str, blocks: Blocks) -> Iterator[tuple[str, Reading]]:
     """The least, the greatest and the standard deviation of each latency."""
-    for tag, row in FIGURE_TAGS.items():
+    for tag, row in NAMES.items():
         block = blocks.get(tag, {})
         for word in _ENDS if row.statistic else ():
             if block.get(word) is not None:
@@ -175,7 +174,7 @@ _CLOCKS = 0.02
 
 
 def _figures(location: str, blocks: Blocks) -> Iterator[tuple[str, Reading]]:
-    for tag, row in FIGURE_TAGS.items():
+    for tag, row in NAMES.items():
         block = blocks.get(tag, {})
         keys = {key: statistic(key) for key in block} if row.statistic else {"avg": ""}
         for key, part in keys.items():

@@ -12,7 +12,7 @@ from npusim.bounds.reading import Reading
 from npusim.errors import UserError
 from npusim.lab.files.files import mapping, no_negatives, reading, words
 from npusim.lab.files.format import JSON, Format
-from npusim.lab.files.formats.aiperf import FIGURE_TAGS
+from npusim.lab.files.formats.aiperf import NAMES
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.unit_names import TOKENS, factor
 from npusim.metrics import UNIT_NAMES
@@ -37,7 +37,7 @@ def runs(path: Path, objects: list[dict[str, Any]]) -> Iterator[LabRun]:
     served = [(line, each) for line, each in measured if each.get("error") is None]
     if not served:
         raise UserError(str(path), "", "holds no request that succeeded; give the records of a finished run")
-    timed = {tag: row.quantity for tag, row in FIGURE_TAGS.items() if row.statistic}
+    timed = {tag: row.quantity for tag, row in NAMES.items() if row.statistic}
     columns = {name: _values(path, served, tag, UNIT_NAMES["ms"]) for tag, name in timed.items()}
     lengths = [_values(path, served, f"{end}_sequence_length", TOKENS) for end in ("input", "output")]
     starts, ends = (_times(path, served, key) for key in ("request_start_ns", "request_end_ns"))
