@@ -16,6 +16,7 @@ from npusim.lab.files.power_log import PowerLog
 from npusim.lab.files.table_runs import is_of_runs, table_runs
 from npusim.lab.rules.lint import lint
 from npusim.lab.rules.remark import DOUBT, FAULT, NOTE
+from npusim.lab.rules.together import together
 
 DATA = Path(__file__).parent.parent / "validation" / "data"
 TABLES = [path for path in sorted(DATA.rglob("*.csv")) if is_of_runs(path.read_text().split("\n", 1)[0].split(","))]
@@ -192,3 +193,81 @@ def test_a_log_of_other_times_is_named() -> None:
     assert "power log" in _named(replace(run, conduct=back))
     short = replace(run.conduct, duration_s=600.0)
     assert "power log" in _named(replace(run, conduct=short), DOUBT)
+
+
+def _sweep(*rates: tuple[int, float, float]) -> list[LabRun]:
+    """Runs of users, tokens/s and ms a token."""
+    return [
+        replace(
+            _run(users=users),
+            location=f"row {users}",
+            figures={
+                "output_tokens_per_s": Reading.printed(f"{rate:.2f}"),
+                "tpot_ms_mean": Reading.printed(f"{token:.3f}"),
+            },
+        )
+        for users, rate, token in rates
+    ]
+
+
+RISING = ((1, 54.1, 18.39), (2, 104.0, 18.94), (8, 346.2, 19.44), (32, 1224.5, 23.3))
+
+
+def _pairs(runs: list[LabRun]) -> dict[str, set[int]]:
+    """Places of the runs that are remarked on, by severity."""
+    found: dict[str, set[int]] = {FAULT: set(), DOUBT: set()}
+    for place, remarks in together(runs).items():
+        for each in remarks:
+            found.setdefault(each.severity, set()).add(place)
+    return found
+
+
+def test_a_sweep_that_rises_is_not_remarked_on() -> None:
+    assert _pairs(_sweep(*RISING)) == {FAULT: set(), DOUBT: set()}
+
+
+@pytest.mark.parametrize(
+    ("place", "row", "severity"),
+    [
+        (2, (8, 2.0 * 346.2, 19.44), FAULT),
+        (2, (8, 1.7 * 346.2, 19.44), DOUBT),
+        (3, (32, 1224.5, 9.0), FAULT),
+        (1, (2, 104.0, 29.0), DOUBT),
+    ],
+)
+def test_a_row_out_of_order_is_named(place: int, row: tuple[int, float, float], severity: str) -> None:
+    rows = list(RISING)
+    rows[place] = row
+    found = _pairs(_sweep(*rows))
+    assert place in found[severity]
+    assert len(found[FAULT]) <= 2
+
+
+def test_copied_rows_are_named() -> None:
+    base = _run()
+    changed = replace(_run(users=32), location="copy")
+    assert _pairs([base, changed])[FAULT] == {0, 1}
+    assert _pairs([base, replace(base, location="again")]) == {FAULT: set(), DOUBT: {1}}
+    factor = {name: f"{1.3 * float(text):.4f}" for name, text in SOUND.items() if "_ms_" in name}
+    assert 1 in _pairs([base, replace(_run(factor, users=24), location="scaled")])[FAULT]
+    assert _pairs([base, replace(_run({"ttft_ms_mean": "812.2"}), location="x", tool="x")]) == {
+        FAULT: set(),
+        DOUBT: set(),
+    }
+
+
+def test_two_files_of_one_run_agree() -> None:
+    summary = replace(_run(), location="t/summary_1024_1024.csv:11", tool="furiosa-perf")
+    detail = replace(_run(), location="t/1024.1024.16/vllm-1.json", tool="vllm bench serve")
+    assert _pairs([summary, detail]) == {FAULT: set(), DOUBT: set()}
+    wrong = replace(detail, figures=_run({"tpot_ms_mean": "21.1"}).figures)
+    assert _pairs([summary, wrong])[FAULT] == {0, 1}
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_no_measured_runs_contradict_each_other(path: Path) -> None:
+    """One rate of serving.csv is doubted, which its own source contradicts: one user got less than each of two."""
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    found = _pairs([run for _, run in table_runs(path, frame)])
+    assert found[FAULT] == set()
+    assert len(found[DOUBT]) == (2 if path.parent.name == "rngd" else 0)

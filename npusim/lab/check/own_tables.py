@@ -38,6 +38,7 @@ from npusim.lab.files.lab_run import Conduct, RunConditions
 from npusim.lab.files.table_runs import TOOL, table_runs
 from npusim.lab.rules.lint import lint
 from npusim.lab.rules.remark import NOTE, Remark
+from npusim.lab.rules.together import together
 from npusim.metrics import resolve
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3}
@@ -67,10 +68,11 @@ def checked_rows(path: Path, arch: str | None, seed: int) -> list[CheckedRow]:
         predictors.setdefault(case.row, case)
         figures[case.row].append(_figure(case, predicted.get(id(case)), why[case.row]))
     remarks: dict[int, list[Remark]] = defaultdict(list)
-    for indices, run in table_runs(path, imported.table.frame) if imported.kind.runs else ():
-        found = [remark for remark in lint(run) if remark.severity != NOTE]
+    runs = list(table_runs(path, imported.table.frame)) if imported.kind.runs else []
+    others = together([run for _, run in runs])
+    for place, (indices, run) in enumerate(runs):
         for row in indices:
-            remarks[row] += found
+            remarks[row] += [remark for remark in (*lint(run), *others[place]) if remark.severity != NOTE]
     return [
         CheckedRow(
             f"{path}#{row}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from npusim.lab.check.weighing import weigh
 from npusim.lab.files.folder import HandedIn, Unread, hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.rules.lint import lint
+from npusim.lab.rules.remark import Remark
+from npusim.lab.rules.together import together
 from npusim.mapping.plan_file import read_plan
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve_precision
@@ -53,11 +55,13 @@ def check_measured(path: Path, given: RunConditions, seed: int, say: Callable[[s
     _require_known(given)
     handed: HandedIn = hand_in(path)
     say(f"{len(handed.runs):,} runs in {len(handed.files):,} files")
-    predictions, rows, all_placed = Predictions(seed), [], []
-    for run in handed.runs:
-        placed = place_run(run, given)
-        all_placed.append(placed)
-        rows.append(_row(run, placed, predictions))
+    predictions, rows = Predictions(seed), []
+    all_placed = [place_run(run, given) for run in handed.runs]
+    remarks = together(
+        [replace(run, setting=placed.setting) for run, placed in zip(handed.runs, all_placed, strict=True)]
+    )
+    for place, (run, placed) in enumerate(zip(handed.runs, all_placed, strict=True)):
+        rows.append(_row(run, placed, predictions, remarks[place]))
     for table in handed.tables:
         rows += checked_rows(table, given.device, seed)
     archs = dict.fromkeys(placed.arch for placed in all_placed if placed.arch is not None)
@@ -80,7 +84,7 @@ def _require_known(given: RunConditions) -> None:
         resolve_precision(given.precision or USUAL, given.kv_precision or USUAL)
 
 
-def _row(run: LabRun, placed: Placed, predictions: Predictions) -> CheckedRow:
+def _row(run: LabRun, placed: Placed, predictions: Predictions, others: Sequence[Remark]) -> CheckedRow:
     weighed = weigh(run, placed, predictions)
     return CheckedRow(
         run.location,
@@ -89,6 +93,6 @@ def _row(run: LabRun, placed: Placed, predictions: Predictions) -> CheckedRow:
         run.conduct,
         weighed.figures,
         weighed.whole,
-        lint(replace(run, setting=placed.setting)),
+        (*lint(replace(run, setting=placed.setting)), *others),
         weighed.known,
     )

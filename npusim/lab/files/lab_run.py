@@ -85,7 +85,8 @@ class Conduct:
 class LabRun:
     """One run. location: file with line or key; tool: that wrote it; figures: by npusim's names (ttft_ms_mean,
     output_tokens_per_s, power_w ...) in their units; aside: others that verdicts are not given on, to compare them
-    with: the least, the greatest and the standard deviation of a quantity (ttft_ms_min, ..._max, ..._std)."""
+    with: the least, the greatest and the standard deviation of a quantity (ttft_ms_min, ..._max, ..._std). variant:
+    what else sets it apart from runs of its setting."""
 
     location: str
     tool: str
@@ -93,3 +94,4 @@ class LabRun:
     figures: Mapping[str, Reading]
     conduct: Conduct = field(default_factory=Conduct)
     aside: Mapping[str, Reading] = field(default_factory=dict)
+    variant: tuple[str, ...] = ()

@@ -43,7 +43,8 @@ def table_runs(path: Path, frame: pd.DataFrame) -> Iterator[tuple[tuple[int, ...
         figures = dict(_figures(cells))
         if figures:
             conduct = replace(_conduct(cells), tokens_per_step=_tokens_per_step(cells, figures))
-            yield (index,), LabRun(f"{path}#{index}", TOOL, _setting(cells), figures, conduct, _aside(cells))
+            run = LabRun(f"{path}#{index}", TOOL, _setting(cells), figures, conduct, _aside(cells), _variant(cells))
+            yield (index,), run
 
 
 def _tokens_per_step(cells: Mapping[str, Any], figures: Mapping[str, Reading]) -> float:
@@ -72,7 +73,25 @@ def _long(path: Path, records: list[dict[str, Any]]) -> Iterator[tuple[tuple[int
         figures |= {"power_w_mean": watts[0]} if watts else {}
         first = records[indices[0]]
         if figures:
-            yield tuple(indices), LabRun(f"{path}#{indices[0]}", TOOL, _setting(first), figures, _labels(first))
+            run = LabRun(f"{path}#{indices[0]}", TOOL, _setting(first), figures, _labels(first), {}, _variant(first))
+            yield tuple(indices), run
+
+
+def _variant(cells: Mapping[str, Any]) -> tuple[str, ...]:
+    """Cells that are no figures, lengths, users or counts: whatever else sets a run apart."""
+    own = {*_USERS, *_COUNTS, *_NOT_FIGURES} - {*_LABELS}
+    return tuple(f"{name} {cell}" for name, cell in cells.items() if name and name not in own and not _is_figure(name))
+
+
+def _is_figure(column: str) -> bool:
+    known = metric(column) is not None or figure_of(TABLE_COLUMN, column) is not None
+    return known or column == _ENERGY or column.endswith(_COUNTERS)
+
+
+_COUNTS = ("isl", "osl", "requests", "duration_s", "tokens_per_step", "date", "note_lengths")
+"""Columns that differ between the runs of one sweep."""
+_COUNTERS = ("_steps", "_mhz")
+"""Ends of the names of columns that count steps or tell a clock."""
 
 
 def _told(cells: Mapping[str, Any]) -> Iterator[tuple[str, Reading]]:
