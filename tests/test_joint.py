@@ -237,6 +237,5 @@ def test_a_projection_is_less_sure_than_the_chip_that_lends_it_a_calibration() -
         metrics = drawn_metrics(load, drawn_engines(deployment, 0), 0)
         drawn = run_draws(deployment, load, measure(simulate(deployment, load, 0)), metrics, 0)
         ends[arch] = {name: drawn.interval(name) for name in INTERVAL_METRICS}
-        assert unexplained(deployment.calibration, "tpot_ms_mean") >= unexplained(calibration_of("rngd"), "tpot_ms_mean")
     for name, (low, high) in ends["lpddr6-pim"].items():
         assert high / low > ends["rngd"][name][1] / ends["rngd"][name][0], name
