@@ -29,10 +29,10 @@ Made by `python docs/make_coverage.py` from the calibrations that are shipped; d
 Held out together is a **group** of runs (model x format; lab x SDK x model x cards; a range of shapes of a card's
 kernels), or all that was measured of a **model**. The interval comes from the posterior of a fit without it and from
 what that fit does not explain of the others ([calibrate.md](calibrate.md)). Figures of a group share their errors, so
-that the groups count and not the figures: of g groups, a coverage of 90 % has a standard error of about 0.3 / sqrt(g). What is
-outside 85 to 95 % is marked. With few groups the interval has a prior as one more group, or holds the worst of them, so
-that it is rather too wide. What no fit has seen at all (another H200 under another program, H100, runs that others
-published) is in [validation](../validation/README.md), under *calibrated*.
+that the groups count and not the figures: of g groups, a coverage of 90 % has a standard error of about 0.3 / sqrt(g).
+What is outside 85 to 95 % is marked. With few groups the interval has a prior as one more group, or holds the worst of
+them, so that it is rather too wide. What no fit has seen at all (another H200 under another program, H100, runs that
+others published) is in [validation](../validation/README.md), under *calibrated*.
 """
 
 
