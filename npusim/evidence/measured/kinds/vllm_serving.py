@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from npusim.evidence.measured.case import Case
+from npusim.evidence.measured.case import OF_THE_RUN, Case
 from npusim.evidence.measured.collect import Figure, cases_of, told_figures
 from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
@@ -16,7 +16,6 @@ from npusim.hardware.runtime import HybridPolicy
 
 _MAIN = "output_tokens_per_s"
 _RUNTIME = "vllm"
-_OF_THE_RUN = "told of the measured run"
 
 
 def _cases(row: Row, arch: str) -> list[Case]:
@@ -83,8 +82,8 @@ def _runtime(engine: str) -> str:
 
 
 def _policy(token_budget: int) -> HybridPolicy:
-    budget = {"value": f"{token_budget} token", "kind": "measured", "source": _OF_THE_RUN}
-    return HybridPolicy.model_validate({"kind": "hybrid", "token_budget": budget, "source": _OF_THE_RUN})
+    budget = {"value": f"{token_budget} token", "kind": "measured", "source": OF_THE_RUN}
+    return HybridPolicy.model_validate({"kind": "hybrid", "token_budget": budget, "source": OF_THE_RUN})
 
 
 KIND = TableKind(
