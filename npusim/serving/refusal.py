@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from npusim.serving.kvcache import KvCache
-    from npusim.serving.request import Request
-    from npusim.serving.server import ServerLimits
+from npusim.serving.kvcache import KvCache
+from npusim.serving.limits import ServerLimits
+from npusim.serving.request import Request
 
 ACCEPTED, TOO_LONG, TOO_LARGE, QUEUE_FULL = range(4)
 """Accepted; longer than the longest context; more KV than the cache holds; the queue is full."""

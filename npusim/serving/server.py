@@ -18,6 +18,7 @@ from npusim.engine.analytic import DecodeRun
 from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
 from npusim.serving.kvcache import KvCache
+from npusim.serving.limits import ServerLimits
 from npusim.serving.live import Live
 from npusim.serving.record import Recorder
 from npusim.serving.refusal import ACCEPTED, QUEUE_FULL, TOO_LARGE, TOO_LONG, refusal_text
@@ -51,46 +52,6 @@ class Policy(Protocol):
     """A scheduling policy takes one turn: admissions and steps until it wants to look again."""
 
     def turn(self, server: Server) -> Process: ...
-
-
-class ServerLimits:
-    """What bounds a server.
-
-    slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
-    watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
-    largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue;
-    limiter_s, sustained_s: time constants of the power limiter and of the mean power that it keeps; cap_w, idle_w:
-    enforced cap and idle power of all chips; whole_answers: whether a request is admitted only when the answers of all
-    have room.
-    """
-
-    def __init__(
-        self,
-        slots: int,
-        max_sequences: int,
-        max_waiting: int | None,
-        watermark: float,
-        longest_context: int,
-        largest_chunk: int | None,
-        request_time_s: float = 0.0,
-        limiter_s: float = 0.0,
-        sustained_s: float = math.nan,
-        cap_w: float = math.inf,
-        idle_w: float = 0.0,
-        whole_answers: bool = False,
-    ) -> None:
-        self.slots = slots
-        self.max_sequences = max_sequences
-        self.max_waiting = max_waiting
-        self.watermark = watermark
-        self.longest_context = longest_context
-        self.largest_chunk = largest_chunk
-        self.request_time_s = request_time_s
-        self.limiter_s = limiter_s
-        self.sustained_s = sustained_s
-        self.cap_w = cap_w
-        self.idle_w = idle_w
-        self.whole_answers = whole_answers
 
 
 class Server:

@@ -18,13 +18,14 @@ from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
 from npusim.serving.kvcache import KvCache
 from npusim.serving.layout import for_load
+from npusim.serving.limits import ServerLimits
 from npusim.serving.policies import COMPILED, make_policy, token_budget
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
 from npusim.serving.scheduler.make import make_state
 from npusim.serving.scheduler.serve import CompiledServer
 from npusim.serving.scheduler.turns import HYBRID
-from npusim.serving.server import Server, ServerLimits, ServingEngine
+from npusim.serving.server import Server, ServingEngine
 from npusim.workload.arrivals import Arrival, Burst, Closed
 from npusim.workload.prompts import Prompt, random_prompts
 

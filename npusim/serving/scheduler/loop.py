@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npusim.compilation import entry, inner_kernel
+from npusim.compilation import entry, inner_part
 from npusim.serving.scheduler.blocks import steps_that_fit
 from npusim.serving.scheduler.events import next_s, plan, take_event
 from npusim.serving.scheduler.memory import serve_before
@@ -63,7 +63,7 @@ def go_on(state, times_s, joules, parts_j):
             return DONE, 0, 0.0
 
 
-@inner_kernel
+@inner_part
 def _begin(state):
     """Users send their first requests before the server looks for any; a stream begins after that look."""
     if state.rules[0].warm:
@@ -72,11 +72,11 @@ def _begin(state):
     state.at[0].phase = TURN_BEGINS
 
 
-@inner_kernel
+@inner_part
 def _wait(state):
     """Let events happen until the server goes on. False where none is left."""
     while True:
-        event = take_event(state)
+        event = take_event(state.at[0])
         if event == NONE:
             return False
         if event == SERVER_GOES_ON or (event == WORK and state.at[0].phase == AT_REST):
@@ -89,7 +89,7 @@ def _wait(state):
             arrive(state)
 
 
-@inner_kernel
+@inner_part
 def _serve(state, times_s, joules, parts_j):
     """The server goes on until it waits for an event (NOTHING) or needs the caller."""
     at = state.at[0]
@@ -114,12 +114,12 @@ def _serve(state, times_s, joules, parts_j):
             return NOTHING, 0, 0.0
 
 
-@inner_kernel
+@inner_part
 def _between_turns(state):
     """Begin a turn, once all that happens at this time has happened. False where the server waits."""
     at = state.at[0]
-    if at.phase == TURN_ENDS and next_s(state) <= at.now_s:
-        plan(state, SERVER_GOES_ON, at.now_s)
+    if at.phase == TURN_ENDS and next_s(at) <= at.now_s:
+        plan(at, SERVER_GOES_ON, at.now_s)
         return False
     if at.phase == AT_REST:
         at.rested, at.rested_s = True, at.now_s - at.resting_since_s
@@ -130,9 +130,9 @@ def _between_turns(state):
     return True
 
 
-@inner_kernel
+@inner_part
 def _decide(state):
-    """Begin what the policy does next; what the caller is asked for, most steps, and seconds until something happens."""
+    """Begin what the policy does next: what the caller is asked for, most steps, seconds until something happens."""
     at = state.at[0]
     action = next_action(state)
     if action == END:
@@ -147,7 +147,7 @@ def _decide(state):
         preempt(state)
     else:
         fitting = steps_that_fit(state, 1 if action == DECODE_ONE else shortest_answer(state))
-        horizon_s = next_s(state) - at.now_s
+        horizon_s = next_s(at) - at.now_s
         if fitting == 0:
             preempt(state)
         elif horizon_s > 0.0:
@@ -156,25 +156,25 @@ def _decide(state):
     return NOTHING, 0, 0.0
 
 
-@inner_kernel
+@inner_part
 def _begin_steps(state, times_s):
     """The steps that were costed begin."""
     at = state.at[0]
     if not has_room(state, at.live + len(times_s) + at.chunks, len(times_s)):
         return NEEDS_ROOM
     at.steps += len(times_s)
-    plan(state, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), state.partial))
+    plan(at, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), state.at[0].partial))
     at.phase = DECODING if at.phase == RUN_GIVEN else MIXING
     return NOTHING
 
 
-@inner_kernel
+@inner_part
 def _end_steps(state, times_s, joules, parts_j):
     """The steps end: tokens are out, and the chunks of a mixed step are computed."""
     at = state.at[0]
     for step in range(len(times_s)):
         record_span(state, times_s[step], joules[step])
-    spend(state, parts_j)
+    spend(state.at[0], parts_j)
     if at.live > 0:
         advance(state, times_s)
     if at.phase == DECODING:
@@ -182,4 +182,4 @@ def _end_steps(state, times_s, joules, parts_j):
         return
     at.mixed_steps += 1
     for place in range(at.chunks):
-        end_chunk(state, state.chunk_request[place], state.chunk_tokens[place])
+        end_chunk(state, state.sequences[place].chunk_request, state.sequences[place].chunk_tokens)

@@ -7,84 +7,63 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npusim.kernels.power import ENERGY_PARTS
 from npusim.serving.kvcache import KvCache
+from npusim.serving.limits import ServerLimits
 from npusim.serving.request import Request
 from npusim.serving.scheduler.state import (
     BURST,
+    CHUNK_DTYPE,
     CLOSED,
-    EVENTS,
-    GROUP_DTYPE,
     NODE_DTYPE,
     NONE,
     PROGRESS_DTYPE,
     PROMPT_DTYPE,
+    QUEUE_DTYPE,
+    RECORD_DTYPE,
     REQUEST_DTYPE,
     RULES_DTYPE,
+    SEQUENCE_DTYPE,
     STREAM,
     State,
 )
 from npusim.serving.scheduler.tree import tree_of
-from npusim.serving.server import ServerLimits
 from npusim.workload.arrivals import Arrival, Burst, Closed, poisson_times
 
 _ROOM = 1 << 14
 """Entries of the record that are kept before they are handed over."""
-_PROMPTS, _CHUNKS = 16, 64
-"""Prompts and chunks for which there is room at first."""
-_DEPTHS = 64
-"""Halvings of the longest array."""
+_CHUNKS = 64
+"""Chunks for which there is room at first."""
 
 
-def make_state(
-    requests: Sequence[Request], arrival: Arrival, kv: KvCache, limits: ServerLimits, seed: int
-) -> State:
+def make_state(requests: Sequence[Request], arrival: Arrival, kv: KvCache, limits: ServerLimits, seed: int) -> State:
     """Arrays for a run of `requests`; policy, engine and what was served before are still to be told to its rules."""
     count = len(requests)
     sequences = min(limits.max_sequences, count) + 1
     longest = max(request.isl + request.osl for request in requests)
     rows, nodes, paths = _requests(requests, kv)
-    stream = not isinstance(arrival, Closed | Burst)
+    queues = np.zeros(count, QUEUE_DTYPE)
+    if not isinstance(arrival, Closed | Burst):
+        queues["due_s"] = poisson_times(count, arrival.rate_per_s, seed)
+    prompts = np.zeros(longest, PROMPT_DTYPE)
+    prompts["first"] = NONE
     return State(
         rules=_rules(arrival, count, kv, limits),
         at=_progress(),
-        event_s=np.full(EVENTS, math.inf),
-        event_serial=np.zeros(EVENTS, np.int64),
         requests=rows,
+        queues=queues,
+        sequences=np.zeros(sequences, SEQUENCE_DTYPE),
+        scratch=np.zeros((2, sequences)),
         nodes=nodes,
         paths=paths,
-        times_s=poisson_times(count, arrival.rate_per_s, seed) if stream else np.zeros(0),
-        travelling=np.zeros(count, np.int64),
-        groups=np.zeros(count, GROUP_DTYPE),
-        ended=np.zeros(count, np.int64),
-        waiting=np.zeros(count, np.int64),
-        prefilling=np.zeros(sequences, np.int64),
-        live=np.zeros(sequences, np.int64),
-        held=np.zeros(sequences, np.int64),
-        remaining=np.zeros(sequences, np.int64),
-        last_s=np.zeros(sequences),
-        chunk_request=np.zeros(sequences, np.int64),
-        chunk_tokens=np.zeros(sequences, np.int64),
         windows=np.array(kv.windows, float).reshape(-1, 2),
-        scratch=np.zeros((2, sequences)),
-        partial=np.zeros(_DEPTHS),
-        prompts_of=np.full(longest, NONE),
-        prompts=np.zeros(_PROMPTS, PROMPT_DTYPE),
-        chunk_s=np.zeros(_CHUNKS),
-        chunk_j=np.zeros(_CHUNKS),
-        chunk_parts_j=np.zeros((_CHUNKS, len(ENERGY_PARTS))),
+        prompts=prompts,
+        chunks=np.zeros(_CHUNKS, CHUNK_DTYPE),
         stall_s=np.zeros(0),
-        interval_s=np.zeros(_ROOM),
-        interval_weight=np.zeros(_ROOM),
-        span_s=np.zeros(_ROOM),
-        span_j=np.zeros(_ROOM),
-        parts_j=np.zeros(len(ENERGY_PARTS)),
+        record=np.zeros(_ROOM, RECORD_DTYPE),
     )
 
 
-def _rules(
-    arrival: Arrival, requests: int, kv: KvCache, limits: ServerLimits
-) -> np.ndarray:
+def _rules(arrival: Arrival, requests: int, kv: KvCache, limits: ServerLimits) -> np.ndarray:
     rules = np.zeros(1, RULES_DTYPE)
     numbers = {
         "max_sequences": limits.max_sequences,
@@ -109,6 +88,7 @@ def _rules(
 def _progress() -> np.ndarray:
     at = np.zeros(1, PROGRESS_DTYPE)
     at["oldest"] = at["newest"] = NONE
+    at["event_s"] = math.inf
     return at
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from npusim.compilation import inner_kernel
+from npusim.compilation import inner_part
 from npusim.serving.scheduler.blocks import blocks_for, free, take
 from npusim.serving.scheduler.prefixes import hit, make_evictable, path_blocks, take_from_list
 from npusim.serving.scheduler.state import NONE
 
 
-@inner_kernel
+@inner_part
 def need(state, index):
     """Blocks that admitting a request would take from those that are free."""
     request = state.requests[index]
@@ -21,7 +21,7 @@ def need(state, index):
     return blocks_for(state, request.isl + request.generated) - shared
 
 
-@inner_kernel
+@inner_part
 def take_prompt(state, index):
     """Take the blocks of a request's prompt beside what the cache already holds."""
     at, request = state.at[0], state.requests[index]
@@ -36,7 +36,7 @@ def take_prompt(state, index):
     take(state, request.blocks)
 
 
-@inner_kernel
+@inner_part
 def _lock(state, index):
     node = state.nodes[index]
     if node.users == 0:
@@ -45,7 +45,7 @@ def _lock(state, index):
     node.users += 1
 
 
-@inner_kernel
+@inner_part
 def publish(state, index):
     """The prompt of a request is computed: others may now share it, as far as its own blocks hold it."""
     request = state.requests[index]
@@ -60,7 +60,7 @@ def publish(state, index):
         request.kept += 1
 
 
-@inner_kernel
+@inner_part
 def release(state, index, held):
     """A request that holds `held` tokens leaves: its own blocks are free, its cached prompt may be evicted."""
     at, request = state.at[0], state.requests[index]
@@ -76,7 +76,7 @@ def release(state, index, held):
             make_evictable(state, place)
 
 
-@inner_kernel
+@inner_part
 def serve_before(state):
     """Leave the prompt of the first request in the prefix cache, without a trace in the counts."""
     at, request = state.at[0], state.requests[0]

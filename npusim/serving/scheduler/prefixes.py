@@ -7,13 +7,13 @@ last one left.
 
 from __future__ import annotations
 
-from npusim.compilation import inner_kernel
+from npusim.compilation import inner_part
 from npusim.serving.scheduler.state import NONE
 
 
-@inner_kernel
+@inner_part
 def hit(state, index):
-    """Leading tokens of a request that are cached (whole blocks, never its last token), and the segments that it uses."""
+    """Cached leading tokens of a request (whole blocks, never its last token), and how many segments it uses."""
     request, block = state.requests[index], state.rules[0].block_tokens
     depth = 0
     while depth < request.path_nodes and state.nodes[state.paths[request.path + depth]].there:
@@ -30,7 +30,7 @@ def hit(state, index):
     return tokens, used
 
 
-@inner_kernel
+@inner_part
 def path_blocks(state, request):
     """Whole blocks of the cached prompt that a request keeps; a block that it fills in part is its own."""
     if request.kept == 0:
@@ -38,7 +38,7 @@ def path_blocks(state, request):
     return state.nodes[state.paths[request.path + request.kept - 1]].whole_blocks
 
 
-@inner_kernel
+@inner_part
 def make_evictable(state, index):
     """Put a node that nobody uses any more at the end of the list."""
     at, node = state.at[0], state.nodes[index]
@@ -51,7 +51,7 @@ def make_evictable(state, index):
     at.newest = index
 
 
-@inner_kernel
+@inner_part
 def take_from_list(state, index):
     """Take a node out of the list, because it is used again or goes."""
     at, node = state.at[0], state.nodes[index]
@@ -66,7 +66,7 @@ def take_from_list(state, index):
         state.nodes[node.newer].older = node.older
 
 
-@inner_kernel
+@inner_part
 def evict(state):
     """Drop the least recently used node that has no children (a used child keeps its parents in use)."""
     index = state.at[0].oldest

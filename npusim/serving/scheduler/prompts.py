@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from npusim.compilation import inner_kernel
+from npusim.compilation import inner_part
 from npusim.serving.scheduler.events import plan
 from npusim.serving.scheduler.state import (
     NEEDS_PROMPT,
@@ -22,7 +22,7 @@ from npusim.serving.scheduler.state import (
 from npusim.serving.scheduler.steps import has_room, put_first, record_span, spend
 
 
-@inner_kernel
+@inner_part
 def begin_prompt(state):
     """The chunks of the admitted request begin, or the caller is asked for their costs."""
     at = state.at[0]
@@ -38,16 +38,16 @@ def begin_prompt(state):
     at.phase, at.prompt_part = PREFILLING, prompt.count
     end_s = at.now_s
     for chunk in range(prompt.begin, prompt.begin + prompt.count):
-        end_s += state.chunk_s[chunk]
+        end_s += state.chunks[chunk].seconds
     if _one_delay_reaches(at.now_s, end_s):
-        plan(state, SERVER_GOES_ON, end_s)
+        plan(at, SERVER_GOES_ON, end_s)
     else:
         at.prompt_part = 0
         plan_next_chunk(state)
     return NOTHING
 
 
-@inner_kernel
+@inner_part
 def _look_up(state):
     """Find the costs of the prompt; what the caller is asked for where they are not known, or where a chunk stalls."""
     at = state.at[0]
@@ -65,16 +65,16 @@ def _look_up(state):
     return NOTHING
 
 
-@inner_kernel
+@inner_part
 def _known(state):
     request = state.requests[state.at[0].request]
-    place = state.prompts_of[request.isl + request.generated]
+    place = state.prompts[request.isl + request.generated].first
     while place != NONE and state.prompts[place].done != request.computed:
         place = state.prompts[place].next
     return place
 
 
-@inner_kernel
+@inner_part
 def _one_delay_reaches(now_s, end_s):
     """Whether a number added to `now_s` is `end_s` to the last bit (see `server.delay_until`)."""
     nearest = end_s - now_s
@@ -83,25 +83,25 @@ def _one_delay_reaches(now_s, end_s):
     return now_s + np.nextafter(nearest, -math.inf) == end_s
 
 
-@inner_kernel
+@inner_part
 def plan_next_chunk(state):
     """Where each chunk is an event: the next one. False where all are done."""
     at = state.at[0]
     prompt = state.prompts[at.prompt]
     if at.prompt_part == prompt.count:
         return False
-    plan(state, SERVER_GOES_ON, at.now_s + state.chunk_s[prompt.begin + at.prompt_part])
+    plan(at, SERVER_GOES_ON, at.now_s + state.chunks[prompt.begin + at.prompt_part].seconds)
     at.prompt_part += 1
     return True
 
 
-@inner_kernel
+@inner_part
 def end_prompt(state):
     """The chunks are done: the first token is out."""
     at, request, prompt = state.at[0], state.requests[state.at[0].request], state.prompts[state.at[0].prompt]
     for chunk in range(prompt.begin, prompt.begin + prompt.count):
-        record_span(state, state.chunk_s[chunk], state.chunk_j[chunk])
-        spend(state, state.chunk_parts_j[chunk])
+        record_span(state, state.chunks[chunk].seconds, state.chunks[chunk].joules)
+        spend(state.at[0], state.chunks[chunk].parts_j)
     total = request.isl + request.generated
     at.prefill_tokens += total - request.computed
     request.computed = total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npusim.compilation import inner_kernel
+from npusim.compilation import inner_part
 from npusim.serving.refusal import ACCEPTED, QUEUE_FULL, TOO_LARGE, TOO_LONG
 from npusim.serving.scheduler.blocks import blocks_for, free, growth, growth_of_answers
 from npusim.serving.scheduler.events import plan
@@ -10,7 +10,7 @@ from npusim.serving.scheduler.memory import need, release, take_prompt
 from npusim.serving.scheduler.state import ANSWERS, NONE, WORK
 
 
-@inner_kernel
+@inner_part
 def enqueue(state, index):
     """A request reaches the queue, or is refused."""
     at, request = state.at[0], state.requests[index]
@@ -19,14 +19,14 @@ def enqueue(state, index):
         at.refused += 1
         tell(state, index)
         return
-    state.waiting[(at.waiting_first + at.waiting) % len(state.waiting)] = index
+    state.queues[(at.waiting_first + at.waiting) % len(state.queues)].waiting = index
     at.waiting += 1
     if not at.woken:
         at.woken = True
-        plan(state, WORK, at.now_s)
+        plan(at, WORK, at.now_s)
 
 
-@inner_kernel
+@inner_part
 def _refusal(state, index):
     rules, request = state.rules[0], state.requests[index]
     tokens = request.isl + request.osl - 1
@@ -39,24 +39,24 @@ def _refusal(state, index):
     return ACCEPTED
 
 
-@inner_kernel
+@inner_part
 def tell(state, index):
     """Clients hear of an answer once the server has gone on as far as it can at this time."""
     at = state.at[0]
     if at.told == at.ended:
-        plan(state, ANSWERS, at.now_s)
-    state.ended[at.ended] = index
+        plan(at, ANSWERS, at.now_s)
+    state.queues[at.ended].ended = index
     at.ended += 1
 
 
-@inner_kernel
+@inner_part
 def admissible(state):
     """Whether there is a slot and KV memory for the first waiting request and what the others will still need."""
     at, rules = state.at[0], state.rules[0]
     sequences = at.live + at.prefilling
     if at.waiting == 0 or sequences >= rules.max_sequences:
         return False
-    index = state.waiting[at.waiting_first]
+    index = state.queues[at.waiting_first].waiting
     needed = need(state, index)
     beside = growth_of_answers(state, index) if rules.whole_answers else growth(state, 1)
     if needed + beside > free(state):
@@ -64,31 +64,31 @@ def admissible(state):
     return sequences == 0 or at.used + needed <= rules.watermark * rules.capacity
 
 
-@inner_kernel
+@inner_part
 def admit(state):
     """Give the first waiting request its KV blocks; that request."""
     at = state.at[0]
-    index = state.waiting[at.waiting_first]
-    at.waiting_first = (at.waiting_first + 1) % len(state.waiting)
+    index = state.queues[at.waiting_first].waiting
+    at.waiting_first = (at.waiting_first + 1) % len(state.queues)
     at.waiting -= 1
     take_prompt(state, index)
     at.peak_sequences = max(at.peak_sequences, at.live + at.prefilling + 1)
     return index
 
 
-@inner_kernel
+@inner_part
 def preempt(state):
     """The sequence that joined last gives its blocks back and will be computed again."""
     at = state.at[0]
     at.live -= 1
-    index = state.live[at.live]
+    index = state.sequences[at.live].live
     request = state.requests[index]
-    request.last_token_s = state.last_s[at.live]
-    request.generated = request.osl - state.remaining[at.live]
-    release(state, index, state.held[at.live])
+    request.last_token_s = state.sequences[at.live].last_s
+    request.generated = request.osl - state.sequences[at.live].remaining
+    release(state, index, state.sequences[at.live].held)
     request.preemptions += 1
     request.computed = 0
     at.preemptions += 1
-    at.waiting_first = (at.waiting_first - 1) % len(state.waiting)
-    state.waiting[at.waiting_first] = index
+    at.waiting_first = (at.waiting_first - 1) % len(state.queues)
+    state.queues[at.waiting_first].waiting = index
     at.waiting += 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from npusim.compilation import inner_kernel
+from npusim.compilation import inner_part
 from npusim.serving.scheduler.events import plan, plan_arrival
 from npusim.serving.scheduler.queue import enqueue
 from npusim.serving.scheduler.state import CLOSED, SENDING, SENDING_ENDS, STREAM
 
 
-@inner_kernel
+@inner_part
 def begin_sending(state):
     """Users send their first requests; a stream begins once the server has looked at its empty queue."""
     rules = state.rules[0]
@@ -17,15 +17,15 @@ def begin_sending(state):
             send_next(state)
 
 
-@inner_kernel
+@inner_part
 def begin_stream(state):
     """The first request of a stream is due."""
     if state.rules[0].arrival == STREAM:
         at = state.at[0]
-        plan(state, SENDING, at.now_s + (state.times_s[0] - at.now_s))
+        plan(at, SENDING, at.now_s + (state.queues[0].due_s - at.now_s))
 
 
-@inner_kernel
+@inner_part
 def send_next(state):
     """A user sends the next request, if there is one: a closed user thinks it up now, a burst is due at 0."""
     at = state.at[0]
@@ -33,7 +33,7 @@ def send_next(state):
         _send(state, at.now_s if state.rules[0].arrival == CLOSED else 0.0)
 
 
-@inner_kernel
+@inner_part
 def _send(state, due_s):
     at = state.at[0]
     index = at.unsent
@@ -45,18 +45,18 @@ def _send(state, due_s):
         enqueue(state, index)
 
 
-@inner_kernel
+@inner_part
 def _travel(state, index):
     """Requests that are sent at one time arrive together: one event for all."""
     at = state.at[0]
-    state.travelling[at.travelling_end] = index
+    state.queues[at.travelling_end].travelling = index
     at.travelling_end += 1
     last = at.groups_end - 1
-    if at.groups_begin < at.groups_end and state.groups[last].sent_s == at.now_s:
-        state.groups[last].end = at.travelling_end
+    if at.groups_begin < at.groups_end and state.queues[last].sent_s == at.now_s:
+        state.queues[last].end = at.travelling_end
         return
-    group = state.groups[at.groups_end]
-    group.sent_s, group.due_s, group.serial = at.now_s, at.now_s + state.rules[0].request_s, at.serial
+    group = state.queues[at.groups_end]
+    group.sent_s, group.arrives_s, group.serial = at.now_s, at.now_s + state.rules[0].request_s, at.serial
     group.begin, group.end = at.travelling_end - 1, at.travelling_end
     at.serial += 1
     at.groups_end += 1
@@ -64,29 +64,29 @@ def _travel(state, index):
         plan_arrival(state)
 
 
-@inner_kernel
+@inner_part
 def arrive(state):
     """The requests that were sent first of those on their way reach the queue."""
     at = state.at[0]
-    group = state.groups[at.groups_begin]
+    group = state.queues[at.groups_begin]
     at.groups_begin += 1
     for place in range(group.begin, group.end):
-        enqueue(state, state.travelling[place])
+        enqueue(state, state.queues[place].travelling)
     plan_arrival(state)
 
 
-@inner_kernel
+@inner_part
 def send_from_stream(state):
     """The next request of a stream is due; the one after it, or the end, is planned."""
     at = state.at[0]
     _send(state, at.now_s)
     if at.unsent < len(state.requests):
-        plan(state, SENDING, at.now_s + (state.times_s[at.unsent] - at.now_s))
+        plan(at, SENDING, at.now_s + (state.queues[at.unsent].due_s - at.now_s))
     else:
-        plan(state, SENDING_ENDS, at.now_s)
+        plan(at, SENDING_ENDS, at.now_s)
 
 
-@inner_kernel
+@inner_part
 def hear(state):
     """Clients hear of all that ended since they last did; each user sends its next request."""
     at = state.at[0]

@@ -7,6 +7,7 @@ import numpy as np
 from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
 from npusim.serving.kvcache import KvCache
+from npusim.serving.limits import ServerLimits
 from npusim.serving.record import Recorder
 from npusim.serving.refusal import ACCEPTED, refusal_text
 from npusim.serving.request import Request
@@ -21,7 +22,7 @@ from npusim.serving.scheduler.state import (
     NONE,
     State,
 )
-from npusim.serving.server import ServerLimits, ServingEngine, chunk_costs
+from npusim.serving.server import ServingEngine, chunk_costs
 from npusim.workload.step import mixed
 
 _STALLS = 1 << 12
@@ -33,7 +34,9 @@ _THIS_ONCE = 0
 class CompiledServer:
     """Serves the requests of a state to the end; what it needs of the engine it asks for step by step."""
 
-    def __init__(self, state: State, engine: ServingEngine, limits: ServerLimits, recorder: Recorder, seed: int) -> None:
+    def __init__(
+        self, state: State, engine: ServingEngine, limits: ServerLimits, recorder: Recorder, seed: int
+    ) -> None:
         self._state, self._engine, self._limits, self._recorder, self._seed = state, engine, limits, recorder, seed
         self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
         state.rules["asks_always"], state.rules["stalls"] = not self._limiter.is_still, engine.stalls_at_all
@@ -62,7 +65,7 @@ class CompiledServer:
         state, at, recorder = self._state, self._state.at[0], self._recorder
         for name in ("preemptions", "decode_steps", "prefill_tokens", "mixed_steps", "peak_sequences"):
             setattr(recorder, name, int(at[name]))
-        recorder.spend(state.parts_j)
+        recorder.spend(at["parts_j"])
         kv.used, kv.peak = float(at["used"]), float(at["peak"])
         kv.hit_tokens, kv.asked_tokens = int(at["hit_tokens"]), int(at["asked_tokens"])
         names = ("due_s", "sent_s", "first_token_s", "last_token_s", "generated", "computed", "preemptions")
@@ -71,7 +74,7 @@ class CompiledServer:
             for name, value in zip(names, values, strict=True):
                 setattr(request, name, value)
         refusals = state.requests["refusal"].tolist()
-        for index in state.ended[: int(at["ended"])].tolist():
+        for index in state.queues["ended"][: int(at["ended"])].tolist():
             if refusals[index] == ACCEPTED:
                 recorder.requests.append(requests[index])
             else:
@@ -79,19 +82,24 @@ class CompiledServer:
                 recorder.refused.append(requests[index])
 
     def _decode(self, steps: int, horizon_s: float) -> None:
-        held, counter = self._state.held[: self._live[0]], int(self._steps[0])
+        held, counter = self._held(), int(self._steps[0])
         run = self._engine.decode_run(held, self._limits.slots, steps, horizon_s, self._seed, counter)
         self._times_s, self._joules, self._parts_j = run.times_s, run.energies_j, run.parts_j
         if not self._limiter.is_still:
             seconds = float(run.times_s.sum())
             self._elapse(seconds, float(run.energies_j.sum()) / seconds, run.held)
 
+    def _held(self) -> np.ndarray:
+        """KV tokens that each live sequence holds."""
+        return np.ascontiguousarray(self._state.sequences["held"][: self._live[0]])
+
     def _mixed_step(self, steps: int, horizon_s: float) -> None:
         state, count = self._state, int(self._state.at["chunks"][0])
-        tokens, which = state.chunk_tokens[:count], state.chunk_request[:count]
+        chunks = state.sequences[:count]
+        tokens, which = chunks["chunk_tokens"], chunks["chunk_request"]
         contexts = (state.requests["computed"][which] + tokens).tolist()
         sizes = list(zip(tokens.tolist(), contexts, strict=True))
-        step = mixed(state.held[: self._live[0]] + 1, sizes, self._limits.slots)
+        step = mixed(self._held() + 1, sizes, self._limits.slots)
         cost = self._engine.with_host(self._engine.cost(step), len(step.query))
         cost = self._engine.waiting(cost, self._engine.stall_s(self._seed, int(self._steps[0])))
         self._times_s, self._joules = np.array([cost.time_s]), np.array([cost.energy_j])
@@ -129,7 +137,7 @@ class CompiledServer:
         at["prompt"] = _THIS_ONCE
 
     def _place(self, done: int, total: int) -> int:
-        place = int(self._state.prompts_of[total])
+        place = int(self._state.prompts["first"][total])
         while place != NONE and self._state.prompts["done"][place] != done:
             place = int(self._state.prompts["next"][place])
         return place
@@ -144,8 +152,8 @@ class CompiledServer:
         self._costs.append(costs)
         self._write(place, done, costs)
         self._chunks += len(costs)
-        self._state.prompts["next"][place] = self._state.prompts_of[total]
-        self._state.prompts_of[total] = place
+        self._state.prompts["next"][place] = self._state.prompts["first"][total]
+        self._state.prompts["first"][total] = place
         return place
 
     def _write(self, place: int, done: int, costs: list[StepCost]) -> None:
@@ -154,17 +162,19 @@ class CompiledServer:
         state, own = self._state, slice(self._chunks, self._chunks + len(costs))
         prompt = state.prompts[place]
         prompt["done"], prompt["begin"], prompt["count"] = done, self._chunks, len(costs)
-        state.chunk_s[own] = [cost.time_s for cost in costs]
-        state.chunk_j[own] = [cost.energy_j for cost in costs]
-        state.chunk_parts_j[own] = [cost.parts_in_order for cost in costs]
+        chunks = state.chunks
+        chunks["seconds"][own] = [cost.time_s for cost in costs]
+        chunks["joules"][own] = [cost.energy_j for cost in costs]
+        chunks["parts_j"][own] = [cost.parts_in_order for cost in costs]
 
     def _grow(self, prompts: int, chunks: int) -> None:
         state = self._state
         if prompts > len(state.prompts):
-            self._state = state = state._replace(prompts=_longer(state.prompts, prompts))
-        if chunks > len(state.chunk_s):
-            names = ("chunk_s", "chunk_j", "chunk_parts_j")
-            self._state = state._replace(**{name: _longer(getattr(state, name), chunks) for name in names})
+            longer = _longer(state.prompts, prompts)
+            longer["first"][len(state.prompts) :] = NONE
+            self._state = state = state._replace(prompts=longer)
+        if chunks > len(state.chunks):
+            self._state = state._replace(chunks=_longer(state.chunks, chunks))
 
     def _draw_stalls(self, steps: int, horizon_s: float) -> None:
         """Draw the stalls of further steps, at least of as many as the largest known prompt has chunks."""
@@ -178,16 +188,16 @@ class CompiledServer:
         """Hand the record over; an empty one that still has too little room gets more."""
         at = self._state.at[0]
         if at["intervals"] == at["spans"] == 0:
-            names = ("interval_s", "interval_weight", "span_s", "span_j")
-            longer = {name: np.zeros(2 * len(getattr(self._state, name))) for name in names}
-            self._state = self._state._replace(**longer)
+            record = self._state.record
+            self._state = self._state._replace(record=np.zeros(2 * len(record), record.dtype))
         self._hand_over()
 
     def _hand_over(self) -> None:
         state, at = self._state, self._state.at
         intervals, spans = int(at["intervals"][0]), int(at["spans"][0])
-        self._recorder.intervals(state.interval_s[:intervals].copy(), state.interval_weight[:intervals].copy())
-        self._recorder.spans(state.span_s[:spans].copy(), state.span_j[:spans].copy())
+        record = state.record
+        self._recorder.intervals(record["interval_s"][:intervals].copy(), record["interval_weight"][:intervals].copy())
+        self._recorder.spans(record["span_s"][:spans].copy(), record["span_j"][:spans].copy())
         at["intervals"] = at["spans"] = 0
 
 

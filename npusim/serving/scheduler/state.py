@@ -7,6 +7,7 @@ from collections import namedtuple
 import numpy as np
 
 from npusim.compilation import record_type
+from npusim.kernels.power import ENERGY_PARTS
 
 NONE = -1
 """No request, no node, no prompt; no limit."""
@@ -22,12 +23,10 @@ EVENTS = 6
 stream is due; after its last one; requests reach the queue."""
 
 # Where the server stands.
-(
-    BEGINS, AT_REST, TURN_BEGINS, DECIDING, PROMPT_WANTED, PROMPT_GIVEN, PREFILLING, RUN_GIVEN, DECODING, STEP_GIVEN, MIXING,
-    TURN_ENDS,
-) = range(12)  # fmt: skip
-"""BEGINS: nothing has happened; AT_REST: without requests; PROMPT_WANTED: the costs of a prompt are looked up; _GIVEN: the caller was asked for
-costs; PREFILLING, DECODING, MIXING: until a step or several end."""
+BEGINS, AT_REST, TURN_BEGINS, DECIDING, TURN_ENDS = range(5)
+PROMPT_WANTED, PROMPT_GIVEN, PREFILLING, RUN_GIVEN, DECODING, STEP_GIVEN, MIXING = range(5, 12)
+"""BEGINS: nothing has happened; AT_REST: without requests; PROMPT_WANTED: the costs of a prompt are looked up; _GIVEN:
+the caller was asked for costs; PREFILLING, DECODING, MIXING: until a step or several end."""
 
 # What the server does next in its turn, and what a policy answers.
 PREFILL, DECODE, DECODE_ONE, MIX, END = range(5)
@@ -35,6 +34,9 @@ PREFILL, DECODE, DECODE_ONE, MIX, END = range(5)
 # What the caller is asked for.
 NOTHING, NEEDS_PROMPT, NEEDS_RUN, NEEDS_STEP, NEEDS_STALLS, NEEDS_ROOM, DONE = range(7)
 """Costs of a prompt's chunks, of a run of decode steps, of a mixed step; stalls of further steps; empty records."""
+
+DEPTHS = 64
+"""More halvings than any array has."""
 
 RULES_DTYPE = record_type(
     [
@@ -101,6 +103,10 @@ PROGRESS_DTYPE = record_type(
         ("peak_sequences", np.int64),
         ("intervals", np.int64),
         ("spans", np.int64),
+        ("event_s", np.float64, (EVENTS,)),
+        ("event_serial", np.int64, (EVENTS,)),
+        ("parts_j", np.float64, (len(ENERGY_PARTS),)),
+        ("partial", np.float64, (DEPTHS,)),
     ]
 )
 """How far a run has come. Times in seconds.
@@ -115,7 +121,8 @@ of waiting requests, and how many; prefilling, live, chunks: lengths of these li
 
 request, prompt, prompt_part: whose prompt is computed, its place among `prompts`, and chunks done where each is an
 event. used, peak, evictable: blocks; oldest, newest: ends of the list of evictable nodes. The rest are counts for the
-record; intervals, spans: entries in its buffers.
+record; intervals, spans: entries in its buffers. event_s, event_serial: when each of EVENTS happens (inf: not), and
+which is first of equal times; parts_j: joules by ENERGY_PARTS; partial: sums of a pairwise sum.
 """
 
 REQUEST_DTYPE = record_type(
@@ -155,28 +162,57 @@ NODE_DTYPE = record_type(
 adds; whole_blocks: full blocks up to its end; there: whether it is cached, children: how many of those behind it are;
 older, newer: neighbours in the list of evictable nodes."""
 
-GROUP_DTYPE = record_type(
-    [("sent_s", np.float64), ("due_s", np.float64), ("serial", np.int64), ("begin", np.int64), ("end", np.int64)]
+QUEUE_DTYPE = record_type(
+    [
+        ("due_s", np.float64),
+        ("travelling", np.int64),
+        ("sent_s", np.float64),
+        ("arrives_s", np.float64),
+        ("serial", np.int64),
+        ("begin", np.int64),
+        ("end", np.int64),
+        ("waiting", np.int64),
+        ("ended", np.int64),
+    ]
 )
-"""Requests that were sent at one time: when, when they reach the queue, and which of `travelling`."""
+"""Lists with a place for each request. due_s: of a stream; travelling: requests on their way; sent_s, arrives_s,
+serial, begin, end: groups of them that were sent at one time: when, when they reach the queue and as which event, and
+which of them; waiting: a ring; ended: requests that were answered or refused, in that order."""
 
-PROMPT_DTYPE = record_type([("done", np.int64), ("next", np.int64), ("begin", np.int64), ("count", np.int64)])
-"""Chunks of a prompt of which `done` tokens are there: their places, and the next prompt of as many tokens."""
+SEQUENCE_DTYPE = record_type(
+    [
+        ("live", np.int64),
+        ("held", np.int64),
+        ("remaining", np.int64),
+        ("last_s", np.float64),
+        ("prefilling", np.int64),
+        ("chunk_request", np.int64),
+        ("chunk_tokens", np.int64),
+    ]
+)
+"""Lists with a place for each sequence. live: requests, and along them held, remaining, last_s, as `Live` has them;
+prefilling: requests whose prompts are under way; chunk_request, chunk_tokens: chunks of the mixed step."""
+
+PROMPT_DTYPE = record_type(
+    [("first", np.int64), ("done", np.int64), ("next", np.int64), ("begin", np.int64), ("count", np.int64)]
+)
+"""first: of the prompts of as many tokens as its place says; the others: of a known prompt of which `done` tokens are
+there, the next one of as many tokens, and its chunks."""
+CHUNK_DTYPE = record_type(
+    [("seconds", np.float64), ("joules", np.float64), ("parts_j", np.float64, (len(ENERGY_PARTS),))]
+)
+RECORD_DTYPE = record_type(
+    [
+        ("interval_s", np.float64),
+        ("interval_weight", np.float64),
+        ("span_s", np.float64),
+        ("span_j", np.float64),
+    ]
+)
+"""Two lists of the record, as `Recorder` has them."""
 
 State = namedtuple(
-    "State",
-    "rules at event_s event_serial requests nodes paths times_s travelling groups ended waiting prefilling "
-    "live held remaining last_s chunk_request chunk_tokens windows scratch partial "
-    "prompts_of prompts chunk_s chunk_j chunk_parts_j stall_s interval_s interval_weight span_s span_j parts_j",
+    "State", "rules at requests queues sequences scratch nodes paths windows prompts chunks stall_s record"
 )
-"""rules, at: one record each; event_s, event_serial: when each of EVENTS happens (inf: not), and which is first of
-equal times; requests, nodes; paths: nodes of all requests; times_s: of a stream.
-
-travelling, groups, ended, waiting (a ring), prefilling, live: requests; held, remaining, last_s: along live, as `Live`;
-chunk_request, chunk_tokens: of the mixed step.
-
-windows: (blocks, share) of windowed layers; scratch: (2, sequences + 1); partial: sums of a pairwise sum.
-
-prompts_of: first of `prompts` by tokens; chunk_s, chunk_j, chunk_parts_j: of all their chunks; stall_s: by step;
-interval_s ... parts_j: the record.
-"""
+"""rules, at: one record each; paths: nodes of the prompts of all requests; scratch: (2, sequences); windows: (blocks,
+share) of windowed layers; stall_s: by step; the others as their types say."""

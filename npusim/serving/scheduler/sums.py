@@ -1,19 +1,19 @@
 """Sums in the order in which NumPy adds, so that the compiled server gives the bits of one that calls NumPy.
 
-Pairwise summation: halves are summed apart, down to blocks of 128 that eight sums run through (Higham 1993, SIAM Journal
-on Scientific Computing 14(4), "The accuracy of floating point summation").
+Pairwise summation: halves are summed apart, down to blocks of 128 that eight sums run through (Higham 1993, SIAM
+Journal on Scientific Computing 14(4), "The accuracy of floating point summation").
 """
 
 from __future__ import annotations
 
-from npusim.compilation import inner_kernel
+from npusim.compilation import inner_part
 
 BLOCK = 128
 """Longest part that is not halved."""
 _LANES = 8
 
 
-@inner_kernel
+@inner_part
 def pairwise_sum(values, first, count, partial):
     """The sum of values[first : first + count] as `numpy.sum` gives it; partial: room for a sum of each depth."""
     done, waiting = 0, 0
@@ -39,7 +39,7 @@ def pairwise_sum(values, first, count, partial):
         waiting ^= 1 << depth
 
 
-@inner_kernel
+@inner_part
 def _block_sum(values, first, count):
     if count < _LANES:
         total = 0.0

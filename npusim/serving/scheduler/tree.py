@@ -40,5 +40,10 @@ def tree_of(prompts: Sequence[Prompt]) -> PromptTree:
             paths.append(place)
             node = place
     count = np.array([len(prompt) for prompt in prompts], np.int64)
-    return PromptTree(np.array(parents, np.int64), np.array(ends, np.int64), np.array(paths, np.int64),
-                      np.cumsum(count) - count, count)
+    return PromptTree(
+        np.array(parents, np.int64),
+        np.array(ends, np.int64),
+        np.array(paths, np.int64),
+        np.cumsum(count) - count,
+        count,
+    )

@@ -5,14 +5,14 @@ Each is the class of its name in `serving.policies`. A turn begins at stage 0; E
 
 from __future__ import annotations
 
-from npusim.compilation import inner_kernel
+from npusim.compilation import inner_part
 from npusim.serving.scheduler.queue import admissible, admit
 from npusim.serving.scheduler.state import DECODE, DECODE_ONE, END, MIX, PREFILL
 
 EXCLUSIVE, ALTERNATE, HYBRID = range(3)
 
 
-@inner_kernel
+@inner_part
 def next_action(state):
     """What the policy of the rules does next."""
     policy = state.rules[0].policy
@@ -23,7 +23,7 @@ def next_action(state):
     return _hybrid(state)
 
 
-@inner_kernel
+@inner_part
 def _exclusive(state):
     at = state.at[0]
     if at.stage == 0:
@@ -35,7 +35,7 @@ def _exclusive(state):
     return END
 
 
-@inner_kernel
+@inner_part
 def _alternate(state):
     at = state.at[0]
     at.stage += 1
@@ -48,7 +48,7 @@ def _alternate(state):
     return END
 
 
-@inner_kernel
+@inner_part
 def _hybrid(state):
     at = state.at[0]
     at.stage += 1
@@ -61,7 +61,7 @@ def _hybrid(state):
     return END
 
 
-@inner_kernel
+@inner_part
 def _choose_chunks(state):
     """The next chunk of each prompt under way, then of newly admitted ones, while the budget lasts."""
     at = state.at[0]
@@ -69,19 +69,19 @@ def _choose_chunks(state):
     left = state.rules[0].token_budget - at.live
     for place in range(at.prefilling):
         if left > 0:
-            left -= _add_chunk(state, state.prefilling[place], left)
+            left -= _add_chunk(state, state.sequences[place].prefilling, left)
     while left > 0 and admissible(state):
         index = admit(state)
-        state.prefilling[at.prefilling] = index
+        state.sequences[at.prefilling].prefilling = index
         at.prefilling += 1
         left -= _add_chunk(state, index, left)
 
 
-@inner_kernel
+@inner_part
 def _add_chunk(state, index, left):
     """A chunk of at most `left` tokens; how many it has."""
     at, request = state.at[0], state.requests[index]
     tokens = min(left, request.isl + request.generated - request.computed)
-    state.chunk_request[at.chunks], state.chunk_tokens[at.chunks] = index, tokens
+    state.sequences[at.chunks].chunk_request, state.sequences[at.chunks].chunk_tokens = index, tokens
     at.chunks += 1
     return tokens
