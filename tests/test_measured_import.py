@@ -34,6 +34,9 @@ KINDS = {
     "h200/mixed_steps": "mixed_steps",
     "h200/serving": "serving",
     "h200/serving_steps": "serving_steps",
+    "h200/vllm_serving": "vllm_serving",
+    "h200/vllm_long_prompts": "vllm_serving",
+    "h200/vllm_speculative": "vllm_serving",
     "rngd/kernels": "card_kernels",
     "rngd/serving": "published_serving",
     "gpu_public/rtx_serving": "published_serving",
@@ -255,6 +258,16 @@ def test_a_measured_value_that_is_none(tmp_path: Path, value: str) -> None:
     assert f"{path}:4: us: '{value}' is no " in broken(path, "h200")
 
 
+def test_a_formula_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    def change(rows: list[list[str]]) -> list[list[str]]:
+        del rows[4:]
+        rows[3][rows[0].index("batch")] = "=1+1"
+        return rows
+
+    path = rewritten("rngd/kernels", tmp_path, change)
+    assert f"{path}:4: batch: '=1+1' is a formula" in broken(path, "rngd")
+
+
 def test_tables_that_are_evidence_are_refused_with_the_known_kinds(tmp_path: Path) -> None:
     line = broken(table("h200/power_ops"))
     assert "power of single operators (evidence for parameters)" in line
@@ -411,3 +424,15 @@ def test_an_odd_cell_of_a_column_that_nothing_reads_is_told(column: str, text: s
     lines = [str(each.message) for each in said]
     assert [line for line in lines if f"steps.csv:5: {column}: " in line and told in line] == (lines if told else [])
     assert bool(lines) == bool(told)
+
+
+def test_a_budget_that_the_run_tells_is_that_of_its_server(imported: dict[str, Imported]) -> None:
+    """Numbers that are drawn or fitted replace those of the runtime, not those of the run."""
+    seen = set()
+    for case in imported["h200/vllm_serving"].cases:
+        assert isinstance(case.predictor, RunPredictor)
+        deployment = measured_deployment(case.predictor.placement)
+        applied = Numbers.of(deployment.system).apply(deployment)
+        assert applied.runtime_record["policy_token_budget"][0] == float(case.dimensions["budget"])
+        seen.add(case.dimensions["budget"])
+    assert seen == {"2048", "8192"}
