@@ -107,6 +107,7 @@ def run_of(row: SheetRow, told: Told | None, remarks: tuple[str, ...], notes: tu
             firmware=reader.text("firmware"),
             sdk=reader.text("sdk"),
             date=reader.text("date"),
+            labels=tuple(str(cell) for cell in (row.cells.get("remark"), reader.text("repeats")) if cell),
             remarks=remarks,
             notes=(*told_of, *notes),
         ),
