@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from npusim.cli.output import say
-from npusim.errors import UserError, printable
+from npusim.errors import UserError, one_printable_line
 
 SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 _SIGNALLED = 128
@@ -85,14 +85,14 @@ def _usage_text(mistake: click.ClickException) -> str:
     """location: message; mend, from click's own errors."""
     context = mistake.ctx if isinstance(mistake, click.UsageError) else None
     command = context.command_path if context is not None else "npusim"
-    message = printable(mistake.format_message()).rstrip(".")
+    message = one_printable_line(mistake.format_message()).rstrip(".")
     location = command
     if isinstance(mistake, click.NoSuchOption):
         location = mistake.option_name
     elif isinstance(mistake, click.BadParameter) and mistake.param is not None:
         location = _parameter_name(mistake.param)
         missing = isinstance(mistake, click.MissingParameter)
-        message = _missing_text(mistake.param) if missing else printable(mistake.message).rstrip(".")
+        message = _missing_text(mistake.param) if missing else one_printable_line(mistake.message).rstrip(".")
     return f"{location}: {message}; see {command} --help"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from npusim import dtypes
 from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, stall_times_of
-from npusim.engine.stepcost import StepCost, between, combine, from_record, parts_by_name
+from npusim.engine.stepcost import StepCost, combine, from_record, interpolated, parts_by_name
 from npusim.errors import UserError
 from npusim.kernels.power import ENERGY_PARTS
 from npusim.mapping.deployment import Deployment
@@ -92,7 +92,7 @@ class AnalyticEngine:
         settled = self._chunk(query, context)
         if limited == 1.0 or not settled.held:
             return settled
-        return between(self._rested._chunk(query, context), settled, limited)
+        return interpolated(self._rested._chunk(query, context), settled, limited)
 
     @cached_property
     def _rested(self) -> AnalyticEngine:

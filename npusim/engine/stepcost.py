@@ -105,7 +105,7 @@ def retimed(known: StepCost, time_s: float, shares_s: dict[str, float], machine:
     )
 
 
-def between(first: StepCost, second: StepCost, share: float) -> StepCost:
+def interpolated(first: StepCost, second: StepCost, share: float) -> StepCost:
     """The cost between two steps of equal work, at the fraction `share` of the way from one to the other."""
     return StepCost(
         time_s=first.time_s + share * (second.time_s - first.time_s),

@@ -24,7 +24,7 @@ from npusim.words import Phrase
 
 _SAME = 1e-9
 """Largest relative difference of two spellings of one number."""
-Described = TypeVar("Described", bound=BaseModel)
+_Described = TypeVar("_Described", bound=BaseModel)
 
 
 class CalibratedNumber(Part):
@@ -136,7 +136,7 @@ class Calibration(Part):
         kept = frozenset(each.path for each in own if each.path not in known or each.was(known[each.path]))
         return self if len(kept) == len(own) else self.lent(owner, owner, kept)
 
-    def apply(self, owner: str, description: Described) -> Described:
+    def apply(self, owner: str, description: _Described) -> _Described:
         """`description` with the fitted numbers of `owner`. Raises UserError for a path that it does not have."""
         changes = {number.path: number for number in self.numbers if number.owner == owner}
         if not changes:
@@ -205,7 +205,7 @@ def load_calibration(path: Path) -> Calibration:
     return load_yaml(path, Calibration)
 
 
-def with_quantities(description: Described, replaced: dict[str, Quantity], prefix: str = "") -> Described:
+def with_quantities(description: _Described, replaced: dict[str, Quantity], prefix: str = "") -> _Described:
     """A copy of a description with quantities at dotted paths (as `ledger.provenances` names them) replaced."""
     changes: dict[str, Any] = {}
     for name in type(description).model_fields:

@@ -25,9 +25,9 @@ from npusim.hardware.system import Card, Chip, ServerCards, System
 from npusim.hardware.technology.reference import energies_left_out, follow_reference
 from npusim.hardware.units import KINDS, MARK
 
-GROUPS = 4
+_GROUPS = 4
 """Kinds of groups of chips that work together."""
-GROUP_TENSOR, GROUP_EXPERT, GROUP_EXPERT_TENSOR, GROUP_STAGE = range(GROUPS)
+GROUP_TENSOR, GROUP_EXPERT, GROUP_EXPERT_TENSOR, GROUP_STAGE = range(_GROUPS)
 STEPS, MESSAGES, DEPTH, LOCAL = range(4)
 """Indices into a row of `group_shape`."""
 
@@ -41,9 +41,9 @@ _HEADER: list[tuple[Any, ...]] = [
     ("stages", np.int64),
     ("micro_batches", np.int64),
     ("transport_serves", np.int64, (MAX_PARTS, len(ALGORITHMS))),
-    ("group_shape", np.float64, (GROUPS, len(SCHEDULES), 4)),
-    ("group_hops", np.float64, (GROUPS, len(SCHEDULES), MAX_PARTS)),
-    ("group_load", np.float64, (GROUPS, len(SCHEDULES), MAX_PARTS)),
+    ("group_shape", np.float64, (_GROUPS, len(SCHEDULES), 4)),
+    ("group_hops", np.float64, (_GROUPS, len(SCHEDULES), MAX_PARTS)),
+    ("group_load", np.float64, (_GROUPS, len(SCHEDULES), MAX_PARTS)),
 ]
 _PIM_FLAGS = [
     (f"pim_{name}", np.bool_)

@@ -11,7 +11,7 @@ from npusim.hardware.base import Part
 from npusim.hardware.compute import MacEnergies
 from npusim.ledger import Duration, Efficiency, EnergyPerByte, EnergyPerOp, Frequency, Power, Quantity, in_unit
 
-Exponent = Annotated[Quantity, in_unit("", zero=True, most=10.0)]
+_Exponent = Annotated[Quantity, in_unit("", zero=True, most=10.0)]
 
 
 class PowerModel(Part):
@@ -46,7 +46,7 @@ class PowerModel(Part):
     minimum_voltage: Efficiency | None = None
     """Lowest voltage, as a fraction of that at the nominal clock, 0 to 1, below which no lower clock saves energy; no
     limit if omitted."""
-    voltage_exponent: Exponent
+    voltage_exponent: _Exponent
     """Exponent with which the dynamic energy of an operation scales with the clock."""
     limiter_time: Duration | None = None
     """Time constant with which the clock approaches what the cap allows, in seconds; at once if omitted."""

@@ -17,7 +17,7 @@ from npusim.bounds.load import BoundedLoad
 from npusim.bounds.reading import Reading
 from npusim.bounds.unit_readings import explained
 from npusim.conditions.conditions import Member
-from npusim.conditions.known import Deciding, Known
+from npusim.conditions.known import DecidingValues, Known
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.lab.check.judge import judge, run_findings
 from npusim.lab.check.placing import Footing, Placed, footings, load_on, predictor_of, usual_load
@@ -140,7 +140,7 @@ def _best(trials: Iterable[Trial]) -> Trial:
     return max(trials, key=lambda trial: (VERDICTS.index(trial.verdict), -trial.badness))
 
 
-def _weighed(placed: Placed, trial: Trial, deciding: Deciding = ()) -> Weighed:
+def _weighed(placed: Placed, trial: Trial, deciding: DecidingValues = ()) -> Weighed:
     """The trial's figures, those that hold with what must be true for it."""
     known = Known.of(placed.conditions, placed.assumed, deciding)
     figures = trial.figures
@@ -293,7 +293,7 @@ class _Search:
         found = run_findings(self._run, self._placed, load, member["cards"])
         return _trial(self._run, found, self._predictions.outcome(predictor), member)
 
-    def _deciding(self, allowed: Sequence[Member]) -> Deciding:
+    def _deciding(self, allowed: Sequence[Member]) -> DecidingValues:
         """Open conditions of which not every value was found to allow the run, with those that were."""
         found = []
         for name in _NAMED:
