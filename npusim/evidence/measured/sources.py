@@ -43,6 +43,8 @@ class Spreads(Part):
     """Ratio of the standard deviation to the mean of published times of kernels."""
     public_power: Ratio
     """Ratio of the standard deviation to the mean of published power."""
+    another_card: Ratio
+    """Ratio of the standard deviation to the mean of figures of one kind of chip over its cards."""
     simulator: Ratio
     """Ratio of the standard deviation to the mean of figures of another simulator."""
 
