@@ -31,7 +31,8 @@ _OF_MAD = 1.4826
 
 @dataclass(frozen=True)
 class CommonFactor:
-    """arch: chip of the rows; rows: their places; factor: measured over predicted speed, in the median; low, high: 99 %.
+    """arch: chip of the rows; rows: their places; factor: measured over predicted speed, in the median; low, high: its
+    99 % interval.
 
     seen: the smallest factor by which all of them could be too fast and would be found.
     """
@@ -78,13 +79,21 @@ def common_factors(rows: Sequence[CheckedRow]) -> list[CommonFactor]:
 
 
 def _factor(arch: str, speeds: Mapping[int, _Speed]) -> CommonFactor:
-    logs = np.array([speed.log for speed in speeds.values()])
-    middle = float(np.median(logs))
-    own = max(repeat_sd("output_tokens_per_s"), _OF_MAD * float(np.median(np.abs(logs - middle))))
-    shared = float(np.median([speed.shared for speed in speeds.values()]))
-    far = Z * math.hypot(shared, _OF_MEDIAN * own / math.sqrt(len(logs)))
+    """Of those rows, the best known first, that together say most."""
+    known = sorted(speeds.items(), key=lambda each: each[1].shared)
+    tries = [(*_common([speed for _, speed in known[:count]]), count) for count in range(FEWEST, len(known) + 1)]
+    far, middle, count = min(tries)
     factor, low, high = (math.exp(each) for each in (middle, middle - far, middle + far))
-    return CommonFactor(arch, tuple(speeds), factor, low, high, math.exp(far))
+    return CommonFactor(arch, tuple(sorted(place for place, _ in known[:count])), factor, low, high, math.exp(far))
+
+
+def _common(speeds: Sequence[_Speed]) -> tuple[float, float]:
+    """99 % half-width of the logarithm of the rows' factor, and that logarithm."""
+    logs = np.array([speed.log for speed in speeds])
+    middle = float(np.median(logs))
+    own = max(repeat_sd(_RATE), _OF_MAD * float(np.median(np.abs(logs - middle))))
+    shared = float(np.median([speed.shared for speed in speeds]))
+    return Z * math.hypot(shared, _OF_MEDIAN * own / math.sqrt(len(logs))), middle
 
 
 def _speeds(row: CheckedRow) -> Iterator[_Speed]:

@@ -29,8 +29,8 @@ from npusim.workload.precision import resolve_precision
 
 @dataclass(frozen=True)
 class CheckResult:
-    """files: that were read; archs: that the rows are about; rows in the order of the files; factors: that the rows of a
-    chip have in common."""
+    """files: that were read; archs: that the rows are about; rows in the order of the files; factors: that the rows of
+    a chip have in common."""
 
     files: tuple[Path, ...]
     rows: tuple[CheckedRow, ...]
