@@ -78,7 +78,7 @@ def _from_others(rows: list[Row], **values: Any) -> list[Row]:
     return [*rows, rows[TARGET] | values]
 
 
-def _scaled(factor: float) -> Callable[[Row], dict[str, Any]]:
+def scaled(factor: float) -> Callable[[Row], dict[str, Any]]:
     """A run that was so many times as fast in everything."""
     return _joined(
         _times(
@@ -149,8 +149,8 @@ ERRORS: tuple[Error, ...] = (
     Error("row copied to other users", lambda rows: _from_others(rows, users=2.0 * float(rows[TARGET]["users"]))),
     Error("row copied once more", lambda rows: _from_others(rows)),
     Error("latencies of a row times 1.3", _one(_times(1.3, *_LATENCIES))),
-    Error("row x 2 in everything", _one(_scaled(2.0))),
-    Error("row x 1.3 in everything", _one(_scaled(1.3))),
+    Error("row x 2 in everything", _one(scaled(2.0))),
+    Error("row x 1.3 in everything", _one(scaled(1.3))),
     Error("figures of a smaller model", _every(_set(model="meta-llama/Llama-3.3-70B-Instruct"))),
     Error("cards: folder and file differ", _every(_set(told_cards=4.0)), (), LOGS),
     Error("model: folder and file differ", _every(_set(folder_model="Llama-3.3-70B-Instruct")), (), LOGS),

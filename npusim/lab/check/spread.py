@@ -29,6 +29,7 @@ DRAWS = 24
 Z = float(norm.ppf(0.5 + COVERAGE / 2.0))
 Z_OF_RANGES = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
 _WATTS, _PER_JOULE = "power_w", "tokens_per_joule"
+_FIRST_TOKEN = "ttft"
 
 
 @remembered
@@ -36,9 +37,16 @@ def run_half_width(predictor: RunPredictor, figure: str, seed: int) -> float:
     """The half-width for a figure of METRICS of that run."""
     figure = inverses(figure)
     inputs = input_sd(predictor, figure, seed)
-    return math.hypot(
-        Z * inputs, Z / Z_OF_RANGES * unexplained(calibration_of(predictor.arch), figure), Z * repeat_sd(figure)
-    )
+    left = Z / Z_OF_RANGES * unexplained(calibration_of(predictor.arch), figure)
+    return math.hypot(Z * inputs, left, Z * repeat_sd(figure), Z * _software_sd(predictor.placement, figure))
+
+
+def _software_sd(placement: Placement, figure: str) -> float:
+    """Of a first token's time under software that the chip's calibration was not fitted to: its queue is its own."""
+    fitted = calibration_of(placement.arch)
+    if fitted is None or fitted.holds_for(placement.runtime) or not figure.startswith(_FIRST_TOKEN):
+        return 0.0
+    return sources().spreads.first_token_elsewhere.value
 
 
 @remembered

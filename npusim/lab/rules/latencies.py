@@ -172,18 +172,19 @@ def percentiles_differ(run: LabRun) -> Iterator[Remark]:
     known = [figure for part, figure in steps.items() if _MIDDLE <= part < 100.0]
     alone = run.setting.users is not None and run.setting.users < 2.0
     mean = run.figures.get(f"{_FIRST}_mean")
-    known += [] if mean is None else [mean]
-    if alone or len(known) < _FEWEST or (requests is not None and requests < _ALIKE_REQUESTS):
+    if alone or (requests is not None and requests < _ALIKE_REQUESTS):
         return
-    digits = len(known) * (min(map(_digits, known)) - 1.0)
-    if len({figure.value for figure in known}) == 1 and digits >= _ALIKE_DIGITS:
-        told = f"mean and percentiles of {_FIRST} are all {known[0].value:,.6g}"
-        yield Remark("percentiles all alike", FAULT, f"{told}: copied, not measured")
+    for figures in (known, known if mean is None else [*known, mean]):
+        digits = len(figures) * (min(map(_digits, figures), default=0.0) - 1.0)
+        if len({figure.value for figure in figures}) == 1 and len(figures) > 1 and digits >= _ALIKE_DIGITS:
+            told = f"{len(figures)} of the mean and the percentiles of {_FIRST} are {figures[0].value:,.6g}"
+            yield Remark("percentiles all alike", FAULT, f"{told}: copied, not measured")
+            return
 
 
 _FIRST = "ttft_ms"
-_MIDDLE, _FEWEST = 50.0, 2
-"""Percentiles from which on, and how many of them, are compared."""
+_MIDDLE = 50.0
+"""Percentile from which on they are compared."""
 
 
 def _digits(figure: Reading) -> float:
