@@ -35,6 +35,7 @@ STEPS, MESSAGES, DEPTH, LOCAL = range(4)
 _HEADER: list[tuple[Any, ...]] = [
     ("power_cap_enforced", np.bool_),
     ("power_over_nominal", np.float64),
+    ("power_clocks", np.float64),
     ("settled", np.float64),
     ("reduction_topology", np.int64),
     ("multiplies", np.int64, (dtypes.COUNT, dtypes.COUNT)),
@@ -82,8 +83,9 @@ def build_machine(system: System) -> np.ndarray:
     """The machine of one chip of `system`, an array of shape (1,) of its `machine_dtype`.
 
     A power cap whose provenance is `assumed` is not enforced unless the description says so: an unknown cap is no cap.
-    power_over_nominal: clock of the unit over that at which its energies hold. `settled` is 1: the chip has
-    run long enough to be hot and for its power limit to act; 0 is a rested chip.
+    power_over_nominal: clock of the unit over that at which its energies hold; power_clocks: watts of the clocks, part
+    of `loaded_static`. `settled` is 1: the chip has run long enough to be hot and for its power limit to act; 0 is a
+    rested chip.
     """
     machines = described_machine(system)
     follow_reference(system, machines)

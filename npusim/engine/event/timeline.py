@@ -33,6 +33,7 @@ from npusim.engine.event.command import (
 from npusim.engine.event.engine import SimulatedPiece
 from npusim.engine.event.repetition import Simulation
 from npusim.engine.event.stalls import stall_details
+from npusim.hardware.power import loaded_w
 from npusim.kernels.power import energy_scale
 from npusim.mapping.optable import OP_NAMES
 from npusim.units import GB, MIB, US_PER_S
@@ -206,7 +207,7 @@ def _power(piece: SimulatedPiece) -> _History:
             changes.append((delay + float(record.start[position]), float(watts[position])))
             changes.append((delay + float(record.end[position]), -float(watts[position])))
     changes.append((simulation.time_s, 0.0))
-    return _summed(float(machine["power_idle"] + machine["power_loaded_static"]), changes)
+    return _summed(float(machine["power_idle"] + loaded_w(machine, piece.cost.clock)), changes)
 
 
 def _energies(simulation: Simulation, compute_j: np.ndarray, transfer_j: np.ndarray) -> np.ndarray:

@@ -259,7 +259,8 @@ class _Search:
         return [trial.member for trial in self._trials if trial.allows and trial.member is not None]
 
     def _ordered(self, standing: Sequence[Member]) -> list[tuple[RunPredictor, Member]]:
-        """One member for each run that can differ, none that closed forms put out of reach; the nearest first."""
+        """One member for each run that can differ, the nearest first; of those that closed forms put out of reach none,
+        but for the nearest where there are no others."""
         found: dict[RunPredictor, Member] = {}
         for member in standing:
             predictor = predictor_of(self._run, self._placed, member)
@@ -270,12 +271,10 @@ class _Search:
         widths = {} if isinstance(known, str) else self._predictions.outcome(known).figures
         half = {name: part.half_width for name, part in widths.items()}
         figures = self._run.figures
-        near = [
-            (self._predictions.distance(predictor, figures), place, predictor)
-            for place, predictor in enumerate(found)
-            if predictor == known or self._predictions.is_near(predictor, figures, half)
-        ]
-        return [(predictor, found[predictor]) for _, _, predictor in sorted(near, key=lambda each: each[:2])]
+        apart = {each: self._predictions.distance(each, figures) for each in found}
+        nearest = sorted(found, key=lambda each: apart[each])
+        near = [each for each in nearest if each == known or self._predictions.is_near(each, figures, half)]
+        return [(predictor, found[predictor]) for predictor in near or nearest[:1]]
 
     def _next(self, waiting: Sequence[tuple[RunPredictor, Member]]) -> int | None:
         """The nearest; once a member allows the run, the nearest with a value that none which was tried has."""
