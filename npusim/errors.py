@@ -17,7 +17,11 @@ class UserError(Exception):
     """
 
     def __init__(self, location: str, key: str, message: str) -> None:
-        self.location, self.key, self.message = _cut(location, _LONGEST_LOCATION), printable(key), printable(message)
+        self.location, self.key, self.message = (
+            _cut(location, _LONGEST_LOCATION),
+            one_printable_line(key),
+            one_printable_line(message),
+        )
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -46,7 +50,7 @@ def _restored(kind: type[UserError], text: str, state: dict[str, Any]) -> UserEr
     return error
 
 
-def printable(text: str) -> str:
+def one_printable_line(text: str) -> str:
     """One line of printable words, each of a length that can be read."""
     return _cut(" ".join(_cut(word, _LONGEST_WORD) for word in text.split()), _LONGEST_MESSAGE)
 

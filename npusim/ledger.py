@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from npusim.units import number_and_unit, to_si
 
-Kind = Literal["measured", "datasheet", "derived", "calibrated", "assumed"]
+_Kind = Literal["measured", "datasheet", "derived", "calibrated", "assumed"]
 
 
 class Quantity(BaseModel):
@@ -26,7 +26,7 @@ class Quantity(BaseModel):
 
     value: float
     unit: str
-    kind: Kind
+    kind: _Kind
     source: str
     low: float | None = None
     high: float | None = None

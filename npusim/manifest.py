@@ -44,7 +44,7 @@ def build_manifest(
         "git": _git_state(_PACKAGE),
         "seed": seed,
         "argv": [_without_folders(word) for word in argv],
-        "configs": told(files, argv),
+        "configs": told_files(files, argv),
         "machine": {
             "processors": os.cpu_count(),
             "python": platform.python_version(),
@@ -56,7 +56,7 @@ def build_manifest(
     }
 
 
-def told(files: Iterable[InputFile], argv: Sequence[str] = ()) -> list[dict[str, str]]:
+def told_files(files: Iterable[InputFile], argv: Sequence[str] = ()) -> list[dict[str, str]]:
     """The files as a manifest has them, each content once: those that `argv` names in its order, then by name."""
     asked = {Path(word).absolute(): index for index, word in reversed(list(enumerate(argv)))}
     known = {

@@ -23,6 +23,8 @@ else:
 
 Say = Callable[..., str]
 """say(text, **values): the text in the reader's language, with the values put into its {places}."""
+Tell = Callable[[str], None]
+"""Takes a line that tells how far a command is."""
 
 
 @dataclass(frozen=True)

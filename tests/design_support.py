@@ -64,7 +64,8 @@ class Design:
 
 
 def random_deployment(base: Deployment, rng: np.random.Generator) -> tuple[Deployment, dict[str, float]]:
-    """RNGD with every resource drawn between a sixteenth and sixteen times its own, and what was drawn."""
+    """RNGD with every resource drawn between a sixteenth and sixteen times its own, and what was drawn; a power cap
+    that leaves something to work is enforced."""
     machine = base.machine.copy()
     drawn: dict[str, float] = {}
     for name in [name for fields in RATES.values() for name in fields if name not in _MACS]:
@@ -75,6 +76,9 @@ def random_deployment(base: Deployment, rng: np.random.Generator) -> tuple[Deplo
     drawn["reduction_topology"] = float(rng.integers(0, 5))
     drawn["tcp_packet"] = 2.0 ** rng.integers(4, 9)
     drawn["tcp_lanes"] = 2.0 ** rng.integers(0, 6)
+    drawn["power_over_nominal"] = drawn["tcp_clock"] / float(machine["tcp_clock"][0] / machine["power_over_nominal"][0])
+    static_w = float(machine["power_idle"][0] + machine["power_loaded_static"][0])
+    drawn |= {"power_cap": static_w * 8.0 ** rng.uniform(0.02, 1.0), "power_cap_enforced": True}
     for name, value in drawn.items():
         machine[name] = value
     record = base.runtime_record.copy()
@@ -84,18 +88,21 @@ def random_deployment(base: Deployment, rng: np.random.Generator) -> tuple[Deplo
 
 
 def fractions_of_peak(deployment: Deployment, step: Step) -> dict[str, float]:
-    """What a step reaches of each peak of all that the chip has: multipliers, memory, SRAM's ports and links."""
+    """What a step reaches of each peak of all that the chip has: multipliers, memory, SRAM's ports and links, and of
+    an enforced power cap."""
     engine, machine = AnalyticEngine(deployment, max_sequences=len(step.query)), deployment.machine[0]
     unit = deployment.system.chip.unit
     prefix, ports = unit.TRAITS.prefix, f"{unit.TRAITS.prefix}_sram_bandwidth_per_slice"
     elements = math.prod(float(machine[f"{prefix}_{name}"]) for name in unit.TRAITS.elements)
     cycles = elements * float(machine[f"{prefix}_clock"])
-    spent: dict[str, float] = dict.fromkeys(("MACs", "memory", "SRAM", "link"), 0.0)
+    spent: dict[str, float] = dict.fromkeys(("MACs", "memory", "SRAM", "link", "power"), 0.0)
     total = 0.0
     for piece in engine.pieces(step):
         cost = engine.cost(piece)
         total += cost.time_s
         spent["memory"] += cost.memory_bytes / float(peak_bandwidth(machine))
+        if machine["power_cap_enforced"]:
+            spent["power"] += cost.energy_j / (deployment.plan.chips * float(machine["power_cap"]))
         for row in engine.operators(piece)[0].rows:
             repeat, dtype = float(row["repeat"]), dtypes.name(row["activation_dtype"])
             rate = float(machine[f"{prefix}_{unit.TRAITS.macs}_{dtype}"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.engine.event.chip import listed, turned
 from npusim.engine.event.core import state as core
-from npusim.engine.event.core.loop import simulate
+from npusim.engine.event.core.loop import run_loop
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Scene:
         """A flow of `amount` that begins at `seconds`."""
         return self.add(core.MESSAGE, fixed_s=seconds, **fields)
 
-    def run(self) -> core.State:
+    def run(self) -> core.LoopState:
         """The state at the end."""
         table = np.zeros(len(self.commands), core.COMMAND_DTYPE)
         for name in ("queue", "pool", "port", "memory", "second_memory"):
@@ -48,7 +48,7 @@ class Scene:
         order, order_ends = listed(queues)
         entries, way_ends = listed([list(way) for way in ways])
         shares = np.array([share for way in ways for share in way.values()], float)
-        work = core.Work(
+        work = core.LoopWork(
             table, inputs, input_ends, *turned(inputs, input_ends), order, order_ends, entries, shares, way_ends
         )
         ports = 2 * len(self.ports)
@@ -64,7 +64,7 @@ class Scene:
             ports + np.arange(len(self.capacity)),
         )
         state = core.new_state(plant, work)
-        assert simulate(plant, work, state) == core.RUNNING
+        assert run_loop(plant, work, state) == core.RUNNING
         return state
 
     def ends(self) -> list[float]:

@@ -60,11 +60,12 @@ def test_shorter_messages_of_a_reduction_are_never_slower(free: Deployment) -> N
 def test_no_random_design_passes_a_peak(deployed: Deploy, altered: Alter, model: str, cards: int) -> None:
     base = altered(deployed("rngd", model, cards=cards, uncalibrated=True), pe_fusion=math.nan)
     found = search(base, designs=100, seed=7)
-    assert {name for design in found for name in design.reached} == {"MACs", "memory", "SRAM", "link"}
+    assert {name for design in found for name in design.reached} == {"MACs", "memory", "SRAM", "link", "power"}
     for design in found:
         assert max(design.reached.values()) <= 1.0 + ROUNDING, design
     assert max(design.reached["MACs"] for design in found) > 0.3
     assert max(design.reached["memory"] for design in found) > 0.7
+    assert max(design.reached["power"] for design in found) > 0.99
     assert cards == 1 or max(design.reached["link"] for design in found) > 0.01
 
 

@@ -39,11 +39,14 @@ def _seconds(where: Deployment, step: Step) -> float:
 
 
 @pytest.mark.parametrize(("arch", "model", "options"), CHIPS)
-@pytest.mark.parametrize("step", [decode([1024]), decode([700] * 16), prefill(1, 512)], ids=["one", "many", "prompt"])
+@pytest.mark.parametrize("step", [decode([1024]), decode([700] * 16), prefill(1, 640)], ids=["one", "many", "prompt"])
 def test_everything_better_together_is_that_much_faster(
     deployed: Deploy, arch: str, model: str, options: dict[str, object], step: Step
 ) -> None:
-    """Euler's theorem on homogeneous functions: a time that belongs to no resource would be missing here."""
+    """Euler's theorem on homogeneous functions: a time that belongs to no resource would be missing here.
+
+    Where two resources tie within the 1 % by which one is made better, its part ends there and the sum falls short.
+    """
     where = deployed(arch, model, **options)
     found = elasticities(where, AnalyticEngine(where, max_sequences=len(step.query)), step)
     assert found.time_s == pytest.approx(_seconds(where, step), rel=1e-12)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from npusim.errors import UserError
 from npusim.explore.evaluate.deciders import _decider, claim_deciders
 from npusim.explore.evaluate.demands import needed
-from npusim.explore.evaluate.estimated import changed
+from npusim.explore.evaluate.estimated import changed_estimates
 from npusim.explore.evaluate.fixed_times import fixed_times
 from npusim.explore.evaluate.information import gain_bits
 from npusim.explore.evaluate.prediction import claimed_figure, load_of_claim, predict_claim
@@ -99,7 +99,9 @@ def test_a_needed_count_is_the_next_whole_one_that_passes() -> None:
         asked = claim(at_least=limit)
         decider = _decider(asked, base, channels, value, np.ones(2))
         assert decider.is_count and decider.needed is not None and decider.wants_more
-        reached = [value * float(changed(asked, base, [(channels, decider.needed - less)])[0]) for less in (0.0, 1.0)]
+        reached = [
+            value * float(changed_estimates(asked, base, [(channels, decider.needed - less)])[0]) for less in (0.0, 1.0)
+        ]
         assert decider.needed == round(decider.needed) and asked.holds(reached[0]) and not asked.holds(reached[1])
         assert "(whole)" in needed(decider, speaker("en"))
 

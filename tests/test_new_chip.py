@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_support import mistake, tell
 
-from npusim.hardware.catalog import load_system, shipped_systems
+from npusim.hardware.catalog import calibration_of, load_system, shipped_systems
 from npusim.hardware.field_docs import field_docs
 from npusim.hardware.units.contraction_processor import ContractionProcessor
 from npusim.mapping.deployment import deploy
@@ -37,7 +37,10 @@ def test_each_key_says_what_it_means(tmp_path: Path, monkeypatch: pytest.MonkeyP
     plain = " ".join(line.strip("# ") for line in text.splitlines() if line.strip().startswith("#"))
     for name in ("clock", "clusters", "sram_per_slice", "dma_queue"):
         assert field_docs(ContractionProcessor)[name] in plain
-    assert "Fitted: 0.834102." in plain and "[cycle/s," in plain
+    calibration = calibration_of("rngd")
+    assert calibration is not None
+    (fitted,) = (each for each in calibration.numbers if each.path == "chip.unit.contraction_efficiency")
+    assert f"Fitted: {fitted.value}." in plain and "[cycle/s," in plain
 
 
 def test_a_changed_number_is_no_longer_the_calibrated_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ from cli_support import Told, mistake, tell
 from openpyxl import load_workbook
 from test_check import SUMMARY
 
-from npusim.api.answer import Say
 from npusim.cli.main import npusim
 from npusim.explore.sweep import run as sweep_run
 from npusim.explore.sweep.backend import Backend
 from npusim.explore.sweep.spec import SweepSpec
+from npusim.words import Tell
 
 MODEL = "qwen2.5-0.5b"
 GRID = """name: {name}
@@ -417,7 +417,7 @@ def test_workers_change_how_and_not_what(folder: Path, monkeypatch: pytest.Monke
     asked: list[Backend] = []
     real = sweep_run.run_sweep
 
-    def spied(spec: SweepSpec, location: str, out: Path, backend: Backend, say: Say) -> object:
+    def spied(spec: SweepSpec, location: str, out: Path, backend: Backend, say: Tell) -> object:
         asked.append(backend)
         return real(spec, location, out, Backend(), say)
 

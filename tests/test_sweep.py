@@ -21,7 +21,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.explore.sweep import tasks
 from npusim.explore.sweep.backend import Backend
-from npusim.explore.sweep.effects import NOISE_LEVEL, Factor, main_effects
+from npusim.explore.sweep.effects import NOISE_LEVEL, Choice, main_effects
 from npusim.explore.sweep.estimate import estimate_designs
 from npusim.explore.sweep.machines import DesignRecords
 from npusim.explore.sweep.run import run_sweep
@@ -158,8 +158,8 @@ def test_the_front_is_that_of_brute_force(costs: np.ndarray) -> None:
     assert pareto(costs).tolist() == [not each for each in beaten]
 
 
-def _factors(points: np.ndarray) -> list[Factor]:
-    return [Factor(str(index), column, False, ("low", "high")) for index, column in enumerate(points.T)]
+def _factors(points: np.ndarray) -> list[Choice]:
+    return [Choice(str(index), column, False, ("low", "high")) for index, column in enumerate(points.T)]
 
 
 def test_main_effects_are_those_of_a_sum_of_parabolas() -> None:
@@ -188,7 +188,7 @@ def test_the_effect_of_a_choice_leads_from_the_worst_to_the_best() -> None:
     random = np.random.default_rng(2)
     codes, clock = random.integers(0, 3, 60).astype(float), random.uniform(-1.0, 1.0, 60)
     figures = np.array([10.0, 7.0, 12.0])[codes.astype(int)] + clock
-    choice, number = Factor("memory", codes, True, ("a", "b", "c")), _factors(clock[:, None])[0]
+    choice, number = Choice("memory", codes, True, ("a", "b", "c")), _factors(clock[:, None])[0]
     (found, _) = main_effects([choice, number], figures)
     assert (found.low_text, found.high_text, found.high - found.low) == ("b", "c", pytest.approx(5.0))
 

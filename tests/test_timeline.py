@@ -21,7 +21,7 @@ from npusim.engine.event.timeline import HBM, POWER, RATE, SRAM, Timeline, timel
 from npusim.engine.event.trace_file import write_trace
 from npusim.hardware.data import data_root
 from npusim.mapping.deployment import Deployment
-from npusim.workload.step import decode, prefill
+from npusim.workload.step import Step, decode, prefill
 
 Deploy = Callable[..., Deployment]
 Drawn = tuple[list[SimulatedPiece], Timeline]
@@ -189,3 +189,20 @@ def test_the_example_of_the_starved_contraction_engine(tmp_path: Path) -> None:
     assert after["busy_us"]["contraction"] > 1.2 * after["busy_us"]["memory"]
     assert after["busy_us"]["memory"] == pytest.approx(before["busy_us"]["memory"])
     assert 1.3 < after["step_us"] / before["step_us"] < 1.7
+
+
+@pytest.mark.parametrize(
+    ("row", "model", "cards", "step"),
+    [
+        ("Llama 3.1 8B on one RNGD", "llama-3.1-8b", 1, decode([1024])),
+        ("Llama 3.3 70B on four", "llama-3.3-70b", 4, decode([1024] * 8)),
+    ],
+)
+def test_the_documented_events_are_those_of_the_step(
+    deployed: Deploy, row: str, model: str, cards: int, step: Step
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "timeline.md").read_text(encoding="utf-8")
+    (told,) = (line.split("|")[2] for line in page.splitlines() if line.startswith(f"| {row}"))
+    deployment = deployed("rngd", model, cards=cards, uncalibrated=True)
+    (piece,) = EventEngine(AnalyticEngine(deployment), "rngd").simulated(step)
+    assert piece.simulation.events == int(told.replace(",", ""))

@@ -9,7 +9,7 @@ import numpy as np
 from npusim.answers.engines import working_pes
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import HOST
-from npusim.engine.elasticity import Elasticities, elasticities, joined
+from npusim.engine.elasticity import Elasticities, elasticities, weighted_mean
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import OP_NAMES
 from npusim.units import MS_PER_S
@@ -61,7 +61,7 @@ def bottleneck(deployment: Deployment, users: int, isl: int, osl: int) -> dict[s
     host_s = engine.with_host(cost, sequences).time_s - cost.time_s
     shares = {**cost.shares_s, HOST: host_s}
     return {
-        **moved_by(joined([(sequences, prompt), (osl - 1, token)])),
+        **moved_by(weighted_mean([(sequences, prompt), (osl - 1, token)])),
         "decode": moved_by(token),
         "prompt": {"ms": prompt.time_s * MS_PER_S, **moved_by(prompt)},
         "hidden_floor": hidden_floor(token, MS_PER_S, "ms"),

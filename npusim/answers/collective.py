@@ -29,7 +29,7 @@ from npusim.units import US_PER_S
 
 
 @dataclass(frozen=True)
-class Asked:
+class GroupedCollective:
     """A collective: `groups` groups of `ranks` neighbouring chips run it at the same time on `byte_count` bytes each.
 
     byte_count: the full vector (reduced, gathered, or sent by a rank in an all-to-all); algorithm, library: None for
@@ -52,7 +52,7 @@ def operation_code(name: str) -> int:
 
 
 def predict_collective(
-    arch: str, asked: Asked, *, seed: int = 0, interval_wanted: bool = False, uncalibrated: bool = False
+    arch: str, asked: GroupedCollective, *, seed: int = 0, interval_wanted: bool = False, uncalibrated: bool = False
 ) -> dict[str, Any]:
     """The answer of `npusim collective`; time_us becomes {value, low, high} with `interval_wanted`. Raises UserError.
 
@@ -117,7 +117,7 @@ def predict_reduction(arch: str, byte_count: float, pes: int, uncalibrated: bool
     }
 
 
-def _groups(system: System, asked: Asked) -> Groups:
+def _groups(system: System, asked: GroupedCollective) -> Groups:
     chips = system.server.fabric.chips
     if not 2 <= asked.ranks <= chips:
         raise UserError("--ranks", "", f"{asked.ranks} chips, but {system.name} joins {chips}; give 2 to {chips}")
@@ -127,7 +127,7 @@ def _groups(system: System, asked: Asked) -> Groups:
     return tuple(tuple(range(first * asked.ranks, (first + 1) * asked.ranks)) for first in range(asked.groups))
 
 
-def _placed(machines: np.ndarray, system: System, asked: Asked, groups: Groups) -> np.ndarray:
+def _placed(machines: np.ndarray, system: System, asked: GroupedCollective, groups: Groups) -> np.ndarray:
     fabric = system.server.fabric
     libraries = () if asked.library is None else (asked.library,)
     if asked.library is not None and asked.library not in fabric.libraries:
@@ -144,7 +144,7 @@ def _placed(machines: np.ndarray, system: System, asked: Asked, groups: Groups) 
     return machines
 
 
-def _candidates(machine: Any, system: System, asked: Asked) -> list[dict[str, Any]]:
+def _candidates(machine: Any, system: System, asked: GroupedCollective) -> list[dict[str, Any]]:
     """Every schedule that can run, each on its fastest transport, fastest first."""
     found = []
     for number, (operation, algorithm) in enumerate(SCHEDULES):
@@ -178,7 +178,7 @@ def _candidate(machine: Any, system: System, number: int, algorithm: str, index:
     }
 
 
-def _no_algorithm(system: System, asked: Asked) -> UserError:
+def _no_algorithm(system: System, asked: GroupedCollective) -> UserError:
     served = sorted(
         {algorithm for each in system.server.fabric.transports for algorithm in each.algorithms}
         & {algorithm for operation, algorithm in SCHEDULES if operation == asked.operation}
@@ -188,13 +188,15 @@ def _no_algorithm(system: System, asked: Asked) -> UserError:
     return UserError(key, "", f"nothing carries out {told} as asked; its libraries know: {', '.join(served) or 'none'}")
 
 
-def _sent_per_rank(system: System, asked: Asked, algorithm: str, group: tuple[int, ...]) -> float:
+def _sent_per_rank(system: System, asked: GroupedCollective, algorithm: str, group: tuple[int, ...]) -> float:
     made = ALGORITHMS[algorithm].exchange(asked.operation, asked.ranks, together(system.server.fabric, group))
     assert made is not None
     return made.sent_by_busiest() * asked.byte_count
 
 
-def _ranged(arch: str, system: System, asked: Asked, groups: Groups, seed: int, uncalibrated: bool) -> dict[str, float]:
+def _ranged(
+    arch: str, system: System, asked: GroupedCollective, groups: Groups, seed: int, uncalibrated: bool
+) -> dict[str, float]:
     """The time under the description's numbers, with the 90 % interval of its ranges."""
     calibration = None if uncalibrated else calibration_of(arch)
     runtime = load_runtime(system.runtime, system.chip.unit.kind)

@@ -47,9 +47,9 @@ from npusim.workload.grid import Grid, list_grids
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve_precision
 
-Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
+_Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
 
-_DESCRIPTIONS: dict[Kind, type[Description]] = {"architecture": System, "runtime": Runtime, "memory": Dram, "pim": Pim}
+_DESCRIPTIONS: dict[_Kind, type[Description]] = {"architecture": System, "runtime": Runtime, "memory": Dram, "pim": Pim}
 _BITS_PER_BYTE = 8
 _ANY_KV = "bf16"
 
@@ -72,7 +72,7 @@ def describe(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
     )
 
 
-def kind_of_description(name_or_path: str) -> Kind:
+def kind_of_description(name_or_path: str) -> _Kind:
     """What a shipped name, an alias or a file describes. Raises UserError with the nearest name."""
     path = Path(name_or_path).expanduser()
     if path.suffix in {".yaml", ".yml"}:

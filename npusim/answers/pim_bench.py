@@ -31,7 +31,7 @@ from npusim.kernels.pim_linear import element_wise, matrix_vector
 from npusim.serving.uncertainty import interval
 from npusim.units import NS_PER_S, US_PER_S
 
-DRAWS = 256
+_DRAWS = 256
 """Draws of all uncertain numbers behind an interval."""
 STREAMS = {"add": 2, "mul": 2, "relu": 1}
 """Arrays that an element-wise operation reads."""
@@ -139,7 +139,7 @@ def measure_pim(
     answer = _figures(pim, operation, machines[0])
     if not interval_wanted:
         return answer
-    drawn = draw_pim(pim, DRAWS, seed)
+    drawn = draw_pim(pim, _DRAWS, seed)
     _ask(drawn, power_limit, fence_s)
     figures = [_figures(pim, operation, machine) for machine in drawn]
     for name in ("cycles", "time_us", "latency_ns", "baseline_us", "speedup", "energy_j", "baseline_energy_j"):

@@ -38,8 +38,8 @@ from npusim.workload.arrivals import Poisson, parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 from npusim.workload.step import Step, decode, prefill
 
-POWER, POWER_SCOPE = "power_w", "cards"
-REQUESTS_PER_USER = 3
+_POWER, _POWER_SCOPE = "power_w", "cards"
+_REQUESTS_PER_USER = 3
 _LONGEST_RUN_S = 1e9
 """Beyond it a 64-bit clock in seconds no longer resolves tenths of a microsecond."""
 _PHASES = ("decode", "prefill")
@@ -116,7 +116,7 @@ class CostedStep:
             "query": int(self.step.query[0]),
             **self.figures,
             "host_us": self.host_us,
-            "power_scope": POWER_SCOPE,
+            "power_scope": _POWER_SCOPE,
             **moved_by(self.elasticities),
             "hidden_floor": hidden_floor(self.elasticities, US_PER_S, "us"),
             "breakdown_us": self.breakdown_us,
@@ -294,7 +294,7 @@ def run_load(
 ) -> Load:
     """What a run serves. requests: default three per user. Raises UserError."""
     process = parse_arrival(arrival, concurrency)
-    count = REQUESTS_PER_USER * concurrency if requests is None else requests
+    count = _REQUESTS_PER_USER * concurrency if requests is None else requests
     for option, value in (("--isl", isl), ("--osl", osl), ("--requests", count)):
         if value < 1:
             raise UserError(option, "", f"{value} must be 1 or more")
@@ -354,7 +354,7 @@ def _run_of_events(deployment: Deployment, load: Load, seed: int, detail: Detail
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:
     """The figures of a run under the names of the command line's contract: statistics by their quantity."""
-    answer: dict[str, Any] = {POWER: {"scope": POWER_SCOPE}}
+    answer: dict[str, Any] = {_POWER: {"scope": _POWER_SCOPE}}
     for row in shown(Shown.RUN):
         if row.statistic:
             answer.setdefault(row.quantity, {})[row.statistic] = metrics[row.name]

@@ -13,8 +13,6 @@ Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Js
 Answer: TypeAlias = dict[str, Json]
 """Everything that the command line's --json prints, its manifest apart; units in the names of the keys."""
 
-Say: TypeAlias = Callable[[str], None]
-
 
 class Range(TypedDict):
     """A figure with its 90 % interval."""
@@ -24,8 +22,8 @@ class Range(TypedDict):
     high: float
 
 
-Figure: TypeAlias = float | Range
-Spread: TypeAlias = Mapping[str, Figure]
+NumberOrRange: TypeAlias = float | Range
+NumbersOrRanges: TypeAlias = Mapping[str, NumberOrRange]
 """A figure by statistic: mean, p50, p90, p99."""
 
 

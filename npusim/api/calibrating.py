@@ -7,12 +7,13 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from npusim.api.answer import Answer, Say
+from npusim.api.answer import Answer
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options, warn_of
 from npusim.api.registering import day_of
 from npusim.publish import OutFile
+from npusim.words import Tell
 
 if TYPE_CHECKING:
     from npusim.evidence.calibration.calibrate import FittedCalibration
@@ -38,7 +39,7 @@ class CalibrateOptions(Options):
     date: Annotated[str | None, Option("Date written into the calibration.", metavar="YYYY-MM-DD", default="today")] = (
         None
     )
-    say: Say | None = None
+    say: Tell | None = None
 
 
 @dataclass(frozen=True)

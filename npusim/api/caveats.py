@@ -10,7 +10,7 @@ from npusim.words import ENGLISH, Phrase, speaker
 if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
 
-WATTS = Phrase("Watts and joules are those of the cards: no server, no wall socket.")
+_WATTS = Phrase("Watts and joules are those of the cards: no server, no wall socket.")
 
 
 def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[str]:
@@ -30,7 +30,7 @@ def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[
     }
     several = len(set(told.values())) > 1
     calibrations = [f"{title}: {text}." for title, text in told.items()] if several else _sentences(told.values())
-    return [WATTS.in_words_of(say), *projections, *dict.fromkeys(software), *calibrations]
+    return [_WATTS.in_words_of(say), *projections, *dict.fromkeys(software), *calibrations]
 
 
 def _sentences(texts: Iterable[str]) -> list[str]:

@@ -7,12 +7,13 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from npusim.api.answer import Answer, Say, plain_json
+from npusim.api.answer import Answer, plain_json
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.inputs.limits import MOST_USERS
 from npusim.publish import MANIFEST, OutFolder, publish_folder
+from npusim.words import Tell
 
 if TYPE_CHECKING:
     from npusim.lab.check.result import CheckResult
@@ -63,7 +64,7 @@ class CheckOptions(Options):
         ),
     ] = None
     seed: Seed = 0
-    say: Say | None = None
+    say: Tell | None = None
 
 
 @dataclass(frozen=True)

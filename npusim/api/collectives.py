@@ -87,7 +87,7 @@ class CollectiveResult:
 @asked_by(CollectiveOptions)
 def collective(asked: CollectiveOptions) -> CollectiveResult:
     """The time of a collective, what bounds it, and the algorithms that it beat. Raises UserError."""
-    from npusim.answers.collective import Asked, operation_code, predict_collective, predict_reduction
+    from npusim.answers.collective import GroupedCollective, operation_code, predict_collective, predict_reduction
 
     size, code = _byte_count(asked.size), operation_code(asked.op)
     if asked.uncalibrated:
@@ -97,7 +97,7 @@ def collective(asked: CollectiveOptions) -> CollectiveResult:
         if asked.op != "all_reduce":
             raise UserError("--op", "", f"the PEs of a chip sum partial results, no {asked.op}; use all_reduce")
         return CollectiveResult(predict_reduction(asked.arch, size, asked.ranks, asked.uncalibrated), asked)
-    wanted = Asked(code, size, asked.ranks, asked.groups, asked.algorithm, asked.library)
+    wanted = GroupedCollective(code, size, asked.ranks, asked.groups, asked.algorithm, asked.library)
     answer = predict_collective(
         asked.arch, wanted, seed=asked.seed, interval_wanted=asked.interval, uncalibrated=asked.uncalibrated
     )

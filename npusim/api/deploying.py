@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
     from npusim.serving.planning import Found, Wish
 
-AUTO = "auto"
+_AUTO = "auto"
 _MOST_SEED = 2**63 - 1
 
 Arch = Annotated[str, Argument("A shipped architecture, an alias or the path of a description.")]
-Model = Annotated[str, Argument("A shipped model, an alias or the path of a config.json.")]
+ModelName = Annotated[str, Argument("A shipped model, an alias or the path of a config.json.")]
 Seed = Annotated[int, Option("Seed of all random draws.", metavar="N", least=0, most=_MOST_SEED)]
 Uncalibrated = Annotated[bool, Option("Ignore the architecture's calibration to measured runs.")]
 SoftwareState = Annotated[
@@ -88,7 +88,7 @@ class Deploying(Placing):
         Literal["throughput", "tpot", "efficiency"],
         Option(
             "What --plan auto optimises: output tokens/s, least time per token, or tokens per joule.",
-            only_with=("plan", AUTO),
+            only_with=("plan", _AUTO),
         ),
     ] = "throughput"
     ttft_limit_ms: Annotated[
@@ -98,7 +98,7 @@ class Deploying(Placing):
             names=("--ttft-limit",),
             metavar="MS",
             least=0,
-            only_with=("plan", AUTO),
+            only_with=("plan", _AUTO),
         ),
     ] = None
     tpot_limit_ms: Annotated[
@@ -108,7 +108,7 @@ class Deploying(Placing):
             names=("--tpot-limit",),
             metavar="MS",
             least=0,
-            only_with=("plan", AUTO),
+            only_with=("plan", _AUTO),
         ),
     ] = None
     offload: Annotated[
@@ -119,7 +119,7 @@ class Deploying(Placing):
     @property
     def wish(self) -> Wish | None:
         """What the plan of `plan` auto is to be best in; None where no plan is to be found. Raises UserError."""
-        if self.plan != AUTO:
+        if self.plan != _AUTO:
             return None
         if self.tensor_parallel is not None:
             raise UserError("--tp", "", "--plan auto finds it; leave --tp out, or give a plan such as tp4-dp2")
@@ -131,7 +131,7 @@ class Deploying(Placing):
 
 def asked_plan(asked: Placing) -> str | None:
     """The plan that is asked for by name or file; None without one, and where the best is to be found."""
-    if asked.plan is None or (asked.plan == AUTO and isinstance(asked, Deploying)):
+    if asked.plan is None or (asked.plan == _AUTO and isinstance(asked, Deploying)):
         return None
     if asked.tensor_parallel is not None or isinstance(asked.cards, int):
         raise UserError("--plan", asked.plan, "says cards and chips itself; leave --cards and --tp out")
@@ -212,7 +212,7 @@ def conditions_of(asked: Placing, deployment: Deployment) -> dict[str, Json]:
 def _is_told(asked: Placing, each: Declared) -> bool:
     """Whether an option was given: by a value but the default, or in the words of a command line."""
     value = getattr(asked, each.field)
-    return value != AUTO and (value != each.default or any(name in asked.words for name in each.names))
+    return value != _AUTO and (value != each.default or any(name in asked.words for name in each.names))
 
 
 def told_beside(asked: Placing, deployment: Deployment, found: Found | None, interval: bool) -> dict[str, Json]:

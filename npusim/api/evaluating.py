@@ -7,13 +7,13 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from npusim.api.answer import Answer, Say
+from npusim.api.answer import Answer
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option, Options
 from npusim.hardware.states import State
 from npusim.publish import PAGE, OutFile
-from npusim.words import Language
+from npusim.words import Language, Tell
 
 if TYPE_CHECKING:
     from npusim.explore.evaluate.run import Evaluation
@@ -36,7 +36,7 @@ class EvaluateOptions(Options):
         ),
     ] = None
     seed: Seed = 0
-    say: Say | None = None
+    say: Tell | None = None
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,22 @@ from typing import Generic, ParamSpec, TypeVar
 from npusim.api.options import Options
 from npusim.inputs import recording
 
-P = ParamSpec("P")
+_P = ParamSpec("_P")
 O = TypeVar("O", bound=Options)  # noqa: E741
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 
-class Function(Generic[P, O, R]):
+class Function(Generic[_P, O, _R]):
     """`function(...)` takes the fields of its options, `function.of(options)` takes them whole; results are equal."""
 
-    def __init__(self, options: Callable[P, O], answer: Callable[[O], R]) -> None:
+    def __init__(self, options: Callable[_P, O], answer: Callable[[O], _R]) -> None:
         self.options, self._answer = options, answer
         functools.update_wrapper(self, answer)
 
-    def __call__(self, *given: P.args, **named: P.kwargs) -> R:
+    def __call__(self, *given: _P.args, **named: _P.kwargs) -> _R:
         return self.of(self.options(*given, **named))
 
-    def of(self, asked: O) -> R:
+    def of(self, asked: O) -> _R:
         """The answer to options that are made already; the files that are read for it are in their record."""
         with recording(asked.record):
             return self._answer(asked)
@@ -35,6 +35,6 @@ class Function(Generic[P, O, R]):
         return inspect.signature(self.options)
 
 
-def asked_by(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Function[P, O, R]]:
+def asked_by(options: Callable[_P, O]) -> Callable[[Callable[[O], _R]], Function[_P, O, _R]]:
     """Makes a function of options one that can be asked by their fields."""
     return lambda answer: Function(options, answer)

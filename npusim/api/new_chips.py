@@ -11,7 +11,7 @@ from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 
 if TYPE_CHECKING:
-    from npusim.explore.lint import Finding
+    from npusim.explore.lint import Oddity
 
 FINE, ODD, MISTAKEN = 0, 1, 2
 """Exit codes of `npusim lint`."""
@@ -63,7 +63,7 @@ class LintOptions(Options):
 class LintResult:
     """findings: mistakes, of which no prediction can be made, or else what is odd."""
 
-    findings: list[Finding]
+    findings: list[Oddity]
     asked: LintOptions
 
     @property
@@ -86,6 +86,6 @@ class LintResult:
 @asked_by(LintOptions)
 def lint(asked: LintOptions) -> LintResult:
     """What is wrong or odd in a description. Raises UserError where there is no such file."""
-    from npusim.explore.lint import lint as found
+    from npusim.explore.lint import oddities as found
 
     return LintResult(found(asked.path), asked)

@@ -21,7 +21,7 @@ from npusim.inputs.limits import MOST_COUNT
 from npusim.manifest import build_manifest
 from npusim.publish import OutFile, OutFolder
 
-Asked = TypeVar("Asked", bound="Options")
+_Asked = TypeVar("_Asked", bound="Options")
 
 
 def warn_of(name: str, message: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Json, plain_answer
-from npusim.api.deploying import Arch, Model, Placing, Seed, configuration, deployed
+from npusim.api.deploying import Arch, ModelName, Placing, Seed, configuration, deployed
 from npusim.api.function import asked_by
 from npusim.api.grids import GridCards
 from npusim.api.options import Option
@@ -25,7 +25,7 @@ class PimCompareOptions(Placing):
     """What `npusim pim compare` is asked."""
 
     arch: Arch
-    model: Model
+    model: ModelName
     _: KW_ONLY
     isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1, most=MOST)] = 1024
     osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1, most=MOST)] = 256

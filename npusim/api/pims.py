@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from npusim.answers.pim_bench import Operation
     from npusim.hardware.pim import Pim
 
-Memory = Annotated[str, Argument("A shipped memory with PIM units, a path, or an architecture that has one.")]
+_Memory = Annotated[str, Argument("A shipped memory with PIM units, a path, or an architecture that has one.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class BenchOptions(Options):
 class GemvOptions(BenchOptions):
     """What `npusim pim gemv` is asked."""
 
-    memory: Memory
+    memory: _Memory
     _: KW_ONLY
     outputs: Annotated[int, Option("Rows of the matrix.", names=("--out", "--out-dim"), metavar="N", least=1)]
     inputs: Annotated[int, Option("Columns of the matrix.", names=("--in", "--in-dim"), metavar="K", least=1)]
@@ -66,7 +66,7 @@ class GemvOptions(BenchOptions):
 class AttentionOptions(BenchOptions):
     """What `npusim pim attention` is asked."""
 
-    memory: Memory
+    memory: _Memory
     _: KW_ONLY
     heads: Annotated[int, Option("Query heads of each sequence.", metavar="N", least=1)]
     kv: Annotated[int, Option("Tokens attended by each sequence.", names=("--kv", "--kv-len"), metavar="L", least=1)]
@@ -82,7 +82,7 @@ class AttentionOptions(BenchOptions):
 class StreamOptions(BenchOptions):
     """What `npusim pim stream` is asked."""
 
-    memory: Memory
+    memory: _Memory
     _: KW_ONLY
     op: Annotated[Literal["add", "mul", "relu"], Option("Operation on each of the elements.")]
     elements: Annotated[int, Option("Elements of each of the arrays.", metavar="N", least=1)]

@@ -6,8 +6,8 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from npusim.api.answer import Answer, Figure, Spread
-from npusim.api.deploying import Arch, Deploying, Interval, Model, Seed, deployed, told_beside
+from npusim.api.answer import Answer, NumberOrRange, NumbersOrRanges
+from npusim.api.deploying import Arch, Deploying, Interval, ModelName, Seed, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Option, warn_of
 from npusim.errors import UserError
@@ -25,7 +25,7 @@ class RunOptions(Deploying):
     """What `npusim run` is asked."""
 
     arch: Arch
-    model: Model
+    model: ModelName
     _: KW_ONLY
     isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1, most=MOST)]
     osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1, most=MOST)]
@@ -73,14 +73,14 @@ class RunResult:
     found: the plans that --plan auto chose from; answer: everything, as the command line's JSON has it.
     """
 
-    ttft_ms: Spread
-    tpot_ms: Spread
-    itl_ms: Spread
-    e2e_ms: Spread
-    output_tokens_per_s: Figure
-    tokens_per_s_per_user: Figure
-    power_w: Spread
-    tokens_per_joule: Figure
+    ttft_ms: NumbersOrRanges
+    tpot_ms: NumbersOrRanges
+    itl_ms: NumbersOrRanges
+    e2e_ms: NumbersOrRanges
+    output_tokens_per_s: NumberOrRange
+    tokens_per_s_per_user: NumberOrRange
+    power_w: NumbersOrRanges
+    tokens_per_joule: NumberOrRange
     fits: bool
     deployment: Deployment
     found: Found | None

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from npusim.api.answer import Answer, Figure, Json
-from npusim.api.deploying import Arch, Deploying, Interval, Model, deployed, told_beside
+from npusim.api.answer import Answer, Json, NumberOrRange
+from npusim.api.deploying import Arch, Deploying, Interval, ModelName, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Option
 from npusim.inputs.limits import MOST, MOST_BATCH
@@ -27,7 +27,7 @@ class StepOptions(Deploying):
     """What `npusim step` is asked."""
 
     arch: Arch
-    model: Model
+    model: ModelName
     _: KW_ONLY
     phase: Annotated[Literal["decode", "prefill"], Option("Whether the step decodes or reads prompts.")]
     batch: Annotated[
@@ -107,9 +107,9 @@ class StepResult:
     what the rest is made from.
     """
 
-    time_us: Figure
-    energy_j: Figure
-    power_w: Figure
+    time_us: NumberOrRange
+    energy_j: NumberOrRange
+    power_w: NumberOrRange
     bound: str
     elasticities: dict[str, float]
     breakdown_us: dict[str, float]

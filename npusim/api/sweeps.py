@@ -9,12 +9,13 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from npusim.api.answer import Answer, Json, Say, records
+from npusim.api.answer import Answer, Json, records
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
 from npusim.hardware.states import State
 from npusim.publish import MANIFEST, OutFolder, publish_file
+from npusim.words import Tell
 from npusim.workers import MOST_WORKERS, processors
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class SweepOptions(Options):
         State | None,
         Option("State of the software, in place of those of the specification.", default="the specification's"),
     ] = None
-    say: Say | None = None
+    say: Tell | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

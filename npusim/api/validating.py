@@ -8,12 +8,13 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from npusim.api.answer import Answer, Say
+from npusim.api.answer import Answer
 from npusim.api.deploying import Uncalibrated
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
 from npusim.publish import MANIFEST, OutFolder
+from npusim.words import Tell
 
 if TYPE_CHECKING:
     from npusim.evidence.validation.folder import BlindAndCalibrated
@@ -54,7 +55,7 @@ class ValidateOptions(Options):
         ),
     ] = None
     uncalibrated: Uncalibrated = False
-    say: Say | None = None
+    say: Tell | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

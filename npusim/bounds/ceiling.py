@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from npusim import dtypes
-from npusim.bounds.pim_units import Formats, units_ceiling
+from npusim.bounds.pim_units import OperandFormats, units_ceiling
 from npusim.bounds.unit_readings import as_datasheet, in_decimal_units
 from npusim.hardware.catalog import load_system
 from npusim.hardware.compute import MacRates, Unit
@@ -21,7 +21,7 @@ from npusim.inputs import remembered
 from npusim.kernels.memory import stream_bandwidth
 from npusim.ledger import Quantity
 
-Pick = Callable[[Quantity], float]
+_Pick = Callable[[Quantity], float]
 """Which end of a range is taken."""
 _OPS_PER_MAC = 2.0
 
@@ -67,12 +67,12 @@ class Ceiling:
 
 
 @remembered
-def ceiling_of(arch: str, generous: bool, formats: Formats | None = None) -> Ceiling:
+def ceiling_of(arch: str, generous: bool, formats: OperandFormats | None = None) -> Ceiling:
     """The ceiling of one chip of the architecture, without its calibration. Raises UserError."""
     return ceiling(load_system(arch, uncalibrated=True), generous, formats)
 
 
-def ceiling(system: System, generous: bool, formats: Formats | None = None) -> Ceiling:
+def ceiling(system: System, generous: bool, formats: OperandFormats | None = None) -> Ceiling:
     """The ceiling of one chip of `system`; formats: of a run, in which PIM units count where they multiply them."""
     chip, most, least = system.chip, _high if generous else _value, _low if generous else _value
     memory, power = chip.memory, chip.power
@@ -127,12 +127,12 @@ def _sustained(system: System) -> float:
     return float(stream_bandwidth(record, unit.engines)) / memory.peak_bandwidth_bytes_per_s
 
 
-def _on_chip(unit: Unit, pick: Pick) -> float:
+def _on_chip(unit: Unit, pick: _Pick) -> float:
     memories = unit.TRAITS.on_chip.values()
     return sum(unit.product(parts) * pick(getattr(unit, size)) for *parts, size in memories)
 
 
-def _ops_per_s(unit: Unit, pick: Pick) -> dict[str, float]:
+def _ops_per_s(unit: Unit, pick: _Pick) -> dict[str, float]:
     return {
         name: _OPS_PER_MAC * unit.elements * pick(rate) * pick(unit.clock)
         for name in MacRates.model_fields

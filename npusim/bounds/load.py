@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from npusim.bounds.ceiling import Ceiling, ceiling_of
 from npusim.bounds.demand import Demand, demand_of
-from npusim.bounds.pim_units import Formats
+from npusim.bounds.pim_units import OperandFormats
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
 
@@ -61,5 +61,5 @@ def load_of(
     return BoundedLoad(generous, usual, chips, isl, osl)
 
 
-def _formats(scheme: Precision) -> Formats:
+def _formats(scheme: Precision) -> OperandFormats:
     return scheme.weights, scheme.activations, scheme.kv

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from npusim.hardware.pim import Pim
 from npusim.ledger import Quantity
 
-Pick = Callable[[Quantity], float]
-Formats = tuple[str, str, str]
+_Pick = Callable[[Quantity], float]
+OperandFormats = tuple[str, str, str]
 """Of weights, activations and KV cache."""
 _OPS_PER_MAC = 2.0
 _RATES = {
@@ -30,7 +30,7 @@ class UnitsCeiling:
     ops_per_s: float
 
 
-def multiplies(pim: Pim, formats: Formats) -> bool:
+def multiplies(pim: Pim, formats: OperandFormats) -> bool:
     """Whether the units multiply the weights by the activations, or the keys and values by any activations."""
     weights, activations, kv = formats
     rates = pim.unit.mac.rates
@@ -38,7 +38,7 @@ def multiplies(pim: Pim, formats: Formats) -> bool:
     return any(getattr(rates, name) is not None for pair in pairs for name in _RATES.get(pair, ()))
 
 
-def units_ceiling(pim: Pim | None, most: Pick, least: Pick, formats: Formats | None = None) -> UnitsCeiling:
+def units_ceiling(pim: Pim | None, most: _Pick, least: _Pick, formats: OperandFormats | None = None) -> UnitsCeiling:
     """The rates of a chip's units, none without them and in `formats` that they do not multiply.
 
     most, least: which end of a range is taken; formats: of the run, None for any.

@@ -15,7 +15,7 @@ _LEAST = 0.0005
 """Part of the energy below which a component is left out."""
 
 
-def energy_table(answer: dict[str, Any]) -> FittedTable:
+def energy_breakdown(answer: dict[str, Any]) -> FittedTable:
     """The components of the energy, the largest first."""
     return table(("energy", "J", "share", ""), _rows(answer["energy_breakdown_j"]), "What the energy is spent on")
 

@@ -12,14 +12,14 @@ import click
 from npusim.api.options import Argument, Declared, Option, Options, declared_options
 from npusim.publish import OutFolder
 
-Asked = TypeVar("Asked", bound=Options)
-Command = Callable[[Asked, bool], None]
+_Asked = TypeVar("_Asked", bound=Options)
+_Command = Callable[[_Asked, bool], None]
 
 
-def command(asked: type[Asked], name: str | None = None) -> Callable[[Command[Asked]], click.Command]:
+def command(asked: type[_Asked], name: str | None = None) -> Callable[[_Command[_Asked]], click.Command]:
     """Makes a command of a function that takes its options whole, and whether its answer is to be JSON."""
 
-    def made(function: Command[Asked]) -> click.Command:
+    def made(function: _Command[_Asked]) -> click.Command:
         def call(as_json: bool, **given: object) -> None:
             words = click.get_current_context().obj or ()
             function(asked(words=tuple(words), **given), as_json)

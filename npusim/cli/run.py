@@ -10,7 +10,7 @@ from npusim.answers.engines import idle_text
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.runs import RunOptions
-from npusim.cli.energy import energy_table, reconciliation_text
+from npusim.cli.energy import energy_breakdown, reconciliation_text
 from npusim.cli.moved import floor_text, moved_table
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
@@ -53,7 +53,7 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
     if answer["requests"]:
         console.print(table(*_latencies(answer)))
         console.print(table(("", "", ""), _others(answer), text_columns=1))
-        console.print(energy_table(answer))
+        console.print(energy_breakdown(answer))
         console.print(reconciliation_text(answer))
         console.print(_bottleneck_text(answer["bottleneck"]))
         console.print(moved_table(answer["bottleneck"], "What better resources take off the run"))

@@ -10,7 +10,7 @@ from npusim.answers.engines import idle_text
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.steps import StepOptions
-from npusim.cli.energy import energy_table, reconciliation_text
+from npusim.cli.energy import energy_breakdown, reconciliation_text
 from npusim.cli.moved import floor_text, moved_table
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
@@ -73,7 +73,7 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         )
         console.print(_engines_text(answer["engines"]))
     console.print(table(("resource", "us", "share", ""), _breakdown(answer)))
-    console.print(energy_table(answer))
+    console.print(energy_breakdown(answer))
     console.print(reconciliation_text(answer))
     console.print(moved_table(answer, "What better resources take off the step, host time included"))
     if answer["hidden_floor"] is not None:

@@ -35,7 +35,7 @@ def validate(asked: ValidateOptions, as_json: bool) -> None:
 
 
 def _print(console: Console, result: ValidationResult) -> None:
-    from npusim.evidence.validation.report import HEADINGS, figures_text, percent, telling, title
+    from npusim.evidence.validation.report import ERROR_HEADINGS, figures_text, percent, telling, title
 
     console.print(f"{title(result)}: {result.rows:,} rows scored, {len(result.skipped):,} skipped.")
     if result.main:
@@ -46,9 +46,9 @@ def _print(console: Console, result: ValidationResult) -> None:
         for index, (value, part) in enumerate(list(values.items())[:shown]):
             rows.append([name if index == 0 else "", value, *figures_text(part)])
         if len(values) > shown:
-            rows.append(["", f"and {len(values) - shown} more (--json)", *[""] * len(HEADINGS)])
+            rows.append(["", f"and {len(values) - shown} more (--json)", *[""] * len(ERROR_HEADINGS)])
     if rows:
-        console.print(table(("by", "", *HEADINGS), rows, text_columns=2))
+        console.print(table(("by", "", *ERROR_HEADINGS), rows, text_columns=2))
     for item in result.worst(1):
         where = ", ".join(f"{name} {value}" for name, value in item.case.dimensions.items())
         console.print(

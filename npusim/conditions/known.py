@@ -10,7 +10,7 @@ from npusim.conditions.conditions import Conditions, Member
 from npusim.conditions.table import CONDITIONS
 from npusim.mapping.deployment import Deployment
 
-Deciding = tuple[tuple[str, tuple[Any, ...]], ...]
+DecidingValues = tuple[tuple[str, tuple[Any, ...]], ...]
 """Conditions with the values that allow an answer."""
 
 
@@ -24,10 +24,10 @@ class Known:
     told: Mapping[str, Any] = field(default_factory=dict)
     open: tuple[str, ...] = ()
     assumed: Mapping[str, Any] = field(default_factory=dict)
-    deciding: Deciding = ()
+    deciding: DecidingValues = ()
 
     @classmethod
-    def of(cls, conditions: Conditions, assumed: Member | None, deciding: Deciding = ()) -> Known:
+    def of(cls, conditions: Conditions, assumed: Member | None, deciding: DecidingValues = ()) -> Known:
         """Of conditions and the member that is meant where one is wanted."""
         values = {} if assumed is None else {name: assumed[name] for name in conditions.open}
         return cls(conditions.told, conditions.open, values, deciding)

@@ -11,8 +11,9 @@ import numpy as np
 
 from npusim import dtypes
 from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, stall_times_of
-from npusim.engine.stepcost import StepCost, between, combine, from_record, parts_by_name
+from npusim.engine.stepcost import StepCost, combine, from_record, interpolated, parts_by_name
 from npusim.errors import UserError
+from npusim.hardware.power import waiting_w
 from npusim.kernels.power import ENERGY_PARTS
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import program
@@ -92,7 +93,7 @@ class AnalyticEngine:
         settled = self._chunk(query, context)
         if limited == 1.0 or not settled.held:
             return settled
-        return between(self._rested._chunk(query, context), settled, limited)
+        return interpolated(self._rested._chunk(query, context), settled, limited)
 
     @cached_property
     def _rested(self) -> AnalyticEngine:
@@ -124,7 +125,7 @@ class AnalyticEngine:
             return cost
         waiting_s = dict.fromkeys(cost.shares_s, 0.0) | {"overhead": seconds}
         idle_j = seconds * float(self.machine["power_idle"]) * self.plan.chips
-        loaded_j = seconds * float(self.machine["power_loaded_static"]) * self.plan.chips
+        loaded_j = seconds * float(waiting_w(self.machine)) * self.plan.chips
         parts_j = dict.fromkeys(ENERGY_PARTS, 0.0) | {"idle": idle_j, "loaded": loaded_j}
         return combine(cost, StepCost(seconds, idle_j + loaded_j, waiting_s, 0.0, 0.0, 1.0, parts_j))
 

@@ -9,6 +9,7 @@ import numpy as np
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.run import cost_sequences, host_times_of, make_workspace
 from npusim.engine.stepcost import RESOURCES
+from npusim.hardware.power import waiting_w
 from npusim.kernels.power import IDLE, LOADED
 from npusim.kernels.step import STEP_COST_DTYPE
 from npusim.mapping.micro_batches import bubble_s
@@ -46,7 +47,7 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
 
     They may differ from the engine's own in numbers, not in compiled shapes.
     """
-    chips, static_w = engine.plan.chips, machines["power_idle"] + machines["power_loaded_static"]
+    chips, static_w = engine.plan.chips, machines["power_idle"] + waiting_w(machines)
     steps = np.zeros(len(machines), STEP_COST_DTYPE)
     steps["clock"] = 1.0
     parts = []
@@ -71,5 +72,5 @@ def cost_designs(engine: AnalyticEngine, step: Step, machines: np.ndarray, runti
     shares["overhead"] = shares["overhead"] + waiting
     parts_j, static_s = steps["parts_j"] * chips, (waiting + shares[HOST]) * chips
     parts_j[:, IDLE] += static_s * machines["power_idle"]
-    parts_j[:, LOADED] += static_s * machines["power_loaded_static"]
+    parts_j[:, LOADED] += static_s * waiting_w(machines)
     return DesignCosts(times, energies, shares, steps["memory_bytes"], steps["clock"], parts_j)

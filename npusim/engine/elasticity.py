@@ -206,7 +206,7 @@ def meaning(name: str) -> str:
     return RESOURCE_TABLE[name].meaning
 
 
-def joined(parts: Iterable[tuple[float, Elasticities]]) -> Elasticities:
+def weighted_mean(parts: Iterable[tuple[float, Elasticities]]) -> Elasticities:
     """Steps one after the other, each as often as told."""
     told = list(parts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from npusim.engine.stepcost import StepCost, between
+from npusim.engine.stepcost import StepCost, interpolated
 
 _BISECTIONS = 20
 """Halvings of the range of shares: it is then known to one part in a million."""
@@ -40,12 +40,12 @@ class PowerLimiter:
     def share(self, rested: StepCost, settled: StepCost) -> float:
         """How far it has come on average over a step that takes one or the other cost at either end."""
         share = self.mean(settled.time_s)
-        if self.is_still or not self._exceeds(between(rested, settled, share)):
+        if self.is_still or not self._exceeds(interpolated(rested, settled, share)):
             return share
         low, high = share, 1.0
         for _ in range(_BISECTIONS):
             middle = 0.5 * (low + high)
-            if self._exceeds(between(rested, settled, middle)):
+            if self._exceeds(interpolated(rested, settled, middle)):
                 low = middle
             else:
                 high = middle

@@ -11,7 +11,7 @@ from npusim.compilation import entry, kernel
 from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.pim_offload import with_units
-from npusim.kernels.power import ENERGY_PARTS, IDLE, LOADED, total_energy
+from npusim.kernels.power import ENERGY_PARTS, IDLE, LOADED, total_energy, waiting_power
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.kernels.sub_batches import interleave, splits_batches
 from npusim.mapping.lower import instantiate
@@ -246,7 +246,7 @@ def _add_parts(more_j, parts_j):
 def _add_waiting(seconds, machine, parts_j):
     """Add the joules of a chip that waits."""
     parts_j[IDLE] += seconds * machine.power_idle
-    parts_j[LOADED] += seconds * machine.power_loaded_static
+    parts_j[LOADED] += seconds * waiting_power(machine)
 
 
 @entry
@@ -263,7 +263,7 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
     query, context, decoding = work.query[:live], work.context[:live], work.decoding[:live]
     for sequence in range(live):
         query[sequence], decoding[sequence], context[sequence] = 1, True, held[sequence] + 1
-    static_w = machine.power_idle + machine.power_loaded_static
+    static_w = machine.power_idle + waiting_power(machine)
     elapsed, host_s, time_s, energy_j = 0.0, 0.0, 0.0, 0.0
     parts_j = work.parts_j
     parts_j[:] = 0.0

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from npusim.hardware.power import headroom_w
+from npusim.hardware.power import headroom_w, loaded_w
 from npusim.kernels.power import ENERGY_PARTS
 from npusim.units import US_PER_S
 from npusim.workload.step import Step
 
-_STATIC = {"idle": "power_idle", "loaded": "power_loaded_static"}
+_STATIC = ("idle", "loaded")
 """Parts of the energy that the time alone decides, and the machine's watts for each."""
 RESOURCES = ("contraction", "vector", "memory", "pim", "link", "overhead")
 
@@ -90,10 +90,11 @@ def retimed(known: StepCost, time_s: float, shares_s: dict[str, float], machine:
     Under a power cap it takes as much longer as the cap asks for: energy of the work / what is left over static power.
     """
     work_j = math.fsum(joules for name, joules in known.parts_j.items() if name not in _STATIC)
-    headroom = float(headroom_w(machine)) * chips if machine["settled"] == 1.0 else math.inf
+    headroom = float(headroom_w(machine, known.clock)) * chips if machine["settled"] == 1.0 else math.inf
     least_s = work_j / headroom if headroom > 0.0 else math.inf
     longer = max(1.0, least_s / time_s)
-    static_j = {name: time_s * longer * float(machine[field]) * chips for name, field in _STATIC.items()}
+    static_w = float(machine["power_idle"]), float(loaded_w(machine, known.clock))
+    static_j = {name: time_s * longer * watts * chips for name, watts in zip(_STATIC, static_w, strict=True)}
     parts_j = known.parts_j | static_j
     return replace(
         known,
@@ -105,7 +106,7 @@ def retimed(known: StepCost, time_s: float, shares_s: dict[str, float], machine:
     )
 
 
-def between(first: StepCost, second: StepCost, share: float) -> StepCost:
+def interpolated(first: StepCost, second: StepCost, share: float) -> StepCost:
     """The cost between two steps of equal work, at the fraction `share` of the way from one to the other."""
     return StepCost(
         time_s=first.time_s + share * (second.time_s - first.time_s),

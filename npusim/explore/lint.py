@@ -29,7 +29,7 @@ from npusim.ledger import Quantity, provenances
 from npusim.units import to_si, written_like
 
 _TO = " to "
-Level = Literal["mistake", "odd"]
+_Level = Literal["mistake", "odd"]
 
 
 def _formula(text: str) -> str:
@@ -69,11 +69,11 @@ class Usual(Part):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Oddity:
     """level: mistake (it cannot be read) or odd; line: in the description's file, None where the number is another
     file's; usual, source: what it was held to."""
 
-    level: Level
+    level: _Level
     path: str
     value: str
     says: str
@@ -88,7 +88,7 @@ def usual() -> Usual:
     return load_yaml(data_root("arch_configs") / "technology" / "usual.yaml", Usual)
 
 
-def lint(name_or_path: str) -> list[Finding]:
+def oddities(name_or_path: str) -> list[Oddity]:
     """What is wrong with an architecture, else what is odd with it and its runtime. Raises UserError for no file."""
     path = system_path(name_or_path)
     tree = read_yaml(path)
@@ -117,22 +117,22 @@ def _of_standard(system: System) -> dict[str, RangedNumber]:
     }
 
 
-def _mistakes(path: Path, tree: Any) -> list[Finding]:
+def _mistakes(path: Path, tree: Any) -> list[Oddity]:
     try:
         with completed(System.FOLDER, tree, path) as whole:
             try:
                 System.model_validate(whole)
             except ValidationError as error:
                 return [
-                    Finding("mistake", key, "", says, line)
+                    Oddity("mistake", key, "", says, line)
                     for line, key, says in every_mistake(error, whole, System, path)
                 ]
     except UserError as error:
-        return [Finding("mistake", error.key, "", error.message)]
+        return [Oddity("mistake", error.key, "", error.message)]
     return []
 
 
-def _out_of_range(numbers: dict[str, RangedNumber], path: Path, tree: Any) -> Iterator[Finding]:
+def _out_of_range(numbers: dict[str, RangedNumber], path: Path, tree: Any) -> Iterator[Oddity]:
     for rule in usual().ranges:
         for label, number in numbers.items():
             if not fnmatchcase(label, rule.number):
@@ -141,13 +141,13 @@ def _out_of_range(numbers: dict[str, RangedNumber], path: Path, tree: Any) -> It
             low, high = (to_si(end, quantity.unit) for end in rule.usual.split(_TO))
             if not low <= quantity.value <= high:
                 side = "below" if quantity.value < low else "above"
-                yield Finding(
+                yield Oddity(
                     "odd", label, quantity.text, f"is {side} what is usual",
                     line_of(tree, path, label), rule.usual, rule.source,
                 )  # fmt: skip
 
 
-def _broken(numbers: dict[str, RangedNumber], path: Path, tree: Any) -> Iterator[Finding]:
+def _broken(numbers: dict[str, RangedNumber], path: Path, tree: Any) -> Iterator[Oddity]:
     for rule in usual().conditions:
         formula = parse(rule.holds)
         paths = _paths(formula, numbers)
@@ -155,7 +155,7 @@ def _broken(numbers: dict[str, RangedNumber], path: Path, tree: Any) -> Iterator
             continue
         told = ", ".join(f"{each} {_written(numbers[each].quantity)}" for each in dict.fromkeys(paths.values()))
         first = next(iter(paths.values()))
-        yield Finding("odd", first, told, rule.says, line_of(tree, path, first), rule.holds, rule.source)
+        yield Oddity("odd", first, told, rule.says, line_of(tree, path, first), rule.holds, rule.source)
 
 
 def _written(quantity: Quantity) -> str:

@@ -33,11 +33,11 @@ def write_new_chip(name: str, like: str, folder: Path) -> Path:
         raise UserError("NAME", name, "is the name of a shipped architecture; give another")
     path = folder / f"{name}.yaml"
     require_file(path, {".yaml": None}, "NAME")
-    publish_file(path, new_chip(name, like, folder), "NAME")
+    publish_file(path, chip_text(name, like, folder), "NAME")
     return path
 
 
-def new_chip(name: str, like: str, folder: Path) -> str:
+def chip_text(name: str, like: str, folder: Path) -> str:
     """The text of that description. It inherits from `like`: numbers that stay as they are stay calibrated."""
     source = system_path(like)
     with completed(System.FOLDER, read_yaml(source), source) as tree:

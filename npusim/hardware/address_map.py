@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 from npusim.hardware.base import Part
 
-Bits = tuple[frozenset[int], ...]
+_Bits = tuple[frozenset[int], ...]
 """For each bit of a coordinate, the lowest first, the address bits whose parity it is."""
 
 _SPAN = re.compile(r"(\d{1,2})(?:\s*-\s*(\d{1,2}))?")
@@ -20,7 +20,7 @@ _NONE = "none"
 _FORM = "write 'bit 8', 'bits 6-7, 14-16', 'bits 9-12 xor 13-28' or 'none'"
 
 
-def parse_bits(text: Any) -> Bits:
+def parse_bits(text: Any) -> _Bits:
     """`bits 9-12 xor 13-28`: four bits, each the parity of one of 9-12 and every fourth of 13-28, in order."""
     if isinstance(text, tuple):
         return text
@@ -48,7 +48,7 @@ def _listed(text: str) -> list[int]:
     return bits
 
 
-AddressBits = Annotated[Bits, BeforeValidator(parse_bits)]
+AddressBits = Annotated[_Bits, BeforeValidator(parse_bits)]
 
 
 class AddressMap(Part):
@@ -110,7 +110,7 @@ class FittedMap(AddressMap):
         return addresses // self.piece // self.every * self.piece + addresses % self.piece
 
 
-def coordinate(addresses: np.ndarray, bits: Bits) -> np.ndarray:
+def coordinate(addresses: np.ndarray, bits: _Bits) -> np.ndarray:
     """The value of a coordinate of each byte address."""
     value = np.zeros_like(addresses)
     for index, parts in enumerate(bits):

@@ -26,7 +26,7 @@ from npusim.hardware.collectives import (
     Phase,
 )
 
-Maker = Callable[[int, int], Exchange | None]
+_Maker = Callable[[int, int], Exchange | None]
 """Makes an exchange from the number of ranks and the number of them in one group of an inner level."""
 
 
@@ -35,7 +35,7 @@ class Algorithm:
     """makers: of its exchange, by operation; on_switch: whether it needs a switch that sums and multicasts."""
 
     name: str
-    makers: Mapping[int, Maker]
+    makers: Mapping[int, _Maker]
     on_switch: bool = False
 
     def exchange(self, operation: int, ranks: int, together: int) -> Exchange | None:
@@ -61,7 +61,7 @@ def _beside(ranks: int) -> int:
     return max(ranks - 2, 0)
 
 
-def _ring(rounds: int) -> Maker:
+def _ring(rounds: int) -> _Maker:
     def make(ranks: int, _together: int) -> Exchange:
         times = rounds * (ranks - 1)
         return Exchange((Phase(_chain(ranks, 1 / ranks, closed=True), times),), steps=times, local=1 / ranks)
@@ -174,7 +174,7 @@ def _outer(ranks: int, together: int, part: float) -> Phase:
     return Phase(tuple(flow for column in columns for flow in _pairs(column, part)))
 
 
-def _hierarchical(parts: Callable[[int, int], tuple[Phase, ...]]) -> Maker:
+def _hierarchical(parts: Callable[[int, int], tuple[Phase, ...]]) -> _Maker:
     def make(ranks: int, together: int) -> Exchange | None:
         if together < 2 or together == ranks or ranks % together:
             return None

@@ -24,7 +24,7 @@ from npusim.words import Phrase
 
 _SAME = 1e-9
 """Largest relative difference of two spellings of one number."""
-Described = TypeVar("Described", bound=BaseModel)
+_Described = TypeVar("_Described", bound=BaseModel)
 
 
 class CalibratedNumber(Part):
@@ -95,6 +95,11 @@ class Calibration(Part):
         """90 % half-width of log(measured / predicted) on held-out groups; None where none was measured."""
         return half_width(self.residuals, metric, regime)
 
+    @property
+    def of_another(self) -> bool:
+        """Whether it was fitted to another chip than the one that it is for."""
+        return False
+
     def holds_for(self, owner: str) -> bool:
         """True where a number of the architecture or runtime `owner` was fitted."""
         return any(number.owner == owner for number in self.numbers)
@@ -136,7 +141,7 @@ class Calibration(Part):
         kept = frozenset(each.path for each in own if each.path not in known or each.was(known[each.path]))
         return self if len(kept) == len(own) else self.lent(owner, owner, kept)
 
-    def apply(self, owner: str, description: Described) -> Described:
+    def apply(self, owner: str, description: _Described) -> _Described:
         """`description` with the fitted numbers of `owner`. Raises UserError for a path that it does not have."""
         changes = {number.path: number for number in self.numbers if number.owner == owner}
         if not changes:
@@ -167,6 +172,11 @@ class InheritedCalibration(Calibration):
     """Name of the architecture to which it was fitted."""
     replaced: int
     """Number of its numbers that the heir replaces, for which it does not hold."""
+
+    @property
+    def of_another(self) -> bool:
+        """Whether the heir is another chip: it has a name of its own, and other numbers than those that were fitted."""
+        return self.arch != self.fitted_to and self.replaced > 0
 
 
 def same_numbers(base: BaseModel, heir: BaseModel) -> frozenset[str]:
@@ -205,7 +215,7 @@ def load_calibration(path: Path) -> Calibration:
     return load_yaml(path, Calibration)
 
 
-def with_quantities(description: Described, replaced: dict[str, Quantity], prefix: str = "") -> Described:
+def with_quantities(description: _Described, replaced: dict[str, Quantity], prefix: str = "") -> _Described:
     """A copy of a description with quantities at dotted paths (as `ledger.provenances` names them) replaced."""
     changes: dict[str, Any] = {}
     for name in type(description).model_fields:

@@ -22,7 +22,7 @@ from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import aside, is_file, remembered
 
-Described = TypeVar("Described", System, Runtime, Calibration, Dram, Pim, Software)
+_Described = TypeVar("_Described", System, Runtime, Calibration, Dram, Pim, Software)
 Aliased = TypeVar("Aliased", System, Dram, Pim)
 
 
@@ -249,7 +249,7 @@ def _read_system(path: Path, changes: Changes = ()) -> System:
 
 
 @remembered
-def _read(path: Path, schema: type[Described], changes: Changes = ()) -> Described:
+def _read(path: Path, schema: type[_Described], changes: Changes = ()) -> _Described:
     return load_yaml(path, schema, changes)
 
 

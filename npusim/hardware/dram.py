@@ -16,7 +16,7 @@ from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Count, Cycles, EnergyPe
 _BITS_PER_BYTE = 8
 _PEAK_TOLERANCE = 0.005
 """Part by which a stated peak may differ from width x data rate, for rounding."""
-Family = Annotated[str, Field(pattern=r"^[a-z]+[0-9][0-9a-z]*$")]
+_Family = Annotated[str, Field(pattern=r"^[a-z]+[0-9][0-9a-z]*$")]
 """Family of standards, such as hbm3e or lpddr6; nothing is computed from it."""
 
 
@@ -172,7 +172,7 @@ class Dram(Description):
     """Name under which it is looked up and shown."""
     title: str
     """Title as shown in reports."""
-    family: Family
+    family: _Family
     """Family of standards to which it belongs, such as hbm3e or lpddr6."""
     aliases: tuple[str, ...] = ()
     """Other names under which it is found, none if omitted."""

@@ -25,9 +25,9 @@ from npusim.hardware.system import Card, Chip, ServerCards, System
 from npusim.hardware.technology.reference import energies_left_out, follow_reference
 from npusim.hardware.units import KINDS, MARK
 
-GROUPS = 4
+_GROUPS = 4
 """Kinds of groups of chips that work together."""
-GROUP_TENSOR, GROUP_EXPERT, GROUP_EXPERT_TENSOR, GROUP_STAGE = range(GROUPS)
+GROUP_TENSOR, GROUP_EXPERT, GROUP_EXPERT_TENSOR, GROUP_STAGE = range(_GROUPS)
 STEPS, MESSAGES, DEPTH, LOCAL = range(4)
 """Indices into a row of `group_shape`."""
 
@@ -35,15 +35,16 @@ STEPS, MESSAGES, DEPTH, LOCAL = range(4)
 _HEADER: list[tuple[Any, ...]] = [
     ("power_cap_enforced", np.bool_),
     ("power_over_nominal", np.float64),
+    ("power_clocks", np.float64),
     ("settled", np.float64),
     ("reduction_topology", np.int64),
     ("multiplies", np.int64, (dtypes.COUNT, dtypes.COUNT)),
     ("stages", np.int64),
     ("micro_batches", np.int64),
     ("transport_serves", np.int64, (MAX_PARTS, len(ALGORITHMS))),
-    ("group_shape", np.float64, (GROUPS, len(SCHEDULES), 4)),
-    ("group_hops", np.float64, (GROUPS, len(SCHEDULES), MAX_PARTS)),
-    ("group_load", np.float64, (GROUPS, len(SCHEDULES), MAX_PARTS)),
+    ("group_shape", np.float64, (_GROUPS, len(SCHEDULES), 4)),
+    ("group_hops", np.float64, (_GROUPS, len(SCHEDULES), MAX_PARTS)),
+    ("group_load", np.float64, (_GROUPS, len(SCHEDULES), MAX_PARTS)),
 ]
 _PIM_FLAGS = [
     (f"pim_{name}", np.bool_)
@@ -82,8 +83,9 @@ def build_machine(system: System) -> np.ndarray:
     """The machine of one chip of `system`, an array of shape (1,) of its `machine_dtype`.
 
     A power cap whose provenance is `assumed` is not enforced unless the description says so: an unknown cap is no cap.
-    power_over_nominal: clock of the unit over that at which its energies hold. `settled` is 1: the chip has
-    run long enough to be hot and for its power limit to act; 0 is a rested chip.
+    power_over_nominal: clock of the unit over that at which its energies hold; power_clocks: watts of the clocks, part
+    of `loaded_static`. `settled` is 1: the chip has run long enough to be hot and for its power limit to act; 0 is a
+    rested chip.
     """
     machines = described_machine(system)
     follow_reference(system, machines)

@@ -16,7 +16,7 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Fraction, Quantity, in_unit
 
-Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
+_Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
 """A factor near 1: beyond it the model is wrong, not incomplete."""
 Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
 """The exponent of a norm; beyond 1000 the corner is hard in floating point."""
@@ -61,7 +61,7 @@ class Memory(Part):
     channels; needed to derive the stream efficiency from `dram`."""
     stream_efficiency: Annotated[Efficiency, Field(validate_default=True)] = None  # type: ignore[assignment]
     """Fraction of the peak, 0 to 1, that long aligned streams reach; derived from the DRAM model if omitted."""
-    stream_residual: Residual | None = None
+    stream_residual: _Residual | None = None
     """Factor on the stream efficiency for what the DRAM model leaves out, 1 if omitted."""
     hot_efficiency: Efficiency
     """Fraction of the stream rate, 0 to 1, that is left when the memory is hot and refreshes more often."""

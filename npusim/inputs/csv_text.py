@@ -7,13 +7,13 @@ import io
 
 from npusim.errors import UserError
 
-MOST_ROWS, MOST_COLUMNS = 1_000_000, 2_000
+_MOST_ROWS, _MOST_COLUMNS = 1_000_000, 2_000
 
-Rows = list[tuple[int, list[str]]]
+_Rows = list[tuple[int, list[str]]]
 """Line number and cells of each row."""
 
 
-def csv_table(text: str, location: str, first: int = 1) -> tuple[list[str], Rows]:
+def csv_table(text: str, location: str, first: int = 1) -> tuple[list[str], _Rows]:
     """Header and rows of CSV text that starts at line `first` of the file `location`; blank rows are left out.
 
     Raises UserError for text that is cut, has no header, or whose columns have no names of their own.
@@ -23,8 +23,8 @@ def csv_table(text: str, location: str, first: int = 1) -> tuple[list[str], Rows
         raise UserError(location, "", "has no header line; give the file as the tool wrote it")
     (line, names), body = rows[0], rows[1:]
     header = [name.strip() for name in names]
-    if len(header) > MOST_COLUMNS:
-        raise UserError(f"{location}:{line}", "", f"has more than {MOST_COLUMNS:,} columns")
+    if len(header) > _MOST_COLUMNS:
+        raise UserError(f"{location}:{line}", "", f"has more than {_MOST_COLUMNS:,} columns")
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice or "" in header:
         what = f"the column '{twice[0]}' stands twice" if twice and twice[0] else "a column has no name"
@@ -36,15 +36,15 @@ def csv_table(text: str, location: str, first: int = 1) -> tuple[list[str], Rows
     return header, body
 
 
-def _rows(text: str, location: str, first: int) -> Rows:
+def _rows(text: str, location: str, first: int) -> _Rows:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: Rows = []
+    rows: _Rows = []
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
                 rows.append((reader.line_num + first - 1, row))
-            if len(rows) > MOST_ROWS:
-                raise UserError(location, "", f"has more than {MOST_ROWS:,} rows; split it")
+            if len(rows) > _MOST_ROWS:
+                raise UserError(location, "", f"has more than {_MOST_ROWS:,} rows; split it")
     except csv.Error as error:
         line = reader.line_num + first - 1
         raise UserError(f"{location}:{line}", "", f"is not a CSV file: {error}; it is cut or broken") from error

@@ -9,11 +9,11 @@ from pathlib import Path
 from npusim.errors import UserError
 from npusim.inputs.record import noted
 
-MOST_BYTES = 64 * 2**20
+_MOST_BYTES = 64 * 2**20
 """Size in bytes beyond which a file is not a description, table or result, unless its reader says otherwise."""
 
 
-def read_bytes(path: Path, limit: int = MOST_BYTES) -> bytes:
+def read_bytes(path: Path, limit: int = _MOST_BYTES) -> bytes:
     """The content of a regular file of at most `limit` bytes, recorded. Raises UserError."""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
@@ -30,7 +30,7 @@ def read_bytes(path: Path, limit: int = MOST_BYTES) -> bytes:
     return content
 
 
-def read_text(path: Path, limit: int = MOST_BYTES) -> str:
+def read_text(path: Path, limit: int = _MOST_BYTES) -> str:
     """The file as UTF-8 text, with or without a byte-order mark. Raises UserError, also for UTF-16."""
     content = read_bytes(path, limit)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -12,8 +12,8 @@ from functools import update_wrapper
 from pathlib import Path
 from typing import Generic, ParamSpec, TypeVar
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True)
@@ -105,18 +105,18 @@ def aside() -> Iterator[None]:
         _open[:] = kept
 
 
-class remembered(Generic[P, R]):
+class remembered(Generic[_P, _R]):
     """Decorator: a loader's answers are kept while the files are unchanged that each was read from.
 
     An answer from memory records these files again. most: answers that are kept, the oldest go; None for all.
     """
 
-    def __init__(self, load: Callable[P, R], most: int | None = None) -> None:
+    def __init__(self, load: Callable[_P, _R], most: int | None = None) -> None:
         self._load, self._most = load, most
-        self._known: dict[Hashable, tuple[R, tuple[InputFile, ...]]] = {}
+        self._known: dict[Hashable, tuple[_R, tuple[InputFile, ...]]] = {}
         update_wrapper(self, load)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         key = (os.getcwd(), args, tuple(sorted(kwargs.items())))
         known = self._known.get(key)
         if known is not None and all(file.is_unchanged for file in known[1]):
@@ -134,6 +134,6 @@ class remembered(Generic[P, R]):
         self._known.clear()
 
 
-def remembered_last(most: int) -> Callable[[Callable[P, R]], remembered[P, R]]:
+def remembered_last(most: int) -> Callable[[Callable[_P, _R]], remembered[_P, _R]]:
     """As `remembered`, of the last `most` answers."""
     return lambda load: remembered(load, most)

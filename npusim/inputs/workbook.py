@@ -13,15 +13,15 @@ from typing import Any
 from npusim.errors import UserError
 from npusim.inputs.files import read_bytes
 
-MOST_BYTES = 16 * 2**20
+_MOST_BYTES = 16 * 2**20
 """Size in bytes of the file, and of any of its parts once it is unpacked."""
 _MOST_UNPACKED = 64 * 2**20
 _MOST_PARTS = 500
 _MOST_RATIO, _SMALL = 100, 2**20
 """No part that is larger than `_SMALL` bytes shrinks to less than a hundredth, unless it was made to."""
-MOST_ROWS = 100_000
+_MOST_ROWS = 100_000
 
-MOST_COLUMNS = 2_000
+_MOST_COLUMNS = 2_000
 
 Cells = tuple[Any, ...]
 
@@ -46,7 +46,7 @@ class Sheet:
 
 def sheets(path: Path) -> Iterator[Sheet]:
     """Each sheet with its rows, values as they were last computed. Raises UserError, also row by row."""
-    content = read_bytes(path, MOST_BYTES)
+    content = read_bytes(path, _MOST_BYTES)
     _check_archive(content, str(path))
     import openpyxl
 
@@ -98,7 +98,7 @@ def _with_formulas(
 
 def _rows(location: str, page: Any) -> Iterator[tuple[int, Cells]]:
     page.reset_dimensions()  # what a file says of its own extent may be wrong, and cells beyond it would be lost
-    rows = page.iter_rows(values_only=True, max_row=MOST_ROWS + 1)
+    rows = page.iter_rows(values_only=True, max_row=_MOST_ROWS + 1)
     number = 0
     while True:
         try:
@@ -108,11 +108,11 @@ def _rows(location: str, page: Any) -> Iterator[tuple[int, Cells]]:
         if cells is None:
             return
         number += 1
-        if number > MOST_ROWS:
-            raise BrokenWorkbook(location, "", f"has more than {MOST_ROWS:,} rows; give the measuring table alone")
-        if any(cell is not None for cell in cells[MOST_COLUMNS:]):
-            raise BrokenWorkbook(f"{location}!{number}", "", f"has more than {MOST_COLUMNS:,} columns")
-        yield number, cells[:MOST_COLUMNS]
+        if number > _MOST_ROWS:
+            raise BrokenWorkbook(location, "", f"has more than {_MOST_ROWS:,} rows; give the measuring table alone")
+        if any(cell is not None for cell in cells[_MOST_COLUMNS:]):
+            raise BrokenWorkbook(f"{location}!{number}", "", f"has more than {_MOST_COLUMNS:,} columns")
+        yield number, cells[:_MOST_COLUMNS]
 
 
 def _broken(location: str, error: Exception) -> BrokenWorkbook:
@@ -135,6 +135,6 @@ def _check_archive(content: bytes, location: str) -> None:
             location, "", f"unpacks to more than {_MOST_UNPACKED // 2**20} MiB; give the results alone"
         )
     for part in parts:
-        if part.file_size > max(_SMALL, _MOST_RATIO * part.compress_size) or part.file_size > MOST_BYTES:
+        if part.file_size > max(_SMALL, _MOST_RATIO * part.compress_size) or part.file_size > _MOST_BYTES:
             what = f"unpacks from {part.compress_size:,} to {part.file_size:,} bytes"
             raise BrokenWorkbook(location, part.filename, f"{what}, which no table does; save it again as .xlsx")

@@ -6,6 +6,7 @@ import math
 
 from npusim.compilation import kernel
 from npusim.dtypes import BF16, FP8, INT8
+from npusim.hardware.power import saved_by_clocks
 from npusim.kernels.unit import softmax_passes
 from npusim.mapping.optable import ATTENTION, VECTOR
 
@@ -66,15 +67,27 @@ def product_energy(row, macs, machine):
 
 
 @kernel
-def static_power(machine):
-    """Watts of a chip whose clocks run, whatever it does."""
-    return machine.power_idle + machine.power_loaded_static
+def loaded_power(clock, machine):
+    """Watts that raised clocks and warm leakage add to idle at the fraction `clock` of the full clock."""
+    saved = saved_by_clocks(machine.power_clocks, machine.power_over_nominal, clock)
+    return machine.power_loaded_static - saved
 
 
 @kernel
-def cap_headroom(machine):
-    """Watts that an enforced cap leaves to work; infinite where none is enforced. Without any, no step ends."""
-    return machine.power_cap - static_power(machine) if machine.power_cap_enforced else math.inf
+def waiting_power(machine):
+    """As `loaded_power` of a chip that waits: no more than an enforced cap leaves over idle."""
+    if not machine.power_cap_enforced:
+        return machine.power_loaded_static
+    return min(machine.power_loaded_static, max(0.0, machine.power_cap - machine.power_idle))
+
+
+@kernel
+def cap_headroom(clock, machine):
+    """Watts that an enforced cap leaves to work at a clock; infinite where none is enforced. Without any, no step
+    ends."""
+    if not machine.power_cap_enforced:
+        return math.inf
+    return machine.power_cap - machine.power_idle - loaded_power(clock, machine)
 
 
 @kernel

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from npusim.compilation import kernel, record_type
+from npusim.hardware.power import lowest_clock
 from npusim.kernels.operator import cost_operator
 from npusim.kernels.pim_offload import beside_host, keep_on_units, kinds_on_units, with_units
 from npusim.kernels.power import (
@@ -23,6 +24,7 @@ from npusim.kernels.power import (
     VECTOR_WORK,
     cap_headroom,
     energy_scale,
+    loaded_power,
     mac_part,
     operator_time,
     total_energy,
@@ -139,7 +141,7 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
         step.memory_bytes += row.repeat * (costs[index].fetched + costs[index].stored)
         step.flops += row.repeat * row.flops
     step.parts_j[IDLE] = step.time_s * machine.power_idle
-    step.parts_j[LOADED] = step.time_s * machine.power_loaded_static
+    step.parts_j[LOADED] = step.time_s * loaded_power(step.clock, machine)
     step.energy_j = total_energy(step.parts_j)
 
 
@@ -147,24 +149,25 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
 def _hold(rows, costs, count, fixed, machine, finish, step):
     """Set clock and duty of `step` so that its mean power meets an enforced cap; both 1 where it is below it.
 
-    First the clock falls, by bisection between minimum_clock and 1: arithmetic slows as 1/clock and takes the energy
+    First the clock falls, by bisection between the lowest and 1: arithmetic slows as 1/clock and takes the energy
     of `energy_scale`; memory and fixed times do not change. What is too much at the lowest clock is spread over more
     time, memory streams slowed too: the energy that work takes is then all that the cap leaves over static power. A
     chip that has not settled is held for only that part of the time.
     """
     step.clock = step.duty = 1.0
-    headroom = cap_headroom(machine)
-    if headroom == math.inf or _demand(rows, costs, count, fixed, 1.0, machine, finish, step) <= headroom:
+    if not machine.power_cap_enforced:
         return
-    low, high = machine.power_minimum_clock, 1.0
+    if _demand(rows, costs, count, fixed, 1.0, machine, finish, step) <= cap_headroom(1.0, machine):
+        return
+    low, high = lowest_clock(machine.power_minimum_clock, machine.power_over_nominal), 1.0
     least = _demand(rows, costs, count, fixed, low, machine, finish, step)
     duty = 1.0
-    if least > headroom:
-        duty = max(0.0, headroom / least)
+    if least > cap_headroom(low, machine):
+        duty = max(0.0, cap_headroom(low, machine) / least)
     else:
         for _ in range(_BISECTIONS):
             middle = 0.5 * (low + high)
-            if _demand(rows, costs, count, fixed, middle, machine, finish, step) > headroom:
+            if _demand(rows, costs, count, fixed, middle, machine, finish, step) > cap_headroom(middle, machine):
                 high = middle
             else:
                 low = middle

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from npusim.compilation import kernel
 from npusim.kernels.pim_offload import beside_host
-from npusim.kernels.power import IDLE, LOADED, cap_headroom, total_energy
+from npusim.kernels.power import IDLE, LOADED, cap_headroom, loaded_power, total_energy
 
 _FEWEST = 1.5
 """Of sub-batches: a drawn number between one and two means the nearer."""
@@ -40,12 +40,13 @@ def interleave(parts, host_s, layers, machine):
     left = parts[0]
     for index in range(len(left.parts_j)):
         left.parts_j[index] += other.parts_j[index]
-    static = machine.power_idle + machine.power_loaded_static
+    clock = min(one.clock, other.clock)
+    loaded = loaded_power(clock, machine)
     work = total_energy(left.parts_j) - left.parts_j[IDLE] - left.parts_j[LOADED]
-    elapsed = max(min(alone, together), work / cap_headroom(machine))
+    elapsed = max(min(alone, together), work / cap_headroom(clock, machine))
     share = elapsed / alone
-    left.parts_j[IDLE], left.parts_j[LOADED] = elapsed * machine.power_idle, elapsed * machine.power_loaded_static
-    left.energy_j = work + elapsed * static
+    left.parts_j[IDLE], left.parts_j[LOADED] = elapsed * machine.power_idle, elapsed * loaded
+    left.energy_j = work + elapsed * (machine.power_idle + loaded)
     left.contraction_s = share * (one.contraction_s + other.contraction_s)
     left.vector_s = share * (one.vector_s + other.vector_s)
     left.memory_s = share * (one.memory_s + other.memory_s)
@@ -53,6 +54,6 @@ def interleave(parts, host_s, layers, machine):
     left.overhead_s = share * (one.overhead_s + other.overhead_s)
     left.memory_bytes = one.memory_bytes + other.memory_bytes
     left.flops = one.flops + other.flops
-    left.clock, left.duty = min(one.clock, other.clock), min(one.duty, other.duty)
+    left.clock, left.duty = clock, min(one.duty, other.duty)
     left.pim_s, left.time_s = share * on_units, elapsed
     left.sub_batches = 2.0

@@ -21,7 +21,7 @@ ARRIVALS = ("burst", "closed", "rate")
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedLine:
     """A line above the table. name: of the condition, or of what is told of the measurement; title: for people;
     choices: the words that may be written, none where any may; column: of the table of predictions, whose value there
     is shown beside it."""
@@ -36,11 +36,11 @@ _CHOICES = {"prefix_caching": (YES, NO), "prompts": ("different", "alike")}
 _PREDICTED_IN = {"tensor_parallel": "chips"}
 _SHOWN = ("runtime", "precision", "kv_precision", "cards", "tensor_parallel", "plan")
 
-ASKED: tuple[Asked, ...] = (
-    Asked("model", "Model", column="model"),
-    Asked("device", "Chip", column="chip"),
+ASKED: tuple[AskedLine, ...] = (
+    AskedLine("model", "Model", column="model"),
+    AskedLine("device", "Chip", column="chip"),
     *(
-        Asked(
+        AskedLine(
             each.name,
             each.title,
             _CHOICES.get(each.name, ()),
@@ -48,18 +48,18 @@ ASKED: tuple[Asked, ...] = (
         )
         for each in CONDITIONS
     ),
-    Asked("artifact", "Compiled artifact"),
-    Asked("sdk", "SDK and driver"),
-    Asked("firmware", "Firmware"),
-    Asked("dataset", "Dataset of the prompts"),
-    Asked("dataset_seed", "Seed of the prompts"),
-    Asked("ignore_eos", "End of sequence ignored", (YES, NO)),
-    Asked("arrival", "Arrival of the requests", ARRIVALS),
-    Asked("warm_up", "Warm-up"),
-    Asked("repeats", "Repeats of each row"),
-    Asked("power_meter", "Power meter"),
-    Asked("power_scope", "Scope of the watts", SCOPES),
-    Asked("date", "Date of the measurement"),
+    AskedLine("artifact", "Compiled artifact"),
+    AskedLine("sdk", "SDK and driver"),
+    AskedLine("firmware", "Firmware"),
+    AskedLine("dataset", "Dataset of the prompts"),
+    AskedLine("dataset_seed", "Seed of the prompts"),
+    AskedLine("ignore_eos", "End of sequence ignored", (YES, NO)),
+    AskedLine("arrival", "Arrival of the requests", ARRIVALS),
+    AskedLine("warm_up", "Warm-up"),
+    AskedLine("repeats", "Repeats of each row"),
+    AskedLine("power_meter", "Power meter"),
+    AskedLine("power_scope", "Scope of the watts", SCOPES),
+    AskedLine("date", "Date of the measurement"),
 )
 """What a lab is asked of its measurement, every condition of `conditions.table` among it."""
 

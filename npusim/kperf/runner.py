@@ -34,8 +34,8 @@ from npusim.workload.step import decode
 KPERF_MODELS = ("llama-3.1-8b", "exaone-4.0-32b", "exaone-3.5-32b", "llama-3.3-70b", "llama-3.1-405b")
 DEFAULT_GRID = "furiosa-perf-32k"
 _MJ_PER_J = 1e3
-POWER_SCOPE = "cards (no server, no wall)"
-Progress = Callable[[int, int, str], None]
+_POWER_SCOPE = "cards (no server, no wall)"
+_Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def run_grid(
     uncalibrated: bool = False,
     offload: str | None = None,
     software: str | None = None,
-    progress: Progress | None = None,
+    progress: _Progress | None = None,
     workers: int | None = None,
 ) -> list[GridResult]:
     """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
@@ -109,7 +109,7 @@ def run_grid(
 
 
 def _predicted(
-    asked: list[_Cells], grid: Grid, workers: int, progress: Progress
+    asked: list[_Cells], grid: Grid, workers: int, progress: _Progress
 ) -> list[list[tuple[dict[str, Any], float]]]:
     """The row of the table for every cell of the grid, and the CPU seconds that it took, for each of `asked`."""
     cells = list(grid.cells())
@@ -204,7 +204,7 @@ class _Cells:
 
 
 def _figures(metrics: RunMetrics) -> dict[str, Any]:
-    return {row.name: metrics[row.name] for row in shown(Shown.FOLDED)} | {"power_scope": POWER_SCOPE}
+    return {row.name: metrics[row.name] for row in shown(Shown.FOLDED)} | {"power_scope": _POWER_SCOPE}
 
 
 def _spent(metrics: RunMetrics) -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from npusim.kperf.measuring import ASKED, HEADINGS, MEASURING_COLUMNS, PREFILLED, SHAPE, Asked
+from npusim.kperf.measuring import ASKED, HEADINGS, MEASURING_COLUMNS, PREFILLED, SHAPE, AskedLine
 from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, write_frame
 from npusim.kperf.table import KPerfContext
 from npusim.words import Phrase
@@ -36,7 +36,7 @@ def write_measuring(sheet: Any, styles: Styles, rows: pd.DataFrame, context: KPe
     sheet.set_row(head, 4 * LINE_HEIGHT)
 
 
-def _write_asked(sheet: Any, line: int, styles: Styles, asked: Asked, first: pd.Series) -> None:
+def _write_asked(sheet: Any, line: int, styles: Styles, asked: AskedLine, first: pd.Series) -> None:
     say, shown = styles.say, "" if not asked.column else str(first[asked.column])
     sheet.write_string(line, 0, say(asked.title), styles(bold=True, indent=1))
     empty = _empty(styles, align="left")

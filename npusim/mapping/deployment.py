@@ -14,7 +14,7 @@ from npusim.hardware.catalog import calibration_of, lent_to_runtime, load_runtim
 from npusim.hardware.changes import Changes, of_runtime, of_system
 from npusim.hardware.draws import RangedNumber, draw_with
 from npusim.hardware.machine import PLACED, build_machine
-from npusim.hardware.power import headroom_w
+from npusim.hardware.power import headroom_w, loaded_w, lowest_clocks
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.software import InUse
@@ -122,7 +122,8 @@ class Deployment:
 
 
 def _no_headroom(arch: str, machine: np.void) -> DoesNotFit:
-    cap, idle, loaded = (float(machine[f"power_{name}"]) for name in ("cap", "idle", "loaded_static"))
+    cap, idle = float(machine["power_cap"]), float(machine["power_idle"])
+    loaded = float(loaded_w(machine, lowest_clocks(machine)))
     return DoesNotFit(
         arch,
         f"cannot run under its power cap of {cap:g} W: clocked it draws {idle + loaded:g} W before any work "

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from npusim.mapping.plan import Plan
 from npusim.workload.model import Model
-from npusim.workload.segments import Segment, segments
+from npusim.workload.segments import LayerRun, segments
 
 
 @dataclass(frozen=True)
 class Stage:
     """segments: its layers as runs that repeat; first, last: whether it embeds, and whether it has the head."""
 
-    segments: tuple[Segment, ...]
+    segments: tuple[LayerRun, ...]
     first: bool
     last: bool
 

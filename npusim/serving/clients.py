@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import simpy
 
 from npusim.serving.request import Request
-from npusim.serving.server import Server
+from npusim.serving.server import Process, Server
 from npusim.workload.arrivals import Arrival, Burst, Closed, poisson_times
-
-Process = Generator[simpy.Event, Any, None]
 
 
 def start_clients(

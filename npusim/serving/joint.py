@@ -40,7 +40,7 @@ RATE, ENERGY, BREAKDOWN = "output_tokens_per_s", "energy_j", "energy_breakdown_j
 _ONE = np.ones(1)
 _ERRORS = 2**34
 """Added to the seed for errors, which are independent of the machines."""
-Figures = Mapping[str, np.ndarray]
+_Figures = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class JointDraws:
     where no error bears on the figure; a column of one draw is one consistent run in all figures."""
 
     value: Mapping[str, float]
-    drawn: Figures
+    drawn: _Figures
 
     def interval(self, name: str) -> tuple[float, float]:
         """(low, high) of the central 90 % of the draws, widened to hold the value; NaN where there is none.
@@ -74,14 +74,14 @@ class JointDraws:
         beyond = max(0, math.floor(min(share, 1.0 - share) * len(known)) - 1)
         return float(known[beyond] if share < 0.5 else known[-1 - beyond])
 
-    def parts(self, holds: Callable[[Figures], np.ndarray]) -> np.ndarray:
+    def parts(self, holds: Callable[[_Figures], np.ndarray]) -> np.ndarray:
         """Of each drawn machine, the part of its draws (machines,) for which `holds` is true, as `decide` takes it.
 
         holds: from arrays of all figures by name to truths of the same shape; no figure compares true with NaN.
         """
         return np.asarray(holds(self.drawn), dtype=float).mean(axis=1)
 
-    def probability(self, holds: Callable[[Figures], np.ndarray]) -> float:
+    def probability(self, holds: Callable[[_Figures], np.ndarray]) -> float:
         """Part of the draws for which `holds` is true, over any figures at once."""
         return float(self.parts(holds).mean())
 
@@ -127,7 +127,7 @@ class _Run:
     """figures: of simulated runs under drawn errors, (machines, errors) each; energy: joules over those simulated."""
 
     def __init__(
-        self, load: Load, machines: Sequence[RunMetrics], rows: Sequence[Metric], errors: Figures, limits: HardLimits
+        self, load: Load, machines: Sequence[RunMetrics], rows: Sequence[Metric], errors: _Figures, limits: HardLimits
     ) -> None:
         self._rows, self._limits = rows, limits
         self._was = {row.name: _column([run[row.name] for run in machines]) for row in rows}
@@ -140,7 +140,7 @@ class _Run:
         self.energy = slower * watts
         self._others({"s": slower, "W": watts, "J": self.energy, "ms": self.figures[ANSWER] / self._was[ANSWER]})
 
-    def _waits(self, machines: Sequence[RunMetrics], errors: Figures) -> np.ndarray:
+    def _waits(self, machines: Sequence[RunMetrics], errors: _Figures) -> np.ndarray:
         """Times to first tokens over the simulated ones.
 
         Where more users wait than are served at once, a wait for a place takes as much longer as the answers before it.

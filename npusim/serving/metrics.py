@@ -69,7 +69,7 @@ class Sample:
     weight: np.ndarray | None = None
 
     def statistics(self, names: tuple[str, ...]) -> dict[str, float]:
-        """Means and percentiles (p99); percentiles of weighted samples are values of theirs, of others interpolated."""
+        """Means and percentiles (p99); percentiles of weighted samples are values of theirs, of others between."""
         if not len(self.values):
             return dict.fromkeys(names, float("nan"))
         parts = tuple(float(name[1:]) for name in names if name != _MEAN)

@@ -8,13 +8,13 @@ from typing import Any
 from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy, SchedulingPolicy
 from npusim.mapping.deployment import Deployment
 from npusim.serving.request import Request
-from npusim.serving.server import Policy, Server, Turn
+from npusim.serving.server import Policy, Process, Server
 
 
 class Exclusive:
     """Every waiting request that fits is prefilled alone before the next decode step (Furiosa-LLM's artifacts)."""
 
-    def turn(self, server: Server) -> Turn:
+    def turn(self, server: Server) -> Process:
         while (request := server.admissible()) is not None:
             yield from server.prefill(request)
         if server.live:
@@ -24,7 +24,7 @@ class Exclusive:
 class Alternate:
     """At most one prefill between two decode steps."""
 
-    def turn(self, server: Server) -> Turn:
+    def turn(self, server: Server) -> Process:
         if (request := server.admissible()) is not None:
             yield from server.prefill(request)
         if server.live:
@@ -40,7 +40,7 @@ class Hybrid:
     def __init__(self, token_budget: int) -> None:
         self._token_budget = token_budget
 
-    def turn(self, server: Server) -> Turn:
+    def turn(self, server: Server) -> Process:
         chunks = self._chunks(server)
         if chunks:
             yield from server.mixed_step(chunks)

@@ -23,7 +23,7 @@ from npusim.serving.record import Recorder
 from npusim.serving.request import Request
 from npusim.workload.step import Step, mixed
 
-Turn = Generator[simpy.Event, Any, None]
+Process = Generator[simpy.Event, Any, None]
 _ONE = np.ones(1)
 
 
@@ -43,7 +43,7 @@ class ServingEngine(Protocol):
 class Policy(Protocol):
     """A scheduling policy takes one turn: admissions and steps until it wants to look again."""
 
-    def turn(self, server: Server) -> Turn: ...
+    def turn(self, server: Server) -> Process: ...
 
 
 class ServerLimits:
@@ -187,7 +187,7 @@ class Server:
         sequences = len(self.live) + len(self.prefilling) + 1
         self.recorder.peak_sequences = max(self.recorder.peak_sequences, sequences)
 
-    def prefill(self, request: Request) -> Turn:
+    def prefill(self, request: Request) -> Process:
         """Admit a request and compute its prompt alone, in the largest chunks that the runtime has."""
         self.admit(request)
         done, total, begun_s = request.computed, request.to_prefill, self.env.now
@@ -205,7 +205,7 @@ class Server:
         request.computed = total
         self._put_first(request)
 
-    def mixed_step(self, chunks: list[tuple[Request, int]]) -> Turn:
+    def mixed_step(self, chunks: list[tuple[Request, int]]) -> Process:
         """One step over all live sequences and the next `tokens` of each prompt in `chunks`."""
         if self.kv.steps_that_fit(self.live.held, 1) == 0:
             self._preempt()
@@ -227,7 +227,7 @@ class Server:
                 self.prefilling.remove(request)
                 self._put_first(request)
 
-    def decode(self, limit: int | None = None) -> Turn:
+    def decode(self, limit: int | None = None) -> Process:
         """A run of decode steps over all live sequences, at most `limit` steps."""
         wanted = int(self.live.remaining.min())
         if limit is not None:
@@ -249,7 +249,7 @@ class Server:
         self.recorder.decode_steps += len(run.times_s)
         self._advance(run.times_s)
 
-    def _serve(self) -> Turn:
+    def _serve(self) -> Process:
         while True:
             if not (self.waiting or self.prefilling or self.live):
                 self._work, since = self.env.event(), self.env.now

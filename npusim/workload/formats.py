@@ -11,34 +11,34 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.ledger import Quantity, in_unit
 
-Bits = Annotated[Quantity, in_unit("bit")]
+_Bits = Annotated[Quantity, in_unit("bit")]
 
 
 class ElementBits(Part):
     """Size of one stored weight or activation by format, block scales included."""
 
-    bf16: Bits
+    bf16: _Bits
     """Size of a BF16 or FP16 element, in bits."""
-    fp8: Bits
+    fp8: _Bits
     """Size of an FP8 element with its share of the scales, in bits."""
-    int8: Bits
+    int8: _Bits
     """Size of an INT8 element with its share of the scales, in bits."""
-    int4: Bits
+    int4: _Bits
     """Size of an INT4 element with its share of the scales, in bits."""
-    mxfp4: Bits
+    mxfp4: _Bits
     """Size of an MXFP4 element with its share of the block scale, in bits."""
-    f32: Bits
+    f32: _Bits
     """Size of an FP32 element, in bits."""
 
 
 class KvBits(Part):
     """Size of one stored key or value element by format, scales included."""
 
-    bf16: Bits
+    bf16: _Bits
     """Size of a BF16 or FP16 element, in bits."""
-    fp8: Bits
+    fp8: _Bits
     """Size of an FP8 element with its share of the scales, in bits."""
-    int8: Bits
+    int8: _Bits
     """Size of an INT8 element with its share of the scales, in bits."""
 
 

@@ -68,7 +68,7 @@ FAMILIES = {
     "axk1": Family("AXK1ForCausalLM", **_DEEPSEEK),
 }
 
-KEYS = (
+_KEYS = (
     "architectures", "model_type", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim",
     "num_hidden_layers", "num_layers", "intermediate_size", "vocab_size", "max_position_embeddings",
     "tie_word_embeddings", "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "max_window_layers",
@@ -148,7 +148,7 @@ def read_model(path: Path, name: str) -> Model:
 
 def _check_keys(config: ConfigFile) -> None:
     """Raises UserError for a key that is misspelt: a key that npusim overlooked would make it another model."""
-    config.refuse_near_misses(KEYS)
+    config.refuse_near_misses(_KEYS)
     for part, known in _PARTS.items():
         if isinstance(config.get(part), dict):
             config.refuse_near_misses(known, part)

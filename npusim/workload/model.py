@@ -8,7 +8,7 @@ from typing import Any
 
 from npusim.ledger import Provenance
 from npusim.workload.blocks import Experts, Latent
-from npusim.workload.segments import Layer, Segment, segments
+from npusim.workload.segments import Layer, LayerRun, segments
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Model:
         return tuple(Layer(window, routed and at not in dense) for at, window in enumerate(self.windows))
 
     @property
-    def segments(self) -> tuple[Segment, ...]:
+    def segments(self) -> tuple[LayerRun, ...]:
         """Runs of layers that repeat, in order."""
         return segments(self.layer_kinds)
 

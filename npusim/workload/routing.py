@@ -28,13 +28,13 @@ _LOGARITHMIC = 1e-9
 _SEED = 0
 
 
-Exponent = Annotated[Quantity, in_unit("", zero=True, most=10.0)]
+_Exponent = Annotated[Quantity, in_unit("", zero=True, most=10.0)]
 
 
 class Popularity(Part):
     """How unevenly tokens choose experts: a truncated power law."""
 
-    exponent: Exponent
+    exponent: _Exponent
     """Exponent of the power law."""
     span: Stretch
     """Ratio of the share of the most to that of the least popular expert; 1 is a uniform choice."""

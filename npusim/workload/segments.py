@@ -12,10 +12,10 @@ class Layer(NamedTuple):
     routed: bool
 
 
-Segment = tuple[tuple[Layer, ...], int]
+LayerRun = tuple[tuple[Layer, ...], int]
 
 
-def segments(layers: tuple[Layer, ...]) -> tuple[Segment, ...]:
+def segments(layers: tuple[Layer, ...]) -> tuple[LayerRun, ...]:
     """Runs of layers and how often each repeats, in order; they spell `layers`.
 
     The end repeats a run; what comes before it is split in the same way. Of all ways the one is chosen that names the

@@ -15,7 +15,7 @@ import numpy as np
 
 from npusim.engine.event.command import CACHE, DMA, MAIN, MESSAGE, SUB, SWITCH, UNITS, Command, Program
 from npusim.engine.event.core import state as core
-from npusim.engine.event.core.loop import simulate
+from npusim.engine.event.core.loop import run_loop
 from npusim.engine.event.memory import ARRIVING, COMMAND
 from npusim.engine.event.setting import StepSetting
 
@@ -28,7 +28,7 @@ _DEPTHS = {MESSAGE: 64}
 """Messages between two chips that are under way; others than these are as many as the DMA queue holds."""
 _OF_CLUSTERS = (DMA, MAIN, SUB)
 
-History = list[tuple[float, float]]
+_History = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Record:
     waited: np.ndarray
     lost: np.ndarray
     rates: np.ndarray
-    sram: dict[int, History]
+    sram: dict[int, _History]
     events: int
 
     @property
@@ -56,7 +56,7 @@ class Record:
         return float(self.end.max())
 
     @property
-    def rate(self) -> History:
+    def rate(self) -> _History:
         """(time, bytes/s read from the first chip's memory) at each change."""
         return [(float(row[0]), float(row[1:].sum())) for row in self.rates]
 
@@ -85,7 +85,7 @@ class ChipRun:
         """Serve every command. RuntimeError where commands wait for each other, ValueError for what never fits."""
         plant, work = self._plant(), self._work()
         state = core.new_state(plant, work)
-        while (status := simulate(plant, work, state)) != core.RUNNING:
+        while (status := run_loop(plant, work, state)) != core.RUNNING:
             if status == core.NEVER_FITS:
                 raise ValueError(f"a tile never fits into {self._program.room:.0f} bytes of SRAM")
             state = self._doubled(state) if status == core.HISTORY_FULL else self._measured(state)
@@ -126,7 +126,7 @@ class ChipRun:
             capacity, classes, memories, np.full(len(self._pools), self._program.port), pools, np.array(depths), traced
         )
 
-    def _work(self) -> core.Work:
+    def _work(self) -> core.LoopWork:
         commands = self._program.commands
         table = np.zeros(len(commands), core.COMMAND_DTYPE)
         table["queue"] = [self._queues[command.queue] for command in commands]
@@ -148,7 +148,9 @@ class ChipRun:
         followers, follower_ends = turned(inputs, input_ends)
         order, order_ends = listed(list(self._program.queues.values()))
         ways, shares, way_ends = self._ways(table)
-        return core.Work(table, inputs, input_ends, followers, follower_ends, order, order_ends, ways, shares, way_ends)
+        return core.LoopWork(
+            table, inputs, input_ends, followers, follower_ends, order, order_ends, ways, shares, way_ends
+        )
 
     def _memories(self, command: Command) -> tuple[int, int]:
         """The memories that a command draws on."""
@@ -187,7 +189,7 @@ class ChipRun:
                 shares.append(_NOTHING)
             elif command.queue.engine == UNITS:
                 ways.append(banks[command.queue.chip // self._set.sharers])
-                shares.append(np.ones(every))
+                shares.append(np.full(every, command.banks))
             elif row["style"] == core.FILL:
                 ways.append(np.array([2 * row["port"] + 1]))
                 shares.append(np.ones(1))
@@ -220,7 +222,7 @@ class ChipRun:
         ends = (queue.chip,) if queue.engine == DMA else (queue.chip, queue.cluster)
         return np.array([self._engines + chip for chip in ends if 0 <= chip < self._set.chips])
 
-    def _measured(self, state: core.State) -> core.State:
+    def _measured(self, state: core.LoopState) -> core.LoopState:
         """The state with the mix of patterns that it has met measured."""
         known, mix = state.counters[core.KNOWN], int(state.counters[core.WANTED])
         state.mixes[known] = mix
@@ -229,11 +231,11 @@ class ChipRun:
         return state
 
     @staticmethod
-    def _doubled(state: core.State) -> core.State:
+    def _doubled(state: core.LoopState) -> core.LoopState:
         return state._replace(history=np.concatenate([state.history, np.zeros_like(state.history)]))
 
-    def _record(self, state: core.State) -> Record:
-        levels: dict[int, History] = {cluster: [(0.0, 0.0)] for (cluster, chip), _ in self._pools.items() if chip == 0}
+    def _record(self, state: core.LoopState) -> Record:
+        levels: dict[int, _History] = {cluster: [(0.0, 0.0)] for (cluster, chip), _ in self._pools.items() if chip == 0}
         names = {number: cluster for (cluster, chip), number in self._pools.items() if chip == 0}
         for time, pool, held in state.levels[: state.counters[core.LEVELS]].tolist():
             if int(pool) in names:
@@ -268,7 +270,7 @@ def _changes(history: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((1, history.shape[1])), history])
 
 
-def note(history: History, time: float, value: float) -> None:
+def note(history: _History, time: float, value: float) -> None:
     """Append `value` as of `time`; of several at one time the last counts, and one that changes nothing is left out."""
     if history[-1][0] == time:
         history.pop()

@@ -9,7 +9,7 @@ from npusim.engine.event.setting import StepSetting
 from npusim.kernels.memory import stream_bandwidth
 
 
-class Part(NamedTuple):
+class _Part(NamedTuple):
     """`amount` bytes that pass in no less than `seconds`, from memory or through the cache alone."""
 
     what: str
@@ -21,7 +21,7 @@ class Part(NamedTuple):
 class Kernel(NamedTuple):
     """Of one wave: what is streamed, one after the other, beside the arithmetic (resource, seconds)."""
 
-    streams: tuple[Part, ...]
+    streams: tuple[_Part, ...]
     arithmetic: tuple[tuple[str, float], ...]
 
 
@@ -34,8 +34,8 @@ def kernel_of(row: Any, cost: Any, setting: StepSetting, waves: int) -> Kernel:
     # What passes memory takes at least its bytes at the stream rate, activations that no cache holds included.
     amount = min(max(wanted, float(row["activation_bytes"]) - cached), memory_s * rate)
     parts = (
-        Part("stream", amount / waves, memory_s / waves, True),
-        Part("activations", cached / waves, min(cached_s, float(cost["memory_s"])) / waves, False),
+        _Part("stream", amount / waves, memory_s / waves, True),
+        _Part("activations", cached / waves, min(cached_s, float(cost["memory_s"])) / waves, False),
     )
     arithmetic = (
         (CONTRACTION, float(cost["contraction_s"]) / waves / setting.clock),

@@ -21,7 +21,7 @@ _FIRST_TRY = 4
 _ALIKE = 2.0**-36
 """Part of a step's time by which the times of two repetitions may differ, for rounding."""
 
-Change = Callable[[Command], Command]
+_Change = Callable[[Command], Command]
 
 
 def _unchanged(command: Command) -> Command:
@@ -86,7 +86,7 @@ class Simulation:
         return sum(each.more for each in self.repeated if each.turn.segment in segment and position >= each.turn.last)
 
 
-def simulate_program(rows: np.ndarray, setting: StepSetting, change: Change = _unchanged) -> Simulation:
+def simulate_program(rows: np.ndarray, setting: StepSetting, change: _Change = _unchanged) -> Simulation:
     """Simulate specialised rows, writing out as few repetitions as show that the rest take the same course.
 
     change: what is made of each command before the chip runs it.

@@ -33,6 +33,7 @@ from npusim.engine.event.command import (
 from npusim.engine.event.engine import SimulatedPiece
 from npusim.engine.event.repetition import Simulation
 from npusim.engine.event.stalls import stall_details
+from npusim.hardware.power import loaded_w
 from npusim.kernels.power import energy_scale
 from npusim.mapping.optable import OP_NAMES
 from npusim.units import GB, MIB, US_PER_S
@@ -65,7 +66,7 @@ _ORDER = (
 )
 RATE, SRAM, POWER = "HBM rate [GB/s]", "SRAM [MiB]", "power [W]"
 
-History = list[tuple[float, float]]
+_History = list[tuple[float, float]]
 
 
 class Span(NamedTuple):
@@ -94,7 +95,7 @@ class Timeline:
     tracks: list[str] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     arrows: list[Arrow] = field(default_factory=list)
-    counters: dict[str, History] = field(default_factory=dict)
+    counters: dict[str, _History] = field(default_factory=dict)
 
 
 def timeline(pieces: list[SimulatedPiece]) -> Timeline:
@@ -159,7 +160,7 @@ def _span(simulation: Simulation, command: Command, begin: float, end: float, ag
     return Span(" of ".join([track, *where]), name, float(begin), float(end), details)
 
 
-def stretched(simulation: Simulation, history: History) -> History:
+def stretched(simulation: Simulation, history: _History) -> _History:
     """A history of the simulated time as one of the whole step: the window of a repeated turn, again and again."""
     stretched, delay, cut = [], 0.0, 0
     for each in simulation.repeated:
@@ -175,14 +176,14 @@ def stretched(simulation: Simulation, history: History) -> History:
     return stretched + [(time + delay, value) for time, value in history[cut:]]
 
 
-def _streaming(rate: History) -> Iterator[Span]:
+def _streaming(rate: _History) -> Iterator[Span]:
     """Spans in which the memory streams at one rate."""
     for (time, value), (until, _) in pairwise(rate):
         if value > 0.0 and until > time:
             yield Span(HBM, f"{value / GB:,.0f} GB/s", time, until, {})
 
 
-def _held(simulation: Simulation) -> History:
+def _held(simulation: Simulation) -> _History:
     """Bytes in SRAM of all clusters: activations of the largest operator, and tiles."""
     changes = []
     for history in simulation.record.sram.values():
@@ -192,7 +193,7 @@ def _held(simulation: Simulation) -> History:
     return _summed(base, changes)
 
 
-def _power(piece: SimulatedPiece) -> History:
+def _power(piece: SimulatedPiece) -> _History:
     """Watts of one chip: static, and each operator's energy over the time in which it computes and transfers."""
     simulation, machine = piece.simulation, piece.simulation.setting.machine
     record = simulation.record
@@ -206,7 +207,7 @@ def _power(piece: SimulatedPiece) -> History:
             changes.append((delay + float(record.start[position]), float(watts[position])))
             changes.append((delay + float(record.end[position]), -float(watts[position])))
     changes.append((simulation.time_s, 0.0))
-    return _summed(float(machine["power_idle"] + machine["power_loaded_static"]), changes)
+    return _summed(float(machine["power_idle"] + loaded_w(machine, piece.cost.clock)), changes)
 
 
 def _energies(simulation: Simulation, compute_j: np.ndarray, transfer_j: np.ndarray) -> np.ndarray:
@@ -232,7 +233,7 @@ def _of_first_chip(queue: Queue) -> bool:
     return queue.engine in (MAIN, DMA, UNITS) and queue.chip == 0
 
 
-def _summed(base: float, changes: History) -> History:
+def _summed(base: float, changes: _History) -> _History:
     """The level over time from its changes."""
     changes = sorted(changes)
     levels = accumulate((change for _, change in changes), initial=base)

@@ -14,7 +14,6 @@ from npusim.errors import UserError
 from npusim.evidence.calibration.cross_validation import (
     GROUP,
     KEYS,
-    Say,
     Unseen,
     leave_out,
     left_out_summaries,
@@ -29,6 +28,7 @@ from npusim.evidence.measured.tables import MeasuredTable
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import load_system
 from npusim.hardware.system import System
+from npusim.words import Tell
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def fit_calibration(
     name: str,
     date: str,
     seed: int = 0,
-    say: Say | None = None,
+    say: Tell | None = None,
     shared: bool = False,
 ) -> FittedCalibration:
     """Fit the numbers of `arch` to the tables. Raises UserError where no row can be predicted, or none moves a number.

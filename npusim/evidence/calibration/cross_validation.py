@@ -23,6 +23,7 @@ from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.hardware.residuals import MOST_HALF_WIDTH, LeftOut, Residual
 from npusim.metrics import METRICS
 from npusim.metrics import metric as table_row
+from npusim.words import Tell
 
 GROUP, MODEL, CHIP = "group", "model", "chip"
 KEYS: dict[str, Callable[[Case], str]] = {
@@ -42,8 +43,7 @@ _OF_TOKENS = frozenset(
 of -0.9 over 22 runs), and runs draw both from one error."""
 _RESAMPLES = 1000
 _DIGITS = 4
-Say = Callable[[str], None]
-Key = TypeVar("Key", bound=Hashable)
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def mape(log_errors: np.ndarray) -> float:
     return float(np.mean(np.abs(np.expm1(log_errors))))
 
 
-def leave_out(problem: Problem, fit: Fit, by: str, tell: Say) -> Unseen | None:
+def leave_out(problem: Problem, fit: Fit, by: str, tell: Tell) -> Unseen | None:
     """Every case under a fit that has not seen its group, model or chip; None where there is but one.
 
     fit: to all cases, from which the others are sought. Groups go to folds in turn by their names, so that those of one
@@ -168,9 +168,9 @@ def bootstrap(values: np.ndarray, groups: Sequence[str], seed: int) -> tuple[flo
     return round(float(low), _DIGITS), round(float(high), _DIGITS)
 
 
-def _positions(cases: Sequence[Case], key: Callable[[Case], Key]) -> dict[Key, list[int]]:
+def _positions(cases: Sequence[Case], key: Callable[[Case], _Key]) -> dict[_Key, list[int]]:
     """Positions of the cases of each key."""
-    found: dict[Key, list[int]] = defaultdict(list)
+    found: dict[_Key, list[int]] = defaultdict(list)
     for position, case in enumerate(cases):
         found[key(case)].append(position)
     return found

@@ -29,7 +29,7 @@ _FARTHEST_PREDICTION = 1e3
 _ROUNDS = 2
 """Searches for the maximum, each from slopes taken where the last one ended."""
 
-Figures = dict[Predictor, dict[str, float]]
+_Figures = dict[Predictor, dict[str, float]]
 
 
 class Problem:
@@ -145,7 +145,7 @@ class Problem:
         high = [0.0 if quantity.high == quantity.value else FARTHEST_Z for quantity in ranges]
         return np.array(low), np.array(high)
 
-    def _figures(self, predictors: Collection[Predictor], numbers: Numbers) -> Figures:
+    def _figures(self, predictors: Collection[Predictor], numbers: Numbers) -> _Figures:
         return {predictor: self._figures_of(predictor, numbers) for predictor in predictors}
 
     def _figures_of(self, predictor: Predictor, numbers: Numbers) -> dict[str, float]:
@@ -154,5 +154,5 @@ class Problem:
         except UserError:
             return {}
 
-    def _column(self, figures: Figures) -> np.ndarray:
+    def _column(self, figures: _Figures) -> np.ndarray:
         return np.array([figures[case.predictor].get(case.figure, math.nan) for case in self.cases])

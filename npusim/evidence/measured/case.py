@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from npusim.engine.analytic import COARSE
-from npusim.evidence.measured.sources import REQUESTS_PER_USER, Sources, sources
+from npusim.evidence.measured.sources import REQUESTS_PER_USER_COLUMN, Sources, sources
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import load_runtime, shipped_runtimes
 from npusim.hardware.draws import RangedNumber, drawn_values, is_ranged, ranged_numbers
@@ -99,8 +99,8 @@ class Numbers:
 
         Such runs show how figures move with a number, in half the time.
         """
-        requests = max(1.0, 0.5 * self.observation[REQUESTS_PER_USER])
-        return replace(self.coarse(), observation={**self.observation, REQUESTS_PER_USER: requests})
+        requests = max(1.0, 0.5 * self.observation[REQUESTS_PER_USER_COLUMN])
+        return replace(self.coarse(), observation={**self.observation, REQUESTS_PER_USER_COLUMN: requests})
 
     def apply(self, deployment: Deployment, lab: str = "") -> Deployment:
         """`deployment` under these numbers, in records of its own; its runtime keeps its compiled shapes.

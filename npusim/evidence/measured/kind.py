@@ -11,7 +11,7 @@ from npusim.evidence.measured.collect import each_row, require_unit
 from npusim.evidence.measured.tables import MeasuredTable, Row
 from npusim.hardware.catalog import load_system, shipped_systems
 
-Maker = Callable[[MeasuredTable, str | None], list[Case | Skip]]
+_Maker = Callable[[MeasuredTable, str | None], list[Case | Skip]]
 """The cases of a table on an architecture; None: the one that the table or its folder names. Raises UserError."""
 
 _ATTENTION = {"generation": "attn_decode", "context": "attn_prefill"}
@@ -32,7 +32,7 @@ class TableKind:
     columns: str
     main: str
     telling: tuple[str, ...]
-    cases: Maker
+    cases: _Maker
     regime: Callable[[Case], str] | None = None
     runs: bool = False
     draws: int | None = None
@@ -43,7 +43,7 @@ class TableKind:
         return columns.issuperset(self.columns.split())
 
 
-def of_chip(make: Callable[[Row, str], list[Case]], unit: str = "") -> Maker:
+def of_chip(make: Callable[[Row, str], list[Case]], unit: str = "") -> _Maker:
     """Tables about one chip, row by row. unit: kind of compute unit that it must have, "" for any."""
 
     def cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
@@ -55,7 +55,7 @@ def of_chip(make: Callable[[Row, str], list[Case]], unit: str = "") -> Maker:
     return cases
 
 
-def of_component(make: Callable[[Row], list[Case]]) -> Maker:
+def of_component(make: Callable[[Row], list[Case]]) -> _Maker:
     """Tables about memories, which their rows name themselves."""
 
     def cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:

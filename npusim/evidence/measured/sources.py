@@ -15,7 +15,7 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.ledger import Count, Duration, Efficiency, Fraction, Quantity, Ratio, in_unit, provenances
 
-REQUESTS_PER_USER = "requests_per_user"
+REQUESTS_PER_USER_COLUMN = "requests_per_user"
 _Z95 = float(norm.ppf(0.95))
 
 Length = Annotated[Quantity, in_unit("token")]

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.predictors.operator import OperatorPredictor
-from npusim.evidence.predictors.step import US_PER_S
-from npusim.units import MS_PER_S
+from npusim.units import MS_PER_S, US_PER_S
 
 
 @dataclass(frozen=True)

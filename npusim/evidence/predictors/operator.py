@@ -10,12 +10,11 @@ import numpy as np
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.operator_rows import Fields, op_row
 from npusim.evidence.predictors.kernel_libraries import Libraries, choose, library_of
-from npusim.evidence.predictors.step import US_PER_S
 from npusim.hardware.units import KINDS, kind_of
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.step import STEP_COST_DTYPE, cost_step
 from npusim.mapping.specialise import step_path
-from npusim.units import MS_PER_S
+from npusim.units import MS_PER_S, US_PER_S
 
 
 class OperatorGraph(NamedTuple):

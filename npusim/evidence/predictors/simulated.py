@@ -22,10 +22,9 @@ from npusim.evidence.predictors.layer import (
     rows_of_layer,
 )
 from npusim.evidence.predictors.operator import OperatorPredictor, ReductionPredictor
-from npusim.evidence.predictors.step import US_PER_S
 from npusim.hardware.catalog import load_system
 from npusim.hardware.machine import GROUP_TENSOR
-from npusim.units import MS_PER_S
+from npusim.units import MS_PER_S, US_PER_S
 from npusim.workload.step import Step
 
 

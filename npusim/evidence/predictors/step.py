@@ -9,12 +9,11 @@ from npusim.engine.limiter import PowerLimiter
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.hardware.runtime import RaggedAttention
+from npusim.units import US_PER_S
 from npusim.workload.step import Step, mixed
 
 GPU_RUNTIME = "cuda-graph-engine"
 UNPADDED = RaggedAttention(kind="ragged", source="the pass was timed alone, over its own contexts")
-
-US_PER_S = 1e6
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from npusim.evidence.measured.regime import residual_key
 from npusim.hardware.calibration import Calibration
 from npusim.serving.uncertainty import DRAWS, interval
 
-Figures = dict[str, float]
+_Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ def ranges(
 
 def _drawn_figures(
     cases: Iterable[Case], calibrations: dict[str, Calibration | None], seed: int
-) -> dict[Predictor, tuple[Figures, list[Figures]]]:
+) -> dict[Predictor, tuple[_Figures, list[_Figures]]]:
     """The figures of every predictor under each set of drawn numbers of its architecture.
 
     Before them those under the given numbers, where the runs are brief and do not compare with full ones.
     """
     numbers: dict[tuple[str, int], list[Numbers]] = {}
-    found: dict[Predictor, tuple[Figures, list[Figures]]] = {}
+    found: dict[Predictor, tuple[_Figures, list[_Figures]]] = {}
     for case in cases:
         predictor, arch, count = case.predictor, case.predictor.arch, table_kinds()[case.kind].draws or DRAWS
         if predictor in found:
@@ -69,7 +69,7 @@ def _drawn_figures(
     return found
 
 
-def _figures(predictor: Predictor, numbers: Numbers, seed: int) -> Figures:
+def _figures(predictor: Predictor, numbers: Numbers, seed: int) -> _Figures:
     try:
         return predictor.predict(numbers, seed)
     except UserError:

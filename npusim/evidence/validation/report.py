@@ -21,7 +21,7 @@ _DPI = 110
 _SIZE_INCHES = (11.0, 4.6)
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-HEADINGS = ("rows", "MAPE", "bias", "p90", "max", "u_D", "coverage", "width")
+ERROR_HEADINGS = ("rows", "MAPE", "bias", "p90", "max", "u_D", "coverage", "width")
 
 
 def write_report(results: Sequence[ValidationResult], folder: Path) -> list[str]:
@@ -71,7 +71,7 @@ def percent(value: float | None, signed: bool = False) -> str:
 
 
 def figures_text(errors: ErrorSummary) -> list[str]:
-    """The figures of HEADINGS as text."""
+    """The figures of ERROR_HEADINGS as text."""
     return [
         f"{errors.rows:,}",
         percent(errors.mape),
@@ -100,10 +100,10 @@ def _section(result: ValidationResult) -> list[str]:
     ]
     if result.main:
         rows = [[result.main_metric, *figures_text(summarise(result.main))]]
-        lines += ["", *markdown_table(("main metric", *HEADINGS), rows)]
+        lines += ["", *markdown_table(("main metric", *ERROR_HEADINGS), rows)]
     for name, values in telling(result):
         rows = [[value, *figures_text(errors)] for value, errors in values.items()]
-        lines += ["", *markdown_table((name, *HEADINGS), rows)]
+        lines += ["", *markdown_table((name, *ERROR_HEADINGS), rows)]
     if result.main:
         rows = [_worst_row(item) for item in result.worst()]
         lines += ["", *markdown_table(("worst rows", "measured", "predicted", "error"), rows)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import brentq
 
-from npusim.explore.evaluate.estimated import changed, follows
+from npusim.explore.evaluate.estimated import changed_estimates, follows
 from npusim.explore.evaluate.information import gain_bits
 from npusim.explore.evaluate.proposal import Claim
 from npusim.explore.one_changed import every_of, ranged_of, to_ends
@@ -16,7 +16,7 @@ from npusim.hardware.draws import RangedNumber, is_ranged, range_z
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
 
-MOST = 3
+_MOST = 3
 _LEAST_SWING = 1e-3
 REACH = 30.0
 _NEXT = 4
@@ -61,7 +61,7 @@ class Group:
     share: float
 
 
-GROUPS = (
+_GROUPS = (
     ("host", "host."),
     ("fixed times of the compiled graphs", "paths."),
     ("on-chip reductions", "reduction"),
@@ -81,26 +81,26 @@ OTHER = "other numbers"
 
 
 @dataclass(frozen=True)
-class Deciding:
-    """numbers: at most MOST, by what measuring them tells; groups: all ranged numbers by group, likewise."""
+class _Deciding:
+    """numbers: at most _MOST, by what measuring them tells; groups: all ranged numbers by group, likewise."""
 
     numbers: list[ClaimDecider]
     groups: list[Group]
 
 
-def claim_deciders(claim: Claim, deployment: Deployment, value: float, unexplained: float = 0.0) -> Deciding:
+def claim_deciders(claim: Claim, deployment: Deployment, value: float, unexplained: float = 0.0) -> _Deciding:
     """The numbers that decide a claim. value: the prediction; unexplained: 90 % half-width that no number explains.
 
     Those of which measuring tells most, first; where none of these can make a claim hold that does not, those of all
     numbers that would with the least change. None where no estimate follows the metric, or it is a ratio.
     """
     if follows(claim) is None or claim.baseline is not None or not value > 0.0:
-        return Deciding([], [])
+        return _Deciding([], [])
     moving = _Moving(claim, deployment, value, unexplained)
     found = moving.deciders()
     if claim.holds(value) or any(each.needed is not None for each in found):
-        return Deciding(found, moving.groups())
-    return Deciding(_reaching(claim, deployment, value) or found, moving.groups())
+        return _Deciding(found, moving.groups())
+    return _Deciding(_reaching(claim, deployment, value) or found, moving.groups())
 
 
 class _Moving:
@@ -109,7 +109,7 @@ class _Moving:
     def __init__(self, claim: Claim, deployment: Deployment, value: float, unexplained: float) -> None:
         self._claim, self._deployment, self._value = claim, deployment, value
         self._numbers = ranged_of(deployment)
-        self._ratios = changed(claim, deployment, to_ends(self._numbers)).reshape(-1, 2)
+        self._ratios = changed_estimates(claim, deployment, to_ends(self._numbers)).reshape(-1, 2)
         with np.errstate(divide="ignore", invalid="ignore"):
             swings = np.abs(np.log(self._ratios[:, 1] / self._ratios[:, 0]))
         self._swings = np.where(np.isfinite(swings), swings, 0.0)
@@ -125,7 +125,7 @@ class _Moving:
         return gain_bits(self._margin, part, math.hypot(self._rest, *others))
 
     def deciders(self) -> list[ClaimDecider]:
-        order = np.argsort(-self._swings, kind="stable")[:MOST]
+        order = np.argsort(-self._swings, kind="stable")[:_MOST]
         return [
             replace(
                 _decider(self._claim, self._deployment, self._numbers[at], self._value, self._ratios[at]),
@@ -149,7 +149,7 @@ class _Moving:
 
 
 def _group_of(path: str) -> str:
-    return next((name for name, part in GROUPS if part in path), OTHER)
+    return next((name for name, part in _GROUPS if part in path), OTHER)
 
 
 def _reaching(claim: Claim, deployment: Deployment, value: float) -> list[ClaimDecider]:
@@ -157,11 +157,11 @@ def _reaching(claim: Claim, deployment: Deployment, value: float) -> list[ClaimD
     numbers = [members for members in every_of(deployment) if members[0].quantity.value]
     quantities = ((members, members[0].quantity) for members in numbers)
     ends = [(members, known.value * factor) for members, known in quantities for factor in _reach(known)]
-    figures = value * changed(claim, deployment, ends).reshape(-1, 2)
+    figures = value * changed_estimates(claim, deployment, ends).reshape(-1, 2)
     able = [members for members, both in zip(numbers, figures, strict=True) if any(map(claim.holds, both))]
     found = [_decider(claim, deployment, members, value, np.ones(2)) for members in able]
     reached = [each for each in found if each.needed is not None]
-    return sorted(reached, key=lambda each: abs(math.log((each.needed or 1.0) / each.quantity.value)))[:MOST]
+    return sorted(reached, key=lambda each: abs(math.log((each.needed or 1.0) / each.quantity.value)))[:_MOST]
 
 
 def _decider(
@@ -180,7 +180,7 @@ def _needed(claim: Claim, deployment: Deployment, members: list[RangedNumber], v
     start = members[0].quantity.value
 
     def short(log_factor: float) -> float:
-        ratio = changed(claim, deployment, [(members, start * math.exp(log_factor))])[0]
+        ratio = changed_estimates(claim, deployment, [(members, start * math.exp(log_factor))])[0]
         return math.log(value * ratio / claim.value) if math.isfinite(ratio) and ratio > 0.0 else math.nan
 
     if start <= 0.0:
@@ -199,7 +199,7 @@ def _whole(
     """The whole count next to `needed` at which the claim holds; None where none of the next few does."""
     first, step = (math.floor(needed), 1) if wants_more else (math.ceil(needed), -1)
     counts = [float(each) for each in range(first, first + step * _NEXT, step) if each >= 1]
-    ratios = changed(claim, deployment, [(members, each) for each in counts])
+    ratios = changed_estimates(claim, deployment, [(members, each) for each in counts])
     return next((each for each, ratio in zip(counts, ratios, strict=True) if claim.holds(value * float(ratio))), None)
 
 

@@ -23,7 +23,7 @@ def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarr
     return _over_own(claim, deployment, estimate_figures(deployment, records, *claim.load, _needed(claim)))
 
 
-def changed(claim: Claim, deployment: Deployment, changes: Sequence[Change]) -> np.ndarray:
+def changed_estimates(claim: Claim, deployment: Deployment, changes: Sequence[Change]) -> np.ndarray:
     """The claim's figure under each change alone, relative to that without one."""
     return _over_own(claim, deployment, estimates_of(deployment, changes, *claim.load, _needed(claim)))
 

@@ -15,7 +15,7 @@ from npusim.explore.sweep.machines import Records
 from npusim.hardware.draws import RangedNumber, distinct, ranged_numbers
 from npusim.mapping.deployment import Deployment
 
-MOST = 4
+_MOST = 4
 _SECONDS = "s"
 
 
@@ -88,7 +88,7 @@ def _heaviest(
         _put(records, deployment, members, row, members[0].quantity.value)
     ratios = relative(claim, deployment, records)
     moved = np.abs(np.log(ratios / relative(claim, deployment, short)[0]))
-    return [times[index] for index in np.argsort(-moved)[:MOST]]
+    return [times[index] for index in np.argsort(-moved)[:_MOST]]
 
 
 def _shorter(number: RangedNumber, part: float) -> ShorterTime:

@@ -17,7 +17,7 @@ _KEPT = 256
 
 
 @remembered_last(_KEPT)
-def placed(claim: Claim, arch: str) -> Deployment:
+def claim_deployment(claim: Claim, arch: str) -> Deployment:
     """The deployment of a claim told in full. Raises UserError, DoesNotFit where no plan on its cards has room."""
     return _best(claim, arch)[0]
 

@@ -12,7 +12,7 @@ from scipy.stats import norm
 from npusim.errors import DoesNotFit
 from npusim.explore.evaluate.estimated import follows, ratios_on
 from npusim.explore.evaluate.peaks import PEAKS, operand_of
-from npusim.explore.evaluate.placing import placed
+from npusim.explore.evaluate.placing import claim_deployment
 from npusim.explore.evaluate.proposal import ALIKE, USERS_AT_SLO, Claim
 from npusim.hardware.catalog import load_system
 from npusim.hardware.draws import RANGE_COVERAGE
@@ -319,4 +319,4 @@ def baseline_of(claim: Claim, arch: str) -> Baselined:
     runtime = given.pop("runtime", None) or (claim.runtime if own is None else load_system(other).runtime)
     plan = given.pop("plan", None)
     told = claim.model_copy(update=given | {"baseline": None, "runtime": runtime, "plan": plan})
-    return told, placed(told, other)
+    return told, claim_deployment(told, other)

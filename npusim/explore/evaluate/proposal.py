@@ -19,7 +19,7 @@ from npusim.metric_row import Shown
 from npusim.metrics import resolve, shown
 
 Amount = Annotated[float, Field(gt=0.0, le=1e15, strict=True)]
-Text = Annotated[str, Field(min_length=1)]
+_Text = Annotated[str, Field(min_length=1)]
 CLAIMED = tuple(row.name for row in shown(Shown.FOLDED))
 """Metrics that can be claimed; `ttft_ms` and the like mean the mean."""
 LATENCIES = tuple(row.name for row in shown(Shown.FOLDED) if row.unit == "ms")
@@ -55,13 +55,13 @@ class Claim(Part):
     What a claim leaves out (cards, formats, lengths, users of a total rate) is open: it is judged over what it can be.
     """
 
-    name: Text
+    name: _Text
     """Name of the claim, unique in its proposal."""
-    text: Text
+    text: _Text
     """Claim in the proposer's own words."""
-    model: Text | None = None
+    model: _Text | None = None
     """Model, by name or path, needed for every figure of a run."""
-    precision: Text | None = None
+    precision: _Text | None = None
     """Precision scheme of the layers, open if omitted."""
     kv_precision: str | None = None
     """Format of the KV cache, open if omitted."""
@@ -83,7 +83,7 @@ class Claim(Part):
     omitted."""
     software: State | None = None
     """State of the software (`as-labs-ran`, `tuned`, `open`), that of the proposal if omitted."""
-    metric: Text
+    metric: _Text
     """Metric of the run, of which latencies are means over requests unless a percentile is named (`ttft_ms_p99`) and
     power is measured at the cards; or `users_at_slo`, or a figure of the chip itself."""
     slo: tuple[tuple[str, Amount], ...] = ()
@@ -168,39 +168,39 @@ class Maturity(Part):
 
     trl: Annotated[int, Field(ge=1, le=9, strict=True)]
     """Technology readiness level, 1 (principle) to 9 (in use)."""
-    evidence: Text
+    evidence: _Text
     """What shows that level."""
 
 
 class Milestone(Part):
     """What is to be shown, and when."""
 
-    due: Text
+    due: _Text
     """Day or quarter by which it is due."""
-    target: Text
+    target: _Text
     """Value to be reached."""
-    metric: Text
+    metric: _Text
     """Metric that measures it."""
-    procedure: Text
+    procedure: _Text
     """How it is tested."""
-    evidence: Text
+    evidence: _Text
     """Evidence that is handed in."""
 
 
 class Proposal(Part):
     """A proposal with its claims."""
 
-    name: Text
+    name: _Text
     """Name of the proposal."""
-    title: Text
+    title: _Text
     """Title as shown in the report."""
-    architecture: Text
+    architecture: _Text
     """Proposed architecture: a shipped name, or a file beside the proposal."""
     runtime: str | None = None
     """Runtime, by name or path, the architecture's own if omitted."""
     software: State | None = None
     """State of the software of claims that tell none, open if omitted."""
-    context_of_use: Text
+    context_of_use: _Text
     """Decision that the evaluation serves."""
     maturity: Maturity
     """Maturity of the technology."""

@@ -21,7 +21,7 @@ from npusim.inputs import remembered
 from npusim.metrics import metric
 from npusim.workload.grid import Grid, load_grid
 
-GRID = "furiosa-perf-32k"
+_GRID = "furiosa-perf-32k"
 """The grid whose lengths and users stand for those that a claim leaves open; K-Perf's own is not public."""
 _ROUNDS = 3
 PROMPTS, SOFTWARE = "prompts", "software"
@@ -121,7 +121,7 @@ def chosen(claim: Claim, name: str) -> Any:
 
 @remembered
 def _grid() -> Grid:
-    return load_grid(GRID)
+    return load_grid(_GRID)
 
 
 def _prompts(claim: Claim, arch: str) -> tuple[int, ...]:
@@ -143,8 +143,8 @@ def _users(claim: Claim, arch: str) -> tuple[int, ...]:
     row = metric(claim.figure)
     if row is None or row.unit == "ms" or row.inverse_of:
         return (1,)
-    told = {users for point in _grid().points for users in point.users}
-    return tuple(sorted(told, reverse=True))
+    told_conditions = {users for point in _grid().points for users in point.users}
+    return tuple(sorted(told_conditions, reverse=True))
 
 
 def _condition(name: str) -> Callable[[Claim, str], tuple[Any, ...]]:
@@ -173,7 +173,7 @@ def _middle_first(values: Sequence[int]) -> tuple[int, ...]:
     return (middle, *(value for value in known if value != middle))
 
 
-def told(claim: Claim) -> Iterator[tuple[str, Any]]:
+def told_conditions(claim: Claim) -> Iterator[tuple[str, Any]]:
     """The conditions that a claim tells, with their values."""
     for name in (*_VALUES, PROMPTS, SOFTWARE, "plan", "runtime"):
         value = getattr(claim, name)

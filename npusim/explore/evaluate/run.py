@@ -17,10 +17,10 @@ from npusim.explore.evaluate.evidence import withheld
 from npusim.explore.evaluate.fixed_times import fixed_times
 from npusim.explore.evaluate.limits import claim_findings
 from npusim.explore.evaluate.neighbour import nearest
-from npusim.explore.evaluate.placing import goodness_on, placed
+from npusim.explore.evaluate.placing import claim_deployment, goodness_on
 from npusim.explore.evaluate.prediction import baseline_of, point_of, predict_claim
 from npusim.explore.evaluate.proposal import Claim, Proposal, architecture_of
-from npusim.explore.evaluate.readings import PROMPTS, SOFTWARE, Readings, chosen, readings, told
+from npusim.explore.evaluate.readings import PROMPTS, SOFTWARE, Readings, chosen, readings, told_conditions
 from npusim.explore.evaluate.software import SoftwareFinding, software_finding
 from npusim.explore.evaluate.unmoved import UnmovedNumber, unmoved_numbers
 from npusim.hardware.catalog import load_system
@@ -76,7 +76,7 @@ def _judged(claim: Claim, arch: str, proposal: Proposal, seed: int) -> tuple[Jud
         reading=reading,
         extremes=others,
         open=asked.open,
-        told=dict(told(claim)),
+        told=dict(told_conditions(claim)),
         singly=tuple(_singly(asked, arch, value, seed)),
         withheld=withheld(proposal.maturity, arch, deployment, alone, near),
         deciders=alone,
@@ -110,7 +110,7 @@ def _of_chip(claim: Claim, arch: str, proposal: Proposal) -> Readings:
 def _deployment(claim: Claim, arch: str) -> Deployment:
     if claim.is_peak:
         return deploy(arch, claim.served_model, cards=claim.cards, runtime=claim.runtime)
-    return placed(claim, arch)
+    return claim_deployment(claim, arch)
 
 
 def _singly(asked: Readings, arch: str, value: float, seed: int) -> Iterator[tuple[str, Any, float]]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from npusim.explore.pim.compare import FIGURES, PimComparison
+from npusim.explore.pim.compare import COMPARED, PimComparison
 from npusim.explore.pim.deciders import GAINS, PimDecider
 from npusim.ledger import range_text
 
@@ -88,7 +88,7 @@ def _bare(axes: Axes) -> None:
 
 
 def _axis(name: str) -> str:
-    return f"output {FIGURES[name].unit}"
+    return f"output {COMPARED[name].unit}"
 
 
 def _label(each: PimDecider) -> str:

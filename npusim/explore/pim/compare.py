@@ -23,9 +23,9 @@ from npusim.serving.uncertainty import drawn_engines, interval
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 
-DRAWS = 64
-REQUESTS_PER_USER = 3
-FIGURES = {row.quantity: row for row in shown(Shown.BRIEF)}
+_DRAWS = 64
+_REQUESTS_PER_USER = 3
+COMPARED = {row.quantity: row for row in shown(Shown.BRIEF)}
 """Means by their quantity."""
 WITHOUT = "none"
 
@@ -61,7 +61,7 @@ VARIANTS = (
 class PimComparison:
     """variants: figures of each policy by its name, None where it has no room; best: the fastest with units.
 
-    figures: {value, low, high} of each of FIGURES for "without" and "with" (the best policy), and of GAINS; deciders:
+    figures: {value, low, high} of each of COMPARED for "without" and "with" (the best policy), and of GAINS; deciders:
     of each gain and of both figures with units, the numbers whose ranges move it most.
     """
 
@@ -72,7 +72,7 @@ class PimComparison:
 
 
 def compare_pim(
-    deployment: Deployment, isl: int, osl: int, users: int, *, seed: int = 0, draws: int = DRAWS
+    deployment: Deployment, isl: int, osl: int, users: int, *, seed: int = 0, draws: int = _DRAWS
 ) -> PimComparison:
     """Run a closed loop of `users` under every policy. Raises UserError where the design has no units or no room."""
     if deployment.system.chip.pim is None:
@@ -95,7 +95,7 @@ def compare_pim(
 
 
 def _load(isl: int, osl: int, users: int) -> Load:
-    prompts = shared_prefix_prompts(REQUESTS_PER_USER * users, isl, 0)
+    prompts = shared_prefix_prompts(_REQUESTS_PER_USER * users, isl, 0)
     return Load(isl, osl, parse_arrival("closed", users), prompts)
 
 
@@ -113,7 +113,7 @@ def _figures(deployment: Deployment, load: Load, seed: int) -> dict[str, float] 
 
 
 def _of(metrics: RunMetrics) -> dict[str, float]:
-    return {name: float(metrics[row.name]) for name, row in FIGURES.items()}
+    return {name: float(metrics[row.name]) for name, row in COMPARED.items()}
 
 
 def _with_intervals(pair: dict[str, Deployment], load: Load, seed: int, draws: int) -> dict[str, dict[str, Any]]:
@@ -122,7 +122,7 @@ def _with_intervals(pair: dict[str, Deployment], load: Load, seed: int, draws: i
     result: dict[str, dict[str, Any]] = {}
     for side in pair:
         result[side] = {
-            name: _ranged(own[side][name], [each[name] for each in drawn[side] if each]) for name in FIGURES
+            name: _ranged(own[side][name], [each[name] for each in drawn[side] if each]) for name in COMPARED
         }
     both = [(one, other) for one, other in zip(drawn["without"], drawn["with"], strict=True) if one and other]
     result["gain"] = {

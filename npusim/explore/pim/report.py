@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from npusim.explore.pim.chart import DECIDERS, Caption, draw_pim_chart
-from npusim.explore.pim.compare import FIGURES, WITHOUT, PimComparison
+from npusim.explore.pim.compare import COMPARED, WITHOUT, PimComparison
 from npusim.publish import publish_folder
 from npusim.safe_text import spreadsheet_safe
 
@@ -47,7 +47,7 @@ def pim_table(comparison: PimComparison) -> pd.DataFrame:
     for name, figures in comparison.variants.items():
         row: dict[str, Any] = {"policy": name, "fits": figures is not None, **(figures or {})}
         side = {WITHOUT: "without", comparison.best: "with"}.get(name)
-        for figure in FIGURES if side else ():
+        for figure in COMPARED if side else ():
             ranged = comparison.figures[side][figure] if side else {}
             row |= {f"{figure}_low": ranged["low"], f"{figure}_high": ranged["high"]}
         rows.append(row)

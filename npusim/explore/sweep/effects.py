@@ -23,7 +23,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Factor:
+class Choice:
     """An axis of its own, or a table whose row moves several numbers: what is chosen for a design.
 
     values: float64 (points,), on the axis's own scale between -1 and 1, or the index of its choice where `is_choice`;
@@ -91,7 +91,7 @@ def effects(spec: SweepSpec, axes: Sequence[SpaceAxis], points: pd.DataFrame) ->
     return pd.DataFrame(rows)
 
 
-def factors_of(spec: SweepSpec, axes: Sequence[SpaceAxis], points: pd.DataFrame) -> list[Factor]:
+def factors_of(spec: SweepSpec, axes: Sequence[SpaceAxis], points: pd.DataFrame) -> list[Choice]:
     """The factors of a sweep, at these points."""
     found = []
     for path in spec.vary:
@@ -110,22 +110,22 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _choice(name: str, texts: pd.Series) -> Factor:
+def _choice(name: str, texts: pd.Series) -> Choice:
     codes, found = pd.factorize(texts)
-    return Factor(name, codes.astype(np.float64), True, tuple(str(text) for text in found))
+    return Choice(name, codes.astype(np.float64), True, tuple(str(text) for text in found))
 
 
-def _number(name: str, values: np.ndarray, is_log: bool) -> Factor:
+def _number(name: str, values: np.ndarray, is_log: bool) -> Choice:
     if not len(values):
-        return Factor(name, values, False, ("", ""))
+        return Choice(name, values, False, ("", ""))
     scaled = np.log(values) if is_log else values
     span = np.ptp(scaled)
     scaled = 2.0 * (scaled - scaled.min()) / span - 1.0 if span > 0.0 else np.zeros(len(values))
-    return Factor(name, scaled, False, (f"{values.min():g}", f"{values.max():g}"))
+    return Choice(name, scaled, False, (f"{values.min():g}", f"{values.max():g}"))
 
 
 def _first_order(
-    spec: SweepSpec, factors: Sequence[Factor], points: pd.DataFrame, figures: np.ndarray
+    spec: SweepSpec, factors: Sequence[Choice], points: pd.DataFrame, figures: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     first, conf = np.full(len(factors), np.nan), np.full(len(factors), np.nan)
     if len(points) < _FEWEST or np.ptp(figures) == 0.0:
@@ -146,7 +146,7 @@ def _first_order(
     return first, conf
 
 
-def main_effects(factors: Sequence[Factor], figures: np.ndarray) -> list[Effect]:
+def main_effects(factors: Sequence[Choice], figures: np.ndarray) -> list[Effect]:
     """The main effect of each factor; NaN and noise where there are too few points.
 
     Least squares of a sum of one parabola a number and one step a choice, so that what other factors do at the same
@@ -172,7 +172,7 @@ def main_effects(factors: Sequence[Factor], figures: np.ndarray) -> list[Effect]
     return found
 
 
-def _terms(factors: Sequence[Factor], curved: bool) -> int:
+def _terms(factors: Sequence[Choice], curved: bool) -> int:
     return 1 + sum(factor.columns(curved).shape[1] for factor in factors)
 
 

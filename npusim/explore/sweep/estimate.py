@@ -17,7 +17,7 @@ from npusim.engine.event.engine import EventEngine
 from npusim.engine.stepcost import RESOURCES
 from npusim.explore.sweep.machines import Records
 from npusim.explore.sweep.spec import ESTIMATED
-from npusim.hardware.power import headroom_w
+from npusim.hardware.power import headroom_w, waiting_w
 from npusim.hardware.system import System
 from npusim.hardware.technology.energy import GROUPS, breakdown
 from npusim.hardware.technology.silicon import Silicon
@@ -135,7 +135,7 @@ class _Asked:
     def _put(self, costs: _Costs, step: Step, records: Records, which: np.ndarray) -> None:
         machines, runtimes = records.machines[which], records.runtimes[which]
         cost = (_simulated if self.simulated else cost_designs)(self.engine, step, machines, runtimes)
-        static_w = machines["power_idle"] + machines["power_loaded_static"]
+        static_w = machines["power_idle"] + waiting_w(machines)
         costs.time_s[which], costs.energy_j[which], costs.device_s[which] = cost.time_s, cost.energy_j, cost.device_s
         costs.device_j[which] = cost.energy_j - cost.shares_s[HOST] * static_w * self.base.plan.chips
         rate = machines["memory_stacks"] * machines["memory_channels_per_stack"] * machines["memory_channel_bandwidth"]

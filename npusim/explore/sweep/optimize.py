@@ -31,10 +31,10 @@ from npusim.publish import MANIFEST, alone_with, require_folder
 STUDY, FRONT = "study.db", "optimum.csv"
 _VARIANT, _VALUES = "variant", "values"
 _REPORTED = 32
-Say = Callable[[str], None]
+_Say = Callable[[str], None]
 
 
-def optimize(spec: SweepSpec, location: str, out: Path, trials: int, say: Say) -> pd.DataFrame:
+def optimize(spec: SweepSpec, location: str, out: Path, trials: int, say: _Say) -> pd.DataFrame:
     """Run `trials` more trials of the study in `out` (a new one where there is none); its front, a row a trial.
 
     An objective is the geometric mean over the workloads of its metric, served where the specification says so. A

@@ -19,7 +19,7 @@ from npusim.units import written_like
 
 _MOST_ROWS = 200
 _MOST_DOTS = 2_000
-SPREAD = [name for name in DEPLOYED if name != "model"]
+_SPREAD = [name for name in DEPLOYED if name != "model"]
 _METHOD = {
     "grid": "every combination of the listed values",
     "latin-hypercube": "a Latin hypercube over the ranges",
@@ -55,8 +55,8 @@ def _front_blocks(result: SweepResult) -> Iterator[Block]:
             told = f"{names[1]} against {names[0]} of {_load(keys)}; hover for the design."
             yield Chart(told, _front_chart(result, keys, front))
     why = ["bound"] if result.spec.bounds else []
-    shown = result.front[[*WORKLOAD, *SPREAD, "design", *result.axes, *names, *why]].head(_MOST_ROWS)
-    alike = [name for name in (*WORKLOAD, *SPREAD) if len(shown) > 1 and (shown[name] == shown[name].iloc[0]).all()]
+    shown = result.front[[*WORKLOAD, *_SPREAD, "design", *result.axes, *names, *why]].head(_MOST_ROWS)
+    alike = [name for name in (*WORKLOAD, *_SPREAD) if len(shown) > 1 and (shown[name] == shown[name].iloc[0]).all()]
     common = ", ".join(f"{name} {shown[name].iloc[0]}" for name in alike)
     caption = "Points that no other beats in every objective"
     caption = f"{caption}; all of them: {common}" if alike else caption
@@ -107,7 +107,7 @@ def _front_chart(result: SweepResult, keys: Any, front: pd.DataFrame) -> go.Figu
         hoverinfo="skip",
     )
     written = as_written(result, front)
-    designs = zip(front["design"], written[[*SPREAD, *result.axes]].to_dict("records"), strict=True)
+    designs = zip(front["design"], written[[*_SPREAD, *result.axes]].to_dict("records"), strict=True)
     figure.add_scatter(
         x=front[first].tolist(),
         y=front[second].tolist(),
@@ -131,7 +131,7 @@ def _effect_blocks(result: SweepResult) -> Iterator[Block]:
         f"chance would have it (F test at {NOISE_LEVEL:.0%}).",
         "note",
     )
-    for keys, group in result.effects.groupby([*WORKLOAD, *SPREAD], sort=False):
+    for keys, group in result.effects.groupby([*WORKLOAD, *_SPREAD], sort=False):
         for objective, rows in group.groupby("objective", sort=False):
             if not rows["noise"].all():
                 yield _tornado(str(objective), keys, rows[~rows["noise"].astype(bool)])

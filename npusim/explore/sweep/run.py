@@ -19,9 +19,9 @@ from npusim.explore.sweep.spec import SweepSpec
 from npusim.explore.sweep.store import Store
 from npusim.explore.sweep.tables import joined, write_csv, write_points
 from npusim.explore.sweep.tasks import (
-    KEYS,
     REFUSAL,
     SERVED_COLUMNS,
+    TASK_KEYS,
     possible_bases,
     serve_points,
     task_estimates,
@@ -33,7 +33,7 @@ DESIGNS_PER_TASK = 2048
 POINTS_PER_TASK = 8
 _REPORTS = 10
 WORKLOAD = ["model", "isl", "osl", "users"]
-Say = Callable[[str], None]
+_Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SweepResult:
     files: list[str]
 
 
-def run_sweep(spec: SweepSpec, location: str, out: Path, backend: Backend, say: Say | None = None) -> SweepResult:
+def run_sweep(spec: SweepSpec, location: str, out: Path, backend: Backend, say: _Say | None = None) -> SweepResult:
     """Run `spec`, or what is left of it where `out` holds whole parts of it already.
 
     location: the specification's file, named in mistakes. Raises UserError, also where a file was changed since.
@@ -94,7 +94,7 @@ def _refused(store: Store) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _estimate_all(spec: SweepSpec, location: str, store: Store, backend: Backend, tell: Say) -> None:
+def _estimate_all(spec: SweepSpec, location: str, store: Store, backend: Backend, tell: _Say) -> None:
     starts = range(0, spec.designs, DESIGNS_PER_TASK)
     calls = [
         (f"estimate-{first:09d}", (spec, location, first, min(first + DESIGNS_PER_TASK, spec.designs)))
@@ -103,7 +103,7 @@ def _estimate_all(spec: SweepSpec, location: str, store: Store, backend: Backend
     _run_missing("estimates", task_estimates, calls, store, backend, tell)
 
 
-def _serve_all(spec: SweepSpec, location: str, store: Store, backend: Backend, tell: Say) -> pd.DataFrame:
+def _serve_all(spec: SweepSpec, location: str, store: Store, backend: Backend, tell: _Say) -> pd.DataFrame:
     """Served metrics of every surviving point."""
     calls = [(name, (spec, location, points)) for name, points in _batches(spec, store)]
     _run_missing("serving", serve_points, calls, store, backend, tell)
@@ -112,7 +112,7 @@ def _serve_all(spec: SweepSpec, location: str, store: Store, backend: Backend, t
 
 
 def _run_missing(
-    what: str, task: Task, calls: list[tuple[str, tuple[Any, ...]]], store: Store, backend: Backend, tell: Say
+    what: str, task: Task, calls: list[tuple[str, tuple[Any, ...]]], store: Store, backend: Backend, tell: _Say
 ) -> None:
     """Run the calls whose parts are not there yet, and keep each part as it comes."""
     left = [call for call in calls if not store.has(call[0])]
@@ -147,7 +147,7 @@ def _front(spec: SweepSpec, store: Store, served: pd.DataFrame | None) -> tuple[
         kept += len(points)
         fronts += [_front_of(spec, group) for _, group in points.groupby(WORKLOAD, sort=False)]
     if not fronts:
-        return pd.DataFrame(columns=[*KEYS, *spec.objectives]), kept
+        return pd.DataFrame(columns=[*TASK_KEYS, *spec.objectives]), kept
     candidates = pd.concat(fronts, ignore_index=True)
     final = pd.concat([_front_of(spec, group) for _, group in candidates.groupby(WORKLOAD, sort=False)])
     return final.reset_index(drop=True), kept

@@ -22,7 +22,7 @@ Goal = Literal["min", "max"]
 ESTIMATED = tuple(row.name for row in ESTIMATES)
 SERVED = tuple(row.name for row in shown(Shown.FOLDED))
 SERVED_PREFIX = "served_"
-METRICS = (*ESTIMATED, *(f"{SERVED_PREFIX}{name}" for name in SERVED))
+OPTIMIZED = (*ESTIMATED, *(f"{SERVED_PREFIX}{name}" for name in SERVED))
 
 
 Written = bool | int | float | str
@@ -212,8 +212,8 @@ class SweepSpec(Part):
     def _metrics_are_known(self) -> SweepSpec:
         for key, names in (("limits", self.limits), ("objectives", self.objectives)):
             for name in names:
-                if name not in METRICS:
-                    raise ValueError(f"{key}.{name}: no such metric; known: {', '.join(METRICS)}")
+                if name not in OPTIMIZED:
+                    raise ValueError(f"{key}.{name}: no such metric; known: {', '.join(OPTIMIZED)}")
                 if name.startswith(SERVED_PREFIX) and self.serving is None:
                     raise ValueError(f"{key}.{name}: is measured on served points only; add serving: {{}}")
         return self

@@ -16,11 +16,11 @@ from npusim.errors import UserError
 from npusim.inputs import InputFile, aside, is_file
 from npusim.inputs.json_text import read_json
 from npusim.inputs.parquet import read_parquet
-from npusim.manifest import code_sha256, told
+from npusim.manifest import code_sha256, told_files
 from npusim.publish import publish_file, require_folder
 
 PARTS = "parts"
-TABLES = ("points.parquet", "points.csv", "pareto.csv", "effects.csv", "report.html", "manifest.json")
+_TABLES = ("points.parquet", "points.csv", "pareto.csv", "effects.csv", "report.html", "manifest.json")
 _MARK = "sweep.json"
 
 
@@ -32,8 +32,8 @@ class Store:
 
     def __init__(self, out: Path, spec: Mapping[str, Any], files: Iterable[InputFile]) -> None:
         self.out = out
-        self._parts = require_folder(out, TABLES) / PARTS
-        self._files = told(files)
+        self._parts = require_folder(out, _TABLES) / PARTS
+        self._files = told_files(files)
         self._mark = {"npusim": __version__, "code_sha256": code_sha256(), "spec": json.loads(json.dumps(spec))}
         require_folder(self._parts)
         self._parts.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ class Store:
 
     def note(self, files: Iterable[InputFile]) -> None:
         """Remember files that were read for a part. Raises UserError where one was changed since the sweep began."""
-        more = [file for file in told(files) if file not in self._files]
+        more = [file for file in told_files(files) if file not in self._files]
         if more:
             _require_unchanged(more, self._files, self.out)
             self._files = [*self._files, *more]

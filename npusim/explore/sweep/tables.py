@@ -10,18 +10,18 @@ import pyarrow.parquet as pq
 
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.explore.sweep.store import Store
-from npusim.explore.sweep.tasks import KEYS, REFUSAL
+from npusim.explore.sweep.tasks import REFUSAL, TASK_KEYS
 from npusim.publish import drafted, publish_file
 from npusim.safe_text import spreadsheet_safe
 
-SAMPLE = 20_000
+_SAMPLE = 20_000
 
 
 def write_points(spec: SweepSpec, store: Store, served: pd.DataFrame | None) -> pd.DataFrame:
-    """Writes `points.parquet` and `points.csv`; returns a sample of at most about SAMPLE points (all, where fewer)."""
+    """Writes `points.parquet` and `points.csv`; returns a sample of at most about _SAMPLE points (all, where fewer)."""
     sample, writer = [], None
     names = list(store.names("estimate"))
-    share = SAMPLE // max(1, len(names))
+    share = _SAMPLE // max(1, len(names))
     parquet, csv = (drafted(store.out / name) for name in ("points.parquet", "points.csv"))
     with parquet as columns, csv as rows, rows.open("w", encoding="utf-8", newline="") as text:
         for index, name in enumerate(names):
@@ -40,7 +40,7 @@ def joined(points: pd.DataFrame, served: pd.DataFrame | None) -> pd.DataFrame:
     """`points` with the served metrics of those that were served, NaN and an empty refusal for the others."""
     if served is None:
         return points
-    both = points.merge(served, on=list(KEYS), how="left", suffixes=("", "_served"))
+    both = points.merge(served, on=list(TASK_KEYS), how="left", suffixes=("", "_served"))
     reasons = both[REFUSAL].where(both[REFUSAL] != "", both[f"{REFUSAL}_served"].fillna("").astype(str))
     return both.drop(columns=f"{REFUSAL}_served").assign(**{REFUSAL: reasons})
 

@@ -16,7 +16,7 @@ from npusim.explore.formula import parse, resolved
 from npusim.explore.sweep.estimate import SHARE_COLUMNS, estimate_designs
 from npusim.explore.sweep.machines import DesignRecords, Possible
 from npusim.explore.sweep.space import SpaceAxis, design_values, known_numbers, space_axes
-from npusim.explore.sweep.spec import ESTIMATED, METRICS, SERVED, SERVED_PREFIX, SweepSpec
+from npusim.explore.sweep.spec import ESTIMATED, OPTIMIZED, SERVED, SERVED_PREFIX, SweepSpec
 from npusim.hardware.catalog import runtime_path
 from npusim.hardware.changes import Changes, as_changes
 from npusim.hardware.power import headroom_w
@@ -33,8 +33,8 @@ DEPLOYED = ("model", "precision", "cards", "plan", "runtime", "software")
 AS_DESCRIBED = "as described"
 """In place of a state, for a runtime of which only what it does is described."""
 LOADED = ("isl", "osl", "users")
-KEYS = ("design", *DEPLOYED, *LOADED)
-SERVED_COLUMNS = (*KEYS, *(f"{SERVED_PREFIX}{name}" for name in SERVED), "refusal")
+TASK_KEYS = ("design", *DEPLOYED, *LOADED)
+SERVED_COLUMNS = (*TASK_KEYS, *(f"{SERVED_PREFIX}{name}" for name in SERVED), "refusal")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Base:
     @cached_property
     def told(self) -> tuple[str, ...]:
         """Paths of numbers that constraints name and that are not varied: columns of their own. Raises UserError."""
-        columns = dict.fromkeys([*METRICS, *SHARE_COLUMNS, "bound_gain", *(axis.path for axis in self.axes)])
+        columns = dict.fromkeys([*OPTIMIZED, *SHARE_COLUMNS, "bound_gain", *(axis.path for axis in self.axes)])
         found: dict[str, None] = {}
         for name in (name for text in self.spec.constraints for name in parse(text).names):
             if resolved(name, columns) is None:
@@ -223,7 +223,7 @@ def _require_names(spec: SweepSpec) -> None:
 
 
 def task_estimates(spec: SweepSpec, location: str, first: int, last: int) -> pd.DataFrame:
-    """The points of designs first ... last - 1: KEYS, a column for each axis (SI; words), the estimated metrics."""
+    """The points of designs first ... last - 1: TASK_KEYS, a column an axis (SI; words), the estimated metrics."""
     return whole_rows(spec, pd.concat(_estimates(spec, location, first, last), ignore_index=True))
 
 
@@ -274,7 +274,7 @@ def serve_points(spec: SweepSpec, location: str, points: pd.DataFrame) -> pd.Dat
     for point in points.to_dict("records"):
         base = by_keys[tuple(point[name] for name in DEPLOYED)]
         values = np.array([axis.value_of(point[axis.path]) for axis in base.axes])
-        keys = {key: point[key] for key in KEYS}
+        keys = {key: point[key] for key in TASK_KEYS}
         rows.append(keys | served_figures(spec, base.design(values), point))
     return pd.DataFrame(rows, columns=list(SERVED_COLUMNS))
 

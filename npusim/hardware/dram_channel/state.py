@@ -76,7 +76,7 @@ COUNT_DTYPE = record_type(
 """Commands issued; turns of the pins between reading and writing; what requests met; ticks that reads waited in sum."""
 
 Channel = namedtuple("Channel", "banks groups ranks pseudo bus counts")
-Queue = namedtuple("Queue", "requests size")
+RequestQueue = namedtuple("RequestQueue", "requests size")
 
 
 @kernel
@@ -107,7 +107,7 @@ def new_channel(timing):
 @kernel
 def new_queue(slots):
     """An empty queue, oldest request first."""
-    return Queue(np.zeros(slots, REQUEST_DTYPE), np.zeros(1, np.int64))
+    return RequestQueue(np.zeros(slots, REQUEST_DTYPE), np.zeros(1, np.int64))
 
 
 @inner_kernel

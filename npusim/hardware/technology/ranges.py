@@ -11,7 +11,7 @@ from npusim.hardware.base import Part
 from npusim.hardware.calibration import with_quantities
 from npusim.ledger import provenances
 
-Table = TypeVar("Table", bound=Part)
+_Table = TypeVar("_Table", bound=Part)
 
 
 class Ranged(NamedTuple):
@@ -22,7 +22,7 @@ class Ranged(NamedTuple):
     high: np.ndarray
 
 
-def ranged(function: Callable[[Table], np.ndarray], table: Table) -> Ranged:
+def ranged(function: Callable[[_Table], np.ndarray], table: _Table) -> Ranged:
     """`function` of the table, and its range as the numbers of the table move through theirs.
 
     Each number goes to its ends by itself; what that adds to either side is summed in squares, as for independent
@@ -38,7 +38,7 @@ def ranged(function: Callable[[Table], np.ndarray], table: Table) -> Ranged:
     return Ranged(value, least, value + np.sqrt(above))
 
 
-def _moved(table: Table) -> Iterator[Table]:
+def _moved(table: _Table) -> Iterator[_Table]:
     """The table with one number at one end of its range."""
     for item in provenances("", table):
         for end in (item.quantity.low, item.quantity.high):

@@ -14,7 +14,7 @@ import numpy as np
 
 from npusim.hardware.system import System
 from npusim.hardware.technology.area import AreaModel, modelled_area_mm2
-from npusim.hardware.technology.energy import EnergyTable, energy_table, totals
+from npusim.hardware.technology.energy import EnergyTable, bottom_up, energy_table, totals
 from npusim.hardware.technology.ranges import Ranged, ranged
 from npusim.inputs import remembered
 from npusim.ledger import provenances
@@ -71,7 +71,14 @@ def _silicon_totals(name: str) -> dict[str, float]:
 
 
 def follow_reference(system: System, machines: np.ndarray) -> None:
-    """Carry the energies of the machines of `system` over from its reference, where it names one."""
+    """Carry the energies of the machines of `system` over from its reference, where it names one, and say what of their
+    static power is that of clocks."""
+    _carry_over(system, machines)
+    parts = bottom_up(system, machines)["loaded"]
+    machines["power_clocks"] = machines["power_loaded_static"] * parts["clocks"] / sum(parts.values())
+
+
+def _carry_over(system: System, machines: np.ndarray) -> None:
     name = system.chip.reference
     if name is None:
         return

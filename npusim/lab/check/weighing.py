@@ -17,7 +17,7 @@ from npusim.bounds.load import BoundedLoad
 from npusim.bounds.reading import Reading
 from npusim.bounds.unit_readings import explained
 from npusim.conditions.conditions import Member
-from npusim.conditions.known import Deciding, Known
+from npusim.conditions.known import DecidingValues, Known
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.lab.check.judge import judge, run_findings
 from npusim.lab.check.placing import Footing, Placed, footings, load_on, predictor_of, usual_load
@@ -140,7 +140,7 @@ def _best(trials: Iterable[Trial]) -> Trial:
     return max(trials, key=lambda trial: (VERDICTS.index(trial.verdict), -trial.badness))
 
 
-def _weighed(placed: Placed, trial: Trial, deciding: Deciding = ()) -> Weighed:
+def _weighed(placed: Placed, trial: Trial, deciding: DecidingValues = ()) -> Weighed:
     """The trial's figures, those that hold with what must be true for it."""
     known = Known.of(placed.conditions, placed.assumed, deciding)
     figures = trial.figures
@@ -259,7 +259,8 @@ class _Search:
         return [trial.member for trial in self._trials if trial.allows and trial.member is not None]
 
     def _ordered(self, standing: Sequence[Member]) -> list[tuple[RunPredictor, Member]]:
-        """One member for each run that can differ, none that closed forms put out of reach; the nearest first."""
+        """One member for each run that can differ, the nearest first; of those that closed forms put out of reach none,
+        but for the nearest where there are no others."""
         found: dict[RunPredictor, Member] = {}
         for member in standing:
             predictor = predictor_of(self._run, self._placed, member)
@@ -270,12 +271,10 @@ class _Search:
         widths = {} if isinstance(known, str) else self._predictions.outcome(known).figures
         half = {name: part.half_width for name, part in widths.items()}
         figures = self._run.figures
-        near = [
-            (self._predictions.distance(predictor, figures), place, predictor)
-            for place, predictor in enumerate(found)
-            if predictor == known or self._predictions.is_near(predictor, figures, half)
-        ]
-        return [(predictor, found[predictor]) for _, _, predictor in sorted(near, key=lambda each: each[:2])]
+        apart = {each: self._predictions.distance(each, figures) for each in found}
+        nearest = sorted(found, key=lambda each: apart[each])
+        near = [each for each in nearest if each == known or self._predictions.is_near(each, figures, half)]
+        return [(predictor, found[predictor]) for predictor in near or nearest[:1]]
 
     def _next(self, waiting: Sequence[tuple[RunPredictor, Member]]) -> int | None:
         """The nearest; once a member allows the run, the nearest with a value that none which was tried has."""
@@ -293,7 +292,7 @@ class _Search:
         found = run_findings(self._run, self._placed, load, member["cards"])
         return _trial(self._run, found, self._predictions.outcome(predictor), member)
 
-    def _deciding(self, allowed: Sequence[Member]) -> Deciding:
+    def _deciding(self, allowed: Sequence[Member]) -> DecidingValues:
         """Open conditions of which not every value was found to allow the run, with those that were."""
         found = []
         for name in _NAMED:

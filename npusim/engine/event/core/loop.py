@@ -39,7 +39,7 @@ _IDLE, _FOR_INPUTS, _FOR_ROOM, _BUSY = range(4)
 
 
 @entry
-def simulate(plant, work, state):
+def run_loop(plant, work, state):
     """Run until everything is done or nothing can go on, or until the caller must help; the status says which."""
     if state.counters[EVENTS] == 0:
         _begin_all(work, state)

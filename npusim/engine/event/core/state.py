@@ -48,12 +48,14 @@ Plant = namedtuple("Plant", "capacity classes memories ports pools depths traced
 whose resources are 2 p for transfers and 2 p + 1 for fills; pools: bytes of each pool; depths: commands that a queue
 accepts; traced: resources whose rates are kept in the history, a column each."""
 
-Work = namedtuple("Work", "commands inputs input_ends followers follower_ends order order_ends ways shares way_ends")
+LoopWork = namedtuple(
+    "LoopWork", "commands inputs input_ends followers follower_ends order order_ends ways shares way_ends"
+)
 """commands: COMMAND_DTYPE; inputs of command c: inputs[input_ends[c] : input_ends[c + 1]], likewise followers, the
 resources (ways) that its flow uses and the bytes of each per byte of it (shares), and order of each queue."""
 
-State = namedtuple(
-    "State",
+LoopState = namedtuple(
+    "LoopState",
     "clock counters pending done since start end cause waited lost head waiting held freed_by room_queue heap_time "
     "heap_item todo ended flows left rates alone binding weight limit denied due open fixed main sub drawn mix "
     "capacity left_over users load used full stamp busy history levels mixes scales",
@@ -86,12 +88,12 @@ _FIRST_HISTORY = 1 << 12
 """Rows of the history at first."""
 
 
-def new_state(plant: Plant, work: Work) -> State:
+def new_state(plant: Plant, work: LoopWork) -> LoopState:
     """A state in which nothing has happened yet."""
     commands, queues = len(work.commands), len(work.order_ends) - 1
     pools, resources = len(plant.pools), len(plant.capacity)
     channels = int(plant.memories["channels"].max(initial=1))
-    return State(
+    return LoopState(
         clock=np.zeros(1),
         counters=np.zeros(COUNTERS, np.int64),
         pending=np.diff(work.input_ends),

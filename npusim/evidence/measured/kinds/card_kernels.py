@@ -30,8 +30,8 @@ from npusim.evidence.predictors.operator import OperatorPredictor, ReductionPred
 from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU, SPLIT_ROWS
 from npusim.workload.catalog import load_model
 
-RUNTIME = "furiosa-llm-2026.3"
-MODEL = "llama-3.1-8b"
+_RUNTIME = "furiosa-llm-2026.3"
+_MODEL = "llama-3.1-8b"
 _LINEAR = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
 _DECODING = ("decode_attention", "layer_decode_attention")
 _TOKEN_RANGES = (16, 256, math.inf)
@@ -50,7 +50,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         (Figure("us", "us", sigma, main=True),),
         CountedPredictor(predictor) if counted else predictor,
         group=_shapes(row),
-        model=MODEL,
+        model=_MODEL,
         dimensions={
             "op": op,
             "dtype": dtype,
@@ -90,21 +90,21 @@ def _shapes(row: Row) -> str:
 def _predictor(row: Row, arch: str) -> Predictor:
     op, dtype, pes = row.text("op"), scheme(row.text("dtype")), row.count("pes")
     if op in _LAYERS and (op != "prefill_attention" or pes > 1):
-        placement = placed(Placement(arch, RUNTIME, MODEL, dtype))
+        placement = placed(Placement(arch, _RUNTIME, _MODEL, dtype))
         return _LAYERS[op](row, placement)
     if op in _LINEAR or op in ("lm_head", "row_parallel_gemm", "reduction"):
-        predictor = OperatorPredictor(arch, RUNTIME, _product(row, arch, dtype), pes=pes)
+        predictor = OperatorPredictor(arch, _RUNTIME, _product(row, arch, dtype), pes=pes)
         return ReductionPredictor(predictor) if op == "reduction" else predictor
     if op not in _OTHERS:
         raise Unrepresentable(f"no operator '{op}' of a single graph")
     if dtype != "bf16":
         raise Unrepresentable(f"{op} in {row.text('dtype')} is not predicted")
     prefilling = op == "prefill_attention"
-    return OperatorPredictor(arch, RUNTIME, _OTHERS[op](row), prefilling, pes=pes)
+    return OperatorPredictor(arch, _RUNTIME, _OTHERS[op](row), prefilling, pes=pes)
 
 
 def _product(row: Row, arch: str, dtype: str) -> Fields:
-    tokens, model = row.count("tokens"), load_model(MODEL)
+    tokens, model = row.count("tokens"), load_model(_MODEL)
     if row.text("op") == "lm_head":
         return linear(arch, dtype, tokens, model.vocab, model.hidden)
     n, k = row.count("n"), row.count("k")
@@ -127,28 +127,28 @@ def _prompt_layer(row: Row, placement: Placement) -> Predictor:
 
 
 def _activation(row: Row) -> Fields:
-    width = load_model(MODEL).intermediate // row.count("tp")
+    width = load_model(_MODEL).intermediate // row.count("tp")
     return vector(SILU, row.count("tokens"), width, 3 * width)
 
 
 def _norm(row: Row) -> Fields:
-    width = load_model(MODEL).hidden
+    width = load_model(_MODEL).hidden
     return vector(NORM, row.count("tokens"), width, 2 * width)
 
 
 def _rope(row: Row) -> Fields:
-    model = load_model(MODEL)
+    model = load_model(_MODEL)
     width = (model.query_width + model.kv_width) // row.count("tp")
     return vector(ROPE, row.count("tokens"), width, 2 * width)
 
 
 def _sampler(row: Row) -> Fields:
-    vocab = load_model(MODEL).vocab
+    vocab = load_model(_MODEL).vocab
     return vector(SAMPLE, row.count("tokens"), vocab, 2 * vocab)
 
 
 def _embedding(row: Row) -> Fields:
-    return gather(row.count("tokens"), load_model(MODEL).hidden)
+    return gather(row.count("tokens"), load_model(_MODEL).hidden)
 
 
 def _decode(row: Row) -> Fields:

@@ -21,7 +21,7 @@ from npusim.metrics import PUBLISHED, UNIT_NAMES, figure_of, resolve
 from npusim.metrics import metric as metric_of
 
 _MAIN = "throughput_total"
-POWER = "power_w"
+_POWER = "power_w"
 _TOKENS_PER_S = "tokens/s"
 _RUN_COLUMNS = ("lab", "sdk", "chip", "cards", "model", "precision", "isl", "osl", "concurrency", "date")
 _SAME_PROMPT = ("prefix caching ON", "same harness and prompt as RNGD rows")
@@ -92,7 +92,7 @@ def _figure(metric: str) -> Metric | None:
     between tokens, and 52.39 tokens/s with the first token's wait. `clean` leaves out the host's stalls.
     """
     named = figure_of(PUBLISHED, metric)
-    found = None if named is None or metric == POWER else metric_of(named[0])
+    found = None if named is None or metric == _POWER else metric_of(named[0])
     return found if found is not None and found.shown > Shown.LAB else None
 
 
@@ -120,9 +120,9 @@ def _run_cases(run: _Run, chip: str, arch: str | None, wrong: Mapping[int, str])
         else:
             worth = UNIT_NAMES[known.unit][row.text("unit")]
             found.append(_case(run, row, predictor, row.text("metric"), known.name, value * worth))
-    powered = next((row for row in run.rows if row.measured(POWER) is not None), None)
+    powered = next((row for row in run.rows if row.measured(_POWER) is not None), None)
     if powered is not None and any(isinstance(item, Case) for item in found):
-        found.append(_case(run, powered, predictor, POWER, resolve(POWER), powered.measured(POWER) or 0.0))
+        found.append(_case(run, powered, predictor, _POWER, resolve(_POWER), powered.measured(_POWER) or 0.0))
     return found
 
 
@@ -139,7 +139,7 @@ def _case(run: _Run, row: Row, predictor: RunPredictor, metric: str, figure: str
         group=f"{first.text('lab')} {first.text('sdk')} {first.text('model')} x{first.text('cards')}",
         model=predictor.placement.model,
         dimensions=_dimensions(first, predictor),
-        sigma=(lab.power if metric == POWER else lab.figure).value,
+        sigma=(lab.power if metric == _POWER else lab.figure).value,
         main=metric == _MAIN,
     )
 
