@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from npusim.engine.analytic import AnalyticEngine
@@ -68,3 +69,23 @@ def test_no_host_byte_passes_while_units_hold_all_banks(deployed: Deploy, altere
             start, end = record.start[position] + command.fixed_s, record.end[position]
             inside = [rate for time, rate in rates if start < time < end]
             assert max(inside, default=0.0) <= 1e-3 * simulation.setting.memory_bytes_per_s
+
+
+def test_no_host_byte_passes_while_the_mode_is_switched(deployed: Deploy, altered: Alter) -> None:
+    """Mode registers are written over the channel's own pins, so that host traffic stands still even where it passes
+    beside units that compute; the switches and the computing are the closed form's time of the units."""
+    simulation = _attention_in_memory(deployed, altered, 1.0).simulation
+    record, passing, seconds = simulation.record, {"enter": 0.0, "compute": 0.0, "leave": 0.0}, 0.0
+    of_units = [(at, each) for at, each in enumerate(simulation.program.commands) if each.queue.engine == UNITS]
+    assert [each.what for _, each in of_units[:3]] == list(passing)
+    for position, command in of_units:
+        start, end = record.start[position], record.end[position]
+        times, rates = np.array(record.rate).T
+        at = np.searchsorted(times, (start + end) / 2.0) - 1
+        passing[command.what] = max(passing[command.what], rates[at])
+        seconds += (end - start) * simulation.copies()[position]
+    assert simulation.setting.costs is not None
+    told = float((simulation.setting.costs["pim_s"] * simulation.rows["repeat"]).sum())
+    assert seconds == pytest.approx(told, rel=1e-6)
+    assert passing["compute"] > 0.5 * simulation.setting.memory_bytes_per_s
+    assert max(passing["enter"], passing["leave"]) <= 1e-3 * simulation.setting.memory_bytes_per_s

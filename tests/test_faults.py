@@ -98,6 +98,24 @@ def test_a_failure_on_the_way_out_does_not_hide_the_signal(capsys: pytest.Captur
     assert capsys.readouterr().err.splitlines()[-1] == "ended by SIGTERM"
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_python_drops_ends_the_command(number: signal.Signals, code: int) -> None:
+    class Dropping:
+        """What is raised while an object goes, or in a hook around a fork, nothing can catch."""
+
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+
+    def action() -> None:
+        made = Dropping()
+        del made
+        time.sleep(20.0)
+
+    begun = time.monotonic()
+    assert exit_code(action) == code
+    assert time.monotonic() - begun < 10.0
+
+
 def test_a_signal_while_files_are_written_leaves_them_as_they_were(tmp_path: Path) -> None:
     def action() -> None:
         from npusim.publish import publish_folder

@@ -227,3 +227,15 @@ def test_draws_answer_questions_over_several_figures() -> None:
     low, high = drawn.interval("ttft_ms_mean")
     assert drawn.probability(lambda run: (run["ttft_ms_mean"] >= low) & (run["ttft_ms_mean"] <= high)) >= 0.9
     assert drawn.quantile("ttft_ms_mean", 0.05) <= middle <= drawn.quantile("ttft_ms_mean", 0.95)
+
+
+def test_a_projection_is_less_sure_than_the_chip_that_lends_it_a_calibration() -> None:
+    """Its numbers are known no better, and no error of its own was measured."""
+    load, ends = random_load(64, 8, Closed(1), 3), {}
+    for arch in ("rngd", "lpddr6-pim"):
+        deployment = deploy(arch, MODEL)
+        metrics = drawn_metrics(load, drawn_engines(deployment, 0), 0)
+        drawn = run_draws(deployment, load, measure(simulate(deployment, load, 0)), metrics, 0)
+        ends[arch] = {name: drawn.interval(name) for name in INTERVAL_METRICS}
+    for name, (low, high) in ends["lpddr6-pim"].items():
+        assert high / low > ends["rngd"][name][1] / ends["rngd"][name][0], name

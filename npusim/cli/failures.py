@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from npusim.cli.output import say
+from npusim.cli.signals import Ended, ended_by_signals
 from npusim.errors import UserError, one_printable_line
 
 SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -26,18 +25,10 @@ _SIGNALLED = 128
 DEBUG_VARIABLE = "NPUSIM_DEBUG"
 
 
-class _Ended(BaseException):
-    """The process was terminated."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(signal.Signals(number).name)
-
-
 def exit_code(action: Callable[[], object]) -> int:
     """Runs `action` and returns the exit code, with what went wrong on stderr."""
     try:
-        with _one_line_warnings(), _ended_by_signals():
+        with _one_line_warnings(), ended_by_signals():
             action()
             sys.stdout.flush()
     except click.exceptions.Exit as done:
@@ -49,7 +40,7 @@ def exit_code(action: Callable[[], object]) -> int:
     except (KeyboardInterrupt, click.Abort):
         say("interrupted")
         return INTERRUPTED
-    except _Ended as end:
+    except Ended as end:
         say(f"ended by {end}")
         return _SIGNALLED + end.number
     except BrokenPipeError:
@@ -115,33 +106,3 @@ def _one_line_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_rest, **_more: say(f"warning: {_one_line(str(message))}")
         yield
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Signals that end the process raise `_Ended` inside the block, once; only the main thread can have it so.
-
-    So does a failure on the way out, such as of a pool whose workers are gone: it is the signal that ended the command.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    received: list[int] = []
-
-    def end(number: int, _frame: object) -> None:
-        received.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        raise _Ended(number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    except Exception as failure:
-        if received:
-            raise _Ended(received[0]) from failure
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -95,6 +95,11 @@ class Calibration(Part):
         """90 % half-width of log(measured / predicted) on held-out groups; None where none was measured."""
         return half_width(self.residuals, metric, regime)
 
+    @property
+    def of_another(self) -> bool:
+        """Whether it was fitted to another chip than the one that it is for."""
+        return False
+
     def holds_for(self, owner: str) -> bool:
         """True where a number of the architecture or runtime `owner` was fitted."""
         return any(number.owner == owner for number in self.numbers)
@@ -167,6 +172,11 @@ class InheritedCalibration(Calibration):
     """Name of the architecture to which it was fitted."""
     replaced: int
     """Number of its numbers that the heir replaces, for which it does not hold."""
+
+    @property
+    def of_another(self) -> bool:
+        """Whether the heir is another chip: it has a name of its own, and other numbers than those that were fitted."""
+        return self.arch != self.fitted_to and self.replaced > 0
 
 
 def same_numbers(base: BaseModel, heir: BaseModel) -> frozenset[str]:

@@ -25,6 +25,7 @@ OPERATOR_COST_DTYPE = record_type(
         ("vector_s", np.float64),
         ("memory_s", np.float64),
         ("pim_s", np.float64),
+        ("pim_mode_s", np.float64),
         ("link_s", np.float64),
         ("overhead_s", np.float64),
         ("macs", np.float64),
@@ -48,7 +49,8 @@ def cost_operator(row, machine, runtime, path, cost):
     """Fill `cost` (OPERATOR_COST_DTYPE) for one specialised row; `path` is the index of the step's path.
 
     compute_j is that of products and vector operations (vector_j) at full clock; transfer_j that of memory reads and
-    writes (write_j), of links (link_j) and of units in memory (pim_*_j).
+    writes (write_j), of links (link_j) and of units in memory (pim_*_j). pim_mode_s is the part of pim_s in which the
+    memory is switched to its units and back.
 
     macs includes those on padding, where the kernel computes it; fetched, stored: bytes read from and written to
     memory over its pins, those of whole access units and of copies included. link_s and overhead_s are what is left
@@ -56,7 +58,8 @@ def cost_operator(row, machine, runtime, path, cost):
     none, by what the unit's queues can hide (`overlap` subtracts that later).
     """
     cost.repeat = row.repeat
-    cost.contraction_s = cost.vector_s = cost.memory_s = cost.pim_s = cost.link_s = 0.0
+    cost.contraction_s = cost.vector_s = cost.memory_s = cost.link_s = 0.0
+    cost.pim_s = cost.pim_mode_s = 0.0
     cost.overhead_s = launch_time(row, runtime, path)
     cost.macs = row.flops / 2.0
     cost.fetched, cost.stored = row.weight_bytes + row.kv_read_bytes, row.kv_write_bytes

@@ -10,7 +10,7 @@ from npusim.compilation import kernel, kernel_by_record
 from npusim.dtypes import BF16, INT4, INT8
 from npusim.hardware.machine import is_with_pim
 from npusim.kernels.memory import stream_time
-from npusim.kernels.pim import PIM_COST_DTYPE, add_mean_refresh, mac_rate, nominal_bits, operation_time
+from npusim.kernels.pim import PIM_COST_DTYPE, add_mean_refresh, clock_period, mac_rate, nominal_bits, operation_time
 from npusim.kernels.pim_attention import decode_attention
 from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, of_commands, operation_energy
 from npusim.kernels.pim_linear import matrix_vector
@@ -121,6 +121,7 @@ def _offload(row, machine, runtime, path, cost):
     if there >= here:
         return
     cost.pim_s, cost.overhead_s = units_s, launch_s
+    cost.pim_mode_s = operation.mode * clock_period(machine)
     cost.contraction_s *= rest
     cost.link_s *= rest
     cost.vector_s, cost.memory_s = vector_s, written_s + rest_s

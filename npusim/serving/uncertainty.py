@@ -73,9 +73,12 @@ def interval_text(calibration: Calibration | None, draws: int = DRAWS) -> str:
         f"90 % intervals: {draws} machines and runtimes drawn together (Latin hypercube) from {{}}, with {{}} drawn "
         "beside them; all figures are of the same draws, none beyond a hard bound"
     )
-    if calibration is None:
+    if calibration is None or calibration.of_another:
         largest = f"the largest error that a calibration left ({', '.join(_calibrated())})"
-        return drawn.format("their ranges", f"{largest}, since nothing measured of this chip is used")
+        ranges = (
+            "their ranges" if calibration is None else "the posterior of what is inherited and the ranges of the rest"
+        )
+        return drawn.format(ranges, f"{largest}, since nothing measured of this chip is used")
     few = [residual for residual in calibration.residuals if not residual.enough]
     short = (
         f" (fewer than nine groups in {len(few)} of {len(calibration.residuals)} regimes: a prior joins them)"

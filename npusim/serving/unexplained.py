@@ -14,11 +14,12 @@ from npusim.metrics import RUN
 def unexplained(calibration: Calibration | None, metric: str, regime: str = RUN) -> float:
     """90 % half-width of log(measured / predicted) for a figure of a pass or a run.
 
-    Where nothing was measured of it, or without a calibration, the largest that any of the n shipped calibrations
-    gives, times the root of 1 + 1/n: the chip is one more beside the n that were seen (the variance of a prediction,
-    Gelman et al. 2013, "Bayesian Data Analysis", 3rd ed., 3.2), and never better known than one that was measured.
+    Where nothing was measured of it, without a calibration or with one that another chip lends, the largest that any of
+    the n shipped calibrations gives, times the root of 1 + 1/n: the chip is one more beside the n that were seen (the
+    variance of a prediction, Gelman et al. 2013, "Bayesian Data Analysis", 3rd ed., 3.2), and never better known than
+    one that was measured.
     """
-    own = None if calibration is None else calibration.half_width(metric, regime)
+    own = None if calibration is None or calibration.of_another else calibration.half_width(metric, regime)
     if own is not None:
         return own
     others = (other.half_width(metric, regime) for other in _shipped_calibrations())

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from npusim.evidence.measured.importer import import_table
+
 Row = dict[str, float | str]
 """Figures, and isl, osl, users, requests, duration_s, model, device, cards, date."""
 
@@ -48,11 +50,18 @@ def engine_runs() -> list[Row]:
 
 
 def rngd_runs() -> Iterator[Row]:
-    """Published runs of RNGD that tell at least a rate of all users and one of each: medians, as they stand."""
+    """Published runs of RNGD that tell the rate of all users, and that their own source does not contradict."""
     runs: dict[tuple[str, ...], Row] = {}
-    for cells in _table("rngd/serving.csv"):
+    contradicted = {
+        skip.row for skip in import_table(DATA / "rngd" / "serving.csv").skips if "contradicts" in skip.reason
+    }
+    for number, cells in enumerate(_table("rngd/serving.csv")):
         key = tuple(cells[name] for name in ("lab", "sdk", "cards", "model", "isl", "osl", "concurrency", "date"))
-        if cells["lab"] == "vendor" or not all((cells["isl"], cells["osl"], cells["concurrency"])):
+        if (
+            cells["lab"] == "vendor"
+            or number in contradicted
+            or not all((cells["isl"], cells["osl"], cells["concurrency"]))
+        ):
             continue
         row = runs.setdefault(
             key,

@@ -189,7 +189,7 @@ class ChipRun:
                 shares.append(_NOTHING)
             elif command.queue.engine == UNITS:
                 ways.append(banks[command.queue.chip // self._set.sharers])
-                shares.append(np.ones(every))
+                shares.append(np.full(every, command.banks))
             elif row["style"] == core.FILL:
                 ways.append(np.array([2 * row["port"] + 1]))
                 shares.append(np.ones(1))

@@ -46,7 +46,8 @@ class Command:
     fixed_s: start-up, which counts as overhead; touched: bytes of SRAM that a program reads and writes; wanted, asked:
     bytes that a transfer delivers and that it reads from memory in whole access units, over `streams` engines; access:
     where they lie; links: that a message crosses; link_bytes: of each for one of the message's, since its transport is
-    slower than the link; passes: bytes of memory at both ends for one of the message's; claim, release: bytes of SRAM
+    slower than the link; passes: bytes of memory at both ends for one of the message's; banks: of the banks' time that
+    units in memory take, for a second of theirs; claim, release: bytes of SRAM
     allocated before and freed after.
     """
 
@@ -64,6 +65,7 @@ class Command:
     links: tuple[int, ...] = ()
     link_bytes: float = 1.0
     passes: float = 0.0
+    banks: float = 1.0
     claim: float = 0.0
     release: float = 0.0
     what: str = ""

@@ -163,6 +163,21 @@ class _Builder:
         """Emit the commands of a row that is no collective."""
         raise NotImplementedError
 
+    def _compute_in_memory(self, chip: int, position: Position, cost: Any, ready: tuple[int, ...]) -> int:
+        """The units of a chip compute, between two switches of the memory's mode; the last command.
+
+        Rows are changed and mode registers written over the channel's own pins, so that no host traffic passes while
+        the mode changes, even where it does beside units that compute (SAITPublic/PIMSimulator@b464dde).
+        """
+        switch_s, whole = float(cost["pim_mode_s"]) / 2.0, 1.0 + self._set.banks_beside_units
+        seconds = float(cost["pim_s"] - cost["pim_mode_s"]) * self._set.refresh_of_units
+        for what, lasts, banks in (("enter", switch_s, whole), ("compute", seconds, 1.0), ("leave", switch_s, whole)):
+            if lasts > 0.0:
+                queue = Queue(UNITS, ALL_CLUSTERS, chip)
+                command = Command(queue, PIM, position, ready, lasts, asked=lasts, banks=banks, what=what)
+                ready = (self.program.add(command),)
+        return ready[0]
+
     def _chip_wide(
         self,
         engine: str,
@@ -250,17 +265,12 @@ class _TileBuilder(_Builder):
         cost = self._set.costs[position.row]
         self._chip_wide(HOST, OVERHEAD, position, "call units", fixed_s=float(cost["overhead_s"]))
         called = self._of_chips(self._ready)
-        seconds = float(cost["pim_s"]) * self._set.refresh_of_units
         work = rest_of_units(row, cost, self._set, self.program.room)
         if work.kept > 0.0:
             # The units read the new keys and values, too.
             for pipeline in self._pipelines:
                 called[pipeline.chip] += (pipeline.store_kv(position, called[pipeline.chip][0], work),)
-        ran = []
-        for chip in range(self._set.chips):
-            queue = Queue(UNITS, ALL_CLUSTERS, chip)
-            compute = Command(queue, PIM, position, called[chip], seconds, asked=seconds, what="compute")
-            ran.append(self.program.add(compute))
+        ran = [self._compute_in_memory(chip, position, cost, ready) for chip, ready in enumerate(called)]
         rest = work._replace(kept=0.0)
         ends = [pipeline.run(rest, position, ran[pipeline.chip]) for pipeline in self._pipelines]
         self._parts[position.row] = [[each[-1] for each in ends]]
@@ -282,8 +292,8 @@ class _KernelBuilder(_Builder):
         cost = self._set.costs[position.row]
         self._chip_wide(CORE, OVERHEAD, position, "launch", fixed_s=float(cost["overhead_s"]))
         if cost["pim_s"] > 0.0:
-            seconds = float(cost["pim_s"]) * self._set.refresh_of_units
-            self._chip_wide(UNITS, PIM, position, "compute", work_s=seconds, asked=seconds)
+            ready = self._of_chips(self._ready)
+            self._ready = [(self._compute_in_memory(chip, position, cost, each),) for chip, each in enumerate(ready)]
         count = min(_MOST_WAVES, max(1, int(waves(row, self._set.machine))))
         kernel = kernel_of(row, cost, self._set, count)
         self._parts[position.row] = []

@@ -21,7 +21,7 @@ from npusim.evidence.measured.sources import sources
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.lab.check.placing import Placed
 from npusim.lab.check.row import CheckedFigure
-from npusim.lab.check.spread import COVERAGE, Z, run_half_width
+from npusim.lab.check.spread import COVERAGE, Z, run_half_widths
 from npusim.lab.files.lab_run import LabRun
 from npusim.metrics import METRICS
 from npusim.metrics import metric as metric_of
@@ -90,11 +90,11 @@ def _renamed(found: Iterable[Finding], metric: str) -> Iterator[Finding]:
 
 def figures_of_run(predictor: RunPredictor, predicted: Mapping[str, float], seed: int) -> dict[str, Predicted]:
     """Predictions by the names of measured figures."""
-    found = {
-        name: Predicted(value, run_half_width(predictor, name, seed))
-        for name, value in predicted.items()
-        if math.isfinite(value) and value > 0.0 and not _is_tail(name)
+    known = {
+        name: value for name, value in predicted.items() if math.isfinite(value) and value > 0.0 and not _is_tail(name)
     }
+    widths = run_half_widths(predictor, known, seed)
+    found = {name: Predicted(value, widths[name]) for name, value in known.items()}
     return found | {row.name: found[row.compared_with] for row in METRICS if row.compared_with in found}
 
 
