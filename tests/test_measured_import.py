@@ -255,6 +255,16 @@ def test_a_measured_value_that_is_none(tmp_path: Path, value: str) -> None:
     assert f"{path}:4: us: '{value}' is no " in broken(path, "h200")
 
 
+def test_a_formula_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    def change(rows: list[list[str]]) -> list[list[str]]:
+        del rows[4:]
+        rows[3][rows[0].index("batch")] = "=1+1"
+        return rows
+
+    path = rewritten("rngd/kernels", tmp_path, change)
+    assert f"{path}:4: batch: '=1+1' is a formula" in broken(path, "rngd")
+
+
 def test_tables_that_are_evidence_are_refused_with_the_known_kinds(tmp_path: Path) -> None:
     line = broken(table("h200/power_ops"))
     assert "power of single operators (evidence for parameters)" in line

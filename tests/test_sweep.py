@@ -233,6 +233,12 @@ def test_a_killed_command_loses_nothing(tmp_path: Path) -> None:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
+def test_a_folder_may_be_named_as_an_address_is(tmp_path: Path) -> None:
+    asked = spec(points=2)
+    run_sweep(asked, "sweep.yaml", tmp_path / "poisson:-1", Backend())
+    assert len(pd.read_parquet((tmp_path / "poisson:-1" / "points.parquet").open("rb"))) == 2
+
+
 def test_parts_of_another_sweep_are_refused(tmp_path: Path) -> None:
     run_sweep(spec(points=4), "sweep.yaml", tmp_path, Backend())
     with pytest.raises(UserError, match=r"another sweep \(points differ\)"):

@@ -138,6 +138,9 @@ def _check_numbers(path: Path, column: str, cells: list[tuple[int, str]]) -> Non
     """
     told = [(line, text) for line, text in cells if text]
     others = [(line, text) for line, text in told if plain(text) is None]
+    for line, text in others:
+        if text.startswith("=") and _DAMAGED.fullmatch(text.lower()):
+            raise UserError(f"{path}:{line}", column, f"'{text}' is a formula; write the number that it gives")
     if len(others) > max(1.0, _FEW * len(told)) or len(told) - len(others) < 2:
         return
     for line, text in others:

@@ -23,11 +23,17 @@ def write_points(spec: SweepSpec, store: Store, served: pd.DataFrame | None) -> 
     names = list(store.names("estimate"))
     share = _SAMPLE // max(1, len(names))
     parquet, csv = (drafted(store.out / name) for name in ("points.parquet", "points.csv"))
-    with parquet as columns, csv as rows, rows.open("w", encoding="utf-8", newline="") as text:
+    # Given a path, pyarrow takes a name such as `a:b` for the address of a file system.
+    with (
+        parquet as columns,
+        columns.open("wb") as binary,
+        csv as rows,
+        rows.open("w", encoding="utf-8", newline="") as text,
+    ):
         for index, name in enumerate(names):
             part = joined(store.get(name), served)
             table = pa.Table.from_pandas(part, preserve_index=False)
-            writer = writer or pq.ParquetWriter(columns, table.schema)
+            writer = writer or pq.ParquetWriter(binary, table.schema)
             writer.write_table(table.cast(writer.schema))
             spreadsheet_safe(part).to_csv(text, index=False, header=index == 0, lineterminator="\n")
             sample.append(part if len(part) <= share else part.sample(share, random_state=spec.seed))
