@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.bounds.finding import VERDICTS
+from npusim.errors import UserError
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.lab.check.across import with_gains
 from npusim.lab.check.common import CommonFactor, common_factors
@@ -66,8 +67,14 @@ def check_measured(path: Path, given: RunConditions, seed: int, say: Callable[[s
     )
     for place, (run, placed) in enumerate(zip(handed.runs, all_placed, strict=True)):
         rows.append(_row(run, placed, predictions, remarks[place]))
+    unread = list(handed.unread)
     for table in handed.tables:
-        rows += checked_rows(table, given.device, seed)
+        try:
+            rows += checked_rows(table, given.device, seed)
+        except UserError as error:
+            if table == path:
+                raise
+            unread.append(Unread(str(table), f"not read: {error}"))
     archs = dict.fromkeys(placed.arch for placed in all_placed if placed.arch is not None)
     archs |= dict.fromkeys(row.setting.device for row in rows[len(all_placed) :] if row.setting.device is not None)
     models = dict.fromkeys(placed.model.name for placed in all_placed if placed.model is not None)
@@ -76,7 +83,7 @@ def check_measured(path: Path, given: RunConditions, seed: int, say: Callable[[s
     for factor in factors:
         for place in factor.rows:
             found[place] = replace(found[place], remarks=(*found[place].remarks, factor.remark))
-    return CheckResult(handed.files, tuple(found), handed.unread, tuple(archs), tuple(models), factors)
+    return CheckResult(handed.files, tuple(found), tuple(unread), tuple(archs), tuple(models), factors)
 
 
 def _require_known(given: RunConditions) -> None:
