@@ -156,3 +156,12 @@ def test_mistakes_raise_one_line() -> None:
         npusim.step("rngdd", "llama-3.1-8b", phase="decode", batch=1, context=8)
     with pytest.raises(AttributeError, match="no attribute 'stp'"):
         npusim.stp  # noqa: B018
+
+
+def test_a_step_costs_what_moves_it_once_that_is_asked_for() -> None:
+    """A loop over steps reads times: 27 designs costed beside each step would take most of it."""
+    result = npusim.step("rngd", "llama-3.1-8b", phase="decode", batch=1, context=1024)
+    assert result.time_us > 0.0 and "elasticities" not in vars(result.costed)
+    assert result.bound in result.elasticities and "elasticities" in vars(result.costed)
+    again = npusim.step("rngd", "llama-3.1-8b", phase="decode", batch=1, context=1024)
+    assert again.elasticities == result.elasticities and again.answer["bound"] == result.bound

@@ -102,21 +102,28 @@ class StepOptions(Deploying):
 class StepResult:
     """One step. time_us, energy_j, power_w: figures, or {value, low, high} where the interval was asked for.
 
-    bound: the resource of which 10 % more saves most; elasticities: d ln time / d ln resource, where it gets better;
     breakdown_us: microseconds by resource, their sum the step's; found: the plans that --plan auto chose from; costed:
-    what the rest is made from.
+    what the rest is made from, `bound` and `elasticities` once they are asked for.
     """
 
     time_us: NumberOrRange
     energy_j: NumberOrRange
     power_w: NumberOrRange
-    bound: str
-    elasticities: dict[str, float]
     breakdown_us: dict[str, float]
     deployment: Deployment
     found: Found | None
     costed: CostedStep
     asked: StepOptions
+
+    @property
+    def bound(self) -> str:
+        """The resource of which 10 % more saves most."""
+        return self.costed.elasticities.bound
+
+    @property
+    def elasticities(self) -> dict[str, float]:
+        """d ln time / d ln resource, where it gets better."""
+        return self.costed.elasticities.values  # noqa: PD011 (no table)
 
     @cached_property
     def answer(self) -> Answer:
@@ -165,8 +172,6 @@ def step(asked: StepOptions) -> StepResult:
     )
     return StepResult(
         **costed.figures,
-        bound=costed.elasticities.bound,
-        elasticities=costed.elasticities.values,
         breakdown_us=costed.breakdown_us,
         deployment=deployment,
         found=found,

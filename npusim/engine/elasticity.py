@@ -21,6 +21,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import HOST, cost_designs
 from npusim.engine.run import host_time_of
 from npusim.hardware.draws import RangedNumber, all_numbers
+from npusim.inputs import remembered_last
 from npusim.mapping.deployment import Deployment
 from npusim.workload.step import Step
 
@@ -29,6 +30,8 @@ SMALL, LARGE = 0.01, 0.10
 LINK, POWER = "link", "power"
 _ROUNDING = 1e-9
 """Part of a time below which a difference is rounding: host time is a difference that is added again."""
+_KEPT = 16
+"""Deployments whose records under better resources are kept, those asked for last."""
 _TIMES = ("s", "cycle")
 _RUNTIME = "runtime."
 
@@ -119,8 +122,7 @@ class Elasticities:
 
 def elasticities(deployment: Deployment, engine: AnalyticEngine, step: Step) -> Elasticities:
     """What moves `step` of a deployment (of one replica, in the sequences that it holds), by closed forms."""
-    names, records = _records(deployment)
-    machines, runtimes = (np.concatenate(parts) for parts in zip(*records, strict=True))
+    names, machines, runtimes = _joined_records(deployment)
     times = cost_designs(engine, step, machines, runtimes).time_s.tolist()
     return _found(names, times, engine, step, engine.cost(step).time_s)
 
@@ -135,6 +137,14 @@ def elasticities_by(
         chip_s = chip_time(deployment.with_records(machine, runtime))
         times.append(chip_s + host_time_of(chip_s, len(step.query), engine.logit_bytes, machine, runtime))
     return _found(names, times[::-1], engine, step, chip_s)
+
+
+@remembered_last(_KEPT)
+def _joined_records(deployment: Deployment) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The resources, and `_records` as two arrays, for reading."""
+    names, records = _records(deployment)
+    machines, runtimes = (np.concatenate(parts) for parts in zip(*records, strict=True))
+    return names, machines, runtimes
 
 
 def _records(deployment: Deployment) -> tuple[list[str], list[tuple[np.ndarray, np.ndarray]]]:
