@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +104,27 @@ def test_what_decides_is_what_the_outcomes_follow() -> None:
     assert deciding(members, [1.0] * len(members)) == ()
 
 
+GRID = """name: tiny
+title: tiny
+source: a test
+arrival: closed
+requests_per_user: 1
+points:
+  - {isl: 64, osl: 4, users: [1]}
+"""
+SPEC = """name: tiny
+arch: lpddr6-pim
+models: [qwen2.5-0.5b]
+precisions: [int8]
+bounds: false
+workloads:
+  - {isl: 64, osl: 4, users: [1]}
+vary:
+  chip.memory.stream_residual: {values: ["1.0"]}
+objectives: {output_tokens_per_s: max}
+"""
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -119,3 +141,18 @@ def test_commands_tell_which_conditions_were_told(words: tuple[str, ...], told: 
     assert found["told"] == told
     assert set(found["told"]) | set(found["assumed"]) == {each.name for each in CONDITIONS}
     assert not set(found["told"]) & set(found["assumed"])
+
+
+def test_grids_sweeps_and_comparisons_tell_their_conditions(tmp_path: Path) -> None:
+    grid, spec = tmp_path / "g.yaml", tmp_path / "s.yaml"
+    grid.write_text(GRID)
+    spec.write_text(SPEC)
+    common = ("--precision", "int8", "--json")
+    answers = [
+        tell("predict", "lpddr6-pim", "--models", "qwen2.5-0.5b", "--grid", grid, *common).json["conditions"][0],
+        tell("sweep", spec, "--out", tmp_path / "out", "--workers", "1", "--json").json["conditions"][0],
+        tell("pim", "compare", "lpddr6-pim", "qwen2.5-0.5b", "--osl", "4", "--draws", "2", *common).json["conditions"],
+    ]
+    for found in answers:
+        assert found["told"] == {"precision": "int8"}
+        assert found["assumed"]["kv_precision"] == "bf16" and found["assumed"]["cards"] == 1

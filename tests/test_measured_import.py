@@ -34,6 +34,9 @@ KINDS = {
     "h200/mixed_steps": "mixed_steps",
     "h200/serving": "serving",
     "h200/serving_steps": "serving_steps",
+    "h200/vllm_serving": "vllm_serving",
+    "h200/vllm_long_prompts": "vllm_serving",
+    "h200/vllm_speculative": "vllm_serving",
     "rngd/kernels": "card_kernels",
     "rngd/serving": "published_serving",
     "gpu_public/rtx_serving": "published_serving",
@@ -421,3 +424,15 @@ def test_an_odd_cell_of_a_column_that_nothing_reads_is_told(column: str, text: s
     lines = [str(each.message) for each in said]
     assert [line for line in lines if f"steps.csv:5: {column}: " in line and told in line] == (lines if told else [])
     assert bool(lines) == bool(told)
+
+
+def test_a_budget_that_the_run_tells_is_that_of_its_server(imported: dict[str, Imported]) -> None:
+    """Numbers that are drawn or fitted replace those of the runtime, not those of the run."""
+    seen = set()
+    for case in imported["h200/vllm_serving"].cases:
+        assert isinstance(case.predictor, RunPredictor)
+        deployment = measured_deployment(case.predictor.placement)
+        applied = Numbers.of(deployment.system).apply(deployment)
+        assert applied.runtime_record["policy_token_budget"][0] == float(case.dimensions["budget"])
+        seen.add(case.dimensions["budget"])
+    assert seen == {"2048", "8192"}

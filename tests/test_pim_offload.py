@@ -165,6 +165,8 @@ def test_comparing_writes_table_chart_and_answer(tmp_path: Path) -> None:
     for side in ("without", "with", "gain"):
         for ranged in answer[side].values():
             assert ranged["low"] <= ranged["value"] <= ranged["high"]
+    fastest = [answer[side]["output_tokens_per_s"]["high"] for side in ("with", "without")]
+    assert fastest[0] > 1.2 * fastest[1], "boards are drawn without their units too"
     rates = [answer[side]["output_tokens_per_s"]["value"] for side in ("with", "without")]
     assert answer["gain"]["speedup"]["value"] == pytest.approx(rates[0] / rates[1])
     assert all(len(found) == 3 for found in answer["deciders"].values())

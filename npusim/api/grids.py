@@ -95,7 +95,7 @@ class GridAnswer(list["GridResult"]):
     def __init__(self, results: Sequence[GridResult], manifest: Answer, files: Sequence[str]) -> None:
         super().__init__(results)
         self.manifest, self.files = manifest, list(files)
-        self.conditions = manifest["conditions"]
+        self.conditions: list[Answer] = list(manifest["conditions"])  # type: ignore[arg-type]
 
     @property
     def answer(self) -> Answer:
@@ -114,14 +114,14 @@ def kperf(asked: KPerfOptions) -> GridAnswer:
     from npusim.api.grid_files import write_grids
 
     results = predicted_grids(asked, asked.interval, asked.workers)
-    record = asked.manifest("kperf", conditions=_conditions(asked, results))
+    record = asked.manifest("kperf", conditions=grid_conditions(asked, results))
     if asked.out is None:
         return GridAnswer(results, record, ())
     _require_a_prediction(results)
     return GridAnswer(results, record, write_grids(results, record, asked.out, asked.lang, asked.report))
 
 
-def _conditions(asked: KPerfOptions, results: Sequence[GridResult]) -> list[Json]:
+def grid_conditions(asked: GridOptions, results: Sequence[GridResult]) -> list[Json]:
     """Of each model on each architecture, the conditions that were told and those that were assumed."""
     return [
         {"arch": where.system.name, "model": where.model.name, **conditions_of(asked, where)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, Json, plain_answer
-from npusim.api.deploying import Arch, ModelName, Placing, Seed, configuration, deployed
+from npusim.api.deploying import Arch, ModelName, Placing, Seed, conditions_of, configuration, deployed
 from npusim.api.function import asked_by
 from npusim.api.grids import GridCards
 from npusim.api.options import Option
@@ -70,6 +70,7 @@ def pim_compare(asked: PimCompareOptions) -> PimCompareResult:
     found = compare_pim(deployment, asked.isl, asked.osl, asked.concurrency, seed=asked.seed, draws=asked.draws)
     answer: dict[str, Json] = {
         "configuration": configuration(deployment),
+        "conditions": conditions_of(asked, deployment),
         **asked.load,
         **answer_of(found),
         "projection": not deployment.system.silicon,

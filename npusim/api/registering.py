@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer, plain_answer, records
 from npusim.api.function import asked_by
-from npusim.api.grids import GridOptions, predicted_grids
+from npusim.api.grids import GridOptions, grid_conditions, predicted_grids
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
 from npusim.publish import OutFile
@@ -55,9 +55,14 @@ class PredictResult:
     files: list[str]
 
     @property
+    def conditions(self) -> list[Answer]:
+        """Of each model on each architecture, what was told and what was assumed."""
+        return list(self.pack["manifest"]["conditions"])  # type: ignore[index, call-overload, arg-type]
+
+    @property
     def answer(self) -> Answer:
         """Everything, as the command line's JSON has it, its manifest among it."""
-        return {**self.pack, "registered": self.day, "files": self.files}
+        return {**self.pack, "conditions": self.conditions, "registered": self.day, "files": self.files}
 
 
 @asked_by(PredictOptions)
@@ -68,7 +73,8 @@ def predict(asked: PredictOptions) -> PredictResult:
     day = day_of(asked.date)
     results = predicted_grids(asked, intervals=True)
     cells = [plain_answer(row) for result in results for row in records(result.cells)]
-    pack = stamped(cells, day, plain_answer(asked.manifest("predict")))
+    record = asked.manifest("predict", conditions=grid_conditions(asked, results))
+    pack = stamped(cells, day, plain_answer(record))
     if asked.out is not None:
         write_pack(pack, asked.out)
     files = [] if asked.out is None else [str(asked.out)]

@@ -100,6 +100,11 @@ class SweepAnswer:
     unmoved: dict[str, str]
 
     @property
+    def conditions(self) -> list[Answer]:
+        """Of each variant, what the specification tells and what was assumed."""
+        return list(self.manifest["conditions"])  # type: ignore[arg-type]
+
+    @property
     def answer(self) -> Answer:
         """Everything, as the command line's JSON has it."""
         if self.swept is None:
@@ -110,7 +115,14 @@ class SweepAnswer:
             ]
             counts = {"kept": self.swept.kept, "served": self.swept.served, "refused": refused}
         front = records(self.front)
-        return {"points": self.points, **counts, "pareto": front, "unmoved": self.unmoved, "files": self.files}
+        return {
+            "points": self.points,
+            **counts,
+            "pareto": front,
+            "conditions": self.conditions,
+            "unmoved": self.unmoved,
+            "files": self.files,
+        }
 
 
 @asked_by(SweepOptions)
@@ -132,10 +144,22 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
         return _search(asked, spec, out, unmoved)
     where = Backend(asked.backend, asked.workers or processors(), asked.scheduler)
     found = run_sweep(spec, asked.location, out, where, asked.say)
-    record = asked.manifest("sweep", spec.seed, unmoved=unmoved)
+    record = asked.manifest("sweep", spec.seed, unmoved=unmoved, conditions=_conditions(spec, asked.location))
     files = [*found.files, *_write_report(found, record, unmoved, out)]
     written = [str(out / name) for name in files]
     return SweepAnswer(found.points, found.front, found.effects, found, written, record, unmoved)
+
+
+def _conditions(spec: SweepSpec, location: str) -> list[Answer]:
+    from npusim.conditions.known import told_and_assumed
+    from npusim.explore.sweep.tasks import possible_bases
+
+    given = {"precision": "precisions", "cards": "cards", "plan": "plans", "runtime": "runtimes"}
+    told = [name for name, key in given.items() if key in spec.model_fields_set]
+    deployments = [base.deployment for base in possible_bases(spec, location)[0]]
+    return [
+        {"arch": where.system.name, "model": where.model.name, **told_and_assumed(where, told)} for where in deployments
+    ]
 
 
 def _search(asked: SweepOptions, spec: SweepSpec, out: Path, unmoved: dict[str, str]) -> SweepAnswer:
@@ -144,7 +168,7 @@ def _search(asked: SweepOptions, spec: SweepSpec, out: Path, unmoved: dict[str, 
 
     assert asked.optimize is not None
     front = optimize(spec, asked.location, out, asked.optimize, asked.say or (lambda _: None))
-    record = asked.manifest("sweep", spec.seed, unmoved=unmoved)
+    record = asked.manifest("sweep", spec.seed, unmoved=unmoved, conditions=_conditions(spec, asked.location))
     write_csv(front, out / FRONT)
     _write_manifest(record, out)
     files = [str(out / name) for name in (FRONT, STUDY, MANIFEST)]

@@ -12,6 +12,7 @@ from npusim import api
 from npusim.api.answer import Progress
 from npusim.api.caveats import caveats
 from npusim.api.grids import KPerfOptions
+from npusim.cli.conditions import print_conditions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stderr_console, stdout_console, table
 
@@ -35,6 +36,7 @@ def kperf(asked: KPerfOptions, as_json: bool) -> None:
         print_json({**found.answer, "manifest": found.manifest})
         return
     _print_summary(found, found.files)
+    print_conditions(stdout_console(), found.conditions)
 
 
 @contextlib.contextmanager

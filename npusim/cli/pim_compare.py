@@ -9,6 +9,7 @@ from npusim import api
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.pim_comparing import PimCompareOptions
+from npusim.cli.conditions import print_conditions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.metric_row import Shown
@@ -40,8 +41,9 @@ def _print_answer(deployment: Deployment, answer: Mapping[str, Any]) -> None:
         f"{configuration_text(deployment)}: prompts of {answer['isl']:,} and outputs of {answer['osl']:,} tokens, "
         f"{answer['concurrency']:,} in flight. With PIM: policy '{answer['best_policy']}', the fastest."
     )
+    print_conditions(console, [answer["conditions"]])
     headings = ("", "without PIM", "with PIM", "gain")
-    console.print(table(headings, _rows(answer), "90 % intervals from the ranges of all numbers"))
+    console.print(table(headings, _rows(answer), "90 % intervals: the same drawn boards and errors on both sides"))
     for gain, told in (("speedup", "tokens per second"), ("efficiency_gain", "tokens per joule")):
         title = f"What decides the gain in {told}"
         value = answer["gain"][gain]["value"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from npusim import api
 from npusim.api.registering import PredictOptions, ScoreOptions
+from npusim.cli.conditions import print_conditions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.metric_row import Shown
@@ -27,6 +28,7 @@ def predict(asked: PredictOptions, as_json: bool) -> None:
         print_json(found.answer)
         return
     _print(found.cells)
+    print_conditions(stdout_console(), found.conditions)
     if asked.out is not None:
         stdout_console().print(f"Registered {found.day}: {asked.out}, SHA-256 {stamp}", soft_wrap=True)
 

@@ -10,6 +10,7 @@ from npusim.answers.engines import idle_text
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.runs import RunOptions
+from npusim.cli.conditions import print_conditions
 from npusim.cli.energy import energy_breakdown, reconciliation_text
 from npusim.cli.moved import floor_text, moved_table
 from npusim.cli.options import command
@@ -50,6 +51,7 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
         asked = answer["requests"] + answer["refused"]
         console.print(f"{answer['refused']:,} of {asked:,} requests were refused: {answer['refusal']}")
     console.print(f"{configuration_text(deployment)}: {load}; {answer['requests']:,} requests served.")
+    print_conditions(console, [answer["conditions"]])
     if answer["requests"]:
         console.print(table(*_latencies(answer)))
         console.print(table(("", "", ""), _others(answer), text_columns=1))

@@ -10,6 +10,7 @@ from npusim.answers.engines import idle_text
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.steps import StepOptions
+from npusim.cli.conditions import print_conditions
 from npusim.cli.energy import energy_breakdown, reconciliation_text
 from npusim.cli.moved import floor_text, moved_table
 from npusim.cli.options import command
@@ -54,6 +55,7 @@ def _print_answer(console: Console, deployment: Deployment, answer: dict[str, An
         f"One {answer['phase']} step of {configuration_text(deployment)}: {batch:,} "
         f"{'sequence' if batch == 1 else 'sequences'}, {work}, context {answer['context']:,} tokens."
     )
+    print_conditions(console, [answer["conditions"]])
     console.print(
         f"{figure(answer['time_us'], 1)} us on the chip, bound by {meaning(answer['bound'])}"
         f"{_host_text(answer['host_us'])}; {figure(answer['energy_j'], 3)} J, {figure(answer['power_w'], 1)} W."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from npusim import api
 from npusim.api.sweeps import SweepOptions
+from npusim.cli.conditions import print_conditions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 
@@ -36,6 +37,8 @@ def sweep(asked: SweepOptions, as_json: bool) -> None:
         _print_search(stdout_console(), found)
     else:
         _print(stdout_console(), found.swept, found.files)
+    if not as_json:
+        print_conditions(stdout_console(), found.conditions[:_MOST_REASONS])
 
 
 def _print_search(console: Console, found: SweepAnswer) -> None:

@@ -46,9 +46,7 @@ class Known:
     @property
     def text(self) -> str:
         """One line: what was told and what was assumed."""
-        parts = [("told", self.told), ("assumed", self.assumed)]
-        words = [f"{title}: {_listed(values)}" for title, values in parts if values]
-        return "; ".join(words)
+        return in_words({"told": self.told, "assumed": self.assumed})
 
 
 def told_and_assumed(deployment: Deployment, told: Collection[str], shared_prefix: bool = False) -> dict[str, Any]:
@@ -75,8 +73,14 @@ def told_and_assumed(deployment: Deployment, told: Collection[str], shared_prefi
     }
 
 
+def in_words(known: Mapping[str, Mapping[str, Any]]) -> str:
+    """What `told_and_assumed` gives in one line: "told: fp8; assumed: 1 card, prefix cache on"."""
+    return "; ".join(f"{title}: {_listed(known[title])}" for title in ("told", "assumed") if known[title])
+
+
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(each.words(values[each.name]) for each in CONDITIONS if each.name in values)
+    """Their words, those that a plan and its chips share once."""
+    return ", ".join(dict.fromkeys(each.words(values[each.name]) for each in CONDITIONS if each.name in values))
 
 
 def _either(words: list[str]) -> str:

@@ -6,7 +6,7 @@ predictor, so that one prediction serves all its figures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
+from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import calibrated_shared, shared_numbers, with_shared
 
@@ -31,8 +32,13 @@ _MECHANISMS = {
     "path_time": ("paths_operator_launch", "paths_attention_execution", "paths_step_launch"),
 }
 """The numbers of a runtime on which labs differ, by the factor of their set-up."""
-OF_THE_RUN = "users in service in the measured run"
-"""Source of a limit that the run itself gives, which no other numbers replace."""
+OF_THE_RUN = "told of the measured run"
+"""Source of a number that the run itself gives, which no other numbers replace."""
+_TOLD: Mapping[str, Callable[[Runtime], Quantity | None]] = {
+    "limits_max_sequences": lambda runtime: runtime.limits.max_sequences,
+    "policy_token_budget": lambda runtime: getattr(runtime.policy, "token_budget", None),
+}
+"""Fields of a runtime's record that a run may give, and the number of each in the description."""
 
 _STRUCTURE = tuple(name for name in RUNTIME_DTYPE.names or () if RUNTIME_DTYPE[name].base != np.float64)
 
@@ -113,8 +119,10 @@ class Numbers:
                 record[name] *= self.of_lab(lab, mechanism)
         for name in _STRUCTURE:
             record[name] = deployment.runtime_record[name]
-        if deployment.runtime.limits.max_sequences.source == OF_THE_RUN:
-            record["limits_max_sequences"] = deployment.runtime_record["limits_max_sequences"]
+        for name, number in _TOLD.items():
+            told = number(deployment.runtime)
+            if told is not None and told.source == OF_THE_RUN:
+                record[name] = deployment.runtime_record[name]
         return with_shared(deployment, self.shared).with_records(self.machine.copy(), record)
 
 

@@ -15,8 +15,8 @@ from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.metric_row import Shown
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import Load, simulate
-from npusim.workload.arrivals import Closed
-from npusim.workload.prompts import Prompt, Segment, identical_prompts, random_prompts
+from npusim.workload.arrivals import Closed, Poisson
+from npusim.workload.prompts import Prompt, Segment, shared_prefix_prompts
 
 Lengths = tuple[tuple[int, int], ...]
 """Tokens in and out of each request."""
@@ -30,7 +30,8 @@ class RunPredictor:
     already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
     users have long fallen out of step; mixed: the lengths of each request are drawn up to isl and osl; stalled: its
     source reports host stalls; unsaid: its source does not say how many tokens came out, which may be fewer than
-    `osl`; lab: whose set-up it was.
+    `osl`; shared_tokens: with which all prompts begin; rate_per_s: of arrivals, None for users in a closed loop; lab:
+    whose set-up it was.
     """
 
     placement: Placement
@@ -44,6 +45,8 @@ class RunPredictor:
     mixed: bool = False
     stalled: bool = False
     unsaid: bool = False
+    shared_tokens: int = 0
+    rate_per_s: float | None = None
     lab: str = ""
 
     @property
@@ -88,9 +91,11 @@ class RunPredictor:
             if self.mixed:
                 drawn = self._drawn_lengths(count, osl, numbers.observation["least_length"], seed)
                 return Load(self.isl, osl, Closed(users), _prompts(drawn), drawn)
-            make = identical_prompts if self.same_prompt else random_prompts
+            shared = self.isl if self.same_prompt else self.shared_tokens
+            prompts = shared_prefix_prompts(count, self.isl, shared)
             lengths = self._out_of_step(users, count, osl) if self.windowed else None
-            return Load(self.isl, osl, Closed(users), make(count, self.isl), lengths, warm=self.same_prompt)
+            arrival = Closed(users) if self.rate_per_s is None else Poisson(self.rate_per_s)
+            return Load(self.isl, osl, arrival, prompts, lengths, warm=self.same_prompt)
         observation, longest = numbers.observation, numbers.observation["longest_context"]
         prompt, output = (observation[name] for name in ("prompt_spread", "output_spread"))
         isl = lognormal_lengths(self.isl, prompt, count, seed, longest - self.osl).tolist()

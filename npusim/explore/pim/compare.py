@@ -1,7 +1,7 @@
 """A design with its PIM units and without them: tokens per second and per joule, with intervals, policy by policy.
 
-All variants run on the same board. Draws are shared: a drawn board runs with and without its units, so that the
-interval of the gain leaves out what both have in common.
+All variants run on the same board. Draws are shared: a drawn board runs with and without its units under the same
+errors, so that the interval of the gain leaves out what both have in common.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from npusim.errors import UserError
 from npusim.explore.pim.deciders import GAINS, PimDecider, pim_deciders
 from npusim.hardware.runtime_record import build_runtime
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Shown
 from npusim.metrics import shown
+from npusim.serving.joint import JointDraws, run_draws
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import Load, simulate
-from npusim.serving.uncertainty import drawn_engines, interval
+from npusim.serving.uncertainty import drawn_engines
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.prompts import shared_prefix_prompts
 
@@ -43,7 +42,9 @@ class PimVariant:
         """`deployment` under this policy. Raises UserError where its runtime knows no PIM units."""
         runtime = deployment.runtime.offloading(self.policy, self.weights)
         record = build_runtime(runtime, deployment.system)
-        return replace(deployment, runtime=runtime, runtime_record=record)
+        known = deployment.software
+        ran = None if known is None else replace(known, runtime=known.runtime.offloading(self.policy, self.weights))
+        return replace(deployment, runtime=runtime, runtime_record=record, software=ran)
 
 
 VARIANTS = (
@@ -109,42 +110,47 @@ def _figures(deployment: Deployment, load: Load, seed: int) -> dict[str, float] 
         deployment.require_fit(load.isl + load.osl)
     except UserError:
         return None
-    return _of(measure(simulate(deployment, load, seed)))
-
-
-def _of(metrics: RunMetrics) -> dict[str, float]:
+    metrics = measure(simulate(deployment, load, seed))
     return {name: float(metrics[row.name]) for name, row in COMPARED.items()}
 
 
 def _with_intervals(pair: dict[str, Deployment], load: Load, seed: int, draws: int) -> dict[str, dict[str, Any]]:
-    own = {side: _of(measure(simulate(where, load, seed))) for side, where in pair.items()}
+    """Of both sides, over drawn boards that hold the model on both, under the same unexplained errors."""
     drawn = {side: _drawn(where, load, seed, draws) for side, where in pair.items()}
-    result: dict[str, dict[str, Any]] = {}
-    for side in pair:
-        result[side] = {
-            name: _ranged(own[side][name], [each[name] for each in drawn[side] if each]) for name in COMPARED
-        }
-    both = [(one, other) for one, other in zip(drawn["without"], drawn["with"], strict=True) if one and other]
-    result["gain"] = {
-        gain: _ranged(own["with"][name] / own["without"][name], [other[name] / one[name] for one, other in both])
-        for name, gain in GAINS.items()
+    both = [index for index in range(draws) if all(runs[index] is not None for runs in drawn.values())]
+    joint = {}
+    for side, where in pair.items():
+        boards = [run for index in both if (run := drawn[side][index]) is not None]
+        joint[side] = run_draws(where, load, measure(simulate(where, load, seed)), boards, seed)
+    result: dict[str, dict[str, Any]] = {
+        side: {name: _ranged(found, row.name) for name, row in COMPARED.items()} for side, found in joint.items()
     }
+    gains = _gains(joint["without"], joint["with"])
+    result["gain"] = {gain: _ranged(gains, gain) for gain in GAINS.values()}
     return result
 
 
-def _drawn(deployment: Deployment, load: Load, seed: int, draws: int) -> list[dict[str, float]]:
-    """Figures on each drawn board, in order; empty where it has no room."""
-    found: list[dict[str, float]] = []
+def _gains(without: JointDraws, with_units: JointDraws) -> JointDraws:
+    names = {gain: COMPARED[name].name for name, gain in GAINS.items()}
+    return JointDraws(
+        {gain: with_units.value[name] / without.value[name] for gain, name in names.items()},
+        {gain: with_units.drawn[name] / without.drawn[name] for gain, name in names.items()},
+    )
+
+
+def _drawn(deployment: Deployment, load: Load, seed: int, draws: int) -> list[RunMetrics | None]:
+    """The run on each drawn board, in order; None where it has no room."""
+    found: list[RunMetrics | None] = []
     for where, engine in drawn_engines(deployment, seed, draws):
         try:
             where.require_fit(load.isl + load.osl)
         except UserError:
-            found.append({})
+            found.append(None)
             continue
-        found.append(_of(measure(simulate(where, load, seed, engine))))
+        found.append(measure(simulate(where, load, seed, engine)))
     return found
 
 
-def _ranged(value: float, drawn: list[float]) -> dict[str, float]:
-    low, high = interval(value, np.array(drawn))
-    return {"value": value, "low": low, "high": high}
+def _ranged(joint: JointDraws, name: str) -> dict[str, float]:
+    low, high = joint.interval(name)
+    return {"value": float(joint.value[name]), "low": low, "high": high}
