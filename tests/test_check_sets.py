@@ -14,6 +14,7 @@ from test_check import _figure, _rows
 
 from npusim.bounds.finding import IMPLAUSIBLE, PLAUSIBLE, VERDICTS
 from npusim.bounds.reading import Reading
+from npusim.bounds.unit_readings import explained
 from npusim.conditions.conditions import Conditions, Member, Members
 from npusim.conditions.question import Question
 from npusim.lab.check.placing import Placed, place_run, predictor_of
@@ -211,3 +212,20 @@ def test_watts_of_four_cards_given_as_one_are_explained() -> None:
     told = RunConditions(cards=1)
     assert "watts of 4 cards" in _weigh(_run({"power_w_mean": 4.0 * one}), told).figures[0].reason
     assert "cards were given" not in _weigh(_run({"power_w_mean": one}), told).figures[0].reason
+
+
+@pytest.mark.parametrize(
+    ("watts", "says"),
+    [
+        (190.0, "at the wall"),
+        (260.0, "watts of 2 cards"),
+        (520.0, "watts of 4 cards"),
+        (90.0, "the 40 W of the cards at rest"),
+        (0.13, "kilowatts"),
+        (130.0, ""),
+        (20.0, ""),
+    ],
+)
+def test_watts_of_another_scope_are_explained(watts: float, says: str) -> None:
+    found = explained("power_w_mean", watts, 105.0, 160.0, 40.0)
+    assert says in found and bool(says) == bool(found)

@@ -19,6 +19,7 @@ from npusim.bounds.reading import LEAST, Reading
 from npusim.bounds.unit_readings import explained
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.predictors.run import RunPredictor
+from npusim.hardware.catalog import load_system
 from npusim.lab.check.placing import Placed
 from npusim.lab.check.row import CheckedFigure
 from npusim.lab.check.spread import COVERAGE, Z, run_half_widths
@@ -33,11 +34,15 @@ description knows, and what a meter averages over its period."""
 
 @dataclass(frozen=True)
 class Predicted:
-    """A prediction and the half-width of its logarithm at 99 %; other: one that the run may lie anywhere towards."""
+    """A prediction and the half-width of its logarithm at 99 %; other: one that the run may lie anywhere towards.
+
+    resting_w: of watts, those of the cards at rest.
+    """
 
     value: float
     half_width: float
     other: Predicted | None = None
+    resting_w: float = 0.0
 
     @property
     def low(self) -> float:
@@ -94,8 +99,14 @@ def figures_of_run(predictor: RunPredictor, predicted: Mapping[str, float], seed
         name: value for name, value in predicted.items() if math.isfinite(value) and value > 0.0 and not _is_tail(name)
     }
     widths = run_half_widths(predictor, known, seed)
-    found = {name: Predicted(value, widths[name]) for name, value in known.items()}
+    found = {name: Predicted(value, widths[name], resting_w=_resting_w(predictor)) for name, value in known.items()}
     return found | {row.name: found[row.compared_with] for row in METRICS if row.compared_with in found}
+
+
+def _resting_w(predictor: RunPredictor) -> float:
+    """Watts of the run's cards at rest."""
+    chips = predictor.placement.cards * load_system(predictor.arch, uncalibrated=True).chips_per_card
+    return ceiling_of(predictor.arch, False).idle_w * chips
 
 
 def compared_with(metric: str) -> str:
@@ -117,7 +128,11 @@ def judge(
     bound = None if strictest is None else strictest.bound
     limit = None if strictest is None else strictest.limit
     known = (None, None, None) if predicted is None else (predicted.value, predicted.low, predicted.high)
-    slip = "" if predicted is None else explained(metric, measured.value, predicted.low, predicted.high)
+    slip = (
+        ""
+        if predicted is None
+        else (explained(metric, measured.value, predicted.low, predicted.high, predicted.resting_w))
+    )
     hint = f"; it would be plausible if {slip}" if slip else ""
     if strictest is not None and strictest.verdict in (IMPOSSIBLE, IMPLAUSIBLE):
         return CheckedFigure(metric, measured, strictest.verdict, strictest.reason + hint, bound, limit, *known)
