@@ -175,5 +175,5 @@ def test_a_dense_model_of_a_known_size_costs_as_the_known_one_does() -> None:
 
 
 def test_a_dense_model_too_small_for_its_shape_is_refused() -> None:
-    with pytest.raises(UserError, match="give a config.json"):
+    with pytest.raises(UserError, match="give a config"):
         load_model("dense 0.1B")

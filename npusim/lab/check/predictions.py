@@ -30,6 +30,20 @@ class Outcome:
     why_not: str = ""
 
 
+Gaps = Mapping[str, float]
+
+
+def distance(gaps: Gaps) -> float:
+    """The largest gap."""
+    return max(map(abs, gaps.values()), default=0.0)
+
+
+def is_near(gaps: Gaps, widths: Mapping[str, float]) -> bool:
+    """Whether a run with these gaps might hold the figures; widths: half-widths of the intervals of a like run."""
+    known = ((*_NEAR[name], far, widths[name]) for name, far in gaps.items() if name in widths)
+    return all(-below - width <= far <= above + width for below, above, far, width in known)
+
+
 class Predictions:
     """The predictions of a check; made: how many runs were simulated."""
 
@@ -68,18 +82,9 @@ class Predictions:
             self._numbers[arch] = described(arch)
         return self._numbers[arch]
 
-    def distance(self, predictor: RunPredictor, measured: Mapping[str, Reading]) -> float:
-        """How far measured figures lie from a closed form of the run: the largest difference of logarithms."""
-        return max((abs(far) for far in self._apart(predictor, measured).values()), default=0.0)
-
-    def is_near(self, predictor: RunPredictor, measured: Mapping[str, Reading], widths: Mapping[str, float]) -> bool:
-        """Whether the run might hold the figures; widths: half-widths of the intervals of a like run."""
-        apart = self._apart(predictor, measured).items()
-        known = ((*_NEAR[name], far, widths[name]) for name, far in apart if name in widths)
-        return all(-below - width <= far <= above + width for below, above, far, width in known)
-
-    def _apart(self, predictor: RunPredictor, measured: Mapping[str, Reading]) -> dict[str, float]:
-        """Logarithms of measured over closed form; 0 between those with nothing and with all prompts cached."""
+    def gaps(self, predictor: RunPredictor, measured: Mapping[str, Reading]) -> Gaps:
+        """How far measured figures lie from a closed form of the run, by figure: logarithms of their ratio; 0 between
+        those with nothing and with all prompts cached."""
         ends = [self._estimate(predictor)]
         if predictor.same_prompt:
             ends.append(self._estimate(replace(predictor, same_prompt=False)))

@@ -21,7 +21,7 @@ from npusim.conditions.known import DecidingValues, Known
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.lab.check.judge import judge, run_findings
 from npusim.lab.check.placing import Footing, Placed, footings, load_on, predictor_of, usual_load
-from npusim.lab.check.predictions import Outcome, Predictions
+from npusim.lab.check.predictions import Outcome, Predictions, distance, is_near
 from npusim.lab.check.row import CheckedFigure
 from npusim.lab.files.lab_run import LabRun
 from npusim.metrics import TABLE_COLUMN, told_as
@@ -271,9 +271,9 @@ class _Search:
         widths = {} if isinstance(known, str) else self._predictions.outcome(known).figures
         half = {name: part.half_width for name, part in widths.items()}
         figures = self._run.figures
-        apart = {each: self._predictions.distance(each, figures) for each in found}
-        nearest = sorted(found, key=lambda each: apart[each])
-        near = [each for each in nearest if each == known or self._predictions.is_near(each, figures, half)]
+        gaps = {each: self._predictions.gaps(each, figures) for each in found}
+        nearest = sorted(found, key=lambda each: distance(gaps[each]))
+        near = [each for each in nearest if is_near(gaps[each], half) or each == known]
         return [(predictor, found[predictor]) for predictor in near or nearest[:1]]
 
     def _next(self, waiting: Sequence[tuple[RunPredictor, Member]]) -> int | None:
