@@ -26,16 +26,16 @@ def test_event_core(benchmark: Any, monkeypatch: pytest.MonkeyPatch, name: str) 
     """Events of a decode step per CPU-second of the loop from event to event, in the same step's second run."""
     arch, model, plan, batch = CASES[name]
     engine = EventEngine(AnalyticEngine(deploy(arch, model, plan=plan)), arch)
-    step, spent, simulate = decode(np.full(batch, 1024)), [0.0], chip.simulate
+    step, spent, run_loop = decode(np.full(batch, 1024)), [0.0], chip.run_loop
 
     def timed(*tables: Any) -> int:
         started = time.process_time()
-        status: int = simulate(*tables)
+        status: int = run_loop(*tables)
         spent[0] += time.process_time() - started
         return status
 
     engine.simulated(step)
-    monkeypatch.setattr(chip, "simulate", timed)
+    monkeypatch.setattr(chip, "run_loop", timed)
     rates: list[float] = []
 
     def work() -> None:

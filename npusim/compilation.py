@@ -36,7 +36,7 @@ DISABLED: bool = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 """True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, a thousand times slower, for a debugger to step through.
 """
 _PACKAGE = Path(__file__).parent
-_COMPILED_PARTS = ("compilation.py", "dtypes.py", "hardware", "mapping", "kernels", "engine")
+_COMPILED_PARTS = ("compilation.py", "dtypes.py", "hardware", "mapping", "kernels", "engine", "serving/scheduler")
 _KEPT_FOLDERS = 3
 _TRIED = (0, 61), (0, 68)
 """Versions of numba of which kernels are optimised with their entries alone; with others each is on its own too."""
@@ -196,9 +196,27 @@ def _of_record(choose: Callable[[frozenset[str]], Any], dtype: np.dtype[np.void]
     return choose(frozenset(dtype.names or ()))
 
 
-def _compile_as(call: Any, body: Callable[..., Any]) -> None:
+def _compile_as(call: Any, body: Callable[..., Any], flags: dict[str, Any] | None = None) -> None:
     """Let entries that name `call` compile the function that `body` returns for the types of its arguments."""
-    numba.extending.overload(call, jit_options=_PART, strict=False)(body)
+    numba.extending.overload(call, jit_options=_PART | (flags or {}), strict=False)(body)
+
+
+def inner_part(function: Any) -> Any:
+    """As `kernel`, for steps of a loop over arrays that they do not make: references to these are not counted.
+
+    Unlike an `inner_kernel` it has no machine code of its own, which for many steps that call each other takes longer
+    than all else; alone it is compiled where Python calls it.
+    """
+    if DISABLED:
+        return function
+    alone = functools.cache(lambda: entry(function))
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return alone()(*arguments)
+
+    _compile_as(call, lambda *types: function, {"_nrt": False})
+    return call
 
 
 def inner_kernel(function: Any) -> Any:

@@ -19,6 +19,8 @@ from npusim.hardware.catalog import load_memory
 from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.draws import draw
 from npusim.mapping.deployment import Deployment, deploy
+from npusim.serving.simulate import random_load, simulate
+from npusim.workload.arrivals import Closed
 from npusim.workload.step import Step, decode, mixed, prefill
 
 DENSE, MIXTURE, LATENT = "qwen2.5-7b", "qwen3-30b-a3b", "kanana-2-30b-a3b"
@@ -61,6 +63,8 @@ def _of_chip(deployment: Deployment) -> Iterator[tuple[str, Iterable[float]]]:
     run = engine.decode_run(np.array([300, 1020]), 2, 6, 1e9, 1, 0)
     yield "run", [*run.times_s, *run.energies_j, float(run.held)]
     machines, runtimes = draw(deployment.system, deployment.runtime, 2, 0)
+    served = simulate(deployment, random_load(40, 3, Closed(2), 3), 1, engine)
+    yield "served", [*served.record.interval_s, *served.record.span_s, *served.record.span_j, served.kv.peak]
     costs = cost_designs(engine, STEPS["decode"], deployment.with_records(machines, runtimes).machine, runtimes)
     yield "designs", [*costs.time_s, *costs.energy_j]
     if deployment.system.chip.unit.kind == "contraction_processor" and deployment.offload == "none":

@@ -12,6 +12,7 @@ from npusim.engine.event.command import DMA, UNITS
 from npusim.engine.event.core.state import BANKS
 from npusim.engine.event.engine import EventEngine, SimulatedPiece
 from npusim.engine.event.stalls import stalls_of
+from npusim.hardware.changes import as_changes
 from npusim.mapping.deployment import Deployment
 from npusim.workload.step import Step, decode
 
@@ -89,3 +90,54 @@ def test_no_host_byte_passes_while_the_mode_is_switched(deployed: Deploy, altere
     assert seconds == pytest.approx(told, rel=1e-6)
     assert passing["compute"] > 0.5 * simulation.setting.memory_bytes_per_s
     assert max(passing["enter"], passing["leave"]) <= 1e-3 * simulation.setting.memory_bytes_per_s
+
+
+@pytest.fixture
+def shared_banks(deployed: Deploy, altered: Alter, request: pytest.FixtureRequest) -> Deployment:
+    """LPDDR6-PIM whose banks let most of the host's traffic pass beside units."""
+    changes = as_changes({"runtime.kv.precision": "int8"})
+    shipped = deployed("lpddr6-pim", "llama-3.1-8b", uncalibrated=True, precision=request.param, changes=changes)
+    return altered(shipped, pim_sharing_beside_host=0.9)
+
+
+@pytest.mark.parametrize("shared_banks", ["w4a8"], indirect=True)
+def test_two_sub_batches_take_turns_on_chip_and_units(shared_banks: Deployment, altered: Alter) -> None:
+    step = decode([2048] * 128)
+    engine = AnalyticEngine(shared_banks, max_sequences=128)
+    (piece,) = EventEngine(engine, "lpddr6-pim").simulated(step)
+    whole = AnalyticEngine(altered(shared_banks, offload_sub_batches=1.0), max_sequences=128)
+    assert engine.cost(step).sub_batches == 2 and whole.cost(step).sub_batches == 1
+    assert piece.cost.time_s < 0.8 * EventEngine(whole, "lpddr6-pim").cost(step).time_s
+    assert piece.cost.time_s == pytest.approx(engine.cost(step).time_s, rel=0.1)
+    simulation, second = piece.simulation, piece.simulation.setting.second
+    assert second is not None and len(simulation.rows) == 2 * second
+    beside, units_s = 0.0, 0.0
+    for start, end, batch in _spans(piece, UNITS):
+        units_s += end - start
+        beside += sum(
+            max(0.0, min(end, last) - max(start, first)) for first, last, other in _spans(piece, DMA) if other != batch
+        )
+    assert beside > 0.5 * units_s, "while units compute for one, weights stream for the other"
+
+
+def _spans(piece: SimulatedPiece, engine: str) -> list[tuple[float, float, int]]:
+    """Start, end and sub-batch of the commands of an engine that are written out."""
+    record, setting = piece.simulation.record, piece.simulation.setting
+    return [
+        (float(record.start[at]), float(record.end[at]), setting.sub_batch(each.position.row))
+        for at, each in enumerate(piece.simulation.program.commands)
+        if each.queue.engine == engine
+    ]
+
+
+@pytest.mark.parametrize("shared_banks", ["int8"], indirect=True)
+def test_the_head_of_two_sub_batches_has_no_units_beside_it(shared_banks: Deployment, altered: Alter) -> None:
+    """The closed form has all of the chip's traffic pass beside all of the units' work. But both sub-batches read the
+    LM head when their layers are done, and with all products on units that is most of the traffic."""
+    times, step = {}, decode([2048] * 2)
+    for parts in (1, 2):
+        engine = AnalyticEngine(altered(shared_banks, offload_sub_batches=float(parts)))
+        assert engine.cost(step).sub_batches == parts
+        times[parts] = engine.cost(step).time_s, EventEngine(engine, "lpddr6-pim").cost(step).time_s
+    assert times[2][0] < 0.95 * times[1][0]
+    assert times[2][1] > 1.05 * times[1][1]

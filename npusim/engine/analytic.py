@@ -11,7 +11,7 @@ import numpy as np
 
 from npusim import dtypes
 from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, stall_times_of
-from npusim.engine.stepcost import StepCost, combine, from_record, interpolated, parts_by_name
+from npusim.engine.stepcost import StepCost, combine, from_record, interpolated
 from npusim.errors import UserError
 from npusim.hardware.power import waiting_w
 from npusim.kernels.power import ENERGY_PARTS
@@ -35,13 +35,13 @@ _LOGIT_BYTES = 2.0
 class DecodeRun:
     """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,).
 
-    held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS.
+    held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS, in their order.
     """
 
     times_s: np.ndarray
     energies_j: np.ndarray
     held: bool
-    parts_j: dict[str, float]
+    parts_j: np.ndarray
 
 
 class AnalyticEngine:
@@ -66,7 +66,7 @@ class AnalyticEngine:
         self.logit_bytes = _LOGIT_BYTES * deployment.model.vocab
         self._work = make_workspace(self.template, max_sequences, _MAX_RUN)
         self._prefills: dict[tuple[int, int], StepCost] = {}
-        self._stalls_at_all = bool(self.runtime["host_stall_probability"] > 0.0)
+        self.stalls_at_all = bool(self.runtime["host_stall_probability"] > 0.0)
         self._stalls: dict[tuple[int, int], dict[int, float]] = {}
 
     def like(self, deployment: Deployment) -> AnalyticEngine:
@@ -131,16 +131,21 @@ class AnalyticEngine:
 
     def stall_s(self, seed: int, counter: int) -> float:
         """Host stall of step number `counter` under `seed`, seconds."""
-        if not self._stalls_at_all:
+        if not self.stalls_at_all:
             return 0.0
         block = counter // _BLOCK
         known = self._stalls.get((seed, block))
         if known is None:
-            stalls = np.zeros(_BLOCK)
-            stall_times_of(seed, block * _BLOCK, stalls, self._runtimes)
+            stalls = self.stalls(seed, block * _BLOCK, _BLOCK)
             known = {block * _BLOCK + position: float(stalls[position]) for position in np.flatnonzero(stalls).tolist()}
             self._stalls[seed, block] = known
         return known.get(counter, 0.0)
+
+    def stalls(self, seed: int, first: int, count: int) -> np.ndarray:
+        """Host stalls of `count` steps from number `first` on under `seed`, seconds."""
+        stalls = np.zeros(count)
+        stall_times_of(seed, first, stalls, self._runtimes)
+        return stalls
 
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
@@ -163,7 +168,7 @@ class AnalyticEngine:
         )
         self._require_figures()
         energies_j = self._work.energies_j[:steps] * self.plan.chips
-        parts_j = parts_by_name(self._work.parts_j, self.plan.chips)
+        parts_j = self._work.parts_j * self.plan.chips
         last: Any = self._work.step[0]
         is_held = not math.isclose(float(last["clock"] * last["duty"]), 1.0)
         return DecodeRun(self._work.times_s[:steps].copy(), energies_j, is_held, parts_j)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from npusim.hardware.power import headroom_w, loaded_w
 from npusim.kernels.power import ENERGY_PARTS
 from npusim.units import US_PER_S
@@ -48,6 +50,11 @@ class StepCost:
     def held(self) -> bool:
         """Whether the power cap held it back."""
         return not math.isclose(self.clock * self.duty, 1.0)
+
+    @property
+    def parts_in_order(self) -> np.ndarray:
+        """Joules by ENERGY_PARTS, in their order."""
+        return np.array([self.parts_j[name] for name in ENERGY_PARTS])
 
     @property
     def largest_share(self) -> str:

@@ -37,13 +37,13 @@ class KvCache:
         self, capacity_tokens: int, block_tokens: int, caching: bool, windows: tuple[tuple[int, float], ...] = ()
     ) -> None:
         self.block_tokens = block_tokens
-        self._windows = [(-(-tokens // block_tokens) + 1, share) for tokens, share in windows]
+        self.windows = [(-(-tokens // block_tokens) + 1, share) for tokens, share in windows]
         self.capacity = capacity_tokens // block_tokens
         self.used: float = 0
         self.peak: float = 0
         self.hit_tokens = 0
         self.asked_tokens = 0
-        self._caching = caching
+        self.caching = caching
         self._root = _Node(None, None, 0, 0)
         self._evictable: OrderedDict[int, _Node] = OrderedDict()
         self._evictable_blocks: float = 0
@@ -55,11 +55,11 @@ class KvCache:
 
     def blocks_for(self, tokens: int) -> float:
         """Blocks that a sequence of `tokens` is charged."""
-        return self._charge(-(-tokens // self.block_tokens))
+        return self.charge(-(-tokens // self.block_tokens))
 
-    def _charge(self, blocks: Any) -> Any:
+    def charge(self, blocks: Any) -> Any:
         """Blocks (a number or an array of them) less what windowed layers have let go."""
-        for most, share in self._windows:
+        for most, share in self.windows:
             blocks = blocks - share * np.maximum(0, blocks - most)
         return blocks
 
@@ -89,7 +89,7 @@ class KvCache:
 
     def publish(self, request: Request) -> None:
         """Its prompt is computed: other prompts may now share it."""
-        if not self._caching:
+        if not self.caching:
             return
         node = request.path[-1] if request.path else self._root
         depth = len(request.path)
@@ -97,7 +97,7 @@ class KvCache:
             if segment in node.children:
                 return
             end = node.end + segment.tokens
-            blocks = self._charge(end // self.block_tokens) - self._charge(node.end // self.block_tokens)
+            blocks = self.charge(end // self.block_tokens) - self.charge(node.end // self.block_tokens)
             if blocks > request.blocks:
                 return
             child = _Node(segment, node, end, blocks, users=1)
@@ -120,11 +120,11 @@ class KvCache:
 
     def _path_blocks(self, request: Request) -> float:
         """Whole blocks of its cached prompt; a block that the prompt fills in part is the request's own."""
-        return self._charge(request.path[-1].end // self.block_tokens) if request.path else 0
+        return self.charge(request.path[-1].end // self.block_tokens) if request.path else 0
 
     def _hit(self, request: Request) -> tuple[int, list[_Node]]:
         """`cached_tokens`, and the cached segments that the request uses: all that end within a block of them."""
-        if not self._caching or request.prompt[0] not in self._root.children:
+        if not self.caching or request.prompt[0] not in self._root.children:
             return 0, []
         nodes, block = self._match(request), self.block_tokens
         tokens = min(nodes[-1].end // block, (request.to_prefill - 1) // block) * block
@@ -176,7 +176,7 @@ class KvCache:
     def growth(self, held: np.ndarray, steps: int | np.ndarray) -> float:
         """Blocks that sequences holding `held` tokens each add in `steps` decode steps, of all or of each."""
         block = self.block_tokens
-        if block == 1 and not self._windows:
+        if block == 1 and not self.windows:
             return len(held) * steps if isinstance(steps, int) else float(steps.sum())
-        grown: float = self._charge(-(-(held + steps) // block)).sum() - self._charge(-(-held // block)).sum()
+        grown: float = self.charge(-(-(held + steps) // block)).sum() - self.charge(-(-held // block)).sum()
         return grown

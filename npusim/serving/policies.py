@@ -8,6 +8,7 @@ from typing import Any
 from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy, SchedulingPolicy
 from npusim.mapping.deployment import Deployment
 from npusim.serving.request import Request
+from npusim.serving.scheduler.turns import ALTERNATE, EXCLUSIVE, HYBRID
 from npusim.serving.server import Policy, Process, Server
 
 
@@ -65,12 +66,25 @@ class Hybrid:
         return chunks
 
 
+def token_budget(record: Any) -> int:
+    """Most tokens of one step under a hybrid policy, from a runtime's record."""
+    return round(record["policy_token_budget"])
+
+
 POLICIES: dict[type[SchedulingPolicy], Callable[[Any], Policy]] = {
     ExclusivePolicy: lambda _: Exclusive(),
     AlternatePolicy: lambda _: Alternate(),
-    HybridPolicy: lambda record: Hybrid(round(record["policy_token_budget"])),
+    HybridPolicy: lambda record: Hybrid(token_budget(record)),
 }
 """How each described policy is made from the numbers of a runtime's record; descriptions: hardware/runtime.py."""
+
+
+COMPILED: dict[type[SchedulingPolicy], int] = {
+    ExclusivePolicy: EXCLUSIVE,
+    AlternatePolicy: ALTERNATE,
+    HybridPolicy: HYBRID,
+}
+"""The described policies that are compiled too; a server under another one is a SimPy process."""
 
 
 def make_policy(deployment: Deployment) -> Policy:

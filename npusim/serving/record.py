@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,9 +39,9 @@ class Recorder:
         self._span_s.append(seconds)
         self._span_j.append(joules)
 
-    def spend(self, parts_j: Mapping[str, float]) -> None:
-        """Add joules by ENERGY_PARTS."""
-        for name, joules in parts_j.items():
+    def spend(self, parts_j: np.ndarray) -> None:
+        """Add joules by ENERGY_PARTS, in their order."""
+        for name, joules in zip(ENERGY_PARTS, parts_j.tolist(), strict=True):
             self.parts_j[name] += joules
 
     @property

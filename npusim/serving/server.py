@@ -19,8 +19,10 @@ from npusim.engine.analytic import DecodeRun
 from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
 from npusim.serving.kvcache import KvCache
+from npusim.serving.limits import ServerLimits
 from npusim.serving.live import Live
 from npusim.serving.record import Recorder
+from npusim.serving.refusal import ACCEPTED, QUEUE_FULL, TOO_LARGE, TOO_LONG, refusal_text
 from npusim.serving.request import Request
 from npusim.workload.step import Step, mixed
 
@@ -29,13 +31,19 @@ _ONE = np.ones(1)
 
 
 class ServingEngine(Protocol):
-    """What the server asks of an engine: costs of steps, never of operators."""
+    """What the server asks of an engine: costs of steps, never of operators.
 
+    stalls_at_all: whether steps stall; stalls: `stall_s` of `count` steps from `first` on.
+    """
+
+    @property
+    def stalls_at_all(self) -> bool: ...
     def cost(self, step: Step) -> StepCost: ...
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost: ...
     def with_host(self, cost: StepCost, sequences: int) -> StepCost: ...
     def waiting(self, cost: StepCost, seconds: float) -> StepCost: ...
     def stall_s(self, seed: int, counter: int) -> float: ...
+    def stalls(self, seed: int, first: int, count: int) -> np.ndarray: ...
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
     ) -> DecodeRun: ...
@@ -45,51 +53,6 @@ class Policy(Protocol):
     """A scheduling policy takes one turn: admissions and steps until it wants to look again."""
 
     def turn(self, server: Server) -> Process: ...
-
-
-class ServerLimits:
-    """What bounds a server.
-
-    slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
-    watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
-    largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue;
-    limiter_s, sustained_s: time constants of the power limiter and of the mean power that it keeps; cap_w, idle_w:
-    enforced cap and idle power of all chips; whole_answers: whether a request is admitted only when the answers of all
-    have room; intake_s: for which the front end is busy with each request, one after the other; ahead: whether a step
-    is scheduled when the one before it begins.
-    """
-
-    def __init__(
-        self,
-        slots: int,
-        max_sequences: int,
-        max_waiting: int | None,
-        watermark: float,
-        longest_context: int,
-        largest_chunk: int | None,
-        request_time_s: float = 0.0,
-        limiter_s: float = 0.0,
-        sustained_s: float = math.nan,
-        cap_w: float = math.inf,
-        idle_w: float = 0.0,
-        whole_answers: bool = False,
-        intake_s: float = 0.0,
-        ahead: bool = False,
-    ) -> None:
-        self.slots = slots
-        self.max_sequences = max_sequences
-        self.max_waiting = max_waiting
-        self.watermark = watermark
-        self.longest_context = longest_context
-        self.largest_chunk = largest_chunk
-        self.request_time_s = request_time_s
-        self.limiter_s = limiter_s
-        self.sustained_s = sustained_s
-        self.cap_w = cap_w
-        self.idle_w = idle_w
-        self.whole_answers = whole_answers
-        self.intake_s = intake_s
-        self.ahead = ahead
 
 
 class Server:
@@ -155,8 +118,9 @@ class Server:
 
     def _enqueue(self, request: Request) -> None:
         request.queued_s = self.env.now
-        request.refusal = self._refusal(request)
-        if request.refusal:
+        refusal = self._refusal(request)
+        if refusal != ACCEPTED:
+            request.refusal = refusal_text(refusal, request, self.kv, self.limits)
             self.recorder.refused.append(request)
             self._tell(request)
             return
@@ -224,7 +188,7 @@ class Server:
             yield self.env.timeout(seconds)
         self.recorder.spans(prompt.spans_s, prompt.spans_j)
         for cost in prompt.costs:
-            self.recorder.spend(cost.parts_j)
+            self.recorder.spend(cost.parts_in_order)
         self.recorder.prefill_tokens += total - done
         request.computed = total
         self._put_first(request)
@@ -240,7 +204,7 @@ class Server:
         cost = self._stalled(self.engine.with_host(self.engine.cost(step), len(step.query)))
         yield self.env.timeout(cost.time_s)
         self.recorder.spans(np.array([cost.time_s]), np.array([cost.energy_j]))
-        self.recorder.spend(cost.parts_j)
+        self.recorder.spend(cost.parts_in_order)
         self._limiter.elapse(cost.time_s, cost.power_w, cost.held)
         self.recorder.mixed_steps += 1
         if self.live:
@@ -289,21 +253,21 @@ class Server:
             while self.env.peek() <= self.env.now:
                 yield self.env.timeout(0.0)
 
-    def _refusal(self, request: Request) -> str:
+    def _refusal(self, request: Request) -> int:
         tokens, limits = request.longest, self.limits
         if tokens > limits.longest_context:
-            return f"{tokens} tokens are more than the longest context, {limits.longest_context}"
+            return TOO_LONG
         if self.kv.blocks_for(tokens) > self.kv.capacity:
-            return f"{tokens} tokens of KV are more than the cache holds, {self.kv.capacity * self.kv.block_tokens}"
+            return TOO_LARGE
         if limits.max_waiting is not None and len(self.waiting) >= limits.max_waiting:
-            return f"the queue already holds {limits.max_waiting} requests"
-        return ""
+            return QUEUE_FULL
+        return ACCEPTED
 
     def _prompt(self, done: int, total: int) -> _Prompt:
         """The chunks of a prompt of `total` tokens of which `done` are there, in the largest that the runtime has."""
         known = self._prompts.get((done, total))
         if known is None:
-            known = _Prompt(self._chunks(done, total))
+            known = _Prompt(chunk_costs(self.engine, self._limiter, self.limits.largest_chunk or total, done, total))
             if self._limiter.is_still:
                 self._prompts[done, total] = known
         first, self._steps = self._steps, self._steps + len(known.costs)
@@ -311,20 +275,6 @@ class Server:
         if not any(stalls):
             return known
         return _Prompt([self.engine.waiting(cost, stall_s) for cost, stall_s in zip(known.costs, stalls, strict=True)])
-
-    def _chunks(self, done: int, total: int) -> list[StepCost]:
-        """Costs of the chunks, each as far as the power limiter has come."""
-        largest, costs = self.limits.largest_chunk or total, []
-        while done < total:
-            query = min(largest, total - done)
-            done += query
-            cost = settled = self.engine.prefill_chunk(query, done)
-            if settled.held and not self._limiter.is_still:
-                rested = self.engine.prefill_chunk(query, done, 0.0)
-                cost = self.engine.prefill_chunk(query, done, self._limiter.share(rested, settled))
-            self._limiter.elapse(cost.time_s, cost.power_w, settled.held)
-            costs.append(cost)
-        return costs
 
     def _stalled(self, cost: StepCost) -> StepCost:
         stall_s = self.engine.stall_s(self._seed, self._steps)
@@ -384,6 +334,21 @@ class _Prompt:
         self.times_s = [cost.time_s for cost in costs]
         self.spans_s = np.array(self.times_s)
         self.spans_j = np.array([cost.energy_j for cost in costs])
+
+
+def chunk_costs(engine: ServingEngine, limiter: PowerLimiter, largest: int, done: int, total: int) -> list[StepCost]:
+    """Costs of the chunks of a prompt of which `done` tokens are there, each as far as the power limiter has come."""
+    costs = []
+    while done < total:
+        query = min(largest, total - done)
+        done += query
+        cost = settled = engine.prefill_chunk(query, done)
+        if settled.held and not limiter.is_still:
+            rested = engine.prefill_chunk(query, done, 0.0)
+            cost = engine.prefill_chunk(query, done, limiter.share(rested, settled))
+        limiter.elapse(cost.time_s, cost.power_w, settled.held)
+        costs.append(cost)
+    return costs
 
 
 def _when(event: simpy.Event, action: Callable[[], None]) -> None:

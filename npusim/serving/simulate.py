@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,10 +18,14 @@ from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
 from npusim.serving.kvcache import KvCache
 from npusim.serving.layout import for_load
-from npusim.serving.policies import make_policy
+from npusim.serving.limits import ServerLimits
+from npusim.serving.policies import COMPILED, make_policy, token_budget
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
-from npusim.serving.server import Server, ServerLimits, ServingEngine
+from npusim.serving.scheduler.make import make_state
+from npusim.serving.scheduler.serve import CompiledServer
+from npusim.serving.scheduler.turns import HYBRID
+from npusim.serving.server import Server, ServingEngine
 from npusim.workload.arrivals import Arrival, Burst, Closed
 from npusim.workload.prompts import Prompt, random_prompts
 
@@ -86,9 +90,29 @@ class ServedRun:
     breakdown_j: Mapping[str, float] = field(default_factory=dict)
 
 
-def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> ServedRun:
+@dataclass(frozen=True)
+class Service:
+    """What serves, whom, and where it is recorded."""
+
+    deployment: Deployment
+    engine: ServingEngine
+    load: Load
+    kv: KvCache
+    limits: ServerLimits
+    recorder: Recorder
+    seed: int
+
+
+def simulate(
+    deployment: Deployment,
+    load: Load,
+    seed: int,
+    engine: ServingEngine | None = None,
+    serve: Callable[[Service], None] | None = None,
+) -> ServedRun:
     """Serve `load`; the same seed gives the same run. Raises DoesNotFit where not one token of KV has room.
 
+    serve: `serve_compiled` by default, `serve_as_process` where the policy is not compiled; both give the same bits.
     Of several replicas the one with the most requests is served; all run at the same time.
     """
     asked, load = len(load.prompts), load.of_replica(deployment.plan.data_parallel)
@@ -98,30 +122,45 @@ def simulate(deployment: Deployment, load: Load, seed: int, engine: ServingEngin
     deployment = placed
     room = deployment.require_fit(1)
     numbers = deployment.runtime_record[0]
-    env = simpy.Environment()
     recorder = Recorder()
     capacity = int(room.available_bytes // room.kv_bytes_per_token)
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
     kv = KvCache(capacity, block, caching, room.window_shares)
-    if load.warm:
-        _serve_before(kv, load.requests()[0])
-    server = Server(
-        env,
-        engine or AnalyticEngine(deployment),
-        make_policy(deployment),
-        kv,
-        _limits(deployment, load),
-        recorder,
-        seed,
+    service = Service(
+        deployment, engine or AnalyticEngine(deployment), load, kv, _limits(deployment, load), recorder, seed
     )
-    start_clients(env, server, load.requests(), load.arrival, seed)
-    env.run()
+    is_compiled = type(deployment.runtime.policy) in COMPILED
+    (serve or (serve_compiled if is_compiled else serve_as_process))(service)
     duration = max((request.last_token_s for request in recorder.requests), default=0.0)
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
     return ServedRun(
         recorder, duration, kv, idle_w, asked / len(load.prompts), layout, _spent(deployment, recorder, duration)
     )
+
+
+def serve_compiled(service: Service) -> None:
+    """Serve by the compiled server; under a policy of COMPILED."""
+    where, load = service.deployment, service.load
+    policy, requests = COMPILED[type(where.runtime.policy)], load.requests()
+    state = make_state(requests, load.arrival, service.kv, service.limits, service.seed)
+    state.rules["policy"], state.rules["warm"] = policy, load.warm
+    if policy == HYBRID:
+        state.rules["token_budget"] = token_budget(where.runtime_record[0])
+    server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
+    server.run()
+    server.leave_in(service.kv, requests)
+
+
+def serve_as_process(service: Service) -> None:
+    """Serve by a SimPy process, which serves under any policy and is what the compiled server is compared with."""
+    env, load = simpy.Environment(), service.load
+    if load.warm:
+        _serve_before(service.kv, load.requests()[0])
+    policy = make_policy(service.deployment)
+    server = Server(env, service.engine, policy, service.kv, service.limits, service.recorder, service.seed)
+    start_clients(env, server, load.requests(), load.arrival, service.seed)
+    env.run()
 
 
 def _users(deployment: Deployment, load: Load) -> int:

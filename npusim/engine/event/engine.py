@@ -12,12 +12,14 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares
 from npusim.engine.event.memory import Depth, memory_model
 from npusim.engine.event.network import Network
+from npusim.engine.event.order import joined
 from npusim.engine.event.repetition import Simulation, simulate_program
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.stages import stages_time
 from npusim.engine.stepcost import RESOURCES, StepCost, combine, retimed
 from npusim.errors import UserError
 from npusim.kernels.launch import launches_time
+from npusim.mapping.micro_batches import micro_steps
 from npusim.mapping.specialise import step_path
 from npusim.workload.step import Step
 
@@ -98,8 +100,9 @@ class EventEngine:
 
     def _piece(self, step: Step) -> SimulatedPiece:
         engine = self._analytic
-        table, costs = engine.operators(step)
         known = engine.piece_cost(step)
+        parts = [engine.operators(part) for part in micro_steps(step, known.sub_batches)]
+        rows, costs = joined([table.rows for table, _ in parts]), np.concatenate([own for _, own in parts])
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)
         path = int(step_path(len(step.query) - live if prefilling else live, prefilling, engine.runtime))
@@ -114,12 +117,13 @@ class EventEngine:
             self._network,
             self._sharers,
             costs,
+            len(parts[0][1]) if len(parts) > 1 else None,
         )
-        simulation = simulate_program(table.rows, setting)
+        simulation = simulate_program(rows, setting)
         shares = dict.fromkeys(RESOURCES, 0.0)
         for (_, kind), seconds in path_shares(simulation).items():
             shares[kind] += seconds
-        waiting_s = max(0.0, self._launches_s(table.rows, path) - simulation.time_s)
+        waiting_s = max(0.0, self._launches_s(rows, path) - simulation.time_s)
         shares["overhead"] += waiting_s
         time_s = simulation.time_s + waiting_s
         return SimulatedPiece(simulation, costs, retimed(known, time_s, shares, engine.machine, engine.plan.chips))

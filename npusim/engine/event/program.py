@@ -37,6 +37,7 @@ from npusim.engine.event.kernel import Kernel, kernel_of
 from npusim.engine.event.memory import Access
 from npusim.engine.event.network import add_collective
 from npusim.engine.event.operators import Work, rest_of_units, work_of
+from npusim.engine.event.order import Emitted, emitted
 from npusim.engine.event.pipeline import Pipeline
 from npusim.engine.event.setting import StepSetting
 from npusim.kernels.launch import launch_time
@@ -64,14 +65,15 @@ def build(rows: np.ndarray, setting: StepSetting, turns: int | None = None) -> P
     for segment in dict.fromkeys(rows["segment"].tolist()):
         members = np.flatnonzero(rows["segment"] == segment).tolist()
         repeat = int(rows[members[0]]["repeat"])
-        for turn in range(repeat if turns is None else min(turns, repeat)):
-            builder.turn(members, turn)
+        for turn, rows_of_turn in enumerate(emitted(members, setting, min(turns or repeat, repeat))):
+            builder.turn(segment, turn, rows_of_turn)
     builder.finish()
     return builder.program
 
 
 class _Builder:
-    """Emits one row after the other; `_ready[cluster]` are the commands after which the next row may run there."""
+    """Emits one row after the other; `_ready[cluster]` are the commands after which the next row of its sub-batch may
+    run there."""
 
     def __init__(self, rows: np.ndarray, setting: StepSetting, program: Program) -> None:
         self._rows, self._set, self.program = rows, setting, program
@@ -81,6 +83,7 @@ class _Builder:
             for cluster in range(setting.clusters)
         ]
         self._ready: list[tuple[int, ...]] = [() for _ in self._pipelines]
+        self._of_batch = [self._ready, self._ready]
         self._finished: dict[int, list[tuple[int, ...]]] = {}
         self._parts: dict[int, list[list[tuple[int, ...]]]] = {}
 
@@ -91,32 +94,36 @@ class _Builder:
         )
         for pipeline in self._pipelines:
             pipeline.begin(starts[pipeline.chip])
+        self._of_batch = [self._ready, self._ready]
 
-    def turn(self, members: list[int], turn: int) -> None:
-        """The rows of one repetition of a segment."""
+    def turn(self, segment: int, turn: int, rows: list[Emitted]) -> None:
+        """The rows that are emitted in one repetition of a segment."""
         first = len(self.program.commands)
-        self._finished = {}
-        for index in members:
-            self._row(index, turn)
-        self.program.turns.append(Turn(int(self._rows[members[0]]["segment"]), turn, first, len(self.program.commands)))
+        for each in rows:
+            batch = self._set.sub_batch(each.row)
+            self._ready = self._of_batch[batch]
+            self._row(each)
+            self._of_batch[batch] = self._ready
+        self.program.turns.append(Turn(segment, turn, first, len(self.program.commands)))
 
     def finish(self) -> None:
         """The end of the step: clusters meet."""
+        self._ready = [_union(both) for both in zip(*self._of_batch, strict=True)]
         seconds = self._set.cycles_s("cluster_sync") if self._set.clusters > 1 else 0.0
         self._chip_wide(SWITCH, OVERHEAD, Position(NO_ROW, 0, 0), "clusters meet", fixed_s=seconds)
 
-    def _row(self, index: int, turn: int) -> None:
-        row, position = self._rows[index], Position(index, turn, 0)
+    def _row(self, each: Emitted) -> None:
+        row, position = self._rows[each.row], Position(each.row, each.turn, 0)
         before = [self._finished[link] for link in (row["first_input"], row["second_input"]) if link in self._finished]
-        if before:
-            self._ready = [
-                tuple(sorted({one for ready in each for one in ready})) for each in zip(*before, strict=True)
-            ]
+        if before and each.call:
+            self._ready = [_union(ready) for ready in zip(*before, strict=True)]
         if row["kind"] == COLLECTIVE:
             self._collect(row, position)
-        else:
+        elif each.call and each.rest:
             self._operate(row, position)
-        self._finished[index] = list(self._ready)
+        else:
+            self._operate_part(row, position, each.call)
+        self._finished[each.row] = list(self._ready)
 
     def _collect(self, row: Any, position: Position) -> None:
         """A collective over the chips: the part that runs beside the last tiles of its producer, then the rest."""
@@ -161,6 +168,10 @@ class _Builder:
 
     def _operate(self, row: Any, position: Position) -> None:
         """Emit the commands of a row that is no collective."""
+        raise NotImplementedError
+
+    def _operate_part(self, row: Any, position: Position, call: bool) -> None:
+        """Emit the call of units in memory for a row, or what is left of it to the chip."""
         raise NotImplementedError
 
     def _compute_in_memory(self, chip: int, position: Position, cost: Any, ready: tuple[int, ...]) -> int:
@@ -210,10 +221,11 @@ class _TileBuilder(_Builder):
 
     def __init__(self, rows: np.ndarray, setting: StepSetting) -> None:
         kept = [float(row["activation_bytes"] - row["spilled"]) / setting.clusters for row in rows]
-        resident = max(kept, default=0.0)
+        edge = len(rows) if setting.second is None else setting.second
+        resident = sum(max(part, default=0.0) for part in (kept[:edge], kept[edge:]))
         program = Program(room=setting.sram - resident, resident=resident, port=setting.sram_bytes_per_s)
         super().__init__(rows, setting, program)
-        self._ahead = _time_ahead(rows, setting)
+        self._ahead = [*_time_ahead(rows[:edge], setting), *_time_ahead(rows[edge:], setting)]
         self._works: dict[int, Work] = {}
 
     def _operate(self, row: Any, position: Position) -> None:
@@ -224,7 +236,8 @@ class _TileBuilder(_Builder):
             if plan is not None:
                 self.program.plans[position.row] = plan
         if self._set.on_units(position.row):
-            self._operate_on_units(row, position)
+            self._operate_part(row, position, call=True)
+            self._operate_part(row, position, call=False)
             return
         work = self._works[position.row]
         waits = self._ready if self._set.whole_step else self._met()
@@ -259,22 +272,28 @@ class _TileBuilder(_Builder):
             self.program.commands[number].passes = joined.passes
             self.program.commands[number].streams = float(self._set.pes)
 
-    def _operate_on_units(self, row: Any, position: Position) -> None:
-        """A row in memory: called by the chip, run by the units of all channels, then what is left to the chip."""
+    def _operate_part(self, row: Any, position: Position, call: bool) -> None:
+        """A row in memory: called by the chip, run by the units of all channels; then what is left to the chip."""
         assert self._set.costs is not None
         cost = self._set.costs[position.row]
+        work = rest_of_units(row, cost, self._set, self.program.room)
+        if call:
+            self._call_units(position, cost, work)
+            return
+        ran, rest = self._of_chips(self._ready), work._replace(kept=0.0)
+        ends = [pipeline.run(rest, position, ran[pipeline.chip][0]) for pipeline in self._pipelines]
+        self._parts[position.row] = [[each[-1] for each in ends]]
+        self._ready = [each[-1] for each in ends]
+
+    def _call_units(self, position: Position, cost: Any, work: Work) -> None:
         self._chip_wide(HOST, OVERHEAD, position, "call units", fixed_s=float(cost["overhead_s"]))
         called = self._of_chips(self._ready)
-        work = rest_of_units(row, cost, self._set, self.program.room)
         if work.kept > 0.0:
             # The units read the new keys and values, too.
             for pipeline in self._pipelines:
                 called[pipeline.chip] += (pipeline.store_kv(position, called[pipeline.chip][0], work),)
         ran = [self._compute_in_memory(chip, position, cost, ready) for chip, ready in enumerate(called)]
-        rest = work._replace(kept=0.0)
-        ends = [pipeline.run(rest, position, ran[pipeline.chip]) for pipeline in self._pipelines]
-        self._parts[position.row] = [[each[-1] for each in ends]]
-        self._ready = [each[-1] for each in ends]
+        self._ready = [(ran[pipeline.chip],) for pipeline in self._pipelines]
 
 
 class _KernelBuilder(_Builder):

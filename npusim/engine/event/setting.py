@@ -25,7 +25,8 @@ class StepSetting:
     """machine, runtime: records of a `machine_dtype` and RUNTIME_DTYPE; path: index of the step's path; pes: PEs of the
     chip that work on it; clock: fraction of the full clock that the power cap allows for arithmetic; memory: at its
     depth; chips: that run the step together; network: that joins them, None for a chip alone; sharers: dies
-    that share one memory; costs: OPERATOR_COST_DTYPE of each row, where units in memory may run some of them.
+    that share one memory; costs: OPERATOR_COST_DTYPE of each row, where units in memory may run some of them;
+    second: first row of the second sub-batch, None for one batch.
     """
 
     machine: Any
@@ -38,6 +39,11 @@ class StepSetting:
     network: Network | None = None
     sharers: int = 1
     costs: np.ndarray | None = None
+    second: int | None = None
+
+    def sub_batch(self, index: int) -> int:
+        """Which of two sub-batches the row at that index is of; 0 where there is one batch."""
+        return int(self.second is not None and index >= self.second)
 
     @cached_property
     def is_tiled(self) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from npusim.engine.analytic import COARSE, AnalyticEngine, DecodeRun
 from npusim.engine.event.engine import Detail, EventEngine
 from npusim.engine.stepcost import StepCost
+from npusim.kernels.power import ENERGY_PARTS
 from npusim.workload.step import Step
 
 MOST_SIMULATED = 256
@@ -29,7 +30,8 @@ class WindowEngine:
         self._analytic = analytic
         self._event = EventEngine(analytic, arch, detail)
         self._known: dict[tuple[bytes, ...], StepCost] = {}
-        self.with_host, self.waiting, self.stall_s = analytic.with_host, analytic.waiting, analytic.stall_s
+        self.with_host, self.waiting = analytic.with_host, analytic.waiting
+        self.stall_s, self.stalls, self.stalls_at_all = analytic.stall_s, analytic.stalls, analytic.stalls_at_all
 
     @property
     def simulated(self) -> int:
@@ -56,7 +58,7 @@ class WindowEngine:
         live = len(held)
         times: list[float] = []
         joules: list[float] = []
-        parts: dict[str, float] = {}
+        parts_j = np.zeros(len(ENERGY_PARTS))
         known, until, base = None, 0, held + 1
         elapsed = 0.0
         while len(times) < limit and elapsed < horizon_s:
@@ -70,7 +72,6 @@ class WindowEngine:
             whole = self.waiting(known, self.stall_s(seed, counter + done))
             times.append(whole.time_s)
             joules.append(whole.energy_j)
-            for name, spent in whole.parts_j.items():
-                parts[name] = parts.get(name, 0.0) + spent
+            parts_j += whole.parts_in_order
             elapsed += whole.time_s
-        return DecodeRun(np.array(times), np.array(joules), known is not None and known.held, parts)
+        return DecodeRun(np.array(times), np.array(joules), known is not None and known.held, parts_j)

@@ -1,0 +1,87 @@
+"""What a request takes of KV memory and gives back, as `KvCache` has it."""
+
+from __future__ import annotations
+
+from npusim.compilation import inner_part
+from npusim.serving.scheduler.blocks import blocks_for, free, take
+from npusim.serving.scheduler.prefixes import hit, make_evictable, path_blocks, take_from_list
+from npusim.serving.scheduler.state import NONE
+
+
+@inner_part
+def need(state, index):
+    """Blocks that admitting a request would take from those that are free."""
+    request = state.requests[index]
+    _, used = hit(state, index)
+    shared = 0.0
+    for depth in range(used):
+        node = state.nodes[state.paths[request.path + depth]]
+        if node.users > 0:
+            shared += node.blocks
+    return blocks_for(state, request.isl + request.generated) - shared
+
+
+@inner_part
+def take_prompt(state, index):
+    """Take the blocks of a request's prompt beside what the cache already holds."""
+    at, request = state.at[0], state.requests[index]
+    request.computed, request.kept = hit(state, index)
+    tokens = request.isl + request.generated
+    if request.preemptions == 0:
+        at.asked_tokens += tokens
+        at.hit_tokens += request.computed
+    for depth in range(request.kept):
+        _lock(state, state.paths[request.path + depth])
+    request.blocks = blocks_for(state, tokens) - path_blocks(state, request)
+    take(state, request.blocks)
+
+
+@inner_part
+def _lock(state, index):
+    node = state.nodes[index]
+    if node.users == 0:
+        take_from_list(state, index)
+        take(state, node.blocks)
+    node.users += 1
+
+
+@inner_part
+def publish(state, index):
+    """The prompt of a request is computed: others may now share it, as far as its own blocks hold it."""
+    request = state.requests[index]
+    while request.kept < request.path_nodes:
+        node = state.nodes[state.paths[request.path + request.kept]]
+        if node.there or node.blocks > request.blocks:
+            return
+        node.there, node.users, node.children = True, 1, 0
+        if node.parent != NONE:
+            state.nodes[node.parent].children += 1
+        request.blocks -= node.blocks
+        request.kept += 1
+
+
+@inner_part
+def release(state, index, held):
+    """A request that holds `held` tokens leaves: its own blocks are free, its cached prompt may be evicted."""
+    at, request = state.at[0], state.requests[index]
+    at.used -= blocks_for(state, held) - path_blocks(state, request)
+    request.blocks = 0.0
+    while request.kept > 0:
+        request.kept -= 1
+        place = state.paths[request.path + request.kept]
+        node = state.nodes[place]
+        node.users -= 1
+        if node.users == 0:
+            at.used -= node.blocks
+            make_evictable(state, place)
+
+
+@inner_part
+def serve_before(state):
+    """Leave the prompt of the first request in the prefix cache, without a trace in the counts."""
+    at, request = state.at[0], state.requests[0]
+    if need(state, 0) <= free(state):
+        take_prompt(state, 0)
+        publish(state, 0)
+        release(state, 0, request.isl)
+        at.peak, at.asked_tokens, request.computed = 0.0, 0, 0

@@ -1,0 +1,78 @@
+"""The prefix cache: which segments of prompts are there, who uses them, and which goes first.
+
+Prompts that begin alike are one path of nodes, so that a radix tree (Zheng et al., SGLang, arXiv 2312.07104) is a mark
+at each node: its segment is there behind those before it. Nodes without users are listed in the order in which their
+last one left.
+"""
+
+from __future__ import annotations
+
+from npusim.compilation import inner_part
+from npusim.serving.scheduler.state import NONE
+
+
+@inner_part
+def hit(state, index):
+    """Cached leading tokens of a request (whole blocks, never its last token), and how many segments it uses."""
+    request, block = state.requests[index], state.rules[0].block_tokens
+    depth = 0
+    while depth < request.path_nodes and state.nodes[state.paths[request.path + depth]].there:
+        depth += 1
+    if depth == 0:
+        return 0, 0
+    end = state.nodes[state.paths[request.path + depth - 1]].end
+    tokens = min(end // block, (request.isl + request.generated - 1) // block) * block
+    if tokens == 0:
+        return 0, 0
+    used = 0
+    while used < depth and state.nodes[state.paths[request.path + used]].end <= tokens + block:
+        used += 1
+    return tokens, used
+
+
+@inner_part
+def path_blocks(state, request):
+    """Whole blocks of the cached prompt that a request keeps; a block that it fills in part is its own."""
+    if request.kept == 0:
+        return 0.0
+    return state.nodes[state.paths[request.path + request.kept - 1]].whole_blocks
+
+
+@inner_part
+def make_evictable(state, index):
+    """Put a node that nobody uses any more at the end of the list."""
+    at, node = state.at[0], state.nodes[index]
+    at.evictable += node.blocks
+    node.older, node.newer = at.newest, NONE
+    if at.newest == NONE:
+        at.oldest = index
+    else:
+        state.nodes[at.newest].newer = index
+    at.newest = index
+
+
+@inner_part
+def take_from_list(state, index):
+    """Take a node out of the list, because it is used again or goes."""
+    at, node = state.at[0], state.nodes[index]
+    at.evictable -= node.blocks
+    if node.older == NONE:
+        at.oldest = node.newer
+    else:
+        state.nodes[node.older].newer = node.newer
+    if node.newer == NONE:
+        at.newest = node.older
+    else:
+        state.nodes[node.newer].older = node.older
+
+
+@inner_part
+def evict(state):
+    """Drop the least recently used node that has no children (a used child keeps its parents in use)."""
+    index = state.at[0].oldest
+    while state.nodes[index].children > 0:
+        index = state.nodes[index].newer
+    take_from_list(state, index)
+    state.nodes[index].there = False
+    if state.nodes[index].parent != NONE:
+        state.nodes[state.nodes[index].parent].children -= 1

@@ -1,0 +1,224 @@
+"""What the compiled server knows: its rules, how far it has come, and a row for each request and cached segment."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import numpy as np
+
+from npusim.compilation import record_type
+from npusim.kernels.power import ENERGY_PARTS
+
+NONE = -1
+"""No request, no node, no prompt; no limit."""
+
+# Who sends requests.
+CLOSED, BURST, STREAM = range(3)
+"""As `workload.arrivals`: users that wait for answers, all at once, or at times of their own."""
+
+# What can happen next, each with a place in `event_s`.
+SERVER_GOES_ON, WORK, ANSWERS, SENDING, SENDING_ENDS, ARRIVAL = range(6)
+EVENTS = 6
+"""The server's step or wait ends; a request came while it had none; clients hear of answers; the next request of a
+stream is due; after its last one; requests reach the queue."""
+
+# Where the server stands.
+BEGINS, AT_REST, TURN_BEGINS, DECIDING, TURN_ENDS = range(5)
+PROMPT_WANTED, PROMPT_GIVEN, PREFILLING, RUN_GIVEN, DECODING, STEP_GIVEN, MIXING = range(5, 12)
+"""BEGINS: nothing has happened; AT_REST: without requests; PROMPT_WANTED: the costs of a prompt are looked up; _GIVEN:
+the caller was asked for costs; PREFILLING, DECODING, MIXING: until a step or several end."""
+
+# What the server does next in its turn, and what a policy answers.
+PREFILL, DECODE, DECODE_ONE, MIX, END = range(5)
+
+# What the caller is asked for.
+NOTHING, NEEDS_PROMPT, NEEDS_RUN, NEEDS_STEP, NEEDS_STALLS, NEEDS_ROOM, DONE = range(7)
+"""Costs of a prompt's chunks, of a run of decode steps, of a mixed step; stalls of further steps; empty records."""
+
+DEPTHS = 64
+"""More halvings than any array has."""
+
+RULES_DTYPE = record_type(
+    [
+        ("policy", np.int64),
+        ("token_budget", np.int64),
+        ("arrival", np.int64),
+        ("users", np.int64),
+        ("max_sequences", np.int64),
+        ("max_waiting", np.int64),
+        ("longest_context", np.int64),
+        ("block_tokens", np.int64),
+        ("capacity", np.float64),
+        ("watermark", np.float64),
+        ("request_s", np.float64),
+        ("intake_s", np.float64),
+        ("ahead", np.bool_),
+        ("whole_answers", np.bool_),
+        ("caching", np.bool_),
+        ("warm", np.bool_),
+        ("asks_always", np.bool_),
+        ("stalls", np.bool_),
+    ]
+)
+"""As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting: NONE without limit; asks_always: a prompt costs
+anew each time, since a power limiter is on its way; stalls: whether steps stall at all."""
+
+PROGRESS_DTYPE = record_type(
+    [
+        ("now_s", np.float64),
+        ("serial", np.int64),
+        ("phase", np.int64),
+        ("stage", np.int64),
+        ("resting_since_s", np.float64),
+        ("rested_s", np.float64),
+        ("rested", np.bool_),
+        ("woken", np.bool_),
+        ("sending", np.bool_),
+        ("steps", np.int64),
+        ("seen_s", np.float64),
+        ("taken_in_s", np.float64),
+        ("unsent", np.int64),
+        ("groups_begin", np.int64),
+        ("groups_end", np.int64),
+        ("travelling_end", np.int64),
+        ("told", np.int64),
+        ("ended", np.int64),
+        ("waiting_first", np.int64),
+        ("waiting", np.int64),
+        ("prefilling", np.int64),
+        ("live", np.int64),
+        ("chunks", np.int64),
+        ("request", np.int64),
+        ("prompt", np.int64),
+        ("prompt_part", np.int64),
+        ("used", np.float64),
+        ("peak", np.float64),
+        ("evictable", np.float64),
+        ("oldest", np.int64),
+        ("newest", np.int64),
+        ("hit_tokens", np.int64),
+        ("asked_tokens", np.int64),
+        ("served", np.int64),
+        ("refused", np.int64),
+        ("preemptions", np.int64),
+        ("decode_steps", np.int64),
+        ("mixed_steps", np.int64),
+        ("prefill_tokens", np.int64),
+        ("peak_sequences", np.int64),
+        ("intervals", np.int64),
+        ("spans", np.int64),
+        ("event_s", np.float64, (EVENTS,)),
+        ("event_serial", np.int64, (EVENTS,)),
+        ("parts_j", np.float64, (len(ENERGY_PARTS),)),
+        ("partial", np.float64, (DEPTHS,)),
+    ]
+)
+"""How far a run has come. Times in seconds.
+
+serial: events so far; stage: of the turn; resting_since_s: AT_REST since; rested_s: length of the last rest, where the
+caller has not heard of one yet (rested); woken: whether WORK has happened since the last rest began; sending: whether
+clients have begun; steps: begun; seen_s: until when requests came that the next step's schedule knows; taken_in_s: when
+the front end is done with the last request that it takes in.
+
+unsent: first request that was not sent; groups_begin, groups_end: of those on their way, travelling_end: requests in
+them; told, ended: those of `ended` whose clients have heard, and all; waiting_first, waiting: first place of the ring
+of waiting requests, and how many; prefilling, live, chunks: lengths of these lists.
+
+request, prompt, prompt_part: whose prompt is computed, its place among `prompts`, and chunks done where each is an
+event. used, peak, evictable: blocks; oldest, newest: ends of the list of evictable nodes. The rest are counts for the
+record; intervals, spans: entries in its buffers. event_s, event_serial: when each of EVENTS happens (inf: not), and
+which is first of equal times; parts_j: joules by ENERGY_PARTS; partial: sums of a pairwise sum.
+"""
+
+REQUEST_DTYPE = record_type(
+    [
+        ("isl", np.int64),
+        ("osl", np.int64),
+        ("due_s", np.float64),
+        ("sent_s", np.float64),
+        ("queued_s", np.float64),
+        ("first_token_s", np.float64),
+        ("last_token_s", np.float64),
+        ("generated", np.int64),
+        ("computed", np.int64),
+        ("blocks", np.float64),
+        ("path", np.int64),
+        ("path_nodes", np.int64),
+        ("kept", np.int64),
+        ("preemptions", np.int64),
+        ("refusal", np.int64),
+    ]
+)
+"""As `Request`. path, path_nodes: its segments in `paths`; kept: how many of them it keeps from eviction."""
+
+NODE_DTYPE = record_type(
+    [
+        ("parent", np.int64),
+        ("end", np.int64),
+        ("blocks", np.float64),
+        ("whole_blocks", np.float64),
+        ("users", np.int64),
+        ("children", np.int64),
+        ("there", np.bool_),
+        ("older", np.int64),
+        ("newer", np.int64),
+    ]
+)
+"""A segment behind the same ones before it, of any prompt: one node. end: tokens up to its end; blocks: those that it
+adds; whole_blocks: full blocks up to its end; there: whether it is cached, children: how many of those behind it are;
+older, newer: neighbours in the list of evictable nodes."""
+
+QUEUE_DTYPE = record_type(
+    [
+        ("due_s", np.float64),
+        ("travelling", np.int64),
+        ("sent_s", np.float64),
+        ("arrives_s", np.float64),
+        ("serial", np.int64),
+        ("begin", np.int64),
+        ("end", np.int64),
+        ("waiting", np.int64),
+        ("ended", np.int64),
+    ]
+)
+"""Lists with a place for each request. due_s: of a stream; travelling: requests on their way; sent_s, arrives_s,
+serial, begin, end: groups of them that were sent at one time: when, when they reach the queue and as which event, and
+which of them; waiting: a ring; ended: requests that were answered or refused, in that order."""
+
+SEQUENCE_DTYPE = record_type(
+    [
+        ("live", np.int64),
+        ("held", np.int64),
+        ("remaining", np.int64),
+        ("last_s", np.float64),
+        ("prefilling", np.int64),
+        ("chunk_request", np.int64),
+        ("chunk_tokens", np.int64),
+    ]
+)
+"""Lists with a place for each sequence. live: requests, and along them held, remaining, last_s, as `Live` has them;
+prefilling: requests whose prompts are under way; chunk_request, chunk_tokens: chunks of the mixed step."""
+
+PROMPT_DTYPE = record_type(
+    [("first", np.int64), ("done", np.int64), ("next", np.int64), ("begin", np.int64), ("count", np.int64)]
+)
+"""first: of the prompts of as many tokens as its place says; the others: of a known prompt of which `done` tokens are
+there, the next one of as many tokens, and its chunks."""
+CHUNK_DTYPE = record_type(
+    [("seconds", np.float64), ("joules", np.float64), ("parts_j", np.float64, (len(ENERGY_PARTS),))]
+)
+RECORD_DTYPE = record_type(
+    [
+        ("interval_s", np.float64),
+        ("interval_weight", np.float64),
+        ("span_s", np.float64),
+        ("span_j", np.float64),
+    ]
+)
+"""Two lists of the record, as `Recorder` has them."""
+
+State = namedtuple(
+    "State", "rules at requests queues sequences scratch nodes paths windows prompts chunks stall_s record"
+)
+"""rules, at: one record each; paths: nodes of the prompts of all requests; scratch: (2, sequences); windows: (blocks,
+share) of windowed layers; stall_s: by step; the others as their types say."""
