@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from serving_support import with_numbers
+from serving_support import scheduled, with_numbers
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import EventEngine
@@ -39,10 +39,10 @@ def test_a_step_is_scheduled_when_the_one_before_begins(deployed: Deploy) -> Non
     """A request that comes while others decode waits for that step's end, and for the one that is scheduled already."""
     deployment = deployed("h200", "llama-3.1-8b", runtime="vllm-0.24")
     numbers = {"host_intake_time": INTAKE_S, "host_request_time": 0.0}
-    ahead, not_ahead = (_first_tokens_s(deployment, 2, host_queue_limit=limit, **numbers) for limit in (2.0, 1.0))
+    ahead, after = (_first_tokens_s(scheduled(deployment, way), 2, **numbers) for way in ("ahead", "after"))
     step_s = AnalyticEngine(with_numbers(deployment, **STILL)).cost(decode([100])).time_s
-    assert ahead[0] == not_ahead[0]
-    assert ahead[1] - not_ahead[1] == pytest.approx(step_s, rel=0.02)
+    assert ahead[0] == after[0]
+    assert ahead[1] - after[1] == pytest.approx(step_s, rel=0.02)
 
 
 @pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b"])

@@ -183,6 +183,9 @@ class Host(Part):
     if omitted."""
     queue_limit: Few
     """Number of steps that the host may have launched ahead, of which 1 hides nothing."""
+    schedules: Literal["after", "ahead"] = "after"
+    """When the host chooses the requests of a step: `after` the step before has ended, or `ahead`, once that begins, so
+    that a request which comes meanwhile waits for one step more."""
     stall_probability: Fraction
     """Fraction of steps, 0 to 1, that a host stall hits."""
     stall_time: Duration

@@ -214,5 +214,5 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
         intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
-        ahead=float(numbers["host_queue_limit"]) > 1.0,
+        ahead=runtime.host.schedules == "ahead",
     )
