@@ -18,7 +18,7 @@ from npusim.bounds.unit_readings import explained
 from npusim.conditions.conditions import Conditions, Member, Members
 from npusim.conditions.question import Question
 from npusim.lab.check.placing import Placed, place_run, predictor_of
-from npusim.lab.check.predictions import _NEAR, Predictions, is_near
+from npusim.lab.check.predictions import _NEAR, Predictions
 from npusim.lab.check.row import gravest_figure
 from npusim.lab.check.weighing import Weighed, weigh
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
@@ -124,7 +124,7 @@ def test_closed_forms_lie_as_near_their_runs_as_they_are_trusted() -> None:
         predictor = predictor_of(_run({}), _placed(), member)
         assert not isinstance(predictor, str)
         run = {name: Reading.exact(part.value) for name, part in SHARED.outcome(predictor).figures.items()}
-        assert is_near(SHARED.gaps(predictor, run), dict.fromkeys(_NEAR, 0.0)), member.values
+        assert SHARED.field_of({predictor: member}).inside(run, _NEAR).all(), member.values
 
 
 def test_figures_that_no_one_setting_allows_are_implausible_together() -> None:
