@@ -313,7 +313,7 @@ def test_figures_of_the_chip_itself_are_judged(tmp_path: Path) -> None:
 
 def test_users_at_an_slo_hold_where_its_limits_are_kept(tmp_path: Path) -> None:
     asked = RUN | {"name": "a", "cards": 1, "metric": "users_at_slo", "prompts": "different"}
-    asked |= {"slo": {"tpot_ms_mean": 40}, "at_least": 8}
+    asked |= {"slo": {"tpot_ms_mean": 40}, "at_least": 8, "isl": 64, "osl": 16}
     (found,) = judged(tmp_path, [asked])
     slower = asked | {"name": "b", "slo": {"tpot_ms_mean": 15}}
     assert found["predicted"] >= 8 and judged(tmp_path, [slower])[0]["predicted"] < found["predicted"]

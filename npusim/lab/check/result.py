@@ -74,7 +74,7 @@ def check_measured(path: Path, given: RunConditions, seed: int, say: Callable[[s
         except UserError as error:
             if table == path:
                 raise
-            unread.append(Unread(str(table), f"not read: {error}"))
+            unread.append(Unread(str(table), f"not read: {error}", broken=True))
     archs = dict.fromkeys(placed.arch for placed in all_placed if placed.arch is not None)
     archs |= dict.fromkeys(row.setting.device for row in rows[len(all_placed) :] if row.setting.device is not None)
     models = dict.fromkeys(placed.model.name for placed in all_placed if placed.model is not None)

@@ -23,10 +23,11 @@ MOST_FILES = 10_000
 
 @dataclass(frozen=True)
 class Unread:
-    """A file that was skipped, and why."""
+    """A file that was skipped, and why. broken: it is of a known kind, and cannot be read."""
 
     location: str
     reason: str
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def hand_in(path: Path) -> HandedIn:
         try:
             found = _content(file, path)
         except UserError as error:
-            found = f"not read: {error}"
+            unread.append(Unread(str(file), f"not read: {error}", broken=True))
+            continue
         if isinstance(found, str):
             unread.append(Unread(str(file), found))
             continue
@@ -65,7 +67,7 @@ def hand_in(path: Path) -> HandedIn:
         runs += found or ()
         tables += [file] if found is None else []
     if not files:
-        broken = next((each.reason for each in unread if each.reason.startswith("not read")), "")
+        broken = next((each.reason for each in unread if each.broken), "")
         raise UserError(str(path), "", f"holds no file of a known kind; {broken or _known()}")
     return HandedIn(tuple(files), tuple(runs), tuple(tables), tuple(unread))
 
