@@ -186,7 +186,7 @@ def _spent(deployment: Deployment, recorder: Recorder, duration_s: float) -> dic
     waited_s = max(0.0, duration_s - float(recorder.span_s.sum()))
     idle_j = waited_s * float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     parts_j = recorder.parts_j | {"idle": recorder.parts_j["idle"] + idle_j}
-    found = breakdown(deployment.system, deployment.machine, parts_j)
+    found = breakdown(1, deployment.energy_units, parts_j)
     return {name: float(joules[0]) for name, joules in found.items()}
 
 
