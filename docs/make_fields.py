@@ -26,6 +26,7 @@ from npusim.hardware.technology.energy import EnergyTable
 from npusim.hardware.yaml_file import models_of
 from npusim.ledger import Domain, Quantity, domain_of
 from npusim.mapping.plan_file import PlanFile
+from npusim.workload.dense_model import Dense
 from npusim.workload.formats import Formats
 from npusim.workload.grid import Grid
 from npusim.workload.routing import Routing
@@ -46,6 +47,7 @@ ROOTS: dict[str, type[BaseModel]] = {
     "A sweep (`npusim sweep`)": SweepSpec,
     "A proposal (`npusim evaluate`)": Proposal,
     "The routing of experts (`workloads/routing.yaml`)": Routing,
+    "A dense model by its parameters (`workloads/dense.yaml`)": Dense,
     "Formats of numbers (`workloads/formats.yaml`)": Formats,
 }
 _PLAIN = {str: "text", bool: "true or false", int: "whole number", float: "number", str | float | int: "text or number"}

@@ -28,6 +28,12 @@ def with_numbers(deployment: Deployment, **values: float) -> Deployment:
     return deployment.with_records(machine, runtime)
 
 
+def scheduled(deployment: Deployment, schedules: str) -> Deployment:
+    """The deployment under a host that schedules `ahead` or `after`."""
+    host = deployment.runtime.host.model_copy(update={"schedules": schedules})
+    return replace(deployment, runtime=deployment.runtime.model_copy(update={"host": host}))
+
+
 def with_kv_room(deployment: Deployment, tokens: int) -> Deployment:
     """The deployment with just so much memory held back that `tokens` of KV fit."""
     room = deployment.require_fit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def test_a_folder_of_furiosa_perf_is_read_with_its_log() -> None:
 def test_a_figure_that_cannot_be_is_found(
     edited: Edited, old: str, new: str, metric: str, verdict: str, bound: str
 ) -> None:
-    rows = _rows(edited(SUMMARY, old, new), "--precision", "bf16")
+    rows = _rows(edited(SUMMARY, old, new), "--precision", "bf16", "--prompts", "different")
     figure = _figure(rows[1], metric)
     assert figure["verdict"] == verdict, figure
     assert figure["bound"].startswith(bound)
@@ -264,3 +265,22 @@ def test_an_engine_that_remembers_other_runs_changes_no_figure() -> None:
     for users in (4, 2):
         predictor = RunPredictor(placement, 256, 16, users)
         assert predictor.predict(numbers, 0, engine) == predictor.predict(numbers, 0)
+
+
+def test_a_folder_is_checked_around_what_cannot_be_read(tmp_path: Path, edited: Edited) -> None:
+    """A decimal comma, "N/A", a cut file, another program's workbook, and the results of an earlier check."""
+    shutil.copytree(TREE, tmp_path / "RNGD_1_furiosa-llm_2026.3.0" / "b" / "t" / TREE.name)
+    first = tell("check", tmp_path, "--out", tmp_path / "checked", "--json").json
+    assert len(first["rows"]) == 4
+    text = SUMMARY.read_text()
+    folder = tmp_path / "RNGD_2_furiosa-llm_2026.3.0" / "b" / "t" / TREE.name
+    folder.mkdir(parents=True)
+    (folder / "summary_comma.csv").write_text(text.replace(",0.830,", ',"0,830",'))
+    (folder / "summary_nothing.csv").write_text(text.replace(",24.717,", ",N/A,").replace("RNGD x 1", "RNGD x 2"))
+    (folder / "cut.json").write_text(VLLM.read_text()[:-20])
+    openpyxl.Workbook().save(folder / "notes.xlsx")
+    answer = tell("check", tmp_path, "--json").json
+    assert len(answer["rows"]) == 7
+    named = {Path(each["place"]).name: each["reason"] for each in answer["unread"]}
+    assert "decimal comma" in named["summary_comma.csv"] and "no JSON" in named["cut.json"]
+    assert {"check.xlsx", "check.json", "manifest.json", "notes.xlsx"} <= set(named)

@@ -14,6 +14,7 @@ from test_check import _figure, _rows
 
 from npusim.bounds.finding import IMPLAUSIBLE, PLAUSIBLE, VERDICTS
 from npusim.bounds.reading import Reading
+from npusim.bounds.unit_readings import explained
 from npusim.conditions.conditions import Conditions, Member, Members
 from npusim.conditions.question import Question
 from npusim.lab.check.placing import Placed, place_run, predictor_of
@@ -123,7 +124,7 @@ def test_closed_forms_lie_as_near_their_runs_as_they_are_trusted() -> None:
         predictor = predictor_of(_run({}), _placed(), member)
         assert not isinstance(predictor, str)
         run = {name: Reading.exact(part.value) for name, part in SHARED.outcome(predictor).figures.items()}
-        assert SHARED.is_near(predictor, run, dict.fromkeys(_NEAR, 0.0)), member.values
+        assert SHARED.field_of({predictor: member}).inside(run, _NEAR).all(), member.values
 
 
 def test_figures_that_no_one_setting_allows_are_implausible_together() -> None:
@@ -158,7 +159,7 @@ def test_a_run_that_tells_no_cards_is_plausible_on_those_that_allow_it(tmp_path:
 
 
 def test_a_hundredfold_is_impossible_on_any_cards_in_any_format(tmp_path: Path) -> None:
-    faster = {"output_throughput": 546130.0, "duration": 0.03, "mean_tpot_ms": 0.00729, "mean_ttft_ms": 0.45}
+    faster = {"output_throughput": 546130.0, "duration": 0.03, "mean_tpot_ms": 0.00729, "mean_ttft_ms": 0.02}
     row = _h100(tmp_path, faster)
     assert row["verdict"] == "impossible" and "8 cards" in row["reason"]
 
@@ -211,3 +212,20 @@ def test_watts_of_four_cards_given_as_one_are_explained() -> None:
     told = RunConditions(cards=1)
     assert "watts of 4 cards" in _weigh(_run({"power_w_mean": 4.0 * one}), told).figures[0].reason
     assert "cards were given" not in _weigh(_run({"power_w_mean": one}), told).figures[0].reason
+
+
+@pytest.mark.parametrize(
+    ("watts", "says"),
+    [
+        (190.0, "at the wall"),
+        (260.0, "watts of 2 cards"),
+        (520.0, "watts of 4 cards"),
+        (90.0, "the 40 W of the cards at rest"),
+        (0.13, "kilowatts"),
+        (130.0, ""),
+        (20.0, ""),
+    ],
+)
+def test_watts_of_another_scope_are_explained(watts: float, says: str) -> None:
+    found = explained("power_w_mean", watts, 105.0, 160.0, 40.0)
+    assert says in found and bool(says) == bool(found)

@@ -16,6 +16,7 @@ from serving_support import (
     MODEL,
     RNGD_26_3,
     alternating,
+    scheduled,
     with_caching,
     with_kv_room,
     with_numbers,
@@ -34,6 +35,7 @@ from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson
 from npusim.workload.prompts import Prompt, Segment
 
 Deploy = Callable[..., Deployment]
+INTAKE = {"host_intake_time": 0.004}
 VARIANTS: dict[str, tuple[tuple[str, str], Callable[[Deployment], Deployment]]] = {
     "exclusive": (RNGD_26_3, lambda deployment: deployment),
     "exclusive, limiter": (H200_GRAPHS, lambda each: with_numbers(each, power_cap=450.0, power_limiter_time=0.1)),
@@ -42,6 +44,9 @@ VARIANTS: dict[str, tuple[tuple[str, str], Callable[[Deployment], Deployment]]] 
         H200_GRAPHS, lambda each: alternating(with_numbers(each, power_cap=450.0, power_limiter_time=0.1))
     ),
     "hybrid": (H200_VLLM, lambda deployment: with_token_budget(deployment, 300)),
+    "exclusive, ahead": (RNGD_26_3, lambda each: scheduled(with_numbers(each, **INTAKE), "ahead")),
+    "alternate, ahead": (RNGD_26_3, lambda each: alternating(scheduled(with_numbers(each, **INTAKE), "ahead"))),
+    "hybrid, ahead": (H200_VLLM, lambda each: scheduled(with_numbers(with_token_budget(each, 300), **INTAKE), "ahead")),
 }  # fmt: skip
 ARRIVALS = (Closed(5), Burst(7), Poisson(40.0), Closed(1), Poisson(2.0))
 

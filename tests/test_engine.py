@@ -245,6 +245,8 @@ SHAPES = st.one_of(
     st.integers(1, 5000).map(lambda tokens: prefill(1, tokens)),
 )
 ROUNDING = 1 + 1e-7
+SPLITTING = 1 + 3e-3
+"""What a longer context may save of a step of a GPU whose attention cuts it in one more piece, for one more block."""
 
 
 def _time(deployment: Deployment, step: Step) -> float:
@@ -277,7 +279,7 @@ def test_a_longer_context_is_never_faster(
 ) -> None:
     engine = engine_of(where[0], "llama-3.1-8b", runtime=where[1])
     shorter, longer = (engine.cost(decode([tokens] * batch)).time_s for tokens in (context, context + more))
-    assert shorter <= longer * ROUNDING
+    assert shorter <= longer * (SPLITTING if where[0] == "h200" else ROUNDING)
 
 
 @given(st.lists(st.integers(1, 100000), min_size=1, max_size=30), st.data())
@@ -287,7 +289,13 @@ def test_a_longer_context_among_ragged_ones_is_never_faster(
     """Not so where attention runs in groups: a context that grows into the group of another saves an execution."""
     engine = engine_of("h200", "llama-3.1-8b", runtime="vllm")
     longer = [context + data.draw(st.integers(0, 20000)) for context in contexts]
-    assert engine.cost(decode(contexts)).time_s <= engine.cost(decode(longer)).time_s * ROUNDING
+    assert engine.cost(decode(contexts)).time_s <= engine.cost(decode(longer)).time_s * SPLITTING
+
+
+def test_a_context_that_is_cut_in_more_pieces_may_be_faster(engine_of: MakeEngine) -> None:
+    engine = engine_of("h200", "llama-3.1-8b", runtime="vllm")
+    shorter, longer = (engine.cost(decode([42, tokens])).time_s for tokens in (250, 260))
+    assert longer < shorter <= longer * SPLITTING
 
 
 @given(CONDITIONS, st.integers(1, 200), st.integers(1, 56), st.integers(1, 30000))

@@ -22,6 +22,7 @@ from npusim.explore.evaluate.demands import needed
 from npusim.explore.evaluate.estimated import changed_estimates
 from npusim.explore.evaluate.fixed_times import fixed_times
 from npusim.explore.evaluate.information import gain_bits
+from npusim.explore.evaluate.placing import claim_deployment, goodness_on
 from npusim.explore.evaluate.prediction import claimed_figure, load_of_claim, predict_claim
 from npusim.explore.evaluate.proposal import Claim, load_proposal
 from npusim.explore.evaluate.run import evaluate_proposal
@@ -312,7 +313,7 @@ def test_figures_of_the_chip_itself_are_judged(tmp_path: Path) -> None:
 
 def test_users_at_an_slo_hold_where_its_limits_are_kept(tmp_path: Path) -> None:
     asked = RUN | {"name": "a", "cards": 1, "metric": "users_at_slo", "prompts": "different"}
-    asked |= {"slo": {"tpot_ms_mean": 40}, "at_least": 8}
+    asked |= {"slo": {"tpot_ms_mean": 40}, "at_least": 8, "isl": 64, "osl": 16}
     (found,) = judged(tmp_path, [asked])
     slower = asked | {"name": "b", "slo": {"tpot_ms_mean": 15}}
     assert found["predicted"] >= 8 and judged(tmp_path, [slower])[0]["predicted"] < found["predicted"]
@@ -347,3 +348,13 @@ def test_a_claim_says_what_it_lacks(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             claim(**{"at_least": None} | wrong)
+
+
+def test_users_at_an_slo_are_counted_on_the_plan_that_keeps_it() -> None:
+    """Replicas of one card serve most users in sum, and keep 25 ms a token of a 32B model for none."""
+    told = {"model": "qwen3-32b", "precision": "fp8", "cards": 8, "users": 41, "isl": 1024, "osl": 1024}
+    asked = claim(metric="users_at_slo", slo={"tpot_ms": 25}, at_least=4, **told)
+    plan = claim_deployment(asked, "rngd-server").plan
+    rate = claim_deployment(claim(metric="output_tokens_per_s", at_least=4, **told), "rngd-server").plan
+    assert rate.chips == rate.data_parallel and plan.chips > plan.data_parallel
+    assert goodness_on("rngd-server", asked) >= 0.0

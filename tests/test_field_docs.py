@@ -26,6 +26,7 @@ from npusim.hardware.technology.energy import EnergyTable
 from npusim.hardware.yaml_file import models_of
 from npusim.ledger import Bytes, Efficiency, domain_of
 from npusim.mapping.plan_file import PlanFile
+from npusim.workload.dense_model import Dense
 from npusim.workload.formats import Formats
 from npusim.workload.grid import Grid
 from npusim.workload.routing import Routing
@@ -43,6 +44,7 @@ ROOTS = (
     Calibration,
     Grid,
     Routing,
+    Dense,
     Formats,
     PlanFile,
     SweepSpec,

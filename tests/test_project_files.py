@@ -117,6 +117,11 @@ def test_the_picture_of_the_readme_shows_what_is_predicted(tmp_path: Path) -> No
         assert f"<title>{module.told(row)}</title>" in picture
 
 
+def test_the_table_of_coverage_is_that_of_the_calibrations() -> None:
+    maker = _maker("make_coverage")
+    assert maker.PAGE.read_text(encoding="utf-8") == maker.page(), "run python docs/make_coverage.py"
+
+
 def test_the_picture_of_contention_is_what_is_simulated() -> None:
     """Weights that wait for units in memory, and messages, on the first chip of two."""
     maker = _maker("make_contention")

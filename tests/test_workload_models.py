@@ -157,3 +157,23 @@ def test_unknown_model_names_the_nearest() -> None:
         load_model("llama-3.1-8")
     with pytest.raises(UserError, match=r"known: a\.x-4\.0-72b"):
         load_model("zzzz")
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("dense 20B", 20e9), ("Dense-1.5b", 1.5e9), ("dense 70 B", 70e9)])
+def test_a_dense_model_has_the_parameters_that_are_told_of_it(name: str, parameters: float) -> None:
+    model = load_model(name)
+    assert model.parameters == pytest.approx(parameters, rel=0.01)
+    assert model.heads % model.kv_heads == 0 and model.experts is None
+    assert {each.quantity.kind for each in model.assumptions} == {"assumed"}
+
+
+def test_a_dense_model_of_a_known_size_costs_as_the_known_one_does() -> None:
+    """Llama 3.1 8B: the same widths, one layer less, and an MLP that makes up for it."""
+    own, known = load_model("dense 8B"), load_model("llama-3.1-8b")
+    assert (own.hidden, own.heads, own.kv_heads, own.vocab) == (known.hidden, known.heads, known.kv_heads, known.vocab)
+    assert abs(own.layers - known.layers) <= 1
+
+
+def test_a_dense_model_too_small_for_its_shape_is_refused() -> None:
+    with pytest.raises(UserError, match="give a config"):
+        load_model("dense 0.1B")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from npusim.bounds.reading import LEAST
 from npusim.metrics import metric as metric_of
 from npusim.units import GB, GIB
 
@@ -62,9 +63,26 @@ def slips(name: str) -> tuple[Slip, ...]:
     return () if row is None else _SLIPS.get(row.unit, ())
 
 
-def explained(metric: str, measured: float, low: float, high: float) -> str:
-    """The slip after whose mending the figure would lie in low ... high, "" where none or the figure itself does."""
+_CARDS_OF_WALL = (0.55, 0.85)
+"""Part of a server's power at the wall that its cards take: eight of 700 W in a server of 10.2 kW (data sheet of DGX
+H100), and cards whose host rests, behind a supply that keeps 94 %."""
+
+
+def explained(metric: str, measured: float, low: float, high: float, resting_w: float = 0.0) -> str:
+    """The slip after whose mending the figure would lie in low ... high, that nearest to their middle; "" where none or
+    the figure itself does.
+
+    resting_w: watts of the cards at rest, 0 where they are not known.
+    """
     if low <= measured <= high:
         return ""
-    found = [slip.told for slip in slips(metric) if low <= measured * slip.factor <= high]
-    return found[0] if found else ""
+    row, middle = metric_of(metric), math.sqrt(max(low, LEAST) * max(high, LEAST))
+    found = [(measured * slip.factor, slip.told) for slip in slips(metric)]
+    if row is not None and row.unit == "W":
+        found += [(measured + resting_w, f"the {resting_w:,.0f} W of the cards at rest were taken off")] * bool(
+            resting_w
+        )
+        least, most = (part * measured for part in _CARDS_OF_WALL)
+        found.append((min(max(middle, least), most), "the power of the server at the wall was given"))
+    fits = [(abs(math.log(max(mended, LEAST) / middle)), told) for mended, told in found if low <= mended <= high]
+    return min(fits, default=(0.0, ""))[1]

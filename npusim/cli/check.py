@@ -54,6 +54,8 @@ def _print(console: Console, found: CheckResult) -> None:
         for remark in row.remarks:
             if remark.severity != "note":
                 console.print(f"{row.location}: {remark.rule}: {remark.message}", soft_wrap=True)
+    for factor in found.factors:
+        console.print(f"{factor.remark.message}.", soft_wrap=True)
     for each in found.unread:
         console.print(f"Skipped: {each.location}: {each.reason}.", soft_wrap=True)
 

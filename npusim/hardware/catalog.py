@@ -85,6 +85,7 @@ def calibration_of(name_or_path: str, changes: Changes = ()) -> Calibration | No
     return found.lent(system.name, system.name, same_numbers(system, _read_system(path, changes)))
 
 
+@remembered
 def _calibration_of(name_or_path: str) -> Calibration | None:
     path, file = system_path(name_or_path), calibration_path(name_or_path)
     if file is None:

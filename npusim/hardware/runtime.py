@@ -159,6 +159,13 @@ class StepPath(Part):
     contraction processor, whose queues decide."""
     step_launch: Duration
     """Fixed time of a step, in seconds."""
+    graph_tokens: Tokens | None = None
+    """Largest step that is replayed as captured graphs, in tokens; the operators of a larger one are launched one by
+    one. All steps are replayed if omitted."""
+    host_launch: Duration | None = None
+    """Host time to launch an operator of a step larger than that, in seconds; the step lasts until all are launched."""
+    expert_host_launch: Duration | None = None
+    """Host time to launch the experts of a layer in such a step, in seconds; that of an operator if omitted."""
     graph: Literal["operator", "step"] = "operator"
     """What is compiled as one program, within which the weights of later operators are fetched ahead."""
 
@@ -171,8 +178,14 @@ class Host(Part):
     one."""
     request_time: Duration
     """Time from the client's sending until the request is in the queue, in seconds."""
+    intake_time: Duration | None = None
+    """Time for which the one front-end process is busy with each request before it is in the queue, in seconds; none
+    if omitted."""
     queue_limit: Few
     """Number of steps that the host may have launched ahead, of which 1 hides nothing."""
+    schedules: Literal["after", "ahead"] = "after"
+    """When the host chooses the requests of a step: `after` the step before has ended, or `ahead`, once that begins, so
+    that a request which comes meanwhile waits for one step more."""
     stall_probability: Fraction
     """Fraction of steps, 0 to 1, that a host stall hits."""
     stall_time: Duration

@@ -10,7 +10,7 @@ MOST_NUMBER = 1e20
 """Size of a number, in whatever unit: nanoseconds since 1970 have 19 digits."""
 _LONGEST = 100
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
-_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(\.\d{3})*,\d*", re.ASCII)
 
 

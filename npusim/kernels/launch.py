@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.compilation import kernel
-from npusim.mapping.optable import NORM
+from npusim.mapping.optable import EXPERT_UP, NORM
 
 
 @kernel
@@ -17,3 +17,18 @@ def launch_time(row, runtime, path):
     if row.op == NORM and runtime.compiler_fused_norms > 0.0:
         launch *= 1.0 - runtime.compiler_fused_norms
     return launch
+
+
+@kernel
+def launches_time(rows, count, runtime, path):
+    """Host seconds to launch every operator of a step, 0 where its tokens are few enough for captured graphs."""
+    tokens = 0.0
+    for index in range(count):
+        if rows[index].op == NORM:
+            tokens = max(tokens, rows[index].m)
+    launch, expert = runtime.paths_host_launch[path], runtime.paths_expert_host_launch[path]
+    seconds = 0.0
+    if tokens > runtime.paths_graph_tokens[path]:
+        for index in range(count):
+            seconds += rows[index].repeat * (expert if rows[index].op == EXPERT_UP and expert > 0.0 else launch)
+    return seconds

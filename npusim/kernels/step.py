@@ -8,6 +8,7 @@ import numpy as np
 
 from npusim.compilation import kernel, record_type
 from npusim.hardware.power import lowest_clock
+from npusim.kernels.launch import launches_time
 from npusim.kernels.operator import cost_operator
 from npusim.kernels.pim_offload import beside_host, keep_on_units, kinds_on_units, with_units
 from npusim.kernels.power import (
@@ -132,6 +133,10 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     _hold(rows, costs, count, fixed, machine, finish, step)
     _elapse(rows, costs, count, fixed, step.clock, machine, finish, step)
     _stretch(step)
+    waiting = launches_time(rows, count, runtime, path) - step.time_s
+    if waiting > 0.0:
+        step.time_s += waiting
+        step.overhead_s += waiting
     scale = energy_scale(step.clock, machine)
     step.memory_bytes = step.flops = 0.0
     step.parts_j[:] = 0.0

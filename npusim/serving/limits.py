@@ -15,7 +15,8 @@ class ServerLimits:
     largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue;
     limiter_s, sustained_s: time constants of the power limiter and of the mean power that it keeps; cap_w, idle_w:
     enforced cap and idle power of all chips; whole_answers: whether a request is admitted only when the answers of all
-    have room.
+    have room; intake_s: for which the front end is busy with each request, one after the other; ahead: whether a step
+    is scheduled when the one before it begins.
     """
 
     slots: int
@@ -30,3 +31,5 @@ class ServerLimits:
     cap_w: float = math.inf
     idle_w: float = 0.0
     whole_answers: bool = False
+    intake_s: float = 0.0
+    ahead: bool = False

@@ -27,6 +27,7 @@ class Request:
     osl: int
     due_s: float = 0.0
     sent_s: float = 0.0
+    queued_s: float = 0.0
     first_token_s: float = -1.0
     last_token_s: float = -1.0
     generated: int = 0

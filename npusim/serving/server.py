@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -82,16 +83,26 @@ class Server:
         self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
         self._seed = seed
         self._steps = 0
+        self._seen_s = 0.0
+        self._taken_in_s = 0.0
         self._work = env.event()
         env.process(self._serve())
 
     def submit(self, request: Request) -> None:
         """Send a request; its `done` is called when it is answered or refused."""
         request.sent_s = self.env.now
-        if self.limits.request_time_s > 0.0:
+        if self.limits.intake_s > 0.0:
+            self._take_in(request)
+        elif self.limits.request_time_s > 0.0:
             self._travel(request)
         else:
             self._enqueue(request)
+
+    def _take_in(self, request: Request) -> None:
+        """The front end takes in one request after the other."""
+        self._taken_in_s = max(self._taken_in_s, self.env.now) + self.limits.intake_s
+        arrival_s = self._taken_in_s + self.limits.request_time_s
+        _when(self.env.timeout(arrival_s - self.env.now), partial(self._enqueue, request))
 
     def _travel(self, request: Request) -> None:
         """Requests that are sent at one time arrive together: one event for all."""
@@ -106,6 +117,7 @@ class Server:
             self._enqueue(request)
 
     def _enqueue(self, request: Request) -> None:
+        request.queued_s = self.env.now
         refusal = self._refusal(request)
         if refusal != ACCEPTED:
             request.refusal = refusal_text(refusal, request, self.kv, self.limits)
@@ -133,12 +145,18 @@ class Server:
         if not self.waiting or sequences >= self.limits.max_sequences:
             return None
         request = self.waiting[0]
+        if self._unseen(request):
+            return None
         need = self.kv.need(request)
         if need + self._growth_beside(request) > self.kv.free:
             return None
         alone = sequences == 0
         below_watermark = self.kv.used + need <= self.limits.watermark * self.kv.capacity
         return request if alone or below_watermark else None
+
+    def _unseen(self, request: Request) -> bool:
+        """Whether the next step was scheduled before the request came."""
+        return self.limits.ahead and request.queued_s > self._seen_s
 
     def _growth_beside(self, request: Request) -> float:
         """Blocks to keep for live sequences: those of their next token, or of all answers, that of `request` too."""
@@ -160,6 +178,7 @@ class Server:
         """Admit a request and compute its prompt alone, in the largest chunks that the runtime has."""
         self.admit(request)
         done, total, begun_s = request.computed, request.to_prefill, self.env.now
+        self._seen_s = begun_s
         prompt = self._prompt(done, total)
         end_s = begun_s
         for seconds in prompt.times_s:
@@ -181,6 +200,7 @@ class Server:
             return
         sizes = [(tokens, request.computed + tokens) for request, tokens in chunks]
         step = mixed(self.live.held + 1, sizes, self.limits.slots)
+        self._seen_s = self.env.now
         cost = self._stalled(self.engine.with_host(self.engine.cost(step), len(step.query)))
         yield self.env.timeout(cost.time_s)
         self.recorder.spans(np.array([cost.time_s]), np.array([cost.energy_j]))
@@ -201,6 +221,8 @@ class Server:
         wanted = int(self.live.remaining.min())
         if limit is not None:
             wanted = min(limit, wanted)
+        if self.waiting and self._unseen(self.waiting[0]):
+            wanted = 1
         fitting = self.kv.steps_that_fit(self.live.held, wanted)
         if fitting == 0:
             self._preempt()
@@ -211,6 +233,7 @@ class Server:
         run = self.engine.decode_run(self.live.held, self.limits.slots, fitting, horizon, self._seed, self._steps)
         self._steps += len(run.times_s)
         seconds = float(run.times_s.sum())
+        self._seen_s = self.env.now + float(run.times_s[:-1].sum())
         yield self.env.timeout(seconds)
         self._limiter.elapse(seconds, float(run.energies_j.sum()) / seconds, run.held)
         self.recorder.spans(run.times_s, run.energies_j)
@@ -224,6 +247,8 @@ class Server:
                 self._work, since = self.env.event(), self.env.now
                 yield self._work
                 self._limiter.elapse(self.env.now - since, self.limits.idle_w, False)
+            if not (self.prefilling or self.live):
+                self._seen_s = self.env.now
             yield from self._policy.turn(self)
             while self.env.peek() <= self.env.now:
                 yield self.env.timeout(0.0)

@@ -225,4 +225,6 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         cap_w=float(machine["power_cap"]) * chips if machine["power_cap_enforced"] else math.inf,
         idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
+        intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
+        ahead=runtime.host.schedules == "ahead",
     )

@@ -22,12 +22,14 @@ def unexplained(calibration: Calibration | None, metric: str, regime: str = RUN)
     own = None if calibration is None or calibration.of_another else calibration.half_width(metric, regime)
     if own is not None:
         return own
-    others = (other.half_width(metric, regime) for other in _shipped_calibrations())
+    others = (other.half_width(metric, regime) for other in shipped_calibrations())
     known = [width for width in others if width is not None]
     return max(known) * math.sqrt(1.0 + 1.0 / len(known)) if known else 0.0
 
 
 @remembered
-def _shipped_calibrations() -> tuple[Calibration, ...]:
+def shipped_calibrations() -> tuple[Calibration, ...]:
+    """Each of them once: several architectures may be the same card."""
     names = [name for unit in KINDS for name in calibrated_systems(unit)]
-    return tuple(calibration for name in names if (calibration := calibration_of(name)) is not None)
+    known = (calibration_of(name) for name in names)
+    return tuple({each.name: each for each in known if each is not None and not each.of_another}.values())

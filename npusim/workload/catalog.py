@@ -10,6 +10,7 @@ from npusim.errors import UserError
 from npusim.hardware.data import data_root
 from npusim.inputs import aside, is_file, is_folder, remembered
 from npusim.workload.config_file import ConfigFile
+from npusim.workload.dense_model import dense_model, told_parameters
 from npusim.workload.hf_config import read_description, read_model
 from npusim.workload.model import Model
 
@@ -36,9 +37,12 @@ def model_path(name_or_path: str) -> Path:
 def load_model(name_or_path: str) -> Model:
     """The model of that shipped name or alias (any case), or of that config.json or folder holding one.
 
+    "dense 20B" is a dense one with so many parameters, whose shape is assumed.
+
     Raises UserError with the nearest names, or with what is wrong in the file.
     """
-    return _load(model_path(name_or_path))
+    parameters = told_parameters(name_or_path)
+    return _load(model_path(name_or_path)) if parameters is None else dense_model(parameters)
 
 
 def list_models() -> tuple[Model, ...]:
@@ -78,5 +82,6 @@ def _unknown(name: str) -> UserError:
     near = difflib.get_close_matches(name.strip().lower(), shipped_models(), n=1)
     known = ", ".join(path.stem for path in _files())
     mend = f"did you mean '{shipped_models()[near[0]].stem}'?" if near else f"known: {known}"
-    message = f"unknown model; {mend} (npusim list models), or give the path of a config.json"
+    others = "give the path of a config.json, or only the size as 'dense 20B'"
+    message = f"unknown model; {mend} (npusim list models), or {others}"
     return UserError("model", name, message)

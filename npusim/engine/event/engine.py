@@ -18,6 +18,7 @@ from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.stages import stages_time
 from npusim.engine.stepcost import RESOURCES, StepCost, combine, retimed
 from npusim.errors import UserError
+from npusim.kernels.launch import launches_time
 from npusim.mapping.micro_batches import micro_steps
 from npusim.mapping.specialise import step_path
 from npusim.workload.step import Step
@@ -122,8 +123,12 @@ class EventEngine:
         shares = dict.fromkeys(RESOURCES, 0.0)
         for (_, kind), seconds in path_shares(simulation).items():
             shares[kind] += seconds
-        return SimulatedPiece(
-            simulation,
-            costs,
-            retimed(known, simulation.time_s, shares, engine.machine, engine.plan.chips),
-        )
+        waiting_s = max(0.0, self._launches_s(rows, path) - simulation.time_s)
+        shares["overhead"] += waiting_s
+        time_s = simulation.time_s + waiting_s
+        return SimulatedPiece(simulation, costs, retimed(known, time_s, shares, engine.machine, engine.plan.chips))
+
+    def _launches_s(self, rows: np.ndarray, path: int) -> float:
+        """Host seconds to launch the operators of a step one by one, 0 where the runtime never does."""
+        runtime = self._analytic.runtime
+        return float(launches_time(rows, len(rows), runtime, path)) if runtime["paths_host_launch"][path] > 0.0 else 0.0

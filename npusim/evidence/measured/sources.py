@@ -43,6 +43,11 @@ class Spreads(Part):
     """Ratio of the standard deviation to the mean of published times of kernels."""
     public_power: Ratio
     """Ratio of the standard deviation to the mean of published power."""
+    another_card: Ratio
+    """Ratio of the standard deviation to the mean of figures of one kind of chip over its cards."""
+    first_token_elsewhere: Ratio
+    """Standard deviation of log(measured / predicted) of a first token's time under software that a calibration of the
+    chip did not see."""
     simulator: Ratio
     """Ratio of the standard deviation to the mean of figures of another simulator."""
 

@@ -219,7 +219,8 @@ def _drawn_figures(claim: Claim, where: Deployment, seed: int) -> np.ndarray:
     """
     drawn = list(drawn_engines(where, seed, DRAWS))
     if claim.is_peak or follows(claim) is None or claim.figure == USERS_AT_SLO:
-        return np.array([_figure(claim, each, engine, seed) for each, engine in drawn])
+        near = point_of(claim, where, seed) if claim.figure == USERS_AT_SLO else math.nan
+        return np.array([_figure(claim, each, engine, seed, near) for each, engine in drawn])
     try:
         centre = _figure(claim, where, None, seed)
     except DoesNotFit:
@@ -229,13 +230,17 @@ def _drawn_figures(claim: Claim, where: Deployment, seed: int) -> np.ndarray:
     return centre * ratios_on(claim, where, [each for each, _ in drawn], {claim.figure: known})[claim.figure]
 
 
-def _figure(claim: Claim, where: Deployment, engine: ServingEngine | None, seed: int) -> float:
-    """The figure of one machine; NaN where it cannot hold the model. Without an engine raises DoesNotFit instead."""
+def _figure(claim: Claim, where: Deployment, engine: ServingEngine | None, seed: int, near: float = math.nan) -> float:
+    """The figure of one machine; NaN where it cannot hold the model. Without an engine raises DoesNotFit instead.
+
+    near: that of a like machine, from which users at an SLO are sought.
+    """
     if claim.is_peak:
         return peak_of(claim, where)
     try:
         if claim.figure == USERS_AT_SLO:
-            return _users_at_slo(claim, where, engine, seed)
+            start = max(1, round(near)) if math.isfinite(near) else 1
+            return _users_at_slo(claim, where, engine, seed, start)
         return claimed_figure(claim, measure(simulate(where, load_of_claim(claim), seed, engine)))
     except DoesNotFit:
         if engine is None:
@@ -259,16 +264,22 @@ def peak_of(claim: Claim, where: Deployment) -> float:
     )
 
 
-def _users_at_slo(claim: Claim, where: Deployment, engine: ServingEngine | None, seed: int) -> float:
-    """The most users at which every limit is kept, 0 for none: powers of two, then halves between the last two."""
+def _users_at_slo(claim: Claim, where: Deployment, engine: ServingEngine | None, seed: int, start: int) -> float:
+    """The most users at which every limit is kept, 0 for none: doubled or halved from `start` until they part, then
+    halves between the last two."""
 
     def keeps(users: int) -> bool:
         run = measure(simulate(where, load_of_claim(claim.model_copy(update={"users": users})), seed, engine))
         return run.fits and all(run[resolve(name)] <= limit for name, limit in claim.slo)
 
-    low, high = 0, 1
-    while high <= _MOST_USERS and keeps(high):
-        low, high = high, 2 * high
+    low, high = start, 2 * start
+    if keeps(start):
+        while high <= _MOST_USERS and keeps(high):
+            low, high = high, 2 * high
+    else:
+        low, high = start // 2, start
+        while low and not keeps(low):
+            low, high = low // 2, low
     while high - low > max(1, low // _FINE):
         middle = (low + high) // 2
         low, high = (middle, high) if keeps(middle) else (low, middle)

@@ -60,7 +60,7 @@ class Claim(Part):
     text: _Text
     """Claim in the proposer's own words."""
     model: _Text | None = None
-    """Model, by name or path, needed for every figure of a run."""
+    """Model, by name, path or size (`dense 20B`), needed for every figure of a run."""
     precision: _Text | None = None
     """Precision scheme of the layers, open if omitted."""
     kv_precision: str | None = None

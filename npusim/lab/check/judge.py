@@ -19,9 +19,10 @@ from npusim.bounds.reading import LEAST, Reading
 from npusim.bounds.unit_readings import explained
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.predictors.run import RunPredictor
+from npusim.hardware.catalog import load_system
 from npusim.lab.check.placing import Placed
 from npusim.lab.check.row import CheckedFigure
-from npusim.lab.check.spread import COVERAGE, Z, run_half_width
+from npusim.lab.check.spread import COVERAGE, Z, run_half_widths
 from npusim.lab.files.lab_run import LabRun
 from npusim.metrics import METRICS
 from npusim.metrics import metric as metric_of
@@ -33,11 +34,15 @@ description knows, and what a meter averages over its period."""
 
 @dataclass(frozen=True)
 class Predicted:
-    """A prediction and the half-width of its logarithm at 99 %; other: one that the run may lie anywhere towards."""
+    """A prediction and the half-width of its logarithm at 99 %; other: one that the run may lie anywhere towards.
+
+    resting_w: of watts, those of the cards at rest.
+    """
 
     value: float
     half_width: float
     other: Predicted | None = None
+    resting_w: float = 0.0
 
     @property
     def low(self) -> float:
@@ -90,12 +95,18 @@ def _renamed(found: Iterable[Finding], metric: str) -> Iterator[Finding]:
 
 def figures_of_run(predictor: RunPredictor, predicted: Mapping[str, float], seed: int) -> dict[str, Predicted]:
     """Predictions by the names of measured figures."""
-    found = {
-        name: Predicted(value, run_half_width(predictor, name, seed))
-        for name, value in predicted.items()
-        if math.isfinite(value) and value > 0.0 and not _is_tail(name)
+    known = {
+        name: value for name, value in predicted.items() if math.isfinite(value) and value > 0.0 and not _is_tail(name)
     }
+    widths = run_half_widths(predictor, known, seed)
+    found = {name: Predicted(value, widths[name], resting_w=_resting_w(predictor)) for name, value in known.items()}
     return found | {row.name: found[row.compared_with] for row in METRICS if row.compared_with in found}
+
+
+def _resting_w(predictor: RunPredictor) -> float:
+    """Watts of the run's cards at rest."""
+    chips = predictor.placement.cards * load_system(predictor.arch, uncalibrated=True).chips_per_card
+    return ceiling_of(predictor.arch, False).idle_w * chips
 
 
 def compared_with(metric: str) -> str:
@@ -117,7 +128,11 @@ def judge(
     bound = None if strictest is None else strictest.bound
     limit = None if strictest is None else strictest.limit
     known = (None, None, None) if predicted is None else (predicted.value, predicted.low, predicted.high)
-    slip = "" if predicted is None else explained(metric, measured.value, predicted.low, predicted.high)
+    slip = (
+        ""
+        if predicted is None
+        else (explained(metric, measured.value, predicted.low, predicted.high, predicted.resting_w))
+    )
     hint = f"; it would be plausible if {slip}" if slip else ""
     if strictest is not None and strictest.verdict in (IMPOSSIBLE, IMPLAUSIBLE):
         return CheckedFigure(metric, measured, strictest.verdict, strictest.reason + hint, bound, limit, *known)

@@ -33,7 +33,7 @@ from npusim.evidence.validation.validate import described, predict_cases
 from npusim.hardware.catalog import load_system
 from npusim.lab.check.judge import Predicted, judge, watts_findings
 from npusim.lab.check.row import CheckedFigure, CheckedRow
-from npusim.lab.check.spread import Z_OF_RANGES, Z, run_half_width
+from npusim.lab.check.spread import Z_OF_RANGES, Z, run_half_widths
 from npusim.lab.files.lab_run import Conduct, RunConditions
 from npusim.lab.files.table_runs import TOOL, table_runs
 from npusim.lab.rules.lint import lint
@@ -58,9 +58,8 @@ def checked_rows(path: Path, arch: str | None, seed: int) -> list[CheckedRow]:
     for item in predictions:
         predictor = item.case.predictor
         if isinstance(predictor, RunPredictor):
-            predicted[id(item.case)] = Predicted(
-                item.predicted, run_half_width(predictor, _plain(item.case.figure), seed)
-            )
+            figure = _plain(item.case.figure)
+            predicted[id(item.case)] = Predicted(item.predicted, run_half_widths(predictor, (figure,), seed)[figure])
     why = defaultdict(str, {skip.row: skip.reason for skip in (*imported.skips, *refused)})
     figures: dict[int, list[CheckedFigure]] = defaultdict(list)
     predictors: dict[int, Case] = {}

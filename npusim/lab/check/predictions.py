@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from npusim.bounds.power_cap import MEAN
-from npusim.bounds.reading import Reading
+from npusim.conditions.conditions import Member
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.evidence.validation.validate import described
+from npusim.lab.check.field import Field
 from npusim.lab.check.judge import Predicted, figures_of_run
+from npusim.lab.check.placing import Placed, predictor_of
+from npusim.lab.files.lab_run import LabRun
 from npusim.serving.planning import closed_loop
 
 _NEAR = {"tpot_ms_mean": (1.1, 0.3), "output_tokens_per_s": (0.3, 0.9), MEAN: (0.3, 0.4)}
@@ -30,6 +34,14 @@ class Outcome:
     why_not: str = ""
 
 
+def rooms(widths: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """How far figures may lie below and above the closed form of a run that might hold them; widths: half-widths of the
+    intervals of a like run."""
+    return {
+        name: (below + widths[name], above + widths[name]) for name, (below, above) in _NEAR.items() if name in widths
+    }
+
+
 class Predictions:
     """The predictions of a check; made: how many runs were simulated."""
 
@@ -41,6 +53,7 @@ class Predictions:
         self._outcomes: dict[RunPredictor, Outcome] = {}
         self._runtimes: dict[Placement, str] = {}
         self._estimates: dict[RunPredictor, dict[str, float]] = {}
+        self._fields: dict[Hashable, Field] = {}
 
     def outcome(self, predictor: RunPredictor) -> Outcome:
         """Of a run; of one whose prompts are cached, anything between that and one of which nothing is."""
@@ -68,27 +81,35 @@ class Predictions:
             self._numbers[arch] = described(arch)
         return self._numbers[arch]
 
-    def distance(self, predictor: RunPredictor, measured: Mapping[str, Reading]) -> float:
-        """How far measured figures lie from a closed form of the run: the largest difference of logarithms."""
-        return max((abs(far) for far in self._apart(predictor, measured).values()), default=0.0)
+    def field(self, run: LabRun, placed: Placed, members: Sequence[Member]) -> Field:
+        """All that the run may have been; made once for rows that differ in their figures alone."""
+        setting, conduct = placed.setting, run.conduct
+        key = (
+            placed.conditions,
+            placed.question,
+            setting.isl,
+            setting.osl,
+            setting.users,
+            conduct.requests,
+            conduct.completed,
+        )
+        if key not in self._fields:
+            found: dict[RunPredictor, Member] = {}
+            for member in members:
+                predictor = predictor_of(run, placed, member)
+                if not isinstance(predictor, str):
+                    found.setdefault(predictor, member)
+            self._fields[key] = self.field_of(found)
+        return self._fields[key]
 
-    def is_near(self, predictor: RunPredictor, measured: Mapping[str, Reading], widths: Mapping[str, float]) -> bool:
-        """Whether the run might hold the figures; widths: half-widths of the intervals of a like run."""
-        apart = self._apart(predictor, measured).items()
-        known = ((*_NEAR[name], far, widths[name]) for name, far in apart if name in widths)
-        return all(-below - width <= far <= above + width for below, above, far, width in known)
-
-    def _apart(self, predictor: RunPredictor, measured: Mapping[str, Reading]) -> dict[str, float]:
-        """Logarithms of measured over closed form; 0 between those with nothing and with all prompts cached."""
-        ends = [self._estimate(predictor)]
-        if predictor.same_prompt:
-            ends.append(self._estimate(replace(predictor, same_prompt=False)))
-        found = {}
-        for name in _NEAR:
-            if name in measured and measured[name].value > 0.0:
-                logs = [math.log(measured[name].value / end[name]) for end in ends]
-                found[name] = min(logs) if min(logs) > 0.0 else min(0.0, max(logs))
-        return found
+    def field_of(self, found: Mapping[RunPredictor, Member]) -> Field:
+        """The field of these runs."""
+        ends = np.empty((len(found), len(_NEAR), 2))
+        for place, predictor in enumerate(found):
+            own = self._estimate(predictor)
+            other = self._estimate(replace(predictor, same_prompt=False)) if predictor.same_prompt else own
+            ends[place] = [(own[name], other[name]) for name in _NEAR]
+        return Field(tuple(found), tuple(found.values()), tuple(_NEAR), np.log(ends))
 
     def _estimate(self, predictor: RunPredictor) -> dict[str, float]:
         """Of the run under the first runtime that its chip and plan were asked with: runtimes differ by less."""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from npusim.bounds.finding import VERDICTS
+from npusim.errors import UserError
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.lab.check.across import with_gains
+from npusim.lab.check.common import CommonFactor, common_factors
 from npusim.lab.check.own_tables import checked_rows
 from npusim.lab.check.placing import USUAL, Placed, place_run
 from npusim.lab.check.predictions import Predictions
@@ -28,13 +30,15 @@ from npusim.workload.precision import resolve_precision
 
 @dataclass(frozen=True)
 class CheckResult:
-    """files: that were read; archs: that the rows are about; rows in the order of the files."""
+    """files: that were read; archs: that the rows are about; rows in the order of the files; factors: that the rows of
+    a chip have in common."""
 
     files: tuple[Path, ...]
     rows: tuple[CheckedRow, ...]
     unread: tuple[Unread, ...]
     archs: tuple[str, ...]
     models: tuple[str, ...]
+    factors: tuple[CommonFactor, ...] = ()
 
     def counts(self) -> dict[str, int]:
         """How many rows have each verdict."""
@@ -46,6 +50,7 @@ class CheckResult:
         return {
             "rows": [row.as_dict(index) for index, row in enumerate(self.rows)],
             "counts": self.counts(),
+            "common_factors": [factor.as_dict() for factor in self.factors],
             "unread": [{"place": each.location, "reason": each.reason} for each in self.unread],
         }
 
@@ -62,12 +67,23 @@ def check_measured(path: Path, given: RunConditions, seed: int, say: Callable[[s
     )
     for place, (run, placed) in enumerate(zip(handed.runs, all_placed, strict=True)):
         rows.append(_row(run, placed, predictions, remarks[place]))
+    unread = list(handed.unread)
     for table in handed.tables:
-        rows += checked_rows(table, given.device, seed)
+        try:
+            rows += checked_rows(table, given.device, seed)
+        except UserError as error:
+            if table == path:
+                raise
+            unread.append(Unread(str(table), f"not read: {error}", broken=True))
     archs = dict.fromkeys(placed.arch for placed in all_placed if placed.arch is not None)
     archs |= dict.fromkeys(row.setting.device for row in rows[len(all_placed) :] if row.setting.device is not None)
     models = dict.fromkeys(placed.model.name for placed in all_placed if placed.model is not None)
-    return CheckResult(handed.files, tuple(with_gains(rows)), handed.unread, tuple(archs), tuple(models))
+    found = with_gains(rows)
+    factors = tuple(common_factors(found))
+    for factor in factors:
+        for place in factor.rows:
+            found[place] = replace(found[place], remarks=(*found[place].remarks, factor.remark))
+    return CheckResult(handed.files, tuple(found), tuple(unread), tuple(archs), tuple(models), factors)
 
 
 def _require_known(given: RunConditions) -> None:

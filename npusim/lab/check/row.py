@@ -11,6 +11,7 @@ from npusim.bounds.reading import Reading
 from npusim.conditions.known import Known
 from npusim.lab.files.lab_run import Conduct, RunConditions
 from npusim.lab.rules.remark import FAULT, Remark
+from npusim.metrics import metric as metric_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,21 @@ class CheckedFigure:
     predicted: float | None = None
     low: float | None = None
     high: float | None = None
+
+    @property
+    def seen(self) -> float | None:
+        """The smallest factor by which it could be too good and would be found: from the prediction to the end of its
+        interval, else from the figure to its limit; None without either, and of watts."""
+        row = metric_of(self.metric)
+        if row is None or row.unit == "W" or not row.better or self.measured.value <= 0.0:
+            return None
+        more = row.better == "more"
+        end, start = (
+            (self.high if more else self.low, self.predicted) if self.predicted else (self.limit, self.measured.value)
+        )
+        if not end or not start:
+            return None
+        return end / start if more else start / end
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -73,6 +89,12 @@ class CheckedRow:
     def verdict(self) -> str:
         return UNCHECKED if self.decisive is None else self.decisive.verdict
 
+    @property
+    def seen(self) -> float | None:
+        """The smallest factor by which its speed could be above the truth and would be found, by the figure that sees
+        most; None where nothing limits it."""
+        return min(filter(None, (each.seen for each in self.figures)), default=None)
+
     def as_dict(self, index: int) -> dict[str, Any]:
         decisive = self.decisive
         return {
@@ -85,6 +107,7 @@ class CheckedRow:
             "bound": decisive.bound if decisive else None,
             "limit": decisive.limit if decisive else None,
             "reason": decisive.reason if decisive else "the row holds no figure that is known",
+            "smallest_inflation_seen": self.seen,
             "conditions": self.known.as_dict(),
             "figures": [figure.as_dict() for figure in self.figures],
             "remarks": [vars(remark) for remark in self.remarks],

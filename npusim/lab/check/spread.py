@@ -8,6 +8,7 @@ that it had not seen; and how well labs repeat a figure. All three are read as n
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.stats import norm
@@ -29,16 +30,37 @@ DRAWS = 24
 Z = float(norm.ppf(0.5 + COVERAGE / 2.0))
 Z_OF_RANGES = float(norm.ppf(0.5 + RANGE_COVERAGE / 2.0))
 _WATTS, _PER_JOULE = "power_w", "tokens_per_joule"
+_FIRST_TOKEN = "ttft"
+
+
+def run_half_widths(predictor: RunPredictor, figures: Iterable[str], seed: int) -> dict[str, float]:
+    """The half-width for each of the figures of METRICS of that run."""
+    batch = _power_of_two(predictor.users)
+    context = _power_of_two(predictor.isl + predictor.osl / 2.0)
+    sds = _step_sds(predictor.placement, batch, context, _power_of_two(predictor.isl), seed)
+    placement = predictor.placement
+    return {
+        figure: math.hypot(
+            Z * _input_sd(inverses(figure), sds, predictor.users),
+            _left(placement.arch, placement.runtime, inverses(figure)),
+        )
+        for figure in figures
+    }
 
 
 @remembered
-def run_half_width(predictor: RunPredictor, figure: str, seed: int) -> float:
-    """The half-width for a figure of METRICS of that run."""
-    figure = inverses(figure)
-    inputs = input_sd(predictor, figure, seed)
-    return math.hypot(
-        Z * inputs, Z / Z_OF_RANGES * unexplained(calibration_of(predictor.arch), figure), Z * repeat_sd(figure)
-    )
+def _left(arch: str, runtime: str, figure: str) -> float:
+    """What is not of the inputs' ranges: what the calibration left, software that it did not see, another lab."""
+    left = Z / Z_OF_RANGES * unexplained(calibration_of(arch), figure)
+    return math.hypot(left, Z * repeat_sd(figure), Z * _software_sd(arch, runtime, figure))
+
+
+def _software_sd(arch: str, runtime: str, figure: str) -> float:
+    """Of a first token's time under software that the chip's calibration was not fitted to: its queue is its own."""
+    fitted = calibration_of(arch)
+    if fitted is None or fitted.holds_for(runtime) or not figure.startswith(_FIRST_TOKEN):
+        return 0.0
+    return sources().spreads.first_token_elsewhere.value
 
 
 @remembered
@@ -48,13 +70,11 @@ def repeat_sd(figure: str) -> float:
     return lab.power.value if figure.startswith((_WATTS, _PER_JOULE)) else lab.figure.value
 
 
-def input_sd(predictor: RunPredictor, figure: str, seed: int) -> float:
-    """Standard deviation of the logarithm of the figure from the ranges of its inputs."""
-    batch = _power_of_two(predictor.users)
-    context = _power_of_two(predictor.isl + predictor.osl / 2.0)
-    step, prompt, watts = _step_sds(predictor.placement, batch, context, _power_of_two(predictor.isl), seed)
+def _input_sd(figure: str, sds: tuple[float, float, float], users: float) -> float:
+    """Standard deviation of the logarithm of the figure from the ranges of its inputs; sds: as `_step_sds` gives."""
+    step, prompt, watts = sds
     if figure.startswith("ttft"):
-        return max(prompt, step if predictor.users > 1 else 0.0)
+        return max(prompt, step if users > 1 else 0.0)
     if figure.startswith(_WATTS):
         return watts
     if figure == _PER_JOULE:

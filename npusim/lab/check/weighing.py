@@ -8,7 +8,7 @@ the nearest on, by closed forms of their runs, and those that closed forms put o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from npusim.conditions.known import DecidingValues, Known
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.lab.check.judge import judge, run_findings
 from npusim.lab.check.placing import Footing, Placed, footings, load_on, predictor_of, usual_load
-from npusim.lab.check.predictions import Outcome, Predictions
+from npusim.lab.check.predictions import Outcome, Predictions, rooms
 from npusim.lab.check.row import CheckedFigure
 from npusim.lab.files.lab_run import LabRun
 from npusim.metrics import TABLE_COLUMN, told_as
@@ -87,8 +87,7 @@ def weigh(run: LabRun, placed: Placed, predictions: Predictions, whole: bool = T
         return _excluded(placed, [trial for trial, _ in bounded], first)
     if first is None or placed.no_prediction or not members:
         return _within_bounds(placed, bounded, members)
-    standing = [member for member in members if Footing.of(member) in open_footings]
-    return _Search(run, placed, predictions, members, first, whole).over(standing)
+    return _Search(run, placed, predictions, members, first, whole).over(open_footings)
 
 
 def _why(placed: Placed) -> str:
@@ -233,9 +232,9 @@ class _Search:
         self._first = first
         self._most = _MOST_TRIED if predictions.made < _MOST_MADE else _FEW_TRIED
 
-    def over(self, standing: Sequence[Member]) -> Weighed:
-        """The verdict over these members."""
-        waiting = self._tried(standing)
+    def over(self, allowed_footings: Collection[Footing]) -> Weighed:
+        """The verdict over the members on these footings."""
+        waiting = self._tried(allowed_footings)
         allowed = self._allowed()
         best = _best(self._trials or [self._first])
         if allowed:
@@ -244,9 +243,9 @@ class _Search:
             return self._undecided(best, waiting)
         return _weighed(self._placed, self._explained(best))
 
-    def _tried(self, standing: Sequence[Member]) -> int:
+    def _tried(self, allowed_footings: Collection[Footing]) -> int:
         """Simulates members, as many as are needed and may be; how many were left."""
-        waiting = self._ordered(standing)
+        waiting = self._ordered(allowed_footings)
         while waiting and len(self._trials) < self._most:
             chosen = self._next(waiting)
             if chosen is None:
@@ -258,23 +257,15 @@ class _Search:
         """Members that were found to allow the run."""
         return [trial.member for trial in self._trials if trial.allows and trial.member is not None]
 
-    def _ordered(self, standing: Sequence[Member]) -> list[tuple[RunPredictor, Member]]:
-        """One member for each run that can differ, the nearest first; of those that closed forms put out of reach none,
-        but for the nearest where there are no others."""
-        found: dict[RunPredictor, Member] = {}
-        for member in standing:
-            predictor = predictor_of(self._run, self._placed, member)
-            if not isinstance(predictor, str):
-                found.setdefault(predictor, member)
+    def _ordered(self, allowed_footings: Collection[Footing]) -> list[tuple[RunPredictor, Member]]:
+        """One member for each run that can differ, the nearest first."""
         assert self._placed.assumed is not None
         known = predictor_of(self._run, self._placed, self._placed.assumed)
-        widths = {} if isinstance(known, str) else self._predictions.outcome(known).figures
+        assumed = None if isinstance(known, str) else known
+        widths = {} if assumed is None else self._predictions.outcome(assumed).figures
         half = {name: part.half_width for name, part in widths.items()}
-        figures = self._run.figures
-        apart = {each: self._predictions.distance(each, figures) for each in found}
-        nearest = sorted(found, key=lambda each: apart[each])
-        near = [each for each in nearest if each == known or self._predictions.is_near(each, figures, half)]
-        return [(predictor, found[predictor]) for predictor in near or nearest[:1]]
+        field = self._predictions.field(self._run, self._placed, self._members)
+        return field.nearest(self._run.figures, allowed_footings, rooms(half), assumed)
 
     def _next(self, waiting: Sequence[tuple[RunPredictor, Member]]) -> int | None:
         """The nearest; once a member allows the run, the nearest with a value that none which was tried has."""

@@ -58,6 +58,7 @@ def _table(rows: tuple[CheckedRow, ...]) -> pd.DataFrame:
         record |= row.setting.values()
         record |= {"verdict": row.verdict, "bound": decisive.bound if decisive else None}
         record |= {"told and assumed": row.known.text, "plausible if": row.known.needs or None}
+        record["smallest inflation seen"] = row.seen
         record["reason"] = f"{decisive.metric} {decisive.reason}".strip() if decisive else None
         for figure in row.figures:
             record |= {f"{figure.metric} {side}": _side(figure, side) for side in _SIDES}

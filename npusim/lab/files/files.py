@@ -40,7 +40,8 @@ class Line:
         return self.cells.get(column, "").strip()
 
     def has(self, column: str) -> bool:
-        return self[column] != ""
+        """Whether a cell holds more than a word for nothing."""
+        return not is_empty(self[column])
 
     def reading(self, column: str, factor: float = 1.0) -> Reading:
         """The cell as a figure of zero or more, times `factor`. Raises UserError."""
@@ -49,6 +50,14 @@ class Line:
     def count(self, column: str) -> int:
         """The cell as a whole number of 1 or more. Raises UserError."""
         return count(self.location, column, self[column], 1)
+
+
+_NOTHING = ("", "-", "–", "—", "n/a", "#n/a", "na", "n.a.", "none", "null", "tbd", "해당 없음", "없음", "미측정")
+
+
+def is_empty(cell: Any) -> bool:
+    """Whether a cell holds nothing, or a word for nothing."""
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in _NOTHING)
 
 
 def reading(location: str, key: str, text: Any, factor: float = 1.0) -> Reading:

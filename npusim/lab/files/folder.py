@@ -23,10 +23,11 @@ MOST_FILES = 10_000
 
 @dataclass(frozen=True)
 class Unread:
-    """A file that was skipped, and why."""
+    """A file that was skipped, and why. broken: it is of a known kind, and cannot be read."""
 
     location: str
     reason: str
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,29 +41,49 @@ class HandedIn:
 
 
 def hand_in(path: Path) -> HandedIn:
-    """Every run of a file, or of the files of a folder and its folders. Raises UserError."""
-    if not (is_file(path) or is_folder(path)):
+    """Every run of a file, or of the files of a folder and its folders. A broken file of a folder is named and passed
+    over. Raises UserError."""
+    if is_file(path):
+        found = _content(path, path)
+        if isinstance(found, str):
+            raise UserError(str(path), "", f"is of no known kind; {_known()}")
+        return HandedIn((path,), tuple(found or ()), () if found is not None else (path,), ())
+    if not is_folder(path):
         raise UserError(str(path), "", "no such file or folder; give what the lab handed over")
-    files, runs, tables, unread = [], [], [], []
-    for file in [path] if is_file(path) else _files(path):
-        if file != path and _leads_out(file, path):
-            unread.append(Unread(str(file), "a link out of the folder; hand in the file itself"))
+    files: list[Path] = []
+    runs: list[LabRun] = []
+    tables: list[Path] = []
+    unread: list[Unread] = []
+    for file in _files(path):
+        try:
+            found = _content(file, path)
+        except UserError as error:
+            unread.append(Unread(str(file), f"not read: {error}", broken=True))
             continue
-        if file.suffix.lower() == ".csv" and _is_table(read_lab_text(file)):
-            files.append(file)
-            tables.append(file)
-            continue
-        found = _runs(file, alone=is_file(path))
         if isinstance(found, str):
             unread.append(Unread(str(file), found))
-        else:
-            files.append(file)
-            runs += found
+            continue
+        files.append(file)
+        runs += found or ()
+        tables += [file] if found is None else []
     if not files:
-        what = "is of no known kind" if is_file(path) else "holds no file of a known kind"
-        known = ", ".join(each.says for each in all_formats())
-        raise UserError(str(path), "", f"{what}; known: {known}, and npusim's measured tables")
+        broken = next((each.reason for each in unread if each.broken), "")
+        raise UserError(str(path), "", f"holds no file of a known kind; {broken or _known()}")
     return HandedIn(tuple(files), tuple(runs), tuple(tables), tuple(unread))
+
+
+def _content(file: Path, handed: Path) -> list[LabRun] | str | None:
+    """The runs of a file of what was handed in, None for one of npusim's own tables, or why it is skipped. Raises
+    UserError."""
+    if file != handed and _leads_out(file, handed):
+        return "a link out of the folder; hand in the file itself"
+    if file.suffix.lower() == ".csv" and _is_table(read_lab_text(file)):
+        return None
+    return _runs(file, alone=file == handed)
+
+
+def _known() -> str:
+    return f"known: {', '.join(each.says for each in all_formats())}, and npusim's measured tables"
 
 
 def _files(folder: Path) -> Iterator[Path]:

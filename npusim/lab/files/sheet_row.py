@@ -21,7 +21,6 @@ FIGURES = tuple(row.name for row in shown(Shown.FOLDED))
 JUDGED = tuple(row.name for row in shown(Shown.FOLDED) if not row.exact and row.better)
 """Figures that a sheet holds, and those of them that verdicts are given on."""
 _CARDS = SCOPES[0]
-_NOTHING = ("", "-", "–", "—", "n/a", "#n/a", "na", "n.a.", "none", "tbd", "해당 없음", "없음", "미측정")
 _SAID = {
     YES: (YES, "on", "true", "y", "예", "켬"),
     NO: (NO, "off", "false", "n", "아니오", "끔"),
@@ -32,11 +31,6 @@ _SAID = {
 
 Told = dict[str, tuple[str, Any]]
 """Location and cell of what is told, by its name in `measuring.ASKED`."""
-
-
-def is_empty(cell: Any) -> bool:
-    """Whether a cell holds nothing, or a word for nothing."""
-    return cell is None or (isinstance(cell, str) and cell.strip().lower() in _NOTHING)
 
 
 @dataclass(frozen=True)
@@ -107,6 +101,7 @@ def run_of(row: SheetRow, told: Told | None, remarks: tuple[str, ...], notes: tu
             firmware=reader.text("firmware"),
             sdk=reader.text("sdk"),
             date=reader.text("date"),
+            labels=tuple(str(cell) for cell in (row.cells.get("remark"), reader.text("repeats")) if cell),
             remarks=remarks,
             notes=(*told_of, *notes),
         ),

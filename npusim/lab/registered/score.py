@@ -89,8 +89,9 @@ def score_pack(pack: Mapping[str, Any], measured: Path, given: RunConditions) ->
     """Score a pack against a file or folder. Raises UserError where nothing in it was predicted."""
     cells = {_key(cell): cell for cell in pack["cells"]}
     scored: list[Scored] = []
-    skipped = []
-    for run in hand_in(measured).runs:
+    handed = hand_in(measured)
+    skipped = [(each.location, each.reason) for each in handed.unread if each.broken]
+    for run in handed.runs:
         cell = _cell(run, given, cells)
         if isinstance(cell, str):
             skipped.append((run.location, cell))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -160,5 +161,8 @@ def _differ(one: LabRun, other: LabRun, name: str) -> bool:
 
 def _file(run: LabRun) -> str:
     """The file of a run, without line or number."""
-    file, colon, line = run.location.partition("#")[0].rpartition(":")
-    return file if colon and line.isdigit() else run.location.partition("#")[0]
+    return _PLACE.sub("", run.location)
+
+
+_PLACE = re.compile(r"(:[^/:]*!\d+|:\d+|#\d+)$")
+"""Line, number, or sheet and row, at the end of a location."""

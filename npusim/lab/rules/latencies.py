@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 
-from npusim.bounds.reading import Reading
+from npusim.bounds.reading import LEAST, Reading
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.rules.agreement import EXACT, apart, quotient, slip, total
-from npusim.lab.rules.remark import FAULT, Remark
+from npusim.lab.rules.remark import DOUBT, FAULT, Remark
 from npusim.metrics import METRICS, metric
 
 _PARTS = tuple(dict.fromkeys(row.quantity for row in METRICS if row.unit == "ms" and row.statistic))
 """Every latency."""
-_ALIKE_DIGITS, _ALIKE_REQUESTS = 4, 10
-"""Digits to which percentiles of so many requests are never the same."""
+_ALIKE_DIGITS, _ALIKE_REQUESTS = 6, 10
+"""Digits beyond the first, of all together, to which a mean and percentiles of so many requests are never the same."""
 _MEAN_OF_SPEEDS = 0.15
 """Part by which a mean of users' speeds lies above one over their mean time; more where users differ more."""
 
@@ -26,6 +26,25 @@ def adds_up(run: LabRun) -> Iterator[Remark]:
         return
     told = f"TTFT + TPOT x (OSL - 1) = {summed.value:,.4g} ms, but the end-to-end time is {whole.value:,.4g} ms"
     yield Remark("latencies add up", FAULT, told + slip(run, whole, summed, EXACT))
+
+
+def adds_up_roughly(run: LabRun) -> Iterator[Remark]:
+    """The same where lengths differ: long answers are not so much faster or slower than short ones."""
+    whole, osl = run.figures.get("e2e_ms_mean"), run.setting.osl
+    first, token = run.figures.get("ttft_ms_mean"), run.figures.get("tpot_ms_mean")
+    if run.conduct.lengths_fixed or whole is None or first is None or token is None or not osl or osl <= 1.0:
+        return
+    summed = total(first, token.times(osl - 1.0))
+    far = max(summed.low / max(whole.high, LEAST), whole.low / max(summed.high, LEAST)) - 1.0
+    if far > _ROUGH[0]:
+        told = f"TTFT + TPOT x (mean OSL - 1) = {summed.value:,.4g} ms, the end-to-end time is {whole.value:,.4g} ms"
+        severity = FAULT if far > _ROUGH[1] else DOUBT
+        yield Remark("latencies add up", severity, told + slip(run, whole, summed, EXACT))
+
+
+_ROUGH = (0.2, 0.5)
+"""Parts by which times per token that go with the length may part the sum from the whole: a standard deviation of 0.25
+of their mean, beside one of the lengths as large as theirs, correlated by 0.8; and more than twice as much."""
 
 
 def first_and_others(run: LabRun) -> Reading | None:
@@ -152,16 +171,20 @@ def percentiles_differ(run: LabRun) -> Iterator[Remark]:
     requests, steps = run.conduct.completed or run.conduct.requests, _steps(run, _FIRST)
     known = [figure for part, figure in steps.items() if _MIDDLE <= part < 100.0]
     alone = run.setting.users is not None and run.setting.users < 2.0
-    if alone or len(known) < _FEWEST or (requests or 0) < _ALIKE_REQUESTS:
+    mean = run.figures.get(f"{_FIRST}_mean")
+    if alone or (requests is not None and requests < _ALIKE_REQUESTS):
         return
-    if len({figure.value for figure in known}) == 1 and _digits(known[0]) >= _ALIKE_DIGITS:
-        told = f"all {len(known)} percentiles of {_FIRST} are {known[0].value:,.6g} over {requests:,} requests"
-        yield Remark("percentiles all alike", FAULT, f"{told}: copied, not measured")
+    for figures in (known, known if mean is None else [*known, mean]):
+        digits = len(figures) * (min(map(_digits, figures), default=0.0) - 1.0)
+        if len({figure.value for figure in figures}) == 1 and len(figures) > 1 and digits >= _ALIKE_DIGITS:
+            told = f"{len(figures)} of the mean and the percentiles of {_FIRST} are {figures[0].value:,.6g}"
+            yield Remark("percentiles all alike", FAULT, f"{told}: copied, not measured")
+            return
 
 
 _FIRST = "ttft_ms"
-_MIDDLE, _FEWEST = 50.0, 2
-"""Percentiles from which on, and how many of them, are compared."""
+_MIDDLE = 50.0
+"""Percentile from which on they are compared."""
 
 
 def _digits(figure: Reading) -> float:
@@ -202,6 +225,7 @@ def users_speed(run: LabRun) -> Iterator[Remark]:
 
 RULES = (
     adds_up,
+    adds_up_roughly,
     percentiles_rise,
     mean_within,
     spreads,

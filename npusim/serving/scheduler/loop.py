@@ -7,7 +7,7 @@ from npusim.serving.scheduler.blocks import steps_that_fit
 from npusim.serving.scheduler.events import next_s, plan, take_event
 from npusim.serving.scheduler.memory import serve_before
 from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, plan_next_chunk
-from npusim.serving.scheduler.queue import admit, preempt
+from npusim.serving.scheduler.queue import admit, first_is_unseen, preempt
 from npusim.serving.scheduler.sending import arrive, begin_sending, begin_stream, hear, send_from_stream
 from npusim.serving.scheduler.state import (
     ANSWERS,
@@ -126,6 +126,8 @@ def _between_turns(state):
     elif at.waiting + at.prefilling + at.live == 0:
         at.phase, at.woken, at.resting_since_s = AT_REST, False, at.now_s
         return False
+    if at.prefilling + at.live == 0:
+        at.seen_s = at.now_s
     at.phase, at.stage = DECIDING, 0
     return True
 
@@ -139,6 +141,7 @@ def _decide(state):
         at.phase = TURN_ENDS
     elif action == PREFILL:
         at.request = admit(state)
+        at.seen_s = at.now_s
         at.phase = PROMPT_WANTED
     elif action == MIX:
         if steps_that_fit(state, 1) > 0:
@@ -146,7 +149,8 @@ def _decide(state):
             return NEEDS_STEP, 1, 0.0
         preempt(state)
     else:
-        fitting = steps_that_fit(state, 1 if action == DECODE_ONE else shortest_answer(state))
+        is_one = action == DECODE_ONE or first_is_unseen(state)
+        fitting = steps_that_fit(state, 1 if is_one else shortest_answer(state))
         horizon_s = next_s(at) - at.now_s
         if fitting == 0:
             preempt(state)
@@ -163,7 +167,8 @@ def _begin_steps(state, times_s):
     if not has_room(state, at.live + len(times_s) + at.chunks, len(times_s)):
         return NEEDS_ROOM
     at.steps += len(times_s)
-    plan(at, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), state.at[0].partial))
+    at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
+    plan(at, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), at.partial))
     at.phase = DECODING if at.phase == RUN_GIVEN else MIXING
     return NOTHING
 

@@ -75,6 +75,8 @@ def _rules(arrival: Arrival, requests: int, kv: KvCache, limits: ServerLimits) -
         "capacity": kv.capacity,
         "watermark": limits.watermark,
         "request_s": limits.request_time_s,
+        "intake_s": limits.intake_s,
+        "ahead": limits.ahead,
         "whole_answers": limits.whole_answers,
         "caching": kv.caching,
     }

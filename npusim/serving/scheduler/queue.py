@@ -14,6 +14,7 @@ from npusim.serving.scheduler.state import ANSWERS, NONE, WORK
 def enqueue(state, index):
     """A request reaches the queue, or is refused."""
     at, request = state.at[0], state.requests[index]
+    request.queued_s = at.now_s
     request.refusal = _refusal(state, index)
     if request.refusal != ACCEPTED:
         at.refused += 1
@@ -56,12 +57,23 @@ def admissible(state):
     sequences = at.live + at.prefilling
     if at.waiting == 0 or sequences >= rules.max_sequences:
         return False
+    if first_is_unseen(state):
+        return False
     index = state.queues[at.waiting_first].waiting
     needed = need(state, index)
     beside = growth_of_answers(state, index) if rules.whole_answers else growth(state, 1)
     if needed + beside > free(state):
         return False
     return sequences == 0 or at.used + needed <= rules.watermark * rules.capacity
+
+
+@inner_part
+def first_is_unseen(state):
+    """Whether the next step was scheduled before the first waiting request came."""
+    at = state.at[0]
+    if not state.rules[0].ahead or at.waiting == 0:
+        return False
+    return state.requests[state.queues[at.waiting_first].waiting].queued_s > at.seen_s
 
 
 @inner_part

@@ -39,24 +39,43 @@ def _send(state, due_s):
     index = at.unsent
     at.unsent += 1
     state.requests[index].due_s, state.requests[index].sent_s = due_s, at.now_s
-    if state.rules[0].request_s > 0.0:
+    if state.rules[0].intake_s > 0.0:
+        _take_in(state, index)
+    elif state.rules[0].request_s > 0.0:
         _travel(state, index)
     else:
         enqueue(state, index)
 
 
 @inner_part
+def _take_in(state, index):
+    """The front end takes in one request after the other: an event for each."""
+    at, rules = state.at[0], state.rules[0]
+    at.taken_in_s = max(at.taken_in_s, at.now_s) + rules.intake_s
+    _set_out(state, index, at.now_s + (at.taken_in_s + rules.request_s - at.now_s))
+
+
+@inner_part
 def _travel(state, index):
     """Requests that are sent at one time arrive together: one event for all."""
     at = state.at[0]
-    state.queues[at.travelling_end].travelling = index
-    at.travelling_end += 1
     last = at.groups_end - 1
     if at.groups_begin < at.groups_end and state.queues[last].sent_s == at.now_s:
+        state.queues[at.travelling_end].travelling = index
+        at.travelling_end += 1
         state.queues[last].end = at.travelling_end
-        return
+    else:
+        _set_out(state, index, at.now_s + state.rules[0].request_s)
+
+
+@inner_part
+def _set_out(state, index, arrives_s):
+    """A request is on its way, as the first of a group."""
+    at = state.at[0]
+    state.queues[at.travelling_end].travelling = index
+    at.travelling_end += 1
     group = state.queues[at.groups_end]
-    group.sent_s, group.arrives_s, group.serial = at.now_s, at.now_s + state.rules[0].request_s, at.serial
+    group.sent_s, group.arrives_s, group.serial = at.now_s, arrives_s, at.serial
     group.begin, group.end = at.travelling_end - 1, at.travelling_end
     at.serial += 1
     at.groups_end += 1

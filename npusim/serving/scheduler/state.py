@@ -51,6 +51,8 @@ RULES_DTYPE = record_type(
         ("capacity", np.float64),
         ("watermark", np.float64),
         ("request_s", np.float64),
+        ("intake_s", np.float64),
+        ("ahead", np.bool_),
         ("whole_answers", np.bool_),
         ("caching", np.bool_),
         ("warm", np.bool_),
@@ -73,6 +75,8 @@ PROGRESS_DTYPE = record_type(
         ("woken", np.bool_),
         ("sending", np.bool_),
         ("steps", np.int64),
+        ("seen_s", np.float64),
+        ("taken_in_s", np.float64),
         ("unsent", np.int64),
         ("groups_begin", np.int64),
         ("groups_end", np.int64),
@@ -113,7 +117,8 @@ PROGRESS_DTYPE = record_type(
 
 serial: events so far; stage: of the turn; resting_since_s: AT_REST since; rested_s: length of the last rest, where the
 caller has not heard of one yet (rested); woken: whether WORK has happened since the last rest began; sending: whether
-clients have begun; steps: begun.
+clients have begun; steps: begun; seen_s: until when requests came that the next step's schedule knows; taken_in_s: when
+the front end is done with the last request that it takes in.
 
 unsent: first request that was not sent; groups_begin, groups_end: of those on their way, travelling_end: requests in
 them; told, ended: those of `ended` whose clients have heard, and all; waiting_first, waiting: first place of the ring
@@ -132,6 +137,7 @@ REQUEST_DTYPE = record_type(
         ("osl", np.int64),
         ("due_s", np.float64),
         ("sent_s", np.float64),
+        ("queued_s", np.float64),
         ("first_token_s", np.float64),
         ("last_token_s", np.float64),
         ("generated", np.int64),

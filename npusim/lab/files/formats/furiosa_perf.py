@@ -116,8 +116,12 @@ def _told(preamble: list[str]) -> RunConditions:
         device=device["device"] if device else None,
         cards=int(device["cards"]) if device else None,
         runtime=told.get("framework version") or None,
-        prompts="different",
+        prefix_caching=False if _NO_CACHE.search(told.get("api server command", "")) else None,
     )
+
+
+_NO_CACHE = re.compile(r"--(no-enable|disable)-prefix-caching")
+"""What a server's command says where prompts are not kept; that prompts are random it does not say."""
 
 
 def _conduct(preamble: list[str]) -> Conduct:

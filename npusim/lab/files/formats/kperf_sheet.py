@@ -18,9 +18,10 @@ from npusim.inputs.workbook import BrokenWorkbook, Cells, Sheet, Uncomputed, she
 from npusim.kperf.measuring import ASKED, HEADINGS, MEASURED, MEASURING_COLUMNS, SHAPE
 from npusim.kperf.table import COLUMNS, PREDICTED
 from npusim.lab.files.copied import copied
+from npusim.lab.files.files import is_empty
 from npusim.lab.files.format import WORKBOOK, Format
 from npusim.lab.files.lab_run import LabRun
-from npusim.lab.files.sheet_row import FIGURES, JUDGED, SheetRow, Told, is_empty, run_of
+from npusim.lab.files.sheet_row import FIGURES, JUDGED, SheetRow, Told, run_of
 from npusim.words import LANGUAGES, speaker
 
 _HEAD_WITHIN = 100
