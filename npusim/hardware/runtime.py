@@ -160,8 +160,8 @@ class StepPath(Part):
     step_launch: Duration
     """Fixed time of a step, in seconds."""
     graph_tokens: Tokens | None = None
-    """Largest step that is replayed as captured graphs, in tokens; the operators of a larger one are launched one by
-    one. All steps are replayed if omitted."""
+    """Largest step that is replayed as captured graphs, in tokens, beyond which the host launches operators one by one;
+    all steps are replayed if omitted."""
     host_launch: Duration | None = None
     """Host time to launch an operator of a step larger than that, in seconds; the step lasts until all are launched."""
     expert_host_launch: Duration | None = None

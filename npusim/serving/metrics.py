@@ -240,7 +240,7 @@ def prefix_hit_fraction(seen: _Seen) -> float:
 
 @_figure
 def duration_s(seen: _Seen) -> float:
-    return seen.run.duration_s
+    return seen.seconds
 
 
 # A new figure of a run: a function named as its row, or as its quantity.
