@@ -46,8 +46,8 @@ class Spreads(Part):
     another_card: Ratio
     """Ratio of the standard deviation to the mean of figures of one kind of chip over its cards."""
     first_token_elsewhere: Ratio
-    """Standard deviation of log(measured / predicted) of a first token's time under software that a calibration of the
-    chip did not see."""
+    """Standard deviation of log(measured / predicted) of a first token's time on a server and of a client that no
+    calibration saw."""
     simulator: Ratio
     """Ratio of the standard deviation to the mean of figures of another simulator."""
 

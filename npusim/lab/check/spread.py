@@ -42,25 +42,22 @@ def run_half_widths(predictor: RunPredictor, figures: Iterable[str], seed: int) 
     return {
         figure: math.hypot(
             Z * _input_sd(inverses(figure), sds, predictor.users),
-            _left(placement.arch, placement.runtime, inverses(figure)),
+            _left(placement.arch, inverses(figure)),
         )
         for figure in figures
     }
 
 
 @remembered
-def _left(arch: str, runtime: str, figure: str) -> float:
-    """What is not of the inputs' ranges: what the calibration left, software that it did not see, another lab."""
+def _left(arch: str, figure: str) -> float:
+    """What is not of the inputs' ranges: what the calibration left, another lab, and its queue."""
     left = Z / Z_OF_RANGES * unexplained(calibration_of(arch), figure)
-    return math.hypot(left, Z * repeat_sd(figure), Z * _software_sd(arch, runtime, figure))
+    return math.hypot(left, Z * repeat_sd(figure), Z * _queue_sd(figure))
 
 
-def _software_sd(arch: str, runtime: str, figure: str) -> float:
-    """Of a first token's time under software that the chip's calibration was not fitted to: its queue is its own."""
-    fitted = calibration_of(arch)
-    if fitted is None or fitted.holds_for(runtime) or not figure.startswith(_FIRST_TOKEN):
-        return 0.0
-    return sources().spreads.first_token_elsewhere.value
+def _queue_sd(figure: str) -> float:
+    """Of a first token's time on a server, and of a client, that no calibration saw: its queue is its own."""
+    return sources().spreads.first_token_elsewhere.value if figure.startswith(_FIRST_TOKEN) else 0.0
 
 
 @remembered
