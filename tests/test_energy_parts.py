@@ -51,7 +51,7 @@ def test_components_of_any_chip_sum_to_its_energy(name: str, joules: list[float]
         part: value for part, value in zip(ENERGY_PARTS, joules, strict=True)
         if not part.startswith("mac_") or part in native
     }  # fmt: skip
-    found = breakdown(system, machine, parts)
+    found = breakdown(len(machine), bottom_up(system, machine), parts)
     assert set(found) == set(COMPONENTS) == {each for members in GROUPS.values() for each in members}
     assert all(each[0] >= 0.0 for each in found.values())
     assert math.fsum(each[0] for each in found.values()) == pytest.approx(math.fsum(parts.values()), rel=SUMMED)

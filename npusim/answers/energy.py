@@ -19,7 +19,7 @@ _DIGITS = 4
 
 def energy_breakdown_j(deployment: Deployment, parts_j: Mapping[str, float], energy_j: float) -> dict[str, float]:
     """Joules by component; they sum to `energy_j`, that of the ENERGY_PARTS `parts_j`."""
-    split = breakdown(deployment.system, deployment.machine, parts_j)
+    split = breakdown(1, deployment.energy_units, parts_j)
     found = {name: float(joules[0]) for name, joules in split.items()}
     # What rounding leaves belongs to the largest.
     largest = max(found, key=lambda name: found[name])

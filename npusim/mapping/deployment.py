@@ -20,6 +20,7 @@ from npusim.hardware.runtime_record import build_runtime
 from npusim.hardware.software import InUse
 from npusim.hardware.states import AS_LABS_RAN
 from npusim.hardware.system import System
+from npusim.hardware.technology.energy import Spent, bottom_up
 from npusim.inputs import remembered, remembered_last
 from npusim.ledger import Provenance, provenances
 from npusim.mapping.fitting import Fitting
@@ -90,6 +91,11 @@ class Deployment:
     @cached_property
     def _room(self) -> Footprint:
         return self.fitting.footprint(self.plan)
+
+    @cached_property
+    def energy_units(self) -> dict[str, Spent]:
+        """What a unit of each part of the energy consists of on this chip."""
+        return bottom_up(self.system, self.machine)
 
     @property
     def fitting(self) -> Fitting:

@@ -15,7 +15,7 @@ import numpy as np
 
 from npusim.metric_row import Metric, Shown
 from npusim.metrics import metric, shown
-from npusim.serving.request import Request
+from npusim.serving.served import column
 from npusim.serving.simulate import ServedRun
 
 _PER_SECOND = {"ms": 1e3}
@@ -56,7 +56,7 @@ def measure(run: ServedRun, since: int = 0, least: Shown = Shown.RUN) -> RunMetr
     least: of which figures (COMPARED: all)."""
     seen, refused = _Seen(run, since, least), run.record.refused
     figures = {row.name: _value(row, seen) for row in shown(least)}
-    last_due_s = max((request.due_s for request in seen.served), default=0.0)
+    last_due_s = float(column(seen.served, "due_s").max(initial=0.0))
     refusal = refused[0].refusal if refused else ""
     return RunMetrics(figures, refusal, run.breakdown_j, float(seen.span_s.sum()), last_due_s)
 
@@ -87,7 +87,7 @@ class _Seen:
 
     def __init__(self, run: ServedRun, since: int, least: Shown) -> None:
         self.run, self.record, self.served = run, run.record, run.record.requests
-        self.told = [request for request in self.served if request.index >= since]
+        self._told = column(self.served, "index") >= since
         self._least, self._statistics = least, dict[str, dict[str, float]]()
 
     def statistic(self, quantity: str, name: str) -> float:
@@ -97,8 +97,9 @@ class _Seen:
             self._statistics[quantity] = sample.statistics(_statistics(self._least)[quantity])
         return self._statistics[quantity][name]
 
-    def times(self, of: Callable[[Request], float]) -> Sample:
-        return Sample(np.array([of(request) for request in self.told]))
+    def told(self, name: str) -> np.ndarray:
+        """An attribute of each request whose latencies count."""
+        return column(self.served, name)[self._told]
 
     @cached_property
     def span_s(self) -> np.ndarray:
@@ -110,11 +111,11 @@ class _Seen:
 
     @cached_property
     def tokens_out(self) -> float:
-        return float(sum(request.osl for request in self.served)) * self.run.replicas
+        return float(column(self.served, "osl").sum()) * self.run.replicas
 
     @cached_property
     def tokens_in(self) -> float:
-        return float(sum(request.isl for request in self.served)) * self.run.replicas
+        return float(column(self.served, "isl").sum()) * self.run.replicas
 
     @cached_property
     def seconds(self) -> float:
@@ -134,7 +135,7 @@ class _Seen:
     @cached_property
     def sending_s(self) -> float:
         """Seconds until the last request was sent: after it users leave, and fewer are in service."""
-        return max(request.sent_s for request in self.served) or float(np.cumsum(self.span_s)[-1])
+        return float(column(self.served, "sent_s").max()) or float(np.cumsum(self.span_s)[-1])
 
 
 _FUNCTIONS: dict[str, Callable[[_Seen], Any]] = {}
@@ -148,13 +149,14 @@ def _figure(function: Callable[[_Seen], Any]) -> Callable[[_Seen], Any]:
 
 @_figure
 def ttft_ms(seen: _Seen) -> Sample:
-    return seen.times(lambda request: request.first_token_s - request.sent_s)
+    return Sample(seen.told("first_token_s") - seen.told("sent_s"))
 
 
 @_figure
 def tpot_ms(seen: _Seen) -> Sample:
-    several = [request for request in seen.told if request.osl > 1]
-    return Sample(np.array([(each.last_token_s - each.first_token_s) / (each.osl - 1) for each in several]))
+    several = seen.told("osl") > 1
+    seconds, further = seen.told("last_token_s") - seen.told("first_token_s"), seen.told("osl") - 1
+    return Sample(seconds[several] / further[several])
 
 
 @_figure
@@ -164,12 +166,12 @@ def itl_ms(seen: _Seen) -> Sample:
 
 @_figure
 def e2e_ms(seen: _Seen) -> Sample:
-    return seen.times(lambda request: request.last_token_s - request.sent_s)
+    return Sample(seen.told("last_token_s") - seen.told("sent_s"))
 
 
 @_figure
 def client_queue_ms(seen: _Seen) -> Sample:
-    return seen.times(lambda request: request.sent_s - request.due_s)
+    return Sample(seen.told("sent_s") - seen.told("due_s"))
 
 
 @_figure
@@ -250,9 +252,10 @@ def steady_output_tokens_per_s(seen: _Seen) -> float:
     if not seen.served:
         return np.nan
     until = seen.sending_s
-    in_service = sum(max(0.0, min(request.last_token_s, until) - request.sent_s) for request in seen.served) / until
-    stay = sum(request.last_token_s - request.sent_s for request in seen.served)
-    return float(seen.run.replicas * in_service * sum(request.osl for request in seen.served) / stay)
+    sent, last = column(seen.served, "sent_s"), column(seen.served, "last_token_s")
+    in_service = float(np.maximum(0.0, np.minimum(last, until) - sent).sum()) / until
+    tokens = float(column(seen.served, "osl").sum())
+    return seen.run.replicas * in_service * tokens / float((last - sent).sum())
 
 
 @_figure

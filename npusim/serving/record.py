@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +19,7 @@ class Recorder:
     span_s/span_j: every stretch of device time with its energy, all chips; parts_j: that energy by ENERGY_PARTS.
     """
 
-    requests: list[Request] = field(default_factory=list)
+    requests: Sequence[Request] = field(default_factory=list)
     refused: list[Request] = field(default_factory=list)
     preemptions: int = 0
     decode_steps: int = 0
@@ -30,6 +31,11 @@ class Recorder:
     _interval_weight: list[np.ndarray] = field(default_factory=list)
     _span_s: list[np.ndarray] = field(default_factory=list)
     _span_j: list[np.ndarray] = field(default_factory=list)
+
+    def answered(self, request: Request) -> None:
+        """A request was answered."""
+        assert isinstance(self.requests, list)
+        self.requests.append(request)
 
     def intervals(self, seconds: np.ndarray, weight: np.ndarray) -> None:
         self._interval_s.append(seconds)

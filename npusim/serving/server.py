@@ -313,7 +313,7 @@ class Server:
 
     def _answer(self, request: Request, held: int) -> None:
         self.kv.release(request, held)
-        self.recorder.requests.append(request)
+        self.recorder.answered(request)
         self._tell(request)
 
     def _preempt(self) -> None:

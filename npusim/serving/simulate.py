@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import simpy
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
-from npusim.hardware.runtime import BucketShapes, GroupedAttention
+from npusim.hardware.runtime import BucketShapes, GroupedAttention, HybridPolicy
 from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
@@ -24,7 +25,8 @@ from npusim.serving.record import Recorder
 from npusim.serving.request import Request
 from npusim.serving.scheduler.make import make_state
 from npusim.serving.scheduler.serve import CompiledServer
-from npusim.serving.scheduler.turns import HYBRID
+from npusim.serving.scheduler.tree import PromptTree, tree_of
+from npusim.serving.served import column
 from npusim.serving.server import Server, ServingEngine
 from npusim.workload.arrivals import Arrival, Burst, Closed
 from npusim.workload.prompts import Prompt, random_prompts
@@ -60,6 +62,16 @@ class Load:
         return replace(
             self, arrival=self.arrival.of_replica(replicas), prompts=self.prompts[::replicas], lengths=lengths
         )
+
+    @cached_property
+    def tree(self) -> PromptTree:
+        """What prompts have in common; the same for all runs of this load."""
+        return tree_of(self.prompts)
+
+    @cached_property
+    def tokens(self) -> np.ndarray:
+        """(isl, osl) of each request, int64 (requests, 2)."""
+        return np.array(self.lengths or [(self.isl, self.osl)] * len(self.prompts), np.int64)
 
     def requests(self) -> list[Request]:
         """The requests in the order in which they are sent."""
@@ -131,7 +143,7 @@ def simulate(
     )
     is_compiled = type(deployment.runtime.policy) in COMPILED
     (serve or (serve_compiled if is_compiled else serve_as_process))(service)
-    duration = max((request.last_token_s for request in recorder.requests), default=0.0)
+    duration = float(column(recorder.requests, "last_token_s").max(initial=0.0))
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
     return ServedRun(
@@ -142,14 +154,14 @@ def simulate(
 def serve_compiled(service: Service) -> None:
     """Serve by the compiled server; under a policy of COMPILED."""
     where, load = service.deployment, service.load
-    policy, requests = COMPILED[type(where.runtime.policy)], load.requests()
-    state = make_state(requests, load.arrival, service.kv, service.limits, service.seed)
-    state.rules["policy"], state.rules["warm"] = policy, load.warm
-    if policy == HYBRID:
+    tree = load.tree if service.kv.caching else None
+    state = make_state(load.tokens, tree, load.arrival, service.kv, service.limits, service.seed)
+    state.rules["policy"], state.rules["warm"] = COMPILED[type(where.runtime.policy)], load.warm
+    if isinstance(where.runtime.policy, HybridPolicy):
         state.rules["token_budget"] = token_budget(where.runtime_record[0])
     server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
     server.run()
-    server.leave_in(service.kv, requests)
+    server.leave_in(service.kv, load.requests)
 
 
 def serve_as_process(service: Service) -> None:
@@ -174,7 +186,7 @@ def _spent(deployment: Deployment, recorder: Recorder, duration_s: float) -> dic
     waited_s = max(0.0, duration_s - float(recorder.span_s.sum()))
     idle_j = waited_s * float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     parts_j = recorder.parts_j | {"idle": recorder.parts_j["idle"] + idle_j}
-    found = breakdown(deployment.system, deployment.machine, parts_j)
+    found = breakdown(1, deployment.energy_units, parts_j)
     return {name: float(joules[0]) for name, joules in found.items()}
 
 

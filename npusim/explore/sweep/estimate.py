@@ -19,7 +19,7 @@ from npusim.explore.sweep.machines import Records
 from npusim.explore.sweep.spec import ESTIMATED
 from npusim.hardware.power import headroom_w, waiting_w
 from npusim.hardware.system import System
-from npusim.hardware.technology.energy import GROUPS, breakdown
+from npusim.hardware.technology.energy import GROUPS, bottom_up, breakdown
 from npusim.hardware.technology.silicon import Silicon
 from npusim.kernels.power import ENERGY_PARTS
 from npusim.mapping.deployment import Deployment
@@ -97,7 +97,8 @@ class _TwoSteps:
     def groups_j(self) -> dict[str, np.ndarray]:
         """Joules of both by group of components."""
         spent = self.resident[:, None] * self.prompt.parts_j + (self.osl - 1) * self.decode.parts_j
-        found = breakdown(self.system, self.silicon.machines, dict(zip(ENERGY_PARTS, spent.T, strict=True)))
+        units = bottom_up(self.system, self.silicon.machines)
+        found = breakdown(len(spent), units, dict(zip(ENERGY_PARTS, spent.T, strict=True)))
         return {name: np.sum([found[each] for each in members], axis=0) for name, members in GROUPS.items()}
 
     @property

@@ -225,19 +225,18 @@ def _device(system: System, machines: np.ndarray, table: EnergyTable) -> dict[st
     }
 
 
-def breakdown(
-    system: System, machines: np.ndarray, parts_j: Mapping[str, Any], table: EnergyTable | None = None
-) -> Spent:
-    """The joules of ENERGY_PARTS by component, float64 (machines,) each; they sum to the joules of all parts."""
-    known = table or energy_table()
-    lost = 1.0 - known.conversion.value
-    found = {name: np.zeros(len(machines)) for name in COMPONENTS}
-    units = bottom_up(system, machines, known)
+def breakdown(machines: int, units: Mapping[str, Spent], parts_j: Mapping[str, Any]) -> Spent:
+    """The joules of ENERGY_PARTS by component, float64 (machines,) each; they sum to the joules of all parts.
+
+    units: what a unit of each part consists of on those machines, as `bottom_up` says.
+    """
+    lost = 1.0 - energy_table().conversion.value
+    found = {name: np.zeros(machines) for name in COMPONENTS}
     for part, joules in parts_j.items():
         if part in _OF_PIM:
             found[_OF_PIM[part]] += joules
             continue
-        total = sum(units[part].values(), np.zeros(len(machines)))
+        total = sum(units[part].values(), np.zeros(machines))
         for name, each in units[part].items():
             found[name] += joules * (1.0 - lost) * each / total
         found["conversion"] += joules * lost

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from npusim.serving.kvcache import KvCache
 from npusim.serving.limits import ServerLimits
-from npusim.serving.request import Request
 from npusim.serving.scheduler.state import (
     BURST,
     CHUNK_DTYPE,
@@ -26,7 +24,7 @@ from npusim.serving.scheduler.state import (
     STREAM,
     State,
 )
-from npusim.serving.scheduler.tree import tree_of
+from npusim.serving.scheduler.tree import PromptTree
 from npusim.workload.arrivals import Arrival, Burst, Closed, poisson_times
 
 _ROOM = 1 << 14
@@ -35,12 +33,16 @@ _CHUNKS = 64
 """Chunks for which there is room at first."""
 
 
-def make_state(requests: Sequence[Request], arrival: Arrival, kv: KvCache, limits: ServerLimits, seed: int) -> State:
-    """Arrays for a run of `requests`; policy, engine and what was served before are still to be told to its rules."""
-    count = len(requests)
+def make_state(
+    tokens: np.ndarray, tree: PromptTree | None, arrival: Arrival, kv: KvCache, limits: ServerLimits, seed: int
+) -> State:
+    """Arrays for a run of requests. tokens: (isl, osl) of each; tree: of their prompts, None without a prefix cache;
+    policy, engine and what was served before are still to be told to its rules.
+    """
+    count = len(tokens)
     sequences = min(limits.max_sequences, count) + 1
-    longest = max(request.isl + request.osl for request in requests)
-    rows, nodes, paths = _requests(requests, kv)
+    longest = int(tokens.sum(axis=1).max())
+    nodes, paths = _nodes(tree, kv)
     queues = np.zeros(count, QUEUE_DTYPE)
     if not isinstance(arrival, Closed | Burst):
         queues["due_s"] = poisson_times(count, arrival.rate_per_s, seed)
@@ -49,7 +51,7 @@ def make_state(requests: Sequence[Request], arrival: Arrival, kv: KvCache, limit
     return State(
         rules=_rules(arrival, count, kv, limits),
         at=_progress(),
-        requests=rows,
+        requests=_requests(tokens, tree),
         queues=queues,
         sequences=np.zeros(sequences, SEQUENCE_DTYPE),
         scratch=np.zeros((2, sequences)),
@@ -94,19 +96,22 @@ def _progress() -> np.ndarray:
     return at
 
 
-def _requests(requests: Sequence[Request], kv: KvCache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of the requests, of the nodes of their prompts, and the paths of these; without a cache they have none."""
-    rows = np.zeros(len(requests), REQUEST_DTYPE)
-    rows["isl"] = [request.isl for request in requests]
-    rows["osl"] = [request.osl for request in requests]
+def _requests(tokens: np.ndarray, tree: PromptTree | None) -> np.ndarray:
+    rows = np.zeros(len(tokens), REQUEST_DTYPE)
+    rows["index"], rows["isl"], rows["osl"] = np.arange(len(tokens)), tokens[:, 0], tokens[:, 1]
     rows["first_token_s"] = rows["last_token_s"] = NONE
-    if not kv.caching:
-        return rows, np.zeros(0, NODE_DTYPE), np.zeros(0, np.int64)
-    tree = tree_of([request.prompt for request in requests])
-    rows["path"], rows["path_nodes"] = tree.first, tree.count
+    if tree is not None:
+        rows["path"], rows["path_nodes"] = tree.first, tree.count
+    return rows
+
+
+def _nodes(tree: PromptTree | None, kv: KvCache) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the nodes of all prompts, and their paths; without a cache there are none."""
+    if tree is None:
+        return np.zeros(0, NODE_DTYPE), np.zeros(0, np.int64)
     nodes = np.zeros(len(tree.parent), NODE_DTYPE)
     nodes["parent"], nodes["end"] = tree.parent, tree.end
     whole = np.asarray(kv.charge(tree.end // kv.block_tokens), float)
     nodes["whole_blocks"] = whole
     nodes["blocks"] = whole - np.where(tree.parent == NONE, 0.0, whole[tree.parent])
-    return rows, nodes, tree.paths
+    return nodes, tree.paths

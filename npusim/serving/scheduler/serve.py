@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from npusim.engine.limiter import PowerLimiter
@@ -22,6 +24,7 @@ from npusim.serving.scheduler.state import (
     NONE,
     State,
 )
+from npusim.serving.served import ServedRequests
 from npusim.serving.server import ServingEngine, chunk_costs
 from npusim.workload.step import mixed
 
@@ -60,26 +63,23 @@ class CompiledServer:
                 return self._hand_over()
             answers[wanted](steps, horizon_s)
 
-    def leave_in(self, kv: KvCache, requests: list[Request]) -> None:
-        """Bring requests, record and the counts of the cache to where the run has left them."""
+    def leave_in(self, kv: KvCache, make: Callable[[], list[Request]]) -> None:
+        """Bring record and counts of the cache to where the run has left them; make: the requests before the run."""
         state, at, recorder = self._state, self._state.at[0], self._recorder
         for name in ("preemptions", "decode_steps", "prefill_tokens", "mixed_steps", "peak_sequences"):
             setattr(recorder, name, int(at[name]))
         recorder.spend(at["parts_j"])
         kv.used, kv.peak = float(at["used"]), float(at["peak"])
         kv.hit_tokens, kv.asked_tokens = int(at["hit_tokens"]), int(at["asked_tokens"])
-        names = ("due_s", "sent_s", "first_token_s", "last_token_s", "generated", "computed", "preemptions")
-        columns = [state.requests[name].tolist() for name in names]
-        for request, *values in zip(requests, *columns, strict=True):
-            for name, value in zip(names, values, strict=True):
-                setattr(request, name, value)
-        refusals = state.requests["refusal"].tolist()
-        for index in state.queues["ended"][: int(at["ended"])].tolist():
-            if refusals[index] == ACCEPTED:
-                recorder.requests.append(requests[index])
-            else:
-                requests[index].refusal = refusal_text(refusals[index], requests[index], kv, self._limits)
-                recorder.refused.append(requests[index])
+        rows = state.requests[state.queues["ended"][: int(at["ended"])]]
+        accepted = rows["refusal"] == ACCEPTED
+        served = rows[accepted]
+        recorder.requests = ServedRequests(served, lambda: _as_requests(served, make()))
+        refused = rows[~accepted]
+        if len(refused):
+            recorder.refused = _as_requests(refused, make())
+            for request, refusal in zip(recorder.refused, refused["refusal"].tolist(), strict=True):
+                request.refusal = refusal_text(refusal, request, kv, self._limits)
 
     def _decode(self, steps: int, horizon_s: float) -> None:
         held, counter = self._held(), int(self._steps[0])
@@ -199,6 +199,15 @@ class CompiledServer:
         self._recorder.intervals(record["interval_s"][:intervals].copy(), record["interval_weight"][:intervals].copy())
         self._recorder.spans(record["span_s"][:spans].copy(), record["span_j"][:spans].copy())
         at["intervals"] = at["spans"] = 0
+
+
+def _as_requests(rows: np.ndarray, requests: list[Request]) -> list[Request]:
+    """Those of `requests` that have rows, brought to where their rows are."""
+    found = [requests[index] for index in rows["index"].tolist()]
+    for name in ("due_s", "sent_s", "first_token_s", "last_token_s", "generated", "computed", "preemptions"):
+        for request, value in zip(found, rows[name].tolist(), strict=True):
+            setattr(request, name, value)
+    return found
 
 
 def _longer(array: np.ndarray, least: int) -> np.ndarray:

@@ -132,6 +132,7 @@ which is first of equal times; parts_j: joules by ENERGY_PARTS; partial: sums of
 
 REQUEST_DTYPE = record_type(
     [
+        ("index", np.int64),
         ("isl", np.int64),
         ("osl", np.int64),
         ("due_s", np.float64),
