@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 from npusim.metric_row import Alias, Drawn, Follows, Metric, Shown, lowered
 
@@ -411,6 +411,7 @@ def named_by(tool: str) -> Mapping[str, tuple[Metric, float]]:
     return {alias.text: (row, alias.factor) for row in _FIRST.values() for alias in row.aliases if alias.tool == tool}
 
 
+@lru_cache(maxsize=4096)
 def figure_of(tool: str, text: str) -> tuple[str, float] | None:
     """Name of the figure that a tool calls so, and the worth of its unit; None for what is no figure.
 
