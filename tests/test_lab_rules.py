@@ -14,9 +14,9 @@ from npusim.bounds.reading import Reading
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.power_log import PowerLog
 from npusim.lab.files.table_runs import is_of_runs, table_runs
-from npusim.lab.rules.lint import lint
+from npusim.lab.rules.lint import remarks_on
 from npusim.lab.rules.remark import DOUBT, FAULT, NOTE
-from npusim.lab.rules.together import together
+from npusim.lab.rules.together import remarks_together
 
 DATA = Path(__file__).parent.parent / "validation" / "data"
 TABLES = [path for path in sorted(DATA.rglob("*.csv")) if is_of_runs(path.read_text().split("\n", 1)[0].split(","))]
@@ -28,7 +28,7 @@ SHORT = "short run"
 def test_no_measured_run_contradicts_itself(path: Path) -> None:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     for _, run in table_runs(path, frame):
-        found = [each for each in lint(run) if each.severity != NOTE and each.rule != SHORT]
+        found = [each for each in remarks_on(run) if each.severity != NOTE and each.rule != SHORT]
         assert found == [], run.location
 
 
@@ -78,7 +78,7 @@ def _run(figures: dict[str, Any] | None = None, conduct: Conduct = CONDUCT, **to
 
 
 def _named(run: LabRun, severity: str = FAULT) -> set[str]:
-    return {each.rule for each in lint(run) if each.severity == severity}
+    return {each.rule for each in remarks_on(run) if each.severity == severity}
 
 
 def test_a_sound_run_is_remarked_on_by_no_rule() -> None:
@@ -153,9 +153,10 @@ def test_users_that_were_not_there_are_named(users: int) -> None:
 
 
 def test_a_slip_that_fits_is_named_and_no_other() -> None:
-    (said,) = [each.message for each in lint(_run({"total_tokens_per_s": "662.32"})) if each.rule == "rates agree"][:1]
+    found = remarks_on(_run({"total_tokens_per_s": "662.32"}))
+    said = next(each.message for each in found if each.rule == "rates agree")
     assert "prompts were left out" in said or "prompts were counted" in said
-    messages = [each.message for each in lint(_run({"requests_per_s": "0.84"})) if each.severity == FAULT]
+    messages = [each.message for each in remarks_on(_run({"requests_per_s": "0.84"})) if each.severity == FAULT]
     assert messages and not any("it fits if" in each for each in messages)
 
 
@@ -216,7 +217,7 @@ RISING = ((1, 54.1, 18.39), (2, 104.0, 18.94), (8, 346.2, 19.44), (32, 1224.5, 2
 def _pairs(runs: list[LabRun]) -> dict[str, set[int]]:
     """Places of the runs that are remarked on, by severity."""
     found: dict[str, set[int]] = {FAULT: set(), DOUBT: set()}
-    for place, remarks in together(runs).items():
+    for place, remarks in remarks_together(runs).items():
         for each in remarks:
             found.setdefault(each.severity, set()).add(place)
     return found

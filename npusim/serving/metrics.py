@@ -15,7 +15,7 @@ import numpy as np
 
 from npusim.metric_row import Metric, Shown
 from npusim.metrics import metric, shown
-from npusim.serving.served import column
+from npusim.serving.served import column_of
 from npusim.serving.simulate import ServedRun
 
 _PER_SECOND = {"ms": 1e3}
@@ -56,7 +56,7 @@ def measure(run: ServedRun, since: int = 0, least: Shown = Shown.RUN) -> RunMetr
     least: of which figures (COMPARED: all)."""
     seen, refused = _Seen(run, since, least), run.record.refused
     figures = {row.name: _value(row, seen) for row in shown(least)}
-    last_due_s = float(column(seen.served, "due_s").max(initial=0.0))
+    last_due_s = float(column_of(seen.served, "due_s").max(initial=0.0))
     refusal = refused[0].refusal if refused else ""
     return RunMetrics(figures, refusal, run.breakdown_j, float(seen.span_s.sum()), last_due_s)
 
@@ -87,7 +87,7 @@ class _Seen:
 
     def __init__(self, run: ServedRun, since: int, least: Shown) -> None:
         self.run, self.record, self.served = run, run.record, run.record.requests
-        self._told = column(self.served, "index") >= since
+        self._told = column_of(self.served, "index") >= since
         self._least, self._statistics = least, dict[str, dict[str, float]]()
 
     def statistic(self, quantity: str, name: str) -> float:
@@ -99,7 +99,7 @@ class _Seen:
 
     def told(self, name: str) -> np.ndarray:
         """An attribute of each request whose latencies count."""
-        return column(self.served, name)[self._told]
+        return column_of(self.served, name)[self._told]
 
     @cached_property
     def span_s(self) -> np.ndarray:
@@ -111,11 +111,11 @@ class _Seen:
 
     @cached_property
     def tokens_out(self) -> float:
-        return float(column(self.served, "osl").sum()) * self.run.replicas
+        return float(column_of(self.served, "osl").sum()) * self.run.replicas
 
     @cached_property
     def tokens_in(self) -> float:
-        return float(column(self.served, "isl").sum()) * self.run.replicas
+        return float(column_of(self.served, "isl").sum()) * self.run.replicas
 
     @cached_property
     def seconds(self) -> float:
@@ -135,7 +135,7 @@ class _Seen:
     @cached_property
     def sending_s(self) -> float:
         """Seconds until the last request was sent: after it users leave, and fewer are in service."""
-        return float(column(self.served, "sent_s").max()) or float(np.cumsum(self.span_s)[-1])
+        return float(column_of(self.served, "sent_s").max()) or float(np.cumsum(self.span_s)[-1])
 
 
 _FUNCTIONS: dict[str, Callable[[_Seen], Any]] = {}
@@ -252,9 +252,9 @@ def steady_output_tokens_per_s(seen: _Seen) -> float:
     if not seen.served:
         return np.nan
     until = seen.sending_s
-    sent, last = column(seen.served, "sent_s"), column(seen.served, "last_token_s")
+    sent, last = column_of(seen.served, "sent_s"), column_of(seen.served, "last_token_s")
     in_service = float(np.maximum(0.0, np.minimum(last, until) - sent).sum()) / until
-    tokens = float(column(seen.served, "osl").sum())
+    tokens = float(column_of(seen.served, "osl").sum())
     return seen.run.replicas * in_service * tokens / float((last - sent).sum())
 
 

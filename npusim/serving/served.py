@@ -36,7 +36,7 @@ class ServedRequests(Sequence[Request]):
         return iter(self._requests)
 
 
-def column(requests: Sequence[Request], name: str) -> np.ndarray:
+def column_of(requests: Sequence[Request], name: str) -> np.ndarray:
     """An attribute of every request."""
     if isinstance(requests, ServedRequests):
         return np.asarray(requests.rows[name])

@@ -26,7 +26,7 @@ from npusim.serving.request import Request
 from npusim.serving.scheduler.make import make_state
 from npusim.serving.scheduler.serve import CompiledServer
 from npusim.serving.scheduler.tree import PromptTree, tree_of
-from npusim.serving.served import column
+from npusim.serving.served import column_of
 from npusim.serving.server import Server, ServingEngine
 from npusim.workload.arrivals import Arrival, Burst, Closed
 from npusim.workload.prompts import Prompt, random_prompts
@@ -143,7 +143,7 @@ def simulate(
     )
     is_compiled = type(deployment.runtime.policy) in COMPILED
     (serve or (serve_compiled if is_compiled else serve_as_process))(service)
-    duration = float(column(recorder.requests, "last_token_s").max(initial=0.0))
+    duration = float(column_of(recorder.requests, "last_token_s").max(initial=0.0))
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
     return ServedRun(

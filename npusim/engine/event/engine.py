@@ -12,7 +12,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.bottleneck import path_shares
 from npusim.engine.event.memory import Depth, memory_model
 from npusim.engine.event.network import Network
-from npusim.engine.event.order import joined
+from npusim.engine.event.order import rows_in_turn
 from npusim.engine.event.repetition import Simulation, simulate_program
 from npusim.engine.event.setting import StepSetting
 from npusim.engine.event.stages import stages_time
@@ -102,7 +102,7 @@ class EventEngine:
         engine = self._analytic
         known = engine.piece_cost(step)
         parts = [engine.operators(part) for part in micro_steps(step, known.sub_batches)]
-        rows, costs = joined([table.rows for table, _ in parts]), np.concatenate([own for _, own in parts])
+        rows, costs = rows_in_turn([table.rows for table, _ in parts]), np.concatenate([own for _, own in parts])
         live = int(step.decoding.sum())
         prefilling = live < len(step.query)
         path = int(step_path(len(step.query) - live if prefilling else live, prefilling, engine.runtime))

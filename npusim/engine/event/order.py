@@ -26,7 +26,7 @@ class Emitted(NamedTuple):
     rest: bool = True
 
 
-def joined(tables: list[np.ndarray]) -> np.ndarray:
+def rows_in_turn(tables: list[np.ndarray]) -> np.ndarray:
     """The specialised rows of sub-batches as one table, inputs by their rows in it."""
     rows, before = [], 0
     for table in tables:

@@ -36,9 +36,9 @@ from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.lab.check.spread import Z_OF_RANGES, Z, run_half_widths
 from npusim.lab.files.lab_run import Conduct, RunConditions
 from npusim.lab.files.table_runs import TOOL, table_runs
-from npusim.lab.rules.lint import lint
+from npusim.lab.rules.lint import remarks_on
 from npusim.lab.rules.remark import NOTE, Remark
-from npusim.lab.rules.together import together
+from npusim.lab.rules.together import remarks_together
 from npusim.metrics import resolve
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3}
@@ -68,10 +68,10 @@ def checked_rows(path: Path, arch: str | None, seed: int) -> list[CheckedRow]:
         figures[case.row].append(_figure(case, predicted.get(id(case)), why[case.row]))
     remarks: dict[int, list[Remark]] = defaultdict(list)
     runs = list(table_runs(path, imported.table.frame)) if imported.kind.runs else []
-    others = together([run for _, run in runs])
+    others = remarks_together([run for _, run in runs])
     for place, (indices, run) in enumerate(runs):
         for row in indices:
-            remarks[row] += [remark for remark in (*lint(run), *others[place]) if remark.severity != NOTE]
+            remarks[row] += [remark for remark in (*remarks_on(run), *others[place]) if remark.severity != NOTE]
     return [
         CheckedRow(
             f"{path}#{row}",

@@ -20,9 +20,9 @@ from npusim.lab.check.row import CheckedRow
 from npusim.lab.check.weighing import weigh
 from npusim.lab.files.folder import HandedIn, Unread, hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
-from npusim.lab.rules.lint import lint
+from npusim.lab.rules.lint import remarks_on
 from npusim.lab.rules.remark import Remark
-from npusim.lab.rules.together import together
+from npusim.lab.rules.together import remarks_together
 from npusim.mapping.plan_file import read_plan
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve_precision
@@ -62,7 +62,7 @@ def check_measured(path: Path, given: RunConditions, seed: int, say: Callable[[s
     say(f"{len(handed.runs):,} runs in {len(handed.files):,} files")
     predictions, rows = Predictions(seed), []
     all_placed = [place_run(run, given) for run in handed.runs]
-    remarks = together(
+    remarks = remarks_together(
         [replace(run, setting=placed.setting) for run, placed in zip(handed.runs, all_placed, strict=True)]
     )
     for place, (run, placed) in enumerate(zip(handed.runs, all_placed, strict=True)):
@@ -109,6 +109,6 @@ def _row(run: LabRun, placed: Placed, predictions: Predictions, others: Sequence
         run.conduct,
         weighed.figures,
         weighed.whole,
-        (*lint(replace(run, setting=placed.setting)), *others),
+        (*remarks_on(replace(run, setting=placed.setting)), *others),
         weighed.known,
     )

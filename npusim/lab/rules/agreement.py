@@ -28,7 +28,7 @@ def quotient(one: Reading, other: Reading) -> Reading:
     return Reading(one.value / max(other.value, LEAST), low, high)
 
 
-def total(one: Reading, other: Reading) -> Reading:
+def sum_of(one: Reading, other: Reading) -> Reading:
     """The sum of two figures."""
     return Reading(one.value + other.value, one.low + other.low, one.high + other.high)
 

@@ -23,11 +23,11 @@ _FIGURES, _DIGITS = 3, 8
 _SCALED, _CLOSE = 6, 1e-3
 """Latencies whose ratios in two runs are the same to that part by no chance."""
 
-Found = Iterator[tuple[int, Remark]]
+CopiedRuns = Iterator[tuple[int, Remark]]
 """Remarks by the place of their run."""
 
 
-def copies(runs: Sequence[LabRun]) -> Found:
+def copies(runs: Sequence[LabRun]) -> CopiedRuns:
     """Runs with the figures of another one."""
     for one, other in _alike(runs):
         first, second = runs[one], runs[other]
@@ -87,7 +87,7 @@ def _digits(figure: Reading) -> float:
     return max(1.0, math.log10(figure.value / step) + 1.0)
 
 
-def scaled(runs: Sequence[LabRun]) -> Found:
+def scaled(runs: Sequence[LabRun]) -> CopiedRuns:
     """Runs whose latencies are all those of another one times one factor."""
     latencies = [_latencies(run) for run in runs]
     names = sorted({name for each in latencies for name in each})
@@ -120,7 +120,7 @@ def _latencies(run: LabRun) -> Mapping[str, float]:
     return found
 
 
-def twins(runs: Sequence[LabRun]) -> Found:
+def twins(runs: Sequence[LabRun]) -> CopiedRuns:
     """One run in two files of its tool, with two figures."""
     known: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, run in enumerate(runs):

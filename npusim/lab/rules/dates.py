@@ -17,7 +17,7 @@ _CALENDAR = re.compile(r"(?<!\d)(20\d\d)\.\d+")
 """A version that begins with its year."""
 
 
-def day_of(text: str | None) -> date | None:
+def named_day(text: str | None) -> date | None:
     """The day that a text names, None for none."""
     found = _DAY.search(text or "")
     if found is None:
@@ -37,7 +37,7 @@ def not_in_the_future(run: LabRun) -> Iterator[Remark]:
     """A run that was handed in has been."""
     now = today()
     for text in dict.fromkeys(_told(run)):
-        day = day_of(text)
+        day = named_day(text)
         if day is not None and day > now + _ZONES:
             yield Remark(NAME, FAULT, f"the run is dated {day}, in the future (today is {now})")
             return
@@ -49,14 +49,14 @@ def _told(run: LabRun) -> Iterator[str]:
 
 def one_day(run: LabRun) -> Iterator[Remark]:
     """Files of one run name one day."""
-    days = [day for text in _told(run) if (day := day_of(text)) is not None]
+    days = [day for text in _told(run) if (day := named_day(text)) is not None]
     if days and max(days) - min(days) > _ZONES:
         yield Remark(NAME, DOUBT, f"parts of the run are dated {min(days)} and {max(days)}")
 
 
 def after_its_software(run: LabRun) -> Iterator[Remark]:
     """Software whose version begins with its year was not run in an earlier one."""
-    day = day_of(run.conduct.date)
+    day = named_day(run.conduct.date)
     for text in (run.conduct.sdk, run.setting.runtime):
         version = _CALENDAR.search(text or "")
         if day is not None and version is not None and day.year < int(version[1]):

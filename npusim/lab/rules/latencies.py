@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from npusim.bounds.reading import LEAST, Reading
 from npusim.lab.files.lab_run import LabRun
-from npusim.lab.rules.agreement import EXACT, apart, quotient, slip, total
+from npusim.lab.rules.agreement import EXACT, apart, quotient, slip, sum_of
 from npusim.lab.rules.remark import DOUBT, FAULT, Remark
 from npusim.metrics import METRICS, metric
 
@@ -34,7 +34,7 @@ def adds_up_roughly(run: LabRun) -> Iterator[Remark]:
     first, token = run.figures.get("ttft_ms_mean"), run.figures.get("tpot_ms_mean")
     if run.conduct.lengths_fixed or whole is None or first is None or token is None or not osl or osl <= 1.0:
         return
-    summed = total(first, token.times(osl - 1.0))
+    summed = sum_of(first, token.times(osl - 1.0))
     far = max(summed.low / max(whole.high, LEAST), whole.low / max(summed.high, LEAST)) - 1.0
     if far > _ROUGH[0]:
         told = f"TTFT + TPOT x (mean OSL - 1) = {summed.value:,.4g} ms, the end-to-end time is {whole.value:,.4g} ms"
@@ -55,7 +55,7 @@ def first_and_others(run: LabRun) -> Reading | None:
         return None
     if osl <= 1.0:
         return first
-    return None if token is None else total(first, token.times(osl - 1.0))
+    return None if token is None else sum_of(first, token.times(osl - 1.0))
 
 
 def percentiles_rise(run: LabRun) -> Iterator[Remark]:

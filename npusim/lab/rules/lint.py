@@ -9,6 +9,6 @@ from npusim.lab.rules.remark import Remark, Rule
 RULES: tuple[Rule, ...] = (*requests.RULES, *latencies.RULES, *rates.RULES, *power.RULES, *dates.RULES)
 
 
-def lint(run: LabRun) -> tuple[Remark, ...]:
+def remarks_on(run: LabRun) -> tuple[Remark, ...]:
     """Every remark on a run, whose setting holds what the user gave too."""
     return tuple(remark for rule in RULES for remark in rule(run))

@@ -98,7 +98,7 @@ def delivered(run: LabRun) -> Iterator[Remark]:
         yield Remark("output length", NOTE, message)
 
 
-def chosen(run: LabRun) -> Iterator[Remark]:
+def best_of_several(run: LabRun) -> Iterator[Remark]:
     """Figures that their own words call the best of several."""
     for text in run.conduct.labels:
         if _CHOSEN.search(text):
@@ -120,4 +120,4 @@ def as_told(run: LabRun) -> Iterator[Remark]:
         yield Remark("warm-up", NOTE, run.conduct.warm_up)
 
 
-RULES = (unfinished, counted, duration, answers_within, warm_up, delivered, chosen, as_told)
+RULES = (unfinished, counted, duration, answers_within, warm_up, delivered, best_of_several, as_told)

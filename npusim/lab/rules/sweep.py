@@ -18,7 +18,7 @@ from npusim.lab.files.lab_run import LabRun
 from npusim.lab.rules.remark import DOUBT, FAULT, Remark
 
 NAME = "sweep"
-Found = Iterator[tuple[int, Remark]]
+SweptRuns = Iterator[tuple[int, Remark]]
 """Remarks by the place of their run."""
 
 
@@ -49,7 +49,7 @@ _ORDERS = (_TOTAL, _EACH, *_TOKENS, _WATTS)
 up to 0.10 (but for one that its own source contradicts, 0.47), and watts fell by up to 0.07."""
 
 
-def sweep(runs: Sequence[LabRun]) -> Found:
+def out_of_order(runs: Sequence[LabRun]) -> SweptRuns:
     """What runs that differ in their users alone say of each other."""
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for place, run in enumerate(runs):

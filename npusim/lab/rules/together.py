@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.rules.copies import copies, scaled, twins
 from npusim.lab.rules.remark import Remark
-from npusim.lab.rules.sweep import sweep
+from npusim.lab.rules.sweep import out_of_order
 
-_RULES = (sweep, copies, scaled, twins)
+_RULES = (out_of_order, copies, scaled, twins)
 
 
-def together(runs: Sequence[LabRun]) -> Mapping[int, list[Remark]]:
+def remarks_together(runs: Sequence[LabRun]) -> Mapping[int, list[Remark]]:
     """Remarks by the place of their run, whose setting holds what the user gave too."""
     found: dict[int, list[Remark]] = defaultdict(list)
     for rule in _RULES:

@@ -22,7 +22,7 @@ from npusim.serving.scheduler.state import (
     RULES_DTYPE,
     SEQUENCE_DTYPE,
     STREAM,
-    State,
+    ServerState,
 )
 from npusim.serving.scheduler.tree import PromptTree
 from npusim.workload.arrivals import Arrival, Burst, Closed, poisson_times
@@ -35,7 +35,7 @@ _CHUNKS = 64
 
 def make_state(
     tokens: np.ndarray, tree: PromptTree | None, arrival: Arrival, kv: KvCache, limits: ServerLimits, seed: int
-) -> State:
+) -> ServerState:
     """Arrays for a run of requests. tokens: (isl, osl) of each; tree: of their prompts, None without a prefix cache;
     policy, engine and what was served before are still to be told to its rules.
     """
@@ -48,7 +48,7 @@ def make_state(
         queues["due_s"] = poisson_times(count, arrival.rate_per_s, seed)
     prompts = np.zeros(longest, PROMPT_DTYPE)
     prompts["first"] = NONE
-    return State(
+    return ServerState(
         rules=_rules(arrival, count, kv, limits),
         at=_progress(),
         requests=_requests(tokens, tree),

@@ -46,7 +46,7 @@ def _lock(state, index):
 
 
 @inner_part
-def publish(state, index):
+def publish_prompt(state, index):
     """The prompt of a request is computed: others may now share it, as far as its own blocks hold it."""
     request = state.requests[index]
     while request.kept < request.path_nodes:
@@ -82,6 +82,6 @@ def serve_before(state):
     at, request = state.at[0], state.requests[0]
     if need(state, 0) <= free(state):
         take_prompt(state, 0)
-        publish(state, 0)
+        publish_prompt(state, 0)
         release(state, 0, request.isl)
         at.peak, at.asked_tokens, request.computed = 0.0, 0, 0

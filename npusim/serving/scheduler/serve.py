@@ -22,7 +22,7 @@ from npusim.serving.scheduler.state import (
     NEEDS_STALLS,
     NEEDS_STEP,
     NONE,
-    State,
+    ServerState,
 )
 from npusim.serving.served import ServedRequests
 from npusim.serving.server import ServingEngine, chunk_costs
@@ -38,7 +38,7 @@ class CompiledServer:
     """Serves the requests of a state to the end; what it needs of the engine it asks for step by step."""
 
     def __init__(
-        self, state: State, engine: ServingEngine, limits: ServerLimits, recorder: Recorder, seed: int
+        self, state: ServerState, engine: ServingEngine, limits: ServerLimits, recorder: Recorder, seed: int
     ) -> None:
         self._state, self._engine, self._limits, self._recorder, self._seed = state, engine, limits, recorder, seed
         self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)

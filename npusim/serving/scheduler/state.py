@@ -218,8 +218,8 @@ RECORD_DTYPE = record_type(
 )
 """Two lists of the record, as `Recorder` has them."""
 
-State = namedtuple(
-    "State", "rules at requests queues sequences scratch nodes paths windows prompts chunks stall_s record"
+ServerState = namedtuple(
+    "ServerState", "rules at requests queues sequences scratch nodes paths windows prompts chunks stall_s record"
 )
 """rules, at: one record each; paths: nodes of the prompts of all requests; scratch: (2, sequences); windows: (blocks,
 share) of windowed layers; stall_s: by step; the others as their types say."""

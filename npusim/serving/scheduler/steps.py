@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from npusim.compilation import inner_part
 from npusim.serving.scheduler.blocks import growth, take
-from npusim.serving.scheduler.memory import publish, release
+from npusim.serving.scheduler.memory import publish_prompt, release
 from npusim.serving.scheduler.queue import tell
 from npusim.serving.scheduler.sums import pairwise_sum
 
@@ -42,7 +42,7 @@ def put_first(state, index):
     """The prompt is computed and with it one token is out; the request joins the live ones, or is done."""
     at, request = state.at[0], state.requests[index]
     held = request.isl + request.generated
-    publish(state, index)
+    publish_prompt(state, index)
     if request.first_token_s < 0.0:
         request.first_token_s = at.now_s
     else:
