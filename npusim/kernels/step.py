@@ -54,6 +54,8 @@ STEP_COST_DTYPE = record_type(
 )
 _BISECTIONS = 30
 """Halvings of the range of clocks: it is then known to one part in 10 ** 9."""
+_SECANTS, _NEAR = 6, 2.0**-31
+"""Secants after which a clock is known so well; where power does not rise smoothly, bisections find the rest."""
 _MOST_FUSIONS = 64
 """Numbers of engines among which a compiler chooses."""
 
@@ -162,26 +164,61 @@ def _hold(rows, costs, count, fixed, machine, finish, step):
     step.clock = step.duty = 1.0
     if not machine.power_cap_enforced:
         return
-    if _demand(rows, costs, count, fixed, 1.0, machine, finish, step) <= cap_headroom(1.0, machine):
+    over = _over(1.0, rows, costs, count, fixed, machine, finish, step)
+    if over <= 0.0:
         return
-    low, high = lowest_clock(machine.power_minimum_clock, machine.power_over_nominal), 1.0
-    least = _demand(rows, costs, count, fixed, low, machine, finish, step)
-    duty = 1.0
-    if least > cap_headroom(low, machine):
-        duty = max(0.0, cap_headroom(low, machine) / least)
+    low, duty = lowest_clock(machine.power_minimum_clock, machine.power_over_nominal), 1.0
+    under = _over(low, rows, costs, count, fixed, machine, finish, step)
+    if under > 0.0:
+        duty = max(0.0, cap_headroom(low, machine) / _demand(rows, costs, count, fixed, low, machine, finish, step))
     else:
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + high)
-            if _demand(rows, costs, count, fixed, middle, machine, finish, step) > cap_headroom(middle, machine):
-                high = middle
-            else:
-                low = middle
+        low = _highest_clock(low, under, over, rows, costs, count, fixed, machine, finish, step)
     if machine.settled == 1.0:
         step.clock, step.duty = low, duty
     else:
         # The mean of the time per cycle: full clock for the rested part, the lower one for the settled part.
         step.clock = 1.0 / (1.0 - machine.settled + machine.settled / low)
         step.duty = 1.0 / (1.0 - machine.settled + machine.settled / duty) if duty > 0.0 else 0.0
+
+
+@kernel
+def _highest_clock(lowest, under, over, rows, costs, count, fixed, machine, finish, step):
+    """The highest clock at which the work takes no more than the cap leaves: by bisection between `lowest` and 1.
+
+    under, over: `_over` at both. What it is at a middle need not be asked outside of `below` and `above`, which a
+    modified regula falsi (Dowell, Jarratt 1971, BIT 11, the Illinois rule) has brought close together before.
+    """
+    below, above, side, clock = lowest, 1.0, 0, 1.0
+    for turn in range(_SECANTS + 2):
+        if turn < _SECANTS:
+            clock = below - under * (above - below) / (over - under)
+        probe = clock if turn < _SECANTS else clock + (_NEAR if turn == _SECANTS else -_NEAR)
+        if not below < probe < above:
+            continue
+        excess = _over(probe, rows, costs, count, fixed, machine, finish, step)
+        if excess > 0.0:
+            above, over, under, side = probe, excess, under * (0.5 if side > 0 else 1.0), 1
+        else:
+            below, under, over, side = probe, excess, over * (0.5 if side < 0 else 1.0), -1
+    low, high = lowest, 1.0
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        if below < middle < above:
+            if _over(middle, rows, costs, count, fixed, machine, finish, step) > 0.0:
+                above = middle
+            else:
+                below = middle
+        if middle >= above:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+@kernel
+def _over(clock, rows, costs, count, fixed, machine, finish, step):
+    """Watts by which the step's work takes more at a clock than the cap leaves."""
+    return _demand(rows, costs, count, fixed, clock, machine, finish, step) - cap_headroom(clock, machine)
 
 
 @kernel
