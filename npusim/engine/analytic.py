@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, stall_times_of
+from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, mixed_run, stall_times_of
 from npusim.engine.stepcost import StepCost, combine, from_record, interpolated
 from npusim.errors import UserError
 from npusim.hardware.power import waiting_w
@@ -42,6 +42,11 @@ class DecodeRun:
     energies_j: np.ndarray
     held: bool
     parts_j: np.ndarray
+
+
+def run_of_one(cost: StepCost) -> DecodeRun:
+    """A step as a run."""
+    return DecodeRun(np.array([cost.time_s]), np.array([cost.energy_j]), cost.held, cost.parts_in_order)
 
 
 class AnalyticEngine:
@@ -166,11 +171,26 @@ class AnalyticEngine:
             counter,
             self._work,
         )
+        return self._run(steps)
+
+    def mixed_run(self, step: Step, seed: int, counter: int) -> DecodeRun:
+        """A step of prompts and decoding sequences with its host time and stall, as a run of one."""
+        stall_s = self.stall_s(seed, counter)
+        pieces = compiled_pieces(step, self._shapes)
+        if len(pieces) > 1 or self.plan.micro_batches > 1 or self.plan.pipeline_parallel > 1:
+            return run_of_one(self.waiting(self.with_host(self.cost(step), len(step.query)), stall_s))
+        (step,) = pieces
+        self._require_room(len(step.query))
+        sequences = step.query, step.context, step.decoding, step.slots
+        mixed_run(self.template, *sequences, self._machines, self._runtimes, self.logit_bytes, stall_s, self._work)
+        return self._run(1)
+
+    def _run(self, steps: int) -> DecodeRun:
+        """What a run of `steps` has left in the workspace."""
         self._require_figures()
-        energies_j = self._work.energies_j[:steps] * self.plan.chips
-        parts_j = self._work.parts_j * self.plan.chips
         last: Any = self._work.step[0]
         is_held = not math.isclose(float(last["clock"] * last["duty"]), 1.0)
+        energies_j, parts_j = self._work.energies_j[:steps] * self.plan.chips, self._work.parts_j * self.plan.chips
         return DecodeRun(self._work.times_s[:steps].copy(), energies_j, is_held, parts_j)
 
     def pieces(self, step: Step) -> list[Step]:

@@ -250,6 +250,20 @@ def _add_waiting(seconds, machine, parts_j):
 
 
 @entry
+def mixed_run(template, query, context, decoding, slots, machines, runtimes, logit_bytes, stall_s, work):
+    """Cost one step with its host time and a stall, in the first places of times_s and energies_j (one chip) of `work`
+    and in parts_j."""
+    machine, step = machines[0], work.step[0]
+    cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
+    waiting = stall_s + exposed_host_time(step.time_s, len(query), logit_bytes, machine, runtimes[0])
+    work.parts_j[:] = 0.0
+    _add_parts(step.parts_j, work.parts_j)
+    _add_waiting(waiting, machine, work.parts_j)
+    work.times_s[0] = step.time_s + waiting
+    work.energies_j[0] = step.energy_j + waiting * (machine.power_idle + waiting_power(machine))
+
+
+@entry
 def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtimes, logit_bytes, seed, counter, work):
     """Run decode steps until `limit` steps are done or `horizon_s` has passed; returns the number of steps.
 

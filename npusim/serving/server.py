@@ -38,12 +38,11 @@ class ServingEngine(Protocol):
 
     @property
     def stalls_at_all(self) -> bool: ...
-    def cost(self, step: Step) -> StepCost: ...
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost: ...
-    def with_host(self, cost: StepCost, sequences: int) -> StepCost: ...
     def waiting(self, cost: StepCost, seconds: float) -> StepCost: ...
     def stall_s(self, seed: int, counter: int) -> float: ...
     def stalls(self, seed: int, first: int, count: int) -> np.ndarray: ...
+    def mixed_run(self, step: Step, seed: int, counter: int) -> DecodeRun: ...
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
     ) -> DecodeRun: ...
@@ -201,14 +200,16 @@ class Server:
         sizes = [(tokens, request.computed + tokens) for request, tokens in chunks]
         step = mixed(self.live.held + 1, sizes, self.limits.slots)
         self._seen_s = self.env.now
-        cost = self._stalled(self.engine.with_host(self.engine.cost(step), len(step.query)))
-        yield self.env.timeout(cost.time_s)
-        self.recorder.spans(np.array([cost.time_s]), np.array([cost.energy_j]))
-        self.recorder.spend(cost.parts_in_order)
-        self._limiter.elapse(cost.time_s, cost.power_w, cost.held)
+        run = self.engine.mixed_run(step, self._seed, self._steps)
+        self._steps += 1
+        seconds = float(run.times_s[0])
+        yield self.env.timeout(seconds)
+        self.recorder.spans(run.times_s, run.energies_j)
+        self.recorder.spend(run.parts_j)
+        self._limiter.elapse(seconds, float(run.energies_j[0]) / seconds, run.held)
         self.recorder.mixed_steps += 1
         if self.live:
-            self._advance(np.array([cost.time_s]))
+            self._advance(run.times_s)
         for request, tokens in chunks:
             request.computed += tokens
             self.recorder.prefill_tokens += tokens
@@ -275,11 +276,6 @@ class Server:
         if not any(stalls):
             return known
         return _Prompt([self.engine.waiting(cost, stall_s) for cost, stall_s in zip(known.costs, stalls, strict=True)])
-
-    def _stalled(self, cost: StepCost) -> StepCost:
-        stall_s = self.engine.stall_s(self._seed, self._steps)
-        self._steps += 1
-        return self.engine.waiting(cost, stall_s)
 
     def _put_first(self, request: Request) -> None:
         """The prompt is computed and with it one token is out; the request joins the live ones, or is done."""

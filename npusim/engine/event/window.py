@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npusim.engine.analytic import COARSE, AnalyticEngine, DecodeRun
+from npusim.engine.analytic import COARSE, AnalyticEngine, DecodeRun, run_of_one
 from npusim.engine.event.engine import Detail, EventEngine
 from npusim.engine.stepcost import StepCost
 from npusim.kernels.power import ENERGY_PARTS
@@ -50,6 +50,11 @@ class WindowEngine:
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost:
         """A chunk of one prompt alone, host time included; under a power limit that has settled, whatever `limited`."""
         return self.with_host(self.cost(Step(np.array([query]), np.array([context]), np.zeros(1, np.bool_), 1)), 1)
+
+    def mixed_run(self, step: Step, seed: int, counter: int) -> DecodeRun:
+        """A step of prompts and decoding sequences with its host time and stall, as a run of one."""
+        cost = self.with_host(self.cost(step), len(step.query))
+        return run_of_one(self.waiting(cost, self.stall_s(seed, counter)))
 
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from npusim.engine.analytic import DecodeRun
 from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
 from npusim.serving.kvcache import KvCache
@@ -84,10 +85,7 @@ class CompiledServer:
     def _decode(self, steps: int, horizon_s: float) -> None:
         held, counter = self._held(), int(self._steps[0])
         run = self._engine.decode_run(held, self._limits.slots, steps, horizon_s, self._seed, counter)
-        self._times_s, self._joules, self._parts_j = run.times_s, run.energies_j, run.parts_j
-        if not self._limiter.is_still:
-            seconds = float(run.times_s.sum())
-            self._elapse(seconds, float(run.energies_j.sum()) / seconds, run.held)
+        self._take(run)
 
     def _held(self) -> np.ndarray:
         """KV tokens that each live sequence holds."""
@@ -100,16 +98,15 @@ class CompiledServer:
         contexts = (state.requests["computed"][which] + tokens).tolist()
         sizes = list(zip(tokens.tolist(), contexts, strict=True))
         step = mixed(self._held() + 1, sizes, self._limits.slots)
-        cost = self._engine.with_host(self._engine.cost(step), len(step.query))
-        cost = self._engine.waiting(cost, self._engine.stall_s(self._seed, int(self._steps[0])))
-        self._times_s, self._joules = np.array([cost.time_s]), np.array([cost.energy_j])
-        self._parts_j = cost.parts_in_order
-        self._elapse(cost.time_s, cost.power_w, cost.held)
+        self._take(self._engine.mixed_run(step, self._seed, int(self._steps[0])))
 
-    def _elapse(self, seconds: float, watts: float, held: bool) -> None:
-        """The power limiter sees the steps, after the rest before them."""
-        self._wake_limiter()
-        self._limiter.elapse(seconds, watts, held)
+    def _take(self, run: DecodeRun) -> None:
+        """The steps are what was asked for; the power limiter sees them, after the rest before them."""
+        self._times_s, self._joules, self._parts_j = run.times_s, run.energies_j, run.parts_j
+        if not self._limiter.is_still:
+            self._wake_limiter()
+            seconds = float(run.times_s.sum())
+            self._limiter.elapse(seconds, float(run.energies_j.sum()) / seconds, run.held)
 
     def _wake_limiter(self) -> None:
         at = self._state.at
