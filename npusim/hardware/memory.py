@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from npusim.errors import UserError
 from npusim.hardware.address_map import AddressMap, fitted
 from npusim.hardware.base import Part
 from npusim.hardware.description import part_file
@@ -89,7 +90,14 @@ class Memory(Part):
     @classmethod
     def _of_a_standard(cls, given: str | None) -> str | None:
         """A shipped name as it is; a path as it is found from this description."""
-        return str(part_file("memories", given)) if given and Path(given).suffix else given
+        if not given:
+            return given
+        try:
+            path = str(part_file("memories", given)) if Path(given).suffix else given
+            standard(path)
+        except UserError as error:
+            raise ValueError(f"'{given}' is no DRAM standard: {error}") from error
+        return path
 
     @field_validator("technology")
     @classmethod
