@@ -143,7 +143,7 @@ def _manifest(name: str, own: Path, out: Path) -> tuple[dict[str, Any], set[Path
 def test_a_file_used_is_a_file_recorded(name: str, own: Path, tmp_path: Path) -> None:
     """The second time in one process, too, when descriptions come from memory."""
     for each in gc.get_objects():
-        if isinstance(each, remembered):
+        if type(each) is remembered:
             each.cache_clear()
     first, opened = _manifest(name, own, tmp_path / "first")
     recorded = {each["sha256"] for each in first["configs"]}
