@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from npusim.cli.main import main
+from npusim.conditions.table import CONDITIONS
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Numbers
 from npusim.evidence.measured.kinds import table_kinds
@@ -275,3 +276,11 @@ def test_a_mistake_is_one_line(words: tuple[str | Path, ...], told: str) -> None
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert told in lines[0]
+
+
+def test_a_table_says_what_its_rows_told_and_what_was_assumed() -> None:
+    conditions = validate_table(DATA / "h200" / "vllm_serving.csv").conditions
+    told, assumed = conditions["told"], conditions["assumed"]
+    assert told["precision"] == ["bf16", "fp8"] and told["runtime"] == ["vllm-0.24"]
+    assert told["prefix_caching"] == [False] and assumed["prompts"] == ["different"]
+    assert sorted((*told, *assumed)) == sorted(each.name for each in CONDITIONS)

@@ -55,6 +55,10 @@ def _print(console: Console, result: ValidationResult) -> None:
             f"Worst row {item.case.row} ({where}): {item.predicted:,.4g} for {item.case.measured:,.4g} measured, "
             f"{percent(item.error, signed=True)}."
         )
+    for how, known in result.conditions.items():
+        if known:
+            listed = [f"{name} {', '.join(str(one) for one in each)}" for name, each in known.items()]
+            console.print(f"Conditions {how}: {'; '.join(listed)}.")
     for reason, count in result.reasons():
         console.print(f"{count:,} skipped: {reason}.")
 

@@ -24,6 +24,7 @@ from npusim.evidence.measured.component import calibration_for
 from npusim.evidence.measured.component import numbers_of as described
 from npusim.evidence.measured.importer import import_table
 from npusim.evidence.predictors.simulated import simulated_cases
+from npusim.evidence.validation.conditions import table_conditions
 from npusim.evidence.validation.prediction_ranges import PredictionRange, ranges
 
 WORST = 5
@@ -120,6 +121,11 @@ class ValidationResult:
         """Rows of the table of which at least one figure was scored."""
         return len({item.case.row for item in self.predictions})
 
+    @property
+    def conditions(self) -> dict[str, dict[str, list[Any]]]:
+        """What was told and what was assumed, by condition the values of all rows."""
+        return table_conditions(item.case for item in self.predictions)
+
     def worst(self, count: int = WORST) -> list[Prediction]:
         """The predictions of the main metric that are farthest off, the farthest first."""
         return sorted(self.main, key=lambda item: -abs(item.error))[:count]
@@ -150,6 +156,7 @@ class ValidationResult:
             "archs": list(self.archs),
             "calibrated": self.calibrated,
             "main_metric": self.main_metric,
+            "conditions": self.conditions,
             "by": {
                 name: {value: errors.as_dict() for value, errors in values.items()}
                 for name, values in self.by().items()
