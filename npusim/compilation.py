@@ -160,16 +160,7 @@ def kernel(function: Any) -> Any:
 
     Where compilation is DISABLED it stays as it stands.
     """
-    if DISABLED:
-        return function
-    alone = functools.cache(lambda: entry(function))
-
-    @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        return alone()(*arguments)
-
-    _compile_as(call, lambda *types: function)
-    return call
+    return _compiled_with_entries(function)
 
 
 def kernel_by_record(argument: str, choose: Callable[[frozenset[str]], Any]) -> Callable[[Any], Any]:
@@ -207,6 +198,11 @@ def inner_part(function: Any) -> Any:
     Unlike an `inner_kernel` it has no machine code of its own, which for many steps that call each other takes longer
     than all else; alone it is compiled where Python calls it.
     """
+    return _compiled_with_entries(function, {"_nrt": False})
+
+
+def _compiled_with_entries(function: Any, flags: dict[str, Any] | None = None) -> Any:
+    """Entries that name the function compile it with themselves; where Python calls it, it is an entry."""
     if DISABLED:
         return function
     alone = functools.cache(lambda: entry(function))
@@ -215,7 +211,7 @@ def inner_part(function: Any) -> Any:
     def call(*arguments: Any) -> Any:
         return alone()(*arguments)
 
-    _compile_as(call, lambda *types: function, {"_nrt": False})
+    _compile_as(call, lambda *types: function, flags)
     return call
 
 

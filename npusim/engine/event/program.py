@@ -6,6 +6,7 @@ them. Other units run one kernel after the other.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from math import ceil, inf
 from typing import Any
@@ -71,7 +72,7 @@ def build(rows: np.ndarray, setting: StepSetting, turns: int | None = None) -> P
     return builder.program
 
 
-class _Builder:
+class _Builder(ABC):
     """Emits one row after the other; `_ready[cluster]` are the commands after which the next row of its sub-batch may
     run there."""
 
@@ -166,13 +167,13 @@ class _Builder:
         clusters = self._set.clusters
         return [_union(ready[first : first + clusters]) for first in range(0, len(ready), clusters)]
 
+    @abstractmethod
     def _operate(self, row: Any, position: Position) -> None:
         """Emit the commands of a row that is no collective."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _operate_part(self, row: Any, position: Position, call: bool) -> None:
         """Emit the call of units in memory for a row, or what is left of it to the chip."""
-        raise NotImplementedError
 
     def _compute_in_memory(self, chip: int, position: Position, cost: Any, ready: tuple[int, ...]) -> int:
         """The units of a chip compute, between two switches of the memory's mode; the last command.
@@ -307,12 +308,17 @@ class _KernelBuilder(_Builder):
         super().__init__(rows, setting, Program(room=inf, resident=0.0, port=inf))
 
     def _operate(self, row: Any, position: Position) -> None:
+        self._operate_part(row, position, call=True)
+        self._operate_part(row, position, call=False)
+
+    def _operate_part(self, row: Any, position: Position, call: bool) -> None:
+        """The launch, with the units' part of a row in memory; then the kernel's waves."""
         assert self._set.costs is not None
         cost = self._set.costs[position.row]
-        self._chip_wide(CORE, OVERHEAD, position, "launch", fixed_s=float(cost["overhead_s"]))
-        if cost["pim_s"] > 0.0:
-            ready = self._of_chips(self._ready)
-            self._ready = [(self._compute_in_memory(chip, position, cost, each),) for chip, each in enumerate(ready)]
+        if call:
+            self._chip_wide(CORE, OVERHEAD, position, "launch", fixed_s=float(cost["overhead_s"]))
+            self._call_units(position, cost)
+            return
         count = min(_MOST_WAVES, max(1, int(waves(row, self._set.machine))))
         kernel = kernel_of(row, cost, self._set, count)
         self._parts[position.row] = []
@@ -323,6 +329,11 @@ class _KernelBuilder(_Builder):
             self._parts[position.row].append(self._ready)
         if cost["link_s"] > 0.0:
             self._chip_wide(SWITCH, LINK, position, "reduction", work_s=float(cost["link_s"]))
+
+    def _call_units(self, position: Position, cost: Any) -> None:
+        if cost["pim_s"] > 0.0:
+            ready = self._of_chips(self._ready)
+            self._ready = [(self._compute_in_memory(chip, position, cost, each),) for chip, each in enumerate(ready)]
 
     def _wave(self, chip: int, kernel: Kernel, position: Position, ready: tuple[int, ...]) -> tuple[int, ...]:
         """The stream and the arithmetic of one wave on one chip; what the next one waits for."""

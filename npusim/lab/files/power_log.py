@@ -61,7 +61,10 @@ def seconds_of(text: str) -> float:
     try:
         return float(plain)
     except ValueError:
-        pass
+        return _seconds_of_date(plain)
+
+
+def _seconds_of_date(plain: str) -> float:
     try:
         return datetime.fromisoformat(plain).timestamp()
     except ValueError:

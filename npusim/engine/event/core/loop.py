@@ -22,12 +22,12 @@ from npusim.engine.event.core.state import (
     NEEDS_MIX,
     NEVER_FITS,
     NONE,
+    READY,
     ROOM,
     RUNNING,
     SHARED,
     START_UP,
     STATUS,
-    TODO,
     TRANSFER,
     TURN,
 )
@@ -79,14 +79,14 @@ def _begin_all(work, state):
 def _attend(plant, work, state):
     """Let the queues on the list go on, first come, first served; beginning one may add others."""
     place = 0
-    while place < state.counters[TODO]:
-        listed = state.todo[place]
+    while place < state.counters[READY]:
+        listed = state.ready[place]
         place += 1
         if listed < 0:
             _start(plant, work, state, -1 - listed, False)
         elif state.waiting[listed] != _BUSY and state.head[listed] < work.order_ends[listed + 1]:
             _go_on(plant, work, state, listed)
-    state.counters[TODO] = 0
+    state.counters[READY] = 0
 
 
 @inner_kernel
@@ -243,8 +243,8 @@ def _finish(work, state, command):
 @inner_kernel
 def _look_at(state, queue):
     """Put a queue on the list, or -1 - command for one without."""
-    state.todo[state.counters[TODO]] = queue
-    state.counters[TODO] += 1
+    state.ready[state.counters[READY]] = queue
+    state.counters[READY] += 1
 
 
 @inner_kernel

@@ -57,23 +57,36 @@ resources (ways) that its flow uses and the bytes of each per byte of it (shares
 LoopState = namedtuple(
     "LoopState",
     "clock counters pending done since start end cause waited lost head waiting held freed_by room_queue heap_time "
-    "heap_item todo ended flows left rates alone binding weight limit denied due open fixed main sub drawn mix "
+    "heap_item ready ended flows left rates alone binding weight limit denied due open fixed main sub drawn mix "
     "capacity left_over users load used full stamp busy history levels mixes scales",
 )
 """clock: now; counters: see below; per command: pending inputs, done, since, start, end, cause, waited (of WAITS), lost
-seconds by class; per queue: head, waiting; per pool: held, freed_by, room_queue; timers as a heap; todo: queues to look
-at, and -1 - command for one without a queue; ended: flows that end now; flows: active commands with bytes left, rate,
-rate alone, binding class, weight of its share, rate for a weight that its own engine moves, part of the rate alone that
-the binding resource denies, seconds until it is due, and scratch space (open, fixed); per memory: streams drawn and mix
-of patterns now; per port: what main and sub context draw; per resource: capacity now, what is used (as of the sharing
-whose number is its stamp), and scratch space (left_over, users, load, full; busy: those in use); history: (time, traced
-rates ...); levels: (time, pool, bytes held); mixes, scales: known mixes of patterns and what they leave of each
-channel."""
+seconds by class; per queue: head, waiting; per pool: held, freed_by, room_queue; timers as a heap; ready: queues to
+look at, and -1 - command for one without a queue; ended: flows that end now; flows: active commands with bytes left,
+rate, rate alone, binding class, weight of its share, rate for a weight that its own engine moves, part of the rate
+alone that the binding resource denies, seconds until it is due, and scratch space (open, fixed); per memory: streams
+drawn and mix of patterns now; per port: what main and sub context draw; per resource: capacity now, what is used (as
+of the sharing whose number is its stamp), and scratch space (left_over, users, load, full; busy: those in use);
+history: (time, traced rates ...); levels: (time, pool, bytes held); mixes, scales: known mixes of patterns and what
+they leave of each channel."""
 
 COUNTERS = 14
-(HEAPED, FLOWING, TODO, EVENTS, HISTORY, LEVELS, KNOWN, DIRTY, STATUS, WANTED, WANTED_MEMORY, SERIAL, ENDED, SHARED) = (
-    range(COUNTERS)
-)
+(
+    HEAPED,
+    FLOWING,
+    READY,
+    EVENTS,
+    HISTORY,
+    LEVELS,
+    KNOWN,
+    DIRTY,
+    STATUS,
+    WANTED,
+    WANTED_MEMORY,
+    SERIAL,
+    ENDED,
+    SHARED,
+) = range(COUNTERS)
 """Positions in `counters`; SHARED: sharings so far."""
 
 RUNNING, NEEDS_MIX, NEVER_FITS, HISTORY_FULL = range(4)
@@ -111,7 +124,7 @@ def new_state(plant: Plant, work: LoopWork) -> LoopState:
         room_queue=np.full(pools, NONE),
         heap_time=np.zeros(commands),
         heap_item=np.zeros((commands, 2), np.int64),
-        todo=np.zeros(3 * commands + queues + 1, np.int64),
+        ready=np.zeros(3 * commands + queues + 1, np.int64),
         ended=np.zeros(commands, np.int64),
         flows=np.zeros(commands, np.int64),
         left=np.zeros(commands),
