@@ -57,7 +57,7 @@ def attention_waves(row, machine):
 def _packed_heads(row, machine):
     """Query heads of one key-value head whose rows one block takes together."""
     group = row.heads / row.kv_heads
-    if row.query == 1.0:
+    if row.query == 1.0 or row.decoding == 1:
         return group
     return min(group, given(machine.gpu_attention_prompt_heads[row.library], 1.0))
 
