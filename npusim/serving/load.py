@@ -92,8 +92,8 @@ def make_load(
 ) -> Load:
     """`requests` requests of these lengths, which `seed` draws where they are spread.
 
-    shared: first tokens that all prompts share; alike: all are the beginning of one text; warm, warm_up: as `Load` says. Raises
-    UserError.
+    shared: first tokens that all prompts share; alike: all are the beginning of one text; warm, warm_up: as `Load`
+    says. Raises UserError.
     """
     if requests > MOST_REQUESTS:
         raise UserError("--requests", "", f"{requests:,} are more than a run holds (at most {MOST_REQUESTS:,})")
