@@ -153,11 +153,13 @@ def instantiate(template, query, context, decoding, rows):
     twice (decoding sequences and prompt chunks run in separate attention operators). Rows of a phase that the step does
     not have are left out.
     """
-    live, prompt_tokens = 0.0, 0.0
+    decoded, prompts, prompt_tokens = 0.0, 0.0, 0.0
     for sequence in range(len(query)):
-        live += 1.0 if decoding[sequence] else 0.0
-        prompt_tokens += 0.0 if decoding[sequence] else float(query[sequence])
-    prompts = float(len(query)) - live
+        if decoding[sequence]:
+            decoded += float(query[sequence])
+        else:
+            prompts += 1.0
+            prompt_tokens += float(query[sequence])
     position = np.full(len(template), -1, np.int64)
     count = 0
     for index in range(len(template)):
@@ -175,7 +177,7 @@ def instantiate(template, query, context, decoding, rows):
                     count += 1
         else:
             attended = _attended(source, query, context, decoding) if source.scales_with == PER_CONTEXT else 0.0
-            units = phase_units(source, live, prompts, prompt_tokens, attended)
+            units = phase_units(source, decoded, prompts, prompt_tokens, attended)
             if units > 0.0:
                 rows[count] = source
                 rows[count].first_input, rows[count].second_input = link, second

@@ -105,10 +105,11 @@ def step_path(batch, prefilling, runtime):
 @kernel
 def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out):
     """Write the specialised `rows` into `out` and return their number; shapes as for `instantiate`."""
-    live, chunk_tokens, chunks = 0, 0.0, 0
+    live, chunk_tokens, chunks, width = 0, 0.0, 0, 1.0
     for sequence in range(len(query)):
         if decoding[sequence]:
             live += 1
+            width = max(width, float(query[sequence]))
         else:
             chunks += 1
             chunk_tokens += padded_chunk(query[sequence], runtime)
@@ -122,7 +123,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
         second = position[source.second_input] if source.second_input >= 0 else -1
         if source.kind == ATTENTION:
             start = count
-            count = _attention(source, query, context, decoding, batch, runtime, out, count)
+            count = _attention(source, query, context, decoding, batch, width, runtime, out, count)
             for row in range(start, count):
                 out[row].library = _attention_library(source, runtime)
                 out[row].first_input, out[row].second_input = link, second
@@ -139,7 +140,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
                 attended = _padded_contexts(source, query, context, decoding, runtime)
             if source.op in (EXPERT_UP, EXPERT_DOWN) and runtime.experts_when_compiled:
                 _fix_experts(out[count])
-            out[count].m = source.fan * phase_units(source, batch, float(chunks), chunk_tokens, attended)
+            out[count].m = source.fan * phase_units(source, batch * width, float(chunks), chunk_tokens, attended)
             if source.kind == LINEAR:
                 _expand_operands(out[count], machine)
             elif source.spread > 1.0:
@@ -235,22 +236,25 @@ def _expand_operands(row, machine):
 
 
 @kernel
-def _attention(source, query, context, decoding, batch, runtime, out, count):
-    """Append the executions of one attention operator to `out` at `count`; returns the new count."""
+def _attention(source, query, context, decoding, batch, width, runtime, out, count):
+    """Append the executions of one attention operator to `out` at `count`; returns the new count.
+
+    width: new tokens of a decoding sequence.
+    """
     if source.decoding == 0:
         return _prompt_attention(source, query, context, decoding, runtime, out, count)
     if runtime.attention_shapes == ATTENTION_GROUPED:
-        return _grouped_attention(source, context, decoding, runtime, out, count)
+        return _grouped_attention(source, context, decoding, width, runtime, out, count)
     out[count] = source
     row = out[count]
     if runtime.attention_shapes == ATTENTION_UNIFORM:
         longest = next_size(_longest(context, decoding), runtime.contexts, 1)
-        reach = min(longest, source.window) if source.window > 0.0 else longest
-        row.batch = row.m = batch
+        reach = min(longest, source.window + width - 1.0) if source.window > 0.0 else longest
+        row.batch, row.m = batch, batch * width
         row.kv = reach
-        row.kv_tokens = row.pairs = batch * reach
+        row.kv_tokens, row.pairs = batch * reach, batch * width * reach
     else:
-        row.m = max(row.m, batch)
+        row.m = max(row.m, batch * width)
     return count + 1
 
 
@@ -264,7 +268,7 @@ def _longest(context, decoding):
 
 
 @kernel
-def _grouped_attention(source, context, decoding, runtime, out, count):
+def _grouped_attention(source, context, decoding, width, runtime, out, count):
     """One execution per compiled context that holds a sequence; beyond the largest, per multiple of it."""
     longest = _longest(context, decoding)
     lower, bucket = 0.0, 0
@@ -277,10 +281,11 @@ def _grouped_attention(source, context, decoding, runtime, out, count):
         if members > 0:
             out[count] = source
             row = out[count]
-            reach = min(upper, source.window) if source.window > 0.0 else upper
-            row.batch = row.m = padded_batch(members, members, runtime)
+            reach = min(upper, source.window + width - 1.0) if source.window > 0.0 else upper
+            row.batch = padded_batch(members, members, runtime)
+            row.m = row.batch * width
             row.kv = reach
-            row.kv_tokens = row.pairs = row.batch * reach
+            row.kv_tokens, row.pairs = row.batch * reach, row.m * reach
             count += 1
         lower = upper
         bucket += 1

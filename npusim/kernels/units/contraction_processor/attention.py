@@ -39,7 +39,7 @@ def prompt_parts(row):
     Fresh prompts of 128 and 384 tokens take 25 and 46 us on 8 PEs, the same chunks after 128 to 896 tokens 90 to 103
     (swsok/heteropilot outputs/rngd_edf_bundle/bundle/tp1/attention.csv).
     """
-    return 2.0 if row.query > 1.0 and row.kv > row.query else 1.0
+    return 2.0 if row.decoding == 0 and row.query > 1.0 and row.kv > row.query else 1.0
 
 
 @kernel
