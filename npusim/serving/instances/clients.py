@@ -24,7 +24,7 @@ class Clients(Protocol):
         """Request `index` was answered or refused."""
 
 
-class Users:
+class ClosedUsers:
     """Users who have at most one request in flight each, `count` requests in all.
 
     thinks_late: whether a request is due when the answer before it is there; else all are due at 0 (a burst).
@@ -49,7 +49,7 @@ class Users:
         self.next_s = now_s if self._unsent else math.inf
 
 
-class Stream:
+class TimedRequests:
     """Requests at times of their own. times_s: rising."""
 
     waits = False
@@ -77,5 +77,5 @@ class Stream:
 def clients_of(arrival: Arrival, requests: int, seed: int) -> Clients:
     """Who sends `requests` requests as `arrival` says."""
     if isinstance(arrival, Closed | Burst):
-        return Users(arrival.users, requests, isinstance(arrival, Closed))
-    return Stream(poisson_times(requests, arrival.rate_per_s, seed).tolist())
+        return ClosedUsers(arrival.users, requests, isinstance(arrival, Closed))
+    return TimedRequests(poisson_times(requests, arrival.rate_per_s, seed).tolist())

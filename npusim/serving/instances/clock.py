@@ -32,7 +32,7 @@ class Sender(Protocol):
         """Send what is due now; the instances to which something was sent."""
 
 
-def run(instances: Sequence[Instance], sender: Sender) -> None:
+def run_together(instances: Sequence[Instance], sender: Sender) -> None:
     """Let everything happen until nothing is left to."""
     clock = _Clock(instances, sender)
     while clock.go_on():

@@ -12,10 +12,10 @@ from npusim.hardware.runtime import SlotShapes
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import Plan
 from npusim.serving.instances.clients import clients_of
-from npusim.serving.instances.clock import run
+from npusim.serving.instances.clock import run_together
 from npusim.serving.instances.instance import CompiledInstance
 from npusim.serving.instances.routing import Router
-from npusim.serving.instances.together import together
+from npusim.serving.instances.together import as_one_run
 from npusim.serving.scheduler.make import progress_of
 from npusim.serving.simulate import Load, ServedRun, Service, service_of
 
@@ -38,7 +38,7 @@ def simulate_instances(
     """
     instances, loads = instances_of(deployments, load, seed)
     clients = clients_of(load.arrival, len(load.prompts), seed)
-    run(instances, Router(clients, instances, loads, policy))
+    run_together(instances, Router(clients, instances, loads, policy))
     return finished(instances)
 
 
@@ -80,4 +80,4 @@ def finished(instances: Sequence[CompiledInstance]) -> InstancesRun:
     """What instances did until the last answer of any."""
     duration_s = max(each.last_s for each in instances)
     runs = tuple(each.served(duration_s) for each in instances)
-    return InstancesRun(together(runs), runs, tuple(each.busy_s for each in instances))
+    return InstancesRun(as_one_run(runs), runs, tuple(each.busy_s for each in instances))

@@ -26,7 +26,7 @@ class CachesTogether:
     asked_tokens: int
 
 
-def together(runs: Sequence[ServedRun]) -> ServedRun:
+def as_one_run(runs: Sequence[ServedRun]) -> ServedRun:
     """The runs, which lasted equally long, as one. Most sequences in service are the sum over instances."""
     if len(runs) == 1:
         return runs[0]
