@@ -124,6 +124,8 @@ CALLS = {
             "--arrival": "--arrival poisson:9",
             "--warm-up": "--warm-up 4",
             "--shared-prefix": "--shared-prefix 192",
+            "--instances": "--instances 2",
+            "--routing": ("--instances 3 --arrival poisson:90 --requests 12", "--routing least_loaded"),
             "--engine": "--engine event",
             "--memory-depth": ("--engine event", "--memory-depth channel"),
             "--interval": "--interval",
