@@ -42,9 +42,7 @@ def run(asked: RunOptions, as_json: bool) -> None:
         return
     if found.found is not None:
         print_front(stdout_console(), found.found)
-    isl, osl = (f"{each.stated:,}" if each.text.isdigit() else each.text for each in asked.lengths)
-    load = f"prompts of {isl} and outputs of {osl} tokens, {asked.concurrency:,} users, {asked.arrival}"
-    _print_answer(stdout_console(), found.deployment, load, found.answer)
+    _print_answer(stdout_console(), found.deployment, found.load_text, found.answer)
 
 
 def _print_answer(console: Console, deployment: Deployment, load: str, answer: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ def simulate(
 
 def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> Service:
     """A server of one replica, ready for `load`. Raises DoesNotFit."""
-    placed = for_load(deployment, load.isl, load.osl, _users(deployment, load))
+    placed = for_load(deployment, load.isl, load.osl, users_within(deployment, load))
     if placed is not deployment and isinstance(engine, AnalyticEngine):
         engine = engine.like(placed)
     deployment = placed
@@ -140,7 +140,7 @@ def serve_as_process(service: Service) -> None:
     env.run()
 
 
-def _users(deployment: Deployment, load: Load) -> int:
+def users_within(deployment: Deployment, load: Load) -> int:
     """Users of one replica: those of a closed loop or a burst, else as many as the runtime serves."""
     most = int(deployment.runtime_record[0]["limits_max_sequences"])
     return users_of(load.arrival) or min(most, len(load.prompts))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from npusim.errors import UserError
 from npusim.inputs.limits import MOST_USERS
 
+CLOSED = "closed"
+"""The arrival of a run that is told none."""
 TOGETHER, STAGGERED = "together", "staggered"
 """How the users of a closed loop start."""
 _STARTS = {"start=together": False, "start=staggered": True}
@@ -59,8 +61,27 @@ class Poisson:
         """The arrivals at one of `replicas` servers."""
         return Poisson(self.rate_per_s / replicas)
 
+    def times(self, n: int, seed: int) -> NDArray[np.float64]:
+        """When `n` requests come, as `poisson_times` has it."""
+        return poisson_times(n, self.rate_per_s, seed)
 
-Arrival = Closed | Burst | Poisson
+
+@dataclass(frozen=True, eq=False)
+class AtTimes:
+    """Requests come at the times of a trace, in seconds: float64, rising."""
+
+    times_s: NDArray[np.float64]
+
+    def of_replica(self, replicas: int) -> AtTimes:
+        """Those of the first of `replicas` servers, to which requests go in turn."""
+        return AtTimes(self.times_s[::replicas])
+
+    def times(self, n: int, seed: int) -> NDArray[np.float64]:
+        """When the first `n` requests come."""
+        return self.times_s[:n]
+
+
+Arrival = Closed | Burst | Poisson | AtTimes
 
 
 def start_of(arrival: Arrival) -> str:
@@ -70,23 +91,25 @@ def start_of(arrival: Arrival) -> str:
 
 def users_of(arrival: Arrival) -> int | None:
     """Most requests that clients have in flight; None where they do not wait for answers."""
-    return None if isinstance(arrival, Poisson) else arrival.users
+    return arrival.users if isinstance(arrival, Closed | Burst) else None
 
 
-def parse_arrival(text: str, concurrency: int) -> Arrival:
+def parse_arrival(text: str, concurrency: int | None) -> Arrival:
     """The arrival process written as closed, closed:start=staggered, burst or poisson:RATE (requests/s).
 
     Raises UserError for anything else.
     """
-    if not 1 <= concurrency <= MOST_USERS:
+    if concurrency is not None and not 1 <= concurrency <= MOST_USERS:
         raise UserError("--concurrency", "", f"{concurrency:,} must be at least 1 and at most {MOST_USERS:,}")
     kind, colon, rate = text.strip().lower().partition(":")
     if kind == "poisson":
         return Poisson(_rate(rate, text))
-    if kind == "closed" and (not colon or rate in _STARTS):
-        return Closed(concurrency, colon == ":" and _STARTS[rate])
+    if concurrency is None and kind in (CLOSED, "burst"):
+        raise UserError("--concurrency", "", f"is missing; '{text}' needs a number of users")
+    if kind == CLOSED and (not colon or rate in _STARTS):
+        return Closed(concurrency or 1, colon == ":" and _STARTS[rate])
     if kind == "burst" and not colon:
-        return Burst(concurrency)
+        return Burst(concurrency or 1)
     raise _mistake(text)
 
 

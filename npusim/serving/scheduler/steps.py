@@ -83,16 +83,42 @@ def advance(state, times_s):
     """Every live sequence has put out one token per step, the last of them now."""
     at, steps = state.at[0], len(times_s)
     first_step_end = at.now_s - pairwise_sum(times_s, 1, steps - 1, state.at[0].partial)
-    for place in range(at.live):
-        record_interval(state, first_step_end - state.sequences[place].last_s, 1.0)
-    for step in range(1, steps):
-        record_interval(state, times_s[step], float(at.live))
+    _record_first(state, first_step_end)
+    _record_others(state, times_s)
     take(state, growth(state, steps))
     for place in range(at.live):
         state.sequences[place].held += steps
         state.sequences[place].remaining -= steps
         state.sequences[place].last_s = at.now_s
     _leave(state)
+
+
+@inner_part
+def _record_first(state, first_step_end):
+    """The times before the first of the tokens: an entry for neighbours that waited equally long."""
+    alike, before = 0, 0.0
+    for place in range(state.at[0].live):
+        seconds = first_step_end - state.sequences[place].last_s
+        if alike > 0 and seconds != before:
+            record_interval(state, before, float(alike))
+            alike = 0
+        before = seconds
+        alike += 1
+    if alike > 0:
+        record_interval(state, before, float(alike))
+
+
+@inner_part
+def _record_others(state, times_s):
+    """The times before the other tokens: an entry for steps after each other that took equally long."""
+    alike, live = 0, state.at[0].live
+    for step in range(1, len(times_s)):
+        if alike > 0 and times_s[step] != times_s[step - 1]:
+            record_interval(state, times_s[step - 1], float(alike * live))
+            alike = 0
+        alike += 1
+    if alike > 0:
+        record_interval(state, times_s[len(times_s) - 1], float(alike * live))
 
 
 @inner_part
