@@ -16,7 +16,8 @@ class ServerLimits:
     limiter_s, sustained_s: time constants of the power limiter and of the mean power that it keeps; cap_w, idle_w:
     enforced cap and idle power of all chips; whole_answers: whether a request is admitted only when the answers of all
     have room; intake_s: for which the front end is busy with each request, one after the other; ahead: whether a step
-    is scheduled when the one before it begins.
+    is scheduled when the one before it begins; width: tokens of a sequence that a decode step computes, those that are
+    drafted among them.
     """
 
     slots: int
@@ -33,3 +34,4 @@ class ServerLimits:
     whole_answers: bool = False
     intake_s: float = 0.0
     ahead: bool = False
+    width: int = 1

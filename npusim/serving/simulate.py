@@ -11,12 +11,15 @@ import numpy as np
 import simpy
 
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.speculation import SpeculativeEngine, analytic_engine
 from npusim.errors import UserError
+from npusim.hardware.drafting import OPTION
 from npusim.hardware.runtime import BucketShapes, GroupedAttention, HybridPolicy
 from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
+from npusim.serving.drafts import Drafts
 from npusim.serving.kvcache import KvCache
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
@@ -113,6 +116,7 @@ class Service:
     limits: ServerLimits
     recorder: Recorder
     seed: int
+    drafts: Drafts | None = None
 
 
 def simulate(
@@ -138,9 +142,9 @@ def simulate(
     capacity = int(room.available_bytes // room.kv_bytes_per_token)
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
     kv = KvCache(capacity, block, caching, room.window_shares)
-    service = Service(
-        deployment, engine or AnalyticEngine(deployment), load, kv, _limits(deployment, load), recorder, seed
-    )
+    engine = engine or analytic_engine(deployment)
+    limits, drafts = _limits(deployment, load), _drafts(deployment, engine, seed)
+    service = Service(deployment, engine, load, kv, limits, recorder, seed, drafts)
     is_compiled = type(deployment.runtime.policy) in COMPILED
     (serve or (serve_compiled if is_compiled else serve_as_process))(service)
     duration = float(column_of(recorder.requests, "last_token_s").max(initial=0.0))
@@ -159,7 +163,7 @@ def serve_compiled(service: Service) -> None:
     state.rules["policy"], state.rules["warm"] = COMPILED[type(where.runtime.policy)], load.warm
     if isinstance(where.runtime.policy, HybridPolicy):
         state.rules["token_budget"] = token_budget(where.runtime_record[0])
-    server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
+    server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed, service.drafts)
     server.run()
     server.leave_in(service.kv, load.requests)
 
@@ -170,7 +174,9 @@ def serve_as_process(service: Service) -> None:
     if load.warm:
         _serve_before(service.kv, load.requests()[0])
     policy = make_policy(service.deployment)
-    server = Server(env, service.engine, policy, service.kv, service.limits, service.recorder, service.seed)
+    server = Server(
+        env, service.engine, policy, service.kv, service.limits, service.recorder, service.seed, service.drafts
+    )
     start_clients(env, server, load.requests(), load.arrival, service.seed)
     env.run()
 
@@ -199,8 +205,17 @@ def _serve_before(kv: KvCache, request: Request) -> None:
         kv.peak = kv.asked_tokens = 0
 
 
+def _drafts(deployment: Deployment, engine: ServingEngine, seed: int) -> Drafts | None:
+    """What comes of steps that verify drafts; None where a step makes a token. Raises UserError."""
+    if deployment.drafting is None:
+        return None
+    if not isinstance(engine, SpeculativeEngine):
+        raise UserError(OPTION, "", "runs that draft are costed by closed forms; leave --engine event out")
+    return Drafts(deployment.drafting.profile, seed, engine)
+
+
 def _limits(deployment: Deployment, load: Load) -> ServerLimits:
-    runtime = deployment.runtime
+    runtime, drafting = deployment.runtime, deployment.drafting
     longest = deployment.model.max_context
     if isinstance(runtime.attention, GroupedAttention):
         longest = min(longest, runtime.attention.contexts[-1])
@@ -226,5 +241,6 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
         intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
-        ahead=runtime.host.schedules == "ahead",
+        ahead=runtime.host.schedules == "ahead" and not (drafting is not None and drafting.waits),
+        width=1 + deployment.drafted,
     )

@@ -21,6 +21,8 @@ class Model:
     sinks: attention sinks of a head, logits without a key; experts_only: weight format in which the maker stores the
     experts alone, "" where there is none.
     attention_bias, output_bias, mlp_bias: biases on q/k/v, on o, on gate/up/down.
+    drafts: it drafts for another model, logits are wanted of the last new token alone; joined: hidden vectors that a
+    projection joins before its first layer, 1 without one; borrows_head: its LM head is that of the other model.
     published_parameters, published_active: the maker's counts, None where not known; source: where the shape was read;
     assumptions: numbers of the shape that were not found.
     """
@@ -47,6 +49,9 @@ class Model:
     latent: Latent | None = None
     sinks: int = 0
     experts_only: str = ""
+    drafts: bool = False
+    joined: int = 1
+    borrows_head: bool = False
     published_parameters: float | None = None
     published_active: float | None = None
     assumptions: tuple[Provenance, ...] = ()

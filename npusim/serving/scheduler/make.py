@@ -69,6 +69,7 @@ def _rules(arrival: Arrival, requests: int, kv: KvCache, limits: ServerLimits) -
     rules = np.zeros(1, RULES_DTYPE)
     numbers = {
         "max_sequences": limits.max_sequences,
+        "width": limits.width,
         "max_waiting": NONE if limits.max_waiting is None else limits.max_waiting,
         "longest_context": limits.longest_context,
         "block_tokens": kv.block_tokens,
