@@ -38,7 +38,9 @@ KINDS = {
     "h200/vllm_long_prompts": "vllm_serving",
     "h200/vllm_speculative": "vllm_serving",
     "rngd/kernels": "card_kernels",
+    "rngd/layers_etri": "card_layers",
     "rngd/serving": "published_serving",
+    "rngd/sweeps": "published_serving",
     "gpu_public/rtx_serving": "published_serving",
     "gpu_public/h200_gemm": "public_gemm",
     "gpu_public/h200_context_attention": "public_attention",
@@ -436,3 +438,23 @@ def test_a_budget_that_the_run_tells_is_that_of_its_server(imported: dict[str, I
         assert applied.runtime_record["policy_token_budget"][0] == float(case.dimensions["budget"])
         seen.add(case.dimensions["budget"])
     assert seen == {"2048", "8192"}
+
+
+def test_only_what_was_timed_of_a_layer_is_scored(imported: dict[str, Imported]) -> None:
+    found = imported["rngd/layers_etri"]
+    tokens: dict[str, list[int]] = {}
+    for case in found.cases:
+        tokens.setdefault(case.dimensions["op"], []).append(int(case.dimensions["tokens"]))
+    assert tokens == dict.fromkeys(("layer_dense", "final_layernorm", "lm_head"), [1, 128, 256, 512, 1024])
+    assert next(case for case in found.cases if case.row == 9).measured == pytest.approx(373.361)
+
+
+def test_a_run_has_the_requests_that_its_source_tells(imported: dict[str, Imported]) -> None:
+    told = {case.dimensions["concurrency"]: case.predictor for case in imported["rngd/sweeps"].cases}
+    requests = {users: found.requests for users, found in told.items() if isinstance(found, RunPredictor)}
+    assert requests == {"1": 50, "2": 50, "4": 50, "8": 50, "16": 64, "32": 128, "64": 256, "128": 512}
+    assert all(found.same_prompt for found in told.values() if isinstance(found, RunPredictor))
+    untold = {
+        case.predictor.requests for case in imported["rngd/serving"].cases if isinstance(case.predictor, RunPredictor)
+    }
+    assert None in untold

@@ -82,9 +82,12 @@ def _shapes(row: Row) -> str:
     the table's.
     """
     column = "batch" if row.text("op") in _DECODING else "q_len" if row.text("q_len") else "tokens"
-    tokens = row.number(column)
-    span = next(f"to {most}" for most in _TOKEN_RANGES if tokens <= most)
-    return f"cut in {row.text('tp')} on {row.text('pes')} engines, {span} tokens"
+    return f"cut in {row.text('tp')} on {row.text('pes')} engines, {token_range(row.number(column))} tokens"
+
+
+def token_range(tokens: float) -> str:
+    """The range in which a number of new tokens lies."""
+    return next(f"to {most}" for most in _TOKEN_RANGES if tokens <= most)
 
 
 def _predictor(row: Row, arch: str) -> Predictor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ _TRACED = ("ShareGPT", "open loop")
 _STALLED = ("host stalls",)
 _WINDOWED = ("steady-state window",)
 _UNSAID = "osl not published"
+_REQUESTS = re.compile(r"\brequests (\d+)\b")
+"""How a source tells how many requests a run had."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class _Run:
             return self.first.number("concurrency")
         except Unrepresentable:
             return 0.0
+
+    @property
+    def requests(self) -> int | None:
+        """How many requests it had; None where its source does not say."""
+        told = _REQUESTS.search(self.notes)
+        return None if told is None else int(told.group(1))
 
     def says(self, words: Iterable[str]) -> bool:
         return any(word in self.notes for word in words)
@@ -186,6 +195,7 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
     lab = sources().lab(row.text("lab")).name
     return replace(
         predictor,
+        requests=run.requests,
         same_prompt=run.says(_SAME_PROMPT),
         traced=run.says(_TRACED),
         windowed=windowed,
