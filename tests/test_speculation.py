@@ -33,7 +33,7 @@ Deploy = Callable[..., Deployment]
 MODEL = "llama-3.1-8b"
 CHANCE = st.just(0.0) | st.floats(1e-6, 1.0, exclude_max=True)
 FREE = "waits: false\n" + "".join(
-    f"{name}: {{value: 0 s, kind: derived, source: the test}}\n" for name in ("step_time", "pass_time", "chip_time")
+    f"{name}: {{value: 0 s, kind: derived, source: the test}}\n" for name in ("turn_time", "token_time", "pass_time")
 )
 """Software that takes no time."""
 
@@ -195,8 +195,8 @@ def test_pipeline_stages_wait_for_drafts(deployed: Deploy) -> None:
 
 def test_acceptance_is_drawn_over_its_range(deployed: Deploy) -> None:
     where = deployed("h200", MODEL, drafting="ngram:k=3")
-    numbers = {each.label: each for each in ranged_shared(where) if each.owner == "drafting"}
-    assert {"acceptance.0", "step_time", "chip_time"} <= numbers.keys()
+    numbers = {each.label: each for each in ranged_shared(where) if each.owner == "drafting/ngram"}
+    assert {"acceptance.0", "turn_time", "token_time"} <= numbers.keys()
     moved = with_shared(where, {numbers["acceptance.0"]: 0.75})
     assert moved.drafting is not None and moved.drafting.profile.tolist() == [0.75] * 3
     assert with_shared(where, {}) is where

@@ -35,7 +35,7 @@ _ROUNDING = 1e-9
 _KEPT = 16
 """Deployments whose records under better resources are kept, those asked for last."""
 _TIMES = ("s", "cycle")
-_DRAFTS = {HOST: ("step_time", "pass_time"), "launch": ("chip_time",)}
+_DRAFTS = {HOST: ("turn_time", "token_time", "pass_time")}
 """Times of drafting that get better with a resource."""
 _RUNTIME = "runtime."
 

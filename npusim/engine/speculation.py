@@ -16,7 +16,6 @@ import numpy as np
 from npusim.engine.analytic import AnalyticEngine, DecodeRun, run_of_one
 from npusim.engine.run import host_time_of
 from npusim.engine.stepcost import StepCost, combine
-from npusim.hardware.drafting import Drafting
 from npusim.hardware.power import waiting_w
 from npusim.kernels.power import ENERGY_PARTS
 from npusim.mapping.deployment import Deployment
@@ -34,14 +33,24 @@ class SpeculativeEngine(AnalyticEngine):
 
     def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
         assert deployment.drafting is not None
-        super().__init__(_with_host_time(deployment, deployment.drafting), max_sequences, growth)
+        record = deployment.runtime_record.copy()
+        if deployment.drafting.waits:
+            record["host_queue_limit"] = 1.0
+        super().__init__(replace(deployment, runtime_record=record), max_sequences, growth)
         self.deployment, self.drafting = deployment, deployment.drafting
         drafter = deployment.drafter
         self.drafter = None if drafter is None else AnalyticEngine(drafter, len(self._work.query))
 
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step, the drafts for the next one included."""
-        verified = self.waiting(super().cost(step), self.drafting.chip_time.value)
+        turn_s = self.drafting.turn_s
+        if self.drafting.waits:
+            verified = self._at_rest(super().cost(step), turn_s)
+        else:
+            # The pieces of a step share it, and the power limiter sees it as a part of them.
+            own = self.deployment.runtime_record["paths_step_launch"]
+            self._runtimes["paths_step_launch"] = own + turn_s / len(self.pieces(step))
+            verified = super().cost(step)
         return reduce(combine, self.passes(step), verified)
 
     def passes(self, step: Step) -> list[StepCost]:
@@ -86,6 +95,13 @@ class SpeculativeEngine(AnalyticEngine):
         times, joules = (np.array([getattr(cost, name) for cost in costs]) for name in ("time_s", "energy_j"))
         return DecodeRun(times, joules, costs[-1].held, sum_of_parts(costs))
 
+    def _at_rest(self, cost: StepCost, seconds: float) -> StepCost:
+        """A step and `seconds` in which nothing is launched: the chip draws its idle power alone."""
+        idle_j = seconds * float(self.machine["power_idle"]) * self.plan.chips
+        nothing = dict.fromkeys(cost.shares_s, 0.0) | {"overhead": seconds}
+        parts_j = dict.fromkeys(ENERGY_PARTS, 0.0) | {"idle": idle_j}
+        return combine(cost, StepCost(seconds, idle_j, nothing, 0.0, 0.0, 1.0, parts_j)) if seconds > 0.0 else cost
+
     def _pass(self, cost: StepCost) -> StepCost:
         """A pass with the wait for the host that launches it, and for the chips that have no part in it."""
         assert self.drafter is not None
@@ -104,12 +120,3 @@ class SpeculativeEngine(AnalyticEngine):
 def sum_of_parts(costs: list[StepCost]) -> np.ndarray:
     """Joules by ENERGY_PARTS of several steps, in their order."""
     return np.sum([cost.parts_in_order for cost in costs], axis=0) if costs else np.zeros(len(ENERGY_PARTS))
-
-
-def _with_host_time(deployment: Deployment, drafting: Drafting) -> Deployment:
-    """The deployment with the host time of a step that drafts, none of it hidden where the host waits for drafts."""
-    record = deployment.runtime_record.copy()
-    record["host_step_time"] += drafting.step_time.value
-    if drafting.waits:
-        record["host_queue_limit"] = 1.0
-    return replace(deployment, runtime_record=record)

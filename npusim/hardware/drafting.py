@@ -73,12 +73,13 @@ class Drafting(Description):
     """Head that drafts, for `eagle` and `mtp` alone."""
     waits: bool
     """True where the host schedules no step before the drafts of the one before it are there."""
-    step_time: Duration
-    """Host time that a step needs beyond the runtime's own, in seconds."""
+    turn_time: Duration
+    """Time of a step between its passes, in seconds: the host sees how many drafts were accepted, and launches small
+    kernels that compare, draw and prepare; where it waits for drafts, the chip is at rest meanwhile."""
+    token_time: Duration
+    """Further such time for each token that is drafted for a sequence, in seconds."""
     pass_time: Duration
     """Least time of each pass of a model or head that drafts, which the host launches, in seconds."""
-    chip_time: Duration
-    """Time of a step in which the chip compares drafts and prepares the next ones, in seconds."""
     source: str
     """Document or measurement that says how the software does it."""
 
@@ -105,6 +106,11 @@ class Drafting(Description):
         return 1.0 + float(np.cumprod(self.profile).sum())
 
     @property
+    def turn_s(self) -> float:
+        """Seconds of a step between its passes."""
+        return self.turn_time.value + self.tokens * self.token_time.value
+
+    @property
     def passes(self) -> int:
         """Passes of a model or head that drafts, in a step."""
         return 0 if self.kind == "ngram" else self.tokens
@@ -129,6 +135,11 @@ class _Told:
     model: str | None = None
     tokens: int | None = None
     acceptance: tuple[float, ...] | None = None
+
+
+def load_drafting(name: str) -> Drafting:
+    """The shipped way of drafting of that name."""
+    return _read(name)
 
 
 def read_drafting(text: str) -> Drafting | None:

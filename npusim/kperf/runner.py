@@ -72,8 +72,8 @@ def run_grid(
 ) -> list[GridResult]:
     """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
 
-    plan, drafting: as `deploy` takes them; wish: what the best plan optimises, where the plan is to be found for each model, at
-    the grid's shape with the most users.
+    plan, drafting: as `deploy` takes them; wish: what the best plan optimises, where the plan is to be found for each
+    model, at the grid's shape with the most users.
     progress(done, all, which) is called at the beginning and after each cell. workers: most processes that work on
     it, one for each processor by default, with the same results. Raises UserError.
     """

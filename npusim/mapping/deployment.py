@@ -31,10 +31,10 @@ from npusim.mapping.placement import place_groups
 from npusim.mapping.plan import Plan, make_plan
 from npusim.mapping.plan_file import read_plan
 from npusim.mapping.shared import (
-    DRAFTING,
     FORMATS,
     ROUTING,
     calibrated_shared,
+    drafting_owner,
     formats_under,
     routing_under,
     with_shared,
@@ -112,7 +112,7 @@ class Deployment:
             *provenances(self.runtime.name, self.runtime),
             *provenances(FORMATS, formats_under(self.calibration)),
             *(provenances(ROUTING, routing_under(self.calibration)) if self.model.experts else ()),
-            *(() if self.drafting is None else provenances(DRAFTING, self.drafting)),
+            *(() if self.drafting is None else provenances(drafting_owner(self.drafting), self.drafting)),
             *self.model.assumptions,
         ]
 
@@ -204,7 +204,7 @@ def deploy(
     offload: str | None = None,
     changes: Changes = (),
     software: str | None = None,
-    drafting: str | None = None,
+    drafting: str | Drafting | None = None,
 ) -> Deployment:
     """Resolve names and paths into a deployment.
 
@@ -213,9 +213,9 @@ def deploy(
     its name (tp4-pp2) or a file of its degrees, in place of cards and tensor_parallel. kv_precision and runtime default
     to the runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out; offload:
     policy for PIM units, default the runtime's; software: its state, default what labs ran on silicon and open on a
-    projection; drafting: as `--speculate` has it, None for a token a step; changes: words put in place of those of the
-    architecture and, after "runtime.", of its runtime. The same arguments give the same deployment, for reading, as
-    long as its files are unchanged. Raises UserError.
+    projection; drafting: described, or as `--speculate` has it, None for a token a step; changes: words put in place of
+    those of the architecture and, after "runtime.", of its runtime. The same arguments give the same deployment, for
+    reading, as long as its files are unchanged. Raises UserError.
     """
     base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload, changes, software, drafting)
     if plan is not None:
@@ -239,7 +239,7 @@ def _unplanned(
     offload: str | None,
     changes: Changes,
     software: str | None,
-    drafting: str | None,
+    drafting: str | Drafting | None,
 ) -> Deployment:
     """The deployment that `deploy` resolves, on a single chip: its plan is still to be chosen."""
     system = load_system(arch, uncalibrated, of_system(changes))
@@ -256,7 +256,7 @@ def _unplanned(
     if used is not None:
         system, driver, calibration = used.described()
     machine, record = build_machine(system), build_runtime(driver, system)
-    drafts = None if drafting is None else read_drafting(drafting)
+    drafts = read_drafting(drafting) if isinstance(drafting, str) else drafting
     drafter_of(drafts, shape, scheme.kv)
     found = Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration, used, drafts)
     return with_shared(found, calibrated_shared(calibration))

@@ -23,7 +23,7 @@ from npusim.workload.routing import Routing, Skew, routing
 if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
 
-FORMATS, ROUTING, DRAFTING = "formats", "routing", "drafting"
+FORMATS, ROUTING = "formats", "routing"
 SHARED = (FORMATS, ROUTING)
 """The owners of those that a calibration may hold."""
 
@@ -49,13 +49,23 @@ def _numbers(owner: str, described: Formats | Routing | Drafting) -> list[Ranged
     ]
 
 
+def numbers_of_drafting(drafting: Drafting) -> list[RangedNumber]:
+    """Every number of a way of drafting."""
+    return _numbers(drafting_owner(drafting), drafting)
+
+
+def drafting_owner(drafting: Drafting) -> str:
+    """The owner of its numbers."""
+    return f"drafting/{drafting.name}"
+
+
 def read_by(deployment: Deployment) -> list[RangedNumber]:
     """Those that a deployment reads: its formats, the routing of experts without popularities of their own, and those
     of how it drafts."""
     read, experts = _bits_of(deployment.precision), deployment.model.experts
     bits = [number for number in _numbers(FORMATS, formats_under(deployment.calibration)) if number.label in read]
     routed = experts is not None and experts.skew.assumed
-    drafts = [] if deployment.drafting is None else _numbers(DRAFTING, deployment.drafting)
+    drafts = [] if deployment.drafting is None else numbers_of_drafting(deployment.drafting)
     return [*bits, *(_numbers(ROUTING, routing_under(deployment.calibration)) if routed else ()), *drafts]
 
 
@@ -83,12 +93,11 @@ def with_shared(deployment: Deployment, values: Mapping[RangedNumber, float]) ->
 
 
 def _drafted(drafting: Drafting, told: Mapping[str, float]) -> Drafting:
-    prefix = f"{DRAFTING}."
-    values = {path.removeprefix(prefix): value for path, value in told.items() if path.startswith(prefix)}
+    """With those of its numbers that have a range: what a run tells stays."""
     changed = {
-        each.path: each.quantity.model_copy(update={"value": values[each.path]})
-        for each in provenances(DRAFTING, drafting)
-        if each.path in values
+        number.label: number.quantity.model_copy(update={"value": told[f"{number.owner}.{number.label}"]})
+        for number in numbers_of_drafting(drafting)
+        if is_ranged(number.quantity) and f"{number.owner}.{number.label}" in told
     }
     return with_quantities(drafting, changed) if changed else drafting
 
