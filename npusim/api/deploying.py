@@ -116,11 +116,12 @@ class Deploying(Placing):
         Literal["none", "linear", "attention", "both"] | None,
         Option("What may go to PIM units, where they are faster.", default="the runtime's policy"),
     ] = None
-    speculate: Annotated[
+    speculation: Annotated[
         str | None,
         Option(
             "How tokens are drafted that each step verifies: a file or the name of a shipped way, its draft model, the "
             "number of tokens and their chances of acceptance.",
+            names=("--speculate",),
             metavar="FILE|ngram:k=4|draft:MODEL:k=5|eagle:k=3:a=0.8,0.7|mtp:k=1",
             default="none: a token a step",
         ),
@@ -166,7 +167,7 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
         tokens=tokens,
         uncalibrated=asked.uncalibrated,
         offload=asked.offload if isinstance(asked, Deploying) else None,
-        drafting=asked.speculate if isinstance(asked, Deploying) else None,
+        drafting=asked.speculation if isinstance(asked, Deploying) else None,
         software=asked.software,
     )
 

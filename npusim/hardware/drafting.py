@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from npusim.errors import UserError
-from npusim.hardware.base import Part
+from npusim.hardware.base import Part, Whole
 from npusim.hardware.data import data_root
 from npusim.hardware.description import Description, part_file
 from npusim.hardware.yaml_file import load_yaml
@@ -28,9 +28,7 @@ _LEAST = 1e-9
 _FORM = "NAME[:MODEL][:k=N][:a=P[,P...]]"
 _TOLD = f"told with {OPTION}"
 
-Few = Annotated[int, Field(ge=1, le=16, strict=True)]
 Drafted = Annotated[int, Field(ge=0, le=MOST_DRAFTED, strict=True)]
-Vocabulary = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 
 
 class DraftHead(Part):
@@ -40,9 +38,9 @@ class DraftHead(Part):
     section 2.2.
     """
 
-    features: Few
+    features: Whole
     """Number of vectors of the model's width that a projection joins before the layer, of which 1 needs none."""
-    vocabulary: Vocabulary | None = None
+    vocabulary: Whole | None = None
     """Number of tokens among which the head chooses by logits of its own; the model's LM head if omitted."""
     source: str
     """Document or measurement that says so."""
@@ -63,8 +61,8 @@ class Drafting(Description):
     tokens: Drafted
     """Number of tokens drafted for each sequence and step; 0 is no drafting."""
     acceptance: tuple[Fraction, ...] = Field(min_length=1, max_length=MOST_DRAFTED)
-    """Fraction, 0 to 1, of drafted tokens that are accepted once those before them are, by their position; the last one
-    holds for all further positions."""
+    """Fraction of the drafted tokens, 0 to 1, that are accepted once those before them are, by their position; the last
+    one holds for all further positions."""
     model: str | None = None
     """Model that drafts, by its name or path, for `draft` alone."""
     precision: str | None = None

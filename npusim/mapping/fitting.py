@@ -11,7 +11,7 @@ from npusim import dtypes
 from npusim.errors import DoesNotFit
 from npusim.hardware.system import System
 from npusim.mapping.drafter import Drafter
-from npusim.mapping.footprint import Footprint, data_bytes, footprint, together
+from npusim.mapping.footprint import Footprint, data_bytes, footprint, joint_footprint
 from npusim.mapping.plan import Plan, all_plans, make_plan
 from npusim.units import GIB
 from npusim.workload.model import Model
@@ -40,7 +40,7 @@ class Fitting:
             return own
         drafter = self.drafter
         beside = footprint(machine, runtime, drafter.model, drafter.precision or scheme, drafter.plan(plan))
-        return together(own, beside)
+        return joint_footprint(own, beside)
 
     def holds(self, plan: Plan, tokens: int, precision: Precision | None = None) -> bool:
         """Whether a request of `tokens` has room beside the weights."""

@@ -53,7 +53,7 @@ class Footprint:
         return tokens * self.kv_bytes_per_token - beyond
 
 
-def together(first: Footprint, second: Footprint) -> Footprint:
+def joint_footprint(first: Footprint, second: Footprint) -> Footprint:
     """Two models on the same chips, each with keys and values of every token."""
     windows = sorted(dict(first.windows).keys() | dict(second.windows).keys())
     sums = (sum(dict(each.windows).get(window, 0.0) for each in (first, second)) for window in windows)
