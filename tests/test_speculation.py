@@ -22,8 +22,9 @@ from npusim.mapping.optable import ATTENTION, LINEAR, LM_HEAD
 from npusim.mapping.plan import Plan
 from npusim.mapping.shared import ranged_shared, with_shared
 from npusim.serving.drafts import Drafts
+from npusim.serving.load import random_load
 from npusim.serving.metrics import RunMetrics, measure
-from npusim.serving.simulate import random_load, simulate
+from npusim.serving.simulate import simulate
 from npusim.workload.arrivals import Closed
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve_precision
