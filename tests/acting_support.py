@@ -44,7 +44,7 @@ from npusim.mapping.plan import all_plans
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import parse_arrival
-from npusim.workload.blocks import Experts
+from npusim.workload.feeds import Experts
 from npusim.workload.step import Step, decode, mixed, prefill
 
 LLAMA = "llama-3.1-8b"
