@@ -28,7 +28,7 @@ from serving_support import (
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import DoesNotFit
-from npusim.hardware.runtime import BucketShapes
+from npusim.hardware.runtime import BucketShapes, HybridPolicy
 from npusim.mapping.deployment import Deployment
 from npusim.serving.load import Load, random_load
 from npusim.serving.metrics import measure
