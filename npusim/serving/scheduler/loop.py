@@ -6,7 +6,7 @@ from npusim.compilation import entry, inner_part
 from npusim.serving.scheduler.blocks import steps_that_fit
 from npusim.serving.scheduler.events import next_s, plan, take_event
 from npusim.serving.scheduler.memory import serve_before
-from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, plan_next_chunk
+from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, next_chunk, plan_next_chunk
 from npusim.serving.scheduler.queue import admit, first_is_unseen, preempt
 from npusim.serving.scheduler.sending import arrive, begin_sending, begin_stream, hear, send_from_stream
 from npusim.serving.scheduler.state import (
@@ -27,9 +27,11 @@ from npusim.serving.scheduler.state import (
     NONE,
     NOTHING,
     PREFILL,
+    PREFILL_CHUNK,
     PREFILLING,
     PROMPT_GIVEN,
     PROMPT_WANTED,
+    ROUTED,
     RUN_GIVEN,
     SENDING,
     SERVER_GOES_ON,
@@ -38,7 +40,15 @@ from npusim.serving.scheduler.state import (
     TURN_ENDS,
     WORK,
 )
-from npusim.serving.scheduler.steps import advance, end_chunk, has_room, record_span, shortest_answer, spend
+from npusim.serving.scheduler.steps import (
+    advance,
+    end_chunk,
+    has_room,
+    note_rest,
+    record_span,
+    shortest_answer,
+    spend,
+)
 from npusim.serving.scheduler.sums import pairwise_sum
 from npusim.serving.scheduler.turns import next_action
 
@@ -47,11 +57,16 @@ from npusim.serving.scheduler.turns import next_action
 def go_on(state, times_s, joules, parts_j):
     """Serve until the caller is needed: what for, and the most steps and seconds of the run that it is to cost.
 
+    DONE where nothing is left that may happen: how many answers clients have heard of, when something next happens.
+
     times_s, joules: of each step that was asked for; parts_j: of all of them.
     """
     at = state.at[0]
     if at.phase == BEGINS:
         _begin(state)
+    if at.paused and not _wait(state):
+        return DONE, at.told, next_s(at)
+    at.paused = False
     while True:
         wanted, steps, horizon_s = _serve(state, times_s, joules, parts_j)
         if wanted != NOTHING:
@@ -60,7 +75,8 @@ def go_on(state, times_s, joules, parts_j):
             at.sending = True
             begin_stream(state)
         if not _wait(state):
-            return DONE, 0, 0.0
+            at.paused = True
+            return DONE, at.told, next_s(at)
 
 
 @inner_part
@@ -74,7 +90,7 @@ def _begin(state):
 
 @inner_part
 def _wait(state):
-    """Let events happen until the server goes on. False where none is left."""
+    """Let events happen until the server goes on. False where none is left that may happen."""
     while True:
         event = take_event(state.at[0])
         if event == NONE:
@@ -121,6 +137,10 @@ def _between_turns(state):
     if at.phase == TURN_ENDS and next_s(at) <= at.now_s:
         plan(at, SERVER_GOES_ON, at.now_s)
         return False
+    if at.phase == TURN_ENDS and state.rules[0].arrival == ROUTED:
+        at.phase = TURN_BEGINS
+        plan(at, SERVER_GOES_ON, at.now_s)
+        return False
     if at.phase == AT_REST:
         at.rested, at.rested_s = True, at.now_s - at.resting_since_s
     elif at.waiting + at.prefilling + at.live == 0:
@@ -141,8 +161,10 @@ def _decide(state):
         at.phase = TURN_ENDS
     elif action == PREFILL:
         at.request = admit(state)
-        at.seen_s = at.now_s
-        at.phase = PROMPT_WANTED
+        _begin_prompt(state, state.requests[at.request].isl + state.requests[at.request].generated)
+    elif action == PREFILL_CHUNK:
+        at.request = state.sequences[0].prefilling
+        _begin_prompt(state, state.requests[at.request].computed + next_chunk(state, at.request))
     elif action == MIX:
         if steps_that_fit(state, 1) > 0:
             at.phase = STEP_GIVEN
@@ -161,11 +183,22 @@ def _decide(state):
 
 
 @inner_part
+def _begin_prompt(state, end):
+    """The prompt of the request is to be computed up to its first `end` tokens."""
+    at = state.at[0]
+    at.prompt_end = end
+    at.seen_s = at.now_s
+    at.phase = PROMPT_WANTED
+
+
+@inner_part
 def _begin_steps(state, times_s):
     """The steps that were costed begin."""
     at = state.at[0]
-    if not has_room(state, at.live + len(times_s) + at.chunks, len(times_s)):
+    if not has_room(state, at.live + len(times_s) + at.chunks, len(times_s) + 1):
         return NEEDS_ROOM
+    note_rest(state)
+    at.begun_s = at.now_s
     at.steps += len(times_s)
     at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
     plan(at, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), at.partial))
@@ -180,6 +213,7 @@ def _end_steps(state, times_s, joules, parts_j):
     for step in range(len(times_s)):
         record_span(state, times_s[step], joules[step])
     spend(state.at[0], parts_j)
+    at.worked_s = at.now_s
     if at.live > 0:
         advance(state, times_s)
     if at.phase == DECODING:
