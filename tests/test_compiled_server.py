@@ -17,6 +17,8 @@ from serving_support import (
     RNGD_26_3,
     alternating,
     drafting,
+    exclusive,
+    interleaving,
     scheduled,
     with_caching,
     with_kv_room,
@@ -39,16 +41,21 @@ from npusim.workload.prompts import Prompt, Segment
 Deploy = Callable[..., Deployment]
 INTAKE = {"host_intake_time": 0.004}
 VARIANTS: dict[str, tuple[tuple[str, str], Callable[[Deployment], Deployment]]] = {
-    "exclusive": (RNGD_26_3, lambda deployment: deployment),
+    "exclusive": (RNGD_26_3, exclusive),
     "exclusive, limiter": (H200_GRAPHS, lambda each: with_numbers(each, power_cap=450.0, power_limiter_time=0.1)),
     "alternate": (RNGD_26_3, alternating),
     "alternate, limiter": (
         H200_GRAPHS, lambda each: alternating(with_numbers(each, power_cap=450.0, power_limiter_time=0.1))
     ),
     "hybrid": (H200_VLLM, lambda deployment: with_token_budget(deployment, 300)),
-    "exclusive, ahead": (RNGD_26_3, lambda each: scheduled(with_numbers(each, **INTAKE), "ahead")),
+    "interleaved": (RNGD_26_3, interleaving),
+    "interleaved, limiter": (
+        RNGD_26_3, lambda each: interleaving(with_numbers(each, power_cap=150.0, power_limiter_time=0.1), 300)
+    ),
+    "interleaved, ahead": (RNGD_26_3, lambda each: interleaving(scheduled(with_numbers(each, **INTAKE), "ahead"), 500)),
+    "exclusive, ahead": (RNGD_26_3, lambda each: exclusive(scheduled(with_numbers(each, **INTAKE), "ahead"))),
     "alternate, ahead": (RNGD_26_3, lambda each: alternating(scheduled(with_numbers(each, **INTAKE), "ahead"))),
-    "exclusive, drafts": (RNGD_26_3, lambda each: drafting(each, "ngram:k=3:a=0.7,0.5")),
+    "interleaved, drafts": (RNGD_26_3, lambda each: interleaving(drafting(each, "ngram:k=3:a=0.7,0.5"))),
     "hybrid, drafts": (H200_VLLM, lambda each: drafting(with_token_budget(each, 300), "ngram:k=2:a=0.6")),
     "hybrid, ahead": (H200_VLLM, lambda each: scheduled(with_numbers(with_token_budget(each, 300), **INTAKE), "ahead")),
 }  # fmt: skip

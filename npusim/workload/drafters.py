@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from npusim.workload.attention import Attention, Latent
+from npusim.workload.layers import Layer
 from npusim.workload.model import Model
 
 
@@ -18,15 +20,13 @@ def drafting_head(model: Model, features: int, vocabulary: int | None) -> Model:
     It embeds by the model's table, and uses its LM head unless it has one of its own with `vocabulary` tokens (Li et
     al., EAGLE-3, arXiv 2503.01840; DeepSeek-AI, DeepSeek-V3, arXiv 2412.19437, section 2.2).
     """
-    is_dense = not model.layer_kinds[-1].routed
     return replace(
         model,
         name=f"{model.name} head",
         title=f"Drafting head of {model.title}",
-        layers=1,
-        windows=model.windows[-1:],
-        dense_layers=(0,) if is_dense else (),
-        experts=None if is_dense else model.experts,
+        layer_kinds=(_last_whole_layer(model),),
+        towers=(),
+        predictors=0,
         tied_embeddings=True,
         vocab=vocabulary or model.vocab,
         joined=features,
@@ -35,3 +35,13 @@ def drafting_head(model: Model, features: int, vocabulary: int | None) -> Model:
         published_parameters=None,
         published_active=None,
     )
+
+
+def _last_whole_layer(model: Model) -> Layer:
+    """The last layer with attention and a feed, the last one where none has both."""
+    whole = (
+        layer
+        for layer in reversed(model.layer_kinds)
+        if isinstance(layer.mixer, Attention | Latent) and layer.feed is not None
+    )
+    return next(whole, model.layer_kinds[-1])
