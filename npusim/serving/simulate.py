@@ -37,7 +37,8 @@ class Load:
     """isl, osl: tokens of every request; prompts: one per request (what they share decides cache hits).
 
     lengths: (isl, osl) of each request, in place of the common ones; warm: True where the first prompt was served
-    before the run, so that a prefix cache holds it.
+    before the run, so that a prefix cache holds it; drawing_s: in which clients inside the front end's process make up
+    each prompt, one after the other, before its clock starts, None where clients are elsewhere.
     """
 
     isl: int
@@ -46,6 +47,7 @@ class Load:
     prompts: Sequence[Prompt]
     lengths: Sequence[tuple[int, int]] | None = None
     warm: bool = False
+    drawing_s: float | None = None
 
     def __post_init__(self) -> None:
         for option, value in (("--isl", self.isl), ("--osl", self.osl), ("--requests", len(self.prompts))):
@@ -227,4 +229,6 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         whole_answers=runtime.kv.admission == "answer",
         intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
         ahead=runtime.host.schedules == "ahead",
+        holds=runtime.host.schedules == "ahead" and chips == 1,
+        drawing_s=math.nan if load.drawing_s is None else load.drawing_s,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.metric_row import Shown
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import Load, simulate
-from npusim.workload.arrivals import Closed, Poisson
+from npusim.workload.arrivals import Arrival, Closed, Poisson, Timed
 from npusim.workload.prompts import Prompt, Segment, shared_prefix_prompts
 
 Lengths = tuple[tuple[int, int], ...]
@@ -30,8 +32,9 @@ class RunPredictor:
     already; traced: lengths are lognormal about their medians; windowed: only a window of the run is seen, in which
     users have long fallen out of step; mixed: the lengths of each request are drawn up to isl and osl; stalled: its
     source reports host stalls; unsaid: its source does not say how many tokens came out, which may be fewer than
-    `osl`; shared_tokens: with which all prompts begin; rate_per_s: of arrivals, None for users in a closed loop; lab:
-    whose set-up it was.
+    `osl`; shared_tokens: with which all prompts begin; rate_per_s: of arrivals, None for users in a closed loop;
+    arrival_seed: with which Python drew the times between them, None where that is not known; inside: clients live in
+    the front end's process and make up their prompts there; lab: whose set-up it was.
     """
 
     placement: Placement
@@ -47,6 +50,8 @@ class RunPredictor:
     unsaid: bool = False
     shared_tokens: int = 0
     rate_per_s: float | None = None
+    arrival_seed: int | None = None
+    inside: bool = False
     lab: str = ""
 
     @property
@@ -94,14 +99,24 @@ class RunPredictor:
             shared = self.isl if self.same_prompt else self.shared_tokens
             prompts = shared_prefix_prompts(count, self.isl, shared)
             lengths = self._out_of_step(users, count, osl) if self.windowed else None
-            arrival = Closed(users) if self.rate_per_s is None else Poisson(self.rate_per_s)
-            return Load(self.isl, osl, arrival, prompts, lengths, warm=self.same_prompt)
+            drawing_s = self.isl * numbers.observation["prompt_token_time"] if self.inside else None
+            arrival = self._arrival(users, count)
+            return Load(self.isl, osl, arrival, prompts, lengths, warm=self.same_prompt, drawing_s=drawing_s)
         observation, longest = numbers.observation, numbers.observation["longest_context"]
         prompt, output = (observation[name] for name in ("prompt_spread", "output_spread"))
         isl = lognormal_lengths(self.isl, prompt, count, seed, longest - self.osl).tolist()
         osl = lognormal_lengths(self.osl, output, count, seed + 1, longest - self.isl).tolist()
         lengths = tuple(zip(isl, osl, strict=True))
         return Load(self.isl, self.osl, Closed(users), _prompts(lengths), lengths)
+
+    def _arrival(self, users: int, count: int) -> Arrival:
+        """Users in a closed loop, or requests at times that are drawn or were drawn by the run's harness."""
+        if self.rate_per_s is None:
+            return Closed(users)
+        if self.arrival_seed is None:
+            return Poisson(self.rate_per_s)
+        draw = random.Random(self.arrival_seed).expovariate
+        return Timed(tuple(accumulate(draw(self.rate_per_s) for _ in range(count))))
 
     def _drawn_lengths(self, count: int, osl: int, least: float, seed: int) -> Lengths:
         """Lengths of each request, evenly from `least` of the run's own."""

@@ -38,7 +38,15 @@ from npusim.serving.scheduler.state import (
     TURN_ENDS,
     WORK,
 )
-from npusim.serving.scheduler.steps import advance, end_chunk, has_room, record_span, shortest_answer, spend
+from npusim.serving.scheduler.steps import (
+    advance,
+    end_chunk,
+    has_room,
+    launch,
+    record_span,
+    shortest_answer,
+    spend,
+)
 from npusim.serving.scheduler.sums import pairwise_sum
 from npusim.serving.scheduler.turns import next_action
 
@@ -167,7 +175,11 @@ def _begin_steps(state, times_s):
     if not has_room(state, at.live + len(times_s) + at.chunks, len(times_s)):
         return NEEDS_ROOM
     at.steps += len(times_s)
-    at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
+    if at.phase == STEP_GIVEN:
+        launch(state)
+    else:
+        at.fresh = 0
+        at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
     plan(at, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), at.partial))
     at.phase = DECODING if at.phase == RUN_GIVEN else MIXING
     return NOTHING

@@ -25,7 +25,7 @@ from npusim.serving.scheduler.state import (
     ServerState,
 )
 from npusim.serving.scheduler.tree import PromptTree
-from npusim.workload.arrivals import Arrival, Burst, Closed, poisson_times
+from npusim.workload.arrivals import Arrival, Burst, Closed
 
 _ROOM = 1 << 14
 """Entries of the record that are kept before they are handed over."""
@@ -45,7 +45,7 @@ def make_state(
     nodes, paths = _nodes(tree, kv)
     queues = np.zeros(count, QUEUE_DTYPE)
     if not isinstance(arrival, Closed | Burst):
-        queues["due_s"] = poisson_times(count, arrival.rate_per_s, seed)
+        queues["due_s"] = arrival.times_s(count, seed)
     prompts = np.zeros(longest, PROMPT_DTYPE)
     prompts["first"] = NONE
     return ServerState(
@@ -77,6 +77,8 @@ def _rules(arrival: Arrival, requests: int, kv: KvCache, limits: ServerLimits) -
         "request_s": limits.request_time_s,
         "intake_s": limits.intake_s,
         "ahead": limits.ahead,
+        "holds": limits.holds,
+        "drawing_s": limits.drawing_s,
         "whole_answers": limits.whole_answers,
         "caching": kv.caching,
     }

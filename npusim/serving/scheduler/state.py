@@ -53,6 +53,8 @@ RULES_DTYPE = record_type(
         ("request_s", np.float64),
         ("intake_s", np.float64),
         ("ahead", np.bool_),
+        ("holds", np.bool_),
+        ("drawing_s", np.float64),
         ("whole_answers", np.bool_),
         ("caching", np.bool_),
         ("warm", np.bool_),
@@ -76,6 +78,9 @@ PROGRESS_DTYPE = record_type(
         ("sending", np.bool_),
         ("steps", np.int64),
         ("seen_s", np.float64),
+        ("launch_s", np.float64),
+        ("launched_s", np.float64),
+        ("fresh", np.int64),
         ("taken_in_s", np.float64),
         ("unsent", np.int64),
         ("groups_begin", np.int64),
@@ -117,7 +122,9 @@ PROGRESS_DTYPE = record_type(
 
 serial: events so far; stage: of the turn; resting_since_s: AT_REST since; rested_s: length of the last rest, where the
 caller has not heard of one yet (rested); woken: whether WORK has happened since the last rest began; sending: whether
-clients have begun; steps: begun; seen_s: until when requests came that the next step's schedule knows; taken_in_s: when
+clients have begun; steps: begun; seen_s: until when requests came that the next step's schedule knows; launch_s,
+launched_s: in which the host launches the mixed step that was costed, and when it had launched the last one; fresh: of
+those that joined last, how many did with the last step; taken_in_s: when
 the front end is done with the last request that it takes in.
 
 unsent: first request that was not sent; groups_begin, groups_end: of those on their way, travelling_end: requests in
