@@ -123,6 +123,8 @@ CALLS = {
             "--requests": "--requests 5",
             "--arrival": "--arrival poisson:9",
             "--shared-prefix": "--shared-prefix 192",
+            "--instances": "--instances 2",
+            "--routing": ("--instances 3 --arrival poisson:90 --requests 12", "--routing least_loaded"),
             "--engine": "--engine event",
             "--memory-depth": ("--engine event", "--memory-depth channel"),
             "--interval": "--interval",

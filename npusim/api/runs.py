@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from npusim.api.answer import Answer, NumberOrRange, NumbersOrRanges
 from npusim.api.deploying import Arch, Deploying, Interval, ModelName, Seed, deployed, told_beside
 from npusim.api.function import asked_by
-from npusim.api.options import Option, warn_of
+from npusim.api.options import Given, Option, warn_of
 from npusim.errors import UserError
-from npusim.inputs.limits import MOST, MOST_REQUESTS, MOST_USERS
+from npusim.inputs.limits import MOST, MOST_INSTANCES, MOST_REQUESTS, MOST_USERS
 
 if TYPE_CHECKING:
     from npusim.mapping.deployment import Deployment
@@ -46,6 +46,13 @@ class RunOptions(Deploying):
     shared_prefix: Annotated[
         int, Option("First tokens that all prompts share, for a runtime with a prefix cache.", metavar="P", least=0)
     ] = 0
+    instances: Annotated[
+        int, Option("Servers of the same kind that share the requests.", metavar="N", least=1, most=MOST_INSTANCES)
+    ] = 1
+    routing: Annotated[
+        Literal["round_robin", "least_loaded", "prefix_aware"],
+        Option("To which of them a request is sent.", only_with=("instances", Given)),
+    ] = "round_robin"
     engine: Annotated[
         Literal["analytic", "event"],
         Option("Cost steps by closed forms, or simulate each step of a short window event by event."),
@@ -64,6 +71,9 @@ class RunOptions(Deploying):
         super().__post_init__()
         if self.interval and self.engine == "event":
             raise UserError("--interval", "", "applies to --engine analytic alone; leave one of them out")
+        for option, given in (("--engine event", self.engine == "event"), ("--interval", self.interval)):
+            if given and self.instances > 1:
+                raise UserError("--instances", "", f"does not go with {option}; leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,7 @@ class RunResult:
 def run(asked: RunOptions) -> RunResult:
     """What a serving run scores. Raises UserError."""
     from npusim.answers.bottleneck import bottleneck
+    from npusim.answers.instances import predict_instances
     from npusim.answers.predict import predict_run, run_load
     from npusim.engine.event.engine import Detail
     from npusim.serving.layout import for_load
@@ -106,19 +117,24 @@ def run(asked: RunOptions) -> RunResult:
     deployment = deployed(asked, asked.arch, asked.model, tokens=asked.isl + asked.osl)
     load = {name: getattr(asked, name) for name in _LOAD}
     if wish is not None:
-        found = best_for_run(deployment, run_load(**load), asked.concurrency, wish, asked.seed)
+        share, users = run_load(**load).of_replica(asked.instances), -(-asked.concurrency // asked.instances)
+        found = best_for_run(deployment, share, users, wish, asked.seed)
         deployment = found.best
-    answer = predict_run(
-        deployment,
-        **load,
-        seed=asked.seed,
-        interval_wanted=asked.interval,
-        engine=asked.engine,
-        detail=Detail(asked.memory_depth),
-    )
+    if asked.instances > 1:
+        answer = predict_instances(deployment, run_load(**load), asked.instances, asked.routing, asked.seed)
+    else:
+        answer = predict_run(
+            deployment,
+            **load,
+            seed=asked.seed,
+            interval_wanted=asked.interval,
+            engine=asked.engine,
+            detail=Detail(asked.memory_depth),
+        )
     _warn(asked, deployment)
-    served = answer["users_in_service"]
-    laid = for_load(deployment, asked.isl, asked.osl, -(-asked.concurrency // deployment.plan.data_parallel))
+    served = -(-answer["users_in_service"] // asked.instances)
+    servers = deployment.plan.data_parallel * asked.instances
+    laid = for_load(deployment, asked.isl, asked.osl, -(-asked.concurrency // servers))
     answer |= {"bottleneck": bottleneck(laid, served, asked.isl, asked.osl) if served else None}
     answer |= _layout(laid)
     answer |= told_beside(asked, deployment, found, asked.interval)

@@ -55,6 +55,8 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
     if answer["requests"]:
         console.print(table(*_latencies(answer)))
         console.print(table(("", "", ""), _others(answer), text_columns=1))
+        if "instances" in answer:
+            console.print(_instances_text(answer["instances"]))
         console.print(energy_breakdown(answer))
         console.print(reconciliation_text(answer))
         console.print(_bottleneck_text(answer["bottleneck"]))
@@ -80,6 +82,14 @@ def _bottleneck_text(found: dict[str, Any]) -> str:
         f"sequences over {found['context']:,} tokens takes {found['step_ms']:,.2f} ms ({told}), of which "
         f"{found['fixed_ms']:,.2f} ms are fixed costs: links, launches, host. Longest operators of one chip, with "
         f"their fixed costs: {longest} ms.{'' if floor is None else ' ' + floor_text(floor, 'ms')}"
+    )
+
+
+def _instances_text(told: dict[str, Any]) -> str:
+    parts = [100.0 * each["utilisation"] for each in told["each"]]
+    return (
+        f"All figures are of {told['count']:,} instances together ({told['routing']}); each has steps in "
+        f"{min(parts):.1f} to {max(parts):.1f} % of the time."
     )
 
 

@@ -126,7 +126,8 @@ def _account_attention(row):
 def phase_units(row, decoded, prompts, prompt_tokens, attended):
     """Tokens, sequences or attended tokens of the phases that a row serves; 0 where the step has none.
 
-    decoded: new tokens of decoding sequences, each of which needs logits; prompts, prompt_tokens, attended: prompt chunks, their new tokens, what they attend.
+    decoded: new tokens of decoding sequences, each of which needs logits; prompts, prompt_tokens, attended: prompt
+    chunks, their new tokens, what they attend.
     """
     units = 0.0
     if row.phase != PROMPT_ONLY:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import simpy
@@ -86,6 +87,15 @@ def random_load(isl: int, osl: int, arrival: Arrival, requests: int) -> Load:
     return Load(isl, osl, arrival, random_prompts(max(requests, 0), isl))
 
 
+class CacheUse(Protocol):
+    """What a run tells of its KV cache: blocks at the peak and in all, tokens found in it and asked of it."""
+
+    peak: float
+    capacity: int
+    hit_tokens: int
+    asked_tokens: int
+
+
 @dataclass(frozen=True)
 class ServedRun:
     """record: what happened; duration_s: until the last answer; kv: the cache at the end; idle_w: all chips at rest.
@@ -97,7 +107,7 @@ class ServedRun:
 
     record: Recorder
     duration_s: float
-    kv: KvCache
+    kv: CacheUse
     idle_w: float
     replicas: float = 1.0
     layout: MemoryLayout | None = None
@@ -130,6 +140,15 @@ def simulate(
     Of several replicas the one with the most requests is served; all run at the same time.
     """
     asked, load = len(load.prompts), load.of_replica(deployment.plan.data_parallel)
+    service = service_of(deployment, load, seed, engine)
+    is_compiled = type(service.deployment.runtime.policy) in COMPILED
+    (serve or (serve_compiled if is_compiled else serve_as_process))(service)
+    duration = float(column_of(service.recorder.requests, "last_token_s").max(initial=0.0))
+    return what_was_served(service, duration, asked / len(load.prompts))
+
+
+def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> Service:
+    """A server of one replica, ready for `load`. Raises DoesNotFit."""
     placed = for_load(deployment, load.isl, load.osl, _users(deployment, load))
     if placed is not deployment and isinstance(engine, AnalyticEngine):
         engine = engine.like(placed)
@@ -140,17 +159,17 @@ def simulate(
     capacity = int(room.available_bytes // room.kv_bytes_per_token)
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
     kv = KvCache(capacity, block, caching, room.window_shares)
-    service = Service(
-        deployment, engine or AnalyticEngine(deployment), load, kv, _limits(deployment, load), recorder, seed
-    )
-    is_compiled = type(deployment.runtime.policy) in COMPILED
-    (serve or (serve_compiled if is_compiled else serve_as_process))(service)
-    duration = float(column_of(recorder.requests, "last_token_s").max(initial=0.0))
+    limits = _limits(deployment, load)
+    return Service(deployment, engine or AnalyticEngine(deployment), load, kv, limits, recorder, seed)
+
+
+def what_was_served(service: Service, duration_s: float, replicas: float = 1.0) -> ServedRun:
+    """The run of a server until `duration_s`, of `replicas` that did the same."""
+    deployment, recorder = service.deployment, service.recorder
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
-    return ServedRun(
-        recorder, duration, kv, idle_w, asked / len(load.prompts), layout, _spent(deployment, recorder, duration)
-    )
+    spent = _spent(deployment, recorder, duration_s)
+    return ServedRun(recorder, duration_s, service.kv, idle_w, replicas, layout, spent)
 
 
 def serve_compiled(service: Service) -> None:
@@ -162,7 +181,7 @@ def serve_compiled(service: Service) -> None:
     if isinstance(where.runtime.policy, HybridPolicy):
         state.rules["token_budget"] = token_budget(where.runtime_record[0])
     server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
-    server.run()
+    server.go_on()
     server.leave_in(service.kv, load.requests)
 
 
