@@ -24,9 +24,10 @@ from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
 from npusim.serving.instances.routing import ROUTING
 from npusim.serving.instances.simulate import InstancesRun, replicas_of, simulate_instances
+from npusim.serving.load import Load, random_load
 from npusim.serving.metrics import measure
 from npusim.serving.served import column_of
-from npusim.serving.simulate import Load, ServedRun, random_load, simulate
+from npusim.serving.simulate import ServedRun, simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson
 from npusim.workload.prompts import Segment
 
