@@ -69,8 +69,11 @@ class SpeculativeEngine(AnalyticEngine):
         logits = sequences * (1 + self.drafting.tokens) if self.runtime["host_sampling"] else sequences
         return host_time_of(device_s, logits, self.logit_bytes, self._machines, self._runtimes)
 
-    def mixed_run(self, step: Step, seed: int, counter: int) -> DecodeRun:
-        """A step of prompts and decoding sequences with its host time and stall, as a run of one."""
+    def mixed_run(self, step: Step, seed: int, counter: int, _ready_s: float = 0.0) -> DecodeRun:
+        """A step of prompts and decoding sequences with its host time and stall, as a run of one.
+
+        It is launched as it begins: not before the host knows what was accepted of the drafts before it.
+        """
         cost = self.with_host(self.cost(step), len(step.query))
         return run_of_one(self.waiting(cost, self.stall_s(seed, counter)))
 

@@ -193,6 +193,7 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         most = min(most, runtime.decode_batch.sizes[-1])
     waiting = float(numbers["limits_max_waiting"])
     machine, chips = deployment.machine[0], deployment.plan.chips
+    ahead = runtime.host.schedules == "ahead" and not (drafting is not None and drafting.waits)
     return ServerLimits(
         slots=min(users_of(load.arrival) or most, most),
         max_sequences=most,
@@ -208,6 +209,8 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
         intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
-        ahead=runtime.host.schedules == "ahead" and not (drafting is not None and drafting.waits),
+        ahead=ahead,
+        holds=ahead and chips == 1,
+        drawing_s=math.nan if load.drawing_s is None else load.drawing_s,
         width=1 + deployment.drafted,
     )
