@@ -18,7 +18,7 @@ from npusim.serving.load import trace_load
 from npusim.serving.metrics import measure
 from npusim.serving.scheduler.tree import tree_of, tree_of_blocks
 from npusim.serving.simulate import serve_as_process, serve_compiled, simulate
-from npusim.workload.arrivals import AtTimes
+from npusim.workload.arrivals import Timed
 from npusim.workload.prompts import BlockPrompts
 from npusim.workload.traces.read import read_trace
 
@@ -170,7 +170,7 @@ def test_both_servers_serve_a_trace_alike_and_a_cache_finds_its_blocks(tmp_path:
     compiled, process = (simulate(deployment, load, 0, serve=each) for each in (serve_compiled, serve_as_process))
     assert compiled.kv.hit_tokens == process.kv.hit_tokens > 20_000
     assert measure(compiled).figures == measure(process).figures
-    assert isinstance(load.arrival, AtTimes) and load.arrival.times_s[-1] == pytest.approx(1.56)
+    assert isinstance(load.arrival, Timed) and load.arrival.sent_s[-1] == pytest.approx(1.56)
     half = simulate(deployment, trace_load(trace, speed=0.5), 0)
     assert measure(half)["ttft_ms_mean"] < measure(compiled)["ttft_ms_mean"]
 

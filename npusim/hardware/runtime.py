@@ -43,6 +43,16 @@ class AlternatePolicy(SchedulingPolicy):
     """Kind of policy."""
 
 
+class InterleavedPolicy(SchedulingPolicy):
+    """Chunks of waiting prompts are computed alone, one after the other, until as many tokens as `token_budget` are,
+    padding included; then the decoding sequences take a step."""
+
+    kind: Literal["interleaved"]
+    """Kind of policy."""
+    token_budget: Tokens
+    """Most prompt tokens between two decode steps, as compiled, in tokens; one chunk is computed in any case."""
+
+
 class HybridPolicy(SchedulingPolicy):
     """Decoding sequences and chunks of waiting prompts share a step, up to `token_budget` tokens."""
 
@@ -164,6 +174,9 @@ class StepPath(Part):
     all steps are replayed if omitted."""
     host_launch: Duration | None = None
     """Host time to launch an operator of a step larger than that, in seconds; the step lasts until all are launched."""
+    piece_launch: Duration | None = None
+    """Host time to launch attention and the captured piece after it in a layer of a step no larger than that, in
+    seconds; none if omitted."""
     expert_host_launch: Duration | None = None
     """Host time to launch the experts of a layer in such a step, in seconds; that of an operator if omitted."""
     graph: Literal["operator", "step"] = "operator"

@@ -27,7 +27,7 @@ def start_clients(
         for _ in range(min(arrival.users, len(requests))):
             _send(env, server, queue, isinstance(arrival, Closed))
     else:
-        times = arrival.times(len(requests), seed)
+        times = arrival.times_s(len(requests), seed)
         env.process(_stream(env, server, requests, [float(time) for time in times]))
 
 

@@ -15,7 +15,7 @@ from npusim.errors import UserError
 from npusim.inputs.limits import MOST_REQUESTS
 from npusim.serving.request import Request
 from npusim.serving.scheduler.tree import PromptTree, tree_of, tree_of_blocks, tree_of_own
-from npusim.workload.arrivals import Arrival, AtTimes, Closed
+from npusim.workload.arrivals import Arrival, Closed, Timed
 from npusim.workload.lengths import Lengths, draw_lengths
 from npusim.workload.prompts import BlockPrompts, OwnPrompts, Prompt, prompts_of_one_text, prompts_that_share
 from npusim.workload.traces.read import Trace
@@ -26,7 +26,9 @@ class Load:
     """isl, osl: stated tokens of a request; prompts: one per request (what they share decides cache hits).
 
     lengths: (isl, osl) of each request, in place of the common ones; warm: True where the first prompt was served
-    before the run, so that a prefix cache holds it; warm_up: requests at the beginning whose latencies do not count.
+    before the run, so that a prefix cache holds it; warm_up: requests at the beginning whose latencies do not count;
+    drawing_s: in which clients inside the front end's process make up each prompt, one after the other, before its
+    clock starts, None where clients are elsewhere.
     """
 
     isl: int
@@ -36,6 +38,7 @@ class Load:
     lengths: Sequence[tuple[int, int]] | np.ndarray | None = None
     warm: bool = False
     warm_up: int = 0
+    drawing_s: float | None = None
 
     def __post_init__(self) -> None:
         for option, value in (("--isl", self.isl), ("--osl", self.osl), ("--requests", len(self.prompts))):
@@ -126,7 +129,7 @@ def trace_load(trace: Trace, speed: float = 1.0, arrival: Arrival | None = None,
     if arrival is None:
         if trace.times_s is None:
             raise UserError(str(trace.path), "", "tells no times; say with --arrival when its requests come")
-        arrival = AtTimes(trace.times_s / speed)
+        arrival = Timed(tuple((trace.times_s / speed).tolist()))
     tokens = trace.tokens
     if isinstance(arrival, Closed) and arrival.staggered:
         tokens = _staggered(tokens, arrival.users)

@@ -61,27 +61,29 @@ class Poisson:
         """The arrivals at one of `replicas` servers."""
         return Poisson(self.rate_per_s / replicas)
 
-    def times(self, n: int, seed: int) -> NDArray[np.float64]:
-        """When `n` requests come, as `poisson_times` has it."""
+    def times_s(self, n: int, seed: int) -> NDArray[np.float64]:
+        """When each of `n` requests arrives, shape (n,), rising; the same for the same seed."""
         return poisson_times(n, self.rate_per_s, seed)
 
 
-@dataclass(frozen=True, eq=False)
-class AtTimes:
-    """Requests come at the times of a trace, in seconds: float64, rising."""
+@dataclass(frozen=True)
+class Timed:
+    """Requests arrive when a measured run or a trace has them, in seconds from its start, rising."""
 
-    times_s: NDArray[np.float64]
+    sent_s: tuple[float, ...]
 
-    def of_replica(self, replicas: int) -> AtTimes:
-        """Those of the first of `replicas` servers, to which requests go in turn."""
-        return AtTimes(self.times_s[::replicas])
+    def of_replica(self, replicas: int) -> Timed:
+        """The arrivals at the first of `replicas` servers."""
+        return Timed(self.sent_s[::replicas])
 
-    def times(self, n: int, seed: int) -> NDArray[np.float64]:
-        """When the first `n` requests come."""
-        return self.times_s[:n]
+    def times_s(self, n: int, _seed: int) -> NDArray[np.float64]:
+        """When each of `n` requests arrives, shape (n,). ValueError for more of them than were sent."""
+        if n > len(self.sent_s):
+            raise ValueError(f"{n} requests, but {len(self.sent_s)} were sent")
+        return np.array(self.sent_s[:n])
 
 
-Arrival = Closed | Burst | Poisson | AtTimes
+Arrival = Closed | Burst | Poisson | Timed
 
 
 def start_of(arrival: Arrival) -> str:

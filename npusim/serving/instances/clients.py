@@ -78,4 +78,4 @@ def clients_of(arrival: Arrival, requests: int, seed: int) -> Clients:
     """Who sends `requests` requests as `arrival` says."""
     if isinstance(arrival, Closed | Burst):
         return ClosedUsers(arrival.users, requests, isinstance(arrival, Closed))
-    return TimedRequests(arrival.times(requests, seed).tolist())
+    return TimedRequests(arrival.times_s(requests, seed).tolist())

@@ -6,7 +6,7 @@ from npusim.compilation import entry, inner_part
 from npusim.serving.scheduler.blocks import steps_that_fit
 from npusim.serving.scheduler.events import next_s, plan, take_event
 from npusim.serving.scheduler.memory import serve_before
-from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, plan_next_chunk
+from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, next_chunk, plan_next_chunk
 from npusim.serving.scheduler.queue import admit, first_is_unseen, preempt
 from npusim.serving.scheduler.sending import arrive, begin_sending, begin_stream, hear, send_from_stream
 from npusim.serving.scheduler.state import (
@@ -27,6 +27,7 @@ from npusim.serving.scheduler.state import (
     NONE,
     NOTHING,
     PREFILL,
+    PREFILL_CHUNK,
     PREFILLING,
     PROMPT_GIVEN,
     PROMPT_WANTED,
@@ -43,6 +44,7 @@ from npusim.serving.scheduler.steps import (
     advance,
     end_chunk,
     has_room,
+    launch,
     note_rest,
     record_span,
     shortest_answer,
@@ -53,12 +55,13 @@ from npusim.serving.scheduler.turns import next_action
 
 
 @entry
-def go_on(state, times_s, joules, parts_j):
+def go_on(state, times_s, joules, parts_j, tokens):
     """Serve until the caller is needed: what for, and the most steps and seconds of the run that it is to cost.
 
     DONE where nothing is left that may happen: how many answers clients have heard of, when something next happens.
 
-    times_s, joules: of each step that was asked for; parts_j: of all of them.
+    times_s, joules: of each step that was asked for; parts_j: of all of them; tokens: that came of each step, int64
+    (steps, sequences), empty where a step makes one each.
     """
     at = state.at[0]
     if at.phase == BEGINS:
@@ -67,7 +70,7 @@ def go_on(state, times_s, joules, parts_j):
         return DONE, at.told, next_s(at)
     at.paused = False
     while True:
-        wanted, steps, horizon_s = _serve(state, times_s, joules, parts_j)
+        wanted, steps, horizon_s = _serve(state, times_s, joules, parts_j, tokens)
         if wanted != NOTHING:
             return wanted, steps, horizon_s
         if not at.sending:
@@ -105,7 +108,7 @@ def _wait(state):
 
 
 @inner_part
-def _serve(state, times_s, joules, parts_j):
+def _serve(state, times_s, joules, parts_j, tokens):
     """The server goes on until it waits for an event (NOTHING) or needs the caller."""
     at = state.at[0]
     while True:
@@ -123,7 +126,7 @@ def _serve(state, times_s, joules, parts_j):
         elif at.phase == RUN_GIVEN or at.phase == STEP_GIVEN:
             return _begin_steps(state, times_s), 0, 0.0
         elif at.phase == DECODING or at.phase == MIXING:
-            _end_steps(state, times_s, joules, parts_j)
+            _end_steps(state, times_s, joules, parts_j, tokens)
             at.phase = DECIDING
         elif not _between_turns(state):
             return NOTHING, 0, 0.0
@@ -160,8 +163,10 @@ def _decide(state):
         at.phase = TURN_ENDS
     elif action == PREFILL:
         at.request = admit(state)
-        at.seen_s = at.now_s
-        at.phase = PROMPT_WANTED
+        _begin_prompt(state, state.requests[at.request].isl + state.requests[at.request].generated)
+    elif action == PREFILL_CHUNK:
+        at.request = state.sequences[0].prefilling
+        _begin_prompt(state, state.requests[at.request].computed + next_chunk(state, at.request))
     elif action == MIX:
         if steps_that_fit(state, 1) > 0:
             at.phase = STEP_GIVEN
@@ -180,6 +185,15 @@ def _decide(state):
 
 
 @inner_part
+def _begin_prompt(state, end):
+    """The prompt of the request is to be computed up to its first `end` tokens."""
+    at = state.at[0]
+    at.prompt_end = end
+    at.seen_s = at.now_s
+    at.phase = PROMPT_WANTED
+
+
+@inner_part
 def _begin_steps(state, times_s):
     """The steps that were costed begin."""
     at = state.at[0]
@@ -188,14 +202,18 @@ def _begin_steps(state, times_s):
     note_rest(state)
     at.begun_s = at.now_s
     at.steps += len(times_s)
-    at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
+    if at.phase == STEP_GIVEN:
+        launch(state)
+    else:
+        at.fresh = 0
+        at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
     plan(at, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), at.partial))
     at.phase = DECODING if at.phase == RUN_GIVEN else MIXING
     return NOTHING
 
 
 @inner_part
-def _end_steps(state, times_s, joules, parts_j):
+def _end_steps(state, times_s, joules, parts_j, tokens):
     """The steps end: tokens are out, and the chunks of a mixed step are computed."""
     at = state.at[0]
     for step in range(len(times_s)):
@@ -203,7 +221,7 @@ def _end_steps(state, times_s, joules, parts_j):
     spend(state.at[0], parts_j)
     at.worked_s = at.now_s
     if at.live > 0:
-        advance(state, times_s)
+        advance(state, times_s, tokens)
     if at.phase == DECODING:
         at.decode_steps += len(times_s)
         return

@@ -48,7 +48,7 @@ def make_state(
         state.rules["arrival"] = CLOSED if isinstance(arrival, Closed) else BURST
         state.rules["users"] = min(arrival.users, count)
     else:
-        state.queues["due_s"] = arrival.times(count, seed)
+        state.queues["due_s"] = arrival.times_s(count, seed)
     return state
 
 
@@ -93,6 +93,7 @@ def _state(
         nodes=nodes,
         paths=paths,
         windows=np.array(kv.windows, float).reshape(-1, 2),
+        chunk_sizes=np.array(limits.chunk_sizes, np.int64),
         prompts=prompts,
         chunks=np.zeros(_CHUNKS, CHUNK_DTYPE),
         stall_s=np.zeros(0),
@@ -104,7 +105,9 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
     rules = np.zeros(1, RULES_DTYPE)
     numbers = {
         "max_sequences": limits.max_sequences,
+        "width": limits.width,
         "max_waiting": NONE if limits.max_waiting is None else limits.max_waiting,
+        "largest_chunk": NONE if limits.largest_chunk is None else limits.largest_chunk,
         "longest_context": limits.longest_context,
         "block_tokens": kv.block_tokens,
         "capacity": kv.capacity,
@@ -113,6 +116,8 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
         "intake_s": limits.intake_s,
         "idle_w": limits.idle_w,
         "ahead": limits.ahead,
+        "holds": limits.holds,
+        "drawing_s": limits.drawing_s,
         "whole_answers": limits.whole_answers,
         "caching": kv.caching,
     }

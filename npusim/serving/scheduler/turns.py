@@ -6,10 +6,11 @@ Each is the class of its name in `serving.policies`. A turn begins at stage 0; E
 from __future__ import annotations
 
 from npusim.compilation import inner_part
+from npusim.serving.scheduler.prompts import compiled_chunk, next_chunk
 from npusim.serving.scheduler.queue import admissible, admit
-from npusim.serving.scheduler.state import DECODE, DECODE_ONE, END, MIX, PREFILL
+from npusim.serving.scheduler.state import DECODE, DECODE_ONE, END, MIX, PREFILL, PREFILL_CHUNK
 
-EXCLUSIVE, ALTERNATE, HYBRID = range(3)
+EXCLUSIVE, ALTERNATE, HYBRID, INTERLEAVED = range(4)
 
 
 @inner_part
@@ -20,6 +21,8 @@ def next_action(state):
         return _exclusive(state)
     if policy == ALTERNATE:
         return _alternate(state)
+    if policy == INTERLEAVED:
+        return _interleaved(state)
     return _hybrid(state)
 
 
@@ -49,6 +52,26 @@ def _alternate(state):
 
 
 @inner_part
+def _interleaved(state):
+    at, budget = state.at[0], state.rules[0].token_budget
+    if at.stage == 0:
+        at.stage, at.budget_left = 1, budget
+    if at.stage == 1:
+        if at.prefilling == 0 and admissible(state):
+            state.sequences[0].prefilling = admit(state)
+            at.prefilling = 1
+        if at.prefilling > 0:
+            size = compiled_chunk(state, next_chunk(state, state.sequences[0].prefilling))
+            if size <= at.budget_left or at.budget_left == budget:
+                at.budget_left -= size
+                return PREFILL_CHUNK
+        at.stage = 2
+        if at.live > 0:
+            return DECODE_ONE if at.prefilling > 0 or admissible(state) else DECODE
+    return END
+
+
+@inner_part
 def _hybrid(state):
     at = state.at[0]
     at.stage += 1
@@ -66,7 +89,7 @@ def _choose_chunks(state):
     """The next chunk of each prompt under way, then of newly admitted ones, while the budget lasts."""
     at = state.at[0]
     at.chunks = 0
-    left = state.rules[0].token_budget - at.live
+    left = state.rules[0].token_budget - state.rules[0].width * at.live
     for place in range(at.prefilling):
         if left > 0:
             left -= _add_chunk(state, state.sequences[place].prefilling, left)
