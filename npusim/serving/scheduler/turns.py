@@ -6,7 +6,7 @@ Each is the class of its name in `serving.policies`. A turn begins at stage 0; E
 from __future__ import annotations
 
 from npusim.compilation import inner_part
-from npusim.serving.scheduler.queue import admissible, admit
+from npusim.serving.scheduler.queue import admissible, admit, await_kv
 from npusim.serving.scheduler.state import DECODE, DECODE_ONE, END, MIX, PREFILL
 
 EXCLUSIVE, ALTERNATE, HYBRID = range(3)
@@ -72,6 +72,9 @@ def _choose_chunks(state):
             left -= _add_chunk(state, state.sequences[place].prefilling, left)
     while left > 0 and admissible(state):
         index = admit(state)
+        if state.requests[index].given > 0:
+            await_kv(state, index)
+            continue
         state.sequences[at.prefilling].prefilling = index
         at.prefilling += 1
         left -= _add_chunk(state, index, left)
