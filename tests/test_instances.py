@@ -24,9 +24,10 @@ from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
 from npusim.serving.instances.routing import ROUTING
 from npusim.serving.instances.simulate import InstancesRun, replicas_of, simulate_instances
+from npusim.serving.load import Load, random_load
 from npusim.serving.metrics import measure
 from npusim.serving.served import column_of
-from npusim.serving.simulate import Load, ServedRun, random_load, simulate
+from npusim.serving.simulate import ServedRun, simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson
 from npusim.workload.prompts import Segment
 
@@ -223,7 +224,7 @@ def test_the_command_tells_of_all_and_of_each() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--routing least_loaded", "--routing: applies to --instances alone"),
+        ("--routing least_loaded", "--routing: applies to several servers alone"),
         ("--instances 0", "--instances: 0 must be 1 or more"),
         ("--instances 2 --interval", "--instances: does not go with --interval"),
         ("--instances 2 --engine event", "--instances: does not go with --engine event"),

@@ -19,9 +19,10 @@ from npusim.serving.instances.disaggregated import PoolsRun, kv_bytes_of, simula
 from npusim.serving.instances.rates import answers_per_s, prompts_per_s
 from npusim.serving.instances.routing import ROUTING
 from npusim.serving.instances.transfer import Wire, Wires
+from npusim.serving.load import Load, random_load
 from npusim.serving.metrics import measure
 from npusim.serving.served import column_of
-from npusim.serving.simulate import Load, random_load, simulate
+from npusim.serving.simulate import simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson
 from npusim.workload.prompts import Segment
 

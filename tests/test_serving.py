@@ -28,8 +28,9 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import DoesNotFit
 from npusim.hardware.runtime import BucketShapes, HybridPolicy
 from npusim.mapping.deployment import Deployment
+from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import ServedRun, random_load, simulate
+from npusim.serving.simulate import ServedRun, simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson, poisson_times
 
 Deploy = Callable[..., Deployment]

@@ -8,8 +8,8 @@ from npusim.answers.energy import energy_reconciliation
 from npusim.answers.predict import run_figures
 from npusim.mapping.deployment import Deployment
 from npusim.serving.instances.simulate import InstancesRun, replicas_of, simulate_instances
+from npusim.serving.load import Load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import Load
 
 _OF_EACH = ("requests", "output_tokens_per_s", "ttft_ms_p99", "power_w_mean", "kv_peak_fraction", "users_in_service")
 

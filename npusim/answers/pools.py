@@ -18,8 +18,8 @@ from npusim.serving.instances.disaggregated import PoolsRun, kv_bytes_of, simula
 from npusim.serving.instances.rates import answers_per_s, prompts_per_s, transfers_per_s
 from npusim.serving.instances.simulate import InstancesRun, replicas_of
 from npusim.serving.instances.transfer import Wire
+from npusim.serving.load import Load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import Load
 from npusim.units import MS_PER_S, US_PER_S
 from npusim.workload.arrivals import Burst, Closed
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from npusim.answers.pools import Pool
     from npusim.mapping.deployment import Deployment
     from npusim.serving.planning import Found
+    from npusim.workload.lengths import Lengths
 
-_LOAD = ("isl", "osl", "concurrency", "requests", "arrival", "shared_prefix")
+_LOAD = ("isl", "osl", "concurrency", "requests", "arrival", "shared_prefix", "warm_up")
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,20 @@ class RunOptions(Spreading, Deploying):
     arch: Arch
     model: ModelName
     _: KW_ONLY
-    isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1, most=MOST)]
-    osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1, most=MOST)]
+    isl: Annotated[
+        int | str,
+        Option(
+            "Prompt tokens of a request: one number, or spread evenly about it (1024±20%), or evenly or lognormally "
+            "between others (uniform:512-2048, lognormal:mean=1024,cv=0.6).",
+            metavar="I|I±20%|KIND:...",
+            least=1,
+            most=MOST,
+        ),
+    ]
+    osl: Annotated[
+        int | str,
+        Option("Output tokens of a request, written as --isl is.", metavar="O|O±20%|KIND:...", least=1, most=MOST),
+    ]
     concurrency: Annotated[
         int, Option("Users, each of whom has one request in flight at most.", metavar="C", least=1, most=MOST_USERS)
     ]
@@ -41,10 +54,20 @@ class RunOptions(Spreading, Deploying):
         str,
         Option(
             "When requests arrive: closed, each user waits for the answer; burst, all are due at once; poisson:R, R "
-            "requests/s on average.",
+            "requests/s on average. closed:start=staggered cuts the first answers, so that users of equal lengths do "
+            "not move in step.",
             metavar="closed|burst|poisson:R",
         ),
     ] = "closed"
+    warm_up: Annotated[
+        int,
+        Option(
+            "Requests at the beginning whose latencies do not count; rates and power are of the whole run.",
+            metavar="N",
+            least=0,
+            most=MOST_REQUESTS,
+        ),
+    ] = 0
     shared_prefix: Annotated[
         int, Option("First tokens that all prompts share, for a runtime with a prefix cache.", metavar="P", least=0)
     ] = 0
@@ -74,6 +97,24 @@ class RunOptions(Spreading, Deploying):
         ):
             if given and several is not None:
                 raise UserError(several, "", f"does not go with {option}; leave one of them out")
+
+    @property
+    def lengths(self) -> tuple[Lengths, Lengths]:
+        """Of prompts and outputs. Raises UserError."""
+        from npusim.workload.lengths import parse_lengths
+
+        return parse_lengths(self.isl, "--isl"), parse_lengths(self.osl, "--osl")
+
+    @property
+    def told_of_load(self) -> dict[str, str]:
+        """The conditions that the load tells, by name. Raises UserError."""
+        from npusim.workload.arrivals import TOGETHER, parse_arrival, start_of
+        from npusim.workload.lengths import FIXED, spreads_text
+
+        lengths = spreads_text(*(each.spread for each in self.lengths))
+        start = start_of(parse_arrival(self.arrival, self.concurrency))
+        usual = {"lengths": FIXED.text, "start": TOGETHER}
+        return {name: told for name, told in (("lengths", lengths), ("start", start)) if told != usual[name]}
 
 
 @dataclass(frozen=True)
@@ -112,24 +153,25 @@ def run(asked: RunOptions) -> RunResult:
     from npusim.serving.planning import best_for_run
 
     wish, found = asked.wish, None
-    pools = pools_of(asked, asked, asked.arch, asked.model, asked.isl, asked.osl)
+    isl, osl = asked.lengths
+    pools = pools_of(asked, asked, asked.arch, asked.model, isl.longest, osl.longest)
     if pools is None:
-        deployment = deployed(asked, asked.arch, asked.model, tokens=asked.isl + asked.osl)
+        deployment = deployed(asked, asked.arch, asked.model, tokens=isl.longest + osl.longest)
         count = asked.instances
     else:
         deployment, count = pools[1].deployment, pools[1].count
     load = {name: getattr(asked, name) for name in _LOAD}
     if wish is not None:
-        share, users = run_load(**load).of_replica(count), -(-asked.concurrency // count)
+        share, users = run_load(**load, seed=asked.seed).of_replica(count), -(-asked.concurrency // count)
         found = best_for_run(deployment, share, users, wish, asked.seed)
         deployment = found.best
     answer = _served(asked, deployment, load, pools)
     _warn(asked, deployment)
-    served = -(-answer["users_in_service"] // count)
-    laid = for_load(deployment, asked.isl, asked.osl, -(-asked.concurrency // (deployment.plan.data_parallel * count)))
-    answer |= {"bottleneck": bottleneck(laid, served, asked.isl, asked.osl) if served else None}
+    served, servers = -(-answer["users_in_service"] // count), deployment.plan.data_parallel * count
+    laid = for_load(deployment, isl.stated, osl.stated, -(-asked.concurrency // servers))
+    answer |= {"bottleneck": bottleneck(laid, served, isl.stated, osl.stated) if served else None}
     answer |= _layout(laid)
-    answer |= told_beside(asked, deployment, found, asked.interval)
+    answer |= told_beside(asked, deployment, found, asked.interval, asked.told_of_load)
     names = RunResult.__dataclass_fields__.keys() & answer.keys()
     return RunResult(
         **{name: answer[name] for name in names}, deployment=deployment, found=found, answer=answer, asked=asked
@@ -145,9 +187,10 @@ def _served(
     from npusim.engine.event.engine import Detail
 
     if pools is not None:
-        return predict_spread(asked, *pools, run_load(**load), asked.seed)
+        return predict_spread(asked, *pools, run_load(**load, seed=asked.seed), asked.seed)
     if asked.instances > 1:
-        return predict_instances(deployment, run_load(**load), asked.instances, asked.routing, asked.seed)
+        whole = run_load(**load, seed=asked.seed)
+        return predict_instances(deployment, whole, asked.instances, asked.routing, asked.seed)
     detail = Detail(asked.memory_depth)
     return predict_run(
         deployment, **load, seed=asked.seed, interval_wanted=asked.interval, engine=asked.engine, detail=detail
@@ -166,8 +209,11 @@ def _layout(deployment: Deployment) -> Answer:
 
 def _warn(asked: RunOptions, deployment: Deployment) -> None:
     """Tells which options changed nothing in this run."""
+    from npusim.workload.lengths import FIXED
+
     if asked.shared_prefix and not deployment.runtime.kv.prefix_caching:
         warn_of("--shared-prefix", f"{deployment.runtime.name} keeps no prefixes; the run is that without it")
     stalls = deployment.runtime.host.stall_probability.value > 0.0
-    if asked.seed and not (asked.interval or stalls or asked.arrival.strip().lower().startswith("poisson")):
+    drawn = asked.arrival.strip().lower().startswith("poisson") or any(each.spread != FIXED for each in asked.lengths)
+    if asked.seed and not (asked.interval or stalls or drawn):
         warn_of("--seed", "nothing is drawn in this run; add --interval or --arrival poisson:R, or leave --seed out")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from npusim.api.deploying import Deploying, configuration, deployed
-from npusim.api.options import Given, Option, Options, warn_of
+from npusim.api.options import Given, Option, Options
 from npusim.errors import UserError
 from npusim.inputs.limits import MOST_INSTANCES
 
@@ -59,7 +59,7 @@ class Spreading(Options):
         if self.prefill is not None and self.instances > 1:
             raise UserError("--instances", "", "--prefill and --decode say how many there are; leave it out")
         if self.routing != "round_robin" and self.instances == 1 and self.prefill is None:
-            warn_of("--routing", "there is a single server; add --instances N, or leave it out")
+            raise UserError("--routing", "", "applies to several servers alone; add --instances N, or leave it out")
 
 
 def pools_of(

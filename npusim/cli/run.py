@@ -42,7 +42,8 @@ def run(asked: RunOptions, as_json: bool) -> None:
         return
     if found.found is not None:
         print_front(stdout_console(), found.found)
-    load = f"prompts of {asked.isl:,} and outputs of {asked.osl:,} tokens, {asked.concurrency:,} users, {asked.arrival}"
+    isl, osl = (f"{each.stated:,}" if each.text.isdigit() else each.text for each in asked.lengths)
+    load = f"prompts of {isl} and outputs of {osl} tokens, {asked.concurrency:,} users, {asked.arrival}"
     _print_answer(stdout_console(), found.deployment, load, found.answer)
 
 

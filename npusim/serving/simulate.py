@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import simpy
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.errors import UserError
 from npusim.hardware.runtime import BucketShapes, GroupedAttention, HybridPolicy
 from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
@@ -21,68 +19,15 @@ from npusim.serving.clients import start_clients
 from npusim.serving.kvcache import KvCache
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
+from npusim.serving.load import Load
 from npusim.serving.policies import COMPILED, make_policy, token_budget
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
 from npusim.serving.scheduler.make import make_state
 from npusim.serving.scheduler.serve import CompiledServer
-from npusim.serving.scheduler.tree import PromptTree, tree_of
 from npusim.serving.served import column_of
 from npusim.serving.server import Server, ServingEngine
-from npusim.workload.arrivals import Arrival, Burst, Closed
-from npusim.workload.prompts import Prompt, random_prompts
-
-
-@dataclass(frozen=True)
-class Load:
-    """isl, osl: tokens of every request; prompts: one per request (what they share decides cache hits).
-
-    lengths: (isl, osl) of each request, in place of the common ones; warm: True where the first prompt was served
-    before the run, so that a prefix cache holds it.
-    """
-
-    isl: int
-    osl: int
-    arrival: Arrival
-    prompts: Sequence[Prompt]
-    lengths: Sequence[tuple[int, int]] | None = None
-    warm: bool = False
-
-    def __post_init__(self) -> None:
-        for option, value in (("--isl", self.isl), ("--osl", self.osl), ("--requests", len(self.prompts))):
-            if value < 1:
-                raise UserError(option, "", f"{value} must be 1 or more")
-        if self.lengths is not None and len(self.lengths) != len(self.prompts):
-            raise ValueError(f"{len(self.prompts)} prompts have {len(self.lengths)} lengths; give one for each")
-
-    def of_replica(self, replicas: int) -> Load:
-        """What the first of `replicas` gets of it when requests are dealt out in turn."""
-        if replicas == 1:
-            return self
-        lengths = None if self.lengths is None else self.lengths[::replicas]
-        return replace(
-            self, arrival=self.arrival.of_replica(replicas), prompts=self.prompts[::replicas], lengths=lengths
-        )
-
-    @cached_property
-    def tree(self) -> PromptTree:
-        """What prompts have in common; the same for all runs of this load."""
-        return tree_of(self.prompts)
-
-    @cached_property
-    def tokens(self) -> np.ndarray:
-        """(isl, osl) of each request, int64 (requests, 2)."""
-        return np.array(self.lengths or [(self.isl, self.osl)] * len(self.prompts), np.int64)
-
-    def requests(self) -> list[Request]:
-        """The requests in the order in which they are sent."""
-        lengths = self.lengths or [(self.isl, self.osl)] * len(self.prompts)
-        return [Request(index, prompt, *lengths[index]) for index, prompt in enumerate(self.prompts)]
-
-
-def random_load(isl: int, osl: int, arrival: Arrival, requests: int) -> Load:
-    """`requests` requests whose prompts share nothing."""
-    return Load(isl, osl, arrival, random_prompts(max(requests, 0), isl))
+from npusim.workload.arrivals import users_of
 
 
 class CacheUse(Protocol):
@@ -100,7 +45,7 @@ class ServedRun:
 
     replicas: how many servers did the same at the same time, of which this is one (joules are those of all chips); a
     fraction where the requests do not divide. layout: of a memory with PIM units, None without them; breakdown_j:
-    joules of all chips by component, at rest included.
+    joules of all chips by component, at rest included. warm_up: requests at the beginning whose latencies do not count.
     """
 
     record: Recorder
@@ -110,6 +55,7 @@ class ServedRun:
     replicas: float = 1.0
     layout: MemoryLayout | None = None
     breakdown_j: Mapping[str, float] = field(default_factory=dict)
+    warm_up: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,8 +112,8 @@ def what_was_served(service: Service, duration_s: float, replicas: float = 1.0) 
     deployment, recorder = service.deployment, service.recorder
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
-    spent = _spent(deployment, recorder, duration_s)
-    return ServedRun(recorder, duration_s, service.kv, idle_w, replicas, layout, spent)
+    spent_j, warm_up = _spent(deployment, recorder, duration_s), service.load.warm_up
+    return ServedRun(recorder, duration_s, service.kv, idle_w, replicas, layout, spent_j, warm_up)
 
 
 def serve_compiled(service: Service) -> None:
@@ -197,7 +143,7 @@ def serve_as_process(service: Service) -> None:
 def _users(deployment: Deployment, load: Load) -> int:
     """Users of one replica: those of a closed loop or a burst, else as many as the runtime serves."""
     most = int(deployment.runtime_record[0]["limits_max_sequences"])
-    return load.arrival.users if isinstance(load.arrival, Closed | Burst) else min(most, len(load.prompts))
+    return users_of(load.arrival) or min(most, len(load.prompts))
 
 
 def _spent(deployment: Deployment, recorder: Recorder, duration_s: float) -> dict[str, float]:
@@ -230,9 +176,8 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         most = min(most, runtime.decode_batch.sizes[-1])
     waiting = float(numbers["limits_max_waiting"])
     machine, chips = deployment.machine[0], deployment.plan.chips
-    users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else most
     return ServerLimits(
-        slots=min(users, most),
+        slots=min(users_of(load.arrival) or most, most),
         max_sequences=most,
         max_waiting=None if np.isnan(waiting) else int(waiting),
         watermark=float(numbers["kv_admission_watermark"]),

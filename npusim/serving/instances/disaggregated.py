@@ -19,8 +19,9 @@ from npusim.serving.instances.routing import Balancer
 from npusim.serving.instances.simulate import InstancesRun, instances_of
 from npusim.serving.instances.together import CachesTogether, as_one_run
 from npusim.serving.instances.transfer import KvBytes, Wire, Wires
+from npusim.serving.load import Load
 from npusim.serving.served import ServedRequests
-from npusim.serving.simulate import Load, ServedRun
+from npusim.serving.simulate import ServedRun
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ That is all that whoever sends requests needs to know of a server; `clock` bring
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -12,11 +13,12 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.hardware.runtime import HybridPolicy
 from npusim.serving.instances.prefixes import Prefixes
+from npusim.serving.load import Load
 from npusim.serving.policies import COMPILED, token_budget
 from npusim.serving.refusal import ACCEPTED
 from npusim.serving.scheduler.make import make_routed_state
 from npusim.serving.scheduler.serve import CompiledServer
-from npusim.serving.simulate import Load, ServedRun, Service, what_was_served
+from npusim.serving.simulate import ServedRun, Service, what_was_served
 
 _ROOM = 64
 """Requests for which an instance has room at first."""
@@ -126,4 +128,4 @@ class CompiledInstance:
     def served(self, duration_s: float) -> ServedRun:
         """What it did until `duration_s`."""
         self._server.leave_in(self._service.kv, self._load.requests)
-        return what_was_served(self._service, duration_s)
+        return replace(what_was_served(self._service, duration_s), warm_up=self._load.warm_up)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from npusim.mapping.deployment import Deployment
 from npusim.serving.instances.transfer import Wire
+from npusim.serving.load import random_load
 from npusim.serving.planning import best_loop
-from npusim.serving.simulate import random_load, simulate
+from npusim.serving.simulate import simulate
 from npusim.workload.arrivals import Burst
 
 _PROMPTS = 64

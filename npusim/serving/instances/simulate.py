@@ -16,8 +16,9 @@ from npusim.serving.instances.clock import run_together
 from npusim.serving.instances.instance import CompiledInstance
 from npusim.serving.instances.routing import Balancer, Router
 from npusim.serving.instances.together import as_one_run
+from npusim.serving.load import Load
 from npusim.serving.scheduler.make import progress_of
-from npusim.serving.simulate import Load, ServedRun, Service, service_of
+from npusim.serving.simulate import ServedRun, Service, service_of
 
 
 @dataclass(frozen=True)

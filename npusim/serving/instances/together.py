@@ -50,6 +50,7 @@ def as_one_run(runs: Sequence[ServedRun]) -> ServedRun:
         first.replicas,
         first.layout,
         parts,
+        first.warm_up,
     )
 
 
