@@ -45,7 +45,7 @@ from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
 from npusim.workload.arrivals import parse_arrival
-from npusim.workload.blocks import Experts
+from npusim.workload.feeds import Experts
 from npusim.workload.step import Step, decode, mixed, prefill
 
 LLAMA = "llama-3.1-8b"

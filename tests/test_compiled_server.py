@@ -16,6 +16,8 @@ from serving_support import (
     MODEL,
     RNGD_26_3,
     alternating,
+    exclusive,
+    interleaving,
     scheduled,
     with_caching,
     with_kv_room,
@@ -38,14 +40,19 @@ from npusim.workload.prompts import Prompt, Segment
 Deploy = Callable[..., Deployment]
 INTAKE = {"host_intake_time": 0.004}
 VARIANTS: dict[str, tuple[tuple[str, str], Callable[[Deployment], Deployment]]] = {
-    "exclusive": (RNGD_26_3, lambda deployment: deployment),
+    "exclusive": (RNGD_26_3, exclusive),
     "exclusive, limiter": (H200_GRAPHS, lambda each: with_numbers(each, power_cap=450.0, power_limiter_time=0.1)),
     "alternate": (RNGD_26_3, alternating),
     "alternate, limiter": (
         H200_GRAPHS, lambda each: alternating(with_numbers(each, power_cap=450.0, power_limiter_time=0.1))
     ),
     "hybrid": (H200_VLLM, lambda deployment: with_token_budget(deployment, 300)),
-    "exclusive, ahead": (RNGD_26_3, lambda each: scheduled(with_numbers(each, **INTAKE), "ahead")),
+    "interleaved": (RNGD_26_3, interleaving),
+    "interleaved, limiter": (
+        RNGD_26_3, lambda each: interleaving(with_numbers(each, power_cap=150.0, power_limiter_time=0.1), 300)
+    ),
+    "interleaved, ahead": (RNGD_26_3, lambda each: interleaving(scheduled(with_numbers(each, **INTAKE), "ahead"), 500)),
+    "exclusive, ahead": (RNGD_26_3, lambda each: exclusive(scheduled(with_numbers(each, **INTAKE), "ahead"))),
     "alternate, ahead": (RNGD_26_3, lambda each: alternating(scheduled(with_numbers(each, **INTAKE), "ahead"))),
     "hybrid, ahead": (H200_VLLM, lambda each: scheduled(with_numbers(with_token_budget(each, 300), **INTAKE), "ahead")),
 }  # fmt: skip

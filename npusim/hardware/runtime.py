@@ -43,6 +43,16 @@ class AlternatePolicy(SchedulingPolicy):
     """Kind of policy."""
 
 
+class InterleavedPolicy(SchedulingPolicy):
+    """Chunks of waiting prompts are computed alone, one after the other, until as many tokens as `token_budget` are,
+    padding included; then the decoding sequences take a step."""
+
+    kind: Literal["interleaved"]
+    """Kind of policy."""
+    token_budget: Tokens
+    """Most prompt tokens between two decode steps, as compiled, in tokens; one chunk is computed in any case."""
+
+
 class HybridPolicy(SchedulingPolicy):
     """Decoding sequences and chunks of waiting prompts share a step, up to `token_budget` tokens."""
 

@@ -21,42 +21,61 @@ from npusim.mapping.optable import (
     Q_UP,
     QKV,
     ROPE,
+    SILU,
     SPLIT_COLUMNS,
     SPLIT_NONE,
     SPLIT_ROWS,
     UNIT_NPU,
     UNIT_PIM,
 )
-from npusim.mapping.plan import Shard
+from npusim.mapping.plan import share_of
 from npusim.mapping.rows import Rows
-from npusim.workload.blocks import Latent
-from npusim.workload.model import Model
+from npusim.workload.attention import Attention, Latent
+from npusim.workload.layers import Mixer
 from npusim.workload.precision import Precision
 from npusim.workload.routing import GROUPS
 
 _WIDE = Precision("bf16", "bf16", "bf16", "bf16")
 
 
-def grouped_query(rows: Rows, model: Model, precision: Precision, part: Shard, window: int) -> None:
+def attend(rows: Rows, mixer: Mixer, hidden: int, precision: Precision, ranks: int) -> None:
+    """What mixes the tokens of a layer, as one of `ranks` chips does it."""
+    if isinstance(mixer, Latent):
+        latent(rows, hidden, mixer, precision, share_of(mixer.heads, ranks), mixer.window)
+    else:
+        grouped_query(rows, hidden, mixer, precision, ranks)
+
+
+def grouped_query(rows: Rows, hidden: int, attention: Attention, precision: Precision, ranks: int) -> None:
     """Projections, rotary embedding, attention with keys and values of each head, output projection."""
-    query_width, kv_width = part.heads * model.head_dim, part.kv_heads * model.head_dim
-    rope_elements = query_width + kv_width
-    rows.linear(QKV, precision, query_width + 2 * kv_width, model.hidden, SPLIT_COLUMNS)
-    rows.vector(ROPE, rope_elements * (2 if model.qk_norm else 1), 2 * rope_elements)
+    heads, kv_heads, gate = (share_of(count, ranks) for count in (attention.heads, attention.kv_heads, attention.gate))
+    query_width, of_kv = heads * attention.head_dim, attention.head_dim + attention.value_dim * (not attention.joint)
+    own = 0 if attention.borrows else kv_heads * of_kv
+    first = attention.query_rank or query_width
+    rows.linear(QKV, precision, first + own + gate, hidden, SPLIT_COLUMNS)
+    if attention.query_rank:
+        rows.vector(NORM, first, 2 * first)
+        rows.linear(Q_UP, precision, query_width, first, SPLIT_COLUMNS)
+    rotated = query_width + (0 if attention.borrows else kv_heads * attention.head_dim)
+    rows.vector(ROPE, rotated * (2 if attention.norms else 1), 2 * rotated)
     rows.add(
         ATTENTION,
         ATTEND,
         scales_with=PER_TOKEN,
         units=UNIT_NPU | UNIT_PIM,
-        heads=part.heads,
-        kv_heads=part.kv_heads,
-        head_dim=model.head_dim,
-        value_dim=model.head_dim,
-        window=window,
-        sinks=model.sinks,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=attention.head_dim,
+        value_dim=attention.value_dim,
+        window=attention.window,
+        borrowed=attention.borrows,
+        sinks=attention.sinks,
         kv_bits=precision.kv_bits,
     )
-    rows.linear(OUT, precision, model.hidden, query_width, SPLIT_ROWS)
+    result = heads * attention.value_dim
+    if gate:
+        rows.vector(SILU, result, 3 * result)
+    rows.linear(OUT, precision, hidden, result, SPLIT_ROWS)
 
 
 def latent(rows: Rows, hidden: int, latent: Latent, precision: Precision, heads: int, window: int = 0) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from npusim.mapping.lower import stage_programs
 from npusim.mapping.optable import ATTENTION, GATHER, LINEAR, LM_HEAD, NORM, PROMPT_ONLY, VECTOR
-from npusim.mapping.plan import Plan, shard
+from npusim.mapping.plan import Plan, share_of
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision
 
@@ -80,26 +80,28 @@ def data_bytes(machines: Any) -> Any:
 def _stage_footprint(rows: np.ndarray, model: Model, plan: Plan, usable: float, copied: bool) -> Footprint:
     weights = weight_bytes(rows, model, plan) + (_copied_bytes(rows) if copied else 0.0)
     attention = rows[(rows["kind"] == ATTENTION) & (rows["phase"] != PROMPT_ONLY)]
+    attention = attention[attention["borrowed"] == 0.0]
     of_heads = attention["kv_heads"] * (attention["head_dim"] + attention["value_dim"])
     elements = np.where(attention["latent"] > 0.0, attention["latent"], of_heads)
     per_token = attention["repeat"] * elements * attention["kv_bits"] / _BITS_PER_BYTE
-    windows = np.unique(attention["window"][attention["window"] > 0.0])
-    windowed = tuple((int(window), float(per_token[attention["window"] == window].sum())) for window in windows)
+    reach = np.abs(attention["window"])
+    windows = np.unique(reach[reach > 0.0])
+    windowed = tuple((int(window), float(per_token[reach == window].sum())) for window in windows)
     return Footprint(weights, float(per_token.sum()), usable - weights, windowed)
 
 
 def weight_bytes(rows: np.ndarray, model: Model, plan: Plan) -> float:
-    """Bytes of the weights that one rank stores: its shards, its part of the embedding, all norms."""
+    """Bytes of the weights that one rank stores: its shards, its part of the embedding, norms, positions."""
     linear = rows[rows["kind"] == LINEAR]
     stored = linear["repeat"] * linear["stored"] * linear["n"] * linear["k"]
     matrices = float((stored * linear["weight_bits"]).sum()) / _BITS_PER_BYTE
     norms = rows[(rows["kind"] == VECTOR) & (rows["op"] == NORM)]
     vectors = float((norms["repeat"] * norms["n"]).sum()) * _HALF_BYTES
-    embedding = 0.0
+    embedding, gather = 0.0, rows[rows["kind"] == GATHER]
     if not model.tied_embeddings:
-        gather = rows[rows["kind"] == GATHER]
-        embedding = shard(model, plan).vocab * float(gather["n"].sum()) * _HALF_BYTES
-    return matrices + vectors + embedding
+        embedding = share_of(model.vocab, plan.tensor_parallel) * float(gather["n"].sum()) * _HALF_BYTES
+    positions = bool(len(gather)) * (model.vectors - model.hidden) * _HALF_BYTES
+    return matrices + vectors + embedding + positions
 
 
 def _copied_bytes(rows: np.ndarray) -> float:

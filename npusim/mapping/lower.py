@@ -14,11 +14,12 @@ import numpy as np
 from npusim.compilation import kernel
 from npusim.hardware.machine import GROUP_STAGE
 from npusim.inputs import remembered
-from npusim.mapping.attention_rows import grouped_query, latent
+from npusim.mapping.attention_rows import attend
 from npusim.mapping.expert_shard import expert_shard
 from npusim.mapping.grouped import touched_matrices
 from npusim.mapping.mlp_rows import mixture, mlp
 from npusim.mapping.optable import (
+    ADD,
     ALL_GATHER,
     ATTENTION,
     COLLECTIVE,
@@ -44,12 +45,13 @@ from npusim.mapping.optable import (
     attended_tokens,
     phase_units,
 )
-from npusim.mapping.plan import Plan, Shard, shard
+from npusim.mapping.plan import Plan, share_of
 from npusim.mapping.rows import Rows
 from npusim.mapping.stages import Stage, stages
+from npusim.workload.feeds import Experts
+from npusim.workload.layers import Layer
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision, resolve_precision
-from npusim.workload.segments import Layer
 from npusim.workload.step import Step
 
 
@@ -83,7 +85,7 @@ def _stage_program(model: Model, precision: Precision, plan: Plan, stage: Stage)
             _layer(rows, model, precision, plan, layer)
     rows.open_segment(1)
     if stage.last:
-        _head(rows, model, shard(model, plan))
+        _head(rows, model, plan.tensor_parallel)
     if plan.pipeline_parallel > 1:
         rows.collective(SEND_RECV, model.hidden, 2, GROUP_STAGE)
     return rows.table()
@@ -96,23 +98,53 @@ def _stored_bits(rows: np.ndarray) -> float:
 
 
 def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: Layer) -> None:
-    part, dense = shard(model, plan), dense_precision(model, precision)
-    rows.vector(NORM, model.hidden, 4 * model.hidden)
-    if model.latent is None:
-        grouped_query(rows, model, dense, part, layer.window)
-    else:
-        latent(rows, model.hidden, model.latent, dense, part.heads, layer.window)
-    rows.all_reduce(model.hidden, part.ranks)
-    rows.vector(NORM, model.hidden, 4 * model.hidden)
-    if layer.routed and model.experts is not None:
-        experts = expert_shard(model.experts, plan)
-        mixture(rows, model.experts, model.hidden, dense, precision, experts)
-        if experts.senders > 1:
-            rows.all_gather(model.hidden, part.ranks)
-            return
-    else:
-        mlp(rows, dense, model.hidden, part.intermediate)
-    rows.all_reduce(model.hidden, part.ranks)
+    """The parts of a layer one after the other, or beside each other on the same input."""
+    dense = dense_precision(model, precision)
+    if layer.parallel and layer.mixer is not None:
+        _norms(rows, model.hidden, layer.norms)
+        source = rows.last
+        attend(rows, layer.mixer, model.hidden, dense, plan.tensor_parallel)
+        mixed, rows.last = rows.last, source
+        _feed(rows, model, precision, plan, layer)
+        rows.vector(ADD, model.hidden, 3 * model.hidden, second=mixed)
+        rows.all_reduce(model.hidden, plan.tensor_parallel)
+        return
+    if layer.mixer is not None:
+        _norms(rows, model.hidden, min(layer.norms, 1))
+        attend(rows, layer.mixer, model.hidden, dense, plan.tensor_parallel)
+        rows.all_reduce(model.hidden, plan.tensor_parallel)
+        _result_norms(rows, model.hidden, layer.further_norms // 2)
+    if layer.feed is not None:
+        _norms(rows, model.hidden, layer.norms - (layer.mixer is not None))
+        if _feed(rows, model, precision, plan, layer):
+            rows.all_reduce(model.hidden, plan.tensor_parallel)
+        _result_norms(rows, model.hidden, (layer.further_norms + 1) // 2)
+
+
+def _norms(rows: Rows, hidden: int, count: int) -> None:
+    """Norms ahead of a part, the first of them with the sum of the part before."""
+    for number in range(count):
+        rows.vector(NORM, hidden, (2 if number else 4) * hidden)
+
+
+def _result_norms(rows: Rows, hidden: int, count: int) -> None:
+    """Norms of a part's result."""
+    for _ in range(count):
+        rows.vector(NORM, hidden, 2 * hidden)
+
+
+def _feed(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: Layer) -> bool:
+    """The MLP or the experts; whether the sum over the chips of a replica is still to be done."""
+    dense = dense_precision(model, precision)
+    if isinstance(layer.feed, Experts):
+        part = expert_shard(layer.feed, plan)
+        mixture(rows, layer.feed, model.hidden, dense, precision, part)
+        if part.senders > 1:
+            rows.all_gather(model.hidden, plan.tensor_parallel)
+            return False
+    elif layer.feed is not None:
+        mlp(rows, dense, model.hidden, share_of(layer.feed.width, plan.tensor_parallel), layer.feed.inputs)
+    return True
 
 
 def dense_precision(model: Model, precision: Precision) -> Precision:
@@ -121,19 +153,19 @@ def dense_precision(model: Model, precision: Precision) -> Precision:
     return layers if precision.weights == model.experts_only else precision
 
 
-def _head(rows: Rows, model: Model, part: Shard) -> None:
+def _head(rows: Rows, model: Model, ranks: int) -> None:
     rows.vector(NORM, model.hidden, 4 * model.hidden, scales_with=PER_SEQUENCE)
     rows.add(
         LINEAR,
         LM_HEAD,
-        n=part.vocab,
+        n=share_of(model.vocab, ranks),
         k=model.hidden,
         scales_with=PER_SEQUENCE,
         split=SPLIT_COLUMNS,
         units=UNIT_NPU | UNIT_PIM,
     )
-    if part.ranks > 1:
-        rows.add(COLLECTIVE, ALL_GATHER, n=model.vocab, ranks=part.ranks, scales_with=PER_SEQUENCE)
+    if ranks > 1:
+        rows.add(COLLECTIVE, ALL_GATHER, n=model.vocab, ranks=ranks, scales_with=PER_SEQUENCE)
     rows.vector(SAMPLE, model.vocab, 2 * model.vocab, scales_with=PER_SEQUENCE)
 
 

@@ -22,12 +22,12 @@ OP_NAMES = (
     "all_reduce", "lm_head", "all_gather", "sample", "cast", "softmax",
     "router", "route", "expert_up", "expert_down", "combine", "q_down", "kv_down", "q_up", "kv_up", "absorb",
     "reduce_scatter", "all_to_all", "broadcast", "send_recv",
-    "concat",
+    "concat", "add", "compress", "expand",
 )  # fmt: skip
 (
     EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX,
     ROUTER, ROUTE, EXPERT_UP, EXPERT_DOWN, COMBINE, Q_DOWN, KV_DOWN, Q_UP, KV_UP, ABSORB,
-    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT,
+    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT, ADD, COMPRESS, EXPAND,
 ) = range(len(OP_NAMES))  # fmt: skip
 
 PER_TOKEN, PER_SEQUENCE, PER_CONTEXT = range(3)
@@ -41,7 +41,7 @@ _INTEGERS = (
 )  # fmt: skip
 _FLOATS = (
     "m", "n", "k", "batch", "query", "kv", "kv_tokens", "pairs", "window",
-    "heads", "kv_heads", "head_dim", "value_dim", "latent", "sinks", "elements",
+    "heads", "kv_heads", "head_dim", "value_dim", "latent", "borrowed", "sinks", "elements",
     "pes", "tile", "spilled", "stays", "fan", "spread", "matrices", "stored", "touched", "dealt", "paired",
     "whole",
     "weight_bits", "activation_bits", "kv_bits",
@@ -66,7 +66,9 @@ product, 0 for a plain one, of which a step reads `touched` and memory holds `st
 go to a matrix of each group; dealt: 1 where a harness spread tokens exactly by these chances, 0 where they choose at
 random; paired: 1 where each row runs with a matrix of its own, which is loaded for it alone. value_dim: elements of a
 head's values, 0 as head_dim; whole: fraction of the layers in which each engine has whole query heads; latent: elements
-of the cached latent of a token, 0 where keys and values of each head are cached; sinks: logits without a key, of each
+of the cached latent of a token, 0 where keys and values of each head are cached; window: tokens that a query looks back
+at most, 0 for all, negative for those of its own chunk of so many; borrowed: 1 where an earlier layer keeps the keys
+and values; sinks: logits without a key, of each
 head.
 """
 
@@ -114,7 +116,7 @@ def _account_attention(row):
     expanded = row.latent > 0.0 and row.phase == PROMPT_ONLY
     cached = row.latent if row.latent > 0.0 else row.kv_heads * macs
     row.kv_read_bytes = 0.0 if expanded else row.kv_tokens * cached * row.kv_bits / bits_per_byte
-    row.kv_write_bytes = row.m * cached * row.kv_bits / bits_per_byte
+    row.kv_write_bytes = (1.0 - row.borrowed) * row.m * cached * row.kv_bits / bits_per_byte
     row.weight_bytes = 2.0 * row.heads * row.sinks
     row.activation_bytes = 2.0 * row.m * row.heads * macs
     if expanded:
@@ -126,7 +128,8 @@ def _account_attention(row):
 def phase_units(row, decoded, prompts, prompt_tokens, attended):
     """Tokens, sequences or attended tokens of the phases that a row serves; 0 where the step has none.
 
-    decoded: new tokens of decoding sequences, each of which needs logits; prompts, prompt_tokens, attended: prompt chunks, their new tokens, what they attend.
+    decoded: new tokens of decoding sequences, each of which needs logits; prompts, prompt_tokens, attended: prompt
+    chunks, their new tokens, what they attend.
     """
     units = 0.0
     if row.phase != PROMPT_ONLY:
@@ -141,17 +144,38 @@ def phase_units(row, decoded, prompts, prompt_tokens, attended):
 
 @kernel
 def attended_pairs(query, context, window):
-    """(query, key) pairs of causal attention of `query` new tokens that end at `context`; window 0 = full."""
+    """(query, key) pairs of causal attention of `query` new tokens that end at `context`.
+
+    window: 0 for all tokens; negative: those of a token's own chunk, of which chunk c the n-th token sees n.
+    """
     before = context - query
-    if window <= 0 or context <= window:
+    if window < 0.0:
+        return _chunked_pairs(context, -window) - _chunked_pairs(before, -window)
+    if window == 0.0 or context <= window:
         return query * before + query * (query + 1.0) / 2.0
     growing = max(0.0, min(query, window - before))
     return growing * before + growing * (growing + 1.0) / 2.0 + (query - growing) * window
 
 
 @kernel
+def _chunked_pairs(context, chunk):
+    """Pairs of the first `context` tokens, each of which sees those of its chunk up to itself."""
+    whole = context // chunk
+    rest = context - whole * chunk
+    return whole * chunk * (chunk + 1.0) / 2.0 + rest * (rest + 1.0) / 2.0
+
+
+@kernel
 def attended_tokens(query, context, window):
-    """KV tokens that causal attention of `query` new tokens touches; window 0 = full."""
-    if window <= 0:
+    """KV tokens that causal attention of `query` new tokens touches; window 0 = full, negative = chunks."""
+    if window < 0.0:
+        return context - (context - query) // -window * -window
+    if window == 0.0:
         return context
     return min(context, window + query - 1.0)
+
+
+@kernel
+def most_attended(query, context, window):
+    """As `attended_tokens`, where the place of a chunk's first token is not known."""
+    return context if window == 0.0 else min(context, abs(window) + query - 1.0)

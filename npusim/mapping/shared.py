@@ -97,4 +97,4 @@ def _routed(model: Model, told: Mapping[str, float]) -> Model:
     exponent, span = (told.get(f"routing.popularity.{name}", getattr(own, name)) for name in ("exponent", "span"))
     if (exponent, span) == (own.exponent, own.span):
         return model
-    return replace(model, experts=replace(experts, skew=Skew(exponent, span, assumed=True)))
+    return model.with_experts(skew=Skew(exponent, span, assumed=True))

@@ -37,6 +37,7 @@ from npusim.mapping.optable import (
     OpTable,
     account,
     attended_tokens,
+    most_attended,
     phase_units,
 )
 
@@ -249,7 +250,7 @@ def _attention(source, query, context, decoding, batch, width, runtime, out, cou
     row = out[count]
     if runtime.attention_shapes == ATTENTION_UNIFORM:
         longest = next_size(_longest(context, decoding), runtime.contexts, 1)
-        reach = min(longest, source.window + width - 1.0) if source.window > 0.0 else longest
+        reach = most_attended(width, longest, source.window)
         row.batch, row.m = batch, batch * width
         row.kv = reach
         row.kv_tokens, row.pairs = batch * reach, batch * width * reach
@@ -281,7 +282,7 @@ def _grouped_attention(source, context, decoding, width, runtime, out, count):
         if members > 0:
             out[count] = source
             row = out[count]
-            reach = min(upper, source.window + width - 1.0) if source.window > 0.0 else upper
+            reach = most_attended(width, upper, source.window)
             row.batch = padded_batch(members, members, runtime)
             row.m = row.batch * width
             row.kv = reach
@@ -311,7 +312,7 @@ def _prompt_attention(source, query, context, decoding, runtime, out, count):
         total = before + new
         out[count] = source
         row = out[count]
-        reach = min(total, source.window + new - 1.0) if source.window > 0.0 else total
+        reach = most_attended(new, total, source.window)
         row.batch, row.m, row.query, row.kv, row.kv_tokens = 1.0, new, new, reach, reach
         row.pairs = new * reach
         count += 1

@@ -12,7 +12,8 @@ class ServerLimits:
 
     slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
     watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
-    largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue;
+    largest_chunk: most prompt tokens of one step, None without limit; chunk_sizes: compiled ones, rising, none where
+    every size runs as it is; request_time_s: from sending to the queue;
     limiter_s, sustained_s: time constants of the power limiter and of the mean power that it keeps; cap_w, idle_w:
     enforced cap and idle power of all chips; whole_answers: whether a request is admitted only when the answers of all
     have room; intake_s: for which the front end is busy with each request, one after the other; ahead: whether a step
@@ -33,3 +34,8 @@ class ServerLimits:
     whole_answers: bool = False
     intake_s: float = 0.0
     ahead: bool = False
+    chunk_sizes: tuple[int, ...] = ()
+
+    def compiled_chunk(self, tokens: int) -> int:
+        """Tokens that are computed for a chunk of `tokens`, padding included."""
+        return next((size for size in self.chunk_sizes if size >= tokens), tokens)

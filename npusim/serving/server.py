@@ -176,7 +176,24 @@ class Server:
     def prefill(self, request: Request) -> Process:
         """Admit a request and compute its prompt alone, in the largest chunks that the runtime has."""
         self.admit(request)
-        done, total, begun_s = request.computed, request.to_prefill, self.env.now
+        yield from self._compute(request, request.to_prefill)
+        self._put_first(request)
+
+    def prefill_chunk(self, request: Request) -> Process:
+        """Compute the next chunk of a prompt that is under way, alone."""
+        yield from self._compute(request, request.computed + self.next_chunk(request))
+        if request.computed == request.to_prefill:
+            self.prefilling.remove(request)
+            self._put_first(request)
+
+    def next_chunk(self, request: Request) -> int:
+        """Tokens of the next chunk of a prompt, the largest that the runtime has."""
+        left = request.to_prefill - request.computed
+        return min(left, self.limits.largest_chunk or left)
+
+    def _compute(self, request: Request, total: int) -> Process:
+        """Compute a prompt up to its first `total` tokens."""
+        done, begun_s = request.computed, self.env.now
         self._seen_s = begun_s
         prompt = self._prompt(done, total)
         end_s = begun_s
@@ -190,7 +207,6 @@ class Server:
             self.recorder.spend(cost.parts_in_order)
         self.recorder.prefill_tokens += total - done
         request.computed = total
-        self._put_first(request)
 
     def mixed_step(self, chunks: list[tuple[Request, int]]) -> Process:
         """One step over all live sequences and the next `tokens` of each prompt in `chunks`."""

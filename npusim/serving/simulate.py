@@ -11,7 +11,7 @@ import numpy as np
 import simpy
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.hardware.runtime import BucketShapes, GroupedAttention, HybridPolicy
+from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
@@ -20,7 +20,7 @@ from npusim.serving.kvcache import KvCache
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
 from npusim.serving.load import Load
-from npusim.serving.policies import COMPILED, make_policy, token_budget
+from npusim.serving.policies import BUDGETED, COMPILED, make_policy, token_budget
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
 from npusim.serving.scheduler.make import make_state
@@ -122,7 +122,7 @@ def serve_compiled(service: Service) -> None:
     tree = load.tree if service.kv.caching else None
     state = make_state(load.tokens, tree, load.arrival, service.kv, service.limits, service.seed)
     state.rules["policy"], state.rules["warm"] = COMPILED[type(where.runtime.policy)], load.warm
-    if isinstance(where.runtime.policy, HybridPolicy):
+    if isinstance(where.runtime.policy, BUDGETED):
         state.rules["token_budget"] = token_budget(where.runtime_record[0])
     server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
     server.go_on()
@@ -169,7 +169,7 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
     longest = deployment.model.max_context
     if isinstance(runtime.attention, GroupedAttention):
         longest = min(longest, runtime.attention.contexts[-1])
-    chunk = runtime.prefill_chunk.sizes[-1] if isinstance(runtime.prefill_chunk, BucketShapes) else None
+    sizes = runtime.prefill_chunk.sizes if isinstance(runtime.prefill_chunk, BucketShapes) else ()
     numbers = deployment.runtime_record[0]
     most = int(numbers["limits_max_sequences"])
     if isinstance(runtime.decode_batch, BucketShapes):
@@ -182,7 +182,8 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         max_waiting=None if np.isnan(waiting) else int(waiting),
         watermark=float(numbers["kv_admission_watermark"]),
         longest_context=longest,
-        largest_chunk=chunk,
+        largest_chunk=sizes[-1] if sizes else None,
+        chunk_sizes=sizes,
         request_time_s=float(numbers["host_request_time"]),
         limiter_s=float(machine["power_limiter_time"]),
         sustained_s=float(machine["power_sustained_window"]),

@@ -1,16 +1,8 @@
-"""Kinds of layers, and the runs of layers that repeat."""
+"""The runs of layers that repeat."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Layer(NamedTuple):
-    """window: tokens that its attention may look back, 0 for all; routed: experts replace the MLP."""
-
-    window: int
-    routed: bool
-
+from npusim.workload.layers import Layer
 
 LayerRun = tuple[tuple[Layer, ...], int]
 

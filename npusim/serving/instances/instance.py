@@ -11,10 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.hardware.runtime import HybridPolicy
 from npusim.serving.instances.prefixes import Prefixes
 from npusim.serving.load import Load
-from npusim.serving.policies import COMPILED, token_budget
+from npusim.serving.policies import BUDGETED, COMPILED, token_budget
 from npusim.serving.refusal import ACCEPTED
 from npusim.serving.scheduler.make import make_routed_state
 from npusim.serving.scheduler.serve import CompiledServer
@@ -59,7 +58,7 @@ class CompiledInstance:
         longest = int(load.tokens.sum(axis=1).max())
         state = make_routed_state(at, _ROOM, longest, service.kv, service.limits)
         state.rules["policy"] = COMPILED[type(policy)]
-        if isinstance(policy, HybridPolicy):
+        if isinstance(policy, BUDGETED):
             state.rules["token_budget"] = token_budget(service.deployment.runtime_record[0])
         self._server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
         self._prefixes = Prefixes(self._server, load.tree, service.kv) if service.kv.caching else None

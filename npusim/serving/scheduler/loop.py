@@ -6,7 +6,7 @@ from npusim.compilation import entry, inner_part
 from npusim.serving.scheduler.blocks import steps_that_fit
 from npusim.serving.scheduler.events import next_s, plan, take_event
 from npusim.serving.scheduler.memory import serve_before
-from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, plan_next_chunk
+from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, next_chunk, plan_next_chunk
 from npusim.serving.scheduler.queue import admissible, admit, await_kv, first_is_unseen, preempt
 from npusim.serving.scheduler.received import join_arrived
 from npusim.serving.scheduler.sending import arrive, begin_sending, begin_stream, hear, send_from_stream
@@ -28,6 +28,7 @@ from npusim.serving.scheduler.state import (
     NONE,
     NOTHING,
     PREFILL,
+    PREFILL_CHUNK,
     PREFILLING,
     PROMPT_GIVEN,
     PROMPT_WANTED,
@@ -177,8 +178,10 @@ def _decide(state):
         if state.requests[at.request].given > 0:
             await_kv(state, at.request)
         else:
-            at.seen_s = at.now_s
-            at.phase = PROMPT_WANTED
+            _begin_prompt(state, state.requests[at.request].isl + state.requests[at.request].generated)
+    elif action == PREFILL_CHUNK:
+        at.request = state.sequences[0].prefilling
+        _begin_prompt(state, state.requests[at.request].computed + next_chunk(state, at.request))
     elif action == MIX:
         if steps_that_fit(state, 1) > 0:
             at.phase = STEP_GIVEN
@@ -194,6 +197,15 @@ def _decide(state):
             at.phase = RUN_GIVEN
             return NEEDS_RUN, fitting, horizon_s
     return NOTHING, 0, 0.0
+
+
+@inner_part
+def _begin_prompt(state, end):
+    """The prompt of the request is to be computed up to its first `end` tokens."""
+    at = state.at[0]
+    at.prompt_end = end
+    at.seen_s = at.now_s
+    at.phase = PROMPT_WANTED
 
 
 @inner_part

@@ -93,6 +93,7 @@ def _state(
         nodes=nodes,
         paths=paths,
         windows=np.array(kv.windows, float).reshape(-1, 2),
+        chunk_sizes=np.array(limits.chunk_sizes, np.int64),
         prompts=prompts,
         chunks=np.zeros(_CHUNKS, CHUNK_DTYPE),
         stall_s=np.zeros(0),
@@ -105,6 +106,7 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
     numbers = {
         "max_sequences": limits.max_sequences,
         "max_waiting": NONE if limits.max_waiting is None else limits.max_waiting,
+        "largest_chunk": NONE if limits.largest_chunk is None else limits.largest_chunk,
         "longest_context": limits.longest_context,
         "block_tokens": kv.block_tokens,
         "capacity": kv.capacity,

@@ -23,6 +23,23 @@ from npusim.serving.scheduler.steps import has_room, note_rest, put_first, recor
 
 
 @inner_part
+def next_chunk(state, index):
+    """Tokens of the next chunk of a prompt, the largest that the runtime has."""
+    request, most = state.requests[index], state.rules[0].largest_chunk
+    left = request.isl + request.generated - request.computed
+    return left if most == NONE else min(left, most)
+
+
+@inner_part
+def compiled_chunk(state, tokens):
+    """Tokens that are computed for a chunk of `tokens`, padding included."""
+    for size in state.chunk_sizes:
+        if size >= tokens:
+            return size
+    return tokens
+
+
+@inner_part
 def begin_prompt(state):
     """The chunks of the admitted request begin, or the caller is asked for their costs."""
     at = state.at[0]
@@ -69,7 +86,7 @@ def _look_up(state):
 @inner_part
 def _known(state):
     request = state.requests[state.at[0].request]
-    place = state.prompts[request.isl + request.generated].first
+    place = state.prompts[state.at[0].prompt_end].first
     while place != NONE and state.prompts[place].done != request.computed:
         place = state.prompts[place].next
     return place
@@ -98,13 +115,15 @@ def plan_next_chunk(state):
 
 @inner_part
 def end_prompt(state):
-    """The chunks are done: the first token is out."""
+    """The chunks are done, and after the last one of a prompt the first token is out."""
     at, request, prompt = state.at[0], state.requests[state.at[0].request], state.prompts[state.at[0].prompt]
     for chunk in range(prompt.begin, prompt.begin + prompt.count):
         record_span(state, state.chunks[chunk].seconds, state.chunks[chunk].joules)
         spend(state.at[0], state.chunks[chunk].parts_j)
     at.worked_s = at.now_s
-    total = request.isl + request.generated
-    at.prefill_tokens += total - request.computed
-    request.computed = total
-    put_first(state, at.request)
+    at.prefill_tokens += at.prompt_end - request.computed
+    request.computed = at.prompt_end
+    if at.prompt_end == request.isl + request.generated:
+        # A prompt that is under way chunk by chunk is the only one.
+        at.prefilling = 0
+        put_first(state, at.request)

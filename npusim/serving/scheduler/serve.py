@@ -170,7 +170,7 @@ class CompiledServer:
         self._wake_limiter()
         state, at = self.state, self.state.at
         request = state.requests[int(at["request"][0])]
-        done, total = int(request["computed"]), int(request["isl"] + request["generated"])
+        done, total = int(request["computed"]), int(at["prompt_end"][0])
         if not self._limiter.is_still:
             costs = chunk_costs(self._engine, self._limiter, self._limits.largest_chunk or total, done, total)
         else:

@@ -30,7 +30,7 @@ PROMPT_WANTED, PROMPT_GIVEN, PREFILLING, RUN_GIVEN, DECODING, STEP_GIVEN, MIXING
 the caller was asked for costs; PREFILLING, DECODING, MIXING: until a step or several end."""
 
 # What the server does next in its turn, and what a policy answers.
-PREFILL, DECODE, DECODE_ONE, MIX, END = range(5)
+PREFILL, PREFILL_CHUNK, DECODE, DECODE_ONE, MIX, END = range(6)
 
 # What the caller is asked for.
 NOTHING, NEEDS_PROMPT, NEEDS_RUN, NEEDS_STEP, NEEDS_STALLS, NEEDS_ROOM, DONE = range(7)
@@ -43,6 +43,7 @@ RULES_DTYPE = record_type(
     [
         ("policy", np.int64),
         ("token_budget", np.int64),
+        ("largest_chunk", np.int64),
         ("arrival", np.int64),
         ("users", np.int64),
         ("max_sequences", np.int64),
@@ -63,9 +64,9 @@ RULES_DTYPE = record_type(
         ("stalls", np.bool_),
     ]
 )
-"""As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting: NONE without limit; asks_always: a prompt costs
-anew each time, since a power limiter is on its way; stalls: whether steps stall at all; keeps: KV of answered
-requests is kept until it is collected."""
+"""As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always: a
+prompt costs anew each time, since a power limiter is on its way; stalls: whether steps stall at all; keeps: KV of
+answered requests is kept until it is collected."""
 
 PROGRESS_DTYPE = record_type(
     [
@@ -79,6 +80,7 @@ PROGRESS_DTYPE = record_type(
         ("serial", np.int64),
         ("phase", np.int64),
         ("stage", np.int64),
+        ("budget_left", np.int64),
         ("resting_since_s", np.float64),
         ("rested_s", np.float64),
         ("rested", np.bool_),
@@ -99,6 +101,7 @@ PROGRESS_DTYPE = record_type(
         ("live", np.int64),
         ("chunks", np.int64),
         ("request", np.int64),
+        ("prompt_end", np.int64),
         ("prompt", np.int64),
         ("prompt_part", np.int64),
         ("pending", np.int64),
@@ -133,21 +136,22 @@ until_s: how far it may go on, may_begin: whether turns may begin then (of ROUTE
 so far; begun_s: when the steps under way began; worked_s: when the last ones ended, idled_s: time without steps (of
 ROUTED).
 
-serial: events so far; stage: of the turn; resting_since_s: AT_REST since; rested_s: length of the last rest, where the
-caller has not heard of one yet (rested); woken: whether WORK has happened since the last rest began; sending: whether
-clients have begun; steps: begun; seen_s: until when requests came that the next step's schedule knows; taken_in_s: when
-the front end is done with the last request that it takes in.
+serial: events so far; stage: of the turn; budget_left: prompt tokens that it may still compute; resting_since_s:
+AT_REST since; rested_s: length of the last rest, where the caller has not heard of one yet (rested); woken: whether
+WORK has happened since the last rest began; sending: whether clients have begun; steps: begun; seen_s: until when
+requests came that the next step's schedule knows; taken_in_s: when the front end is done with the last request that it
+takes in.
 
 unsent: first request that was not sent; groups_begin, groups_end: of those on their way, travelling_end: requests in
 them; told, ended: those of `ended` whose clients have heard, and all; waiting_first, waiting: first place of the ring
 of waiting requests, and how many; prefilling, live, chunks: lengths of these lists, as receiving, arrived and
 admitted are.
 
-request, prompt, prompt_part: whose prompt is computed, its place among `prompts`, and chunks done where each is an
-event; pending: prompt tokens of requests that were sent and have no token yet. used, peak, evictable: blocks; oldest,
-newest: ends of the list of evictable nodes. The rest are counts for the record; intervals, spans: entries in its
-buffers. event_s, event_serial: when each of EVENTS happens (inf: not), and which is first of equal times; parts_j:
-joules by ENERGY_PARTS; partial: sums of a pairwise sum.
+request, prompt_end, prompt, prompt_part: whose prompt is computed, up to how many tokens, its place among `prompts`,
+and chunks done where each is an event; pending: prompt tokens of requests that were sent and have no token yet. used,
+peak, evictable: blocks; oldest, newest: ends of the list of evictable nodes. The rest are counts for the record;
+intervals, spans: entries in its buffers. event_s, event_serial: when each of EVENTS happens (inf: not), and which is
+first of equal times; parts_j: joules by ENERGY_PARTS; partial: sums of a pairwise sum.
 """
 
 REQUEST_DTYPE = record_type(
@@ -246,7 +250,8 @@ RECORD_DTYPE = record_type(
 """Two lists of the record, as `Recorder` has them."""
 
 ServerState = namedtuple(
-    "ServerState", "rules at requests queues sequences scratch nodes paths windows prompts chunks stall_s record"
+    "ServerState",
+    "rules at requests queues sequences scratch nodes paths windows chunk_sizes prompts chunks stall_s record",
 )
 """rules, at: one record each; paths: nodes of the prompts of all requests; scratch: (2, sequences); windows: (blocks,
-share) of windowed layers; stall_s: by step; the others as their types say."""
+share) of windowed layers; chunk_sizes: compiled ones, rising; stall_s: by step; the others as their types say."""

@@ -141,7 +141,7 @@ def _norm(row: Row) -> Fields:
 
 def _rope(row: Row) -> Fields:
     model = load_model(_MODEL)
-    width = (model.query_width + model.kv_width) // row.count("tp")
+    width = (model.heads + model.kv_heads) * model.head_dim // row.count("tp")
     return vector(ROPE, row.count("tokens"), width, 2 * width)
 
 

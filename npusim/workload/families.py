@@ -1,0 +1,318 @@
+"""The table of model families: a row says what a `model_type` implies that its config.json does not say.
+
+Sources are the configuration and model classes of Hugging Face Transformers 5.24 and the models of vLLM 0.24; shapes
+are tested against published counts of parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from npusim.workload.attention_windows import (
+    chunked_windows,
+    flagged_windows,
+    late_windows,
+    one_window,
+    optional_pattern,
+    patterned_windows,
+    told_windows,
+)
+from npusim.workload.family import EACH_HEAD, PER_HEAD, WHOLE, Family
+from npusim.workload.special_feeds import grok_feeds, llama4_feeds, longcat_feeds
+from npusim.workload.special_mixers import falcon_mixers, hunyuan_mixers, mimo_mixers
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "hidden_size": ("hidden_size", "d_model", "n_embd"),
+    "num_hidden_layers": ("num_hidden_layers", "num_layers", "n_layers", "n_layer"),
+    "num_attention_heads": ("num_attention_heads", "n_heads", "n_head"),
+    "num_key_value_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_attention_groups"),
+    "intermediate_size": ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim"),
+    "vocab_size": ("vocab_size", "padded_vocab_size"),
+    "max_position_embeddings": (
+        "max_position_embeddings", "model_max_length", "max_seq_len", "n_positions", "seq_length",
+        "max_sequence_length",
+    ),
+    "sliding_window": ("sliding_window", "sliding_window_size"),
+    "sliding_window_pattern": ("sliding_window_pattern", "_sliding_window_pattern"),
+    "num_experts": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
+    "num_experts_per_tok": (
+        "num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k",
+        "top_k_experts",
+    ),
+    "moe_intermediate_size": ("moe_intermediate_size", "expert_ffn_hidden_size", "moe_ffn_hidden_size"),
+    "num_shared_experts": (
+        "n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert", "n_shared_expert",
+    ),
+    "gated_shared_width": ("shared_expert_intermediate_size",),
+    "shared_width": (
+        "moe_shared_expert_intermediate_size", "shared_intermediate_size", "share_expert_dim", "share_expert_dims",
+    ),
+    "first_k_dense_replace": ("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers"),
+    "decoder_sparse_step": ("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_frequency"),
+    "head_dim": ("head_dim", "attention_head_dim"),
+    "moe_layer_freq": ("moe_layer_freq", "moe_layer_interval"),
+    "moe_layers": ("moe_layers", "moe_layers_enum"),
+    "num_nextn_predict_layers": (
+        "num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers", "num_mtp_modules", "num_mtp",
+    ),
+}  # fmt: skip
+"""Spellings of a key in the families, by its name here; the first that a file has counts. Others have one spelling."""
+
+# Words that several rows share.
+_LLAMA: dict[str, Any] = {"qkv_bias": "attention_bias", "output_bias": "attention_bias", "mlp_bias": "mlp_bias"}
+_DEEPSEEK: dict[str, Any] = {"routed": True, "router_bias": True, "latent": True}
+_TIED: dict[str, Any] = {"tie_word_embeddings": True}
+_BIASED: dict[str, Any] = {"qkv_bias": True, "output_bias": True, "mlp_bias": True, "norm_vectors": 2}
+_GEMMA: dict[str, Any] = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, **_TIED}
+
+FAMILIES: dict[str, Family] = {
+    "llama": Family(
+        ("LlamaForCausalLM", "LLaMAForCausalLM", "YiForCausalLM", "AquilaForCausalLM", "AquilaModel", "CwmForCausalLM",
+         "BaichuanForCausalLM", "BaiChuanForCausalLM", "SolarForCausalLM", "OrionForCausalLM", "TeleChat3ForCausalLM"),
+        windows=optional_pattern, **_LLAMA,
+    ),
+    "exaone": Family(("ExaoneForCausalLM",)),
+    "exaone4": Family(
+        ("Exaone4ForCausalLM", "Exaone4_5_ForConditionalGeneration"),
+        windows=told_windows, qk_norm=PER_HEAD, grouped=True,
+    ),
+    "qwen3": Family(
+        ("Qwen3ForCausalLM", "Qwen3VLForConditionalGeneration"),
+        windows=late_windows, qk_norm=PER_HEAD, grouped=True, **_LLAMA,
+    ),
+    "qwen2": Family(
+        ("Qwen2ForCausalLM", "Qwen2VLForConditionalGeneration", "Qwen2_5_VLForConditionalGeneration",
+         "MiMoForCausalLM"),
+        windows=late_windows, qkv_bias=True, grouped=True,
+    ),
+    "mistral": Family(
+        ("MistralForCausalLM", "MistralModel", "Ministral3ForCausalLM", "MinistralForCausalLM",
+         "Mistral3ForConditionalGeneration"),
+        windows=one_window, grouped=True,
+    ),
+    "mixtral": Family(("MixtralForCausalLM",), windows=one_window, grouped=True, routed=True),
+    "qwen3_moe": Family(
+        ("Qwen3MoeForCausalLM", "Qwen3VLMoeForConditionalGeneration", "Qwen3OmniMoeForConditionalGeneration"),
+        windows=late_windows, qk_norm=PER_HEAD, grouped=True, routed=True, **_LLAMA,
+    ),
+    "qwen2_moe": Family(
+        ("Qwen2MoeForCausalLM",), windows=late_windows, defaults={"qkv_bias": True}, qkv_bias="qkv_bias", routed=True
+    ),
+    "gpt_oss": Family(
+        ("GptOssForCausalLM",), windows=one_window, qkv_bias="attention_bias", output_bias="attention_bias",
+        grouped=True, routed=True, router_bias=True, biased_experts=True, sinks=1,
+    ),
+    "exaone_moe": Family(
+        ("ExaoneMoEForCausalLM", "ExaoneMoeForCausalLM"),
+        windows=told_windows, qk_norm=PER_HEAD, grouped=True, routed=True, router_bias=True,
+    ),
+    "solar_open": Family(
+        ("SolarOpenForCausalLM",), grouped=True, routed=True, router_bias=True, qkv_bias="attention_bias"
+    ),
+    "deepseek_v3": Family(
+        ("DeepseekV3ForCausalLM", "DeepseekV2ForCausalLM", "AXK1ForCausalLM", "KimiK25ForConditionalGeneration",
+         "KimiVLForConditionalGeneration", "MistralLarge3ForCausalLM"),
+        **_DEEPSEEK,
+    ),
+    "deepseek": Family(("DeepseekForCausalLM",), routed=True),
+    "axk1": Family(("AXK1ForCausalLM",), norms=2, further_norms=1, **_DEEPSEEK),
+    "longcat_flash": Family(
+        ("LongcatFlashForCausalLM", "LongcatCausalLM"), keys={"num_hidden_layers": ("num_layers",)},
+        halves=2, feeds=longcat_feeds, **_DEEPSEEK,
+    ),
+    "gemma": Family(("GemmaForCausalLM",), defaults=_TIED | {"head_dim": 256}, qkv_bias="attention_bias"),
+    "gemma2": Family(
+        ("Gemma2ForCausalLM",), defaults=_GEMMA | {"sliding_window_pattern": 2}, windows=patterned_windows,
+        further_norms=2, qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "gemma3": Family(
+        ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"), windows=patterned_windows, qk_norm=PER_HEAD,
+        defaults=_GEMMA | {"sliding_window_pattern": 6, "sliding_window": 4096, "vocab_size": 262208,
+                           "max_position_embeddings": 131072},
+        further_norms=2, qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "phi3": Family(("Phi3ForCausalLM", "Phi3SmallForCausalLM", "Phi4MMForCausalLM"), windows=one_window),
+    "phi": Family(
+        ("PhiForCausalLM",), gated=False, parallel=True, norms=1, head_bias=True, **_BIASED,
+    ),
+    "phimoe": Family(
+        ("PhiMoEForCausalLM", "PhimoeForCausalLM"), windows=one_window, qkv_bias="attention_bias",
+        output_bias="attention_bias", norm_vectors=2, head_bias="lm_head_bias", routed=True,
+    ),
+    "glm": Family(("GlmForCausalLM",), qkv_bias="attention_bias", defaults={"attention_bias": True, "head_dim": 128}),
+    "glm4": Family(
+        ("Glm4ForCausalLM", "Glm4vForConditionalGeneration"), qkv_bias="attention_bias", further_norms=2,
+        defaults={"head_dim": 128},
+    ),
+    "glm4_moe": Family(
+        ("Glm4MoeForCausalLM", "Glm4vMoeForConditionalGeneration"), qkv_bias="attention_bias", qk_norm=PER_HEAD,
+        qk_norm_key="use_qk_norm", routed=True, router_bias=True, defaults={"head_dim": 128},
+    ),
+    "glm4_moe_lite": Family(("Glm4MoeLiteForCausalLM",), **_DEEPSEEK),
+    "chatglm": Family(
+        ("ChatGLMModel", "ChatGLMForConditionalGeneration", "ChatGLMForCausalLM"),
+        keys={"num_key_value_heads": ("multi_query_group_num",), "head_dim": ("kv_channels",),
+              "vocab_size": ("padded_vocab_size",)},
+        qkv_bias="add_qkv_bias", output_bias="add_bias_linear", mlp_bias="add_bias_linear",
+    ),
+    "llama4": Family(
+        ("Llama4ForCausalLM", "Llama4ForConditionalGeneration"), windows=chunked_windows, feeds=llama4_feeds,
+        unused=("intermediate_size_mlp", "no_rope_layers", "no_rope_layer_interval", "interleave_moe_layer_step"),
+        defaults={"no_rope_layer_interval": 4}, qkv_bias="attention_bias", output_bias="attention_bias", routed=True,
+    ),
+    "cohere": Family(
+        ("CohereForCausalLM",), parallel=True, norms=1, defaults=_TIED, qk_norm=EACH_HEAD, qk_norm_key="use_qk_norm",
+        qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "cohere2": Family(
+        ("Cohere2ForCausalLM", "Cohere2VisionForConditionalGeneration"), parallel=True, norms=1,
+        defaults=_TIED | {"sliding_window_pattern": 4}, windows=patterned_windows, qkv_bias="attention_bias",
+        output_bias="attention_bias",
+    ),
+    "olmo": Family(("OlmoForCausalLM",), norm_vectors=0, qkv_bias="attention_bias", output_bias="attention_bias"),
+    "olmo2": Family(
+        ("Olmo2ForCausalLM",), qk_norm=WHOLE, qkv_bias="attention_bias", output_bias="attention_bias"
+    ),
+    "olmo3": Family(
+        ("Olmo3ForCausalLM",), qk_norm=WHOLE, windows=patterned_windows, qkv_bias="attention_bias",
+        output_bias="attention_bias", defaults={"sliding_window_pattern": 4},
+    ),
+    "olmoe": Family(
+        ("OlmoeForCausalLM",), qk_norm=WHOLE, routed=True, qkv_bias="attention_bias", output_bias="attention_bias"
+    ),
+    "flex_olmo": Family(
+        ("FlexOlmoForCausalLM",), qk_norm=WHOLE, routed=True, qkv_bias="attention_bias", output_bias="attention_bias"
+    ),
+    "granite": Family(("GraniteForCausalLM",), defaults=_TIED, **_LLAMA),
+    "granitemoe": Family(
+        ("GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM"), routed=True, defaults=_TIED,
+        qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "starcoder2": Family(
+        ("Starcoder2ForCausalLM",), windows=one_window, gated=False, defaults=_TIED | {"use_bias": True},
+        qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias", norm_vectors=2,
+    ),
+    "stablelm": Family(
+        ("StableLmForCausalLM", "StableLMEpochForCausalLM"), qkv_bias="use_qkv_bias", norm_vectors=2,
+        qk_norm=EACH_HEAD, qk_norm_key="qk_layernorm", parallel="use_parallel_residual",
+        shared_norm=True,
+    ),
+    "internlm2": Family(("InternLM2ForCausalLM",), qkv_bias="bias", output_bias="bias"),
+    "internlm3": Family(("InternLM3ForCausalLM",), qkv_bias="qkv_bias", output_bias="bias", mlp_bias="bias"),
+    "seed_oss": Family(
+        ("SeedOssForCausalLM",), defaults={"attention_bias": True}, qkv_bias="attention_bias",
+        output_bias="attention_out_bias", mlp_bias="mlp_bias",
+    ),
+    "smollm3": Family(
+        ("SmolLM3ForCausalLM",), windows=optional_pattern, defaults=_TIED,
+        unused=("no_rope_layers", "no_rope_layer_interval"), **_LLAMA
+    ),
+    "hyperclovax": Family(
+        ("HyperCLOVAXForCausalLM", "HCXVisionForCausalLM", "HCXVisionV2ForCausalLM"),
+        further_norms="use_post_norm", **_LLAMA,
+    ),
+    "apertus": Family(
+        ("ApertusForCausalLM",), gated=False, qk_norm=PER_HEAD, qkv_bias="attention_bias",
+        output_bias="attention_bias",
+    ),
+    "arcee": Family(("ArceeForCausalLM",), gated=False, **_LLAMA),
+    "nemotron": Family(("NemotronForCausalLM",), gated=False, norm_vectors=2, **_LLAMA),
+    "ernie4_5": Family(
+        ("Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM"), defaults=_TIED, qkv_bias="use_bias", output_bias="use_bias",
+        mlp_bias="use_bias",
+    ),
+    "ernie4_5_moe": Family(
+        ("Ernie4_5_MoeForCausalLM", "Ernie4_5_VLMoeForConditionalGeneration"), defaults=_TIED, qkv_bias="use_bias",
+        output_bias="use_bias", routed=True, router_bias=True,
+    ),
+    "hunyuan_v1_dense": Family(
+        ("HunYuanDenseV1ForCausalLM",), qk_norm=PER_HEAD, qkv_bias="attention_bias", output_bias="attention_bias"
+    ),
+    "hunyuan_v1_moe": Family(
+        ("HunYuanMoEV1ForCausalLM",), qk_norm=PER_HEAD, qk_norm_key="use_qk_norm", defaults={"use_qk_norm": True},
+        qkv_bias="attention_bias", output_bias="attention_bias", mixers=hunyuan_mixers, routed=True,
+    ),
+    "hy_v3": Family(("HYV3ForCausalLM",), qk_norm=PER_HEAD, routed=True, router_bias=True),
+    "dots1": Family(
+        ("Dots1ForCausalLM",), windows=late_windows, qk_norm=PER_HEAD, routed=True, router_bias=True,
+        qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "bailing_moe": Family(
+        ("BailingMoeForCausalLM",), qkv_bias="use_qkv_bias", output_bias="use_bias", routed=True,
+    ),
+    "bailing_moe_v2": Family(
+        ("BailingMoeV2ForCausalLM",), qkv_bias="use_qkv_bias", output_bias="use_bias", qk_norm=PER_HEAD,
+        qk_norm_key="use_qk_norm", defaults={"use_qk_norm": True}, routed=True,
+        router_bias="moe_router_enable_expert_bias",
+    ),
+    "minimax_m2": Family(
+        ("MiniMaxM2ForCausalLM",), qk_norm=WHOLE, qk_norm_key="use_qk_norm", defaults={"use_qk_norm": True},
+        routed=True, router_bias=True,
+    ),
+    "mimo_v2_flash": Family(
+        ("MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM"), windows=flagged_windows, mixers=mimo_mixers,
+        unused=("attention_chunk_size",),
+        qkv_bias="attention_bias", routed=True, router_bias=True,
+    ),
+    "grok-1": Family(("Grok1ForCausalLM", "Grok1ModelForCausalLM"), feeds=grok_feeds, further_norms=2, routed=True),
+    "dbrx": Family(
+        ("DbrxForCausalLM",), routed=True,
+        keys={"num_key_value_heads": ("attn_config.kv_n_heads",), "num_experts": ("ffn_config.moe_num_experts",),
+              "num_experts_per_tok": ("ffn_config.moe_top_k",),
+              "intermediate_size": ("ffn_config.ffn_hidden_size",)},
+    ),
+    "arctic": Family(("ArcticForCausalLM",), feeds=grok_feeds, norms=3, routed=True),
+    "gpt2": Family(
+        ("GPT2LMHeadModel",), gated=False, widening=4, positions="max_position_embeddings", defaults=_TIED, **_BIASED
+    ),
+    "gpt_bigcode": Family(
+        ("GPTBigCodeForCausalLM",), gated=False, widening=4, positions="max_position_embeddings",
+        defaults=_TIED | {"multi_query": True}, multi_query="multi_query", **_BIASED,
+    ),
+    "gptj": Family(
+        ("GPTJForCausalLM",), gated=False, widening=4, parallel=True, norms=1, norm_vectors=2, mlp_bias=True,
+        head_bias=True,
+    ),
+    "gpt_neox": Family(
+        ("GPTNeoXForCausalLM",), gated=False, defaults={"use_parallel_residual": True, "attention_bias": True},
+        parallel="use_parallel_residual", qkv_bias="attention_bias", output_bias="attention_bias", mlp_bias=True,
+        norm_vectors=2,
+    ),
+    "bloom": Family(
+        ("BloomForCausalLM",), gated=False, widening=4, embedding_norms=1,
+        defaults=_TIED | {"max_position_embeddings": 2048}, **_BIASED,
+    ),
+    "opt": Family(
+        ("OPTForCausalLM",), gated=False, positions="max_position_embeddings", offset=2, defaults=_TIED, **_BIASED
+    ),
+    "mpt": Family(
+        ("MPTForCausalLM", "MptForCausalLM"), gated=False, widening=4,
+        keys={"num_key_value_heads": ("attn_config.kv_n_heads",)}, defaults=_TIED, unused=("no_bias",),
+    ),
+    "falcon": Family(
+        ("FalconForCausalLM", "RWForCausalLM"), gated=False, widening=4, mixers=falcon_mixers, norm_vectors=2,
+        norms_key="num_ln_in_parallel_attn", shared_norm=True, unused=("num_kv_heads", "multi_query"),
+        qkv_bias="bias", output_bias="bias", mlp_bias="bias", parallel="parallel_attn",
+        defaults=_TIED | {"max_position_embeddings": 2048, "parallel_attn": True, "multi_query": True},
+    ),
+    "step3": Family(
+        ("Step3TextForCausalLM", "Step3VLForConditionalGeneration"),
+        defaults={"num_key_value_heads": 1}, routed=True,
+    ),
+}  # fmt: skip
+"""Families by `model_type`."""
+
+SAME: dict[str, str] = {
+    "yi": "llama", "aquila": "llama", "baichuan": "llama", "cwm": "llama", "solar": "llama", "telechat3": "llama",
+    "mimo": "qwen2", "qwen2_vl": "qwen2", "qwen2_5_vl": "qwen2", "qwen2_5_omni": "qwen2", "qwen2_audio": "qwen2",
+    "qwen3_vl": "qwen3", "qwen3_vl_moe": "qwen3_moe", "qwen3_omni_moe": "qwen3_moe", "ministral": "mistral",
+    "ministral3": "mistral", "mistral3": "mistral", "pixtral": "mistral", "deepseek_v2": "deepseek_v3",
+    "kimi_k2": "deepseek_v3", "kimi_k25": "deepseek_v3", "kimi_vl": "deepseek_v3", "deepseek_vl_v2": "deepseek_v3",
+    "granitemoeshared": "granitemoe", "exaone4_5": "exaone4", "phi4mm": "phi3", "phi4_multimodal": "phi3",
+    "gemma3_text": "gemma3", "glm4v": "glm4", "glm4v_moe": "glm4_moe", "glm46v": "glm4_moe", "llama4_text": "llama4",
+    "cohere2_vision": "cohere2", "ernie4_5_vl_moe": "ernie4_5_moe", "hyperclovax_vision": "hyperclovax",
+    "hunyuan": "hunyuan_v1_moe", "refinedweb": "falcon", "refinedwebmodel": "falcon", "stablelm_epoch": "stablelm",
+    "mimo_v2": "mimo_v2_flash", "internvl_chat": "qwen2", "git": "grok-1", "phi3small": "phi3", "step3_vl": "step3",
+    "step3_text": "step3", "kimi_dev": "qwen2",
+}  # fmt: skip
+"""Further values of `model_type`, each with the layers of another family."""
