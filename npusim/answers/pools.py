@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +18,11 @@ from npusim.serving.instances.rates import answers_per_s, prompts_per_s, transfe
 from npusim.serving.instances.simulate import InstancesRun, replicas_of
 from npusim.serving.instances.transfer import Wire
 from npusim.serving.load import Load
-from npusim.serving.metrics import measure
+from npusim.serving.metrics import Sample, measure
 from npusim.units import MS_PER_S, US_PER_S
 from npusim.workload.arrivals import Burst, Closed
 
-_STATISTICS = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
+_STATISTICS = ("mean", "p50", "p90", "p99")
 DEMAND = "demand"
 """What binds where fewer requests come than any part could bear."""
 
@@ -76,6 +75,7 @@ def predict_pools(
     run = simulate_pools(prefill.instances, decode.instances, load, seed, wire, routing)
     metrics = measure(run.whole)
     rates = _rates(prefill, decode, wire, load)
+    moved_ms = Sample(np.array(run.moved.waited_s) * MS_PER_S)
     told = {"energy_reconciliation": energy_reconciliation(decode.deployment)}
     pools = {
         "routing": routing,
@@ -84,7 +84,7 @@ def predict_pools(
         "transfer": _transfer(transfer, wire, run, rates.get("transfer")),
         "binding": min(rates, key=lambda name: rates[name]),
     }
-    return run_figures(metrics) | told | {"transfer_ms": _spread(run.moved.waited_s), "pools": pools}
+    return run_figures(metrics) | told | {"transfer_ms": moved_ms.statistics(_STATISTICS), "pools": pools}
 
 
 def _rates(prefill: Pool, decode: Pool, wire: Wire, load: Load) -> dict[str, float]:
@@ -121,11 +121,3 @@ def _transfer(transfer: Transfer, wire: Wire, run: PoolsRun, rate: float | None)
         "kv_bytes": sum(run.moved.kv_bytes),
         "requests_per_s_possible": rate,
     }
-
-
-def _spread(seconds: Sequence[float]) -> dict[str, float]:
-    if not seconds:
-        return dict.fromkeys(("mean", *_STATISTICS), float("nan"))
-    values = np.array(seconds) * MS_PER_S
-    found = np.percentile(values, list(_STATISTICS.values())).tolist()
-    return {"mean": float(values.mean()), **dict(zip(_STATISTICS, found, strict=True))}
