@@ -34,11 +34,12 @@ from npusim.serving.load import Load
 from npusim.serving.policies import COMPILED, POLICIES
 from npusim.serving.scheduler.sums import BLOCK, pairwise_sum
 from npusim.serving.simulate import ServedRun, serve_as_process, serve_compiled, simulate
-from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson
+from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson, Timed
 from npusim.workload.prompts import Prompt, Segment
 
 Deploy = Callable[..., Deployment]
 INTAKE = {"host_intake_time": 0.004}
+LAUNCHES = {"host_queue_limit": 2.0, "paths_graph_tokens": 100.0, "paths_host_launch": 2e-4, "paths_piece_launch": 3e-4}
 VARIANTS: dict[str, tuple[tuple[str, str], Callable[[Deployment], Deployment]]] = {
     "exclusive": (RNGD_26_3, exclusive),
     "exclusive, limiter": (H200_GRAPHS, lambda each: with_numbers(each, power_cap=450.0, power_limiter_time=0.1)),
@@ -54,6 +55,9 @@ VARIANTS: dict[str, tuple[tuple[str, str], Callable[[Deployment], Deployment]]] 
     "interleaved, ahead": (RNGD_26_3, lambda each: interleaving(scheduled(with_numbers(each, **INTAKE), "ahead"), 500)),
     "exclusive, ahead": (RNGD_26_3, lambda each: exclusive(scheduled(with_numbers(each, **INTAKE), "ahead"))),
     "alternate, ahead": (RNGD_26_3, lambda each: alternating(scheduled(with_numbers(each, **INTAKE), "ahead"))),
+    "hybrid, launching": (
+        H200_VLLM, lambda each: scheduled(with_numbers(with_token_budget(each, 300), **INTAKE, **LAUNCHES), "ahead")
+    ),
     "hybrid, ahead": (H200_VLLM, lambda each: scheduled(with_numbers(with_token_budget(each, 300), **INTAKE), "ahead")),
 }  # fmt: skip
 ARRIVALS = (Closed(5), Burst(7), Poisson(40.0), Closed(1), Poisson(2.0))
@@ -108,6 +112,14 @@ def test_equal_and_ragged_lengths(deployed: Deploy, variant: str, arrival: Arriv
     deployment = _variant(deployed, variant)
     _both(deployment, _load(arrival, [(300, 20)] * 16))
     _both(deployment, _load(arrival, _ragged(24, 900, 60)))
+
+
+@pytest.mark.parametrize("variant", ["exclusive", "hybrid, launching"])
+def test_told_arrivals_and_clients_inside(deployed: Deploy, variant: str) -> None:
+    deployment = with_numbers(_variant(deployed, variant), **INTAKE)
+    times = tuple(np.cumsum(np.random.default_rng(1).exponential(0.02, 24)).tolist())
+    _both(deployment, _load(Timed(times), _ragged(24, 900, 60), drawing_s=0.003))
+    _both(deployment, _load(Closed(5), _ragged(24, 900, 60), drawing_s=0.0))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

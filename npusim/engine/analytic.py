@@ -35,13 +35,15 @@ _LOGIT_BYTES = 2.0
 class DecodeRun:
     """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,).
 
-    held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS, in their order.
+    held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS, in their order;
+    launch_s: host seconds in which a mixed step was launched, where that overlaps with the step before.
     """
 
     times_s: np.ndarray
     energies_j: np.ndarray
     held: bool
     parts_j: np.ndarray
+    launch_s: float = 0.0
 
 
 def run_of_one(cost: StepCost) -> DecodeRun:
@@ -173,8 +175,11 @@ class AnalyticEngine:
         )
         return self._run(steps)
 
-    def mixed_run(self, step: Step, seed: int, counter: int) -> DecodeRun:
-        """A step of prompts and decoding sequences with its host time and stall, as a run of one."""
+    def mixed_run(self, step: Step, seed: int, counter: int, ready_s: float = 0.0) -> DecodeRun:
+        """A step of prompts and decoding sequences with its host time and stall, as a run of one.
+
+        ready_s: from the step's begin until the host can launch it, negative where it has begun to before.
+        """
         stall_s = self.stall_s(seed, counter)
         pieces = compiled_pieces(step, self._shapes)
         if len(pieces) > 1 or self.plan.micro_batches > 1 or self.plan.pipeline_parallel > 1:
@@ -182,8 +187,10 @@ class AnalyticEngine:
         (step,) = pieces
         self._require_room(len(step.query))
         sequences = step.query, step.context, step.decoding, step.slots
-        mixed_run(self.template, *sequences, self._machines, self._runtimes, self.logit_bytes, stall_s, self._work)
-        return self._run(1)
+        launch_s = mixed_run(
+            self.template, *sequences, self._machines, self._runtimes, self.logit_bytes, stall_s, ready_s, self._work
+        )
+        return replace(self._run(1), launch_s=float(launch_s))
 
     def _run(self, steps: int) -> DecodeRun:
         """What a run of `steps` has left in the workspace."""

@@ -250,17 +250,28 @@ def _add_waiting(seconds, machine, parts_j):
 
 
 @entry
-def mixed_run(template, query, context, decoding, slots, machines, runtimes, logit_bytes, stall_s, work):
+def mixed_run(template, query, context, decoding, slots, machines, runtimes, logit_bytes, stall_s, ready_s, work):
     """Cost one step with its host time and a stall, in the first places of times_s and energies_j (one chip) of `work`
-    and in parts_j."""
-    machine, step = machines[0], work.step[0]
+    and in parts_j; returns the host seconds in which it is launched.
+
+    Where steps queue, its launch began `ready_s` after the step does (mostly before), and it lasts until that is done.
+    """
+    machine, runtime, step = machines[0], runtimes[0], work.step[0]
     cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
-    waiting = stall_s + exposed_host_time(step.time_s, len(query), logit_bytes, machine, runtimes[0])
+    launch, hosted = 0.0, step.time_s
+    waiting = stall_s
+    if runtime.host_queue_limit > 1.0:
+        launch = runtime.host_step_time + step.launch_s
+        lasting = max(step.time_s - step.launch_wait_s, ready_s + launch)
+        waiting += lasting - step.time_s
+        hosted = max(lasting, runtime.host_step_time)
+    waiting += exposed_host_time(hosted, len(query), logit_bytes, machine, runtime)
     work.parts_j[:] = 0.0
     _add_parts(step.parts_j, work.parts_j)
     _add_waiting(waiting, machine, work.parts_j)
     work.times_s[0] = step.time_s + waiting
     work.energies_j[0] = step.energy_j + waiting * (machine.power_idle + waiting_power(machine))
+    return launch
 
 
 @entry

@@ -50,6 +50,15 @@ class Live:
         self.requests.append(request)
         self._held[index], self._remaining[index], self._last_s[index] = held, request.osl - request.generated, now_s
 
+    def postpone(self, count: int, out_s: float) -> None:
+        """The first tokens of the `count` requests that joined last come out at `out_s`."""
+        first = len(self.requests) - count
+        for index in range(first, len(self.requests)):
+            request = self.requests[index]
+            if request.first_token_s == request.last_token_s:
+                request.first_token_s = out_s
+            request.last_token_s = self._last_s[index] = out_s
+
     def advance(self, steps: int, now_s: float) -> None:
         """Each put out `steps` tokens, the last of them now."""
         held, remaining, last_s = self.held, self.remaining, self.last_s

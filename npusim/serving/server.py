@@ -42,7 +42,7 @@ class ServingEngine(Protocol):
     def waiting(self, cost: StepCost, seconds: float) -> StepCost: ...
     def stall_s(self, seed: int, counter: int) -> float: ...
     def stalls(self, seed: int, first: int, count: int) -> np.ndarray: ...
-    def mixed_run(self, step: Step, seed: int, counter: int) -> DecodeRun: ...
+    def mixed_run(self, step: Step, seed: int, counter: int, ready_s: float = 0.0) -> DecodeRun: ...
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
     ) -> DecodeRun: ...
@@ -82,7 +82,8 @@ class Server:
         self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
         self._seed = seed
         self._steps = 0
-        self._seen_s = 0.0
+        self._seen_s = self._launched_s = 0.0
+        self._fresh = 0
         self._taken_in_s = 0.0
         self._work = env.event()
         env.process(self._serve())
@@ -90,7 +91,7 @@ class Server:
     def submit(self, request: Request) -> None:
         """Send a request; its `done` is called when it is answered or refused."""
         request.sent_s = self.env.now
-        if self.limits.intake_s > 0.0:
+        if self.limits.intake_s > 0.0 or self.limits.drawing_s >= 0.0:
             self._take_in(request)
         elif self.limits.request_time_s > 0.0:
             self._travel(request)
@@ -99,7 +100,10 @@ class Server:
 
     def _take_in(self, request: Request) -> None:
         """The front end takes in one request after the other."""
-        self._taken_in_s = max(self._taken_in_s, self.env.now) + self.limits.intake_s
+        begun_s = max(self._taken_in_s, self.env.now)
+        if self.limits.drawing_s >= 0.0:
+            request.sent_s = begun_s = begun_s + self.limits.drawing_s
+        self._taken_in_s = begun_s + self.limits.intake_s
         arrival_s = self._taken_in_s + self.limits.request_time_s
         _when(self.env.timeout(arrival_s - self.env.now), partial(self._enqueue, request))
 
@@ -215,8 +219,7 @@ class Server:
             return
         sizes = [(tokens, request.computed + tokens) for request, tokens in chunks]
         step = mixed(self.live.held + 1, sizes, self.limits.slots)
-        self._seen_s = self.env.now
-        run = self.engine.mixed_run(step, self._seed, self._steps)
+        run = self._launch(step)
         self._steps += 1
         seconds = float(run.times_s[0])
         yield self.env.timeout(seconds)
@@ -232,6 +235,25 @@ class Server:
             if request.computed == request.to_prefill:
                 self.prefilling.remove(request)
                 self._put_first(request)
+
+    def _launch(self, step: Step) -> DecodeRun:
+        """Cost a step whose launch began when the host was free, be that before the chip was.
+
+        Where one thread schedules and launches, first tokens of the step before come out when it has launched this one.
+        """
+        now = self.env.now
+        if not self.limits.ahead:
+            self._seen_s = now
+            return self.engine.mixed_run(step, self._seed, self._steps)
+        free_s = max(self._seen_s, self._launched_s)
+        run = self.engine.mixed_run(step, self._seed, self._steps, free_s - now)
+        self._launched_s = free_s + run.launch_s
+        self._seen_s = now
+        if self.limits.holds and self._launched_s > now:
+            self._seen_s = self._launched_s
+            self.live.postpone(self._fresh, self._launched_s)
+        self._fresh = 0
+        return run
 
     def decode(self, limit: int | None = None) -> Process:
         """A run of decode steps over all live sequences, at most `limit` steps."""
@@ -250,6 +272,7 @@ class Server:
         run = self.engine.decode_run(self.live.held, self.limits.slots, fitting, horizon, self._seed, self._steps)
         self._steps += len(run.times_s)
         seconds = float(run.times_s.sum())
+        self._fresh = 0
         self._seen_s = self.env.now + float(run.times_s[:-1].sum())
         yield self.env.timeout(seconds)
         self._limiter.elapse(seconds, float(run.energies_j.sum()) / seconds, run.held)
@@ -308,6 +331,7 @@ class Server:
             self._answer(request, held)
             return
         self.live.join(request, held, now)
+        self._fresh += 1
 
     def _advance(self, times_s: np.ndarray) -> None:
         """Every live sequence has put out one token per step, the last of them now."""
@@ -331,6 +355,7 @@ class Server:
     def _preempt(self) -> None:
         """The sequence that joined last gives its blocks back and will be computed again."""
         request, held = self.live.leave_last()
+        self._fresh = 0
         self.kv.release(request, held)
         request.preemptions += 1
         request.computed = 0

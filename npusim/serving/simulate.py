@@ -192,4 +192,6 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         whole_answers=runtime.kv.admission == "answer",
         intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
         ahead=runtime.host.schedules == "ahead",
+        holds=runtime.host.schedules == "ahead" and chips == 1,
+        drawing_s=math.nan if load.drawing_s is None else load.drawing_s,
     )

@@ -45,6 +45,7 @@ from npusim.serving.scheduler.steps import (
     advance,
     end_chunk,
     has_room,
+    launch,
     note_rest,
     record_span,
     shortest_answer,
@@ -217,7 +218,11 @@ def _begin_steps(state, times_s):
     note_rest(state)
     at.begun_s = at.now_s
     at.steps += len(times_s)
-    at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
+    if at.phase == STEP_GIVEN:
+        launch(state)
+    else:
+        at.fresh = 0
+        at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
     plan(at, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), at.partial))
     at.phase = DECODING if at.phase == RUN_GIVEN else MIXING
     return NOTHING

@@ -112,6 +112,7 @@ def preempt(state):
     """The sequence that joined last gives its blocks back and will be computed again."""
     at = state.at[0]
     at.live -= 1
+    at.fresh = 0
     index = state.sequences[at.live].live
     request = state.requests[index]
     request.last_token_s = state.sequences[at.live].last_s

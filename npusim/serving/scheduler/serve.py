@@ -148,7 +148,11 @@ class CompiledServer:
         contexts = (state.requests["computed"][which] + tokens).tolist()
         sizes = list(zip(tokens.tolist(), contexts, strict=True))
         step = mixed(self._held() + 1, sizes, self._limits.slots)
-        self._take(self._engine.mixed_run(step, self._seed, int(self._steps[0])))
+        at, ahead = state.at[0], bool(state.rules["ahead"][0])
+        ready_s = float(max(at["seen_s"], at["launched_s"]) - at["now_s"]) if ahead else 0.0
+        run = self._engine.mixed_run(step, self._seed, int(self._steps[0]), ready_s)
+        at["launch_s"] = run.launch_s
+        self._take(run)
 
     def _take(self, run: DecodeRun) -> None:
         """The steps are what was asked for; the power limiter sees them, after the rest before them."""

@@ -79,6 +79,35 @@ def join(state, index, held):
         request.last_token_s,
     )
     at.live += 1
+    at.fresh += 1
+
+
+@inner_part
+def launch(state):
+    """The host launches a mixed step, from when it was free, be that before the chip was; see `server.Server`."""
+    at, rules = state.at[0], state.rules[0]
+    now_s = at.now_s
+    if not rules.ahead:
+        at.seen_s = now_s
+        return
+    at.launched_s = max(at.seen_s, at.launched_s) + at.launch_s
+    at.seen_s = now_s
+    if rules.holds and at.launched_s > now_s:
+        at.seen_s = at.launched_s
+        _postpone(state, at.launched_s)
+    at.fresh = 0
+
+
+@inner_part
+def _postpone(state, out_s):
+    """First tokens of the step before come out at `out_s`."""
+    at = state.at[0]
+    for place in range(at.live - at.fresh, at.live):
+        request = state.requests[state.sequences[place].live]
+        if request.first_token_s == request.last_token_s:
+            request.first_token_s = out_s
+        request.last_token_s = out_s
+        state.sequences[place].last_s = out_s
 
 
 @inner_part

@@ -48,6 +48,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
         lengths_told=True,
         shared_tokens=round(shared * isl),
         rate_per_s=None if closed else row.number("rate_per_s"),
+        arrival_seed=row.size("arrival_seed") if row.text("arrival_seed") else None,
+        inside=True,
     )
     run, power = sources().spreads.engine_run.value, sources().spreads.board_power.value
     others = (each for each in told_figures() if each[1] != _MAIN)
