@@ -13,7 +13,7 @@ from serving_support import H200_VLLM, MODEL, RNGD_26_3, with_caching, with_kv_r
 
 from npusim.answers.pools import Pool, Transfer, network_between, predict_pools
 from npusim.errors import UserError
-from npusim.hardware.network import load_network
+from npusim.hardware.server_link import load_server_link
 from npusim.mapping.deployment import Deployment
 from npusim.serving.instances.disaggregated import PoolsRun, kv_bytes_of, simulate_pools
 from npusim.serving.instances.rates import answers_per_s, prompts_per_s
@@ -241,14 +241,14 @@ def test_the_link_is_the_slower_network_and_must_be_known(deployed: Deploy) -> N
     assert network_between(h200, h200, None).name == "infiniband-ndr"
     with pytest.raises(UserError, match="what joins servers of tpu-v5e is unknown"):
         network_between(h200, deployed("tpu-v5e", "qwen2.5-0.5b"), None)
-    transfer = Transfer(load_network("infiniband-ndr"), True)
+    transfer = Transfer(load_server_link("infiniband-ndr"), True)
     wire = transfer.wire(Pool(deployed("h200", MODEL, cards=2), 1), Pool(deployed("h200", MODEL, cards=4), 1))
     assert (wire.rate_bytes_per_s, wire.layers) == (pytest.approx(2 * 47e9), 32)
 
 
 def test_fewer_requests_than_any_part_bears_bind_nothing(deployed: Deploy) -> None:
     pool = Pool(deployed("rngd", MODEL), 1)
-    transfer = Transfer(load_network("pcie-gen5-x16"), False)
+    transfer = Transfer(load_server_link("pcie-gen5-x16"), False)
     answer = predict_pools(pool, pool, transfer, random_load(128, 16, Poisson(1.0), 12), "round_robin", 0)
     assert answer["pools"]["binding"] == "demand"
 

@@ -11,7 +11,7 @@ from npusim.answers.energy import energy_reconciliation
 from npusim.answers.instances import instances_figures
 from npusim.answers.predict import run_figures
 from npusim.errors import UserError
-from npusim.hardware.network import Network, load_network
+from npusim.hardware.server_link import ServerLink, load_server_link
 from npusim.mapping.deployment import Deployment
 from npusim.serving.instances.disaggregated import PoolsRun, kv_bytes_of, simulate_pools
 from npusim.serving.instances.rates import answers_per_s, prompts_per_s, transfers_per_s
@@ -44,7 +44,7 @@ class Pool:
 class Transfer:
     """network: the link between the pools; layer_wise: whether KV is sent while a prompt is computed."""
 
-    network: Network
+    network: ServerLink
     layer_wise: bool
 
     def wire(self, prefill: Pool, decode: Pool) -> Wire:
@@ -54,15 +54,15 @@ class Transfer:
         return Wire(self.network.rate_bytes_per_s(cards), self.network.link.latency.value, layers)
 
 
-def network_between(prefill: Deployment, decode: Deployment, name: str | None) -> Network:
+def network_between(prefill: Deployment, decode: Deployment, name: str | None) -> ServerLink:
     """The link of that name; by default what joins servers of both kinds, the slower of two. Raises UserError."""
     if name is not None:
-        return load_network(name)
+        return load_server_link(name)
     found = []
     for each in (prefill, decode):
         if each.system.server.network is None:
             raise UserError("--link", "", f"what joins servers of {each.system.name} is unknown; name a link")
-        found.append(load_network(each.system.server.network))
+        found.append(load_server_link(each.system.server.network))
     return min(found, key=lambda network: network.rate_bytes_per_s(1))
 
 

@@ -10,7 +10,7 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 
 
-class Network(Description):
+class ServerLink(Description):
     """A link by which servers reach each other."""
 
     FOLDER = "links"
@@ -32,6 +32,6 @@ class Network(Description):
 
 
 @remembered
-def load_network(name_or_path: str) -> Network:
+def load_server_link(name_or_path: str) -> ServerLink:
     """The link of that shipped name or path. Raises UserError."""
-    return load_yaml(part_file(Network.FOLDER, name_or_path), Network)
+    return load_yaml(part_file(ServerLink.FOLDER, name_or_path), ServerLink)
