@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from npusim.serving.instances.transfer import Wire
 from npusim.serving.load import Load
 from npusim.serving.metrics import Sample, measure
 from npusim.units import MS_PER_S, US_PER_S
-from npusim.workload.arrivals import Burst, Closed
+from npusim.workload.arrivals import Burst, Closed, users_of
 
 _STATISTICS = ("mean", "p50", "p90", "p99")
 DEMAND = "demand"
@@ -74,7 +75,7 @@ def predict_pools(
     wire = transfer.wire(prefill, decode)
     run = simulate_pools(prefill.instances, decode.instances, load, seed, wire, routing)
     metrics = measure(run.whole)
-    rates = _rates(prefill, decode, wire, load)
+    rates = _rates(prefill, decode, wire, load, seed)
     moved_ms = Sample(np.array(run.moved.waited_s) * MS_PER_S)
     told = {"energy_reconciliation": energy_reconciliation(decode.deployment)}
     pools = {
@@ -87,10 +88,11 @@ def predict_pools(
     return run_figures(metrics) | told | {"transfer_ms": moved_ms.statistics(_STATISTICS), "pools": pools}
 
 
-def _rates(prefill: Pool, decode: Pool, wire: Wire, load: Load) -> dict[str, float]:
+def _rates(prefill: Pool, decode: Pool, wire: Wire, load: Load, seed: int) -> dict[str, float]:
     """Requests a second that each part could bear, and that come."""
     isl, osl = (round(float(each)) for each in load.tokens.mean(axis=0))
-    users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else len(load.prompts)
+    count = len(load.prompts)
+    users = users_of(load.arrival) or count
     sources, targets = prefill.instances, decode.instances
     rates = {"prefill": prompts_per_s(sources, isl)}
     if osl > 1:
@@ -98,7 +100,8 @@ def _rates(prefill: Pool, decode: Pool, wire: Wire, load: Load) -> dict[str, flo
         kv_bytes = kv_bytes_of(decode.deployment)(isl)
         rates["transfer"] = transfers_per_s(wire, kv_bytes, len(sources), len(targets))
     if not isinstance(load.arrival, Closed | Burst):
-        rates[DEMAND] = load.arrival.rate_per_s
+        last_s = float(load.arrival.times_s(count, seed)[-1])
+        rates[DEMAND] = count / last_s if last_s else math.inf
     return rates
 
 
