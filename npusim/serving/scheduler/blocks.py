@@ -47,43 +47,59 @@ def take(state, blocks):
 
 
 @inner_part
-def growth(state, steps):
-    """Blocks that live sequences add in `steps` decode steps each."""
+def growth(state, tokens):
+    """Blocks that live sequences add with `tokens` more each."""
     block, live = state.rules[0].block_tokens, state.at[0].live
     if len(state.windows) == 0:
-        return float(_whole_growth(state, steps, block, live))
+        return float(_whole_growth(state, tokens, block, live))
     for place in range(live):
-        _note_growth(state, place, state.sequences[place].held, steps)
+        _note_growth(state, place, state.sequences[place].held, tokens)
     return _noted_growth(state, live)
 
 
 @inner_part
-def _whole_growth(state, steps, block, live):
+def _whole_growth(state, tokens, block, live):
     if block == 1:
-        return live * steps
+        return live * tokens
     blocks = 0
     for place in range(live):
         held = state.sequences[place].held
-        blocks += -(-(held + steps) // block) - -(-held // block)
+        blocks += -(-(held + tokens) // block) - -(-held // block)
     return blocks
+
+
+@inner_part
+def growth_of_written(state, beyond_kept):
+    """Blocks that live sequences add with the tokens that they have written, or with those beyond the kept ones."""
+    live, block, blocks = state.at[0].live, state.rules[0].block_tokens, 0
+    for place in range(live):
+        own = state.sequences[place]
+        first = own.held + (own.kept if beyond_kept else 0)
+        last = own.held + own.written
+        if len(state.windows) == 0:
+            blocks += -(-last // block) - -(-first // block)
+        else:
+            _note_growth(state, place, first, last - first)
+    return float(blocks) if len(state.windows) == 0 else _noted_growth(state, live)
 
 
 @inner_part
 def growth_of_answers(state, request):
     """Blocks that live sequences, prompts and KV under way and `request` add until their answers are whole."""
-    at = state.at[0]
-    coming = at.prefilling + at.receiving + at.arrived
+    at, beyond = state.at[0], state.rules[0].width - 1
+    under_way = at.prefilling + at.receiving + at.arrived
     for place in range(at.live):
-        _note_growth(state, place, state.sequences[place].held, state.sequences[place].remaining)
-    for other in range(coming + 1):
-        each = state.requests[_coming(state, other) if other < coming else request]
+        coming = state.sequences[place].remaining + beyond
+        _note_growth(state, place, state.sequences[place].held, coming)
+    for other in range(under_way + 1):
+        each = state.requests[_under_way(state, other) if other < under_way else request]
         held = wanted(each)
-        _note_growth(state, at.live + other, held, each.isl + each.osl - 1 - held)
-    return _noted_growth(state, at.live + coming + 1)
+        _note_growth(state, at.live + other, held, each.isl + each.osl - 1 - held + beyond)
+    return _noted_growth(state, at.live + under_way + 1)
 
 
 @inner_part
-def _coming(state, place):
+def _under_way(state, place):
     """A request whose prompt is under way, whose KV is, or has come."""
     at = state.at[0]
     if place < at.prefilling:
@@ -108,13 +124,13 @@ def _noted_growth(state, sequences):
 @inner_part
 def steps_that_fit(state, limit):
     """Decode steps (at most `limit`) after which live sequences still have their blocks."""
-    room = free(state)
-    if growth(state, limit) <= room:
+    room, width = free(state), state.rules[0].width
+    if growth(state, limit * width) <= room:
         return limit
     low, high = 0, limit
     while high - low > 1:
         middle = (low + high) // 2
-        if growth(state, middle) <= room:
+        if growth(state, middle * width) <= room:
             low = middle
         else:
             high = middle

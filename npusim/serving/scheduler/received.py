@@ -26,6 +26,8 @@ def take_in(state, index):
 def join_arrived(state):
     """Requests whose KV has come decode from now on."""
     at = state.at[0]
+    if at.arrived > 0:
+        at.fresh = 0
     for place in range(at.arrived):
         index = state.sequences[place].arrived
         request = state.requests[index]
