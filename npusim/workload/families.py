@@ -113,6 +113,7 @@ _TIED: dict[str, Any] = {"tie_word_embeddings": True}
 _BIASED: dict[str, Any] = {"qkv_bias": True, "output_bias": True, "mlp_bias": True, "norm_vectors": 2}
 _CHUNK: dict[str, Any] = {"scan_chunk": 64}
 _UNBOUNDED: dict[str, Any] = {"max_position_embeddings": 1048576}
+_BLOCK: dict[str, Any] = {"scan_chunk": 2048}
 _GEMMA: dict[str, Any] = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, **_TIED}
 
 FAMILIES: dict[str, Family] = {
@@ -389,7 +390,8 @@ FAMILIES: dict[str, Family] = {
         qkv_bias="use_qkv_bias", output_bias="use_bias", unused=("group_norm_size", "linear_silu"),
     ),
     "minimax": Family(
-        ("MiniMaxForCausalLM", "MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM", "MiniMaxVL01ForConditionalGeneration"),
+        ("MiniMaxForCausalLM", "MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM",
+         "MiniMaxVL01ForConditionalGeneration"),
         mixers=mixed(lightning, flagged), defaults={"scan_chunk": 256}, routed=True,
         unused=("layernorm_full_attention_alpha", "layernorm_full_attention_beta", "layernorm_linear_attention_alpha",
                 "layernorm_linear_attention_beta", "layernorm_mlp_alpha", "layernorm_mlp_beta", "shared_moe_mode",
@@ -406,7 +408,8 @@ FAMILIES: dict[str, Family] = {
         unused=("mamba_expand", "attn_rotary_emb"),
     ),
     "granitemoehybrid": Family(
-        ("GraniteMoeHybridForCausalLM",), mixers=mixed(mamba2, listed), feeds=shared_feeds, routed=True, may_be_dense=True,
+        ("GraniteMoeHybridForCausalLM",), mixers=mixed(mamba2, listed), feeds=shared_feeds, routed=True,
+        may_be_dense=True,
         defaults=_TIED | {"scan_chunk": 256}, unused=("mamba_expand",), qkv_bias="attention_bias",
         output_bias="attention_bias",
     ),
@@ -416,11 +419,11 @@ FAMILIES: dict[str, Family] = {
     ),
     "jamba": Family(
         ("JambaForCausalLM",), mixers=mixed(mamba1, periodic), feeds=periodic_feeds, routed=True,
-        defaults={"mamba_inner_norms": True}, unused=("attn_layer_period", "attn_layer_offset"),
+        defaults=_BLOCK | {"mamba_inner_norms": True}, unused=("attn_layer_period", "attn_layer_offset"),
     ),
     "mamba": Family(
         ("MambaForCausalLM", "FalconMambaForCausalLM"), mixers=mixed(mamba1, no_layers), feeds=no_feeds, norms=1,
-        keys={"mamba_inner": ("intermediate_size", "d_inner")}, defaults=_TIED | _UNBOUNDED,
+        keys={"mamba_inner": ("intermediate_size", "d_inner")}, defaults=_TIED | _UNBOUNDED | _BLOCK,
         unused=("expand", "num_attention_heads"),
     ),
     "mamba2": Family(
@@ -430,7 +433,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "lfm2": Family(
         ("Lfm2ForCausalLM", "Lfm2MoeForCausalLM", "Lfm2VlForConditionalGeneration"),
-        mixers=mixed(short_convolution, numbered), feeds=adjusted_feeds, qk_norm=PER_HEAD, routed=True, may_be_dense=True,
+        mixers=mixed(short_convolution, numbered), feeds=adjusted_feeds, qk_norm=PER_HEAD,
+        routed=True, may_be_dense=True,
         router_bias="use_expert_bias", defaults=_TIED | {"use_expert_bias": True},
         unused=("block_ffn_dim_multiplier", "block_multiple_of", "conv_bias", "conv_dim", "conv_dim_out", "block_dim",
                 "block_ff_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_swiglu",
@@ -473,7 +477,8 @@ FAMILIES: dict[str, Family] = {
     "cohere2_moe": Family(
         ("Cohere2MoeForCausalLM",), parallel=True, norms=1, windows=patterned_windows, routed=True,
         defaults=_TIED | {"sliding_window_pattern": 4}, unused=("prefix_dense_sliding_window_pattern",),
-        keys={"moe_intermediate_size": ("intermediate_size",), "intermediate_size": ("prefix_dense_intermediate_size",)},
+        keys={"moe_intermediate_size": ("intermediate_size",),
+              "intermediate_size": ("prefix_dense_intermediate_size",)},
     ),
     "nemotron_nas": Family(
         ("DeciLMForCausalLM",), mixers=block_mixers, feeds=block_feeds, qkv_bias="attention_bias",
@@ -483,7 +488,8 @@ FAMILIES: dict[str, Family] = {
         ("OpenELMForCausalLM",), feeds=openelm_feeds, qk_norm=PER_HEAD, qk_norm_key="normalize_qk_projections",
         keys={"hidden_size": ("model_dim",), "num_hidden_layers": ("num_transformer_layers",),
               "num_attention_heads": ("num_query_heads",), "num_key_value_heads": ("num_kv_heads",),
-              "max_position_embeddings": ("max_context_length",), "tie_word_embeddings": ("share_input_output_layers",)},
+              "max_position_embeddings": ("max_context_length",),
+              "tie_word_embeddings": ("share_input_output_layers",)},
         gated="ffn_with_glu", unused=("num_gqa_groups", "qkv_multipliers"),
     ),
     "minicpm": Family(

@@ -50,7 +50,7 @@ def listed(config: ConfigFile, layers: int) -> tuple[bool, ...]:
 
 
 def numbered(config: ConfigFile, layers: int) -> tuple[bool, ...]:
-    """By the list of the layers that attend, counted from 0 (Bamba) or, where a list of the others begins at 1, from 1."""
+    """By the list of the layers that attend, counted from 0 (Bamba), or from 1 where the last one is listed so (Kimi)."""
     if config.get("layer_types") is not None:
         return listed(config, layers)
     attending = _layer_numbers(config, "attention_layers", layers)
@@ -96,7 +96,7 @@ def no_layers(config: ConfigFile, layers: int) -> tuple[bool, ...]:
 
 
 def roles(config: ConfigFile, layers: int) -> str:
-    """A letter a layer, each of which is one part: M keeps a state, * attends, - is an MLP, E has experts (Nemotron-H)."""
+    """A letter for each layer of one part: M keeps a state, * attends, - is an MLP, E has experts (Nemotron-H)."""
     pattern = config.get("hybrid_override_pattern")
     if pattern is None:
         words = config.words("layers_block_type", layers, _ROLES)

@@ -61,7 +61,7 @@ class Layer(NamedTuple):
         return total
 
     def stream_parameters(self, hidden: int) -> int:
-        """Parameters that mix the residual streams: for each part, weights made of all streams for all pairs of them."""
+        """Parameters that mix the residual streams: for each part, weights made of all for all pairs of them."""
         parts = len(self.mixers[:1]) + (self.feed is not None)
         return parts * self.mixed_streams * (self.streams * hidden + 1) + (parts * 3 if self.streams else 0)
 

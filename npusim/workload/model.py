@@ -22,9 +22,9 @@ _PARTS = ("mixer", "beside", "feed")
 class Model:
     """A model's shape. Widths are in elements, `vocab` and `max_context` in tokens.
 
-    layer_kinds: every layer, in order; vectors: parameters beside layers, embedding and head (norms); lookups: of further
-    tables of which a token takes a row (positions, embeddings of each layer);
-    front: columns of products of the embedding ahead of the layers;
+    layer_kinds: every layer, in order; vectors: parameters beside layers, embedding and head (norms); lookups: of
+    further tables of which a token takes a row (positions, embeddings of each layer); front: columns of products of the
+    embedding ahead of the layers;
     towers: what turns images or sound into tokens, apart from all counts; predictors: layers that predict further
     tokens, which are neither run nor counted; experts_only: weight format in which the maker stores the experts alone,
     "" where there is none.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_TAIL_BITS, _BITS_PER_BYTE = 16, 8
+_STATE_BITS, _TAIL_BITS, _BITS_PER_BYTE = 32, 16, 8
+"""States are kept in 32 bits where nothing else is told, what a convolution keeps in 16 (vLLM, caches of hybrids)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Recurrent:
     chunk: int = 1
     passes: int = 2
     products: int = 1
-    state_bits: int = 32
+    state_bits: int = _STATE_BITS
     small: int = 0
 
     @property
@@ -69,4 +70,9 @@ class Recurrent:
 
 def state_bytes(mixer: Recurrent) -> float:
     """Bytes of the state of one sequence in one layer, what the convolution keeps (16 bits) included."""
-    return (mixer.state * mixer.state_bits + mixer.tail * _TAIL_BITS) / _BITS_PER_BYTE
+    return mixer.state * mixer.state_bits / _BITS_PER_BYTE + tail_bytes(mixer)
+
+
+def tail_bytes(mixer: Recurrent) -> float:
+    """Bytes of what the convolution keeps of one sequence in one layer."""
+    return mixer.tail * _TAIL_BITS / _BITS_PER_BYTE

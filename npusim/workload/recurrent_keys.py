@@ -10,6 +10,7 @@ from npusim.workload.recurrent import Recurrent
 
 _SCAN_CHUNK = "scan_chunk"
 _WIDE, _HALF = 32, 16
+"""Bits of an element of a state, where the file says nothing or 32 bits, and where it says 16."""
 _STATE_TYPES = ("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
 _MOST_WIDTH = 10**7
 """Beyond it a width is mistaken."""
@@ -108,7 +109,10 @@ def mamba2(config: ConfigFile) -> Recurrent:
 
 
 def mamba1(config: ConfigFile) -> Recurrent:
-    """Mamba: a state of each channel; steps, state inputs and outputs are made from the convolution's result."""
+    """Mamba: a state of each channel; steps, state inputs and outputs are made from the convolution's result.
+
+    Its scan keeps the state on the chip for as many tokens as a block of the kernel takes (arXiv 2312.00752, 3.3).
+    """
     hidden, state, taps = config.size("hidden_size"), config.size("ssm_state_size"), config.size("mamba_conv_kernel")
     inner = config.whole("mamba_inner") or config.size("mamba_expand") * hidden
     given = config.get("mamba_dt_rank")
@@ -125,6 +129,7 @@ def mamba1(config: ConfigFile) -> Recurrent:
         further=((rank + 2 * state, inner), (inner, rank)),
         channels=inner,
         taps=taps,
+        chunk=config.size(_SCAN_CHUNK),
         products=0,
         state_bits=_state_bits(config),
         small=inner * (state + taps + 3) + (rank + 2 * state) * config.flag("mamba_inner_norms"),

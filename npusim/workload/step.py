@@ -36,7 +36,7 @@ class Step:
 
 
 def decode(contexts: Sequence[int] | Ints, slots: int | None = None, query: int = 1) -> Step:
-    """`query` new tokens for each sequence, several where drafts are verified; `contexts` include them, maybe ragged."""
+    """`query` new tokens for each sequence, several to verify drafts; `contexts` (maybe ragged) include them."""
     context = np.asarray(contexts, np.int64)
     return Step(np.full_like(context, query), context, np.ones(len(context), np.bool_), slots or len(context))
 
