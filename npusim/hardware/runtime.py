@@ -174,6 +174,9 @@ class StepPath(Part):
     all steps are replayed if omitted."""
     host_launch: Duration | None = None
     """Host time to launch an operator of a step larger than that, in seconds; the step lasts until all are launched."""
+    piece_launch: Duration | None = None
+    """Host time to launch attention and the captured piece after it in a layer of a step no larger than that, in
+    seconds; none if omitted."""
     expert_host_launch: Duration | None = None
     """Host time to launch the experts of a layer in such a step, in seconds; that of an operator if omitted."""
     graph: Literal["operator", "step"] = "operator"

@@ -66,6 +66,19 @@ class Footprint:
         return tokens * self.kv_bytes_per_token - beyond + self.state_bytes
 
 
+def joint_footprint(first: Footprint, second: Footprint) -> Footprint:
+    """Two models on the same chips, each with keys and values of every token."""
+    windows = sorted(dict(first.windows).keys() | dict(second.windows).keys())
+    sums = (sum(dict(each.windows).get(window, 0.0) for each in (first, second)) for window in windows)
+    return Footprint(
+        first.weight_bytes + second.weight_bytes,
+        first.kv_bytes_per_token + second.kv_bytes_per_token,
+        first.available_bytes - second.weight_bytes,
+        tuple(zip(windows, sums, strict=True)),
+        first.state_bytes + second.state_bytes,
+    )
+
+
 def footprint(machine: Any, runtime: Any, model: Model, precision: Precision, plan: Plan) -> Footprint:
     """Memory that `model` needs on one chip under `plan`; machine and runtime are flat records.
 

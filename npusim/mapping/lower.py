@@ -28,10 +28,12 @@ from npusim.mapping.optable import (
     EMBED,
     EXPAND,
     GATHER,
+    JOIN,
     LINEAR,
     LM_HEAD,
     NORM,
     OP_DTYPE,
+    PER_ANSWER,
     PER_CONTEXT,
     PER_SEQUENCE,
     PER_TOKEN,
@@ -85,6 +87,8 @@ def _stage_program(model: Model, precision: Precision, plan: Plan, stage: Stage)
         rows.add(GATHER, EMBED, n=model.hidden, scales_with=PER_TOKEN)
         if model.front:
             rows.linear(EXPAND, dense_precision(model, precision), model.front, model.hidden, SPLIT_NONE)
+        if model.joined > 1:
+            rows.linear(JOIN, precision, model.hidden, model.joined * model.hidden, SPLIT_NONE)
     for run, repeats in stage.segments:
         rows.open_segment(repeats)
         for layer in run:
@@ -183,19 +187,21 @@ def dense_precision(model: Model, precision: Precision) -> Precision:
 
 
 def _head(rows: Rows, model: Model, ranks: int) -> None:
-    rows.vector(NORM, model.hidden, 4 * model.hidden, scales_with=PER_SEQUENCE)
+    wanted = PER_ANSWER if model.drafts else PER_SEQUENCE
+    rows.vector(NORM, model.hidden, 4 * model.hidden, scales_with=wanted)
     rows.add(
         LINEAR,
         LM_HEAD,
         n=share_of(model.vocab, ranks),
         k=model.hidden,
-        scales_with=PER_SEQUENCE,
+        scales_with=wanted,
         split=SPLIT_COLUMNS,
         units=UNIT_NPU | UNIT_PIM,
+        stored=0.0 if model.borrows_head else 1.0,
     )
     if ranks > 1:
-        rows.add(COLLECTIVE, ALL_GATHER, n=model.vocab, ranks=ranks, scales_with=PER_SEQUENCE)
-    rows.vector(SAMPLE, model.vocab, 2 * model.vocab, scales_with=PER_SEQUENCE)
+        rows.add(COLLECTIVE, ALL_GATHER, n=model.vocab, ranks=ranks, scales_with=wanted)
+    rows.vector(SAMPLE, model.vocab, 2 * model.vocab, scales_with=wanted)
 
 
 def lower(model: Model, precision: Precision, plan: Plan, step: Step) -> OpTable:
@@ -214,9 +220,10 @@ def instantiate(template, query, context, decoding, rows):
     twice (decoding sequences and prompt chunks run in separate attention operators). Rows of a phase that the step does
     not have are left out.
     """
-    decoded, prompts, prompt_tokens = 0.0, 0.0, 0.0
+    live, decoded, prompts, prompt_tokens = 0.0, 0.0, 0.0, 0.0
     for sequence in range(len(query)):
         if decoding[sequence]:
+            live += 1.0
             decoded += float(query[sequence])
         else:
             prompts += 1.0
@@ -238,7 +245,7 @@ def instantiate(template, query, context, decoding, rows):
                     count += 1
         else:
             attended = _attended(source, query, context, decoding) if source.scales_with == PER_CONTEXT else 0.0
-            units = phase_units(source, decoded, prompts, prompt_tokens, attended)
+            units = phase_units(source, live, decoded, prompts, prompt_tokens, attended)
             if units > 0.0:
                 rows[count] = source
                 rows[count].first_input, rows[count].second_input = link, second

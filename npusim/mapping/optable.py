@@ -22,16 +22,16 @@ OP_NAMES = (
     "all_reduce", "lm_head", "all_gather", "sample", "cast", "softmax",
     "router", "route", "expert_up", "expert_down", "combine", "q_down", "kv_down", "q_up", "kv_up", "absorb",
     "reduce_scatter", "all_to_all", "broadcast", "send_recv",
-    "concat", "add", "compress", "expand", "scan", "convolve", "score",
+    "concat", "add", "compress", "expand", "join", "scan", "convolve", "score",
 )  # fmt: skip
 (
     EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX,
     ROUTER, ROUTE, EXPERT_UP, EXPERT_DOWN, COMBINE, Q_DOWN, KV_DOWN, Q_UP, KV_UP, ABSORB,
-    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT, ADD, COMPRESS, EXPAND,
+    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT, ADD, COMPRESS, EXPAND, JOIN,
     SCAN, CONVOLVE, SCORE,
 ) = range(len(OP_NAMES))  # fmt: skip
 
-PER_TOKEN, PER_SEQUENCE, PER_CONTEXT = range(3)
+PER_TOKEN, PER_SEQUENCE, PER_CONTEXT, PER_ANSWER = range(4)
 BOTH_PHASES, DECODE_ONLY, PROMPT_ONLY = range(3)
 SPLIT_NONE, SPLIT_COLUMNS, SPLIT_ROWS = range(3)
 UNIT_NPU, UNIT_PIM = 1, 2
@@ -133,15 +133,16 @@ def _account_attention(row):
 
 
 @kernel
-def phase_units(row, decoded, prompts, prompt_tokens, attended):
+def phase_units(row, live, decoded, prompts, prompt_tokens, attended):
     """Tokens, sequences or attended tokens of the phases that a row serves; 0 where the step has none.
 
-    decoded: new tokens of decoding sequences, each of which needs logits; prompts, prompt_tokens, attended: prompt
-    chunks, their new tokens, what they attend.
+    live, decoded: decoding sequences and their new tokens, each of which needs logits where a row is PER_SEQUENCE, the
+    last one alone where it is PER_ANSWER; prompts, prompt_tokens, attended: prompt chunks, their new tokens, what they
+    attend.
     """
     units = 0.0
     if row.phase != PROMPT_ONLY:
-        units += decoded
+        units += live if row.scales_with == PER_ANSWER else decoded
     if row.phase != DECODE_ONLY:
         if row.scales_with == PER_CONTEXT:
             units += attended

@@ -142,7 +142,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
                 attended = _padded_contexts(source, query, context, decoding, runtime)
             if source.op in (EXPERT_UP, EXPERT_DOWN) and runtime.experts_when_compiled:
                 _fix_experts(out[count])
-            out[count].m = source.fan * phase_units(source, batch * width, float(chunks), chunk_tokens, attended)
+            out[count].m = source.fan * phase_units(source, batch, batch * width, float(chunks), chunk_tokens, attended)
             if source.kind == LINEAR:
                 _expand_operands(out[count], machine)
             elif source.spread > 1.0:

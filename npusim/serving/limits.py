@@ -17,7 +17,10 @@ class ServerLimits:
     limiter_s, sustained_s: time constants of the power limiter and of the mean power that it keeps; cap_w, idle_w:
     enforced cap and idle power of all chips; whole_answers: whether a request is admitted only when the answers of all
     have room; intake_s: for which the front end is busy with each request, one after the other; ahead: whether a step
-    is scheduled when the one before it begins.
+    is scheduled when the one before it begins; holds: whether the thread that schedules also launches, so that it
+    neither schedules nor hands out first tokens meanwhile; drawing_s: in which clients inside the front end's process
+    make up each prompt before its clock starts, NaN where clients are elsewhere and send when they like;
+    width: tokens of a sequence that a decode step computes, those that are drafted among them.
     """
 
     slots: int
@@ -34,6 +37,9 @@ class ServerLimits:
     whole_answers: bool = False
     intake_s: float = 0.0
     ahead: bool = False
+    holds: bool = False
+    drawing_s: float = math.nan
+    width: int = 1
     chunk_sizes: tuple[int, ...] = ()
 
     def compiled_chunk(self, tokens: int) -> int:

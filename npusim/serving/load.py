@@ -25,7 +25,9 @@ class Load:
     """isl, osl: stated tokens of a request; prompts: one per request (what they share decides cache hits).
 
     lengths: (isl, osl) of each request, in place of the common ones; warm: True where the first prompt was served
-    before the run, so that a prefix cache holds it; warm_up: requests at the beginning whose latencies do not count.
+    before the run, so that a prefix cache holds it; warm_up: requests at the beginning whose latencies do not count;
+    drawing_s: in which clients inside the front end's process make up each prompt, one after the other, before its
+    clock starts, None where clients are elsewhere.
     """
 
     isl: int
@@ -35,6 +37,7 @@ class Load:
     lengths: Sequence[tuple[int, int]] | np.ndarray | None = None
     warm: bool = False
     warm_up: int = 0
+    drawing_s: float | None = None
 
     def __post_init__(self) -> None:
         for option, value in (("--isl", self.isl), ("--osl", self.osl), ("--requests", len(self.prompts))):

@@ -59,8 +59,29 @@ class Poisson:
         """The arrivals at one of `replicas` servers."""
         return Poisson(self.rate_per_s / replicas)
 
+    def times_s(self, n: int, seed: int) -> NDArray[np.float64]:
+        """When each of `n` requests arrives, shape (n,), rising; the same for the same seed."""
+        return poisson_times(n, self.rate_per_s, seed)
 
-Arrival = Closed | Burst | Poisson
+
+@dataclass(frozen=True)
+class Timed:
+    """Requests arrive when a measured run sent them, in seconds from its start, rising."""
+
+    sent_s: tuple[float, ...]
+
+    def of_replica(self, replicas: int) -> Timed:
+        """The arrivals at the first of `replicas` servers."""
+        return Timed(self.sent_s[::replicas])
+
+    def times_s(self, n: int, _seed: int) -> NDArray[np.float64]:
+        """When each of `n` requests arrives, shape (n,). ValueError for more of them than were sent."""
+        if n > len(self.sent_s):
+            raise ValueError(f"{n} requests, but {len(self.sent_s)} were sent")
+        return np.array(self.sent_s[:n])
+
+
+Arrival = Closed | Burst | Poisson | Timed
 
 
 def start_of(arrival: Arrival) -> str:
@@ -70,7 +91,7 @@ def start_of(arrival: Arrival) -> str:
 
 def users_of(arrival: Arrival) -> int | None:
     """Most requests that clients have in flight; None where they do not wait for answers."""
-    return None if isinstance(arrival, Poisson) else arrival.users
+    return None if isinstance(arrival, Poisson | Timed) else arrival.users
 
 
 def parse_arrival(text: str, concurrency: int) -> Arrival:

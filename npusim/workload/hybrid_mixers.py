@@ -20,7 +20,7 @@ Kinds = Callable[[ConfigFile, int], tuple[bool, ...]]
 """Whether each layer attends."""
 
 
-def mixed(state: Reader, attends: Kinds) -> Callable[[ConfigFile, Family, int], tuple[Mixer | None, ...]]:
+def mixed_layers(state: Reader, attends: Kinds) -> Callable[[ConfigFile, Family, int], tuple[Mixer | None, ...]]:
     """Mixers of a family in which layers attend, or keep the state of `state`."""
 
     def mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer | None, ...]:
@@ -49,8 +49,8 @@ def listed(config: ConfigFile, layers: int) -> tuple[bool, ...]:
     return tuple((at + 1) % period == 0 for at in range(layers))
 
 
-def numbered(config: ConfigFile, layers: int) -> tuple[bool, ...]:
-    """By the list of the layers that attend, counted from 0 (Bamba), or from 1 where the last one is listed so (Kimi)."""
+def numbered_layers(config: ConfigFile, layers: int) -> tuple[bool, ...]:
+    """By the list of the layers that attend, from 0 (Bamba), or from 1 where the last is listed so (Kimi)."""
     if config.get("layer_types") is not None:
         return listed(config, layers)
     attending = _layer_numbers(config, "attention_layers", layers)

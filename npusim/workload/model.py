@@ -27,7 +27,9 @@ class Model:
     embedding ahead of the layers;
     towers: what turns images or sound into tokens, apart from all counts; predictors: layers that predict further
     tokens, which are neither run nor counted; experts_only: weight format in which the maker stores the experts alone,
-    "" where there is none.
+    "" where there is none. drafts: it drafts for another model, logits are wanted of the last new token alone; joined:
+    hidden vectors that a projection joins before its first layer, 1 without one; borrows_head: its LM head is that of
+    the other model.
     published_parameters, published_active: the maker's counts, None where not known; source: where the shape was read;
     assumptions: numbers of the shape that were not found.
     """
@@ -46,6 +48,9 @@ class Model:
     towers: tuple[Tower, ...] = ()
     predictors: int = 0
     experts_only: str = ""
+    drafts: bool = False
+    joined: int = 1
+    borrows_head: bool = False
     published_parameters: float | None = None
     published_active: float | None = None
     assumptions: tuple[Provenance, ...] = ()

@@ -54,7 +54,7 @@ def mimo_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer,
 
 
 def gemma4_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer, ...]:
-    """Gemma 4 and 3n: global layers may have heads of their own; the last layers use keys and values of earlier ones."""
+    """Gemma 4 and 3n: global layers may have heads of their own, the last ones borrow keys and values."""
     windows = family.windows(config, layers)
     heads, kv_heads = config.size("num_attention_heads"), config.size("num_key_value_heads")
     near = read_attention(config, family, heads, kv_heads, max(windows, default=0))

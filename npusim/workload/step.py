@@ -36,7 +36,7 @@ class Step:
 
 
 def decode(contexts: Sequence[int] | Ints, slots: int | None = None, query: int = 1) -> Step:
-    """`query` new tokens for each sequence, several to verify drafts; `contexts` (maybe ragged) include them."""
+    """`query` new tokens for each sequence, several to verify drafts; `contexts` include them and may be ragged."""
     context = np.asarray(contexts, np.int64)
     return Step(np.full_like(context, query), context, np.ones(len(context), np.bool_), slots or len(context))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.placement import Placement, measured_deployment
@@ -14,7 +17,7 @@ from npusim.metric_row import Shown
 from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
-from npusim.workload.arrivals import Closed, Poisson
+from npusim.workload.arrivals import Arrival, Closed, Poisson, Timed
 from npusim.workload.lengths import FIXED, Even, Lengths, LengthSpread, LogNormal, parse_spreads
 
 HARNESS, TRACE = "harness", "trace"
@@ -31,7 +34,8 @@ class RunPredictor:
     lengths_told: whether that is known and not assumed; windowed: only a window of the run is seen, in which users have
     long fallen out of step; stalled: its source reports host stalls; unsaid: its source does not say how many tokens
     came out, which may be fewer than `osl`; shared_tokens: with which all prompts begin; rate_per_s: of arrivals, None
-    for users in a closed loop; lab: whose set-up it was.
+    for users in a closed loop; arrival_seed: with which Python drew the times between them, None where that is not
+    known; inside: clients live in the front end's process and make up their prompts there; lab: whose set-up it was.
     """
 
     placement: Placement
@@ -47,6 +51,8 @@ class RunPredictor:
     unsaid: bool = False
     shared_tokens: int = 0
     rate_per_s: float | None = None
+    arrival_seed: int | None = None
+    inside: bool = False
     lab: str = ""
 
     @property
@@ -96,7 +102,7 @@ class RunPredictor:
             record["host_stall_probability"] = numbers.observation["stall_per_step"] / record["host_stall_time"]
         load = self._load(users, count, numbers, seed)
         if engine is None or self.stalled:
-            engine = AnalyticEngine(deployment, growth=numbers.growth)
+            engine = analytic_engine(deployment, growth=numbers.growth)
         run = simulate(deployment, load, seed, engine)
         if run.record.refused:
             raise UserError("the simulated server", "", f"refuses requests: {run.record.refused[0].refusal}")
@@ -106,8 +112,8 @@ class RunPredictor:
         part = numbers.of_lab(self.lab, "output_part") if self.unsaid else 1.0
         stated = self.isl, max(1, round(self.osl * part))
         isl, osl = (Lengths(*each) for each in zip(stated, self.spread(numbers.observation), strict=True))
-        arrival = Closed(users, self.windowed) if self.rate_per_s is None else Poisson(self.rate_per_s)
-        return make_load(
+        arrival = self._arrival(users, count)
+        load = make_load(
             isl,
             osl,
             arrival,
@@ -118,3 +124,15 @@ class RunPredictor:
             warm=self.same_prompt,
             warm_up=users if self.windowed else 0,
         )
+        if not self.inside:
+            return load
+        return replace(load, drawing_s=self.isl * numbers.observation["prompt_token_time"])
+
+    def _arrival(self, users: int, count: int) -> Arrival:
+        """Users in a closed loop, or requests at times that are drawn or were drawn by the run's harness."""
+        if self.rate_per_s is None:
+            return Closed(users, self.windowed)
+        if self.arrival_seed is None:
+            return Poisson(self.rate_per_s)
+        draw = random.Random(self.arrival_seed).expovariate
+        return Timed(tuple(accumulate(draw(self.rate_per_s) for _ in range(count))))

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from npusim.workload.arrivals import Arrival, Burst, Closed, poisson_times
+from npusim.workload.arrivals import Arrival, Burst, Closed
 
 
 class Clients(Protocol):
@@ -78,4 +78,4 @@ def clients_of(arrival: Arrival, requests: int, seed: int) -> Clients:
     """Who sends `requests` requests as `arrival` says."""
     if isinstance(arrival, Closed | Burst):
         return ClosedUsers(arrival.users, requests, isinstance(arrival, Closed))
-    return TimedRequests(poisson_times(requests, arrival.rate_per_s, seed).tolist())
+    return TimedRequests(arrival.times_s(requests, seed).tolist())

@@ -26,7 +26,7 @@ from npusim.serving.scheduler.state import (
     ServerState,
 )
 from npusim.serving.scheduler.tree import PromptTree
-from npusim.workload.arrivals import Arrival, Burst, Closed, poisson_times
+from npusim.workload.arrivals import Arrival, Burst, Closed
 
 _ROOM = 1 << 14
 """Entries of the record that are kept before they are handed over."""
@@ -48,7 +48,7 @@ def make_state(
         state.rules["arrival"] = CLOSED if isinstance(arrival, Closed) else BURST
         state.rules["users"] = min(arrival.users, count)
     else:
-        state.queues["due_s"] = poisson_times(count, arrival.rate_per_s, seed)
+        state.queues["due_s"] = arrival.times_s(count, seed)
     return state
 
 
@@ -105,6 +105,7 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
     rules = np.zeros(1, RULES_DTYPE)
     numbers = {
         "max_sequences": limits.max_sequences,
+        "width": limits.width,
         "max_waiting": NONE if limits.max_waiting is None else limits.max_waiting,
         "largest_chunk": NONE if limits.largest_chunk is None else limits.largest_chunk,
         "longest_context": limits.longest_context,
@@ -115,6 +116,8 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
         "intake_s": limits.intake_s,
         "idle_w": limits.idle_w,
         "ahead": limits.ahead,
+        "holds": limits.holds,
+        "drawing_s": limits.drawing_s,
         "whole_answers": limits.whole_answers,
         "caching": kv.caching,
     }

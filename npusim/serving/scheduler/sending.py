@@ -41,7 +41,7 @@ def send(state, due_s):
     at.unsent += 1
     at.pending += state.requests[index].isl
     state.requests[index].due_s, state.requests[index].sent_s = due_s, at.now_s
-    if state.rules[0].intake_s > 0.0:
+    if state.rules[0].intake_s > 0.0 or state.rules[0].drawing_s >= 0.0:
         _take_in(state, index)
     elif state.rules[0].request_s > 0.0:
         _travel(state, index)
@@ -53,7 +53,11 @@ def send(state, due_s):
 def _take_in(state, index):
     """The front end takes in one request after the other: an event for each."""
     at, rules = state.at[0], state.rules[0]
-    at.taken_in_s = max(at.taken_in_s, at.now_s) + rules.intake_s
+    begun_s = max(at.taken_in_s, at.now_s)
+    if rules.drawing_s >= 0.0:
+        begun_s = begun_s + rules.drawing_s
+        state.requests[index].sent_s = begun_s
+    at.taken_in_s = begun_s + rules.intake_s
     _set_out(state, index, at.now_s + (at.taken_in_s + rules.request_s - at.now_s))
 
 

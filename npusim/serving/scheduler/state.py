@@ -43,6 +43,7 @@ RULES_DTYPE = record_type(
     [
         ("policy", np.int64),
         ("token_budget", np.int64),
+        ("width", np.int64),
         ("largest_chunk", np.int64),
         ("arrival", np.int64),
         ("users", np.int64),
@@ -56,6 +57,8 @@ RULES_DTYPE = record_type(
         ("intake_s", np.float64),
         ("idle_w", np.float64),
         ("ahead", np.bool_),
+        ("holds", np.bool_),
+        ("drawing_s", np.float64),
         ("whole_answers", np.bool_),
         ("caching", np.bool_),
         ("warm", np.bool_),
@@ -86,6 +89,9 @@ PROGRESS_DTYPE = record_type(
         ("sending", np.bool_),
         ("steps", np.int64),
         ("seen_s", np.float64),
+        ("launch_s", np.float64),
+        ("launched_s", np.float64),
+        ("fresh", np.int64),
         ("taken_in_s", np.float64),
         ("unsent", np.int64),
         ("groups_begin", np.int64),
@@ -134,8 +140,9 @@ ROUTED).
 serial: events so far; stage: of the turn; budget_left: prompt tokens that it may still compute; resting_since_s:
 AT_REST since; rested_s: length of the last rest, where the caller has not heard of one yet (rested); woken: whether
 WORK has happened since the last rest began; sending: whether clients have begun; steps: begun; seen_s: until when
-requests came that the next step's schedule knows; taken_in_s: when the front end is done with the last request that it
-takes in.
+requests came that the next step's schedule knows; launch_s, launched_s: in which the host launches the mixed step that
+was costed, and when it had launched the last one; fresh: of those that joined last, how many did with the last step;
+taken_in_s: when the front end is done with the last request that it takes in.
 
 unsent: first request that was not sent; groups_begin, groups_end: of those on their way, travelling_end: requests in
 them; told, ended: those of `ended` whose clients have heard, and all; waiting_first, waiting: first place of the ring
@@ -213,10 +220,13 @@ SEQUENCE_DTYPE = record_type(
         ("prefilling", np.int64),
         ("chunk_request", np.int64),
         ("chunk_tokens", np.int64),
+        ("kept", np.int64),
+        ("written", np.int64),
     ]
 )
 """Lists with a place for each sequence. live: requests, and along them held, remaining, last_s, as `Live` has them;
-prefilling: requests whose prompts are under way; chunk_request, chunk_tokens: chunks of the mixed step."""
+prefilling: requests whose prompts are under way; chunk_request, chunk_tokens: chunks of the mixed step; kept, written:
+tokens that steps left and wrote, those among them that were drafted in vain."""
 
 PROMPT_DTYPE = record_type(
     [("first", np.int64), ("done", np.int64), ("next", np.int64), ("begin", np.int64), ("count", np.int64)]
