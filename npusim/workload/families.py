@@ -20,13 +20,13 @@ from npusim.workload.attention_windows import (
 from npusim.workload.block_configs import block_feeds, block_mixers
 from npusim.workload.family import EACH_HEAD, PER_HEAD, WHOLE, Family
 from npusim.workload.hybrid_mixers import (
-    flagged,
+    flagged_layers,
     grouped_layers,
-    listed,
+    listed_layers,
     mixed_layers,
     no_layers,
     numbered_layers,
-    periodic,
+    periodic_layers,
     role_mixers,
 )
 from npusim.workload.recurrent_keys import delta_attention, gated_delta, lightning, mamba1, mamba2, short_convolution
@@ -363,17 +363,18 @@ FAMILIES: dict[str, Family] = {
     "qwen3_next": Family(
         ("Qwen3NextForCausalLM", "Qwen3_5ForConditionalGeneration", "Qwen3_5MoeForConditionalGeneration",
          "Qwen3_5ForCausalLM", "Qwen3_5MoeForCausalLM"),
-        mixers=mixed_layers(gated_delta, listed), qk_norm=PER_HEAD, gate="attn_output_gate", routed=True, grouped=True,
+        mixers=mixed_layers(gated_delta, listed_layers),
+        qk_norm=PER_HEAD, gate="attn_output_gate", routed=True, grouped=True,
         defaults=_CHUNK | {"attn_output_gate": True, "full_attention_interval": 4, "head_dim": 256},
         qkv_bias="attention_bias", output_bias="attention_bias", unused=("full_attention_interval",),
     ),
     "qwen3_5": Family(
-        mixers=mixed_layers(gated_delta, listed), qk_norm=PER_HEAD, gate="attn_output_gate", grouped=True,
+        mixers=mixed_layers(gated_delta, listed_layers), qk_norm=PER_HEAD, gate="attn_output_gate", grouped=True,
         defaults=_CHUNK | {"attn_output_gate": True, "full_attention_interval": 4, "head_dim": 256},
         qkv_bias="attention_bias", output_bias="attention_bias", unused=("full_attention_interval",),
     ),
     "olmo_hybrid": Family(
-        ("OlmoHybridForCausalLM",), mixers=mixed_layers(gated_delta, listed), qk_norm=WHOLE, defaults=_CHUNK,
+        ("OlmoHybridForCausalLM",), mixers=mixed_layers(gated_delta, listed_layers), qk_norm=WHOLE, defaults=_CHUNK,
         qkv_bias="attention_bias", output_bias="attention_bias",
     ),
     "kimi_linear": Family(
@@ -395,7 +396,7 @@ FAMILIES: dict[str, Family] = {
     "minimax": Family(
         ("MiniMaxForCausalLM", "MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM",
          "MiniMaxVL01ForConditionalGeneration"),
-        mixers=mixed_layers(lightning, flagged),
+        mixers=mixed_layers(lightning, flagged_layers),
         defaults={"scan_chunk": 256}, routed=True,
         unused=("layernorm_full_attention_alpha", "layernorm_full_attention_beta", "layernorm_linear_attention_alpha",
                 "layernorm_linear_attention_beta", "layernorm_mlp_alpha", "layernorm_mlp_beta", "shared_moe_mode",
@@ -413,7 +414,7 @@ FAMILIES: dict[str, Family] = {
         unused=("mamba_expand", "attn_rotary_emb"),
     ),
     "granitemoehybrid": Family(
-        ("GraniteMoeHybridForCausalLM",), mixers=mixed_layers(mamba2, listed), feeds=shared_feeds, routed=True,
+        ("GraniteMoeHybridForCausalLM",), mixers=mixed_layers(mamba2, listed_layers), feeds=shared_feeds, routed=True,
         may_be_dense=True,
         defaults=_TIED | {"scan_chunk": 256}, unused=("mamba_expand",), qkv_bias="attention_bias",
         output_bias="attention_bias",
@@ -423,7 +424,7 @@ FAMILIES: dict[str, Family] = {
         qkv_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias",
     ),
     "jamba": Family(
-        ("JambaForCausalLM",), mixers=mixed_layers(mamba1, periodic), feeds=periodic_feeds, routed=True,
+        ("JambaForCausalLM",), mixers=mixed_layers(mamba1, periodic_layers), feeds=periodic_feeds, routed=True,
         defaults=_BLOCK | {"mamba_inner_norms": True}, unused=("attn_layer_period", "attn_layer_offset"),
     ),
     "mamba": Family(

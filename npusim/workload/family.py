@@ -9,7 +9,7 @@ from typing import Any
 from npusim.workload.attention_windows import Windows, no_windows
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.layers import Feed, Mixer
-from npusim.workload.recurrent_keys import Reader
+from npusim.workload.recurrent_keys import StateReader
 
 Switch = bool | str
 """True, false, or the key of the file that says so."""
@@ -67,7 +67,7 @@ class Family:
     further_norms: int | str = 0
     norm_vectors: int = 1
     parallel: Switch = False
-    beside: Reader | None = None
+    beside: StateReader | None = None
     side: tuple[str, ...] = ()
     streams: str = ""
     positions: str = ""

@@ -9,7 +9,7 @@ from npusim.workload.attention_keys import attention_of, read_latent
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.family import Family
 from npusim.workload.layers import Mixer
-from npusim.workload.recurrent_keys import Reader
+from npusim.workload.recurrent_keys import StateReader
 
 _STATE = frozenset({"linear_attention", "mamba", "conv", "linear", "mamba2", "recurrent", "kda"})
 _ATTENDS = frozenset({"full_attention", "attention", "full", "hybrid"})
@@ -20,7 +20,7 @@ Kinds = Callable[[ConfigFile, int], tuple[bool, ...]]
 """Whether each layer attends."""
 
 
-def mixed_layers(state: Reader, attends: Kinds) -> Callable[[ConfigFile, Family, int], tuple[Mixer | None, ...]]:
+def mixed_layers(state: StateReader, attends: Kinds) -> Callable[[ConfigFile, Family, int], tuple[Mixer | None, ...]]:
     """Mixers of a family in which layers attend, or keep the state of `state`."""
 
     def mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer | None, ...]:
@@ -40,7 +40,7 @@ def _attention(config: ConfigFile, family: Family) -> Mixer:
     return replace(latent, gate=latent.heads if config.flag("mla_head_gate") else gate)
 
 
-def listed(config: ConfigFile, layers: int) -> tuple[bool, ...]:
+def listed_layers(config: ConfigFile, layers: int) -> tuple[bool, ...]:
     """By `layer_types`, else by the period of layers that attend all."""
     if config.get("layer_types") is not None:
         words = config.words("layer_types", layers, sorted(_STATE | _ATTENDS))
@@ -52,7 +52,7 @@ def listed(config: ConfigFile, layers: int) -> tuple[bool, ...]:
 def numbered_layers(config: ConfigFile, layers: int) -> tuple[bool, ...]:
     """By the list of the layers that attend, from 0 (Bamba), or from 1 where the last is listed so (Kimi)."""
     if config.get("layer_types") is not None:
-        return listed(config, layers)
+        return listed_layers(config, layers)
     attending = _layer_numbers(config, "attention_layers", layers)
     others = config.get("state_layers")
     first = 1 if isinstance(others, list) and layers in (*others, *attending) else 0
@@ -66,17 +66,17 @@ def _layer_numbers(config: ConfigFile, key: str, layers: int) -> frozenset[int]:
     return frozenset(given)
 
 
-def flagged(config: ConfigFile, layers: int) -> tuple[bool, ...]:
+def flagged_layers(config: ConfigFile, layers: int) -> tuple[bool, ...]:
     """By a list with a 1 for each layer that attends (MiniMax-Text-01), else by `layer_types`."""
     if config.get("attn_type_list") is None:
-        return listed(config, layers)
+        return listed_layers(config, layers)
     return tuple(map(bool, config.each("attn_type_list", layers, least=0)))
 
 
-def periodic(config: ConfigFile, layers: int) -> tuple[bool, ...]:
+def periodic_layers(config: ConfigFile, layers: int) -> tuple[bool, ...]:
     """By period and offset of the layers that attend (Jamba)."""
     if config.get("layer_types") is not None:
-        return listed(config, layers)
+        return listed_layers(config, layers)
     period, offset = config.size("attn_layer_period"), config.whole("attn_layer_offset")
     return tuple(at % period == offset for at in range(layers))
 
@@ -84,7 +84,7 @@ def periodic(config: ConfigFile, layers: int) -> tuple[bool, ...]:
 def grouped_layers(config: ConfigFile, layers: int) -> tuple[bool, ...]:
     """The last layer of each group attends, and so do those beyond the last whole group (Ring-linear)."""
     if config.get("layer_types") is not None:
-        return listed(config, layers)
+        return listed_layers(config, layers)
     size = config.size("layer_group_size")
     whole = layers // size * size
     return tuple((at + 1) % size == 0 or at >= whole for at in range(layers))
@@ -106,7 +106,7 @@ def roles(config: ConfigFile, layers: int) -> str:
     return pattern
 
 
-def role_mixers(state: Reader) -> Callable[[ConfigFile, Family, int], tuple[Mixer | None, ...]]:
+def role_mixers(state: StateReader) -> Callable[[ConfigFile, Family, int], tuple[Mixer | None, ...]]:
     """Mixers of a family whose layers are one part each."""
 
     def mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer | None, ...]:

@@ -15,7 +15,7 @@ _STATE_TYPES = ("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
 _MOST_WIDTH = 10**7
 """Beyond it a width is mistaken."""
 
-Reader = Callable[[ConfigFile], Recurrent]
+StateReader = Callable[[ConfigFile], Recurrent]
 
 
 def gated_delta(config: ConfigFile) -> Recurrent:
