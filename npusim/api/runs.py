@@ -4,36 +4,30 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from npusim.api.answer import Answer, NumberOrRange, NumbersOrRanges
 from npusim.api.deploying import Arch, Deploying, Interval, ModelName, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.loading import AskedLoad, Loading
-from npusim.api.options import Given, Option, warn_of
+from npusim.api.options import Option, warn_of
+from npusim.api.spreading import Spreading, pools_of, predict_spread
 from npusim.errors import UserError
-from npusim.inputs.limits import MOST_INSTANCES
 
 if TYPE_CHECKING:
+    from npusim.answers.pools import Pool
     from npusim.mapping.deployment import Deployment
     from npusim.serving.load import Load
     from npusim.serving.planning import Found
 
 
 @dataclass(frozen=True)
-class RunOptions(Loading, Deploying):
+class RunOptions(Loading, Spreading, Deploying):
     """What `npusim run` is asked."""
 
     arch: Arch
     model: ModelName
     _: KW_ONLY
-    instances: Annotated[
-        int, Option("Servers of the same kind that share the requests.", metavar="N", least=1, most=MOST_INSTANCES)
-    ] = 1
-    routing: Annotated[
-        Literal["round_robin", "least_loaded", "prefix_aware"],
-        Option("To which of them a request is sent.", only_with=("instances", Given)),
-    ] = "round_robin"
     engine: Annotated[
         Literal["analytic", "event"],
         Option("Cost steps by closed forms, or simulate each step of a short window event by event."),
@@ -51,9 +45,14 @@ class RunOptions(Loading, Deploying):
         super().__post_init__()
         if self.interval and self.engine == "event":
             raise UserError("--interval", "", "applies to --engine analytic alone; leave one of them out")
-        for option, given in (("--engine event", self.engine == "event"), ("--interval", self.interval)):
-            if given and self.instances > 1:
-                raise UserError("--instances", "", f"does not go with {option}; leave one of them out")
+        several = "--prefill" if self.prefill is not None else "--instances" if self.instances > 1 else None
+        for option, given in (
+            ("--engine event", self.engine == "event"),
+            ("--interval", self.interval),
+            ("--plan auto", self.plan == "auto" and self.prefill is not None),
+        ):
+            if given and several is not None:
+                raise UserError(several, "", f"does not go with {option}; leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -89,28 +88,27 @@ class RunResult:
 def run(asked: RunOptions) -> RunResult:
     """What a serving run scores. Raises UserError."""
     from npusim.answers.bottleneck import bottleneck
-    from npusim.answers.instances import predict_instances
-    from npusim.answers.predict import predict_load
-    from npusim.engine.event.engine import Detail
     from npusim.serving.layout import for_load
     from npusim.serving.planning import best_for_run
 
     wish, found, served = asked.wish, None, asked.asked_load
-    load, instances = served.load, asked.instances
-    deployment = deployed(asked, asked.arch, asked.model, tokens=load.longest)
-    if wish is not None:
-        share = load.of_replica(instances)
-        found = best_for_run(deployment, share, _users(asked, deployment, load, instances), wish, asked.seed)
-        deployment = found.best
-    if instances > 1:
-        answer = predict_instances(deployment, load, instances, asked.routing, asked.seed)
+    load = served.load
+    isl = int(load.tokens[:, 0].max())
+    pools = pools_of(asked, asked, asked.arch, asked.model, isl, load.longest - isl)
+    if pools is None:
+        deployment = deployed(asked, asked.arch, asked.model, tokens=load.longest)
+        count = asked.instances
     else:
-        detail = Detail(asked.memory_depth)
-        answer = predict_load(deployment, load, asked.seed, asked.interval, asked.engine, detail)
+        deployment, count = pools[1].deployment, pools[1].count
+    if wish is not None:
+        share, users = load.of_replica(count), _users(asked, deployment, load, count)
+        found = best_for_run(deployment, share, users, wish, asked.seed)
+        deployment = found.best
+    answer = _served(asked, deployment, load, pools)
     _warn(asked, deployment, served)
     answer |= {} if served.trace is None else {"trace": dict(served.trace)}
-    in_service = -(-answer["users_in_service"] // instances)
-    users = _users(asked, deployment, load, deployment.plan.data_parallel * instances)
+    in_service = -(-answer["users_in_service"] // count)
+    users = _users(asked, deployment, load, deployment.plan.data_parallel * count)
     laid = for_load(deployment, load.isl, load.osl, users)
     answer |= {"bottleneck": bottleneck(laid, in_service, load.isl, load.osl) if in_service else None}
     answer |= _layout(laid)
@@ -127,6 +125,19 @@ def _users(asked: RunOptions, deployment: Deployment, load: Load, servers: int) 
     if asked.concurrency is not None:
         return -(-asked.concurrency // servers)
     return users_within(deployment, load.of_replica(servers))
+
+
+def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[Pool, Pool] | None) -> dict[str, Any]:
+    """The figures of a run on one server, on several, or on two pools of them."""
+    from npusim.answers.instances import predict_instances
+    from npusim.answers.predict import predict_load
+    from npusim.engine.event.engine import Detail
+
+    if pools is not None:
+        return predict_spread(asked, *pools, load, asked.seed)
+    if asked.instances > 1:
+        return predict_instances(deployment, load, asked.instances, asked.routing, asked.seed)
+    return predict_load(deployment, load, asked.seed, asked.interval, asked.engine, Detail(asked.memory_depth))
 
 
 def _layout(deployment: Deployment) -> Answer:

@@ -105,9 +105,9 @@ def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEng
     room = deployment.require_fit(1)
     numbers = deployment.runtime_record[0]
     recorder = Recorder()
-    capacity = int(room.available_bytes // room.kv_bytes_per_token)
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
-    kv = KvCache(capacity, block, caching, room.window_shares)
+    capacity, windows = room.in_blocks(block)
+    kv = KvCache(capacity, block, caching, windows)
     engine = engine or analytic_engine(deployment)
     limits, drafts = _limits(deployment, load), _drafts(deployment, engine, seed)
     return Service(deployment, engine, load, kv, limits, recorder, seed, drafts)
