@@ -17,7 +17,7 @@ from npusim.serving.request import Request
 from npusim.serving.scheduler.tree import PromptTree, tree_of, tree_of_own
 from npusim.workload.arrivals import Arrival, Closed
 from npusim.workload.lengths import Lengths, draw_lengths
-from npusim.workload.prompts import OwnPrompts, Prompt, prompts_of_one_text, prompts_that_share
+from npusim.workload.prompts import OwnPrompts, Prompt, prompts_of_one_text, prompts_that_share, shared_tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,12 @@ class Load:
     def longest(self) -> int:
         """Tokens of the longest request."""
         return int(self.tokens.sum(axis=1).max())
+
+    @cached_property
+    def common(self) -> int:
+        """Tokens with which all prompts begin, 0 for a single one."""
+        first, *others = self.prompts if not isinstance(self.prompts, OwnPrompts) else [()]
+        return min((shared_tokens(first, other) for other in set(others)), default=0)
 
     def requests(self) -> list[Request]:
         """The requests in the order in which they are sent."""

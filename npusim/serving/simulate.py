@@ -94,6 +94,7 @@ def simulate(
 def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> Service:
     """A server of one replica, ready for `load`. Raises DoesNotFit."""
     placed = for_load(deployment, load.isl, load.osl, _users(deployment, load))
+    placed = _with_common(placed, load)
     if placed is not deployment and isinstance(engine, AnalyticEngine):
         engine = engine.like(placed)
     deployment = placed
@@ -105,6 +106,16 @@ def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEng
     kv = KvCache(capacity, block, caching, room.window_shares)
     limits = _limits(deployment, load)
     return Service(deployment, engine or AnalyticEngine(deployment), load, kv, limits, recorder, seed)
+
+
+def _with_common(deployment: Deployment, load: Load) -> Deployment:
+    """The deployment that knows which tokens all sequences share in a prefix cache, which a GPU's L2 cache may hold."""
+    shares = deployment.runtime.kv.prefix_caching and deployment.system.chip.unit.TRAITS.libraries
+    if not shares or load.common == 0:
+        return deployment
+    runtimes = deployment.runtime_record.copy()
+    runtimes["kv_common"] = load.common
+    return deployment.with_records(deployment.machine, runtimes)
 
 
 def what_was_served(service: Service, duration_s: float, replicas: float = 1.0) -> ServedRun:

@@ -10,10 +10,10 @@ from npusim.errors import UserError
 from npusim.ledger import Provenance, Quantity
 from npusim.workload.attention_keys import read_mixers
 from npusim.workload.config_file import ConfigFile
+from npusim.workload.config_keys import is_harmless, read_keys, refuse_unread
 from npusim.workload.families import FAMILIES, KEYS, SAME
 from npusim.workload.family import Family, told
 from npusim.workload.feed_keys import read_feeds
-from npusim.workload.config_keys import is_harmless, read_keys, refuse_unread
 from npusim.workload.layers import Layer
 from npusim.workload.model import Model
 from npusim.workload.tower_keys import read_towers
