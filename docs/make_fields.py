@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from npusim.explore.evaluate.proposal import Proposal
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.hardware.calibration import Calibration
+from npusim.hardware.drafting import Drafting
 from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
 from npusim.hardware.pim import Pim
@@ -35,6 +36,7 @@ PAGE = Path(__file__).with_name("fields.md")
 ROOTS: dict[str, type[BaseModel]] = {
     "An architecture (`arch_configs/*.yaml`)": System,
     "A runtime (`arch_configs/runtimes/*.yaml`)": Runtime,
+    "How tokens are drafted (`arch_configs/drafting/*.yaml`, `--speculate`)": Drafting,
     "What software can do (`arch_configs/software/*.yaml`)": Software,
     "A memory with PIM units (`arch_configs/pims/*.yaml`)": Pim,
     "A DRAM standard (`arch_configs/memories/*.yaml`)": Dram,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from npusim.hardware.drafting import read_drafting
 from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy, InterleavedPolicy, Policy
 from npusim.mapping.deployment import Deployment
 from npusim.serving.metrics import RunMetrics
@@ -42,6 +43,11 @@ def with_kv_room(deployment: Deployment, tokens: int) -> Deployment:
     altered = with_numbers(deployment, kv_reserved=held_back + spare)
     assert altered.require_fit(1).kv_tokens == tokens
     return altered
+
+
+def drafting(deployment: Deployment, text: str) -> Deployment:
+    """The deployment with tokens drafted as `--speculate` says."""
+    return replace(deployment, drafting=read_drafting(text))
 
 
 def with_policy(deployment: Deployment, policy: Policy) -> Deployment:

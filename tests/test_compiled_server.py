@@ -16,6 +16,7 @@ from serving_support import (
     MODEL,
     RNGD_26_3,
     alternating,
+    drafting,
     exclusive,
     interleaving,
     scheduled,
@@ -25,7 +26,7 @@ from serving_support import (
     with_token_budget,
 )
 
-from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.speculation import analytic_engine
 from npusim.hardware.catalog import shipped_runtimes
 from npusim.hardware.description import read_yaml
 from npusim.mapping.deployment import Deployment
@@ -55,6 +56,8 @@ VARIANTS: dict[str, tuple[tuple[str, str], Callable[[Deployment], Deployment]]] 
     "interleaved, ahead": (RNGD_26_3, lambda each: interleaving(scheduled(with_numbers(each, **INTAKE), "ahead"), 500)),
     "exclusive, ahead": (RNGD_26_3, lambda each: exclusive(scheduled(with_numbers(each, **INTAKE), "ahead"))),
     "alternate, ahead": (RNGD_26_3, lambda each: alternating(scheduled(with_numbers(each, **INTAKE), "ahead"))),
+    "interleaved, drafts": (RNGD_26_3, lambda each: interleaving(drafting(each, "ngram:k=3:a=0.7,0.5"))),
+    "hybrid, drafts": (H200_VLLM, lambda each: drafting(with_token_budget(each, 300), "ngram:k=2:a=0.6")),
     "hybrid, launching": (
         H200_VLLM, lambda each: scheduled(with_numbers(with_token_budget(each, 300), **INTAKE, **LAUNCHES), "ahead")
     ),
@@ -83,7 +86,7 @@ def what_happened(run: ServedRun) -> dict[str, Any]:
 
 def _both(deployment: Deployment, load: Load, seed: int = 3) -> ServedRun:
     """Asserts that both servers give the same; the run."""
-    engine = AnalyticEngine(deployment)
+    engine = analytic_engine(deployment)
     compiled = simulate(deployment, load, seed, engine, serve_compiled)
     process = what_happened(simulate(deployment, load, seed, engine, serve_as_process))
     for name, value in what_happened(compiled).items():
@@ -154,7 +157,7 @@ def test_a_prefix_cache_that_evicts(deployed: Deploy, variant: str) -> None:
     _both(deployment, _load(Burst(3), [(isl - 5, 12) for isl, _ in lengths], prompts, warm=True))
 
 
-@pytest.mark.parametrize("variant", ["exclusive", "hybrid"])
+@pytest.mark.parametrize("variant", ["exclusive", "hybrid", "hybrid, drafts"])
 @pytest.mark.parametrize("admission", ["prompt", "answer"])
 def test_windows_and_whole_answers(deployed: Deploy, variant: str, admission: str) -> None:
     """Shares of blocks are no whole numbers: they are summed in NumPy's order."""
@@ -174,7 +177,7 @@ def test_windows_and_whole_answers(deployed: Deploy, variant: str, admission: st
     _both(deployment, _load(Closed(6), [(450 + isl, osl) for isl, osl in lengths], prompts))
 
 
-@pytest.mark.parametrize("variant", ["exclusive", "alternate", "hybrid"])
+@pytest.mark.parametrize("variant", ["exclusive", "alternate", "hybrid", "hybrid, drafts"])
 def test_requests_are_refused(deployed: Deploy, variant: str) -> None:
     deployment = with_numbers(with_kv_room(_variant(deployed, variant), 900), limits_max_waiting=2.0)
     lengths = [*_ragged(12, 500, 20), (1000, 5), (200_000, 3), *_ragged(6, 500, 20)]

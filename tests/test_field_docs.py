@@ -14,6 +14,7 @@ from npusim.explore.evaluate.proposal import Proposal
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.hardware.base import Part
 from npusim.hardware.calibration import Calibration
+from npusim.hardware.drafting import Drafting
 from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
 from npusim.hardware.pim import Pim
@@ -36,6 +37,7 @@ ROOTS = (
     System,
     Runtime,
     Software,
+    Drafting,
     Dram,
     Pim,
     AreaModel,

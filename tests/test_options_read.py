@@ -79,6 +79,7 @@ DEPLOYING = PLACING | {
     "--ttft-limit": (BEST, "--ttft-limit 0.001"),
     "--tpot-limit": (BEST, "--tpot-limit 0.001"),
     "--offload": "--offload none",
+    "--speculate": "--speculate ngram:k=2",
 }
 BENCH: dict[str, str | tuple[str, str]] = {
     "--dtype": "--dtype w8a16",

@@ -21,6 +21,7 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
 from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine
 from npusim.engine.event.window import MOST_SIMULATED, WindowEnds, WindowEngine
+from npusim.engine.speculation import analytic_engine
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import DoesNotFit, UserError
 from npusim.inputs import remembered_last
@@ -37,7 +38,7 @@ from npusim.serving.uncertainty import drawn_engines, drawn_metrics
 from npusim.units import US_PER_S
 from npusim.workload.arrivals import Poisson, parse_arrival
 from npusim.workload.lengths import parse_lengths
-from npusim.workload.step import Step, decode, prefill
+from npusim.workload.step import Step, prefill
 
 _POWER, _POWER_SCOPE = "power_w", "cards"
 _REQUESTS_PER_USER = 3
@@ -211,7 +212,7 @@ def _simulated_time(step: Step, detail: Detail) -> Callable[[Deployment], float]
     """Seconds of the step by the event engine, under the records of a deployment."""
 
     def time_s(deployment: Deployment) -> float:
-        engine = AnalyticEngine(deployment, max_sequences=len(step.query))
+        engine = analytic_engine(deployment, max_sequences=len(step.query))
         return EventEngine(engine, deployment.system.name, detail).cost(step).time_s
 
     return time_s
@@ -224,7 +225,7 @@ def _engine(deployment: Deployment, sequences: int) -> AnalyticEngine:
 
 @remembered_last(_ENGINES)
 def _kept_engine(deployment: Deployment, room: int, _thread: int) -> AnalyticEngine:
-    return AnalyticEngine(deployment, max_sequences=room)
+    return analytic_engine(deployment, max_sequences=room)
 
 
 def _step_totals(cost: StepCost) -> dict[str, float]:
@@ -252,8 +253,15 @@ def _step(deployment: Deployment, phase: str, batch: int, context: int, query: i
         raise UserError("--context", "", f"{context} tokens are more than {deployment.model.name} takes ({longest})")
     if phase == "decode":
         if query not in (None, 1):
-            raise UserError("--query", "", "a decode step has one new token per sequence; leave --query out")
-        return decode([context] * batch)
+            raise UserError(
+                "--query",
+                "",
+                "a decode step has one new token and those drafted; leave --query out",
+            )
+        drafted = deployment.drafted
+        if context <= drafted:
+            raise UserError("--context", "", f"{context} tokens do not hold the {1 + drafted} new ones of a step")
+        return deployment.decoding([context - drafted] * batch)
     if query is not None and query > context:
         raise UserError("--query", "", f"{query} new tokens do not fit in a context of {context} that includes them")
     return prefill(batch, query or context, context)
@@ -360,7 +368,7 @@ def predict_run(
 
 def _run_of_events(deployment: Deployment, load: Load, seed: int, detail: Detail) -> dict[str, Any]:
     """A window under the event engine, and how many steps of it were simulated."""
-    window = WindowEngine(AnalyticEngine(deployment), deployment.system.name, detail)
+    window = WindowEngine(analytic_engine(deployment), deployment.system.name, detail)
     try:
         figures = run_figures(measure(simulate(deployment, load, seed, window)))
     except WindowEnds:

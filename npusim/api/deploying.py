@@ -13,6 +13,7 @@ from npusim.errors import UserError
 from npusim.hardware.states import State
 
 if TYPE_CHECKING:
+    from npusim.hardware.drafting import Drafting
     from npusim.mapping.deployment import Deployment
     from npusim.serving.planning import Found, Wish
 
@@ -119,6 +120,16 @@ class Deploying(Placing):
         Literal["none", "linear", "attention", "both"] | None,
         Option("What may go to PIM units, where they are faster.", default="the runtime's policy"),
     ] = None
+    speculation: Annotated[
+        str | None,
+        Option(
+            "How tokens are drafted that each step verifies: a file or the name of a shipped way, its draft model, the "
+            "number of tokens and their chances of acceptance.",
+            names=("--speculate",),
+            metavar="FILE|ngram:k=4|draft:MODEL:k=5|eagle:k=3:a=0.8,0.7|mtp:k=1",
+            default="none: a token a step",
+        ),
+    ] = None
 
     @property
     def wish(self) -> Wish | None:
@@ -160,6 +171,7 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
         tokens=tokens,
         uncalibrated=asked.uncalibrated,
         offload=asked.offload if isinstance(asked, Deploying) else None,
+        drafting=asked.speculation if isinstance(asked, Deploying) else None,
         software=asked.software,
     )
 
@@ -186,6 +198,7 @@ def configuration(deployment: Deployment) -> dict[str, Json]:
         "runtime": deployment.runtime.name,
         "software": _software(deployment),
         "calibrated": deployment.calibration is not None,
+        **({} if deployment.drafting is None else {"speculation": _speculation(deployment, deployment.drafting)}),
         **({} if deployment.system.chip.pim is None else {"offload": deployment.offload}),
     }
 
@@ -195,13 +208,30 @@ def _software(deployment: Deployment) -> dict[str, Json] | None:
     return None if used is None else {"name": used.description.name, "state": used.state, "told": used.told}
 
 
+def _speculation(deployment: Deployment, drafting: Drafting) -> dict[str, Json]:
+    """How tokens are drafted; acceptance: chance of each, given those before it."""
+    drafter = deployment.drafter
+    return {
+        "name": drafting.name,
+        "kind": drafting.kind,
+        "drafted": drafting.tokens,
+        "acceptance": drafting.profile.tolist(),
+        "tokens_per_step": drafting.tokens_per_step,
+        "model": None if drafter is None else drafter.model.name,
+    }
+
+
 def configuration_text(deployment: Deployment) -> str:
     """The deployment in one line."""
     system, precision, cards = deployment.system, deployment.precision, deployment.plan.cards
     return (
         f"{deployment.model.title} in {precision.name} with {precision.kv} KV on {cards} x {system.title} "
-        f"({deployment.plan.name}, {deployment.runtime.name})"
+        f"({deployment.plan.name}, {deployment.runtime.name}{_drafts(deployment)})"
     )
+
+
+def _drafts(deployment: Deployment) -> str:
+    return "" if deployment.drafting is None else f", {deployment.drafting.text}"
 
 
 def conditions_of(asked: Placing, deployment: Deployment, load: Mapping[str, str] = NO_CONDITIONS) -> dict[str, Json]:

@@ -160,6 +160,7 @@ def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = N
         uncalibrated=asked.uncalibrated,
         offload=asked.offload,
         software=asked.software,
+        drafting=asked.speculation,
         progress=asked.progress,
         workers=workers,
     )

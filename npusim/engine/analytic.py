@@ -61,6 +61,8 @@ class AnalyticEngine:
     def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
         if max_sequences is None:
             max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
+        if deployment.drafting is not None and type(self) is AnalyticEngine:
+            raise ValueError("this deployment drafts; make its engine by speculation.analytic_engine")
         self.plan, self.system = deployment.plan, deployment.system
         self.deployment = deployment
         self._growth = growth
@@ -78,7 +80,7 @@ class AnalyticEngine:
 
     def like(self, deployment: Deployment) -> AnalyticEngine:
         """An engine of another deployment with the same room and growth."""
-        return AnalyticEngine(deployment, len(self._work.query), self._growth)
+        return type(self)(deployment, len(self._work.query), self._growth)
 
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces.
@@ -107,7 +109,7 @@ class AnalyticEngine:
         """The same chip before its power limit acts and it is hot."""
         machine = self.deployment.machine.copy()
         machine["settled"] = 0.0
-        return AnalyticEngine(replace(self.deployment, machine=machine), len(self._work.query))
+        return type(self)(replace(self.deployment, machine=machine), len(self._work.query))
 
     def _chunk(self, query: int, context: int) -> StepCost:
         """A chunk of one prompt, remembered by its size."""

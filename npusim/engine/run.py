@@ -191,7 +191,7 @@ def stall_times_of(seed, first, stalls, runtimes):
 
 
 @kernel
-def _uniform(seed, counter):
+def uniform(seed, counter):
     """A number in (0, 1) from a counter: SplitMix64 (Steele, Lea, Flood 2014, OOPSLA)."""
     z = np.uint64(seed) + np.uint64(counter) * _GAMMA
     z = (z ^ (z >> _SHIFT_1)) * _MIX_1
@@ -206,9 +206,9 @@ def stall_time(seed, counter, runtime):
     """Host stall of step number `counter`: exponential with probability stall_probability, else 0."""
     if runtime.host_stall_probability <= 0.0:
         return 0.0
-    if _uniform(seed, 2 * counter) >= runtime.host_stall_probability:
+    if uniform(seed, 2 * counter) >= runtime.host_stall_probability:
         return 0.0
-    return -runtime.host_stall_time * math.log(_uniform(seed, 2 * counter + 1))
+    return -runtime.host_stall_time * math.log(uniform(seed, 2 * counter + 1))
 
 
 @kernel

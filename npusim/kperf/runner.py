@@ -12,6 +12,7 @@ import pandas as pd
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import elasticities
+from npusim.engine.speculation import analytic_engine
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import calibration_text
 from npusim.hardware.software import software_text
@@ -30,7 +31,6 @@ from npusim.workers import processors, spread
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.grid import Grid, load_grid
 from npusim.workload.lengths import spreads_text
-from npusim.workload.step import decode
 
 KPERF_MODELS = ("llama-3.1-8b", "exaone-4.0-32b", "exaone-3.5-32b", "llama-3.3-70b", "llama-3.1-405b")
 DEFAULT_GRID = "furiosa-perf-32k"
@@ -67,13 +67,14 @@ def run_grid(
     uncalibrated: bool = False,
     offload: str | None = None,
     software: str | None = None,
+    drafting: str | None = None,
     progress: _Progress | None = None,
     workers: int | None = None,
 ) -> list[GridResult]:
     """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
 
-    plan: as `deploy` takes it; wish: what the best plan optimises, where the plan is to be found for each model, at
-    the grid's shape with the most users.
+    plan, drafting: as `deploy` takes them; wish: what the best plan optimises, where the plan is to be found for each
+    model, at the grid's shape with the most users.
     progress(done, all, which) is called at the beginning and after each cell. workers: most processes that work on
     it, one for each processor by default, with the same results. Raises UserError.
     """
@@ -90,6 +91,7 @@ def run_grid(
         "uncalibrated": uncalibrated,
         "offload": offload,
         "software": software,
+        "drafting": drafting,
     }
     started = time.process_time()
     deployments = [[deploy(arch, name, **options) for name in names] for arch in archs]
@@ -158,7 +160,7 @@ class _Cells:
         self._drawn: list[tuple[Deployment, AnalyticEngine]] = []
         try:
             deployment.require_fit(1)
-            self._engine = AnalyticEngine(deployment)
+            self._engine = analytic_engine(deployment)
             self._drawn = list(drawn_engines(deployment, seed)) if intervals else []
         except DoesNotFit as error:
             self._reason = error.message
@@ -207,7 +209,8 @@ class _Cells:
         """What moves the mean decode step most: at the largest batch of the run and half the output."""
         assert self._engine is not None
         batch = max(1, -(-round(metrics["users_in_service"]) // self._deployment.plan.data_parallel))
-        return elasticities(self._deployment, self._engine, decode([isl + (osl + 1) // 2] * batch)).bound
+        step = self._deployment.decoding([isl + (osl + 1) // 2] * batch)
+        return elasticities(self._deployment, self._engine, step).bound
 
 
 def _figures(metrics: RunMetrics) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from npusim.mapping.optable import (
     UNIT_PIM,
     OpTable,
     account,
+    add_turns,
     attended_tokens,
     most_attended,
     phase_units,
@@ -144,7 +145,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
                 attended = _padded_contexts(source, query, context, decoding, runtime)
             if source.op in (EXPERT_UP, EXPERT_DOWN) and runtime.experts_when_compiled:
                 _fix_experts(out[count])
-            out[count].m = source.fan * phase_units(source, batch * width, float(chunks), chunk_tokens, attended)
+            out[count].m = source.fan * phase_units(source, batch, batch * width, float(chunks), chunk_tokens, attended)
             if source.kind == LINEAR:
                 _expand_operands(out[count], machine)
             elif source.spread > 1.0:
@@ -255,6 +256,8 @@ def _attention(source, query, context, decoding, batch, width, runtime, out, cou
 
     width: new tokens of a decoding sequence.
     """
+    if source.state > 0.0:
+        return _scan(source, query, decoding, batch, width, runtime, out, count)
     if source.decoding == 0:
         return _prompt_attention(source, query, context, decoding, runtime, out, count)
     if runtime.attention_shapes == ATTENTION_GROUPED:
@@ -265,11 +268,27 @@ def _attention(source, query, context, decoding, batch, width, runtime, out, cou
         longest = next_size(_longest(context, decoding), runtime.contexts, 1)
         reach = most_attended(width, longest, source.window)
         row.batch, row.m = batch, batch * width
-        row.kv = reach
+        row.kv = reach = reach / max(1.0, source.stride)
         row.kv_tokens, row.pairs = batch * reach, batch * width * reach
     else:
         row.m = max(row.m, batch * width)
         row.common = runtime.kv_common if source.window == 0.0 else 0.0
+    return count + 1
+
+
+@kernel
+def _scan(source, query, decoding, batch, width, runtime, out, count):
+    """One execution over all sequences, whose states do not grow: padded batches and chunks count as whole ones."""
+    out[count] = source
+    row = out[count]
+    row.m = row.batch = row.query = row.kv = row.kv_tokens = row.pairs = row.turns = 0.0
+    if source.decoding == 1:
+        for _ in range(int(batch)):
+            add_turns(row, width)
+    else:
+        for sequence in range(len(query)):
+            if not decoding[sequence]:
+                add_turns(row, padded_chunk(query[sequence], runtime))
     return count + 1
 
 
@@ -299,7 +318,7 @@ def _grouped_attention(source, context, decoding, width, runtime, out, count):
             reach = most_attended(width, upper, source.window)
             row.batch = padded_batch(members, members, runtime)
             row.m = row.batch * width
-            row.kv = reach
+            row.kv = reach = reach / max(1.0, source.stride)
             row.kv_tokens, row.pairs = row.batch * reach, row.m * reach
             count += 1
         lower = upper
@@ -326,7 +345,7 @@ def _prompt_attention(source, query, context, decoding, runtime, out, count):
         total = before + new
         out[count] = source
         row = out[count]
-        reach = most_attended(new, total, source.window)
+        reach = most_attended(new, total, source.window) / max(1.0, source.stride)
         row.batch, row.m, row.query, row.kv, row.kv_tokens = 1.0, new, new, reach, reach
         row.pairs = new * reach
         count += 1

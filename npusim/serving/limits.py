@@ -19,7 +19,8 @@ class ServerLimits:
     have room; intake_s: for which the front end is busy with each request, one after the other; ahead: whether a step
     is scheduled when the one before it begins; holds: whether the thread that schedules also launches, so that it
     neither schedules nor hands out first tokens meanwhile; drawing_s: in which clients inside the front end's process
-    make up each prompt before its clock starts, NaN where clients are elsewhere and send when they like.
+    make up each prompt before its clock starts, NaN where clients are elsewhere and send when they like;
+    width: tokens of a sequence that a decode step computes, those that are drafted among them.
     """
 
     slots: int
@@ -38,6 +39,7 @@ class ServerLimits:
     ahead: bool = False
     holds: bool = False
     drawing_s: float = math.nan
+    width: int = 1
     chunk_sizes: tuple[int, ...] = ()
 
     def compiled_chunk(self, tokens: int) -> int:

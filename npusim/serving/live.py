@@ -59,11 +59,21 @@ class Live:
                 request.first_token_s = out_s
             request.last_token_s = self._last_s[index] = out_s
 
-    def advance(self, steps: int, now_s: float) -> None:
-        """Each put out `steps` tokens, the last of them now."""
+    @property
+    def generated(self) -> np.ndarray:
+        """Tokens that each has put out."""
+        return np.array([request.osl for request in self.requests], np.int64) - self.remaining
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The number of each request."""
+        return np.array([request.index for request in self.requests], np.int64)
+
+    def advance(self, tokens: int | np.ndarray, now_s: float) -> None:
+        """They put out `tokens`, all or each, the last of them now."""
         held, remaining, last_s = self.held, self.remaining, self.last_s
-        held += steps
-        remaining -= steps
+        held += tokens
+        remaining -= tokens
         last_s[:] = now_s
 
     def leave(self, staying: np.ndarray) -> list[tuple[Request, int]]:

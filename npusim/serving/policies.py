@@ -82,7 +82,7 @@ class Hybrid:
 
     def _chunks(self, server: Server) -> list[tuple[Request, int]]:
         """The next chunk of each prompt under way, then of newly admitted ones, while the budget lasts."""
-        left = self._token_budget - len(server.live)
+        left = self._token_budget - server.limits.width * len(server.live)
         chunks = []
         for request in server.prefilling:
             tokens = min(left, request.to_prefill - request.computed)

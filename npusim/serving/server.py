@@ -18,6 +18,7 @@ import simpy
 from npusim.engine.analytic import DecodeRun
 from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
+from npusim.serving.drafts import Drafts
 from npusim.serving.kvcache import KvCache
 from npusim.serving.limits import ServerLimits
 from npusim.serving.live import Live
@@ -66,6 +67,7 @@ class Server:
         limits: ServerLimits,
         recorder: Recorder,
         seed: int,
+        drafts: Drafts | None = None,
     ) -> None:
         self.env = env
         self.engine = engine
@@ -81,6 +83,7 @@ class Server:
         self._policy = policy
         self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
         self._seed = seed
+        self._drafts = drafts
         self._steps = 0
         self._seen_s = self._launched_s = 0.0
         self._fresh = 0
@@ -164,11 +167,11 @@ class Server:
     def _growth_beside(self, request: Request) -> float:
         """Blocks to keep for live sequences: those of their next token, or of all answers, that of `request` too."""
         if not self.limits.whole_answers:
-            return self.kv.growth(self.live.held, 1)
+            return self.kv.growth(self.live.held, self.limits.width)
         started = [*self.prefilling, request]
         held = np.append(self.live.held, [each.to_prefill for each in started])
         coming = np.append(self.live.remaining, [each.longest - each.to_prefill for each in started])
-        return self.kv.growth(held, coming)
+        return self.kv.growth(held, coming + (self.limits.width - 1))
 
     def admit(self, request: Request) -> None:
         """Give the first waiting request its KV blocks."""
@@ -214,11 +217,12 @@ class Server:
 
     def mixed_step(self, chunks: list[tuple[Request, int]]) -> Process:
         """One step over all live sequences and the next `tokens` of each prompt in `chunks`."""
-        if self.kv.steps_that_fit(self.live.held, 1) == 0:
+        width = self.limits.width
+        if self.kv.steps_that_fit(self.live.held, 1, width) == 0:
             self._preempt()
             return
         sizes = [(tokens, request.computed + tokens) for request, tokens in chunks]
-        step = mixed(self.live.held + 1, sizes, self.limits.slots)
+        step = mixed(self.live.held + width, sizes, self.limits.slots, width)
         run = self._launch(step)
         self._steps += 1
         seconds = float(run.times_s[0])
@@ -228,7 +232,7 @@ class Server:
         self._limiter.elapse(seconds, float(run.energies_j[0]) / seconds, run.held)
         self.recorder.mixed_steps += 1
         if self.live:
-            self._advance(run.times_s)
+            self._advance(run.times_s, self._tokens(1))
         for request, tokens in chunks:
             request.computed += tokens
             self.recorder.prefill_tokens += tokens
@@ -257,19 +261,19 @@ class Server:
 
     def decode(self, limit: int | None = None) -> Process:
         """A run of decode steps over all live sequences, at most `limit` steps."""
-        wanted = int(self.live.remaining.min())
+        wanted = -(-int(self.live.remaining.min()) // self.limits.width)
         if limit is not None:
             wanted = min(limit, wanted)
         if self.waiting and self._unseen(self.waiting[0]):
             wanted = 1
-        fitting = self.kv.steps_that_fit(self.live.held, wanted)
+        fitting = self.kv.steps_that_fit(self.live.held, wanted, self.limits.width)
         if fitting == 0:
             self._preempt()
             return
         horizon = self.env.peek() - self.env.now
         if horizon <= 0.0:
             return
-        run = self.engine.decode_run(self.live.held, self.limits.slots, fitting, horizon, self._seed, self._steps)
+        run, tokens = self._decode_run(fitting, horizon)
         self._steps += len(run.times_s)
         seconds = float(run.times_s.sum())
         self._fresh = 0
@@ -279,7 +283,22 @@ class Server:
         self.recorder.spans(run.times_s, run.energies_j)
         self.recorder.spend(run.parts_j)
         self.recorder.decode_steps += len(run.times_s)
-        self._advance(run.times_s)
+        self._advance(run.times_s, tokens)
+
+    def _decode_run(self, steps: int, horizon_s: float) -> tuple[DecodeRun, np.ndarray | None]:
+        """At most `steps` decode steps, and what comes of them (steps, sequences) where that is not a token each."""
+        held, slots, tokens = self.live.held, self.limits.slots, self._tokens(steps)
+        if self._drafts is None or tokens is None:
+            return self.engine.decode_run(held, slots, steps, horizon_s, self._seed, self._steps), None
+        run = self._drafts.engine.drafted_run(held, slots, tokens, horizon_s, self._seed, self._steps)
+        return run, tokens[: len(run.times_s)]
+
+    def _tokens(self, steps: int) -> np.ndarray | None:
+        """Tokens of each live sequence in the next steps (steps, sequences); None where each is one."""
+        if self._drafts is None:
+            return None
+        live = self.live
+        return self._drafts.tokens(live.numbers, live.generated, live.remaining, steps)
 
     def _serve(self) -> Process:
         while True:
@@ -297,7 +316,7 @@ class Server:
         tokens, limits = request.longest, self.limits
         if tokens > limits.longest_context:
             return TOO_LONG
-        if self.kv.blocks_for(tokens) > self.kv.capacity:
+        if self.kv.blocks_for(tokens + limits.width - 1) > self.kv.capacity:
             return TOO_LARGE
         if limits.max_waiting is not None and len(self.waiting) >= limits.max_waiting:
             return QUEUE_FULL
@@ -333,19 +352,29 @@ class Server:
         self.live.join(request, held, now)
         self._fresh += 1
 
-    def _advance(self, times_s: np.ndarray) -> None:
-        """Every live sequence has put out one token per step, the last of them now."""
+    def _advance(self, times_s: np.ndarray, tokens: np.ndarray | None) -> None:
+        """Every live sequence has put out `tokens` (steps, sequences), None for one per step, the last one now."""
         now, steps = self.env.now, len(times_s)
         first_step_end = now - float(times_s[1:].sum())
         self.recorder.intervals(first_step_end - self.live.last_s, np.ones(len(self.live)))
         if steps > 1:
             self.recorder.intervals(times_s[1:], np.full(steps - 1, float(len(self.live))))
-        self.kv.grow(self.live.held, steps)
-        self.live.advance(steps, now)
+        self._grow(steps if tokens is None else tokens)
+        self.live.advance(steps if tokens is None else tokens.sum(axis=0), now)
         staying = self.live.remaining > 0
         if not staying.all():
             for request, held in self.live.leave(staying):
                 self._answer(request, held)
+
+    def _grow(self, tokens: int | np.ndarray) -> None:
+        """Take blocks for the tokens; the last step has written all that it computed, of which the rejected go."""
+        if isinstance(tokens, int):
+            self.kv.grow(self.live.held, tokens)
+            return
+        rejected = self.limits.width - tokens[-1]
+        kept = tokens.sum(axis=0)
+        self.kv.grow(self.live.held, kept + rejected)
+        self.kv.shrink(self.live.held + kept, rejected)
 
     def _answer(self, request: Request, held: int) -> None:
         self.kv.release(request, held)

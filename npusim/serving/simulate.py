@@ -11,11 +11,15 @@ import numpy as np
 import simpy
 
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.speculation import SpeculativeEngine, analytic_engine
+from npusim.errors import UserError
+from npusim.hardware.drafting import OPTION
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
+from npusim.serving.drafts import Drafts
 from npusim.serving.kvcache import KvCache
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
@@ -69,6 +73,7 @@ class Service:
     limits: ServerLimits
     recorder: Recorder
     seed: int
+    drafts: Drafts | None = None
 
 
 def simulate(
@@ -101,11 +106,12 @@ def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEng
     room = deployment.require_fit(1)
     numbers = deployment.runtime_record[0]
     recorder = Recorder()
-    capacity = int(room.available_bytes // room.kv_bytes_per_token)
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
-    kv = KvCache(capacity, block, caching, room.window_shares)
-    limits = _limits(deployment, load)
-    return Service(deployment, engine or AnalyticEngine(deployment), load, kv, limits, recorder, seed)
+    capacity, windows = room.in_blocks(block)
+    kv = KvCache(capacity, block, caching, windows)
+    engine = engine or analytic_engine(deployment)
+    limits, drafts = _limits(deployment, load), _drafts(deployment, engine, seed)
+    return Service(deployment, engine, load, kv, limits, recorder, seed, drafts)
 
 
 def _with_common(deployment: Deployment, load: Load) -> Deployment:
@@ -135,7 +141,7 @@ def serve_compiled(service: Service) -> None:
     state.rules["policy"], state.rules["warm"] = COMPILED[type(where.runtime.policy)], load.warm
     if isinstance(where.runtime.policy, BUDGETED):
         state.rules["token_budget"] = token_budget(where.runtime_record[0])
-    server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
+    server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed, service.drafts)
     server.go_on()
     server.leave_in(service.kv, load.requests)
 
@@ -146,7 +152,9 @@ def serve_as_process(service: Service) -> None:
     if load.warm:
         _serve_before(service.kv, load.requests()[0])
     policy = make_policy(service.deployment)
-    server = Server(env, service.engine, policy, service.kv, service.limits, service.recorder, service.seed)
+    server = Server(
+        env, service.engine, policy, service.kv, service.limits, service.recorder, service.seed, service.drafts
+    )
     start_clients(env, server, load.requests(), load.arrival, service.seed)
     env.run()
 
@@ -175,8 +183,17 @@ def _serve_before(kv: KvCache, request: Request) -> None:
         kv.peak = kv.asked_tokens = 0
 
 
+def _drafts(deployment: Deployment, engine: ServingEngine, seed: int) -> Drafts | None:
+    """What comes of steps that verify drafts; None where a step makes a token. Raises UserError."""
+    if deployment.drafting is None:
+        return None
+    if not isinstance(engine, SpeculativeEngine):
+        raise UserError(OPTION, "", "runs that draft are costed by closed forms; leave --engine event out")
+    return Drafts(deployment.drafting.profile, seed, engine)
+
+
 def _limits(deployment: Deployment, load: Load) -> ServerLimits:
-    runtime = deployment.runtime
+    runtime, drafting = deployment.runtime, deployment.drafting
     longest = deployment.model.max_context
     if isinstance(runtime.attention, GroupedAttention):
         longest = min(longest, runtime.attention.contexts[-1])
@@ -187,6 +204,7 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         most = min(most, runtime.decode_batch.sizes[-1])
     waiting = float(numbers["limits_max_waiting"])
     machine, chips = deployment.machine[0], deployment.plan.chips
+    ahead = runtime.host.schedules == "ahead" and not (drafting is not None and drafting.waits)
     return ServerLimits(
         slots=min(users_of(load.arrival) or most, most),
         max_sequences=most,
@@ -202,7 +220,8 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
         intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
-        ahead=runtime.host.schedules == "ahead",
-        holds=runtime.host.schedules == "ahead" and chips == 1,
+        ahead=ahead,
+        holds=ahead and chips == 1,
         drawing_s=math.nan if load.drawing_s is None else load.drawing_s,
+        width=1 + deployment.drafted,
     )

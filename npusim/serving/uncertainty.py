@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from npusim.engine.analytic import COARSE, AnalyticEngine
+from npusim.engine.speculation import analytic_engine
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems
@@ -33,7 +34,7 @@ def drawn_engines(
         values = {number: float(column[index]) for number, column in shared.items()}
         records = machines[index : index + 1], runtimes[index : index + 1]
         drawn = with_shared(deployment, values).with_records(*records)
-        yield drawn, AnalyticEngine(drawn, max_sequences, COARSE)
+        yield drawn, analytic_engine(drawn, max_sequences, COARSE)
 
 
 def drawn_metrics(load: Load, engines: Iterable[tuple[Deployment, AnalyticEngine]], seed: int) -> list[RunMetrics]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.placement import Placement, measured_deployment
@@ -101,7 +102,7 @@ class RunPredictor:
             record["host_stall_probability"] = numbers.observation["stall_per_step"] / record["host_stall_time"]
         load = self._load(users, count, numbers, seed)
         if engine is None or self.stalled:
-            engine = AnalyticEngine(deployment, growth=numbers.growth)
+            engine = analytic_engine(deployment, growth=numbers.growth)
         run = simulate(deployment, load, seed, engine)
         if run.record.refused:
             raise UserError("the simulated server", "", f"refuses requests: {run.record.refused[0].refusal}")

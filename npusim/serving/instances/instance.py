@@ -55,7 +55,9 @@ class CompiledInstance:
         state.rules["policy"] = COMPILED[type(policy)]
         if isinstance(policy, BUDGETED):
             state.rules["token_budget"] = token_budget(service.deployment.runtime_record[0])
-        self._server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
+        self._server = CompiledServer(
+            state, service.engine, service.limits, service.recorder, service.seed, service.drafts
+        )
         self._prefixes = Prefixes(self._server, load.tree, service.kv) if service.kv.caching else None
         self._lengths: list[tuple[int, int]] = load.tokens.tolist()
         self._heard = 0

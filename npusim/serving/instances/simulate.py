@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.speculation import analytic_engine
 from npusim.hardware.runtime import SlotShapes
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import Plan
@@ -60,7 +60,7 @@ def instances_of(deployments: Sequence[Deployment], load: Load, seed: int) -> tu
 
     Those of one deployment share its engine. Stalls of each are its own.
     """
-    engines = {id(each): AnalyticEngine(each) for each in deployments}
+    engines = {id(each): analytic_engine(each) for each in deployments}
     share = load.of_replica(len(deployments))
     services = [service_of(each, share, seed + place, engines[id(each)]) for place, each in enumerate(deployments)]
     at = progress_of(len(services))

@@ -41,37 +41,53 @@ def take(state, blocks):
 
 
 @inner_part
-def growth(state, steps):
-    """Blocks that live sequences add in `steps` decode steps each."""
+def growth(state, tokens):
+    """Blocks that live sequences add with `tokens` more each."""
     block, live = state.rules[0].block_tokens, state.at[0].live
     if len(state.windows) == 0:
-        return float(_whole_growth(state, steps, block, live))
+        return float(_whole_growth(state, tokens, block, live))
     for place in range(live):
-        _note_growth(state, place, state.sequences[place].held, steps)
+        _note_growth(state, place, state.sequences[place].held, tokens)
     return _noted_growth(state, live)
 
 
 @inner_part
-def _whole_growth(state, steps, block, live):
+def _whole_growth(state, tokens, block, live):
     if block == 1:
-        return live * steps
+        return live * tokens
     blocks = 0
     for place in range(live):
         held = state.sequences[place].held
-        blocks += -(-(held + steps) // block) - -(-held // block)
+        blocks += -(-(held + tokens) // block) - -(-held // block)
     return blocks
+
+
+@inner_part
+def growth_of_written(state, beyond_kept):
+    """Blocks that live sequences add with the tokens that they have written, or with those beyond the kept ones."""
+    live, block, blocks = state.at[0].live, state.rules[0].block_tokens, 0
+    for place in range(live):
+        own = state.sequences[place]
+        first = own.held + (own.kept if beyond_kept else 0)
+        last = own.held + own.written
+        if len(state.windows) == 0:
+            blocks += -(-last // block) - -(-first // block)
+        else:
+            _note_growth(state, place, first, last - first)
+    return float(blocks) if len(state.windows) == 0 else _noted_growth(state, live)
 
 
 @inner_part
 def growth_of_answers(state, request):
     """Blocks that live sequences, prompts under way and `request` add until their answers are whole."""
-    at = state.at[0]
+    at, beyond = state.at[0], state.rules[0].width - 1
     for place in range(at.live):
-        _note_growth(state, place, state.sequences[place].held, state.sequences[place].remaining)
+        coming = state.sequences[place].remaining + beyond
+        _note_growth(state, place, state.sequences[place].held, coming)
     for place in range(at.prefilling + 1):
         each = state.requests[state.sequences[place].prefilling if place < at.prefilling else request]
         held = each.isl + each.generated
-        _note_growth(state, at.live + place, held, each.isl + each.osl - 1 - held)
+        _note_growth(state, at.live + place, held, each.isl + each.osl - 1 - held + beyond)
     return _noted_growth(state, at.live + at.prefilling + 1)
 
 
@@ -90,13 +106,13 @@ def _noted_growth(state, sequences):
 @inner_part
 def steps_that_fit(state, limit):
     """Decode steps (at most `limit`) after which live sequences still have their blocks."""
-    room = free(state)
-    if growth(state, limit) <= room:
+    room, width = free(state), state.rules[0].width
+    if growth(state, limit * width) <= room:
         return limit
     low, high = 0, limit
     while high - low > 1:
         middle = (low + high) // 2
-        if growth(state, middle) <= room:
+        if growth(state, middle * width) <= room:
             low = middle
         else:
             high = middle

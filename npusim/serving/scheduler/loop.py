@@ -55,12 +55,13 @@ from npusim.serving.scheduler.turns import next_action
 
 
 @entry
-def go_on(state, times_s, joules, parts_j):
+def go_on(state, times_s, joules, parts_j, tokens):
     """Serve until the caller is needed: what for, and the most steps and seconds of the run that it is to cost.
 
     DONE where nothing is left that may happen: how many answers clients have heard of, when something next happens.
 
-    times_s, joules: of each step that was asked for; parts_j: of all of them.
+    times_s, joules: of each step that was asked for; parts_j: of all of them; tokens: that came of each step, int64
+    (steps, sequences), empty where a step makes one each.
     """
     at = state.at[0]
     if at.phase == BEGINS:
@@ -69,7 +70,7 @@ def go_on(state, times_s, joules, parts_j):
         return DONE, at.told, next_s(at)
     at.paused = False
     while True:
-        wanted, steps, horizon_s = _serve(state, times_s, joules, parts_j)
+        wanted, steps, horizon_s = _serve(state, times_s, joules, parts_j, tokens)
         if wanted != NOTHING:
             return wanted, steps, horizon_s
         if not at.sending:
@@ -107,7 +108,7 @@ def _wait(state):
 
 
 @inner_part
-def _serve(state, times_s, joules, parts_j):
+def _serve(state, times_s, joules, parts_j, tokens):
     """The server goes on until it waits for an event (NOTHING) or needs the caller."""
     at = state.at[0]
     while True:
@@ -125,7 +126,7 @@ def _serve(state, times_s, joules, parts_j):
         elif at.phase == RUN_GIVEN or at.phase == STEP_GIVEN:
             return _begin_steps(state, times_s), 0, 0.0
         elif at.phase == DECODING or at.phase == MIXING:
-            _end_steps(state, times_s, joules, parts_j)
+            _end_steps(state, times_s, joules, parts_j, tokens)
             at.phase = DECIDING
         elif not _between_turns(state):
             return NOTHING, 0, 0.0
@@ -212,7 +213,7 @@ def _begin_steps(state, times_s):
 
 
 @inner_part
-def _end_steps(state, times_s, joules, parts_j):
+def _end_steps(state, times_s, joules, parts_j, tokens):
     """The steps end: tokens are out, and the chunks of a mixed step are computed."""
     at = state.at[0]
     for step in range(len(times_s)):
@@ -220,7 +221,7 @@ def _end_steps(state, times_s, joules, parts_j):
     spend(state.at[0], parts_j)
     at.worked_s = at.now_s
     if at.live > 0:
-        advance(state, times_s)
+        advance(state, times_s, tokens)
     if at.phase == DECODING:
         at.decode_steps += len(times_s)
         return

@@ -105,6 +105,7 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
     rules = np.zeros(1, RULES_DTYPE)
     numbers = {
         "max_sequences": limits.max_sequences,
+        "width": limits.width,
         "max_waiting": NONE if limits.max_waiting is None else limits.max_waiting,
         "largest_chunk": NONE if limits.largest_chunk is None else limits.largest_chunk,
         "longest_context": limits.longest_context,

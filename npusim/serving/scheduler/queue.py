@@ -34,7 +34,7 @@ def _refusal(state, index):
     tokens = request.isl + request.osl - 1
     if tokens > rules.longest_context:
         return TOO_LONG
-    if blocks_for(state, tokens) > rules.capacity:
+    if blocks_for(state, tokens + rules.width - 1) > rules.capacity:
         return TOO_LARGE
     if rules.max_waiting != NONE and state.at[0].waiting >= rules.max_waiting:
         return QUEUE_FULL
@@ -62,7 +62,7 @@ def admissible(state):
         return False
     index = state.queues[at.waiting_first].waiting
     needed = need(state, index)
-    beside = growth_of_answers(state, index) if rules.whole_answers else growth(state, 1)
+    beside = growth_of_answers(state, index) if rules.whole_answers else growth(state, rules.width)
     if needed + beside > free(state):
         return False
     return sequences == 0 or at.used + needed <= rules.watermark * rules.capacity

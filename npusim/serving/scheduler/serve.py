@@ -10,6 +10,7 @@ import numpy as np
 from npusim.engine.analytic import DecodeRun
 from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
+from npusim.serving.drafts import Drafts
 from npusim.serving.kvcache import KvCache
 from npusim.serving.limits import ServerLimits
 from npusim.serving.record import Recorder
@@ -33,6 +34,8 @@ from npusim.workload.step import mixed
 
 _STALLS = 1 << 12
 """Steps whose stalls are drawn together."""
+_ONE_EACH = np.zeros((0, 0), np.int64)
+"""No tokens told: each step makes one of each sequence."""
 _THIS_ONCE = 0
 """Place among the prompts of one that costs this only now: the power limiter is on its way, or a chunk stalls."""
 
@@ -41,7 +44,13 @@ class CompiledServer:
     """Serves the requests of a state; what it needs of the engine it asks for step by step."""
 
     def __init__(
-        self, state: ServerState, engine: ServingEngine, limits: ServerLimits, recorder: Recorder, seed: int
+        self,
+        state: ServerState,
+        engine: ServingEngine,
+        limits: ServerLimits,
+        recorder: Recorder,
+        seed: int,
+        drafts: Drafts | None = None,
     ) -> None:
         self.state, self._engine, self._limits, self._recorder, self._seed = state, engine, limits, recorder, seed
         self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
@@ -50,6 +59,7 @@ class CompiledServer:
         self._chunks = 0
         self._live, self._steps = state.at["live"], state.at["steps"]
         self._times_s = self._joules = self._parts_j = np.zeros(0)
+        self._drafts, self._tokens = drafts, _ONE_EACH
         self._most_steps, self._limiter_before = 0, self._limiter
         self._answers: dict[int, Callable[[int, float], None]] = {
             NEEDS_RUN: self._decode,
@@ -62,7 +72,7 @@ class CompiledServer:
     def go_on(self) -> tuple[int, float]:
         """Serve until nothing is left that may happen: how many answers were heard of, when something next happens."""
         while True:
-            wanted, steps, horizon_s = go_on(self.state, self._times_s, self._joules, self._parts_j)
+            wanted, steps, horizon_s = go_on(self.state, self._times_s, self._joules, self._parts_j, self._tokens)
             if wanted == DONE:
                 return steps, horizon_s
             self._answers[wanted](steps, horizon_s)
@@ -121,10 +131,21 @@ class CompiledServer:
                 request.refusal = refusal_text(refusal, request, kv, self._limits)
 
     def _decode(self, steps: int, horizon_s: float) -> None:
-        held, counter = self._held(), int(self._steps[0])
         self._most_steps = steps
-        run = self._engine.decode_run(held, self._limits.slots, steps, horizon_s, self._seed, counter)
+        held, slots, counter = self._held(), self._limits.slots, int(self._steps[0])
+        if self._drafts is None:
+            self._take(self._engine.decode_run(held, slots, steps, horizon_s, self._seed, counter))
+            return
+        tokens = self._drawn(self._drafts, steps)
+        run = self._drafts.engine.drafted_run(held, slots, tokens, horizon_s, self._seed, counter)
+        self._tokens = tokens[: len(run.times_s)]
         self._take(run)
+
+    def _drawn(self, drafts: Drafts, steps: int) -> np.ndarray:
+        """Tokens of each live sequence in the next steps, (steps, sequences)."""
+        live = self.state.sequences[: self._live[0]]
+        requests, remaining = self.state.requests[live["live"]], live["remaining"]
+        return drafts.tokens(requests["index"], requests["osl"] - remaining, remaining, steps)
 
     def _held(self) -> np.ndarray:
         """KV tokens that each live sequence holds."""
@@ -136,7 +157,10 @@ class CompiledServer:
         tokens, which = chunks["chunk_tokens"], chunks["chunk_request"]
         contexts = (state.requests["computed"][which] + tokens).tolist()
         sizes = list(zip(tokens.tolist(), contexts, strict=True))
-        step = mixed(self._held() + 1, sizes, self._limits.slots)
+        width = self._limits.width
+        step = mixed(self._held() + width, sizes, self._limits.slots, width)
+        if self._drafts is not None:
+            self._tokens = self._drawn(self._drafts, 1)
         at, ahead = state.at[0], bool(state.rules["ahead"][0])
         ready_s = float(max(at["seen_s"], at["launched_s"]) - at["now_s"]) if ahead else 0.0
         run = self._engine.mixed_run(step, self._seed, int(self._steps[0]), ready_s)

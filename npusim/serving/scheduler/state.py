@@ -43,6 +43,7 @@ RULES_DTYPE = record_type(
     [
         ("policy", np.int64),
         ("token_budget", np.int64),
+        ("width", np.int64),
         ("largest_chunk", np.int64),
         ("arrival", np.int64),
         ("users", np.int64),
@@ -219,10 +220,13 @@ SEQUENCE_DTYPE = record_type(
         ("prefilling", np.int64),
         ("chunk_request", np.int64),
         ("chunk_tokens", np.int64),
+        ("kept", np.int64),
+        ("written", np.int64),
     ]
 )
 """Lists with a place for each sequence. live: requests, and along them held, remaining, last_s, as `Live` has them;
-prefilling: requests whose prompts are under way; chunk_request, chunk_tokens: chunks of the mixed step."""
+prefilling: requests whose prompts are under way; chunk_request, chunk_tokens: chunks of the mixed step; kept, written:
+tokens that steps left and wrote, those among them that were drafted in vain."""
 
 PROMPT_DTYPE = record_type(
     [("first", np.int64), ("done", np.int64), ("next", np.int64), ("begin", np.int64), ("count", np.int64)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from npusim.compilation import inner_part
 from npusim.kernels.power import IDLE
-from npusim.serving.scheduler.blocks import growth, take
+from npusim.serving.scheduler.blocks import growth, growth_of_written, take
 from npusim.serving.scheduler.memory import publish_prompt, release
 from npusim.serving.scheduler.queue import tell
 from npusim.serving.scheduler.state import ROUTED
@@ -108,20 +108,42 @@ def _answer(state, index, held):
 
 
 @inner_part
-def advance(state, times_s):
-    """Every live sequence has put out one token per step, the last of them now."""
+def advance(state, times_s, tokens):
+    """Every live sequence has put out tokens[step, place], one per step where there is none, the last of them now."""
     at, steps = state.at[0], len(times_s)
     first_step_end = at.now_s - pairwise_sum(times_s, 1, steps - 1, state.at[0].partial)
     for place in range(at.live):
         record_interval(state, first_step_end - state.sequences[place].last_s, 1.0)
     for step in range(1, steps):
         record_interval(state, times_s[step], float(at.live))
-    take(state, growth(state, steps))
+    if len(tokens) > 0:
+        _take_drafted(state, tokens)
+    else:
+        take(state, growth(state, steps))
+        for place in range(at.live):
+            state.sequences[place].held += steps
+            state.sequences[place].remaining -= steps
     for place in range(at.live):
-        state.sequences[place].held += steps
-        state.sequences[place].remaining -= steps
         state.sequences[place].last_s = at.now_s
     _leave(state)
+
+
+@inner_part
+def _take_drafted(state, tokens):
+    """Add tokens[step, place] to the live sequences; the last step has written all that it computed, of which the
+    rejected go."""
+    at, last = state.at[0], len(tokens) - 1
+    for place in range(at.live):
+        own = state.sequences[place]
+        own.kept = 0
+        for step in range(len(tokens)):
+            own.kept += tokens[step, place]
+        own.written = own.kept + (state.rules[0].width - tokens[last, place])
+    take(state, growth_of_written(state, False))
+    at.used -= growth_of_written(state, True)
+    for place in range(at.live):
+        state.sequences[place].held += state.sequences[place].kept
+        state.sequences[place].remaining -= state.sequences[place].kept
 
 
 @inner_part
@@ -147,11 +169,11 @@ def _leave(state):
 
 @inner_part
 def shortest_answer(state):
-    """Tokens until the first live sequence is done."""
+    """Steps until the first live sequence can be done."""
     least = state.sequences[0].remaining
     for place in range(1, state.at[0].live):
         least = min(least, state.sequences[place].remaining)
-    return least
+    return -(-least // state.rules[0].width)
 
 
 @inner_part

@@ -89,7 +89,7 @@ def _choose_chunks(state):
     """The next chunk of each prompt under way, then of newly admitted ones, while the budget lasts."""
     at = state.at[0]
     at.chunks = 0
-    left = state.rules[0].token_budget - at.live
+    left = state.rules[0].token_budget - state.rules[0].width * at.live
     for place in range(at.prefilling):
         if left > 0:
             left -= _add_chunk(state, state.sequences[place].prefilling, left)

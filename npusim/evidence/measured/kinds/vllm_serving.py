@@ -6,6 +6,7 @@ import re
 
 from npusim.evidence.measured.case import OF_THE_RUN, Case
 from npusim.evidence.measured.collect import Figure, cases_of, told_figures
+from npusim.evidence.measured.drafts import told_drafting
 from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
@@ -22,8 +23,6 @@ def _cases(row: Row, arch: str) -> list[Case]:
     """Throughput, latencies and power of each run."""
     model, dtype, kv_dtype = model_name(row.text("model")), row.text("dtype"), row.text("kv_dtype")
     shared = row.number("prefix_shared") if row.text("prefix_shared") else 0.0
-    if row.size("drafted"):
-        raise Unrepresentable("several tokens a step are not simulated")
     if not 0.0 <= shared <= 1.0:
         raise Unrepresentable(f"prefix_shared is {shared:g}, no part of a prompt")
     placement = Placement(
@@ -36,6 +35,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         kv_precision=scheme(kv_dtype) if kv_dtype else None,
         sequences=row.count("max_num_seqs"),
         prefix_caching=shared > 0.0,
+        drafting=told_drafting(row),
     )
     isl, osl = row.count("isl"), row.count("osl")
     closed = row.text("arrival") == "closed"
@@ -58,7 +58,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         row,
         (Figure(_MAIN, _MAIN, run, main=True), *figures),
         predictor,
-        group=f"{model} {dtype} x{row.text('tp')}",
+        group=f"{model} {dtype} x{row.text('tp')}{' drafted' if row.text('draft') else ''}",
         model=model,
         dimensions={
             "model": model,
@@ -67,6 +67,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
             "tp": row.text("tp"),
             "budget": row.text("token_budget"),
             "shared": row.text("prefix_shared"),
+            "drafts": f"{row.text('draft')} {row.text('drafted')}" if row.text("draft") else "",
             "arrival": row.text("arrival"),
             "isl": row.text("isl"),
             "osl": row.text("osl"),

@@ -126,10 +126,11 @@ def _farthest(row, packed, tile, machine):
 def _scores(row, packed, tile, machine):
     """Scores that the blocks of one unit compute: whole tiles, those beyond the diagonal or the window skipped.
 
-    Prompts of unequal length, or in chunks: the useful scores, and half a tile beyond the diagonal for every new token.
+    Prompts of unequal length, in chunks, over compressed tokens or through a state: the useful scores, and half a
+    tile beyond the diagonal for every new token.
     """
     tokens, vain = row.m / row.batch, _in_vain(row, machine)
-    if row.query > tokens or (row.window < 0.0 and row.query > 1.0):
+    if row.query > tokens or (row.query > 1.0 and (row.window < 0.0 or row.stride > 1.0 or row.state > 0.0)):
         beyond = (tile / packed - 1.0) / 2.0 + vain
         return packed * (row.pairs + row.m * beyond) / row.batch
     cut = vain if row.window > 0.0 and row.kv >= row.window else 0.0
