@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from npusim.api.answer import Answer, NumberOrRange, NumbersOrRanges
 from npusim.api.deploying import Arch, Deploying, Interval, ModelName, Seed, deployed, told_beside
 from npusim.api.function import asked_by
-from npusim.api.options import Given, Option, warn_of
+from npusim.api.options import Option, warn_of
+from npusim.api.spreading import Spreading, pools_of, predict_spread
 from npusim.errors import UserError
-from npusim.inputs.limits import MOST, MOST_INSTANCES, MOST_REQUESTS, MOST_USERS
+from npusim.inputs.limits import MOST, MOST_REQUESTS, MOST_USERS
 
 if TYPE_CHECKING:
+    from npusim.answers.pools import Pool
     from npusim.mapping.deployment import Deployment
     from npusim.serving.planning import Found
     from npusim.workload.lengths import Lengths
@@ -22,7 +24,7 @@ _LOAD = ("isl", "osl", "concurrency", "requests", "arrival", "shared_prefix", "w
 
 
 @dataclass(frozen=True)
-class RunOptions(Deploying):
+class RunOptions(Spreading, Deploying):
     """What `npusim run` is asked."""
 
     arch: Arch
@@ -69,13 +71,6 @@ class RunOptions(Deploying):
     shared_prefix: Annotated[
         int, Option("First tokens that all prompts share, for a runtime with a prefix cache.", metavar="P", least=0)
     ] = 0
-    instances: Annotated[
-        int, Option("Servers of the same kind that share the requests.", metavar="N", least=1, most=MOST_INSTANCES)
-    ] = 1
-    routing: Annotated[
-        Literal["round_robin", "least_loaded", "prefix_aware"],
-        Option("To which of them a request is sent.", only_with=("instances", Given)),
-    ] = "round_robin"
     engine: Annotated[
         Literal["analytic", "event"],
         Option("Cost steps by closed forms, or simulate each step of a short window event by event."),
@@ -94,9 +89,14 @@ class RunOptions(Deploying):
         super().__post_init__()
         if self.interval and self.engine == "event":
             raise UserError("--interval", "", "applies to --engine analytic alone; leave one of them out")
-        for option, given in (("--engine event", self.engine == "event"), ("--interval", self.interval)):
-            if given and self.instances > 1:
-                raise UserError("--instances", "", f"does not go with {option}; leave one of them out")
+        several = "--prefill" if self.prefill is not None else "--instances" if self.instances > 1 else None
+        for option, given in (
+            ("--engine event", self.engine == "event"),
+            ("--interval", self.interval),
+            ("--plan auto", self.plan == "auto" and self.prefill is not None),
+        ):
+            if given and several is not None:
+                raise UserError(several, "", f"does not go with {option}; leave one of them out")
 
     @property
     def lengths(self) -> tuple[Lengths, Lengths]:
@@ -148,36 +148,26 @@ class RunResult:
 def run(asked: RunOptions) -> RunResult:
     """What a serving run scores. Raises UserError."""
     from npusim.answers.bottleneck import bottleneck
-    from npusim.answers.instances import predict_instances
-    from npusim.answers.predict import predict_run, run_load
-    from npusim.engine.event.engine import Detail
+    from npusim.answers.predict import run_load
     from npusim.serving.layout import for_load
     from npusim.serving.planning import best_for_run
 
     wish, found = asked.wish, None
     isl, osl = asked.lengths
-    deployment = deployed(asked, asked.arch, asked.model, tokens=isl.longest + osl.longest)
+    pools = pools_of(asked, asked, asked.arch, asked.model, isl.longest, osl.longest)
+    if pools is None:
+        deployment = deployed(asked, asked.arch, asked.model, tokens=isl.longest + osl.longest)
+        count = asked.instances
+    else:
+        deployment, count = pools[1].deployment, pools[1].count
     load = {name: getattr(asked, name) for name in _LOAD}
     if wish is not None:
-        share = run_load(**load, seed=asked.seed).of_replica(asked.instances)
-        users = -(-asked.concurrency // asked.instances)
+        share, users = run_load(**load, seed=asked.seed).of_replica(count), -(-asked.concurrency // count)
         found = best_for_run(deployment, share, users, wish, asked.seed)
         deployment = found.best
-    if asked.instances > 1:
-        whole = run_load(**load, seed=asked.seed)
-        answer = predict_instances(deployment, whole, asked.instances, asked.routing, asked.seed)
-    else:
-        answer = predict_run(
-            deployment,
-            **load,
-            seed=asked.seed,
-            interval_wanted=asked.interval,
-            engine=asked.engine,
-            detail=Detail(asked.memory_depth),
-        )
+    answer = _served(asked, deployment, load, pools)
     _warn(asked, deployment)
-    served = -(-answer["users_in_service"] // asked.instances)
-    servers = deployment.plan.data_parallel * asked.instances
+    served, servers = -(-answer["users_in_service"] // count), deployment.plan.data_parallel * count
     laid = for_load(deployment, isl.stated, osl.stated, -(-asked.concurrency // servers))
     answer |= {"bottleneck": bottleneck(laid, served, isl.stated, osl.stated) if served else None}
     answer |= _layout(laid)
@@ -185,6 +175,25 @@ def run(asked: RunOptions) -> RunResult:
     names = RunResult.__dataclass_fields__.keys() & answer.keys()
     return RunResult(
         **{name: answer[name] for name in names}, deployment=deployment, found=found, answer=answer, asked=asked
+    )
+
+
+def _served(
+    asked: RunOptions, deployment: Deployment, load: dict[str, Any], pools: tuple[Pool, Pool] | None
+) -> dict[str, Any]:
+    """The figures of a run on one server, on several, or on two pools of them."""
+    from npusim.answers.instances import predict_instances
+    from npusim.answers.predict import predict_run, run_load
+    from npusim.engine.event.engine import Detail
+
+    if pools is not None:
+        return predict_spread(asked, *pools, run_load(**load, seed=asked.seed), asked.seed)
+    if asked.instances > 1:
+        whole = run_load(**load, seed=asked.seed)
+        return predict_instances(deployment, whole, asked.instances, asked.routing, asked.seed)
+    detail = Detail(asked.memory_depth)
+    return predict_run(
+        deployment, **load, seed=asked.seed, interval_wanted=asked.interval, engine=asked.engine, detail=detail
     )
 
 

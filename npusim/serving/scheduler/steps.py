@@ -65,11 +65,21 @@ def put_first(state, index):
     request.generated += 1
     if request.generated == request.osl:
         _answer(state, index, held)
-        return
+    else:
+        join(state, index, held)
+        at.fresh += 1
+
+
+@inner_part
+def join(state, index, held):
+    """A request that holds `held` tokens of KV decodes from now on."""
+    at, request = state.at[0], state.requests[index]
     state.sequences[at.live].live, state.sequences[at.live].held = index, held
-    state.sequences[at.live].remaining, state.sequences[at.live].last_s = request.osl - request.generated, at.now_s
+    state.sequences[at.live].remaining, state.sequences[at.live].last_s = (
+        request.osl - request.generated,
+        request.last_token_s,
+    )
     at.live += 1
-    at.fresh += 1
 
 
 @inner_part
@@ -102,7 +112,8 @@ def _postpone(state, out_s):
 
 @inner_part
 def _answer(state, index, held):
-    release(state, index, held)
+    if not state.rules[0].keeps:
+        release(state, index, held)
     state.at[0].served += 1
     tell(state, index)
 
