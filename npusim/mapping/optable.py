@@ -45,7 +45,7 @@ _FLOATS = (
     "heads", "kv_heads", "head_dim", "value_dim", "latent", "borrowed", "sinks", "elements",
     "state", "turns", "chunk", "passes", "products", "stride", "chosen",
     "pes", "tile", "spilled", "stays", "fan", "spread", "matrices", "stored", "touched", "dealt", "paired",
-    "whole",
+    "whole", "common",
     "weight_bits", "activation_bits", "kv_bits",
     "weight_bytes", "kv_read_bytes", "kv_write_bytes", "activation_bytes", "flops", "collective_bytes",
 )  # fmt: skip
@@ -67,14 +67,14 @@ rows of all ranks over those of this one, 0 where it has all; matrices: weight m
 product, 0 for a plain one, of which a step reads `touched` and memory holds `stored`; popularity: chance of a token to
 go to a matrix of each group; dealt: 1 where a harness spread tokens exactly by these chances, 0 where they choose at
 random; paired: 1 where each row runs with a matrix of its own, which is loaded for it alone. value_dim: elements of a
-head's values, 0 as head_dim; whole: fraction of the layers in which each engine has whole query heads; latent: elements
-of the cached latent of a token, 0 where keys and values of each head are cached; window: tokens that a query looks back
-at most, 0 for all, negative for those of its own chunk of so many; borrowed: 1 where an earlier layer keeps the keys
-and values; state: bytes of the state of a sequence, 0 where tokens are kept, of which `chunk` tokens make a turn;
-turns: of all sequences; passes: multiply-accumulates of a token for each element of the state; products: those of a
-query and a key of its chunk; stride: tokens that are kept as one, 0 as 1; chosen: 1 where the tokens of the window are
-chosen from all, which stay in the cache; sinks: logits without a key, of each
-head.
+head's values, 0 as head_dim; common: context tokens at the front that all sequences of a decoding row share; whole:
+fraction of the layers in which each engine has whole query heads; latent: elements of the cached latent of a token, 0
+where keys and values of each head are cached; window: tokens that a query looks back at most, 0 for all, negative for
+those of its own chunk of so many; borrowed: 1 where an earlier layer keeps the keys and values; state: bytes of the
+state of a sequence, 0 where tokens are kept, of which `chunk` tokens make a turn; turns: of all sequences; passes:
+multiply-accumulates of a token for each element of the state; products: those of a query and a key of its chunk;
+stride: tokens that are kept as one, 0 as 1; chosen: 1 where the tokens of the window are chosen from all, which stay
+in the cache; sinks: logits without a key, of each head.
 """
 
 

@@ -24,14 +24,17 @@ from npusim.hardware.runtime_record import (
 from npusim.hardware.units import rows_of_other_ranks
 from npusim.mapping.optable import (
     ATTENTION,
+    CAST,
     EXPERT_DOWN,
     EXPERT_UP,
     LINEAR,
     LM_HEAD,
+    NORM,
     OP_DTYPE,
     PER_CONTEXT,
     PROMPT_ONLY,
     SAMPLE,
+    SILU,
     UNIT_NPU,
     UNIT_PIM,
     OpTable,
@@ -133,7 +136,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
                     out[row].whole = runtime.compiler_whole_heads
                 account(out[row])
                 link = row
-        elif not (source.op == SAMPLE and runtime.host_sampling):
+        elif not (source.op == SAMPLE and runtime.host_sampling) and not _is_fused_cast(rows, index, runtime):
             out[count] = source
             out[count].first_input, out[count].second_input = link, second
             out[count].library = _library(source, runtime)
@@ -154,6 +157,14 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
     for index in range(count):
         out[index].device = _device(out[index], runtime)
     return count
+
+
+@kernel
+def _is_fused_cast(rows, index, runtime):
+    """Whether a row is a type conversion that the norm or activation before it does (Inductor in vLLM)."""
+    if not runtime.casts_fused or rows[index].op != CAST or rows[index].first_input < 0:
+        return False
+    return rows[rows[index].first_input].op in (NORM, SILU)
 
 
 @kernel
@@ -206,7 +217,9 @@ def _library(row, runtime):
     """Index of the kernel library that runs a row other than attention."""
     if row.kind != LINEAR:
         return runtime.vector_library
-    return runtime.grouped_library if row.op in (EXPERT_UP, EXPERT_DOWN) else runtime.linear_library
+    if row.op in (EXPERT_UP, EXPERT_DOWN):
+        return runtime.grouped_library
+    return runtime.linear_fp8_library if row.activation_bits < 2.0 * _BITS_PER_BYTE else runtime.linear_library
 
 
 @kernel
@@ -259,6 +272,7 @@ def _attention(source, query, context, decoding, batch, width, runtime, out, cou
         row.kv_tokens, row.pairs = batch * reach, batch * width * reach
     else:
         row.m = max(row.m, batch * width)
+        row.common = runtime.kv_common if source.window == 0.0 else 0.0
     return count + 1
 
 

@@ -17,7 +17,14 @@ from npusim.serving.request import Request
 from npusim.serving.scheduler.tree import PromptTree, tree_of, tree_of_blocks, tree_of_own
 from npusim.workload.arrivals import Arrival, Closed, Timed
 from npusim.workload.lengths import Lengths, draw_lengths
-from npusim.workload.prompts import BlockPrompts, OwnPrompts, Prompt, prompts_of_one_text, prompts_that_share
+from npusim.workload.prompts import (
+    BlockPrompts,
+    OwnPrompts,
+    Prompt,
+    prompts_of_one_text,
+    prompts_that_share,
+    shared_tokens,
+)
 from npusim.workload.traces.read import Trace
 
 
@@ -77,6 +84,12 @@ class Load:
     def longest(self) -> int:
         """Tokens of the longest request."""
         return int(self.tokens.sum(axis=1).max())
+
+    @cached_property
+    def common(self) -> int:
+        """Tokens with which all prompts begin, 0 for a single one."""
+        first, *others = self.prompts if not isinstance(self.prompts, OwnPrompts) else [()]
+        return min((shared_tokens(first, other) for other in set(others)), default=0)
 
     def requests(self) -> list[Request]:
         """The requests in the order in which they are sent."""

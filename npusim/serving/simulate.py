@@ -99,6 +99,7 @@ def simulate(
 def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> Service:
     """A server of one replica, ready for `load`. Raises DoesNotFit."""
     placed = for_load(deployment, load.isl, load.osl, users_within(deployment, load))
+    placed = _with_common(placed, load)
     if placed is not deployment and isinstance(engine, AnalyticEngine):
         engine = engine.like(placed)
     deployment = placed
@@ -111,6 +112,16 @@ def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEng
     engine = engine or analytic_engine(deployment)
     limits, drafts = _limits(deployment, load), _drafts(deployment, engine, seed)
     return Service(deployment, engine, load, kv, limits, recorder, seed, drafts)
+
+
+def _with_common(deployment: Deployment, load: Load) -> Deployment:
+    """The deployment that knows which tokens all sequences share in a prefix cache, which a GPU's L2 cache may hold."""
+    shares = deployment.runtime.kv.prefix_caching and deployment.system.chip.unit.TRAITS.libraries
+    if not shares or load.common == 0:
+        return deployment
+    runtimes = deployment.runtime_record.copy()
+    runtimes["kv_common"] = load.common
+    return deployment.with_records(deployment.machine, runtimes)
 
 
 def what_was_served(service: Service, duration_s: float, replicas: float = 1.0) -> ServedRun:

@@ -8,6 +8,8 @@ from npusim.compilation import kernel
 from npusim.kernels.rates import given
 from npusim.mapping.optable import pair_elements
 
+BITS_OF_QUERIES = 16.0
+
 
 @kernel
 def attention_times(row, machine):
@@ -59,11 +61,17 @@ def _charged_part(row, lines, tile, library, machine):
 @kernel
 def attention_waves(row, machine):
     """Waves of blocks that walk the context."""
+    return math.ceil(part_waves(row, machine))
+
+
+@kernel
+def part_waves(row, machine):
+    """Blocks that walk the context over the places for them, of which the last wave may fill a part."""
     library, packed = row.library, _packed_heads(row, machine)
     units, lines = row.batch * row.heads / packed, packed * row.m / row.batch
     slots = machine.gpu_sms * machine.gpu_attention_blocks_per_sm[library]
     tile, splits = _tile_and_splits(units, lines, row.kv, slots, library, machine)
-    return math.ceil(units * math.ceil(lines / tile) * splits / slots)
+    return units * math.ceil(lines / tile) * splits / slots
 
 
 @kernel
