@@ -169,7 +169,7 @@ def test_windows_and_whole_answers(deployed: Deploy, variant: str, admission: st
     deployment = with_numbers(
         deployment, kv_reserved=reserved - 2000 * room.kv_bytes_per_token, kv_block=7, kv_admission_watermark=1.0
     )
-    assert deployment.require_fit(1).window_shares
+    assert deployment.require_fit(1).in_blocks(7)[1]
     lengths = [(isl, 300 + osl) for isl, osl in _ragged(16, 700, 300)]
     run = _both(deployment, _load(Closed(6), lengths))
     assert (run.record.preemptions > 0) == (admission == "prompt")

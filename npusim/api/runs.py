@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, NumberOrRange, NumbersOrRanges
 from npusim.api.deploying import Arch, Deploying, Interval, ModelName, deployed, told_beside
@@ -127,7 +127,7 @@ def _users(asked: RunOptions, deployment: Deployment, load: Load, servers: int) 
     return users_within(deployment, load.of_replica(servers))
 
 
-def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[Pool, Pool] | None) -> dict[str, Any]:
+def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[Pool, Pool] | None) -> Figures:
     """The figures of a run on one server, on several, or on two pools of them."""
     from npusim.answers.instances import predict_instances
     from npusim.answers.predict import predict_load
