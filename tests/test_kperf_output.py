@@ -141,6 +141,7 @@ def _cell(name: str, title: str, scale: float, cards: int, isl: int, osl: int, u
         "model_title": title,
         "precision": "bf16",
         "kv_precision": "bf16",
+        "speculation": "none",
         "isl": isl,
         "osl": osl,
         "lengths": "fixed",
