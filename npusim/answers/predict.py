@@ -356,6 +356,18 @@ def predict_run(
         warm_up=warm_up,
         seed=seed,
     )
+    return predict_load(deployment, load, seed, interval_wanted, engine, detail)
+
+
+def predict_load(
+    deployment: Deployment,
+    load: Load,
+    seed: int = 0,
+    interval_wanted: bool = False,
+    engine: str = ANALYTIC,
+    detail: Detail = RATE_ALONE,
+) -> dict[str, Any]:
+    """As `predict_run`, of a load."""
     if engine == EVENT:
         return _run_of_events(deployment, load, seed, detail)
     metrics = measure(simulate(deployment, load, seed))

@@ -167,6 +167,9 @@ class StepPath(Part):
     hidden: Fraction | None = None
     """Fraction of these times and of collectives, 0 to 1, that hides under the operator's memory stream; left out on a
     contraction processor, whose queues decide."""
+    query_cast: Duration | None = None
+    """Fixed time of the kernel that casts queries to the type of 8-bit keys before attention, in seconds; none if
+    omitted."""
     step_launch: Duration
     """Fixed time of a step, in seconds."""
     graph_tokens: Tokens | None = None
@@ -254,6 +257,8 @@ class Kernels(Part):
     """Library of attention."""
     vector: str
     """Library of element-wise and row-wise kernels."""
+    linear_fp8: str | None = None
+    """Library of matrix products of 8-bit operands; that of `linear` if omitted."""
     attention_fp8: str | None = None
     """Library of attention over 8-bit keys and values; that of `attention` if omitted."""
     grouped: str | None = None
@@ -331,6 +336,8 @@ class Runtime(Description):
     experts_when_compiled: bool = False
     """True where the graph fixes how many experts run: each row with its own while no more rows than experts can come,
     else all."""
+    casts_fused: bool = False
+    """True where a type conversion after a norm or an activation is part of its kernel."""
     compiler: Compiler = Compiler()
     """What the compiler does beyond a program an operator, nothing if omitted."""
     kernels: Kernels | None = None

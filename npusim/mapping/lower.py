@@ -23,8 +23,10 @@ from npusim.mapping.optable import (
     ALL_GATHER,
     ATTENTION,
     COLLECTIVE,
+    COMPRESS,
     DECODE_ONLY,
     EMBED,
+    EXPAND,
     GATHER,
     JOIN,
     LINEAR,
@@ -44,6 +46,7 @@ from npusim.mapping.optable import (
     UNIT_PIM,
     OpTable,
     account,
+    add_turns,
     attended_pairs,
     attended_tokens,
     phase_units,
@@ -82,6 +85,8 @@ def _stage_program(model: Model, precision: Precision, plan: Plan, stage: Stage)
     if stage.first:
         rows.open_segment(1)
         rows.add(GATHER, EMBED, n=model.hidden, scales_with=PER_TOKEN)
+        if model.front:
+            rows.linear(EXPAND, dense_precision(model, precision), model.front, model.hidden, SPLIT_NONE)
         if model.joined > 1:
             rows.linear(JOIN, precision, model.hidden, model.joined * model.hidden, SPLIT_NONE)
     for run, repeats in stage.segments:
@@ -103,31 +108,54 @@ def _stored_bits(rows: np.ndarray) -> float:
 
 
 def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: Layer) -> None:
-    """The parts of a layer one after the other, or beside each other on the same input."""
-    dense = dense_precision(model, precision)
+    """The parts of a layer one after the other; where they read the same input, their sum goes over the links once.
+
+    Runtimes run parts that read the same input one after the other, on one stream.
+    """
+    ranks, hidden = plan.tensor_parallel, model.hidden
     if layer.parallel and layer.mixer is not None:
-        _norms(rows, model.hidden, layer.norms)
-        source = rows.last
-        attend(rows, layer.mixer, model.hidden, dense, plan.tensor_parallel)
-        mixed, rows.last = rows.last, source
+        _norms(rows, model, layer, layer.norms)
+        _mix(rows, model, precision, ranks, layer)
+        mixed = rows.last
         _feed(rows, model, precision, plan, layer)
-        rows.vector(ADD, model.hidden, 3 * model.hidden, second=mixed)
-        rows.all_reduce(model.hidden, plan.tensor_parallel)
+        rows.vector(ADD, hidden, 3 * hidden, second=mixed)
+        rows.all_reduce(hidden, ranks)
         return
     if layer.mixer is not None:
-        _norms(rows, model.hidden, min(layer.norms, 1))
-        attend(rows, layer.mixer, model.hidden, dense, plan.tensor_parallel)
-        rows.all_reduce(model.hidden, plan.tensor_parallel)
-        _result_norms(rows, model.hidden, layer.further_norms // 2)
+        _norms(rows, model, layer, min(layer.norms, 1))
+        _mix(rows, model, precision, ranks, layer)
+        rows.all_reduce(hidden, ranks)
+        _result_norms(rows, hidden, layer.further_norms // 2)
     if layer.feed is not None:
-        _norms(rows, model.hidden, layer.norms - (layer.mixer is not None))
+        _norms(rows, model, layer, layer.norms - (layer.mixer is not None))
         if _feed(rows, model, precision, plan, layer):
-            rows.all_reduce(model.hidden, plan.tensor_parallel)
-        _result_norms(rows, model.hidden, (layer.further_norms + 1) // 2)
+            rows.all_reduce(hidden, ranks)
+        _result_norms(rows, hidden, (layer.further_norms + 1) // 2)
+    if layer.side:
+        rows.linear(COMPRESS, dense_precision(model, precision), layer.side, hidden, SPLIT_NONE)
+        rows.linear(EXPAND, dense_precision(model, precision), hidden, layer.side, SPLIT_NONE)
 
 
-def _norms(rows: Rows, hidden: int, count: int) -> None:
-    """Norms ahead of a part, the first of them with the sum of the part before."""
+def _mix(rows: Rows, model: Model, precision: Precision, ranks: int, layer: Layer) -> None:
+    """The mixers of a layer, whose results are summed."""
+    for number, mixer in enumerate(layer.mixers):
+        before = rows.last
+        attend(rows, mixer, model.hidden, dense_precision(model, precision), ranks)
+        if number:
+            rows.vector(ADD, model.hidden, 3 * model.hidden, second=before)
+
+
+def _norms(rows: Rows, model: Model, layer: Layer, count: int) -> None:
+    """Norms ahead of a part, the first of them with the sum of the part before.
+
+    Residual streams are weighed by weights that are made of all of them, into the part and out of it
+    (hyper-connections, arXiv 2409.19606).
+    """
+    hidden = model.hidden
+    if layer.streams:
+        width = layer.streams * hidden
+        rows.linear(COMPRESS, resolve_precision("bf16", "bf16"), layer.mixed_streams, width, SPLIT_NONE)
+        rows.vector(ADD, width * (1 + layer.streams), 2 * width + 2 * hidden)
     for number in range(count):
         rows.vector(NORM, hidden, (2 if number else 4) * hidden)
 
@@ -247,16 +275,20 @@ def _attention_sizes(row, query, context, decoding, want_decoding):
     row.decoding = 1 if want_decoding else 0
     if row.phase == (PROMPT_ONLY if want_decoding else DECODE_ONLY):
         return False
-    row.m = row.batch = row.query = row.kv = row.kv_tokens = row.pairs = 0.0
+    row.m = row.batch = row.query = row.kv = row.kv_tokens = row.pairs = row.turns = 0.0
+    stride = max(1.0, row.stride)
     for sequence in range(len(query)):
         if decoding[sequence] != want_decoding:
             continue
         new, total = float(query[sequence]), float(context[sequence])
-        touched = attended_tokens(new, total, row.window)
+        if row.state > 0.0:
+            add_turns(row, new)
+            continue
+        touched = attended_tokens(new, total, row.window) / stride
         row.batch += 1.0
         row.m += new
         row.query = max(row.query, new)
         row.kv = max(row.kv, touched)
         row.kv_tokens += touched
-        row.pairs += attended_pairs(new, total, row.window)
+        row.pairs += attended_pairs(new, total, row.window) / stride
     return row.batch > 0.0

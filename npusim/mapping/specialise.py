@@ -24,18 +24,22 @@ from npusim.hardware.runtime_record import (
 from npusim.hardware.units import rows_of_other_ranks
 from npusim.mapping.optable import (
     ATTENTION,
+    CAST,
     EXPERT_DOWN,
     EXPERT_UP,
     LINEAR,
     LM_HEAD,
+    NORM,
     OP_DTYPE,
     PER_CONTEXT,
     PROMPT_ONLY,
     SAMPLE,
+    SILU,
     UNIT_NPU,
     UNIT_PIM,
     OpTable,
     account,
+    add_turns,
     attended_tokens,
     most_attended,
     phase_units,
@@ -132,7 +136,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
                     out[row].whole = runtime.compiler_whole_heads
                 account(out[row])
                 link = row
-        elif not (source.op == SAMPLE and runtime.host_sampling):
+        elif not (source.op == SAMPLE and runtime.host_sampling) and not _is_fused_cast(rows, index, runtime):
             out[count] = source
             out[count].first_input, out[count].second_input = link, second
             out[count].library = _library(source, runtime)
@@ -153,6 +157,14 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
     for index in range(count):
         out[index].device = _device(out[index], runtime)
     return count
+
+
+@kernel
+def _is_fused_cast(rows, index, runtime):
+    """Whether a row is a type conversion that the norm or activation before it does (Inductor in vLLM)."""
+    if not runtime.casts_fused or rows[index].op != CAST or rows[index].first_input < 0:
+        return False
+    return rows[rows[index].first_input].op in (NORM, SILU)
 
 
 @kernel
@@ -205,7 +217,9 @@ def _library(row, runtime):
     """Index of the kernel library that runs a row other than attention."""
     if row.kind != LINEAR:
         return runtime.vector_library
-    return runtime.grouped_library if row.op in (EXPERT_UP, EXPERT_DOWN) else runtime.linear_library
+    if row.op in (EXPERT_UP, EXPERT_DOWN):
+        return runtime.grouped_library
+    return runtime.linear_fp8_library if row.activation_bits < 2.0 * _BITS_PER_BYTE else runtime.linear_library
 
 
 @kernel
@@ -242,6 +256,8 @@ def _attention(source, query, context, decoding, batch, width, runtime, out, cou
 
     width: new tokens of a decoding sequence.
     """
+    if source.state > 0.0:
+        return _scan(source, query, decoding, batch, width, runtime, out, count)
     if source.decoding == 0:
         return _prompt_attention(source, query, context, decoding, runtime, out, count)
     if runtime.attention_shapes == ATTENTION_GROUPED:
@@ -252,10 +268,27 @@ def _attention(source, query, context, decoding, batch, width, runtime, out, cou
         longest = next_size(_longest(context, decoding), runtime.contexts, 1)
         reach = most_attended(width, longest, source.window)
         row.batch, row.m = batch, batch * width
-        row.kv = reach
+        row.kv = reach = reach / max(1.0, source.stride)
         row.kv_tokens, row.pairs = batch * reach, batch * width * reach
     else:
         row.m = max(row.m, batch * width)
+        row.common = runtime.kv_common if source.window == 0.0 else 0.0
+    return count + 1
+
+
+@kernel
+def _scan(source, query, decoding, batch, width, runtime, out, count):
+    """One execution over all sequences, whose states do not grow: padded batches and chunks count as whole ones."""
+    out[count] = source
+    row = out[count]
+    row.m = row.batch = row.query = row.kv = row.kv_tokens = row.pairs = row.turns = 0.0
+    if source.decoding == 1:
+        for _ in range(int(batch)):
+            add_turns(row, width)
+    else:
+        for sequence in range(len(query)):
+            if not decoding[sequence]:
+                add_turns(row, padded_chunk(query[sequence], runtime))
     return count + 1
 
 
@@ -285,7 +318,7 @@ def _grouped_attention(source, context, decoding, width, runtime, out, count):
             reach = most_attended(width, upper, source.window)
             row.batch = padded_batch(members, members, runtime)
             row.m = row.batch * width
-            row.kv = reach
+            row.kv = reach = reach / max(1.0, source.stride)
             row.kv_tokens, row.pairs = row.batch * reach, row.m * reach
             count += 1
         lower = upper
@@ -312,7 +345,7 @@ def _prompt_attention(source, query, context, decoding, runtime, out, count):
         total = before + new
         out[count] = source
         row = out[count]
-        reach = most_attended(new, total, source.window)
+        reach = most_attended(new, total, source.window) / max(1.0, source.stride)
         row.batch, row.m, row.query, row.kv, row.kv_tokens = 1.0, new, new, reach, reach
         row.pairs = new * reach
         count += 1

@@ -14,10 +14,18 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.inputs.limits import MOST_REQUESTS
 from npusim.serving.request import Request
-from npusim.serving.scheduler.tree import PromptTree, tree_of, tree_of_own
-from npusim.workload.arrivals import Arrival, Closed
+from npusim.serving.scheduler.tree import PromptTree, tree_of, tree_of_blocks, tree_of_own
+from npusim.workload.arrivals import Arrival, Closed, Timed
 from npusim.workload.lengths import Lengths, draw_lengths
-from npusim.workload.prompts import OwnPrompts, Prompt, prompts_of_one_text, prompts_that_share
+from npusim.workload.prompts import (
+    BlockPrompts,
+    OwnPrompts,
+    Prompt,
+    prompts_of_one_text,
+    prompts_that_share,
+    shared_tokens,
+)
+from npusim.workload.traces.read import Trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +69,9 @@ class Load:
     @cached_property
     def tree(self) -> PromptTree:
         """What prompts have in common; the same for all runs of this load."""
-        return tree_of_own(self.tokens[:, 0]) if isinstance(self.prompts, OwnPrompts) else tree_of(self.prompts)
+        if isinstance(self.prompts, OwnPrompts):
+            return tree_of_own(self.tokens[:, 0])
+        return tree_of_blocks(self.prompts) if isinstance(self.prompts, BlockPrompts) else tree_of(self.prompts)
 
     @cached_property
     def tokens(self) -> np.ndarray:
@@ -74,6 +84,12 @@ class Load:
     def longest(self) -> int:
         """Tokens of the longest request."""
         return int(self.tokens.sum(axis=1).max())
+
+    @cached_property
+    def common(self) -> int:
+        """Tokens with which all prompts begin, 0 for a single one."""
+        first, *others = self.prompts if not isinstance(self.prompts, OwnPrompts) else [()]
+        return min((shared_tokens(first, other) for other in set(others)), default=0)
 
     def requests(self) -> list[Request]:
         """The requests in the order in which they are sent."""
@@ -116,6 +132,27 @@ def _staggered(tokens: np.ndarray, users: int) -> np.ndarray:
     cut = tokens.copy()
     cut[:first, 1] = np.maximum(1, np.ceil(tokens[:first, 1] * parts))
     return cut
+
+
+def trace_load(trace: Trace, speed: float = 1.0, arrival: Arrival | None = None, warm_up: int = 0) -> Load:
+    """The requests of a trace at its own times, `speed` times as fast, or as `arrival` says. Raises UserError.
+
+    The stated lengths are the means.
+    """
+    if arrival is None:
+        if trace.times_s is None:
+            raise UserError(str(trace.path), "", "tells no times; say with --arrival when its requests come")
+        arrival = Timed(tuple((trace.times_s / speed).tolist()))
+    tokens = trace.tokens
+    if isinstance(arrival, Closed) and arrival.staggered:
+        tokens = _staggered(tokens, arrival.users)
+    own = tokens[:, 0]
+    prompts: Sequence[Prompt] = OwnPrompts(own)
+    if trace.block_tokens:
+        count = -(-own // trace.block_tokens)
+        prompts = BlockPrompts(own, trace.blocks, np.cumsum(count) - count, trace.block_tokens)
+    isl, osl = (max(1, round(float(mean))) for mean in trace.tokens.mean(axis=0))
+    return Load(isl, osl, arrival, prompts, tokens, warm_up=warm_up)
 
 
 def random_load(isl: int, osl: int, arrival: Arrival, requests: int) -> Load:

@@ -168,10 +168,10 @@ class ClosedLoop:
     tokens_per_joule: float
 
 
-def best_loop(where: Deployment, isl: int, osl: int, users: int) -> tuple[Deployment, ClosedLoop]:
-    """The deployment in its fastest layout, and a closed loop of `users` on it."""
+def best_loop(where: Deployment, isl: int, osl: int, users: int, cached: bool = False) -> tuple[Deployment, ClosedLoop]:
+    """The deployment in its fastest layout, and a closed loop of `users` on it, whose prompts are there or not."""
     where = for_load(where, isl, osl, -(-users // where.plan.data_parallel))
-    return where, closed_loop(where, isl, osl, users)
+    return where, closed_loop(where, isl, osl, users, cached)
 
 
 def closed_loop(where: Deployment, isl: int, osl: int, users: int, cached: bool = False) -> ClosedLoop:

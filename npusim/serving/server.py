@@ -356,9 +356,10 @@ class Server:
         """Every live sequence has put out `tokens` (steps, sequences), None for one per step, the last one now."""
         now, steps = self.env.now, len(times_s)
         first_step_end = now - float(times_s[1:].sum())
-        self.recorder.intervals(first_step_end - self.live.last_s, np.ones(len(self.live)))
+        self.recorder.intervals(*_alike(first_step_end - self.live.last_s))
         if steps > 1:
-            self.recorder.intervals(times_s[1:], np.full(steps - 1, float(len(self.live))))
+            seconds, count = _alike(times_s[1:])
+            self.recorder.intervals(seconds, count * len(self.live))
         self._grow(steps if tokens is None else tokens)
         self.live.advance(steps if tokens is None else tokens.sum(axis=0), now)
         staying = self.live.remaining > 0
@@ -415,6 +416,12 @@ def chunk_costs(engine: ServingEngine, limiter: PowerLimiter, largest: int, done
         limiter.elapse(cost.time_s, cost.power_w, settled.held)
         costs.append(cost)
     return costs
+
+
+def _alike(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values of which neighbours differ, and how many of each stood together, float64."""
+    ends = np.append(np.flatnonzero(values[1:] != values[:-1]), len(values) - 1)
+    return values[ends], np.diff(ends, prepend=-1).astype(float)
 
 
 def _when(event: simpy.Event, action: Callable[[], None]) -> None:

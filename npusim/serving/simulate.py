@@ -98,19 +98,30 @@ def simulate(
 
 def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> Service:
     """A server of one replica, ready for `load`. Raises DoesNotFit."""
-    placed = for_load(deployment, load.isl, load.osl, _users(deployment, load))
+    placed = for_load(deployment, load.isl, load.osl, users_within(deployment, load))
+    placed = _with_common(placed, load)
     if placed is not deployment and isinstance(engine, AnalyticEngine):
         engine = engine.like(placed)
     deployment = placed
     room = deployment.require_fit(1)
     numbers = deployment.runtime_record[0]
     recorder = Recorder()
-    capacity = int(room.available_bytes // room.kv_bytes_per_token)
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
-    kv = KvCache(capacity, block, caching, room.window_shares)
+    capacity, windows = room.in_blocks(block)
+    kv = KvCache(capacity, block, caching, windows)
     engine = engine or analytic_engine(deployment)
     limits, drafts = _limits(deployment, load), _drafts(deployment, engine, seed)
     return Service(deployment, engine, load, kv, limits, recorder, seed, drafts)
+
+
+def _with_common(deployment: Deployment, load: Load) -> Deployment:
+    """The deployment that knows which tokens all sequences share in a prefix cache, which a GPU's L2 cache may hold."""
+    shares = deployment.runtime.kv.prefix_caching and deployment.system.chip.unit.TRAITS.libraries
+    if not shares or load.common == 0:
+        return deployment
+    runtimes = deployment.runtime_record.copy()
+    runtimes["kv_common"] = load.common
+    return deployment.with_records(deployment.machine, runtimes)
 
 
 def what_was_served(service: Service, duration_s: float, replicas: float = 1.0) -> ServedRun:
@@ -148,7 +159,7 @@ def serve_as_process(service: Service) -> None:
     env.run()
 
 
-def _users(deployment: Deployment, load: Load) -> int:
+def users_within(deployment: Deployment, load: Load) -> int:
     """Users of one replica: those of a closed loop or a burst, else as many as the runtime serves."""
     most = int(deployment.runtime_record[0]["limits_max_sequences"])
     return users_of(load.arrival) or min(most, len(load.prompts))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from npusim.errors import UserError
 from npusim.inputs.limits import MOST_USERS
 
+CLOSED = "closed"
+"""The arrival of a run that is told none."""
 TOGETHER, STAGGERED = "together", "staggered"
 """How the users of a closed loop start."""
 _STARTS = {"start=together": False, "start=staggered": True}
@@ -66,7 +68,7 @@ class Poisson:
 
 @dataclass(frozen=True)
 class Timed:
-    """Requests arrive when a measured run sent them, in seconds from its start, rising."""
+    """Requests arrive when a measured run or a trace has them, in seconds from its start, rising."""
 
     sent_s: tuple[float, ...]
 
@@ -91,23 +93,25 @@ def start_of(arrival: Arrival) -> str:
 
 def users_of(arrival: Arrival) -> int | None:
     """Most requests that clients have in flight; None where they do not wait for answers."""
-    return None if isinstance(arrival, Poisson | Timed) else arrival.users
+    return arrival.users if isinstance(arrival, Closed | Burst) else None
 
 
-def parse_arrival(text: str, concurrency: int) -> Arrival:
+def parse_arrival(text: str, concurrency: int | None) -> Arrival:
     """The arrival process written as closed, closed:start=staggered, burst or poisson:RATE (requests/s).
 
     Raises UserError for anything else.
     """
-    if not 1 <= concurrency <= MOST_USERS:
+    if concurrency is not None and not 1 <= concurrency <= MOST_USERS:
         raise UserError("--concurrency", "", f"{concurrency:,} must be at least 1 and at most {MOST_USERS:,}")
     kind, colon, rate = text.strip().lower().partition(":")
     if kind == "poisson":
         return Poisson(_rate(rate, text))
-    if kind == "closed" and (not colon or rate in _STARTS):
-        return Closed(concurrency, colon == ":" and _STARTS[rate])
+    if concurrency is None and kind in (CLOSED, "burst"):
+        raise UserError("--concurrency", "", f"is missing; '{text}' needs a number of users")
+    if kind == CLOSED and (not colon or rate in _STARTS):
+        return Closed(concurrency or 1, colon == ":" and _STARTS[rate])
     if kind == "burst" and not colon:
-        return Burst(concurrency)
+        return Burst(concurrency or 1)
     raise _mistake(text)
 
 

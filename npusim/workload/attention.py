@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from npusim.workload.sparse import Indexer
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -14,7 +16,8 @@ class Attention:
     bias, output_bias: of q/k/v, of o; norms: weights of the norms of queries and keys, 0 for none; sinks: logits of a
     head without a key; query_rank: elements that queries are first projected to, 0 for none; gate: columns of a
     projection that gates the result; borrows: keys and values are those of an earlier layer, so that it has neither
-    their projections nor a cache; joint: values are made of the projection of the keys.
+    their projections nor a cache; joint: values are made of the projection of the keys; indexer: chooses the tokens
+    that are attended.
     """
 
     heads: int
@@ -30,6 +33,7 @@ class Attention:
     gate: int = 0
     borrows: bool = False
     joint: bool = False
+    indexer: Indexer | None = None
 
     @property
     def query_width(self) -> int:
@@ -50,15 +54,17 @@ class Attention:
     @property
     def cached(self) -> int:
         """Elements that one token leaves in the cache."""
-        return 0 if self.borrows else self.kv_heads * (self.head_dim + self.value_dim)
+        own = 0 if self.borrows else self.kv_heads * (self.head_dim + self.value_dim)
+        return own + (self.indexer.cached if self.indexer else 0)
 
     def matrices(self, hidden: int) -> int:
         """Parameters of the projections."""
         return hidden * (self.projected + self.result) + self.query_rank * self.query_width
 
     def vectors(self, hidden: int) -> int:
-        """Parameters of biases, norms of queries and keys, sinks."""
+        """Parameters of biases, norms of queries and keys, sinks, and the indexer."""
         further = self.norms + self.query_rank + self.sinks * self.heads
+        further += self.indexer.parameters(hidden) if self.indexer else 0
         return self.bias * self.projected + self.output_bias * hidden + further
 
 
@@ -68,7 +74,8 @@ class Latent:
 
     kv_rank: of the latent that keys and values are made from; query_rank: of the queries', 0 for none; nope, rope: of
     queries and keys without and with position; value: of values. The cache keeps kv_rank + rope elements a token.
-    gate: columns of a projection that gates the result; window: as that of Attention.
+    gate: columns of a projection that gates the result; window: as that of Attention; indexer: chooses the tokens that
+    are attended.
     """
 
     kv_rank: int
@@ -79,6 +86,7 @@ class Latent:
     heads: int = 0
     gate: int = 0
     window: int = 0
+    indexer: Indexer | None = None
 
     @property
     def query(self) -> int:
@@ -98,6 +106,11 @@ class Latent:
     @property
     def cached(self) -> int:
         """Elements that one token leaves in one layer's cache."""
+        return self.latent + (self.indexer.cached if self.indexer else 0)
+
+    @property
+    def latent(self) -> int:
+        """Elements of the latent of a token."""
         return self.kv_rank + self.rope
 
     def matrices(self, hidden: int) -> int:
@@ -105,8 +118,8 @@ class Latent:
         inner = self.query_rank or hidden
         queries = self.query_rank * hidden + inner * self.heads * self.query + hidden * self.gate
         heads = self.heads * (self.kv_rank * (self.nope + self.value) + self.value * hidden)
-        return queries + hidden * self.cached + heads
+        return queries + hidden * self.latent + heads
 
     def vectors(self, hidden: int) -> int:
-        """Parameters of the norms of the latents."""
-        return self.query_rank + self.kv_rank
+        """Parameters of the norms of the latents, and the indexer."""
+        return self.query_rank + self.kv_rank + (self.indexer.parameters(hidden) if self.indexer else 0)

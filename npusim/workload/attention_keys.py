@@ -25,6 +25,13 @@ def read_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer 
     return tuple(made[key] for key in zip(heads, kv_heads, windows, strict=True))
 
 
+def attention_of(config: ConfigFile, family: Family) -> Attention:
+    """The attention of a layer that attends all tokens. Raises UserError."""
+    heads = config.size("num_attention_heads")
+    (kv_heads,) = _kv_heads(config, family, (heads,))
+    return read_attention(config, family, heads, kv_heads, 0)
+
+
 def read_attention(config: ConfigFile, family: Family, heads: int, kv_heads: int, window: int) -> Attention:
     """The attention of a layer with these heads. Raises UserError."""
     head_dim = _head_dim(config, heads)

@@ -144,11 +144,17 @@ class ConfigFile:
         value = self.get(key)
         if not isinstance(value, list):
             return (self.size(key) if least else self.whole(key),) * count
+        value = self._of_layers(value, count)
         if len(value) != count:
             raise self.mistake(key, f"must have an entry for each of the {count} layers, not {len(value)}")
         return tuple(
             0 if one == 0 and one is not False and not least else self._size(key, one, MOST_SIZE) for one in value
         )
+
+    def _of_layers(self, value: list[Any], count: int) -> list[Any]:
+        """The entries of the layers in a list that may go on with those of layers that predict further tokens."""
+        further = len(value) - count
+        return value[:count] if 0 < further <= self.whole("num_nextn_predict_layers") else value
 
     def flag(self, key: str) -> bool:
         """The true or false under `key`, false where it is missing."""
@@ -171,6 +177,7 @@ class ConfigFile:
     def words(self, key: str, count: int, known: Iterable[str]) -> tuple[str, ...]:
         """The list under `key` of one of the `known` words for each of `count` layers."""
         value = self.get(key)
+        value = self._of_layers(value, count) if isinstance(value, list) else value
         if not isinstance(value, list) or len(value) != count:
             raise self.mistake(key, f"must be a list with one entry for each of the {count} layers")
         known = tuple(known)

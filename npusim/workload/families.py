@@ -17,9 +17,40 @@ from npusim.workload.attention_windows import (
     patterned_windows,
     told_windows,
 )
+from npusim.workload.block_configs import block_feeds, block_mixers
 from npusim.workload.family import EACH_HEAD, PER_HEAD, WHOLE, Family
-from npusim.workload.special_feeds import grok_feeds, llama4_feeds, longcat_feeds
-from npusim.workload.special_mixers import falcon_mixers, hunyuan_mixers, mimo_mixers
+from npusim.workload.hybrid_mixers import (
+    flagged_layers,
+    grouped_layers,
+    listed_layers,
+    mixed_layers,
+    no_layers,
+    numbered_layers,
+    periodic_layers,
+    role_mixers,
+)
+from npusim.workload.recurrent_keys import delta_attention, gated_delta, lightning, mamba1, mamba2, short_convolution
+from npusim.workload.sparse_keys import block_sparse_mixers, compressed_mixers, indexed_mixers
+from npusim.workload.special_feeds import (
+    adjusted_feeds,
+    gemma4_feeds,
+    grok_feeds,
+    llama4_feeds,
+    longcat_feeds,
+    no_feeds,
+    openelm_feeds,
+    periodic_feeds,
+    role_feeds,
+    shared_feeds,
+)
+from npusim.workload.special_mixers import (
+    falcon_mixers,
+    gemma4_mixers,
+    hunyuan_mixers,
+    laguna_mixers,
+    mimo_mixers,
+    step_mixers,
+)
 
 KEYS: dict[str, tuple[str, ...]] = {
     "hidden_size": ("hidden_size", "d_model", "n_embd"),
@@ -52,6 +83,23 @@ KEYS: dict[str, tuple[str, ...]] = {
     "head_dim": ("head_dim", "attention_head_dim"),
     "moe_layer_freq": ("moe_layer_freq", "moe_layer_interval"),
     "moe_layers": ("moe_layers", "moe_layers_enum"),
+    "scan_chunk": ("scan_chunk", "chunk_size", "mamba_chunk_size", "block_size"),
+    "mamba_num_heads": ("mamba_num_heads", "mamba_n_heads"),
+    "mamba_head_dim": ("mamba_head_dim", "mamba_d_head", "mamba_headdim"),
+    "mamba_n_groups": ("n_groups", "mamba_n_groups", "mamba_ngroups"),
+    "ssm_state_size": ("ssm_state_size", "mamba_d_state", "state_size"),
+    "mamba_conv_kernel": ("conv_kernel", "mamba_d_conv"),
+    "mamba_expand": ("expand", "mamba_expand"),
+    "mamba_dt_rank": ("mamba_dt_rank", "time_step_rank"),
+    "attention_layers": ("attn_layer_indices", "linear_attn_config.full_attn_layers", "full_attn_idxs"),
+    "state_layers": ("linear_attn_config.kda_layers",),
+    "linear_num_heads": ("linear_num_heads", "linear_attn_config.num_heads"),
+    "linear_head_dim": ("linear_head_dim", "linear_attn_config.head_dim"),
+    "linear_conv_kernel_dim": (
+        "linear_conv_kernel_dim", "linear_attn_config.short_conv_kernel_size", "short_conv_kernel_size",
+    ),
+    "use_full_rank_gate": ("use_full_rank_gate", "linear_attn_config.use_full_rank_gate"),
+    "moe_latent_size": ("moe_latent_size", "routed_expert_hidden_size"),
     "num_nextn_predict_layers": (
         "num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers", "num_mtp_modules", "num_mtp",
     ),
@@ -63,6 +111,9 @@ _LLAMA: dict[str, Any] = {"qkv_bias": "attention_bias", "output_bias": "attentio
 _DEEPSEEK: dict[str, Any] = {"routed": True, "router_bias": True, "latent": True}
 _TIED: dict[str, Any] = {"tie_word_embeddings": True}
 _BIASED: dict[str, Any] = {"qkv_bias": True, "output_bias": True, "mlp_bias": True, "norm_vectors": 2}
+_CHUNK: dict[str, Any] = {"scan_chunk": 64}
+_UNBOUNDED: dict[str, Any] = {"max_position_embeddings": 1048576}
+_BLOCK: dict[str, Any] = {"scan_chunk": 2048}
 _GEMMA: dict[str, Any] = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, **_TIED}
 
 FAMILIES: dict[str, Family] = {
@@ -295,6 +346,179 @@ FAMILIES: dict[str, Family] = {
         qkv_bias="bias", output_bias="bias", mlp_bias="bias", parallel="parallel_attn",
         defaults=_TIED | {"max_position_embeddings": 2048, "parallel_attn": True, "multi_query": True},
     ),
+    "gemma3n": Family(
+        ("Gemma3nForCausalLM", "Gemma3nForConditionalGeneration"), windows=patterned_windows, qk_norm=PER_HEAD,
+        mixers=gemma4_mixers, feeds=gemma4_feeds, further_norms=2, side=("hidden_size_per_layer_input", "laurel_rank"),
+        defaults=_GEMMA | {"num_key_value_heads": 2, "sliding_window_pattern": 5, "sliding_window": 512,
+                           "vocab_size_per_layer_input": 262144, "max_position_embeddings": 32768,
+                           "altup_num_inputs": 4, "laurel_rank": 64, "hidden_size_per_layer_input": 256},
+        unused=("activation_sparsity_pattern", "altup_active_idx", "altup_coef_clip"),
+    ),
+    "gemma4": Family(
+        ("Gemma4ForCausalLM", "Gemma4ForConditionalGeneration"), windows=patterned_windows, qk_norm=PER_HEAD,
+        mixers=gemma4_mixers, feeds=gemma4_feeds, further_norms=2, side=("hidden_size_per_layer_input",),
+        defaults=_GEMMA | {"global_head_dim": 512, "sliding_window_pattern": 6}, routed=True,
+        unused=("per_layer_config", "expert_intermediate_size", "num_experts", "vocab_size_per_layer_input"),
+    ),
+    "qwen3_next": Family(
+        ("Qwen3NextForCausalLM", "Qwen3_5ForConditionalGeneration", "Qwen3_5MoeForConditionalGeneration",
+         "Qwen3_5ForCausalLM", "Qwen3_5MoeForCausalLM"),
+        mixers=mixed_layers(gated_delta, listed_layers),
+        qk_norm=PER_HEAD, gate="attn_output_gate", routed=True, grouped=True,
+        defaults=_CHUNK | {"attn_output_gate": True, "full_attention_interval": 4, "head_dim": 256},
+        qkv_bias="attention_bias", output_bias="attention_bias", unused=("full_attention_interval",),
+    ),
+    "qwen3_5": Family(
+        mixers=mixed_layers(gated_delta, listed_layers), qk_norm=PER_HEAD, gate="attn_output_gate", grouped=True,
+        defaults=_CHUNK | {"attn_output_gate": True, "full_attention_interval": 4, "head_dim": 256},
+        qkv_bias="attention_bias", output_bias="attention_bias", unused=("full_attention_interval",),
+    ),
+    "olmo_hybrid": Family(
+        ("OlmoHybridForCausalLM",), mixers=mixed_layers(gated_delta, listed_layers), qk_norm=WHOLE, defaults=_CHUNK,
+        qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "kimi_linear": Family(
+        ("KimiLinearForCausalLM", "KimiK3ForConditionalGeneration"),
+        mixers=mixed_layers(delta_attention, numbered_layers),
+        defaults=_CHUNK, unused=("linear_attn_config", "attn_res_block_size"), **_DEEPSEEK,
+    ),
+    "bailing_hybrid": Family(
+        ("BailingHybridForCausalLM",), mixers=mixed_layers(delta_attention, grouped_layers),
+        unused=("layer_group_size",),
+        defaults=_CHUNK | {"use_full_rank_gate": True, "mla_head_gate": True}, **_DEEPSEEK,
+    ),
+    "bailing_moe_linear": Family(
+        ("BailingMoeLinearForCausalLM", "BailingMoeLinearV2ForCausalLM"),
+        mixers=mixed_layers(lightning, grouped_layers),
+        qk_norm=PER_HEAD, defaults=_CHUNK, routed=True, router_bias="moe_router_enable_expert_bias",
+        qkv_bias="use_qkv_bias", output_bias="use_bias", unused=("group_norm_size", "linear_silu"),
+    ),
+    "minimax": Family(
+        ("MiniMaxForCausalLM", "MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM",
+         "MiniMaxVL01ForConditionalGeneration"),
+        mixers=mixed_layers(lightning, flagged_layers),
+        defaults={"scan_chunk": 256}, routed=True,
+        unused=("layernorm_full_attention_alpha", "layernorm_full_attention_beta", "layernorm_linear_attention_alpha",
+                "layernorm_linear_attention_beta", "layernorm_mlp_alpha", "layernorm_mlp_beta", "shared_moe_mode",
+                "shared_intermediate_size", "postnorm"),
+    ),
+    "nemotron_h": Family(
+        ("NemotronHForCausalLM", "NemotronHPuzzleForCausalLM"), mixers=role_mixers(mamba2), feeds=role_feeds, norms=1,
+        defaults={"scan_chunk": 128, "mamba_n_groups": 8}, gated=False, routed=True, router_bias=True,
+        qkv_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias",
+        unused=("expand", "time_step_rank", "layers_block_type", "sliding_window", "num_hidden_layers"),
+    ),
+    "bamba": Family(
+        ("BambaForCausalLM",), mixers=mixed_layers(mamba2, numbered_layers),
+        defaults={"scan_chunk": 256},
+        unused=("mamba_expand", "attn_rotary_emb"),
+    ),
+    "granitemoehybrid": Family(
+        ("GraniteMoeHybridForCausalLM",), mixers=mixed_layers(mamba2, listed_layers), feeds=shared_feeds, routed=True,
+        may_be_dense=True,
+        defaults=_TIED | {"scan_chunk": 256}, unused=("mamba_expand",), qkv_bias="attention_bias",
+        output_bias="attention_bias",
+    ),
+    "falcon_h1": Family(
+        ("FalconH1ForCausalLM",), beside=mamba2, defaults={"scan_chunk": 256}, unused=("mamba_expand", "layer_types"),
+        qkv_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias",
+    ),
+    "jamba": Family(
+        ("JambaForCausalLM",), mixers=mixed_layers(mamba1, periodic_layers), feeds=periodic_feeds, routed=True,
+        defaults=_BLOCK | {"mamba_inner_norms": True}, unused=("attn_layer_period", "attn_layer_offset"),
+    ),
+    "mamba": Family(
+        ("MambaForCausalLM", "FalconMambaForCausalLM"), mixers=mixed_layers(mamba1, no_layers), feeds=no_feeds, norms=1,
+        keys={"mamba_inner": ("intermediate_size", "d_inner")}, defaults=_TIED | _UNBOUNDED | _BLOCK,
+        unused=("expand", "num_attention_heads"),
+    ),
+    "mamba2": Family(
+        ("Mamba2ForCausalLM",), mixers=mixed_layers(mamba2, no_layers), feeds=no_feeds, norms=1, defaults=_UNBOUNDED,
+        keys={"mamba_num_heads": ("num_heads",), "mamba_head_dim": ("head_dim",)},
+        unused=("expand", "time_step_rank"),
+    ),
+    "lfm2": Family(
+        ("Lfm2ForCausalLM", "Lfm2MoeForCausalLM", "Lfm2VlForConditionalGeneration"),
+        mixers=mixed_layers(short_convolution, numbered_layers), feeds=adjusted_feeds, qk_norm=PER_HEAD,
+        routed=True, may_be_dense=True,
+        router_bias="use_expert_bias", defaults=_TIED | {"use_expert_bias": True},
+        unused=("block_ffn_dim_multiplier", "block_multiple_of", "conv_bias", "conv_dim", "conv_dim_out", "block_dim",
+                "block_ff_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_swiglu",
+                "block_use_xavier_init", "conv_use_xavier_init"),
+    ),
+    "deepseek_v32": Family(
+        ("DeepseekV32ForCausalLM", "GlmMoeDsaForCausalLM"), mixers=indexed_mixers,
+        unused=("index_topk_freq", "layer_types", "head_dim"), **_DEEPSEEK,
+    ),
+    "deepseek_v4": Family(
+        ("DeepseekV4ForCausalLM",), mixers=compressed_mixers, streams="hc_mult", routed=True, router_bias=True,
+        unused=("hc_sinkhorn_iters", "num_hash_layers", "qk_rope_head_dim", "layer_types", "compress_rates",
+                "compress_rope_theta", "mlp_layer_types"),
+        keys={"mlp_layer_types": (), "intermediate_size": ("moe_intermediate_size",)},
+    ),
+    "minimax_m3": Family(
+        ("MiniMaxM3ForCausalLM", "MiniMaxM3SparseForCausalLM", "MiniMaxM3SparseForConditionalGeneration"),
+        mixers=block_sparse_mixers, qk_norm=PER_HEAD, routed=True, router_bias=True, gate="attention_output_gate",
+        keys={"intermediate_size": ("dense_intermediate_size",), "moe_intermediate_size": ("intermediate_size",)},
+        unused=("moe_intermediate_size", "sparse_attention_config"),
+    ),
+    "step3p5": Family(
+        ("Step3p5ForCausalLM", "Step3p7FlashForCausalLM", "Step3p7ForConditionalGeneration"), windows=one_window,
+        mixers=step_mixers, qk_norm=PER_HEAD, routed=True, router_bias=True,
+        unused=("attention_other_setting", "head_wise_attn_gate", "use_head_wise_attn_gate", "moe_every_n_layer",
+                "n_shared_experts", "yarn_only_types", "swiglu_limits_shared", "partial_rotary_factors",
+                "num_shared_experts", "first_k_dense_replace", "moe_layers_enum"),
+    ),
+    "afmoe": Family(
+        ("AfmoeForCausalLM",), windows=patterned_windows, qk_norm=PER_HEAD, further_norms=2, routed=True,
+        router_bias=True, gate="gated_attention", unused=("global_attn_every_n_layers", "num_expert_groups",
+                                                          "num_limited_groups"),
+        defaults={"gated_attention": True, "sliding_window_pattern": 4, "head_dim": 128},
+    ),
+    "laguna": Family(
+        ("LagunaForCausalLM",), windows=one_window, mixers=laguna_mixers, qk_norm=PER_HEAD, routed=True,
+        router_bias=True, keys={"gated_shared_width": (), "shared_width": ("shared_expert_intermediate_size",)},
+        unused=("gating", "num_attention_heads"),
+    ),
+    "cohere2_moe": Family(
+        ("Cohere2MoeForCausalLM",), parallel=True, norms=1, windows=patterned_windows, routed=True,
+        defaults=_TIED | {"sliding_window_pattern": 4}, unused=("prefix_dense_sliding_window_pattern",),
+        keys={"moe_intermediate_size": ("intermediate_size",),
+              "intermediate_size": ("prefix_dense_intermediate_size",)},
+    ),
+    "nemotron_nas": Family(
+        ("DeciLMForCausalLM",), mixers=block_mixers, feeds=block_feeds, qkv_bias="attention_bias",
+        output_bias="attention_bias", mlp_bias="mlp_bias",
+    ),
+    "openelm": Family(
+        ("OpenELMForCausalLM",), feeds=openelm_feeds, qk_norm=PER_HEAD, qk_norm_key="normalize_qk_projections",
+        keys={"hidden_size": ("model_dim",), "num_hidden_layers": ("num_transformer_layers",),
+              "num_attention_heads": ("num_query_heads",), "num_key_value_heads": ("num_kv_heads",),
+              "max_position_embeddings": ("max_context_length",),
+              "tie_word_embeddings": ("share_input_output_layers",)},
+        gated="ffn_with_glu", unused=("num_gqa_groups", "qkv_multipliers"),
+    ),
+    "minicpm": Family(
+        ("MiniCPMForCausalLM",), defaults=_TIED, unused=("sparse_config",), qkv_bias="attention_bias",
+        output_bias="attention_bias",
+    ),
+    "minicpm3": Family(("MiniCPM3ForCausalLM",), latent=True, defaults={"tie_word_embeddings": True, "v_head_dim": 64}),
+    "youtu": Family(("YoutuForCausalLM",), latent=True, defaults=_TIED),
+    "helium": Family(("HeliumForCausalLM",), qkv_bias="attention_bias"),
+    "jais2": Family(("Jais2ForCausalLM",), gated=False, norm_vectors=2, **_LLAMA),
+    "mellum": Family(
+        ("MellumForCausalLM",), windows=late_windows, qk_norm=PER_HEAD, routed=True, qkv_bias="attention_bias",
+        output_bias="attention_bias",
+    ),
+    "sarvam_moe": Family(
+        ("SarvamMoEForCausalLM",), qk_norm=PER_HEAD, qk_norm_key="use_qk_norm", routed=True, router_bias=True,
+        qkv_bias="attention_bias",
+    ),
+    "sarvam_mla": Family(("SarvamMLAForCausalLM",), **_DEEPSEEK),
+    "vaetki": Family(
+        ("VaetkiForCausalLM", "VAETKIForCausalLM"), windows=optional_pattern, further_norms="use_post_norm", **_DEEPSEEK
+    ),
+    "motif": Family(("MotifForCausalLM",), unused=("num_noise_heads", "grouped_ratio"), **_LLAMA),
     "step3": Family(
         ("Step3TextForCausalLM", "Step3VLForConditionalGeneration"),
         defaults={"num_key_value_heads": 1}, routed=True,
@@ -313,6 +537,11 @@ SAME: dict[str, str] = {
     "cohere2_vision": "cohere2", "ernie4_5_vl_moe": "ernie4_5_moe", "hyperclovax_vision": "hyperclovax",
     "hunyuan": "hunyuan_v1_moe", "refinedweb": "falcon", "refinedwebmodel": "falcon", "stablelm_epoch": "stablelm",
     "mimo_v2": "mimo_v2_flash", "internvl_chat": "qwen2", "git": "grok-1", "phi3small": "phi3", "step3_vl": "step3",
-    "step3_text": "step3", "kimi_dev": "qwen2",
+    "step3_text": "step3", "kimi_dev": "qwen2", "qwen3_5_moe": "qwen3_next", "kimi_k3": "kimi_linear",
+    "minimax_text_01": "minimax", "minimax_m1": "minimax", "minimax_vl_01": "minimax", "falcon_mamba": "mamba",
+    "lfm2_moe": "lfm2", "glm_moe_dsa": "deepseek_v32", "deepseek_ref": "deepseek_v4", "minimax_m3_vl": "minimax_m3",
+    "step3p7": "step3p5", "step3p5_v": "step3p5", "deci": "nemotron_nas", "deepseek_vl2": "deepseek_v3",
+    "ring_linear": "bailing_moe_linear", "kimi_vl_text": "deepseek_v3", "hyperclovax_vision_v2": "hyperclovax",
+    "mistral_large_3": "deepseek_v3",
 }  # fmt: skip
 """Further values of `model_type`, each with the layers of another family."""

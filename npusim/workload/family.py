@@ -9,6 +9,7 @@ from typing import Any
 from npusim.workload.attention_windows import Windows, no_windows
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.layers import Feed, Mixer
+from npusim.workload.recurrent_keys import StateReader
 
 Switch = bool | str
 """True, false, or the key of the file that says so."""
@@ -27,11 +28,12 @@ class Family:
     attention sinks of a head; gate: the key that says that a projection gates each element of the result; mixers: makes
     the mixers of all layers where these words do not do.
     Feeds: gated, mlp_bias; widening: width of the MLP by the hidden size where the file tells none; routed: layers have
-    experts, whose router has a bias (router_bias) and whose matrices have (biased_experts); feeds: makes those of all
-    layers.
+    experts (where may_be_dense, those of files with a number of experts), whose router has a bias (router_bias) and
+    whose matrices have (biased_experts); feeds: makes those of all layers.
     Layers: halves, those that the file counts as one; norms (or norms_key, the key that tells them), further_norms (or
     the key that says that there are two) as Layer has them; shared_norm: parallel parts share one norm; norm_vectors:
-    weights of a norm for each element; parallel.
+    weights of a norm for each element; parallel; beside: makes a state beside the attention of each layer; side: keys
+    of the widths of low-rank products beside each layer; streams: the key of the number of residual streams.
     Tables: positions, the key of the learned positions; offset, further rows of theirs; embedding_norms; head_bias.
     """
 
@@ -54,6 +56,7 @@ class Family:
     widening: int = 0
     mlp_bias: Switch = False
     routed: bool = False
+    may_be_dense: bool = False
     router_bias: Switch = False
     biased_experts: bool = False
     feeds: Callable[[ConfigFile, Family, int], tuple[Feed | None, ...]] | None = None
@@ -64,6 +67,9 @@ class Family:
     further_norms: int | str = 0
     norm_vectors: int = 1
     parallel: Switch = False
+    beside: StateReader | None = None
+    side: tuple[str, ...] = ()
+    streams: str = ""
     positions: str = ""
     offset: int = 0
     embedding_norms: int = 0

@@ -35,8 +35,9 @@ def _widths(config: ConfigFile, family: Family, layers: int) -> tuple[int, ...]:
 
 
 def has_experts(config: ConfigFile, family: Family) -> bool:
-    """Whether layers have experts: the file of a family that may have them can say that there is none, or one."""
-    return family.routed and (config.get("num_experts") is None or config.whole("num_experts") > 0)
+    """Whether layers have experts: the file of a family that may have them can say that there is none."""
+    told = config.get("num_experts") is not None
+    return family.routed and (config.whole("num_experts") > 0 if told else not family.may_be_dense)
 
 
 def read_mlp(config: ConfigFile, family: Family, width: int) -> Mlp:
@@ -53,27 +54,29 @@ def read_experts(config: ConfigFile, family: Family) -> Experts:
     beside = "num_shared_experts"
     gated_share = config.whole("gated_shared_width")
     own = gated_share or config.whole("shared_width")
+    number = config.uniform(beside) if config.get(beside) else 0
     return Experts(
         count=count,
         chosen=chosen,
         width=width,
-        shared_width=own or (config.uniform(beside) * width if config.get(beside) else 0),
+        shared_width=own or number * width,
         shared_gate=gated_share > 0,
         router_bias=told(config, family.router_bias),
         biased=family.biased_experts,
         gated=told(config, family.gated),
+        latent=config.whole("moe_latent_size"),
         skew=read_skew(config),
     )
 
 
 def read_dense_layers(config: ConfigFile, layers: int) -> frozenset[int]:
     """Layers (from 0) that have an MLP in place of experts, by whichever keys the family has. Raises UserError."""
+    frequency = config.get("moe_layer_freq")
     if config.get("mlp_layer_types") is not None:
         kinds = config.words("mlp_layer_types", layers, (_DENSE, _ROUTED))
         return frozenset(at for at, kind in enumerate(kinds) if kind == _DENSE)
     if config.get("moe_layers") is not None:
         return frozenset(range(layers)) - _layer_list(config, "moe_layers", layers)
-    frequency = config.get("moe_layer_freq")
     if isinstance(frequency, list):
         flagged = config.each("moe_layer_freq", layers, least=0)
         return frozenset(at for at, flag in enumerate(flagged) if not flag)

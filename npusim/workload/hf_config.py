@@ -38,6 +38,7 @@ _OWN_KEYS = ("title", "aliases", "published_parameters_b", "published_active_b",
              "expert_skew", "harmless")  # fmt: skip
 _MOST_LAYERS, _MOST_PARAMETERS, _MOST_BILLIONS = 10_000, 10**15, 10**6
 """Beyond these a model is mistaken."""
+_PER_LAYER = "hidden_size_per_layer_input"
 _LATENT_KEYS = ("kv_lora_rank",)
 _EXPERT_KEYS = ("num_experts", "moe_intermediate_size")
 
@@ -61,6 +62,7 @@ def read_model(path: Path, name: str) -> Model:
     family = FAMILIES[family_name]
     about = read_description(config, name)
     hidden = config.size("hidden_size")
+    layers = _layers(config, family, hidden)
     model = Model(
         name=name,
         title=about.title,
@@ -69,8 +71,10 @@ def read_model(path: Path, name: str) -> Model:
         vocab=config.size("vocab_size"),
         max_context=config.size("max_position_embeddings"),
         tied_embeddings=config.flag("tie_word_embeddings"),
-        layer_kinds=_layers(config, family, hidden),
+        layer_kinds=layers,
         vectors=_vectors(config, family, hidden),
+        lookups=_lookups(config, family, hidden, len(layers)),
+        front=_front(config, hidden, len(layers)),
         towers=read_towers(config),
         predictors=config.whole("num_nextn_predict_layers"),
         experts_only=_experts_only(config),
@@ -88,14 +92,23 @@ def read_model(path: Path, name: str) -> Model:
 
 def _layers(config: ConfigFile, family: Family, hidden: int) -> tuple[Layer, ...]:
     """Every layer of the model, in order."""
-    layers = config.size("num_hidden_layers", _MOST_LAYERS) * family.halves
+    listed = config.get("layers_block_type")
+    if config.get("num_hidden_layers") is None and isinstance(listed, list) and 0 < len(listed) <= _MOST_LAYERS:
+        layers = len(listed)
+    else:
+        layers = config.size("num_hidden_layers", _MOST_LAYERS) * family.halves
     mixers, feeds = read_mixers(config, family, layers), read_feeds(config, family, layers)
     further = family.further_norms
     further = 2 * config.flag(further) if isinstance(further, str) else further
     norms, parallel = _norms(config, family), told(config, family.parallel)
+    config.get("num_attention_heads")
     vectors = (norms + further) * family.norm_vectors * hidden
+    side = sum(config.whole(key) for key in family.side)
+    beside = family.beside(config) if family.beside else None
+    streams = config.size(family.streams) if family.streams else 0
     return tuple(
-        Layer(mixer, feed, norms, further, vectors, parallel) for mixer, feed in zip(mixers, feeds, strict=True)
+        Layer(mixer, feed, norms, further, vectors, parallel, beside, side, streams)
+        for mixer, feed in zip(mixers, feeds, strict=True)
     )
 
 
@@ -109,10 +122,21 @@ def _norms(config: ConfigFile, family: Family) -> int:
 
 
 def _vectors(config: ConfigFile, family: Family, hidden: int) -> int:
-    """Parameters beside layers, embedding and head: last norm, norms of the embedding, positions, the head's bias."""
-    rows = config.size(family.positions) + family.offset if family.positions else 0
+    """Parameters beside layers, embedding and head: last norm, norms of the embedding, the head's bias."""
     norms = (1 + family.embedding_norms) * family.norm_vectors
-    return (rows + norms) * hidden + told(config, family.head_bias) * config.size("vocab_size")
+    return norms * hidden + told(config, family.head_bias) * config.size("vocab_size")
+
+
+def _lookups(config: ConfigFile, family: Family, hidden: int, layers: int) -> int:
+    """Parameters of learned positions, and of the embeddings that Gemma 3n and 4 have for each layer."""
+    rows = config.size(family.positions) + family.offset if family.positions else 0
+    return rows * hidden + config.whole("vocab_size_per_layer_input") * layers * config.whole(_PER_LAYER)
+
+
+def _front(config: ConfigFile, hidden: int, layers: int) -> int:
+    """Columns of products of the embedding: inputs of each layer, and copies that are made and joined again (AltUp)."""
+    copies = config.whole("altup_num_inputs")
+    return layers * config.whole(_PER_LAYER) + 2 * hidden * max(0, copies - 1)
 
 
 def _language_part(config: ConfigFile) -> ConfigFile:
@@ -144,8 +168,8 @@ def _named_family(config: ConfigFile) -> str:
     types = [config.own().get("model_type"), config.get("model_type"), config.outer("model_type")]
     for given in types:
         if isinstance(given, str):
-            word = given.lower()
-            for spelling in (word, word.removesuffix("_text"), word.replace("-", "_")):
+            word = given.lower().replace("-", "_")
+            for spelling in (given, word, word.removesuffix("_text"), word.removesuffix("_vl")):
                 found = SAME.get(spelling, spelling)
                 if found in FAMILIES:
                     return found

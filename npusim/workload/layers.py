@@ -6,14 +6,19 @@ from typing import NamedTuple
 
 from npusim.workload.attention import Attention, Latent
 from npusim.workload.feeds import Experts, Mlp
+from npusim.workload.recurrent import Recurrent
+from npusim.workload.sparse import Compressed
 
-Mixer = Attention | Latent
+Mixer = Attention | Latent | Compressed | Recurrent
 Feed = Mlp | Experts
 
 
 class Layer(NamedTuple):
     """mixer, feed: its two parts, of which some families have one a layer.
 
+    beside: a second mixer, which reads the same input as the first; side: columns of a low-rank product beside all
+    (LAuReL, per-layer inputs of Gemma); streams: residual streams between which every part mixes (hyper-connections,
+    arXiv 2409.19606), 0 for the usual one.
     parallel: both parts read the same input, and their results are summed once; norms: norms ahead of (or behind) the
     parts; further_norms: norms of the parts' results beside these; vectors: parameters of all its norms.
     """
@@ -24,6 +29,14 @@ class Layer(NamedTuple):
     further_norms: int = 0
     vectors: int = 0
     parallel: bool = False
+    beside: Mixer | None = None
+    side: int = 0
+    streams: int = 0
+
+    @property
+    def mixers(self) -> tuple[Mixer, ...]:
+        """Its mixers: none, one, or two beside each other."""
+        return tuple(mixer for mixer in (self.mixer, self.beside) if mixer is not None)
 
     @property
     def window(self) -> int:
@@ -37,9 +50,9 @@ class Layer(NamedTuple):
 
     def parameters(self, hidden: int, chosen: bool = False) -> int:
         """All its parameters; chosen: of the routed experts those that a token is multiplied with."""
-        total = self.vectors
-        if self.mixer is not None:
-            total += self.mixer.matrices(hidden) + self.mixer.vectors(hidden)
+        total = self.vectors + 2 * hidden * self.side + self.stream_parameters(hidden)
+        for mixer in self.mixers:
+            total += mixer.matrices(hidden) + mixer.vectors(hidden)
         if isinstance(self.feed, Experts):
             counted = self.feed.computed if chosen else self.feed.count
             total += self.feed.matrices(hidden, counted) + self.feed.vectors(hidden, counted)
@@ -47,11 +60,25 @@ class Layer(NamedTuple):
             total += self.feed.matrices(hidden) + self.feed.vectors(hidden)
         return total
 
+    def stream_parameters(self, hidden: int) -> int:
+        """Parameters that mix the residual streams: for each part, weights made of all for all pairs of them."""
+        parts = len(self.mixers[:1]) + (self.feed is not None)
+        return parts * self.mixed_streams * (self.streams * hidden + 1) + (parts * 3 if self.streams else 0)
+
+    @property
+    def mixed_streams(self) -> int:
+        """Weights between residual streams: into a part, out of it, and from each to each."""
+        return self.streams * (2 + self.streams)
+
     def summary(self) -> dict[str, object]:
         """Its mechanisms as plain JSON values."""
         return {
-            "mixer": type(self.mixer).__name__.lower() if self.mixer else None,
+            "mixer": " + ".join(_named(mixer) for mixer in self.mixers) or None,
             "feed": type(self.feed).__name__.lower() if self.feed else None,
             "window": self.window,
             "routed": self.routed,
         }
+
+
+def _named(mixer: Mixer) -> str:
+    return mixer.kind if isinstance(mixer, Recurrent) else type(mixer).__name__.lower()

@@ -10,15 +10,21 @@ from npusim.ledger import Provenance
 from npusim.workload.attention import Attention, Latent
 from npusim.workload.feeds import Experts, Mlp
 from npusim.workload.layers import Feed, Layer, Mixer
+from npusim.workload.recurrent import Recurrent, state_bytes
 from npusim.workload.segments import LayerRun, segments
+from npusim.workload.sparse import Compressed
 from npusim.workload.towers import Tower
+
+_PARTS = ("mixer", "beside", "feed")
 
 
 @dataclass(frozen=True)
 class Model:
     """A model's shape. Widths are in elements, `vocab` and `max_context` in tokens.
 
-    layer_kinds: every layer, in order; vectors: parameters beside layers, embedding and head (norms, positions);
+    layer_kinds: every layer, in order; vectors: parameters beside layers, embedding and head (norms); lookups: of
+    further tables of which a token takes a row (positions, embeddings of each layer); front: columns of products of the
+    embedding ahead of the layers;
     towers: what turns images or sound into tokens, apart from all counts; predictors: layers that predict further
     tokens, which are neither run nor counted; experts_only: weight format in which the maker stores the experts alone,
     "" where there is none. drafts: it drafts for another model, logits are wanted of the last new token alone; joined:
@@ -37,6 +43,8 @@ class Model:
     tied_embeddings: bool
     layer_kinds: tuple[Layer, ...]
     vectors: int
+    lookups: int = 0
+    front: int = 0
     towers: tuple[Tower, ...] = ()
     predictors: int = 0
     experts_only: str = ""
@@ -66,16 +74,16 @@ class Model:
 
     @property
     def _mixers(self) -> tuple[Mixer | None, ...]:
-        return tuple(dict.fromkeys(layer.mixer for layer in self._kinds))
+        return tuple(dict.fromkeys(mixer for layer in self._kinds for mixer in (layer.mixer, layer.beside)))
 
     @property
     def _feeds(self) -> tuple[Feed | None, ...]:
         return tuple(dict.fromkeys(layer.feed for layer in self._kinds))
 
     @property
-    def attention(self) -> Attention | Latent | None:
+    def attention(self) -> Attention | Latent | Compressed | None:
         """The attention with the most heads, None without attention."""
-        found = [mixer for mixer in self._mixers if isinstance(mixer, Attention | Latent)]
+        found = [mixer for mixer in self._mixers if isinstance(mixer, Attention | Latent | Compressed)]
         return max(found, key=lambda mixer: mixer.heads) if found else None
 
     @property
@@ -111,7 +119,13 @@ class Model:
     @property
     def kv_elements_per_token(self) -> int:
         """Elements of keys and values, or of their latents, that one token leaves in the caches of all layers."""
-        return sum(layer.mixer.cached for layer in self.layer_kinds if layer.mixer is not None)
+        return sum(mixer.cached for layer in self.layer_kinds for mixer in layer.mixers)
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes of the states of one sequence, which do not grow with it; what convolutions keep is 16 bits wide."""
+        found = [mixer for layer in self.layer_kinds for mixer in layer.mixers if isinstance(mixer, Recurrent)]
+        return sum(state_bytes(mixer) for mixer in found)
 
     @property
     def segments(self) -> tuple[LayerRun, ...]:
@@ -132,12 +146,13 @@ class Model:
     def parameters(self) -> int:
         """Parameters of the whole model, counted from its shape; heads that predict further tokens are left out."""
         tables = self.embedding_parameters * (1 if self.tied_embeddings else 2)
-        return self._layers_parameters(chosen=False) + tables + self.vectors
+        return self._layers_parameters(chosen=False) + tables + self.vectors + self.front * self.hidden + self.lookups
 
     @property
     def active_parameters(self) -> int:
         """Parameters that one token is multiplied with: of the experts the chosen ones, of the tables the LM head."""
-        return self._layers_parameters(chosen=True) + self.embedding_parameters + self.vectors
+        beside = self.embedding_parameters + self.vectors + self.front * self.hidden
+        return self._layers_parameters(chosen=True) + beside
 
     def _layers_parameters(self, chosen: bool) -> int:
         """Parameters of all layers, with all routed experts or with the chosen ones."""
@@ -155,7 +170,7 @@ class Model:
     def _with(self, parts: dict[Any, Any]) -> Model:
         """The model with other parts in place of these."""
         changed = {
-            layer: layer._replace(mixer=parts.get(layer.mixer, layer.mixer), feed=parts.get(layer.feed, layer.feed))
+            layer: layer._replace(**{name: parts.get(part, part) for name in _PARTS if (part := getattr(layer, name))})
             for layer in self._kinds
         }
         return replace(self, layer_kinds=tuple(changed[layer] for layer in self.layer_kinds))
@@ -163,7 +178,7 @@ class Model:
     def summary(self) -> dict[str, Any]:
         """What `npusim show` says about the model, as plain JSON values."""
         told = ("hidden", "layers", "intermediate", "heads", "kv_heads", "head_dim", "vocab", "max_context")
-        flags = ("tied_embeddings", "experts_only", "kv_elements_per_token", "predictors")
+        flags = ("tied_embeddings", "experts_only", "kv_elements_per_token", "state_bytes", "predictors")
         return {
             "name": self.name,
             "title": self.title,

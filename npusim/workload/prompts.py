@@ -49,6 +49,32 @@ class OwnPrompts(Sequence[Prompt]):
         return (Segment(self._first + place * self._step, int(self.tokens[place])),)
 
 
+class BlockPrompts(Sequence[Prompt]):
+    """Prompts of numbered blocks, made when they are asked for; those with equal numbers at the front begin alike.
+
+    tokens: of each, int64; blocks: numbers of all one after the other, int64; first: place of each one's first block;
+    size: tokens of a block, of which the last one of a prompt may have fewer.
+    """
+
+    def __init__(self, tokens: np.ndarray, blocks: np.ndarray, first: np.ndarray, size: int) -> None:
+        self.tokens, self.blocks, self.first, self.size = tokens, blocks, first, size
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @overload
+    def __getitem__(self, index: int) -> Prompt: ...
+    @overload
+    def __getitem__(self, index: slice) -> BlockPrompts: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return BlockPrompts(self.tokens[index], self.blocks, self.first[index], self.size)
+        left, at = int(self.tokens[index]), int(self.first[index])
+        count = -(-left // self.size)
+        own = self.blocks[at : at + count].tolist()
+        return tuple(Segment(number, min(self.size, left - place * self.size)) for place, number in enumerate(own))
+
+
 def shared_tokens(first: Prompt, second: Prompt) -> int:
     """Tokens of the leading segments that both prompts have; a differing segment shares nothing."""
     common = takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))

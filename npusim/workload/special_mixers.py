@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from npusim.workload.attention import Attention
-from npusim.workload.attention_keys import read_attention
+from npusim.workload.attention_keys import attention_of, read_attention
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.family import Family
 from npusim.workload.layers import Mixer
@@ -51,3 +51,53 @@ def mimo_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer,
             sinks=int(sinks),
         )
     return tuple(made[window] for window in windows)
+
+
+def gemma4_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer, ...]:
+    """Gemma 4 and 3n: global layers may have heads of their own, the last ones borrow keys and values."""
+    windows = family.windows(config, layers)
+    heads, kv_heads = config.size("num_attention_heads"), config.size("num_key_value_heads")
+    near = read_attention(config, family, heads, kv_heads, max(windows, default=0))
+    far_dim = config.optional_size("global_head_dim") or near.head_dim
+    joint = config.flag("attention_k_eq_v")
+    far = replace(
+        near,
+        window=0,
+        head_dim=far_dim,
+        value_dim=far_dim,
+        kv_heads=(config.optional_size("num_global_key_value_heads") or kv_heads) if joint else kv_heads,
+        norms=2 * far_dim,
+        joint=joint,
+    )
+    own = layers - min(layers, config.whole("num_kv_shared_layers"))
+    mixers = [near if window else far for window in windows]
+    return tuple(
+        mixer if at < own else replace(mixer, borrows=True, joint=False, norms=mixer.head_dim)
+        for at, mixer in enumerate(mixers)
+    )
+
+
+def step_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer, ...]:
+    """Step 3.5: layers with a window may have more heads; a number for each head gates its result."""
+    windows = family.windows(config, layers)
+    far = attention_of(config, family)
+    near = config.optional_size("num_sliding_attention_heads") or config.optional_size(
+        "attention_other_setting.num_attention_heads"
+    )
+    kv_heads = config.optional_size("attention_other_setting.num_attention_groups") or far.kv_heads
+    made = {window: replace(far, window=window, gate=far.heads) for window in set(windows)}
+    for window in made.keys() - {0}:
+        heads = near or far.heads
+        made[window] = replace(made[window], heads=heads, kv_heads=kv_heads, gate=heads)
+    return tuple(made[window] for window in windows)
+
+
+def laguna_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer, ...]:
+    """Laguna: heads of each layer, and a number for each that gates its result."""
+    windows, kv_heads = family.windows(config, layers), config.size("num_key_value_heads")
+    listed = config.get("num_attention_heads_per_layer") is not None
+    heads = config.each("num_attention_heads_per_layer" if listed else "num_attention_heads", layers)
+    made: dict[tuple[int, int], Attention] = {}
+    for count, window in set(zip(heads, windows, strict=True)):
+        made[count, window] = replace(read_attention(config, family, count, kv_heads, window), gate=count)
+    return tuple(made[key] for key in zip(heads, windows, strict=True))

@@ -25,8 +25,9 @@ class Sender(Protocol):
     def next_s(self) -> float: ...
     @property
     def reacts(self) -> bool: ...
-    def hear(self, instance: int, ended: Sequence[int], now_s: float) -> None:
-        """Requests of an instance were answered or refused; `now_s` is known to who reacts alone."""
+    def hear(self, instance: int, ended: Sequence[int], now_s: float) -> bool:
+        """An instance has gone on, and these requests were answered or refused meanwhile; whether that is of interest.
+        `now_s` is the time of it for who reacts."""
 
     def send(self, now_s: float) -> Iterable[int]:
         """Send what is due now; the instances to which something was sent."""
@@ -62,15 +63,13 @@ class _Clock:
         return True
 
     def _advance(self, until_s: float, may_begin: bool) -> bool:
-        """Let every instance go on until then. Whether any answer was heard of."""
+        """Let every instance go on until then. Whether anything of interest was heard."""
         heard = False
         for place in np.flatnonzero(self._next_s <= until_s).tolist():
             instance = self._instances[place]
             ended = instance.advance(until_s, may_begin)
             self._next_s[place] = instance.next_s
-            if ended:
-                heard = True
-                self._sender.hear(place, ended, until_s)
+            heard |= self._sender.hear(place, ended, until_s)
         return heard
 
     def _send(self, now_s: float) -> bool:

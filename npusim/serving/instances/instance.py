@@ -14,6 +14,7 @@ from npusim.errors import UserError
 from npusim.serving.instances.prefixes import Prefixes
 from npusim.serving.load import Load
 from npusim.serving.policies import BUDGETED, COMPILED, token_budget
+from npusim.serving.refusal import ACCEPTED
 from npusim.serving.scheduler.make import make_routed_state
 from npusim.serving.scheduler.serve import CompiledServer
 from npusim.serving.simulate import ServedRun, Service, what_was_served
@@ -27,8 +28,11 @@ class Instance(Protocol):
 
     next_s: float
 
-    def send(self, index: int, due_s: float, now_s: float) -> None:
-        """Request `index` of the load, due at `due_s`, is sent to it; it has gone on until `now_s`."""
+    def send(self, index: int, due_s: float, now_s: float, given: bool = False) -> None:
+        """Request `index` of the load, due at `due_s`, is sent to it; it has gone on until `now_s`.
+
+        given: whether its prompt's KV comes from another instance, and with it the first token (`deliver`).
+        """
 
     def advance(self, until_s: float, may_begin: bool) -> list[int]:
         """Let happen what is due until then; the requests that were answered or refused meanwhile, in that order.
@@ -42,9 +46,10 @@ class Instance(Protocol):
 
 class CompiledInstance:
     """A compiled server as an Instance. service: what serves; load: the requests of which it is sent some; at: its row
-    of `progress_of`, an array of one."""
+    of `progress_of`, an array of one; prompts_alone: whether it computes no more than prompts and first tokens, and
+    keeps their KV until it is collected."""
 
-    def __init__(self, service: Service, load: Load, at: np.ndarray) -> None:
+    def __init__(self, service: Service, load: Load, at: np.ndarray, prompts_alone: bool = False) -> None:
         policy = service.deployment.runtime.policy
         if type(policy) not in COMPILED:
             name = service.deployment.runtime.name
@@ -59,14 +64,45 @@ class CompiledInstance:
             state, service.engine, service.limits, service.recorder, service.seed, service.drafts
         )
         self._prefixes = Prefixes(self._server, load.tree, service.kv) if service.kv.caching else None
+        state.rules["keeps"] = prompts_alone
         self._lengths: list[tuple[int, int]] = load.tokens.tolist()
-        self._heard = 0
+        self._heard = self._seen = 0
+        self._places: dict[int, int] = {}
+        self._prompts_alone = prompts_alone
         self.next_s = np.inf
         self.advance(0.0, False)
 
-    def send(self, index: int, due_s: float, now_s: float) -> None:
+    def send(self, index: int, due_s: float, now_s: float, given: bool = False) -> None:
         path = (0, 0) if self._prefixes is None else self._prefixes.path_of(index)
-        self.next_s = self._server.receive(index, *self._lengths[index], due_s, now_s, path)
+        isl, osl = self._lengths[index]
+        if given or self._prompts_alone:
+            self._places[index] = len(self._places)
+        self.next_s = self._server.receive(
+            index, isl, 1 if self._prompts_alone else osl, isl if given else 0, path, due_s, now_s
+        )
+
+    def deliver(self, index: int, first_token_s: float, now_s: float) -> None:
+        """The KV of a request that it was sent without is there; its first token came at `first_token_s`."""
+        self.next_s = self._server.deliver(self._places[index], first_token_s, now_s)
+
+    def collect(self, index: int, now_s: float) -> None:
+        """The KV of a request whose prompt it computed is no longer needed."""
+        self.next_s = self._server.collect(self._places[index], now_s)
+
+    def admitted(self) -> list[int]:
+        """Requests that have got their blocks since it was last asked, in that order."""
+        state, first = self._server.state, self._seen
+        self._seen = int(state.at["admitted"][0])
+        return list(state.requests["index"][state.queues["admitted"][first : self._seen]].tolist())
+
+    def missing_tokens(self, index: int) -> int:
+        """Tokens of the KV of an admitted request that its prefix cache does not hold."""
+        row = self._server.state.requests[self._places[index]]
+        return int(row["isl"] - row["computed"])
+
+    def refused(self, index: int) -> bool:
+        """Whether it has refused a request."""
+        return bool(self._server.state.requests["refusal"][self._places[index]] != ACCEPTED)
 
     def advance(self, until_s: float, may_begin: bool) -> list[int]:
         at = self._server.state.at[0]

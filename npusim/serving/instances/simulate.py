@@ -14,7 +14,7 @@ from npusim.mapping.plan import Plan
 from npusim.serving.instances.clients import clients_of
 from npusim.serving.instances.clock import run_together
 from npusim.serving.instances.instance import CompiledInstance
-from npusim.serving.instances.routing import Router
+from npusim.serving.instances.routing import Balancer, Router
 from npusim.serving.instances.together import as_one_run
 from npusim.serving.load import Load
 from npusim.serving.scheduler.make import progress_of
@@ -39,7 +39,7 @@ def simulate_instances(
     """
     instances, loads = instances_of(deployments, load, seed)
     clients = clients_of(load.arrival, len(load.prompts), seed)
-    run_together(instances, Router(clients, instances, loads, policy))
+    run_together(instances, Router(clients, Balancer(instances, loads, policy)))
     return finished(instances)
 
 
@@ -55,7 +55,9 @@ def _without_replicas(plan: Plan) -> Plan:
     return replace(plan, cards=-(-plan.cards // plan.data_parallel), data_parallel=1)
 
 
-def instances_of(deployments: Sequence[Deployment], load: Load, seed: int) -> tuple[list[CompiledInstance], np.ndarray]:
+def instances_of(
+    deployments: Sequence[Deployment], load: Load, seed: int, prompts_alone: bool = False
+) -> tuple[list[CompiledInstance], np.ndarray]:
     """An instance of each deployment, and what they tell of their loads, a row each.
 
     Those of one deployment share its engine. Stalls of each are its own.
@@ -64,10 +66,11 @@ def instances_of(deployments: Sequence[Deployment], load: Load, seed: int) -> tu
     share = load.of_replica(len(deployments))
     services = [service_of(each, share, seed + place, engines[id(each)]) for place, each in enumerate(deployments)]
     at = progress_of(len(services))
-    rows = (at[place : place + 1] for place in range(len(at)))
-    return [
-        CompiledInstance(_within_slots(service), load, row) for service, row in zip(services, rows, strict=True)
-    ], at
+    instances = [
+        CompiledInstance(_within_slots(each), load, at[place : place + 1], prompts_alone)
+        for place, each in enumerate(services)
+    ]
+    return instances, at
 
 
 def _within_slots(service: Service) -> Service:

@@ -25,6 +25,12 @@ def blocks_for(state, tokens):
 
 
 @inner_part
+def wanted(request):
+    """Tokens of KV that a request needs before it decodes."""
+    return request.given if request.given > 0 else request.isl + request.generated
+
+
+@inner_part
 def free(state):
     """Blocks that can be had, by eviction where needed."""
     return state.rules[0].capacity - state.at[0].used
@@ -79,16 +85,28 @@ def growth_of_written(state, beyond_kept):
 
 @inner_part
 def growth_of_answers(state, request):
-    """Blocks that live sequences, prompts under way and `request` add until their answers are whole."""
+    """Blocks that live sequences, prompts and KV under way and `request` add until their answers are whole."""
     at, beyond = state.at[0], state.rules[0].width - 1
+    under_way = at.prefilling + at.receiving + at.arrived
     for place in range(at.live):
         coming = state.sequences[place].remaining + beyond
         _note_growth(state, place, state.sequences[place].held, coming)
-    for place in range(at.prefilling + 1):
-        each = state.requests[state.sequences[place].prefilling if place < at.prefilling else request]
-        held = each.isl + each.generated
-        _note_growth(state, at.live + place, held, each.isl + each.osl - 1 - held + beyond)
-    return _noted_growth(state, at.live + at.prefilling + 1)
+    for other in range(under_way + 1):
+        each = state.requests[_under_way(state, other) if other < under_way else request]
+        held = wanted(each)
+        _note_growth(state, at.live + other, held, each.isl + each.osl - 1 - held + beyond)
+    return _noted_growth(state, at.live + under_way + 1)
+
+
+@inner_part
+def _under_way(state, place):
+    """A request whose prompt is under way, whose KV is, or has come."""
+    at = state.at[0]
+    if place < at.prefilling:
+        return state.sequences[place].prefilling
+    if place < at.prefilling + at.receiving:
+        return state.sequences[place - at.prefilling].receiving
+    return state.sequences[place - at.prefilling - at.receiving].arrived
 
 
 @inner_part

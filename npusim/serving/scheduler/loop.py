@@ -7,7 +7,8 @@ from npusim.serving.scheduler.blocks import steps_that_fit
 from npusim.serving.scheduler.events import next_s, plan, take_event
 from npusim.serving.scheduler.memory import serve_before
 from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, next_chunk, plan_next_chunk
-from npusim.serving.scheduler.queue import admit, first_is_unseen, preempt
+from npusim.serving.scheduler.queue import admissible, admit, await_kv, first_is_unseen, preempt
+from npusim.serving.scheduler.received import join_arrived
 from npusim.serving.scheduler.sending import arrive, begin_sending, begin_stream, hear, send_from_stream
 from npusim.serving.scheduler.state import (
     ANSWERS,
@@ -143,15 +144,28 @@ def _between_turns(state):
         at.phase = TURN_BEGINS
         plan(at, SERVER_GOES_ON, at.now_s)
         return False
+    join_arrived(state)
     if at.phase == AT_REST:
         at.rested, at.rested_s = True, at.now_s - at.resting_since_s
-    elif at.waiting + at.prefilling + at.live == 0:
+    elif _has_nothing_to_do(state):
         at.phase, at.woken, at.resting_since_s = AT_REST, False, at.now_s
         return False
     if at.prefilling + at.live == 0:
         at.seen_s = at.now_s
     at.phase, at.stage = DECIDING, 0
     return True
+
+
+@inner_part
+def _has_nothing_to_do(state):
+    """Whether there are no requests; or none that can go on before something comes from outside."""
+    at = state.at[0]
+    if at.prefilling + at.live > 0:
+        return False
+    if at.waiting == 0 or state.rules[0].arrival != ROUTED:
+        return at.waiting == 0
+    at.seen_s = at.now_s
+    return not admissible(state)
 
 
 @inner_part
@@ -163,7 +177,10 @@ def _decide(state):
         at.phase = TURN_ENDS
     elif action == PREFILL:
         at.request = admit(state)
-        _begin_prompt(state, state.requests[at.request].isl + state.requests[at.request].generated)
+        if state.requests[at.request].given > 0:
+            await_kv(state, at.request)
+        else:
+            _begin_prompt(state, state.requests[at.request].isl + state.requests[at.request].generated)
     elif action == PREFILL_CHUNK:
         at.request = state.sequences[0].prefilling
         _begin_prompt(state, state.requests[at.request].computed + next_chunk(state, at.request))

@@ -7,7 +7,7 @@ from npusim.serving.refusal import ACCEPTED, QUEUE_FULL, TOO_LARGE, TOO_LONG
 from npusim.serving.scheduler.blocks import blocks_for, free, growth, growth_of_answers
 from npusim.serving.scheduler.events import plan
 from npusim.serving.scheduler.memory import need, release, take_prompt
-from npusim.serving.scheduler.state import ANSWERS, NONE, WORK
+from npusim.serving.scheduler.state import ANSWERS, NONE, ROUTED, WORK
 
 
 @inner_part
@@ -18,14 +18,29 @@ def enqueue(state, index):
     request.refusal = _refusal(state, index)
     if request.refusal != ACCEPTED:
         at.refused += 1
-        at.pending -= request.isl
+        if request.given == 0:
+            at.pending -= request.isl
         tell(state, index)
         return
     state.queues[(at.waiting_first + at.waiting) % len(state.queues)].waiting = index
     at.waiting += 1
+    wake(at)
+
+
+@inner_part
+def wake(at):
+    """There is work again."""
     if not at.woken:
         at.woken = True
         plan(at, WORK, at.now_s)
+
+
+@inner_part
+def await_kv(state, index):
+    """An admitted request has its blocks; its KV is to come from elsewhere."""
+    at = state.at[0]
+    state.sequences[at.receiving].receiving = index
+    at.receiving += 1
 
 
 @inner_part
@@ -55,7 +70,7 @@ def tell(state, index):
 def admissible(state):
     """Whether there is a slot and KV memory for the first waiting request and what the others will still need."""
     at, rules = state.at[0], state.rules[0]
-    sequences = at.live + at.prefilling
+    sequences = at.live + at.prefilling + at.receiving + at.arrived
     if at.waiting == 0 or sequences >= rules.max_sequences:
         return False
     if first_is_unseen(state):
@@ -85,7 +100,10 @@ def admit(state):
     at.waiting_first = (at.waiting_first + 1) % len(state.queues)
     at.waiting -= 1
     take_prompt(state, index)
-    at.peak_sequences = max(at.peak_sequences, at.live + at.prefilling + 1)
+    at.peak_sequences = max(at.peak_sequences, at.live + at.prefilling + at.receiving + at.arrived + 1)
+    if state.rules[0].arrival == ROUTED and state.requests[index].preemptions == 0:
+        state.queues[at.admitted].admitted = index
+        at.admitted += 1
     return index
 
 
@@ -101,7 +119,7 @@ def preempt(state):
     request.generated = request.osl - state.sequences[at.live].remaining
     release(state, index, state.sequences[at.live].held)
     request.preemptions += 1
-    request.computed = 0
+    request.computed = request.given = 0
     at.preemptions += 1
     at.waiting_first = (at.waiting_first - 1) % len(state.queues)
     state.queues[at.waiting_first].waiting = index

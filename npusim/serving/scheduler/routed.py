@@ -4,28 +4,62 @@ from __future__ import annotations
 
 from npusim.compilation import entry, inner_part
 from npusim.serving.scheduler.events import next_s
+from npusim.serving.scheduler.memory import release
+from npusim.serving.scheduler.queue import wake
+from npusim.serving.scheduler.received import take_in
 from npusim.serving.scheduler.sending import send
 from npusim.serving.scheduler.state import DECIDING, DECODING, NONE, SERVER_GOES_ON
 from npusim.serving.scheduler.sums import pairwise_sum
 
+# Each returns how many steps of the run of decode steps under way are left (NONE: all; times_s: what they take), and
+# when something next happens. A run ends with the step in which something happens, as where that is known beforehand.
+
 
 @entry
-def receive(state, index, isl, osl, path, path_nodes, due_s, now_s, times_s):
-    """A request is sent to the server, now; it was due at `due_s`. times_s: of the steps under way.
+def receive(state, index, isl, osl, given, path, path_nodes, due_s, now_s, times_s):
+    """A request is sent to the server, now; it was due at `due_s`.
 
-    A run of decode steps ends with the step in which something happens, as it does where the server knows beforehand
-    when that is. Returns how many steps of it are left (NONE: all), and when something next happens.
+    given: tokens of its KV that come from elsewhere, and with them its first token; 0 where it is computed here.
     """
+    left = _interrupt(state, now_s, times_s)
     at = state.at[0]
     request = state.requests[at.unsent]
     request.index, request.isl, request.osl, request.path, request.path_nodes = index, isl, osl, path, path_nodes
     request.first_token_s = request.last_token_s = NONE
+    request.given, request.generated = given, min(given, 1)
+    send(state, due_s)
+    return left, next_s(at)
+
+
+@entry
+def deliver(state, place, first_token_s, now_s, times_s):
+    """The KV of an admitted request is there, whose first token came elsewhere."""
+    left = _interrupt(state, now_s, times_s)
+    request = state.requests[place]
+    request.first_token_s = request.last_token_s = first_token_s
+    take_in(state, place)
+    wake(state.at[0])
+    return left, next_s(state.at[0])
+
+
+@entry
+def collect(state, place, now_s, times_s):
+    """The KV of an answered request, kept until now, is no longer needed."""
+    left = _interrupt(state, now_s, times_s)
+    release(state, place, state.requests[place].isl)
+    wake(state.at[0])
+    return left, next_s(state.at[0])
+
+
+@inner_part
+def _interrupt(state, now_s, times_s):
+    """Something happens now."""
+    at = state.at[0]
     left = _steps_left(at, now_s, times_s)
     if left != NONE:
         _shorten(at, left, now_s, times_s)
     at.now_s = now_s
-    send(state, due_s)
-    return left, next_s(at)
+    return left
 
 
 @inner_part

@@ -39,7 +39,8 @@ def send(state, due_s):
     at = state.at[0]
     index = at.unsent
     at.unsent += 1
-    at.pending += state.requests[index].isl
+    if state.requests[index].given == 0:
+        at.pending += state.requests[index].isl
     state.requests[index].due_s, state.requests[index].sent_s = due_s, at.now_s
     if state.rules[0].intake_s > 0.0 or state.rules[0].drawing_s >= 0.0:
         _take_in(state, index)

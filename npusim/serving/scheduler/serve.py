@@ -17,7 +17,7 @@ from npusim.serving.record import Recorder
 from npusim.serving.refusal import ACCEPTED, refusal_text
 from npusim.serving.request import Request
 from npusim.serving.scheduler.loop import go_on
-from npusim.serving.scheduler.routed import receive
+from npusim.serving.scheduler.routed import collect, deliver, receive
 from npusim.serving.scheduler.state import (
     DONE,
     NEEDS_PROMPT,
@@ -78,12 +78,23 @@ class CompiledServer:
             self._answers[wanted](steps, horizon_s)
 
     def receive(
-        self, index: int, isl: int, osl: int, due_s: float, now_s: float, path: tuple[int, int] = (0, 0)
+        self, index: int, isl: int, osl: int, given: int, path: tuple[int, int], due_s: float, now_s: float
     ) -> float:
         """A request is sent from outside; when something next happens. path: first node and nodes of its prompt."""
         if int(self.state.at["unsent"][0]) == len(self.state.requests):
             self._make_room_for_requests()
-        left, next_s = receive(self.state, index, isl, osl, *path, due_s, now_s, self._times_s)
+        return self._interrupted(now_s, receive(self.state, index, isl, osl, given, *path, due_s, now_s, self._times_s))
+
+    def deliver(self, place: int, first_token_s: float, now_s: float) -> float:
+        """The KV of the request in that row is there; when something next happens."""
+        return self._interrupted(now_s, deliver(self.state, place, first_token_s, now_s, self._times_s))
+
+    def collect(self, place: int, now_s: float) -> float:
+        """The KV of the request in that row is no longer kept; when something next happens."""
+        return self._interrupted(now_s, collect(self.state, place, now_s, self._times_s))
+
+    def _interrupted(self, now_s: float, left_and_next: tuple[int, float]) -> float:
+        left, next_s = left_and_next
         if left > 0:
             self._shorten(left, now_s)
         return float(next_s)

@@ -62,12 +62,14 @@ RULES_DTYPE = record_type(
         ("whole_answers", np.bool_),
         ("caching", np.bool_),
         ("warm", np.bool_),
+        ("keeps", np.bool_),
         ("asks_always", np.bool_),
         ("stalls", np.bool_),
     ]
 )
 """As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always: a
-prompt costs anew each time, since a power limiter is on its way; stalls: whether steps stall at all."""
+prompt costs anew each time, since a power limiter is on its way; stalls: whether steps stall at all; keeps: KV of
+answered requests is kept until it is collected."""
 
 PROGRESS_DTYPE = record_type(
     [
@@ -116,6 +118,9 @@ PROGRESS_DTYPE = record_type(
         ("newest", np.int64),
         ("hit_tokens", np.int64),
         ("asked_tokens", np.int64),
+        ("receiving", np.int64),
+        ("arrived", np.int64),
+        ("admitted", np.int64),
         ("served", np.int64),
         ("refused", np.int64),
         ("preemptions", np.int64),
@@ -146,7 +151,8 @@ taken_in_s: when the front end is done with the last request that it takes in.
 
 unsent: first request that was not sent; groups_begin, groups_end: of those on their way, travelling_end: requests in
 them; told, ended: those of `ended` whose clients have heard, and all; waiting_first, waiting: first place of the ring
-of waiting requests, and how many; prefilling, live, chunks: lengths of these lists.
+of waiting requests, and how many; prefilling, live, chunks: lengths of these lists, as receiving, arrived and
+admitted are.
 
 request, prompt_end, prompt, prompt_part: whose prompt is computed, up to how many tokens, its place among `prompts`,
 and chunks done where each is an event; pending: prompt tokens of requests that were sent and have no token yet. used,
@@ -167,6 +173,7 @@ REQUEST_DTYPE = record_type(
         ("last_token_s", np.float64),
         ("generated", np.int64),
         ("computed", np.int64),
+        ("given", np.int64),
         ("blocks", np.float64),
         ("path", np.int64),
         ("path_nodes", np.int64),
@@ -175,7 +182,8 @@ REQUEST_DTYPE = record_type(
         ("refusal", np.int64),
     ]
 )
-"""As `Request`. path, path_nodes: its segments in `paths`; kept: how many of them it keeps from eviction."""
+"""As `Request`. given: tokens of KV that come from elsewhere, 0 where the prompt is computed here; path, path_nodes:
+its segments in `paths`; kept: how many of them it keeps from eviction."""
 
 NODE_DTYPE = record_type(
     [
@@ -205,11 +213,13 @@ QUEUE_DTYPE = record_type(
         ("end", np.int64),
         ("waiting", np.int64),
         ("ended", np.int64),
+        ("admitted", np.int64),
     ]
 )
 """Lists with a place for each request. due_s: of a stream; travelling: requests on their way; sent_s, arrives_s,
-serial, begin, end: groups of them that were sent at one time: when, when they reach the queue and as which event, and
-which of them; waiting: a ring; ended: requests that were answered or refused, in that order."""
+serial, begin, end: groups of them that were sent at one time: when, when they reach the queue and as which event,
+and which of them; waiting: a ring; ended: requests that were answered or refused, in that order; admitted: those
+that were, for the first time (of ROUTED)."""
 
 SEQUENCE_DTYPE = record_type(
     [
@@ -218,6 +228,8 @@ SEQUENCE_DTYPE = record_type(
         ("remaining", np.int64),
         ("last_s", np.float64),
         ("prefilling", np.int64),
+        ("receiving", np.int64),
+        ("arrived", np.int64),
         ("chunk_request", np.int64),
         ("chunk_tokens", np.int64),
         ("kept", np.int64),
@@ -225,8 +237,9 @@ SEQUENCE_DTYPE = record_type(
     ]
 )
 """Lists with a place for each sequence. live: requests, and along them held, remaining, last_s, as `Live` has them;
-prefilling: requests whose prompts are under way; chunk_request, chunk_tokens: chunks of the mixed step; kept, written:
-tokens that steps left and wrote, those among them that were drafted in vain."""
+prefilling: requests whose prompts are under way; receiving: whose KV is, arrived: whose KV has come, until the next
+turn; chunk_request, chunk_tokens: chunks of the mixed step; kept, written: tokens that steps left and wrote, those
+among them that were drafted in vain."""
 
 PROMPT_DTYPE = record_type(
     [("first", np.int64), ("done", np.int64), ("next", np.int64), ("begin", np.int64), ("count", np.int64)]

@@ -65,11 +65,21 @@ def put_first(state, index):
     request.generated += 1
     if request.generated == request.osl:
         _answer(state, index, held)
-        return
+    else:
+        join(state, index, held)
+        at.fresh += 1
+
+
+@inner_part
+def join(state, index, held):
+    """A request that holds `held` tokens of KV decodes from now on."""
+    at, request = state.at[0], state.requests[index]
     state.sequences[at.live].live, state.sequences[at.live].held = index, held
-    state.sequences[at.live].remaining, state.sequences[at.live].last_s = request.osl - request.generated, at.now_s
+    state.sequences[at.live].remaining, state.sequences[at.live].last_s = (
+        request.osl - request.generated,
+        request.last_token_s,
+    )
     at.live += 1
-    at.fresh += 1
 
 
 @inner_part
@@ -102,7 +112,8 @@ def _postpone(state, out_s):
 
 @inner_part
 def _answer(state, index, held):
-    release(state, index, held)
+    if not state.rules[0].keeps:
+        release(state, index, held)
     state.at[0].served += 1
     tell(state, index)
 
@@ -112,10 +123,8 @@ def advance(state, times_s, tokens):
     """Every live sequence has put out tokens[step, place], one per step where there is none, the last of them now."""
     at, steps = state.at[0], len(times_s)
     first_step_end = at.now_s - pairwise_sum(times_s, 1, steps - 1, state.at[0].partial)
-    for place in range(at.live):
-        record_interval(state, first_step_end - state.sequences[place].last_s, 1.0)
-    for step in range(1, steps):
-        record_interval(state, times_s[step], float(at.live))
+    _record_first(state, first_step_end)
+    _record_others(state, times_s)
     if len(tokens) > 0:
         _take_drafted(state, tokens)
     else:
@@ -126,6 +135,34 @@ def advance(state, times_s, tokens):
     for place in range(at.live):
         state.sequences[place].last_s = at.now_s
     _leave(state)
+
+
+@inner_part
+def _record_first(state, first_step_end):
+    """The times before the first of the tokens: an entry for neighbours that waited equally long."""
+    alike, before = 0, 0.0
+    for place in range(state.at[0].live):
+        seconds = first_step_end - state.sequences[place].last_s
+        if alike > 0 and seconds != before:
+            record_interval(state, before, float(alike))
+            alike = 0
+        before = seconds
+        alike += 1
+    if alike > 0:
+        record_interval(state, before, float(alike))
+
+
+@inner_part
+def _record_others(state, times_s):
+    """The times before the other tokens: an entry for steps after each other that took equally long."""
+    alike, live = 0, state.at[0].live
+    for step in range(1, len(times_s)):
+        if alike > 0 and times_s[step] != times_s[step - 1]:
+            record_interval(state, times_s[step - 1], float(alike * live))
+            alike = 0
+        alike += 1
+    if alike > 0:
+        record_interval(state, times_s[len(times_s) - 1], float(alike * live))
 
 
 @inner_part

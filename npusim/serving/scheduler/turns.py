@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from npusim.compilation import inner_part
 from npusim.serving.scheduler.prompts import compiled_chunk, next_chunk
-from npusim.serving.scheduler.queue import admissible, admit
+from npusim.serving.scheduler.queue import admissible, admit, await_kv
 from npusim.serving.scheduler.state import DECODE, DECODE_ONE, END, MIX, PREFILL, PREFILL_CHUNK
 
 EXCLUSIVE, ALTERNATE, HYBRID, INTERLEAVED = range(4)
@@ -57,9 +57,8 @@ def _interleaved(state):
     if at.stage == 0:
         at.stage, at.budget_left = 1, budget
     if at.stage == 1:
-        if at.prefilling == 0 and admissible(state):
-            state.sequences[0].prefilling = admit(state)
-            at.prefilling = 1
+        while at.prefilling == 0 and admissible(state):
+            _admit_next(state)
         if at.prefilling > 0:
             size = compiled_chunk(state, next_chunk(state, state.sequences[0].prefilling))
             if size <= at.budget_left or at.budget_left == budget:
@@ -94,10 +93,20 @@ def _choose_chunks(state):
         if left > 0:
             left -= _add_chunk(state, state.sequences[place].prefilling, left)
     while left > 0 and admissible(state):
-        index = admit(state)
-        state.sequences[at.prefilling].prefilling = index
-        at.prefilling += 1
-        left -= _add_chunk(state, index, left)
+        if _admit_next(state):
+            left -= _add_chunk(state, state.sequences[at.prefilling - 1].prefilling, left)
+
+
+@inner_part
+def _admit_next(state):
+    """Admit the first waiting request. Whether its prompt is to be computed here."""
+    at, index = state.at[0], admit(state)
+    if state.requests[index].given > 0:
+        await_kv(state, index)
+        return False
+    state.sequences[at.prefilling].prefilling = index
+    at.prefilling += 1
+    return True
 
 
 @inner_part

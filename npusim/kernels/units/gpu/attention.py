@@ -8,6 +8,8 @@ from npusim.compilation import kernel
 from npusim.kernels.rates import given
 from npusim.mapping.optable import pair_elements
 
+BITS_OF_QUERIES = 16.0
+
 
 @kernel
 def attention_times(row, machine):
@@ -59,11 +61,17 @@ def _charged_part(row, lines, tile, library, machine):
 @kernel
 def attention_waves(row, machine):
     """Waves of blocks that walk the context."""
+    return math.ceil(part_waves(row, machine))
+
+
+@kernel
+def part_waves(row, machine):
+    """Blocks that walk the context over the places for them, of which the last wave may fill a part."""
     library, packed = row.library, _packed_heads(row, machine)
     units, lines = row.batch * row.heads / packed, packed * row.m / row.batch
     slots = machine.gpu_sms * machine.gpu_attention_blocks_per_sm[library]
     tile, splits = _tile_and_splits(units, lines, row.kv, slots, library, machine)
-    return math.ceil(units * math.ceil(lines / tile) * splits / slots)
+    return units * math.ceil(lines / tile) * splits / slots
 
 
 @kernel
@@ -118,10 +126,11 @@ def _farthest(row, packed, tile, machine):
 def _scores(row, packed, tile, machine):
     """Scores that the blocks of one unit compute: whole tiles, those beyond the diagonal or the window skipped.
 
-    Prompts of unequal length, or in chunks: the useful scores, and half a tile beyond the diagonal for every new token.
+    Prompts of unequal length, in chunks, over compressed tokens or through a state: the useful scores, and half a
+    tile beyond the diagonal for every new token.
     """
     tokens, vain = row.m / row.batch, _in_vain(row, machine)
-    if row.query > tokens or (row.window < 0.0 and row.query > 1.0):
+    if row.query > tokens or (row.query > 1.0 and (row.window < 0.0 or row.stride > 1.0 or row.state > 0.0)):
         beyond = (tile / packed - 1.0) / 2.0 + vain
         return packed * (row.pairs + row.m * beyond) / row.batch
     cut = vain if row.window > 0.0 and row.kv >= row.window else 0.0

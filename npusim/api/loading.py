@@ -1,0 +1,189 @@
+"""Which requests a serving run is asked for: by their lengths and arrival, or by a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from npusim.api.answer import Json
+from npusim.api.deploying import Seed
+from npusim.api.options import Given, Option, Options
+from npusim.errors import UserError
+from npusim.inputs.limits import MOST, MOST_REQUESTS, MOST_USERS
+
+if TYPE_CHECKING:
+    from npusim.serving.load import Load
+
+_SHAPE = ("isl", "osl", "concurrency")
+_OF_A_TRACE = "trace"
+"""How lengths are spread that a trace gives."""
+_FASTEST, _SLOWEST = 1e6, 1e-6
+"""Times as fast as it was recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading(Options):
+    """The requests of a run."""
+
+    isl: Annotated[
+        int | str | None,
+        Option(
+            "Prompt tokens of a request: one number, or spread evenly about it (1024±20%), or evenly or lognormally "
+            "between others (uniform:512-2048, lognormal:mean=1024,cv=0.6).",
+            metavar="I|I±20%|KIND:...",
+            default="of a trace its own",
+            least=1,
+            most=MOST,
+        ),
+    ] = None
+    osl: Annotated[
+        int | str | None,
+        Option(
+            "Output tokens of a request, written as --isl is.",
+            metavar="O|O±20%|KIND:...",
+            default="of a trace its own",
+            least=1,
+            most=MOST,
+        ),
+    ] = None
+    concurrency: Annotated[
+        int | None,
+        Option(
+            "Users, each of whom has one request in flight at most.",
+            metavar="C",
+            default="of a trace that has times as many as come",
+            least=1,
+            most=MOST_USERS,
+        ),
+    ] = None
+    requests: Annotated[
+        int | None,
+        Option(
+            "Requests of the whole run, the first ones of a trace.",
+            metavar="N",
+            default="3 per user; of a trace all",
+            least=1,
+            most=MOST_REQUESTS,
+        ),
+    ] = None
+    arrival: Annotated[
+        str | None,
+        Option(
+            "When requests arrive: closed, each user waits for the answer; burst, all are due at once; poisson:R, R "
+            "requests/s on average. closed:start=staggered cuts the first answers, so that users of equal lengths do "
+            "not move in step.",
+            metavar="closed|burst|poisson:R",
+            default="closed; of a trace its own times",
+        ),
+    ] = None
+    trace: Annotated[
+        Path | None,
+        Option(
+            "Recorded requests in place of --isl and --osl: Azure LLM inference CSV, BurstGPT CSV, Mooncake, Bailian, "
+            "vLLM bench or AIPerf JSONL, or pairs of lengths (CSV or JSONL).",
+            metavar="FILE",
+        ),
+    ] = None
+    trace_speed: Annotated[
+        float,
+        Option(
+            "How many times as fast as recorded a trace comes.",
+            metavar="X",
+            least=_SLOWEST,
+            most=_FASTEST,
+            only_with=("trace", Given),
+        ),
+    ] = 1.0
+    shared_prefix: Annotated[
+        int, Option("First tokens that all prompts share, for a runtime with a prefix cache.", metavar="P", least=0)
+    ] = 0
+    warm_up: Annotated[
+        int,
+        Option(
+            "Requests at the beginning whose latencies do not count; rates and power are of the whole run.",
+            metavar="N",
+            least=0,
+            most=MOST_REQUESTS,
+        ),
+    ] = 0
+
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = [name for name in ("isl", "osl") if getattr(self, name) is not None]
+        if self.trace is not None and (given or self.shared_prefix):
+            name = given[0] if given else "shared-prefix"
+            raise UserError(f"--{name}", "", "a trace has its own lengths and prompts; leave it out, or --trace")
+        missing = next((name for name in _SHAPE if getattr(self, name) is None), None)
+        if self.trace is None and missing is not None:
+            raise UserError(f"--{missing}", "", "is missing; give it, or recorded requests by --trace")
+
+    @property
+    def asked_load(self) -> AskedLoad:
+        """What the run serves. Raises UserError."""
+        return _of_trace(self, self.trace) if self.trace is not None else _of_shape(self)
+
+
+@dataclass(frozen=True)
+class AskedLoad:
+    """load: what is served; text: in a few words; drawn: whether a seed draws anything of it; told: the conditions that
+    it tells, by name; trace: what a trace was, None without one."""
+
+    load: Load
+    text: str
+    drawn: bool
+    told: Mapping[str, str] = field(default_factory=dict)
+    trace: Mapping[str, Json] | None = None
+
+
+def _of_shape(asked: Loading) -> AskedLoad:
+    from npusim.answers.predict import run_load
+    from npusim.workload.arrivals import CLOSED, TOGETHER, start_of, users_of
+    from npusim.workload.lengths import FIXED, parse_lengths, spreads_text
+
+    assert asked.isl is not None and asked.osl is not None and asked.concurrency is not None
+    isl, osl = parse_lengths(asked.isl, "--isl"), parse_lengths(asked.osl, "--osl")
+    arrival = asked.arrival or CLOSED
+    load = run_load(
+        isl=asked.isl,
+        osl=asked.osl,
+        concurrency=asked.concurrency,
+        requests=asked.requests,
+        arrival=arrival,
+        shared_prefix=asked.shared_prefix,
+        warm_up=asked.warm_up,
+        seed=asked.seed,
+    )
+    lengths, start = spreads_text(isl.spread, osl.spread), start_of(load.arrival)
+    usual = {"lengths": FIXED.text, "start": TOGETHER}
+    shown = (f"{each.stated:,}" if each.spread == FIXED else each.text for each in (isl, osl))
+    text = "prompts of {} and outputs of {} tokens, {:,} users, {}".format(*shown, asked.concurrency, arrival)
+    told = {name: value for name, value in (("lengths", lengths), ("start", start)) if value != usual[name]}
+    return AskedLoad(load, text, lengths != FIXED.text or users_of(load.arrival) is None, told)
+
+
+def _of_trace(asked: Loading, path: Path) -> AskedLoad:
+    from npusim.serving.load import trace_load
+    from npusim.workload.arrivals import parse_arrival, users_of
+    from npusim.workload.traces.read import read_trace
+
+    trace = read_trace(Path(path), asked.requests)
+    arrival = None if asked.arrival is None else parse_arrival(asked.arrival, asked.concurrency)
+    load = trace_load(trace, asked.trace_speed, arrival, asked.warm_up)
+    told: dict[str, Json] = {
+        "file": str(path),
+        "format": trace.format,
+        "requests": len(trace),
+        "skipped": dict(trace.skipped),
+        "speed": asked.trace_speed,
+        "seconds": None if trace.times_s is None else float(trace.times_s[-1]),
+        "isl_mean": float(trace.tokens[:, 0].mean()),
+        "osl_mean": float(trace.tokens[:, 1].mean()),
+    }
+    left_out = "".join(f", {count:,} of {reason} left out" for reason, count in trace.skipped.items())
+    text = f"{len(trace):,} requests of {Path(path).name} ({trace.format}{left_out})"
+    drawn = arrival is not None and users_of(arrival) is None
+    return AskedLoad(load, text, drawn, {"lengths": _OF_A_TRACE}, told)
