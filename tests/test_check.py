@@ -91,7 +91,8 @@ def test_a_folder_of_furiosa_perf_is_read_with_its_log() -> None:
 def test_a_figure_that_cannot_be_is_found(
     edited: Edited, old: str, new: str, metric: str, verdict: str, bound: str
 ) -> None:
-    rows = _rows(edited(SUMMARY, old, new), "--precision", "bf16", "--prompts", "different")
+    told = ("--precision", "bf16", "--prompts", "different", "--speculate", "none")
+    rows = _rows(edited(SUMMARY, old, new), *told)
     figure = _figure(rows[1], metric)
     assert figure["verdict"] == verdict, figure
     assert figure["bound"].startswith(bound)

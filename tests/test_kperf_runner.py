@@ -61,6 +61,7 @@ def test_every_cell_of_the_grid_is_a_row(quick: tuple[GridResult, list]) -> None
         "model": "llama-3.1-8b",
         "precision": "bf16",
         "kv_precision": "bf16",
+        "speculation": "none",
     }.items():
         assert (cells[name] == value).all(), name
     assert cells["power_scope"].str.startswith("cards").all()

@@ -135,6 +135,7 @@ def test_what_is_filled_in_becomes_a_run_under_its_conditions(filled: Filled) ->
         "model": "llama-3.1-8b", "device": "rngd", "isl": 128, "osl": 128, "users": 1, "precision": "fp8",
         "kv_precision": "bf16", "runtime": "furiosa-llm 2026.3.1", "cards": 1, "tensor_parallel": 1, "plan": "tp1",
         "max_sequences": 128, "prefix_caching": False, "prompts": "different", "lengths": None, "start": None,
+            "speculation": None,
     }  # fmt: skip
     assert run.setting.values() == wanted
     conduct = run.conduct

@@ -64,6 +64,15 @@ class CheckOptions(Options):
         int | None, Option("Chips that shared every layer.", names=("--tp",), metavar="N", default=_TOLD, least=1)
     ] = None
     runtime: Annotated[str | None, Option("Serving runtime by its name.", metavar="NAME", default=_TOLD)] = None
+    speculation: Annotated[
+        str | None,
+        Option(
+            "How tokens were drafted, or none.",
+            names=("--speculate",),
+            metavar="none|FILE|ngram:k=4|draft:MODEL:k=5|eagle:k=3|mtp:k=1",
+            default="open: bounds on steps then only make figures implausible",
+        ),
+    ] = None
     out: Annotated[
         Path | None,
         Option(

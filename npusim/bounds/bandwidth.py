@@ -25,14 +25,14 @@ _ANSWER = Phrase("reading the weights and its KV at every token")
 def bandwidth(load: BoundedLoad, figures: Mapping[str, Reading]) -> Iterator[Finding]:
     """Bounds on output throughput, and on the times of first tokens, of further ones, and of whole answers."""
     if "output_tokens_per_s" in figures:
-        yield bandwidth_throughput(load, figures["output_tokens_per_s"])
+        yield load.of_steps(bandwidth_throughput(load, figures["output_tokens_per_s"]))
     for metric, figure in figures.items():
         if metric.startswith("tpot_ms_") and load.osl > 1:
-            yield _latency(load, metric, figure, _step_s, _STEP)
+            yield load.of_steps(_latency(load, metric, figure, _step_s, _STEP))
         elif metric.startswith("ttft_ms_"):
             yield _latency(load, metric, figure, _weights_s, _WEIGHTS)
         elif metric.startswith("e2e_ms_"):
-            yield _latency(load, metric, figure, _answer_s, _ANSWER)
+            yield load.of_steps(_latency(load, metric, figure, _answer_s, _ANSWER))
 
 
 def bandwidth_throughput(load: BoundedLoad, figure: Reading, static: bool = False) -> Finding:

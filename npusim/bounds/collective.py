@@ -35,7 +35,8 @@ def collectives(load: BoundedLoad, model: Model, figures: Mapping[str, Reading])
             continue
         told = {"sums": _PER_LAYER * model.layers, "chips": load.tensor_parallel, "time": f"{low:.4g}"}
         says = Phrase("its time for {sums} sums over {chips} chips ({time} ms)", told)
-        yield Finding(NAME, metric, low / max(figure.high, LEAST), high / max(figure.low, LEAST), says, low)
+        found = Finding(NAME, metric, low / max(figure.high, LEAST), high / max(figure.low, LEAST), says, low)
+        yield load.of_steps(found) if metric.startswith("tpot_ms_") else found
 
 
 def sums_s(terms: Terms, load: BoundedLoad, model: Model, tokens: int) -> float:

@@ -35,7 +35,7 @@ class Conditions:
     parallelism (tp4-dp2); max_sequences: most sequences in service; prefix_caching: whether the KV of common prefixes
     is kept; prompts: whether requests share their prompt; lengths: how they lie about the stated ones, as
     `workload.lengths.parse_spreads` reads it; start: whether users start together, or out of step as in a loop that
-    has long been running.
+    has long been running; speculation: how tokens were drafted, as `--speculate` takes it, "none" for a token a step.
     """
 
     runtime: str | None = None
@@ -49,6 +49,7 @@ class Conditions:
     prompts: Literal["different", "alike"] | None = None
     lengths: str | None = None
     start: Literal["together", "staggered"] | None = None
+    speculation: str | None = None
 
     @property
     def told(self) -> dict[str, Value]:
@@ -99,6 +100,7 @@ class Member:
             kv_precision=told["kv_precision"],
             plan=told["plan"],
             runtime=told["runtime"],
+            drafting=told["speculation"],
             changes=as_changes(own),
         )
 

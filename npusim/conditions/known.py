@@ -8,6 +8,7 @@ from typing import Any
 
 from npusim.conditions.conditions import Conditions, Member
 from npusim.conditions.table import CONDITIONS
+from npusim.hardware.drafting import NONE
 from npusim.mapping.deployment import Deployment
 from npusim.workload.arrivals import TOGETHER
 from npusim.workload.lengths import FIXED
@@ -76,6 +77,7 @@ def told_and_assumed(
         "prompts": "alike" if shared_prefix else "different",
         "lengths": lengths,
         "start": start,
+        "speculation": NONE if deployment.drafting is None else deployment.drafting.asked,
     }
     given = {*told, *(("cards", "tensor_parallel") if "plan" in told else ())}
     return {

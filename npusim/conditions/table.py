@@ -13,10 +13,12 @@ from npusim import dtypes
 from npusim.conditions.question import Question
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_runtime, load_system, shipped_runtimes
+from npusim.hardware.drafting import NONE, OPTION, read_drafting
 from npusim.hardware.machine import build_machine
 from npusim.hardware.runtime import Runtime
 from npusim.inputs import remembered
 from npusim.mapping.deployment import deploy
+from npusim.mapping.drafter import drafter_of
 from npusim.mapping.fitting import Fitting
 from npusim.mapping.plan import Plan
 from npusim.mapping.plan_file import read_plan
@@ -182,6 +184,15 @@ def _prompts(question: Question, chosen: Chosen) -> Sequence[str]:
     return ("different", "alike") if chosen["prefix_caching"] else ("different",)
 
 
+def _not_drafted(question: Question, chosen: Chosen, told: str) -> str:
+    """Why tokens cannot be drafted so for the model, "" where they can."""
+    try:
+        drafter_of(read_drafting(told), question.shape, chosen["kv_precision"])
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 CONDITIONS = (
     Condition("runtime", "Serving software", _runtimes, str, "--runtime", lambda q, c, v: _foreign(q, v)),
     Condition(
@@ -215,6 +226,14 @@ CONDITIONS = (
     Condition("lengths", "Spread of the lengths", lambda q, c: (FIXED.text,), lambda value: f"{value} lengths", ""),
     Condition(
         "start", "Start of the users", lambda q, c: (TOGETHER,), lambda value: f"users start {value}", "--arrival"
+    ),
+    Condition(
+        "speculation",
+        "Speculative decoding",
+        lambda q, c: (NONE,),
+        lambda value: "a token a step" if value == NONE else f"drafts {value}",
+        OPTION,
+        _not_drafted,
     ),
 )
 """All conditions of a run."""

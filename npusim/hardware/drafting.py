@@ -21,6 +21,8 @@ from npusim.inputs import remembered
 from npusim.ledger import Duration, Fraction
 
 OPTION = "--speculate"
+NONE = "none"
+"""Asks for a token a step."""
 MOST_DRAFTED = 64
 """Most tokens that are drafted for a step."""
 _LEAST = 1e-9
@@ -114,6 +116,12 @@ class Drafting(Description):
         return 0 if self.kind == "ngram" else self.tokens
 
     @property
+    def asked(self) -> str:
+        """What asks for it in the words of `--speculate`."""
+        model = "" if self.model is None else f":{self.model}"
+        return f"{self.name}{model}:k={self.tokens}:a={','.join(f'{each:.4g}' for each in self.profile)}"
+
+    @property
     def text(self) -> str:
         """One line: "3 tokens drafted by llama-3.2-1b, 2.3 a step"."""
         who = {"ngram": "n-gram matches", "draft": self.model, "eagle": "an EAGLE head", "mtp": "an MTP head"}
@@ -143,8 +151,10 @@ def load_drafting(name: str) -> Drafting:
 def read_drafting(text: str) -> Drafting | None:
     """The way of drafting that `--speculate` asks for: a file, or a shipped name with what is put in its place.
 
-    None where nothing is drafted (k=0). Raises UserError.
+    None where nothing is drafted (`none`, k=0). Raises UserError.
     """
+    if text.strip().lower() == NONE:
+        return None
     found = _read(text)
     if found.tokens and found.kind == "draft" and found.model is None:
         raise UserError(OPTION, text, "which model drafts? write draft:MODEL:k=5, or give 'model' in the file")

@@ -35,7 +35,7 @@ class AskedLine:
 
 _CHOICES = {"prefix_caching": (YES, NO), "prompts": ("different", "alike"), "start": (TOGETHER, STAGGERED)}
 _PREDICTED_IN = {"tensor_parallel": "chips"}
-_SHOWN = ("runtime", "precision", "kv_precision", "cards", "tensor_parallel", "plan", "lengths")
+_SHOWN = ("runtime", "precision", "kv_precision", "cards", "tensor_parallel", "plan", "lengths", "speculation")
 
 ASKED: tuple[AskedLine, ...] = (
     AskedLine("model", "Model", column="model"),

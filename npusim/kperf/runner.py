@@ -15,6 +15,7 @@ from npusim.engine.elasticity import elasticities
 from npusim.engine.speculation import analytic_engine
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import calibration_text
+from npusim.hardware.drafting import NONE
 from npusim.hardware.software import software_text
 from npusim.hardware.technology.energy import GROUPS
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
@@ -203,6 +204,7 @@ class _Cells:
             "model_title": where.model.title,
             "precision": where.precision.name,
             "kv_precision": where.precision.kv,
+            "speculation": NONE if where.drafting is None else where.drafting.asked,
         }
 
     def _bound(self, metrics: RunMetrics, isl: int, osl: int) -> str:

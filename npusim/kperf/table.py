@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from npusim.hardware.drafting import NONE
 from npusim.metric_row import Metric, Shown
 from npusim.metrics import METRICS, SPENT, best_label, shown
 from npusim.safe_text import printable
@@ -100,6 +101,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("model_title", "Model name", group="Configuration", width=26),
     Column("precision", "Precision", group="Configuration", width=11),
     Column("kv_precision", "KV precision", group="Configuration", width=11),
+    Column("speculation", "Speculative decoding", group="Configuration", width=18, detail=True),
     Column("isl", "Input length", "tokens", "#,##0", "Shape and load", 10),
     Column("osl", "Output length", "tokens", "#,##0", "Shape and load", 10),
     Column("users", "Users", "", "#,##0", "Shape and load", 8),
@@ -192,10 +194,11 @@ def predicted(rows: pd.DataFrame) -> pd.DataFrame:
 def rows_configuration_text(rows: pd.DataFrame) -> str:
     """One line: model, precision, cards and runtime of a model's rows."""
     first = rows.iloc[0]
-    cards, chips = int(first["cards"]), int(first["chips"])
+    cards, chips, told = int(first["cards"]), int(first["chips"]), first.get("speculation", NONE)
+    drafts = "" if told == NONE or pd.isna(told) else f", speculative decoding {told}"
     return (
         f"{first['model_title']}, {first['precision']} with {first['kv_precision']} KV, "
-        f"{cards} card{'s' * (cards > 1)} ({chips} chip{'s' * (chips > 1)}), {first['runtime']}"
+        f"{cards} card{'s' * (cards > 1)} ({chips} chip{'s' * (chips > 1)}), {first['runtime']}{drafts}"
     )
 
 

@@ -80,6 +80,7 @@ def _bounded(deployment: Deployment, load: Load, generous: Ceiling) -> BoundedLo
         osl,
         users=users_of(load.arrival),
         prompts_differ=not load.warm and len({prompt[0] for prompt in load.prompts}) == len(load.prompts),
+        tokens_per_step=1.0 + deployment.drafted,
         tensor_parallel=deployment.plan.tensor_parallel,
     )
 

@@ -118,7 +118,13 @@ def _of_run(predictor: RunPredictor, figure: str, measured: Reading) -> Iterator
     schemes = deployment.precision, deployment.precision
     load = load_of(placement.arch, deployment.model, schemes, _chips(placement), predictor.isl, predictor.osl)
     identical = predictor.same_prompt or predictor.traced
-    load = replace(load, users=predictor.users, requests=predictor.requests, prompts_differ=not identical)
+    load = replace(
+        load,
+        users=predictor.users,
+        requests=predictor.requests,
+        prompts_differ=not identical,
+        tokens_per_step=1.0 + deployment.drafted,
+    )
     if figure == MEAN:
         yield from watts_findings(placement.arch, _chips(placement), measured)
         return
@@ -152,6 +158,8 @@ def _setting(case: Case | None) -> RunConditions:
     if placement is None:
         return RunConditions(device=predictor.arch)
     known = {each.name: getattr(placement, each.name, None) for each in fields(Conditions)}
+    drafting = getattr(placement, "drafting", None)
+    known |= {"speculation": None if drafting is None else drafting.asked}
     told = RunConditions(model=placement.model, device=placement.arch, **known)
     if isinstance(predictor, RunPredictor):
         return replace(told, isl=predictor.isl, osl=predictor.osl, users=predictor.users)

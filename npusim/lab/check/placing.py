@@ -19,8 +19,9 @@ from npusim.evidence.measured.case import drivers
 from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_runtime, load_system
+from npusim.hardware.drafting import read_drafting
 from npusim.inputs import remembered
-from npusim.lab.files.lab_run import LabRun, RunConditions
+from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
 from npusim.workload.arrivals import STAGGERED
 from npusim.workload.catalog import load_model
@@ -125,6 +126,8 @@ def _unpredicted(run: LabRun, setting: RunConditions) -> str:
     """Why there is no prediction of the run, "" where there is."""
     if setting.users is None:
         return "the number of users is not told; give --users"
+    if run.conduct.drafts_reported and setting.speculation is None:
+        return "tokens were drafted, but not how; give --speculate: only bounds are checked"
     if run.conduct.arrival == "rate":
         return "requests came at a rate: only bounds are checked"
     if run.conduct.lengths_fixed or setting.lengths is not None:
@@ -232,9 +235,19 @@ def _load(
         users=setting.users,
         requests=conduct.requests if conduct.arrival == "burst" else None,
         prompts_differ=conduct.lengths_fixed and differ,
-        tokens_per_step=conduct.tokens_per_step,
+        tokens_per_step=_most_a_step(setting, conduct),
+        drafts_open=setting.speculation is None and conduct.tokens_per_step == 1.0,
         tensor_parallel=setting.tensor_parallel,
     )
+
+
+def _most_a_step(setting: RunConditions, conduct: Conduct) -> float:
+    """Most tokens of a step: those that were drafted and one more, fewer where the files tell the mean."""
+    if setting.speculation is None:
+        return conduct.tokens_per_step
+    drafting = read_drafting(setting.speculation)
+    most = 1.0 if drafting is None else 1.0 + drafting.tokens
+    return min(most, conduct.tokens_per_step) if conduct.tokens_per_step > 1.0 else most
 
 
 def predictor_of(run: LabRun, placed: Placed, member: Member) -> RunPredictor | str:
@@ -251,6 +264,7 @@ def predictor_of(run: LabRun, placed: Placed, member: Member) -> RunPredictor | 
         plan=member["plan"],
         sequences=member["max_sequences"],
         prefix_caching=True if cached else None,
+        drafting=read_drafting(member["speculation"]),
     )
     no_room = _no_room(placement, round(setting.isl + setting.osl))
     if no_room:

@@ -44,7 +44,8 @@ class Conduct:
 
     arrival: burst, closed, or "rate" for requests that come at a rate. completed, failed: requests. lengths_fixed: True
     where every request has isl and osl tokens. expected_isl, expected_osl: tokens that were asked for. warm_up: how it
-    was kept apart. tokens_per_step: most tokens that a step gave a sequence. power_scope: "cards", "server", "wall".
+    was kept apart. tokens_per_step: most tokens that a step gave a sequence; drafts_reported: whether the tool counted
+    drafted tokens. power_scope: "cards", "server", "wall".
     power_samples, idle_samples: of the power log, and those of them with no card at work. date: of the run; dates: of
     other parts of it. also_counted: requests by other places of the files that count them; protocol_requests: that the
     tool sends. labels: words of people about the run. remarks, notes: what the files say of the run, to be doubted and
@@ -63,6 +64,7 @@ class Conduct:
     expected_osl: float | None = None
     lengths_fixed: bool = False
     tokens_per_step: float = 1.0
+    drafts_reported: bool = False
     power_scope: str | None = None
     power_samples: int | None = None
     idle_samples: int | None = None

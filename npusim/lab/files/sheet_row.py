@@ -136,6 +136,7 @@ def _setting(reader: _Reader) -> RunConditions:
         prompts=prompts,  # type: ignore[arg-type]
         lengths=reader.spread("lengths"),
         start=reader.choice("start", (TOGETHER, STAGGERED)),  # type: ignore[arg-type]
+        speculation=reader.text("speculation"),
     )
 
 
@@ -147,7 +148,8 @@ def _scheme(text: str) -> str:
 def _by_columns(row: SheetRow) -> Told:
     """What the columns of a table of predictions tell of a row."""
     columns = {"device": "chip", "tensor_parallel": "chips"}
-    names = ("model", "device", "runtime", "precision", "kv_precision", "cards", "tensor_parallel", "plan")
+    columns_alike = ("model", "device", "runtime", "precision", "kv_precision", "cards", "tensor_parallel", "plan")
+    names = (*columns_alike, "speculation")
     found = {name: row.cells.get(columns.get(name, name)) for name in names}
     found["model"] = found["model"] or row.cells.get("model_title")
     found |= {"arrival": BURST, "ignore_eos": YES, "prompts": "different", "lengths": row.cells.get("lengths")}

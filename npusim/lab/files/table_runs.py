@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from npusim.bounds.reading import Reading
+from npusim.hardware.drafting import NONE
 from npusim.inputs.numbers import plain
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_kv, told_precision
 from npusim.metrics import PUBLISHED, TABLE_COLUMN, UNIT_NAMES, figure_of, metric
 
 TOOL = "measured table"
+_NGRAM = "ngram"
 _USERS = ("concurrency", "users")
 _DEVICES, _CARDS, _PRECISIONS = ("chip", "device"), ("cards", "gpus", "tp"), ("dtype", "precision")
 _NOT_FIGURES = ("metric", "value", "unit", "notes", "note", "source_url", "source", "grade", "kind", "power_w")
@@ -125,11 +128,29 @@ def _setting(cells: Mapping[str, Any]) -> RunConditions:
         cards=None if cards is None or cards != round(cards) else round(cards),
         precision=next((told_precision(own) for name in _PRECISIONS if (own := _text(cells, name))), None),
         kv_precision=told_kv(_text(cells, "kv_dtype")),
+        speculation=_speculation(cells),
         runtime=_text(cells, "engine") or _text(cells, "sdk"),
         isl=_number(cells, "isl"),
         osl=_number(cells, "osl"),
         users=next((found for name in _USERS if (found := _number(cells, name))), None),
     )
+
+
+def _speculation(cells: Mapping[str, Any]) -> str | None:
+    """How tokens were drafted, by the columns draft, drafted and acceptance (chance that the first one, two ... are all
+    accepted); None where the table does not tell."""
+    drafted, together = _number(cells, "drafted"), (_text(cells, "acceptance") or "").split()
+    if drafted is None:
+        return None
+    chances = [plain(text) for text in together]
+    if drafted == 0.0:
+        return NONE
+    if len(chances) != drafted or any(chance is None or not 0.0 < chance <= 1.0 for chance in chances):
+        return None
+    told = [1.0, *(chance for chance in chances if chance is not None)]
+    each = ",".join(f"{min(1.0, after / before):.6g}" for before, after in pairwise(told))
+    who = _text(cells, "draft") or ""
+    return f"{who if who == _NGRAM else f'draft:{who}'}:k={len(chances)}:a={each}"
 
 
 def _conduct(cells: Mapping[str, Any]) -> Conduct:

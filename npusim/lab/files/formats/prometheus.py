@@ -112,6 +112,7 @@ def _server(page: MetricsPage, prefix: str, tool: str) -> LabRun:
         Conduct(
             completed=None if finished is None else round(finished),
             tokens_per_step=_tokens_per_step(page, prefix),
+            drafts_reported=_tokens_per_step(page, prefix) > 1.0,
             warm_up="everything since the server started, its warm-up too",
             remarks=_remarks(page, prefix),
         ),

@@ -80,6 +80,7 @@ def _run(location: str, path: Path, found: dict[str, Any]) -> LabRun:
         output_tokens=tokens_out,
         lengths_fixed=_fixed(location, found, tokens_in, tokens_out, completed),
         tokens_per_step=_tokens_per_step(location, found, figures),
+        drafts_reported=found.get("spec_decode_acceptance_length") is not None,
         date=_text(location, found, "date"),
         dates=(path.name,),
         sdk=version,
