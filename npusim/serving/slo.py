@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.speculation import analytic_engine
 from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
 from npusim.inputs.limits import MOST_REQUESTS, MOST_USERS
@@ -141,7 +142,7 @@ class SloSearch:
 
     def value(self, where: Deployment, start: int, engine: AnalyticEngine | None = None) -> UsersAtSlo:
         """On the given numbers. Raises DoesNotFit where the model has no room at all."""
-        run = self._runs(where, engine or AnalyticEngine(where))
+        run = self._runs(where, engine or analytic_engine(where))
         found = most_users(lambda users: self._slo.kept(run(users)), max(1, start), self._most)
         return UsersAtSlo(found, least=found == self._most)
 
