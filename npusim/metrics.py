@@ -1,7 +1,8 @@
 """Every figure that npusim tells, a row each: its name, unit and label, where it is shown, what other tools call it.
 
 METRICS are the figures of a serving run. A row, and the function of its name in `serving/metrics.py`, add one to runs,
-tables, workbooks, pages, sweeps and claims. ESTIMATES are those of a design in a sweep, PASSES those of one step.
+tables, workbooks, pages, sweeps and claims. SEARCHES are found over many runs, ESTIMATES are those of a design in a
+sweep, PASSES those of one step.
 """
 
 from __future__ import annotations
@@ -342,6 +343,18 @@ ESTIMATES: tuple[Metric, ...] = (
     ),
 )  # fmt: skip
 
+SEARCHES: tuple[Metric, ...] = (
+    Metric(
+        "users_at_slo", "", "Users at the SLO", "SLO를 지키는 최대 사용자", "Throughput", "#,##0", "more",
+        "most users within the limits",
+        "most users of a closed loop (or a burst) for whom every latency of the SLO keeps its limit and no request is "
+        "refused, found by bracketing; the same for all users of a shape",
+        interval=True,
+        width=12,
+    ),
+)  # fmt: skip
+"""Figures that are found by a search over runs, where an SLO is told."""
+
 SPENT = tuple(row for row in ESTIMATES if row.unit == "mJ/token")
 """The energy of an output token by component, whose sum is that of the cards."""
 RANGED = tuple(row.name.removesuffix("_low") for row in ESTIMATES if row.name.endswith("_low"))
@@ -458,7 +471,7 @@ def headings_in(language: str) -> dict[str, str]:
     """Headings of all figures by the English ones, where the rows have them in that language."""
     if language != "ko":
         return {}
-    told = {row.label: row.korean for row in (*PASSES, *ESTIMATES, *METRICS)}
+    told = {row.label: row.korean for row in (*PASSES, *ESTIMATES, *SEARCHES, *METRICS)}
     return told | {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
 
 

@@ -126,6 +126,7 @@ CALLS = {
             "--warm-up": "--warm-up 4",
             "--trace": "--trace pairs.csv",
             "--trace-speed": "--trace-speed 2",
+            "--slo": "--slo tpot_p99=1s",
             "--shared-prefix": "--shared-prefix 192",
             "--instances": "--instances 2",
             "--routing": ("--instances 3 --arrival poisson:90 --requests 12", "--routing least_loaded"),

@@ -76,6 +76,13 @@ class KPerfOptions(GridOptions):
         ),
     ] = False
     lang: Annotated[Language, Option("Language of the workbook and the report.", only_with=("out", Given))] = "en"
+    slo: Annotated[
+        str | None,
+        Option(
+            "Limits of latencies, for which the most users of each shape who keep them are sought.",
+            metavar="ttft_p99=2s,tpot_p99=50ms",
+        ),
+    ] = None
     workers: Annotated[
         int | None,
         Option(
@@ -113,7 +120,7 @@ def kperf(asked: KPerfOptions) -> GridAnswer:
     """
     from npusim.api.grid_files import write_grids
 
-    results = predicted_grids(asked, asked.interval, asked.workers)
+    results = predicted_grids(asked, asked.interval, asked.workers, asked.slo)
     record = asked.manifest("kperf", conditions=grid_conditions(asked, results))
     if asked.out is None:
         return GridAnswer(results, record, ())
@@ -136,9 +143,12 @@ def _told_of_load(result: GridResult) -> dict[str, str]:
     return {} if spreads == ["fixed"] else {"lengths": ", ".join(spreads)}
 
 
-def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = None) -> list[GridResult]:
-    """The grid on every architecture, by at most `workers` processes. Raises UserError."""
+def predicted_grids(
+    asked: GridOptions, intervals: bool, workers: int | None = None, slo: str | None = None
+) -> list[GridResult]:
+    """The grid on every architecture, by at most `workers` processes. slo: as `parse_slo` reads it. UserError."""
     from npusim.kperf.runner import run_grid
+    from npusim.serving.slo import parse_slo
 
     if asked.models is not None and not asked.models:
         raise UserError("--models", "", "names no model; give some with commas between them (npusim list models)")
@@ -161,6 +171,7 @@ def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = N
         offload=asked.offload,
         software=asked.software,
         drafting=asked.speculation,
+        slo=None if slo is None else parse_slo(slo),
         progress=asked.progress,
         workers=workers,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,6 +120,13 @@ class Loading(Options):
         missing = next((name for name in _SHAPE if getattr(self, name) is None), None)
         if self.trace is None and missing is not None:
             raise UserError(f"--{missing}", "", "is missing; give it, or recorded requests by --trace")
+
+    def load_of(self, users: int) -> Load:
+        """What the run serves with so many users, each of whom has as many requests. Raises UserError."""
+        requests = self.requests
+        if requests is not None and self.concurrency is not None and self.trace is None:
+            requests = -(-requests * users // self.concurrency)
+        return replace(self, concurrency=users, warm_up=0, requests=requests).asked_load.load
 
     @property
     def asked_load(self) -> AskedLoad:

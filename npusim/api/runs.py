@@ -40,6 +40,14 @@ class RunOptions(Loading, Spreading, Deploying):
         ),
     ] = "rate"
     interval: Interval = False
+    slo: Annotated[
+        str | None,
+        Option(
+            "Limits of latencies, for which the most users who keep them are sought: ttft, tpot, itl or e2e, with "
+            "_mean, _p50, _p90 or _p99.",
+            metavar="ttft_p99=2s,tpot_p99=50ms",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,6 +58,7 @@ class RunOptions(Loading, Spreading, Deploying):
             ("--engine event", self.engine == "event"),
             ("--interval", self.interval),
             ("--plan auto", self.plan == "auto" and self.prefill is not None),
+            ("--slo", self.slo is not None),
         ):
             if given and several is not None:
                 raise UserError(several, "", f"does not go with {option}; leave one of them out")
@@ -106,6 +115,7 @@ def run(asked: RunOptions) -> RunResult:
         deployment = found.best
     answer = _served(asked, deployment, load, pools)
     _warn(asked, deployment, served)
+    answer |= _at_slo(asked, deployment, load)
     answer |= {} if served.trace is None else {"trace": dict(served.trace)}
     in_service = -(-answer["users_in_service"] // count)
     users = _users(asked, deployment, load, deployment.plan.data_parallel * count)
@@ -116,6 +126,22 @@ def run(asked: RunOptions) -> RunResult:
     names = RunResult.__dataclass_fields__.keys() & answer.keys()
     figures = {name: answer[name] for name in names}
     return RunResult(**figures, deployment=deployment, found=found, answer=answer, asked=asked, load_text=served.text)
+
+
+def _at_slo(asked: RunOptions, deployment: Deployment, load: Load) -> Answer:
+    """The most users within the limits of --slo, and these; nothing without. Raises UserError."""
+    from npusim.serving.slo import most_of_requests, parse_slo, users_at_slo
+    from npusim.workload.arrivals import users_of
+
+    if asked.slo is None:
+        return {}
+    slo = parse_slo(asked.slo)
+    users = users_of(load.arrival)
+    if users is None:
+        raise UserError("--slo", "", "counts users; give --arrival closed or burst with --concurrency")
+    most = most_of_requests(len(load.prompts), users)
+    found = users_at_slo(slo, asked.load_of, deployment, users, most, asked.seed, asked.interval)
+    return {"users_at_slo": found.as_json, "slo": {"limits_ms": slo.as_dict(), "at_least": found.least}}
 
 
 def _users(asked: RunOptions, deployment: Deployment, load: Load, servers: int) -> int:

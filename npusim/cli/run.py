@@ -58,6 +58,8 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
             console.print(_instances_text(answer["instances"]))
         if "pools" in answer:
             console.print(_pools_text(answer))
+        if "slo" in answer:
+            console.print(_slo_text(answer))
         console.print(energy_breakdown(answer))
         console.print(reconciliation_text(answer))
         console.print(_bottleneck_text(answer["bottleneck"]))
@@ -111,6 +113,12 @@ def _pools_text(answer: dict[str, Any]) -> str:
         f"{pools['transfer']['link']}: {figure(moved['mean'])} ms (p99 {figure(moved['p99'])}). "
         f"Requests/s that each part could bear: {rates}; {pools['binding']} binds."
     )
+
+
+def _slo_text(answer: dict[str, Any]) -> str:
+    limits = ", ".join(f"{name} at most {limit:,g} ms" for name, limit in answer["slo"]["limits_ms"].items())
+    least = "at least " if answer["slo"]["at_least"] else ""
+    return f"Most users within the limits ({limits}): {least}{figure(answer['users_at_slo'], 0)}."
 
 
 def _layout_text(told: dict[str, str]) -> str:

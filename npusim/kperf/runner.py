@@ -18,15 +18,17 @@ from npusim.hardware.calibration import calibration_text
 from npusim.hardware.drafting import NONE
 from npusim.hardware.software import software_text
 from npusim.hardware.technology.energy import GROUPS
+from npusim.inputs.limits import MOST_REQUESTS, MOST_USERS
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.metric_row import Shown
-from npusim.metrics import shown
+from npusim.metrics import SEARCHES, shown
 from npusim.serving.joint import run_draws
 from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.planning import Wish, best_for_run
 from npusim.serving.simulate import simulate
+from npusim.serving.slo import Slo, SloSearch
 from npusim.serving.uncertainty import drawn_engines, drawn_metrics, interval_text
 from npusim.workers import processors, spread
 from npusim.workload.arrivals import parse_arrival
@@ -37,6 +39,7 @@ KPERF_MODELS = ("llama-3.1-8b", "exaone-4.0-32b", "exaone-3.5-32b", "llama-3.3-7
 DEFAULT_GRID = "furiosa-perf-32k"
 _MJ_PER_J = 1e3
 _POWER_SCOPE = "cards (no server, no wall)"
+USERS_AT_SLO = SEARCHES[0].name
 _Progress = Callable[[int, int, str], None]
 
 
@@ -69,13 +72,14 @@ def run_grid(
     offload: str | None = None,
     software: str | None = None,
     drafting: str | None = None,
+    slo: Slo | None = None,
     progress: _Progress | None = None,
     workers: int | None = None,
 ) -> list[GridResult]:
     """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
 
     plan, drafting: as `deploy` takes them; wish: what the best plan optimises, where the plan is to be found for each
-    model, at the grid's shape with the most users.
+    model, at the grid's shape with the most users; slo: limits for which the most users of each shape are sought.
     progress(done, all, which) is called at the beginning and after each cell. workers: most processes that work on
     it, one for each processor by default, with the same results. Raises UserError.
     """
@@ -98,7 +102,7 @@ def run_grid(
     deployments = [[deploy(arch, name, **options) for name in names] for arch in archs]
     if wish is not None:
         deployments = [[_best_planned(each, chosen, wish, seed) for each in of_arch] for of_arch in deployments]
-    asked = [_Cells(each, chosen, seed, intervals) for of_arch in deployments for each in of_arch]
+    asked = [_Cells(each, chosen, seed, intervals, slo) for of_arch in deployments for each in of_arch]
     planning_s = (time.process_time() - started) / len(archs)
     rows = _predicted(asked, chosen, workers or processors(), progress or (lambda done, total, label: None))
     results = []
@@ -116,21 +120,36 @@ def _predicted(
 ) -> list[list[tuple[dict[str, Any], float]]]:
     """The row of the table for every cell of the grid, and the CPU seconds that it took, for each of `asked`."""
     cells = list(grid.cells())
+    shapes = [] if asked[0].slo is None else [(point.isl, point.osl, point.users[0]) for point in grid.points]
     # Cells of many users and long answers last: `spread` begins with them once others work too.
     calls = sorted(product(range(len(asked)), range(len(cells))), key=lambda call: cells[call[1]][2])
+    calls += product(range(len(asked)), range(len(cells), len(cells) + len(shapes)))
 
     def predict(which: int, position: int) -> tuple[dict[str, Any], float]:
         begun = time.process_time()
-        return asked[which].predict(*cells[position]), time.process_time() - begun
+        cell = (*cells, *shapes)[position]
+        row = asked[which].predict(*cell) if position < len(cells) else asked[which].at_slo(*cell)
+        return row, time.process_time() - begun
 
-    rows: list[list[Any]] = [[None] * len(cells) for _ in asked]
+    rows: list[list[Any]] = [[None] * (len(cells) + len(shapes)) for _ in asked]
     progress(0, len(calls), "starting")
     for done, (index, row) in enumerate(spread(predict, calls, workers), start=1):
         which, position = calls[index]
         rows[which][position] = row
-        isl, osl, users = cells[position]
+        isl, osl, users = (*cells, *shapes)[position]
         progress(done, len(calls), f"{asked[which].name} {isl}/{osl} x {users}")
-    return rows
+    return [_with_shapes(of, cells, shapes) for of in rows]
+
+
+def _with_shapes(rows: list[Any], cells: list[Any], shapes: list[Any]) -> list[tuple[dict[str, Any], float]]:
+    """The rows of cells with what is told of their shapes; the seconds of a shape count with its first cell."""
+    of_shape = {shape[:2]: found for shape, found in zip(shapes, rows[len(cells) :], strict=True)}
+    made = []
+    for cell, (row, seconds) in zip(cells, rows, strict=False):
+        told, more = of_shape.get(cell[:2], ({}, 0.0))
+        of_shape[cell[:2]] = (told, 0.0)
+        made.append((row | told, seconds + more))
+    return made
 
 
 def _best_planned(base: Deployment, grid: Grid, wish: Wish, seed: int) -> Deployment:
@@ -152,7 +171,8 @@ def _load(grid: Grid, isl: int, osl: int, users: int, seed: int) -> Load:
 class _Cells:
     """The cells of one deployment; engines, drawn ones too, are built once for all of them."""
 
-    def __init__(self, deployment: Deployment, grid: Grid, seed: int, intervals: bool) -> None:
+    def __init__(self, deployment: Deployment, grid: Grid, seed: int, intervals: bool, slo: Slo | None = None) -> None:
+        self.slo = slo
         self._deployment = deployment
         self._grid = grid
         self._seed = seed
@@ -192,6 +212,19 @@ class _Cells:
                 row[f"{name}_low"], row[f"{name}_high"] = joint.interval(name)
         return row
 
+    def at_slo(self, isl: int, osl: int, start: int) -> dict[str, Any]:
+        """The most users of a shape within the limits, nothing where the model has no room."""
+        if self._engine is None or self.slo is None:
+            return {}
+        most = min(MOST_USERS, MOST_REQUESTS // self._grid.requests_per_user)
+        search = SloSearch(self.slo, lambda users: _load(self._grid, isl, osl, users, self._seed), most, self._seed)
+        found = search.value(self._deployment, start, self._engine)
+        row: dict[str, Any] = {USERS_AT_SLO: found.value}
+        if self._drawn:
+            found = search.ranged(found, self._drawn, self._deployment.calibration)
+            row |= {f"{USERS_AT_SLO}_low": found.low, f"{USERS_AT_SLO}_high": found.high}
+        return row
+
     def _conditions(self) -> dict[str, Any]:
         where = self._deployment
         return {
@@ -227,7 +260,8 @@ def _spent(metrics: RunMetrics) -> dict[str, float]:
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    sides = [f"{name}_{side}" for name in INTERVAL_METRICS for side in ("low", "high")]
+    sides = [f"{name}_{side}" for name in (*INTERVAL_METRICS, USERS_AT_SLO) for side in ("low", "high")]
+    sides = [USERS_AT_SLO, *sides]
     names = [column.name for column in COLUMNS]
     present = [side for side in sides if any(side in row for row in rows)]
     return pd.DataFrame(rows).reindex(columns=[*names, *present])

@@ -14,7 +14,7 @@ import pandas as pd
 
 from npusim.hardware.drafting import NONE
 from npusim.metric_row import Metric, Shown
-from npusim.metrics import METRICS, SPENT, best_label, shown
+from npusim.metrics import METRICS, SEARCHES, SPENT, best_label, shown
 from npusim.safe_text import printable
 from npusim.words import ENGLISH, Say, speaker
 
@@ -112,7 +112,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("status", "Status", group="Status", width=12),
 )
 
+ASKED_COLUMNS: tuple[Column, ...] = tuple(
+    Column(row.name, row.label, row.unit, row.number, row.group, row.width) for row in SEARCHES
+)
+"""Columns of what is sought where it is asked for; tables without do not have them."""
+
 INTERVAL_METRICS = tuple(row.name for row in METRICS if row.interval)
+_RANGED = (*INTERVAL_METRICS, *(row.name for row in SEARCHES))
 
 ACCURACY_COLUMNS: tuple[Column, ...] = (
     Column("accuracy_score", "Accuracy score (measured only)", group=ACCURACY, width=16),
@@ -135,9 +141,10 @@ def file_columns(cells: pd.DataFrame) -> list[Column]:
     Raises ValueError where the cells lack a column or hold one that is not known.
     """
     found: list[Column] = []
-    for known in COLUMNS:
+    asked = [item for item in ASKED_COLUMNS if item.name in cells]
+    for known in (*COLUMNS[:-1], *asked, COLUMNS[-1]):
         found.append(known)
-        if known.name in INTERVAL_METRICS:
+        if known.name in _RANGED:
             found += [
                 replace(known, name=f"{known.name}_{side}", heading=f"{known.heading}, {side}", detail=True)
                 for side in ("low", "high")

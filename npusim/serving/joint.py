@@ -101,7 +101,7 @@ def run_draws(
     widths = {name: unexplained(deployment.calibration, name) for name in (FIRST, TOKEN, RATE, POWER)}
     # Throughput was measured on more models than the time of a token, which decides it.
     widths[TOKEN] = max(widths[TOKEN], widths.pop(RATE))
-    errors = _errors(widths, len(machines), seed)
+    errors = drawn_errors(widths, len(machines), seed)
     run = _Run(load, machines, rows, errors, run_limits(deployment, load, [row.name for row in rows]))
     joules = {name: _column([each.breakdown_j[name] for each in machines]) for name in value.breakdown_j}
     parts = {f"{BREAKDOWN}_{name}": was * run.energy for name, was in joules.items()}
@@ -115,7 +115,7 @@ def step_draws(
     """Joint draws of time_us, power_w and energy_j of a pass of that phase; machines: its costs on drawn ones."""
     limits = step_limits(deployment, step)
     widths = {name: unexplained(deployment.calibration, name, phase) for name in (TIME, WATTS)}
-    errors = _errors(widths, len(machines), seed)
+    errors = drawn_errors(widths, len(machines), seed)
     drawn = {
         name: limits.clip(name, _column([getattr(each, name) for each in machines]) * errors[name]) for name in widths
     }
@@ -212,7 +212,7 @@ def _per_second(name: str) -> bool:
     return name.endswith("_per_s")
 
 
-def _errors(widths: Mapping[str, float], machines: int, seed: int) -> dict[str, np.ndarray]:
+def drawn_errors(widths: Mapping[str, float], machines: int, seed: int) -> dict[str, np.ndarray]:
     """Factors by which figures are off, (machines, SPREAD) each: lognormal, 90 % within exp(-width) and exp(width)."""
     from scipy.special import ndtri
 

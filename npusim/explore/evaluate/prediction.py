@@ -23,6 +23,7 @@ from npusim.serving.joint import JointDraws, run_draws
 from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import ServingEngine, simulate
+from npusim.serving.slo import most_users
 from npusim.serving.uncertainty import drawn_engines, interval
 from npusim.serving.unexplained import unexplained
 from npusim.workload.arrivals import parse_arrival
@@ -268,25 +269,13 @@ def peak_of(claim: Claim, where: Deployment) -> float:
 
 
 def _users_at_slo(claim: Claim, where: Deployment, engine: ServingEngine | None, seed: int, start: int) -> float:
-    """The most users at which every limit is kept, 0 for none: doubled or halved from `start` until they part, then
-    halves between the last two."""
+    """The most users at which every limit is kept, 0 for none."""
 
     def keeps(users: int) -> bool:
         run = measure(simulate(where, load_of_claim(claim.model_copy(update={"users": users})), seed, engine))
         return run.fits and all(run[resolve(name)] <= limit for name, limit in claim.slo)
 
-    low, high = start, 2 * start
-    if keeps(start):
-        while high <= _MOST_USERS and keeps(high):
-            low, high = high, 2 * high
-    else:
-        low, high = start // 2, start
-        while low and not keeps(low):
-            low, high = low // 2, low
-    while high - low > max(1, low // _FINE):
-        middle = (low + high) // 2
-        low, high = (middle, high) if keeps(middle) else (low, middle)
-    return float(low)
+    return float(most_users(keeps, start, _MOST_USERS, _FINE))
 
 
 def _half_width(claim: Claim, deployment: Deployment, base: Baselined | None) -> float:

@@ -16,7 +16,7 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import is_file
 from npusim.mapping.deployment import AUTO
 from npusim.metric_row import Shown
-from npusim.metrics import resolve, shown
+from npusim.metrics import SEARCHES, resolve, shown
 from npusim.workload.lengths import FIXED, parse_spreads, spreads_text
 
 Amount = Annotated[float, Field(gt=0.0, le=1e15, strict=True)]
@@ -25,7 +25,7 @@ CLAIMED = tuple(row.name for row in shown(Shown.FOLDED))
 """Metrics that can be claimed; `ttft_ms` and the like mean the mean."""
 LATENCIES = tuple(row.name for row in shown(Shown.FOLDED) if row.unit == "ms")
 DIFFERENT, ALIKE = "different", "alike"
-USERS_AT_SLO = "users_at_slo"
+USERS_AT_SLO = SEARCHES[0].name
 """The most users at which every latency of `slo` keeps its limit."""
 
 
