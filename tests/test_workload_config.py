@@ -246,13 +246,6 @@ def test_latents_are_read(tmp_path: Path) -> None:
     assert model.latent.query_rank == 0
 
 
-def test_experts_alone_in_the_makers_format(tmp_path: Path) -> None:
-    kept = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]}
-    assert load_model(str(_write(tmp_path, QWEN3_MOE | {"quantization_config": kept}))).experts_only == "mxfp4"
-    everything = {"quant_method": "fp8", "modules_to_not_convert": ["lm_head"]}
-    assert load_model(str(_write(tmp_path, QWEN3_MOE | {"quantization_config": everything}))).experts_only == ""
-
-
 def test_a_file_may_bring_its_own_skew_and_assumptions(tmp_path: Path) -> None:
     about = {
         "expert_skew": {"exponent": 1.2, "span": 40},

@@ -9,6 +9,8 @@ from typing import Any
 from npusim.errors import UserError
 from npusim.ledger import Provenance, Quantity
 from npusim.workload.attention_keys import read_mixers
+from npusim.workload.checkpoint import Checkpoint
+from npusim.workload.checkpoint_keys import read_checkpoint
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.config_keys import is_harmless, read_keys, refuse_unread
 from npusim.workload.families import FAMILIES, KEYS, SAME
@@ -62,7 +64,7 @@ def read_model(path: Path, name: str) -> Model:
     family = FAMILIES[family_name]
     about = read_description(config, name)
     hidden = config.size("hidden_size")
-    layers = _layers(config, family, hidden)
+    layers, checkpoint = _stored(config, family, hidden, _layers(config, family, hidden))
     model = Model(
         name=name,
         title=about.title,
@@ -77,7 +79,7 @@ def read_model(path: Path, name: str) -> Model:
         front=_front(config, hidden, len(layers)),
         towers=read_towers(config),
         predictors=config.whole("num_nextn_predict_layers"),
-        experts_only=_experts_only(config),
+        checkpoint=checkpoint,
         published_parameters=about.published_parameters,
         published_active=about.published_active,
         assumptions=_assumptions(config, name),
@@ -110,6 +112,16 @@ def _layers(config: ConfigFile, family: Family, hidden: int) -> tuple[Layer, ...
         Layer(mixer, feed, norms, further, vectors, parallel, beside, side, streams)
         for mixer, feed in zip(mixers, feeds, strict=True)
     )
+
+
+def _stored(
+    config: ConfigFile, family: Family, hidden: int, layers: tuple[Layer, ...]
+) -> tuple[tuple[Layer, ...], Checkpoint | None]:
+    """The layers with the formats of their parts, and the checkpoint's own."""
+    sizes = {layer: layer.role_parameters(hidden) for layer in set(layers)}
+    checkpoint, formats = read_checkpoint(config, lambda at: sizes[layers[at]], len(layers), family.modules)
+    made = {pair: pair[0]._replace(formats=pair[1]) for pair in set(zip(layers, formats, strict=True))}
+    return tuple(made[pair] for pair in zip(layers, formats, strict=True)), checkpoint
 
 
 def _norms(config: ConfigFile, family: Family) -> int:
@@ -199,17 +211,6 @@ def _check_keys(config: ConfigFile) -> None:
         strange = next((key for key in own if key not in _OWN_KEYS), None)
         if strange is not None:
             raise config.mistake(f"npusim.{strange}", f"unknown key; known: {', '.join(_OWN_KEYS)}")
-
-
-def _experts_only(config: ConfigFile) -> str:
-    """The weight format of `quantization_config` where that leaves attention unconverted, else ""."""
-    given = config.get("quantization_config") or {}
-    if not isinstance(given, dict):
-        raise config.mistake("quantization_config", "must be an object")
-    method, kept = given.get("quant_method"), given.get("modules_to_not_convert") or []
-    if not isinstance(kept, list):
-        raise config.mistake("quantization_config.modules_to_not_convert", "must be a list of names of modules")
-    return str(method) if any("self_attn" in str(module) for module in kept) else ""
 
 
 def _assumptions(config: ConfigFile, name: str) -> tuple[Provenance, ...]:

@@ -6,7 +6,7 @@ A table has a column a figure, or one figure a row beside its name (columns metr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from npusim.inputs.numbers import plain
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_kv, told_precision
 from npusim.metrics import PUBLISHED, TABLE_COLUMN, UNIT_NAMES, figure_of, metric
+from npusim.workload.formats import kv_of_label
 
 TOOL = "measured table"
 _USERS = ("concurrency", "users")
@@ -123,13 +124,18 @@ def _setting(cells: Mapping[str, Any]) -> RunConditions:
         model=_text(cells, "model"),
         device=next((named for name in _DEVICES if (named := _text(cells, name))), None),
         cards=None if cards is None or cards != round(cards) else round(cards),
-        precision=next((told_precision(own) for name in _PRECISIONS if (own := _text(cells, name))), None),
-        kv_precision=told_kv(_text(cells, "kv_dtype")),
+        precision=_format(told_precision, cells),
+        kv_precision=told_kv(_text(cells, "kv_dtype")) or _format(kv_of_label, cells),
         runtime=_text(cells, "engine") or _text(cells, "sdk"),
         isl=_number(cells, "isl"),
         osl=_number(cells, "osl"),
         users=next((found for name in _USERS if (found := _number(cells, name))), None),
     )
+
+
+def _format(read: Callable[[str], str | None], cells: Mapping[str, Any]) -> str | None:
+    """What the columns of number formats tell."""
+    return next((told for name in _PRECISIONS if (own := _text(cells, name)) and (told := read(own))), None)
 
 
 def _conduct(cells: Mapping[str, Any]) -> Conduct:
