@@ -44,6 +44,17 @@ Cards = Annotated[
 ]
 
 
+TakenFor = Annotated[
+    str | None,
+    Option(
+        "Family whose layers the model has, in place of the one that its file names.",
+        names=("--as",),
+        metavar="FAMILY",
+        default="the file's",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placing(Options):
     """How a model is deployed on an architecture."""
@@ -159,9 +170,15 @@ def asked_plan(asked: Placing) -> str | None:
     return asked.plan
 
 
-def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
-    """The deployment in which a request of `tokens` is to have room. Raises UserError."""
+def deployed(asked: Placing, arch: str, model: str, tokens: int, family: str | None = None) -> Deployment:
+    """The deployment in which a request of `tokens` is to have room. Raises UserError.
+
+    family: whose layers the model is taken to have.
+    """
     from npusim.mapping.deployment import deploy
+    from npusim.workload.catalog import taken_for
+
+    model = taken_for(model, family)
 
     if asked.uncalibrated:
         warn_without_calibration(arch)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, NumberOrRange, NumbersOrRanges
-from npusim.api.deploying import Arch, Deploying, Interval, ModelName, Seed, deployed, told_beside
+from npusim.api.deploying import Arch, Deploying, Interval, ModelName, Seed, TakenFor, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Given, Option, warn_of
 from npusim.errors import UserError
@@ -87,6 +87,7 @@ class RunOptions(Deploying):
             only_with=("engine", "event"),
         ),
     ] = "rate"
+    taken_for: TakenFor = None
     interval: Interval = False
     seed: Seed = 0
 
@@ -156,7 +157,7 @@ def run(asked: RunOptions) -> RunResult:
 
     wish, found = asked.wish, None
     isl, osl = asked.lengths
-    deployment = deployed(asked, asked.arch, asked.model, tokens=isl.longest + osl.longest)
+    deployment = deployed(asked, asked.arch, asked.model, tokens=isl.longest + osl.longest, family=asked.taken_for)
     load = {name: getattr(asked, name) for name in _LOAD}
     if wish is not None:
         share = run_load(**load, seed=asked.seed).of_replica(asked.instances)

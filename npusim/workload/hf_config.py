@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,12 @@ class NpusimKey:
     harmless: tuple[str, ...]
 
 
-def read_model(path: Path, name: str) -> Model:
-    """The model of the config.json at `path`, called `name`. Raises UserError naming file and key."""
-    config, family_name = _of_family(_language_part(ConfigFile(path)))
+def read_model(path: Path, name: str, as_family: str = "") -> Model:
+    """The model of the config.json at `path`, called `name`. Raises UserError naming file and key.
+
+    as_family: the family whose layers it has, "" for the one that the file names.
+    """
+    config, family_name = _of_family(_language_part(ConfigFile(path)), as_family)
     family = FAMILIES[family_name]
     about = read_description(config, name)
     hidden = config.size("hidden_size")
@@ -157,11 +161,11 @@ def _language_part(config: ConfigFile) -> ConfigFile:
     return config if found is None else config.within(found)
 
 
-def _of_family(config: ConfigFile) -> tuple[ConfigFile, str]:
+def _of_family(config: ConfigFile, as_family: str) -> tuple[ConfigFile, str]:
     """The file under its family's spellings and defaults, and the family's name; its keys are checked."""
     if config.get("is_encoder_decoder"):
         raise config.mistake("is_encoder_decoder", "is true: npusim predicts models that are decoders alone")
-    name = _named_family(config)
+    name = _told_family(as_family) if as_family else _named_family(config)
     family = FAMILIES[name]
     config = config.spelled({**KEYS, **family.keys}, family.defaults)
     _check_keys(config)
@@ -173,6 +177,18 @@ def _of_family(config: ConfigFile) -> tuple[ConfigFile, str]:
         if key is not None and not has:
             raise config.mistake(key, f"is a key of {kind}, which models of type {name} do not have; give their type")
     return config, name
+
+
+def _told_family(name: str) -> str:
+    word = name.lower().replace("-", "_")
+    found = next(
+        (SAME.get(spelling, spelling) for spelling in (name, word) if SAME.get(spelling, spelling) in FAMILIES), None
+    )
+    if found is None:
+        near = difflib.get_close_matches(word, (*FAMILIES, *SAME), n=1)
+        mend = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(FAMILIES)}"
+        raise UserError("--as", name[:60], f"no such family of models; {mend}")
+    return found
 
 
 def _named_family(config: ConfigFile) -> str:
@@ -199,7 +215,8 @@ def _unknown_family(config: ConfigFile, model_type: Any, classes: list[Any]) -> 
     key, given = ("model_type", model_type) if model_type is not None else ("architectures", (classes or [None])[0])
     if given is None:
         return config.mistake("model_type", f"this key is missing; add one of: {known}")
-    return config.mistake(key, f"unknown model family '{str(given)[:60]}'; known: {known}")
+    mend = "take it for one of them by --as where its layers are alike"
+    return config.mistake(key, f"unknown model family '{str(given)[:60]}'; known: {known}; {mend}")
 
 
 def _check_keys(config: ConfigFile) -> None:
