@@ -146,7 +146,7 @@ def test_windows(tmp_path: Path, config: dict[str, Any], windows: tuple[int, ...
 @pytest.mark.parametrize(
     ("config", "key", "message"),
     [
-        (LLAMA | {"model_type": "gpt9"}, "model_type", "unknown model family 'gpt9'; known: llama, exaone"),
+        (LLAMA | {"model_type": "gpt9"}, "model_type", "unknown model family 'gpt9'; --as takes it"),
         (LLAMA | {"model_type": "bert"}, "model_type", "'bert' is an encoder, which generates no tokens"),
         (LLAMA | {"is_encoder_decoder": True}, "is_encoder_decoder", "decoders alone"),
         (LLAMA | {"num_state_slots": 8}, "num_state_slots", "is not understood and may change the cost"),

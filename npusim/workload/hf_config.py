@@ -215,8 +215,8 @@ def _unknown_family(config: ConfigFile, model_type: Any, classes: list[Any]) -> 
     key, given = ("model_type", model_type) if model_type is not None else ("architectures", (classes or [None])[0])
     if given is None:
         return config.mistake("model_type", f"this key is missing; add one of: {known}")
-    mend = "take it for one of them by --as where its layers are alike"
-    return config.mistake(key, f"unknown model family '{str(given)[:60]}'; known: {known}; {mend}")
+    mend = "--as takes it for one whose layers are alike"
+    return config.mistake(key, f"unknown model family '{str(given)[:60]}'; {mend}; known: {known}")
 
 
 def _check_keys(config: ConfigFile) -> None:
