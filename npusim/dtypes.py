@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-BF16, FP8, INT8, INT4, MXFP4, F32 = range(6)
-NAMES = ("bf16", "fp8", "int8", "int4", "mxfp4", "f32")
+BF16, FP8, INT8, INT4, MXFP4, F32, NVFP4 = range(7)
+NAMES = ("bf16", "fp8", "int8", "int4", "mxfp4", "f32", "nvfp4")
 COUNT = len(NAMES)
 NOT_MULTIPLIED = -1
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from npusim.workload.catalog import load_model
+from npusim.errors import UserError
+from npusim.workload.catalog import load_model, taken_for
 
 CONFIGS = Path(__file__).parent / "samples" / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.json"))
@@ -77,3 +78,15 @@ def test_towers_are_named_and_counted_apart() -> None:
     assert (tower.key, tower.layers, tower.hidden) == ("vision_config", 27, 1152)
     assert tower.parameters == 27 * 1152 * (4 * 1152 + 2 * 4304)
     assert model.parameters == load_model("qwen3-8b").parameters
+
+
+def test_a_file_may_be_taken_for_one_of_another_family(tmp_path: Path) -> None:
+    config = json.loads((CONFIGS / "yi-34b.json").read_text()) | {"model_type": "brandnew"}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"unknown model family 'brandnew'.* --as "):
+        load_model(str(path))
+    assert load_model(taken_for(str(path), "llama")).parameters == load_model(str(CONFIGS / "yi-34b.json")).parameters
+    assert load_model(f"{path} as starcoder2").family == "starcoder2"
+    with pytest.raises(UserError, match=r"--as: lama: no such family of models; did you mean 'llama'"):
+        load_model(taken_for(str(path), "lama"))

@@ -93,13 +93,14 @@ GRID_OPTIONS = DEPLOYING | {"--models": "--models llama-3.1-8b", "--grid": "--gr
 GRID_OPTIONS["--objective"] = (f"{BEST} --grid crowd.yaml", "--objective efficiency")
 CALLS = {
     "list": Call("archs", {}),
-    "show": Call("rngd", {"--uncalibrated": "--uncalibrated"}),
+    "show": Call("rngd", {"--uncalibrated": "--uncalibrated", "--as": "--as llama"}),
     "lint": Call("rngd", {}),
     "new-chip": Call("mine --like rngd", {"--like": "--like h200"}),
     "step": Call(
         f"rngd {MODEL} --phase decode --batch 64 --context 512",
         DEPLOYING
         | {
+            "--as": "--as starcoder2",
             "--phase": "--phase prefill",
             "--batch": "--batch 8",
             "--context": "--context 1024",
@@ -118,6 +119,7 @@ CALLS = {
         f"rngd {MODEL} --isl 256 --osl 8 --concurrency 4",
         DEPLOYING
         | {
+            "--as": "--as starcoder2",
             "--isl": "--isl 128",
             "--osl": "--osl 9",
             "--concurrency": "--concurrency 2",

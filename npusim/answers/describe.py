@@ -41,7 +41,7 @@ from npusim.mapping.footprint import weight_bytes
 from npusim.mapping.lower import program
 from npusim.mapping.plan import Plan
 from npusim.units import NS_PER_S
-from npusim.workload.catalog import list_models, load_model, shipped_models
+from npusim.workload.catalog import list_models, load_model, shipped_models, taken_for
 from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
 from npusim.workload.model import Model
@@ -59,17 +59,18 @@ def list_items(what: str) -> list[dict[str, Any]]:
     return _LISTS[what]()
 
 
-def describe(name_or_path: str, uncalibrated: bool = False) -> dict[str, Any]:
+def describe(name_or_path: str, uncalibrated: bool = False, family: str | None = None) -> dict[str, Any]:
     """Everything known of an architecture, model, runtime or DRAM standard. Raises UserError for an unknown name.
 
     uncalibrated: leave an architecture's calibration out; a runtime is shown as described, whatever chips it drives.
+    family: of models, whose layers a model is taken to have.
     """
     kind = kind_of_description(name_or_path)
+    if kind == "model":
+        return _show_model(taken_for(name_or_path, family))
     if kind == "architecture":
         return _show_architecture(name_or_path, uncalibrated)
-    return {"model": _show_model, "runtime": _show_runtime, "memory": _show_memory, "pim": _show_pim}[kind](
-        name_or_path
-    )
+    return {"runtime": _show_runtime, "memory": _show_memory, "pim": _show_pim}[kind](name_or_path)
 
 
 def kind_of_description(name_or_path: str) -> _Kind:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 from npusim.api.answer import Answer
-from npusim.api.deploying import Uncalibrated, warn_without_calibration
+from npusim.api.deploying import TakenFor, Uncalibrated, warn_without_calibration
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Options, warn_of
 
@@ -53,6 +53,7 @@ class ShowOptions(Options):
 
     name: Annotated[str, Argument("A shipped name, an alias or a path.", metavar="NAME|PATH")]
     uncalibrated: Uncalibrated = False
+    taken_for: TakenFor = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def show(asked: ShowOptions) -> ShowResult:
     """One architecture, model, runtime or memory: peaks, capacities, every number with its source. Raises UserError."""
     from npusim.answers import describe
 
-    answer = describe.describe(asked.name, asked.uncalibrated)
+    answer = describe.describe(asked.name, asked.uncalibrated, asked.taken_for)
+    if asked.taken_for is not None and answer["kind"] != "model":
+        warn_of("--as", f"{answer['kind']} {asked.name} is no model, and is shown as it is described")
     if asked.uncalibrated and answer["kind"] == "architecture":
         warn_without_calibration(asked.name)
     elif asked.uncalibrated:

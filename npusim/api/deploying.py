@@ -44,19 +44,36 @@ Cards = Annotated[
 ]
 
 
+TakenFor = Annotated[
+    str | None,
+    Option(
+        "Family whose layers the model has, in place of the one that its file names.",
+        names=("--as",),
+        metavar="FAMILY",
+        default="the file's",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placing(Options):
     """How a model is deployed on an architecture."""
 
     precision: Annotated[
-        str,
+        str | None,
         Option(
-            "Number format of weights and activations: bf16, fp8, int8, w8a16, w4a16, w4a8 or mxfp4.", metavar="SCHEME"
+            "Number format of weights and activations: bf16, fp8, int8, w8a16, w4a16, w4a8, mxfp4, nvfp4 or nvfp4a16.",
+            metavar="SCHEME",
+            default="the checkpoint's",
         ),
-    ] = "bf16"
+    ] = None
     kv_precision: Annotated[
         str | None,
-        Option("Number format of the KV cache: bf16, fp8 or int8.", metavar="FORMAT", default="the runtime's"),
+        Option(
+            "Number format of the KV cache: bf16, fp8 or int8.",
+            metavar="FORMAT",
+            default="the checkpoint's, else the runtime's",
+        ),
     ] = None
     cards: Cards = None
     tensor_parallel: Annotated[
@@ -153,12 +170,19 @@ def asked_plan(asked: Placing) -> str | None:
     return asked.plan
 
 
-def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
-    """The deployment in which a request of `tokens` is to have room. Raises UserError."""
+def deployed(asked: Placing, arch: str, model: str, tokens: int, family: str | None = None) -> Deployment:
+    """The deployment in which a request of `tokens` is to have room. Raises UserError.
+
+    family: whose layers the model is taken to have.
+    """
     from npusim.mapping.deployment import deploy
+    from npusim.workload.catalog import taken_for
+
+    model = taken_for(model, family)
 
     if asked.uncalibrated:
         warn_without_calibration(arch)
+    warn_of_other_format(model, asked.precision)
     return deploy(
         arch,
         model,
@@ -174,6 +198,15 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
         drafting=asked.speculation if isinstance(asked, Deploying) else None,
         software=asked.software,
     )
+
+
+def warn_of_other_format(model: str, precision: str | None) -> None:
+    """Warns where a scheme is asked for that is not that of the checkpoint. Raises UserError."""
+    from npusim.workload.catalog import load_model
+
+    own = None if precision is None else load_model(model).checkpoint
+    if own is not None and precision is not None and precision.strip().lower() != own.scheme:
+        warn_of("--precision", f"{precision} is predicted; the checkpoint is stored as {own.scheme} ({own.label})")
 
 
 def warn_without_calibration(arch: str) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, NumberOrRange, NumbersOrRanges
-from npusim.api.deploying import Arch, Deploying, Interval, ModelName, deployed, told_beside
+from npusim.api.deploying import Arch, Deploying, Interval, ModelName, TakenFor, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.loading import AskedLoad, Loading
 from npusim.api.options import Option, warn_of
@@ -39,6 +39,7 @@ class RunOptions(Loading, Spreading, Deploying):
             only_with=("engine", "event"),
         ),
     ] = "rate"
+    taken_for: TakenFor = None
     interval: Interval = False
     slo: Annotated[
         str | None,
@@ -105,7 +106,7 @@ def run(asked: RunOptions) -> RunResult:
     isl = int(load.tokens[:, 0].max())
     pools = pools_of(asked, asked, asked.arch, asked.model, isl, load.longest - isl)
     if pools is None:
-        deployment = deployed(asked, asked.arch, asked.model, tokens=load.longest)
+        deployment = deployed(asked, asked.arch, asked.model, tokens=load.longest, family=asked.taken_for)
         count = asked.instances
     else:
         deployment, count = pools[1].deployment, pools[1].count

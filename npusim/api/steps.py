@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, Json, NumberOrRange
-from npusim.api.deploying import Arch, Deploying, Interval, ModelName, deployed, told_beside
+from npusim.api.deploying import Arch, Deploying, Interval, ModelName, TakenFor, deployed, told_beside
 from npusim.api.function import asked_by
 from npusim.api.options import Option
 from npusim.inputs.limits import MOST, MOST_BATCH
@@ -47,6 +47,7 @@ class StepOptions(Deploying):
             only_with=("phase", "prefill"),
         ),
     ] = None
+    taken_for: TakenFor = None
     interval: Interval = False
     engine: Annotated[
         Literal["analytic", "event"], Option("Cost the step by closed forms, or simulate the chip event by event.")
@@ -152,7 +153,7 @@ def step(asked: StepOptions) -> StepResult:
     from npusim.serving.planning import best_for_step
 
     wish, found = asked.wish, None
-    deployment = deployed(asked, asked.arch, asked.model, tokens=asked.batch * asked.context)
+    deployment = deployed(asked, asked.arch, asked.model, tokens=asked.batch * asked.context, family=asked.taken_for)
     if wish is not None:
         query = asked.query or asked.context
         found = best_for_step(deployment, asked.phase, asked.batch, query, asked.context, wish)

@@ -75,7 +75,7 @@ def _driver(question: Question, chosen: Chosen) -> Runtime:
 
 def _schemes(question: Question, chosen: Chosen) -> Sequence[str]:
     """The schemes whose products the chip multiplies: the maker's own first where the checkpoint has one."""
-    own = question.shape.experts_only
+    own = question.shape.checkpoint.scheme if question.shape.checkpoint else None
     return sorted(
         (name for name in SCHEMES if not _not_multiplied(question, chosen, name)), key=lambda name: name != own
     )

@@ -24,6 +24,8 @@ class MacRates(Part):
     """Number of INT8 multiply-accumulates per cycle."""
     int4: Count | None = None
     """Number of INT4 multiply-accumulates per cycle."""
+    nvfp4: Count | None = None
+    """Number of NVFP4 multiply-accumulates per cycle."""
 
 
 class MacEnergies(Part):
@@ -37,12 +39,14 @@ class MacEnergies(Part):
     """Energy of an INT8 multiply-accumulate, in joules."""
     int4: EnergyPerOp | None = None
     """Energy of an INT4 multiply-accumulate, in joules."""
+    nvfp4: EnergyPerOp | None = None
+    """Energy of an NVFP4 multiply-accumulate, in joules."""
 
 
 class Expansion(Part):
     """What the unit multiplies when weights are stored in a type that it cannot multiply natively."""
 
-    stored: Literal["int4", "mxfp4", "int8", "fp8"]
+    stored: Literal["int4", "mxfp4", "nvfp4", "int8", "fp8"]
     """Type in which weights are stored."""
     activations: Literal["bf16", "fp8", "int8"]
     """Type of the activations."""

@@ -158,4 +158,10 @@ def _multiplication_types(unit: Unit) -> np.ndarray:
     for expansion in unit.expansions:
         position = dtypes.code(expansion.stored), dtypes.code(expansion.activations)
         table[position] = dtypes.code(expansion.computed)
+    for activations in range(dtypes.COUNT):
+        # Elements of NVFP4 are those of MXFP4, in blocks of their own: what widens the ones widens the others.
+        if table[dtypes.NVFP4, activations] == dtypes.NOT_MULTIPLIED and activations != dtypes.NVFP4:
+            table[dtypes.NVFP4, activations] = table[dtypes.MXFP4, activations]
+    if unit.macs.nvfp4 is None:
+        table[dtypes.NVFP4, dtypes.NVFP4] = table[dtypes.NVFP4, dtypes.BF16]
     return table

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.dtypes import BF16, FP8, INT8
+from npusim.dtypes import BF16, FP8, INT8, NVFP4
 from npusim.hardware.power import saved_by_clocks
 from npusim.kernels.unit import softmax_passes
 from npusim.mapping.optable import ATTENTION, VECTOR
 
 ENERGY_PARTS = (
-    "mac_bf16", "mac_fp8", "mac_int8", "mac_int4", "vector", "memory_read", "memory_write", "link",
+    "mac_bf16", "mac_fp8", "mac_int8", "mac_int4", "mac_nvfp4", "vector", "memory_read", "memory_write", "link",
     "pim_activate", "pim_column", "pim_mac", "pim_io", "idle", "loaded",
 )  # fmt: skip
 """What the joules of a step are spent on; together they are all of them."""
 (
-    MAC_BF16, MAC_FP8, MAC_INT8, MAC_INT4, VECTOR_WORK, MEMORY_READ, MEMORY_WRITE, LINK,
+    MAC_BF16, MAC_FP8, MAC_INT8, MAC_INT4, MAC_NVFP4, VECTOR_WORK, MEMORY_READ, MEMORY_WRITE, LINK,
     PIM_ACTIVATE, PIM_COLUMN, PIM_MAC, PIM_IO, IDLE, LOADED,
 ) = range(len(ENERGY_PARTS))  # fmt: skip
 
@@ -37,6 +37,8 @@ def mac_part(dtype):
         return MAC_BF16
     if dtype == FP8:
         return MAC_FP8
+    if dtype == NVFP4:
+        return MAC_NVFP4
     return MAC_INT8 if dtype == INT8 else MAC_INT4
 
 
@@ -47,6 +49,8 @@ def mac_energy(dtype, machine):
         return machine.power_mac_bf16
     if dtype == FP8:
         return machine.power_mac_fp8
+    if dtype == NVFP4:
+        return machine.power_mac_nvfp4
     return machine.power_mac_int8 if dtype == INT8 else machine.power_mac_int4
 
 

@@ -5,31 +5,33 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.dtypes import BF16, FP8, INT4, INT8
+from npusim.dtypes import BF16, FP8, INT4, INT8, NVFP4
 from npusim.mapping.optable import NORM, ROPE, SAMPLE, SILU
 
 
 @kernel
 def operand_bytes(dtype):
     """Bytes of one operand in the MAC array."""
-    if dtype == INT4:
+    if dtype in (INT4, NVFP4):
         return 0.5
     return 1.0 if dtype in (FP8, INT8) else 2.0
 
 
 @kernel
-def rate_of(dtype, bf16, fp8, int8, int4):
-    """The rate of an operand type among the four."""
+def rate_of(dtype, bf16, fp8, int8, int4, nvfp4):
+    """The rate of an operand type among the five."""
     if dtype == BF16:
         return bf16
     if dtype == FP8:
         return fp8
+    if dtype == NVFP4:
+        return nvfp4
     return int8 if dtype == INT8 else int4
 
 
 @kernel
 def efficiency_of(dtype, bf16, fp8, int8):
-    """A library's efficiency for an operand type; int8 as fp8 where it is not given."""
+    """A library's efficiency for an operand type; int8 as fp8 where it is not given, 4 bits as those."""
     if dtype == BF16:
         return bf16
     return fp8 if dtype == FP8 or math.isnan(int8) else int8

@@ -59,7 +59,7 @@ def run_grid(
     models: list[str] | None = None,
     grid: str | None = None,
     *,
-    precision: str = "bf16",
+    precision: str | None = None,
     kv_precision: str | None = None,
     cards: int | str | None = "auto",
     tensor_parallel: int | None = None,

@@ -43,19 +43,21 @@ from npusim.workload.sparse import Compressed
 _WIDE = Precision("bf16", "bf16", "bf16", "bf16")
 
 
-def attend(rows: Rows, mixer: Mixer, hidden: int, precision: Precision, ranks: int) -> None:
-    """What mixes the tokens of a layer, as one of `ranks` chips does it."""
+def attend(rows: Rows, mixer: Mixer, hidden: int, precision: Precision, out: Precision, ranks: int) -> None:
+    """What mixes the tokens of a layer, as one of `ranks` chips does it; out: precision of the output projection."""
     if isinstance(mixer, Recurrent):
-        recurrent(rows, hidden, mixer, precision, ranks)
+        recurrent(rows, hidden, mixer, precision, out, ranks)
     elif isinstance(mixer, Compressed):
-        compressed(rows, hidden, mixer, precision, ranks)
+        compressed(rows, hidden, mixer, precision, out, ranks)
     elif isinstance(mixer, Latent):
-        latent(rows, hidden, mixer, precision, share_of(mixer.heads, ranks), mixer.window)
+        latent(rows, hidden, mixer, precision, share_of(mixer.heads, ranks), mixer.window, out)
     else:
-        grouped_query(rows, hidden, mixer, precision, ranks)
+        grouped_query(rows, hidden, mixer, precision, out, ranks)
 
 
-def grouped_query(rows: Rows, hidden: int, attention: Attention, precision: Precision, ranks: int) -> None:
+def grouped_query(
+    rows: Rows, hidden: int, attention: Attention, precision: Precision, out: Precision, ranks: int
+) -> None:
     """Projections, rotary embedding, attention with keys and values of each head, output projection."""
     heads, kv_heads, gate = (share_of(count, ranks) for count in (attention.heads, attention.kv_heads, attention.gate))
     query_width, of_kv = heads * attention.head_dim, attention.head_dim + attention.value_dim * (not attention.joint)
@@ -87,10 +89,18 @@ def grouped_query(rows: Rows, hidden: int, attention: Attention, precision: Prec
     result = heads * attention.value_dim
     if gate:
         rows.vector(SILU, result, 3 * result)
-    rows.linear(OUT, precision, hidden, result, SPLIT_ROWS)
+    rows.linear(OUT, out, hidden, result, SPLIT_ROWS)
 
 
-def latent(rows: Rows, hidden: int, latent: Latent, precision: Precision, heads: int, window: int = 0) -> None:
+def latent(
+    rows: Rows,
+    hidden: int,
+    latent: Latent,
+    precision: Precision,
+    heads: int,
+    window: int = 0,
+    out: Precision | None = None,
+) -> None:
     """Multi-head latent attention of `heads` heads (DeepSeek-AI, arXiv 2405.04434, section 2.1).
 
     The keys and values of a prompt are expanded from the latents of all attended tokens, then attended as usual.
@@ -120,7 +130,7 @@ def latent(rows: Rows, hidden: int, latent: Latent, precision: Precision, heads:
         gate = latent.gate * heads // latent.heads
         rows.linear(EXPAND, precision, gate, hidden, SPLIT_COLUMNS)
         rows.vector(SILU, value_width, 3 * value_width)
-    rows.linear(OUT, precision, hidden, value_width, SPLIT_ROWS)
+    rows.linear(OUT, out or precision, hidden, value_width, SPLIT_ROWS)
 
 
 def _expanded(rows: Rows, latent: Latent, precision: Precision, heads: int, window: int) -> None:

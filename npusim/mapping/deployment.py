@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from npusim import dtypes
 from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibration_of, lent_to_runtime, load_runtime, load_system, software_in_use
@@ -45,6 +46,7 @@ from npusim.workload.precision import Precision, resolve_precision
 from npusim.workload.step import Ints, Step, decode
 
 AUTO = "auto"
+_PLAIN = "bf16"
 _PLANNED = 64
 """Deployments of one process that are kept."""
 
@@ -193,7 +195,7 @@ def deploy(
     arch: str,
     model: str,
     *,
-    precision: str = "bf16",
+    precision: str | None = None,
     kv_precision: str | None = None,
     cards: int | str | None = 1,
     tensor_parallel: int | None = None,
@@ -210,12 +212,13 @@ def deploy(
 
     cards: a number, None for the architecture's usual ones, or "auto" for the smallest power of two that holds the
     weights and a request of `tokens` (1 where none does, so that `require_fit` can say what is missing). plan: a plan,
-    its name (tp4-pp2) or a file of its degrees, in place of cards and tensor_parallel. kv_precision and runtime default
-    to the runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out; offload:
-    policy for PIM units, default the runtime's; software: its state, default what labs ran on silicon and open on a
-    projection; drafting: described, or as `--speculate` has it, None for a token a step; changes: words put in place of
-    those of the architecture and, after "runtime.", of its runtime. The same arguments give the same deployment, for
-    reading, as long as its files are unchanged. Raises UserError.
+    its name (tp4-pp2) or a file of its degrees, in place of cards and tensor_parallel. precision and kv_precision
+    default to the checkpoint's (bf16 and the runtime's where it tells none), runtime to the architecture's own;
+    uncalibrated: leave the architecture's calibration out; offload: policy for PIM units, default the runtime's;
+    software: its state, default what labs ran on silicon and open on a projection; drafting: described, or as
+    `--speculate` has it, None for a token a step; changes: words put in place of those of the architecture and, after
+    "runtime.", of its runtime. The same arguments give the same deployment, for reading, as long as its files are
+    unchanged. Raises UserError.
     """
     base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload, changes, software, drafting)
     if plan is not None:
@@ -232,7 +235,7 @@ def _under(base: Deployment, plan: Plan) -> Deployment:
 def _unplanned(
     arch: str,
     model: str,
-    precision: str,
+    precision: str | None,
     kv_precision: str | None,
     runtime: str | None,
     uncalibrated: bool,
@@ -250,7 +253,7 @@ def _unplanned(
         driver = calibration.apply(driver.name, driver)
     shape = load_model(model)
     _require_kernels(system, shape)
-    scheme = resolve_precision(precision, kv_precision or driver.kv.precision)
+    scheme = _scheme(system, shape, precision, kv_precision or stored_kv(shape) or driver.kv.precision)
     driver = _offloading(driver, system, offload)
     used = software_in_use(system, driver, calibration, software)
     if used is not None:
@@ -260,6 +263,29 @@ def _unplanned(
     drafter_of(drafts, shape, scheme.kv)
     found = Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration, used, drafts)
     return with_shared(found, calibrated_shared(calibration))
+
+
+def stored_kv(model: Model) -> str | None:
+    """The format of the KV cache that the checkpoint is made for."""
+    return model.checkpoint.kv if model.checkpoint else None
+
+
+def _scheme(system: System, model: Model, told: str | None, kv: str) -> Precision:
+    """The scheme that is told, else the checkpoint's own, else 16 bits; as the chip can run it. Raises UserError.
+
+    Where a chip does not multiply the activations that a checkpoint is made for (4-bit floats, or 8-bit ones on older
+    chips), they stay in 16 bits, as vLLM runs such weights there.
+    """
+    own = model.checkpoint
+    scheme = resolve_precision(told or (own.scheme if own else _PLAIN), kv)
+    if own is not None and scheme.name == own.scheme and own.bits:
+        scheme = replace(scheme, bits=own.bits)
+    table = build_machine(system)[0]["multiplies"]
+    weights, plain = dtypes.code(scheme.weights), dtypes.code(_PLAIN)
+    narrow = scheme.activations == dtypes.name(dtypes.NVFP4) and system.chip.unit.macs.nvfp4 is None
+    if told is None and table[weights, dtypes.code(scheme.activations)] == dtypes.NOT_MULTIPLIED:
+        narrow = bool(table[weights, plain] != dtypes.NOT_MULTIPLIED)
+    return replace(scheme, activations=_PLAIN) if narrow else scheme
 
 
 def _require_kernels(system: System, model: Model) -> None:

@@ -112,7 +112,8 @@ class Fitting:
     def _smaller_precision(self, plan: Plan, tokens: int) -> str | None:
         """The maker's own scheme, else the widest, in which the model fits and that the chip can multiply."""
         multiplies = self.machine[0]["multiplies"]
-        for name in sorted(SCHEMES, key=lambda scheme: scheme != self.model.experts_only):
+        own = self.model.checkpoint.scheme if self.model.checkpoint else None
+        for name in sorted(SCHEMES, key=lambda scheme: scheme != own):
             weights, activations = SCHEMES[name]
             native = multiplies[dtypes.code(weights), dtypes.code(activations)] != dtypes.NOT_MULTIPLIED
             if native and self.holds(plan, tokens, resolve_precision(name, self.precision.kv)):

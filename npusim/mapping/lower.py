@@ -54,10 +54,11 @@ from npusim.mapping.optable import (
 from npusim.mapping.plan import Plan, share_of
 from npusim.mapping.rows import Rows
 from npusim.mapping.stages import Stage, stages
+from npusim.workload.checkpoint import EXPERTS, INPUT, MLP, OUTPUT, SHARED
 from npusim.workload.feeds import Experts
 from npusim.workload.layers import Layer
 from npusim.workload.model import Model
-from npusim.workload.precision import Precision, resolve_precision
+from npusim.workload.precision import SCHEMES, Precision, resolve_precision
 from npusim.workload.step import Step
 
 
@@ -86,7 +87,7 @@ def _stage_program(model: Model, precision: Precision, plan: Plan, stage: Stage)
         rows.open_segment(1)
         rows.add(GATHER, EMBED, n=model.hidden, scales_with=PER_TOKEN)
         if model.front:
-            rows.linear(EXPAND, dense_precision(model, precision), model.front, model.hidden, SPLIT_NONE)
+            rows.linear(EXPAND, resolve_precision("bf16", "bf16"), model.front, model.hidden, SPLIT_NONE)
         if model.joined > 1:
             rows.linear(JOIN, precision, model.hidden, model.joined * model.hidden, SPLIT_NONE)
     for run, repeats in stage.segments:
@@ -132,15 +133,17 @@ def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: La
             rows.all_reduce(hidden, ranks)
         _result_norms(rows, hidden, (layer.further_norms + 1) // 2)
     if layer.side:
-        rows.linear(COMPRESS, dense_precision(model, precision), layer.side, hidden, SPLIT_NONE)
-        rows.linear(EXPAND, dense_precision(model, precision), hidden, layer.side, SPLIT_NONE)
+        beside = part_precision(model, layer, MLP, precision)
+        rows.linear(COMPRESS, beside, layer.side, hidden, SPLIT_NONE)
+        rows.linear(EXPAND, beside, hidden, layer.side, SPLIT_NONE)
 
 
 def _mix(rows: Rows, model: Model, precision: Precision, ranks: int, layer: Layer) -> None:
     """The mixers of a layer, whose results are summed."""
     for number, mixer in enumerate(layer.mixers):
         before = rows.last
-        attend(rows, mixer, model.hidden, dense_precision(model, precision), ranks)
+        into, out = (part_precision(model, layer, role, precision) for role in (INPUT, OUTPUT))
+        attend(rows, mixer, model.hidden, into, out, ranks)
         if number:
             rows.vector(ADD, model.hidden, 3 * model.hidden, second=before)
 
@@ -168,22 +171,36 @@ def _result_norms(rows: Rows, hidden: int, count: int) -> None:
 
 def _feed(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: Layer) -> bool:
     """The MLP or the experts; whether the sum over the chips of a replica is still to be done."""
-    dense = dense_precision(model, precision)
     if isinstance(layer.feed, Experts):
         part = expert_shard(layer.feed, plan)
-        mixture(rows, layer.feed, model.hidden, dense, precision, part)
+        shared, routed = (part_precision(model, layer, role, precision) for role in (SHARED, EXPERTS))
+        mixture(rows, layer.feed, model.hidden, shared, routed, part)
         if part.senders > 1:
             rows.all_gather(model.hidden, plan.tensor_parallel)
             return False
     elif layer.feed is not None:
-        mlp(rows, dense, model.hidden, share_of(layer.feed.width, plan.tensor_parallel), layer.feed.inputs)
+        mlp(
+            rows,
+            part_precision(model, layer, MLP, precision),
+            model.hidden,
+            share_of(layer.feed.width, plan.tensor_parallel),
+            layer.feed.inputs,
+        )
     return True
 
 
-def dense_precision(model: Model, precision: Precision) -> Precision:
-    """The scheme of all but the experts: 16 bits where the maker keeps the experts alone in its weight format."""
-    layers = replace(resolve_precision("bf16", precision.kv), bits=precision.bits)
-    return layers if precision.weights == model.experts_only else precision
+def part_precision(model: Model, layer: Layer, role: str, precision: Precision) -> Precision:
+    """The scheme of a part of a layer: its own where the model runs in the formats of its checkpoint.
+
+    Where the chip keeps activations in 16 bits, it does so in all parts.
+    """
+    own = model.checkpoint
+    other = dict(layer.formats).get(role) if own is not None and own.scheme == precision.name else None
+    if other is None:
+        return precision
+    scheme = replace(resolve_precision(other, precision.kv), bits=precision.bits)
+    widened = precision.activations != SCHEMES[precision.name][1]
+    return replace(scheme, activations=precision.activations) if widened else scheme
 
 
 def _head(rows: Rows, model: Model, ranks: int) -> None:

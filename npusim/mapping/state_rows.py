@@ -38,7 +38,7 @@ _INDEX_FORMAT = "fp8"
 """Keys of an indexer are kept in 8 bits (DeepSeek-AI, DeepSeek-V3.2; vLLM), or narrower with the cache."""
 
 
-def recurrent(rows: Rows, hidden: int, mixer: Recurrent, precision: Precision, ranks: int) -> None:
+def recurrent(rows: Rows, hidden: int, mixer: Recurrent, precision: Precision, out: Precision, ranks: int) -> None:
     """Projections, convolution, scan, gate, output projection; each chip has its heads' states.
 
     A scan is an attention over as many keys as its products are worth: of a token, the elements of the state that it
@@ -68,7 +68,7 @@ def recurrent(rows: Rows, hidden: int, mixer: Recurrent, precision: Precision, r
             products=mixer.products,
         )
     rows.vector(SILU, result, 3 * result)
-    rows.linear(OUT, precision, hidden, result, SPLIT_ROWS)
+    rows.linear(OUT, out, hidden, result, SPLIT_ROWS)
 
 
 def index(rows: Rows, hidden: int, indexer: Indexer, precision: Precision, stride: int = 1) -> None:
@@ -98,7 +98,7 @@ def index(rows: Rows, hidden: int, indexer: Indexer, precision: Precision, strid
     )
 
 
-def compressed(rows: Rows, hidden: int, mixer: Compressed, precision: Precision, ranks: int) -> None:
+def compressed(rows: Rows, hidden: int, mixer: Compressed, precision: Precision, out: Precision, ranks: int) -> None:
     """DeepSeek-V4's attention: near tokens one by one, then those that are compressed, of which some may be chosen."""
     heads, dim = share_of(mixer.heads, ranks), mixer.head_dim
     rows.linear(
@@ -121,5 +121,5 @@ def compressed(rows: Rows, hidden: int, mixer: Compressed, precision: Precision,
             chosen=float(reach > 0), stride=mixer.rate, **shared,
         )  # fmt: skip
     groups = share_of(mixer.groups, ranks)
-    rows.linear(COMPRESS, precision, groups * mixer.output_rank, mixer.heads * dim // mixer.groups, SPLIT_COLUMNS)
-    rows.linear(OUT, precision, hidden, groups * mixer.output_rank, SPLIT_ROWS)
+    rows.linear(COMPRESS, out, groups * mixer.output_rank, mixer.heads * dim // mixer.groups, SPLIT_COLUMNS)
+    rows.linear(OUT, out, hidden, groups * mixer.output_rank, SPLIT_ROWS)

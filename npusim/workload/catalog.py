@@ -14,12 +14,21 @@ from npusim.workload.dense_model import dense_model, told_parameters
 from npusim.workload.hf_config import read_description, read_model
 from npusim.workload.model import Model
 
+_AS = " as "
+"""Between a model and the family that it is taken for."""
+
+
+def taken_for(model: str, family: str | None) -> str:
+    """The name or path of a model that is taken for one of another family."""
+    return model if family is None else f"{model}{_AS}{family}"
+
 
 def model_path(name_or_path: str) -> Path:
     """The config.json of the model of that shipped name or alias (any case), or at that path.
 
     Raises UserError with the nearest names.
     """
+    name_or_path = name_or_path.partition(_AS)[0]
     own = Path(name_or_path).expanduser()
     is_path = own.suffix == ".json" or name_or_path.startswith((".", "~", "/"))
     path = None if is_path else shipped_model_path(name_or_path)
@@ -37,17 +46,20 @@ def model_path(name_or_path: str) -> Path:
 def load_model(name_or_path: str) -> Model:
     """The model of that shipped name or alias (any case), or of that config.json or folder holding one.
 
-    "dense 20B" is a dense one with so many parameters, whose shape is assumed.
+    "dense 20B" is a dense one with so many parameters, whose shape is assumed; "config.json as llama" has the layers of
+    that family, whatever its file says.
 
     Raises UserError with the nearest names, or with what is wrong in the file.
     """
     parameters = told_parameters(name_or_path)
-    return _load(model_path(name_or_path)) if parameters is None else dense_model(parameters)
+    if parameters is not None:
+        return dense_model(parameters)
+    return _load(model_path(name_or_path), name_or_path.partition(_AS)[2])
 
 
 def list_models() -> tuple[Model, ...]:
     """Every shipped model, by name."""
-    return tuple(_load(path) for path in _files())
+    return tuple(_load(path, "") for path in _files())
 
 
 def _files() -> list[Path]:
@@ -74,8 +86,9 @@ def shipped_models() -> dict[str, Path]:
 
 
 @remembered
-def _load(path: Path) -> Model:
-    return read_model(path, path.resolve().parent.name if path.name == "config.json" else path.stem)
+def _load(path: Path, family: str) -> Model:
+    name = path.resolve().parent.name if path.name == "config.json" else path.stem
+    return read_model(path, name, family.strip())
 
 
 def _unknown(name: str) -> UserError:

@@ -18,6 +18,7 @@ from npusim.workload.attention_windows import (
     told_windows,
 )
 from npusim.workload.block_configs import block_feeds, block_mixers
+from npusim.workload.checkpoint import EXPERTS, SHARED
 from npusim.workload.family import EACH_HEAD, PER_HEAD, WHOLE, Family
 from npusim.workload.hybrid_mixers import (
     flagged_layers,
@@ -358,6 +359,7 @@ FAMILIES: dict[str, Family] = {
         ("Gemma4ForCausalLM", "Gemma4ForConditionalGeneration"), windows=patterned_windows, qk_norm=PER_HEAD,
         mixers=gemma4_mixers, feeds=gemma4_feeds, further_norms=2, side=("hidden_size_per_layer_input",),
         defaults=_GEMMA | {"global_head_dim": 512, "sliding_window_pattern": 6}, routed=True,
+        modules={EXPERTS: ("experts.gate_up_proj", "moe.gate_up_proj"), SHARED: ("mlp.gate_proj",)},
         unused=("per_layer_config", "expert_intermediate_size", "num_experts", "vocab_size_per_layer_input"),
     ),
     "qwen3_next": Family(

@@ -35,6 +35,7 @@ class Family:
     weights of a norm for each element; parallel; beside: makes a state beside the attention of each layer; side: keys
     of the widths of low-rank products beside each layer; streams: the key of the number of residual streams.
     Tables: positions, the key of the learned positions; offset, further rows of theirs; embedding_norms; head_bias.
+    modules: names of a part's modules below a layer, where the usual ones would be taken for others.
     """
 
     architectures: tuple[str, ...] = ()
@@ -74,6 +75,7 @@ class Family:
     offset: int = 0
     embedding_norms: int = 0
     head_bias: Switch = False
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def told(config: ConfigFile, switch: Switch) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,8 @@ class ElementBits(Part):
     """Size of an INT4 element with its share of the scales, in bits."""
     mxfp4: _Bits
     """Size of an MXFP4 element with its share of the block scale, in bits."""
+    nvfp4: _Bits
+    """Size of an NVFP4 element with its share of the block scale, in bits."""
     f32: _Bits
     """Size of an FP32 element, in bits."""
 
@@ -42,6 +45,15 @@ class KvBits(Part):
     """Size of an INT8 element with its share of the scales, in bits."""
 
 
+class Label(Part):
+    """What labs call a format."""
+
+    scheme: str
+    """Precision scheme that is meant."""
+    words: str
+    """Regular expression of whole words, in lower case."""
+
+
 class Formats(Part):
     """The shipped table of formats."""
 
@@ -51,6 +63,39 @@ class Formats(Part):
     """Formats of weights and activations."""
     kv: KvBits
     """Formats of the KV cache."""
+    labels: tuple[Label, ...]
+    """What labs call formats of weights and activations; the first that is found counts."""
+    kv_labels: tuple[Label, ...]
+    """What labs call formats of the KV cache."""
+
+
+_EDGE = r"(?:^|(?<=[-_. /(,;+]))(?:{})(?=$|[-_. /),;+])"
+"""What stands around a word of a label."""
+
+
+def label_pattern(words: str) -> re.Pattern[str]:
+    """The words of a label where they stand alone."""
+    return re.compile(_EDGE.format(words))
+
+
+@remembered
+def scheme_of_label(text: str) -> str | None:
+    """The precision scheme that a label names ("FP8 (W8A8 dynamic, KV16)", "W4A16 g128"), None where it names none."""
+    plain = _without_kv(text.strip().lower())
+    return next((each.scheme for each in formats().labels if label_pattern(each.words).search(plain)), None)
+
+
+@remembered
+def kv_of_label(text: str) -> str | None:
+    """The KV format that a label names, None where it names none."""
+    plain = text.strip().lower()
+    return next((each.scheme for each in formats().kv_labels if label_pattern(each.words).search(plain)), None)
+
+
+def _without_kv(text: str) -> str:
+    for each in formats().kv_labels:
+        text = label_pattern(each.words).sub("", text)
+    return text
 
 
 def formats_path() -> Path:

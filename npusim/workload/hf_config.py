@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from npusim.errors import UserError
 from npusim.ledger import Provenance, Quantity
 from npusim.workload.attention_keys import read_mixers
+from npusim.workload.checkpoint import Checkpoint
+from npusim.workload.checkpoint_keys import read_checkpoint
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.config_keys import is_harmless, read_keys, refuse_unread
 from npusim.workload.families import FAMILIES, KEYS, SAME
@@ -56,13 +59,16 @@ class NpusimKey:
     harmless: tuple[str, ...]
 
 
-def read_model(path: Path, name: str) -> Model:
-    """The model of the config.json at `path`, called `name`. Raises UserError naming file and key."""
-    config, family_name = _of_family(_language_part(ConfigFile(path)))
+def read_model(path: Path, name: str, as_family: str = "") -> Model:
+    """The model of the config.json at `path`, called `name`. Raises UserError naming file and key.
+
+    as_family: the family whose layers it has, "" for the one that the file names.
+    """
+    config, family_name = _of_family(_language_part(ConfigFile(path)), as_family)
     family = FAMILIES[family_name]
     about = read_description(config, name)
     hidden = config.size("hidden_size")
-    layers = _layers(config, family, hidden)
+    layers, checkpoint = _stored(config, family, hidden, _layers(config, family, hidden))
     model = Model(
         name=name,
         title=about.title,
@@ -77,7 +83,7 @@ def read_model(path: Path, name: str) -> Model:
         front=_front(config, hidden, len(layers)),
         towers=read_towers(config),
         predictors=config.whole("num_nextn_predict_layers"),
-        experts_only=_experts_only(config),
+        checkpoint=checkpoint,
         published_parameters=about.published_parameters,
         published_active=about.published_active,
         assumptions=_assumptions(config, name),
@@ -110,6 +116,16 @@ def _layers(config: ConfigFile, family: Family, hidden: int) -> tuple[Layer, ...
         Layer(mixer, feed, norms, further, vectors, parallel, beside, side, streams)
         for mixer, feed in zip(mixers, feeds, strict=True)
     )
+
+
+def _stored(
+    config: ConfigFile, family: Family, hidden: int, layers: tuple[Layer, ...]
+) -> tuple[tuple[Layer, ...], Checkpoint | None]:
+    """The layers with the formats of their parts, and the checkpoint's own."""
+    sizes = {layer: layer.role_parameters(hidden) for layer in set(layers)}
+    checkpoint, formats = read_checkpoint(config, lambda at: sizes[layers[at]], len(layers), family.modules)
+    made = {pair: pair[0]._replace(formats=pair[1]) for pair in set(zip(layers, formats, strict=True))}
+    return tuple(made[pair] for pair in zip(layers, formats, strict=True)), checkpoint
 
 
 def _norms(config: ConfigFile, family: Family) -> int:
@@ -145,11 +161,11 @@ def _language_part(config: ConfigFile) -> ConfigFile:
     return config if found is None else config.within(found)
 
 
-def _of_family(config: ConfigFile) -> tuple[ConfigFile, str]:
+def _of_family(config: ConfigFile, as_family: str) -> tuple[ConfigFile, str]:
     """The file under its family's spellings and defaults, and the family's name; its keys are checked."""
     if config.get("is_encoder_decoder"):
         raise config.mistake("is_encoder_decoder", "is true: npusim predicts models that are decoders alone")
-    name = _named_family(config)
+    name = _told_family(as_family) if as_family else _named_family(config)
     family = FAMILIES[name]
     config = config.spelled({**KEYS, **family.keys}, family.defaults)
     _check_keys(config)
@@ -161,6 +177,18 @@ def _of_family(config: ConfigFile) -> tuple[ConfigFile, str]:
         if key is not None and not has:
             raise config.mistake(key, f"is a key of {kind}, which models of type {name} do not have; give their type")
     return config, name
+
+
+def _told_family(name: str) -> str:
+    word = name.lower().replace("-", "_")
+    found = next(
+        (SAME.get(spelling, spelling) for spelling in (name, word) if SAME.get(spelling, spelling) in FAMILIES), None
+    )
+    if found is None:
+        near = difflib.get_close_matches(word, (*FAMILIES, *SAME), n=1)
+        mend = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(FAMILIES)}"
+        raise UserError("--as", name[:60], f"no such family of models; {mend}")
+    return found
 
 
 def _named_family(config: ConfigFile) -> str:
@@ -187,7 +215,8 @@ def _unknown_family(config: ConfigFile, model_type: Any, classes: list[Any]) -> 
     key, given = ("model_type", model_type) if model_type is not None else ("architectures", (classes or [None])[0])
     if given is None:
         return config.mistake("model_type", f"this key is missing; add one of: {known}")
-    return config.mistake(key, f"unknown model family '{str(given)[:60]}'; known: {known}")
+    mend = "--as takes it for one whose layers are alike"
+    return config.mistake(key, f"unknown model family '{str(given)[:60]}'; {mend}; known: {known}")
 
 
 def _check_keys(config: ConfigFile) -> None:
@@ -199,17 +228,6 @@ def _check_keys(config: ConfigFile) -> None:
         strange = next((key for key in own if key not in _OWN_KEYS), None)
         if strange is not None:
             raise config.mistake(f"npusim.{strange}", f"unknown key; known: {', '.join(_OWN_KEYS)}")
-
-
-def _experts_only(config: ConfigFile) -> str:
-    """The weight format of `quantization_config` where that leaves attention unconverted, else ""."""
-    given = config.get("quantization_config") or {}
-    if not isinstance(given, dict):
-        raise config.mistake("quantization_config", "must be an object")
-    method, kept = given.get("quant_method"), given.get("modules_to_not_convert") or []
-    if not isinstance(kept, list):
-        raise config.mistake("quantization_config.modules_to_not_convert", "must be a list of names of modules")
-    return str(method) if any("self_attn" in str(module) for module in kept) else ""
 
 
 def _assumptions(config: ConfigFile, name: str) -> tuple[Provenance, ...]:

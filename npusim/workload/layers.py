@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from npusim.workload.attention import Attention, Latent
+from npusim.workload.checkpoint import EXPERTS, INPUT, MLP, OUTPUT, SHARED
 from npusim.workload.feeds import Experts, Mlp
 from npusim.workload.recurrent import Recurrent
 from npusim.workload.sparse import Compressed
@@ -20,7 +22,8 @@ class Layer(NamedTuple):
     (LAuReL, per-layer inputs of Gemma); streams: residual streams between which every part mixes (hyper-connections,
     arXiv 2409.19606), 0 for the usual one.
     parallel: both parts read the same input, and their results are summed once; norms: norms ahead of (or behind) the
-    parts; further_norms: norms of the parts' results beside these; vectors: parameters of all its norms.
+    parts; further_norms: norms of the parts' results beside these; vectors: parameters of all its norms; formats:
+    scheme of the parts that the checkpoint stores unlike most weights, by their role.
     """
 
     mixer: Mixer | None
@@ -32,6 +35,7 @@ class Layer(NamedTuple):
     beside: Mixer | None = None
     side: int = 0
     streams: int = 0
+    formats: tuple[tuple[str, str], ...] = ()
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:
@@ -60,6 +64,18 @@ class Layer(NamedTuple):
             total += self.feed.matrices(hidden) + self.feed.vectors(hidden)
         return total
 
+    def role_parameters(self, hidden: int) -> dict[str, int]:
+        """Parameters of the products of each part (`checkpoint.ROLES`), those of the mixers in equal halves."""
+        mixed = sum(mixer.matrices(hidden) for mixer in self.mixers)
+        sizes = {INPUT: mixed // 2, OUTPUT: mixed // 2}
+        if isinstance(self.feed, Experts):
+            beside = replace(self.feed, shared_width=0)
+            sizes[SHARED] = self.feed.matrices(hidden, 0) - beside.matrices(hidden, 0)
+            sizes[EXPERTS] = beside.matrices(hidden, self.feed.count)
+        elif self.feed is not None:
+            sizes[MLP] = self.feed.matrices(hidden)
+        return sizes
+
     def stream_parameters(self, hidden: int) -> int:
         """Parameters that mix the residual streams: for each part, weights made of all for all pairs of them."""
         parts = len(self.mixers[:1]) + (self.feed is not None)
@@ -77,6 +93,7 @@ class Layer(NamedTuple):
             "feed": type(self.feed).__name__.lower() if self.feed else None,
             "window": self.window,
             "routed": self.routed,
+            **({"formats": dict(self.formats)} if self.formats else {}),
         }
 
 

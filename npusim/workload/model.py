@@ -8,6 +8,7 @@ from typing import Any
 
 from npusim.ledger import Provenance
 from npusim.workload.attention import Attention, Latent
+from npusim.workload.checkpoint import Checkpoint
 from npusim.workload.feeds import Experts, Mlp
 from npusim.workload.layers import Feed, Layer, Mixer
 from npusim.workload.recurrent import Recurrent, state_bytes
@@ -26,8 +27,8 @@ class Model:
     further tables of which a token takes a row (positions, embeddings of each layer); front: columns of products of the
     embedding ahead of the layers;
     towers: what turns images or sound into tokens, apart from all counts; predictors: layers that predict further
-    tokens, which are neither run nor counted; experts_only: weight format in which the maker stores the experts alone,
-    "" where there is none. drafts: it drafts for another model, logits are wanted of the last new token alone; joined:
+    tokens, which are neither run nor counted; checkpoint: the formats in which the maker stores it, None for 16 bits.
+    drafts: it drafts for another model, logits are wanted of the last new token alone; joined:
     hidden vectors that a projection joins before its first layer, 1 without one; borrows_head: its LM head is that of
     the other model.
     published_parameters, published_active: the maker's counts, None where not known; source: where the shape was read;
@@ -47,7 +48,7 @@ class Model:
     front: int = 0
     towers: tuple[Tower, ...] = ()
     predictors: int = 0
-    experts_only: str = ""
+    checkpoint: Checkpoint | None = None
     drafts: bool = False
     joined: int = 1
     borrows_head: bool = False
@@ -56,6 +57,10 @@ class Model:
     assumptions: tuple[Provenance, ...] = ()
     source: str = ""
     notes: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        """Of what tells models apart at once; equal models have equal ones."""
+        return hash((self.name, self.hidden, self.vocab, len(self.layer_kinds), self.checkpoint))
 
     @property
     def layers(self) -> int:
@@ -178,7 +183,7 @@ class Model:
     def summary(self) -> dict[str, Any]:
         """What `npusim show` says about the model, as plain JSON values."""
         told = ("hidden", "layers", "intermediate", "heads", "kv_heads", "head_dim", "vocab", "max_context")
-        flags = ("tied_embeddings", "experts_only", "kv_elements_per_token", "state_bytes", "predictors")
+        flags = ("tied_embeddings", "kv_elements_per_token", "state_bytes", "predictors")
         return {
             "name": self.name,
             "title": self.title,
@@ -195,6 +200,7 @@ class Model:
             "attention": asdict(self.attention) if self.attention else None,
             "experts": asdict(self.experts) if self.experts else None,
             "latent": asdict(self.latent) if self.latent else None,
+            "checkpoint": asdict(self.checkpoint) if self.checkpoint else None,
             "towers": [tower.summary() for tower in self.towers],
             "assumptions": [
                 {"name": item.path, **item.quantity.model_dump(exclude={"sd", "date"})} for item in self.assumptions

@@ -51,6 +51,8 @@ SCHEMES = {
     "w4a16": ("int4", "bf16"),
     "w4a8": ("int4", "int8"),
     "mxfp4": ("mxfp4", "bf16"),
+    "nvfp4": ("nvfp4", "nvfp4"),
+    "nvfp4a16": ("nvfp4", "bf16"),
 }
 """Formats of (weights, activations) by the scheme's name."""
 

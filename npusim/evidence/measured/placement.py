@@ -14,19 +14,8 @@ from npusim.hardware.runtime_record import build_runtime
 from npusim.inputs import is_file, remembered
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.workload.catalog import shipped_model_path
-
-_SCHEMES = {
-    "bf16": "bf16",
-    "bfloat16": "bf16",
-    "fp8": "fp8",
-    "fp8_block": "fp8",
-    "fp8 (weights)": "fp8",
-    "fp8 w8a8": "fp8",
-    "int8": "int8",
-    "w8a16": "w8a16",
-    "w4a16": "w4a16",
-    "mxfp4": "mxfp4",
-}
+from npusim.workload.formats import scheme_of_label
+from npusim.workload.precision import SCHEMES
 
 
 @dataclass(frozen=True)
@@ -119,7 +108,8 @@ def model_name(text: str) -> str:
 
 def scheme(text: str) -> str:
     """The precision scheme that a table names. Raises Unrepresentable."""
-    name = _SCHEMES.get(text.strip().lower())
+    plain = text.strip().lower()
+    name = plain if plain in SCHEMES else scheme_of_label(plain)
     if name is None:
-        raise Unrepresentable(f"no precision scheme '{text}'; known: {', '.join(_SCHEMES)}")
+        raise Unrepresentable(f"no precision scheme '{text}'; known: {', '.join(SCHEMES)}")
     return name

@@ -27,6 +27,8 @@ class MacAreas(Part):
     """Area of one INT8 multiply-accumulate unit, in mm2."""
     int4: Positive
     """Area of one INT4 multiply-accumulate unit, in mm2."""
+    nvfp4: Positive
+    """Area of one NVFP4 multiply-accumulate unit, in mm2."""
 
 
 class AreaModel(Part):

@@ -23,7 +23,7 @@ from npusim.inputs import remembered
 from npusim.ledger import Bytes, Efficiency, EnergyPerByte, EnergyPerOp, Positive, Power, Ratio
 from npusim.units import KIB
 
-OPERAND_BYTES = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
+OPERAND_BYTES = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5, "nvfp4": 0.5}
 _SCALAR_BYTES = 4.0
 """Bytes of an operand of the vector lanes, which compute in 32 bits."""
 
@@ -39,6 +39,8 @@ class OperationEnergies(Part):
     """Energy with INT8 operands, in joules."""
     int4: EnergyPerOp
     """Energy with INT4 operands, in joules."""
+    nvfp4: EnergyPerOp
+    """Energy with NVFP4 operands, in joules."""
 
 
 class DeviceEnergies(Part):
@@ -108,13 +110,13 @@ def energy_table() -> EnergyTable:
 
 
 COMPONENTS = (
-    "mac_bf16", "mac_fp8", "mac_int8", "mac_int4", "vector", "registers", "sram_read", "sram_write", "noc",
+    "mac_bf16", "mac_fp8", "mac_int8", "mac_int4", "mac_nvfp4", "vector", "registers", "sram_read", "sram_write", "noc",
     "dram_activate", "dram_read", "dram_write", "dram_io", "dram_refresh", "dram_background", "memory_phy",
     "pim_column", "pim_mac", "link", "leakage", "clocks", "board", "fans", "conversion",
 )  # fmt: skip
 """What a chip's energy is spent on."""
 GROUPS = {
-    "arithmetic": ("mac_bf16", "mac_fp8", "mac_int8", "mac_int4", "vector", "registers"),
+    "arithmetic": ("mac_bf16", "mac_fp8", "mac_int8", "mac_int4", "mac_nvfp4", "vector", "registers"),
     "sram": ("sram_read", "sram_write"),
     "noc": ("noc",),
     "dram": ("dram_activate", "dram_read", "dram_write", "dram_io", "memory_phy"),

@@ -24,6 +24,7 @@ _KEYS = {
     "mac_fp8": "mac.fp8",
     "mac_int8": "mac.int8",
     "mac_int4": "mac.int4",
+    "mac_nvfp4": "mac.nvfp4",
     "vector": "vector_op",
     "memory_read": "memory_byte",
     "idle": "idle",

@@ -74,6 +74,7 @@ def trees_time(matrices, outputs, inputs, vectors, dtype, machine):
         machine.lpu_macs_per_input_fp8,
         machine.lpu_macs_per_input_int8,
         machine.lpu_macs_per_input_int4,
+        machine.lpu_macs_per_input_nvfp4,
     )
     turns = math.ceil(vectors / machine.lpu_tree_sets)
     steps = math.ceil(outputs / machine.lpu_trees) * math.ceil(inputs / machine.lpu_tree_inputs)

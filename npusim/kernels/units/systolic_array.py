@@ -72,6 +72,7 @@ def tiles_time(tiles, vectors, dtype, machine):
         machine.systolic_macs_per_cell_fp8,
         machine.systolic_macs_per_cell_int8,
         machine.systolic_macs_per_cell_int4,
+        machine.systolic_macs_per_cell_nvfp4,
     )
     turns = math.ceil(tiles / machine.systolic_arrays)
     cycles = turns * max(vectors, rows) / rate + rows + machine.systolic_array_columns

@@ -9,16 +9,9 @@ from npusim.errors import UserError
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.inputs import remembered
 from npusim.workload.catalog import shipped_model_path, shipped_models
+from npusim.workload.formats import formats, kv_of_label, scheme_of_label
 from npusim.workload.precision import SCHEMES
 
-_FORMATS = (
-    ("mxfp4", r"mxfp4"),
-    ("w4a16", r"w4a16|awq|gptq(-int4)?|int4"),
-    ("w8a16", r"w8a16"),
-    ("int8", r"w8a8(-int8)?|int8"),
-    ("fp8", r"fp8(-dynamic|-block)?|w8a8-fp8"),
-    ("bf16", r"bf16|bfloat16|fp16|float16|half"),
-)
 _RULES = re.compile(r"-(interactive|server|offline|edge|datacenter)$|-99(\.9)?$")
 """What MLPerf puts behind a model's name."""
 
@@ -38,9 +31,7 @@ def shipped_model(name: str) -> str | None:
 def told_precision(name: str) -> str | None:
     """The scheme that the name of a model or a format gives, None where it gives none."""
     text = name.strip().lower()
-    if text in SCHEMES:
-        return text
-    return next((scheme for scheme, words in _FORMATS if re.search(rf"(^|[-_. /])({words})($|[-_. ])", text)), None)
+    return text if text in SCHEMES else scheme_of_label(text)
 
 
 @remembered
@@ -70,13 +61,14 @@ def shipped_runtime(text: str) -> str | None:
 def told_kv(text: str | None) -> str | None:
     """The KV format that a setting gives, None where it leaves it to the server ("auto")."""
     plain = (text or "auto").strip().lower()
-    return None if plain == "auto" else next((name for name in ("fp8", "int8") if plain.startswith(name)), plain)
+    known = kv_of_label(plain) or next((name for name in ("fp8", "int8") if plain.startswith(name)), plain)
+    return None if plain == "auto" else known
 
 
 def _bare(name: str) -> str:
     last = name.rsplit("/", 1)[-1].replace("_", "-").removesuffix(".json")
-    for _, words in _FORMATS:
-        last = re.sub(rf"[-.](quantized[-.])?({words})(?=$|[-.])", "", last)
+    for label in formats().labels:
+        last = re.sub(rf"[-.](quantized[-.])?({label.words})(?=$|[-.])", "", last)
     while _RULES.search(last):
         last = _RULES.sub("", last)
     last = re.sub(r"^llama(?=\d)", "llama-", re.sub(r"^meta-", "", last))

@@ -16,6 +16,7 @@ from npusim.lab.files.naming import told_precision
 from npusim.metric_row import Shown
 from npusim.metrics import metric, shown
 from npusim.workload.arrivals import STAGGERED, TOGETHER
+from npusim.workload.formats import kv_of_label
 from npusim.workload.lengths import FIXED, parse_spreads, spreads_text
 
 TOOL = "K-Perf workbook"
@@ -127,7 +128,7 @@ def _setting(reader: _Reader) -> RunConditions:
         device=reader.text("device"),
         runtime=reader.text("runtime"),
         precision=reader.parsed("precision", _scheme),
-        kv_precision=reader.parsed("kv_precision", _scheme),
+        kv_precision=reader.parsed("kv_precision", lambda text: kv_of_label(text) or _scheme(text)),
         cards=reader.count("cards"),
         tensor_parallel=reader.count("tensor_parallel"),
         plan=reader.text("plan"),

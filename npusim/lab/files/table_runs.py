@@ -6,7 +6,7 @@ A table has a column a figure, or one figure a row beside its name (columns metr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from npusim.inputs.numbers import plain
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_kv, told_precision
 from npusim.metrics import PUBLISHED, TABLE_COLUMN, UNIT_NAMES, figure_of, metric
+from npusim.workload.formats import kv_of_label
 
 TOOL = "measured table"
 _NGRAM = "ngram"
@@ -126,8 +127,8 @@ def _setting(cells: Mapping[str, Any]) -> RunConditions:
         model=_text(cells, "model"),
         device=next((named for name in _DEVICES if (named := _text(cells, name))), None),
         cards=None if cards is None or cards != round(cards) else round(cards),
-        precision=next((told_precision(own) for name in _PRECISIONS if (own := _text(cells, name))), None),
-        kv_precision=told_kv(_text(cells, "kv_dtype")),
+        precision=_format(told_precision, cells),
+        kv_precision=told_kv(_text(cells, "kv_dtype")) or _format(kv_of_label, cells),
         speculation=_speculation(cells),
         runtime=_text(cells, "engine") or _text(cells, "sdk"),
         isl=_number(cells, "isl"),
@@ -151,6 +152,11 @@ def _speculation(cells: Mapping[str, Any]) -> str | None:
     each = ",".join(f"{min(1.0, after / before):.6g}" for before, after in pairwise(told))
     who = _text(cells, "draft") or ""
     return f"{who if who == _NGRAM else f'draft:{who}'}:k={len(chances)}:a={each}"
+
+
+def _format(read: Callable[[str], str | None], cells: Mapping[str, Any]) -> str | None:
+    """What the columns of number formats tell."""
+    return next((told for name in _PRECISIONS if (own := _text(cells, name)) and (told := read(own))), None)
 
 
 def _conduct(cells: Mapping[str, Any]) -> Conduct:

@@ -28,6 +28,7 @@ def slice_rate(dtype, machine):
         machine.tcp_macs_per_slice_fp8,
         machine.tcp_macs_per_slice_int8,
         machine.tcp_macs_per_slice_int4,
+        machine.tcp_macs_per_slice_nvfp4,
     )
 
 

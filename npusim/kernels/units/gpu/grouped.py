@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import kernel
-from npusim.dtypes import MXFP4
+from npusim.dtypes import MXFP4, NVFP4
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.rates import efficiency_of, given, operand_bytes
 from npusim.kernels.units.gpu.linear import sm_rate
@@ -96,8 +96,8 @@ def _tiles_time(tiles, rows, columns, row, machine):
 def _alignment_efficiency(row, machine):
     """1 where the rows of a matrix begin at multiples of `alignment` elements; others are loaded element by element.
 
-    Weights of 4 bits are packed, and padded to whole blocks of their scales (vLLM, MXFP4 experts).
+    Weights of 4 bits are packed, and padded to whole blocks of their scales (vLLM, MXFP4 and NVFP4 experts).
     """
-    if row.weight_dtype == MXFP4 or row.k % machine.gpu_grouped_alignment[row.library] == 0.0:
+    if row.weight_dtype in (MXFP4, NVFP4) or row.k % machine.gpu_grouped_alignment[row.library] == 0.0:
         return 1.0
     return machine.gpu_grouped_unaligned_efficiency[row.library] * operand_bytes(row.weight_dtype)

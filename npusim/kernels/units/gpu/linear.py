@@ -19,6 +19,7 @@ def sm_rate(dtype, machine):
         machine.gpu_macs_per_sm_fp8,
         machine.gpu_macs_per_sm_int8,
         machine.gpu_macs_per_sm_int4,
+        machine.gpu_macs_per_sm_nvfp4,
     )
 
 
