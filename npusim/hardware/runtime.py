@@ -233,6 +233,11 @@ class KvCacheRules(Part):
     admission: Literal["prompt", "answer"] = "prompt"
     """Whether a request is admitted once its `prompt` has room, with pre-emption where blocks run out later, or only
     once the `answer` of every request in service has room too."""
+    tiers: tuple[str, ...] = ()
+    """Names in arch_configs/tiers, or paths, of the memories to which the prefix cache lets go, the quickest first; none
+    if omitted."""
+    reload: Literal["load", "recompute", "faster"] = "faster"
+    """Whether KV in such a tier is always loaded (`load`), never (`recompute`), or where loading is `faster`."""
 
 
 class RuntimeLimits(Part):

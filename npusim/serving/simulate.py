@@ -31,6 +31,7 @@ from npusim.serving.scheduler.make import make_state
 from npusim.serving.scheduler.serve import CompiledServer
 from npusim.serving.served import column_of
 from npusim.serving.server import Server, ServingEngine
+from npusim.serving.tiers import lower_tiers
 from npusim.workload.arrivals import users_of
 
 
@@ -107,8 +108,8 @@ def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEng
     recorder = Recorder()
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
     capacity, windows = room.in_blocks(block)
-    kv = KvCache(capacity, block, caching, windows)
     engine = engine or analytic_engine(deployment)
+    kv = KvCache(capacity, block, caching, windows, lower_tiers(deployment, engine, block, load.isl))
     limits, drafts = _limits(deployment, load), _drafts(deployment, engine, seed)
     return Service(deployment, engine, load, kv, limits, recorder, seed, drafts)
 
