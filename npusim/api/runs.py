@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -71,6 +72,15 @@ class RunOptions(Spreading, Deploying):
     shared_prefix: Annotated[
         int, Option("First tokens that all prompts share, for a runtime with a prefix cache.", metavar="P", least=0)
     ] = 0
+    kv_tiers: Annotated[
+        Sequence[str],
+        Option(
+            "Memories to which the prefix cache lets go, the quickest first, of arch_configs/tiers or by path, with "
+            "another size if told.",
+            metavar="NAME[=SIZE],...",
+            default="the runtime's",
+        ),
+    ] = ()
     engine: Annotated[
         Literal["analytic", "event"],
         Option("Cost steps by closed forms, or simulate each step of a short window event by event."),
@@ -160,6 +170,9 @@ def run(asked: RunOptions) -> RunResult:
         count = asked.instances
     else:
         deployment, count = pools[1].deployment, pools[1].count
+    if asked.kv_tiers:
+        deployment = _tiered(deployment, asked)
+        pools = None if pools is None else (replace(pools[0], deployment=_tiered(pools[0].deployment, asked)), pools[1])
     load = {name: getattr(asked, name) for name in _LOAD}
     if wish is not None:
         share, users = run_load(**load, seed=asked.seed).of_replica(count), -(-asked.concurrency // count)
@@ -176,6 +189,13 @@ def run(asked: RunOptions) -> RunResult:
     return RunResult(
         **{name: answer[name] for name in names}, deployment=deployment, found=found, answer=answer, asked=asked
     )
+
+
+def _tiered(deployment: Deployment, asked: RunOptions) -> Deployment:
+    """The deployment with the lower tiers that are asked for."""
+    if not deployment.runtime.kv.prefix_caching:
+        warn_of("--kv-tiers", f"{deployment.runtime.name} keeps no prefixes; the run is that without them")
+    return replace(deployment, runtime=deployment.runtime.keeping_in(tuple(asked.kv_tiers)))
 
 
 def _served(

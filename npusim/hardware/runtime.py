@@ -234,8 +234,8 @@ class KvCacheRules(Part):
     """Whether a request is admitted once its `prompt` has room, with pre-emption where blocks run out later, or only
     once the `answer` of every request in service has room too."""
     tiers: tuple[str, ...] = ()
-    """Names in arch_configs/tiers, or paths, of the memories to which the prefix cache lets go, the quickest first; none
-    if omitted."""
+    """Names in arch_configs/tiers, or paths, of memories to which the prefix cache lets go, the quickest first; none if
+    omitted."""
     reload: Literal["load", "recompute", "faster"] = "faster"
     """Whether KV in such a tier is always loaded (`load`), never (`recompute`), or where loading is `faster`."""
 
@@ -392,6 +392,10 @@ class Runtime(Description):
             )
         changes = {"policy": policy} | ({} if weights is None else {"weights": weights})
         return self.model_copy(update={"offload": self.offload.model_copy(update=changes)})
+
+    def keeping_in(self, tiers: tuple[str, ...]) -> Runtime:
+        """The runtime with these lower tiers of the prefix cache."""
+        return self.model_copy(update={"kv": self.kv.model_copy(update={"tiers": tiers})})
 
     def on_cards(self, cards: int) -> Runtime:
         """The runtime as a model on `cards` cards is compiled for it."""

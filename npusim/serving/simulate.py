@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
 from npusim.serving.drafts import Drafts
-from npusim.serving.kvcache import KvCache
+from npusim.serving.kvcache import KvCache, LowerTier
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
 from npusim.serving.load import Load
@@ -36,12 +36,17 @@ from npusim.workload.arrivals import users_of
 
 
 class CacheUse(Protocol):
-    """What a run tells of its KV cache: blocks at the peak and in all, tokens found in it and asked of it."""
+    """What a run tells of its KV cache: blocks at the peak and in all, tokens found in it and asked of it; its lower
+    tiers, and tokens loaded from each."""
 
     peak: float
     capacity: int
     hit_tokens: int
     asked_tokens: int
+    tiers: tuple[LowerTier, ...]
+
+    @property
+    def tier_hit_tokens(self) -> Sequence[int]: ...
 
 
 @dataclass(frozen=True)
