@@ -30,9 +30,10 @@ from npusim.hardware.catalog import shipped_runtimes
 from npusim.hardware.description import read_yaml
 from npusim.mapping.deployment import Deployment
 from npusim.serving import simulate as serving
+from npusim.serving.load import Load
 from npusim.serving.policies import COMPILED, POLICIES
 from npusim.serving.scheduler.sums import BLOCK, pairwise_sum
-from npusim.serving.simulate import Load, ServedRun, serve_as_process, serve_compiled, simulate
+from npusim.serving.simulate import ServedRun, serve_as_process, serve_compiled, simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson
 from npusim.workload.prompts import Prompt, Segment
 

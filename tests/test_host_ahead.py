@@ -11,7 +11,8 @@ from serving_support import scheduled, with_numbers
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import EventEngine
 from npusim.mapping.deployment import Deployment
-from npusim.serving.simulate import random_load, simulate
+from npusim.serving.load import random_load
+from npusim.serving.simulate import simulate
 from npusim.workload.arrivals import Burst
 from npusim.workload.step import Step, decode
 

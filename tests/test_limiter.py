@@ -12,7 +12,8 @@ from serving_support import with_numbers
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.limiter import PowerLimiter
 from npusim.mapping.deployment import Deployment
-from npusim.serving.simulate import random_load, simulate
+from npusim.serving.load import random_load
+from npusim.serving.simulate import simulate
 from npusim.workload.arrivals import Closed
 
 MODEL = "llama-3.1-8b"

@@ -15,7 +15,6 @@ import pytest
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Numbers
 from npusim.evidence.measured.importer import Imported, import_table
-from npusim.evidence.measured.lengths import lognormal_lengths
 from npusim.evidence.measured.operator_rows import op_row
 from npusim.evidence.measured.placement import measured_deployment
 from npusim.evidence.measured.sources import sources, with_percentiles
@@ -26,6 +25,8 @@ from npusim.evidence.predictors.step import StepPredictor
 from npusim.hardware.catalog import load_system
 from npusim.hardware.runtime_record import ATTENTION_RAGGED
 from npusim.mapping.optable import ATTENTION
+from npusim.workload.lengths import Lengths, draw_lengths
+from npusim.workload.lognormal import lognormal_lengths
 
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
 KINDS = {
@@ -392,7 +393,8 @@ def test_served_models_run_under_their_plan(imported: dict[str, Imported], tmp_p
 def test_lengths_of_a_mixed_run_are_drawn_up_to_its_own(imported: dict[str, Imported]) -> None:
     predictor = imported["gpu_public/h200_serving_endtoend"].cases[0].predictor
     assert isinstance(predictor, RunPredictor)
-    lengths = np.array(predictor._drawn_lengths(4000, 1000, 0.8, 7))
+    spreads = predictor.spread({"least_length": 0.8})
+    lengths = draw_lengths(*(Lengths(*each) for each in zip((predictor.isl, 1000), spreads, strict=True)), 4000, 7)
     low = math.ceil(0.8 * predictor.isl), 800
     assert (lengths.min(axis=0) >= low).all() and (lengths.max(axis=0) <= (predictor.isl, 1000)).all()
     assert lengths.mean(axis=0) == pytest.approx([0.9 * predictor.isl, 900], rel=0.01)

@@ -28,10 +28,12 @@ from serving_support import (
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import DoesNotFit
-from npusim.hardware.runtime import BucketShapes, HybridPolicy, InterleavedPolicy
+from npusim.hardware.runtime import BucketShapes, HybridPolicy
 from npusim.mapping.deployment import Deployment
+from npusim.serving.load import Load, random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import Load, ServedRun, random_load, simulate
+from npusim.serving.policies import BUDGETED
+from npusim.serving.simulate import ServedRun, simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson, poisson_times
 from npusim.workload.prompts import Segment
 
@@ -85,7 +87,6 @@ def _decode_alone(engine: AnalyticEngine, held: int, steps: int) -> tuple[float,
     return seconds, joules
 
 
-_BUDGETED = HybridPolicy | InterleavedPolicy
 VARIANTS = {
     "exclusive": (RNGD_26_3, exclusive),
     "interleaved": (RNGD_26_3, lambda deployment: interleaving(deployment, 512)),
@@ -155,7 +156,7 @@ def _reference(deployment: Deployment, arrival: Arrival, isl: int, osl: int, cou
         block=round(numbers["kv_block"]),
         watermark=float(numbers["kv_admission_watermark"]),
         largest_chunk=runtime.prefill_chunk.sizes[-1] if isinstance(runtime.prefill_chunk, BucketShapes) else None,
-        token_budget=int(runtime.policy.token_budget.value) if isinstance(runtime.policy, _BUDGETED) else 0,
+        token_budget=int(runtime.policy.token_budget.value) if isinstance(runtime.policy, BUDGETED) else 0,
         chunk_sizes=runtime.prefill_chunk.sizes if isinstance(runtime.prefill_chunk, BucketShapes) else (),
         request_s=float(numbers["host_request_time"]),
         seed=seed,

@@ -30,12 +30,13 @@ from npusim.mapping.optable import KIND_NAMES, OP_NAMES
 from npusim.metric_row import Shown
 from npusim.metrics import METRICS, PASSES, shown
 from npusim.serving.joint import JointDraws, run_draws, step_draws
+from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
-from npusim.serving.simulate import Load, simulate
+from npusim.serving.simulate import simulate
 from npusim.serving.uncertainty import drawn_engines, drawn_metrics
 from npusim.units import US_PER_S
 from npusim.workload.arrivals import Poisson, parse_arrival
-from npusim.workload.prompts import shared_prefix_prompts
+from npusim.workload.lengths import parse_lengths
 from npusim.workload.step import Step, decode, prefill
 
 _POWER, _POWER_SCOPE = "power_w", "cards"
@@ -290,30 +291,41 @@ def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
 
 
 def run_load(
-    *, isl: int, osl: int, concurrency: int, requests: int | None, arrival: str = "closed", shared_prefix: int = 0
+    *,
+    isl: int | str,
+    osl: int | str,
+    concurrency: int,
+    requests: int | None,
+    arrival: str = "closed",
+    shared_prefix: int = 0,
+    warm_up: int = 0,
+    seed: int = 0,
 ) -> Load:
-    """What a run serves. requests: default three per user. Raises UserError."""
+    """What a run serves. isl, osl: as `parse_lengths` reads them; requests: default three a user. Raises UserError."""
     process = parse_arrival(arrival, concurrency)
     count = _REQUESTS_PER_USER * concurrency if requests is None else requests
-    for option, value in (("--isl", isl), ("--osl", osl), ("--requests", count)):
-        if value < 1:
-            raise UserError(option, "", f"{value} must be 1 or more")
+    if count < 1:
+        raise UserError("--requests", "", f"{count} must be 1 or more")
+    if warm_up >= count:
+        raise UserError("--warm-up", "", f"{warm_up:,} of {count:,} requests leave none to measure; give fewer")
     if isinstance(process, Poisson) and count / process.rate_per_s > _LONGEST_RUN_S:
         least = count / _LONGEST_RUN_S
         message = f"{arrival} spreads {count:,} requests over more than the clock resolves; give {least:g} or more"
         raise UserError("--arrival", "", message)
-    return Load(isl, osl, process, shared_prefix_prompts(count, isl, shared_prefix))
+    lengths = parse_lengths(isl, "--isl"), parse_lengths(osl, "--osl")
+    return make_load(*lengths, process, count, seed, shared=shared_prefix, warm_up=warm_up)
 
 
 def predict_run(
     deployment: Deployment,
     *,
-    isl: int,
-    osl: int,
+    isl: int | str,
+    osl: int | str,
     concurrency: int,
     requests: int | None = None,
     arrival: str = "closed",
     shared_prefix: int = 0,
+    warm_up: int = 0,
     seed: int = 0,
     interval_wanted: bool = False,
     engine: str = ANALYTIC,
@@ -327,7 +339,14 @@ def predict_run(
     users_in_service and duration_s. Raises UserError.
     """
     load = run_load(
-        isl=isl, osl=osl, concurrency=concurrency, requests=requests, arrival=arrival, shared_prefix=shared_prefix
+        isl=isl,
+        osl=osl,
+        concurrency=concurrency,
+        requests=requests,
+        arrival=arrival,
+        shared_prefix=shared_prefix,
+        warm_up=warm_up,
+        seed=seed,
     )
     if engine == EVENT:
         return _run_of_events(deployment, load, seed, detail)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Json
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from npusim.serving.planning import Found, Wish
 
 _AUTO = "auto"
+NO_CONDITIONS: Mapping[str, str] = MappingProxyType({})
+"""Of a load that tells none."""
 _MOST_SEED = 2**63 - 1
 
 Arch = Annotated[str, Argument("A shipped architecture, an alias or the path of a description.")]
@@ -200,13 +204,16 @@ def configuration_text(deployment: Deployment) -> str:
     )
 
 
-def conditions_of(asked: Placing, deployment: Deployment) -> dict[str, Json]:
-    """The conditions that the user told and those that were assumed, with the values of the deployment."""
+def conditions_of(asked: Placing, deployment: Deployment, load: Mapping[str, str] = NO_CONDITIONS) -> dict[str, Json]:
+    """The conditions that the user told and those that were assumed, with the values of the deployment.
+
+    load: those that the load tells, by name.
+    """
     from npusim.conditions.known import told_and_assumed
 
     shared = bool(getattr(asked, "shared_prefix", False))
     told = [each.field for each in declared_options(type(asked)) if _is_told(asked, each)]
-    return told_and_assumed(deployment, [*told, *(["prompts"] if shared else [])], shared)
+    return told_and_assumed(deployment, [*told, *(["prompts"] if shared else []), *load], shared, **load)
 
 
 def _is_told(asked: Placing, each: Declared) -> bool:
@@ -215,13 +222,22 @@ def _is_told(asked: Placing, each: Declared) -> bool:
     return value != _AUTO and (value != each.default or any(name in asked.words for name in each.names))
 
 
-def told_beside(asked: Placing, deployment: Deployment, found: Found | None, interval: bool) -> dict[str, Json]:
-    """What an answer says beside its figures: deployment, conditions, plans to choose from, what intervals hold."""
+def told_beside(
+    asked: Placing,
+    deployment: Deployment,
+    found: Found | None,
+    interval: bool,
+    load: Mapping[str, str] = NO_CONDITIONS,
+) -> dict[str, Json]:
+    """What an answer says beside its figures: deployment, conditions, plans to choose from, what intervals hold.
+
+    load: as `conditions_of` takes it.
+    """
     from npusim.serving.uncertainty import interval_text
 
     return {
         "configuration": configuration(deployment),
-        "conditions": conditions_of(asked, deployment),
+        "conditions": conditions_of(asked, deployment, load),
         **({} if found is None else {"plans": found.as_dict()}),
         **({"interval": interval_text(deployment.calibration)} if interval else {}),
     }

@@ -42,7 +42,8 @@ def run(asked: RunOptions, as_json: bool) -> None:
         return
     if found.found is not None:
         print_front(stdout_console(), found.found)
-    load = f"prompts of {asked.isl:,} and outputs of {asked.osl:,} tokens, {asked.concurrency:,} users, {asked.arrival}"
+    isl, osl = (f"{each.stated:,}" if each.text.isdigit() else each.text for each in asked.lengths)
+    load = f"prompts of {isl} and outputs of {osl} tokens, {asked.concurrency:,} users, {asked.arrival}"
     _print_answer(stdout_console(), found.deployment, load, found.answer)
 
 
@@ -55,6 +56,8 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
     if answer["requests"]:
         console.print(table(*_latencies(answer)))
         console.print(table(("", "", ""), _others(answer), text_columns=1))
+        if "instances" in answer:
+            console.print(_instances_text(answer["instances"]))
         console.print(energy_breakdown(answer))
         console.print(reconciliation_text(answer))
         console.print(_bottleneck_text(answer["bottleneck"]))
@@ -80,6 +83,14 @@ def _bottleneck_text(found: dict[str, Any]) -> str:
         f"sequences over {found['context']:,} tokens takes {found['step_ms']:,.2f} ms ({told}), of which "
         f"{found['fixed_ms']:,.2f} ms are fixed costs: links, launches, host. Longest operators of one chip, with "
         f"their fixed costs: {longest} ms.{'' if floor is None else ' ' + floor_text(floor, 'ms')}"
+    )
+
+
+def _instances_text(told: dict[str, Any]) -> str:
+    parts = [100.0 * each["utilisation"] for each in told["each"]]
+    return (
+        f"All figures are of {told['count']:,} instances together ({told['routing']}); each has steps in "
+        f"{min(parts):.1f} to {max(parts):.1f} % of the time."
     )
 
 

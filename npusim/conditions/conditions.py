@@ -33,7 +33,9 @@ class Conditions:
     runtime: serving software by npusim's name; precision, kv_precision: number formats of weights and activations, and
     of the KV cache; cards: that worked together; tensor_parallel: chips that share every layer; plan: degrees of
     parallelism (tp4-dp2); max_sequences: most sequences in service; prefix_caching: whether the KV of common prefixes
-    is kept; prompts: whether requests share their prompt.
+    is kept; prompts: whether requests share their prompt; lengths: how they lie about the stated ones, as
+    `workload.lengths.parse_spreads` reads it; start: whether users start together, or out of step as in a loop that
+    has long been running.
     """
 
     runtime: str | None = None
@@ -45,6 +47,8 @@ class Conditions:
     max_sequences: int | None = None
     prefix_caching: bool | None = None
     prompts: Literal["different", "alike"] | None = None
+    lengths: str | None = None
+    start: Literal["together", "staggered"] | None = None
 
     @property
     def told(self) -> dict[str, Value]:
@@ -98,10 +102,9 @@ class Member:
             changes=as_changes(own),
         )
 
-    def prompts(self, requests: int, isl: int) -> list[Prompt]:
+    def prompts(self, requests: int, isl: int) -> Sequence[Prompt]:
         """The prompts of that many requests."""
-        make = identical_prompts if self["prompts"] == "alike" else random_prompts
-        return make(requests, isl)
+        return identical_prompts(requests, isl) if self["prompts"] == "alike" else random_prompts(requests, isl)
 
     def text(self, names: tuple[str, ...]) -> str:
         """Its values of those conditions in words: "fp8, 4 cards"."""

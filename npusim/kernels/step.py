@@ -164,15 +164,20 @@ def _hold(rows, costs, count, fixed, machine, finish, step):
     step.clock = step.duty = 1.0
     if not machine.power_cap_enforced:
         return
-    over = _over(1.0, rows, costs, count, fixed, machine, finish, step)
+    compute_j = transfer_j = 0.0
+    for index in range(count):
+        compute_j += costs[index].repeat * costs[index].compute_j
+        transfer_j += costs[index].repeat * costs[index].transfer_j
+    over = _over(1.0, compute_j, transfer_j, rows, costs, count, fixed, machine, finish)
     if over <= 0.0:
         return
     low, duty = lowest_clock(machine.power_minimum_clock, machine.power_over_nominal), 1.0
-    under = _over(low, rows, costs, count, fixed, machine, finish, step)
+    under = _over(low, compute_j, transfer_j, rows, costs, count, fixed, machine, finish)
     if under > 0.0:
-        duty = max(0.0, cap_headroom(low, machine) / _demand(rows, costs, count, fixed, low, machine, finish, step))
+        headroom = cap_headroom(low, machine)
+        duty = max(0.0, headroom / _demand(low, compute_j, transfer_j, rows, costs, count, fixed, machine, finish))
     else:
-        low = _highest_clock(low, under, over, rows, costs, count, fixed, machine, finish, step)
+        low = _highest_clock(low, under, over, compute_j, transfer_j, rows, costs, count, fixed, machine, finish)
     if machine.settled == 1.0:
         step.clock, step.duty = low, duty
     else:
@@ -182,7 +187,7 @@ def _hold(rows, costs, count, fixed, machine, finish, step):
 
 
 @kernel
-def _highest_clock(lowest, under, over, rows, costs, count, fixed, machine, finish, step):
+def _highest_clock(lowest, under, over, compute_j, transfer_j, rows, costs, count, fixed, machine, finish):
     """The highest clock at which the work takes no more than the cap leaves: by bisection between `lowest` and 1.
 
     under, over: `_over` at both. What it is at a middle need not be asked outside of `below` and `above`, which a
@@ -195,7 +200,7 @@ def _highest_clock(lowest, under, over, rows, costs, count, fixed, machine, fini
         probe = clock if turn < _SECANTS else clock + (_NEAR if turn == _SECANTS else -_NEAR)
         if not below < probe < above:
             continue
-        excess = _over(probe, rows, costs, count, fixed, machine, finish, step)
+        excess = _over(probe, compute_j, transfer_j, rows, costs, count, fixed, machine, finish)
         if excess > 0.0:
             above, over, under, side = probe, excess, under * (0.5 if side > 0 else 1.0), 1
         else:
@@ -204,7 +209,7 @@ def _highest_clock(lowest, under, over, rows, costs, count, fixed, machine, fini
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
         if below < middle < above:
-            if _over(middle, rows, costs, count, fixed, machine, finish, step) > 0.0:
+            if _over(middle, compute_j, transfer_j, rows, costs, count, fixed, machine, finish) > 0.0:
                 above = middle
             else:
                 below = middle
@@ -216,20 +221,22 @@ def _highest_clock(lowest, under, over, rows, costs, count, fixed, machine, fini
 
 
 @kernel
-def _over(clock, rows, costs, count, fixed, machine, finish, step):
+def _over(clock, compute_j, transfer_j, rows, costs, count, fixed, machine, finish):
     """Watts by which the step's work takes more at a clock than the cap leaves."""
-    return _demand(rows, costs, count, fixed, clock, machine, finish, step) - cap_headroom(clock, machine)
+    demand_w = _demand(clock, compute_j, transfer_j, rows, costs, count, fixed, machine, finish)
+    return demand_w - cap_headroom(clock, machine)
 
 
 @kernel
-def _demand(rows, costs, count, fixed, clock, machine, finish, step):
-    """Watts that the step's work takes at a clock, beside static power."""
-    _elapse(rows, costs, count, fixed, clock, machine, finish, step)
-    compute = transfer = 0.0
-    for index in range(count):
-        compute += costs[index].repeat * costs[index].compute_j
-        transfer += costs[index].repeat * costs[index].transfer_j
-    return (compute * energy_scale(clock, machine) + transfer) / step.time_s
+def _demand(clock, compute_j, transfer_j, rows, costs, count, fixed, machine, finish):
+    """Watts that the step's work takes at a clock, beside static power: `compute_j` at full clock, and `transfer_j`."""
+    time_s, beside = fixed, beside_host(machine)
+    first = 0
+    while first < count:
+        last = _end_of_segment(rows, first, count)
+        time_s += rows[first].repeat * _segment_times(rows, costs, first, last, clock, beside, finish)[0]
+        first = last
+    return (compute_j * energy_scale(clock, machine) + transfer_j) / time_s
 
 
 @kernel
@@ -240,11 +247,18 @@ def _elapse(rows, costs, count, fixed, clock, machine, finish, step):
     beside = beside_host(machine)
     first = 0
     while first < count:
-        last = first
-        while last < count and rows[last].segment == rows[first].segment:
-            last += 1
+        last = _end_of_segment(rows, first, count)
         _add_segment(rows, costs, first, last, clock, beside, finish, step)
         first = last
+
+
+@kernel
+def _end_of_segment(rows, first, count):
+    """The row after the last one of the segment that begins with row `first`."""
+    last = first
+    while last < count and rows[last].segment == rows[first].segment:
+        last += 1
+    return last
 
 
 @kernel
@@ -286,8 +300,9 @@ def _run_beside(collective, producer, machine):
 
 
 @kernel
-def _add_segment(rows, costs, first, last, clock, beside, finish, step):
-    """Add a segment: its critical path, or the busiest resource where parallel branches share one.
+def _segment_times(rows, costs, first, last, clock, beside, finish):
+    """Seconds that a segment takes once, and the sum of its operators': its critical path, or the busiest resource
+    where parallel branches share one.
 
     beside: fraction of the host's memory time that can overlap with PIM units that hold the banks.
     """
@@ -305,7 +320,13 @@ def _add_segment(rows, costs, first, last, clock, beside, finish, step):
         memory += costs[index].memory_s
         pim += costs[index].pim_s
     banks = max(memory, pim) + (1.0 - beside) * min(memory, pim)
-    elapsed = max(path, max(arithmetic, banks))
+    return max(path, max(arithmetic, banks)), total
+
+
+@kernel
+def _add_segment(rows, costs, first, last, clock, beside, finish, step):
+    """Add a segment (`_segment_times`) to the times of `step`."""
+    elapsed, total = _segment_times(rows, costs, first, last, clock, beside, finish)
     repeat = rows[first].repeat
     # Branches overlap: every operator's time is scaled so that all sum to the elapsed time.
     share = repeat * elapsed / total if total > 0.0 else 0.0

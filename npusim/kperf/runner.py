@@ -21,14 +21,15 @@ from npusim.mapping.deployment import Deployment, deploy
 from npusim.metric_row import Shown
 from npusim.metrics import shown
 from npusim.serving.joint import run_draws
+from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.planning import Wish, best_for_run
-from npusim.serving.simulate import Load, simulate
+from npusim.serving.simulate import simulate
 from npusim.serving.uncertainty import drawn_engines, drawn_metrics, interval_text
 from npusim.workers import processors, spread
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.grid import Grid, load_grid
-from npusim.workload.prompts import random_prompts
+from npusim.workload.lengths import spreads_text
 from npusim.workload.step import decode
 
 KPERF_MODELS = ("llama-3.1-8b", "exaone-4.0-32b", "exaone-3.5-32b", "llama-3.3-70b", "llama-3.1-405b")
@@ -78,7 +79,6 @@ def run_grid(
     """
     chosen = load_grid(grid or DEFAULT_GRID)
     names = models or list(KPERF_MODELS)
-    longest = max(isl + osl for isl, osl, _ in chosen.cells())
     options: dict[str, Any] = {
         "precision": precision,
         "kv_precision": kv_precision,
@@ -86,7 +86,7 @@ def run_grid(
         "tensor_parallel": tensor_parallel,
         "plan": plan,
         "runtime": runtime,
-        "tokens": longest,
+        "tokens": chosen.longest,
         "uncalibrated": uncalibrated,
         "offload": offload,
         "software": software,
@@ -133,11 +133,17 @@ def _predicted(
 def _best_planned(base: Deployment, grid: Grid, wish: Wish, seed: int) -> Deployment:
     """The best plan at the shape with the most users; `base` where none has room, so that its cells say why."""
     isl, osl, users = max(grid.cells(), key=lambda cell: cell[2])
-    load = Load(isl, osl, parse_arrival(grid.arrival, users), random_prompts(grid.requests_per_user * users, isl))
+    load = _load(grid, isl, osl, users, seed)
     try:
         return best_for_run(base, load, users, wish, seed).best
     except DoesNotFit:
         return base
+
+
+def _load(grid: Grid, isl: int, osl: int, users: int, seed: int) -> Load:
+    """What a cell serves."""
+    arrival = parse_arrival(grid.arrival, users)
+    return make_load(*grid.lengths_of(isl, osl), arrival, grid.requests_per_user * users, seed)
 
 
 class _Cells:
@@ -164,10 +170,11 @@ class _Cells:
 
     def predict(self, isl: int, osl: int, users: int) -> dict[str, Any]:
         requests = self._grid.requests_per_user * users
-        row = self._conditions() | {"isl": isl, "osl": osl, "users": users, "requests": requests}
+        lengths = spreads_text(*(each.spread for each in self._grid.lengths_of(isl, osl)))
+        row = self._conditions() | {"isl": isl, "osl": osl, "lengths": lengths, "users": users, "requests": requests}
         if self._engine is None:
             return row | {"status": self._reason}
-        load = Load(isl, osl, parse_arrival(self._grid.arrival, users), random_prompts(requests, isl))
+        load = _load(self._grid, isl, osl, users, self._seed)
         metrics = measure(simulate(self._deployment, load, self._seed, self._engine))
         if metrics["requests"] == 0:
             return row | {"status": metrics.refusal}

@@ -14,8 +14,9 @@ from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import Plan, all_plans
 from npusim.serving.layout import for_load
+from npusim.serving.load import Load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import Load, simulate
+from npusim.serving.simulate import simulate
 from npusim.units import MS_PER_S
 from npusim.workload.step import Step, decode, prefill
 
@@ -88,7 +89,7 @@ def best_for_run(base: Deployment, load: Load, users: int, wish: Wish, seed: int
 
     Raises DoesNotFit where no plan has room for a request, UserError where none keeps the limits.
     """
-    fitting, considered = _with_room(base, load.isl + load.osl, wish)
+    fitting, considered = _with_room(base, load.longest, wish)
     estimates = [estimate_plan(where, load.isl, load.osl, users) for where in fitting]
     candidates = sorted(front(estimates), key=OBJECTIVES[wish.objective])
     candidates = [score for score in candidates if wish.allows(score)][:_SERVED] or candidates[:1]

@@ -98,6 +98,10 @@ class Hybrid:
         return chunks
 
 
+BUDGETED = (HybridPolicy, InterleavedPolicy)
+"""Policies with a budget of tokens."""
+
+
 def token_budget(record: Any) -> int:
     """Most tokens of one step under a hybrid policy, or of prompts between two under an interleaved one."""
     return round(record["policy_token_budget"])

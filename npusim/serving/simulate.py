@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import simpy
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.errors import UserError
-from npusim.hardware.runtime import BucketShapes, GroupedAttention, HybridPolicy, InterleavedPolicy
+from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
@@ -20,68 +19,24 @@ from npusim.serving.clients import start_clients
 from npusim.serving.kvcache import KvCache
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
-from npusim.serving.policies import COMPILED, make_policy, token_budget
+from npusim.serving.load import Load
+from npusim.serving.policies import BUDGETED, COMPILED, make_policy, token_budget
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
 from npusim.serving.scheduler.make import make_state
 from npusim.serving.scheduler.serve import CompiledServer
-from npusim.serving.scheduler.tree import PromptTree, tree_of
 from npusim.serving.served import column_of
 from npusim.serving.server import Server, ServingEngine
-from npusim.workload.arrivals import Arrival, Burst, Closed
-from npusim.workload.prompts import Prompt, random_prompts
+from npusim.workload.arrivals import users_of
 
 
-@dataclass(frozen=True)
-class Load:
-    """isl, osl: tokens of every request; prompts: one per request (what they share decides cache hits).
+class CacheUse(Protocol):
+    """What a run tells of its KV cache: blocks at the peak and in all, tokens found in it and asked of it."""
 
-    lengths: (isl, osl) of each request, in place of the common ones; warm: True where the first prompt was served
-    before the run, so that a prefix cache holds it.
-    """
-
-    isl: int
-    osl: int
-    arrival: Arrival
-    prompts: Sequence[Prompt]
-    lengths: Sequence[tuple[int, int]] | None = None
-    warm: bool = False
-
-    def __post_init__(self) -> None:
-        for option, value in (("--isl", self.isl), ("--osl", self.osl), ("--requests", len(self.prompts))):
-            if value < 1:
-                raise UserError(option, "", f"{value} must be 1 or more")
-        if self.lengths is not None and len(self.lengths) != len(self.prompts):
-            raise ValueError(f"{len(self.prompts)} prompts have {len(self.lengths)} lengths; give one for each")
-
-    def of_replica(self, replicas: int) -> Load:
-        """What the first of `replicas` gets of it when requests are dealt out in turn."""
-        if replicas == 1:
-            return self
-        lengths = None if self.lengths is None else self.lengths[::replicas]
-        return replace(
-            self, arrival=self.arrival.of_replica(replicas), prompts=self.prompts[::replicas], lengths=lengths
-        )
-
-    @cached_property
-    def tree(self) -> PromptTree:
-        """What prompts have in common; the same for all runs of this load."""
-        return tree_of(self.prompts)
-
-    @cached_property
-    def tokens(self) -> np.ndarray:
-        """(isl, osl) of each request, int64 (requests, 2)."""
-        return np.array(self.lengths or [(self.isl, self.osl)] * len(self.prompts), np.int64)
-
-    def requests(self) -> list[Request]:
-        """The requests in the order in which they are sent."""
-        lengths = self.lengths or [(self.isl, self.osl)] * len(self.prompts)
-        return [Request(index, prompt, *lengths[index]) for index, prompt in enumerate(self.prompts)]
-
-
-def random_load(isl: int, osl: int, arrival: Arrival, requests: int) -> Load:
-    """`requests` requests whose prompts share nothing."""
-    return Load(isl, osl, arrival, random_prompts(max(requests, 0), isl))
+    peak: float
+    capacity: int
+    hit_tokens: int
+    asked_tokens: int
 
 
 @dataclass(frozen=True)
@@ -90,16 +45,17 @@ class ServedRun:
 
     replicas: how many servers did the same at the same time, of which this is one (joules are those of all chips); a
     fraction where the requests do not divide. layout: of a memory with PIM units, None without them; breakdown_j:
-    joules of all chips by component, at rest included.
+    joules of all chips by component, at rest included. warm_up: requests at the beginning whose latencies do not count.
     """
 
     record: Recorder
     duration_s: float
-    kv: KvCache
+    kv: CacheUse
     idle_w: float
     replicas: float = 1.0
     layout: MemoryLayout | None = None
     breakdown_j: Mapping[str, float] = field(default_factory=dict)
+    warm_up: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +84,15 @@ def simulate(
     Of several replicas the one with the most requests is served; all run at the same time.
     """
     asked, load = len(load.prompts), load.of_replica(deployment.plan.data_parallel)
+    service = service_of(deployment, load, seed, engine)
+    is_compiled = type(service.deployment.runtime.policy) in COMPILED
+    (serve or (serve_compiled if is_compiled else serve_as_process))(service)
+    duration = float(column_of(service.recorder.requests, "last_token_s").max(initial=0.0))
+    return what_was_served(service, duration, asked / len(load.prompts))
+
+
+def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> Service:
+    """A server of one replica, ready for `load`. Raises DoesNotFit."""
     placed = for_load(deployment, load.isl, load.osl, _users(deployment, load))
     if placed is not deployment and isinstance(engine, AnalyticEngine):
         engine = engine.like(placed)
@@ -138,17 +103,17 @@ def simulate(
     capacity = int(room.available_bytes // room.kv_bytes_per_token)
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
     kv = KvCache(capacity, block, caching, room.window_shares)
-    service = Service(
-        deployment, engine or AnalyticEngine(deployment), load, kv, _limits(deployment, load), recorder, seed
-    )
-    is_compiled = type(deployment.runtime.policy) in COMPILED
-    (serve or (serve_compiled if is_compiled else serve_as_process))(service)
-    duration = float(column_of(recorder.requests, "last_token_s").max(initial=0.0))
+    limits = _limits(deployment, load)
+    return Service(deployment, engine or AnalyticEngine(deployment), load, kv, limits, recorder, seed)
+
+
+def what_was_served(service: Service, duration_s: float, replicas: float = 1.0) -> ServedRun:
+    """The run of a server until `duration_s`, of `replicas` that did the same."""
+    deployment, recorder = service.deployment, service.recorder
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
-    return ServedRun(
-        recorder, duration, kv, idle_w, asked / len(load.prompts), layout, _spent(deployment, recorder, duration)
-    )
+    spent_j, warm_up = _spent(deployment, recorder, duration_s), service.load.warm_up
+    return ServedRun(recorder, duration_s, service.kv, idle_w, replicas, layout, spent_j, warm_up)
 
 
 def serve_compiled(service: Service) -> None:
@@ -157,10 +122,10 @@ def serve_compiled(service: Service) -> None:
     tree = load.tree if service.kv.caching else None
     state = make_state(load.tokens, tree, load.arrival, service.kv, service.limits, service.seed)
     state.rules["policy"], state.rules["warm"] = COMPILED[type(where.runtime.policy)], load.warm
-    if isinstance(where.runtime.policy, HybridPolicy | InterleavedPolicy):
+    if isinstance(where.runtime.policy, BUDGETED):
         state.rules["token_budget"] = token_budget(where.runtime_record[0])
     server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
-    server.run()
+    server.go_on()
     server.leave_in(service.kv, load.requests)
 
 
@@ -178,7 +143,7 @@ def serve_as_process(service: Service) -> None:
 def _users(deployment: Deployment, load: Load) -> int:
     """Users of one replica: those of a closed loop or a burst, else as many as the runtime serves."""
     most = int(deployment.runtime_record[0]["limits_max_sequences"])
-    return load.arrival.users if isinstance(load.arrival, Closed | Burst) else min(most, len(load.prompts))
+    return users_of(load.arrival) or min(most, len(load.prompts))
 
 
 def _spent(deployment: Deployment, recorder: Recorder, duration_s: float) -> dict[str, float]:
@@ -212,9 +177,8 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         most = min(most, runtime.decode_batch.sizes[-1])
     waiting = float(numbers["limits_max_waiting"])
     machine, chips = deployment.machine[0], deployment.plan.chips
-    users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else most
     return ServerLimits(
-        slots=min(users, most),
+        slots=min(users_of(load.arrival) or most, most),
         max_sequences=most,
         max_waiting=None if np.isnan(waiting) else int(waiting),
         watermark=float(numbers["kv_admission_watermark"]),

@@ -15,8 +15,9 @@ from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.hardware.units import KINDS
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import ranged_shared, with_shared
+from npusim.serving.load import Load
 from npusim.serving.metrics import RunMetrics, measure
-from npusim.serving.simulate import Load, simulate
+from npusim.serving.simulate import simulate
 
 DRAWS = 32
 """Draws of all uncertain numbers behind an interval, by default."""

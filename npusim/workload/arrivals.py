@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +11,27 @@ from numpy.typing import NDArray
 from npusim.errors import UserError
 from npusim.inputs.limits import MOST_USERS
 
+TOGETHER, STAGGERED = "together", "staggered"
+"""How the users of a closed loop start."""
+_STARTS = {"start=together": False, "start=staggered": True}
 _RATES = (1e-4, 1e6)
 """Requests/s: below, hours pass between two requests, and a clock that counts them in seconds loses milliseconds."""
 
 
 @dataclass(frozen=True)
 class Closed:
-    """`users` clients; each sends its next request when its last one is answered."""
+    """`users` clients; each sends its next request when its last one is answered.
+
+    staggered: the first answer of each user is cut at another length, so that users of equal lengths end one after
+    the other, as they do when a loop has long been running.
+    """
 
     users: int
+    staggered: bool = False
 
     def of_replica(self, replicas: int) -> Closed:
         """The users of one of `replicas` servers, the one with most."""
-        return Closed(-(-self.users // replicas))
+        return replace(self, users=-(-self.users // replicas))
 
 
 @dataclass(frozen=True)
@@ -55,15 +63,28 @@ class Poisson:
 Arrival = Closed | Burst | Poisson
 
 
+def start_of(arrival: Arrival) -> str:
+    """Whether users start together or out of step."""
+    return STAGGERED if isinstance(arrival, Closed) and arrival.staggered else TOGETHER
+
+
+def users_of(arrival: Arrival) -> int | None:
+    """Most requests that clients have in flight; None where they do not wait for answers."""
+    return None if isinstance(arrival, Poisson) else arrival.users
+
+
 def parse_arrival(text: str, concurrency: int) -> Arrival:
-    """The arrival process written as closed, burst or poisson:RATE (requests/s), or a UserError."""
+    """The arrival process written as closed, closed:start=staggered, burst or poisson:RATE (requests/s).
+
+    Raises UserError for anything else.
+    """
     if not 1 <= concurrency <= MOST_USERS:
         raise UserError("--concurrency", "", f"{concurrency:,} must be at least 1 and at most {MOST_USERS:,}")
     kind, colon, rate = text.strip().lower().partition(":")
     if kind == "poisson":
         return Poisson(_rate(rate, text))
-    if kind == "closed" and not colon:
-        return Closed(concurrency)
+    if kind == "closed" and (not colon or rate in _STARTS):
+        return Closed(concurrency, colon == ":" and _STARTS[rate])
     if kind == "burst" and not colon:
         return Burst(concurrency)
     raise _mistake(text)
@@ -88,4 +109,8 @@ def _rate(rate: str, text: str) -> float:
 
 
 def _mistake(text: str) -> UserError:
-    return UserError("--arrival", "", f"'{text}' is no arrival; use closed, burst or poisson:2.5 (requests/s)")
+    return UserError(
+        "--arrival",
+        "",
+        f"'{text}' is no arrival; use closed, burst or poisson:2.5 (requests/s), or closed:start=staggered",
+    )

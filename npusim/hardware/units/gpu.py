@@ -104,6 +104,9 @@ class AttentionLibrary(Part):
     """Time that each element of a head adds to a block, in seconds, none if omitted."""
     sequence: Duration | None = None
     """Time to assign each sequence of a ragged batch to blocks, in seconds, none if omitted."""
+    idle_row_energy: Fraction | None = None
+    """Fraction of the energy of a multiply-accumulate, 0 to 1, that one takes in a row of a decoding block which holds
+    no query, all of it if omitted."""
 
 
 class GroupedLibrary(Part):
@@ -137,6 +140,9 @@ class GroupedLibrary(Part):
     """Fixed time to sort rows by their matrices, in seconds."""
     sort_row: Duration
     """Time that each row adds to the sort, in seconds, half of it for each of a layer's two products."""
+    unsorted_rows: Fraction | None = None
+    """Number of rows for each matrix, 0 to 1, up to which rows are not sorted, where no other rank has matrices; always
+    sorted if omitted."""
     alignment: Count
     """Number of elements to a multiple of which the rows of a matrix must be aligned for full speed."""
     unaligned_efficiency: Efficiency

@@ -8,7 +8,16 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import inner_part
-from npusim.serving.scheduler.state import ARRIVAL, EVENTS, NONE
+from npusim.serving.scheduler.state import (
+    ARRIVAL,
+    AT_REST,
+    EVENTS,
+    NONE,
+    SERVER_GOES_ON,
+    TURN_BEGINS,
+    TURN_ENDS,
+    WORK,
+)
 
 
 @inner_part
@@ -29,17 +38,25 @@ def next_s(at):
 
 @inner_part
 def take_event(at):
-    """Go on to the next event; NONE where none is planned."""
+    """Go on to the next event; NONE where none is planned, or it is not to happen yet."""
     first = NONE
     for event in range(EVENTS):
         if at.event_s[event] == math.inf:
             continue
         if first == NONE or _before(at, event, first):
             first = event
-    if first != NONE:
-        at.now_s = at.event_s[first]
-        at.event_s[first] = math.inf
+    if first == NONE or at.event_s[first] > at.until_s or (not at.may_begin and _begins_turn(at, first)):
+        return NONE
+    at.now_s = at.event_s[first]
+    at.event_s[first] = math.inf
     return first
+
+
+@inner_part
+def _begins_turn(at, event):
+    if event == WORK:
+        return at.phase == AT_REST
+    return event == SERVER_GOES_ON and (at.phase == TURN_ENDS or at.phase == TURN_BEGINS)
 
 
 @inner_part

@@ -31,6 +31,7 @@ from npusim.serving.scheduler.state import (
     PREFILLING,
     PROMPT_GIVEN,
     PROMPT_WANTED,
+    ROUTED,
     RUN_GIVEN,
     SENDING,
     SERVER_GOES_ON,
@@ -39,7 +40,15 @@ from npusim.serving.scheduler.state import (
     TURN_ENDS,
     WORK,
 )
-from npusim.serving.scheduler.steps import advance, end_chunk, has_room, record_span, shortest_answer, spend
+from npusim.serving.scheduler.steps import (
+    advance,
+    end_chunk,
+    has_room,
+    note_rest,
+    record_span,
+    shortest_answer,
+    spend,
+)
 from npusim.serving.scheduler.sums import pairwise_sum
 from npusim.serving.scheduler.turns import next_action
 
@@ -48,11 +57,16 @@ from npusim.serving.scheduler.turns import next_action
 def go_on(state, times_s, joules, parts_j):
     """Serve until the caller is needed: what for, and the most steps and seconds of the run that it is to cost.
 
+    DONE where nothing is left that may happen: how many answers clients have heard of, when something next happens.
+
     times_s, joules: of each step that was asked for; parts_j: of all of them.
     """
     at = state.at[0]
     if at.phase == BEGINS:
         _begin(state)
+    if at.paused and not _wait(state):
+        return DONE, at.told, next_s(at)
+    at.paused = False
     while True:
         wanted, steps, horizon_s = _serve(state, times_s, joules, parts_j)
         if wanted != NOTHING:
@@ -61,7 +75,8 @@ def go_on(state, times_s, joules, parts_j):
             at.sending = True
             begin_stream(state)
         if not _wait(state):
-            return DONE, 0, 0.0
+            at.paused = True
+            return DONE, at.told, next_s(at)
 
 
 @inner_part
@@ -75,7 +90,7 @@ def _begin(state):
 
 @inner_part
 def _wait(state):
-    """Let events happen until the server goes on. False where none is left."""
+    """Let events happen until the server goes on. False where none is left that may happen."""
     while True:
         event = take_event(state.at[0])
         if event == NONE:
@@ -120,6 +135,10 @@ def _between_turns(state):
     """Begin a turn, once all that happens at this time has happened. False where the server waits."""
     at = state.at[0]
     if at.phase == TURN_ENDS and next_s(at) <= at.now_s:
+        plan(at, SERVER_GOES_ON, at.now_s)
+        return False
+    if at.phase == TURN_ENDS and state.rules[0].arrival == ROUTED:
+        at.phase = TURN_BEGINS
         plan(at, SERVER_GOES_ON, at.now_s)
         return False
     if at.phase == AT_REST:
@@ -176,8 +195,10 @@ def _begin_prompt(state, end):
 def _begin_steps(state, times_s):
     """The steps that were costed begin."""
     at = state.at[0]
-    if not has_room(state, at.live + len(times_s) + at.chunks, len(times_s)):
+    if not has_room(state, at.live + len(times_s) + at.chunks, len(times_s) + 1):
         return NEEDS_ROOM
+    note_rest(state)
+    at.begun_s = at.now_s
     at.steps += len(times_s)
     at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
     plan(at, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), at.partial))
@@ -192,6 +213,7 @@ def _end_steps(state, times_s, joules, parts_j):
     for step in range(len(times_s)):
         record_span(state, times_s[step], joules[step])
     spend(state.at[0], parts_j)
+    at.worked_s = at.now_s
     if at.live > 0:
         advance(state, times_s)
     if at.phase == DECODING:

@@ -19,7 +19,7 @@ from npusim.serving.scheduler.state import (
     PROMPT_WANTED,
     SERVER_GOES_ON,
 )
-from npusim.serving.scheduler.steps import has_room, put_first, record_span, spend
+from npusim.serving.scheduler.steps import has_room, note_rest, put_first, record_span, spend
 
 
 @inner_part
@@ -49,8 +49,9 @@ def begin_prompt(state):
             return wanted
         at.phase = PROMPT_GIVEN
     prompt = state.prompts[at.prompt]
-    if not has_room(state, 1, prompt.count):
+    if not has_room(state, 1, prompt.count + 1):
         return NEEDS_ROOM
+    note_rest(state)
     at.steps += prompt.count
     at.phase, at.prompt_part = PREFILLING, prompt.count
     end_s = at.now_s
@@ -119,6 +120,7 @@ def end_prompt(state):
     for chunk in range(prompt.begin, prompt.begin + prompt.count):
         record_span(state, state.chunks[chunk].seconds, state.chunks[chunk].joules)
         spend(state.at[0], state.chunks[chunk].parts_j)
+    at.worked_s = at.now_s
     at.prefill_tokens += at.prompt_end - request.computed
     request.computed = at.prompt_end
     if at.prompt_end == request.isl + request.generated:

@@ -18,6 +18,7 @@ def enqueue(state, index):
     request.refusal = _refusal(state, index)
     if request.refusal != ACCEPTED:
         at.refused += 1
+        at.pending -= request.isl
         tell(state, index)
         return
     state.queues[(at.waiting_first + at.waiting) % len(state.queues)].waiting = index

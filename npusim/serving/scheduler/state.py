@@ -13,8 +13,9 @@ NONE = -1
 """No request, no node, no prompt; no limit."""
 
 # Who sends requests.
-CLOSED, BURST, STREAM = range(3)
-"""As `workload.arrivals`: users that wait for answers, all at once, or at times of their own."""
+CLOSED, BURST, STREAM, ROUTED = range(4)
+"""As `workload.arrivals`: users that wait for answers, all at once (up to here answers are heard of), or at times of
+their own; or from outside, one by one, by whoever shares them out among several servers."""
 
 # What can happen next, each with a place in `event_s`.
 SERVER_GOES_ON, WORK, ANSWERS, SENDING, SENDING_ENDS, ARRIVAL = range(6)
@@ -53,6 +54,7 @@ RULES_DTYPE = record_type(
         ("watermark", np.float64),
         ("request_s", np.float64),
         ("intake_s", np.float64),
+        ("idle_w", np.float64),
         ("ahead", np.bool_),
         ("whole_answers", np.bool_),
         ("caching", np.bool_),
@@ -67,6 +69,12 @@ prompt costs anew each time, since a power limiter is on its way; stalls: whethe
 PROGRESS_DTYPE = record_type(
     [
         ("now_s", np.float64),
+        ("until_s", np.float64),
+        ("may_begin", np.bool_),
+        ("paused", np.bool_),
+        ("begun_s", np.float64),
+        ("worked_s", np.float64),
+        ("idled_s", np.float64),
         ("serial", np.int64),
         ("phase", np.int64),
         ("stage", np.int64),
@@ -94,6 +102,7 @@ PROGRESS_DTYPE = record_type(
         ("prompt_end", np.int64),
         ("prompt", np.int64),
         ("prompt_part", np.int64),
+        ("pending", np.int64),
         ("used", np.float64),
         ("peak", np.float64),
         ("evictable", np.float64),
@@ -118,6 +127,10 @@ PROGRESS_DTYPE = record_type(
 )
 """How far a run has come. Times in seconds.
 
+until_s: how far it may go on, may_begin: whether turns may begin then (of ROUTED; else to the end); paused: it has come
+so far; begun_s: when the steps under way began; worked_s: when the last ones ended, idled_s: time without steps (of
+ROUTED).
+
 serial: events so far; stage: of the turn; budget_left: prompt tokens that it may still compute; resting_since_s:
 AT_REST since; rested_s: length of the last rest, where the caller has not heard of one yet (rested); woken: whether
 WORK has happened since the last rest began; sending: whether clients have begun; steps: begun; seen_s: until when
@@ -129,10 +142,10 @@ them; told, ended: those of `ended` whose clients have heard, and all; waiting_f
 of waiting requests, and how many; prefilling, live, chunks: lengths of these lists.
 
 request, prompt_end, prompt, prompt_part: whose prompt is computed, up to how many tokens, its place among `prompts`,
-and chunks done where each is an event. used, peak, evictable: blocks; oldest, newest: ends of the list of evictable
-nodes. The rest are counts for the record; intervals, spans: entries in its buffers. event_s, event_serial: when each of
-EVENTS happens (inf: not), and which is first of equal times; parts_j: joules by ENERGY_PARTS; partial: sums of a
-pairwise sum.
+and chunks done where each is an event; pending: prompt tokens of requests that were sent and have no token yet. used,
+peak, evictable: blocks; oldest, newest: ends of the list of evictable nodes. The rest are counts for the record;
+intervals, spans: entries in its buffers. event_s, event_serial: when each of EVENTS happens (inf: not), and which is
+first of equal times; parts_j: joules by ENERGY_PARTS; partial: sums of a pairwise sum.
 """
 
 REQUEST_DTYPE = record_type(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from npusim.compilation import inner_part
+from npusim.kernels.power import IDLE
 from npusim.serving.scheduler.blocks import growth, take
 from npusim.serving.scheduler.memory import publish_prompt, release
 from npusim.serving.scheduler.queue import tell
+from npusim.serving.scheduler.state import ROUTED
 from npusim.serving.scheduler.sums import pairwise_sum
 
 
@@ -21,6 +23,17 @@ def record_span(state, seconds, joules):
     at = state.at[0]
     state.record[at.spans].span_s, state.record[at.spans].span_j = seconds, joules
     at.spans += 1
+
+
+@inner_part
+def note_rest(state):
+    """Among several servers, the time since the last step is a span at idle power: their power adds up over time."""
+    at, rules = state.at[0], state.rules[0]
+    rested_s = at.now_s - at.worked_s
+    if rules.arrival == ROUTED and rested_s > 0.0:
+        record_span(state, rested_s, rested_s * rules.idle_w)
+        at.parts_j[IDLE] += rested_s * rules.idle_w
+        at.idled_s += rested_s
 
 
 @inner_part
@@ -45,6 +58,7 @@ def put_first(state, index):
     publish_prompt(state, index)
     if request.first_token_s < 0.0:
         request.first_token_s = at.now_s
+        at.pending -= request.isl
     else:
         record_interval(state, at.now_s - request.last_token_s, 1.0)
     request.last_token_s = at.now_s

@@ -47,3 +47,10 @@ def tree_of(prompts: Sequence[Prompt]) -> PromptTree:
         np.cumsum(count) - count,
         count,
     )
+
+
+def tree_of_own(tokens: np.ndarray) -> PromptTree:
+    """The tree of prompts that share nothing; tokens: of each, int64."""
+    count = len(tokens)
+    places = np.arange(count, dtype=np.int64)
+    return PromptTree(np.full(count, NONE, np.int64), tokens.astype(np.int64), places, places, np.ones(count, np.int64))

@@ -14,12 +14,13 @@ from npusim.evidence.measured.kind import TableKind
 from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
-from npusim.evidence.predictors.run import RunPredictor
+from npusim.evidence.predictors.run import TRACE, RunPredictor
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Metric, Shown
 from npusim.metrics import PUBLISHED, UNIT_NAMES, figure_of, resolve
 from npusim.metrics import metric as metric_of
+from npusim.workload.lengths import FIXED
 
 _MAIN = "throughput_total"
 _POWER = "power_w"
@@ -197,7 +198,7 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
         predictor,
         requests=run.requests,
         same_prompt=run.says(_SAME_PROMPT),
-        traced=run.says(_TRACED),
+        lengths=TRACE if run.says(_TRACED) else FIXED.text,
         windowed=windowed,
         stalled=stalled,
         unsaid=unsaid,

@@ -45,6 +45,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         osl,
         row.number("concurrency") if closed else 1.0,
         row.count("requests"),
+        lengths_told=True,
         shared_tokens=round(shared * isl),
         rate_per_s=None if closed else row.number("rate_per_s"),
     )

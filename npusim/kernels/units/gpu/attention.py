@@ -11,7 +11,7 @@ from npusim.mapping.optable import pair_elements
 
 @kernel
 def attention_times(row, machine):
-    """(contraction seconds, fixed seconds, MACs done); KV is costed apart.
+    """(contraction seconds, fixed seconds, MACs whose energy is spent); KV is costed apart.
 
     A block's rows are those of one query head, or of as many of a group's as it packs: all of them when decoding. Few
     blocks split the context. All SMs share the work, but no block ends before it has read its own context; blocks of a
@@ -40,7 +40,20 @@ def attention_times(row, machine):
     if splits > 1.0:
         fixed += given(machine.gpu_attention_split_launch[library], 0.0)
         fixed += machine.gpu_attention_split_merge[library] * splits
-    return contraction, fixed, pair_elements(row) * scores
+    return contraction, fixed, pair_elements(row) * scores * _charged_part(row, lines, tile, library, machine)
+
+
+@kernel
+def _charged_part(row, lines, tile, library, machine):
+    """Energy of a multiply-accumulate of the blocks, on average, over that of one of a query's.
+
+    Rows of a decoding block that hold no query multiply zeros, which toggle few gates (Gregersen, Patel, Choukse 2024,
+    arXiv 2409.18324).
+    """
+    if row.query != 1.0:
+        return 1.0
+    filled = lines / (math.ceil(lines / tile) * tile)
+    return filled + (1.0 - filled) * given(machine.gpu_attention_idle_row_energy[library], 1.0)
 
 
 @kernel

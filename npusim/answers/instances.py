@@ -1,0 +1,36 @@
+"""A serving run of several instances behind a router, as plain JSON-ready figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from npusim.answers.energy import energy_reconciliation
+from npusim.answers.predict import run_figures
+from npusim.mapping.deployment import Deployment
+from npusim.serving.instances.simulate import InstancesRun, replicas_of, simulate_instances
+from npusim.serving.load import Load
+from npusim.serving.metrics import measure
+
+_OF_EACH = ("requests", "output_tokens_per_s", "ttft_ms_p99", "power_w_mean", "kv_peak_fraction", "users_in_service")
+
+
+def predict_instances(deployment: Deployment, load: Load, count: int, routing: str, seed: int) -> dict[str, Any]:
+    """The figures of a run over all instances, `count` of the deployment, and under `instances` what each of them did.
+
+    Raises UserError.
+    """
+    run = simulate_instances(replicas_of(deployment, count), load, seed, routing)
+    told = {"energy_reconciliation": energy_reconciliation(deployment)}
+    return run_figures(measure(run.whole)) | told | {"instances": {"routing": routing, **instances_figures(run)}}
+
+
+def instances_figures(run: InstancesRun) -> dict[str, Any]:
+    """count; utilisation: part of the time in which an instance had steps, mean over all; each: figures of each."""
+    seconds = run.whole.duration_s
+    parts = [busy_s / seconds if seconds else 0.0 for busy_s in run.busy_s]
+    measured = [measure(each) for each in run.each]
+    each = [
+        {"utilisation": part, **{name: metrics[name] for name in _OF_EACH}}
+        for part, metrics in zip(parts, measured, strict=True)
+    ]
+    return {"count": len(each), "utilisation": sum(parts) / len(parts), "each": each}

@@ -1,0 +1,1 @@
+"""Several servers: who sends which requests to which of them, and what they did together."""
