@@ -14,12 +14,10 @@ from pydantic_core import PydanticUndefined
 from npusim.explore.evaluate.proposal import Proposal
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.hardware.calibration import Calibration
-from npusim.hardware.drafting import Drafting
 from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
-from npusim.hardware.server_link import ServerLink
 from npusim.hardware.software import Software
 from npusim.hardware.system import System
 from npusim.hardware.technology.area import AreaModel
@@ -37,11 +35,9 @@ PAGE = Path(__file__).with_name("fields.md")
 ROOTS: dict[str, type[BaseModel]] = {
     "An architecture (`arch_configs/*.yaml`)": System,
     "A runtime (`arch_configs/runtimes/*.yaml`)": Runtime,
-    "How tokens are drafted (`arch_configs/drafting/*.yaml`, `--speculate`)": Drafting,
     "What software can do (`arch_configs/software/*.yaml`)": Software,
     "A memory with PIM units (`arch_configs/pims/*.yaml`)": Pim,
     "A DRAM standard (`arch_configs/memories/*.yaml`)": Dram,
-    "A link between servers (`arch_configs/links/*.yaml`)": ServerLink,
     "The area of parts of a die (`arch_configs/technology/area.yaml`)": AreaModel,
     "The energy of accesses (`arch_configs/technology/energy.yaml`)": EnergyTable,
     "What silicon costs (`arch_configs/technology/cost.yaml`)": CostTable,

@@ -41,11 +41,10 @@ from npusim.mapping.memory_layout import is_open, layouts
 from npusim.mapping.optable import DOWN, SOFTMAX
 from npusim.mapping.placement import write_group, write_transports
 from npusim.mapping.plan import all_plans
-from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import parse_arrival
-from npusim.workload.feeds import Experts
+from npusim.workload.blocks import Experts
 from npusim.workload.step import Step, decode, mixed, prefill
 
 LLAMA = "llama-3.1-8b"

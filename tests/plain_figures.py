@@ -19,8 +19,7 @@ from npusim.hardware.catalog import load_memory
 from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.draws import draw
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.serving.load import random_load
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Closed
 from npusim.workload.step import Step, decode, mixed, prefill
 

@@ -34,8 +34,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Rules:
-    """policy: exclusive, alternate, interleaved or hybrid; chunk_sizes: compiled ones, rising; users: most in
-    flight, None for an open stream.
+    """policy: exclusive, alternate or hybrid; users: most in flight, None for an open stream.
 
     request_s: seconds between the sending of a request and its place in the queue.
     """
@@ -49,7 +48,6 @@ class Rules:
     watermark: float
     largest_chunk: int | None
     token_budget: int
-    chunk_sizes: tuple[int, ...]
     request_s: float
     seed: int
 
@@ -71,8 +69,7 @@ class ReferenceServer:
         self.live: list[Job] = []
 
     def run(self) -> None:
-        turns = (self.exclusive, self.alternate, self.interleaved, self.hybrid)
-        turn = next(each for each in turns if each.__name__ == self.rules.policy)
+        turn = {"exclusive": self.exclusive, "alternate": self.alternate, "hybrid": self.hybrid}[self.rules.policy]
         self.arrive()
         while self.travelling or self.waiting or self.prefilling or self.live:
             if not (self.waiting or self.prefilling or self.live):
@@ -102,24 +99,6 @@ class ReferenceServer:
     def alternate(self) -> None:
         if self.admissible():
             self.prefill(self.waiting.popleft())
-        if self.live:
-            self.decode_once()
-
-    def interleaved(self) -> None:
-        left = budget = self.rules.token_budget
-        while self.prefilling or self.admissible():
-            if not self.prefilling:
-                self.prefilling.append(self.waiting.popleft())
-            job = self.prefilling[0]
-            query = min(self.rules.largest_chunk or job.to_prefill, job.to_prefill - job.computed)
-            size = min((each for each in self.rules.chunk_sizes if each >= query), default=query)
-            if size > left and left < budget:
-                break
-            left -= size
-            self.chunk(job, query)
-            if job.computed == job.to_prefill:
-                self.prefilling.remove(job)
-                self.first_token(job)
         if self.live:
             self.decode_once()
 
@@ -158,16 +137,15 @@ class ReferenceServer:
         return after <= capacity and (sequences == 0 or after <= self.rules.watermark * capacity)
 
     def prefill(self, job: Job) -> None:
+        done = 0
         self.prefilling.append(job)
-        while job.computed < job.to_prefill:
-            self.chunk(job, min(self.rules.largest_chunk or job.to_prefill, job.to_prefill - job.computed))
+        while done < job.to_prefill:
+            query = min(self.rules.largest_chunk or job.to_prefill, job.to_prefill - done)
+            done += query
+            self.spend(self.engine.prefill_chunk(query, done))
+            self.arrive()
         self.prefilling.remove(job)
         self.first_token(job)
-
-    def chunk(self, job: Job, query: int) -> None:
-        job.computed += query
-        self.spend(self.engine.prefill_chunk(query, job.computed))
-        self.arrive()
 
     def spend(self, cost: StepCost) -> None:
         cost = self.engine.waiting(cost, self.engine.stall_s(self.rules.seed, self.counter))
@@ -198,7 +176,6 @@ class ReferenceServer:
         if self.used() + growth <= self.rules.kv_tokens // self.rules.block:
             return False
         job = self.live.pop()
-        job.computed = 0
         job.preemptions += 1
         self.waiting.appendleft(job)
         return True

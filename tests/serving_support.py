@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from npusim.hardware.drafting import read_drafting
-from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy, InterleavedPolicy, Policy
+from npusim.hardware.runtime import AlternatePolicy, HybridPolicy, Policy
 from npusim.mapping.deployment import Deployment
 from npusim.serving.metrics import RunMetrics
 from npusim.serving.simulate import ServedRun
@@ -45,17 +44,8 @@ def with_kv_room(deployment: Deployment, tokens: int) -> Deployment:
     return altered
 
 
-def drafting(deployment: Deployment, text: str) -> Deployment:
-    """The deployment with tokens drafted as `--speculate` says."""
-    return replace(deployment, drafting=read_drafting(text))
-
-
 def with_policy(deployment: Deployment, policy: Policy) -> Deployment:
     return replace(deployment, runtime=deployment.runtime.model_copy(update={"policy": policy}))
-
-
-def exclusive(deployment: Deployment) -> Deployment:
-    return with_policy(deployment, ExclusivePolicy(kind="exclusive", source="the test"))
 
 
 def alternating(deployment: Deployment) -> Deployment:
@@ -64,19 +54,9 @@ def alternating(deployment: Deployment) -> Deployment:
 
 def with_token_budget(deployment: Deployment, tokens: int) -> Deployment:
     """A hybrid deployment whose steps hold at most `tokens`."""
-    policy = HybridPolicy.model_validate({"kind": "hybrid", **_budget(tokens)})
-    return with_numbers(with_policy(deployment, policy), policy_token_budget=tokens)
-
-
-def interleaving(deployment: Deployment, tokens: int = 1024) -> Deployment:
-    """The deployment with at most `tokens` of prompts between two decode steps."""
-    policy = InterleavedPolicy.model_validate({"kind": "interleaved", **_budget(tokens)})
-    return with_numbers(with_policy(deployment, policy), policy_token_budget=tokens)
-
-
-def _budget(tokens: int) -> dict[str, object]:
     budget = {"value": f"{tokens} token", "kind": "derived", "source": "the test"}
-    return {"token_budget": budget, "source": "the test"}
+    policy = HybridPolicy.model_validate({"kind": "hybrid", "token_budget": budget, "source": "the test"})
+    return with_numbers(with_policy(deployment, policy), policy_token_budget=tokens)
 
 
 def with_caching(deployment: Deployment, caching: bool) -> Deployment:

@@ -99,7 +99,7 @@ def test_step() -> None:
     assert answer["configuration"]["cards"] == 1
     assert "assumptions" not in answer
     files = {item["file"] for item in answer["manifest"]["configs"]}
-    parts = {"hbm3-6000.yaml", "streams.json", "area.yaml", "energy.yaml", "config_keys.yaml"}
+    parts = {"hbm3-6000.yaml", "streams.json", "area.yaml", "energy.yaml"}
     assert (
         files
         == {"rngd.yaml", "furiosa-llm-2026.3.yaml", "furiosa-llm.yaml", "llama-3.1-8b.json", "formats.yaml"} | parts

@@ -141,7 +141,7 @@ def test_an_interruption_has_no_traceback(monkeypatch: pytest.MonkeyPatch) -> No
     def interrupted(*_words: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(predict, "predict_load", interrupted)
+    monkeypatch.setattr(predict, "predict_run", interrupted)
     told = tell(*RUN)
     assert (told.code, told.out) == (130, "")
     assert told.err.endswith("interrupted\n")

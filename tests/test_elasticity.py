@@ -14,9 +14,8 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import HOST
 from npusim.engine.elasticity import LARGE, POWER, RESOURCE_TABLE, Resources, elasticities, elasticities_by
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.step import Step, decode, prefill
 

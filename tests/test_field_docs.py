@@ -14,7 +14,6 @@ from npusim.explore.evaluate.proposal import Proposal
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.hardware.base import Part
 from npusim.hardware.calibration import Calibration
-from npusim.hardware.drafting import Drafting
 from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
 from npusim.hardware.pim import Pim
@@ -37,7 +36,6 @@ ROOTS = (
     System,
     Runtime,
     Software,
-    Drafting,
     Dram,
     Pim,
     AreaModel,

@@ -53,18 +53,7 @@ FLOORS = {
     "__main__": 15,
 }
 
-COUNT_KEYS = {
-    "sizes",
-    "contexts",
-    "multiple",
-    "isl",
-    "osl",
-    "users",
-    "requests_per_user",
-    "tokens",
-    "features",
-    "vocabulary",
-}
+COUNT_KEYS = {"sizes", "contexts", "multiple", "isl", "osl", "users", "requests_per_user"}
 """Keys of shapes and counts that a person chose: they are exact and need no provenance."""
 
 

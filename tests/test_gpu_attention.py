@@ -34,7 +34,6 @@ OPTIONAL = tuple(
         "stream_efficiency",
         "block_element",
         "sequence",
-        "idle_row_energy",
     )
 )
 
@@ -225,19 +224,6 @@ def test_decoding_packs_the_heads_of_a_group(balanced: Any) -> None:
     assert times[0][2] == 2 * SIZE * 4 * KV_HEADS * SPLIT_TILE * 5000
     more = attention_times(_row([(1, 5000)] * 4, heads=65 * KV_HEADS), balanced)
     assert more[2] == 2 * times[0][2]
-
-
-def test_rows_without_a_query_take_a_part_of_the_energy(balanced: Any) -> None:
-    """64 sequences of four heads a group: 4 of 128 rows hold queries; a prompt of whole tiles has no idle rows."""
-    decoding, prompt = _row([(1, 4096)] * 64), _row([(TILE, TILE)])
-    whole, quiet, half = (_altered(balanced, gpu_attention_idle_row_energy=part) for part in (1.0, 0.0, 0.5))
-    padded = attention_times(decoding, whole)[2]
-    assert padded == attention_times(decoding, balanced)[2]
-    assert attention_times(decoding, quiet)[2] == pytest.approx(padded * 4 / TILE)
-    assert attention_times(decoding, quiet)[2] == pytest.approx(decoding["flops"] / 2.0)
-    assert attention_times(decoding, half)[2] == pytest.approx(padded * (4 + 0.5 * (TILE - 4)) / TILE)
-    assert attention_times(decoding, half)[:2] == attention_times(decoding, whole)[:2]
-    assert attention_times(prompt, quiet) == attention_times(prompt, whole)
 
 
 def test_ragged_decoding_waits_for_its_longest_context(balanced: Any) -> None:

@@ -94,15 +94,6 @@ def test_rows_of_other_ranks_are_written(h200: Any) -> None:
     assert among - alone == pytest.approx(written + put_in_order, rel=0.1)
 
 
-def test_few_rows_are_not_sorted(h200: Any) -> None:
-    """Up to a quarter of a row an expert; where other ranks have experts, they are sorted all the same."""
-    launch, sort = (h200[f"gpu_grouped_{name}"][0] for name in ("launch", "sort"))
-    few, more = _row(4, 128, 8, 1536, 2048), _row(5, 128, 8, 1536, 2048)
-    assert grouped_times(few, h200)[2] == pytest.approx(launch)
-    assert grouped_times(more, h200)[2] > launch + 0.5 * sort
-    assert grouped_times(_row(4, 128, 8, 1536, 2048, 2.0), h200)[2] > launch + 0.5 * sort
-
-
 @pytest.mark.parametrize("name", TABLES)
 def test_published_times_within_the_aim(name: str) -> None:
     told = tell("validate", DATA / f"{name}.csv", "--json").json

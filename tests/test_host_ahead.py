@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +11,9 @@ from serving_support import scheduled, with_numbers
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import EventEngine
 from npusim.mapping.deployment import Deployment
-from npusim.mapping.optable import ATTENTION
-from npusim.serving.load import random_load
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Burst
-from npusim.workload.step import Step, decode, mixed
+from npusim.workload.step import Step, decode
 
 Deploy = Callable[..., Deployment]
 STILL = {"host_stall_probability": 0.0, "power_limiter_time": float("nan"), "host_step_time": 0.0}
@@ -41,52 +38,11 @@ def test_the_front_end_takes_in_one_request_after_the_other(deployed: Deploy) ->
 def test_a_step_is_scheduled_when_the_one_before_begins(deployed: Deploy) -> None:
     """A request that comes while others decode waits for that step's end, and for the one that is scheduled already."""
     deployment = deployed("h200", "llama-3.1-8b", runtime="vllm-0.24")
-    numbers = {"host_intake_time": INTAKE_S, "host_request_time": 0.0, "paths_piece_launch": float("nan")}
+    numbers = {"host_intake_time": INTAKE_S, "host_request_time": 0.0}
     ahead, after = (_first_tokens_s(scheduled(deployment, way), 2, **numbers) for way in ("ahead", "after"))
     step_s = AnalyticEngine(with_numbers(deployment, **STILL)).cost(decode([100])).time_s
     assert ahead[0] == after[0]
     assert ahead[1] - after[1] == pytest.approx(step_s, rel=0.02)
-
-
-def test_a_first_token_comes_out_when_the_next_step_is_launched(deployed: Deploy) -> None:
-    """Two prompts, the second of which comes while the first one's step is launched, operator by operator, by one
-    thread; on two cards each has a process that launches, and tokens do not wait."""
-    slow = {"paths_host_launch": 1e-3, "host_intake_time": 0.004, "host_request_time": 0.0}
-    for cards in (1, 2):
-        deployment = with_numbers(deployed("h200", "llama-3.1-8b", runtime="vllm-0.24", cards=cards), **STILL, **slow)
-        engine = AnalyticEngine(deployment)
-        alone, beside = (
-            1e-3 * float(engine.operators(step)[0].rows["repeat"].sum())
-            for step in (mixed(np.zeros(0, np.int64), [(600, 600)], 2), mixed(np.array([601]), [(600, 600)], 2))
-        )
-        run = simulate(deployment, random_load(600, 60, Burst(2), 2), 0)
-        first, second = (request.first_token_s for request in sorted(run.record.requests, key=lambda each: each.index))
-        assert second == pytest.approx(0.004 + alone + beside, rel=1e-9)
-        assert first == pytest.approx(second if cards == 1 else 0.004 + alone, rel=1e-9)
-
-
-def test_clients_inside_the_front_end_start_their_clocks_in_turn(deployed: Deploy) -> None:
-    deployment = with_numbers(deployed("h200", "llama-3.1-8b", runtime="vllm-0.24"), **STILL, host_intake_time=0.003)
-    load = replace(random_load(64, 60, Burst(3), 3), drawing_s=0.002)
-    sent_s = sorted(request.sent_s for request in simulate(deployment, load, 0).record.requests)
-    assert sent_s == pytest.approx([0.002, 0.007, 0.012])
-
-
-@pytest.mark.parametrize("tokens", [128, 700])
-def test_a_host_that_was_free_before_the_chip_has_launched_before(deployed: Deploy, tokens: int) -> None:
-    """Of a launch of 1 s, 0.4 s of which have passed, the step waits for 0.6 s; pieces are launched layer by layer."""
-    plain = with_numbers(deployed("h200", "llama-3.1-8b", runtime="vllm-0.24"), **STILL)
-    step = Step(np.array([tokens]), np.array([tokens]), np.zeros(1, np.bool_), 1)
-    rows = AnalyticEngine(plain).operators(step)[0].rows
-    launched = float(rows["repeat"].sum()) if tokens > 512 else float(rows["repeat"][rows["kind"] == ATTENTION].sum())
-    name = "paths_host_launch" if tokens > 512 else "paths_piece_launch"
-    slow = {"paths_host_launch": float("nan"), "paths_piece_launch": float("nan"), name: 1.0 / launched}
-    none = {name: float("nan") for name in slow}
-    late, early, usual = (AnalyticEngine(with_numbers(plain, **numbers)) for numbers in (slow, slow, none))
-    assert late.mixed_run(step, 0, 0).times_s[0] == pytest.approx(1.0)
-    ran = early.mixed_run(step, 0, 0, -0.4)
-    assert (ran.times_s[0], ran.launch_s) == pytest.approx((0.6, 1.0))
-    assert early.mixed_run(step, 0, 0, -5.0).times_s[0] == pytest.approx(usual.mixed_run(step, 0, 0).times_s[0])
 
 
 @pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b"])
@@ -103,7 +59,5 @@ def test_a_prompt_lasts_until_its_operators_are_launched(deployed: Deploy, model
     assert engine.cost(step).time_s == pytest.approx(floor_s, rel=1e-9)
     assert floor_s > usual.cost(step).time_s
     assert EventEngine(engine, "h200").cost(step).time_s == pytest.approx(floor_s, rel=1e-9)
-    slow = with_numbers(slow, paths_piece_launch=float("nan"))
-    engine = AnalyticEngine(slow)
     few = Step(np.array([500]), np.array([500]), np.zeros(1, np.bool_), 1)
     assert engine.cost(few).time_s == usual.cost(few).time_s, "few tokens are replayed as captured graphs"

@@ -23,9 +23,8 @@ from npusim.kperf.table import INTERVAL_METRICS
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.metrics import DECODE, PREFILL, RUN
 from npusim.serving.joint import SPREAD, JointDraws, run_draws, step_draws
-from npusim.serving.load import Load, random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import Load, random_load, simulate
 from npusim.serving.uncertainty import drawn_engines, drawn_metrics
 from npusim.serving.unexplained import unexplained
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson, parse_arrival

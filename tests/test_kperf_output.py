@@ -143,7 +143,6 @@ def _cell(name: str, title: str, scale: float, cards: int, isl: int, osl: int, u
         "kv_precision": "bf16",
         "isl": isl,
         "osl": osl,
-        "lengths": "fixed",
         "users": users,
         "requests": 3 * users,
         "power_scope": "card",

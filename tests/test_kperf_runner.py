@@ -15,9 +15,8 @@ from npusim.kperf.runner import DEFAULT_GRID, KPERF_MODELS, GridResult, run_grid
 from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, file_columns
 from npusim.ledger import provenances
 from npusim.mapping.deployment import deploy
-from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Burst
 from npusim.workload.grid import load_grid
 

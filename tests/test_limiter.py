@@ -12,8 +12,7 @@ from serving_support import with_numbers
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.limiter import PowerLimiter
 from npusim.mapping.deployment import Deployment
-from npusim.serving.load import random_load
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Closed
 
 MODEL = "llama-3.1-8b"

@@ -14,10 +14,8 @@ from npusim.hardware.catalog import load_system
 from npusim.lab.files.folder import hand_in
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.catalog import load_model, model_path
-from npusim.workload.feeds import Mlp
-from npusim.workload.layers import Layer
 from npusim.workload.prompts import random_prompts
-from npusim.workload.segments import segments
+from npusim.workload.segments import Layer, segments
 
 SAMPLES = Path(__file__).parent / "samples" / "lab"
 
@@ -79,7 +77,7 @@ def test_a_model_beyond_all_models_is_refused(tmp_path: Path, changes: dict[str,
 
 def test_ten_thousand_layers_are_read_at_once(tmp_path: Path) -> None:
     assert len(load_model(_config(tmp_path, num_hidden_layers=10_000)).segments) == 1
-    alternating = (Layer(None, Mlp(256)), Layer(None, Mlp(512))) * 5000
+    alternating = (Layer(0, False), Layer(512, False)) * 5000
     assert segments(alternating) == ((alternating[:2], 5000),)
 
 

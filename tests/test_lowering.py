@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from npusim.mapping.optable import (
     attended_pairs,
     attended_tokens,
 )
-from npusim.mapping.plan import Plan, make_plan
+from npusim.mapping.plan import Plan, make_plan, shard
 from npusim.workload.catalog import list_models, load_model
 from npusim.workload.model import Model
 from npusim.workload.precision import resolve_precision
@@ -59,8 +60,7 @@ def _ops(rows: np.ndarray, op: int) -> np.ndarray:
 
 def _vectors(model: Model) -> int:
     """Parameters that no matrix holds: norms and biases."""
-    assert model.attention is not None
-    matrices = model.attention.matrices(model.hidden) + 3 * model.hidden * model.intermediate
+    matrices = 2 * model.hidden * (model.query_width + model.kv_width) + 3 * model.hidden * model.intermediate
     return model.layers * (model.layer_parameters - matrices) + model.hidden
 
 
@@ -104,15 +104,6 @@ def test_pairs_and_tokens_of_windowed_causal_attention(query: int, before: int, 
     context = float(before + query)
     assert attended_pairs(float(query), context, float(window)) == sum(len(keys) for keys in seen)
     assert attended_tokens(float(query), context, float(window)) == len(set().union(*seen))
-
-
-@given(st.integers(1, 60), st.integers(0, 60), st.integers(1, 70))
-def test_pairs_and_tokens_of_attention_in_chunks(query: int, before: int, chunk: int) -> None:
-    positions = range(before + 1, before + query + 1)
-    seen = [set(range((at - 1) // chunk * chunk + 1, at + 1)) for at in positions]
-    context = float(before + query)
-    assert attended_pairs(float(query), context, -float(chunk)) == sum(len(keys) for keys in seen)
-    assert attended_tokens(float(query), context, -float(chunk)) == len(set().union(*seen))
 
 
 @given(st.integers(1, 5000), st.integers(0, 100000))
@@ -181,9 +172,8 @@ def test_tensor_parallel_ranks_split_the_bytes(ranks: int) -> None:
 
 def test_kv_heads_replicate_where_there_are_more_ranks() -> None:
     plan = Plan(16, 16)
+    assert (shard(LLAMA, plan).heads, shard(LLAMA, plan).kv_heads) == (2, 1)
     one, part = (_rows(LLAMA, decode([1000]), each) for each in (ONE, plan))
-    (row,) = part[part["kind"] == ATTENTION]
-    assert (row["heads"], row["kv_heads"]) == (2, 1)
     assert _sum(part, "kv_read_bytes") * 16 == 2 * _sum(one, "kv_read_bytes")
     assert _sum(_ops(part, QKV), "weight_bytes") * 16 > _sum(_ops(one, QKV), "weight_bytes")
     assert _sum(_ops(part, OUT), "weight_bytes") * 16 == _sum(_ops(one, OUT), "weight_bytes")
@@ -232,7 +222,7 @@ def test_plans_that_cannot_be(cards: int, ranks: int | None, location: str, mess
 
 def test_more_chips_than_query_heads() -> None:
     with pytest.raises(UserError, match=r"8 chips are more than the 4 query heads of llama-3.1-8b; give at most that"):
-        make_plan(load_system("rngd"), 8, None, LLAMA.with_mixers(heads=4))
+        make_plan(load_system("rngd"), 8, None, replace(LLAMA, heads=4))
     assert make_plan(load_system("rngd"), 8, 4, LLAMA) == Plan(4, 4)
 
 

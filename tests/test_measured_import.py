@@ -15,6 +15,7 @@ import pytest
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Numbers
 from npusim.evidence.measured.importer import Imported, import_table
+from npusim.evidence.measured.lengths import lognormal_lengths
 from npusim.evidence.measured.operator_rows import op_row
 from npusim.evidence.measured.placement import measured_deployment
 from npusim.evidence.measured.sources import sources, with_percentiles
@@ -25,8 +26,6 @@ from npusim.evidence.predictors.step import StepPredictor
 from npusim.hardware.catalog import load_system
 from npusim.hardware.runtime_record import ATTENTION_RAGGED
 from npusim.mapping.optable import ATTENTION
-from npusim.workload.lengths import Lengths, draw_lengths
-from npusim.workload.lognormal import lognormal_lengths
 
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
 KINDS = {
@@ -39,9 +38,7 @@ KINDS = {
     "h200/vllm_long_prompts": "vllm_serving",
     "h200/vllm_speculative": "vllm_serving",
     "rngd/kernels": "card_kernels",
-    "rngd/layers_etri": "card_layers",
     "rngd/serving": "published_serving",
-    "rngd/sweeps": "published_serving",
     "gpu_public/rtx_serving": "published_serving",
     "gpu_public/h200_gemm": "public_gemm",
     "gpu_public/h200_context_attention": "public_attention",
@@ -393,8 +390,7 @@ def test_served_models_run_under_their_plan(imported: dict[str, Imported], tmp_p
 def test_lengths_of_a_mixed_run_are_drawn_up_to_its_own(imported: dict[str, Imported]) -> None:
     predictor = imported["gpu_public/h200_serving_endtoend"].cases[0].predictor
     assert isinstance(predictor, RunPredictor)
-    spreads = predictor.spread({"least_length": 0.8})
-    lengths = draw_lengths(*(Lengths(*each) for each in zip((predictor.isl, 1000), spreads, strict=True)), 4000, 7)
+    lengths = np.array(predictor._drawn_lengths(4000, 1000, 0.8, 7))
     low = math.ceil(0.8 * predictor.isl), 800
     assert (lengths.min(axis=0) >= low).all() and (lengths.max(axis=0) <= (predictor.isl, 1000)).all()
     assert lengths.mean(axis=0) == pytest.approx([0.9 * predictor.isl, 900], rel=0.01)
@@ -440,23 +436,3 @@ def test_a_budget_that_the_run_tells_is_that_of_its_server(imported: dict[str, I
         assert applied.runtime_record["policy_token_budget"][0] == float(case.dimensions["budget"])
         seen.add(case.dimensions["budget"])
     assert seen == {"2048", "8192"}
-
-
-def test_only_what_was_timed_of_a_layer_is_scored(imported: dict[str, Imported]) -> None:
-    found = imported["rngd/layers_etri"]
-    tokens: dict[str, list[int]] = {}
-    for case in found.cases:
-        tokens.setdefault(case.dimensions["op"], []).append(int(case.dimensions["tokens"]))
-    assert tokens == {part: [1, 128, 256, 512, 1024] for part in ("layer_dense", "final_layernorm", "lm_head")}
-    assert next(case for case in found.cases if case.row == 9).measured == pytest.approx(373.361)
-
-
-def test_a_run_has_the_requests_that_its_source_tells(imported: dict[str, Imported]) -> None:
-    told = {case.dimensions["concurrency"]: case.predictor for case in imported["rngd/sweeps"].cases}
-    requests = {users: found.requests for users, found in told.items() if isinstance(found, RunPredictor)}
-    assert requests == {"1": 50, "2": 50, "4": 50, "8": 50, "16": 64, "32": 128, "64": 256, "128": 512}
-    assert all(found.same_prompt for found in told.values() if isinstance(found, RunPredictor))
-    untold = {
-        case.predictor.requests for case in imported["rngd/serving"].cases if isinstance(case.predictor, RunPredictor)
-    }
-    assert None in untold

@@ -134,7 +134,7 @@ def test_what_is_filled_in_becomes_a_run_under_its_conditions(filled: Filled) ->
     wanted = {
         "model": "llama-3.1-8b", "device": "rngd", "isl": 128, "osl": 128, "users": 1, "precision": "fp8",
         "kv_precision": "bf16", "runtime": "furiosa-llm 2026.3.1", "cards": 1, "tensor_parallel": 1, "plan": "tp1",
-        "max_sequences": 128, "prefix_caching": False, "prompts": "different", "lengths": None, "start": None,
+        "max_sequences": 128, "prefix_caching": False, "prompts": "different",
     }  # fmt: skip
     assert run.setting.values() == wanted
     conduct = run.conduct
@@ -243,11 +243,6 @@ def test_a_cell_that_is_no_figure_is_one_line(filled: Filled, name: str, value: 
     assert part in line and "ttft_ms_mean" in line and re.search(rf"{SHEET}!\d+", line), line
 
 
-def test_a_told_spread_and_start_are_read(filled: Filled) -> None:
-    run = _one(filled(TOLD | {"Spread of the lengths": "+-5 %", "Start of the users": "staggered"}))
-    assert (run.setting.lengths, run.setting.start, run.conduct.lengths_fixed) == ("±5%", "staggered", False)
-
-
 @pytest.mark.parametrize(
     ("title", "value", "part"),
     [
@@ -256,7 +251,6 @@ def test_a_told_spread_and_start_are_read(filled: Filled) -> None:
         ("Cards", "two", "cards"),
         ("Cards", 0, "no whole number of 1"),
         ("Scope of the watts", "rack", "cards, server, wall"),
-        ("Spread of the lengths", "wide", "is no length"),
     ],
 )
 def test_a_condition_that_is_none_is_one_line(filled: Filled, title: str, value: Any, part: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,7 +36,6 @@ from npusim.mapping.plan import Plan
 from npusim.mapping.specialise import specialise
 from npusim.serving.kvcache import KvCache
 from npusim.workload.catalog import list_models, load_model
-from npusim.workload.feeds import Experts
 from npusim.workload.model import Model
 from npusim.workload.precision import resolve_precision
 from npusim.workload.routing import UNIFORM
@@ -60,19 +60,20 @@ def _sum(rows: np.ndarray, field: str, kind: int | None = None) -> float:
 
 
 def _uniform(model: Model) -> Model:
-    return model.with_experts(skew=UNIFORM)
+    assert model.experts is not None
+    return replace(model, experts=replace(model.experts, skew=UNIFORM))
 
 
 def _small_vectors(model: Model) -> int:
     """Biases, sinks and the norms of queries and keys, which no row of the table holds."""
-    total = 0
-    for layer in model.layer_kinds:
-        assert layer.mixer is not None
-        total += 0 if model.latent else layer.mixer.vectors(model.hidden)
-        if isinstance(layer.feed, Experts):
-            total += layer.feed.vectors(model.hidden, layer.feed.count)
-        elif layer.feed is not None:
-            total += layer.feed.vectors(model.hidden)
+    heads = model.heads * model.head_dim + 2 * model.kv_heads * model.head_dim
+    each = model.attention_bias * heads + model.output_bias * model.hidden + model.sinks * model.heads
+    each += 0 if model.latent else model.qk_norm * 2 * model.head_dim
+    experts, total = model.experts, model.layers * each
+    if experts:
+        routed = sum(layer.routed for layer in model.layer_kinds)
+        biases = experts.biased * (2 * experts.width + model.hidden) * experts.count
+        total += routed * (biases + experts.router_bias * experts.count)
     return total
 
 
@@ -94,10 +95,10 @@ def test_one_token_reads_the_active_parameters(name: str) -> None:
 
 def _active_vectors(model: Model) -> int:
     assert model.experts is not None
-    idle = model.experts.count - model.experts.chosen
-    routed = sum(layer.routed for layer in model.layer_kinds)
-    return _small_vectors(model) - routed * idle * (
-        model.experts.vectors(model.hidden, 1) - model.experts.vectors(model.hidden, 0)
+    return _small_vectors(replace(model, experts=replace(model.experts, count=model.experts.chosen))) + (
+        sum(layer.routed for layer in model.layer_kinds)
+        * model.experts.router_bias
+        * (model.experts.count - model.experts.chosen)
     )
 
 
@@ -187,7 +188,7 @@ def test_ranks_split_experts_by_width_or_by_number(ranks: int) -> None:
 @pytest.mark.parametrize("heads", [1, 16, 128])
 @pytest.mark.parametrize(("kv", "bits"), [("bf16", 16), ("fp8", 8)])
 def test_latent_attention_in_closed_form(heads: int, kv: str, bits: int) -> None:
-    model = DEEPSEEK.with_mixers(heads=heads)
+    model = replace(DEEPSEEK, heads=heads, kv_heads=heads)
     rows = _rows(model, decode([1000, 24]), kv=kv)
     attention = rows[rows["kind"] == ATTENTION]
     assert set(attention["kv_read_bytes"]) == {1024.0 * (512 + 64) * bits / 8}
@@ -252,7 +253,7 @@ def test_a_tokens_experts_are_summed_before_engines_join_them(batch: int) -> Non
 
 
 def test_sinks_are_counted() -> None:
-    rows, without = (_rows(model, decode([300])) for model in (GPT, GPT.with_mixers(sinks=0)))
+    rows, without = (_rows(model, decode([300])) for model in (GPT, replace(GPT, sinks=0)))
     assert _sum(rows, "weight_bytes", ATTENTION) - _sum(without, "weight_bytes", ATTENTION) == 36 * 64 * 2
     assert _sum(rows, "flops", ATTENTION) > _sum(without, "flops", ATTENTION)
 

@@ -25,9 +25,8 @@ from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.mapping.optable import ATTENTION, LINEAR
 from npusim.serving.layout import for_load
-from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Closed
 from npusim.workload.step import decode, prefill
 

@@ -19,10 +19,9 @@ from npusim.mapping.micro_batches import bubble_s, micro_steps
 from npusim.mapping.optable import ALL_GATHER, ALL_REDUCE, ALL_TO_ALL, ATTENTION, SEND_RECV
 from npusim.mapping.plan import Plan, all_plans, named_plan, objection, plan_of
 from npusim.mapping.stages import stages
-from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
 from npusim.serving.planning import OBJECTIVES, PlanScore, Wish, best_for_run, estimate_plan, front
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Closed
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve_precision

@@ -23,9 +23,8 @@ from npusim.errors import DoesNotFit
 from npusim.hardware.power import headroom_w
 from npusim.kernels.power import energy_scale
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Closed
 from npusim.workload.step import decode, mixed, prefill
 

@@ -15,9 +15,8 @@ from npusim.answers.predict import predict_run, predict_step, run_figures
 from npusim.engine.stepcost import RESOURCES
 from npusim.errors import DoesNotFit, UserError
 from npusim.mapping.deployment import Deployment
-from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import Closed
 
 Deploy = Callable[..., Deployment]

@@ -16,6 +16,7 @@ from npusim.answers.predict import predict_run
 from npusim.engine.analytic import AnalyticEngine
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.importer import import_table
+from npusim.evidence.measured.lengths import lognormal_lengths
 from npusim.evidence.measured.placement import Placement, measured_deployment, placed
 from npusim.evidence.predictors.layer import DecodeAttentionPredictor
 from npusim.evidence.predictors.run import RunPredictor
@@ -24,7 +25,6 @@ from npusim.hardware.catalog import load_system
 from npusim.mapping.deployment import deploy
 from npusim.metric_row import Shown
 from npusim.metrics import shown
-from npusim.workload.lognormal import lognormal_lengths
 
 TABLE = Path(__file__).resolve().parent.parent / "validation" / "data" / "rngd" / "serving.csv"
 

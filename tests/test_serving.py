@@ -17,9 +17,7 @@ from serving_support import (
     RNGD_26_3,
     SYSTEMS,
     alternating,
-    exclusive,
     expanded_intervals,
-    interleaving,
     with_caching,
     with_kv_room,
     with_numbers,
@@ -30,12 +28,9 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import DoesNotFit
 from npusim.hardware.runtime import BucketShapes, HybridPolicy
 from npusim.mapping.deployment import Deployment
-from npusim.serving.load import Load, random_load
 from npusim.serving.metrics import measure
-from npusim.serving.policies import BUDGETED
-from npusim.serving.simulate import ServedRun, simulate
+from npusim.serving.simulate import ServedRun, random_load, simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson, poisson_times
-from npusim.workload.prompts import Segment
 
 Deploy = Callable[..., Deployment]
 SETTLED = {"power_limiter_time": math.nan, "host_stall_probability": 0.0}
@@ -88,8 +83,7 @@ def _decode_alone(engine: AnalyticEngine, held: int, steps: int) -> tuple[float,
 
 
 VARIANTS = {
-    "exclusive": (RNGD_26_3, exclusive),
-    "interleaved": (RNGD_26_3, lambda deployment: interleaving(deployment, 512)),
+    "exclusive": (RNGD_26_3, lambda deployment: deployment),
     "exclusive, slots": (H200_GRAPHS, lambda deployment: deployment),
     "alternate": (RNGD_26_2, alternating),
     "alternate, slots": (H200_GRAPHS, alternating),
@@ -156,8 +150,7 @@ def _reference(deployment: Deployment, arrival: Arrival, isl: int, osl: int, cou
         block=round(numbers["kv_block"]),
         watermark=float(numbers["kv_admission_watermark"]),
         largest_chunk=runtime.prefill_chunk.sizes[-1] if isinstance(runtime.prefill_chunk, BucketShapes) else None,
-        token_budget=int(runtime.policy.token_budget.value) if isinstance(runtime.policy, BUDGETED) else 0,
-        chunk_sizes=runtime.prefill_chunk.sizes if isinstance(runtime.prefill_chunk, BucketShapes) else (),
+        token_budget=int(runtime.policy.token_budget.value) if isinstance(runtime.policy, HybridPolicy) else 0,
         request_s=float(numbers["host_request_time"]),
         seed=seed,
     )
@@ -351,30 +344,3 @@ def test_a_step_lasts_until_its_tokens_have_left_the_front_end(deployed: Deploy)
     assert times_s == pytest.approx(np.full(8, 64 * 5e-4), rel=1e-12)
     one = AnalyticEngine(slow).decode_run(np.array([500]), 1, 8, float("inf"), 0, 0).times_s
     assert list(one) == list(AnalyticEngine(deployment).decode_run(np.array([500]), 1, 8, float("inf"), 0, 0).times_s)
-
-
-@pytest.mark.parametrize("arrival", [Closed(7), Poisson(4.0)], ids=str)
-def test_interleaving_without_bound_is_exclusive_and_of_a_token_alternates(deployed: Deploy, arrival: Arrival) -> None:
-    """Of prompts that are one chunk."""
-    plain = deployed(*RNGD_26_3[:1], MODEL, runtime=RNGD_26_3[1])
-    load = random_load(700, 30, arrival, 25)
-    for tokens, like in ((10**6, exclusive), (1, alternating)):
-        assert what(interleaving(plain, tokens), load) == what(like(plain), load)
-
-
-def test_a_long_prompt_lets_others_decode_between_its_chunks(deployed: Deploy) -> None:
-    plain = deployed(*RNGD_26_3[:1], MODEL, runtime=RNGD_26_3[1])
-    lengths = [(100, 200), (8000, 2)]
-    load = Load(8000, 200, Closed(2), [(Segment(index, isl),) for index, (isl, _) in enumerate(lengths)], lengths)
-    longest = {}
-    for name, policy in (("interleaved", interleaving(plain)), ("exclusive", exclusive(plain))):
-        run = simulate(policy, load, 0)
-        longest[name] = run.record.interval_s.max()
-        assert run.record.prefill_tokens == 8100
-    assert longest["interleaved"] < 0.2 * longest["exclusive"]
-
-
-def what(deployment: Deployment, load: Load) -> list[tuple[float, float]]:
-    """First and last token of each request."""
-    run = simulate(deployment, load, 0)
-    return sorted((request.first_token_s, request.last_token_s) for request in run.record.requests)

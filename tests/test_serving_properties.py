@@ -22,9 +22,8 @@ from serving_support import (
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.mapping.deployment import Deployment
-from npusim.serving.load import Load, random_load
 from npusim.serving.metrics import RunMetrics, measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import Load, random_load, simulate
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson
 from npusim.workload.prompts import identical_prompts, shared_prefix_prompts
 
@@ -171,7 +170,7 @@ def test_prompts_that_the_cache_had_to_drop_are_computed_again(deployed: Deploy)
     """Three prompts take turns in a cache that holds two: the least recent one is always the next one."""
     deployment = deployed("rngd", MODEL)
     isl, osl = 400, 10
-    once = list(shared_prefix_prompts(3, isl, 0))
+    once = shared_prefix_prompts(3, isl, 0)
     roomy, tight = (
         simulate(with_kv_room(deployment, tokens), Load(isl, osl, Closed(1), once * 4), 0) for tokens in (5000, 900)
     )

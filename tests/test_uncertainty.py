@@ -15,9 +15,8 @@ from npusim.hardware.draws import draw, quantile, ranged_numbers
 from npusim.hardware.machine import PLACED
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
-from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.serving.uncertainty import DRAWS, drawn_engines, drawn_metrics, interval
 from npusim.workload.arrivals import Closed
 

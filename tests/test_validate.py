@@ -30,7 +30,7 @@ from npusim.evidence.validation.validate import (
 from npusim.hardware.catalog import system_path
 
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
-EVIDENCE = {"power_ops", "vllm_long_prompts"}
+EVIDENCE = {"power_ops", "vllm_long_prompts", "vllm_speculative"}
 """Shipped tables that no prediction is compared with yet."""
 STEPS = DATA / "h200" / "steps.csv"
 SUMMARY = {"rows", "mape", "bias", "p90", "max", "coverage90", "width90", "u_d", "u_input", "u_val"}

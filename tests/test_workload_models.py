@@ -9,11 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.errors import UserError
-from npusim.workload.attention import Attention
 from npusim.workload.catalog import list_models, load_model
-from npusim.workload.feeds import Mlp
-from npusim.workload.layers import Layer
-from npusim.workload.segments import segments
+from npusim.workload.segments import Layer, segments
 
 NAMES = [model.name for model in list_models()]
 
@@ -63,18 +60,17 @@ def test_every_model_names_its_source_and_summary_is_json(name: str) -> None:
 
 def test_kv_elements_of_llama_8b() -> None:
     model = load_model("llama-3.1-8b")
-    assert model.attention is not None and model.attention.cached == 2 * 8 * 128
+    assert model.kv_elements_per_token_per_layer == 2 * 8 * 128
     assert model.summary()["kv_elements_per_token"] == 65536
 
 
 def test_biases_and_qk_norms_are_counted() -> None:
     model = load_model("llama-3.1-8b")
-    mlp = Mlp(14336, bias=True)
-    biased = model.with_mixers(bias=True, output_bias=True)
-    biased = dataclasses.replace(biased, layer_kinds=tuple(layer._replace(feed=mlp) for layer in biased.layer_kinds))
+    biased = dataclasses.replace(model, attention_bias=True, output_bias=True, mlp_bias=True)
     extra = (4096 + 2 * 1024) + 4096 + (2 * 14336 + 4096)
     assert biased.layer_parameters == model.layer_parameters + extra
-    assert model.with_mixers(norms=256).layer_parameters == model.layer_parameters + 2 * 128
+    normed = dataclasses.replace(model, qk_norm=True)
+    assert normed.layer_parameters == model.layer_parameters + 2 * 128
 
 
 def test_tied_embeddings_are_counted_once() -> None:
@@ -84,23 +80,17 @@ def test_tied_embeddings_are_counted_once() -> None:
 
 
 def test_segments_of_shipped_models() -> None:
-    def told(name: str) -> list[tuple[list[tuple[int, bool]], int]]:
-        return [([(layer.window, layer.routed) for layer in run], times) for run, times in load_model(name).segments]
-
-    local, seen = (4096, False), (0, False)
-    assert told("exaone-4.0-32b") == [([local, local, local, seen], 16)]
-    assert told("exaone-3.5-32b") == [([seen], 64)]
-    assert told("deepseek-v3") == [([seen], 3), ([(0, True)], 58)]
-    assert told("gpt-oss-120b") == [([(128, True), (0, True)], 18)]
-    near, far = (128, True), (0, True)
-    assert told("k-exaone-236b") == [([(128, False), near, near, far], 1), ([near, near, near, far], 11)]
+    local, seen = Layer(4096, False), Layer(0, False)
+    assert load_model("exaone-4.0-32b").segments == (((local, local, local, seen), 16),)
+    assert load_model("exaone-3.5-32b").segments == (((seen,), 64),)
+    assert load_model("deepseek-v3").segments == (((seen,), 3), ((Layer(0, True),), 58))
+    assert load_model("gpt-oss-120b").segments == (((Layer(128, True), Layer(0, True)), 18),)
+    near, far = Layer(128, True), Layer(0, True)
+    first = (Layer(128, False), near, near, far)
+    assert load_model("k-exaone-236b").segments == ((first, 1), ((near, near, near, far), 11))
 
 
-def _layer(window: int, width: int) -> Layer:
-    return Layer(Attention(8, 2, 64, 64, window), Mlp(width))
-
-
-LAYERS = st.builds(_layer, st.sampled_from([0, 128, 4096]), st.sampled_from([256, 512]))
+LAYERS = st.builds(Layer, st.sampled_from([0, 128, 4096]), st.booleans())
 
 
 @given(st.lists(LAYERS, max_size=4), st.lists(LAYERS, min_size=1, max_size=5), st.integers(1, 12))
@@ -112,7 +102,7 @@ def test_segments_spell_the_layers(lead: list[Layer], run: list[Layer], repeats:
 
 
 def test_layers_that_do_not_repeat_are_one_segment() -> None:
-    layers = (_layer(0, 256), _layer(0, 256), _layer(128, 256))
+    layers = (Layer(0, False), Layer(0, False), Layer(128, False))
     assert segments(layers) == ((layers, 1),)
     assert segments(layers[1:]) == ((layers[1:], 1),)
 

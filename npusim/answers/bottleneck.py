@@ -10,11 +10,10 @@ from npusim.answers.engines import working_pes
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import HOST
 from npusim.engine.elasticity import Elasticities, elasticities, weighted_mean
-from npusim.engine.speculation import analytic_engine
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import OP_NAMES
 from npusim.units import MS_PER_S
-from npusim.workload.step import prefill
+from npusim.workload.step import decode, prefill
 
 _MOST = 3
 _ARITHMETIC = ("contraction_s", "vector_s")
@@ -55,8 +54,8 @@ def bottleneck(deployment: Deployment, users: int, isl: int, osl: int) -> dict[s
     of the decode step; operators: the longest ones of one chip, all repeats together, with their fixed part.
     """
     sequences, context = max(1, -(-users // deployment.plan.data_parallel)), isl + osl // 2
-    engine = analytic_engine(deployment, max_sequences=sequences)
-    step = deployment.decoding([context] * sequences)
+    engine = AnalyticEngine(deployment, max_sequences=sequences)
+    step = decode([context] * sequences)
     token, prompt = elasticities(deployment, engine, step), elasticities(deployment, engine, prefill(1, isl))
     cost = engine.cost(step)
     host_s = engine.with_host(cost, sequences).time_s - cost.time_s

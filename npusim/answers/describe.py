@@ -185,7 +185,7 @@ def _weight_bytes(model: Model) -> dict[str, float]:
 
 
 def _kv_bytes_per_token(model: Model) -> dict[str, float]:
-    elements = model.kv_elements_per_token
+    elements = model.layers * model.kv_elements_per_token_per_layer
     kinds = type(formats().kv).model_fields
     return {name: elements * kv_bits(name) / _BITS_PER_BYTE for name in kinds}
 

@@ -21,7 +21,6 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
 from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine
 from npusim.engine.event.window import MOST_SIMULATED, WindowEnds, WindowEngine
-from npusim.engine.speculation import analytic_engine
 from npusim.engine.stepcost import RESOURCES, StepCost, StepEngine
 from npusim.errors import DoesNotFit, UserError
 from npusim.inputs import remembered_last
@@ -31,14 +30,13 @@ from npusim.mapping.optable import KIND_NAMES, OP_NAMES
 from npusim.metric_row import Shown
 from npusim.metrics import METRICS, PASSES, shown
 from npusim.serving.joint import JointDraws, run_draws, step_draws
-from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import drawn_engines, drawn_metrics
 from npusim.units import US_PER_S
 from npusim.workload.arrivals import Poisson, parse_arrival
-from npusim.workload.lengths import parse_lengths
-from npusim.workload.step import Step, prefill
+from npusim.workload.prompts import shared_prefix_prompts
+from npusim.workload.step import Step, decode, prefill
 
 _POWER, _POWER_SCOPE = "power_w", "cards"
 _REQUESTS_PER_USER = 3
@@ -212,7 +210,7 @@ def _simulated_time(step: Step, detail: Detail) -> Callable[[Deployment], float]
     """Seconds of the step by the event engine, under the records of a deployment."""
 
     def time_s(deployment: Deployment) -> float:
-        engine = analytic_engine(deployment, max_sequences=len(step.query))
+        engine = AnalyticEngine(deployment, max_sequences=len(step.query))
         return EventEngine(engine, deployment.system.name, detail).cost(step).time_s
 
     return time_s
@@ -225,7 +223,7 @@ def _engine(deployment: Deployment, sequences: int) -> AnalyticEngine:
 
 @remembered_last(_ENGINES)
 def _kept_engine(deployment: Deployment, room: int, _thread: int) -> AnalyticEngine:
-    return analytic_engine(deployment, max_sequences=room)
+    return AnalyticEngine(deployment, max_sequences=room)
 
 
 def _step_totals(cost: StepCost) -> dict[str, float]:
@@ -253,15 +251,8 @@ def _step(deployment: Deployment, phase: str, batch: int, context: int, query: i
         raise UserError("--context", "", f"{context} tokens are more than {deployment.model.name} takes ({longest})")
     if phase == "decode":
         if query not in (None, 1):
-            raise UserError(
-                "--query",
-                "",
-                "a decode step has one new token and those drafted; leave --query out",
-            )
-        drafted = deployment.drafted
-        if context <= drafted:
-            raise UserError("--context", "", f"{context} tokens do not hold the {1 + drafted} new ones of a step")
-        return deployment.decoding([context - drafted] * batch)
+            raise UserError("--query", "", "a decode step has one new token per sequence; leave --query out")
+        return decode([context] * batch)
     if query is not None and query > context:
         raise UserError("--query", "", f"{query} new tokens do not fit in a context of {context} that includes them")
     return prefill(batch, query or context, context)
@@ -299,41 +290,30 @@ def _operator(row: Any, spent: Any, clock: float) -> dict[str, Any]:
 
 
 def run_load(
-    *,
-    isl: int | str,
-    osl: int | str,
-    concurrency: int,
-    requests: int | None,
-    arrival: str = "closed",
-    shared_prefix: int = 0,
-    warm_up: int = 0,
-    seed: int = 0,
+    *, isl: int, osl: int, concurrency: int, requests: int | None, arrival: str = "closed", shared_prefix: int = 0
 ) -> Load:
-    """What a run serves. isl, osl: as `parse_lengths` reads them; requests: default three a user. Raises UserError."""
+    """What a run serves. requests: default three per user. Raises UserError."""
     process = parse_arrival(arrival, concurrency)
     count = _REQUESTS_PER_USER * concurrency if requests is None else requests
-    if count < 1:
-        raise UserError("--requests", "", f"{count} must be 1 or more")
-    if warm_up >= count:
-        raise UserError("--warm-up", "", f"{warm_up:,} of {count:,} requests leave none to measure; give fewer")
+    for option, value in (("--isl", isl), ("--osl", osl), ("--requests", count)):
+        if value < 1:
+            raise UserError(option, "", f"{value} must be 1 or more")
     if isinstance(process, Poisson) and count / process.rate_per_s > _LONGEST_RUN_S:
         least = count / _LONGEST_RUN_S
         message = f"{arrival} spreads {count:,} requests over more than the clock resolves; give {least:g} or more"
         raise UserError("--arrival", "", message)
-    lengths = parse_lengths(isl, "--isl"), parse_lengths(osl, "--osl")
-    return make_load(*lengths, process, count, seed, shared=shared_prefix, warm_up=warm_up)
+    return Load(isl, osl, process, shared_prefix_prompts(count, isl, shared_prefix))
 
 
 def predict_run(
     deployment: Deployment,
     *,
-    isl: int | str,
-    osl: int | str,
+    isl: int,
+    osl: int,
     concurrency: int,
     requests: int | None = None,
     arrival: str = "closed",
     shared_prefix: int = 0,
-    warm_up: int = 0,
     seed: int = 0,
     interval_wanted: bool = False,
     engine: str = ANALYTIC,
@@ -347,27 +327,8 @@ def predict_run(
     users_in_service and duration_s. Raises UserError.
     """
     load = run_load(
-        isl=isl,
-        osl=osl,
-        concurrency=concurrency,
-        requests=requests,
-        arrival=arrival,
-        shared_prefix=shared_prefix,
-        warm_up=warm_up,
-        seed=seed,
+        isl=isl, osl=osl, concurrency=concurrency, requests=requests, arrival=arrival, shared_prefix=shared_prefix
     )
-    return predict_load(deployment, load, seed, interval_wanted, engine, detail)
-
-
-def predict_load(
-    deployment: Deployment,
-    load: Load,
-    seed: int = 0,
-    interval_wanted: bool = False,
-    engine: str = ANALYTIC,
-    detail: Detail = RATE_ALONE,
-) -> dict[str, Any]:
-    """As `predict_run`, of a load."""
     if engine == EVENT:
         return _run_of_events(deployment, load, seed, detail)
     metrics = measure(simulate(deployment, load, seed))
@@ -380,7 +341,7 @@ def predict_load(
 
 def _run_of_events(deployment: Deployment, load: Load, seed: int, detail: Detail) -> dict[str, Any]:
     """A window under the event engine, and how many steps of it were simulated."""
-    window = WindowEngine(analytic_engine(deployment), deployment.system.name, detail)
+    window = WindowEngine(AnalyticEngine(deployment), deployment.system.name, detail)
     try:
         figures = run_figures(measure(simulate(deployment, load, seed, window)))
     except WindowEnds:

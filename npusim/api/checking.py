@@ -51,15 +51,6 @@ class CheckOptions(Options):
     prompts: Annotated[
         Literal["different", "alike"] | None, Option("Whether requests shared their prompt.", default="either")
     ] = None
-    lengths: Annotated[
-        str | None,
-        Option(
-            "Spread of the lengths about --isl and --osl: fixed, ±20%, 80%-100% or lognormal:cv=0.6; of both, or as "
-            "PROMPTS/OUTPUTS.",
-            metavar="SPREAD",
-            default=f"{_TOLD}; runs of which they do not are not predicted",
-        ),
-    ] = None
     tensor_parallel: Annotated[
         int | None, Option("Chips that shared every layer.", names=("--tp",), metavar="N", default=_TOLD, least=1)
     ] = None
@@ -74,13 +65,6 @@ class CheckOptions(Options):
     ] = None
     seed: Seed = 0
     say: Tell | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.lengths is not None:
-            from npusim.workload.lengths import parse_spreads
-
-            parse_spreads(self.lengths, "--lengths")
 
 
 @dataclass(frozen=True)

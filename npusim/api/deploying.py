@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Json
@@ -13,13 +11,10 @@ from npusim.errors import UserError
 from npusim.hardware.states import State
 
 if TYPE_CHECKING:
-    from npusim.hardware.drafting import Drafting
     from npusim.mapping.deployment import Deployment
     from npusim.serving.planning import Found, Wish
 
 _AUTO = "auto"
-NO_CONDITIONS: Mapping[str, str] = MappingProxyType({})
-"""Of a load that tells none."""
 _MOST_SEED = 2**63 - 1
 
 Arch = Annotated[str, Argument("A shipped architecture, an alias or the path of a description.")]
@@ -120,16 +115,6 @@ class Deploying(Placing):
         Literal["none", "linear", "attention", "both"] | None,
         Option("What may go to PIM units, where they are faster.", default="the runtime's policy"),
     ] = None
-    speculation: Annotated[
-        str | None,
-        Option(
-            "How tokens are drafted that each step verifies: a file or the name of a shipped way, its draft model, the "
-            "number of tokens and their chances of acceptance.",
-            names=("--speculate",),
-            metavar="FILE|ngram:k=4|draft:MODEL:k=5|eagle:k=3:a=0.8,0.7|mtp:k=1",
-            default="none: a token a step",
-        ),
-    ] = None
 
     @property
     def wish(self) -> Wish | None:
@@ -171,7 +156,6 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int) -> Deployment:
         tokens=tokens,
         uncalibrated=asked.uncalibrated,
         offload=asked.offload if isinstance(asked, Deploying) else None,
-        drafting=asked.speculation if isinstance(asked, Deploying) else None,
         software=asked.software,
     )
 
@@ -198,7 +182,6 @@ def configuration(deployment: Deployment) -> dict[str, Json]:
         "runtime": deployment.runtime.name,
         "software": _software(deployment),
         "calibrated": deployment.calibration is not None,
-        **({} if deployment.drafting is None else {"speculation": _speculation(deployment, deployment.drafting)}),
         **({} if deployment.system.chip.pim is None else {"offload": deployment.offload}),
     }
 
@@ -208,42 +191,22 @@ def _software(deployment: Deployment) -> dict[str, Json] | None:
     return None if used is None else {"name": used.description.name, "state": used.state, "told": used.told}
 
 
-def _speculation(deployment: Deployment, drafting: Drafting) -> dict[str, Json]:
-    """How tokens are drafted; acceptance: chance of each, given those before it."""
-    drafter = deployment.drafter
-    return {
-        "name": drafting.name,
-        "kind": drafting.kind,
-        "drafted": drafting.tokens,
-        "acceptance": drafting.profile.tolist(),
-        "tokens_per_step": drafting.tokens_per_step,
-        "model": None if drafter is None else drafter.model.name,
-    }
-
-
 def configuration_text(deployment: Deployment) -> str:
     """The deployment in one line."""
     system, precision, cards = deployment.system, deployment.precision, deployment.plan.cards
     return (
         f"{deployment.model.title} in {precision.name} with {precision.kv} KV on {cards} x {system.title} "
-        f"({deployment.plan.name}, {deployment.runtime.name}{_drafts(deployment)})"
+        f"({deployment.plan.name}, {deployment.runtime.name})"
     )
 
 
-def _drafts(deployment: Deployment) -> str:
-    return "" if deployment.drafting is None else f", {deployment.drafting.text}"
-
-
-def conditions_of(asked: Placing, deployment: Deployment, load: Mapping[str, str] = NO_CONDITIONS) -> dict[str, Json]:
-    """The conditions that the user told and those that were assumed, with the values of the deployment.
-
-    load: those that the load tells, by name.
-    """
+def conditions_of(asked: Placing, deployment: Deployment) -> dict[str, Json]:
+    """The conditions that the user told and those that were assumed, with the values of the deployment."""
     from npusim.conditions.known import told_and_assumed
 
     shared = bool(getattr(asked, "shared_prefix", False))
     told = [each.field for each in declared_options(type(asked)) if _is_told(asked, each)]
-    return told_and_assumed(deployment, [*told, *(["prompts"] if shared else []), *load], shared, **load)
+    return told_and_assumed(deployment, [*told, *(["prompts"] if shared else [])], shared)
 
 
 def _is_told(asked: Placing, each: Declared) -> bool:
@@ -252,22 +215,13 @@ def _is_told(asked: Placing, each: Declared) -> bool:
     return value != _AUTO and (value != each.default or any(name in asked.words for name in each.names))
 
 
-def told_beside(
-    asked: Placing,
-    deployment: Deployment,
-    found: Found | None,
-    interval: bool,
-    load: Mapping[str, str] = NO_CONDITIONS,
-) -> dict[str, Json]:
-    """What an answer says beside its figures: deployment, conditions, plans to choose from, what intervals hold.
-
-    load: as `conditions_of` takes it.
-    """
+def told_beside(asked: Placing, deployment: Deployment, found: Found | None, interval: bool) -> dict[str, Json]:
+    """What an answer says beside its figures: deployment, conditions, plans to choose from, what intervals hold."""
     from npusim.serving.uncertainty import interval_text
 
     return {
         "configuration": configuration(deployment),
-        "conditions": conditions_of(asked, deployment, load),
+        "conditions": conditions_of(asked, deployment),
         **({} if found is None else {"plans": found.as_dict()}),
         **({"interval": interval_text(deployment.calibration)} if interval else {}),
     }

@@ -124,16 +124,10 @@ def kperf(asked: KPerfOptions) -> GridAnswer:
 def grid_conditions(asked: GridOptions, results: Sequence[GridResult]) -> list[Json]:
     """Of each model on each architecture, the conditions that were told and those that were assumed."""
     return [
-        {"arch": where.system.name, "model": where.model.name, **conditions_of(asked, where, _told_of_load(result))}
+        {"arch": where.system.name, "model": where.model.name, **conditions_of(asked, where)}
         for result in results
         for where in result.deployments
     ]
-
-
-def _told_of_load(result: GridResult) -> dict[str, str]:
-    """The spreads of lengths that the grid states, where it states any."""
-    spreads = list(dict.fromkeys(map(str, result.cells["lengths"])))
-    return {} if spreads == ["fixed"] else {"lengths": ", ".join(spreads)}
 
 
 def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = None) -> list[GridResult]:
@@ -160,7 +154,6 @@ def predicted_grids(asked: GridOptions, intervals: bool, workers: int | None = N
         uncalibrated=asked.uncalibrated,
         offload=asked.offload,
         software=asked.software,
-        drafting=asked.speculation,
         progress=asked.progress,
         workers=workers,
     )

@@ -7,27 +7,45 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, NumberOrRange, NumbersOrRanges
-from npusim.api.deploying import Arch, Deploying, Interval, ModelName, deployed, told_beside
+from npusim.api.deploying import Arch, Deploying, Interval, ModelName, Seed, deployed, told_beside
 from npusim.api.function import asked_by
-from npusim.api.loading import AskedLoad, Loading
 from npusim.api.options import Option, warn_of
-from npusim.api.spreading import Spreading, pools_of, predict_spread
 from npusim.errors import UserError
+from npusim.inputs.limits import MOST, MOST_REQUESTS, MOST_USERS
 
 if TYPE_CHECKING:
-    from npusim.answers.pools import Pool
     from npusim.mapping.deployment import Deployment
-    from npusim.serving.load import Load
     from npusim.serving.planning import Found
+
+_LOAD = ("isl", "osl", "concurrency", "requests", "arrival", "shared_prefix")
 
 
 @dataclass(frozen=True)
-class RunOptions(Loading, Spreading, Deploying):
+class RunOptions(Deploying):
     """What `npusim run` is asked."""
 
     arch: Arch
     model: ModelName
     _: KW_ONLY
+    isl: Annotated[int, Option("Prompt tokens of every request.", metavar="I", least=1, most=MOST)]
+    osl: Annotated[int, Option("Output tokens of every request.", metavar="O", least=1, most=MOST)]
+    concurrency: Annotated[
+        int, Option("Users, each of whom has one request in flight at most.", metavar="C", least=1, most=MOST_USERS)
+    ]
+    requests: Annotated[
+        int | None, Option("Requests of the whole run.", metavar="N", default="3 per user", least=1, most=MOST_REQUESTS)
+    ] = None
+    arrival: Annotated[
+        str,
+        Option(
+            "When requests arrive: closed, each user waits for the answer; burst, all are due at once; poisson:R, R "
+            "requests/s on average.",
+            metavar="closed|burst|poisson:R",
+        ),
+    ] = "closed"
+    shared_prefix: Annotated[
+        int, Option("First tokens that all prompts share, for a runtime with a prefix cache.", metavar="P", least=0)
+    ] = 0
     engine: Annotated[
         Literal["analytic", "event"],
         Option("Cost steps by closed forms, or simulate each step of a short window event by event."),
@@ -40,27 +58,19 @@ class RunOptions(Loading, Spreading, Deploying):
         ),
     ] = "rate"
     interval: Interval = False
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.interval and self.engine == "event":
             raise UserError("--interval", "", "applies to --engine analytic alone; leave one of them out")
-        several = "--prefill" if self.prefill is not None else "--instances" if self.instances > 1 else None
-        for option, given in (
-            ("--engine event", self.engine == "event"),
-            ("--interval", self.interval),
-            ("--plan auto", self.plan == "auto" and self.prefill is not None),
-        ):
-            if given and several is not None:
-                raise UserError(several, "", f"does not go with {option}; leave one of them out")
 
 
 @dataclass(frozen=True)
 class RunResult:
     """A serving run. Latencies by statistic (mean, p50, p90, p99); figures, or {value, low, high} with an interval.
 
-    found: the plans that --plan auto chose from; answer: everything, as the command line's JSON has it; load_text:
-    what was served, in a few words.
+    found: the plans that --plan auto chose from; answer: everything, as the command line's JSON has it.
     """
 
     ttft_ms: NumbersOrRanges
@@ -76,7 +86,6 @@ class RunResult:
     found: Found | None
     answer: Answer
     asked: RunOptions
-    load_text: str
 
     @cached_property
     def manifest(self) -> Answer:
@@ -88,56 +97,35 @@ class RunResult:
 def run(asked: RunOptions) -> RunResult:
     """What a serving run scores. Raises UserError."""
     from npusim.answers.bottleneck import bottleneck
+    from npusim.answers.predict import predict_run, run_load
+    from npusim.engine.event.engine import Detail
     from npusim.serving.layout import for_load
     from npusim.serving.planning import best_for_run
 
-    wish, found, served = asked.wish, None, asked.asked_load
-    load = served.load
-    isl = int(load.tokens[:, 0].max())
-    pools = pools_of(asked, asked, asked.arch, asked.model, isl, load.longest - isl)
-    if pools is None:
-        deployment = deployed(asked, asked.arch, asked.model, tokens=load.longest)
-        count = asked.instances
-    else:
-        deployment, count = pools[1].deployment, pools[1].count
+    wish, found = asked.wish, None
+    deployment = deployed(asked, asked.arch, asked.model, tokens=asked.isl + asked.osl)
+    load = {name: getattr(asked, name) for name in _LOAD}
     if wish is not None:
-        share, users = load.of_replica(count), _users(asked, deployment, load, count)
-        found = best_for_run(deployment, share, users, wish, asked.seed)
+        found = best_for_run(deployment, run_load(**load), asked.concurrency, wish, asked.seed)
         deployment = found.best
-    answer = _served(asked, deployment, load, pools)
-    _warn(asked, deployment, served)
-    answer |= {} if served.trace is None else {"trace": dict(served.trace)}
-    in_service = -(-answer["users_in_service"] // count)
-    users = _users(asked, deployment, load, deployment.plan.data_parallel * count)
-    laid = for_load(deployment, load.isl, load.osl, users)
-    answer |= {"bottleneck": bottleneck(laid, in_service, load.isl, load.osl) if in_service else None}
+    answer = predict_run(
+        deployment,
+        **load,
+        seed=asked.seed,
+        interval_wanted=asked.interval,
+        engine=asked.engine,
+        detail=Detail(asked.memory_depth),
+    )
+    _warn(asked, deployment)
+    served = answer["users_in_service"]
+    laid = for_load(deployment, asked.isl, asked.osl, -(-asked.concurrency // deployment.plan.data_parallel))
+    answer |= {"bottleneck": bottleneck(laid, served, asked.isl, asked.osl) if served else None}
     answer |= _layout(laid)
-    answer |= told_beside(asked, deployment, found, asked.interval, served.told)
+    answer |= told_beside(asked, deployment, found, asked.interval)
     names = RunResult.__dataclass_fields__.keys() & answer.keys()
-    figures = {name: answer[name] for name in names}
-    return RunResult(**figures, deployment=deployment, found=found, answer=answer, asked=asked, load_text=served.text)
-
-
-def _users(asked: RunOptions, deployment: Deployment, load: Load, servers: int) -> int:
-    """Users of one of so many servers."""
-    from npusim.serving.simulate import users_within
-
-    if asked.concurrency is not None:
-        return -(-asked.concurrency // servers)
-    return users_within(deployment, load.of_replica(servers))
-
-
-def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[Pool, Pool] | None) -> Figures:
-    """The figures of a run on one server, on several, or on two pools of them."""
-    from npusim.answers.instances import predict_instances
-    from npusim.answers.predict import predict_load
-    from npusim.engine.event.engine import Detail
-
-    if pools is not None:
-        return predict_spread(asked, *pools, load, asked.seed)
-    if asked.instances > 1:
-        return predict_instances(deployment, load, asked.instances, asked.routing, asked.seed)
-    return predict_load(deployment, load, asked.seed, asked.interval, asked.engine, Detail(asked.memory_depth))
+    return RunResult(
+        **{name: answer[name] for name in names}, deployment=deployment, found=found, answer=answer, asked=asked
+    )
 
 
 def _layout(deployment: Deployment) -> Answer:
@@ -150,10 +138,10 @@ def _layout(deployment: Deployment) -> Answer:
     return {} if layout is None else {"pim_layout": asdict(layout)}
 
 
-def _warn(asked: RunOptions, deployment: Deployment, served: AskedLoad) -> None:
+def _warn(asked: RunOptions, deployment: Deployment) -> None:
     """Tells which options changed nothing in this run."""
     if asked.shared_prefix and not deployment.runtime.kv.prefix_caching:
         warn_of("--shared-prefix", f"{deployment.runtime.name} keeps no prefixes; the run is that without it")
     stalls = deployment.runtime.host.stall_probability.value > 0.0
-    if asked.seed and not (asked.interval or stalls or served.drawn):
+    if asked.seed and not (asked.interval or stalls or asked.arrival.strip().lower().startswith("poisson")):
         warn_of("--seed", "nothing is drawn in this run; add --interval or --arrival poisson:R, or leave --seed out")

@@ -54,15 +54,6 @@ class ValidateOptions(Options):
             default="with, where the engine is analytic",
         ),
     ] = None
-    lengths: Annotated[
-        str | None,
-        Option(
-            "Spread of the lengths of serving runs about those stated, in place of the table's own: fixed, ±20%, "
-            "80%-100% or lognormal:cv=0.6; of both, or as PROMPTS/OUTPUTS.",
-            metavar="SPREAD",
-            default="as the table states, told under its conditions",
-        ),
-    ] = None
     uncalibrated: Uncalibrated = False
     say: Tell | None = None
 
@@ -70,10 +61,6 @@ class ValidateOptions(Options):
         super().__post_init__()
         if self.interval and self.engine == "event":
             raise UserError("--interval", "", "applies to --engine analytic alone; leave one of them out")
-        if self.lengths is not None:
-            from npusim.workload.lengths import parse_spreads
-
-            parse_spreads(self.lengths, "--lengths")
 
     @property
     def with_intervals(self) -> bool:
@@ -137,5 +124,4 @@ def _predicted(path: Path, asked: ValidateOptions, uncalibrated: bool) -> Valida
         intervals=asked.with_intervals,
         engine=asked.engine,
         uncalibrated=uncalibrated,
-        lengths=asked.lengths,
     )

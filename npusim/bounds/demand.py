@@ -68,8 +68,8 @@ def demand_of(model: Model, precision: Precision, isl: int, osl: int, generous: 
         stored_bytes=stored,
         step_bytes=step,
         kv_bytes=kv,
-        shared_kv_bytes=min(_kv(first), kv) - _states(first),
-        request_kv_bytes=held_bytes(last, isl + osl),
+        shared_kv_bytes=min(_kv(first), kv),
+        request_kv_bytes=_kv(last),
         prompt_ops=operations(prompt, head),
         token_ops={key: 0.5 * (ops + ends[1][key]) for key, ops in ends[0].items()},
     )
@@ -93,23 +93,6 @@ def _head_bytes(rows: np.ndarray) -> float:
 def _kv(rows: np.ndarray) -> float:
     attention = rows[rows["kind"] == ATTENTION]
     return float((attention["kv_read_bytes"] * attention["repeat"]).sum())
-
-
-def _states(rows: np.ndarray) -> float:
-    """Bytes of the states of a decoding sequence, which are its own."""
-    return float((rows["state"] * rows["turns"] * rows["repeat"]).sum())
-
-
-def held_bytes(rows: np.ndarray, context: int) -> float:
-    """Bytes of keys, values and states that one decoding sequence of `context` tokens keeps, windows cut."""
-    attention = rows[(rows["kind"] == ATTENTION) & (rows["borrowed"] == 0.0)]
-    states = attention["state"] > 0.0
-    of_heads = attention["kv_heads"] * (attention["head_dim"] + attention["value_dim"])
-    elements = np.where(attention["latent"] > 0.0, attention["latent"], of_heads) / np.maximum(1.0, attention["stride"])
-    reach = np.where(attention["chosen"] > 0.0, 0.0, np.abs(attention["window"]))
-    tokens = np.where(reach > 0.0, np.minimum(reach, context), context)
-    kept = np.where(states, attention["state"], elements * tokens * attention["kv_bits"] / _BITS_PER_BYTE)
-    return float((kept * attention["repeat"]).sum())
 
 
 def operations(rows: np.ndarray, head: tuple[str, str] | None) -> dict[tuple[str, str], float]:

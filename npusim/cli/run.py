@@ -42,7 +42,8 @@ def run(asked: RunOptions, as_json: bool) -> None:
         return
     if found.found is not None:
         print_front(stdout_console(), found.found)
-    _print_answer(stdout_console(), found.deployment, found.load_text, found.answer)
+    load = f"prompts of {asked.isl:,} and outputs of {asked.osl:,} tokens, {asked.concurrency:,} users, {asked.arrival}"
+    _print_answer(stdout_console(), found.deployment, load, found.answer)
 
 
 def _print_answer(console: Console, deployment: Deployment, load: str, answer: dict[str, Any]) -> None:
@@ -54,10 +55,6 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
     if answer["requests"]:
         console.print(table(*_latencies(answer)))
         console.print(table(("", "", ""), _others(answer), text_columns=1))
-        if "instances" in answer:
-            console.print(_instances_text(answer["instances"]))
-        if "pools" in answer:
-            console.print(_pools_text(answer))
         console.print(energy_breakdown(answer))
         console.print(reconciliation_text(answer))
         console.print(_bottleneck_text(answer["bottleneck"]))
@@ -83,33 +80,6 @@ def _bottleneck_text(found: dict[str, Any]) -> str:
         f"sequences over {found['context']:,} tokens takes {found['step_ms']:,.2f} ms ({told}), of which "
         f"{found['fixed_ms']:,.2f} ms are fixed costs: links, launches, host. Longest operators of one chip, with "
         f"their fixed costs: {longest} ms.{'' if floor is None else ' ' + floor_text(floor, 'ms')}"
-    )
-
-
-def _instances_text(told: dict[str, Any]) -> str:
-    parts = [100.0 * each["utilisation"] for each in told["each"]]
-    return (
-        f"All figures are of {told['count']:,} instances together ({told['routing']}); each has steps in "
-        f"{min(parts):.1f} to {max(parts):.1f} % of the time."
-    )
-
-
-def _pools_text(answer: dict[str, Any]) -> str:
-    pools, moved = answer["pools"], answer["transfer_ms"]
-    parts = [
-        f"{name}: {pool['count']:,} servers of {pool['configuration']['arch']}, steps in "
-        f"{100.0 * pool['utilisation']:.1f} % of the time, {pool['power_w_mean']:,.0f} W"
-        for name, pool in ((name, pools[name]) for name in ("prefill", "decode"))
-    ]
-    rates = ", ".join(
-        f"{name} {pools[name]['requests_per_s_possible']:,.3g}"
-        for name in ("prefill", "transfer", "decode")
-        if pools[name]["requests_per_s_possible"] is not None
-    )
-    return (
-        f"All figures are of both pools together ({pools['routing']}). {'; '.join(parts)}. KV over "
-        f"{pools['transfer']['link']}: {figure(moved['mean'])} ms (p99 {figure(moved['p99'])}). "
-        f"Requests/s that each part could bear: {rates}; {pools['binding']} binds."
     )
 
 

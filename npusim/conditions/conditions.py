@@ -33,9 +33,7 @@ class Conditions:
     runtime: serving software by npusim's name; precision, kv_precision: number formats of weights and activations, and
     of the KV cache; cards: that worked together; tensor_parallel: chips that share every layer; plan: degrees of
     parallelism (tp4-dp2); max_sequences: most sequences in service; prefix_caching: whether the KV of common prefixes
-    is kept; prompts: whether requests share their prompt; lengths: how they lie about the stated ones, as
-    `workload.lengths.parse_spreads` reads it; start: whether users start together, or out of step as in a loop that
-    has long been running.
+    is kept; prompts: whether requests share their prompt.
     """
 
     runtime: str | None = None
@@ -47,8 +45,6 @@ class Conditions:
     max_sequences: int | None = None
     prefix_caching: bool | None = None
     prompts: Literal["different", "alike"] | None = None
-    lengths: str | None = None
-    start: Literal["together", "staggered"] | None = None
 
     @property
     def told(self) -> dict[str, Value]:
@@ -102,9 +98,10 @@ class Member:
             changes=as_changes(own),
         )
 
-    def prompts(self, requests: int, isl: int) -> Sequence[Prompt]:
+    def prompts(self, requests: int, isl: int) -> list[Prompt]:
         """The prompts of that many requests."""
-        return identical_prompts(requests, isl) if self["prompts"] == "alike" else random_prompts(requests, isl)
+        make = identical_prompts if self["prompts"] == "alike" else random_prompts
+        return make(requests, isl)
 
     def text(self, names: tuple[str, ...]) -> str:
         """Its values of those conditions in words: "fp8, 4 cards"."""

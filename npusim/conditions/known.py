@@ -9,8 +9,6 @@ from typing import Any
 from npusim.conditions.conditions import Conditions, Member
 from npusim.conditions.table import CONDITIONS
 from npusim.mapping.deployment import Deployment
-from npusim.workload.arrivals import TOGETHER
-from npusim.workload.lengths import FIXED
 
 DecidingValues = tuple[tuple[str, tuple[Any, ...]], ...]
 """Conditions with the values that allow an answer."""
@@ -51,17 +49,10 @@ class Known:
         return in_words({"told": self.told, "assumed": self.assumed})
 
 
-def told_and_assumed(
-    deployment: Deployment,
-    told: Collection[str],
-    shared_prefix: bool = False,
-    lengths: str = FIXED.text,
-    start: str = TOGETHER,
-) -> dict[str, Any]:
+def told_and_assumed(deployment: Deployment, told: Collection[str], shared_prefix: bool = False) -> dict[str, Any]:
     """Every condition that a prediction was made under: {told, assumed}, values by condition.
 
-    told: names of those that the user gave; a plan tells cards and chips too. shared_prefix: requests have one prompt;
-    lengths, start: as `Conditions` has them.
+    told: names of those that the user gave; a plan tells cards and chips too. shared_prefix: requests have one prompt.
     """
     runtime, plan = deployment.runtime, deployment.plan
     values = {
@@ -74,8 +65,6 @@ def told_and_assumed(
         "max_sequences": int(runtime.limits.max_sequences.value),
         "prefix_caching": runtime.kv.prefix_caching,
         "prompts": "alike" if shared_prefix else "different",
-        "lengths": lengths,
-        "start": start,
     }
     given = {*told, *(("cards", "tensor_parallel") if "plan" in told else ())}
     return {

@@ -20,8 +20,6 @@ from npusim.mapping.deployment import deploy
 from npusim.mapping.fitting import Fitting
 from npusim.mapping.plan import Plan
 from npusim.mapping.plan_file import read_plan
-from npusim.workload.arrivals import TOGETHER
-from npusim.workload.lengths import FIXED
 from npusim.workload.precision import SCHEMES
 
 Chosen = Mapping[str, Any]
@@ -212,10 +210,6 @@ CONDITIONS = (
     Condition("max_sequences", "Batch limit", _most_sequences, lambda value: f"at most {value} in service", ""),
     Condition("prefix_caching", "Prefix cache", _caching, lambda value: f"prefix cache {'on' if value else 'off'}", ""),
     Condition("prompts", "Prompts", _prompts, lambda value: f"{value} prompts", ""),
-    Condition("lengths", "Spread of the lengths", lambda q, c: (FIXED.text,), lambda value: f"{value} lengths", ""),
-    Condition(
-        "start", "Start of the users", lambda q, c: (TOGETHER,), lambda value: f"users start {value}", "--arrival"
-    ),
 )
 """All conditions of a run."""
 

@@ -35,15 +35,13 @@ _LOGIT_BYTES = 2.0
 class DecodeRun:
     """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,).
 
-    held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS, in their order;
-    launch_s: host seconds in which a mixed step was launched, where that overlaps with the step before.
+    held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS, in their order.
     """
 
     times_s: np.ndarray
     energies_j: np.ndarray
     held: bool
     parts_j: np.ndarray
-    launch_s: float = 0.0
 
 
 def run_of_one(cost: StepCost) -> DecodeRun:
@@ -61,8 +59,6 @@ class AnalyticEngine:
     def __init__(self, deployment: Deployment, max_sequences: int | None = None, growth: float = 0.0) -> None:
         if max_sequences is None:
             max_sequences = int(deployment.runtime_record[0]["limits_max_sequences"])
-        if deployment.drafting is not None and type(self) is AnalyticEngine:
-            raise ValueError("this deployment drafts; make its engine by speculation.analytic_engine")
         self.plan, self.system = deployment.plan, deployment.system
         self.deployment = deployment
         self._growth = growth
@@ -80,7 +76,7 @@ class AnalyticEngine:
 
     def like(self, deployment: Deployment) -> AnalyticEngine:
         """An engine of another deployment with the same room and growth."""
-        return type(self)(deployment, len(self._work.query), self._growth)
+        return AnalyticEngine(deployment, len(self._work.query), self._growth)
 
     def cost(self, step: Step) -> StepCost:
         """The device cost of a step; a prompt chunk or batch larger than any compiled one runs in pieces.
@@ -109,7 +105,7 @@ class AnalyticEngine:
         """The same chip before its power limit acts and it is hot."""
         machine = self.deployment.machine.copy()
         machine["settled"] = 0.0
-        return type(self)(replace(self.deployment, machine=machine), len(self._work.query))
+        return AnalyticEngine(replace(self.deployment, machine=machine), len(self._work.query))
 
     def _chunk(self, query: int, context: int) -> StepCost:
         """A chunk of one prompt, remembered by its size."""
@@ -177,11 +173,8 @@ class AnalyticEngine:
         )
         return self._run(steps)
 
-    def mixed_run(self, step: Step, seed: int, counter: int, ready_s: float = 0.0) -> DecodeRun:
-        """A step of prompts and decoding sequences with its host time and stall, as a run of one.
-
-        ready_s: from the step's begin until the host can launch it, negative where it has begun to before.
-        """
+    def mixed_run(self, step: Step, seed: int, counter: int) -> DecodeRun:
+        """A step of prompts and decoding sequences with its host time and stall, as a run of one."""
         stall_s = self.stall_s(seed, counter)
         pieces = compiled_pieces(step, self._shapes)
         if len(pieces) > 1 or self.plan.micro_batches > 1 or self.plan.pipeline_parallel > 1:
@@ -189,10 +182,8 @@ class AnalyticEngine:
         (step,) = pieces
         self._require_room(len(step.query))
         sequences = step.query, step.context, step.decoding, step.slots
-        launch_s = mixed_run(
-            self.template, *sequences, self._machines, self._runtimes, self.logit_bytes, stall_s, ready_s, self._work
-        )
-        return replace(self._run(1), launch_s=float(launch_s))
+        mixed_run(self.template, *sequences, self._machines, self._runtimes, self.logit_bytes, stall_s, self._work)
+        return self._run(1)
 
     def _run(self, steps: int) -> DecodeRun:
         """What a run of `steps` has left in the workspace."""

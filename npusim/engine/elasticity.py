@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -20,8 +20,6 @@ import numpy as np
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import HOST, cost_designs
 from npusim.engine.run import host_time_of
-from npusim.engine.speculation import analytic_engine
-from npusim.hardware.drafting import Drafting
 from npusim.hardware.draws import RangedNumber, all_numbers
 from npusim.inputs import remembered_last
 from npusim.mapping.deployment import Deployment
@@ -35,8 +33,6 @@ _ROUNDING = 1e-9
 _KEPT = 16
 """Deployments whose records under better resources are kept, those asked for last."""
 _TIMES = ("s", "cycle")
-_DRAFTS = {HOST: ("turn_time", "token_time", "pass_time")}
-"""Times of drafting that get better with a resource."""
 _RUNTIME = "runtime."
 
 
@@ -126,30 +122,9 @@ class Elasticities:
 
 def elasticities(deployment: Deployment, engine: AnalyticEngine, step: Step) -> Elasticities:
     """What moves `step` of a deployment (of one replica, in the sequences that it holds), by closed forms."""
-    if deployment.drafting is not None:
-        return _of_drafts(deployment, deployment.drafting, engine, step)
     names, machines, runtimes = _joined_records(deployment)
     times = cost_designs(engine, step, machines, runtimes).time_s.tolist()
     return _found(names, times, engine, step, engine.cost(step).time_s)
-
-
-def _of_drafts(deployment: Deployment, drafting: Drafting, engine: AnalyticEngine, step: Step) -> Elasticities:
-    """As `elasticities`, of a step that verifies drafts: its software gets better with the host and with launches."""
-    names, records = _records(deployment)
-    software = [drafting, *(quicker(drafting, name, by) for by in (SMALL, LARGE) for name in names)]
-    times = []
-    for (machine, runtime), drafts in zip(records, software, strict=True):
-        where = replace(deployment.with_records(machine, runtime), drafting=drafts)
-        own, sequences = analytic_engine(where, len(step.query)), len(step.query)
-        times.append(own.with_host(own.cost(step), sequences).time_s)
-    return _found(names, times, engine, step, engine.cost(step).time_s)
-
-
-def quicker(drafting: Drafting, resource: str, by: float) -> Drafting:
-    """How tokens are drafted where the host, or what is launched, takes 1 / (1 + by) of its time."""
-    told = {each: getattr(drafting, each) for each in _DRAFTS.get(resource, ())}
-    faster = {each: number.model_copy(update={"value": number.value / (1.0 + by)}) for each, number in told.items()}
-    return drafting.model_copy(update=faster)
 
 
 def elasticities_by(

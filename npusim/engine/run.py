@@ -191,7 +191,7 @@ def stall_times_of(seed, first, stalls, runtimes):
 
 
 @kernel
-def uniform(seed, counter):
+def _uniform(seed, counter):
     """A number in (0, 1) from a counter: SplitMix64 (Steele, Lea, Flood 2014, OOPSLA)."""
     z = np.uint64(seed) + np.uint64(counter) * _GAMMA
     z = (z ^ (z >> _SHIFT_1)) * _MIX_1
@@ -206,9 +206,9 @@ def stall_time(seed, counter, runtime):
     """Host stall of step number `counter`: exponential with probability stall_probability, else 0."""
     if runtime.host_stall_probability <= 0.0:
         return 0.0
-    if uniform(seed, 2 * counter) >= runtime.host_stall_probability:
+    if _uniform(seed, 2 * counter) >= runtime.host_stall_probability:
         return 0.0
-    return -runtime.host_stall_time * math.log(uniform(seed, 2 * counter + 1))
+    return -runtime.host_stall_time * math.log(_uniform(seed, 2 * counter + 1))
 
 
 @kernel
@@ -250,28 +250,17 @@ def _add_waiting(seconds, machine, parts_j):
 
 
 @entry
-def mixed_run(template, query, context, decoding, slots, machines, runtimes, logit_bytes, stall_s, ready_s, work):
+def mixed_run(template, query, context, decoding, slots, machines, runtimes, logit_bytes, stall_s, work):
     """Cost one step with its host time and a stall, in the first places of times_s and energies_j (one chip) of `work`
-    and in parts_j; returns the host seconds in which it is launched.
-
-    Where steps queue, its launch began `ready_s` after the step does (mostly before), and it lasts until that is done.
-    """
-    machine, runtime, step = machines[0], runtimes[0], work.step[0]
+    and in parts_j."""
+    machine, step = machines[0], work.step[0]
     cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
-    launch, hosted = 0.0, step.time_s
-    waiting = stall_s
-    if runtime.host_queue_limit > 1.0:
-        launch = runtime.host_step_time + step.launch_s
-        lasting = max(step.time_s - step.launch_wait_s, ready_s + launch)
-        waiting += lasting - step.time_s
-        hosted = max(lasting, runtime.host_step_time)
-    waiting += exposed_host_time(hosted, len(query), logit_bytes, machine, runtime)
+    waiting = stall_s + exposed_host_time(step.time_s, len(query), logit_bytes, machine, runtimes[0])
     work.parts_j[:] = 0.0
     _add_parts(step.parts_j, work.parts_j)
     _add_waiting(waiting, machine, work.parts_j)
     work.times_s[0] = step.time_s + waiting
     work.energies_j[0] = step.energy_j + waiting * (machine.power_idle + waiting_power(machine))
-    return launch
 
 
 @entry

@@ -224,8 +224,6 @@ def with_quantities(description: _Described, replaced: dict[str, Quantity], pref
             changes[name] = replaced[path]
         elif isinstance(value, BaseModel) and not isinstance(value, Quantity):
             changes[name] = with_quantities(value, replaced, f"{path}.")
-        elif isinstance(value, tuple) and value and isinstance(value[0], Quantity):
-            changes[name] = tuple(replaced.get(f"{path}.{index}", item) for index, item in enumerate(value))
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             changes[name] = tuple(
                 with_quantities(item, replaced, f"{path}.{getattr(item, 'name', index)}.")

@@ -43,16 +43,6 @@ class AlternatePolicy(SchedulingPolicy):
     """Kind of policy."""
 
 
-class InterleavedPolicy(SchedulingPolicy):
-    """Chunks of waiting prompts are computed alone, one after the other, until as many tokens as `token_budget` are,
-    padding included; then the decoding sequences take a step."""
-
-    kind: Literal["interleaved"]
-    """Kind of policy."""
-    token_budget: Tokens
-    """Most prompt tokens between two decode steps, as compiled, in tokens; one chunk is computed in any case."""
-
-
 class HybridPolicy(SchedulingPolicy):
     """Decoding sequences and chunks of waiting prompts share a step, up to `token_budget` tokens."""
 
@@ -167,9 +157,6 @@ class StepPath(Part):
     hidden: Fraction | None = None
     """Fraction of these times and of collectives, 0 to 1, that hides under the operator's memory stream; left out on a
     contraction processor, whose queues decide."""
-    query_cast: Duration | None = None
-    """Fixed time of the kernel that casts queries to the type of 8-bit keys before attention, in seconds; none if
-    omitted."""
     step_launch: Duration
     """Fixed time of a step, in seconds."""
     graph_tokens: Tokens | None = None
@@ -177,9 +164,6 @@ class StepPath(Part):
     all steps are replayed if omitted."""
     host_launch: Duration | None = None
     """Host time to launch an operator of a step larger than that, in seconds; the step lasts until all are launched."""
-    piece_launch: Duration | None = None
-    """Host time to launch attention and the captured piece after it in a layer of a step no larger than that, in
-    seconds; none if omitted."""
     expert_host_launch: Duration | None = None
     """Host time to launch the experts of a layer in such a step, in seconds; that of an operator if omitted."""
     graph: Literal["operator", "step"] = "operator"
@@ -257,8 +241,6 @@ class Kernels(Part):
     """Library of attention."""
     vector: str
     """Library of element-wise and row-wise kernels."""
-    linear_fp8: str | None = None
-    """Library of matrix products of 8-bit operands; that of `linear` if omitted."""
     attention_fp8: str | None = None
     """Library of attention over 8-bit keys and values; that of `attention` if omitted."""
     grouped: str | None = None
@@ -336,8 +318,6 @@ class Runtime(Description):
     experts_when_compiled: bool = False
     """True where the graph fixes how many experts run: each row with its own while no more rows than experts can come,
     else all."""
-    casts_fused: bool = False
-    """True where a type conversion after a norm or an activation is part of its kernel."""
     compiler: Compiler = Compiler()
     """What the compiler does beyond a program an operator, nothing if omitted."""
     kernels: Kernels | None = None

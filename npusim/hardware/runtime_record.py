@@ -40,14 +40,11 @@ RUNTIME_DTYPE = record_dtype(
         ("kv_layout", np.int64),
         ("activations_in_sram", np.bool_),
         ("experts_when_compiled", np.bool_),
-        ("casts_fused", np.bool_),
-        ("kv_common", np.float64),
         ("host_sampling", np.bool_),
         ("path_count", np.int64),
         ("path_serves", np.int64, (MAX_PARTS,)),
         ("path_graph", np.int64, (MAX_PARTS,)),
         ("linear_library", np.int64),
-        ("linear_fp8_library", np.int64),
         ("attention_library", np.int64),
         ("attention_fp8_library", np.int64),
         ("vector_library", np.int64),
@@ -84,8 +81,6 @@ def build_runtime(runtime: Runtime, system: System) -> np.ndarray:
     record["pes_beyond_fused"] = runtime.pes_beyond == "fused"
     record["activations_in_sram"] = runtime.activations_in_sram
     record["experts_when_compiled"] = runtime.experts_when_compiled
-    record["casts_fused"] = runtime.casts_fused
-    record["kv_common"] = 0.0
     record["host_sampling"] = runtime.host.sampling == "host"
     record["path_count"] = len(runtime.paths)
     for index, path in enumerate(runtime.paths):
@@ -123,8 +118,7 @@ def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None
 
 def _usual(what: str, known: Mapping[str, int], kernels: Kernels) -> str | None:
     """The library that is used where the runtime names none; None where the chip has none that can do it."""
-    same = {"attention_fp8": kernels.attention, "linear_fp8": kernels.linear}
-    return same.get(what) or next(iter(known), None)
+    return kernels.attention if what == "attention_fp8" else next(iter(known), None)
 
 
 def _put(target: np.ndarray, sizes: tuple[int, ...], runtime: Runtime, key: str) -> int:

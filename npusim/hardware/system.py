@@ -121,8 +121,6 @@ class ServerCards(Part):
     """Number of cards that serve unless others are asked for, 1 if omitted."""
     fabric: Fabric
     """Links between the chips and the libraries of collectives on them."""
-    network: str | None = None
-    """Name in arch_configs/links, or path, of the link by which servers reach each other; unknown if omitted."""
 
 
 class System(Description):

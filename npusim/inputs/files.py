@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 from npusim.errors import UserError
 from npusim.inputs.record import noted
@@ -17,32 +16,18 @@ _MOST_BYTES = 64 * 2**20
 def read_bytes(path: Path, limit: int = _MOST_BYTES) -> bytes:
     """The content of a regular file of at most `limit` bytes, recorded. Raises UserError."""
     try:
-        with opened_file(path) as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(str(path), "", "is no regular file; give a file")
             content = file.read(limit + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name is no name of a file"
+        raise UserError(str(path), "", f"cannot be read ({reason}); give a file") from error
     if len(content) > limit:
         raise UserError(str(path), "", f"is larger than {limit // 2**20} MiB; give a smaller file")
     noted(path, content, status)
     return content
-
-
-def opened_file(path: Path) -> BinaryIO:
-    """A regular file, open to be read as bytes; whoever reads it records it. Raises UserError."""
-    try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise UserError(str(path), "", "is no regular file; give a file")
-    return file
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = getattr(error, "strerror", None) or "its name is no name of a file"
-    return UserError(str(path), "", f"cannot be read ({reason}); give a file")
 
 
 def read_text(path: Path, limit: int = _MOST_BYTES) -> str:

@@ -17,8 +17,6 @@ MOST_DEPTH = 60
 _MOST_DIGITS, _LONGEST = 19, 100
 _UNBOUNDED = ("request_rate", "burstiness")
 """Keys under which harnesses write Infinity for what they do not limit."""
-_OPEN_RANGE = ("time_step_limit",)
-"""Keys of models under which a range may have no end; no figure depends on them."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -93,7 +91,7 @@ class _Reader:
         return found
 
     def _may_be_unbounded(self, key: str) -> bool:
-        return key in (_UNBOUNDED if self._as_printed else _OPEN_RANGE)
+        return self._as_printed and key in _UNBOUNDED
 
     def check(self, tree: Any, escapes: bool) -> None:
         """Raises UserError for what is nested too deep, no finite number, or half a character."""

@@ -10,5 +10,3 @@ MOST_REQUESTS = 1_000_000
 """Requests of one run."""
 MOST_COUNT = 10**9
 """Whole numbers on the command line that no other limit holds."""
-MOST_INSTANCES = 1024
-"""Servers that share the requests of one run."""

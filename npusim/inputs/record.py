@@ -66,13 +66,9 @@ _open = [_process]
 
 def noted(path: Path, content: bytes, status: os.stat_result) -> InputFile:
     """Records that `path` was read and held `content`; status: of the file when it was opened."""
-    return noted_digest(path, hashlib.sha256(content).hexdigest(), len(content), status)
-
-
-def noted_digest(path: Path, sha256: str, size: int, status: os.stat_result) -> InputFile:
-    """Records that `path` was read and held `size` bytes with that SHA-256; status: of the file when it was opened."""
     old = time.time_ns() - status.st_mtime_ns > _TOO_NEW_NS
-    file = InputFile(path.absolute(), sha256, size, _state(status) if old else None)
+    digest = hashlib.sha256(content).hexdigest()
+    file = InputFile(path.absolute(), digest, len(content), _state(status) if old else None)
     touch(file)
     return file
 

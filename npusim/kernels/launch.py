@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.compilation import kernel
-from npusim.mapping.optable import ATTENTION, EXPERT_UP, NORM
+from npusim.mapping.optable import EXPERT_UP, NORM
 
 
 @kernel
@@ -21,19 +21,14 @@ def launch_time(row, runtime, path):
 
 @kernel
 def launches_time(rows, count, runtime, path):
-    """Host seconds to launch every operator of a step; where its tokens are few enough for captured graphs, which are
-    cut at attention, to launch that and the next piece of each layer."""
+    """Host seconds to launch every operator of a step, 0 where its tokens are few enough for captured graphs."""
     tokens = 0.0
     for index in range(count):
         if rows[index].op == NORM:
             tokens = max(tokens, rows[index].m)
     launch, expert = runtime.paths_host_launch[path], runtime.paths_expert_host_launch[path]
-    piece = runtime.paths_piece_launch[path]
     seconds = 0.0
-    if tokens > runtime.paths_graph_tokens[path] and launch > 0.0:
+    if tokens > runtime.paths_graph_tokens[path]:
         for index in range(count):
             seconds += rows[index].repeat * (expert if rows[index].op == EXPERT_UP and expert > 0.0 else launch)
-    elif tokens <= runtime.paths_graph_tokens[path] and piece > 0.0:
-        for index in range(count):
-            seconds += rows[index].repeat * piece if rows[index].kind == ATTENTION else 0.0
     return seconds

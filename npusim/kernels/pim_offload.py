@@ -39,8 +39,7 @@ def _lies_for_units(row, machine, runtime):
     if row.kind == LINEAR:
         whole = row.units & UNIT_PIM and row.matrices == 0.0 and _part(row, runtime) > 0.0
         return whole and runtime.offload_linear and not runtime.offload_copies and _multiplies(row, machine)
-    plain = row.kind == ATTENTION and row.latent == 0.0 and row.units & UNIT_PIM != 0
-    return plain and runtime.offload_attention and _multiplies(row, machine)
+    return row.kind == ATTENTION and row.latent == 0.0 and runtime.offload_attention and _multiplies(row, machine)
 
 
 @kernel

@@ -43,8 +43,6 @@ STEP_COST_DTYPE = record_type(
         ("pim_s", np.float64),
         ("link_s", np.float64),
         ("overhead_s", np.float64),
-        ("launch_s", np.float64),
-        ("launch_wait_s", np.float64),
         ("memory_bytes", np.float64),
         ("flops", np.float64),
         ("clock", np.float64),
@@ -120,8 +118,7 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
 
     The six resource times of `step` are shares of the elapsed time and sum to time_s: an operator's busy time counts
     for the resource that bounds it, its fixed time for link and overhead. Energy is one chip's, idle and static
-    included; parts_j says on what it is spent (ENERGY_PARTS). clock and duty: what the power cap leaves, `_hold`;
-    launch_s: in which the host launches the operators, of which launch_wait_s of time_s outlast them.
+    included; parts_j says on what it is spent (ENERGY_PARTS). clock and duty: what the power cap leaves, `_hold`.
     """
     fixed = runtime.paths_step_launch[path] + meeting_time(machine, pes)
     step.pes = pes
@@ -138,10 +135,10 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     _hold(rows, costs, count, fixed, machine, finish, step)
     _elapse(rows, costs, count, fixed, step.clock, machine, finish, step)
     _stretch(step)
-    step.launch_s = launches_time(rows, count, runtime, path)
-    step.launch_wait_s = max(0.0, step.launch_s - step.time_s)
-    step.time_s += step.launch_wait_s
-    step.overhead_s += step.launch_wait_s
+    waiting = launches_time(rows, count, runtime, path) - step.time_s
+    if waiting > 0.0:
+        step.time_s += waiting
+        step.overhead_s += waiting
     scale = energy_scale(step.clock, machine)
     step.memory_bytes = step.flops = 0.0
     step.parts_j[:] = 0.0

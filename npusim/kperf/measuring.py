@@ -11,7 +11,6 @@ from npusim.conditions.table import CONDITIONS
 from npusim.kperf.table import ACCURACY, ACCURACY_COLUMNS, Column, column
 from npusim.metric_row import Shown
 from npusim.metrics import shown
-from npusim.workload.arrivals import STAGGERED, TOGETHER
 
 SHAPE = ("isl", "osl", "users")
 MEASURED = "measured_"
@@ -33,9 +32,9 @@ class AskedLine:
     column: str = ""
 
 
-_CHOICES = {"prefix_caching": (YES, NO), "prompts": ("different", "alike"), "start": (TOGETHER, STAGGERED)}
+_CHOICES = {"prefix_caching": (YES, NO), "prompts": ("different", "alike")}
 _PREDICTED_IN = {"tensor_parallel": "chips"}
-_SHOWN = ("runtime", "precision", "kv_precision", "cards", "tensor_parallel", "plan", "lengths")
+_SHOWN = ("runtime", "precision", "kv_precision", "cards", "tensor_parallel", "plan")
 
 ASKED: tuple[AskedLine, ...] = (
     AskedLine("model", "Model", column="model"),

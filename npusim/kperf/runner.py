@@ -12,7 +12,6 @@ import pandas as pd
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import elasticities
-from npusim.engine.speculation import analytic_engine
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import calibration_text
 from npusim.hardware.software import software_text
@@ -22,15 +21,15 @@ from npusim.mapping.deployment import Deployment, deploy
 from npusim.metric_row import Shown
 from npusim.metrics import shown
 from npusim.serving.joint import run_draws
-from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.planning import Wish, best_for_run
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import drawn_engines, drawn_metrics, interval_text
 from npusim.workers import processors, spread
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.grid import Grid, load_grid
-from npusim.workload.lengths import spreads_text
+from npusim.workload.prompts import random_prompts
+from npusim.workload.step import decode
 
 KPERF_MODELS = ("llama-3.1-8b", "exaone-4.0-32b", "exaone-3.5-32b", "llama-3.3-70b", "llama-3.1-405b")
 DEFAULT_GRID = "furiosa-perf-32k"
@@ -67,19 +66,19 @@ def run_grid(
     uncalibrated: bool = False,
     offload: str | None = None,
     software: str | None = None,
-    drafting: str | None = None,
     progress: _Progress | None = None,
     workers: int | None = None,
 ) -> list[GridResult]:
     """Predict the grid for every architecture. A model that does not fit has its cells with the reason as status.
 
-    plan, drafting: as `deploy` takes them; wish: what the best plan optimises, where the plan is to be found for each
-    model, at the grid's shape with the most users.
+    plan: as `deploy` takes it; wish: what the best plan optimises, where the plan is to be found for each model, at
+    the grid's shape with the most users.
     progress(done, all, which) is called at the beginning and after each cell. workers: most processes that work on
     it, one for each processor by default, with the same results. Raises UserError.
     """
     chosen = load_grid(grid or DEFAULT_GRID)
     names = models or list(KPERF_MODELS)
+    longest = max(isl + osl for isl, osl, _ in chosen.cells())
     options: dict[str, Any] = {
         "precision": precision,
         "kv_precision": kv_precision,
@@ -87,11 +86,10 @@ def run_grid(
         "tensor_parallel": tensor_parallel,
         "plan": plan,
         "runtime": runtime,
-        "tokens": chosen.longest,
+        "tokens": longest,
         "uncalibrated": uncalibrated,
         "offload": offload,
         "software": software,
-        "drafting": drafting,
     }
     started = time.process_time()
     deployments = [[deploy(arch, name, **options) for name in names] for arch in archs]
@@ -135,17 +133,11 @@ def _predicted(
 def _best_planned(base: Deployment, grid: Grid, wish: Wish, seed: int) -> Deployment:
     """The best plan at the shape with the most users; `base` where none has room, so that its cells say why."""
     isl, osl, users = max(grid.cells(), key=lambda cell: cell[2])
-    load = _load(grid, isl, osl, users, seed)
+    load = Load(isl, osl, parse_arrival(grid.arrival, users), random_prompts(grid.requests_per_user * users, isl))
     try:
         return best_for_run(base, load, users, wish, seed).best
     except DoesNotFit:
         return base
-
-
-def _load(grid: Grid, isl: int, osl: int, users: int, seed: int) -> Load:
-    """What a cell serves."""
-    arrival = parse_arrival(grid.arrival, users)
-    return make_load(*grid.lengths_of(isl, osl), arrival, grid.requests_per_user * users, seed)
 
 
 class _Cells:
@@ -160,7 +152,7 @@ class _Cells:
         self._drawn: list[tuple[Deployment, AnalyticEngine]] = []
         try:
             deployment.require_fit(1)
-            self._engine = analytic_engine(deployment)
+            self._engine = AnalyticEngine(deployment)
             self._drawn = list(drawn_engines(deployment, seed)) if intervals else []
         except DoesNotFit as error:
             self._reason = error.message
@@ -172,11 +164,10 @@ class _Cells:
 
     def predict(self, isl: int, osl: int, users: int) -> dict[str, Any]:
         requests = self._grid.requests_per_user * users
-        lengths = spreads_text(*(each.spread for each in self._grid.lengths_of(isl, osl)))
-        row = self._conditions() | {"isl": isl, "osl": osl, "lengths": lengths, "users": users, "requests": requests}
+        row = self._conditions() | {"isl": isl, "osl": osl, "users": users, "requests": requests}
         if self._engine is None:
             return row | {"status": self._reason}
-        load = _load(self._grid, isl, osl, users, self._seed)
+        load = Load(isl, osl, parse_arrival(self._grid.arrival, users), random_prompts(requests, isl))
         metrics = measure(simulate(self._deployment, load, self._seed, self._engine))
         if metrics["requests"] == 0:
             return row | {"status": metrics.refusal}
@@ -209,8 +200,7 @@ class _Cells:
         """What moves the mean decode step most: at the largest batch of the run and half the output."""
         assert self._engine is not None
         batch = max(1, -(-round(metrics["users_in_service"]) // self._deployment.plan.data_parallel))
-        step = self._deployment.decoding([isl + (osl + 1) // 2] * batch)
-        return elasticities(self._deployment, self._engine, step).bound
+        return elasticities(self._deployment, self._engine, decode([isl + (osl + 1) // 2] * batch)).bound
 
 
 def _figures(metrics: RunMetrics) -> dict[str, Any]:

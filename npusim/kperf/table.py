@@ -104,7 +104,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("osl", "Output length", "tokens", "#,##0", "Shape and load", 10),
     Column("users", "Users", "", "#,##0", "Shape and load", 8),
     Column("requests", "Requests", "", "#,##0", "Shape and load", 10),
-    Column("lengths", "Spread of the lengths", group="Shape and load", width=12, detail=True),
     *_figures(),
     Column("bound", "Bound of the mean decode step", group="Memory and scheduling", width=16),
     Column("status", "Status", group="Status", width=12),

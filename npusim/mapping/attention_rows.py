@@ -8,10 +8,8 @@ from npusim.mapping.optable import (
     ABSORB,
     ATTEND,
     ATTENTION,
-    BOTH_PHASES,
     CONCAT,
     DECODE_ONLY,
-    EXPAND,
     KV_DOWN,
     KV_UP,
     NORM,
@@ -23,71 +21,42 @@ from npusim.mapping.optable import (
     Q_UP,
     QKV,
     ROPE,
-    SILU,
     SPLIT_COLUMNS,
     SPLIT_NONE,
     SPLIT_ROWS,
     UNIT_NPU,
     UNIT_PIM,
 )
-from npusim.mapping.plan import share_of
+from npusim.mapping.plan import Shard
 from npusim.mapping.rows import Rows
-from npusim.mapping.state_rows import compressed, index, recurrent
-from npusim.workload.attention import Attention, Latent
-from npusim.workload.layers import Mixer
+from npusim.workload.blocks import Latent
+from npusim.workload.model import Model
 from npusim.workload.precision import Precision
-from npusim.workload.recurrent import Recurrent
 from npusim.workload.routing import GROUPS
-from npusim.workload.sparse import Compressed
 
 _WIDE = Precision("bf16", "bf16", "bf16", "bf16")
 
 
-def attend(rows: Rows, mixer: Mixer, hidden: int, precision: Precision, ranks: int) -> None:
-    """What mixes the tokens of a layer, as one of `ranks` chips does it."""
-    if isinstance(mixer, Recurrent):
-        recurrent(rows, hidden, mixer, precision, ranks)
-    elif isinstance(mixer, Compressed):
-        compressed(rows, hidden, mixer, precision, ranks)
-    elif isinstance(mixer, Latent):
-        latent(rows, hidden, mixer, precision, share_of(mixer.heads, ranks), mixer.window)
-    else:
-        grouped_query(rows, hidden, mixer, precision, ranks)
-
-
-def grouped_query(rows: Rows, hidden: int, attention: Attention, precision: Precision, ranks: int) -> None:
+def grouped_query(rows: Rows, model: Model, precision: Precision, part: Shard, window: int) -> None:
     """Projections, rotary embedding, attention with keys and values of each head, output projection."""
-    heads, kv_heads, gate = (share_of(count, ranks) for count in (attention.heads, attention.kv_heads, attention.gate))
-    query_width, of_kv = heads * attention.head_dim, attention.head_dim + attention.value_dim * (not attention.joint)
-    own = 0 if attention.borrows else kv_heads * of_kv
-    first = attention.query_rank or query_width
-    rows.linear(QKV, precision, first + own + gate, hidden, SPLIT_COLUMNS)
-    if attention.query_rank:
-        rows.vector(NORM, first, 2 * first)
-        rows.linear(Q_UP, precision, query_width, first, SPLIT_COLUMNS)
-    if attention.indexer is not None:
-        index(rows, hidden, attention.indexer, precision)
-    rotated = query_width + (0 if attention.borrows else kv_heads * attention.head_dim)
-    rows.vector(ROPE, rotated * (2 if attention.norms else 1), 2 * rotated)
+    query_width, kv_width = part.heads * model.head_dim, part.kv_heads * model.head_dim
+    rope_elements = query_width + kv_width
+    rows.linear(QKV, precision, query_width + 2 * kv_width, model.hidden, SPLIT_COLUMNS)
+    rows.vector(ROPE, rope_elements * (2 if model.qk_norm else 1), 2 * rope_elements)
     rows.add(
         ATTENTION,
         ATTEND,
         scales_with=PER_TOKEN,
-        units=UNIT_NPU if attention.indexer or attention.window < 0 else UNIT_NPU | UNIT_PIM,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=attention.head_dim,
-        value_dim=attention.value_dim,
-        window=attention.indexer.chosen if attention.indexer else attention.window,
-        chosen=attention.indexer is not None,
-        borrowed=attention.borrows,
-        sinks=attention.sinks,
+        units=UNIT_NPU | UNIT_PIM,
+        heads=part.heads,
+        kv_heads=part.kv_heads,
+        head_dim=model.head_dim,
+        value_dim=model.head_dim,
+        window=window,
+        sinks=model.sinks,
         kv_bits=precision.kv_bits,
     )
-    result = heads * attention.value_dim
-    if gate:
-        rows.vector(SILU, result, 3 * result)
-    rows.linear(OUT, precision, hidden, result, SPLIT_ROWS)
+    rows.linear(OUT, precision, model.hidden, query_width, SPLIT_ROWS)
 
 
 def latent(rows: Rows, hidden: int, latent: Latent, precision: Precision, heads: int, window: int = 0) -> None:
@@ -96,30 +65,21 @@ def latent(rows: Rows, hidden: int, latent: Latent, precision: Precision, heads:
     The keys and values of a prompt are expanded from the latents of all attended tokens, then attended as usual.
     Decoding absorbs that product: queries are projected into the space of the latents, which serve as the only head of
     keys and values, and the result is projected back. Every rank keeps the whole latent; the absorbed matrices are
-    those of `kv_up`, in 16 bits. Where an indexer chooses tokens, prompts attend latents as well, and these matrices
-    are all that is kept.
+    those of `kv_up`, in 16 bits.
     """
     query_width, value_width = heads * latent.query, heads * latent.value
     if latent.query_rank:
-        rows.linear(Q_DOWN, precision, latent.query_rank + latent.latent, hidden, SPLIT_NONE)
+        rows.linear(Q_DOWN, precision, latent.query_rank + latent.cached, hidden, SPLIT_NONE)
         rows.vector(NORM, latent.query_rank + latent.kv_rank, 2 * (latent.query_rank + latent.kv_rank))
         rows.linear(Q_UP, precision, query_width, latent.query_rank, SPLIT_COLUMNS)
     else:
-        rows.linear(KV_DOWN, precision, latent.latent, hidden, SPLIT_NONE)
+        rows.linear(KV_DOWN, precision, latent.cached, hidden, SPLIT_NONE)
         rows.vector(NORM, latent.kv_rank, 2 * latent.kv_rank)
         rows.linear(Q_UP, precision, query_width, hidden, SPLIT_COLUMNS)
     rotated = (heads + 1) * latent.rope
     rows.vector(ROPE, rotated, 2 * rotated)
-    if latent.indexer is None:
-        _expanded(rows, latent, precision, heads, window)
-        _absorbed(rows, latent, precision, heads, window)
-    else:
-        index(rows, hidden, latent.indexer, precision)
-        _absorbed(rows, latent, precision, heads, latent.indexer.chosen, BOTH_PHASES)
-    if latent.gate:
-        gate = latent.gate * heads // latent.heads
-        rows.linear(EXPAND, precision, gate, hidden, SPLIT_COLUMNS)
-        rows.vector(SILU, value_width, 3 * value_width)
+    _expanded(rows, latent, precision, heads, window)
+    _absorbed(rows, latent, precision, heads, window)
     rows.linear(OUT, precision, hidden, value_width, SPLIT_ROWS)
 
 
@@ -142,39 +102,36 @@ def _expanded(rows: Rows, latent: Latent, precision: Precision, heads: int, wind
         head_dim=latent.query,
         value_dim=latent.value,
         window=window,
-        latent=latent.latent,
+        latent=latent.cached,
         kv_bits=precision.kv_bits,
     )
 
 
-def _absorbed(
-    rows: Rows, latent: Latent, precision: Precision, heads: int, window: int, phase: int = DECODE_ONLY
-) -> None:
-    """Attention over the latents themselves, between the two products that project queries and results."""
+def _absorbed(rows: Rows, latent: Latent, precision: Precision, heads: int, window: int) -> None:
+    """Decoding over the latents themselves, between the two products that project queries and results."""
     each_head: dict[str, Any] = {
-        "phase": phase,
+        "phase": DECODE_ONLY,
         "units": UNIT_NPU,
         "fan": heads,
         "matrices": heads,
-        "stored": heads if latent.indexer else 0,
+        "stored": 0,
         "popularity": (1.0,) * GROUPS,
     }
     rows.linear(ABSORB, _WIDE, latent.kv_rank, latent.nope, SPLIT_COLUMNS, **each_head)
-    queries = heads * latent.latent
-    rows.vector(CONCAT, queries, 2 * queries, phase=phase)
+    queries = heads * latent.cached
+    rows.vector(CONCAT, queries, 2 * queries, phase=DECODE_ONLY)
     rows.add(
         ATTENTION,
         ATTEND,
-        phase=phase,
+        phase=DECODE_ONLY,
         scales_with=PER_TOKEN,
         units=UNIT_NPU | UNIT_PIM,
-        chosen=latent.indexer is not None,
         heads=heads,
         kv_heads=1,
-        head_dim=latent.latent,
+        head_dim=latent.cached,
         value_dim=latent.kv_rank,
         window=window,
-        latent=latent.latent,
+        latent=latent.cached,
         kv_bits=precision.kv_bits,
     )
     rows.linear(ABSORB, _WIDE, latent.value, latent.kv_rank, SPLIT_COLUMNS, **each_head)

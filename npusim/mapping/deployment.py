@@ -12,7 +12,6 @@ from npusim.errors import DoesNotFit, UserError
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibration_of, lent_to_runtime, load_runtime, load_system, software_in_use
 from npusim.hardware.changes import Changes, of_runtime, of_system
-from npusim.hardware.drafting import Drafting, read_drafting
 from npusim.hardware.draws import RangedNumber, draw_with
 from npusim.hardware.machine import PLACED, build_machine
 from npusim.hardware.power import headroom_w, loaded_w, lowest_clocks
@@ -24,25 +23,15 @@ from npusim.hardware.system import System
 from npusim.hardware.technology.energy import Spent, bottom_up
 from npusim.inputs import remembered, remembered_last
 from npusim.ledger import Provenance, provenances
-from npusim.mapping.drafter import Drafter, drafter_of
 from npusim.mapping.fitting import Fitting
 from npusim.mapping.footprint import Footprint
 from npusim.mapping.placement import place_groups
 from npusim.mapping.plan import Plan, make_plan
 from npusim.mapping.plan_file import read_plan
-from npusim.mapping.shared import (
-    FORMATS,
-    ROUTING,
-    calibrated_shared,
-    drafting_owner,
-    formats_under,
-    routing_under,
-    with_shared,
-)
+from npusim.mapping.shared import FORMATS, ROUTING, calibrated_shared, formats_under, routing_under, with_shared
 from npusim.workload.catalog import load_model
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision, resolve_precision
-from npusim.workload.step import Ints, Step, decode
 
 AUTO = "auto"
 _PLANNED = 64
@@ -55,8 +44,7 @@ class Deployment:
 
     machine, runtime_record: the flat records that the engine reads, arrays of shape (1,); calibration: the calibration
     that the descriptions are under, None without one; software: the state of the software, which the descriptions are
-    in, None for a runtime of which only what it does is described; drafting: how tokens are drafted that a step
-    verifies, None where each step makes one.
+    in, None for a runtime of which only what it does is described.
     """
 
     system: System
@@ -68,35 +56,6 @@ class Deployment:
     runtime_record: np.ndarray
     calibration: Calibration | None = None
     software: InUse | None = None
-    drafting: Drafting | None = None
-
-    @property
-    def drafted(self) -> int:
-        """Tokens that are drafted for each sequence and step."""
-        return 0 if self.drafting is None else self.drafting.tokens
-
-    @property
-    def tokens_per_step(self) -> float:
-        """Mean tokens that a step puts out for each sequence."""
-        return 1.0 if self.drafting is None else self.drafting.tokens_per_step
-
-    def decoding(self, contexts: Sequence[int] | Ints, slots: int | None = None) -> Step:
-        """The step in which sequences decode, what is drafted included; `contexts` hold one new token each."""
-        return decode(np.asarray(contexts, np.int64) + self.drafted, slots, 1 + self.drafted)
-
-    @cached_property
-    def drafter(self) -> Deployment | None:
-        """What drafts, by itself on the same chips; None where no model does."""
-        found = self._drafter
-        if found is None:
-            return None
-        alone = replace(self, model=found.model, precision=found.precision or self.precision, drafting=None)
-        plan = found.plan(self.plan)
-        return alone if plan == self.plan else alone.under(plan).with_records(self.machine, self.runtime_record)
-
-    @cached_property
-    def _drafter(self) -> Drafter | None:
-        return drafter_of(self.drafting, self.model, self.precision.kv)
 
     def with_records(self, machine: np.ndarray, runtime_record: np.ndarray) -> Deployment:
         """The same deployment with other numbers: a draw from their ranges, a point of a sweep."""
@@ -112,7 +71,6 @@ class Deployment:
             *provenances(self.runtime.name, self.runtime),
             *provenances(FORMATS, formats_under(self.calibration)),
             *(provenances(ROUTING, routing_under(self.calibration)) if self.model.experts else ()),
-            *(() if self.drafting is None else provenances(drafting_owner(self.drafting), self.drafting)),
             *self.model.assumptions,
         ]
 
@@ -142,7 +100,7 @@ class Deployment:
     @property
     def fitting(self) -> Fitting:
         """What says which plans have room."""
-        return Fitting(self.system, self.machine, self.runtime_record, self.model, self.precision, self._drafter)
+        return Fitting(self.system, self.machine, self.runtime_record, self.model, self.precision)
 
     def under(self, plan: Plan) -> Deployment:
         """The same deployment under another plan."""
@@ -204,7 +162,6 @@ def deploy(
     offload: str | None = None,
     changes: Changes = (),
     software: str | None = None,
-    drafting: str | Drafting | None = None,
 ) -> Deployment:
     """Resolve names and paths into a deployment.
 
@@ -213,11 +170,11 @@ def deploy(
     its name (tp4-pp2) or a file of its degrees, in place of cards and tensor_parallel. kv_precision and runtime default
     to the runtime's and the architecture's own; uncalibrated: leave the architecture's calibration out; offload:
     policy for PIM units, default the runtime's; software: its state, default what labs ran on silicon and open on a
-    projection; drafting: described, or as `--speculate` has it, None for a token a step; changes: words put in place of
-    those of the architecture and, after "runtime.", of its runtime. The same arguments give the same deployment, for
-    reading, as long as its files are unchanged. Raises UserError.
+    projection; changes: words put in place of those of the architecture and, after
+    "runtime.", of its runtime. The same arguments give the same deployment, for reading, as long as
+    its files are unchanged. Raises UserError.
     """
-    base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload, changes, software, drafting)
+    base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload, changes, software)
     if plan is not None:
         return _under(base, read_plan(plan, base.system, base.model))
     return _under(base, _plan(base.fitting, cards, tensor_parallel, tokens))
@@ -239,7 +196,6 @@ def _unplanned(
     offload: str | None,
     changes: Changes,
     software: str | None,
-    drafting: str | Drafting | None,
 ) -> Deployment:
     """The deployment that `deploy` resolves, on a single chip: its plan is still to be chosen."""
     system = load_system(arch, uncalibrated, of_system(changes))
@@ -256,9 +212,7 @@ def _unplanned(
     if used is not None:
         system, driver, calibration = used.described()
     machine, record = build_machine(system), build_runtime(driver, system)
-    drafts = read_drafting(drafting) if isinstance(drafting, str) else drafting
-    drafter_of(drafts, shape, scheme.kv)
-    found = Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration, used, drafts)
+    found = Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration, used)
     return with_shared(found, calibrated_shared(calibration))
 
 

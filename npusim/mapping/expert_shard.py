@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from npusim.mapping.plan import Plan
-from npusim.workload.feeds import Experts
+from npusim.workload.blocks import Experts
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def expert_shard(experts: Experts, plan: Plan) -> ExpertShard:
     held = ceil(experts.count / plan.expert_parallel)
     return ExpertShard(
         experts=held,
-        chosen=experts.computed * held / experts.count,
+        chosen=experts.chosen * held / experts.count,
         width=ceil(experts.width / plan.expert_tensor_parallel),
         shared_width=ceil(experts.shared_width / plan.tensor_parallel),
         senders=plan.senders,

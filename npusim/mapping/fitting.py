@@ -10,8 +10,7 @@ import numpy as np
 from npusim import dtypes
 from npusim.errors import DoesNotFit
 from npusim.hardware.system import System
-from npusim.mapping.drafter import Drafter
-from npusim.mapping.footprint import Footprint, data_bytes, footprint, joint_footprint
+from npusim.mapping.footprint import Footprint, data_bytes, footprint
 from npusim.mapping.plan import Plan, all_plans, make_plan
 from npusim.units import GIB
 from npusim.workload.model import Model
@@ -22,25 +21,17 @@ Room = Callable[[Plan, Precision], Footprint]
 
 @dataclass(frozen=True)
 class Fitting:
-    """A model in a precision on an architecture; machine, runtime: its records, arrays of shape (1,); drafter: a model
-    that drafts for it on the same chips, None without one."""
+    """A model in a precision on an architecture; machine, runtime: its records, arrays of shape (1,)."""
 
     system: System
     machine: np.ndarray
     runtime: np.ndarray
     model: Model
     precision: Precision
-    drafter: Drafter | None = None
 
     def footprint(self, plan: Plan, precision: Precision | None = None) -> Footprint:
         """The footprint under `plan`, in another precision where one is given."""
-        scheme, machine, runtime = precision or self.precision, self.machine[0], self.runtime[0]
-        own = footprint(machine, runtime, self.model, scheme, plan)
-        if self.drafter is None:
-            return own
-        drafter = self.drafter
-        beside = footprint(machine, runtime, drafter.model, drafter.precision or scheme, drafter.plan(plan))
-        return joint_footprint(own, beside)
+        return footprint(self.machine[0], self.runtime[0], self.model, precision or self.precision, plan)
 
     def holds(self, plan: Plan, tokens: int, precision: Precision | None = None) -> bool:
         """Whether a request of `tokens` has room beside the weights."""

@@ -14,26 +14,21 @@ import numpy as np
 from npusim.compilation import kernel
 from npusim.hardware.machine import GROUP_STAGE
 from npusim.inputs import remembered
-from npusim.mapping.attention_rows import attend
+from npusim.mapping.attention_rows import grouped_query, latent
 from npusim.mapping.expert_shard import expert_shard
 from npusim.mapping.grouped import touched_matrices
 from npusim.mapping.mlp_rows import mixture, mlp
 from npusim.mapping.optable import (
-    ADD,
     ALL_GATHER,
     ATTENTION,
     COLLECTIVE,
-    COMPRESS,
     DECODE_ONLY,
     EMBED,
-    EXPAND,
     GATHER,
-    JOIN,
     LINEAR,
     LM_HEAD,
     NORM,
     OP_DTYPE,
-    PER_ANSWER,
     PER_CONTEXT,
     PER_SEQUENCE,
     PER_TOKEN,
@@ -41,23 +36,20 @@ from npusim.mapping.optable import (
     SAMPLE,
     SEND_RECV,
     SPLIT_COLUMNS,
-    SPLIT_NONE,
     UNIT_NPU,
     UNIT_PIM,
     OpTable,
     account,
-    add_turns,
     attended_pairs,
     attended_tokens,
     phase_units,
 )
-from npusim.mapping.plan import Plan, share_of
+from npusim.mapping.plan import Plan, Shard, shard
 from npusim.mapping.rows import Rows
 from npusim.mapping.stages import Stage, stages
-from npusim.workload.feeds import Experts
-from npusim.workload.layers import Layer
 from npusim.workload.model import Model
 from npusim.workload.precision import Precision, resolve_precision
+from npusim.workload.segments import Layer
 from npusim.workload.step import Step
 
 
@@ -85,17 +77,13 @@ def _stage_program(model: Model, precision: Precision, plan: Plan, stage: Stage)
     if stage.first:
         rows.open_segment(1)
         rows.add(GATHER, EMBED, n=model.hidden, scales_with=PER_TOKEN)
-        if model.front:
-            rows.linear(EXPAND, dense_precision(model, precision), model.front, model.hidden, SPLIT_NONE)
-        if model.joined > 1:
-            rows.linear(JOIN, precision, model.hidden, model.joined * model.hidden, SPLIT_NONE)
     for run, repeats in stage.segments:
         rows.open_segment(repeats)
         for layer in run:
             _layer(rows, model, precision, plan, layer)
     rows.open_segment(1)
     if stage.last:
-        _head(rows, model, plan.tensor_parallel)
+        _head(rows, model, shard(model, plan))
     if plan.pipeline_parallel > 1:
         rows.collective(SEND_RECV, model.hidden, 2, GROUP_STAGE)
     return rows.table()
@@ -108,76 +96,23 @@ def _stored_bits(rows: np.ndarray) -> float:
 
 
 def _layer(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: Layer) -> None:
-    """The parts of a layer one after the other; where they read the same input, their sum goes over the links once.
-
-    Runtimes run parts that read the same input one after the other, on one stream.
-    """
-    ranks, hidden = plan.tensor_parallel, model.hidden
-    if layer.parallel and layer.mixer is not None:
-        _norms(rows, model, layer, layer.norms)
-        _mix(rows, model, precision, ranks, layer)
-        mixed = rows.last
-        _feed(rows, model, precision, plan, layer)
-        rows.vector(ADD, hidden, 3 * hidden, second=mixed)
-        rows.all_reduce(hidden, ranks)
-        return
-    if layer.mixer is not None:
-        _norms(rows, model, layer, min(layer.norms, 1))
-        _mix(rows, model, precision, ranks, layer)
-        rows.all_reduce(hidden, ranks)
-        _result_norms(rows, hidden, layer.further_norms // 2)
-    if layer.feed is not None:
-        _norms(rows, model, layer, layer.norms - (layer.mixer is not None))
-        if _feed(rows, model, precision, plan, layer):
-            rows.all_reduce(hidden, ranks)
-        _result_norms(rows, hidden, (layer.further_norms + 1) // 2)
-    if layer.side:
-        rows.linear(COMPRESS, dense_precision(model, precision), layer.side, hidden, SPLIT_NONE)
-        rows.linear(EXPAND, dense_precision(model, precision), hidden, layer.side, SPLIT_NONE)
-
-
-def _mix(rows: Rows, model: Model, precision: Precision, ranks: int, layer: Layer) -> None:
-    """The mixers of a layer, whose results are summed."""
-    for number, mixer in enumerate(layer.mixers):
-        before = rows.last
-        attend(rows, mixer, model.hidden, dense_precision(model, precision), ranks)
-        if number:
-            rows.vector(ADD, model.hidden, 3 * model.hidden, second=before)
-
-
-def _norms(rows: Rows, model: Model, layer: Layer, count: int) -> None:
-    """Norms ahead of a part, the first of them with the sum of the part before.
-
-    Residual streams are weighed by weights that are made of all of them, into the part and out of it
-    (hyper-connections, arXiv 2409.19606).
-    """
-    hidden = model.hidden
-    if layer.streams:
-        width = layer.streams * hidden
-        rows.linear(COMPRESS, resolve_precision("bf16", "bf16"), layer.mixed_streams, width, SPLIT_NONE)
-        rows.vector(ADD, width * (1 + layer.streams), 2 * width + 2 * hidden)
-    for number in range(count):
-        rows.vector(NORM, hidden, (2 if number else 4) * hidden)
-
-
-def _result_norms(rows: Rows, hidden: int, count: int) -> None:
-    """Norms of a part's result."""
-    for _ in range(count):
-        rows.vector(NORM, hidden, 2 * hidden)
-
-
-def _feed(rows: Rows, model: Model, precision: Precision, plan: Plan, layer: Layer) -> bool:
-    """The MLP or the experts; whether the sum over the chips of a replica is still to be done."""
-    dense = dense_precision(model, precision)
-    if isinstance(layer.feed, Experts):
-        part = expert_shard(layer.feed, plan)
-        mixture(rows, layer.feed, model.hidden, dense, precision, part)
-        if part.senders > 1:
-            rows.all_gather(model.hidden, plan.tensor_parallel)
-            return False
-    elif layer.feed is not None:
-        mlp(rows, dense, model.hidden, share_of(layer.feed.width, plan.tensor_parallel), layer.feed.inputs)
-    return True
+    part, dense = shard(model, plan), dense_precision(model, precision)
+    rows.vector(NORM, model.hidden, 4 * model.hidden)
+    if model.latent is None:
+        grouped_query(rows, model, dense, part, layer.window)
+    else:
+        latent(rows, model.hidden, model.latent, dense, part.heads, layer.window)
+    rows.all_reduce(model.hidden, part.ranks)
+    rows.vector(NORM, model.hidden, 4 * model.hidden)
+    if layer.routed and model.experts is not None:
+        experts = expert_shard(model.experts, plan)
+        mixture(rows, model.experts, model.hidden, dense, precision, experts)
+        if experts.senders > 1:
+            rows.all_gather(model.hidden, part.ranks)
+            return
+    else:
+        mlp(rows, dense, model.hidden, part.intermediate)
+    rows.all_reduce(model.hidden, part.ranks)
 
 
 def dense_precision(model: Model, precision: Precision) -> Precision:
@@ -186,22 +121,20 @@ def dense_precision(model: Model, precision: Precision) -> Precision:
     return layers if precision.weights == model.experts_only else precision
 
 
-def _head(rows: Rows, model: Model, ranks: int) -> None:
-    wanted = PER_ANSWER if model.drafts else PER_SEQUENCE
-    rows.vector(NORM, model.hidden, 4 * model.hidden, scales_with=wanted)
+def _head(rows: Rows, model: Model, part: Shard) -> None:
+    rows.vector(NORM, model.hidden, 4 * model.hidden, scales_with=PER_SEQUENCE)
     rows.add(
         LINEAR,
         LM_HEAD,
-        n=share_of(model.vocab, ranks),
+        n=part.vocab,
         k=model.hidden,
-        scales_with=wanted,
+        scales_with=PER_SEQUENCE,
         split=SPLIT_COLUMNS,
         units=UNIT_NPU | UNIT_PIM,
-        stored=0.0 if model.borrows_head else 1.0,
     )
-    if ranks > 1:
-        rows.add(COLLECTIVE, ALL_GATHER, n=model.vocab, ranks=ranks, scales_with=wanted)
-    rows.vector(SAMPLE, model.vocab, 2 * model.vocab, scales_with=wanted)
+    if part.ranks > 1:
+        rows.add(COLLECTIVE, ALL_GATHER, n=model.vocab, ranks=part.ranks, scales_with=PER_SEQUENCE)
+    rows.vector(SAMPLE, model.vocab, 2 * model.vocab, scales_with=PER_SEQUENCE)
 
 
 def lower(model: Model, precision: Precision, plan: Plan, step: Step) -> OpTable:
@@ -220,14 +153,11 @@ def instantiate(template, query, context, decoding, rows):
     twice (decoding sequences and prompt chunks run in separate attention operators). Rows of a phase that the step does
     not have are left out.
     """
-    live, decoded, prompts, prompt_tokens = 0.0, 0.0, 0.0, 0.0
+    live, prompt_tokens = 0.0, 0.0
     for sequence in range(len(query)):
-        if decoding[sequence]:
-            live += 1.0
-            decoded += float(query[sequence])
-        else:
-            prompts += 1.0
-            prompt_tokens += float(query[sequence])
+        live += 1.0 if decoding[sequence] else 0.0
+        prompt_tokens += 0.0 if decoding[sequence] else float(query[sequence])
+    prompts = float(len(query)) - live
     position = np.full(len(template), -1, np.int64)
     count = 0
     for index in range(len(template)):
@@ -245,7 +175,7 @@ def instantiate(template, query, context, decoding, rows):
                     count += 1
         else:
             attended = _attended(source, query, context, decoding) if source.scales_with == PER_CONTEXT else 0.0
-            units = phase_units(source, live, decoded, prompts, prompt_tokens, attended)
+            units = phase_units(source, live, prompts, prompt_tokens, attended)
             if units > 0.0:
                 rows[count] = source
                 rows[count].first_input, rows[count].second_input = link, second
@@ -275,20 +205,16 @@ def _attention_sizes(row, query, context, decoding, want_decoding):
     row.decoding = 1 if want_decoding else 0
     if row.phase == (PROMPT_ONLY if want_decoding else DECODE_ONLY):
         return False
-    row.m = row.batch = row.query = row.kv = row.kv_tokens = row.pairs = row.turns = 0.0
-    stride = max(1.0, row.stride)
+    row.m = row.batch = row.query = row.kv = row.kv_tokens = row.pairs = 0.0
     for sequence in range(len(query)):
         if decoding[sequence] != want_decoding:
             continue
         new, total = float(query[sequence]), float(context[sequence])
-        if row.state > 0.0:
-            add_turns(row, new)
-            continue
-        touched = attended_tokens(new, total, row.window) / stride
+        touched = attended_tokens(new, total, row.window)
         row.batch += 1.0
         row.m += new
         row.query = max(row.query, new)
         row.kv = max(row.kv, touched)
         row.kv_tokens += touched
-        row.pairs += attended_pairs(new, total, row.window) / stride
+        row.pairs += attended_pairs(new, total, row.window)
     return row.batch > 0.0

@@ -22,16 +22,15 @@ OP_NAMES = (
     "all_reduce", "lm_head", "all_gather", "sample", "cast", "softmax",
     "router", "route", "expert_up", "expert_down", "combine", "q_down", "kv_down", "q_up", "kv_up", "absorb",
     "reduce_scatter", "all_to_all", "broadcast", "send_recv",
-    "concat", "add", "compress", "expand", "join", "scan", "convolve", "score",
+    "concat",
 )  # fmt: skip
 (
     EMBED, NORM, QKV, ROPE, ATTEND, OUT, GATE_UP, SILU, DOWN, ALL_REDUCE, LM_HEAD, ALL_GATHER, SAMPLE, CAST, SOFTMAX,
     ROUTER, ROUTE, EXPERT_UP, EXPERT_DOWN, COMBINE, Q_DOWN, KV_DOWN, Q_UP, KV_UP, ABSORB,
-    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT, ADD, COMPRESS, EXPAND, JOIN,
-    SCAN, CONVOLVE, SCORE,
+    REDUCE_SCATTER, ALL_TO_ALL, BROADCAST, SEND_RECV, CONCAT,
 ) = range(len(OP_NAMES))  # fmt: skip
 
-PER_TOKEN, PER_SEQUENCE, PER_CONTEXT, PER_ANSWER = range(4)
+PER_TOKEN, PER_SEQUENCE, PER_CONTEXT = range(3)
 BOTH_PHASES, DECODE_ONLY, PROMPT_ONLY = range(3)
 SPLIT_NONE, SPLIT_COLUMNS, SPLIT_ROWS = range(3)
 UNIT_NPU, UNIT_PIM = 1, 2
@@ -42,10 +41,9 @@ _INTEGERS = (
 )  # fmt: skip
 _FLOATS = (
     "m", "n", "k", "batch", "query", "kv", "kv_tokens", "pairs", "window",
-    "heads", "kv_heads", "head_dim", "value_dim", "latent", "borrowed", "sinks", "elements",
-    "state", "turns", "chunk", "passes", "products", "stride", "chosen",
+    "heads", "kv_heads", "head_dim", "value_dim", "latent", "sinks", "elements",
     "pes", "tile", "spilled", "stays", "fan", "spread", "matrices", "stored", "touched", "dealt", "paired",
-    "whole", "common",
+    "whole",
     "weight_bits", "activation_bits", "kv_bits",
     "weight_bytes", "kv_read_bytes", "kv_write_bytes", "activation_bytes", "flops", "collective_bytes",
 )  # fmt: skip
@@ -67,14 +65,9 @@ rows of all ranks over those of this one, 0 where it has all; matrices: weight m
 product, 0 for a plain one, of which a step reads `touched` and memory holds `stored`; popularity: chance of a token to
 go to a matrix of each group; dealt: 1 where a harness spread tokens exactly by these chances, 0 where they choose at
 random; paired: 1 where each row runs with a matrix of its own, which is loaded for it alone. value_dim: elements of a
-head's values, 0 as head_dim; common: context tokens at the front that all sequences of a decoding row share; whole:
-fraction of the layers in which each engine has whole query heads; latent: elements of the cached latent of a token, 0
-where keys and values of each head are cached; window: tokens that a query looks back at most, 0 for all, negative for
-those of its own chunk of so many; borrowed: 1 where an earlier layer keeps the keys and values; state: bytes of the
-state of a sequence, 0 where tokens are kept, of which `chunk` tokens make a turn; turns: of all sequences; passes:
-multiply-accumulates of a token for each element of the state; products: those of a query and a key of its chunk;
-stride: tokens that are kept as one, 0 as 1; chosen: 1 where the tokens of the window are chosen from all, which stay
-in the cache; sinks: logits without a key, of each head.
+head's values, 0 as head_dim; whole: fraction of the layers in which each engine has whole query heads; latent: elements
+of the cached latent of a token, 0 where keys and values of each head are cached; sinks: logits without a key, of each
+head.
 """
 
 
@@ -121,10 +114,7 @@ def _account_attention(row):
     expanded = row.latent > 0.0 and row.phase == PROMPT_ONLY
     cached = row.latent if row.latent > 0.0 else row.kv_heads * macs
     row.kv_read_bytes = 0.0 if expanded else row.kv_tokens * cached * row.kv_bits / bits_per_byte
-    kept = (1.0 - row.borrowed) / max(1.0, row.stride)
-    row.kv_write_bytes = kept * row.m * cached * row.kv_bits / bits_per_byte
-    if row.state > 0.0:
-        row.kv_read_bytes = row.kv_write_bytes = row.state * row.turns
+    row.kv_write_bytes = row.m * cached * row.kv_bits / bits_per_byte
     row.weight_bytes = 2.0 * row.heads * row.sinks
     row.activation_bytes = 2.0 * row.m * row.heads * macs
     if expanded:
@@ -133,16 +123,14 @@ def _account_attention(row):
 
 
 @kernel
-def phase_units(row, live, decoded, prompts, prompt_tokens, attended):
+def phase_units(row, live, prompts, prompt_tokens, attended):
     """Tokens, sequences or attended tokens of the phases that a row serves; 0 where the step has none.
 
-    live, decoded: decoding sequences and their new tokens, each of which needs logits where a row is PER_SEQUENCE, the
-    last one alone where it is PER_ANSWER; prompts, prompt_tokens, attended: prompt chunks, their new tokens, what they
-    attend.
+    live: decoding sequences; prompts, prompt_tokens, attended: prompt chunks, their new tokens, what they attend.
     """
     units = 0.0
     if row.phase != PROMPT_ONLY:
-        units += live if row.scales_with == PER_ANSWER else decoded
+        units += live
     if row.phase != DECODE_ONLY:
         if row.scales_with == PER_CONTEXT:
             units += attended
@@ -152,57 +140,18 @@ def phase_units(row, live, decoded, prompts, prompt_tokens, attended):
 
 
 @kernel
-def add_turns(row, tokens):
-    """Add a sequence of `tokens` new tokens to a row that keeps a state: what its scan is worth in keys and pairs.
-
-    A token meets each element of the state `passes` times, and of its chunk, whole tiles of it, `products` times the
-    others. With key x value elements a head, a (query, key) pair is key + value multiply-accumulates.
-    """
-    state = row.head_dim * row.value_dim / (row.head_dim + row.value_dim)
-    keys = row.passes * state + row.products * (min(row.chunk, tokens) - 1.0)
-    row.batch += 1.0
-    row.m += tokens
-    row.query = max(row.query, tokens)
-    row.kv = max(row.kv, keys)
-    row.kv_tokens += keys
-    row.pairs += tokens * keys
-    row.turns += -(-tokens // row.chunk)
-
-
-@kernel
 def attended_pairs(query, context, window):
-    """(query, key) pairs of causal attention of `query` new tokens that end at `context`.
-
-    window: 0 for all tokens; negative: those of a token's own chunk, of which chunk c the n-th token sees n.
-    """
+    """(query, key) pairs of causal attention of `query` new tokens that end at `context`; window 0 = full."""
     before = context - query
-    if window < 0.0:
-        return _chunked_pairs(context, -window) - _chunked_pairs(before, -window)
-    if window == 0.0 or context <= window:
+    if window <= 0 or context <= window:
         return query * before + query * (query + 1.0) / 2.0
     growing = max(0.0, min(query, window - before))
     return growing * before + growing * (growing + 1.0) / 2.0 + (query - growing) * window
 
 
 @kernel
-def _chunked_pairs(context, chunk):
-    """Pairs of the first `context` tokens, each of which sees those of its chunk up to itself."""
-    whole = context // chunk
-    rest = context - whole * chunk
-    return whole * chunk * (chunk + 1.0) / 2.0 + rest * (rest + 1.0) / 2.0
-
-
-@kernel
 def attended_tokens(query, context, window):
-    """KV tokens that causal attention of `query` new tokens touches; window 0 = full, negative = chunks."""
-    if window < 0.0:
-        return context - (context - query) // -window * -window
-    if window == 0.0:
+    """KV tokens that causal attention of `query` new tokens touches; window 0 = full."""
+    if window <= 0:
         return context
     return min(context, window + query - 1.0)
-
-
-@kernel
-def most_attended(query, context, window):
-    """As `attended_tokens`, where the place of a chunk's first token is not known."""
-    return context if window == 0.0 else min(context, abs(window) + query - 1.0)

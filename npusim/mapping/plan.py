@@ -74,6 +74,17 @@ class Plan:
         return {"name": self.name, **degrees, "chips": self.chips, "cards": self.cards}
 
 
+@dataclass(frozen=True)
+class Shard:
+    """Sizes of one rank. Query heads are padded and KV heads replicated where the ranks do not divide them."""
+
+    ranks: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+    vocab: int
+
+
 def make_plan(system: System, cards: int, tensor_parallel: int | None, model: Model) -> Plan:
     """Tensor parallelism alone on `cards` cards, over `tensor_parallel` chips (default: all of them).
 
@@ -166,6 +177,13 @@ def all_plans(system: System, model: Model, cards: int) -> Iterator[Plan]:
                 yield plan
 
 
-def share_of(count: int, ranks: int) -> int:
-    """Parts of `count` that the largest of `ranks` has: query heads are padded, KV heads replicated."""
-    return ceil(count / ranks)
+def shard(model: Model, plan: Plan) -> Shard:
+    """What each rank of `plan` computes of `model` (the largest rank where sizes do not divide)."""
+    ranks = plan.tensor_parallel
+    return Shard(
+        ranks=ranks,
+        heads=ceil(model.heads / ranks),
+        kv_heads=ceil(model.kv_heads / ranks),
+        intermediate=ceil(model.intermediate / ranks),
+        vocab=ceil(model.vocab / ranks),
+    )

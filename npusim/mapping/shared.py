@@ -1,5 +1,4 @@
-"""Assumptions that all chips share, as numbers of a study: the bits of stored elements, the popularity of experts, how
-tokens are drafted.
+"""Assumptions that all chips share, as numbers of a study: the bits of stored elements, the popularity of experts.
 
 They are in no machine record: a deployment under other values has its operators lowered anew. A calibration that holds
 them moves them for its own architecture.
@@ -11,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from npusim.hardware.calibration import Calibration, with_quantities
-from npusim.hardware.drafting import Drafting
+from npusim.hardware.calibration import Calibration
 from npusim.hardware.draws import RangedNumber, is_ranged
 from npusim.ledger import provenances
 from npusim.workload.formats import Formats, formats
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 FORMATS, ROUTING = "formats", "routing"
 SHARED = (FORMATS, ROUTING)
-"""The owners of those that a calibration may hold."""
+"""The owners of these numbers."""
 
 
 def formats_under(calibration: Calibration | None) -> Formats:
@@ -43,30 +41,18 @@ def shared_numbers(calibration: Calibration | None = None) -> list[RangedNumber]
     return [*_numbers(FORMATS, formats_under(calibration)), *_numbers(ROUTING, routing_under(calibration))]
 
 
-def _numbers(owner: str, described: Formats | Routing | Drafting) -> list[RangedNumber]:
+def _numbers(owner: str, described: Formats | Routing) -> list[RangedNumber]:
     return [
         RangedNumber(owner, "", None, told.quantity, told.path, told.domain) for told in provenances(owner, described)
     ]
 
 
-def numbers_of_drafting(drafting: Drafting) -> list[RangedNumber]:
-    """Every number of a way of drafting."""
-    return _numbers(drafting_owner(drafting), drafting)
-
-
-def drafting_owner(drafting: Drafting) -> str:
-    """The owner of its numbers."""
-    return f"drafting/{drafting.name}"
-
-
 def read_by(deployment: Deployment) -> list[RangedNumber]:
-    """Those that a deployment reads: its formats, the routing of experts without popularities of their own, and those
-    of how it drafts."""
+    """Those that a deployment reads: its formats, and the routing of experts without popularities of their own."""
     read, experts = _bits_of(deployment.precision), deployment.model.experts
     bits = [number for number in _numbers(FORMATS, formats_under(deployment.calibration)) if number.label in read]
     routed = experts is not None and experts.skew.assumed
-    drafts = [] if deployment.drafting is None else numbers_of_drafting(deployment.drafting)
-    return [*bits, *(_numbers(ROUTING, routing_under(deployment.calibration)) if routed else ()), *drafts]
+    return [*bits, *(_numbers(ROUTING, routing_under(deployment.calibration)) if routed else ())]
 
 
 def ranged_shared(deployment: Deployment) -> list[RangedNumber]:
@@ -86,20 +72,9 @@ def with_shared(deployment: Deployment, values: Mapping[RangedNumber, float]) ->
     """`deployment` with these values (SI) in place of its own; itself where it reads none of them."""
     told = {f"{number.owner}.{number.label}": value for number, value in values.items()}
     precision, model = _stored(deployment.precision, told), _routed(deployment.model, told)
-    drafting = None if deployment.drafting is None else _drafted(deployment.drafting, told)
-    if precision is deployment.precision and model is deployment.model and drafting is deployment.drafting:
+    if precision is deployment.precision and model is deployment.model:
         return deployment
-    return replace(deployment, model=model, precision=precision, drafting=drafting)
-
-
-def _drafted(drafting: Drafting, told: Mapping[str, float]) -> Drafting:
-    """With those of its numbers that have a range: what a run tells stays."""
-    changed = {
-        number.label: number.quantity.model_copy(update={"value": told[f"{number.owner}.{number.label}"]})
-        for number in numbers_of_drafting(drafting)
-        if is_ranged(number.quantity) and f"{number.owner}.{number.label}" in told
-    }
-    return with_quantities(drafting, changed) if changed else drafting
+    return replace(deployment, model=model, precision=precision)
 
 
 def _stored(precision: Precision, told: Mapping[str, float]) -> Precision:
@@ -122,4 +97,4 @@ def _routed(model: Model, told: Mapping[str, float]) -> Model:
     exponent, span = (told.get(f"routing.popularity.{name}", getattr(own, name)) for name in ("exponent", "span"))
     if (exponent, span) == (own.exponent, own.span):
         return model
-    return model.with_experts(skew=Skew(exponent, span, assumed=True))
+    return replace(model, experts=replace(experts, skew=Skew(exponent, span, assumed=True)))

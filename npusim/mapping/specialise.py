@@ -24,24 +24,19 @@ from npusim.hardware.runtime_record import (
 from npusim.hardware.units import rows_of_other_ranks
 from npusim.mapping.optable import (
     ATTENTION,
-    CAST,
     EXPERT_DOWN,
     EXPERT_UP,
     LINEAR,
     LM_HEAD,
-    NORM,
     OP_DTYPE,
     PER_CONTEXT,
     PROMPT_ONLY,
     SAMPLE,
-    SILU,
     UNIT_NPU,
     UNIT_PIM,
     OpTable,
     account,
-    add_turns,
     attended_tokens,
-    most_attended,
     phase_units,
 )
 
@@ -110,11 +105,10 @@ def step_path(batch, prefilling, runtime):
 @kernel
 def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out):
     """Write the specialised `rows` into `out` and return their number; shapes as for `instantiate`."""
-    live, chunk_tokens, chunks, width = 0, 0.0, 0, 1.0
+    live, chunk_tokens, chunks = 0, 0.0, 0
     for sequence in range(len(query)):
         if decoding[sequence]:
             live += 1
-            width = max(width, float(query[sequence]))
         else:
             chunks += 1
             chunk_tokens += padded_chunk(query[sequence], runtime)
@@ -128,7 +122,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
         second = position[source.second_input] if source.second_input >= 0 else -1
         if source.kind == ATTENTION:
             start = count
-            count = _attention(source, query, context, decoding, batch, width, runtime, out, count)
+            count = _attention(source, query, context, decoding, batch, runtime, out, count)
             for row in range(start, count):
                 out[row].library = _attention_library(source, runtime)
                 out[row].first_input, out[row].second_input = link, second
@@ -136,7 +130,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
                     out[row].whole = runtime.compiler_whole_heads
                 account(out[row])
                 link = row
-        elif not (source.op == SAMPLE and runtime.host_sampling) and not _is_fused_cast(rows, index, runtime):
+        elif not (source.op == SAMPLE and runtime.host_sampling):
             out[count] = source
             out[count].first_input, out[count].second_input = link, second
             out[count].library = _library(source, runtime)
@@ -145,7 +139,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
                 attended = _padded_contexts(source, query, context, decoding, runtime)
             if source.op in (EXPERT_UP, EXPERT_DOWN) and runtime.experts_when_compiled:
                 _fix_experts(out[count])
-            out[count].m = source.fan * phase_units(source, batch, batch * width, float(chunks), chunk_tokens, attended)
+            out[count].m = source.fan * phase_units(source, batch, float(chunks), chunk_tokens, attended)
             if source.kind == LINEAR:
                 _expand_operands(out[count], machine)
             elif source.spread > 1.0:
@@ -157,14 +151,6 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
     for index in range(count):
         out[index].device = _device(out[index], runtime)
     return count
-
-
-@kernel
-def _is_fused_cast(rows, index, runtime):
-    """Whether a row is a type conversion that the norm or activation before it does (Inductor in vLLM)."""
-    if not runtime.casts_fused or rows[index].op != CAST or rows[index].first_input < 0:
-        return False
-    return rows[rows[index].first_input].op in (NORM, SILU)
 
 
 @kernel
@@ -217,9 +203,7 @@ def _library(row, runtime):
     """Index of the kernel library that runs a row other than attention."""
     if row.kind != LINEAR:
         return runtime.vector_library
-    if row.op in (EXPERT_UP, EXPERT_DOWN):
-        return runtime.grouped_library
-    return runtime.linear_fp8_library if row.activation_bits < 2.0 * _BITS_PER_BYTE else runtime.linear_library
+    return runtime.grouped_library if row.op in (EXPERT_UP, EXPERT_DOWN) else runtime.linear_library
 
 
 @kernel
@@ -251,44 +235,22 @@ def _expand_operands(row, machine):
 
 
 @kernel
-def _attention(source, query, context, decoding, batch, width, runtime, out, count):
-    """Append the executions of one attention operator to `out` at `count`; returns the new count.
-
-    width: new tokens of a decoding sequence.
-    """
-    if source.state > 0.0:
-        return _scan(source, query, decoding, batch, width, runtime, out, count)
+def _attention(source, query, context, decoding, batch, runtime, out, count):
+    """Append the executions of one attention operator to `out` at `count`; returns the new count."""
     if source.decoding == 0:
         return _prompt_attention(source, query, context, decoding, runtime, out, count)
     if runtime.attention_shapes == ATTENTION_GROUPED:
-        return _grouped_attention(source, context, decoding, width, runtime, out, count)
+        return _grouped_attention(source, context, decoding, runtime, out, count)
     out[count] = source
     row = out[count]
     if runtime.attention_shapes == ATTENTION_UNIFORM:
         longest = next_size(_longest(context, decoding), runtime.contexts, 1)
-        reach = most_attended(width, longest, source.window)
-        row.batch, row.m = batch, batch * width
-        row.kv = reach = reach / max(1.0, source.stride)
-        row.kv_tokens, row.pairs = batch * reach, batch * width * reach
+        reach = min(longest, source.window) if source.window > 0.0 else longest
+        row.batch = row.m = batch
+        row.kv = reach
+        row.kv_tokens = row.pairs = batch * reach
     else:
-        row.m = max(row.m, batch * width)
-        row.common = runtime.kv_common if source.window == 0.0 else 0.0
-    return count + 1
-
-
-@kernel
-def _scan(source, query, decoding, batch, width, runtime, out, count):
-    """One execution over all sequences, whose states do not grow: padded batches and chunks count as whole ones."""
-    out[count] = source
-    row = out[count]
-    row.m = row.batch = row.query = row.kv = row.kv_tokens = row.pairs = row.turns = 0.0
-    if source.decoding == 1:
-        for _ in range(int(batch)):
-            add_turns(row, width)
-    else:
-        for sequence in range(len(query)):
-            if not decoding[sequence]:
-                add_turns(row, padded_chunk(query[sequence], runtime))
+        row.m = max(row.m, batch)
     return count + 1
 
 
@@ -302,7 +264,7 @@ def _longest(context, decoding):
 
 
 @kernel
-def _grouped_attention(source, context, decoding, width, runtime, out, count):
+def _grouped_attention(source, context, decoding, runtime, out, count):
     """One execution per compiled context that holds a sequence; beyond the largest, per multiple of it."""
     longest = _longest(context, decoding)
     lower, bucket = 0.0, 0
@@ -315,11 +277,10 @@ def _grouped_attention(source, context, decoding, width, runtime, out, count):
         if members > 0:
             out[count] = source
             row = out[count]
-            reach = most_attended(width, upper, source.window)
-            row.batch = padded_batch(members, members, runtime)
-            row.m = row.batch * width
-            row.kv = reach = reach / max(1.0, source.stride)
-            row.kv_tokens, row.pairs = row.batch * reach, row.m * reach
+            reach = min(upper, source.window) if source.window > 0.0 else upper
+            row.batch = row.m = padded_batch(members, members, runtime)
+            row.kv = reach
+            row.kv_tokens = row.pairs = row.batch * reach
             count += 1
         lower = upper
         bucket += 1
@@ -345,7 +306,7 @@ def _prompt_attention(source, query, context, decoding, runtime, out, count):
         total = before + new
         out[count] = source
         row = out[count]
-        reach = most_attended(new, total, source.window) / max(1.0, source.stride)
+        reach = min(total, source.window + new - 1.0) if source.window > 0.0 else total
         row.batch, row.m, row.query, row.kv, row.kv_tokens = 1.0, new, new, reach, reach
         row.pairs = new * reach
         count += 1

@@ -19,9 +19,9 @@ from npusim.bounds.reading import Reading
 from npusim.bounds.timed import least_times, step_rows
 from npusim.mapping.deployment import Deployment
 from npusim.metrics import metric
-from npusim.serving.load import Load
+from npusim.serving.simulate import Load
 from npusim.units import US_PER_S
-from npusim.workload.arrivals import users_of
+from npusim.workload.arrivals import Burst, Closed
 from npusim.workload.step import Step
 
 TIME, WATTS = "time_us", "power_w"
@@ -70,7 +70,7 @@ def step_limits(deployment: Deployment, step: Step) -> HardLimits:
 
 def _bounded(deployment: Deployment, load: Load, generous: Ceiling) -> BoundedLoad:
     """The load on generous terms alone; requests of different lengths count as long as the shortest."""
-    isl, osl = load.tokens.min(axis=0).tolist()
+    isl, osl = (min(each) for each in zip(*(load.lengths or [(load.isl, load.osl)]), strict=True))
     terms = Terms(demand_of(deployment.model, deployment.precision, isl, osl, True), generous)
     return BoundedLoad(
         terms,
@@ -78,7 +78,7 @@ def _bounded(deployment: Deployment, load: Load, generous: Ceiling) -> BoundedLo
         deployment.plan.chips,
         isl,
         osl,
-        users=users_of(load.arrival),
+        users=load.arrival.users if isinstance(load.arrival, Closed | Burst) else None,
         prompts_differ=not load.warm and len({prompt[0] for prompt in load.prompts}) == len(load.prompts),
         tensor_parallel=deployment.plan.tensor_parallel,
     )

@@ -10,7 +10,7 @@ import simpy
 
 from npusim.serving.request import Request
 from npusim.serving.server import Process, Server
-from npusim.workload.arrivals import Arrival, Burst, Closed
+from npusim.workload.arrivals import Arrival, Burst, Closed, poisson_times
 
 
 def start_clients(
@@ -27,7 +27,7 @@ def start_clients(
         for _ in range(min(arrival.users, len(requests))):
             _send(env, server, queue, isinstance(arrival, Closed))
     else:
-        times = arrival.times_s(len(requests), seed)
+        times = poisson_times(len(requests), arrival.rate_per_s, seed)
         env.process(_stream(env, server, requests, [float(time) for time in times]))
 
 

@@ -21,11 +21,11 @@ from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Metric
 from npusim.metrics import METRICS
 from npusim.serving.bounded import TIME, WATTS, HardLimits, run_limits, step_limits
-from npusim.serving.load import Load
 from npusim.serving.metrics import RunMetrics
+from npusim.serving.simulate import Load
 from npusim.serving.unexplained import unexplained
 from npusim.units import MS_PER_S, US_PER_S
-from npusim.workload.arrivals import users_of
+from npusim.workload.arrivals import Burst, Closed
 from npusim.workload.step import Step
 
 FIRST, TOKEN = "ttft_ms_mean", "tpot_ms_mean"
@@ -131,7 +131,7 @@ class _Run:
     ) -> None:
         self._rows, self._limits = rows, limits
         self._was = {row.name: _column([run[row.name] for run in machines]) for row in rows}
-        self._users = users_of(load.arrival)
+        self._users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else None
         self.figures: dict[str, np.ndarray] = {}
         self._latencies(self._waits(machines, errors), errors[TOKEN])
         slower = self._turnover(machines)

@@ -83,13 +83,9 @@ class KvCache:
         request.blocks = self.blocks_for(request.to_prefill) - self._path_blocks(request)
         self._take(request.blocks)
 
-    def grow(self, held: np.ndarray, tokens: int | np.ndarray) -> None:
-        """Take the blocks that sequences holding `held` tokens each fill with `tokens` more, all or each."""
-        self._take(self.growth(held, tokens))
-
-    def shrink(self, held: np.ndarray, tokens: np.ndarray) -> None:
-        """Give back the blocks that `tokens` more than the `held` ones of each sequence filled."""
-        self.used -= self.growth(held, tokens)
+    def grow(self, held: np.ndarray, steps: int) -> None:
+        """Take the blocks that sequences holding `held` tokens each fill in `steps` decode steps."""
+        self._take(self.growth(held, steps))
 
     def publish(self, request: Request) -> None:
         """Its prompt is computed: other prompts may now share it."""
@@ -164,26 +160,23 @@ class KvCache:
         if node.parent is not None and node.segment is not None:
             del node.parent.children[node.segment]
 
-    def steps_that_fit(self, held: np.ndarray, limit: int, width: int = 1) -> int:
-        """Decode steps (at most `limit`) after which sequences that hold `held` tokens each still have their blocks.
-
-        width: tokens of a sequence that a step computes, as many as may come of it.
-        """
-        if self.growth(held, limit * width) <= self.free:
+    def steps_that_fit(self, held: np.ndarray, limit: int) -> int:
+        """Decode steps (at most `limit`) after which sequences that hold `held` tokens each still have their blocks."""
+        if self.growth(held, limit) <= self.free:
             return limit
         low, high = 0, limit
         while high - low > 1:
             middle = (low + high) // 2
-            if self.growth(held, middle * width) <= self.free:
+            if self.growth(held, middle) <= self.free:
                 low = middle
             else:
                 high = middle
         return low
 
-    def growth(self, held: np.ndarray, tokens: int | np.ndarray) -> float:
-        """Blocks that sequences holding `held` tokens each add with `tokens` more, of all or of each."""
+    def growth(self, held: np.ndarray, steps: int | np.ndarray) -> float:
+        """Blocks that sequences holding `held` tokens each add in `steps` decode steps, of all or of each."""
         block = self.block_tokens
         if block == 1 and not self.windows:
-            return len(held) * tokens if isinstance(tokens, int) else float(tokens.sum())
-        grown: float = self.charge(-(-(held + tokens) // block)).sum() - self.charge(-(-held // block)).sum()
+            return len(held) * steps if isinstance(steps, int) else float(steps.sum())
+        grown: float = self.charge(-(-(held + steps) // block)).sum() - self.charge(-(-held // block)).sum()
         return grown

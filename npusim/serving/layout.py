@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from npusim.engine.speculation import analytic_engine
+from npusim.engine.analytic import AnalyticEngine
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import is_open, laid_out, layouts
-from npusim.workload.step import prefill
+from npusim.workload.step import decode, prefill
 
 
 def for_load(deployment: Deployment, isl: int, osl: int, users: int) -> Deployment:
@@ -34,7 +34,7 @@ def _rate(where: Deployment, isl: int, osl: int, users: int) -> float:
     batch = int(min(users, held, float(record["limits_max_sequences"])))
     if batch < 1:
         return 0.0
-    engine = analytic_engine(where, max_sequences=batch)
-    token = engine.with_host(engine.cost(where.decoding([isl + (osl + 1) // 2] * batch)), batch)
+    engine = AnalyticEngine(where, max_sequences=batch)
+    token = engine.with_host(engine.cost(decode([isl + (osl + 1) // 2] * batch)), batch)
     prompt = engine.with_host(engine.cost(prefill(1, isl)), 1)
-    return batch * osl / (osl / where.tokens_per_step * token.time_s + batch * prompt.time_s)
+    return batch * osl / (osl * token.time_s + batch * prompt.time_s)

@@ -12,15 +12,11 @@ class ServerLimits:
 
     slots: compiled sequence slots; max_sequences: most in service; max_waiting: longest queue, None without limit;
     watermark: part of the KV blocks beyond which nothing is admitted; longest_context: of model and compiled shapes;
-    largest_chunk: most prompt tokens of one step, None without limit; chunk_sizes: compiled ones, rising, none where
-    every size runs as it is; request_time_s: from sending to the queue;
+    largest_chunk: most prompt tokens of one step, None without limit; request_time_s: from sending to the queue;
     limiter_s, sustained_s: time constants of the power limiter and of the mean power that it keeps; cap_w, idle_w:
     enforced cap and idle power of all chips; whole_answers: whether a request is admitted only when the answers of all
     have room; intake_s: for which the front end is busy with each request, one after the other; ahead: whether a step
-    is scheduled when the one before it begins; holds: whether the thread that schedules also launches, so that it
-    neither schedules nor hands out first tokens meanwhile; drawing_s: in which clients inside the front end's process
-    make up each prompt before its clock starts, NaN where clients are elsewhere and send when they like;
-    width: tokens of a sequence that a decode step computes, those that are drafted among them.
+    is scheduled when the one before it begins.
     """
 
     slots: int
@@ -37,11 +33,3 @@ class ServerLimits:
     whole_answers: bool = False
     intake_s: float = 0.0
     ahead: bool = False
-    holds: bool = False
-    drawing_s: float = math.nan
-    width: int = 1
-    chunk_sizes: tuple[int, ...] = ()
-
-    def compiled_chunk(self, tokens: int) -> int:
-        """Tokens that are computed for a chunk of `tokens`, padding included."""
-        return next((size for size in self.chunk_sizes if size >= tokens), tokens)

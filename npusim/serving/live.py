@@ -50,30 +50,11 @@ class Live:
         self.requests.append(request)
         self._held[index], self._remaining[index], self._last_s[index] = held, request.osl - request.generated, now_s
 
-    def postpone(self, count: int, out_s: float) -> None:
-        """The first tokens of the `count` requests that joined last come out at `out_s`."""
-        first = len(self.requests) - count
-        for index in range(first, len(self.requests)):
-            request = self.requests[index]
-            if request.first_token_s == request.last_token_s:
-                request.first_token_s = out_s
-            request.last_token_s = self._last_s[index] = out_s
-
-    @property
-    def generated(self) -> np.ndarray:
-        """Tokens that each has put out."""
-        return np.array([request.osl for request in self.requests], np.int64) - self.remaining
-
-    @property
-    def numbers(self) -> np.ndarray:
-        """The number of each request."""
-        return np.array([request.index for request in self.requests], np.int64)
-
-    def advance(self, tokens: int | np.ndarray, now_s: float) -> None:
-        """They put out `tokens`, all or each, the last of them now."""
+    def advance(self, steps: int, now_s: float) -> None:
+        """Each put out `steps` tokens, the last of them now."""
         held, remaining, last_s = self.held, self.remaining, self.last_s
-        held += tokens
-        remaining -= tokens
+        held += steps
+        remaining -= steps
         last_s[:] = now_s
 
     def leave(self, staying: np.ndarray) -> list[tuple[Request, int]]:

@@ -51,9 +51,10 @@ class RunMetrics:
         return self["refused"] == 0 and self["requests"] > 0
 
 
-def measure(run: ServedRun, least: Shown = Shown.RUN) -> RunMetrics:
-    """The figures of a run. least: of which figures (COMPARED: all)."""
-    seen, refused = _Seen(run, least), run.record.refused
+def measure(run: ServedRun, since: int = 0, least: Shown = Shown.RUN) -> RunMetrics:
+    """The figures of a run. since: the first request whose latencies count, where only a window of it was seen;
+    least: of which figures (COMPARED: all)."""
+    seen, refused = _Seen(run, since, least), run.record.refused
     figures = {row.name: _value(row, seen) for row in shown(least)}
     last_due_s = float(column_of(seen.served, "due_s").max(initial=0.0))
     refusal = refused[0].refusal if refused else ""
@@ -84,9 +85,9 @@ class Sample:
 class _Seen:
     """A run as its figures see it. served: all requests; told: those whose latencies count; least: of which figures."""
 
-    def __init__(self, run: ServedRun, least: Shown) -> None:
+    def __init__(self, run: ServedRun, since: int, least: Shown) -> None:
         self.run, self.record, self.served = run, run.record, run.record.requests
-        self._told = column_of(self.served, "index") >= run.warm_up
+        self._told = column_of(self.served, "index") >= since
         self._least, self._statistics = least, dict[str, dict[str, float]]()
 
     def statistic(self, quantity: str, name: str) -> float:

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import elasticities
-from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import Plan, all_plans
 from npusim.serving.layout import for_load
-from npusim.serving.load import Load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import Load, simulate
 from npusim.units import MS_PER_S
-from npusim.workload.step import Step, prefill
+from npusim.workload.step import Step, decode, prefill
 
 _SERVED = 6
 """Most plans of a front that are served."""
@@ -89,7 +88,7 @@ def best_for_run(base: Deployment, load: Load, users: int, wish: Wish, seed: int
 
     Raises DoesNotFit where no plan has room for a request, UserError where none keeps the limits.
     """
-    fitting, considered = _with_room(base, load.longest, wish)
+    fitting, considered = _with_room(base, load.isl + load.osl, wish)
     estimates = [estimate_plan(where, load.isl, load.osl, users) for where in fitting]
     candidates = sorted(front(estimates), key=OBJECTIVES[wish.objective])
     candidates = [score for score in candidates if wish.allows(score)][:_SERVED] or candidates[:1]
@@ -146,14 +145,14 @@ def front(scores: list[PlanScore]) -> list[PlanScore]:
 def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScore:
     """The plan of a deployment, judged by a closed form of serving `users`."""
     where, loop = best_loop(where, isl, osl, users)
-    engine = analytic_engine(where, max_sequences=loop.batch)
+    engine = AnalyticEngine(where, max_sequences=loop.batch)
     return PlanScore(
         plan=where.plan,
         ttft_ms=loop.ttft_ms,
         tpot_ms=loop.tpot_ms,
         output_tokens_per_s=loop.output_tokens_per_s,
         tokens_per_joule=loop.tokens_per_joule,
-        bound=elasticities(where, engine, where.decoding([isl + osl // 2] * loop.batch)).bound,
+        bound=elasticities(where, engine, decode([isl + osl // 2] * loop.batch)).bound,
     )
 
 
@@ -168,17 +167,16 @@ class ClosedLoop:
     tokens_per_joule: float
 
 
-def best_loop(where: Deployment, isl: int, osl: int, users: int, cached: bool = False) -> tuple[Deployment, ClosedLoop]:
-    """The deployment in its fastest layout, and a closed loop of `users` on it, whose prompts are there or not."""
+def best_loop(where: Deployment, isl: int, osl: int, users: int) -> tuple[Deployment, ClosedLoop]:
+    """The deployment in its fastest layout, and a closed loop of `users` on it."""
     where = for_load(where, isl, osl, -(-users // where.plan.data_parallel))
-    return where, closed_loop(where, isl, osl, users, cached)
+    return where, closed_loop(where, isl, osl, users)
 
 
 def closed_loop(where: Deployment, isl: int, osl: int, users: int, cached: bool = False) -> ClosedLoop:
     """A closed loop of `users`: decode steps over as many as memory and runtime hold, and their prompts in between.
 
-    A user's turn lasts its decode steps, osl / (tokens a step), and the prompts of all others in service:
-    rate = n osl / (steps t + n p).
+    A user's turn lasts osl decode steps and the prompts of all others in service: rate = n osl / (osl t + n p).
     cached: prompts are found in the prefix cache and cost nothing.
     """
     plan, record = where.plan, where.runtime_record[0]
@@ -186,18 +184,17 @@ def closed_loop(where: Deployment, isl: int, osl: int, users: int, cached: bool 
     held = room.available_bytes * float(record["kv_admission_watermark"]) // room.kv_bytes(isl + osl)
     own = -(-users // plan.data_parallel)
     batch = int(max(1, min(own, held, float(record["limits_max_sequences"]))))
-    engine = analytic_engine(where, max_sequences=batch)
-    token = engine.with_host(engine.cost(where.decoding([isl + osl // 2] * batch)), batch)
+    engine = AnalyticEngine(where, max_sequences=batch)
+    token = engine.with_host(engine.cost(decode([isl + osl // 2] * batch)), batch)
     prompt = engine.with_host(engine.cost(prefill(1, isl)), 1)
     prompt_s, prompt_j = (0.0, 0.0) if cached else (prompt.time_s, prompt.energy_j)
-    steps = osl / where.tokens_per_step
-    turn_s = steps * token.time_s + batch * prompt_s
-    joules = steps * token.energy_j + batch * prompt_j
+    turn_s = osl * token.time_s + batch * prompt_s
+    joules = osl * token.energy_j + batch * prompt_j
     waiting_s = (own - batch) / batch * turn_s
     return ClosedLoop(
         batch=batch,
         ttft_ms=(waiting_s + prompt_s + token.time_s) * MS_PER_S,
-        tpot_ms=(token.time_s / where.tokens_per_step + (batch - 1) * prompt_s / osl) * MS_PER_S,
+        tpot_ms=(token.time_s + (batch - 1) * prompt_s / osl) * MS_PER_S,
         output_tokens_per_s=plan.data_parallel * batch * osl / turn_s,
         tokens_per_joule=plan.data_parallel * batch * osl / joules,
     )
@@ -220,16 +217,14 @@ def _served(where: Deployment, score: PlanScore, load: Load, seed: int) -> PlanS
 
 def _step_score(where: Deployment, phase: str, batch: int, query: int, context: int) -> PlanScore:
     own = -(-batch // where.plan.data_parallel)
-    decodes = phase == "decode"
-    step: Step = where.decoding([context - where.drafted] * own) if decodes else prefill(own, query, context)
-    engine = analytic_engine(where, max_sequences=own)
+    step: Step = decode([context] * own) if phase == "decode" else prefill(own, query, context)
+    engine = AnalyticEngine(where, max_sequences=own)
     cost = engine.cost(step)
-    each = where.tokens_per_step if decodes else query
-    tokens = where.plan.data_parallel * own * each
+    tokens = where.plan.data_parallel * step.tokens
     return PlanScore(
         plan=where.plan,
         ttft_ms=cost.time_s * MS_PER_S,
-        tpot_ms=cost.time_s / (each if decodes else 1.0) * MS_PER_S,
+        tpot_ms=cost.time_s * MS_PER_S,
         output_tokens_per_s=tokens / cost.time_s,
         tokens_per_joule=tokens / cost.energy_j,
         bound=elasticities(where, engine, step).bound,

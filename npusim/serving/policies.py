@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from npusim.hardware.runtime import (
-    AlternatePolicy,
-    ExclusivePolicy,
-    HybridPolicy,
-    InterleavedPolicy,
-    SchedulingPolicy,
-)
+from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy, SchedulingPolicy
 from npusim.mapping.deployment import Deployment
 from npusim.serving.request import Request
-from npusim.serving.scheduler.turns import ALTERNATE, EXCLUSIVE, HYBRID, INTERLEAVED
+from npusim.serving.scheduler.turns import ALTERNATE, EXCLUSIVE, HYBRID
 from npusim.serving.server import Policy, Process, Server
 
 
@@ -38,32 +32,6 @@ class Alternate:
             yield from server.decode(limit=1 if server.admissible() is not None else None)
 
 
-class Interleaved:
-    """Prompts up to `token_budget` tokens, padding included, between two decode steps."""
-
-    def __init__(self, token_budget: int) -> None:
-        self._token_budget = token_budget
-
-    def turn(self, server: Server) -> Process:
-        left = self._token_budget
-        while (request := self._under_way(server)) is not None:
-            size = server.limits.compiled_chunk(server.next_chunk(request))
-            if size > left < self._token_budget:
-                break
-            left -= size
-            yield from server.prefill_chunk(request)
-        if server.live:
-            waits = bool(server.prefilling) or server.admissible() is not None
-            yield from server.decode(limit=1 if waits else None)
-
-    def _under_way(self, server: Server) -> Request | None:
-        """The request whose prompt is under way, else the next one that may be admitted, now admitted."""
-        if not server.prefilling and (request := server.admissible()) is not None:
-            server.admit(request)
-            server.prefilling.append(request)
-        return next(iter(server.prefilling), None)
-
-
 class Hybrid:
     """Chunks of prompts share steps with the decoding sequences, up to `token_budget` tokens a step.
 
@@ -82,7 +50,7 @@ class Hybrid:
 
     def _chunks(self, server: Server) -> list[tuple[Request, int]]:
         """The next chunk of each prompt under way, then of newly admitted ones, while the budget lasts."""
-        left = self._token_budget - server.limits.width * len(server.live)
+        left = self._token_budget - len(server.live)
         chunks = []
         for request in server.prefilling:
             tokens = min(left, request.to_prefill - request.computed)
@@ -98,19 +66,14 @@ class Hybrid:
         return chunks
 
 
-BUDGETED = (HybridPolicy, InterleavedPolicy)
-"""Policies with a budget of tokens."""
-
-
 def token_budget(record: Any) -> int:
-    """Most tokens of one step under a hybrid policy, or of prompts between two under an interleaved one."""
+    """Most tokens of one step under a hybrid policy, from a runtime's record."""
     return round(record["policy_token_budget"])
 
 
 POLICIES: dict[type[SchedulingPolicy], Callable[[Any], Policy]] = {
     ExclusivePolicy: lambda _: Exclusive(),
     AlternatePolicy: lambda _: Alternate(),
-    InterleavedPolicy: lambda record: Interleaved(token_budget(record)),
     HybridPolicy: lambda record: Hybrid(token_budget(record)),
 }
 """How each described policy is made from the numbers of a runtime's record; descriptions: hardware/runtime.py."""
@@ -119,7 +82,6 @@ POLICIES: dict[type[SchedulingPolicy], Callable[[Any], Policy]] = {
 COMPILED: dict[type[SchedulingPolicy], int] = {
     ExclusivePolicy: EXCLUSIVE,
     AlternatePolicy: ALTERNATE,
-    InterleavedPolicy: INTERLEAVED,
     HybridPolicy: HYBRID,
 }
 """The described policies that are compiled too; a server under another one is a SimPy process."""

@@ -18,7 +18,6 @@ import simpy
 from npusim.engine.analytic import DecodeRun
 from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
-from npusim.serving.drafts import Drafts
 from npusim.serving.kvcache import KvCache
 from npusim.serving.limits import ServerLimits
 from npusim.serving.live import Live
@@ -43,7 +42,7 @@ class ServingEngine(Protocol):
     def waiting(self, cost: StepCost, seconds: float) -> StepCost: ...
     def stall_s(self, seed: int, counter: int) -> float: ...
     def stalls(self, seed: int, first: int, count: int) -> np.ndarray: ...
-    def mixed_run(self, step: Step, seed: int, counter: int, ready_s: float = 0.0) -> DecodeRun: ...
+    def mixed_run(self, step: Step, seed: int, counter: int) -> DecodeRun: ...
     def decode_run(
         self, held: np.ndarray, slots: int, limit: int, horizon_s: float, seed: int, counter: int
     ) -> DecodeRun: ...
@@ -67,7 +66,6 @@ class Server:
         limits: ServerLimits,
         recorder: Recorder,
         seed: int,
-        drafts: Drafts | None = None,
     ) -> None:
         self.env = env
         self.engine = engine
@@ -83,10 +81,8 @@ class Server:
         self._policy = policy
         self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
         self._seed = seed
-        self._drafts = drafts
         self._steps = 0
-        self._seen_s = self._launched_s = 0.0
-        self._fresh = 0
+        self._seen_s = 0.0
         self._taken_in_s = 0.0
         self._work = env.event()
         env.process(self._serve())
@@ -94,7 +90,7 @@ class Server:
     def submit(self, request: Request) -> None:
         """Send a request; its `done` is called when it is answered or refused."""
         request.sent_s = self.env.now
-        if self.limits.intake_s > 0.0 or self.limits.drawing_s >= 0.0:
+        if self.limits.intake_s > 0.0:
             self._take_in(request)
         elif self.limits.request_time_s > 0.0:
             self._travel(request)
@@ -103,10 +99,7 @@ class Server:
 
     def _take_in(self, request: Request) -> None:
         """The front end takes in one request after the other."""
-        begun_s = max(self._taken_in_s, self.env.now)
-        if self.limits.drawing_s >= 0.0:
-            request.sent_s = begun_s = begun_s + self.limits.drawing_s
-        self._taken_in_s = begun_s + self.limits.intake_s
+        self._taken_in_s = max(self._taken_in_s, self.env.now) + self.limits.intake_s
         arrival_s = self._taken_in_s + self.limits.request_time_s
         _when(self.env.timeout(arrival_s - self.env.now), partial(self._enqueue, request))
 
@@ -167,11 +160,11 @@ class Server:
     def _growth_beside(self, request: Request) -> float:
         """Blocks to keep for live sequences: those of their next token, or of all answers, that of `request` too."""
         if not self.limits.whole_answers:
-            return self.kv.growth(self.live.held, self.limits.width)
+            return self.kv.growth(self.live.held, 1)
         started = [*self.prefilling, request]
         held = np.append(self.live.held, [each.to_prefill for each in started])
         coming = np.append(self.live.remaining, [each.longest - each.to_prefill for each in started])
-        return self.kv.growth(held, coming + (self.limits.width - 1))
+        return self.kv.growth(held, coming)
 
     def admit(self, request: Request) -> None:
         """Give the first waiting request its KV blocks."""
@@ -183,24 +176,7 @@ class Server:
     def prefill(self, request: Request) -> Process:
         """Admit a request and compute its prompt alone, in the largest chunks that the runtime has."""
         self.admit(request)
-        yield from self._compute(request, request.to_prefill)
-        self._put_first(request)
-
-    def prefill_chunk(self, request: Request) -> Process:
-        """Compute the next chunk of a prompt that is under way, alone."""
-        yield from self._compute(request, request.computed + self.next_chunk(request))
-        if request.computed == request.to_prefill:
-            self.prefilling.remove(request)
-            self._put_first(request)
-
-    def next_chunk(self, request: Request) -> int:
-        """Tokens of the next chunk of a prompt, the largest that the runtime has."""
-        left = request.to_prefill - request.computed
-        return min(left, self.limits.largest_chunk or left)
-
-    def _compute(self, request: Request, total: int) -> Process:
-        """Compute a prompt up to its first `total` tokens."""
-        done, begun_s = request.computed, self.env.now
+        done, total, begun_s = request.computed, request.to_prefill, self.env.now
         self._seen_s = begun_s
         prompt = self._prompt(done, total)
         end_s = begun_s
@@ -214,16 +190,17 @@ class Server:
             self.recorder.spend(cost.parts_in_order)
         self.recorder.prefill_tokens += total - done
         request.computed = total
+        self._put_first(request)
 
     def mixed_step(self, chunks: list[tuple[Request, int]]) -> Process:
         """One step over all live sequences and the next `tokens` of each prompt in `chunks`."""
-        width = self.limits.width
-        if self.kv.steps_that_fit(self.live.held, 1, width) == 0:
+        if self.kv.steps_that_fit(self.live.held, 1) == 0:
             self._preempt()
             return
         sizes = [(tokens, request.computed + tokens) for request, tokens in chunks]
-        step = mixed(self.live.held + width, sizes, self.limits.slots, width)
-        run = self._launch(step)
+        step = mixed(self.live.held + 1, sizes, self.limits.slots)
+        self._seen_s = self.env.now
+        run = self.engine.mixed_run(step, self._seed, self._steps)
         self._steps += 1
         seconds = float(run.times_s[0])
         yield self.env.timeout(seconds)
@@ -232,7 +209,7 @@ class Server:
         self._limiter.elapse(seconds, float(run.energies_j[0]) / seconds, run.held)
         self.recorder.mixed_steps += 1
         if self.live:
-            self._advance(run.times_s, self._tokens(1))
+            self._advance(run.times_s)
         for request, tokens in chunks:
             request.computed += tokens
             self.recorder.prefill_tokens += tokens
@@ -240,65 +217,30 @@ class Server:
                 self.prefilling.remove(request)
                 self._put_first(request)
 
-    def _launch(self, step: Step) -> DecodeRun:
-        """Cost a step whose launch began when the host was free, be that before the chip was.
-
-        Where one thread schedules and launches, first tokens of the step before come out when it has launched this one.
-        """
-        now = self.env.now
-        if not self.limits.ahead:
-            self._seen_s = now
-            return self.engine.mixed_run(step, self._seed, self._steps)
-        free_s = max(self._seen_s, self._launched_s)
-        run = self.engine.mixed_run(step, self._seed, self._steps, free_s - now)
-        self._launched_s = free_s + run.launch_s
-        self._seen_s = now
-        if self.limits.holds and self._launched_s > now:
-            self._seen_s = self._launched_s
-            self.live.postpone(self._fresh, self._launched_s)
-        self._fresh = 0
-        return run
-
     def decode(self, limit: int | None = None) -> Process:
         """A run of decode steps over all live sequences, at most `limit` steps."""
-        wanted = -(-int(self.live.remaining.min()) // self.limits.width)
+        wanted = int(self.live.remaining.min())
         if limit is not None:
             wanted = min(limit, wanted)
         if self.waiting and self._unseen(self.waiting[0]):
             wanted = 1
-        fitting = self.kv.steps_that_fit(self.live.held, wanted, self.limits.width)
+        fitting = self.kv.steps_that_fit(self.live.held, wanted)
         if fitting == 0:
             self._preempt()
             return
         horizon = self.env.peek() - self.env.now
         if horizon <= 0.0:
             return
-        run, tokens = self._decode_run(fitting, horizon)
+        run = self.engine.decode_run(self.live.held, self.limits.slots, fitting, horizon, self._seed, self._steps)
         self._steps += len(run.times_s)
         seconds = float(run.times_s.sum())
-        self._fresh = 0
         self._seen_s = self.env.now + float(run.times_s[:-1].sum())
         yield self.env.timeout(seconds)
         self._limiter.elapse(seconds, float(run.energies_j.sum()) / seconds, run.held)
         self.recorder.spans(run.times_s, run.energies_j)
         self.recorder.spend(run.parts_j)
         self.recorder.decode_steps += len(run.times_s)
-        self._advance(run.times_s, tokens)
-
-    def _decode_run(self, steps: int, horizon_s: float) -> tuple[DecodeRun, np.ndarray | None]:
-        """At most `steps` decode steps, and what comes of them (steps, sequences) where that is not a token each."""
-        held, slots, tokens = self.live.held, self.limits.slots, self._tokens(steps)
-        if self._drafts is None or tokens is None:
-            return self.engine.decode_run(held, slots, steps, horizon_s, self._seed, self._steps), None
-        run = self._drafts.engine.drafted_run(held, slots, tokens, horizon_s, self._seed, self._steps)
-        return run, tokens[: len(run.times_s)]
-
-    def _tokens(self, steps: int) -> np.ndarray | None:
-        """Tokens of each live sequence in the next steps (steps, sequences); None where each is one."""
-        if self._drafts is None:
-            return None
-        live = self.live
-        return self._drafts.tokens(live.numbers, live.generated, live.remaining, steps)
+        self._advance(run.times_s)
 
     def _serve(self) -> Process:
         while True:
@@ -316,7 +258,7 @@ class Server:
         tokens, limits = request.longest, self.limits
         if tokens > limits.longest_context:
             return TOO_LONG
-        if self.kv.blocks_for(tokens + limits.width - 1) > self.kv.capacity:
+        if self.kv.blocks_for(tokens) > self.kv.capacity:
             return TOO_LARGE
         if limits.max_waiting is not None and len(self.waiting) >= limits.max_waiting:
             return QUEUE_FULL
@@ -350,32 +292,20 @@ class Server:
             self._answer(request, held)
             return
         self.live.join(request, held, now)
-        self._fresh += 1
 
-    def _advance(self, times_s: np.ndarray, tokens: np.ndarray | None) -> None:
-        """Every live sequence has put out `tokens` (steps, sequences), None for one per step, the last one now."""
+    def _advance(self, times_s: np.ndarray) -> None:
+        """Every live sequence has put out one token per step, the last of them now."""
         now, steps = self.env.now, len(times_s)
         first_step_end = now - float(times_s[1:].sum())
-        self.recorder.intervals(*_alike(first_step_end - self.live.last_s))
+        self.recorder.intervals(first_step_end - self.live.last_s, np.ones(len(self.live)))
         if steps > 1:
-            seconds, count = _alike(times_s[1:])
-            self.recorder.intervals(seconds, count * len(self.live))
-        self._grow(steps if tokens is None else tokens)
-        self.live.advance(steps if tokens is None else tokens.sum(axis=0), now)
+            self.recorder.intervals(times_s[1:], np.full(steps - 1, float(len(self.live))))
+        self.kv.grow(self.live.held, steps)
+        self.live.advance(steps, now)
         staying = self.live.remaining > 0
         if not staying.all():
             for request, held in self.live.leave(staying):
                 self._answer(request, held)
-
-    def _grow(self, tokens: int | np.ndarray) -> None:
-        """Take blocks for the tokens; the last step has written all that it computed, of which the rejected go."""
-        if isinstance(tokens, int):
-            self.kv.grow(self.live.held, tokens)
-            return
-        rejected = self.limits.width - tokens[-1]
-        kept = tokens.sum(axis=0)
-        self.kv.grow(self.live.held, kept + rejected)
-        self.kv.shrink(self.live.held + kept, rejected)
 
     def _answer(self, request: Request, held: int) -> None:
         self.kv.release(request, held)
@@ -385,7 +315,6 @@ class Server:
     def _preempt(self) -> None:
         """The sequence that joined last gives its blocks back and will be computed again."""
         request, held = self.live.leave_last()
-        self._fresh = 0
         self.kv.release(request, held)
         request.preemptions += 1
         request.computed = 0
@@ -416,12 +345,6 @@ def chunk_costs(engine: ServingEngine, limiter: PowerLimiter, largest: int, done
         limiter.elapse(cost.time_s, cost.power_w, settled.held)
         costs.append(cost)
     return costs
-
-
-def _alike(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values of which neighbours differ, and how many of each stood together, float64."""
-    ends = np.append(np.flatnonzero(values[1:] != values[:-1]), len(values) - 1)
-    return values[ends], np.diff(ends, prepend=-1).astype(float)
 
 
 def _when(event: simpy.Event, action: Callable[[], None]) -> None:

@@ -3,44 +3,85 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import simpy
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.speculation import SpeculativeEngine, analytic_engine
 from npusim.errors import UserError
-from npusim.hardware.drafting import OPTION
-from npusim.hardware.runtime import BucketShapes, GroupedAttention
+from npusim.hardware.runtime import BucketShapes, GroupedAttention, HybridPolicy
 from npusim.hardware.technology.energy import breakdown
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
-from npusim.serving.drafts import Drafts
 from npusim.serving.kvcache import KvCache
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
-from npusim.serving.load import Load
-from npusim.serving.policies import BUDGETED, COMPILED, make_policy, token_budget
+from npusim.serving.policies import COMPILED, make_policy, token_budget
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
 from npusim.serving.scheduler.make import make_state
 from npusim.serving.scheduler.serve import CompiledServer
+from npusim.serving.scheduler.tree import PromptTree, tree_of
 from npusim.serving.served import column_of
 from npusim.serving.server import Server, ServingEngine
-from npusim.workload.arrivals import users_of
+from npusim.workload.arrivals import Arrival, Burst, Closed
+from npusim.workload.prompts import Prompt, random_prompts
 
 
-class CacheUse(Protocol):
-    """What a run tells of its KV cache: blocks at the peak and in all, tokens found in it and asked of it."""
+@dataclass(frozen=True)
+class Load:
+    """isl, osl: tokens of every request; prompts: one per request (what they share decides cache hits).
 
-    peak: float
-    capacity: int
-    hit_tokens: int
-    asked_tokens: int
+    lengths: (isl, osl) of each request, in place of the common ones; warm: True where the first prompt was served
+    before the run, so that a prefix cache holds it.
+    """
+
+    isl: int
+    osl: int
+    arrival: Arrival
+    prompts: Sequence[Prompt]
+    lengths: Sequence[tuple[int, int]] | None = None
+    warm: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value in (("--isl", self.isl), ("--osl", self.osl), ("--requests", len(self.prompts))):
+            if value < 1:
+                raise UserError(option, "", f"{value} must be 1 or more")
+        if self.lengths is not None and len(self.lengths) != len(self.prompts):
+            raise ValueError(f"{len(self.prompts)} prompts have {len(self.lengths)} lengths; give one for each")
+
+    def of_replica(self, replicas: int) -> Load:
+        """What the first of `replicas` gets of it when requests are dealt out in turn."""
+        if replicas == 1:
+            return self
+        lengths = None if self.lengths is None else self.lengths[::replicas]
+        return replace(
+            self, arrival=self.arrival.of_replica(replicas), prompts=self.prompts[::replicas], lengths=lengths
+        )
+
+    @cached_property
+    def tree(self) -> PromptTree:
+        """What prompts have in common; the same for all runs of this load."""
+        return tree_of(self.prompts)
+
+    @cached_property
+    def tokens(self) -> np.ndarray:
+        """(isl, osl) of each request, int64 (requests, 2)."""
+        return np.array(self.lengths or [(self.isl, self.osl)] * len(self.prompts), np.int64)
+
+    def requests(self) -> list[Request]:
+        """The requests in the order in which they are sent."""
+        lengths = self.lengths or [(self.isl, self.osl)] * len(self.prompts)
+        return [Request(index, prompt, *lengths[index]) for index, prompt in enumerate(self.prompts)]
+
+
+def random_load(isl: int, osl: int, arrival: Arrival, requests: int) -> Load:
+    """`requests` requests whose prompts share nothing."""
+    return Load(isl, osl, arrival, random_prompts(max(requests, 0), isl))
 
 
 @dataclass(frozen=True)
@@ -49,17 +90,16 @@ class ServedRun:
 
     replicas: how many servers did the same at the same time, of which this is one (joules are those of all chips); a
     fraction where the requests do not divide. layout: of a memory with PIM units, None without them; breakdown_j:
-    joules of all chips by component, at rest included. warm_up: requests at the beginning whose latencies do not count.
+    joules of all chips by component, at rest included.
     """
 
     record: Recorder
     duration_s: float
-    kv: CacheUse
+    kv: KvCache
     idle_w: float
     replicas: float = 1.0
     layout: MemoryLayout | None = None
     breakdown_j: Mapping[str, float] = field(default_factory=dict)
-    warm_up: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +113,6 @@ class Service:
     limits: ServerLimits
     recorder: Recorder
     seed: int
-    drafts: Drafts | None = None
 
 
 def simulate(
@@ -89,48 +128,27 @@ def simulate(
     Of several replicas the one with the most requests is served; all run at the same time.
     """
     asked, load = len(load.prompts), load.of_replica(deployment.plan.data_parallel)
-    service = service_of(deployment, load, seed, engine)
-    is_compiled = type(service.deployment.runtime.policy) in COMPILED
-    (serve or (serve_compiled if is_compiled else serve_as_process))(service)
-    duration = float(column_of(service.recorder.requests, "last_token_s").max(initial=0.0))
-    return what_was_served(service, duration, asked / len(load.prompts))
-
-
-def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> Service:
-    """A server of one replica, ready for `load`. Raises DoesNotFit."""
-    placed = for_load(deployment, load.isl, load.osl, users_within(deployment, load))
-    placed = _with_common(placed, load)
+    placed = for_load(deployment, load.isl, load.osl, _users(deployment, load))
     if placed is not deployment and isinstance(engine, AnalyticEngine):
         engine = engine.like(placed)
     deployment = placed
     room = deployment.require_fit(1)
     numbers = deployment.runtime_record[0]
     recorder = Recorder()
+    capacity = int(room.available_bytes // room.kv_bytes_per_token)
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
-    capacity, windows = room.in_blocks(block)
-    kv = KvCache(capacity, block, caching, windows)
-    engine = engine or analytic_engine(deployment)
-    limits, drafts = _limits(deployment, load), _drafts(deployment, engine, seed)
-    return Service(deployment, engine, load, kv, limits, recorder, seed, drafts)
-
-
-def _with_common(deployment: Deployment, load: Load) -> Deployment:
-    """The deployment that knows which tokens all sequences share in a prefix cache, which a GPU's L2 cache may hold."""
-    shares = deployment.runtime.kv.prefix_caching and deployment.system.chip.unit.TRAITS.libraries
-    if not shares or load.common == 0:
-        return deployment
-    runtimes = deployment.runtime_record.copy()
-    runtimes["kv_common"] = load.common
-    return deployment.with_records(deployment.machine, runtimes)
-
-
-def what_was_served(service: Service, duration_s: float, replicas: float = 1.0) -> ServedRun:
-    """The run of a server until `duration_s`, of `replicas` that did the same."""
-    deployment, recorder = service.deployment, service.recorder
+    kv = KvCache(capacity, block, caching, room.window_shares)
+    service = Service(
+        deployment, engine or AnalyticEngine(deployment), load, kv, _limits(deployment, load), recorder, seed
+    )
+    is_compiled = type(deployment.runtime.policy) in COMPILED
+    (serve or (serve_compiled if is_compiled else serve_as_process))(service)
+    duration = float(column_of(recorder.requests, "last_token_s").max(initial=0.0))
     idle_w = float(deployment.machine[0]["power_idle"]) * deployment.plan.chips
     layout = None if deployment.system.chip.pim is None else layout_of(deployment.runtime_record)
-    spent_j, warm_up = _spent(deployment, recorder, duration_s), service.load.warm_up
-    return ServedRun(recorder, duration_s, service.kv, idle_w, replicas, layout, spent_j, warm_up)
+    return ServedRun(
+        recorder, duration, kv, idle_w, asked / len(load.prompts), layout, _spent(deployment, recorder, duration)
+    )
 
 
 def serve_compiled(service: Service) -> None:
@@ -139,10 +157,10 @@ def serve_compiled(service: Service) -> None:
     tree = load.tree if service.kv.caching else None
     state = make_state(load.tokens, tree, load.arrival, service.kv, service.limits, service.seed)
     state.rules["policy"], state.rules["warm"] = COMPILED[type(where.runtime.policy)], load.warm
-    if isinstance(where.runtime.policy, BUDGETED):
+    if isinstance(where.runtime.policy, HybridPolicy):
         state.rules["token_budget"] = token_budget(where.runtime_record[0])
-    server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed, service.drafts)
-    server.go_on()
+    server = CompiledServer(state, service.engine, service.limits, service.recorder, service.seed)
+    server.run()
     server.leave_in(service.kv, load.requests)
 
 
@@ -152,17 +170,15 @@ def serve_as_process(service: Service) -> None:
     if load.warm:
         _serve_before(service.kv, load.requests()[0])
     policy = make_policy(service.deployment)
-    server = Server(
-        env, service.engine, policy, service.kv, service.limits, service.recorder, service.seed, service.drafts
-    )
+    server = Server(env, service.engine, policy, service.kv, service.limits, service.recorder, service.seed)
     start_clients(env, server, load.requests(), load.arrival, service.seed)
     env.run()
 
 
-def users_within(deployment: Deployment, load: Load) -> int:
+def _users(deployment: Deployment, load: Load) -> int:
     """Users of one replica: those of a closed loop or a burst, else as many as the runtime serves."""
     most = int(deployment.runtime_record[0]["limits_max_sequences"])
-    return users_of(load.arrival) or min(most, len(load.prompts))
+    return load.arrival.users if isinstance(load.arrival, Closed | Burst) else min(most, len(load.prompts))
 
 
 def _spent(deployment: Deployment, recorder: Recorder, duration_s: float) -> dict[str, float]:
@@ -183,36 +199,26 @@ def _serve_before(kv: KvCache, request: Request) -> None:
         kv.peak = kv.asked_tokens = 0
 
 
-def _drafts(deployment: Deployment, engine: ServingEngine, seed: int) -> Drafts | None:
-    """What comes of steps that verify drafts; None where a step makes a token. Raises UserError."""
-    if deployment.drafting is None:
-        return None
-    if not isinstance(engine, SpeculativeEngine):
-        raise UserError(OPTION, "", "runs that draft are costed by closed forms; leave --engine event out")
-    return Drafts(deployment.drafting.profile, seed, engine)
-
-
 def _limits(deployment: Deployment, load: Load) -> ServerLimits:
-    runtime, drafting = deployment.runtime, deployment.drafting
+    runtime = deployment.runtime
     longest = deployment.model.max_context
     if isinstance(runtime.attention, GroupedAttention):
         longest = min(longest, runtime.attention.contexts[-1])
-    sizes = runtime.prefill_chunk.sizes if isinstance(runtime.prefill_chunk, BucketShapes) else ()
+    chunk = runtime.prefill_chunk.sizes[-1] if isinstance(runtime.prefill_chunk, BucketShapes) else None
     numbers = deployment.runtime_record[0]
     most = int(numbers["limits_max_sequences"])
     if isinstance(runtime.decode_batch, BucketShapes):
         most = min(most, runtime.decode_batch.sizes[-1])
     waiting = float(numbers["limits_max_waiting"])
     machine, chips = deployment.machine[0], deployment.plan.chips
-    ahead = runtime.host.schedules == "ahead" and not (drafting is not None and drafting.waits)
+    users = load.arrival.users if isinstance(load.arrival, Closed | Burst) else most
     return ServerLimits(
-        slots=min(users_of(load.arrival) or most, most),
+        slots=min(users, most),
         max_sequences=most,
         max_waiting=None if np.isnan(waiting) else int(waiting),
         watermark=float(numbers["kv_admission_watermark"]),
         longest_context=longest,
-        largest_chunk=sizes[-1] if sizes else None,
-        chunk_sizes=sizes,
+        largest_chunk=chunk,
         request_time_s=float(numbers["host_request_time"]),
         limiter_s=float(machine["power_limiter_time"]),
         sustained_s=float(machine["power_sustained_window"]),
@@ -220,8 +226,5 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
         intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
-        ahead=ahead,
-        holds=ahead and chips == 1,
-        drawing_s=math.nan if load.drawing_s is None else load.drawing_s,
-        width=1 + deployment.drafted,
+        ahead=runtime.host.schedules == "ahead",
     )

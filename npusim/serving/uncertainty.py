@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from npusim.engine.analytic import COARSE, AnalyticEngine
-from npusim.engine.speculation import analytic_engine
 from npusim.errors import DoesNotFit
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import calibrated_systems
@@ -16,9 +15,8 @@ from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.hardware.units import KINDS
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import ranged_shared, with_shared
-from npusim.serving.load import Load
 from npusim.serving.metrics import RunMetrics, measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import Load, simulate
 
 DRAWS = 32
 """Draws of all uncertain numbers behind an interval, by default."""
@@ -34,7 +32,7 @@ def drawn_engines(
         values = {number: float(column[index]) for number, column in shared.items()}
         records = machines[index : index + 1], runtimes[index : index + 1]
         drawn = with_shared(deployment, values).with_records(*records)
-        yield drawn, analytic_engine(drawn, max_sequences, COARSE)
+        yield drawn, AnalyticEngine(drawn, max_sequences, COARSE)
 
 
 def drawn_metrics(load: Load, engines: Iterable[tuple[Deployment, AnalyticEngine]], seed: int) -> list[RunMetrics]:

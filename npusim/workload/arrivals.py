@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,29 +11,19 @@ from numpy.typing import NDArray
 from npusim.errors import UserError
 from npusim.inputs.limits import MOST_USERS
 
-CLOSED = "closed"
-"""The arrival of a run that is told none."""
-TOGETHER, STAGGERED = "together", "staggered"
-"""How the users of a closed loop start."""
-_STARTS = {"start=together": False, "start=staggered": True}
 _RATES = (1e-4, 1e6)
 """Requests/s: below, hours pass between two requests, and a clock that counts them in seconds loses milliseconds."""
 
 
 @dataclass(frozen=True)
 class Closed:
-    """`users` clients; each sends its next request when its last one is answered.
-
-    staggered: the first answer of each user is cut at another length, so that users of equal lengths end one after
-    the other, as they do when a loop has long been running.
-    """
+    """`users` clients; each sends its next request when its last one is answered."""
 
     users: int
-    staggered: bool = False
 
     def of_replica(self, replicas: int) -> Closed:
         """The users of one of `replicas` servers, the one with most."""
-        return replace(self, users=-(-self.users // replicas))
+        return Closed(-(-self.users // replicas))
 
 
 @dataclass(frozen=True)
@@ -61,57 +51,21 @@ class Poisson:
         """The arrivals at one of `replicas` servers."""
         return Poisson(self.rate_per_s / replicas)
 
-    def times_s(self, n: int, seed: int) -> NDArray[np.float64]:
-        """When each of `n` requests arrives, shape (n,), rising; the same for the same seed."""
-        return poisson_times(n, self.rate_per_s, seed)
+
+Arrival = Closed | Burst | Poisson
 
 
-@dataclass(frozen=True)
-class Timed:
-    """Requests arrive when a measured run or a trace has them, in seconds from its start, rising."""
-
-    sent_s: tuple[float, ...]
-
-    def of_replica(self, replicas: int) -> Timed:
-        """The arrivals at the first of `replicas` servers."""
-        return Timed(self.sent_s[::replicas])
-
-    def times_s(self, n: int, _seed: int) -> NDArray[np.float64]:
-        """When each of `n` requests arrives, shape (n,). ValueError for more of them than were sent."""
-        if n > len(self.sent_s):
-            raise ValueError(f"{n} requests, but {len(self.sent_s)} were sent")
-        return np.array(self.sent_s[:n])
-
-
-Arrival = Closed | Burst | Poisson | Timed
-
-
-def start_of(arrival: Arrival) -> str:
-    """Whether users start together or out of step."""
-    return STAGGERED if isinstance(arrival, Closed) and arrival.staggered else TOGETHER
-
-
-def users_of(arrival: Arrival) -> int | None:
-    """Most requests that clients have in flight; None where they do not wait for answers."""
-    return arrival.users if isinstance(arrival, Closed | Burst) else None
-
-
-def parse_arrival(text: str, concurrency: int | None) -> Arrival:
-    """The arrival process written as closed, closed:start=staggered, burst or poisson:RATE (requests/s).
-
-    Raises UserError for anything else.
-    """
-    if concurrency is not None and not 1 <= concurrency <= MOST_USERS:
+def parse_arrival(text: str, concurrency: int) -> Arrival:
+    """The arrival process written as closed, burst or poisson:RATE (requests/s), or a UserError."""
+    if not 1 <= concurrency <= MOST_USERS:
         raise UserError("--concurrency", "", f"{concurrency:,} must be at least 1 and at most {MOST_USERS:,}")
     kind, colon, rate = text.strip().lower().partition(":")
     if kind == "poisson":
         return Poisson(_rate(rate, text))
-    if concurrency is None and kind in (CLOSED, "burst"):
-        raise UserError("--concurrency", "", f"is missing; '{text}' needs a number of users")
-    if kind == CLOSED and (not colon or rate in _STARTS):
-        return Closed(concurrency or 1, colon == ":" and _STARTS[rate])
+    if kind == "closed" and not colon:
+        return Closed(concurrency)
     if kind == "burst" and not colon:
-        return Burst(concurrency or 1)
+        return Burst(concurrency)
     raise _mistake(text)
 
 
@@ -134,8 +88,4 @@ def _rate(rate: str, text: str) -> float:
 
 
 def _mistake(text: str) -> UserError:
-    return UserError(
-        "--arrival",
-        "",
-        f"'{text}' is no arrival; use closed, burst or poisson:2.5 (requests/s), or closed:start=staggered",
-    )
+    return UserError("--arrival", "", f"'{text}' is no arrival; use closed, burst or poisson:2.5 (requests/s)")

@@ -11,9 +11,6 @@ from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.ledger import Count, Quantity, in_unit, provenances
-from npusim.workload.attention import Attention
-from npusim.workload.feeds import Mlp
-from npusim.workload.layers import Layer
 from npusim.workload.model import Model
 
 _NAMED = re.compile(r"dense[ -]?(\d+(?:\.\d+)?)\s?b", re.IGNORECASE)
@@ -79,17 +76,22 @@ def dense_model(parameters: float) -> Model:
         hidden = heads * head_dim
         width = intermediate or round(hidden * shape.intermediate_per_hidden.value / _ALIGNED) * _ALIGNED
         title = f"Dense {parameters / _BILLION:g}B (assumed shape)"
-        attention = Attention(heads, kv_heads, head_dim, head_dim)
         return Model(
             name=f"dense-{parameters / _BILLION:g}b",
             title=title,
             family="dense",
             hidden=hidden,
+            layers=layers,
+            intermediate=width,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
             vocab=vocab,
             max_context=int(shape.context.value),
             tied_embeddings=False,
-            layer_kinds=(Layer(attention, Mlp(width), vectors=2 * hidden),) * layers,
-            vectors=hidden,
+            qk_norm=False,
+            attention_bias=False,
+            windows=(0,) * layers,
             published_parameters=parameters,
             assumptions=tuple(provenances(described.name, described)),
             source="the number of parameters alone; the proportions are assumed (workloads/dense.yaml)",

@@ -6,16 +6,15 @@ import difflib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from npusim.errors import UserError
 from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs.limits import MOST, MOST_REQUESTS
-from npusim.workload.lengths import FIXED, Lengths, parse_lengths, parse_spreads, spreads_text
 
 _MOST_CELLS = 10_000
 """Cells of a grid: beyond it nobody waits for the end."""
@@ -25,40 +24,11 @@ class Point(Part):
     """One shape of requests, and the numbers of users to run it with."""
 
     isl: Whole
-    """Prompt length in tokens, also with its spread as `--isl` of `npusim run` takes it (1024±20%)."""
+    """Prompt length, in tokens."""
     osl: Whole
-    """Answer length in tokens, also with its spread."""
-    lengths: str = FIXED.text
-    """Spread of the lengths about those stated (`fixed`, `±20%`, `80%-100%`, `lognormal:cv=0.6`), of prompts and
-    answers or as PROMPTS/ANSWERS."""
+    """Answer length, in tokens."""
     users: tuple[Users, ...] = Field(min_length=1, max_length=_MOST_CELLS)
     """Numbers of concurrent users, rising."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spreads_apart(cls, given: Any) -> Any:
-        """Lengths that are written with their spread become the stated ones, and the spreads of both."""
-        if not isinstance(given, dict):
-            return given
-        written = {name: given[name] for name in ("isl", "osl") if isinstance(given.get(name), str)}
-        if not written:
-            return given
-        if "lengths" in given:
-            raise ValueError("lengths: isl or osl says its spread itself; leave one of them out")
-        found = {name: parse_lengths(text, name) for name, text in written.items()}
-        spreads = (found[name].spread if name in found else FIXED for name in ("isl", "osl"))
-        return given | {name: each.stated for name, each in found.items()} | {"lengths": spreads_text(*spreads)}
-
-    @field_validator("lengths")
-    @classmethod
-    def _is_spread(cls, text: str) -> str:
-        return spreads_text(*parse_spreads(text, "lengths"))
-
-    @property
-    def spread(self) -> tuple[Lengths, Lengths]:
-        """Lengths of prompts and answers with their spread."""
-        isl, osl = parse_spreads(self.lengths, "lengths")
-        return Lengths(self.isl, isl), Lengths(self.osl, osl)
 
     @model_validator(mode="after")
     def _users_rise(self) -> Point:
@@ -94,7 +64,7 @@ class Grid(Part):
     @model_validator(mode="after")
     def _runs_end(self) -> Grid:
         for point in self.points:
-            tokens, requests = sum(each.longest for each in point.spread), self.requests_per_user * point.users[-1]
+            tokens, requests = point.isl + point.osl, self.requests_per_user * point.users[-1]
             if tokens > MOST or requests > MOST_REQUESTS:
                 raise ValueError(
                     f"the shape {point.isl}/{point.osl} asks for {requests:,} requests of {tokens:,} tokens; "
@@ -103,15 +73,6 @@ class Grid(Part):
         if sum(len(point.users) for point in self.points) > _MOST_CELLS:
             raise ValueError(f"the grid has more than {_MOST_CELLS:,} cells; split it")
         return self
-
-    def lengths_of(self, isl: int, osl: int) -> tuple[Lengths, Lengths]:
-        """Lengths of the shape of that name with their spread."""
-        return next(point.spread for point in self.points if (point.isl, point.osl) == (isl, osl))
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest request."""
-        return max(sum(each.longest for each in point.spread) for point in self.points)
 
     def cells(self) -> Iterator[tuple[int, int, int]]:
         """(isl, osl, users) of every cell, in the order in which the grid is written."""

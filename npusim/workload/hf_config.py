@@ -1,46 +1,94 @@
-"""Reads a Hugging Face `config.json` as a Model; the table of families says what the file does not."""
+"""Reads a Hugging Face `config.json` as a Model: dense families, mixtures of experts, latent attention."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from npusim.errors import UserError
 from npusim.ledger import Provenance, Quantity
-from npusim.workload.attention_keys import read_mixers
+from npusim.workload.attention_windows import late_windows, no_windows, one_window, patterned_windows
+from npusim.workload.block_keys import COUNT_KEYS, LATENT_KEYS, read_dense_layers, read_experts, read_latent
 from npusim.workload.config_file import ConfigFile
-from npusim.workload.config_keys import is_harmless, read_keys, refuse_unread
-from npusim.workload.families import FAMILIES, KEYS, SAME
-from npusim.workload.family import Family, told
-from npusim.workload.feed_keys import read_feeds
-from npusim.workload.layers import Layer
 from npusim.workload.model import Model
-from npusim.workload.tower_keys import read_towers
 
 _BILLION = 1e9
 """Parameters are published in billions."""
-_INNER = ("text_config", "llm_config", "language_config", "thinker_config.text_config")
-"""Objects in which a model that also sees or hears describes its language model."""
-_OTHERS = {
-    **dict.fromkeys(
-        ("bert", "roberta", "xlm-roberta", "deberta", "deberta-v2", "electra", "modernbert", "albert", "distilbert",
-         "mpnet", "nomic_bert", "clip", "siglip", "vit", "wav2vec2"),
-        "an encoder, which generates no tokens",
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a `model_type` implies that its config.json does not say.
+
+    biased_qkv: q, k and v have biases; bias_keys: `attention_bias` (q, k, v, o) and `mlp_bias` are read;
+    grouped: `num_key_value_heads` must be given; elsewhere it defaults to the query heads; routed: layers have experts,
+    whose router has a bias (router_bias) and whose matrices have (biased_experts); latent: attention is MLA; sinks:
+    attention sinks of a head.
+    """
+
+    architecture: str
+    windows: Callable[[ConfigFile, int], tuple[int, ...]] = no_windows
+    layers_key: str = "num_hidden_layers"
+    qk_norm: bool = False
+    biased_qkv: bool = False
+    bias_keys: bool = False
+    grouped: bool = True
+    routed: bool = False
+    router_bias: bool = False
+    biased_experts: bool = False
+    latent: bool = False
+    sinks: int = 0
+
+
+_DEEPSEEK: dict[str, Any] = {"grouped": False, "routed": True, "router_bias": True, "latent": True}
+FAMILIES = {
+    "llama": Family("LlamaForCausalLM", bias_keys=True, grouped=False),
+    "exaone": Family("ExaoneForCausalLM", layers_key="num_layers", grouped=False),
+    "exaone4": Family("Exaone4ForCausalLM", windows=patterned_windows, qk_norm=True),
+    "qwen3": Family("Qwen3ForCausalLM", windows=late_windows, qk_norm=True, bias_keys=True),
+    "qwen2": Family("Qwen2ForCausalLM", windows=late_windows, biased_qkv=True),
+    "mistral": Family("MistralForCausalLM", windows=one_window),
+    "mixtral": Family("MixtralForCausalLM", windows=one_window, routed=True),
+    "qwen3_moe": Family("Qwen3MoeForCausalLM", windows=late_windows, qk_norm=True, bias_keys=True, routed=True),
+    "gpt_oss": Family(
+        "GptOssForCausalLM",
+        windows=one_window,
+        bias_keys=True,
+        routed=True,
+        router_bias=True,
+        biased_experts=True,
+        sinks=1,
     ),
-    **dict.fromkeys(("t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "m2m_100", "whisper", "t5gemma"),
-                    "an encoder with a decoder, which npusim does not predict"),
-    **dict.fromkeys(("llada", "dream", "sdar", "diffusion_gemma", "stable-diffusion", "flux"),
-                    "a diffusion model, which does not generate token by token"),
+    "exaone_moe": Family(
+        "ExaoneMoEForCausalLM", windows=patterned_windows, qk_norm=True, routed=True, router_bias=True
+    ),
+    "solar_open": Family("SolarOpenForCausalLM", routed=True, router_bias=True),
+    "deepseek_v3": Family("DeepseekV3ForCausalLM", **_DEEPSEEK),
+    "axk1": Family("AXK1ForCausalLM", **_DEEPSEEK),
+}
+
+_KEYS = (
+    "architectures", "model_type", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim",
+    "num_hidden_layers", "num_layers", "intermediate_size", "vocab_size", "max_position_embeddings",
+    "tie_word_embeddings", "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "max_window_layers",
+    "layer_types", "sliding_window_pattern", *COUNT_KEYS, "num_experts_per_tok", "experts_per_token",
+    "n_shared_experts", "num_shared_experts", "decoder_sparse_step", "moe_layer_freq", "mlp_only_layers",
+    "first_k_dense_replace", "moe_intermediate_size", "shared_expert_intermediate_size", *LATENT_KEYS,
+    "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "quantization_config", "npusim",
+)  # fmt: skip
+"""Every key of a config.json that is read for some family."""
+_PARTS = {
+    "quantization_config": ("quant_method", "modules_to_not_convert"),
+    "npusim": ("title", "aliases", "published_parameters_b", "published_active_b", "source", "notes", "assumptions",
+               "expert_skew"),
 }  # fmt: skip
-"""Models that are no decoders, by `model_type`."""
-_OWN_KEYS = ("title", "aliases", "published_parameters_b", "published_active_b", "source", "notes", "assumptions",
-             "expert_skew", "harmless")  # fmt: skip
 _MOST_LAYERS, _MOST_PARAMETERS, _MOST_BILLIONS = 10_000, 10**15, 10**6
 """Beyond these a model is mistaken."""
-_PER_LAYER = "hidden_size_per_layer_input"
-_LATENT_KEYS = ("kv_lora_rank",)
-_EXPERT_KEYS = ("num_experts", "moe_intermediate_size")
+_SINGLE_KEYS = (*COUNT_KEYS, "moe_intermediate_size")
+
+
+_MLP_KEY = "intermediate_size"
 
 
 @dataclass(frozen=True)
@@ -53,152 +101,75 @@ class NpusimKey:
     published_active: float | None
     source: str
     notes: tuple[str, ...]
-    harmless: tuple[str, ...]
 
 
 def read_model(path: Path, name: str) -> Model:
     """The model of the config.json at `path`, called `name`. Raises UserError naming file and key."""
-    config, family_name = _of_family(_language_part(ConfigFile(path)))
+    config = ConfigFile(path)
+    _check_keys(config)
+    family_name = _family_name(config)
     family = FAMILIES[family_name]
+    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    layers = config.size(family.layers_key, _MOST_LAYERS)
     about = read_description(config, name)
-    hidden = config.size("hidden_size")
-    layers = _layers(config, family, hidden)
+    biased = family.bias_keys and config.flag("attention_bias")
+    latent = read_latent(config) if family.latent else None
     model = Model(
         name=name,
         title=about.title,
         family=family_name,
         hidden=hidden,
+        layers=layers,
+        intermediate=config.optional_size("intermediate_size") or 0 if family.routed else config.size(_MLP_KEY),
+        heads=heads,
+        kv_heads=heads if latent else _kv_heads(config, heads, family.grouped),
+        head_dim=latent.query if latent else _head_dim(config, hidden, heads),
         vocab=config.size("vocab_size"),
         max_context=config.size("max_position_embeddings"),
         tied_embeddings=config.flag("tie_word_embeddings"),
-        layer_kinds=layers,
-        vectors=_vectors(config, family, hidden),
-        lookups=_lookups(config, family, hidden, len(layers)),
-        front=_front(config, hidden, len(layers)),
-        towers=read_towers(config),
-        predictors=config.whole("num_nextn_predict_layers"),
-        experts_only=_experts_only(config),
+        qk_norm=family.qk_norm,
+        attention_bias=family.biased_qkv or biased,
+        output_bias=biased,
+        mlp_bias=family.bias_keys and config.flag("mlp_bias"),
+        windows=family.windows(config, layers),
+        **_routed_parts(config, family, layers),
+        latent=latent,
+        sinks=family.sinks,
         published_parameters=about.published_parameters,
         published_active=about.published_active,
         assumptions=_assumptions(config, name),
         source=about.source,
         notes=about.notes,
     )
-    refuse_unread(config, (*family.unused, *about.harmless))
     if model.parameters > _MOST_PARAMETERS:
         raise config.mistake("", f"describes {model.parameters:.3g} parameters, more than any machine holds")
     return model
 
 
-def _layers(config: ConfigFile, family: Family, hidden: int) -> tuple[Layer, ...]:
-    """Every layer of the model, in order."""
-    listed = config.get("layers_block_type")
-    if config.get("num_hidden_layers") is None and isinstance(listed, list) and 0 < len(listed) <= _MOST_LAYERS:
-        layers = len(listed)
-    else:
-        layers = config.size("num_hidden_layers", _MOST_LAYERS) * family.halves
-    mixers, feeds = read_mixers(config, family, layers), read_feeds(config, family, layers)
-    further = family.further_norms
-    further = 2 * config.flag(further) if isinstance(further, str) else further
-    norms, parallel = _norms(config, family), told(config, family.parallel)
-    config.get("num_attention_heads")
-    vectors = (norms + further) * family.norm_vectors * hidden
-    side = sum(config.whole(key) for key in family.side)
-    beside = family.beside(config) if family.beside else None
-    streams = config.size(family.streams) if family.streams else 0
-    return tuple(
-        Layer(mixer, feed, norms, further, vectors, parallel, beside, side, streams)
-        for mixer, feed in zip(mixers, feeds, strict=True)
-    )
-
-
-def _norms(config: ConfigFile, family: Family) -> int:
-    """Norms of a layer: parallel parts of Falcon and StableLM share one, or have one each, as the file says."""
-    if family.norms_key and config.get(family.norms_key) is not None:
-        return config.size(family.norms_key, 2)
-    if family.shared_norm and told(config, family.parallel):
-        return 2 if config.flag("new_decoder_architecture") else 1
-    return family.norms
-
-
-def _vectors(config: ConfigFile, family: Family, hidden: int) -> int:
-    """Parameters beside layers, embedding and head: last norm, norms of the embedding, the head's bias."""
-    norms = (1 + family.embedding_norms) * family.norm_vectors
-    return norms * hidden + told(config, family.head_bias) * config.size("vocab_size")
-
-
-def _lookups(config: ConfigFile, family: Family, hidden: int, layers: int) -> int:
-    """Parameters of learned positions, and of the embeddings that Gemma 3n and 4 have for each layer."""
-    rows = config.size(family.positions) + family.offset if family.positions else 0
-    return rows * hidden + config.whole("vocab_size_per_layer_input") * layers * config.whole(_PER_LAYER)
-
-
-def _front(config: ConfigFile, hidden: int, layers: int) -> int:
-    """Columns of products of the embedding: inputs of each layer, and copies that are made and joined again (AltUp)."""
-    copies = config.whole("altup_num_inputs")
-    return layers * config.whole(_PER_LAYER) + 2 * hidden * max(0, copies - 1)
-
-
-def _language_part(config: ConfigFile) -> ConfigFile:
-    """The file, of which the object that describes the language model is read first where there is one."""
-    found = next((key for key in _INNER if isinstance(config.get(key), dict)), None)
-    return config if found is None else config.within(found)
-
-
-def _of_family(config: ConfigFile) -> tuple[ConfigFile, str]:
-    """The file under its family's spellings and defaults, and the family's name; its keys are checked."""
-    if config.get("is_encoder_decoder"):
-        raise config.mistake("is_encoder_decoder", "is true: npusim predicts models that are decoders alone")
-    name = _named_family(config)
-    family = FAMILIES[name]
-    config = config.spelled({**KEYS, **family.keys}, family.defaults)
-    _check_keys(config)
-    for keys, has, kind in (
-        (_LATENT_KEYS, family.latent, "multi-head latent attention (MLA)"),
-        (_EXPERT_KEYS, family.routed, "a mixture of experts"),
-    ):
-        key = next((key for key in keys if config.get(key)), None)
-        if key is not None and not has:
-            raise config.mistake(key, f"is a key of {kind}, which models of type {name} do not have; give their type")
-    return config, name
-
-
-def _named_family(config: ConfigFile) -> str:
-    """The family that model_type or architectures name, those of the language model first. Raises UserError."""
-    types = [config.own().get("model_type"), config.get("model_type"), config.outer("model_type")]
-    for given in types:
-        if isinstance(given, str):
-            word = given.lower().replace("-", "_")
-            for spelling in (given, word, word.removesuffix("_text"), word.removesuffix("_vl")):
-                found = SAME.get(spelling, spelling)
-                if found in FAMILIES:
-                    return found
-    classes = [name for listed in (config.get("architectures"), config.outer("architectures")) for name in listed or ()]
-    for name, family in FAMILIES.items():
-        if any(known in classes for known in family.architectures):
-            return name
-    raise _unknown_family(config, types[1], classes)
-
-
-def _unknown_family(config: ConfigFile, model_type: Any, classes: list[Any]) -> UserError:
-    known = ", ".join(FAMILIES)
-    if isinstance(model_type, str) and model_type.lower() in _OTHERS:
-        return config.mistake("model_type", f"'{model_type}' is {_OTHERS[model_type.lower()]}")
-    key, given = ("model_type", model_type) if model_type is not None else ("architectures", (classes or [None])[0])
-    if given is None:
-        return config.mistake("model_type", f"this key is missing; add one of: {known}")
-    return config.mistake(key, f"unknown model family '{str(given)[:60]}'; known: {known}")
-
-
 def _check_keys(config: ConfigFile) -> None:
     """Raises UserError for a key that is misspelt: a key that npusim overlooked would make it another model."""
-    config.refuse_near_misses(read_keys(), is_harmless)
+    config.refuse_near_misses(_KEYS)
+    for part, known in _PARTS.items():
+        if isinstance(config.get(part), dict):
+            config.refuse_near_misses(known, part)
     own = config.get("npusim")
-    if isinstance(own, dict):
-        config.refuse_near_misses(_OWN_KEYS, lambda key: False, "npusim")
-        strange = next((key for key in own if key not in _OWN_KEYS), None)
-        if strange is not None:
-            raise config.mistake(f"npusim.{strange}", f"unknown key; known: {', '.join(_OWN_KEYS)}")
+    strange = next((key for key in own if key not in _PARTS["npusim"]), None) if isinstance(own, dict) else None
+    if strange is not None:
+        raise config.mistake(f"npusim.{strange}", f"unknown key; known: {', '.join(_PARTS['npusim'])}")
+
+
+def _routed_parts(config: ConfigFile, family: Family, layers: int) -> dict[str, Any]:
+    """Experts, the layers without them, and the format in which the maker stores the experts alone."""
+    if not family.routed:
+        return {}
+    dense = read_dense_layers(config, layers)
+    if dense:
+        config.size(_MLP_KEY)
+    return {
+        "experts": read_experts(config, family.biased_experts, family.router_bias),
+        "dense_layers": dense,
+        "experts_only": _experts_only(config),
+    }
 
 
 def _experts_only(config: ConfigFile) -> str:
@@ -243,7 +214,6 @@ def read_description(config: ConfigFile, name: str) -> NpusimKey:
         published_active=_billions(config, given, "published_active_b"),
         source=_text(config, given, "source", str(config.path)),
         notes=_texts(config, given, "notes"),
-        harmless=_texts(config, given, "harmless"),
     )
 
 
@@ -255,6 +225,51 @@ def _billions(config: ConfigFile, given: dict[str, Any], key: str) -> float | No
     if not (valid and 0 < billions < _MOST_BILLIONS):
         raise config.mistake(f"npusim.{key}", f"'{billions}' is not a positive number")
     return round(billions * _BILLION)
+
+
+def _family_name(config: ConfigFile) -> str:
+    """The family that model_type or architectures names, and whose kind of layer the file describes."""
+    name = _named_family(config)
+    for keys, has, kind in (
+        (LATENT_KEYS, FAMILIES[name].latent, "multi-head latent attention (MLA)"),
+        (_SINGLE_KEYS, FAMILIES[name].routed, "a mixture of experts"),
+    ):
+        key = next((key for key in keys if config.get(key)), None)
+        if key is not None and not has:
+            raise config.mistake(key, f"is a key of {kind}, which models of type {name} do not have; give their type")
+    return name
+
+
+def _named_family(config: ConfigFile) -> str:
+    model_type, architectures = config.get("model_type"), config.get("architectures")
+    if isinstance(model_type, str) and model_type in FAMILIES:
+        return model_type
+    if model_type is None and isinstance(architectures, list):
+        for name, family in FAMILIES.items():
+            if family.architecture in architectures:
+                return name
+    key, given = ("model_type", model_type) if model_type is not None else ("architectures", architectures)
+    known = ", ".join(FAMILIES)
+    if given is None:
+        raise config.mistake("model_type", f"this key is missing; add one of: {known}")
+    raise config.mistake(key, f"unknown model family '{given}'; known: {known}")
+
+
+def _kv_heads(config: ConfigFile, heads: int, required: bool) -> int:
+    key = "num_key_value_heads"
+    kv_heads = config.size(key) if required or config.get(key) is not None else heads
+    if heads % kv_heads:
+        raise config.mistake(key, f"the {heads} query heads must be a multiple of the {kv_heads} KV heads")
+    return kv_heads
+
+
+def _head_dim(config: ConfigFile, hidden: int, heads: int) -> int:
+    given = config.optional_size("head_dim")
+    if given is not None:
+        return given
+    if hidden % heads:
+        raise config.mistake("head_dim", f"hidden_size {hidden} is no multiple of {heads} heads; add it")
+    return hidden // heads
 
 
 def _text(config: ConfigFile, given: dict[str, Any], key: str, default: str) -> str:

@@ -1,8 +1,16 @@
-"""The runs of layers that repeat."""
+"""Kinds of layers, and the runs of layers that repeat."""
 
 from __future__ import annotations
 
-from npusim.workload.layers import Layer
+from typing import NamedTuple
+
+
+class Layer(NamedTuple):
+    """window: tokens that its attention may look back, 0 for all; routed: experts replace the MLP."""
+
+    window: int
+    routed: bool
+
 
 LayerRun = tuple[tuple[Layer, ...], int]
 

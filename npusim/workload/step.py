@@ -35,10 +35,10 @@ class Step:
         return int(self.query.sum())
 
 
-def decode(contexts: Sequence[int] | Ints, slots: int | None = None, query: int = 1) -> Step:
-    """`query` new tokens for each sequence, several to verify drafts; `contexts` include them and may be ragged."""
+def decode(contexts: Sequence[int] | Ints, slots: int | None = None) -> Step:
+    """One new token for each sequence; `contexts` include it and may be ragged."""
     context = np.asarray(contexts, np.int64)
-    return Step(np.full_like(context, query), context, np.ones(len(context), np.bool_), slots or len(context))
+    return Step(np.ones_like(context), context, np.ones(len(context), np.bool_), slots or len(context))
 
 
 def prefill(batch: int, query: int, context: int | None = None) -> Step:
@@ -51,15 +51,13 @@ def prefill(batch: int, query: int, context: int | None = None) -> Step:
     )
 
 
-def mixed(
-    contexts: Sequence[int] | Ints, chunks: Sequence[tuple[int, int]], slots: int | None = None, new: int = 1
-) -> Step:
-    """Sequences that decode `new` tokens each, with prompt chunks `(new tokens, context)` in the same pass."""
+def mixed(contexts: Sequence[int] | Ints, chunks: Sequence[tuple[int, int]], slots: int | None = None) -> Step:
+    """Decoding sequences with prompt chunks `(new tokens, context)` in the same pass."""
     decoding = np.asarray(contexts, np.int64)
     query = np.array([chunk[0] for chunk in chunks], np.int64)
     context = np.array([chunk[1] for chunk in chunks], np.int64)
     return Step(
-        np.concatenate([np.full_like(decoding, new), query]),
+        np.concatenate([np.ones_like(decoding), query]),
         np.concatenate([decoding, context]),
         np.concatenate([np.ones(len(decoding), np.bool_), np.zeros(len(query), np.bool_)]),
         slots or len(decoding) + len(query),

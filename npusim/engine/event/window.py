@@ -51,8 +51,8 @@ class WindowEngine:
         """A chunk of one prompt alone, host time included; under a power limit that has settled, whatever `limited`."""
         return self.with_host(self.cost(Step(np.array([query]), np.array([context]), np.zeros(1, np.bool_), 1)), 1)
 
-    def mixed_run(self, step: Step, seed: int, counter: int, _ready_s: float = 0.0) -> DecodeRun:
-        """A step of prompts and decoding sequences with its host time and stall, launched as it begins, as a run."""
+    def mixed_run(self, step: Step, seed: int, counter: int) -> DecodeRun:
+        """A step of prompts and decoding sequences with its host time and stall, as a run of one."""
         cost = self.with_host(self.cost(step), len(step.query))
         return run_of_one(self.waiting(cost, self.stall_s(seed, counter)))
 

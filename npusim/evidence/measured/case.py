@@ -16,7 +16,6 @@ from npusim.engine.analytic import COARSE
 from npusim.evidence.measured.sources import REQUESTS_PER_USER_COLUMN, Sources, sources
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.catalog import load_runtime, shipped_runtimes
-from npusim.hardware.drafting import load_drafting, shipped_drafting
 from npusim.hardware.draws import RangedNumber, drawn_values, is_ranged, ranged_numbers
 from npusim.hardware.machine import build_machine
 from npusim.hardware.runtime import Runtime
@@ -26,7 +25,7 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
-from npusim.mapping.shared import calibrated_shared, numbers_of_drafting, shared_numbers, with_shared
+from npusim.mapping.shared import calibrated_shared, shared_numbers, with_shared
 
 _MECHANISMS = {
     "host_time": ("host_step_time", "host_request_time"),
@@ -74,8 +73,7 @@ class Numbers:
     def drawn(cls, system: System, calibration: Calibration | None, count: int, seed: int) -> list[Numbers]:
         """`count` sets of the numbers that `of` gives, all drawn from their ranges."""
         own = (number for runtime in drivers(system, calibration) for number in ranged_numbers(system, runtime))
-        drafting = (number for name in shipped_drafting() for number in numbers_of_drafting(load_drafting(name)))
-        shared = (number for number in (*shared_numbers(calibration), *drafting) if is_ranged(number.quantity))
+        shared = (number for number in shared_numbers(calibration) if is_ranged(number.quantity))
         numbers = list(dict.fromkeys([*own, *_observed(calibration).latent(), *shared]))
         drawn = list(zip(numbers, drawn_values(numbers, count, seed, calibration), strict=True))
         given = cls.of(system, calibration).coarse()

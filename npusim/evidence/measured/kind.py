@@ -45,17 +45,12 @@ class TableKind:
 
 def of_chip(make: Callable[[Row, str], list[Case]], unit: str = "") -> _Maker:
     """Tables about one chip, row by row. unit: kind of compute unit that it must have, "" for any."""
-    return of_chips_table(lambda table, chip: each_row(table, lambda row: make(row, chip)), unit)
-
-
-def of_chips_table(make: Callable[[MeasuredTable, str], list[Case | Skip]], unit: str = "") -> _Maker:
-    """Tables about one chip, whose rows tell more together. unit: as of `of_chip`."""
 
     def cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
         chip = arch or _architecture(table)
         if unit:
             require_unit(chip, unit, table)
-        return make(table, chip)
+        return each_row(table, lambda row: make(row, chip))
 
     return cases
 

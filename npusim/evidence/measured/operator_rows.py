@@ -26,7 +26,7 @@ from npusim.mapping.optable import (
     attended_pairs,
     attended_tokens,
 )
-from npusim.workload.feeds import Experts
+from npusim.workload.blocks import Experts
 from npusim.workload.formats import kv_bits, stored_bits
 from npusim.workload.precision import SCHEMES
 from npusim.workload.routing import choice_chances

@@ -8,7 +8,6 @@ from pathlib import Path
 from npusim.errors import UserError
 from npusim.evidence.measured.case import OF_THE_RUN
 from npusim.evidence.measured.tables import Unrepresentable
-from npusim.hardware.drafting import Drafting
 from npusim.hardware.runtime import AttentionShapes, KvCacheRules, Policy, Runtime, RuntimeLimits
 from npusim.hardware.runtime_record import build_runtime
 from npusim.inputs import is_file, remembered
@@ -34,8 +33,7 @@ class Placement:
     """A model in a precision scheme on `cards` cards; policy, attention, kv_precision: the run's own, in place of the
     runtime's; tensor_parallel: chips that share every layer, None for all; plan: the name
     of a plan in place of both; sequences: that were in service at once, where the runtime would admit fewer;
-    prefix_caching: whether the KV of common prefixes was kept; drafting: how tokens were drafted, None where they were
-    not."""
+    prefix_caching: whether the KV of common prefixes was kept."""
 
     arch: str
     runtime: str
@@ -49,7 +47,6 @@ class Placement:
     plan: str | None = None
     sequences: int | None = None
     prefix_caching: bool | None = None
-    drafting: Drafting | None = None
 
 
 @remembered
@@ -65,7 +62,6 @@ def measured_deployment(placement: Placement) -> Deployment:
         plan=placement.plan,
         runtime=placement.runtime,
         uncalibrated=True,
-        drafting=placement.drafting,
     )
     own = {
         "policy": placement.policy,

@@ -112,8 +112,6 @@ class Observation(Part):
     """Shortest request of a harness that draws lengths evenly, as a fraction of the length that it states, 0 to 1."""
     stall_per_step: Duration
     """Mean host stall per step of a run whose source mentions stalls, in seconds."""
-    prompt_token_time: Duration
-    """Time in which clients inside the front end's process draw a token of a prompt, in seconds."""
     requests_per_user: Ratio
     """Number of requests of each user of a run whose source does not say."""
     burst_settled: Fraction

@@ -10,12 +10,12 @@ import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.evidence.measured.case import Numbers, Predictor
+from npusim.evidence.measured.lengths import cut_lognormal
 from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.kernels.power import operator_time
 from npusim.mapping.optable import ATTENTION
 from npusim.units import US_PER_S
-from npusim.workload.lognormal import cut_lognormal
 from npusim.workload.step import Step, decode, prefill
 
 _LAYER_SEGMENT = 1

@@ -9,10 +9,6 @@ from typing import Any
 from npusim.conditions.known import told_and_assumed
 from npusim.evidence.measured.case import Case, Predictor
 from npusim.evidence.measured.placement import Placement, measured_deployment
-from npusim.evidence.measured.sources import sources
-from npusim.evidence.predictors.run import RunPredictor
-from npusim.workload.arrivals import STAGGERED, TOGETHER
-from npusim.workload.lengths import FIXED, spreads_text
 
 _ALWAYS = ("runtime", "precision", "cards")
 """Conditions that every row of a model on a chip tells, by itself or by the kind of its table."""
@@ -36,12 +32,6 @@ def _of(predictor: Predictor) -> Iterator[tuple[str, str, Any]]:
     told = [*_ALWAYS, *(name for name in _WHERE_GIVEN if getattr(placement, name) is not None)]
     told += ["max_sequences"] if placement.sequences is not None else []
     told += ["prompts"] if alike or bool(getattr(predictor, "shared_tokens", False)) else []
-    lengths, start = FIXED.text, TOGETHER
-    if isinstance(predictor, RunPredictor):
-        lengths = spreads_text(*predictor.spread(sources().observed()))
-        start = STAGGERED if predictor.windowed else TOGETHER
-        told += ["lengths"] if predictor.lengths_told else []
-        told += ["start"] if predictor.windowed else []
-    for how, values in told_and_assumed(measured_deployment(placement), told, alike, lengths, start).items():
+    for how, values in told_and_assumed(measured_deployment(placement), told, alike).items():
         for name, value in values.items():
             yield how, name, value

@@ -23,7 +23,6 @@ from npusim.evidence.measured.case import Case, Numbers, Predictor, Skip
 from npusim.evidence.measured.component import calibration_for
 from npusim.evidence.measured.component import numbers_of as described
 from npusim.evidence.measured.importer import import_table
-from npusim.evidence.predictors.run import RunPredictor
 from npusim.evidence.predictors.simulated import simulated_cases
 from npusim.evidence.validation.conditions import table_conditions
 from npusim.evidence.validation.prediction_ranges import PredictionRange, ranges
@@ -174,19 +173,15 @@ def validate_table(
     seed: int = 0,
     intervals: bool = False,
     engine: str = ANALYTIC,
-    lengths: str | None = None,
 ) -> ValidationResult:
     """Predict every row of a measured table blind and compare.
 
     arch: default the table's own; uncalibrated: leave the architectures' calibrations out; intervals: give
     every prediction its 90 % interval, tens of times slower; engine: analytic, or event, which simulates kernels of
-    contraction processors only; lengths: the spread of those of serving runs, None for the table's own. Raises
-    UserError.
+    contraction processors only. Raises UserError.
     """
     imported = import_table(path, arch)
     cases = simulated_cases(imported.cases) if engine == EVENT else imported.cases
-    if lengths is not None:
-        cases = cases_of_lengths(cases, lengths, path)
     predictions, refused = predict_cases(cases, seed, lambda name: described(name, uncalibrated))
     if intervals:
         found = ranges([(item.case, item.predicted) for item in predictions], seed, uncalibrated)
@@ -202,19 +197,6 @@ def validate_table(
         predictions=tuple(predictions),
         skipped=tuple(skipped),
     )
-
-
-def cases_of_lengths(cases: Iterable[Case], lengths: str, path: Path) -> list[Case]:
-    """The cases with their serving runs at that spread of lengths. Raises UserError where none is a serving run."""
-    found = [
-        replace(case, predictor=replace(case.predictor, lengths=lengths, lengths_told=True))
-        if isinstance(case.predictor, RunPredictor)
-        else case
-        for case in cases
-    ]
-    if not any(isinstance(case.predictor, RunPredictor) for case in found):
-        raise UserError("--lengths", lengths, f"{path.name} holds no serving runs; leave it out")
-    return found
 
 
 def predict_cases(

@@ -20,13 +20,12 @@ from npusim.mapping.deployment import Deployment
 from npusim.metrics import METRICS, metric, resolve
 from npusim.serving.decision import Decision, decide
 from npusim.serving.joint import JointDraws, run_draws
-from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
-from npusim.serving.simulate import ServingEngine, simulate
+from npusim.serving.simulate import Load, ServingEngine, simulate
 from npusim.serving.uncertainty import drawn_engines, interval
 from npusim.serving.unexplained import unexplained
 from npusim.workload.arrivals import parse_arrival
-from npusim.workload.lengths import Lengths, parse_spreads
+from npusim.workload.prompts import identical_prompts, random_prompts
 
 DRAWS = 64
 MOST_DRAWS = 1024
@@ -80,10 +79,8 @@ def load_of_claim(claim: Claim) -> Load:
     """The serving run of a claim: closed loop, prompts that share nothing unless it tells that all are alike."""
     isl, osl, users = claim.load
     alike = claim.prompts == ALIKE
-    count = _REQUESTS_PER_USER * users
-    of_prompt, of_answer = parse_spreads(claim.lengths, "lengths")
-    arrival = parse_arrival("closed", users)
-    return make_load(Lengths(isl, of_prompt), Lengths(osl, of_answer), arrival, count, seed=0, alike=alike, warm=alike)
+    make = identical_prompts if alike else random_prompts
+    return Load(isl, osl, parse_arrival("closed", users), make(_REQUESTS_PER_USER * users, isl), warm=alike)
 
 
 def predict_claim(

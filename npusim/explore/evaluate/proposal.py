@@ -17,7 +17,6 @@ from npusim.inputs import is_file
 from npusim.mapping.deployment import AUTO
 from npusim.metric_row import Shown
 from npusim.metrics import resolve, shown
-from npusim.workload.lengths import FIXED, parse_spreads, spreads_text
 
 Amount = Annotated[float, Field(gt=0.0, le=1e15, strict=True)]
 _Text = Annotated[str, Field(min_length=1)]
@@ -76,9 +75,6 @@ class Claim(Part):
     """Prompt length, in tokens, open if omitted."""
     osl: Whole | None = None
     """Answer length, in tokens, open if omitted."""
-    lengths: str = FIXED.text
-    """Spread of the lengths about isl and osl (`fixed`, `±20%`, `80%-100%`, `lognormal:cv=0.6`), of prompts and answers
-    or as PROMPTS/ANSWERS."""
     prompts: Literal["different", "alike"] | None = None
     """Whether every request has a prompt of its own (`different`) or all have the same, which a prefix cache holds
     (`alike`); open if omitted, where the runtime has such a cache."""
@@ -103,11 +99,6 @@ class Claim(Part):
     @classmethod
     def _limits_by_metric(cls, given: object) -> object:
         return tuple(given.items()) if isinstance(given, dict) else given
-
-    @field_validator("lengths")
-    @classmethod
-    def _is_spread(cls, text: str) -> str:
-        return spreads_text(*parse_spreads(text, "lengths"))
 
     @model_validator(mode="after")
     def _one_side(self) -> Claim:

@@ -16,11 +16,11 @@ from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Shown
 from npusim.metrics import shown
 from npusim.serving.joint import JointDraws, run_draws
-from npusim.serving.load import Load, random_load
 from npusim.serving.metrics import RunMetrics, measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import Load, simulate
 from npusim.serving.uncertainty import drawn_engines
 from npusim.workload.arrivals import parse_arrival
+from npusim.workload.prompts import shared_prefix_prompts
 
 _DRAWS = 64
 _REQUESTS_PER_USER = 3
@@ -96,7 +96,8 @@ def compare_pim(
 
 
 def _load(isl: int, osl: int, users: int) -> Load:
-    return random_load(isl, osl, parse_arrival("closed", users), _REQUESTS_PER_USER * users)
+    prompts = shared_prefix_prompts(_REQUESTS_PER_USER * users, isl, 0)
+    return Load(isl, osl, parse_arrival("closed", users), prompts)
 
 
 def _rate(figures: dict[str, float] | None) -> float:

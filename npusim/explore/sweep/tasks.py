@@ -23,9 +23,8 @@ from npusim.hardware.power import headroom_w
 from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.shared import with_shared
-from npusim.serving.load import random_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import random_load, simulate
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve_precision

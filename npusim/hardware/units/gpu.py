@@ -104,15 +104,6 @@ class AttentionLibrary(Part):
     """Time that each element of a head adds to a block, in seconds, none if omitted."""
     sequence: Duration | None = None
     """Time to assign each sequence of a ragged batch to blocks, in seconds, none if omitted."""
-    stream_per_sm: Bandwidth | None = None
-    """Highest rate at which one SM reads keys and values, in bytes/s, which the last wave of blocks may not share; no
-    limit if omitted."""
-    cached_rate: Bandwidth | None = None
-    """Rate at which all SMs read keys and values that sequences share and the L2 cache holds, in bytes/s; that of the
-    L2 cache if omitted."""
-    idle_row_energy: Fraction | None = None
-    """Fraction of the energy of a multiply-accumulate, 0 to 1, that one takes in a row of a decoding block which holds
-    no query, all of it if omitted."""
 
 
 class GroupedLibrary(Part):
@@ -146,9 +137,6 @@ class GroupedLibrary(Part):
     """Fixed time to sort rows by their matrices, in seconds."""
     sort_row: Duration
     """Time that each row adds to the sort, in seconds, half of it for each of a layer's two products."""
-    unsorted_rows: Fraction | None = None
-    """Number of rows for each matrix, 0 to 1, up to which rows are not sorted, where no other rank has matrices; always
-    sorted if omitted."""
     alignment: Count
     """Number of elements to a multiple of which the rows of a matrix must be aligned for full speed."""
     unaligned_efficiency: Efficiency
@@ -226,8 +214,7 @@ class Gpu(Unit):
         latent = {
             library.name: index for index, library in enumerate(self.attention) if library.join_efficiency is not None
         }
-        eight_bits = {"linear_fp8": plain["linear"], "attention_fp8": plain["attention"]}
-        return plain | eight_bits | {"latent": latent, "latent_prompt": latent}
+        return plain | {"attention_fp8": plain["attention"], "latent": latent, "latent_prompt": latent}
 
     def lacks(self, experts: bool, latent: bool) -> tuple[str, str] | None:
         if experts and not self.grouped:

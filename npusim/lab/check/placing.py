@@ -22,7 +22,6 @@ from npusim.hardware.catalog import load_runtime, load_system
 from npusim.inputs import remembered
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
-from npusim.workload.arrivals import STAGGERED
 from npusim.workload.catalog import load_model
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve_precision
@@ -127,9 +126,7 @@ def _unpredicted(run: LabRun, setting: RunConditions) -> str:
         return "the number of users is not told; give --users"
     if run.conduct.arrival == "rate":
         return "requests came at a rate: only bounds are checked"
-    if run.conduct.lengths_fixed or setting.lengths is not None:
-        return ""
-    return "the lengths of the requests vary, it is not told how (--lengths): only bounds are checked"
+    return "" if run.conduct.lengths_fixed else "the lengths of the requests vary: only bounds are checked"
 
 
 def _beyond_limits(arch: str, users: float | None) -> int | None:
@@ -257,16 +254,7 @@ def predictor_of(run: LabRun, placed: Placed, member: Member) -> RunPredictor | 
         return no_room
     users = max(1, round(setting.users))
     requests = min(conduct.requests or conduct.completed or _REQUESTS_PER_USER * users, _largest(users))
-    return RunPredictor(
-        placement,
-        round(setting.isl),
-        round(setting.osl),
-        users,
-        requests,
-        same_prompt=cached,
-        lengths=member["lengths"],
-        windowed=member["start"] == STAGGERED,
-    )
+    return RunPredictor(placement, round(setting.isl), round(setting.osl), users, requests, same_prompt=cached)
 
 
 @remembered

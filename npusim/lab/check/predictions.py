@@ -10,7 +10,6 @@ import numpy as np
 from npusim.bounds.power_cap import MEAN
 from npusim.conditions.conditions import Member
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.placement import Placement, measured_deployment
@@ -71,7 +70,7 @@ class Predictions:
         self.made += 1
         try:
             if placement not in self._engines:
-                self._engines[placement] = analytic_engine(numbers.apply(measured_deployment(placement)))
+                self._engines[placement] = AnalyticEngine(numbers.apply(measured_deployment(placement)))
             figures = predictor.predict(numbers, self._seed, self._engines[placement])
         except UserError as error:
             return Outcome({}, str(error))

@@ -14,7 +14,6 @@ import numpy as np
 from scipy.stats import norm
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.speculation import analytic_engine
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.measured.sources import sources
@@ -24,6 +23,7 @@ from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.inputs import remembered
 from npusim.metrics import inverses
 from npusim.serving.unexplained import unexplained
+from npusim.workload.step import decode
 
 COVERAGE = 0.99
 DRAWS = 24
@@ -89,7 +89,7 @@ def _step_sds(placement: Placement, batch: int, context: int, prompt: int, seed:
     drawn = []
     for engine in _engines(placement, seed):
         sequences = min(batch, int(engine.runtime["limits_max_sequences"]))
-        step = engine.with_host(engine.cost(engine.deployment.decoding([context] * sequences)), sequences)
+        step = engine.with_host(engine.cost(decode([context] * sequences)), sequences)
         first = engine.prefill_chunk(prompt, prompt).time_s + float(engine.runtime["host_request_time"])
         drawn.append((step.time_s, first, step.power_w))
     step_sd, prompt_sd, watts_sd = np.log(np.array(drawn)).std(axis=0)
@@ -99,7 +99,7 @@ def _step_sds(placement: Placement, batch: int, context: int, prompt: int, seed:
 @remembered
 def _engines(placement: Placement, seed: int) -> tuple[AnalyticEngine, ...]:
     deployment = measured_deployment(placement)
-    return tuple(analytic_engine(numbers.apply(deployment)) for numbers in _numbers(placement.arch, seed))
+    return tuple(AnalyticEngine(numbers.apply(deployment)) for numbers in _numbers(placement.arch, seed))
 
 
 @remembered

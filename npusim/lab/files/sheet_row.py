@@ -15,8 +15,6 @@ from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
 from npusim.metric_row import Shown
 from npusim.metrics import metric, shown
-from npusim.workload.arrivals import STAGGERED, TOGETHER
-from npusim.workload.lengths import FIXED, parse_spreads, spreads_text
 
 TOOL = "K-Perf workbook"
 FIGURES = tuple(row.name for row in shown(Shown.FOLDED))
@@ -83,12 +81,11 @@ def run_of(row: SheetRow, told: Told | None, remarks: tuple[str, ...], notes: tu
     told_of += [
         f"{name} {figures[name].value:,.6g} is not judged: npusim predicts the watts of cards" for name in aside
     ]
-    setting = _setting(reader)
     return LabRun(
         row.location,
         TOOL,
         replace(
-            setting,
+            _setting(reader),
             isl=count(row.location, "isl", row.cells["isl"], 1),
             osl=count(row.location, "osl", row.cells["osl"], 1),
             users=count(row.location, "users", row.cells["users"], 1, MOST_USERS),
@@ -98,7 +95,7 @@ def run_of(row: SheetRow, told: Told | None, remarks: tuple[str, ...], notes: tu
             arrival=reader.choice("arrival", ARRIVALS),
             requests=count(row.location, "requests", row.cells["requests"], 1) if "requests" in row.cells else None,
             failed=count(row.location, "refused", row.cells["refused"]) if "refused" in row.cells else None,
-            lengths_fixed=fixed is True and setting.lengths in (None, FIXED.text),
+            lengths_fixed=fixed is True,
             power_scope=scope,
             warm_up=reader.text("warm_up"),
             firmware=reader.text("firmware"),
@@ -134,8 +131,6 @@ def _setting(reader: _Reader) -> RunConditions:
         max_sequences=reader.count("max_sequences"),
         prefix_caching=cached,
         prompts=prompts,  # type: ignore[arg-type]
-        lengths=reader.spread("lengths"),
-        start=reader.choice("start", (TOGETHER, STAGGERED)),  # type: ignore[arg-type]
     )
 
 
@@ -150,7 +145,7 @@ def _by_columns(row: SheetRow) -> Told:
     names = ("model", "device", "runtime", "precision", "kv_precision", "cards", "tensor_parallel", "plan")
     found = {name: row.cells.get(columns.get(name, name)) for name in names}
     found["model"] = found["model"] or row.cells.get("model_title")
-    found |= {"arrival": BURST, "ignore_eos": YES, "prompts": "different", "lengths": row.cells.get("lengths")}
+    found |= {"arrival": BURST, "ignore_eos": YES, "prompts": "different"}
     found["power_scope"] = str(row.cells.get("power_scope", _CARDS)).split(" ")[0]
     return {name: (row.location, value) for name, value in found.items() if value is not None}
 
@@ -167,16 +162,6 @@ class _Reader:
     def parsed(self, name: str, parse: Callable[[str], str]) -> str | None:
         text = self.text(name)
         return None if text is None else parse(text)
-
-    def spread(self, name: str) -> str | None:
-        """A spread of lengths in its one spelling. Raises UserError."""
-        text = self.text(name)
-        if text is None:
-            return None
-        try:
-            return spreads_text(*parse_spreads(text, name))
-        except UserError as error:
-            raise UserError(self._told[name][0], name, error.message) from error
 
     def count(self, name: str) -> int | None:
         return count(self._told[name][0], name, self._told[name][1], 1, MOST) if name in self._told else None

@@ -25,12 +25,6 @@ def blocks_for(state, tokens):
 
 
 @inner_part
-def wanted(request):
-    """Tokens of KV that a request needs before it decodes."""
-    return request.given if request.given > 0 else request.isl + request.generated
-
-
-@inner_part
 def free(state):
     """Blocks that can be had, by eviction where needed."""
     return state.rules[0].capacity - state.at[0].used
@@ -47,66 +41,38 @@ def take(state, blocks):
 
 
 @inner_part
-def growth(state, tokens):
-    """Blocks that live sequences add with `tokens` more each."""
+def growth(state, steps):
+    """Blocks that live sequences add in `steps` decode steps each."""
     block, live = state.rules[0].block_tokens, state.at[0].live
     if len(state.windows) == 0:
-        return float(_whole_growth(state, tokens, block, live))
+        return float(_whole_growth(state, steps, block, live))
     for place in range(live):
-        _note_growth(state, place, state.sequences[place].held, tokens)
+        _note_growth(state, place, state.sequences[place].held, steps)
     return _noted_growth(state, live)
 
 
 @inner_part
-def _whole_growth(state, tokens, block, live):
+def _whole_growth(state, steps, block, live):
     if block == 1:
-        return live * tokens
+        return live * steps
     blocks = 0
     for place in range(live):
         held = state.sequences[place].held
-        blocks += -(-(held + tokens) // block) - -(-held // block)
+        blocks += -(-(held + steps) // block) - -(-held // block)
     return blocks
 
 
 @inner_part
-def growth_of_written(state, beyond_kept):
-    """Blocks that live sequences add with the tokens that they have written, or with those beyond the kept ones."""
-    live, block, blocks = state.at[0].live, state.rules[0].block_tokens, 0
-    for place in range(live):
-        own = state.sequences[place]
-        first = own.held + (own.kept if beyond_kept else 0)
-        last = own.held + own.written
-        if len(state.windows) == 0:
-            blocks += -(-last // block) - -(-first // block)
-        else:
-            _note_growth(state, place, first, last - first)
-    return float(blocks) if len(state.windows) == 0 else _noted_growth(state, live)
-
-
-@inner_part
 def growth_of_answers(state, request):
-    """Blocks that live sequences, prompts and KV under way and `request` add until their answers are whole."""
-    at, beyond = state.at[0], state.rules[0].width - 1
-    under_way = at.prefilling + at.receiving + at.arrived
-    for place in range(at.live):
-        coming = state.sequences[place].remaining + beyond
-        _note_growth(state, place, state.sequences[place].held, coming)
-    for other in range(under_way + 1):
-        each = state.requests[_under_way(state, other) if other < under_way else request]
-        held = wanted(each)
-        _note_growth(state, at.live + other, held, each.isl + each.osl - 1 - held + beyond)
-    return _noted_growth(state, at.live + under_way + 1)
-
-
-@inner_part
-def _under_way(state, place):
-    """A request whose prompt is under way, whose KV is, or has come."""
+    """Blocks that live sequences, prompts under way and `request` add until their answers are whole."""
     at = state.at[0]
-    if place < at.prefilling:
-        return state.sequences[place].prefilling
-    if place < at.prefilling + at.receiving:
-        return state.sequences[place - at.prefilling].receiving
-    return state.sequences[place - at.prefilling - at.receiving].arrived
+    for place in range(at.live):
+        _note_growth(state, place, state.sequences[place].held, state.sequences[place].remaining)
+    for place in range(at.prefilling + 1):
+        each = state.requests[state.sequences[place].prefilling if place < at.prefilling else request]
+        held = each.isl + each.generated
+        _note_growth(state, at.live + place, held, each.isl + each.osl - 1 - held)
+    return _noted_growth(state, at.live + at.prefilling + 1)
 
 
 @inner_part
@@ -124,13 +90,13 @@ def _noted_growth(state, sequences):
 @inner_part
 def steps_that_fit(state, limit):
     """Decode steps (at most `limit`) after which live sequences still have their blocks."""
-    room, width = free(state), state.rules[0].width
-    if growth(state, limit * width) <= room:
+    room = free(state)
+    if growth(state, limit) <= room:
         return limit
     low, high = 0, limit
     while high - low > 1:
         middle = (low + high) // 2
-        if growth(state, middle * width) <= room:
+        if growth(state, middle) <= room:
             low = middle
         else:
             high = middle

@@ -8,16 +8,7 @@ from __future__ import annotations
 import math
 
 from npusim.compilation import inner_part
-from npusim.serving.scheduler.state import (
-    ARRIVAL,
-    AT_REST,
-    EVENTS,
-    NONE,
-    SERVER_GOES_ON,
-    TURN_BEGINS,
-    TURN_ENDS,
-    WORK,
-)
+from npusim.serving.scheduler.state import ARRIVAL, EVENTS, NONE
 
 
 @inner_part
@@ -38,25 +29,17 @@ def next_s(at):
 
 @inner_part
 def take_event(at):
-    """Go on to the next event; NONE where none is planned, or it is not to happen yet."""
+    """Go on to the next event; NONE where none is planned."""
     first = NONE
     for event in range(EVENTS):
         if at.event_s[event] == math.inf:
             continue
         if first == NONE or _before(at, event, first):
             first = event
-    if first == NONE or at.event_s[first] > at.until_s or (not at.may_begin and _begins_turn(at, first)):
-        return NONE
-    at.now_s = at.event_s[first]
-    at.event_s[first] = math.inf
+    if first != NONE:
+        at.now_s = at.event_s[first]
+        at.event_s[first] = math.inf
     return first
-
-
-@inner_part
-def _begins_turn(at, event):
-    if event == WORK:
-        return at.phase == AT_REST
-    return event == SERVER_GOES_ON and (at.phase == TURN_ENDS or at.phase == TURN_BEGINS)
 
 
 @inner_part

@@ -6,9 +6,8 @@ from npusim.compilation import entry, inner_part
 from npusim.serving.scheduler.blocks import steps_that_fit
 from npusim.serving.scheduler.events import next_s, plan, take_event
 from npusim.serving.scheduler.memory import serve_before
-from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, next_chunk, plan_next_chunk
-from npusim.serving.scheduler.queue import admissible, admit, await_kv, first_is_unseen, preempt
-from npusim.serving.scheduler.received import join_arrived
+from npusim.serving.scheduler.prompts import begin_prompt, end_prompt, plan_next_chunk
+from npusim.serving.scheduler.queue import admit, first_is_unseen, preempt
 from npusim.serving.scheduler.sending import arrive, begin_sending, begin_stream, hear, send_from_stream
 from npusim.serving.scheduler.state import (
     ANSWERS,
@@ -28,11 +27,9 @@ from npusim.serving.scheduler.state import (
     NONE,
     NOTHING,
     PREFILL,
-    PREFILL_CHUNK,
     PREFILLING,
     PROMPT_GIVEN,
     PROMPT_WANTED,
-    ROUTED,
     RUN_GIVEN,
     SENDING,
     SERVER_GOES_ON,
@@ -41,45 +38,29 @@ from npusim.serving.scheduler.state import (
     TURN_ENDS,
     WORK,
 )
-from npusim.serving.scheduler.steps import (
-    advance,
-    end_chunk,
-    has_room,
-    launch,
-    note_rest,
-    record_span,
-    shortest_answer,
-    spend,
-)
+from npusim.serving.scheduler.steps import advance, end_chunk, has_room, record_span, shortest_answer, spend
 from npusim.serving.scheduler.sums import pairwise_sum
 from npusim.serving.scheduler.turns import next_action
 
 
 @entry
-def go_on(state, times_s, joules, parts_j, tokens):
+def go_on(state, times_s, joules, parts_j):
     """Serve until the caller is needed: what for, and the most steps and seconds of the run that it is to cost.
 
-    DONE where nothing is left that may happen: how many answers clients have heard of, when something next happens.
-
-    times_s, joules: of each step that was asked for; parts_j: of all of them; tokens: that came of each step, int64
-    (steps, sequences), empty where a step makes one each.
+    times_s, joules: of each step that was asked for; parts_j: of all of them.
     """
     at = state.at[0]
     if at.phase == BEGINS:
         _begin(state)
-    if at.paused and not _wait(state):
-        return DONE, at.told, next_s(at)
-    at.paused = False
     while True:
-        wanted, steps, horizon_s = _serve(state, times_s, joules, parts_j, tokens)
+        wanted, steps, horizon_s = _serve(state, times_s, joules, parts_j)
         if wanted != NOTHING:
             return wanted, steps, horizon_s
         if not at.sending:
             at.sending = True
             begin_stream(state)
         if not _wait(state):
-            at.paused = True
-            return DONE, at.told, next_s(at)
+            return DONE, 0, 0.0
 
 
 @inner_part
@@ -93,7 +74,7 @@ def _begin(state):
 
 @inner_part
 def _wait(state):
-    """Let events happen until the server goes on. False where none is left that may happen."""
+    """Let events happen until the server goes on. False where none is left."""
     while True:
         event = take_event(state.at[0])
         if event == NONE:
@@ -109,7 +90,7 @@ def _wait(state):
 
 
 @inner_part
-def _serve(state, times_s, joules, parts_j, tokens):
+def _serve(state, times_s, joules, parts_j):
     """The server goes on until it waits for an event (NOTHING) or needs the caller."""
     at = state.at[0]
     while True:
@@ -127,7 +108,7 @@ def _serve(state, times_s, joules, parts_j, tokens):
         elif at.phase == RUN_GIVEN or at.phase == STEP_GIVEN:
             return _begin_steps(state, times_s), 0, 0.0
         elif at.phase == DECODING or at.phase == MIXING:
-            _end_steps(state, times_s, joules, parts_j, tokens)
+            _end_steps(state, times_s, joules, parts_j)
             at.phase = DECIDING
         elif not _between_turns(state):
             return NOTHING, 0, 0.0
@@ -140,32 +121,15 @@ def _between_turns(state):
     if at.phase == TURN_ENDS and next_s(at) <= at.now_s:
         plan(at, SERVER_GOES_ON, at.now_s)
         return False
-    if at.phase == TURN_ENDS and state.rules[0].arrival == ROUTED:
-        at.phase = TURN_BEGINS
-        plan(at, SERVER_GOES_ON, at.now_s)
-        return False
-    join_arrived(state)
     if at.phase == AT_REST:
         at.rested, at.rested_s = True, at.now_s - at.resting_since_s
-    elif _has_nothing_to_do(state):
+    elif at.waiting + at.prefilling + at.live == 0:
         at.phase, at.woken, at.resting_since_s = AT_REST, False, at.now_s
         return False
     if at.prefilling + at.live == 0:
         at.seen_s = at.now_s
     at.phase, at.stage = DECIDING, 0
     return True
-
-
-@inner_part
-def _has_nothing_to_do(state):
-    """Whether there are no requests; or none that can go on before something comes from outside."""
-    at = state.at[0]
-    if at.prefilling + at.live > 0:
-        return False
-    if at.waiting == 0 or state.rules[0].arrival != ROUTED:
-        return at.waiting == 0
-    at.seen_s = at.now_s
-    return not admissible(state)
 
 
 @inner_part
@@ -177,13 +141,8 @@ def _decide(state):
         at.phase = TURN_ENDS
     elif action == PREFILL:
         at.request = admit(state)
-        if state.requests[at.request].given > 0:
-            await_kv(state, at.request)
-        else:
-            _begin_prompt(state, state.requests[at.request].isl + state.requests[at.request].generated)
-    elif action == PREFILL_CHUNK:
-        at.request = state.sequences[0].prefilling
-        _begin_prompt(state, state.requests[at.request].computed + next_chunk(state, at.request))
+        at.seen_s = at.now_s
+        at.phase = PROMPT_WANTED
     elif action == MIX:
         if steps_that_fit(state, 1) > 0:
             at.phase = STEP_GIVEN
@@ -202,43 +161,27 @@ def _decide(state):
 
 
 @inner_part
-def _begin_prompt(state, end):
-    """The prompt of the request is to be computed up to its first `end` tokens."""
-    at = state.at[0]
-    at.prompt_end = end
-    at.seen_s = at.now_s
-    at.phase = PROMPT_WANTED
-
-
-@inner_part
 def _begin_steps(state, times_s):
     """The steps that were costed begin."""
     at = state.at[0]
-    if not has_room(state, at.live + len(times_s) + at.chunks, len(times_s) + 1):
+    if not has_room(state, at.live + len(times_s) + at.chunks, len(times_s)):
         return NEEDS_ROOM
-    note_rest(state)
-    at.begun_s = at.now_s
     at.steps += len(times_s)
-    if at.phase == STEP_GIVEN:
-        launch(state)
-    else:
-        at.fresh = 0
-        at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
+    at.seen_s = at.now_s + pairwise_sum(times_s, 0, len(times_s) - 1, at.partial)
     plan(at, SERVER_GOES_ON, at.now_s + pairwise_sum(times_s, 0, len(times_s), at.partial))
     at.phase = DECODING if at.phase == RUN_GIVEN else MIXING
     return NOTHING
 
 
 @inner_part
-def _end_steps(state, times_s, joules, parts_j, tokens):
+def _end_steps(state, times_s, joules, parts_j):
     """The steps end: tokens are out, and the chunks of a mixed step are computed."""
     at = state.at[0]
     for step in range(len(times_s)):
         record_span(state, times_s[step], joules[step])
     spend(state.at[0], parts_j)
-    at.worked_s = at.now_s
     if at.live > 0:
-        advance(state, times_s, tokens)
+        advance(state, times_s)
     if at.phase == DECODING:
         at.decode_steps += len(times_s)
         return

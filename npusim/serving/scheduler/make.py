@@ -19,14 +19,13 @@ from npusim.serving.scheduler.state import (
     QUEUE_DTYPE,
     RECORD_DTYPE,
     REQUEST_DTYPE,
-    ROUTED,
     RULES_DTYPE,
     SEQUENCE_DTYPE,
     STREAM,
     ServerState,
 )
 from npusim.serving.scheduler.tree import PromptTree
-from npusim.workload.arrivals import Arrival, Burst, Closed
+from npusim.workload.arrivals import Arrival, Burst, Closed, poisson_times
 
 _ROOM = 1 << 14
 """Entries of the record that are kept before they are handed over."""
@@ -41,59 +40,24 @@ def make_state(
     policy, engine and what was served before are still to be told to its rules.
     """
     count = len(tokens)
-    most, longest = min(limits.max_sequences, count), int(tokens.sum(axis=1).max())
-    state = _state(_requests(tokens, tree), longest, most, _nodes(tree, kv), kv, limits)
-    state.rules["arrival"] = STREAM
-    if isinstance(arrival, Closed | Burst):
-        state.rules["arrival"] = CLOSED if isinstance(arrival, Closed) else BURST
-        state.rules["users"] = min(arrival.users, count)
-    else:
-        state.queues["due_s"] = arrival.times_s(count, seed)
-    return state
-
-
-def progress_of(servers: int) -> np.ndarray:
-    """Rows of servers that have not begun, PROGRESS_DTYPE (servers,)."""
-    at = np.zeros(servers, PROGRESS_DTYPE)
-    at["oldest"] = at["newest"] = NONE
-    at["event_s"] = at["until_s"] = math.inf
-    at["may_begin"] = True
-    return at
-
-
-def make_routed_state(at: np.ndarray, room: int, longest: int, kv: KvCache, limits: ServerLimits) -> ServerState:
-    """Arrays of a server to which requests are sent from outside. at: its row of `progress_of`, an array of one; room:
-    requests for which it has room at first; longest: tokens of the longest one."""
-    nodes = np.zeros(0, NODE_DTYPE), np.zeros(0, np.int64)
-    requests = _requests(np.zeros((room, 2), np.int64), None)
-    state = _state(requests, longest, limits.max_sequences, nodes, kv, limits)
-    state.rules["arrival"] = ROUTED
-    return state._replace(at=at)
-
-
-def _state(
-    requests: np.ndarray,
-    longest: int,
-    most: int,
-    nodes_and_paths: tuple[np.ndarray, np.ndarray],
-    kv: KvCache,
-    limits: ServerLimits,
-) -> ServerState:
-    """longest: tokens of the longest request; most: sequences in service."""
+    sequences = min(limits.max_sequences, count) + 1
+    longest = int(tokens.sum(axis=1).max())
+    nodes, paths = _nodes(tree, kv)
+    queues = np.zeros(count, QUEUE_DTYPE)
+    if not isinstance(arrival, Closed | Burst):
+        queues["due_s"] = poisson_times(count, arrival.rate_per_s, seed)
     prompts = np.zeros(longest, PROMPT_DTYPE)
     prompts["first"] = NONE
-    nodes, paths = nodes_and_paths
     return ServerState(
-        rules=_rules(kv, limits),
-        at=progress_of(1),
-        requests=requests,
-        queues=np.zeros(len(requests), QUEUE_DTYPE),
-        sequences=np.zeros(most + 1, SEQUENCE_DTYPE),
-        scratch=np.zeros((2, most + 1)),
+        rules=_rules(arrival, count, kv, limits),
+        at=_progress(),
+        requests=_requests(tokens, tree),
+        queues=queues,
+        sequences=np.zeros(sequences, SEQUENCE_DTYPE),
+        scratch=np.zeros((2, sequences)),
         nodes=nodes,
         paths=paths,
         windows=np.array(kv.windows, float).reshape(-1, 2),
-        chunk_sizes=np.array(limits.chunk_sizes, np.int64),
         prompts=prompts,
         chunks=np.zeros(_CHUNKS, CHUNK_DTYPE),
         stall_s=np.zeros(0),
@@ -101,29 +65,35 @@ def _state(
     )
 
 
-def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
+def _rules(arrival: Arrival, requests: int, kv: KvCache, limits: ServerLimits) -> np.ndarray:
     rules = np.zeros(1, RULES_DTYPE)
     numbers = {
         "max_sequences": limits.max_sequences,
-        "width": limits.width,
         "max_waiting": NONE if limits.max_waiting is None else limits.max_waiting,
-        "largest_chunk": NONE if limits.largest_chunk is None else limits.largest_chunk,
         "longest_context": limits.longest_context,
         "block_tokens": kv.block_tokens,
         "capacity": kv.capacity,
         "watermark": limits.watermark,
         "request_s": limits.request_time_s,
         "intake_s": limits.intake_s,
-        "idle_w": limits.idle_w,
         "ahead": limits.ahead,
-        "holds": limits.holds,
-        "drawing_s": limits.drawing_s,
         "whole_answers": limits.whole_answers,
         "caching": kv.caching,
     }
+    if isinstance(arrival, Closed | Burst):
+        numbers |= {"arrival": CLOSED if isinstance(arrival, Closed) else BURST, "users": min(arrival.users, requests)}
+    else:
+        numbers["arrival"] = STREAM
     for name, value in numbers.items():
         rules[name] = value
     return rules
+
+
+def _progress() -> np.ndarray:
+    at = np.zeros(1, PROGRESS_DTYPE)
+    at["oldest"] = at["newest"] = NONE
+    at["event_s"] = math.inf
+    return at
 
 
 def _requests(tokens: np.ndarray, tree: PromptTree | None) -> np.ndarray:

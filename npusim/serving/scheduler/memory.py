@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.compilation import inner_part
-from npusim.serving.scheduler.blocks import blocks_for, free, take, wanted
+from npusim.serving.scheduler.blocks import blocks_for, free, take
 from npusim.serving.scheduler.prefixes import hit, make_evictable, path_blocks, take_from_list
 from npusim.serving.scheduler.state import NONE
 
@@ -18,7 +18,7 @@ def need(state, index):
         node = state.nodes[state.paths[request.path + depth]]
         if node.users > 0:
             shared += node.blocks
-    return blocks_for(state, wanted(request)) - shared
+    return blocks_for(state, request.isl + request.generated) - shared
 
 
 @inner_part
@@ -26,7 +26,7 @@ def take_prompt(state, index):
     """Take the blocks of a request's prompt beside what the cache already holds."""
     at, request = state.at[0], state.requests[index]
     request.computed, request.kept = hit(state, index)
-    tokens = wanted(request)
+    tokens = request.isl + request.generated
     if request.preemptions == 0:
         at.asked_tokens += tokens
         at.hit_tokens += request.computed

@@ -19,24 +19,7 @@ from npusim.serving.scheduler.state import (
     PROMPT_WANTED,
     SERVER_GOES_ON,
 )
-from npusim.serving.scheduler.steps import has_room, note_rest, put_first, record_span, spend
-
-
-@inner_part
-def next_chunk(state, index):
-    """Tokens of the next chunk of a prompt, the largest that the runtime has."""
-    request, most = state.requests[index], state.rules[0].largest_chunk
-    left = request.isl + request.generated - request.computed
-    return left if most == NONE else min(left, most)
-
-
-@inner_part
-def compiled_chunk(state, tokens):
-    """Tokens that are computed for a chunk of `tokens`, padding included."""
-    for size in state.chunk_sizes:
-        if size >= tokens:
-            return size
-    return tokens
+from npusim.serving.scheduler.steps import has_room, put_first, record_span, spend
 
 
 @inner_part
@@ -49,9 +32,8 @@ def begin_prompt(state):
             return wanted
         at.phase = PROMPT_GIVEN
     prompt = state.prompts[at.prompt]
-    if not has_room(state, 1, prompt.count + 1):
+    if not has_room(state, 1, prompt.count):
         return NEEDS_ROOM
-    note_rest(state)
     at.steps += prompt.count
     at.phase, at.prompt_part = PREFILLING, prompt.count
     end_s = at.now_s
@@ -86,7 +68,7 @@ def _look_up(state):
 @inner_part
 def _known(state):
     request = state.requests[state.at[0].request]
-    place = state.prompts[state.at[0].prompt_end].first
+    place = state.prompts[request.isl + request.generated].first
     while place != NONE and state.prompts[place].done != request.computed:
         place = state.prompts[place].next
     return place
@@ -115,15 +97,12 @@ def plan_next_chunk(state):
 
 @inner_part
 def end_prompt(state):
-    """The chunks are done, and after the last one of a prompt the first token is out."""
+    """The chunks are done: the first token is out."""
     at, request, prompt = state.at[0], state.requests[state.at[0].request], state.prompts[state.at[0].prompt]
     for chunk in range(prompt.begin, prompt.begin + prompt.count):
         record_span(state, state.chunks[chunk].seconds, state.chunks[chunk].joules)
         spend(state.at[0], state.chunks[chunk].parts_j)
-    at.worked_s = at.now_s
-    at.prefill_tokens += at.prompt_end - request.computed
-    request.computed = at.prompt_end
-    if at.prompt_end == request.isl + request.generated:
-        # A prompt that is under way chunk by chunk is the only one.
-        at.prefilling = 0
-        put_first(state, at.request)
+    total = request.isl + request.generated
+    at.prefill_tokens += total - request.computed
+    request.computed = total
+    put_first(state, at.request)

@@ -7,7 +7,7 @@ from npusim.serving.refusal import ACCEPTED, QUEUE_FULL, TOO_LARGE, TOO_LONG
 from npusim.serving.scheduler.blocks import blocks_for, free, growth, growth_of_answers
 from npusim.serving.scheduler.events import plan
 from npusim.serving.scheduler.memory import need, release, take_prompt
-from npusim.serving.scheduler.state import ANSWERS, NONE, ROUTED, WORK
+from npusim.serving.scheduler.state import ANSWERS, NONE, WORK
 
 
 @inner_part
@@ -18,29 +18,13 @@ def enqueue(state, index):
     request.refusal = _refusal(state, index)
     if request.refusal != ACCEPTED:
         at.refused += 1
-        if request.given == 0:
-            at.pending -= request.isl
         tell(state, index)
         return
     state.queues[(at.waiting_first + at.waiting) % len(state.queues)].waiting = index
     at.waiting += 1
-    wake(at)
-
-
-@inner_part
-def wake(at):
-    """There is work again."""
     if not at.woken:
         at.woken = True
         plan(at, WORK, at.now_s)
-
-
-@inner_part
-def await_kv(state, index):
-    """An admitted request has its blocks; its KV is to come from elsewhere."""
-    at = state.at[0]
-    state.sequences[at.receiving].receiving = index
-    at.receiving += 1
 
 
 @inner_part
@@ -49,7 +33,7 @@ def _refusal(state, index):
     tokens = request.isl + request.osl - 1
     if tokens > rules.longest_context:
         return TOO_LONG
-    if blocks_for(state, tokens + rules.width - 1) > rules.capacity:
+    if blocks_for(state, tokens) > rules.capacity:
         return TOO_LARGE
     if rules.max_waiting != NONE and state.at[0].waiting >= rules.max_waiting:
         return QUEUE_FULL
@@ -70,14 +54,14 @@ def tell(state, index):
 def admissible(state):
     """Whether there is a slot and KV memory for the first waiting request and what the others will still need."""
     at, rules = state.at[0], state.rules[0]
-    sequences = at.live + at.prefilling + at.receiving + at.arrived
+    sequences = at.live + at.prefilling
     if at.waiting == 0 or sequences >= rules.max_sequences:
         return False
     if first_is_unseen(state):
         return False
     index = state.queues[at.waiting_first].waiting
     needed = need(state, index)
-    beside = growth_of_answers(state, index) if rules.whole_answers else growth(state, rules.width)
+    beside = growth_of_answers(state, index) if rules.whole_answers else growth(state, 1)
     if needed + beside > free(state):
         return False
     return sequences == 0 or at.used + needed <= rules.watermark * rules.capacity
@@ -100,10 +84,7 @@ def admit(state):
     at.waiting_first = (at.waiting_first + 1) % len(state.queues)
     at.waiting -= 1
     take_prompt(state, index)
-    at.peak_sequences = max(at.peak_sequences, at.live + at.prefilling + at.receiving + at.arrived + 1)
-    if state.rules[0].arrival == ROUTED and state.requests[index].preemptions == 0:
-        state.queues[at.admitted].admitted = index
-        at.admitted += 1
+    at.peak_sequences = max(at.peak_sequences, at.live + at.prefilling + 1)
     return index
 
 
@@ -112,14 +93,13 @@ def preempt(state):
     """The sequence that joined last gives its blocks back and will be computed again."""
     at = state.at[0]
     at.live -= 1
-    at.fresh = 0
     index = state.sequences[at.live].live
     request = state.requests[index]
     request.last_token_s = state.sequences[at.live].last_s
     request.generated = request.osl - state.sequences[at.live].remaining
     release(state, index, state.sequences[at.live].held)
     request.preemptions += 1
-    request.computed = request.given = 0
+    request.computed = 0
     at.preemptions += 1
     at.waiting_first = (at.waiting_first - 1) % len(state.queues)
     state.queues[at.waiting_first].waiting = index

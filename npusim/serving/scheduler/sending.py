@@ -5,14 +5,14 @@ from __future__ import annotations
 from npusim.compilation import inner_part
 from npusim.serving.scheduler.events import plan, plan_arrival
 from npusim.serving.scheduler.queue import enqueue
-from npusim.serving.scheduler.state import BURST, CLOSED, SENDING, SENDING_ENDS, STREAM
+from npusim.serving.scheduler.state import CLOSED, SENDING, SENDING_ENDS, STREAM
 
 
 @inner_part
 def begin_sending(state):
     """Users send their first requests; a stream begins once the server has looked at its empty queue."""
     rules = state.rules[0]
-    if rules.arrival <= BURST:
+    if rules.arrival != STREAM:
         for _ in range(rules.users):
             send_next(state)
 
@@ -30,19 +30,16 @@ def send_next(state):
     """A user sends the next request, if there is one: a closed user thinks it up now, a burst is due at 0."""
     at = state.at[0]
     if at.unsent < len(state.requests):
-        send(state, at.now_s if state.rules[0].arrival == CLOSED else 0.0)
+        _send(state, at.now_s if state.rules[0].arrival == CLOSED else 0.0)
 
 
 @inner_part
-def send(state, due_s):
-    """The next request is sent now; it was due at `due_s`."""
+def _send(state, due_s):
     at = state.at[0]
     index = at.unsent
     at.unsent += 1
-    if state.requests[index].given == 0:
-        at.pending += state.requests[index].isl
     state.requests[index].due_s, state.requests[index].sent_s = due_s, at.now_s
-    if state.rules[0].intake_s > 0.0 or state.rules[0].drawing_s >= 0.0:
+    if state.rules[0].intake_s > 0.0:
         _take_in(state, index)
     elif state.rules[0].request_s > 0.0:
         _travel(state, index)
@@ -54,11 +51,7 @@ def send(state, due_s):
 def _take_in(state, index):
     """The front end takes in one request after the other: an event for each."""
     at, rules = state.at[0], state.rules[0]
-    begun_s = max(at.taken_in_s, at.now_s)
-    if rules.drawing_s >= 0.0:
-        begun_s = begun_s + rules.drawing_s
-        state.requests[index].sent_s = begun_s
-    at.taken_in_s = begun_s + rules.intake_s
+    at.taken_in_s = max(at.taken_in_s, at.now_s) + rules.intake_s
     _set_out(state, index, at.now_s + (at.taken_in_s + rules.request_s - at.now_s))
 
 
@@ -105,7 +98,7 @@ def arrive(state):
 def send_from_stream(state):
     """The next request of a stream is due; the one after it, or the end, is planned."""
     at = state.at[0]
-    send(state, at.now_s)
+    _send(state, at.now_s)
     if at.unsent < len(state.requests):
         plan(at, SENDING, at.now_s + (state.queues[at.unsent].due_s - at.now_s))
     else:
@@ -116,8 +109,8 @@ def send_from_stream(state):
 def hear(state):
     """Clients hear of all that ended since they last did; each user sends its next request."""
     at = state.at[0]
-    first, last, arrival = at.told, at.ended, state.rules[0].arrival
+    first, last = at.told, at.ended
     at.told = last
     for _ in range(first, last):
-        if arrival <= BURST:
+        if state.rules[0].arrival != STREAM:
             send_next(state)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 
 import numpy as np
 
 from npusim.engine.analytic import DecodeRun
 from npusim.engine.limiter import PowerLimiter
 from npusim.engine.stepcost import StepCost
-from npusim.serving.drafts import Drafts
 from npusim.serving.kvcache import KvCache
 from npusim.serving.limits import ServerLimits
 from npusim.serving.record import Recorder
 from npusim.serving.refusal import ACCEPTED, refusal_text
 from npusim.serving.request import Request
 from npusim.serving.scheduler.loop import go_on
-from npusim.serving.scheduler.routed import collect, deliver, receive
 from npusim.serving.scheduler.state import (
     DONE,
     NEEDS_PROMPT,
@@ -34,98 +31,42 @@ from npusim.workload.step import mixed
 
 _STALLS = 1 << 12
 """Steps whose stalls are drawn together."""
-_ONE_EACH = np.zeros((0, 0), np.int64)
-"""No tokens told: each step makes one of each sequence."""
 _THIS_ONCE = 0
 """Place among the prompts of one that costs this only now: the power limiter is on its way, or a chunk stalls."""
 
 
 class CompiledServer:
-    """Serves the requests of a state; what it needs of the engine it asks for step by step."""
+    """Serves the requests of a state to the end; what it needs of the engine it asks for step by step."""
 
     def __init__(
-        self,
-        state: ServerState,
-        engine: ServingEngine,
-        limits: ServerLimits,
-        recorder: Recorder,
-        seed: int,
-        drafts: Drafts | None = None,
+        self, state: ServerState, engine: ServingEngine, limits: ServerLimits, recorder: Recorder, seed: int
     ) -> None:
-        self.state, self._engine, self._limits, self._recorder, self._seed = state, engine, limits, recorder, seed
+        self._state, self._engine, self._limits, self._recorder, self._seed = state, engine, limits, recorder, seed
         self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
         state.rules["asks_always"], state.rules["stalls"] = not self._limiter.is_still, engine.stalls_at_all
         self._costs: list[list[StepCost]] = [[]]
         self._chunks = 0
         self._live, self._steps = state.at["live"], state.at["steps"]
         self._times_s = self._joules = self._parts_j = np.zeros(0)
-        self._drafts, self._tokens = drafts, _ONE_EACH
-        self._most_steps, self._limiter_before = 0, self._limiter
-        self._answers: dict[int, Callable[[int, float], None]] = {
+
+    def run(self) -> None:
+        """Serve until nothing is left to happen."""
+        answers = {
             NEEDS_RUN: self._decode,
             NEEDS_PROMPT: self._prompt,
             NEEDS_STEP: self._mixed_step,
             NEEDS_STALLS: self._draw_stalls,
             NEEDS_ROOM: self._make_room,
         }
-
-    def go_on(self) -> tuple[int, float]:
-        """Serve until nothing is left that may happen: how many answers were heard of, when something next happens."""
         while True:
-            wanted, steps, horizon_s = go_on(self.state, self._times_s, self._joules, self._parts_j, self._tokens)
+            wanted, steps, horizon_s = go_on(self._state, self._times_s, self._joules, self._parts_j)
             if wanted == DONE:
-                return steps, horizon_s
-            self._answers[wanted](steps, horizon_s)
-
-    def receive(
-        self, index: int, isl: int, osl: int, given: int, path: tuple[int, int], due_s: float, now_s: float
-    ) -> float:
-        """A request is sent from outside; when something next happens. path: first node and nodes of its prompt."""
-        if int(self.state.at["unsent"][0]) == len(self.state.requests):
-            self._make_room_for_requests()
-        return self._interrupted(now_s, receive(self.state, index, isl, osl, given, *path, due_s, now_s, self._times_s))
-
-    def deliver(self, place: int, first_token_s: float, now_s: float) -> float:
-        """The KV of the request in that row is there; when something next happens."""
-        return self._interrupted(now_s, deliver(self.state, place, first_token_s, now_s, self._times_s))
-
-    def collect(self, place: int, now_s: float) -> float:
-        """The KV of the request in that row is no longer kept; when something next happens."""
-        return self._interrupted(now_s, collect(self.state, place, now_s, self._times_s))
-
-    def _interrupted(self, now_s: float, left_and_next: tuple[int, float]) -> float:
-        left, next_s = left_and_next
-        if left > 0:
-            self._shorten(left, now_s)
-        return float(next_s)
-
-    def _shorten(self, left: int, now_s: float) -> None:
-        """The run under way ends after `left` steps, since something happened at `now_s`: its joules are asked anew."""
-        at = self.state.at[0]
-        self._limiter = self._limiter_before
-        self._steps[0] -= left
-        self._decode(self._most_steps, now_s - float(at["begun_s"]))
-        self._steps[0] += left
-
-    def _make_room_for_requests(self) -> None:
-        """Twice the room; the ring of those that wait is laid out anew."""
-        state, at = self.state, self.state.at[0]
-        first, count = int(at["waiting_first"]), int(at["waiting"])
-        waiting = np.roll(state.queues["waiting"], -first)[:count]
-        self.state = state._replace(requests=_longer(state.requests, 0), queues=_longer(state.queues, 0))
-        self.state.queues["waiting"][:count], at["waiting_first"] = waiting, 0
-
-    def make_room_for_nodes(self, nodes: int, path_nodes: int) -> None:
-        """Room for at least so many nodes, and nodes of paths."""
-        if nodes > len(self.state.nodes):
-            self.state = self.state._replace(nodes=_longer(self.state.nodes, nodes))
-        if path_nodes > len(self.state.paths):
-            self.state = self.state._replace(paths=_longer(self.state.paths, path_nodes))
+                return self._hand_over()
+            answers[wanted](steps, horizon_s)
 
     def leave_in(self, kv: KvCache, make: Callable[[], list[Request]]) -> None:
         """Bring record and counts of the cache to where the run has left them; make: the requests before the run."""
-        self._hand_over()
-        state, at, recorder = self.state, self.state.at[0], self._recorder
+        state, at, recorder = self._state, self._state.at[0], self._recorder
         for name in ("preemptions", "decode_steps", "prefill_tokens", "mixed_steps", "peak_sequences"):
             setattr(recorder, name, int(at[name]))
         recorder.spend(at["parts_j"])
@@ -142,53 +83,33 @@ class CompiledServer:
                 request.refusal = refusal_text(refusal, request, kv, self._limits)
 
     def _decode(self, steps: int, horizon_s: float) -> None:
-        self._most_steps = steps
-        held, slots, counter = self._held(), self._limits.slots, int(self._steps[0])
-        if self._drafts is None:
-            self._take(self._engine.decode_run(held, slots, steps, horizon_s, self._seed, counter))
-            return
-        tokens = self._drawn(self._drafts, steps)
-        run = self._drafts.engine.drafted_run(held, slots, tokens, horizon_s, self._seed, counter)
-        self._tokens = tokens[: len(run.times_s)]
+        held, counter = self._held(), int(self._steps[0])
+        run = self._engine.decode_run(held, self._limits.slots, steps, horizon_s, self._seed, counter)
         self._take(run)
-
-    def _drawn(self, drafts: Drafts, steps: int) -> np.ndarray:
-        """Tokens of each live sequence in the next steps, (steps, sequences)."""
-        live = self.state.sequences[: self._live[0]]
-        requests, remaining = self.state.requests[live["live"]], live["remaining"]
-        return drafts.tokens(requests["index"], requests["osl"] - remaining, remaining, steps)
 
     def _held(self) -> np.ndarray:
         """KV tokens that each live sequence holds."""
-        return np.ascontiguousarray(self.state.sequences["held"][: self._live[0]])
+        return np.ascontiguousarray(self._state.sequences["held"][: self._live[0]])
 
     def _mixed_step(self, steps: int, horizon_s: float) -> None:
-        state, count = self.state, int(self.state.at["chunks"][0])
+        state, count = self._state, int(self._state.at["chunks"][0])
         chunks = state.sequences[:count]
         tokens, which = chunks["chunk_tokens"], chunks["chunk_request"]
         contexts = (state.requests["computed"][which] + tokens).tolist()
         sizes = list(zip(tokens.tolist(), contexts, strict=True))
-        width = self._limits.width
-        step = mixed(self._held() + width, sizes, self._limits.slots, width)
-        if self._drafts is not None:
-            self._tokens = self._drawn(self._drafts, 1)
-        at, ahead = state.at[0], bool(state.rules["ahead"][0])
-        ready_s = float(max(at["seen_s"], at["launched_s"]) - at["now_s"]) if ahead else 0.0
-        run = self._engine.mixed_run(step, self._seed, int(self._steps[0]), ready_s)
-        at["launch_s"] = run.launch_s
-        self._take(run)
+        step = mixed(self._held() + 1, sizes, self._limits.slots)
+        self._take(self._engine.mixed_run(step, self._seed, int(self._steps[0])))
 
     def _take(self, run: DecodeRun) -> None:
         """The steps are what was asked for; the power limiter sees them, after the rest before them."""
         self._times_s, self._joules, self._parts_j = run.times_s, run.energies_j, run.parts_j
         if not self._limiter.is_still:
             self._wake_limiter()
-            self._limiter_before = copy(self._limiter)
             seconds = float(run.times_s.sum())
             self._limiter.elapse(seconds, float(run.energies_j.sum()) / seconds, run.held)
 
     def _wake_limiter(self) -> None:
-        at = self.state.at
+        at = self._state.at
         if at["rested"][0]:
             self._limiter.elapse(float(at["rested_s"][0]), self._limits.idle_w, False)
             at["rested"] = False
@@ -196,9 +117,9 @@ class CompiledServer:
     def _prompt(self, steps: int, horizon_s: float) -> None:
         """Cost the prompt that is to begin: for good, or as this once a stall or the power limiter has it."""
         self._wake_limiter()
-        state, at = self.state, self.state.at
+        state, at = self._state, self._state.at
         request = state.requests[int(at["request"][0])]
-        done, total = int(request["computed"]), int(at["prompt_end"][0])
+        done, total = int(request["computed"]), int(request["isl"] + request["generated"])
         if not self._limiter.is_still:
             costs = chunk_costs(self._engine, self._limiter, self._limits.largest_chunk or total, done, total)
         else:
@@ -213,9 +134,9 @@ class CompiledServer:
         at["prompt"] = _THIS_ONCE
 
     def _place(self, done: int, total: int) -> int:
-        place = int(self.state.prompts["first"][total])
-        while place != NONE and self.state.prompts["done"][place] != done:
-            place = int(self.state.prompts["next"][place])
+        place = int(self._state.prompts["first"][total])
+        while place != NONE and self._state.prompts["done"][place] != done:
+            place = int(self._state.prompts["next"][place])
         return place
 
     def _keep(self, done: int, total: int) -> int:
@@ -228,14 +149,14 @@ class CompiledServer:
         self._costs.append(costs)
         self._write(place, done, costs)
         self._chunks += len(costs)
-        self.state.prompts["next"][place] = self.state.prompts["first"][total]
-        self.state.prompts["first"][total] = place
+        self._state.prompts["next"][place] = self._state.prompts["first"][total]
+        self._state.prompts["first"][total] = place
         return place
 
     def _write(self, place: int, done: int, costs: list[StepCost]) -> None:
         """Write what chunks cost behind those of the known prompts."""
         self._grow(place + 1, self._chunks + len(costs))
-        state, own = self.state, slice(self._chunks, self._chunks + len(costs))
+        state, own = self._state, slice(self._chunks, self._chunks + len(costs))
         prompt = state.prompts[place]
         prompt["done"], prompt["begin"], prompt["count"] = done, self._chunks, len(costs)
         chunks = state.chunks
@@ -244,32 +165,32 @@ class CompiledServer:
         chunks["parts_j"][own] = [cost.parts_in_order for cost in costs]
 
     def _grow(self, prompts: int, chunks: int) -> None:
-        state = self.state
+        state = self._state
         if prompts > len(state.prompts):
             longer = _longer(state.prompts, prompts)
             longer["first"][len(state.prompts) :] = NONE
-            self.state = state = state._replace(prompts=longer)
+            self._state = state = state._replace(prompts=longer)
         if chunks > len(state.chunks):
-            self.state = state._replace(chunks=_longer(state.chunks, chunks))
+            self._state = state._replace(chunks=_longer(state.chunks, chunks))
 
     def _draw_stalls(self, steps: int, horizon_s: float) -> None:
         """Draw the stalls of further steps, at least of as many as the largest known prompt has chunks."""
-        known = self.state.stall_s
+        known = self._state.stall_s
         first, most = int(self._steps[0]), max(len(costs) for costs in self._costs)
         count = max(_STALLS, first + most - len(known))
         further = self._engine.stalls(self._seed, len(known), count)
-        self.state = self.state._replace(stall_s=np.concatenate([known, further]))
+        self._state = self._state._replace(stall_s=np.concatenate([known, further]))
 
     def _make_room(self, steps: int, horizon_s: float) -> None:
         """Hand the record over; an empty one that still has too little room gets more."""
-        at = self.state.at[0]
+        at = self._state.at[0]
         if at["intervals"] == at["spans"] == 0:
-            record = self.state.record
-            self.state = self.state._replace(record=np.zeros(2 * len(record), record.dtype))
+            record = self._state.record
+            self._state = self._state._replace(record=np.zeros(2 * len(record), record.dtype))
         self._hand_over()
 
     def _hand_over(self) -> None:
-        state, at = self.state, self.state.at
+        state, at = self._state, self._state.at
         intervals, spans = int(at["intervals"][0]), int(at["spans"][0])
         record = state.record
         self._recorder.intervals(record["interval_s"][:intervals].copy(), record["interval_weight"][:intervals].copy())

@@ -13,9 +13,8 @@ NONE = -1
 """No request, no node, no prompt; no limit."""
 
 # Who sends requests.
-CLOSED, BURST, STREAM, ROUTED = range(4)
-"""As `workload.arrivals`: users that wait for answers, all at once (up to here answers are heard of), or at times of
-their own; or from outside, one by one, by whoever shares them out among several servers."""
+CLOSED, BURST, STREAM = range(3)
+"""As `workload.arrivals`: users that wait for answers, all at once, or at times of their own."""
 
 # What can happen next, each with a place in `event_s`.
 SERVER_GOES_ON, WORK, ANSWERS, SENDING, SENDING_ENDS, ARRIVAL = range(6)
@@ -30,7 +29,7 @@ PROMPT_WANTED, PROMPT_GIVEN, PREFILLING, RUN_GIVEN, DECODING, STEP_GIVEN, MIXING
 the caller was asked for costs; PREFILLING, DECODING, MIXING: until a step or several end."""
 
 # What the server does next in its turn, and what a policy answers.
-PREFILL, PREFILL_CHUNK, DECODE, DECODE_ONE, MIX, END = range(6)
+PREFILL, DECODE, DECODE_ONE, MIX, END = range(5)
 
 # What the caller is asked for.
 NOTHING, NEEDS_PROMPT, NEEDS_RUN, NEEDS_STEP, NEEDS_STALLS, NEEDS_ROOM, DONE = range(7)
@@ -43,8 +42,6 @@ RULES_DTYPE = record_type(
     [
         ("policy", np.int64),
         ("token_budget", np.int64),
-        ("width", np.int64),
-        ("largest_chunk", np.int64),
         ("arrival", np.int64),
         ("users", np.int64),
         ("max_sequences", np.int64),
@@ -55,35 +52,23 @@ RULES_DTYPE = record_type(
         ("watermark", np.float64),
         ("request_s", np.float64),
         ("intake_s", np.float64),
-        ("idle_w", np.float64),
         ("ahead", np.bool_),
-        ("holds", np.bool_),
-        ("drawing_s", np.float64),
         ("whole_answers", np.bool_),
         ("caching", np.bool_),
         ("warm", np.bool_),
-        ("keeps", np.bool_),
         ("asks_always", np.bool_),
         ("stalls", np.bool_),
     ]
 )
-"""As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always: a
-prompt costs anew each time, since a power limiter is on its way; stalls: whether steps stall at all; keeps: KV of
-answered requests is kept until it is collected."""
+"""As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting: NONE without limit; asks_always: a prompt costs
+anew each time, since a power limiter is on its way; stalls: whether steps stall at all."""
 
 PROGRESS_DTYPE = record_type(
     [
         ("now_s", np.float64),
-        ("until_s", np.float64),
-        ("may_begin", np.bool_),
-        ("paused", np.bool_),
-        ("begun_s", np.float64),
-        ("worked_s", np.float64),
-        ("idled_s", np.float64),
         ("serial", np.int64),
         ("phase", np.int64),
         ("stage", np.int64),
-        ("budget_left", np.int64),
         ("resting_since_s", np.float64),
         ("rested_s", np.float64),
         ("rested", np.bool_),
@@ -91,9 +76,6 @@ PROGRESS_DTYPE = record_type(
         ("sending", np.bool_),
         ("steps", np.int64),
         ("seen_s", np.float64),
-        ("launch_s", np.float64),
-        ("launched_s", np.float64),
-        ("fresh", np.int64),
         ("taken_in_s", np.float64),
         ("unsent", np.int64),
         ("groups_begin", np.int64),
@@ -107,10 +89,8 @@ PROGRESS_DTYPE = record_type(
         ("live", np.int64),
         ("chunks", np.int64),
         ("request", np.int64),
-        ("prompt_end", np.int64),
         ("prompt", np.int64),
         ("prompt_part", np.int64),
-        ("pending", np.int64),
         ("used", np.float64),
         ("peak", np.float64),
         ("evictable", np.float64),
@@ -118,9 +98,6 @@ PROGRESS_DTYPE = record_type(
         ("newest", np.int64),
         ("hit_tokens", np.int64),
         ("asked_tokens", np.int64),
-        ("receiving", np.int64),
-        ("arrived", np.int64),
-        ("admitted", np.int64),
         ("served", np.int64),
         ("refused", np.int64),
         ("preemptions", np.int64),
@@ -138,27 +115,19 @@ PROGRESS_DTYPE = record_type(
 )
 """How far a run has come. Times in seconds.
 
-until_s: how far it may go on, may_begin: whether turns may begin then (of ROUTED; else to the end); paused: it has come
-so far; begun_s: when the steps under way began; worked_s: when the last ones ended, idled_s: time without steps (of
-ROUTED).
-
-serial: events so far; stage: of the turn; budget_left: prompt tokens that it may still compute; resting_since_s:
-AT_REST since; rested_s: length of the last rest, where the caller has not heard of one yet (rested); woken: whether
-WORK has happened since the last rest began; sending: whether clients have begun; steps: begun; seen_s: until when
-requests came that the next step's schedule knows; launch_s, launched_s: in which the host launches the mixed step that
-was costed, and when it had launched the last one; fresh: of those that joined last, how many did with the last step;
-taken_in_s: when the front end is done with the last request that it takes in.
+serial: events so far; stage: of the turn; resting_since_s: AT_REST since; rested_s: length of the last rest, where the
+caller has not heard of one yet (rested); woken: whether WORK has happened since the last rest began; sending: whether
+clients have begun; steps: begun; seen_s: until when requests came that the next step's schedule knows; taken_in_s: when
+the front end is done with the last request that it takes in.
 
 unsent: first request that was not sent; groups_begin, groups_end: of those on their way, travelling_end: requests in
 them; told, ended: those of `ended` whose clients have heard, and all; waiting_first, waiting: first place of the ring
-of waiting requests, and how many; prefilling, live, chunks: lengths of these lists, as receiving, arrived and
-admitted are.
+of waiting requests, and how many; prefilling, live, chunks: lengths of these lists.
 
-request, prompt_end, prompt, prompt_part: whose prompt is computed, up to how many tokens, its place among `prompts`,
-and chunks done where each is an event; pending: prompt tokens of requests that were sent and have no token yet. used,
-peak, evictable: blocks; oldest, newest: ends of the list of evictable nodes. The rest are counts for the record;
-intervals, spans: entries in its buffers. event_s, event_serial: when each of EVENTS happens (inf: not), and which is
-first of equal times; parts_j: joules by ENERGY_PARTS; partial: sums of a pairwise sum.
+request, prompt, prompt_part: whose prompt is computed, its place among `prompts`, and chunks done where each is an
+event. used, peak, evictable: blocks; oldest, newest: ends of the list of evictable nodes. The rest are counts for the
+record; intervals, spans: entries in its buffers. event_s, event_serial: when each of EVENTS happens (inf: not), and
+which is first of equal times; parts_j: joules by ENERGY_PARTS; partial: sums of a pairwise sum.
 """
 
 REQUEST_DTYPE = record_type(
@@ -173,7 +142,6 @@ REQUEST_DTYPE = record_type(
         ("last_token_s", np.float64),
         ("generated", np.int64),
         ("computed", np.int64),
-        ("given", np.int64),
         ("blocks", np.float64),
         ("path", np.int64),
         ("path_nodes", np.int64),
@@ -182,8 +150,7 @@ REQUEST_DTYPE = record_type(
         ("refusal", np.int64),
     ]
 )
-"""As `Request`. given: tokens of KV that come from elsewhere, 0 where the prompt is computed here; path, path_nodes:
-its segments in `paths`; kept: how many of them it keeps from eviction."""
+"""As `Request`. path, path_nodes: its segments in `paths`; kept: how many of them it keeps from eviction."""
 
 NODE_DTYPE = record_type(
     [
@@ -213,13 +180,11 @@ QUEUE_DTYPE = record_type(
         ("end", np.int64),
         ("waiting", np.int64),
         ("ended", np.int64),
-        ("admitted", np.int64),
     ]
 )
 """Lists with a place for each request. due_s: of a stream; travelling: requests on their way; sent_s, arrives_s,
-serial, begin, end: groups of them that were sent at one time: when, when they reach the queue and as which event,
-and which of them; waiting: a ring; ended: requests that were answered or refused, in that order; admitted: those
-that were, for the first time (of ROUTED)."""
+serial, begin, end: groups of them that were sent at one time: when, when they reach the queue and as which event, and
+which of them; waiting: a ring; ended: requests that were answered or refused, in that order."""
 
 SEQUENCE_DTYPE = record_type(
     [
@@ -228,18 +193,12 @@ SEQUENCE_DTYPE = record_type(
         ("remaining", np.int64),
         ("last_s", np.float64),
         ("prefilling", np.int64),
-        ("receiving", np.int64),
-        ("arrived", np.int64),
         ("chunk_request", np.int64),
         ("chunk_tokens", np.int64),
-        ("kept", np.int64),
-        ("written", np.int64),
     ]
 )
 """Lists with a place for each sequence. live: requests, and along them held, remaining, last_s, as `Live` has them;
-prefilling: requests whose prompts are under way; receiving: whose KV is, arrived: whose KV has come, until the next
-turn; chunk_request, chunk_tokens: chunks of the mixed step; kept, written: tokens that steps left and wrote, those
-among them that were drafted in vain."""
+prefilling: requests whose prompts are under way; chunk_request, chunk_tokens: chunks of the mixed step."""
 
 PROMPT_DTYPE = record_type(
     [("first", np.int64), ("done", np.int64), ("next", np.int64), ("begin", np.int64), ("count", np.int64)]
@@ -260,8 +219,7 @@ RECORD_DTYPE = record_type(
 """Two lists of the record, as `Recorder` has them."""
 
 ServerState = namedtuple(
-    "ServerState",
-    "rules at requests queues sequences scratch nodes paths windows chunk_sizes prompts chunks stall_s record",
+    "ServerState", "rules at requests queues sequences scratch nodes paths windows prompts chunks stall_s record"
 )
 """rules, at: one record each; paths: nodes of the prompts of all requests; scratch: (2, sequences); windows: (blocks,
-share) of windowed layers; chunk_sizes: compiled ones, rising; stall_s: by step; the others as their types say."""
+share) of windowed layers; stall_s: by step; the others as their types say."""

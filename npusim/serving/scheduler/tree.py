@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npusim.serving.scheduler.state import NONE
-from npusim.workload.prompts import BlockPrompts, Prompt, Segment
+from npusim.workload.prompts import Prompt, Segment
 
 
 @dataclass(frozen=True)
@@ -47,31 +47,3 @@ def tree_of(prompts: Sequence[Prompt]) -> PromptTree:
         np.cumsum(count) - count,
         count,
     )
-
-
-def tree_of_blocks(prompts: BlockPrompts) -> PromptTree:
-    """The tree of prompts of numbered blocks, depth by depth."""
-    size, count = prompts.size, -(-prompts.tokens // prompts.size)
-    begin = np.cumsum(count) - count
-    paths = np.empty(int(count.sum()), np.int64)
-    parents, ends, known = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
-    before = np.full(len(count), NONE, np.int64)
-    for depth in range(int(count.max())):
-        which = np.flatnonzero(count > depth)
-        keys = np.empty((len(which), 3), np.int64)
-        keys[:, 0], keys[:, 1] = before[which], prompts.blocks[prompts.first[which] + depth]
-        keys[:, 2] = np.minimum(prompts.tokens[which], (depth + 1) * size)
-        found, place = np.unique(keys, axis=0, return_inverse=True)
-        before[which] = known + place.reshape(-1)
-        paths[begin[which] + depth] = before[which]
-        parents.append(found[:, 0])
-        ends.append(found[:, 2])
-        known += len(found)
-    return PromptTree(np.concatenate(parents), np.concatenate(ends), paths, begin, count)
-
-
-def tree_of_own(tokens: np.ndarray) -> PromptTree:
-    """The tree of prompts that share nothing; tokens: of each, int64."""
-    count = len(tokens)
-    places = np.arange(count, dtype=np.int64)
-    return PromptTree(np.full(count, NONE, np.int64), tokens.astype(np.int64), places, places, np.ones(count, np.int64))

@@ -82,12 +82,9 @@ def _shapes(row: Row) -> str:
     the table's.
     """
     column = "batch" if row.text("op") in _DECODING else "q_len" if row.text("q_len") else "tokens"
-    return f"cut in {row.text('tp')} on {row.text('pes')} engines, {token_range(row.number(column))} tokens"
-
-
-def token_range(tokens: float) -> str:
-    """The range in which a number of new tokens lies."""
-    return next(f"to {most}" for most in _TOKEN_RANGES if tokens <= most)
+    tokens = row.number(column)
+    span = next(f"to {most}" for most in _TOKEN_RANGES if tokens <= most)
+    return f"cut in {row.text('tp')} on {row.text('pes')} engines, {span} tokens"
 
 
 def _predictor(row: Row, arch: str) -> Predictor:
@@ -141,7 +138,7 @@ def _norm(row: Row) -> Fields:
 
 def _rope(row: Row) -> Fields:
     model = load_model(_MODEL)
-    width = (model.heads + model.kv_heads) * model.head_dim // row.count("tp")
+    width = (model.query_width + model.kv_width) // row.count("tp")
     return vector(ROPE, row.count("tokens"), width, 2 * width)
 
 

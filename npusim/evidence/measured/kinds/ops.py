@@ -23,8 +23,8 @@ from npusim.evidence.predictors.kernel_libraries import Libraries
 from npusim.evidence.predictors.operator import OperatorPredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
 from npusim.mapping.optable import CAST, EXPERT_DOWN, EXPERT_UP, NORM, SILU, SOFTMAX
+from npusim.workload.blocks import Experts
 from npusim.workload.catalog import load_model
-from npusim.workload.feeds import Experts
 
 _SIXTEEN_BIT = 2.0
 _VECTOR_OPS = {"rms_norm": NORM, "silu": SILU, "add": CAST, "softmax": SOFTMAX}

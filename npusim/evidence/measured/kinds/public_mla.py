@@ -20,7 +20,7 @@ from npusim.evidence.predictors.module import ModulePredictor
 from npusim.evidence.predictors.step import GPU_RUNTIME
 from npusim.mapping.attention_rows import latent
 from npusim.mapping.rows import Rows
-from npusim.workload.attention import Latent
+from npusim.workload.blocks import Latent
 from npusim.workload.catalog import load_model
 from npusim.workload.precision import resolve_precision
 

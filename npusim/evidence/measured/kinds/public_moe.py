@@ -22,7 +22,7 @@ from npusim.mapping.expert_shard import ExpertShard
 from npusim.mapping.mlp_rows import routed
 from npusim.mapping.optable import COMBINE, LINEAR
 from npusim.mapping.rows import Rows
-from npusim.workload.feeds import Experts
+from npusim.workload.blocks import Experts
 from npusim.workload.precision import resolve_precision
 from npusim.workload.routing import Skew
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,13 +13,12 @@ from npusim.evidence.measured.kind import TableKind
 from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
-from npusim.evidence.predictors.run import TRACE, RunPredictor
+from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Metric, Shown
 from npusim.metrics import PUBLISHED, UNIT_NAMES, figure_of, resolve
 from npusim.metrics import metric as metric_of
-from npusim.workload.lengths import FIXED
 
 _MAIN = "throughput_total"
 _POWER = "power_w"
@@ -32,8 +30,6 @@ _TRACED = ("ShareGPT", "open loop")
 _STALLED = ("host stalls",)
 _WINDOWED = ("steady-state window",)
 _UNSAID = "osl not published"
-_REQUESTS = re.compile(r"\brequests (\d+)\b")
-"""How a source tells how many requests a run had."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +53,6 @@ class _Run:
             return self.first.number("concurrency")
         except Unrepresentable:
             return 0.0
-
-    @property
-    def requests(self) -> int | None:
-        """How many requests it had; None where its source does not say."""
-        told = _REQUESTS.search(self.notes)
-        return None if told is None else int(told.group(1))
 
     def says(self, words: Iterable[str]) -> bool:
         return any(word in self.notes for word in words)
@@ -196,9 +186,8 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
     lab = sources().lab(row.text("lab")).name
     return replace(
         predictor,
-        requests=run.requests,
         same_prompt=run.says(_SAME_PROMPT),
-        lengths=TRACE if run.says(_TRACED) else FIXED.text,
+        traced=run.says(_TRACED),
         windowed=windowed,
         stalled=stalled,
         unsaid=unsaid,

@@ -1,7 +1,4 @@
-"""Served models of published tables, a row a run: closed loops whose harness gives mean TTFT and TPOT.
-
-The harness draws the lengths of each request from a part of the named one on (`least_length` in sources.yaml).
-"""
+"""Served models of published tables, a row a run: closed loops whose harness gives mean TTFT and TPOT."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import Row, Unrepresentable
-from npusim.evidence.predictors.run import HARNESS, RunPredictor
+from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_system
 from npusim.mapping.plan import plan_of
 from npusim.workload.catalog import load_model
@@ -49,7 +46,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     return cases_of(
         row,
         (Figure(_MAIN, _MAIN, spread, main=True), *(Figure(name, name, spread) for name in _TARGETS)),
-        RunPredictor(placement, isl, osl, users, lengths=HARNESS),
+        RunPredictor(placement, isl, osl, users, mixed=True),
         group=f"{row.text('backend')} {model} x{gpus}",
         model=model,
         dimensions={

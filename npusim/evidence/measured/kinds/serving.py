@@ -27,12 +27,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
     attention = UniformAttention(kind="uniform", multiple=row.count("bucket"), source="bucket of the measured run")
     placement = Placement(arch, GPU_RUNTIME, model, scheme(dtype), policy=_POLICIES[policy], attention=attention)
     predictor = RunPredictor(
-        placed(placement),
-        row.count("isl"),
-        row.count("osl"),
-        row.count("concurrency"),
-        row.count("requests"),
-        lengths_told=True,
+        placed(placement), row.count("isl"), row.count("osl"), row.count("concurrency"), row.count("requests")
     )
     run, power = sources().spreads.engine_run.value, sources().spreads.board_power.value
     return cases_of(

@@ -6,7 +6,6 @@ import re
 
 from npusim.evidence.measured.case import OF_THE_RUN, Case
 from npusim.evidence.measured.collect import Figure, cases_of, told_figures
-from npusim.evidence.measured.drafts import told_drafting
 from npusim.evidence.measured.kind import TableKind, of_chip
 from npusim.evidence.measured.placement import Placement, model_name, placed, scheme
 from npusim.evidence.measured.sources import sources
@@ -23,6 +22,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
     """Throughput, latencies and power of each run."""
     model, dtype, kv_dtype = model_name(row.text("model")), row.text("dtype"), row.text("kv_dtype")
     shared = row.number("prefix_shared") if row.text("prefix_shared") else 0.0
+    if row.size("drafted"):
+        raise Unrepresentable("several tokens a step are not simulated")
     if not 0.0 <= shared <= 1.0:
         raise Unrepresentable(f"prefix_shared is {shared:g}, no part of a prompt")
     placement = Placement(
@@ -35,7 +36,6 @@ def _cases(row: Row, arch: str) -> list[Case]:
         kv_precision=scheme(kv_dtype) if kv_dtype else None,
         sequences=row.count("max_num_seqs"),
         prefix_caching=shared > 0.0,
-        drafting=told_drafting(row),
     )
     isl, osl = row.count("isl"), row.count("osl")
     closed = row.text("arrival") == "closed"
@@ -45,11 +45,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
         osl,
         row.number("concurrency") if closed else 1.0,
         row.count("requests"),
-        lengths_told=True,
         shared_tokens=round(shared * isl),
         rate_per_s=None if closed else row.number("rate_per_s"),
-        arrival_seed=row.size("arrival_seed") if row.text("arrival_seed") else None,
-        inside=True,
     )
     run, power = sources().spreads.engine_run.value, sources().spreads.board_power.value
     others = (each for each in told_figures() if each[1] != _MAIN)
@@ -58,7 +55,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         row,
         (Figure(_MAIN, _MAIN, run, main=True), *figures),
         predictor,
-        group=f"{model} {dtype} x{row.text('tp')}{' drafted' if row.text('draft') else ''}",
+        group=f"{model} {dtype} x{row.text('tp')}",
         model=model,
         dimensions={
             "model": model,
@@ -67,7 +64,6 @@ def _cases(row: Row, arch: str) -> list[Case]:
             "tp": row.text("tp"),
             "budget": row.text("token_budget"),
             "shared": row.text("prefix_shared"),
-            "drafts": f"{row.text('draft')} {row.text('drafted')}" if row.text("draft") else "",
             "arrival": row.text("arrival"),
             "isl": row.text("isl"),
             "osl": row.text("osl"),

@@ -19,7 +19,7 @@ def kv_copies(row, machine, pes):
     bytes of eight KV heads with 28 query heads on 4 KV heads, 12 on 2 and 14 on 2 (Qwen2.5 7B, 1.5B, 0.5B), but no
     more than its own with 16 on 2 (Llama 3.3 70B on four cards).
     """
-    if row.heads % pes == 0.0 or row.state > 0.0:
+    if row.heads % pes == 0.0:
         return 1.0
     shared = max(0.0, min(pes, row.heads) / row.kv_heads - 1.0)
     return 1.0 + (1.0 - row.whole) * machine.tcp_kv_copying * shared
@@ -39,8 +39,7 @@ def prompt_parts(row):
     Fresh prompts of 128 and 384 tokens take 25 and 46 us on 8 PEs, the same chunks after 128 to 896 tokens 90 to 103
     (swsok/heteropilot outputs/rngd_edf_bundle/bundle/tp1/attention.csv).
     """
-    continued = row.decoding == 0 and row.query > 1.0 and row.kv > row.query
-    return 2.0 if continued and row.state == 0.0 else 1.0
+    return 2.0 if row.query > 1.0 and row.kv > row.query else 1.0
 
 
 @kernel

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from npusim.compilation import kernel
-from npusim.kernels.memory import stream_time
+from npusim.kernels.memory import kv_stream_time, stream_time
 from npusim.kernels.rates import given
-from npusim.kernels.units.gpu.attention import BITS_OF_QUERIES, attention_times, attention_waves
+from npusim.kernels.units.gpu.attention import attention_times, attention_waves
 from npusim.kernels.units.gpu.grouped import grouped_times
-from npusim.kernels.units.gpu.keys import kv_time
 from npusim.kernels.units.gpu.linear import activation_time, fastest_tiles, linear_times
 from npusim.kernels.units.gpu.vector import first_time, gpu_vector_time
 from npusim.mapping.optable import (
@@ -37,12 +36,9 @@ def cost_row(row, machine, runtime, path, cost):
         cost.overhead_s += fixed
     elif row.kind == ATTENTION:
         cost.contraction_s, fixed, cost.macs = attention_times(row, machine)
-        kv_s, saved = kv_time(row, machine, runtime)
-        cost.memory_s = kv_s + activation_time(row, machine)
-        cost.fetched -= saved
+        kv_part = given(machine.gpu_attention_stream_efficiency[row.library], 1.0)
+        cost.memory_s = kv_stream_time(row, machine, runtime) / kv_part + activation_time(row, machine)
         cost.overhead_s += runtime.paths_attention_execution[path] + fixed
-        if row.kv_bits < BITS_OF_QUERIES:
-            cost.overhead_s += given(runtime.paths_query_cast[path], 0.0)
     elif row.kind != COLLECTIVE:
         cost.overhead_s += machine.gpu_vector_launch[row.library]
         cost.memory_s = activation_time(row, machine)
@@ -50,7 +46,7 @@ def cost_row(row, machine, runtime, path, cost):
             cost.memory_s += stream_time(row.weight_bytes, row.n * row.weight_bits / 8.0, machine, 1.0)
         else:
             if row.op == CAST:
-                cost.memory_s /= machine.gpu_linear_cast_efficiency[runtime.linear_fp8_library]
+                cost.memory_s /= machine.gpu_linear_cast_efficiency[runtime.linear_library]
             elif row.op == CONCAT:
                 cost.memory_s /= machine.gpu_attention_join_efficiency[latent_library(row, runtime)]
             elif row.op == COMBINE:

@@ -8,12 +8,10 @@ from npusim.compilation import kernel
 from npusim.kernels.rates import given
 from npusim.mapping.optable import pair_elements
 
-BITS_OF_QUERIES = 16.0
-
 
 @kernel
 def attention_times(row, machine):
-    """(contraction seconds, fixed seconds, MACs whose energy is spent); KV is costed apart.
+    """(contraction seconds, fixed seconds, MACs done); KV is costed apart.
 
     A block's rows are those of one query head, or of as many of a group's as it packs: all of them when decoding. Few
     blocks split the context. All SMs share the work, but no block ends before it has read its own context; blocks of a
@@ -42,43 +40,24 @@ def attention_times(row, machine):
     if splits > 1.0:
         fixed += given(machine.gpu_attention_split_launch[library], 0.0)
         fixed += machine.gpu_attention_split_merge[library] * splits
-    return contraction, fixed, pair_elements(row) * scores * _charged_part(row, lines, tile, library, machine)
-
-
-@kernel
-def _charged_part(row, lines, tile, library, machine):
-    """Energy of a multiply-accumulate of the blocks, on average, over that of one of a query's.
-
-    Rows of a decoding block that hold no query multiply zeros, which toggle few gates (Gregersen, Patel, Choukse 2024,
-    arXiv 2409.18324).
-    """
-    if row.query != 1.0:
-        return 1.0
-    filled = lines / (math.ceil(lines / tile) * tile)
-    return filled + (1.0 - filled) * given(machine.gpu_attention_idle_row_energy[library], 1.0)
+    return contraction, fixed, pair_elements(row) * scores
 
 
 @kernel
 def attention_waves(row, machine):
     """Waves of blocks that walk the context."""
-    return math.ceil(part_waves(row, machine))
-
-
-@kernel
-def part_waves(row, machine):
-    """Blocks that walk the context over the places for them, of which the last wave may fill a part."""
     library, packed = row.library, _packed_heads(row, machine)
     units, lines = row.batch * row.heads / packed, packed * row.m / row.batch
     slots = machine.gpu_sms * machine.gpu_attention_blocks_per_sm[library]
     tile, splits = _tile_and_splits(units, lines, row.kv, slots, library, machine)
-    return units * math.ceil(lines / tile) * splits / slots
+    return math.ceil(units * math.ceil(lines / tile) * splits / slots)
 
 
 @kernel
 def _packed_heads(row, machine):
     """Query heads of one key-value head whose rows one block takes together."""
     group = row.heads / row.kv_heads
-    if row.query == 1.0 or row.decoding == 1:
+    if row.query == 1.0:
         return group
     return min(group, given(machine.gpu_attention_prompt_heads[row.library], 1.0))
 
@@ -126,11 +105,10 @@ def _farthest(row, packed, tile, machine):
 def _scores(row, packed, tile, machine):
     """Scores that the blocks of one unit compute: whole tiles, those beyond the diagonal or the window skipped.
 
-    Prompts of unequal length, in chunks, over compressed tokens or through a state: the useful scores, and half a
-    tile beyond the diagonal for every new token.
+    Prompts of unequal length: the useful scores, and half a tile beyond the diagonal for every new token.
     """
     tokens, vain = row.m / row.batch, _in_vain(row, machine)
-    if row.query > tokens or (row.query > 1.0 and (row.window < 0.0 or row.stride > 1.0 or row.state > 0.0)):
+    if row.query > tokens:
         beyond = (tile / packed - 1.0) / 2.0 + vain
         return packed * (row.pairs + row.m * beyond) / row.batch
     cut = vain if row.window > 0.0 and row.kv >= row.window else 0.0

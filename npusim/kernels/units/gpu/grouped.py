@@ -7,12 +7,9 @@ import math
 from npusim.compilation import kernel
 from npusim.dtypes import MXFP4
 from npusim.kernels.memory import stream_bandwidth
-from npusim.kernels.rates import efficiency_of, given, operand_bytes
+from npusim.kernels.rates import efficiency_of, operand_bytes
 from npusim.kernels.units.gpu.linear import sm_rate
 from npusim.mapping.grouped import row_blocks
-
-_ROUNDING = 1e-6
-"""Of rows, whose numbers are sums of chances."""
 
 
 @kernel
@@ -38,20 +35,10 @@ def grouped_times(row, machine):
     foreign = machine.gpu_grouped_foreign_rows[library] * max(0.0, row.spread - 1.0)
     # Two bytes an element.
     zeros = foreign * 2.0 * row.m * row.n / stream_bandwidth(machine, 1.0)
+    sort = machine.gpu_grouped_sort[library] + row.m * max(1.0, row.spread) * machine.gpu_grouped_sort_row[library]
     # A layer sorts once for its two products: each has half of it.
-    fixed = machine.gpu_grouped_launch[library] + 0.5 * _sort_time(row, machine)
+    fixed = machine.gpu_grouped_launch[library] + 0.5 * sort
     return contraction, memory, fixed + zeros, work
-
-
-@kernel
-def _sort_time(row, machine):
-    """Seconds to sort the rows of a layer by their matrices: none where they are so few that each is a block of its own
-    (vLLM 0.24, fused_moe: up to a quarter of a row for each expert, unless experts lie on several ranks)."""
-    library = row.library
-    few = (1.0 + _ROUNDING) * given(machine.gpu_grouped_unsorted_rows[library], 0.0) * row.matrices
-    if row.spread <= 1.0 + _ROUNDING and row.m <= few:
-        return 0.0
-    return machine.gpu_grouped_sort[library] + row.m * max(1.0, row.spread) * machine.gpu_grouped_sort_row[library]
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Lognormal lengths of requests, of which the middle, the spread and the longest are known."""
+"""Lengths of the requests of a trace of which only the median, the spread and the longest are known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cut_lognormal(location: float, spread: float, count: int, longest: float) ->
 
     location: mean of the logarithm before the cut.
     """
-    shares = (np.arange(count) + 0.5) / max(count, 1)
+    shares = (np.arange(count) + 0.5) / count
     kept = ndtr((math.log(longest) - location) / spread) if spread > 0.0 else 1.0
     lengths = np.exp(location + spread * ndtri(shares * kept))
     return np.maximum(1, np.rint(lengths)).astype(np.int64)

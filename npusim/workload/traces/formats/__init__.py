@@ -1,1 +1,0 @@
-"""Formats of traces, a module a format: each holds FORMATS, and nothing else lists it."""
