@@ -14,9 +14,10 @@ import pytest
 
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Numbers
+from npusim.evidence.measured.component import numbers_of
 from npusim.evidence.measured.importer import Imported, import_table
 from npusim.evidence.measured.operator_rows import op_row
-from npusim.evidence.measured.placement import measured_deployment
+from npusim.evidence.measured.placement import Placement, measured_deployment, scheme
 from npusim.evidence.measured.sources import sources, with_percentiles
 from npusim.evidence.predictors.loop import LoopPredictor
 from npusim.evidence.predictors.operator import OperatorPredictor
@@ -36,6 +37,8 @@ KINDS = {
     "h200/serving": "serving",
     "h200/serving_steps": "serving_steps",
     "h200/vllm_serving": "vllm_serving",
+    "h200/vllm_mechanics": "vllm_serving",
+    "h200/vllm_apart": "vllm_serving",
     "h200/vllm_long_prompts": "vllm_serving",
     "h200/vllm_speculative": "vllm_serving",
     "rngd/kernels": "card_kernels",
@@ -460,3 +463,23 @@ def test_a_run_has_the_requests_that_its_source_tells(imported: dict[str, Import
         case.predictor.requests for case in imported["rngd/serving"].cases if isinstance(case.predictor, RunPredictor)
     }
     assert None in untold
+
+
+def test_prompts_on_another_card_are_not_scored(imported: dict[str, Imported]) -> None:
+    """Seven rows of two cards that hand over KV caches would pass as runs of one."""
+    skipped = imported["h200/vllm_apart"].skips
+    assert [item.reason for item in skipped] == ["prompts on one card and decoding on another are not simulated"] * 7
+    assert not imported["h200/vllm_apart"].cases
+
+
+def test_arrivals_of_a_measured_run_are_not_known() -> None:
+    """A prediction is their mean over sequences; a draw of the numbers has a sequence of its own."""
+    placement = Placement("h200", "vllm-0.24", "llama-3.1-8b", scheme("bf16"))
+    numbers = numbers_of("h200")
+    run = RunPredictor(placement, 64, 4, 1.0, requests=24, rate_per_s=20.0)
+    drawn = [run.predict(replace(numbers, draw=draw), 0)["output_tokens_per_s"] for draw in range(1, 9)]
+    # Draw d under seed s has the arrivals of seed s + d: eight draws are those of the mean under the seed after s.
+    assert run.predict(numbers, 1)["output_tokens_per_s"] == pytest.approx(np.mean(drawn))
+    assert np.std(drawn) / np.mean(drawn) == pytest.approx(1.0 / math.sqrt(24), rel=0.6)
+    closed = replace(run, rate_per_s=None, users=4.0)
+    assert closed.predict(replace(numbers, draw=3), 0) == closed.predict(numbers, 0)

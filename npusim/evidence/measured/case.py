@@ -51,7 +51,8 @@ class Numbers:
     machine: its record (1,); runtimes: by name, each (1,) of RUNTIME_DTYPE; observation: what lies between the chip
     and a table (the `observation` part of sources.yaml). growth: of a context within which a decode step of a run is
     not costed anew, as engines take it: 0 for a single run, COARSE for one of many. shared: assumptions that all chips
-    share, where they are not the shipped ones.
+    share, where they are not the shipped ones. draw: which draw of the numbers this is, 0 where none is; arrivals at a
+    rate are drawn anew with it, since a run that is measured has its own.
     """
 
     machine: np.ndarray
@@ -59,6 +60,7 @@ class Numbers:
     observation: Mapping[str, float]
     growth: float = 0.0
     shared: Mapping[RangedNumber, float] = field(default_factory=dict)
+    draw: int = 0
 
     @classmethod
     def of(cls, system: System, calibration: Calibration | None = None) -> Numbers:
@@ -79,7 +81,8 @@ class Numbers:
         numbers = list(dict.fromkeys([*own, *_observed(calibration).latent(), *shared]))
         drawn = list(zip(numbers, drawn_values(numbers, count, seed, calibration), strict=True))
         given = cls.of(system, calibration).coarse()
-        return [given.replaced({number: float(values[index]) for number, values in drawn}) for index in range(count)]
+        sets = ({number: float(values[index]) for number, values in drawn} for index in range(count))
+        return [replace(given.replaced(values), draw=1 + index) for index, values in enumerate(sets)]
 
     def replaced(self, values: Mapping[RangedNumber, float]) -> Numbers:
         """These numbers, some of them replaced."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
+import numpy as np
+
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
@@ -23,6 +25,9 @@ from npusim.workload.lengths import FIXED, Even, Lengths, LengthSpread, LogNorma
 HARNESS, TRACE = "harness", "trace"
 """Spreads of lengths that a table states in words: drawn evenly as a harness does, or those of a trace; sources.yaml
 has their numbers."""
+_SEQUENCES = 8
+"""Arrivals at a rate over which a prediction is the mean: those of the measured run are not known, and the rate of n
+random ones differs from the told one by 1/sqrt(n)."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,21 @@ class RunPredictor:
 
         engine: one of this placement and lab under these numbers, which remembers prompts of other runs.
         """
+        if self.rate_per_s is not None and self.arrival_seed is None:
+            return self._over_arrivals(numbers, seed, engine)
         lower, upper = max(1, math.floor(self.users)), math.ceil(self.users)
         low = self._run(lower, numbers, seed, engine)
         if lower == upper:
             return low
         high, share = self._run(upper, numbers, seed, engine), self.users - lower
         return {name: low[name] + (high[name] - low[name]) * share for name in low}
+
+    def _over_arrivals(self, numbers: Numbers, seed: int, engine: AnalyticEngine | None) -> dict[str, float]:
+        """The mean over several sequences of arrivals; a draw of the numbers has one of its own."""
+        if numbers.draw:
+            return self._run(1, numbers, seed + numbers.draw, engine)
+        runs = [self._run(1, numbers, seed + sequence, engine) for sequence in range(_SEQUENCES)]
+        return {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
 
     def _run(self, users: int, numbers: Numbers, seed: int, engine: AnalyticEngine | None) -> dict[str, float]:
         count = self.requests or users * max(1, round(numbers.observation["requests_per_user"]))

@@ -23,6 +23,8 @@ def _cases(row: Row, arch: str) -> list[Case]:
     """Throughput, latencies and power of each run."""
     model, dtype, kv_dtype = model_name(row.text("model")), row.text("dtype"), row.text("kv_dtype")
     shared = row.number("prefix_shared") if row.text("prefix_shared") else 0.0
+    if row.size("apart"):
+        raise Unrepresentable("prompts on one card and decoding on another are not simulated")
     if not 0.0 <= shared <= 1.0:
         raise Unrepresentable(f"prefix_shared is {shared:g}, no part of a prompt")
     placement = Placement(
