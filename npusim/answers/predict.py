@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import get_ident
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
@@ -49,6 +49,9 @@ _ENGINES = 16
 """Engines of one process that are kept."""
 ANALYTIC, EVENT = "analytic", "event"
 ENGINES = (ANALYTIC, EVENT)
+
+Figures: TypeAlias = dict[str, Any]
+"""What an answer tells, by the names of metrics and of what is beside them, in units that the names carry."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from npusim.errors import UserError
 
 if TYPE_CHECKING:
     from npusim.answers.pools import Pool
+    from npusim.answers.predict import Figures
     from npusim.mapping.deployment import Deployment
     from npusim.serving.load import Load
     from npusim.serving.planning import Found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.deploying import Deploying, configuration, deployed
 from npusim.api.options import Given, Option, Options
@@ -13,6 +13,7 @@ from npusim.inputs.limits import MOST_INSTANCES
 
 if TYPE_CHECKING:
     from npusim.answers.pools import Pool
+    from npusim.answers.predict import Figures
     from npusim.serving.load import Load
 
 _POOL = re.compile(r"(?P<count>[1-9]\d{0,3})(x(?P<arch>.+?))?(:(?P<plan>((tp|pp|ep|dp)\d+-?)+))?")
@@ -85,13 +86,13 @@ def _pool_of(asked: Deploying, option: str, told: str, arch: str, model: str, to
     if found is None or int(found["count"]) > MOST_INSTANCES:
         raise UserError(option, told, f"tell at most {MOST_INSTANCES} servers as N, NxARCH or NxARCH:PLAN (2xh200:tp2)")
     own, plan = found["arch"] or arch, found["plan"]
-    changes: dict[str, Any] = {} if own == arch else {"runtime": None, "software": None}
+    pool = asked if own == arch else replace(asked, runtime=None, software=None)
     if plan is not None:
-        changes |= {"plan": plan, "cards": None, "tensor_parallel": None}
-    return Pool(deployed(replace(asked, **changes), own, model, tokens), int(found["count"]))
+        pool = replace(pool, plan=plan, cards=None, tensor_parallel=None)
+    return Pool(deployed(pool, own, model, tokens), int(found["count"]))
 
 
-def predict_spread(spread: Spreading, prefill: Pool, decode: Pool, load: Load, seed: int) -> dict[str, Any]:
+def predict_spread(spread: Spreading, prefill: Pool, decode: Pool, load: Load, seed: int) -> Figures:
     """What a prefill pool and a decode pool score. Raises UserError."""
     from npusim.answers.pools import Transfer, network_between, predict_pools
 
