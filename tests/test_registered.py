@@ -18,7 +18,10 @@ from test_check import SUMMARY, VLLM
 import npusim
 from npusim.api.options import Option, declared_options
 from npusim.api.replaying import REPLAYED, replay
+from npusim.errors import UserError
+from npusim.lab.files.lab_run import RunConditions
 from npusim.lab.registered.pack import STAMP, read_pack, stamp_of, stamped
+from npusim.lab.registered.score import PackScore, score_pack
 from npusim.lab.verify_run import _changed
 
 GRID = """name: small
@@ -250,3 +253,22 @@ def test_what_has_changed_is_named_also_where_an_earlier_version_recorded_it() -
     told = [fresh["configs"][0], fresh["configs"][1] | {"sha256": "9"}]
     assert list(_changed(fresh | {"configs": told}, fresh)) == ["configs: arch_configs/memories/streams.json"]
     assert list(_changed(fresh | {"code_sha256": "d"}, fresh)) == ["code_sha256: d -> c"]
+
+
+def test_cells_that_differ_in_the_spread_of_their_lengths_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    pack = json.loads((folder / "pack.json").read_text())
+    cell = next(cell for cell in pack["cells"] if cell["users"] == 1)
+    assert (cell["lengths"], cell["speculation"]) == ("fixed", "none")
+
+    def scored(*cells: dict[str, Any]) -> PackScore:
+        path = tmp_path / f"{len(cells)}.json"
+        path.write_text(json.dumps(stamped(list(cells), "2026-09-01", {})))
+        return score_pack(read_pack(path), Path(SUMMARY), RunConditions())
+
+    assert scored(cell).scored
+    former = {name: value for name, value in cell.items() if name not in ("lengths", "speculation")}
+    assert scored(former).scored == scored(cell).scored
+    with pytest.raises(UserError, match="predicts 2 such cells; tell lengths and speculation"):
+        scored(cell, cell | {"lengths": "±20%"})
+    with pytest.raises(UserError, match="is predicted twice"):
+        scored(cell, former)

@@ -7,11 +7,13 @@ from typing import Any
 from npusim.answers.energy import energy_reconciliation
 from npusim.answers.predict import run_figures
 from npusim.mapping.deployment import Deployment
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 from npusim.serving.instances.simulate import InstancesRun, replicas_of, simulate_instances
 from npusim.serving.load import Load
 from npusim.serving.metrics import measure
 
-_OF_EACH = ("requests", "output_tokens_per_s", "ttft_ms_p99", "power_w_mean", "kv_peak_fraction", "users_in_service")
+_OF_EACH = ("requests", *(row.name for row in shown(Shown.FOLDED)))
 
 
 def predict_instances(deployment: Deployment, load: Load, count: int, routing: str, seed: int) -> dict[str, Any]:

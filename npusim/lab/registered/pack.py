@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
+from npusim.hardware.drafting import NONE
 from npusim.inputs.json_text import read_json
 from npusim.inputs.limits import MOST
 from npusim.publish import publish_file, require_file
+from npusim.workload.lengths import FIXED
 
 FORMAT = "npusim predictions 1"
 STAMP = "sha256"
 KEY_WORDS, KEY_COUNTS = ("chip", "model", "precision"), ("cards", "isl", "osl", "users")
 """What says which cell of a grid is meant."""
-_TEXTS = (*KEY_WORDS, "plan", "runtime", "model_title", "kv_precision", "power_scope", "bound", "status")
+KEY_SPREAD = {"lengths": FIXED.text, "speculation": NONE}
+"""What else does, with what packs had before they told it."""
+_TEXTS = (*KEY_WORDS, *KEY_SPREAD, "plan", "runtime", "model_title", "kv_precision", "power_scope", "bound", "status")
 
 
 def stamped(cells: list[dict[str, Any]], date: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,6 +61,12 @@ def read_pack(path: Path, published: str | None = None) -> dict[str, Any]:
     return pack
 
 
+def cell_key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What sets a cell apart from the others of its pack, in the order of KEY_WORDS, KEY_COUNTS and KEY_SPREAD."""
+    spread = (cell.get(name, former) for name, former in KEY_SPREAD.items())
+    return (*(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS)), *spread)
+
+
 def _check_cells(location: str, cells: list[Any]) -> None:
     """Raises UserError for a cell that does not say what it predicts, or whose interval does not hold its figure."""
     seen = set()
@@ -75,7 +85,7 @@ def _check_cells(location: str, cells: list[Any]) -> None:
                 raise UserError(location, f"cells.{number}.{key}", "is no figure of zero or more; give the original")
             if key.endswith("_low"):
                 _check_interval(location, number, key.removesuffix("_low"), cell)
-        named = tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
+        named = cell_key(cell)
         if named in seen:
             raise UserError(location, f"cells.{number}", "is predicted twice; give the pack as npusim wrote it")
         seen.add(named)

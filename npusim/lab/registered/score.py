@@ -15,7 +15,7 @@ from npusim.errors import UserError
 from npusim.lab.files.folder import hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model
-from npusim.lab.registered.pack import KEY_COUNTS, KEY_WORDS
+from npusim.lab.registered.pack import KEY_SPREAD, cell_key
 from npusim.metrics import TABLE_COLUMN, resolve, told_as
 
 MAIN = "output_tokens_per_s"
@@ -87,7 +87,7 @@ def summary(items: Iterable[Scored]) -> dict[str, float | None]:
 
 def score_pack(pack: Mapping[str, Any], measured: Path, given: RunConditions) -> PackScore:
     """Score a pack against a file or folder. Raises UserError where nothing in it was predicted."""
-    cells = {_key(cell): cell for cell in pack["cells"]}
+    cells = {cell_key(cell): cell for cell in pack["cells"]}
     scored: list[Scored] = []
     handed = hand_in(measured)
     skipped = [(each.location, each.reason) for each in handed.unread if each.broken]
@@ -103,10 +103,6 @@ def score_pack(pack: Mapping[str, Any], measured: Path, given: RunConditions) ->
     return PackScore(tuple(scored), tuple(skipped))
 
 
-def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(cell[name] for name in (*KEY_WORDS, *KEY_COUNTS))
-
-
 def _cell(run: LabRun, given: RunConditions, cells: Mapping[tuple[Any, ...], Any]) -> Any:
     """The cell of a run, or why there is none."""
     setting = given.told_or(run.setting)
@@ -118,11 +114,20 @@ def _cell(run: LabRun, given: RunConditions, cells: Mapping[tuple[Any, ...], Any
         return f"{missing[0]} is not told"
     precision, cards = setting.precision or _USUAL_PRECISION, setting.cards or 1
     key = chip, model, precision, cards, setting.isl, setting.osl, setting.users
-    found = cells.get(key)
-    if found is None or found.get(MAIN) is None:
+    spread = {name: getattr(setting, name) for name in KEY_SPREAD}
+    found = [cell for own, cell in cells.items() if own[: len(key)] == key and _agrees(own[len(key) :], spread)]
+    if not found or found[0].get(MAIN) is None:
         shape = f"{setting.isl:g}/{setting.osl:g} with {setting.users:g} users"
-        return f"the pack predicts no {model} in {precision} on {cards} x {chip} at {shape}"
-    return found
+        beside = "".join(f", {name} {value}" for name, value in spread.items() if value is not None)
+        return f"the pack predicts no {model} in {precision} on {cards} x {chip} at {shape}{beside}"
+    if len(found) > 1:
+        return f"the pack predicts {len(found)} such cells; tell {' and '.join(KEY_SPREAD)}"
+    return found[0]
+
+
+def _agrees(own: tuple[str, ...], told: Mapping[str, str | None]) -> bool:
+    """Whether a cell is as a run tells; what the run does not tell may be anything."""
+    return all(value is None or value == each for each, value in zip(own, told.values(), strict=True))
 
 
 def _scored(run: LabRun, cell: Mapping[str, Any]) -> list[Scored]:
