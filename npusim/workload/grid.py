@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,18 @@ from npusim.workload.lengths import FIXED, Lengths, parse_lengths, parse_spreads
 
 _MOST_CELLS = 10_000
 """Cells of a grid: beyond it nobody waits for the end."""
+
+
+@contextmanager
+def _keyed(key: str = "") -> Iterator[None]:
+    """A mistake in a text of a grid becomes one of the grid, to which its file and key are added: raises ValueError.
+
+    key: where it is not that of the field itself.
+    """
+    try:
+        yield
+    except UserError as mistake:
+        raise ValueError(f"{key}: {mistake.message}" if key else mistake.message) from mistake
 
 
 class Point(Part):
@@ -45,14 +58,18 @@ class Point(Part):
             return given
         if "lengths" in given:
             raise ValueError("lengths: isl or osl says its spread itself; leave one of them out")
-        found = {name: parse_lengths(text, name) for name, text in written.items()}
+        found = {}
+        for name, text in written.items():
+            with _keyed(name):
+                found[name] = parse_lengths(text, name)
         spreads = (found[name].spread if name in found else FIXED for name in ("isl", "osl"))
         return given | {name: each.stated for name, each in found.items()} | {"lengths": spreads_text(*spreads)}
 
     @field_validator("lengths")
     @classmethod
     def _is_spread(cls, text: str) -> str:
-        return spreads_text(*parse_spreads(text, "lengths"))
+        with _keyed():
+            return spreads_text(*parse_spreads(text, "lengths"))
 
     @property
     def spread(self) -> tuple[Lengths, Lengths]:
