@@ -41,11 +41,12 @@ from npusim.mapping.memory_layout import is_open, layouts
 from npusim.mapping.optable import DOWN, SOFTMAX
 from npusim.mapping.placement import write_group, write_transports
 from npusim.mapping.plan import all_plans
-from npusim.serving.load import random_load
+from npusim.serving.load import make_load, random_load
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
 from npusim.workload.arrivals import parse_arrival
 from npusim.workload.feeds import Experts
+from npusim.workload.lengths import Lengths
 from npusim.workload.step import Step, decode, mixed, prefill
 
 LLAMA = "llama-3.1-8b"
@@ -305,6 +306,12 @@ def served(where: Deployment) -> Iterable[float]:
     return measure(simulate(where, random_load(300, 24, parse_arrival("closed", 8), 12), seed=1)).figures.values()
 
 
+def served_alike(where: Deployment) -> Iterable[float]:
+    """Figures of long prompts that are alike, by users of whom all read the same keys and values."""
+    load = make_load(Lengths(4096), Lengths(24), parse_arrival("closed", 8), 12, 0, alike=True, warm=True)
+    return measure(simulate(where, load, seed=1)).figures.values()
+
+
 def simulated(where: Deployment) -> Iterable[float]:
     """A decode step under the event engine."""
     cost = EventEngine(AnalyticEngine(where, max_sequences=8), where.system.name).cost(decode([1024] * 4))
@@ -372,6 +379,7 @@ def _in_steps(found: Search, arch: str, runtime: str, own: bool) -> None:
     """Steps of every model and format, whoever samples, and on a GPU with every library."""
     choices: list[dict[str, str]] = [{}, {_SAMPLING: "host"}, {_SAMPLING: "chip"}]
     if own and load_system(arch, uncalibrated=True).chip.unit.TRAITS.libraries:
+        choices.append({"runtime.kv.precision": "fp8"})
         choices += [{f"runtime.kernels.{what}": name for what, name in each.items()} for each in _LIBRARIES]
     for words in choices:
         for model, precision, cards in _CASES:
@@ -406,6 +414,10 @@ def _of_the_chip(found: Search, where: Deployment) -> None:
 def _served(found: Search, where: Deployment) -> None:
     """Runs as they are described, in little memory, with stalls and under a power cap."""
     found.descriptions("a served run", where, served)
+    if where.runtime.kv.prefix_caching:
+        for kv in ("bf16", "fp8") if where.system.chip.unit.TRAITS.libraries else ("bf16",):
+            kept = _deployed(where.system.name, LLAMA, where.runtime.name, words={"runtime.kv.precision": kv})
+            found.descriptions("a served run of a shared prompt", kept, served_alike)
     found.descriptions("a served run in little memory", tight(where), served)
     stalling = described(where, {"host.stall_probability": 0.5, "host.stall_time": 0.01})
     found.descriptions("a served run with stalls", stalling, served)
