@@ -30,9 +30,9 @@ _FINE = 16
 """Part of itself to which the number of users of a drawn machine is found."""
 _ERRORS_EACH = 4
 """Draws of the errors on each drawn machine."""
-_ERROR_OF = {"ttft_ms": FIRST, "tpot_ms": TOKEN, "itl_ms": TOKEN, "e2e_ms": TOKEN}
-"""The figure whose unexplained error a latency has."""
-_LATENCIES = {row.name: row for row in shown(Shown.FOLDED) if row.quantity in _ERROR_OF}
+_LATENCIES = {row.name: row for row in shown(Shown.FOLDED) if row.unit == "ms"}
+_ERROR_OF = {row.quantity: FIRST if FIRST.startswith(row.quantity) else TOKEN for row in _LATENCIES.values()}
+"""The figure whose unexplained error a latency has: all but the first token's have that of a token."""
 
 
 @dataclass(frozen=True)
