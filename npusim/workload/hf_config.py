@@ -187,7 +187,7 @@ def _told_family(name: str) -> str:
     if found is None:
         near = difflib.get_close_matches(word, (*FAMILIES, *SAME), n=1)
         mend = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(FAMILIES)}"
-        raise UserError("--as", name[:60], f"no such family of models; {mend}")
+        raise UserError("--as", name, f"no such family of models; {mend}")
     return found
 
 
