@@ -12,7 +12,7 @@ from npusim.hardware.base import Part
 from npusim.hardware.description import Description
 from npusim.hardware.kv_layouts import LAYOUTS
 from npusim.hardware.units import KINDS
-from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Efficiency, Few, Fraction, Tokens
+from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Count, Duration, Efficiency, Few, Fraction, Tokens
 
 Size = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 """Sequences or tokens of a compiled shape."""
@@ -300,6 +300,20 @@ class Offload(Part):
     """Document or measurement that says so."""
 
 
+class Connector(Part):
+    """What moves the KV of a prompt from the instance that computed it to the one that decodes."""
+
+    setup_time: Duration
+    """Time that a transfer takes beside its bytes, in seconds."""
+    rate: Bandwidth
+    """Largest rate at which the software of one card moves KV, in bytes/s, where the link is not slower."""
+    first_token: Literal["prefill", "decode"] = "prefill"
+    """Whether clients get the first token from the instance that computed the prompt, or from the one that decodes,
+    which computes the last token of the prompt once more."""
+    source: str
+    """Document or measurement that says so."""
+
+
 class Runtime(Description):
     """A serving runtime, apart from the chip that it drives."""
 
@@ -354,6 +368,8 @@ class Runtime(Description):
     """Rules of the KV cache."""
     limits: RuntimeLimits
     """Limits of the server."""
+    connector: Connector | None = None
+    """What moves KV where prompts are computed apart from decoding; free and as fast as the link if omitted."""
     activation_workspace: Bytes
     """Memory of a chip set aside for activations, in bytes."""
 
@@ -382,6 +398,12 @@ class Runtime(Description):
             raise ValueError(f"a {self.unit} has no PEs to fuse; take 'pe_fusion' out")
         if self.compiler != Compiler() and not KINDS[self.unit].TRAITS.engines:
             raise ValueError(f"'compiler' says how fused engines are programmed, and a {self.unit} has none; remove it")
+        again = self.connector is not None and self.connector.first_token == "decode"
+        if again and self.policy.kind not in ("hybrid", "interleaved"):
+            raise ValueError(
+                f"connector.first_token 'decode' computes a token of a prompt between decode steps, and a policy "
+                f"'{self.policy.kind}' has no chunks; use prefill, or a policy hybrid or interleaved"
+            )
         if KINDS[self.unit].TRAITS.libraries and self.kernels is None:
             raise ValueError(f"a {self.unit}'s runtime needs 'kernels': the libraries that it uses")
         return self

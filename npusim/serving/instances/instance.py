@@ -31,7 +31,8 @@ class Instance(Protocol):
     def send(self, index: int, due_s: float, now_s: float, given: bool = False) -> None:
         """Request `index` of the load, due at `due_s`, is sent to it; it has gone on until `now_s`.
 
-        given: whether its prompt's KV comes from another instance, and with it the first token (`deliver`).
+        given: whether its prompt's KV comes from another instance (`deliver`), and with it the first token unless the
+        connector of its runtime says that it puts that out itself.
         """
 
     def advance(self, until_s: float, may_begin: bool) -> list[int]:
@@ -65,6 +66,8 @@ class CompiledInstance:
         )
         self._prefixes = Prefixes(self._server, load.tree, service.kv) if service.kv.caching else None
         state.rules["keeps"] = prompts_alone
+        connector = service.deployment.runtime.connector
+        state.rules["puts_first"] = connector is not None and connector.first_token == "decode"
         self._lengths: list[tuple[int, int]] = load.tokens.tolist()
         self._heard = self._seen = 0
         self._places: dict[int, int] = {}

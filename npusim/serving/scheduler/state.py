@@ -63,13 +63,15 @@ RULES_DTYPE = record_type(
         ("caching", np.bool_),
         ("warm", np.bool_),
         ("keeps", np.bool_),
+        ("puts_first", np.bool_),
         ("asks_always", np.bool_),
         ("stalls", np.bool_),
     ]
 )
 """As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always: a
 prompt costs anew each time, since a power limiter is on its way; stalls: whether steps stall at all; keeps: KV of
-answered requests is kept until it is collected."""
+answered requests is kept until it is collected; puts_first: whether the first token of a request whose KV comes from
+elsewhere is put out here."""
 
 PROGRESS_DTYPE = record_type(
     [
