@@ -236,6 +236,11 @@ class KvCacheRules(Part):
     admission: Literal["prompt", "answer"] = "prompt"
     """Whether a request is admitted once its `prompt` has room, with pre-emption where blocks run out later, or only
     once the `answer` of every request in service has room too."""
+    tiers: tuple[str, ...] = ()
+    """Names in arch_configs/tiers, or paths, of memories to which the prefix cache lets go, the quickest first; none if
+    omitted."""
+    reload: Literal["load", "recompute", "faster"] = "faster"
+    """Whether KV in such a tier is always loaded (`load`), never (`recompute`), or where loading is `faster`."""
 
 
 class RuntimeLimits(Part):
@@ -307,6 +312,9 @@ class Connector(Part):
     """Time that a transfer takes beside its bytes, in seconds."""
     rate: Bandwidth
     """Largest rate at which the software of one card moves KV, in bytes/s, where the link is not slower."""
+    block_time: Duration | None = None
+    """Time for which the steps of the decoding server wait while it asks for a layer's part of one block, in seconds;
+    none if omitted."""
     first_token: Literal["prefill", "decode"] = "prefill"
     """Whether clients get the first token from the instance that computed the prompt, or from the one that decodes,
     which computes the last token of the prompt once more."""
@@ -398,6 +406,8 @@ class Runtime(Description):
             raise ValueError(f"a {self.unit} has no PEs to fuse; take 'pe_fusion' out")
         if self.compiler != Compiler() and not KINDS[self.unit].TRAITS.engines:
             raise ValueError(f"'compiler' says how fused engines are programmed, and a {self.unit} has none; remove it")
+        if self.connector is not None and self.connector.block_time and self.connector.first_token == "prefill":
+            raise ValueError("connector.block_time: is spent where first tokens are computed again; take it out")
         again = self.connector is not None and self.connector.first_token == "decode"
         if again and self.policy.kind not in ("hybrid", "interleaved"):
             raise ValueError(
@@ -416,6 +426,10 @@ class Runtime(Description):
             )
         changes = {"policy": policy} | ({} if weights is None else {"weights": weights})
         return self.model_copy(update={"offload": self.offload.model_copy(update=changes)})
+
+    def keeping_in(self, tiers: tuple[str, ...]) -> Runtime:
+        """The runtime with these lower tiers of the prefix cache."""
+        return self.model_copy(update={"kv": self.kv.model_copy(update={"tiers": tiers})})
 
     def on_cards(self, cards: int) -> Runtime:
         """The runtime as a model on `cards` cards is compiled for it."""

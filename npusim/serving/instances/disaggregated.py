@@ -60,7 +60,8 @@ def simulate_pools(
     _as_clients_saw(answers, prompts)
     whole = as_one_run([*_without(prompts, answers), *answers])
     told = as_one_run(prompts).kv
-    kv = CachesTogether(whole.kv.peak, whole.kv.capacity, told.hit_tokens, told.asked_tokens)
+    counts = told.hit_tokens, told.asked_tokens, told.tiers, told.tier_hit_tokens
+    kv = CachesTogether(whole.kv.peak, whole.kv.capacity, *counts)
     whole = replace(whole, kv=kv)
     return PoolsRun(whole, _pool(prompts, sources), _pool(answers, targets), router.moved)
 

@@ -24,7 +24,7 @@ def take_in(state, index):
 
 @inner_part
 def join_arrived(state):
-    """Requests whose KV has come decode from now on, those without a token once the last of their prompt is computed."""
+    """Requests whose KV has come decode from now on, those without a token after the last one of their prompt."""
     at = state.at[0]
     if at.arrived > 0:
         at.fresh = 0
