@@ -31,14 +31,14 @@ class RunOptions(Loading, Spreading, Deploying):
     model: ModelName
     _: KW_ONLY
     kv_tiers: Annotated[
-        Sequence[str],
+        Sequence[str] | None,
         Option(
             "Memories to which the prefix cache lets go, the quickest first, of arch_configs/tiers or by path, with "
             "another size if told.",
             metavar="NAME[=SIZE],...",
             default="the runtime's",
         ),
-    ] = ()
+    ] = None
     engine: Annotated[
         Literal["analytic", "event"],
         Option("Cost steps by closed forms, or simulate each step of a short window event by event."),
@@ -172,7 +172,7 @@ def _tiered(deployment: Deployment, asked: RunOptions) -> Deployment:
     """The deployment with the lower tiers that are asked for."""
     if not deployment.runtime.kv.prefix_caching:
         warn_of("--kv-tiers", f"{deployment.runtime.name} keeps no prefixes; the run is that without them")
-    return replace(deployment, runtime=deployment.runtime.keeping_in(tuple(asked.kv_tiers)))
+    return replace(deployment, runtime=deployment.runtime.keeping_in(tuple(asked.kv_tiers or ())))
 
 
 def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[Pool, Pool] | None) -> Figures:

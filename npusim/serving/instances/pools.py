@@ -2,9 +2,9 @@
 
 The first token comes from the prefill instance, or, where the runtime's connector says so, from the decode instance,
 which computes the last token of the prompt again (vLLM behind a proxy works so). An instance of the decode pool makes
-room for the KV when it admits the request, at one of its turns; then the KV is moved, and the request decodes from the turn after it is there. The prefill
-instance keeps the KV until then. (Zhong et al., DistServe, arXiv 2401.09670; Patel et al., Splitwise, arXiv 2311.18677;
-vLLM's connectors work so.)
+room for the KV when it admits the request, at one of its turns; then the KV is moved, and the request decodes from the
+turn after it is there. The prefill instance keeps the KV until then. (Zhong et al., DistServe, arXiv 2401.09670; Patel
+et al., Splitwise, arXiv 2311.18677; vLLM's connectors work so.)
 """
 
 from __future__ import annotations
