@@ -477,7 +477,7 @@ def test_prompts_on_another_card_are_those_of_two_servers(imported: dict[str, Im
     moved_s = record["connector_setup_time"] + 256 * 32 * record["connector_block_time"]
     moved_s += 4096 * 2 * 2 * 32 * 8 * 128 / record["connector_rate"]
     later_ms = two["ttft_ms_mean"] - one["ttft_ms_mean"]
-    assert later_ms == pytest.approx(1e3 * moved_s + one["tpot_ms_mean"], abs=2.0)
+    assert later_ms == pytest.approx(1e3 * moved_s + one["tpot_ms_mean"], abs=5.0)
 
 
 def test_arrivals_of_a_measured_run_are_not_known() -> None:
