@@ -17,6 +17,7 @@ from npusim.hardware.calibration import Calibration
 from npusim.hardware.drafting import Drafting
 from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
+from npusim.hardware.kv_tier import KvTier
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.server_link import ServerLink
@@ -42,6 +43,7 @@ ROOTS: dict[str, type[BaseModel]] = {
     "A memory with PIM units (`arch_configs/pims/*.yaml`)": Pim,
     "A DRAM standard (`arch_configs/memories/*.yaml`)": Dram,
     "A link between servers (`arch_configs/links/*.yaml`)": ServerLink,
+    "A memory below the prefix cache (`arch_configs/tiers/*.yaml`)": KvTier,
     "The area of parts of a die (`arch_configs/technology/area.yaml`)": AreaModel,
     "The energy of accesses (`arch_configs/technology/energy.yaml`)": EnergyTable,
     "What silicon costs (`arch_configs/technology/cost.yaml`)": CostTable,

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from npusim.answers.pim_bench import Operation, attention_commands, gemv_commands
+from npusim.answers.pools import Pool, Transfer
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import cost_designs
 from npusim.engine.event.engine import EventEngine
@@ -27,6 +28,7 @@ from npusim.hardware.dram_channel.measure import Traffic, measure_channel
 from npusim.hardware.draws import RangedNumber, all_numbers
 from npusim.hardware.machine import GROUP_TENSOR, build_machine
 from npusim.hardware.pim import PimRates
+from npusim.hardware.server_link import load_server_link
 from npusim.hardware.system import System
 from npusim.hardware.technology.reference import reconciliation
 from npusim.hardware.technology.silicon import Silicon
@@ -41,6 +43,7 @@ from npusim.mapping.memory_layout import is_open, layouts
 from npusim.mapping.optable import DOWN, SOFTMAX
 from npusim.mapping.placement import write_group, write_transports
 from npusim.mapping.plan import all_plans
+from npusim.serving.instances.disaggregated import simulate_pools
 from npusim.serving.load import make_load, random_load
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate
@@ -312,6 +315,14 @@ def served_alike(where: Deployment) -> Iterable[float]:
     return measure(simulate(where, load, seed=1)).figures.values()
 
 
+def served_apart(where: Deployment) -> Iterable[float]:
+    """Figures of prompts that are computed apart from decoding."""
+    pool = Pool(where, 1)
+    wire = Transfer(load_server_link("nvlink-4"), layer_wise=False).wire(pool, pool)
+    load = random_load(300, 24, parse_arrival("closed", 4), 8)
+    return measure(simulate_pools(pool.instances, pool.instances, load, 1, wire, "round_robin").whole).figures.values()
+
+
 def simulated(where: Deployment) -> Iterable[float]:
     """A decode step under the event engine."""
     cost = EventEngine(AnalyticEngine(where, max_sequences=8), where.system.name).cost(decode([1024] * 4))
@@ -418,6 +429,8 @@ def _served(found: Search, where: Deployment) -> None:
         for kv in ("bf16", "fp8") if where.system.chip.unit.TRAITS.libraries else ("bf16",):
             kept = _deployed(where.system.name, LLAMA, where.runtime.name, words={"runtime.kv.precision": kv})
             found.descriptions("a served run of a shared prompt", kept, served_alike)
+    if where.runtime.connector is not None:
+        found.descriptions("a served run of two pools", where, served_apart, "connector.")
     found.descriptions("a served run in little memory", tight(where), served)
     stalling = described(where, {"host.stall_probability": 0.5, "host.stall_time": 0.01})
     found.descriptions("a served run with stalls", stalling, served)

@@ -465,11 +465,19 @@ def test_a_run_has_the_requests_that_its_source_tells(imported: dict[str, Import
     assert None in untold
 
 
-def test_prompts_on_another_card_are_not_scored(imported: dict[str, Imported]) -> None:
-    """Seven rows of two cards that hand over KV caches would pass as runs of one."""
-    skipped = imported["h200/vllm_apart"].skips
-    assert [item.reason for item in skipped] == ["prompts on one card and decoding on another are not simulated"] * 7
-    assert not imported["h200/vllm_apart"].cases
+def test_prompts_on_another_card_are_those_of_two_servers(imported: dict[str, Imported]) -> None:
+    """Rows of two cards that hand over KV caches are none of one: the watts are of both, and KV takes its time."""
+    found = imported["h200/vllm_apart"]
+    apart = next(case.predictor for case in found.cases if case.dimensions["isl"] == "4096")
+    assert isinstance(apart, RunPredictor) and apart.link == "nvlink-4" and not found.skips
+    numbers = numbers_of("h200")
+    two, one = apart.predict(numbers, 0), replace(apart, link="").predict(numbers, 0)
+    assert two["power_w_mean"] > one["power_w_mean"] + 60.0
+    record = measured_deployment(apart.placement).runtime_record[0]
+    moved_s = record["connector_setup_time"] + 256 * 32 * record["connector_block_time"]
+    moved_s += 4096 * 2 * 2 * 32 * 8 * 128 / record["connector_rate"]
+    later_ms = two["ttft_ms_mean"] - one["ttft_ms_mean"]
+    assert later_ms == pytest.approx(1e3 * moved_s + one["tpot_ms_mean"], abs=5.0)
 
 
 def test_arrivals_of_a_measured_run_are_not_known() -> None:

@@ -135,6 +135,7 @@ CALLS = {
             "--prefill": ("--prefill 1 --decode 1", "--prefill 2"),
             "--decode": ("--prefill 1 --decode 1", "--decode 2"),
             "--link": ("--prefill 1 --decode 1", "--link pcie-gen5-x16"),
+            "--kv-tiers": ("--shared-prefix 192", "--kv-tiers host-memory"),
             "--layer-wise": ("--prefill 1 --decode 1", "--layer-wise"),
             "--engine": "--engine event",
             "--memory-depth": ("--engine event", "--memory-depth channel"),

@@ -49,10 +49,16 @@ class Transfer:
     layer_wise: bool
 
     def wire(self, prefill: Pool, decode: Pool) -> Wire:
-        """The link of each instance: of unlike ones, that with the fewest cards."""
+        """The link of each instance: of unlike ones, that with the fewest cards; with what the connector of the decode
+        pool's runtime adds."""
         cards = min(pool.instances[0].plan.cards for pool in (prefill, decode))
         layers = decode.deployment.model.layers if self.layer_wise else 1
-        return Wire(self.network.rate_bytes_per_s(cards), self.network.link.latency.value, layers)
+        record = decode.deployment.runtime_record[0]
+        rate, setup_s = float(record["connector_rate"]), float(record["connector_setup_time"])
+        own = self.network.rate_bytes_per_s(cards)
+        if math.isnan(rate):
+            return Wire(own, self.network.link.latency.value, layers)
+        return Wire(min(own, rate * cards), self.network.link.latency.value + setup_s, layers)
 
 
 def network_between(prefill: Deployment, decode: Deployment, name: str | None) -> ServerLink:

@@ -402,6 +402,8 @@ def run_figures(metrics: RunMetrics) -> dict[str, Any]:
             answer.setdefault(row.quantity, {})[row.statistic] = metrics[row.name]
         else:
             answer[row.name] = metrics[row.name]
+    if metrics.tier_hits:
+        answer["kv_tier_hit_fraction"] = dict(metrics.tier_hits)
     return answer | {
         "energy_breakdown_j": dict(metrics.breakdown_j), "fits": metrics.fits, "refusal": metrics.refusal
     }  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,6 +30,15 @@ class RunOptions(Loading, Spreading, Deploying):
     arch: Arch
     model: ModelName
     _: KW_ONLY
+    kv_tiers: Annotated[
+        Sequence[str] | None,
+        Option(
+            "Memories to which the prefix cache lets go, the quickest first, of arch_configs/tiers or by path, with "
+            "another size if told.",
+            metavar="NAME[=SIZE],...",
+            default="the runtime's",
+        ),
+    ] = None
     engine: Annotated[
         Literal["analytic", "event"],
         Option("Cost steps by closed forms, or simulate each step of a short window event by event."),
@@ -111,6 +121,9 @@ def run(asked: RunOptions) -> RunResult:
         count = asked.instances
     else:
         deployment, count = pools[1].deployment, pools[1].count
+    if asked.kv_tiers:
+        deployment = _tiered(deployment, asked)
+        pools = None if pools is None else (replace(pools[0], deployment=_tiered(pools[0].deployment, asked)), pools[1])
     if wish is not None:
         share, users = load.of_replica(count), _users(asked, deployment, load, count)
         found = best_for_run(deployment, share, users, wish, asked.seed)
@@ -153,6 +166,13 @@ def _users(asked: RunOptions, deployment: Deployment, load: Load, servers: int) 
     if asked.concurrency is not None:
         return -(-asked.concurrency // servers)
     return users_within(deployment, load.of_replica(servers))
+
+
+def _tiered(deployment: Deployment, asked: RunOptions) -> Deployment:
+    """The deployment with the lower tiers that are asked for."""
+    if not deployment.runtime.kv.prefix_caching:
+        warn_of("--kv-tiers", f"{deployment.runtime.name} keeps no prefixes; the run is that without them")
+    return replace(deployment, runtime=deployment.runtime.keeping_in(tuple(asked.kv_tiers or ())))
 
 
 def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[Pool, Pool] | None) -> Figures:

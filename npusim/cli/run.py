@@ -54,6 +54,9 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
     if answer["requests"]:
         console.print(table(*_latencies(answer)))
         console.print(table(("", "", ""), _others(answer), text_columns=1))
+        if "kv_tier_hit_fraction" in answer:
+            found = ", ".join(f"{name} {100.0 * part:.1f} %" for name, part in answer["kv_tier_hit_fraction"].items())
+            console.print(f"Prompt tokens loaded from lower tiers of the prefix cache: {found}.")
         if "instances" in answer:
             console.print(_instances_text(answer["instances"]))
         if "pools" in answer:

@@ -12,7 +12,7 @@ from npusim.hardware.base import Part
 from npusim.hardware.description import Description
 from npusim.hardware.kv_layouts import LAYOUTS
 from npusim.hardware.units import KINDS
-from npusim.ledger import Bytes, BytesOrZero, Count, Duration, Efficiency, Few, Fraction, Tokens
+from npusim.ledger import Bandwidth, Bytes, BytesOrZero, Count, Duration, Efficiency, Few, Fraction, Tokens
 
 Size = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 """Sequences or tokens of a compiled shape."""
@@ -236,6 +236,11 @@ class KvCacheRules(Part):
     admission: Literal["prompt", "answer"] = "prompt"
     """Whether a request is admitted once its `prompt` has room, with pre-emption where blocks run out later, or only
     once the `answer` of every request in service has room too."""
+    tiers: tuple[str, ...] = ()
+    """Names in arch_configs/tiers, or paths, of memories to which the prefix cache lets go, the quickest first; none if
+    omitted."""
+    reload: Literal["load", "recompute", "faster"] = "faster"
+    """Whether KV in such a tier is always loaded (`load`), never (`recompute`), or where loading is `faster`."""
 
 
 class RuntimeLimits(Part):
@@ -300,6 +305,23 @@ class Offload(Part):
     """Document or measurement that says so."""
 
 
+class Connector(Part):
+    """What moves the KV of a prompt from the instance that computed it to the one that decodes."""
+
+    setup_time: Duration
+    """Time that a transfer takes beside its bytes, in seconds."""
+    rate: Bandwidth
+    """Largest rate at which the software of one card moves KV, in bytes/s, where the link is not slower."""
+    block_time: Duration | None = None
+    """Time for which the steps of the decoding server wait while it asks for a layer's part of one block, in seconds;
+    none if omitted."""
+    first_token: Literal["prefill", "decode"] = "prefill"
+    """Whether clients get the first token from the instance that computed the prompt, or from the one that decodes,
+    which computes the last token of the prompt once more."""
+    source: str
+    """Document or measurement that says so."""
+
+
 class Runtime(Description):
     """A serving runtime, apart from the chip that it drives."""
 
@@ -354,6 +376,8 @@ class Runtime(Description):
     """Rules of the KV cache."""
     limits: RuntimeLimits
     """Limits of the server."""
+    connector: Connector | None = None
+    """What moves KV where prompts are computed apart from decoding; free and as fast as the link if omitted."""
     activation_workspace: Bytes
     """Memory of a chip set aside for activations, in bytes."""
 
@@ -382,6 +406,14 @@ class Runtime(Description):
             raise ValueError(f"a {self.unit} has no PEs to fuse; take 'pe_fusion' out")
         if self.compiler != Compiler() and not KINDS[self.unit].TRAITS.engines:
             raise ValueError(f"'compiler' says how fused engines are programmed, and a {self.unit} has none; remove it")
+        if self.connector is not None and self.connector.block_time and self.connector.first_token == "prefill":
+            raise ValueError("connector.block_time: is spent where first tokens are computed again; take it out")
+        again = self.connector is not None and self.connector.first_token == "decode"
+        if again and self.policy.kind not in ("hybrid", "interleaved"):
+            raise ValueError(
+                f"connector.first_token 'decode' computes a token of a prompt between decode steps, and a policy "
+                f"'{self.policy.kind}' has no chunks; use prefill, or a policy hybrid or interleaved"
+            )
         if KINDS[self.unit].TRAITS.libraries and self.kernels is None:
             raise ValueError(f"a {self.unit}'s runtime needs 'kernels': the libraries that it uses")
         return self
@@ -394,6 +426,10 @@ class Runtime(Description):
             )
         changes = {"policy": policy} | ({} if weights is None else {"weights": weights})
         return self.model_copy(update={"offload": self.offload.model_copy(update=changes)})
+
+    def keeping_in(self, tiers: tuple[str, ...]) -> Runtime:
+        """The runtime with these lower tiers of the prefix cache."""
+        return self.model_copy(update={"kv": self.kv.model_copy(update={"tiers": tiers})})
 
     def on_cards(self, cards: int) -> Runtime:
         """The runtime as a model on `cards` cards is compiled for it."""

@@ -12,16 +12,38 @@ from npusim.serving.request import Request
 from npusim.workload.prompts import Segment
 
 
+@dataclass(frozen=True)
+class LowerTier:
+    """capacity: in blocks; token_s, latency_s: to load a token and before the first one; compute_token_s: to compute a
+    token in place of loading it, infinite where what is there is always loaded."""
+
+    name: str
+    capacity: float
+    token_s: float
+    latency_s: float
+    compute_token_s: float
+
+
 @dataclass(slots=True, eq=False)
 class _Node:
-    """A segment of a prompt in the radix tree, with the tokens up to its end and the blocks that it adds."""
+    """A segment of a prompt in the radix tree, with the tokens up to its end and the blocks that it adds.
+
+    there: whether it is in memory; tier: in which lower tier it is, from 1 on; 0 for none.
+    """
 
     segment: Segment | None
     parent: _Node | None
     end: int
     blocks: float
     users: int = 0
+    there: bool = True
+    tier: int = 0
     children: dict[Segment, _Node] = field(default_factory=dict)
+
+
+def _has_children(node: _Node) -> bool:
+    """Whether a segment behind it is in memory."""
+    return any(child.there for child in node.children.values())
 
 
 class KvCache:
@@ -30,11 +52,16 @@ class KvCache:
     With `caching`, finished prompts stay as a radix tree over their segments until their blocks are needed (Zheng et
     al., SGLang, arXiv 2312.07104); the least recently used leaf goes first. windows: (tokens, share of a token's bytes)
     of layers that keep no more than so many tokens and one block; a sequence beyond a window is charged that share of a
-    block less. peak: most blocks in use at once.
+    block less. tiers: where segments go that are let go, as `scheduler.lower` has it. peak: most blocks in use at once.
     """
 
     def __init__(
-        self, capacity_tokens: int, block_tokens: int, caching: bool, windows: tuple[tuple[int, float], ...] = ()
+        self,
+        capacity_tokens: int,
+        block_tokens: int,
+        caching: bool,
+        windows: tuple[tuple[int, float], ...] = (),
+        tiers: tuple[LowerTier, ...] = (),
     ) -> None:
         self.block_tokens = block_tokens
         self.windows = [(-(-tokens // block_tokens) + 1, share) for tokens, share in windows]
@@ -47,6 +74,10 @@ class KvCache:
         self._root = _Node(None, None, 0, 0)
         self._evictable: OrderedDict[int, _Node] = OrderedDict()
         self._evictable_blocks: float = 0
+        self.tiers = tiers
+        self.tier_hit_tokens = [0] * len(tiers)
+        self._lower: list[OrderedDict[int, _Node]] = [OrderedDict() for _ in tiers]
+        self._lower_used = [0.0] * len(tiers)
 
     @property
     def free(self) -> float:
@@ -78,6 +109,8 @@ class KvCache:
         if request.preemptions == 0:
             self.asked_tokens += request.to_prefill
             self.hit_tokens += request.computed
+        if self.tiers:
+            self._load(request)
         for node in request.path:
             self._lock(node)
         request.blocks = self.blocks_for(request.to_prefill) - self._path_blocks(request)
@@ -98,15 +131,19 @@ class KvCache:
         node = request.path[-1] if request.path else self._root
         depth = len(request.path)
         for segment in request.prompt[depth:]:
-            if segment in node.children:
+            child = node.children.get(segment)
+            if child is not None and child.there:
                 return
             end = node.end + segment.tokens
             blocks = self.charge(end // self.block_tokens) - self.charge(node.end // self.block_tokens)
             if blocks > request.blocks:
                 return
-            child = _Node(segment, node, end, blocks, users=1)
+            if child is None:
+                child = node.children[segment] = _Node(segment, node, end, blocks)
+            if child.tier:
+                self._leave_tier(child)
+            child.there, child.users = True, 1
             request.blocks -= blocks
-            node.children[segment] = child
             request.path.append(child)
             node = child
 
@@ -128,7 +165,7 @@ class KvCache:
 
     def _hit(self, request: Request) -> tuple[int, list[_Node]]:
         """`cached_tokens`, and the cached segments that the request uses: all that end within a block of them."""
-        if not self.caching or request.prompt[0] not in self._root.children:
+        if not self.caching:
             return 0, []
         nodes, block = self._match(request), self.block_tokens
         tokens = min(nodes[-1].end // block, (request.to_prefill - 1) // block) * block
@@ -138,7 +175,7 @@ class KvCache:
         nodes = [self._root]
         for segment in request.prompt:
             child = nodes[-1].children.get(segment)
-            if child is None:
+            if child is None or not child.there:
                 break
             nodes.append(child)
         return nodes
@@ -158,11 +195,60 @@ class KvCache:
 
     def _evict(self) -> None:
         """Drop the least recently used node that has no children (a used child keeps its parents in use)."""
-        key = next(key for key, node in self._evictable.items() if not node.children)
+        key = next(key for key, node in self._evictable.items() if not _has_children(node))
         node = self._evictable.pop(key)
         self._evictable_blocks -= node.blocks
-        if node.parent is not None and node.segment is not None:
+        node.there = False
+        if self.tiers:
+            self._put_lower(node, 0)
+        elif node.parent is not None and node.segment is not None:
             del node.parent.children[node.segment]
+
+    def _put_lower(self, node: _Node, first: int) -> None:
+        """Put a segment in the first tier from there on that is large enough; what that lets go goes on."""
+        place = next(
+            (place for place in range(first, len(self.tiers)) if node.blocks <= self.tiers[place].capacity), None
+        )
+        if place is None:
+            return
+        self._lower[place][id(node)], node.tier = node, place + 1
+        self._lower_used[place] += node.blocks
+        while self._lower_used[place] > self.tiers[place].capacity:
+            oldest = next(iter(self._lower[place].values()))
+            self._leave_tier(oldest)
+            self._put_lower(oldest, place + 1)
+
+    def _leave_tier(self, node: _Node) -> None:
+        self._lower_used[node.tier - 1] -= node.blocks
+        del self._lower[node.tier - 1][id(node)]
+        node.tier = 0
+
+    def _load(self, request: Request) -> None:
+        """Take what lower tiers hold behind the cached tokens of a request, where that is quicker than computing it."""
+        nodes, block = self._match(request), self.block_tokens
+        found, node = [], nodes[-1]
+        for segment in request.prompt[len(nodes) - 1 :]:
+            child = node.children.get(segment)
+            if child is None or not child.tier:
+                break
+            found.append(child)
+            node = child
+        tokens = min(node.end // block, (request.to_prefill - 1) // block) * block if found else 0
+        if tokens <= request.computed:
+            return
+        counts = [0] * len(self.tiers)
+        for node in found:
+            begin = max(node.parent.end if node.parent is not None else 0, request.computed)
+            counts[node.tier - 1] += max(0, min(node.end, tokens) - begin)
+        seconds = 0.0
+        for tier, count in zip(self.tiers, counts, strict=True):
+            if count > 0:
+                seconds += tier.latency_s + count * tier.token_s
+        if seconds >= (tokens - request.computed) * self.tiers[0].compute_token_s:
+            return
+        if request.preemptions == 0:
+            self.tier_hit_tokens = [hits + count for hits, count in zip(self.tier_hit_tokens, counts, strict=True)]
+        request.computed, request.load_s = tokens, seconds
 
     def steps_that_fit(self, held: np.ndarray, limit: int, width: int = 1) -> int:
         """Decode steps (at most `limit`) after which sequences that hold `held` tokens each still have their blocks.

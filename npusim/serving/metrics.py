@@ -16,7 +16,7 @@ import numpy as np
 from npusim.metric_row import Metric, Shown
 from npusim.metrics import metric, shown
 from npusim.serving.served import column_of
-from npusim.serving.simulate import ServedRun
+from npusim.serving.simulate import CacheUse, ServedRun
 
 _PER_SECOND = {"ms": 1e3}
 """A sample is in seconds where it is one of times: what they are worth in the row's unit."""
@@ -33,7 +33,8 @@ class RunMetrics:
 
     figures: by the names of METRICS, in their units; rates per second of simulated time; NaN where no request was
     served. refusal: why the first request that was refused was; "" where none was. breakdown_j: joules of all chips by
-    component. busy_s: seconds in which the server had work; last_due_s: when the last request was due.
+    component. busy_s: seconds in which the server had work; last_due_s: when the last request was due; tier_hits: part
+    of the prompt tokens that was loaded from each lower tier of the prefix cache.
     """
 
     figures: Mapping[str, float]
@@ -41,6 +42,7 @@ class RunMetrics:
     breakdown_j: Mapping[str, float] = field(default_factory=dict)
     busy_s: float = 0.0
     last_due_s: float = 0.0
+    tier_hits: Mapping[str, float] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> float:
         return self.figures[name]
@@ -57,7 +59,13 @@ def measure(run: ServedRun, least: Shown = Shown.RUN) -> RunMetrics:
     figures = {row.name: _value(row, seen) for row in shown(least)}
     last_due_s = float(column_of(seen.served, "due_s").max(initial=0.0))
     refusal = refused[0].refusal if refused else ""
-    return RunMetrics(figures, refusal, run.breakdown_j, float(seen.span_s.sum()), last_due_s)
+    busy_s = float(seen.span_s.sum())
+    return RunMetrics(figures, refusal, run.breakdown_j, busy_s, last_due_s, _tier_hits(run.kv))
+
+
+def _tier_hits(kv: CacheUse) -> dict[str, float]:
+    asked = max(1, kv.asked_tokens)
+    return {tier.name: hits / asked for tier, hits in zip(kv.tiers, kv.tier_hit_tokens, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ class Request:
     """prompt: its segments; isl, osl: tokens in and out; times in seconds of simulated time.
 
     generated: tokens put out so far; computed: prompt tokens whose KV is there; blocks: KV blocks that it alone holds;
-    path: nodes of the prefix cache that it keeps from eviction; done: called when it is answered or refused.
+    load_s: for which KV from lower tiers is loaded before its next chunk; path: nodes of the prefix cache that it keeps
+    from eviction; done: called when it is answered or refused.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Request:
     path: list[Any] = field(default_factory=list)
     preemptions: int = 0
     refusal: str = ""
+    load_s: float = 0.0
     done: Callable[[], None] = _nobody
 
     @property

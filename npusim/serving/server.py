@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ import simpy
 
 from npusim.engine.analytic import DecodeRun
 from npusim.engine.limiter import PowerLimiter
-from npusim.engine.stepcost import StepCost
+from npusim.engine.stepcost import RESOURCES, StepCost
 from npusim.serving.drafts import Drafts
 from npusim.serving.kvcache import KvCache
 from npusim.serving.limits import ServerLimits
@@ -202,7 +203,8 @@ class Server:
         """Compute a prompt up to its first `total` tokens."""
         done, begun_s = request.computed, self.env.now
         self._seen_s = begun_s
-        prompt = self._prompt(done, total)
+        prompt = self._prompt(done, total, request.load_s)
+        request.load_s = 0.0
         end_s = begun_s
         for seconds in prompt.times_s:
             end_s += seconds
@@ -223,7 +225,9 @@ class Server:
             return
         sizes = [(tokens, request.computed + tokens) for request, tokens in chunks]
         step = mixed(self.live.held + width, sizes, self.limits.slots, width)
-        run = self._launch(step)
+        run = after_load(self.engine, self._launch(step), sum(request.load_s for request, _ in chunks))
+        for request, _ in chunks:
+            request.load_s = 0.0
         self._steps += 1
         seconds = float(run.times_s[0])
         yield self.env.timeout(seconds)
@@ -322,8 +326,11 @@ class Server:
             return QUEUE_FULL
         return ACCEPTED
 
-    def _prompt(self, done: int, total: int) -> _Prompt:
-        """The chunks of a prompt of `total` tokens of which `done` are there, in the largest that the runtime has."""
+    def _prompt(self, done: int, total: int, load_s: float) -> _Prompt:
+        """The chunks of a prompt of `total` tokens of which `done` are there, in the largest that the runtime has.
+
+        load_s: for which KV is loaded before the first of them.
+        """
         known = self._prompts.get((done, total))
         if known is None:
             known = _Prompt(chunk_costs(self.engine, self._limiter, self.limits.largest_chunk or total, done, total))
@@ -331,6 +338,7 @@ class Server:
                 self._prompts[done, total] = known
         first, self._steps = self._steps, self._steps + len(known.costs)
         stalls = [self.engine.stall_s(self._seed, step) for step in range(first, self._steps)]
+        stalls[0] += load_s
         if not any(stalls):
             return known
         return _Prompt([self.engine.waiting(cost, stall_s) for cost, stall_s in zip(known.costs, stalls, strict=True)])
@@ -422,6 +430,16 @@ def _alike(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values of which neighbours differ, and how many of each stood together, float64."""
     ends = np.append(np.flatnonzero(values[1:] != values[:-1]), len(values) - 1)
     return values[ends], np.diff(ends, prepend=-1).astype(float)
+
+
+def after_load(engine: ServingEngine, run: DecodeRun, seconds: float) -> DecodeRun:
+    """A single step before which KV is loaded for so long; the chips wait."""
+    if seconds <= 0.0:
+        return run
+    step = StepCost(float(run.times_s[0]), float(run.energies_j[0]), dict.fromkeys(RESOURCES, 0.0), 0.0, 0.0, 1.0)
+    whole = engine.waiting(step, seconds)
+    parts_j = run.parts_j + whole.parts_in_order
+    return replace(run, times_s=np.array([whole.time_s]), energies_j=np.array([whole.energy_j]), parts_j=parts_j)
 
 
 def _when(event: simpy.Event, action: Callable[[], None]) -> None:

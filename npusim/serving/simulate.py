@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
 from npusim.serving.drafts import Drafts
-from npusim.serving.kvcache import KvCache
+from npusim.serving.kvcache import KvCache, LowerTier
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
 from npusim.serving.load import Load
@@ -31,16 +31,22 @@ from npusim.serving.scheduler.make import make_state
 from npusim.serving.scheduler.serve import CompiledServer
 from npusim.serving.served import column_of
 from npusim.serving.server import Server, ServingEngine
+from npusim.serving.tiers import lower_tiers
 from npusim.workload.arrivals import users_of
 
 
 class CacheUse(Protocol):
-    """What a run tells of its KV cache: blocks at the peak and in all, tokens found in it and asked of it."""
+    """What a run tells of its KV cache: blocks at the peak and in all, tokens found in it and asked of it; its lower
+    tiers, and tokens loaded from each."""
 
     peak: float
     capacity: int
     hit_tokens: int
     asked_tokens: int
+    tiers: tuple[LowerTier, ...]
+
+    @property
+    def tier_hit_tokens(self) -> Sequence[int]: ...
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,8 @@ def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEng
     recorder = Recorder()
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
     capacity, windows = room.in_blocks(block)
-    kv = KvCache(capacity, block, caching, windows)
     engine = engine or analytic_engine(deployment)
+    kv = KvCache(capacity, block, caching, windows, lower_tiers(deployment, engine, block, load.isl))
     limits, drafts = _limits(deployment, load), _drafts(deployment, engine, seed)
     return Service(deployment, engine, load, kv, limits, recorder, seed, drafts)
 

@@ -10,15 +10,19 @@ from itertools import accumulate
 
 import numpy as np
 
+from npusim.answers.pools import Pool, Transfer
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
 from npusim.evidence.measured.placement import Placement, measured_deployment
+from npusim.hardware.server_link import load_server_link
+from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Shown
+from npusim.serving.instances.disaggregated import simulate_pools
 from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import measure
-from npusim.serving.simulate import simulate
+from npusim.serving.simulate import ServedRun, simulate
 from npusim.workload.arrivals import Arrival, Closed, Poisson, Timed
 from npusim.workload.lengths import FIXED, Even, Lengths, LengthSpread, LogNormal, parse_spreads
 
@@ -40,7 +44,8 @@ class RunPredictor:
     long fallen out of step; stalled: its source reports host stalls; unsaid: its source does not say how many tokens
     came out, which may be fewer than `osl`; shared_tokens: with which all prompts begin; rate_per_s: of arrivals, None
     for users in a closed loop; arrival_seed: with which Python drew the times between them, None where that is not
-    known; inside: clients live in the front end's process and make up their prompts there; lab: whose set-up it was.
+    known; link: over which KV comes from a server alike that computes the prompts, "" for one server; inside: clients
+    live in the front end's process and make up their prompts there; lab: whose set-up it was.
     """
 
     placement: Placement
@@ -57,6 +62,7 @@ class RunPredictor:
     shared_tokens: int = 0
     rate_per_s: float | None = None
     arrival_seed: int | None = None
+    link: str = ""
     inside: bool = False
     lab: str = ""
 
@@ -117,10 +123,16 @@ class RunPredictor:
         load = self._load(users, count, numbers, seed)
         if engine is None or self.stalled:
             engine = analytic_engine(deployment, growth=numbers.growth)
-        run = simulate(deployment, load, seed, engine)
+        run = simulate(deployment, load, seed, engine) if not self.link else self._of_two(deployment, load, seed)
         if run.record.refused:
             raise UserError("the simulated server", "", f"refuses requests: {run.record.refused[0].refusal}")
         return dict(measure(run, Shown.COMPARED).figures)
+
+    def _of_two(self, deployment: Deployment, load: Load, seed: int) -> ServedRun:
+        """The run of a server for prompts and one for the rest."""
+        pool = Pool(deployment, 1)
+        wire = Transfer(load_server_link(self.link), layer_wise=False).wire(pool, pool)
+        return simulate_pools(pool.instances, pool.instances, load, seed, wire, "round_robin").whole
 
     def _load(self, users: int, count: int, numbers: Numbers, seed: int) -> Load:
         part = numbers.of_lab(self.lab, "output_part") if self.unsaid else 1.0

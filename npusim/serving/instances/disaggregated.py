@@ -51,7 +51,7 @@ def simulate_pools(
         Balancer(targets, of_targets, policy),
         Wires(wire, len(sources), len(targets)),
         kv_bytes_of(decode[0]),
-        load.tokens[:, 1].tolist(),
+        _answered_by_prompts(load, decode),
         wire.layers > 1,
     )
     run_together([*sources, *targets], router)
@@ -60,9 +60,17 @@ def simulate_pools(
     _as_clients_saw(answers, prompts)
     whole = as_one_run([*_without(prompts, answers), *answers])
     told = as_one_run(prompts).kv
-    kv = CachesTogether(whole.kv.peak, whole.kv.capacity, told.hit_tokens, told.asked_tokens)
+    counts = told.hit_tokens, told.asked_tokens, told.tiers, told.tier_hit_tokens
+    kv = CachesTogether(whole.kv.peak, whole.kv.capacity, *counts)
     whole = replace(whole, kv=kv)
     return PoolsRun(whole, _pool(prompts, sources), _pool(answers, targets), router.moved)
+
+
+def _answered_by_prompts(load: Load, decode: Sequence[Deployment]) -> list[bool]:
+    """Whether each request is answered where its prompt is computed."""
+    connectors = {each.runtime.connector for each in decode}
+    here = all(each is None or each.first_token == "prefill" for each in connectors)
+    return ((load.tokens[:, 1] == 1) & here).tolist()
 
 
 def _pool(runs: Sequence[ServedRun], instances: Sequence[CompiledInstance]) -> InstancesRun:

@@ -31,7 +31,8 @@ class Instance(Protocol):
     def send(self, index: int, due_s: float, now_s: float, given: bool = False) -> None:
         """Request `index` of the load, due at `due_s`, is sent to it; it has gone on until `now_s`.
 
-        given: whether its prompt's KV comes from another instance, and with it the first token (`deliver`).
+        given: whether its prompt's KV comes from another instance (`deliver`), and with it the first token unless the
+        connector of its runtime says that it puts that out itself.
         """
 
     def advance(self, until_s: float, may_begin: bool) -> list[int]:
@@ -65,7 +66,10 @@ class CompiledInstance:
         )
         self._prefixes = Prefixes(self._server, load.tree, service.kv) if service.kv.caching else None
         state.rules["keeps"] = prompts_alone
+        connector = service.deployment.runtime.connector
+        state.rules["puts_first"] = connector is not None and connector.first_token == "decode"
         self._lengths: list[tuple[int, int]] = load.tokens.tolist()
+        self._block_s = _block_s(service) if state.rules["puts_first"][0] else 0.0
         self._heard = self._seen = 0
         self._places: dict[int, int] = {}
         self._prompts_alone = prompts_alone
@@ -83,7 +87,9 @@ class CompiledInstance:
 
     def deliver(self, index: int, first_token_s: float, now_s: float) -> None:
         """The KV of a request that it was sent without is there; its first token came at `first_token_s`."""
-        self.next_s = self._server.deliver(self._places[index], first_token_s, now_s)
+        place, block = self._places[index], self._service.kv.block_tokens
+        self._server.state.requests["load_s"][place] = -(-self.missing_tokens(index) // block) * self._block_s
+        self.next_s = self._server.deliver(place, first_token_s, now_s)
 
     def collect(self, index: int, now_s: float) -> None:
         """The KV of a request whose prompt it computed is no longer needed."""
@@ -130,3 +136,9 @@ class CompiledInstance:
         """What it did until `duration_s`."""
         self._server.leave_in(self._service.kv, self._load.requests)
         return replace(what_was_served(self._service, duration_s), warm_up=self._load.warm_up)
+
+
+def _block_s(service: Service) -> float:
+    """Seconds in which a server asks for the KV of one block, all layers of it."""
+    layer_s = float(service.deployment.runtime_record[0]["connector_block_time"])
+    return 0.0 if np.isnan(layer_s) else layer_s * service.deployment.model.layers

@@ -1,9 +1,10 @@
 """Prefill and decode apart: a pool of instances computes prompts, another decodes, and KV goes from one to the other.
 
-The first token comes from the prefill instance. An instance of the decode pool makes room for the KV when it admits the
-request, at one of its turns; then the KV is moved, and the request decodes from the turn after it is there. The prefill
-instance keeps the KV until then. (Zhong et al., DistServe, arXiv 2401.09670; Patel et al., Splitwise, arXiv 2311.18677;
-vLLM's connectors work so.)
+The first token comes from the prefill instance, or, where the runtime's connector says so, from the decode instance,
+which computes the last token of the prompt again (vLLM behind a proxy works so). An instance of the decode pool makes
+room for the KV when it admits the request, at one of its turns; then the KV is moved, and the request decodes from the
+turn after it is there. The prefill instance keeps the KV until then. (Zhong et al., DistServe, arXiv 2401.09670; Patel
+et al., Splitwise, arXiv 2311.18677; vLLM's connectors work so.)
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class PoolRouter:
     """A `clock.Sender` for the instances of both pools, those for prompts first.
 
     kv_bytes: what is moved of so many tokens; layer_wise: whether KV is sent while the prompt is computed, so that its
-    place is made when the prompt begins; osl: output tokens of each request.
+    place is made when the prompt begins; alone: whether each request is answered by its first token alone.
     """
 
     reacts = True
@@ -58,11 +59,11 @@ class PoolRouter:
         decode: Balancer[CompiledInstance],
         wires: Wires,
         kv_bytes: KvBytes,
-        osl: Sequence[int],
+        alone: Sequence[bool],
         layer_wise: bool,
     ) -> None:
         self._clients, self._prefill, self._decode = clients, prefill, decode
-        self._wires, self._kv_bytes, self._osl, self._layer_wise = wires, kv_bytes, osl, layer_wise
+        self._wires, self._kv_bytes, self._alone, self._layer_wise = wires, kv_bytes, alone, layer_wise
         self._prompts: dict[int, _Prompt] = {}
         self._unrouted: list[int] = []
         self._arrivals: list[tuple[float, int]] = []
@@ -88,7 +89,7 @@ class PoolRouter:
         begun = self._prefill.instances[place].admitted()
         for index in begun:
             self._prompts[index].begun_s = now_s
-            if self._layer_wise and self._osl[index] > 1:
+            if self._layer_wise and not self._alone[index]:
                 self._unrouted.append(index)
         self._prefill.ended(place, len(ended))
         for index in ended:
@@ -98,7 +99,7 @@ class PoolRouter:
     def _end_prompt(self, place: int, index: int, now_s: float) -> None:
         prompt = self._prompts[index]
         refused = self._prefill.instances[place].refused(index)
-        if refused or prompt.is_lost or self._osl[index] == 1:
+        if refused or prompt.is_lost or self._alone[index]:
             self._finish(index, now_s, kept=not refused)
             return
         prompt.first_token_s = now_s

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npusim.kernels.power import ENERGY_PARTS
+from npusim.serving.kvcache import LowerTier
 from npusim.serving.record import Recorder
 from npusim.serving.request import Request
 from npusim.serving.served import ServedRequests
@@ -24,6 +25,8 @@ class CachesTogether:
     capacity: int
     hit_tokens: int
     asked_tokens: int
+    tiers: tuple[LowerTier, ...] = ()
+    tier_hit_tokens: Sequence[int] = ()
 
 
 def as_one_run(runs: Sequence[ServedRun]) -> ServedRun:
@@ -45,13 +48,19 @@ def as_one_run(runs: Sequence[ServedRun]) -> ServedRun:
     return ServedRun(
         record,
         first.duration_s,
-        CachesTogether(fullest.peak, fullest.capacity, hits, asked),
+        CachesTogether(fullest.peak, fullest.capacity, hits, asked, first.kv.tiers, _tier_hits(runs)),
         sum(run.idle_w for run in runs),
         first.replicas,
         first.layout,
         parts,
         first.warm_up,
     )
+
+
+def _tier_hits(runs: Sequence[ServedRun]) -> list[int]:
+    """Tokens loaded from each tier; of instances with unlike tiers, from those of the first."""
+    tiers = runs[0].kv.tiers
+    return [sum(run.kv.tier_hit_tokens[place] for run in runs if run.kv.tiers == tiers) for place in range(len(tiers))]
 
 
 def _requests(records: Sequence[Recorder]) -> ServedRequests:

@@ -23,6 +23,7 @@ from npusim.serving.scheduler.state import (
     RULES_DTYPE,
     SEQUENCE_DTYPE,
     STREAM,
+    TIER_DTYPE,
     ServerState,
 )
 from npusim.serving.scheduler.tree import PromptTree
@@ -92,6 +93,7 @@ def _state(
         scratch=np.zeros((2, most + 1)),
         nodes=nodes,
         paths=paths,
+        tiers=_tiers(kv),
         windows=np.array(kv.windows, float).reshape(-1, 2),
         chunk_sizes=np.array(limits.chunk_sizes, np.int64),
         prompts=prompts,
@@ -132,6 +134,15 @@ def _requests(tokens: np.ndarray, tree: PromptTree | None) -> np.ndarray:
     rows["first_token_s"] = rows["last_token_s"] = NONE
     if tree is not None:
         rows["path"], rows["path_nodes"] = tree.first, tree.count
+    return rows
+
+
+def _tiers(kv: KvCache) -> np.ndarray:
+    rows = np.zeros(len(kv.tiers), TIER_DTYPE)
+    rows["oldest"] = rows["newest"] = NONE
+    for row, tier in zip(rows, kv.tiers, strict=True):
+        row["capacity"], row["token_s"], row["latency_s"] = tier.capacity, tier.token_s, tier.latency_s
+        row["compute_token_s"] = tier.compute_token_s
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from npusim.compilation import inner_part
 from npusim.serving.scheduler.blocks import blocks_for, free, take, wanted
+from npusim.serving.scheduler.lower import leave_tier, load
 from npusim.serving.scheduler.prefixes import hit, make_evictable, path_blocks, take_from_list
 from npusim.serving.scheduler.state import NONE
 
@@ -30,6 +31,8 @@ def take_prompt(state, index):
     if request.preemptions == 0:
         at.asked_tokens += tokens
         at.hit_tokens += request.computed
+    if len(state.tiers) > 0 and request.given == 0:
+        load(state, index)
     for depth in range(request.kept):
         _lock(state, state.paths[request.path + depth])
     request.blocks = blocks_for(state, tokens) - path_blocks(state, request)
@@ -53,6 +56,8 @@ def publish_prompt(state, index):
         node = state.nodes[state.paths[request.path + request.kept]]
         if node.there or node.blocks > request.blocks:
             return
+        if node.tier > 0:
+            leave_tier(state, state.paths[request.path + request.kept])
         node.there, node.users, node.children = True, 1, 0
         if node.parent != NONE:
             state.nodes[node.parent].children += 1

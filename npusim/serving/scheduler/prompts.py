@@ -69,7 +69,8 @@ def begin_prompt(state):
 def _look_up(state):
     """Find the costs of the prompt; what the caller is asked for where they are not known, or where a chunk stalls."""
     at = state.at[0]
-    at.prompt = NONE if state.rules[0].asks_always else _known(state)
+    loads = state.requests[at.request].load_s > 0.0
+    at.prompt = NONE if state.rules[0].asks_always or loads else _known(state)
     if at.prompt != NONE and state.rules[0].stalls:
         last = at.steps + state.prompts[at.prompt].count
         if last > len(state.stall_s):

@@ -24,14 +24,19 @@ def take_in(state, index):
 
 @inner_part
 def join_arrived(state):
-    """Requests whose KV has come decode from now on."""
+    """Requests whose KV has come decode from now on, those without a token after the last one of their prompt."""
     at = state.at[0]
     if at.arrived > 0:
         at.fresh = 0
     for place in range(at.arrived):
         index = state.sequences[place].arrived
         request = state.requests[index]
-        request.computed = request.given
-        publish_prompt(state, index)
-        join(state, index, request.given)
+        if request.generated == 0:
+            request.computed = request.given - 1
+            state.sequences[at.prefilling].prefilling = index
+            at.prefilling += 1
+        else:
+            request.computed = request.given
+            publish_prompt(state, index)
+            join(state, index, request.given)
     at.arrived = 0

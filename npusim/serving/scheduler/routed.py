@@ -19,24 +19,26 @@ from npusim.serving.scheduler.sums import pairwise_sum
 def receive(state, index, isl, osl, given, path, path_nodes, due_s, now_s, times_s):
     """A request is sent to the server, now; it was due at `due_s`.
 
-    given: tokens of its KV that come from elsewhere, and with them its first token; 0 where it is computed here.
+    given: tokens of its KV that come from elsewhere, and with them its first token unless this server puts that out; 0
+    where the prompt is computed here.
     """
     left = _interrupt(state, now_s, times_s)
     at = state.at[0]
     request = state.requests[at.unsent]
     request.index, request.isl, request.osl, request.path, request.path_nodes = index, isl, osl, path, path_nodes
     request.first_token_s = request.last_token_s = NONE
-    request.given, request.generated = given, min(given, 1)
+    request.given, request.generated = given, 0 if state.rules[0].puts_first else min(given, 1)
     send(state, due_s)
     return left, next_s(at)
 
 
 @entry
 def deliver(state, place, first_token_s, now_s, times_s):
-    """The KV of an admitted request is there, whose first token came elsewhere."""
+    """The KV of an admitted request is there, whose first token came elsewhere unless this server puts it out."""
     left = _interrupt(state, now_s, times_s)
     request = state.requests[place]
-    request.first_token_s = request.last_token_s = first_token_s
+    if not state.rules[0].puts_first:
+        request.first_token_s = request.last_token_s = first_token_s
     take_in(state, place)
     wake(state.at[0])
     return left, next_s(state.at[0])

@@ -29,7 +29,7 @@ from npusim.serving.scheduler.state import (
     ServerState,
 )
 from npusim.serving.served import ServedRequests
-from npusim.serving.server import ServingEngine, chunk_costs
+from npusim.serving.server import ServingEngine, after_load, chunk_costs
 from npusim.workload.step import mixed
 
 _STALLS = 1 << 12
@@ -131,6 +131,7 @@ class CompiledServer:
         recorder.spend(at["parts_j"])
         kv.used, kv.peak = float(at["used"]), float(at["peak"])
         kv.hit_tokens, kv.asked_tokens = int(at["hit_tokens"]), int(at["asked_tokens"])
+        kv.tier_hit_tokens = state.tiers["hit_tokens"].tolist()
         rows = state.requests[state.queues["ended"][: int(at["ended"])]]
         accepted = rows["refusal"] == ACCEPTED
         served = rows[accepted]
@@ -176,7 +177,9 @@ class CompiledServer:
         ready_s = float(max(at["seen_s"], at["launched_s"]) - at["now_s"]) if ahead else 0.0
         run = self._engine.mixed_run(step, self._seed, int(self._steps[0]), ready_s)
         at["launch_s"] = run.launch_s
-        self._take(run)
+        loads = state.requests["load_s"][which]
+        state.requests["load_s"][which] = 0.0
+        self._take(after_load(self._engine, run, sum(loads.tolist())))
 
     def _take(self, run: DecodeRun) -> None:
         """The steps are what was asked for; the power limiter sees them, after the rest before them."""
@@ -205,6 +208,8 @@ class CompiledServer:
             costs = self._costs[self._keep(done, total)]
         first = int(self._steps[0])
         stalls = [self._engine.stall_s(self._seed, step) for step in range(first, first + len(costs))]
+        stalls[0] += float(request["load_s"])
+        request["load_s"] = 0.0
         if self._limiter.is_still and not any(stalls):
             at["prompt"] = self._place(done, total)
             return

@@ -63,13 +63,15 @@ RULES_DTYPE = record_type(
         ("caching", np.bool_),
         ("warm", np.bool_),
         ("keeps", np.bool_),
+        ("puts_first", np.bool_),
         ("asks_always", np.bool_),
         ("stalls", np.bool_),
     ]
 )
 """As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always: a
 prompt costs anew each time, since a power limiter is on its way; stalls: whether steps stall at all; keeps: KV of
-answered requests is kept until it is collected."""
+answered requests is kept until it is collected; puts_first: whether the first token of a request whose KV comes from
+elsewhere is put out here."""
 
 PROGRESS_DTYPE = record_type(
     [
@@ -180,10 +182,12 @@ REQUEST_DTYPE = record_type(
         ("kept", np.int64),
         ("preemptions", np.int64),
         ("refusal", np.int64),
+        ("load_s", np.float64),
     ]
 )
 """As `Request`. given: tokens of KV that come from elsewhere, 0 where the prompt is computed here; path, path_nodes:
-its segments in `paths`; kept: how many of them it keeps from eviction."""
+its segments in `paths`; kept: how many of them it keeps from eviction; load_s: seconds for which its KV from lower
+tiers is loaded before its next chunk."""
 
 NODE_DTYPE = record_type(
     [
@@ -194,13 +198,15 @@ NODE_DTYPE = record_type(
         ("users", np.int64),
         ("children", np.int64),
         ("there", np.bool_),
+        ("tier", np.int64),
         ("older", np.int64),
         ("newer", np.int64),
     ]
 )
 """A segment behind the same ones before it, of any prompt: one node. end: tokens up to its end; blocks: those that it
-adds; whole_blocks: full blocks up to its end; there: whether it is cached, children: how many of those behind it are;
-older, newer: neighbours in the list of evictable nodes."""
+adds; whole_blocks: full blocks up to its end; there: whether it is cached, children: how many of those behind it
+are; older, newer: neighbours in the list of evictable nodes; tier: in which lower one it is, from 1 on (0: none),
+where the list is of that one."""
 
 QUEUE_DTYPE = record_type(
     [
@@ -241,6 +247,20 @@ prefilling: requests whose prompts are under way; receiving: whose KV is, arrive
 turn; chunk_request, chunk_tokens: chunks of the mixed step; kept, written: tokens that steps left and wrote, those
 among them that were drafted in vain."""
 
+TIER_DTYPE = record_type(
+    [
+        ("capacity", np.float64),
+        ("token_s", np.float64),
+        ("latency_s", np.float64),
+        ("compute_token_s", np.float64),
+        ("used", np.float64),
+        ("oldest", np.int64),
+        ("newest", np.int64),
+        ("hit_tokens", np.int64),
+    ]
+)
+"""As `kvcache.LowerTier`. used: blocks; oldest, newest: ends of the list of its nodes; hit_tokens: loaded from it."""
+
 PROMPT_DTYPE = record_type(
     [("first", np.int64), ("done", np.int64), ("next", np.int64), ("begin", np.int64), ("count", np.int64)]
 )
@@ -261,7 +281,7 @@ RECORD_DTYPE = record_type(
 
 ServerState = namedtuple(
     "ServerState",
-    "rules at requests queues sequences scratch nodes paths windows chunk_sizes prompts chunks stall_s record",
+    "rules at requests queues sequences scratch nodes paths tiers windows chunk_sizes prompts chunks stall_s record",
 )
 """rules, at: one record each; paths: nodes of the prompts of all requests; scratch: (2, sequences); windows: (blocks,
 share) of windowed layers; chunk_sizes: compiled ones, rising; stall_s: by step; the others as their types say."""

@@ -58,7 +58,7 @@ def put_first(state, index):
     publish_prompt(state, index)
     if request.first_token_s < 0.0:
         request.first_token_s = at.now_s
-        at.pending -= request.isl
+        at.pending -= request.isl if request.given == 0 else 0
     else:
         record_interval(state, at.now_s - request.last_token_s, 1.0)
     request.last_token_s = at.now_s

@@ -12,7 +12,7 @@ from npusim.evidence.measured.placement import Placement, model_name, placed, sc
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import Row, Unrepresentable
 from npusim.evidence.predictors.run import RunPredictor
-from npusim.hardware.catalog import shipped_runtimes
+from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.hardware.runtime import HybridPolicy
 
 _MAIN = "output_tokens_per_s"
@@ -23,8 +23,6 @@ def _cases(row: Row, arch: str) -> list[Case]:
     """Throughput, latencies and power of each run."""
     model, dtype, kv_dtype = model_name(row.text("model")), row.text("dtype"), row.text("kv_dtype")
     shared = row.number("prefix_shared") if row.text("prefix_shared") else 0.0
-    if row.size("apart"):
-        raise Unrepresentable("prompts on one card and decoding on another are not simulated")
     if not 0.0 <= shared <= 1.0:
         raise Unrepresentable(f"prefix_shared is {shared:g}, no part of a prompt")
     placement = Placement(
@@ -51,6 +49,7 @@ def _cases(row: Row, arch: str) -> list[Case]:
         shared_tokens=round(shared * isl),
         rate_per_s=None if closed else row.number("rate_per_s"),
         arrival_seed=row.size("arrival_seed") if row.text("arrival_seed") else None,
+        link=_link(row, arch) if row.size("apart") else "",
         inside=True,
     )
     run, power = sources().spreads.engine_run.value, sources().spreads.board_power.value
@@ -70,12 +69,21 @@ def _cases(row: Row, arch: str) -> list[Case]:
             "budget": row.text("token_budget"),
             "shared": row.text("prefix_shared"),
             "drafts": f"{row.text('draft')} {row.text('drafted')}" if row.text("draft") else "",
+            "apart": row.text("apart"),
             "arrival": row.text("arrival"),
             "isl": row.text("isl"),
             "osl": row.text("osl"),
             "concurrency": row.text("concurrency"),
         },
     )
+
+
+def _link(row: Row, arch: str) -> str:
+    """What joins the servers for prompts and for the rest: as told, or as servers of the chip usually are."""
+    link = row.text("link") or load_system(arch).server.network
+    if not link:
+        raise Unrepresentable("no link is told between the servers for prompts and for the rest")
+    return link
 
 
 def _runtime(engine: str) -> str:
