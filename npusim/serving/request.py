@@ -17,7 +17,7 @@ def _nobody() -> None:
 class Request:
     """prompt: its segments; isl, osl: tokens in and out; times in seconds of simulated time.
 
-    generated: tokens put out so far; computed: prompt tokens whose KV is there; blocks: KV blocks that it alone holds;
+    admitted_s: when it first got KV blocks; generated: tokens put out so far; computed: prompt tokens whose KV is there; blocks: KV blocks that it alone holds;
     path: nodes of the prefix cache that it keeps from eviction; done: called when it is answered or refused.
     """
 
@@ -28,6 +28,7 @@ class Request:
     due_s: float = 0.0
     sent_s: float = 0.0
     queued_s: float = 0.0
+    admitted_s: float = -1.0
     first_token_s: float = -1.0
     last_token_s: float = -1.0
     generated: int = 0

@@ -169,6 +169,7 @@ REQUEST_DTYPE = record_type(
         ("due_s", np.float64),
         ("sent_s", np.float64),
         ("queued_s", np.float64),
+        ("admitted_s", np.float64),
         ("first_token_s", np.float64),
         ("last_token_s", np.float64),
         ("generated", np.int64),
