@@ -11,7 +11,7 @@ from npusim.units import MS_PER_S
 
 NAMES = {f"{name}_ms": told for name, told in PARTS.items()}
 """What each part is called in an answer, and in words."""
-PERCENTILES = {"p50": 50.0, "p99": 99.0}
+PERCENTILES = ("p50", "p99")
 
 
 def ttft_told(run: ServedRun, log: StepLog | None) -> dict[str, Any]:
@@ -23,9 +23,7 @@ def ttft_told(run: ServedRun, log: StepLog | None) -> dict[str, Any]:
     found = ttft_parts(run, log)
     if not len(found.requests):
         return {"ttft_parts": None}
-    at = {name: found.at(percent) for name, percent in PERCENTILES.items()}
+    at = {name: found.at(float(name[1:])) for name in PERCENTILES}
     rows = {"mean": found.seconds.mean(axis=0)} | {name: found.seconds[place] for name, place in at.items()}
-    told = {
-        name: dict(zip(NAMES, (seconds * MS_PER_S).tolist(), strict=True)) for name, seconds in rows.items()
-    }  # fmt: skip
+    told = {name: dict(zip(NAMES, (seconds * MS_PER_S).tolist(), strict=True)) for name, seconds in rows.items()}
     return {"ttft_parts": told | {"requests": {name: int(found.requests[place]) + 1 for name, place in at.items()}}}

@@ -35,8 +35,9 @@ _LOGIT_BYTES = 2.0
 class DecodeRun:
     """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,).
 
-    host_s: of times_s, in which the chip waited for the host, float64 (steps,); held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS, in their order;
-    launch_s: host seconds in which a mixed step was launched, where that overlaps with the step before.
+    host_s: of times_s, in which the chip waited for the host, float64 (steps,); held: whether the power cap held its
+    last step back; parts_j: all its joules by ENERGY_PARTS, in their order; launch_s: host seconds in which a mixed
+    step was launched, where that overlaps with the step before.
     """
 
     times_s: np.ndarray

@@ -303,9 +303,7 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
             alike = min(steps_alike(context, runtime, growth), limit - done)
             # Cost grows in proportion to the context, so the middle step costs the mean.
             context += (alike - 1) // 2
-            time_s, launch_wait_s = _decode_step(
-                template, query, context, decoding, slots, machines, runtimes, work
-            )
+            time_s, launch_wait_s = _decode_step(template, query, context, decoding, slots, machines, runtimes, work)
             energy_j = total_energy(work.step_parts_j)
             context -= (alike - 1) // 2
             host_s = exposed_host_time(time_s, live, logit_bytes, machine, runtime)

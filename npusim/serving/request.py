@@ -17,8 +17,9 @@ def _nobody() -> None:
 class Request:
     """prompt: its segments; isl, osl: tokens in and out; times in seconds of simulated time.
 
-    admitted_s: when it first got KV blocks; generated: tokens put out so far; computed: prompt tokens whose KV is there; blocks: KV blocks that it alone holds;
-    path: nodes of the prefix cache that it keeps from eviction; done: called when it is answered or refused.
+    admitted_s: when it first got KV blocks; generated: tokens put out so far; computed: prompt tokens whose KV is
+    there; blocks: KV blocks that it alone holds; path: nodes of the prefix cache that it keeps from eviction; done:
+    called when it is answered or refused.
     """
 
     index: int

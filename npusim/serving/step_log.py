@@ -20,7 +20,7 @@ STEP_DTYPE = np.dtype(
     ]
 )
 """A step of the chip. host_s: at its end, in which the chip waits for the host; prompt_tokens, decode_tokens: computed
-of prompts, and for sequences that decode; no_room: whether the first request that waits then had no slot or no memory."""
+of prompts, and for sequences that decode; no_room: whether the first request in the queue had no slot or no memory."""
 CHUNK_DTYPE = np.dtype([("step", np.int64), ("request", np.int64), ("tokens", np.int64)])
 """Tokens of the prompt of `request` that a step computes."""
 

@@ -1,8 +1,8 @@
 """Where the time of each request up to its first token went, read from what the server did step by step.
 
-From its arrival in the queue until its first token leaves, every moment of a request belongs to one part: while it waits
+Until it is in the queue a request's time is the host's. From then on every moment belongs to one part: while it waits
 because the first of the queue has no slot or no KV memory, to the queue; else to what the server does then. A step is
-the chip's and, at its end, the host's for which the chip waits; the chip's share of a step is divided by the tokens that
+the chip's and, at its end, the host's, for which the chip waits; the chip's share of it is divided by the tokens that
 it computes. It is an account of what was done, not of what would be saved without it.
 """
 
@@ -26,6 +26,8 @@ PARTS = {
     "leaving": "first token held until the next step is launched",
 }
 """Each part, in words, in the order of the columns of `TtftParts.seconds`."""
+_PERCENT = 100.0
+"""Percent of all requests."""
 _HOST, _QUEUE, _OWN, _OTHERS, _DECODES, _LEAVING = range(len(PARTS))
 
 
@@ -43,7 +45,7 @@ class TtftParts:
     def at(self, percent: float) -> int:
         """The place of the request with the smallest TTFT that at least so many percent do not exceed."""
         order = np.argsort(self.ttft_s, kind="stable")
-        return int(order[max(0, int(np.ceil(percent / 100.0 * len(order))) - 1)])
+        return int(order[max(0, int(np.ceil(percent / _PERCENT * len(order))) - 1)])
 
 
 def ttft_parts(run: ServedRun, log: StepLog) -> TtftParts:
@@ -65,7 +67,14 @@ def ttft_parts(run: ServedRun, log: StepLog) -> TtftParts:
 
 
 @entry
-def attribute(steps, chunks, bounds, begins, times_s, seconds):
+def attribute(
+    steps: np.ndarray,
+    chunks: np.ndarray,
+    bounds: np.ndarray,
+    begins: np.ndarray,
+    times_s: np.ndarray,
+    seconds: np.ndarray,
+) -> None:
     """Fill `seconds` (requests, PARTS). chunks: by request, of which request i has those from bounds[i, 0] on up to
     bounds[i, 1], and steps[begins[i]] is the first that ends after it came; times_s: when it was sent, queued and
     admitted, and its first token left, float64 (requests, 4).

@@ -33,6 +33,8 @@ from npusim.serving.served import ServedRequests
 from npusim.serving.server import ServingEngine, chunk_costs, chunks_of
 from npusim.workload.step import mixed
 
+_TIMES = ("due_s", "sent_s", "queued_s", "admitted_s", "first_token_s", "last_token_s")
+"""Of a request and its row."""
 _STALLS = 1 << 12
 """Steps whose stalls are drawn together."""
 _ONE_EACH = np.zeros((0, 0), np.int64)
@@ -300,7 +302,7 @@ class CompiledServer:
 def _as_requests(rows: np.ndarray, requests: list[Request]) -> list[Request]:
     """Those of `requests` that have rows, brought to where their rows are."""
     found = [requests[index] for index in rows["index"].tolist()]
-    for name in ("due_s", "sent_s", "queued_s", "admitted_s", "first_token_s", "last_token_s", "generated", "computed", "preemptions"):
+    for name in (*_TIMES, "generated", "computed", "preemptions"):
         for request, value in zip(found, rows[name].tolist(), strict=True):
             setattr(request, name, value)
     return found

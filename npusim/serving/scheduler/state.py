@@ -67,9 +67,9 @@ RULES_DTYPE = record_type(
         ("stalls", np.bool_),
     ]
 )
-"""As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always: a
-prompt costs anew each time, since a power limiter is on its way; stalls: whether steps stall at all; keeps: KV of
-answered requests is kept until it is collected."""
+"""As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always:
+the caller gives the costs of each prompt, since a power limiter is on its way or steps are logged; stalls: whether
+steps stall at all; keeps: KV of answered requests is kept until it is collected."""
 
 PROGRESS_DTYPE = record_type(
     [
