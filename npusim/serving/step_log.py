@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from npusim.compilation import record_type
 from npusim.engine.analytic import DecodeRun
 from npusim.engine.stepcost import StepCost
 
-STEP_DTYPE = np.dtype(
+STEP_DTYPE = record_type(
     [
         ("begin_s", np.float64),
         ("end_s", np.float64),
@@ -21,7 +22,7 @@ STEP_DTYPE = np.dtype(
 )
 """A step of the chip. host_s: at its end, in which the chip waits for the host; prompt_tokens, decode_tokens: computed
 of prompts, and for sequences that decode; no_room: whether the first request in the queue had no slot or no memory."""
-CHUNK_DTYPE = np.dtype([("step", np.int64), ("request", np.int64), ("tokens", np.int64)])
+OWN_TOKENS_DTYPE = record_type([("step", np.int64), ("request", np.int64), ("tokens", np.int64)])
 """Tokens of the prompt of `request` that a step computes."""
 
 
@@ -40,8 +41,8 @@ class StepLog:
 
     @property
     def chunks(self) -> np.ndarray:
-        """CHUNK_DTYPE (chunks,), by step."""
-        return np.array(self._chunks, CHUNK_DTYPE)
+        """OWN_TOKENS_DTYPE (chunks,), by step."""
+        return np.array(self._chunks, OWN_TOKENS_DTYPE)
 
     def prompt(
         self, begin_s: float, request: int, sizes: Sequence[int], costs: Sequence[StepCost], no_room: bool
