@@ -166,12 +166,12 @@ def test_a_mixed_step_is_divided_by_its_tokens_and_the_host_ends_it() -> None:
     ):
         run = DecodeRun(np.array([seconds]), joules, np.array([host_s]), False, nothing)
         log.run(begin_s, run, decoding, chunks, no_room)
-    chunks = log.chunks[np.argsort(log.chunks["request"], kind="stable")]
+    by_request = log.chunks[np.argsort(log.chunks["request"], kind="stable")]
     # Request 3: sent 4, in the queue at 6, admitted at 12, its first token out at 25; at 29 it is computed again.
     # Request 7: in the queue at 9, while there is no room, admitted at 12, its first token out with the mixed step.
     times_s = np.array([[4.0, 6.0, 12.0, 25.0], [9.0, 9.0, 12.0, 22.0]])
     seconds_of = np.zeros((2, len(PARTS)))
-    attribute(log.steps, chunks, np.array([[0, 3], [3, 4]]), np.array([0, 1]), times_s, seconds_of)
+    attribute(log.steps, by_request, np.array([[0, 3], [3, 4]]), np.array([0, 1]), times_s, seconds_of)
     assert seconds_of == pytest.approx(
         np.array(
             [
