@@ -36,7 +36,8 @@ DISABLED: bool = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 """True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, a thousand times slower, for a debugger to step through.
 """
 _PACKAGE = Path(__file__).parent
-_COMPILED_PARTS = ("compilation.py", "dtypes.py", "hardware", "mapping", "kernels", "engine", "serving/scheduler")
+_OF_SERVING = "serving/scheduler", "serving/ttft_parts.py"
+_COMPILED_PARTS = ("compilation.py", "dtypes.py", "hardware", "mapping", "kernels", "engine", *_OF_SERVING)
 _KEPT_FOLDERS = 3
 _TRIED = (0, 61), (0, 68)
 """Versions of numba of which kernels are optimised with their entries alone; with others each is on its own too."""

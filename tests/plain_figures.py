@@ -21,6 +21,8 @@ from npusim.hardware.draws import draw
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.serving.load import random_load
 from npusim.serving.simulate import simulate
+from npusim.serving.step_log import StepLog
+from npusim.serving.ttft_parts import ttft_parts
 from npusim.workload.arrivals import Closed
 from npusim.workload.step import Step, decode, mixed, prefill
 
@@ -71,6 +73,9 @@ def _of_chip(deployment: Deployment) -> Iterator[tuple[str, Iterable[float]]]:
     if deployment.system.chip.unit.kind == "contraction_processor" and deployment.offload == "none":
         cost = EventEngine(engine, deployment.system.name).cost(STEPS["decode"])
         yield "event", [cost.time_s, cost.energy_j]
+        log = StepLog()
+        served = simulate(deployment, random_load(40, 3, Closed(2), 3), 1, engine, log=log)
+        yield "explained", ttft_parts(served, log).seconds.ravel()
 
 
 def _of_step(engine: AnalyticEngine, step: Step) -> list[float]:

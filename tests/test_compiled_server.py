@@ -35,6 +35,8 @@ from npusim.serving.load import Load
 from npusim.serving.policies import COMPILED, POLICIES
 from npusim.serving.scheduler.sums import BLOCK, pairwise_sum
 from npusim.serving.simulate import ServedRun, serve_as_process, serve_compiled, simulate
+from npusim.serving.step_log import StepLog
+from npusim.serving.ttft_parts import ttft_parts
 from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson, Timed
 from npusim.workload.prompts import Prompt, Segment
 
@@ -115,6 +117,22 @@ def test_equal_and_ragged_lengths(deployed: Deploy, variant: str, arrival: Arriv
     deployment = _variant(deployed, variant)
     _both(deployment, _load(arrival, [(300, 20)] * 16))
     _both(deployment, _load(arrival, _ragged(24, 900, 60)))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_both_log_the_same_steps_and_serve_as_without(deployed: Deploy, variant: str) -> None:
+    stalling = {"host_stall_probability": 0.1, "host_stall_time": 0.01, "host_request_time": 0.02}
+    deployment = with_numbers(_variant(deployed, variant), **stalling, limits_max_sequences=4)
+    for arrival, room in ((Closed(5), 1500), (Poisson(40.0), 4000)):
+        where, load = with_kv_room(deployment, room), _load(arrival, _ragged(24, 900, 60))
+        logs, engine = (StepLog(), StepLog()), analytic_engine(where)
+        compiled = simulate(where, load, 3, engine, serve_compiled, logs[0])
+        process = simulate(where, load, 3, engine, serve_as_process, logs[1])
+        assert what_happened(compiled) == what_happened(process) == what_happened(_both(where, load))
+        for name in ("steps", "chunks"):
+            assert getattr(logs[0], name).tobytes() == getattr(logs[1], name).tobytes(), name
+        seconds = [ttft_parts(run, log).seconds for run, log in zip((compiled, process), logs, strict=True)]
+        assert seconds[0].tobytes() == seconds[1].tobytes()
 
 
 @pytest.mark.parametrize("variant", ["exclusive", "hybrid, launching"])

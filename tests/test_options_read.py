@@ -140,6 +140,7 @@ CALLS = {
             "--engine": "--engine event",
             "--memory-depth": ("--engine event", "--memory-depth channel"),
             "--interval": "--interval",
+            "--explain": "--explain",
             "--seed": ("--arrival poisson:9", "--seed 3"),
         },
     ),

@@ -17,6 +17,7 @@ from npusim.answers.energy import energy_breakdown_j, energy_reconciliation
 from npusim.answers.engines import working_pes
 from npusim.answers.kv_access import kv_access
 from npusim.answers.simulated_step import engines_figures, simulated_figures, write_step_trace
+from npusim.answers.ttft import ttft_told
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import Elasticities, elasticities, elasticities_by
 from npusim.engine.event.engine import RATE_ALONE, Detail, EventEngine
@@ -34,6 +35,7 @@ from npusim.serving.joint import JointDraws, run_draws, step_draws
 from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
 from npusim.serving.simulate import simulate
+from npusim.serving.step_log import StepLog
 from npusim.serving.uncertainty import drawn_engines, drawn_metrics
 from npusim.units import US_PER_S
 from npusim.workload.arrivals import Poisson, parse_arrival
@@ -369,29 +371,34 @@ def predict_load(
     interval_wanted: bool = False,
     engine: str = ANALYTIC,
     detail: Detail = RATE_ALONE,
+    explain: bool = False,
 ) -> dict[str, Any]:
-    """As `predict_run`, of a load."""
+    """As `predict_run`, of a load; `explain`: also where the time to the first token went."""
+    log = StepLog() if explain else None
     if engine == EVENT:
-        return _run_of_events(deployment, load, seed, detail)
-    metrics = measure(simulate(deployment, load, seed))
-    told = {"energy_reconciliation": energy_reconciliation(deployment)}
+        return _run_of_events(deployment, load, seed, detail, log)
+    run = simulate(deployment, load, seed, log=log)
+    metrics = measure(run)
+    told = {"energy_reconciliation": energy_reconciliation(deployment)} | ttft_told(run, log)
     if not interval_wanted:
         return run_figures(metrics) | told
     drawn = drawn_metrics(load, drawn_engines(deployment, seed), seed)
     return with_intervals(run_figures(metrics), run_draws(deployment, load, metrics, drawn, seed)) | told
 
 
-def _run_of_events(deployment: Deployment, load: Load, seed: int, detail: Detail) -> dict[str, Any]:
+def _run_of_events(
+    deployment: Deployment, load: Load, seed: int, detail: Detail, log: StepLog | None
+) -> dict[str, Any]:
     """A window under the event engine, and how many steps of it were simulated."""
     window = WindowEngine(analytic_engine(deployment), deployment.system.name, detail)
     try:
-        figures = run_figures(measure(simulate(deployment, load, seed, window)))
+        run = simulate(deployment, load, seed, window, log=log)
     except WindowEnds:
         told = f"it simulates a window of at most {MOST_SIMULATED} steps of different shapes"
         raise UserError(
             "--engine", "event", f"{told}; give fewer --requests, a shorter --osl, or use analytic"
         ) from None
-    return figures | {"engine": EVENT, "simulated_steps": window.simulated}
+    return run_figures(measure(run)) | ttft_told(run, log) | {"engine": EVENT, "simulated_steps": window.simulated}
 
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:

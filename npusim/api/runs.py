@@ -52,6 +52,7 @@ class RunOptions(Loading, Spreading, Deploying):
     ] = "rate"
     taken_for: TakenFor = None
     interval: Interval = False
+    explain: Annotated[bool, Option("Show where the time to the first token went.")] = False
     slo: Annotated[
         str | None,
         Option(
@@ -71,6 +72,7 @@ class RunOptions(Loading, Spreading, Deploying):
             ("--interval", self.interval),
             ("--plan auto", self.plan == "auto" and self.prefill is not None),
             ("--slo", self.slo is not None),
+            ("--explain", self.explain),
         ):
             if given and several is not None:
                 raise UserError(several, "", f"does not go with {option}; leave one of them out")
@@ -185,7 +187,8 @@ def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[
         return predict_spread(asked, *pools, load, asked.seed)
     if asked.instances > 1:
         return predict_instances(deployment, load, asked.instances, asked.routing, asked.seed)
-    return predict_load(deployment, load, asked.seed, asked.interval, asked.engine, Detail(asked.memory_depth))
+    detail = Detail(asked.memory_depth)
+    return predict_load(deployment, load, asked.seed, asked.interval, asked.engine, detail, asked.explain)
 
 
 def _layout(deployment: Deployment) -> Answer:

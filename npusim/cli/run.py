@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from npusim import api
 from npusim.answers.engines import idle_text
+from npusim.answers.ttft import NAMES as PARTS
 from npusim.api.caveats import caveats
 from npusim.api.deploying import configuration_text
 from npusim.api.runs import RunOptions
@@ -23,6 +24,7 @@ from npusim.metrics import shown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from npusim.cli.fitted_table import FittedTable
     from npusim.mapping.deployment import Deployment
 
 _LEAST_MS = 0.005
@@ -53,6 +55,8 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
     print_conditions(console, [answer["conditions"]])
     if answer["requests"]:
         console.print(table(*_latencies(answer)))
+        if "ttft_parts" in answer:
+            console.print(_ttft_table(answer["ttft_parts"]))
         console.print(table(("", "", ""), _others(answer), text_columns=1))
         if "kv_tier_hit_fraction" in answer:
             found = ", ".join(f"{name} {100.0 * part:.1f} %" for name, part in answer["kv_tier_hit_fraction"].items())
@@ -136,6 +140,22 @@ def _latencies(answer: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     meanings = dict.fromkeys((row.quantity, row.meaning) for row in rows)
     lines = [[told, *(figure(answer[name].get(part)) for part in statistics)] for name, told in meanings]
     return ["latency [ms]", *statistics], lines
+
+
+def _ttft_table(told: dict[str, Any]) -> FittedTable:
+    """A line a part of the time to the first token, in ms and in % of the whole, and one of the whole."""
+    columns = {"mean": "mean"} | {name: f"{name} (request {number:,})" for name, number in told["requests"].items()}
+    wholes = {name: sum(told[name].values()) for name in columns}
+    lines = [[meaning, *(told[name][part] for name in columns)] for part, meaning in PARTS.items()]
+    rows = [
+        [meaning, *(cell for ms, whole in zip(values, wholes.values(), strict=True) for cell in _with_share(ms, whole))]
+        for meaning, *values in [*lines, ["in all", *wholes.values()]]
+    ]
+    return table(["time to first token [ms]", *(each for name in columns.values() for each in (name, "%"))], rows)
+
+
+def _with_share(value: float, whole: float) -> tuple[str, str]:
+    return figure(value), figure(100.0 * value / whole, 1)
 
 
 def _others(answer: dict[str, Any]) -> Iterator[list[str]]:

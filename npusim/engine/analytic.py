@@ -35,12 +35,14 @@ _LOGIT_BYTES = 2.0
 class DecodeRun:
     """Seconds and joules (all chips) of each step of a run of decode steps, float64 (steps,).
 
-    held: whether the power cap held its last step back; parts_j: all its joules by ENERGY_PARTS, in their order;
-    launch_s: host seconds in which a mixed step was launched, where that overlaps with the step before.
+    host_s: of times_s, in which the chip waited for the host, float64 (steps,); held: whether the power cap held its
+    last step back; parts_j: all its joules by ENERGY_PARTS, in their order; launch_s: host seconds in which a mixed
+    step was launched, where that overlaps with the step before.
     """
 
     times_s: np.ndarray
     energies_j: np.ndarray
+    host_s: np.ndarray
     held: bool
     parts_j: np.ndarray
     launch_s: float = 0.0
@@ -48,7 +50,8 @@ class DecodeRun:
 
 def run_of_one(cost: StepCost) -> DecodeRun:
     """A step as a run."""
-    return DecodeRun(np.array([cost.time_s]), np.array([cost.energy_j]), cost.held, cost.parts_in_order)
+    seconds, joules, host_s = (np.array([value]) for value in (cost.time_s, cost.energy_j, cost.host_s))
+    return DecodeRun(seconds, joules, host_s, cost.held, cost.parts_in_order)
 
 
 class AnalyticEngine:
@@ -89,7 +92,8 @@ class AnalyticEngine:
         """
         parts = [self._cost_part(part) for part in micro_steps(step, self.plan.micro_batches)]
         total = reduce(combine, parts)
-        return self.waiting(total, bubble_s([part.time_s for part in parts], self.plan, bool(step.decoding.any())))
+        bubbles_s = bubble_s([part.time_s for part in parts], self.plan, bool(step.decoding.any()))
+        return self.idling(total, bubbles_s)
 
     def _cost_part(self, part: Step) -> StepCost:
         return reduce(combine, (self.piece_cost(piece) for piece in compiled_pieces(part, self._shapes)))
@@ -129,6 +133,13 @@ class AnalyticEngine:
         return host_time_of(device_s, sequences, self.logit_bytes, self._machines, self._runtimes)
 
     def waiting(self, cost: StepCost, seconds: float) -> StepCost:
+        """A step followed by `seconds` in which the chip waits for the host."""
+        if seconds <= 0.0:
+            return cost
+        whole = self.idling(cost, seconds)
+        return replace(whole, host_s=whole.host_s + seconds)
+
+    def idling(self, cost: StepCost, seconds: float) -> StepCost:
         """A step followed by `seconds` in which the chip waits."""
         if seconds <= 0.0:
             return cost
@@ -200,7 +211,8 @@ class AnalyticEngine:
         last: Any = self._work.step[0]
         is_held = not math.isclose(float(last["clock"] * last["duty"]), 1.0)
         energies_j, parts_j = self._work.energies_j[:steps] * self.plan.chips, self._work.parts_j * self.plan.chips
-        return DecodeRun(self._work.times_s[:steps].copy(), energies_j, is_held, parts_j)
+        times_s, host_s = self._work.times_s[:steps].copy(), self._work.host_s[:steps].copy()
+        return DecodeRun(times_s, energies_j, host_s, is_held, parts_j)
 
     def pieces(self, step: Step) -> list[Step]:
         """The step as one stage runs it in the runtime's compiled shapes, in order."""

@@ -31,8 +31,8 @@ class Workspace(NamedTuple):
     """Arrays that costing writes into, made once per engine.
 
     lowered, special: OP_DTYPE, the rows before and after specialising; costs: OPERATOR_COST_DTYPE, one per special
-    row; step: STEP_COST_DTYPE (machines,); query, context: int64 and decoding: bool (sequences,); times_s, energies_j:
-    float64 (steps,); parts_j, step_parts_j: float64 (ENERGY_PARTS,), joules of a run and of its latest step.
+    row; step: STEP_COST_DTYPE (machines,); query, context: int64 and decoding: bool (sequences,); times_s, energies_j,
+    host_s: float64 (steps,); parts_j, step_parts_j: float64 (ENERGY_PARTS,), joules of a run and of its latest step.
     """
 
     lowered: np.ndarray
@@ -44,6 +44,7 @@ class Workspace(NamedTuple):
     decoding: np.ndarray
     times_s: np.ndarray
     energies_j: np.ndarray
+    host_s: np.ndarray
     parts_j: np.ndarray
     step_parts_j: np.ndarray
 
@@ -62,6 +63,7 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int, machines: i
         decoding=np.zeros(sequences, np.bool_),
         times_s=np.zeros(steps),
         energies_j=np.zeros(steps),
+        host_s=np.zeros(steps),
         parts_j=np.zeros(len(ENERGY_PARTS)),
         step_parts_j=np.zeros(len(ENERGY_PARTS)),
     )
@@ -213,14 +215,14 @@ def stall_time(seed, counter, runtime):
 
 @kernel
 def _decode_step(template, query, context, decoding, slots, machines, runtimes, work):
-    """Seconds of a decode step, its joules (one chip) in step_parts_j: its micro-batches follow each other through the
-    stages.
+    """Seconds of a decode step, and those in which it waits for launches; its joules (one chip) in step_parts_j: its
+    micro-batches follow each other through the stages.
 
     A sequence waits until its token leaves the last stage; with fewer micro-batches than stages, the stages wait too.
     """
     machine, live = machines[0], len(query)
     parts = min(machine.micro_batches, live)
-    busy_s, parts_j = 0.0, work.step_parts_j
+    busy_s, launch_wait_s, parts_j = 0.0, 0.0, work.step_parts_j
     parts_j[:] = 0.0
     for part in range(parts):
         start, end = part * live // parts, (part + 1) * live // parts
@@ -229,10 +231,11 @@ def _decode_step(template, query, context, decoding, slots, machines, runtimes, 
         own_query, own_context, own_decoding = query[start:end], context[start:end], decoding[start:end]
         cost_sequences(template, own_query, own_context, own_decoding, own, machines, runtimes, work)
         busy_s += work.step[0].time_s
+        launch_wait_s += work.step[0].launch_wait_s
         _add_parts(work.step[0].parts_j, parts_j)
     bubble_s = busy_s * (max(machine.stages, parts) / parts - 1.0)
     _add_waiting(bubble_s, machine, parts_j)
-    return busy_s + bubble_s
+    return busy_s + bubble_s, launch_wait_s
 
 
 @kernel
@@ -251,8 +254,9 @@ def _add_waiting(seconds, machine, parts_j):
 
 @entry
 def mixed_run(template, query, context, decoding, slots, machines, runtimes, logit_bytes, stall_s, ready_s, work):
-    """Cost one step with its host time and a stall, in the first places of times_s and energies_j (one chip) of `work`
-    and in parts_j; returns the host seconds in which it is launched.
+    """Cost one step with its host time and a stall, in the first places of times_s, energies_j (one chip) and host_s
+    (those of times_s in which the chip waits for the host) of `work` and in parts_j; returns the host seconds in which
+    it is launched.
 
     Where steps queue, its launch began `ready_s` after the step does (mostly before), and it lasts until that is done.
     """
@@ -269,7 +273,7 @@ def mixed_run(template, query, context, decoding, slots, machines, runtimes, log
     work.parts_j[:] = 0.0
     _add_parts(step.parts_j, work.parts_j)
     _add_waiting(waiting, machine, work.parts_j)
-    work.times_s[0] = step.time_s + waiting
+    work.times_s[0], work.host_s[0] = step.time_s + waiting, max(0.0, step.launch_wait_s + waiting)
     work.energies_j[0] = step.energy_j + waiting * (machine.power_idle + waiting_power(machine))
     return launch
 
@@ -282,14 +286,15 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
 
     held: int64 (live,), KV tokens of each live sequence before the run; machines, runtimes: arrays of one record.
     times_s and energies_j of `work` are filled with seconds and joules (one chip) of each step, host time and stalls
-    included; parts_j with those of all steps by ENERGY_PARTS.
+    included; host_s with the seconds in which the chip waits for the host; parts_j with the joules of all steps by
+    ENERGY_PARTS.
     """
     machine, runtime, live = machines[0], runtimes[0], len(held)
     query, context, decoding = work.query[:live], work.context[:live], work.decoding[:live]
     for sequence in range(live):
         query[sequence], decoding[sequence], context[sequence] = 1, True, held[sequence] + 1
     static_w = machine.power_idle + waiting_power(machine)
-    elapsed, host_s, time_s, energy_j = 0.0, 0.0, 0.0, 0.0
+    elapsed, host_s, launch_wait_s, time_s, energy_j = 0.0, 0.0, 0.0, 0.0, 0.0
     parts_j = work.parts_j
     parts_j[:] = 0.0
     done, alike = 0, 0
@@ -298,13 +303,13 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
             alike = min(steps_alike(context, runtime, growth), limit - done)
             # Cost grows in proportion to the context, so the middle step costs the mean.
             context += (alike - 1) // 2
-            time_s = _decode_step(template, query, context, decoding, slots, machines, runtimes, work)
+            time_s, launch_wait_s = _decode_step(template, query, context, decoding, slots, machines, runtimes, work)
             energy_j = total_energy(work.step_parts_j)
             context -= (alike - 1) // 2
             host_s = exposed_host_time(time_s, live, logit_bytes, machine, runtime)
         alike -= 1
         waiting = host_s + stall_time(seed, counter + done, runtime)
-        work.times_s[done] = time_s + waiting
+        work.times_s[done], work.host_s[done] = time_s + waiting, launch_wait_s + waiting
         work.energies_j[done] = energy_j + waiting * static_w
         _add_parts(work.step_parts_j, parts_j)
         _add_waiting(waiting, machine, parts_j)

@@ -95,8 +95,9 @@ class SpeculativeEngine(AnalyticEngine):
             costs.append(self.waiting(known, self.stall_s(seed, counter + index)))
             elapsed += costs[-1].time_s
             held = held + out
-        times, joules = (np.array([getattr(cost, name) for cost in costs]) for name in ("time_s", "energy_j"))
-        return DecodeRun(times, joules, costs[-1].held, sum_of_parts(costs))
+        names = ("time_s", "energy_j", "host_s")
+        times, joules, host_s = (np.array([getattr(cost, name) for cost in costs]) for name in names)
+        return DecodeRun(times, joules, host_s, costs[-1].held, sum_of_parts(costs))
 
     def _at_rest(self, cost: StepCost, seconds: float) -> StepCost:
         """A step and `seconds` in which nothing is launched: the chip draws its idle power alone."""

@@ -24,7 +24,8 @@ class StepCost:
 
     The shares sum to time_s, and parts_j (by ENERGY_PARTS) to energy_j. clock, duty: fractions of the full clock and of
     the time at which the power cap let the step run; pes: engines of a chip that worked on it, in that of its pieces
-    with the most; sub_batches: parts of its batch, of which one was on units in memory while another was on the chip.
+    with the most; sub_batches: parts of its batch, of which one was on units in memory while another was on the chip;
+    host_s: of time_s, in which the chip waited for the host.
     """
 
     time_s: float
@@ -37,6 +38,7 @@ class StepCost:
     duty: float = 1.0
     pes: int = 1
     sub_batches: int = 1
+    host_s: float = 0.0
 
     @property
     def time_us(self) -> float:
@@ -83,6 +85,7 @@ def from_record(record: Any, chips: int) -> StepCost:
         duty=float(record["duty"]),
         pes=int(record["pes"]),
         sub_batches=int(record["sub_batches"]),
+        host_s=float(record["launch_wait_s"]),
     )
 
 
@@ -128,6 +131,7 @@ def interpolated(first: StepCost, second: StepCost, share: float) -> StepCost:
         duty=first.duty + share * (second.duty - first.duty),
         pes=max(first.pes, second.pes),
         sub_batches=max(first.sub_batches, second.sub_batches),
+        host_s=first.host_s + share * (second.host_s - first.host_s),
     )
 
 
@@ -145,4 +149,5 @@ def combine(first: StepCost, second: StepCost) -> StepCost:
         duty=(first.duty * first.time_s + second.duty * second.time_s) / time_s,
         pes=max(first.pes, second.pes),
         sub_batches=max(first.sub_batches, second.sub_batches),
+        host_s=first.host_s + second.host_s,
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from npusim.kernels.power import ENERGY_PARTS
 from npusim.serving.request import Request
+from npusim.serving.step_log import StepLog
 
 
 @dataclass
@@ -17,6 +18,7 @@ class Recorder:
 
     interval_s/interval_weight: times between successive tokens of a sequence and how many sequences saw each.
     span_s/span_j: every stretch of device time with its energy, all chips; parts_j: that energy by ENERGY_PARTS.
+    log: of steps, None where nobody asks for one.
     """
 
     requests: Sequence[Request] = field(default_factory=list)
@@ -27,6 +29,7 @@ class Recorder:
     mixed_steps: int = 0
     parts_j: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ENERGY_PARTS, 0.0))
     peak_sequences: int = 0
+    log: StepLog | None = None
     _interval_s: list[np.ndarray] = field(default_factory=list)
     _interval_weight: list[np.ndarray] = field(default_factory=list)
     _span_s: list[np.ndarray] = field(default_factory=list)

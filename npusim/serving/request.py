@@ -17,9 +17,9 @@ def _nobody() -> None:
 class Request:
     """prompt: its segments; isl, osl: tokens in and out; times in seconds of simulated time.
 
-    generated: tokens put out so far; computed: prompt tokens whose KV is there; blocks: KV blocks that it alone holds;
-    load_s: for which KV from lower tiers is loaded before its next chunk; path: nodes of the prefix cache that it keeps
-    from eviction; done: called when it is answered or refused.
+    admitted_s: when it first got KV blocks; generated: tokens put out so far; computed: prompt tokens whose KV is
+    there; blocks: KV blocks that it alone holds; load_s: for which KV from lower tiers is loaded before its next chunk;
+    path: nodes of the prefix cache that it keeps from eviction; done: called when it is answered or refused.
     """
 
     index: int
@@ -29,6 +29,7 @@ class Request:
     due_s: float = 0.0
     sent_s: float = 0.0
     queued_s: float = 0.0
+    admitted_s: float = -1.0
     first_token_s: float = -1.0
     last_token_s: float = -1.0
     generated: int = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -148,18 +148,22 @@ class Server:
 
     def admissible(self) -> Request | None:
         """The first waiting request, if there is a slot and KV memory for it and what the others will still need."""
+        if not self.waiting or self._unseen(self.waiting[0]) or self._first_has_no_room():
+            return None
+        return self.waiting[0]
+
+    def _first_has_no_room(self) -> bool:
+        """Whether the first waiting request, if there is one, lacks a slot or KV memory."""
+        if not self.waiting:
+            return False
         sequences = len(self.live) + len(self.prefilling)
-        if not self.waiting or sequences >= self.limits.max_sequences:
-            return None
+        if sequences >= self.limits.max_sequences:
+            return True
         request = self.waiting[0]
-        if self._unseen(request):
-            return None
         need = self.kv.need(request)
         if need + self._growth_beside(request) > self.kv.free:
-            return None
-        alone = sequences == 0
-        below_watermark = self.kv.used + need <= self.limits.watermark * self.kv.capacity
-        return request if alone or below_watermark else None
+            return True
+        return sequences > 0 and self.kv.used + need > self.limits.watermark * self.kv.capacity
 
     def _unseen(self, request: Request) -> bool:
         """Whether the next step was scheduled before the request came."""
@@ -177,6 +181,8 @@ class Server:
     def admit(self, request: Request) -> None:
         """Give the first waiting request its KV blocks."""
         self.waiting.popleft()
+        if request.preemptions == 0:
+            request.admitted_s = self.env.now
         self.kv.admit(request)
         sequences = len(self.live) + len(self.prefilling) + 1
         self.recorder.peak_sequences = max(self.recorder.peak_sequences, sequences)
@@ -205,6 +211,9 @@ class Server:
         self._seen_s = begun_s
         prompt = self._prompt(done, total, request.load_s)
         request.load_s = 0.0
+        if self.recorder.log is not None:
+            sizes = [query for query, _ in chunks_of(self.limits.largest_chunk or total, done, total)]
+            self.recorder.log.prompt(begun_s, request.index, sizes, prompt.costs, self._first_has_no_room())
         end_s = begun_s
         for seconds in prompt.times_s:
             end_s += seconds
@@ -228,6 +237,7 @@ class Server:
         run = after_load(self.engine, self._launch(step), sum(request.load_s for request, _ in chunks))
         for request, _ in chunks:
             request.load_s = 0.0
+        self._log(run, [(request.index, tokens) for request, tokens in chunks])
         self._steps += 1
         seconds = float(run.times_s[0])
         yield self.env.timeout(seconds)
@@ -278,6 +288,7 @@ class Server:
         if horizon <= 0.0:
             return
         run, tokens = self._decode_run(fitting, horizon)
+        self._log(run, [])
         self._steps += len(run.times_s)
         seconds = float(run.times_s.sum())
         self._fresh = 0
@@ -288,6 +299,12 @@ class Server:
         self.recorder.spend(run.parts_j)
         self.recorder.decode_steps += len(run.times_s)
         self._advance(run.times_s, tokens)
+
+    def _log(self, run: DecodeRun, chunks: list[tuple[int, int]]) -> None:
+        """Steps begin now, over all live sequences and chunks of prompts (request, tokens)."""
+        if self.recorder.log is not None:
+            decoding = self.limits.width * len(self.live)
+            self.recorder.log.run(self.env.now, run, decoding, chunks, self._first_has_no_room())
 
     def _decode_run(self, steps: int, horizon_s: float) -> tuple[DecodeRun, np.ndarray | None]:
         """At most `steps` decode steps, and what comes of them (steps, sequences) where that is not a token each."""
@@ -411,16 +428,22 @@ class _Prompt:
         self.spans_j = np.array([cost.energy_j for cost in costs])
 
 
-def chunk_costs(engine: ServingEngine, limiter: PowerLimiter, largest: int, done: int, total: int) -> list[StepCost]:
-    """Costs of the chunks of a prompt of which `done` tokens are there, each as far as the power limiter has come."""
-    costs = []
+def chunks_of(largest: int, done: int, total: int) -> Iterator[tuple[int, int]]:
+    """Tokens of each chunk of a prompt of which `done` tokens are there, and tokens that are there after it."""
     while done < total:
         query = min(largest, total - done)
         done += query
-        cost = settled = engine.prefill_chunk(query, done)
+        yield query, done
+
+
+def chunk_costs(engine: ServingEngine, limiter: PowerLimiter, largest: int, done: int, total: int) -> list[StepCost]:
+    """Costs of the chunks of a prompt of which `done` tokens are there, each as far as the power limiter has come."""
+    costs = []
+    for query, context in chunks_of(largest, done, total):
+        cost = settled = engine.prefill_chunk(query, context)
         if settled.held and not limiter.is_still:
-            rested = engine.prefill_chunk(query, done, 0.0)
-            cost = engine.prefill_chunk(query, done, limiter.share(rested, settled))
+            rested = engine.prefill_chunk(query, context, 0.0)
+            cost = engine.prefill_chunk(query, context, limiter.share(rested, settled))
         limiter.elapse(cost.time_s, cost.power_w, settled.held)
         costs.append(cost)
     return costs

@@ -31,6 +31,7 @@ from npusim.serving.scheduler.make import make_state
 from npusim.serving.scheduler.serve import CompiledServer
 from npusim.serving.served import column_of
 from npusim.serving.server import Server, ServingEngine
+from npusim.serving.step_log import StepLog
 from npusim.serving.tiers import lower_tiers
 from npusim.workload.arrivals import users_of
 
@@ -88,21 +89,28 @@ def simulate(
     seed: int,
     engine: ServingEngine | None = None,
     serve: Callable[[Service], None] | None = None,
+    log: StepLog | None = None,
 ) -> ServedRun:
     """Serve `load`; the same seed gives the same run. Raises DoesNotFit where not one token of KV has room.
 
     serve: `serve_compiled` by default, `serve_as_process` where the policy is not compiled; both give the same bits.
-    Of several replicas the one with the most requests is served; all run at the same time.
+    log: is given every step. Of several replicas the one with the most requests is served; all run at the same time.
     """
     asked, load = len(load.prompts), load.of_replica(deployment.plan.data_parallel)
-    service = service_of(deployment, load, seed, engine)
+    service = service_of(deployment, load, seed, engine, log)
     is_compiled = type(service.deployment.runtime.policy) in COMPILED
     (serve or (serve_compiled if is_compiled else serve_as_process))(service)
     duration = float(column_of(service.recorder.requests, "last_token_s").max(initial=0.0))
     return what_was_served(service, duration, asked / len(load.prompts))
 
 
-def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEngine | None = None) -> Service:
+def service_of(
+    deployment: Deployment,
+    load: Load,
+    seed: int,
+    engine: ServingEngine | None = None,
+    log: StepLog | None = None,
+) -> Service:
     """A server of one replica, ready for `load`. Raises DoesNotFit."""
     placed = for_load(deployment, load.isl, load.osl, users_within(deployment, load))
     placed = _with_common(placed, load)
@@ -111,7 +119,7 @@ def service_of(deployment: Deployment, load: Load, seed: int, engine: ServingEng
     deployment = placed
     room = deployment.require_fit(1)
     numbers = deployment.runtime_record[0]
-    recorder = Recorder()
+    recorder = Recorder(log=log)
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
     capacity, windows = room.in_blocks(block)
     engine = engine or analytic_engine(deployment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import islice
 
@@ -85,7 +85,7 @@ class EventEngine:
         left = iter(pieces)
         parts_s = [total_cost(list(islice(left, len(part)))).time_s for part in self._analytic.parts(step)]
         through = stages_time(parts_s, stages, bool(step.decoding.any()))
-        return self._analytic.waiting(cost, through - cost.time_s)
+        return self._analytic.idling(cost, through - cost.time_s)
 
     def simulated(self, step: Step) -> list[SimulatedPiece]:
         """The pieces of a step as one stage runs them, in order, each with what happened in it."""
@@ -126,7 +126,8 @@ class EventEngine:
         waiting_s = max(0.0, self._launches_s(rows, path) - simulation.time_s)
         shares["overhead"] += waiting_s
         time_s = simulation.time_s + waiting_s
-        return SimulatedPiece(simulation, costs, retimed(known, time_s, shares, engine.machine, engine.plan.chips))
+        cost = retimed(known, time_s, shares, engine.machine, engine.plan.chips)
+        return SimulatedPiece(simulation, costs, replace(cost, host_s=waiting_s))
 
     def _launches_s(self, rows: np.ndarray, path: int) -> float:
         """Host seconds to launch the operators of a step one by one, 0 where the runtime never does."""

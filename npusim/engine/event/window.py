@@ -63,6 +63,7 @@ class WindowEngine:
         live = len(held)
         times: list[float] = []
         joules: list[float] = []
+        host_s: list[float] = []
         parts_j = np.zeros(len(ENERGY_PARTS))
         known, until, base = None, 0, held + 1
         elapsed = 0.0
@@ -77,6 +78,8 @@ class WindowEngine:
             whole = self.waiting(known, self.stall_s(seed, counter + done))
             times.append(whole.time_s)
             joules.append(whole.energy_j)
+            host_s.append(whole.host_s)
             parts_j += whole.parts_in_order
             elapsed += whole.time_s
-        return DecodeRun(np.array(times), np.array(joules), known is not None and known.held, parts_j)
+        is_held = known is not None and known.held
+        return DecodeRun(np.array(times), np.array(joules), np.array(host_s), is_held, parts_j)

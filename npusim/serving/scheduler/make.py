@@ -131,7 +131,7 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
 def _requests(tokens: np.ndarray, tree: PromptTree | None) -> np.ndarray:
     rows = np.zeros(len(tokens), REQUEST_DTYPE)
     rows["index"], rows["isl"], rows["osl"] = np.arange(len(tokens)), tokens[:, 0], tokens[:, 1]
-    rows["first_token_s"] = rows["last_token_s"] = NONE
+    rows["admitted_s"] = rows["first_token_s"] = rows["last_token_s"] = NONE
     if tree is not None:
         rows["path"], rows["path_nodes"] = tree.first, tree.count
     return rows

@@ -69,18 +69,24 @@ def tell(state, index):
 @inner_part
 def admissible(state):
     """Whether there is a slot and KV memory for the first waiting request and what the others will still need."""
+    return state.at[0].waiting > 0 and not first_is_unseen(state) and not first_has_no_room(state)
+
+
+@inner_part
+def first_has_no_room(state):
+    """Whether the first waiting request, if there is one, lacks a slot or KV memory."""
     at, rules = state.at[0], state.rules[0]
+    if at.waiting == 0:
+        return False
     sequences = at.live + at.prefilling + at.receiving + at.arrived
-    if at.waiting == 0 or sequences >= rules.max_sequences:
-        return False
-    if first_is_unseen(state):
-        return False
+    if sequences >= rules.max_sequences:
+        return True
     index = state.queues[at.waiting_first].waiting
     needed = need(state, index)
     beside = growth_of_answers(state, index) if rules.whole_answers else growth(state, rules.width)
     if needed + beside > free(state):
-        return False
-    return sequences == 0 or at.used + needed <= rules.watermark * rules.capacity
+        return True
+    return sequences > 0 and at.used + needed > rules.watermark * rules.capacity
 
 
 @inner_part
@@ -99,6 +105,8 @@ def admit(state):
     index = state.queues[at.waiting_first].waiting
     at.waiting_first = (at.waiting_first + 1) % len(state.queues)
     at.waiting -= 1
+    if state.requests[index].preemptions == 0:
+        state.requests[index].admitted_s = at.now_s
     take_prompt(state, index)
     at.peak_sequences = max(at.peak_sequences, at.live + at.prefilling + at.receiving + at.arrived + 1)
     if state.rules[0].arrival == ROUTED and state.requests[index].preemptions == 0:

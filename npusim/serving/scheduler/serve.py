@@ -17,6 +17,7 @@ from npusim.serving.record import Recorder
 from npusim.serving.refusal import ACCEPTED, refusal_text
 from npusim.serving.request import Request
 from npusim.serving.scheduler.loop import go_on
+from npusim.serving.scheduler.queue import first_has_no_room
 from npusim.serving.scheduler.routed import collect, deliver, receive
 from npusim.serving.scheduler.state import (
     DONE,
@@ -29,9 +30,11 @@ from npusim.serving.scheduler.state import (
     ServerState,
 )
 from npusim.serving.served import ServedRequests
-from npusim.serving.server import ServingEngine, after_load, chunk_costs
+from npusim.serving.server import ServingEngine, after_load, chunk_costs, chunks_of
 from npusim.workload.step import mixed
 
+_TIMES = ("due_s", "sent_s", "queued_s", "admitted_s", "first_token_s", "last_token_s")
+"""Of a request and its row."""
 _STALLS = 1 << 12
 """Steps whose stalls are drawn together."""
 _ONE_EACH = np.zeros((0, 0), np.int64)
@@ -54,7 +57,8 @@ class CompiledServer:
     ) -> None:
         self.state, self._engine, self._limits, self._recorder, self._seed = state, engine, limits, recorder, seed
         self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
-        state.rules["asks_always"], state.rules["stalls"] = not self._limiter.is_still, engine.stalls_at_all
+        state.rules["stalls"] = engine.stalls_at_all
+        state.rules["asks_always"] = not self._limiter.is_still or recorder.log is not None
         self._costs: list[list[StepCost]] = [[]]
         self._chunks = 0
         self._live, self._steps = state.at["live"], state.at["steps"]
@@ -146,12 +150,27 @@ class CompiledServer:
         self._most_steps = steps
         held, slots, counter = self._held(), self._limits.slots, int(self._steps[0])
         if self._drafts is None:
-            self._take(self._engine.decode_run(held, slots, steps, horizon_s, self._seed, counter))
-            return
-        tokens = self._drawn(self._drafts, steps)
-        run = self._drafts.engine.drafted_run(held, slots, tokens, horizon_s, self._seed, counter)
-        self._tokens = tokens[: len(run.times_s)]
+            run = self._engine.decode_run(held, slots, steps, horizon_s, self._seed, counter)
+        else:
+            tokens = self._drawn(self._drafts, steps)
+            run = self._drafts.engine.drafted_run(held, slots, tokens, horizon_s, self._seed, counter)
+            self._tokens = tokens[: len(run.times_s)]
+        self._log(run, [])
         self._take(run)
+
+    def _log(self, run: DecodeRun, chunks: list[tuple[int, int]]) -> None:
+        """Steps begin now, over all live sequences and chunks of prompts (request, tokens)."""
+        if self._recorder.log is not None:
+            decoding, now_s = self._limits.width * int(self._live[0]), float(self.state.at["now_s"][0])
+            self._recorder.log.run(now_s, run, decoding, chunks, bool(first_has_no_room(self.state)))
+
+    def _log_prompt(self, done: int, total: int, costs: list[StepCost]) -> None:
+        """Chunks of the prompt at hand begin now."""
+        if self._recorder.log is not None:
+            state, at = self.state, self.state.at[0]
+            index = int(state.requests["index"][at["request"]])
+            sizes = [query for query, _ in chunks_of(self._limits.largest_chunk or total, done, total)]
+            self._recorder.log.prompt(float(at["now_s"]), index, sizes, costs, bool(first_has_no_room(state)))
 
     def _drawn(self, drafts: Drafts, steps: int) -> np.ndarray:
         """Tokens of each live sequence in the next steps, (steps, sequences)."""
@@ -179,7 +198,9 @@ class CompiledServer:
         at["launch_s"] = run.launch_s
         loads = state.requests["load_s"][which]
         state.requests["load_s"][which] = 0.0
-        self._take(after_load(self._engine, run, sum(loads.tolist())))
+        run = after_load(self._engine, run, sum(loads.tolist()))
+        self._log(run, list(zip(state.requests["index"][which].tolist(), tokens.tolist(), strict=True)))
+        self._take(run)
 
     def _take(self, run: DecodeRun) -> None:
         """The steps are what was asked for; the power limiter sees them, after the rest before them."""
@@ -211,9 +232,11 @@ class CompiledServer:
         stalls[0] += float(request["load_s"])
         request["load_s"] = 0.0
         if self._limiter.is_still and not any(stalls):
+            self._log_prompt(done, total, costs)
             at["prompt"] = self._place(done, total)
             return
         costs = [self._engine.waiting(cost, stall_s) for cost, stall_s in zip(costs, stalls, strict=True)]
+        self._log_prompt(done, total, costs)
         self._write(_THIS_ONCE, done, costs)
         at["prompt"] = _THIS_ONCE
 
@@ -285,7 +308,7 @@ class CompiledServer:
 def _as_requests(rows: np.ndarray, requests: list[Request]) -> list[Request]:
     """Those of `requests` that have rows, brought to where their rows are."""
     found = [requests[index] for index in rows["index"].tolist()]
-    for name in ("due_s", "sent_s", "first_token_s", "last_token_s", "generated", "computed", "preemptions"):
+    for name in (*_TIMES, "generated", "computed", "preemptions"):
         for request, value in zip(found, rows[name].tolist(), strict=True):
             setattr(request, name, value)
     return found

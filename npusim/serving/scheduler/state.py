@@ -68,10 +68,10 @@ RULES_DTYPE = record_type(
         ("stalls", np.bool_),
     ]
 )
-"""As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always: a
-prompt costs anew each time, since a power limiter is on its way; stalls: whether steps stall at all; keeps: KV of
-answered requests is kept until it is collected; puts_first: whether the first token of a request whose KV comes from
-elsewhere is put out here."""
+"""As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always:
+the caller gives the costs of each prompt, since a power limiter is on its way or steps are logged; stalls: whether
+steps stall at all; keeps: KV of answered requests is kept until it is collected; puts_first: whether the first token
+of a request whose KV comes from elsewhere is put out here."""
 
 PROGRESS_DTYPE = record_type(
     [
@@ -171,6 +171,7 @@ REQUEST_DTYPE = record_type(
         ("due_s", np.float64),
         ("sent_s", np.float64),
         ("queued_s", np.float64),
+        ("admitted_s", np.float64),
         ("first_token_s", np.float64),
         ("last_token_s", np.float64),
         ("generated", np.int64),
