@@ -52,7 +52,7 @@ _ENGINES = 16
 ANALYTIC, EVENT = "analytic", "event"
 ENGINES = (ANALYTIC, EVENT)
 
-Figures: TypeAlias = dict[str, Any]
+PlainFigures: TypeAlias = dict[str, Any]
 """What an answer tells, by the names of metrics and of what is beside them, in units that the names carry."""
 
 

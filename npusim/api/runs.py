@@ -17,7 +17,7 @@ from npusim.errors import UserError
 
 if TYPE_CHECKING:
     from npusim.answers.pools import Pool
-    from npusim.answers.predict import Figures
+    from npusim.answers.predict import PlainFigures
     from npusim.mapping.deployment import Deployment
     from npusim.serving.load import Load
     from npusim.serving.planning import Found
@@ -177,7 +177,7 @@ def _tiered(deployment: Deployment, asked: RunOptions) -> Deployment:
     return replace(deployment, runtime=deployment.runtime.keeping_in(tuple(asked.kv_tiers or ())))
 
 
-def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[Pool, Pool] | None) -> Figures:
+def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[Pool, Pool] | None) -> PlainFigures:
     """The figures of a run on one server, on several, or on two pools of them."""
     from npusim.answers.instances import predict_instances
     from npusim.answers.predict import predict_load

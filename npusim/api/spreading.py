@@ -13,7 +13,7 @@ from npusim.inputs.limits import MOST_INSTANCES
 
 if TYPE_CHECKING:
     from npusim.answers.pools import Pool
-    from npusim.answers.predict import Figures
+    from npusim.answers.predict import PlainFigures
     from npusim.serving.load import Load
 
 _POOL = re.compile(r"(?P<count>[1-9]\d{0,3})(x(?P<arch>.+?))?(:(?P<plan>((tp|pp|ep|dp)\d+-?)+))?")
@@ -92,7 +92,7 @@ def _pool_of(asked: Deploying, option: str, told: str, arch: str, model: str, to
     return Pool(deployed(pool, own, model, tokens), int(found["count"]))
 
 
-def predict_spread(spread: Spreading, prefill: Pool, decode: Pool, load: Load, seed: int) -> Figures:
+def predict_spread(spread: Spreading, prefill: Pool, decode: Pool, load: Load, seed: int) -> PlainFigures:
     """What a prefill pool and a decode pool score. Raises UserError."""
     from npusim.answers.pools import Transfer, network_between, predict_pools
 
