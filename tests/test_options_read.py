@@ -194,6 +194,13 @@ CALLS = {
             "--seed": "--seed 3",
             "--shared": "--shared",
             "--date": "--date 2026-01-02",
+            "--steps": "--steps steps.csv",
+            "--model": ("--steps steps.csv", "--model qwen2.5-0.5b"),
+            "--precision": ("--steps steps.csv", "--precision int8"),
+            "--kv-precision": ("--steps steps.csv", "--kv-precision int3"),
+            "--tp": ("--steps steps.csv", "--tp 2"),
+            "--runtime": ("--steps steps.csv", "--runtime furiosa-llm-2026.3"),
+            "--with-host": ("--steps steps.csv", "--with-host"),
         },
     ),
     "sweep": Call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from npusim.evidence.calibration.calibrate import FittedCalibration
+
+_PARTS = 3
+"""Words of a number's path by which those that stayed as they were are counted."""
 
 
 @command(CalibrateOptions)
@@ -53,10 +57,25 @@ def _print(console: Console, found: FittedCalibration, target: Path) -> None:
         )
     if found.skipped:
         console.print(f"{found.skipped:,} rows or figures cannot be predicted and were skipped.")
+    _print_unmet(console, found)
     console.print(
         f"Written: {target}. To use it, put `calibration: {target.name}` into the architecture's file, with the "
         "calibration beside it; --uncalibrated ignores it."
     )
+
+
+def _print_unmet(console: Console, found: FittedCalibration) -> None:
+    """What stayed as it was, and what the description cannot meet."""
+    if found.unmoved:
+        parts = Counter(".".join(name.split(".")[:_PARTS]) for name in found.unmoved)
+        told = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in parts.items())
+        console.print(f"As unknown as before are {len(found.unmoved)} numbers, of which the tables say nothing: {told}")
+    if found.misfits:
+        groups = "; ".join(map(str, found.misfits))
+        console.print(f"MISFIT: the description does not meet these figures, fitted as well as it can be: {groups}")
+    if found.stretched:
+        numbers = "; ".join(map(str, found.stretched))
+        console.print(f"MISFIT: these numbers had to leave the ranges in which they are described: {numbers}")
 
 
 def _parameters(found: FittedCalibration, owner: str) -> Iterator[list[str]]:

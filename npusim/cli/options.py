@@ -43,7 +43,7 @@ def _parameter(declared: Declared) -> click.Parameter:
             [declared.field],
             metavar=told.metavar,
             nargs=-1 if several else 1,
-            required=True,
+            required=declared.default is MISSING,
             type=_type(declared),
         )
     is_flag = declared.kinds == (bool,)

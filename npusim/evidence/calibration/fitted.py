@@ -50,7 +50,7 @@ def fitted_parameters(problem: Problem, fit: Fit) -> dict[str, dict[str, Any]]:
 
 
 def _number(number: RangedNumber, z: float, sd: float) -> CalibratedNumber:
-    value, low, high = (value_at(number, at) for at in (z, z - TAIL_Z * sd, z + TAIL_Z * sd))
+    value, low, high = (_may_be(number, value_at(number, at)) for at in (z, z - TAIL_Z * sd, z + TAIL_Z * sd))
     written = float(f"{value:.6g}")
     unit = f" {number.quantity.unit}" if number.quantity.unit else ""
     return CalibratedNumber(
@@ -63,3 +63,11 @@ def _number(number: RangedNumber, z: float, sd: float) -> CalibratedNumber:
         prior=number.quantity.text,
         identified=round(sd, _DIGITS),
     )
+
+
+def _may_be(number: RangedNumber, value: float) -> float:
+    """The value, or the nearest that the number can have: a count has no fractions."""
+    if number.domain is None or value == 0.0:
+        return value
+    least, most = number.domain.ends()
+    return min(max(float(round(value)) if number.is_count else value, least), most)

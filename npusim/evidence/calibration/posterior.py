@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import least_squares
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from npusim.hardware.draws import RangedNumber, quantile
 
@@ -168,7 +168,7 @@ def _student_slope(standard: np.ndarray) -> np.ndarray:
 
 def value_at(number: RangedNumber, z: float) -> float:
     """The number at a coordinate."""
-    return float(quantile(number.quantity, np.array([norm.cdf(z)]))[0])
+    return float(quantile(number.quantity, np.array([ndtr(z)]))[0])
 
 
 def run_weights(runs: Sequence[str]) -> np.ndarray:

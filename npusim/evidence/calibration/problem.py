@@ -36,17 +36,22 @@ class Problem:
     """Cases of one architecture, uncalibrated, and the ranged numbers that they could move.
 
     numbers: those of the architecture, of its runtimes and of the tables' sources, and the assumptions that all chips
-    share where `shared`, one list for each that is drawn as one; chosen: indices of the free ones.
+    share where `shared`, one list for each that is drawn as one, or each by itself where `apart`; chosen: indices of
+    the free ones; owner: name of the architecture.
     """
 
-    def __init__(self, system: System, cases: Sequence[Case], seed: int, shared: bool = False) -> None:
+    def __init__(
+        self, system: System, cases: Sequence[Case], seed: int, shared: bool = False, apart: bool = False
+    ) -> None:
         self.cases = list(cases)
         self._seed = seed
+        self.owner = system.name
         self._base = Numbers.of(system).coarse()
         runtimes = drivers(system)
         own = (number for runtime in runtimes for number in ranged_numbers(system, runtime))
         common = [number for number in shared_numbers() if shared and is_ranged(number.quantity)]
-        self.numbers = distinct([*own, *sources().latent(), *common])
+        numbers = [*own, *sources().latent(), *common]
+        self.numbers = [[number] for number in dict.fromkeys(numbers)] if apart else distinct(numbers)
         self.chosen = list(range(len(self.numbers)))
         predictors = list(dict.fromkeys(case.predictor for case in self.cases))
         elsewhere = {

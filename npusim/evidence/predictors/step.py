@@ -39,7 +39,7 @@ class StepPredictor:
 
     @property
     def runtime(self) -> str:
-        return self.placement.runtime
+        return measured_deployment(self.placement).runtime.name
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us, power_w (all cards)."""
