@@ -150,6 +150,7 @@ CALLS = {
         | {
             "--out": "--out other",
             "--interval": "--interval",
+            "--slo": "--slo tpot_p99=1s",
             "--report": "--report",
             "--lang": "--lang ko",
             "--seed": ("--interval", "--seed 3"),
@@ -227,6 +228,7 @@ CALLS = {
             "--cards": "--cards 2",
             "--tp": ("--cards 2", "--tp 1"),
             "--runtime": "--runtime furiosa-llm-2026.2",
+            "--speculate": "--speculate ngram:k=2",
             "--isl": "--isl 300",
             "--osl": "--osl 99",
             "--users": "--users 7",

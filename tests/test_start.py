@@ -78,7 +78,7 @@ def test_a_first_step_compiles_few_kernels(tmp_path: Path) -> None:
     words = [sys.executable, "-c", FIRST.format(words=STEP)]
     done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
     compiled, emitted = map(int, done.stderr.splitlines()[-1].split())
-    assert 50 < compiled <= 150
+    assert 50 < compiled <= 160
     assert emitted <= 25
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import log_ndtr, ndtr, ndtri
 
 
 def lognormal_lengths(
@@ -28,6 +26,8 @@ def cut_lognormal(location: float, spread: float, count: int, longest: float) ->
 
     location: mean of the logarithm before the cut.
     """
+    from scipy.special import ndtr, ndtri
+
     shares = (np.arange(count) + 0.5) / max(count, 1)
     kept = ndtr((math.log(longest) - location) / spread) if spread > 0.0 else 1.0
     lengths = np.exp(location + spread * ndtri(shares * kept))
@@ -36,6 +36,8 @@ def cut_lognormal(location: float, spread: float, count: int, longest: float) ->
 
 def _location(median: float, spread: float, longest: float) -> float:
     """Mean of the logarithm before the cut, so that half of what is left lies below `median`."""
+    from scipy.optimize import brentq
+    from scipy.special import log_ndtr
 
     def half(location: float) -> float:
         below, kept = (log_ndtr((math.log(tokens) - location) / spread) for tokens in (median, longest))

@@ -6,6 +6,7 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system
+from npusim.hardware.runtime_record import RUNTIME_DTYPE
 from npusim.inputs import remembered
 from npusim.mapping.optable import ATTENTION, LINEAR
 
@@ -16,9 +17,12 @@ Libraries = tuple[tuple[str, str], ...]
 
 
 def choose(libraries: Libraries, arch: str, runtime: Any) -> None:
-    """Write `libraries` into a runtime's record, in place. Raises UserError for one that the chip does not have."""
+    """Write `libraries` into a runtime's record, in place, also as those of 8-bit operands. Raises UserError for one
+    that the chip does not have."""
     for kind, name in libraries:
-        runtime[f"{kind}_library"] = _index(arch, kind, name)
+        for field in (f"{kind}_library", f"{kind}_fp8_library"):
+            if field in RUNTIME_DTYPE.names:
+                runtime[field] = _index(arch, kind, name)
 
 
 def library_of(row: Any, runtime: Any) -> int:
