@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from npusim.compilation import inner_part
 from npusim.serving.scheduler.blocks import blocks_for, free, take, wanted
-from npusim.serving.scheduler.lower import leave_tier, load
+from npusim.serving.scheduler.lower_tiers import leave_tier, load
 from npusim.serving.scheduler.prefixes import hit, make_evictable, path_blocks, take_from_list
 from npusim.serving.scheduler.state import NONE
 

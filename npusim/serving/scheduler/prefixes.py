@@ -8,7 +8,7 @@ last one left.
 from __future__ import annotations
 
 from npusim.compilation import inner_part
-from npusim.serving.scheduler.lower import lower
+from npusim.serving.scheduler.lower_tiers import keep_below
 from npusim.serving.scheduler.state import NONE
 
 
@@ -75,6 +75,6 @@ def evict(state):
         index = state.nodes[index].newer
     take_from_list(state, index)
     state.nodes[index].there = False
-    lower(state, index)
+    keep_below(state, index)
     if state.nodes[index].parent != NONE:
         state.nodes[state.nodes[index].parent].children -= 1

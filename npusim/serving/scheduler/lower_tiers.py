@@ -7,7 +7,7 @@ from npusim.serving.scheduler.state import NONE
 
 
 @inner_part
-def lower(state, index):
+def keep_below(state, index):
     """A segment was let go: it goes to the first tier that is large enough, whose oldest ones go on to the next."""
     first = 0
     while first < len(state.tiers) and state.nodes[index].blocks > state.tiers[first].capacity:
