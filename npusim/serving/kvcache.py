@@ -52,7 +52,7 @@ class KvCache:
     With `caching`, finished prompts stay as a radix tree over their segments until their blocks are needed (Zheng et
     al., SGLang, arXiv 2312.07104); the least recently used leaf goes first. windows: (tokens, share of a token's bytes)
     of layers that keep no more than so many tokens and one block; a sequence beyond a window is charged that share of a
-    block less. tiers: where segments go that are let go, as `scheduler.lower_tiers` has it. peak: most blocks in use at once.
+    block less. tiers: where segments go that are let go, as `scheduler.lower_tiers` has it. peak: most blocks in use.
     """
 
     def __init__(

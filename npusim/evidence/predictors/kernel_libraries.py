@@ -21,7 +21,7 @@ def choose(libraries: Libraries, arch: str, runtime: Any) -> None:
     that the chip does not have."""
     for kind, name in libraries:
         for field in (f"{kind}_library", f"{kind}_fp8_library"):
-            if field in RUNTIME_DTYPE.names:
+            if field in (RUNTIME_DTYPE.names or ()):
                 runtime[field] = _index(arch, kind, name)
 
 
