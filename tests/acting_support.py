@@ -366,7 +366,7 @@ _LIBRARIES: tuple[dict[str, str], ...] = (
     {"linear": "cublas", "attention": "flash-2", "vector": "eager", "grouped": "triton-block-fp8"},
     {"linear": "block-fp8", "attention": "cudnn", "grouped": "torch-grouped", "latent_prompt": "flash-3-mla"},
     {"latent": "flash-mla", "latent_prompt": "flash-mla"},
-    {"latent": "flash-3-latent-prompt"},
+    {"latent": "flash-3-latent-prompt", "linear": "vllm-cutlass"},
 )
 """Kernel libraries of a GPU that a runtime may name in place of its own."""
 
