@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from npusim.errors import UserError
 from npusim.inputs import read_tree, remembered
-from npusim.metrics import headings_in
+from npusim.metric_names import headings_in
 
 ENGLISH = "en"
 _CATALOGUES = {path.stem: path for path in (Path(str(files("npusim"))) / "languages").glob("*.yaml")}

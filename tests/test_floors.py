@@ -33,6 +33,7 @@ FLOORS = {
     "workers": 0,
     "safe_text": 0,
     "metric_row": 0,
+    "metric_names": 0,
     "metrics": 0,
     "hardware": 1,
     "workload": 2,

@@ -10,22 +10,9 @@ import pytest
 
 import npusim
 from npusim.bounds.unit_readings import slips
+from npusim.metric_names import figure_of, figures_in, metric, named_by, resolve, siblings, statistic, told_as
 from npusim.metric_row import Metric, Shown
-from npusim.metrics import (
-    ESTIMATES,
-    METRICS,
-    PASSES,
-    UNIT_NAMES,
-    figure_of,
-    figures_in,
-    metric,
-    named_by,
-    resolve,
-    shown,
-    siblings,
-    statistic,
-    told_as,
-)
+from npusim.metrics import ESTIMATES, METRICS, PASSES, UNIT_NAMES, shown
 
 PACKAGE = Path(npusim.__file__).parent
 DOCS = Path(__file__).resolve().parents[1] / "docs"

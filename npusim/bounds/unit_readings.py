@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from npusim.bounds.reading import LEAST
-from npusim.metrics import metric as metric_of
+from npusim.metric_names import metric as metric_of
 from npusim.units import GB, GIB
 
 _DATASHEET_DIGITS = 2

@@ -99,8 +99,8 @@ def _print_summary(results: list[GridResult], files: list[str]) -> None:
 
 def _headings() -> list[str]:
     from npusim.kperf.table import BEST
+    from npusim.metric_names import best_label
     from npusim.metric_row import lowered
-    from npusim.metrics import best_label
 
     best = [(f"{lowered(best_label(row))} [{row.unit}]", "at in / out × users") for row in BEST]
     names = [heading for pair in best for heading in pair]

@@ -13,8 +13,8 @@ from typing import Annotated
 from pydantic import Field
 
 from npusim.hardware.base import Part, Share, Spread, Whole, WholeOrZero
-from npusim.metrics import metric as metric_of
-from npusim.metrics import resolve, siblings
+from npusim.metric_names import metric as metric_of
+from npusim.metric_names import resolve, siblings
 
 Key = tuple[str, str]
 """A metric and a regime."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from npusim.hardware.drafting import NONE
+from npusim.metric_names import best_label
 from npusim.metric_row import Metric, Shown
-from npusim.metrics import METRICS, SEARCHES, SPENT, best_label, shown
+from npusim.metrics import METRICS, SEARCHES, SPENT, shown
 from npusim.safe_text import printable
 from npusim.words import ENGLISH, Say, speaker
 

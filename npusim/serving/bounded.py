@@ -18,7 +18,7 @@ from npusim.bounds.power_cap import CAP, power_cap
 from npusim.bounds.reading import Reading
 from npusim.bounds.timed import least_times, step_rows
 from npusim.mapping.deployment import Deployment
-from npusim.metrics import metric
+from npusim.metric_names import metric
 from npusim.serving.load import Load
 from npusim.units import US_PER_S
 from npusim.workload.arrivals import users_of

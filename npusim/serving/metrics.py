@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from npusim.metric_names import metric
 from npusim.metric_row import Metric, Shown
-from npusim.metrics import metric, shown
+from npusim.metrics import shown
 from npusim.serving.served import column_of
 from npusim.serving.simulate import CacheUse, ServedRun
 

@@ -21,8 +21,8 @@ from npusim.evidence.measured.case import Case
 from npusim.evidence.measured.regime import residual_key
 from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.hardware.residuals import MOST_HALF_WIDTH, LeftOut, Residual
+from npusim.metric_names import metric as table_row
 from npusim.metrics import METRICS
-from npusim.metrics import metric as table_row
 from npusim.words import Tell
 
 GROUP, MODEL, CHIP = "group", "model", "chip"

@@ -9,8 +9,9 @@ from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Predictor, Skip
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.hardware.catalog import load_system
+from npusim.metric_names import told_as
 from npusim.metric_row import Shown
-from npusim.metrics import TABLE_COLUMN, shown, told_as
+from npusim.metrics import TABLE_COLUMN, shown
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from npusim.evidence.measured.case import Case
 from npusim.evidence.measured.kinds import table_kinds
 from npusim.hardware.residuals import Key, operator_regime
-from npusim.metrics import RUN, STALLED_RUN, TABLE_COLUMN, inverses, told_as
+from npusim.metric_names import inverses, told_as
+from npusim.metrics import RUN, STALLED_RUN, TABLE_COLUMN
 
 _PASSES = {"us": "time_us", "ms": "time_us"}
 """Predictions' names of the times of passes and operators."""

@@ -12,8 +12,8 @@ from npusim.explore.sweep.estimate import Figures, estimate_figures
 from npusim.explore.sweep.machines import Records
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.shared import ranged_shared
+from npusim.metric_names import metric
 from npusim.metric_row import Follows
-from npusim.metrics import metric
 
 _RECORDS = ("machine", "runtime_record")
 

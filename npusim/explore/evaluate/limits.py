@@ -16,7 +16,7 @@ from npusim.bounds.power_cap import MEAN, power_cap
 from npusim.bounds.reading import Reading
 from npusim.explore.evaluate.proposal import ALIKE, USERS_AT_SLO, Claim
 from npusim.mapping.deployment import Deployment
-from npusim.metrics import inverses, resolve
+from npusim.metric_names import inverses, resolve
 from npusim.units import MS_PER_S
 
 

@@ -17,7 +17,7 @@ from npusim.hardware.data import data_root
 from npusim.hardware.system import System
 from npusim.inputs import remembered
 from npusim.mapping.deployment import Deployment
-from npusim.metrics import inverses, resolve
+from npusim.metric_names import inverses, resolve
 from npusim.units import MS_PER_S
 from npusim.workload.catalog import load_model
 from npusim.workload.model import Model

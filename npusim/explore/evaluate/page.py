@@ -17,7 +17,7 @@ from npusim.explore.evaluate.peaks import PEAKS
 from npusim.explore.evaluate.proposal import Claim
 from npusim.explore.evaluate.readings import chosen
 from npusim.explore.evaluate.run import Evaluation
-from npusim.metrics import metric as metric_of
+from npusim.metric_names import metric as metric_of
 from npusim.report.charts import COLOURS, layout
 from npusim.report.page import Block, Chart, Page, Section, Table, Text
 from npusim.words import Say

@@ -10,7 +10,7 @@ from npusim.explore.evaluate.proposal import LATENCIES, USERS_AT_SLO, Claim
 from npusim.inputs import remembered_last
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.plan import all_plans
-from npusim.metrics import inverses, resolve
+from npusim.metric_names import inverses, resolve
 from npusim.serving.planning import ClosedLoop, best_loop
 
 _KEPT = 256

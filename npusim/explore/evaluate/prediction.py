@@ -17,7 +17,8 @@ from npusim.explore.evaluate.proposal import ALIKE, USERS_AT_SLO, Claim
 from npusim.hardware.catalog import load_system
 from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.mapping.deployment import Deployment
-from npusim.metrics import METRICS, metric, resolve
+from npusim.metric_names import metric, resolve
+from npusim.metrics import METRICS
 from npusim.serving.decision import Decision, decide
 from npusim.serving.joint import JointDraws, run_draws
 from npusim.serving.load import Load, make_load

@@ -15,8 +15,9 @@ from npusim.hardware.states import State
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import is_file
 from npusim.mapping.deployment import AUTO
+from npusim.metric_names import resolve
 from npusim.metric_row import Shown
-from npusim.metrics import SEARCHES, resolve, shown
+from npusim.metrics import SEARCHES, shown
 from npusim.workload.lengths import FIXED, parse_spreads, spreads_text
 
 Amount = Annotated[float, Field(gt=0.0, le=1e15, strict=True)]

@@ -18,7 +18,7 @@ from npusim.explore.evaluate.proposal import ALIKE, DIFFERENT, USERS_AT_SLO, Cla
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.hardware.states import AS_LABS_RAN, TUNED
 from npusim.inputs import remembered
-from npusim.metrics import metric
+from npusim.metric_names import metric
 from npusim.workload.grid import Grid, load_grid
 
 _GRID = "furiosa-perf-32k"

@@ -25,7 +25,8 @@ from npusim.explore.evaluate.software import SoftwareFinding, software_finding
 from npusim.explore.evaluate.unmoved import UnmovedNumber, unmoved_numbers
 from npusim.hardware.catalog import load_system
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.metrics import TABLE_COLUMN, told_as
+from npusim.metric_names import told_as
+from npusim.metrics import TABLE_COLUMN
 from npusim.workload.catalog import shipped_models
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from npusim.explore.formula import parse, resolved
 from npusim.explore.sweep.spec import SERVED_PREFIX, Limit, SweepSpec
-from npusim.metrics import metric
+from npusim.metric_names import metric
 
 
 def survivors(spec: SweepSpec, points: pd.DataFrame) -> np.ndarray:

@@ -18,7 +18,8 @@ from npusim.evidence.measured.sources import sources
 from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.lab.check.spread import Z, repeat_sd
 from npusim.lab.rules.remark import FAULT, NOTE, Remark
-from npusim.metrics import PUBLISHED, figure_of, metric
+from npusim.metric_names import figure_of, metric
+from npusim.metrics import PUBLISHED
 
 NAME = "common factor"
 FEWEST = 4

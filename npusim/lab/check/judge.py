@@ -24,8 +24,8 @@ from npusim.lab.check.placing import Placed
 from npusim.lab.check.row import CheckedFigure
 from npusim.lab.check.spread import COVERAGE, Z, run_half_widths
 from npusim.lab.files.lab_run import LabRun
+from npusim.metric_names import metric as metric_of
 from npusim.metrics import METRICS
-from npusim.metrics import metric as metric_of
 
 _TAILED, _MIDDLE = ("itl_ms", "power_w"), ("mean", "p50")
 """Of single chunks and samples of a meter the middle alone is compared: their tails hold stalls and flushes that no

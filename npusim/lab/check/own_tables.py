@@ -39,7 +39,7 @@ from npusim.lab.files.table_runs import TOOL, table_runs
 from npusim.lab.rules.lint import remarks_on
 from npusim.lab.rules.remark import NOTE, Remark
 from npusim.lab.rules.together import remarks_together
-from npusim.metrics import resolve
+from npusim.metric_names import resolve
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3}
 

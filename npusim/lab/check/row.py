@@ -11,7 +11,7 @@ from npusim.bounds.reading import Reading
 from npusim.conditions.known import Known
 from npusim.lab.files.lab_run import Conduct, RunConditions
 from npusim.lab.rules.remark import FAULT, Remark
-from npusim.metrics import metric as metric_of
+from npusim.metric_names import metric as metric_of
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import calibration_of, load_system
 from npusim.hardware.draws import RANGE_COVERAGE
 from npusim.inputs import remembered
-from npusim.metrics import inverses
+from npusim.metric_names import inverses
 from npusim.serving.unexplained import unexplained
 
 COVERAGE = 0.99

@@ -24,7 +24,8 @@ from npusim.lab.check.placing import Footing, Placed, footings, load_on, predict
 from npusim.lab.check.predictions import Outcome, Predictions, rooms
 from npusim.lab.check.row import CheckedFigure
 from npusim.lab.files.lab_run import LabRun
-from npusim.metrics import TABLE_COLUMN, told_as
+from npusim.metric_names import told_as
+from npusim.metrics import TABLE_COLUMN
 
 _MOST_TRIED = 40
 """Members that are simulated for one row before it is left unchecked."""

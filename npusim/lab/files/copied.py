@@ -8,7 +8,7 @@ from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.inputs.numbers import decimal
-from npusim.metrics import metric
+from npusim.metric_names import metric
 
 _FEWEST, _PROOF = 3, 6
 """Figures that agree, and digits beyond the first of each in which independent ones do: by chance once in a million."""

@@ -13,8 +13,9 @@ from npusim.kperf.measuring import ARRIVALS, NO, SCOPES, YES
 from npusim.lab.files.files import count, reading
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
+from npusim.metric_names import metric
 from npusim.metric_row import Shown
-from npusim.metrics import metric, shown
+from npusim.metrics import shown
 from npusim.workload.arrivals import STAGGERED, TOGETHER
 from npusim.workload.formats import kv_of_label
 from npusim.workload.lengths import FIXED, parse_spreads, spreads_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from npusim.metrics import figure_of, metric
+from npusim.metric_names import figure_of, metric
 
 _WORDS = ("min", "max", "std")
 _MEAN = ("mean", "Mean", "avg")

@@ -19,7 +19,8 @@ from npusim.hardware.drafting import NONE
 from npusim.inputs.numbers import plain
 from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_kv, told_precision
-from npusim.metrics import PUBLISHED, TABLE_COLUMN, UNIT_NAMES, figure_of, metric
+from npusim.metric_names import figure_of, metric
+from npusim.metrics import PUBLISHED, TABLE_COLUMN, UNIT_NAMES
 from npusim.workload.formats import kv_of_label
 
 TOOL = "measured table"

@@ -15,7 +15,7 @@ from npusim.bounds.reading import Reading
 from npusim.lab.files.lab_run import LabRun, RunConditions
 from npusim.lab.rules.agreement import EXACT, apart
 from npusim.lab.rules.remark import DOUBT, FAULT, NOTE, Remark
-from npusim.metrics import metric
+from npusim.metric_names import metric
 
 NAME = "copied rows"
 _FIGURES, _DIGITS = 3, 8

@@ -9,7 +9,8 @@ from npusim.bounds.reading import LEAST, Reading
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.rules.agreement import EXACT, apart, quotient, slip, sum_of
 from npusim.lab.rules.remark import DOUBT, FAULT, Remark
-from npusim.metrics import METRICS, metric
+from npusim.metric_names import metric
+from npusim.metrics import METRICS
 
 _PARTS = tuple(dict.fromkeys(row.quantity for row in METRICS if row.unit == "ms" and row.statistic))
 """Every latency."""

@@ -17,9 +17,10 @@ from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.run import TRACE, RunPredictor
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.mapping.deployment import Deployment
+from npusim.metric_names import figure_of, resolve
+from npusim.metric_names import metric as metric_of
 from npusim.metric_row import Metric, Shown
-from npusim.metrics import PUBLISHED, UNIT_NAMES, figure_of, resolve
-from npusim.metrics import metric as metric_of
+from npusim.metrics import PUBLISHED, UNIT_NAMES
 from npusim.workload.lengths import FIXED
 
 _MAIN = "throughput_total"

@@ -19,7 +19,8 @@ from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
 from npusim.lab.files.power_log import seconds_of
 from npusim.lab.files.unit_names import REQUESTS, SECONDS, TOKENS, factor
-from npusim.metrics import AIPERF, UNIT_NAMES, named_by, statistic
+from npusim.metric_names import named_by, statistic
+from npusim.metrics import AIPERF, UNIT_NAMES
 
 TOOL = "AIPerf"
 _SIZES: dict[str, dict[str, float]] = {

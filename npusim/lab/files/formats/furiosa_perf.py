@@ -21,7 +21,8 @@ from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.monitoring import logged, read_log
 from npusim.lab.files.naming import told_precision
 from npusim.lab.files.power_log import PowerLog
-from npusim.metrics import FURIOSA_PERF, figure_of, figures_in, named_by
+from npusim.metric_names import figure_of, figures_in, named_by
+from npusim.metrics import FURIOSA_PERF
 
 TOOL = "furiosa-perf"
 REQUESTS_PER_USER = 3

@@ -13,7 +13,8 @@ from npusim.lab.files.files import numbered, reading, words
 from npusim.lab.files.format import TEXT, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.spread_names import spreads_in
-from npusim.metrics import LOADGEN, figures_in
+from npusim.metric_names import figures_in
+from npusim.metrics import LOADGEN
 
 TOOL = "MLPerf LoadGen"
 _MARK = ":::MLLOG"

@@ -21,7 +21,8 @@ from npusim.inputs.numbers import MOST_NUMBER
 from npusim.lab.files.format import TEXT, Format
 from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
-from npusim.metrics import PROMETHEUS, named_by
+from npusim.metric_names import named_by
+from npusim.metrics import PROMETHEUS
 
 _SERVERS = {"vllm:": "vLLM /metrics", "furiosa_llm_": "Furiosa-LLM /metrics"}
 _EXPORTERS = {

@@ -22,7 +22,8 @@ from npusim.lab.files.formats.furiosa_perf import REQUESTS_PER_USER
 from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_kv, told_precision
 from npusim.lab.files.spread_names import spreads_in
-from npusim.metrics import VLLM, figures_in
+from npusim.metric_names import figures_in
+from npusim.metrics import VLLM
 from npusim.units import MS_PER_S
 
 TOOL = "vllm bench serve"
