@@ -240,6 +240,40 @@ def test_no_measured_row_is_called_impossible(table: str) -> None:
     assert verdicts.count("plausible") > 0.9 * len(verdicts)
 
 
+@pytest.mark.parametrize("table", ["h200/vllm_mechanics.csv", "h200/vllm_apart.csv", "h200/vllm_long_prompts.csv"])
+def test_runs_that_were_measured_are_not_accused(table: str) -> None:
+    """Requests that came at a rate, two servers of one run, shared prefixes, budgets, two cards, long prompts."""
+    found = [figure["verdict"] for row in _rows(DATA / table, "--arch", "h200") for figure in row["figures"]]
+    assert "impossible" not in found
+    assert found.count("implausible") <= 0.02 * len(found)
+    assert found.count("plausible") > 0.9 * len(found)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "column", "factor", "verdict"),
+    [
+        ("poisson", "output_tokens_per_s", 3.0, "implausible"),
+        ("poisson", "power_w", 4.0, "impossible"),
+        ("apart", "power_w", 2.5, "impossible"),
+        ("apart", "output_tokens_per_s", 2.0, "implausible"),
+    ],
+)
+def test_what_was_made_up_is_seen(tmp_path: Path, chosen: str, column: str, factor: float, verdict: str) -> None:
+    frame = pd.read_csv(DATA / ("h200/vllm_apart.csv" if chosen == "apart" else "h200/vllm_mechanics.csv"))
+    rows = frame if chosen == "apart" else frame[frame["arrival"] != "closed"]
+    rows = rows.assign(**{column: rows[column] * factor})
+    rows.to_csv(tmp_path / "table.csv", index=False)
+    name = {"power_w": "power_w_mean"}.get(column, column)
+    found = [
+        figure["verdict"]
+        for row in _rows(tmp_path / "table.csv", "--arch", "h200")
+        for figure in row["figures"]
+        if figure["metric"] in (column, name)
+    ]
+    grave = ("impossible",) if verdict == "impossible" else ("impossible", "implausible")
+    assert sum(each in grave for each in found) >= 0.5 * len(rows) > 0
+
+
 @pytest.mark.parametrize(
     ("table", "column", "factor"),
     [

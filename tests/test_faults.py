@@ -45,7 +45,18 @@ def _start(*words: str | Path, folder: Path, **environment: str) -> subprocess.P
     command = [sys.executable, "-m", "npusim", *map(str, words)]
     known = os.environ | {"PYTHONPATH": str(ROOT), **environment}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-    return subprocess.Popen(command, cwd=folder, text=True, env=known, start_new_session=True, **pipes)
+    with _interruptible():
+        return subprocess.Popen(command, cwd=folder, text=True, env=known, start_new_session=True, **pipes)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """A child takes over that a signal is ignored: a shell starts its background jobs so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _members(group: int) -> list[int]:

@@ -79,6 +79,16 @@ class RunPredictor:
         """Whether lengths are those of a trace."""
         return self.lengths == TRACE
 
+    @property
+    def in_flight(self) -> float | None:
+        """Most requests at once, on average; None where they come at a rate, whatever was finished before."""
+        return None if self.rate_per_s is not None else self.users
+
+    @property
+    def servers(self) -> int:
+        """Servers of the placement's cards that served the run together."""
+        return 2 if self.link else 1
+
     def spread(self, observation: Mapping[str, float]) -> tuple[LengthSpread, LengthSpread]:
         """How lengths of prompts and outputs lie about the stated ones, under the numbers of sources.yaml."""
         if self.lengths == HARNESS:

@@ -96,7 +96,7 @@ def _renamed(found: Iterable[Finding], metric: str) -> Iterator[Finding]:
 def figures_of_run(predictor: RunPredictor, predicted: Mapping[str, float], seed: int) -> dict[str, Predicted]:
     """Predictions by the names of measured figures."""
     known = {
-        name: value for name, value in predicted.items() if math.isfinite(value) and value > 0.0 and not _is_tail(name)
+        name: value for name, value in predicted.items() if math.isfinite(value) and value > 0.0 and not is_tail(name)
     }
     widths = run_half_widths(predictor, known, seed)
     found = {name: Predicted(value, widths[name], resting_w=_resting_w(predictor)) for name, value in known.items()}
@@ -115,7 +115,8 @@ def compared_with(metric: str) -> str:
     return metric if row is None else row.compared_with or row.name
 
 
-def _is_tail(metric: str) -> bool:
+def is_tail(metric: str) -> bool:
+    """Whether a figure is a tail of single chunks or samples, which is not compared."""
     row = metric_of(metric)
     return row is not None and row.quantity in _TAILED and row.statistic not in _MIDDLE
 

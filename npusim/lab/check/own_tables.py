@@ -31,7 +31,7 @@ from npusim.evidence.predictors.step import StepPredictor
 from npusim.evidence.validation.prediction_ranges import PredictionRange, ranges
 from npusim.evidence.validation.validate import described, predict_cases
 from npusim.hardware.catalog import load_system
-from npusim.lab.check.judge import Predicted, judge, watts_findings
+from npusim.lab.check.judge import Predicted, is_tail, judge, watts_findings
 from npusim.lab.check.row import CheckedFigure, CheckedRow
 from npusim.lab.check.spread import Z_OF_RANGES, Z, run_half_widths
 from npusim.lab.files.lab_run import Conduct, RunConditions
@@ -57,8 +57,8 @@ def checked_rows(path: Path, arch: str | None, seed: int) -> list[CheckedRow]:
     }
     for item in predictions:
         predictor = item.case.predictor
-        if isinstance(predictor, RunPredictor):
-            figure = _plain(item.case.figure)
+        figure = _plain(item.case.figure)
+        if isinstance(predictor, RunPredictor) and not is_tail(figure):
             predicted[id(item.case)] = Predicted(item.predicted, run_half_widths(predictor, (figure,), seed)[figure])
     why = defaultdict(str, {skip.row: skip.reason for skip in (*imported.skips, *refused)})
     figures: dict[int, list[CheckedFigure]] = defaultdict(list)
@@ -116,17 +116,18 @@ def _of_run(predictor: RunPredictor, figure: str, measured: Reading) -> Iterator
     placement = predictor.placement
     deployment = measured_deployment(placement)
     schemes = deployment.precision, deployment.precision
-    load = load_of(placement.arch, deployment.model, schemes, _chips(placement), predictor.isl, predictor.osl)
+    chips = _chips(placement) * predictor.servers
+    load = load_of(placement.arch, deployment.model, schemes, chips, predictor.isl, predictor.osl)
     identical = predictor.same_prompt or predictor.traced
     load = replace(
         load,
-        users=predictor.users,
-        requests=predictor.requests,
+        users=predictor.in_flight,
+        requests=predictor.requests if predictor.rate_per_s is None else None,
         prompts_differ=not identical,
         tokens_per_step=1.0 + deployment.drafted,
     )
     if figure == MEAN:
-        yield from watts_findings(placement.arch, _chips(placement), measured)
+        yield from watts_findings(placement.arch, chips, measured)
         return
     for found in (*capacity(load), *bandwidth(load, {figure: measured}), *arithmetic(load, {figure: measured})):
         if found.metric == figure or found.low > 1.0:
@@ -162,5 +163,6 @@ def _setting(case: Case | None) -> RunConditions:
     known |= {"speculation": None if drafting is None else drafting.asked}
     told = RunConditions(model=placement.model, device=placement.arch, **known)
     if isinstance(predictor, RunPredictor):
-        return replace(told, isl=predictor.isl, osl=predictor.osl, users=predictor.users)
+        cards = placement.cards * predictor.servers
+        return replace(told, isl=predictor.isl, osl=predictor.osl, users=predictor.in_flight, cards=cards)
     return told

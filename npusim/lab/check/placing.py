@@ -21,7 +21,7 @@ from npusim.evidence.predictors.run import RunPredictor
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.hardware.drafting import read_drafting
 from npusim.inputs import remembered
-from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
+from npusim.lab.files.lab_run import RATE, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
 from npusim.workload.arrivals import STAGGERED
 from npusim.workload.catalog import load_model
@@ -128,7 +128,7 @@ def _unpredicted(run: LabRun, setting: RunConditions) -> str:
         return "the number of users is not told; give --users"
     if run.conduct.drafts_reported and setting.speculation is None:
         return "tokens were drafted, but not how; give --speculate: only bounds are checked"
-    if run.conduct.arrival == "rate":
+    if run.conduct.arrival == RATE:
         return "requests came at a rate: only bounds are checked"
     if run.conduct.lengths_fixed or setting.lengths is not None:
         return ""

@@ -1,8 +1,9 @@
 """How far a measured figure may lie from its prediction: 99 % half-widths of the logarithm of measured / predicted.
 
-Three parts join as the root of the sum of their squares (ASME V&V 20-2009): what the ranges of the inputs make of a
+Four parts join as the root of the sum of their squares (ASME V&V 20-2009): what the ranges of the inputs make of a
 decode step and of a prompt at the run's size, rounded to a power of two; what the calibration left unexplained on runs
-that it had not seen; and how well labs repeat a figure. All three are read as normal in the logarithm.
+that it had not seen; how well labs repeat a figure; and, where requests came at a rate and nobody knows when, how far
+the rate of so many random arrivals lies from the told one. All four are read as normal in the logarithm.
 """
 
 from __future__ import annotations
@@ -43,9 +44,17 @@ def run_half_widths(predictor: RunPredictor, figures: Iterable[str], seed: int) 
         figure: math.hypot(
             Z * _input_sd(inverses(figure), sds, predictor.users),
             _left(placement.arch, inverses(figure)),
+            Z * _arrivals_sd(predictor),
         )
         for figure in figures
     }
+
+
+def _arrivals_sd(predictor: RunPredictor) -> float:
+    """Of n independent times between arrivals the mean has a relative standard deviation of 1/sqrt(n)."""
+    if predictor.rate_per_s is None or predictor.arrival_seed is not None:
+        return 0.0
+    return 1.0 / math.sqrt(predictor.requests or 1)
 
 
 @remembered

@@ -10,7 +10,7 @@ from npusim.bounds.reading import Reading
 from npusim.conditions.conditions import Conditions
 from npusim.lab.files.power_log import PowerLog
 
-BURST, CLOSED = "burst", "closed"
+BURST, CLOSED, RATE = "burst", "closed", "rate"
 
 
 @dataclass(frozen=True)

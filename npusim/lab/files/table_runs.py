@@ -17,7 +17,7 @@ import pandas as pd
 from npusim.bounds.reading import Reading
 from npusim.hardware.drafting import NONE
 from npusim.inputs.numbers import plain
-from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
+from npusim.lab.files.lab_run import CLOSED, RATE, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_kv, told_precision
 from npusim.metric_names import figure_of, metric
 from npusim.metrics import PUBLISHED, TABLE_COLUMN, UNIT_NAMES
@@ -30,6 +30,8 @@ _DEVICES, _CARDS, _PRECISIONS = ("chip", "device"), ("cards", "gpus", "tp"), ("d
 _NOT_FIGURES = ("metric", "value", "unit", "notes", "note", "source_url", "source", "grade", "kind", "power_w")
 _LABELS = ("note", "notes", "remark")
 _ENERGY = "power_energy_w"
+_APART = "apart"
+"""Whether a second server of the same cards computed the prompts."""
 
 
 def is_of_runs(columns: Iterable[str]) -> bool:
@@ -124,6 +126,8 @@ def _aside(cells: Mapping[str, Any]) -> dict[str, Reading]:
 
 def _setting(cells: Mapping[str, Any]) -> RunConditions:
     cards = next((found for name in _CARDS if (found := _number(cells, name))), None)
+    if cards is not None and _number(cells, _APART):
+        cards *= 2.0
     return RunConditions(
         model=_text(cells, "model"),
         device=next((named for name in _DEVICES if (named := _text(cells, name))), None),
@@ -164,7 +168,7 @@ def _conduct(cells: Mapping[str, Any]) -> Conduct:
     requests, seconds, osl = (_number(cells, name) for name in ("requests", "duration_s", "osl"))
     whole = requests is not None and osl is not None and osl == round(osl)
     return Conduct(
-        arrival=_text(cells, "arrival") or CLOSED,
+        arrival=RATE if _number(cells, "rate_per_s") else _text(cells, "arrival") or CLOSED,
         requests=None if requests is None else round(requests),
         completed=None if requests is None else round(requests),
         duration_s=seconds,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from npusim.bounds.little import answer_ms, in_flight, request_rate
 from npusim.bounds.reading import Reading
-from npusim.lab.files.lab_run import LabRun
+from npusim.lab.files.lab_run import RATE, LabRun
 from npusim.lab.rules.agreement import CLOCKS, apart, product, quotient, slip
 from npusim.lab.rules.remark import DOUBT, FAULT, Remark
 from npusim.units import MS_PER_S
@@ -74,7 +74,7 @@ def users_in_flight(run: LabRun) -> Iterator[Remark]:
     """
     users, osl = run.setting.users, run.setting.osl if run.conduct.lengths_fixed else None
     rate, whole = request_rate(run.setting.isl, osl, run.figures), answer_ms(osl, run.figures)
-    if users is None or rate is None or whole is None or run.conduct.arrival == "rate":
+    if users is None or rate is None or whole is None or run.conduct.arrival == RATE:
         return
     there, least, severity = in_flight(rate, whole), FEWEST_IN_FLIGHT, DOUBT
     each = (run.conduct.requests or run.conduct.completed or 0) / users

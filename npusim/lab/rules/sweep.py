@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npusim.bounds.reading import LEAST, Reading
-from npusim.lab.files.lab_run import LabRun
+from npusim.lab.files.lab_run import RATE, LabRun
 from npusim.lab.rules.remark import DOUBT, FAULT, Remark
 
 NAME = "sweep"
@@ -53,7 +53,7 @@ def out_of_order(runs: Sequence[LabRun]) -> SweptRuns:
     """What runs that differ in their users alone say of each other."""
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for place, run in enumerate(runs):
-        if run.setting.users and run.conduct.arrival != "rate":
+        if run.setting.users and run.conduct.arrival != RATE:
             groups[_set_up(run)].append(place)
     for places in groups.values():
         found = [each for order in _ORDERS for each in _out_of_order(runs, places, order)]

@@ -15,7 +15,7 @@ from npusim.errors import UserError
 from npusim.inputs.limits import MOST_USERS
 from npusim.lab.files.files import Line, count, csv_lines, mapping, no_negatives, reading, words
 from npusim.lab.files.format import CSV, JSON, Format
-from npusim.lab.files.lab_run import CLOSED, Conduct, LabRun, RunConditions
+from npusim.lab.files.lab_run import CLOSED, RATE, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_precision
 from npusim.lab.files.power_log import seconds_of
 from npusim.lab.files.unit_names import REQUESTS, SECONDS, TOKENS, factor
@@ -116,7 +116,7 @@ def _run(location: str, blocks: Blocks, config: Mapping[str, Any], whole: Mappin
         ),
         figures | ({} if watts is None else {"power_w_mean": watts}),
         Conduct(
-            arrival="rate" if rate is not None and users is None else CLOSED,
+            arrival=RATE if rate is not None and users is None else CLOSED,
             completed=None if completed is None else count(location, "request_count", completed),
             failed=count(location, "error_request_count", sizes.get("error_request_count", 0)),
             duration_s=sizes.get("benchmark_duration"),

@@ -11,7 +11,7 @@ from npusim.errors import UserError
 from npusim.inputs.json_text import json_tree
 from npusim.lab.files.files import numbered, reading, words
 from npusim.lab.files.format import TEXT, Format
-from npusim.lab.files.lab_run import Conduct, LabRun, RunConditions
+from npusim.lab.files.lab_run import RATE, Conduct, LabRun, RunConditions
 from npusim.lab.files.spread_names import spreads_in
 from npusim.metric_names import figures_in
 from npusim.metrics import LOADGEN
@@ -47,7 +47,7 @@ def runs(path: Path, text: str) -> Iterator[LabRun]:
         RunConditions(osl=osl, users=1 if scenario == "SingleStream" else None),
         figures,
         Conduct(
-            arrival="rate" if scenario == "Server" else None,
+            arrival=RATE if scenario == "Server" else None,
             remarks=tuple(remarks),
             notes=(f"scenario {scenario}",),
             date=words(str(path), "test_datetime", told.get("test_datetime")),

@@ -19,7 +19,7 @@ from npusim.lab.files import told_twice
 from npusim.lab.files.files import count, no_negatives, reading, words
 from npusim.lab.files.format import JSON, Format
 from npusim.lab.files.formats.furiosa_perf import REQUESTS_PER_USER
-from npusim.lab.files.lab_run import BURST, Conduct, LabRun, RunConditions
+from npusim.lab.files.lab_run import BURST, RATE, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import told_kv, told_precision
 from npusim.lab.files.spread_names import spreads_in
 from npusim.metric_names import figures_in
@@ -72,7 +72,7 @@ def _run(location: str, path: Path, found: dict[str, Any]) -> LabRun:
         users=None if users is None else count(location, "max_concurrency", users, 1, MOST_USERS),
     )
     conduct = Conduct(
-        arrival=BURST if str(found.get("request_rate", "inf")) in ("inf", "Infinity") else "rate",
+        arrival=BURST if str(found.get("request_rate", "inf")) in ("inf", "Infinity") else RATE,
         requests=_whole(location, found, "num_prompts"),
         completed=completed,
         failed=_whole(location, found, "failed"),
