@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from cli_support import mistake, tell
 from hypothesis import given
 from hypothesis import strategies as st
 from serving_support import H200_VLLM, MODEL, RNGD_26_3, with_caching, with_kv_room, with_numbers
 
+import npusim
 from npusim.answers.pools import Pool, Transfer, network_between, predict_pools
 from npusim.errors import UserError
 from npusim.hardware.server_link import load_server_link
@@ -30,6 +33,7 @@ Deploy = Callable[..., Deployment]
 FREE = Wire(float("inf"), 0.0)
 SLOW = Wire(4e9, 5e-6)
 ISL, OSL = 1024, 48
+REQUESTS = ["--isl", "64", "--osl", "8", "--concurrency", "4"]
 
 
 def _rngd(deployed: Deploy, **numbers: float) -> Deployment:
@@ -157,6 +161,43 @@ def _ragged(arrival: Arrival, count: int = 30) -> Load:
     return Load(500, 40, arrival, prompts, lengths)
 
 
+def _vllm(deployed: Deploy, **numbers: float) -> Deployment:
+    """A runtime whose decode server computes the last token of each prompt again."""
+    deployment = deployed("h200", MODEL, runtime="vllm-0.24")
+    return with_numbers(deployment, host_request_time=0.0, host_stall_probability=0.0, **numbers)
+
+
+@pytest.mark.parametrize("link", ["nvlink-4", "ethernet-100g"])
+def test_a_connector_adds_its_set_up_and_bounds_the_rate(deployed: Deploy, link: str) -> None:
+    pool = Pool(deployed("h200", MODEL, runtime="vllm-0.24"), 1)
+    record, network = pool.deployment.runtime_record[0], load_server_link(link)
+    wire = Transfer(network, False).wire(pool, pool)
+    assert wire.rate_bytes_per_s == min(network.rate_bytes_per_s(1), float(record["connector_rate"]))
+    assert wire.latency_s == pytest.approx(network.link.latency.value + float(record["connector_setup_time"]))
+    answer = predict_pools(pool, pool, Transfer(network, False), random_load(ISL, 8, Closed(1), 3), "round_robin", 0)
+    told = answer["pools"]["transfer"]
+    assert told["first_token"] == "decode"
+    left_s = kv_bytes_of(pool.deployment)(ISL) / told["bytes_per_s"] + told["latency_us"] / 1e6
+    assert answer["transfer_ms"]["mean"] == pytest.approx(1e3 * left_s, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"first_token": "prefill"}, "connector.block_time: is spent where first tokens are computed again"),
+        ({"first_token": "host"}, "connector.first_token"),
+        ({"rate": 3.0}, "connector.rate"),
+    ],
+)
+def test_connectors_that_cannot_be_are_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    shipped = yaml.safe_load((Path(npusim.__file__).parents[1] / "arch_configs/runtimes/vllm-0.24.yaml").read_text())
+    shipped["connector"] |= changes
+    path = tmp_path / "vllm-0.24.yaml"
+    path.write_text(yaml.safe_dump(shipped))
+    pools = ["--runtime", path, "--prefill", "1", "--decode", "1"]
+    assert told in mistake("run", "h200", "qwen2.5-0.5b", *REQUESTS, *pools)
+
+
 @given(
     st.integers(1, 3),
     st.integers(1, 3),
@@ -167,6 +208,7 @@ def _ragged(arrival: Arrival, count: int = 30) -> Load:
     st.integers(600, 3000),
     st.sampled_from([1, 16]),
     st.booleans(),
+    st.sampled_from([_rngd, _vllm]),
 )
 def test_every_request_is_answered_once_and_all_memory_is_free_again(
     deployed: Deploy,
@@ -179,10 +221,11 @@ def test_every_request_is_answered_once_and_all_memory_is_free_again(
     of_decode: int,
     block: int,
     caching: bool,
+    chip: Deploy,
 ) -> None:
     """Also where memory is so small that one pool waits for the other."""
     source, target = (
-        with_numbers(with_caching(with_kv_room(_rngd(deployed), tokens), caching), kv_block=block)
+        with_numbers(with_caching(with_kv_room(chip(deployed), tokens), caching), kv_block=block)
         for tokens in (of_prefill, of_decode)
     )
     run = _run([source] * prefill, [target] * decode, _ragged(arrival), wire, routing)
@@ -253,7 +296,7 @@ def test_fewer_requests_than_any_part_bears_bind_nothing(deployed: Deploy) -> No
     assert answer["pools"]["binding"] == "demand"
 
 
-COMMAND = ["run", "rngd", "qwen2.5-0.5b", "--isl", "64", "--osl", "8", "--concurrency", "4"]
+COMMAND = ["run", "rngd", "qwen2.5-0.5b", *REQUESTS]
 
 
 def test_the_command() -> None:
@@ -267,7 +310,12 @@ def test_the_command() -> None:
     assert whole == pytest.approx(sum(pools[name]["power_w_mean"] for name in ("prefill", "decode")))
     layer_wise = tell(*COMMAND, "--prefill", "1", "--decode", "2", "--layer-wise", "--json").json
     assert layer_wise["transfer_ms"]["mean"] < told["transfer_ms"]["mean"] * 6
-    assert "both pools together" in tell(*COMMAND, "--prefill", "1", "--decode", "1").out
+    shown = tell(*COMMAND, "--prefill", "1", "--decode", "1")
+    assert "both pools together" in shown.out
+    assert "furiosa-llm-2026.3 describes no connector; KV moves as fast as the link" in shown.err
+    pools = tell("run", "h200", *COMMAND[2:], "--runtime", "vllm-0.24", "--prefill", "1", "--decode", "1", "--json")
+    assert "connector" not in pools.err
+    assert pools.json["pools"]["transfer"]["first_token"] == "decode"
 
 
 @pytest.mark.parametrize(

@@ -88,10 +88,19 @@ def predict_pools(
         "routing": routing,
         "prefill": _pool(run.prefill, rates.get("prefill")),
         "decode": _pool(run.decode, rates.get("decode")),
-        "transfer": _transfer(transfer, wire, run, rates.get("transfer")),
+        "transfer": {
+            "first_token": first_token_of(decode.deployment),
+            **_transfer(transfer, wire, run, rates.get("transfer")),
+        },
         "binding": min(rates, key=lambda name: rates[name]),
     }
     return run_figures(metrics) | told | {"transfer_ms": moved_ms.statistics(_STATISTICS), "pools": pools}
+
+
+def first_token_of(decode: Deployment) -> str:
+    """Which pool puts out first tokens: prefill, unless the connector of the decode pool's runtime says so."""
+    connector = decode.runtime.connector
+    return "prefill" if connector is None else connector.first_token
 
 
 def _rates(prefill: Pool, decode: Pool, wire: Wire, load: Load, seed: int) -> dict[str, float]:

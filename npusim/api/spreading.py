@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -96,6 +97,9 @@ def predict_spread(spread: Spreading, prefill: Pool, decode: Pool, load: Load, s
     """What a prefill pool and a decode pool score. Raises UserError."""
     from npusim.answers.pools import Transfer, network_between, predict_pools
 
+    runtime = decode.deployment.runtime
+    if runtime.connector is None:
+        warnings.warn(f"--decode: {runtime.name} describes no connector; KV moves as fast as the link", stacklevel=2)
     network = network_between(prefill.deployment, decode.deployment, spread.link)
     answer = predict_pools(prefill, decode, Transfer(network, spread.layer_wise), load, spread.routing, seed)
     for name, pool in (("prefill", prefill), ("decode", decode)):

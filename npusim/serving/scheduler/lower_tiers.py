@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from npusim.compilation import inner_part
+from npusim.serving.scheduler.by_age import append, take_out
 from npusim.serving.scheduler.state import NONE
 
 
@@ -28,14 +29,9 @@ def keep_below(state, index):
 
 @inner_part
 def _put(state, index, place):
-    tier, node = state.tiers[place], state.nodes[index]
-    tier.used += node.blocks
-    node.tier, node.older, node.newer = place + 1, tier.newest, NONE
-    if tier.newest == NONE:
-        tier.oldest = index
-    else:
-        state.nodes[tier.newest].newer = index
-    tier.newest = index
+    state.tiers[place].used += state.nodes[index].blocks
+    state.nodes[index].tier = place + 1
+    append(state.tiers[place], state.nodes, index)
 
 
 @inner_part
@@ -44,14 +40,7 @@ def leave_tier(state, index):
     node = state.nodes[index]
     tier = state.tiers[node.tier - 1]
     tier.used -= node.blocks
-    if node.older == NONE:
-        tier.oldest = node.newer
-    else:
-        state.nodes[node.older].newer = node.newer
-    if node.newer == NONE:
-        tier.newest = node.older
-    else:
-        state.nodes[node.newer].older = node.older
+    take_out(tier, state.nodes, index)
     node.tier = 0
 
 

@@ -8,6 +8,7 @@ last one left.
 from __future__ import annotations
 
 from npusim.compilation import inner_part
+from npusim.serving.scheduler.by_age import append, take_out
 from npusim.serving.scheduler.lower_tiers import keep_below
 from npusim.serving.scheduler.state import NONE
 
@@ -42,29 +43,15 @@ def path_blocks(state, request):
 @inner_part
 def make_evictable(state, index):
     """Put a node that nobody uses any more at the end of the list."""
-    at, node = state.at[0], state.nodes[index]
-    at.evictable += node.blocks
-    node.older, node.newer = at.newest, NONE
-    if at.newest == NONE:
-        at.oldest = index
-    else:
-        state.nodes[at.newest].newer = index
-    at.newest = index
+    state.at[0].evictable += state.nodes[index].blocks
+    append(state.at[0], state.nodes, index)
 
 
 @inner_part
 def take_from_list(state, index):
     """Take a node out of the list, because it is used again or goes."""
-    at, node = state.at[0], state.nodes[index]
-    at.evictable -= node.blocks
-    if node.older == NONE:
-        at.oldest = node.newer
-    else:
-        state.nodes[node.older].newer = node.newer
-    if node.newer == NONE:
-        at.newest = node.older
-    else:
-        state.nodes[node.newer].older = node.older
+    state.at[0].evictable -= state.nodes[index].blocks
+    take_out(state.at[0], state.nodes, index)
 
 
 @inner_part
