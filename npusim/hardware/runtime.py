@@ -172,6 +172,9 @@ class StepPath(Part):
     omitted."""
     step_launch: Duration
     """Fixed time of a step, in seconds."""
+    layer_launch: Duration | None = None
+    """Fixed time between the graphs of two layers, where each layer is a graph of its own, in seconds; none if
+    omitted."""
     graph_tokens: Tokens | None = None
     """Largest step that is replayed as captured graphs, in tokens, beyond which the host launches operators one by one;
     all steps are replayed if omitted."""
@@ -182,8 +185,9 @@ class StepPath(Part):
     seconds; none if omitted."""
     expert_host_launch: Duration | None = None
     """Host time to launch the experts of a layer in such a step, in seconds; that of an operator if omitted."""
-    graph: Literal["operator", "step"] = "operator"
-    """What is compiled as one program, within which the weights of later operators are fetched ahead."""
+    graph: Literal["operator", "layer", "step"] = "operator"
+    """What is compiled as one program, within which the weights of later operators are fetched ahead; under `layer`
+    attention is a program of its own, before which no keys and values are fetched."""
 
 
 class Host(Part):
@@ -343,6 +347,8 @@ class Runtime(Description):
     """Compiled batches of decoding on several cards, those of `decode_batch` if omitted."""
     prefill_chunk: ChunkShapes
     """Compiled lengths of prompt chunks."""
+    tokenwise: BucketShapes | None = None
+    """Compiled numbers of a chunk's new tokens for all but attention, those of `prefill_chunk` if omitted."""
     attention: AttentionShapes
     """Compiled contexts of attention."""
     pe_fusion: Few | None = None

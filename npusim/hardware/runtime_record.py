@@ -15,14 +15,14 @@ from npusim.hardware.system import System
 SHAPES_EXACT, SHAPES_BUCKETS, SHAPES_SLOTS = 0, 1, 2
 ATTENTION_RAGGED, ATTENTION_UNIFORM, ATTENTION_GROUPED = 0, 1, 2
 DECODE, PREFILL = 0, 1
-GRAPH_OPERATOR, GRAPH_STEP = 0, 1
+GRAPH_OPERATOR, GRAPH_LAYER, GRAPH_STEP = range(3)
 MAX_BUCKETS = 64
 """Length of the record's tables of compiled shapes."""
 
 _SHAPE_CODES = {"exact": SHAPES_EXACT, "buckets": SHAPES_BUCKETS, "slots": SHAPES_SLOTS}
 _ATTENTION_CODES = {"ragged": ATTENTION_RAGGED, "uniform": ATTENTION_UNIFORM, "grouped": ATTENTION_GROUPED}
 _PHASE_CODES = {"decode": DECODE, "prefill": PREFILL}
-_GRAPH_CODES = {"operator": GRAPH_OPERATOR, "step": GRAPH_STEP}
+_GRAPH_CODES = {"operator": GRAPH_OPERATOR, "layer": GRAPH_LAYER, "step": GRAPH_STEP}
 _BUCKETS = (MAX_BUCKETS,)
 RUNTIME_DTYPE = record_dtype(
     quantity_fields(Runtime),
@@ -33,6 +33,8 @@ RUNTIME_DTYPE = record_dtype(
         ("chunk_shapes", np.int64),
         ("chunk_count", np.int64),
         ("chunk_sizes", np.int64, _BUCKETS),
+        ("tokenwise_count", np.int64),
+        ("tokenwise_sizes", np.int64, _BUCKETS),
         ("attention_shapes", np.int64),
         ("context_count", np.int64),
         ("contexts", np.int64, _BUCKETS),
@@ -74,6 +76,8 @@ def build_runtime(runtime: Runtime, system: System) -> np.ndarray:
         record["batch_count"] = _put(record["batch_sizes"], runtime.decode_batch.sizes, runtime, "decode_batch")
     if isinstance(runtime.prefill_chunk, BucketShapes):
         record["chunk_count"] = _put(record["chunk_sizes"], runtime.prefill_chunk.sizes, runtime, "prefill_chunk")
+    if runtime.tokenwise is not None:
+        record["tokenwise_count"] = _put(record["tokenwise_sizes"], runtime.tokenwise.sizes, runtime, "tokenwise")
     if isinstance(runtime.attention, GroupedAttention):
         record["context_count"] = _put(record["contexts"], runtime.attention.contexts, runtime, "attention")
     if isinstance(runtime.attention, UniformAttention):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.compilation import kernel
-from npusim.mapping.optable import ATTENTION, EXPERT_UP, NORM
+from npusim.mapping.optable import ATTENTION, EXPERT_UP, NORM, OUT
 
 
 @kernel
@@ -17,6 +17,16 @@ def launch_time(row, runtime, path):
     if row.op == NORM and runtime.compiler_fused_norms > 0.0:
         launch *= 1.0 - runtime.compiler_fused_norms
     return launch
+
+
+@kernel
+def fixed_time(rows, count, runtime, path):
+    """Seconds that a step takes beside its operators: its own start, and that of each layer's graph."""
+    each, layers = runtime.paths_layer_launch[path], 0.0
+    for index in range(count):
+        if rows[index].op == OUT:
+            layers += rows[index].repeat
+    return runtime.paths_step_launch[path] + (layers * each if each > 0.0 else 0.0)
 
 
 @kernel

@@ -8,7 +8,7 @@ import numpy as np
 
 from npusim.compilation import kernel, record_type
 from npusim.hardware.power import lowest_clock
-from npusim.kernels.launch import launches_time
+from npusim.kernels.launch import fixed_time, launches_time
 from npusim.kernels.operator import cost_operator
 from npusim.kernels.pim_offload import beside_host, keep_on_units, kinds_on_units, with_units
 from npusim.kernels.power import (
@@ -123,7 +123,7 @@ def _cost_on(pes, rows, count, machine, runtime, path, costs, step):
     included; parts_j says on what it is spent (ENERGY_PARTS). clock and duty: what the power cap leaves, `_hold`;
     launch_s: in which the host launches the operators, of which launch_wait_s of time_s outlast them.
     """
-    fixed = runtime.paths_step_launch[path] + meeting_time(machine, pes)
+    fixed = fixed_time(rows, count, runtime, path) + meeting_time(machine, pes)
     step.pes = pes
     step.sub_batches = 1.0
     for index in range(count):

@@ -94,6 +94,15 @@ def padded_chunk(tokens, runtime):
 
 
 @kernel
+def padded_tokens(tokens, runtime):
+    """Tokens of a prompt chunk of `tokens` that products and vector operators compute."""
+    padded = padded_chunk(tokens, runtime)
+    if runtime.tokenwise_count > 0:
+        return next_size(padded, runtime.tokenwise_sizes, runtime.tokenwise_count)
+    return padded
+
+
+@kernel
 def step_path(batch, prefilling, runtime):
     """Index of the path (compiled graph) that serves a step: the smallest that holds its batch, else the largest."""
     phase = PREFILL if prefilling else DECODE
@@ -117,7 +126,7 @@ def specialise_rows(rows, query, context, decoding, slots, machine, runtime, out
             width = max(width, float(query[sequence]))
         else:
             chunks += 1
-            chunk_tokens += padded_chunk(query[sequence], runtime)
+            chunk_tokens += padded_tokens(query[sequence], runtime)
     batch = padded_batch(live, slots, runtime)
     position = np.full(len(rows), -1, np.int64)
     count = 0

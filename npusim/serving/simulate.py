@@ -211,7 +211,8 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
     longest = deployment.model.max_context
     if isinstance(runtime.attention, GroupedAttention):
         longest = min(longest, runtime.attention.contexts[-1])
-    sizes = runtime.prefill_chunk.sizes if isinstance(runtime.prefill_chunk, BucketShapes) else ()
+    chunks = runtime.prefill_chunk if isinstance(runtime.prefill_chunk, BucketShapes) else None
+    computed = runtime.tokenwise or chunks
     numbers = deployment.runtime_record[0]
     most = int(numbers["limits_max_sequences"])
     if isinstance(runtime.decode_batch, BucketShapes):
@@ -225,8 +226,8 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         max_waiting=None if np.isnan(waiting) else int(waiting),
         watermark=float(numbers["kv_admission_watermark"]),
         longest_context=longest,
-        largest_chunk=sizes[-1] if sizes else None,
-        chunk_sizes=sizes,
+        largest_chunk=None if chunks is None else chunks.sizes[-1],
+        chunk_sizes=() if computed is None else computed.sizes,
         request_time_s=float(numbers["host_request_time"]),
         limiter_s=float(machine["power_limiter_time"]),
         sustained_s=float(machine["power_sustained_window"]),

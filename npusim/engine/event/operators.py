@@ -159,6 +159,7 @@ def _attention(row: Any, setting: StepSetting, room: float) -> Work:
             Compute(VECTOR, vector / tiles / setting.clock, softmax_s / tiles, scores / tiles),
         ),
         startup_s=setting.command_s,
+        late=setting.attends_apart,
         run=int(run),
     )
     return Work(

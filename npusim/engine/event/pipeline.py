@@ -61,7 +61,7 @@ class Pipeline:
         """
         if tile.asked == 0.0:
             return launched
-        early = self._set.whole_step and not tile.late
+        early = self._set.fetches_ahead and not tile.late
         inputs = list(self._begin) if early else [launched]
         inputs += turn if tile.in_turn else []
         ahead = self._loaded - self._set.depth

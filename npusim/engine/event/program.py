@@ -41,7 +41,7 @@ from npusim.engine.event.operators import Work, rest_of_units, work_of
 from npusim.engine.event.order import Emitted, emitted
 from npusim.engine.event.pipeline import Pipeline
 from npusim.engine.event.setting import StepSetting
-from npusim.kernels.launch import launch_time
+from npusim.kernels.launch import fixed_time, launch_time
 from npusim.kernels.operator import row_collective_time
 from npusim.kernels.unit import waves
 from npusim.kernels.units.contraction_processor import further_matrices_time
@@ -90,9 +90,8 @@ class _Builder(ABC):
 
     def launch(self) -> None:
         """The host's start of the step."""
-        starts = self._chip_wide(
-            HOST, OVERHEAD, Position(NO_ROW, 0, 0), "step launch", fixed_s=self._set.launch_s("step_launch")
-        )
+        fixed_s = float(fixed_time(self._rows, len(self._rows), self._set.runtime, self._set.path))
+        starts = self._chip_wide(HOST, OVERHEAD, Position(NO_ROW, 0, 0), "step launch", fixed_s=fixed_s)
         for pipeline in self._pipelines:
             pipeline.begin(starts[pipeline.chip])
         self._of_batch = [self._ready, self._ready]
@@ -241,7 +240,7 @@ class _TileBuilder(_Builder):
             self._operate_part(row, position, call=False)
             return
         work = self._works[position.row]
-        waits = self._ready if self._set.whole_step else self._met()
+        waits = self._ready if self._set.fetches_ahead else self._met()
         seconds = _launch_s(row, self._set)
         ends = []
         for number, pipeline in enumerate(self._pipelines):
@@ -382,7 +381,7 @@ def _time_ahead(rows: np.ndarray, setting: StepSetting) -> list[float]:
 
     Before the first rows of a segment that repeats come its last ones.
     """
-    if not setting.whole_step:
+    if not setting.fetches_ahead:
         return [0.0] * len(rows)
     ahead = [0.0] * len(rows)
     order = [position for segment in dict.fromkeys(rows["segment"].tolist()) for position in _twice(rows, segment)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npusim.engine.event.memory import MemoryModel
-from npusim.hardware.runtime_record import GRAPH_STEP
+from npusim.hardware.runtime_record import GRAPH_LAYER, GRAPH_OPERATOR
 from npusim.kernels.memory import stream_limit
 from npusim.kernels.pim import refresh_interval, refresh_loss
 from npusim.kernels.pim_offload import beside_host
@@ -128,9 +128,14 @@ class StepSetting:
         return name in self.machine.dtype.names
 
     @cached_property
-    def whole_step(self) -> bool:
-        """Whether one graph holds the step, so that transfers need not wait for their operator's launch."""
-        return bool(self.runtime["path_graph"][self.path] == GRAPH_STEP)
+    def fetches_ahead(self) -> bool:
+        """Whether one graph holds a layer or the step, so that transfers need not wait for their operator's launch."""
+        return bool(self.runtime["path_graph"][self.path] != GRAPH_OPERATOR)
+
+    @cached_property
+    def attends_apart(self) -> bool:
+        """Whether attention is a graph of its own, so that its transfers wait for its launch all the same."""
+        return bool(self.runtime["path_graph"][self.path] == GRAPH_LAYER)
 
     @cached_property
     def depth(self) -> int:

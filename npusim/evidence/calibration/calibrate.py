@@ -186,9 +186,17 @@ def _all_cases(tables: Sequence[Path], arch: str, system: System) -> tuple[list[
     for path in tables:
         found = import_table(path, arch)
         _require_own_chip(found.table, system)
-        cases += [replace(case, run=f"{path}:{case.run}") for case in found.cases]
-        skipped += len(found.skips)
+        known = {_told(case) for case in cases}
+        new = [case for case in found.cases if _told(case) not in known]
+        cases += [replace(case, run=f"{path}:{case.run}") for case in new]
+        skipped += len(found.skips) + len(found.cases) - len(new)
     return cases, skipped
+
+
+def _told(case: Case) -> tuple[str, ...]:
+    """What two tables that tell of one run have in common: where it ran, its load, and the figure with its value."""
+    load = (case.dimensions.get(name, "") for name in ("isl", "concurrency"))
+    return (case.kind, case.group, case.metric, repr(case.measured), *load)
 
 
 def _require_own_chip(table: MeasuredTable, system: System) -> None:

@@ -30,7 +30,7 @@ from npusim.mapping.shared import calibrated_shared, numbers_of_drafting, shared
 
 _MECHANISMS = {
     "host_time": ("host_step_time", "host_request_time"),
-    "path_time": ("paths_operator_launch", "paths_attention_execution", "paths_step_launch"),
+    "path_time": ("paths_operator_launch", "paths_attention_execution", "paths_step_launch", "paths_layer_launch"),
 }
 """The numbers of a runtime on which labs differ, by the factor of their set-up."""
 OF_THE_RUN = "told of the measured run"

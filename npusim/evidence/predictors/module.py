@@ -53,7 +53,7 @@ class ModulePredictor:
         if not self.capped:
             machines["settled"] = numbers.observation["burst_settled"]
         machine = machines[0]
-        runtime["paths_step_launch"] = 0.0
+        runtime["paths_step_launch"] = runtime["paths_layer_launch"] = 0.0
         choose(self.libraries, self.arch, runtime)
         rows = specialise(_lowered(self.module, self._step()), machine, runtime[0]).rows
         _keep_in_cache(rows, machine)

@@ -69,7 +69,7 @@ class OperatorPredictor:
         """The operator as a graph of its own, launched as those of the largest batch are."""
         machine, runtime = numbers.machine.copy(), numbers.runtimes[self.runtime].copy()
         machine["settled"] = numbers.observation[self.settled]
-        runtime["paths_step_launch"] = 0.0
+        runtime["paths_step_launch"] = runtime["paths_layer_launch"] = 0.0
         if self.pes is not None:
             runtime["pe_fusion"], runtime["pes_beyond_fused"] = self.pes, False
         if KINDS[kind_of(frozenset(machine.dtype.names or ()))].TRAITS.queues:

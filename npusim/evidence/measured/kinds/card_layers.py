@@ -1,8 +1,7 @@
 """Parts of a model as a served card computes them, by new tokens, in nanoseconds: Llama 3.1 8B on all engines.
 
 The dense work of a decoder layer stands under one of its products, its other parts are blank (0 or 1 ns). Only some
-numbers of tokens were timed; what lies between two of them on a straight line was filled in. Every engine normalises
-all tokens: 1,024 take as long as on one engine alone (50 us, and 45 in kernels.csv).
+numbers of tokens were timed; what lies between two of them on a straight line was filled in.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from npusim.evidence.measured.case import Case, Predictor, Skip
 from npusim.evidence.measured.collect import Figure, cases_of, each_row
 from npusim.evidence.measured.kind import TableKind, of_chips_table
 from npusim.evidence.measured.kinds.card_kernels import token_range
-from npusim.evidence.measured.operator_rows import linear, vector
+from npusim.evidence.measured.operator_rows import linear
 from npusim.evidence.measured.placement import Placement, placed
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.layer import DenseLayerPredictor
 from npusim.evidence.predictors.operator import OperatorPredictor
-from npusim.mapping.optable import NORM
 from npusim.units import NS_PER_S, US_PER_S
 from npusim.workload.catalog import load_model
 
 _RUNTIME = "furiosa-llm-2026.3"
 _MODEL = "llama-3.1-8b"
 _TIME = "latency(ns)"
-_DENSE, _HEAD, _NORM, _EMBEDDING = "gate_proj", "lm_head", "final_layernorm", "embedding"
+_DENSE, _HEAD = "gate_proj", "lm_head"
+_STARTS = ("embedding", "final_layernorm")
 _ROUNDING_NS = 2.0
 """How far a filled-in time, of whole nanoseconds, may lie from the line between its neighbours."""
 
@@ -61,10 +60,11 @@ def _cases(row: Row, arch: str, timed: set[float]) -> list[Case]:
         raise Unrepresentable("only a whole card without a KV cache is predicted")
     if tokens not in timed:
         raise Unrepresentable("filled in between two numbers of tokens that were timed, or held beyond them")
+    predictor = _predictor(part, tokens, arch)
     found = cases_of(
         row,
         (Figure(_TIME, "us", sources().spreads.card_profiler.value, main=True),),
-        _predictor(part, tokens, arch),
+        predictor,
         group=f"parts of a served layer, {token_range(tokens)} tokens",
         model=_MODEL,
         dimensions={"op": _NAMES[part], "tokens": row.text("input")},
@@ -78,15 +78,12 @@ def _predictor(part: str, tokens: int, arch: str) -> Predictor:
         return DenseLayerPredictor(placed(Placement(arch, _RUNTIME, _MODEL, "bf16")), tokens)
     if part == _HEAD:
         return OperatorPredictor(arch, _RUNTIME, linear(arch, "bf16", tokens, model.vocab, model.hidden))
-    if part == _NORM:
-        each_engine = vector(NORM, tokens, model.hidden, 2 * model.hidden)
-        return OperatorPredictor(arch, _RUNTIME, each_engine, pes=1)
-    if part == _EMBEDDING:
+    if part in _STARTS:
         raise Unrepresentable("holds the start of a graph, which is not predicted apart")
     raise Unrepresentable(f"no part '{part}' of a served layer")
 
 
-_NAMES = {_DENSE: "layer_dense", _HEAD: "lm_head", _NORM: "final_layernorm", _EMBEDDING: "embedding"}
+_NAMES = {_DENSE: "layer_dense", _HEAD: "lm_head"}
 """Parts by the names that other tables give them."""
 
 
