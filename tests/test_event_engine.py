@@ -202,7 +202,8 @@ def test_kernels_wait_for_a_memory_that_others_use(deployed: Deploy) -> None:
 
 
 def _without_fixed_times(alter: Alter, deployment: Deployment, **values: Any) -> Deployment:
-    runtime = dict.fromkeys(("paths_operator_launch", "paths_attention_execution", "paths_step_launch"), 0.0)
+    launches = ("operator_launch", "attention_execution", "layer_launch", "step_launch")
+    runtime = {f"paths_{name}": 0.0 for name in launches}
     names = ("program_time", "dma_command", "dma_startup", "cluster_sync", "ring_hop")
     machine = {f"tcp_{name}": 0.0 for name in names} | {"reduction_message": 0.0, "reduction_bandwidth": 1e30}
     return alter(deployment, **runtime, **machine, **values)

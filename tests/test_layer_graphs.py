@@ -77,13 +77,15 @@ def test_a_graph_of_a_layer_fetches_weights_ahead_and_no_keys_and_values(deploye
 
 @pytest.mark.parametrize("users", [1, 8, 64])
 def test_a_later_sdk_is_no_slower(deployed: Deploy, users: int) -> None:
-    """Nothing that is told of 2026.5b makes it slower than 2026.3, nor anything measured 2026.3 than 2026.2."""
+    """Nothing that is told of 2026.5b makes it slower than 2026.3. That has a graph of the whole step for one user; for
+    more it runs the graphs of 2026.2, and both are fitted to what other labs ran."""
     load = random_load(700, 64, Closed(users), 2 * users)
-    rates = [
+    before, after, latest = (
         measure(simulate(deployed("rngd", MODEL, runtime=name), load, 0)).figures["output_tokens_per_s"]
         for name in RUNTIMES
-    ]
-    assert rates[0] <= rates[1] <= rates[2]
+    )
+    assert after <= latest
+    assert before < after if users == 1 else after == pytest.approx(before, rel=0.02)
 
 
 @pytest.mark.parametrize("arch", ["rngd-plus", "rngd-plus-max"])

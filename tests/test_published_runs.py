@@ -55,7 +55,7 @@ def test_users_seen_through_a_window_are_out_of_step() -> None:
     predictor = replace(_published("steady-state window"), users=8.0, osl=64)
     assert predictor.windowed
     seen, whole = (each.predict(numbers, 0) for each in (predictor, replace(predictor, windowed=False)))
-    assert seen["ttft_ms_p50"] < 0.5 * whole["ttft_ms_p50"]
+    assert seen["ttft_ms_p50"] < 0.6 * whole["ttft_ms_p50"]
 
 
 def test_stalls_lengthen_the_mean_and_not_the_median() -> None:
