@@ -203,7 +203,7 @@ def test_a_seed_repeats_a_run(deployed: Deploy) -> None:
 
 def test_a_policy_that_is_not_compiled_is_told(deployed: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("npusim.serving.instances.instance.COMPILED", {})
-    with pytest.raises(UserError, match="exclusive is not compiled"):
+    with pytest.raises(UserError, match="interleaved is not compiled"):
         simulate_instances([deployed("rngd", MODEL)] * 2, random_load(8, 2, Closed(1), 1), 0)
 
 
