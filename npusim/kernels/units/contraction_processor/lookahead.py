@@ -27,7 +27,7 @@ def overlap(rows, count, machine, runtime, path, costs):
     While launches, vector programs and reductions keep the memory idle, the DMA queues load as many tiles of the next
     operator as they are deep (furiosa-ai/furiosa-opt@ebb846a docs/src/moving-tensors/dma-engine.md). Which experts a
     token goes to is known only after the router: their weights are not fetched ahead. Nor are the keys and values of
-    an attention that is a program of its own: an execution over 2,048 tokens takes 30 us and 6.8 for each sequence, whose
+    an attention that is a program of its own: an execution over 2,048 tokens takes 30 us and 6.8 a sequence, whose
     bytes take 6.3 (swsok/heteropilot npu_exec_attention_groups.md, cycles at 2.0 GHz).
     """
     if runtime.path_graph[path] == GRAPH_OPERATOR or not math.isnan(runtime.paths_hidden[path]):
