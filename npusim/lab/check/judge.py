@@ -44,6 +44,12 @@ class Predicted:
     other: Predicted | None = None
     resting_w: float = 0.0
 
+    def or_towards(self, other: Predicted | None) -> Predicted:
+        """The prediction of a run that may lie anywhere towards another one as well."""
+        if other is None:
+            return self
+        return replace(self, other=other if self.other is None else self.other.or_towards(other))
+
     @property
     def low(self) -> float:
         own = self.value * math.exp(-self.half_width)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,10 +12,12 @@ from npusim.conditions.conditions import Member
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
-from npusim.evidence.measured.case import Numbers
+from npusim.evidence.measured.case import OF_THE_RUN, Numbers
 from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.run import RunPredictor
 from npusim.evidence.validation.validate import described
+from npusim.hardware.runtime import InterleavedPolicy
+from npusim.inputs import remembered
 from npusim.lab.check.field import Field
 from npusim.lab.check.judge import Predicted, figures_of_run
 from npusim.lab.check.placing import Placed, predictor_of
@@ -43,6 +45,27 @@ def rooms(widths: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     }
 
 
+def _may_have_been(predictor: RunPredictor) -> Iterator[RunPredictor]:
+    """What a run may have been beside what it is taken for."""
+    policy = _prompts_first(predictor.placement)
+    for same_prompt in dict.fromkeys((predictor.same_prompt, False)):
+        for each in (predictor.placement, *policy):
+            other = replace(predictor, same_prompt=same_prompt, placement=each)
+            if other != predictor:
+                yield other
+
+
+@remembered
+def _prompts_first(placement: Placement) -> tuple[Placement, ...]:
+    """The placement where as many prompt tokens as may be come between two decode steps, if that is only assumed."""
+    policy = measured_deployment(placement).runtime.policy
+    if not isinstance(policy, InterleavedPolicy) or policy.token_budget.high is None:
+        return ()
+    most = {"value": f"{policy.token_budget.high:.0f} token", "kind": "derived", "source": OF_THE_RUN}
+    told = {"kind": policy.kind, "token_budget": most, "source": policy.source}
+    return (replace(placement, policy=InterleavedPolicy.model_validate(told)),)
+
+
 class Predictions:
     """The predictions of a check; made: how many runs were simulated."""
 
@@ -57,14 +80,19 @@ class Predictions:
         self._fields: dict[Hashable, Field] = {}
 
     def outcome(self, predictor: RunPredictor) -> Outcome:
-        """Of a run; of one whose prompts are cached, anything between that and one of which nothing is."""
+        """Of a run; anything between that and others that it may have been as well: of one whose prompts are cached,
+        one of which nothing is, and where it is not known how prompts and decode steps take turns, prompts first."""
+        own = self._outcome(predictor)
+        if own.why_not:
+            return own
+        for other in map(self._outcome, _may_have_been(predictor)):
+            own = Outcome({name: part.or_towards(other.figures.get(name)) for name, part in own.figures.items()})
+        return own
+
+    def _outcome(self, predictor: RunPredictor) -> Outcome:
         if predictor not in self._outcomes:
             self._outcomes[predictor] = self._predict(predictor)
-        cached = self._outcomes[predictor]
-        if not predictor.same_prompt or cached.why_not:
-            return cached
-        whole = self.outcome(replace(predictor, same_prompt=False)).figures
-        return Outcome({name: replace(own, other=whole.get(name)) for name, own in cached.figures.items()})
+        return self._outcomes[predictor]
 
     def _predict(self, predictor: RunPredictor) -> Outcome:
         placement, numbers = predictor.placement, self._of(predictor.arch)
