@@ -14,6 +14,7 @@ from npusim.errors import UserError
 from npusim.hardware.catalog import load_runtime
 from npusim.hardware.changes import as_changes
 from npusim.hardware.reductions import CHOICES, MEMORY, TOPOLOGIES
+from npusim.hardware.runtime_record import GRAPH_OPERATOR
 from npusim.kernels.memory import stream_time, weight_run_bytes
 from npusim.kernels.units.contraction_processor import further_matrices_time
 from npusim.kernels.units.contraction_processor.attention import kv_copies, shared_heads_time, slice_attention_times
@@ -102,7 +103,8 @@ def test_whole_heads_change_nothing_where_heads_divide_or_prompts_are_read(deplo
 @pytest.mark.parametrize("part", [0.5, 1.0])
 def test_a_fused_norm_has_no_launch(deployed: Deploy, altered: Alter, part: float) -> None:
     """On the path that fetches nothing ahead, exactly one launch a norm is saved."""
-    where, step = deployed("rngd", "llama-3.1-8b"), decode([512] * 2)
+    where = altered(deployed("rngd", "llama-3.1-8b"), path_graph=GRAPH_OPERATOR)
+    step = decode([512] * 2)
     rows = _rows(where, step)
     norms = float(rows["repeat"][rows["op"] == NORM].sum())
     assert norms == 65.0

@@ -257,7 +257,7 @@ def test_a_runtime_of_another_unit_names_those_that_fit() -> None:
     assert caught.value.location == "--runtime"
     assert caught.value.message == (
         "'vllm' drives a gpu, this chip is a contraction_processor; use one of: furiosa-llm-2026.2, "
-        "furiosa-llm-2026.3, furiosa-pim, pim-device, pim-server"
+        "furiosa-llm-2026.3, furiosa-llm-2026.5b, furiosa-pim, pim-device, pim-server"
     )
 
 

@@ -138,7 +138,7 @@ CALLS = {
             "--kv-tiers": ("--shared-prefix 192", "--kv-tiers host-memory"),
             "--layer-wise": ("--prefill 1 --decode 1", "--layer-wise"),
             "--engine": "--engine event",
-            "--memory-depth": ("--engine event", "--memory-depth channel"),
+            "--memory-depth": ("--engine event --concurrency 64", "--memory-depth channel"),
             "--interval": "--interval",
             "--explain": "--explain",
             "--seed": ("--arrival poisson:9", "--seed 3"),
