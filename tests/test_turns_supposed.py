@@ -1,4 +1,4 @@
-"""Runs of a runtime that only supposes how prompts and decode steps take turns: anything towards prompts first holds."""
+"""Where a runtime only supposes how prompts and decode steps take turns, anything towards prompts first holds."""
 
 from __future__ import annotations
 
