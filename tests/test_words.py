@@ -15,6 +15,7 @@ from npusim.bounds.finding import VERDICTS
 from npusim.errors import UserError
 from npusim.explore.evaluate.proposal import load_proposal
 from npusim.explore.evaluate.run import evaluate_proposal
+from npusim.kperf import comparison
 from npusim.kperf.charts import CHARTS
 from npusim.kperf.table import ACCURACY_COLUMNS, COLUMNS, HEADLINES, MISSING
 from npusim.kperf.workbook_record import PROVENANCE_COLUMNS
@@ -43,7 +44,7 @@ def test_every_language_has_every_word() -> None:
     factors = {factor.name for factor in evaluation.factors}
     bounds = {arithmetic.NAME, bandwidth.NAME, capacity.NAME, collective.NAME, power_cap.CAP, power_cap.IDLE}
     kinds = {"measured", "datasheet", "derived", "calibrated", "assumed", "accept", "conditional", "reject"}
-    columns = (*COLUMNS, *HEADLINES, *ACCURACY_COLUMNS, *MISSING, *PROVENANCE_COLUMNS)
+    columns = (*COLUMNS, *HEADLINES, *ACCURACY_COLUMNS, *MISSING, *PROVENANCE_COLUMNS, *comparison.MIDDLE)
     headings = {item.heading for item in columns} | {item.group for item in COLUMNS} | {item.title for item in CHARTS}
     assert "ko" in OTHERS
     for language in OTHERS:

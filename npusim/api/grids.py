@@ -19,7 +19,7 @@ from npusim.workers import MOST_WORKERS
 if TYPE_CHECKING:
     from npusim.kperf.runner import GridResult
 
-KPERF_FILES = ("kperf.xlsx", "kperf.csv", "report.html", MANIFEST)
+KPERF_FILES = ("kperf.xlsx", "kperf.csv", "comparison.xlsx", "comparison.csv", "report.html", MANIFEST)
 ArchList = Annotated[
     str | Sequence[str], Argument("Architectures: shipped names, aliases or paths.", metavar="ARCH...")
 ]

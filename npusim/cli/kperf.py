@@ -26,7 +26,8 @@ _INTERVAL_S = 4.0
 
 @command(KPerfOptions)
 def kperf(asked: KPerfOptions, as_json: bool) -> None:
-    """Predict the K-Perf table: kperf.xlsx, kperf.csv, charts and a manifest, in a folder for each of several archs."""
+    """Predict the K-Perf table: kperf.xlsx, kperf.csv, charts and a manifest; of several archs in a folder each, with
+    comparison.xlsx of all of them side by side."""
     from npusim.engine.compiled import ensure_compiled
 
     ensure_compiled(say)

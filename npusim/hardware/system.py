@@ -17,7 +17,7 @@ from npusim.hardware.memory import Memory, standard
 from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
 from npusim.hardware.units import ComputeUnit
-from npusim.ledger import Few, Positive
+from npusim.ledger import Efficiency, Few, Positive, Power
 
 _SAME_BANDWIDTH = 0.02
 """Part by which the rate of a memory may differ from that of its channels with PIM units, for rounding."""
@@ -112,6 +112,17 @@ class Card(Part):
     """Link from the card to the host, over which logits are read for sampling; its `packet` is not used."""
 
 
+class ServerPower(Part):
+    """What a server draws beside its cards, and the rack that it stands in."""
+
+    host: Power
+    """Draw of host processors, memory, network and fans of one server that serves, in W."""
+    supply_efficiency: Efficiency
+    """Part of the power at the wall that arrives behind the power supplies."""
+    rack: Power | None = None
+    """Power at the wall of a rack that such servers fill, in W; unknown if omitted."""
+
+
 class ServerCards(Part):
     """The cards of a server that can work on one model, and the fabric that joins their chips."""
 
@@ -123,6 +134,9 @@ class ServerCards(Part):
     """Links between the chips and the libraries of collectives on them."""
     network: str | None = None
     """Name in arch_configs/links, or path, of the link by which servers reach each other; unknown if omitted."""
+    power: ServerPower | None = None
+    """What it draws beside its cards, for comparisons of servers, of watts at the wall and of racks; unknown if
+    omitted."""
 
 
 class System(Description):
