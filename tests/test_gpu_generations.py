@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cli_support import mistake
+from cli_support import mistake, tell
 from conftest import Alter, Deploy
 from design_support import fractions_of_peak
 
 from npusim.answers.describe import describe
 from npusim.bounds.ceiling import ceiling_of
+from npusim.conditions.conditions import Conditions
+from npusim.conditions.question import Question
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
+from npusim.evidence.measured.case import drivers
 from npusim.hardware.algorithms import SCHEDULES
 from npusim.hardware.catalog import load_system
 from npusim.hardware.collectives import ALL_REDUCE
@@ -247,3 +252,28 @@ def test_a_runtime_of_the_other_maker_is_the_users_mistake() -> None:
     told = ("--phase", "decode", "--batch", "1", "--context", "128")
     assert "kernels.linear" in mistake("step", "mi300x", EIGHT_B, "--runtime", "vllm", *told)
     assert "no library of b200" in mistake("step", "b200", EIGHT_B, "--runtime", "vllm-rocm", *told)
+
+
+def test_open_software_is_that_of_the_maker() -> None:
+    """A run that tells no runtime is one of those that have kernels for the chip."""
+    for name, own in (("mi300x", ["vllm-rocm"]), ("h100", ["vllm", "vllm-0.24", "sglang"])):
+        runtimes = {member["runtime"] for member in Conditions(precision="bf16").members(Question(name, EIGHT_B))}
+        assert set(own) <= runtimes and ("vllm-rocm" in runtimes) == (name == "mi300x")
+        assert {each.name for each in drivers(load_system(name))} >= runtimes
+
+
+def test_a_lab_calls_it_vllm_whatever_the_chip(tmp_path: Path) -> None:
+    path = tmp_path / "vllm.json"
+    run = {
+        "backend": "vllm", "model_id": "meta-llama/Llama-3.1-8B-Instruct", "num_prompts": 64, "max_concurrency": 8,
+        "request_rate": "inf", "duration": 60.0, "completed": 64, "failed": 0, "total_input_tokens": 64 * 1024,
+        "total_output_tokens": 64 * 256, "output_throughput": 273.07, "total_token_throughput": 1365.3,
+        "mean_tpot_ms": 28.0, "mean_ttft_ms": 190.0,
+    }  # fmt: skip
+    path.write_text(json.dumps(run), encoding="utf-8")
+    asked = ("check", path, "--precision", "bf16", "--cards", "1", "--json")
+    for chip, runtime in (("AMD Instinct MI300X", "vllm-rocm"), ("NVIDIA B200", "vllm")):
+        for told in ((), ("--runtime", "vllm")):
+            rows = tell(*asked, "--arch", chip, *told).json["rows"]
+            known = [row["conditions"]["assumed"] | row["conditions"]["told"] for row in rows]
+            assert [each["runtime"] for each in known] == [runtime] * len(rows) and rows, (chip, told)
