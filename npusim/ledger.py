@@ -13,6 +13,8 @@ from pydantic.fields import FieldInfo
 from npusim.units import number_and_unit, to_si
 
 _Kind = Literal["measured", "datasheet", "derived", "calibrated", "assumed"]
+KINDS: tuple[str, ...] = get_args(_Kind)
+"""How a number can have been got, from the firmest to the weakest."""
 
 
 class Quantity(BaseModel):

@@ -116,9 +116,10 @@ def fractions_of_peak(deployment: Deployment, step: Step) -> dict[str, float]:
 
 
 def _least_link_s(row: Any, deployment: Deployment, machine: Any) -> float:
-    """Each chip sends at least what it has not got to keep, over the fastest of its links."""
+    """Each chip sends at least what it has not got to keep, over all its links of the fastest level."""
     ranks = deployment.plan.tensor_parallel
-    fastest = max(float(link_rate(level, machine)) for level in range(len(deployment.system.server.fabric.levels)))
+    levels = enumerate(deployment.system.server.fabric.levels)
+    fastest = max(min(level.links, ranks - 1) * float(link_rate(index, machine)) for index, level in levels)
     return float(row["collective_bytes"]) * (ranks - 1) / ranks / fastest
 
 

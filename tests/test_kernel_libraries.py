@@ -62,8 +62,15 @@ def test_the_runtime_chooses_by_name(what: str) -> None:
         assert record[f"{what}_library"] == known.index(name)
 
 
-@pytest.mark.parametrize("arch", [name for name in shipped_systems() if load_system(name).chip.unit.kind == "gpu"])
-@pytest.mark.parametrize("name", [name for name in shipped_runtimes() if name in ("vllm", "cuda-graph-engine")])
+GPUS = [name for name in shipped_systems() if load_system(name).chip.unit.kind == "gpu"]
+OF_CUDA = [name for name in GPUS if load_system(name).vendor == "NVIDIA"]
+
+
+@pytest.mark.parametrize(
+    ("arch", "name"),
+    [*((arch, name) for arch in OF_CUDA for name in ("vllm", "cuda-graph-engine"))]
+    + [(arch, load_system(arch).runtime) for arch in GPUS],
+)
 def test_shipped_runtimes_find_their_libraries(arch: str, name: str) -> None:
     system, runtime = load_system(arch), load_runtime(name, "gpu")
     record = build_runtime(runtime, system)[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from npusim.answers.energy import bottom_up_over_given
-from npusim.answers.origins import origins
+from npusim.answers.origins import numbers_by_kind, origins
 from npusim.answers.peaks import peak_ops_per_s, scopes
 from npusim.answers.silicon import silicon_facts
 from npusim.answers.software import software_facts
@@ -156,6 +156,7 @@ def _show_architecture(name_or_path: str, uncalibrated: bool) -> dict[str, Any]:
         "per": scopes(system),
         "die": silicon_facts(system),
         "energy_bottom_up_over_given": bottom_up_over_given(system),
+        "numbers": numbers_by_kind(name_or_path, system),
         **({} if found is None else {"origins": found}),
         **({} if used is None else {"software": software_facts(used)}),
         "note": system.note,

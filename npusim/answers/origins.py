@@ -7,7 +7,11 @@ from typing import Any
 
 from npusim.hardware.calibration import Calibration, same_numbers
 from npusim.hardware.catalog import load_system, root_of
-from npusim.ledger import provenances
+from npusim.hardware.system import System
+from npusim.ledger import KINDS, provenances
+
+_DIGITS = 3
+"""Of a share of some hundred numbers."""
 
 
 def origins(name_or_path: str, calibration: Calibration | None) -> dict[str, Any] | None:
@@ -33,3 +37,26 @@ def origins(name_or_path: str, calibration: Calibration | None) -> dict[str, Any
         counts["assumed"] += each.quantity.is_assumed and each.path not in calibrated
     kinds = ("inherited_calibrated", "inherited", "replaced", "added", "assumed")
     return {"base": base.name, **{kind: counts[kind] for kind in kinds}}
+
+
+def numbers_by_kind(name_or_path: str, system: System) -> dict[str, Any]:
+    """How many numbers of an architecture are of which kind, and which share of them is fact.
+
+    of_other_silicon: of all of these, those taken over unchanged from an architecture that `chip.reference` does not
+    name; fact: the share, 0 to 1, that is neither assumed nor of other silicon.
+    """
+    found = list(provenances("", system))
+    counts = Counter[str](each.quantity.kind for each in found)
+    foreign = _of_other_silicon(name_or_path, system)
+    facts = sum(not each.quantity.is_assumed and each.path not in foreign for each in found)
+    told = {"all": len(found), **{kind: counts[kind] for kind in KINDS}}
+    return {**told, "of_other_silicon": len(foreign), "fact": round(facts / len(found), _DIGITS)}
+
+
+def _of_other_silicon(name_or_path: str, system: System) -> frozenset[str]:
+    """Paths of the numbers that it has unchanged from the root of its lineage, unless that is its reference."""
+    root = root_of(name_or_path)
+    base = None if root is None else load_system(str(root), uncalibrated=True)
+    if base is None or system.chip.reference == base.name:
+        return frozenset()
+    return same_numbers(base, load_system(name_or_path, uncalibrated=True))

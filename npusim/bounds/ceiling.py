@@ -14,7 +14,7 @@ from npusim.bounds.pim_units import OperandFormats, units_ceiling
 from npusim.bounds.unit_readings import as_datasheet, in_decimal_units
 from npusim.hardware.catalog import load_system
 from npusim.hardware.compute import MacRates, Unit
-from npusim.hardware.link import Link
+from npusim.hardware.fabric import Level
 from npusim.hardware.machine import build_machine
 from npusim.hardware.system import System
 from npusim.inputs import remembered
@@ -28,10 +28,11 @@ _OPS_PER_MAC = 2.0
 
 @dataclass(frozen=True)
 class LinkCeiling:
-    """Fastest that one direction of a link between chips is: bytes/s and seconds."""
+    """Fastest that one direction of a link between chips is, bytes/s and seconds, and how many links a chip has."""
 
     bandwidth_bytes_per_s: float
     latency_s: float
+    links: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def ceiling(system: System, generous: bool, formats: OperandFormats | None = Non
     memory, power = chip.memory, chip.power
     peak = most(memory.stacks) * most(memory.channels_per_stack) * most(memory.channel_bandwidth)
     capacity, units = most(memory.capacity), units_ceiling(chip.pim, most, least, formats)
-    links, several = [level.link for level in system.server.fabric.levels], int(system.chips_per_card > 1)
+    levels, several = system.server.fabric.levels, int(system.chips_per_card > 1)
     return Ceiling(
         memory_bytes=capacity if generous else in_decimal_units(capacity),
         bandwidth_bytes_per_s=peak + units.bytes_per_s if generous else max(as_datasheet(peak), units.bytes_per_s),
@@ -90,8 +91,8 @@ def ceiling(system: System, generous: bool, formats: OperandFormats | None = Non
         power_w=most(power.cap) if power.enforces else None,
         assumed_w=None if power.enforces else most(power.cap),
         tdp_w=power.tdp.value,
-        on_card=None if several == 0 else _link(links[0], generous),
-        between_cards=_link(links[several], generous),
+        on_card=None if several == 0 else _link(levels[0], generous),
+        between_cards=_link(levels[several], generous),
         chips_per_card=system.chips_per_card,
     )
 
@@ -108,10 +109,11 @@ def _low(quantity: Quantity) -> float:
     return quantity.value if quantity.low is None else quantity.low
 
 
-def _link(link: Link, generous: bool) -> LinkCeiling:
+def _link(level: Level, generous: bool) -> LinkCeiling:
+    link = level.link
     if generous:
-        return LinkCeiling(_high(link.bandwidth), _low(link.latency))
-    return LinkCeiling(link.bandwidth.value * link.efficiency.value, link.latency.value)
+        return LinkCeiling(_high(link.bandwidth), _low(link.latency), level.links)
+    return LinkCeiling(link.bandwidth.value * link.efficiency.value, link.latency.value, level.links)
 
 
 def _sustained(system: System) -> float:

@@ -40,9 +40,10 @@ def collectives(load: BoundedLoad, model: Model, figures: Mapping[str, Reading])
 
 
 def sums_s(terms: Terms, load: BoundedLoad, model: Model, tokens: int) -> float:
-    """Least seconds of a pass of `tokens` tokens in its sums."""
+    """Least seconds of a pass of `tokens` tokens in its sums, which come over the links of a chip to the others."""
     link = link_of(terms, load)
-    volume = tokens * model.hidden * _BYTES_OF_A_SUM / link.bandwidth_bytes_per_s
+    links = max(1, min(link.links, (load.tensor_parallel or 1) - 1))
+    volume = tokens * model.hidden * _BYTES_OF_A_SUM / (links * link.bandwidth_bytes_per_s)
     return _PER_LAYER * model.layers * max(link.latency_s, volume)
 
 

@@ -41,6 +41,12 @@ class Level(Part):
     link: Link
     """Link of each port, in each direction."""
 
+    @property
+    def links(self) -> int:
+        """Links by which a member is joined to the others: to each of them, to two neighbours, or to the switch."""
+        others = int(self.members.value) - 1
+        return max(1, {"mesh": others, "ring": min(others, 2), "switch": 1}[self.shape])
+
     @model_validator(mode="after")
     def _only_switches_reduce(self) -> Level:
         if self.reduces and self.shape != "switch":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -111,13 +111,24 @@ def _choose_offload(record: np.void, runtime: Runtime, system: System) -> None:
     record["offload_open"] = offload.weights == "chosen"
 
 
-def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None:
+def drives(runtime: Runtime, system: System) -> bool:
+    """Whether a runtime is for the architecture's kind of unit, and all kernel libraries that it uses are there."""
+    same_kind = runtime.unit == system.chip.unit.kind
+    return same_kind and all(wanted in known for _, wanted, known in _libraries(runtime, system))
+
+
+def _libraries(runtime: Runtime, system: System) -> Iterator[tuple[str, str, Mapping[str, int]]]:
+    """By kind of work: the library that the runtime uses, and those that can do it, with their indices."""
     if runtime.kernels is None:
         return
     for what, known in system.chip.unit.libraries().items():
         wanted = getattr(runtime.kernels, what) or _usual(what, known, runtime.kernels)
-        if wanted is None:
-            continue
+        if wanted is not None:
+            yield what, wanted, known
+
+
+def _choose_libraries(record: np.void, runtime: Runtime, system: System) -> None:
+    for what, wanted, known in _libraries(runtime, system):
         if wanted not in known:
             raise UserError(
                 runtime.name, f"kernels.{what}", f"'{wanted}' is no library of {system.name}; it has {', '.join(known)}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from npusim.hardware.system import System
 from npusim.mapping.fairness import finish_times
 from npusim.mapping.plan import Plan
 from npusim.mapping.topology import INSIDE, Edge, Node, build_graph, chip, reducing_switch, route
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Groups = tuple[tuple[int, ...], ...]
 """Chips of each of several groups of one size that work at the same time."""
@@ -106,19 +110,24 @@ def tables_of(fabric: Fabric, groups: Groups) -> Tables:
     return tables
 
 
+@cache
+def _wires(fabric: Fabric) -> tuple[nx.DiGraph, dict[tuple[Node, Node], list[int]]]:
+    """The graph of a fabric, and the ways through it that were looked for so far, which all plans share."""
+    return build_graph(fabric), {}
+
+
 class _Network:
     """The graph of a fabric with the groups on it."""
 
     def __init__(self, fabric: Fabric, groups: Groups) -> None:
         self._fabric = fabric
-        self._graph = build_graph(fabric)
+        self._graph, self._routes = _wires(fabric)
         self._groups = groups
         self._edges = {edge: index for index, edge in enumerate(self._graph.edges)}
         data = [self._graph.edges[edge] for edge in self._edges]
         self._capacity = np.array([each["rate_bytes_per_s"] for each in data])
         self._level = np.array([each["level"] for each in data])
         self._latency = np.array([each["latency_s"] for each in data])
-        self._routes: dict[tuple[Node, Node], list[int]] = {}
         self.switches = self._reducing_switches()
         self.together = together(fabric, groups[0])
 

@@ -20,7 +20,7 @@ from npusim.hardware.drafting import load_drafting, shipped_drafting
 from npusim.hardware.draws import RangedNumber, drawn_values, is_ranged, ranged_numbers
 from npusim.hardware.machine import build_machine
 from npusim.hardware.runtime import Runtime
-from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime
+from npusim.hardware.runtime_record import RUNTIME_DTYPE, build_runtime, drives
 from npusim.hardware.system import System
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
@@ -133,9 +133,8 @@ class Numbers:
 
 def drivers(system: System, calibration: Calibration | None = None) -> list[Runtime]:
     """The shipped runtimes that drive the architecture, and its own, under a calibration."""
-    unit = system.chip.unit.kind
-    drivers = {runtime.name: runtime for runtime in _shipped() if runtime.unit == unit}
-    own = load_runtime(system.runtime, unit)
+    drivers = {runtime.name: runtime for runtime in _shipped() if drives(runtime, system)}
+    own = load_runtime(system.runtime, system.chip.unit.kind)
     runtimes = list((drivers | {own.name: own}).values())
     return runtimes if calibration is None else [calibration.apply(runtime.name, runtime) for runtime in runtimes]
 

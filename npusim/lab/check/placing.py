@@ -18,8 +18,11 @@ from npusim.errors import UserError
 from npusim.evidence.measured.case import drivers
 from npusim.evidence.measured.placement import Placement, measured_deployment
 from npusim.evidence.predictors.run import RunPredictor
-from npusim.hardware.catalog import load_runtime, load_system
+from npusim.hardware.catalog import load_system, runtime_path
 from npusim.hardware.drafting import read_drafting
+from npusim.hardware.runtime import Runtime
+from npusim.hardware.runtime_record import drives
+from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.lab.files.lab_run import RATE, Conduct, LabRun, RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
@@ -158,7 +161,8 @@ def _model(name: str) -> Model | None:
 
 
 def _conditions(setting: RunConditions, arch: str | None) -> Conditions:
-    """What is told, with the runtime by npusim's name; open where no shipped one is named that drives the chip."""
+    """What is told, with the runtime by npusim's name, that for the chip of its name where there are several; open
+    where no shipped one is named that drives the chip."""
     told = {each.name: getattr(setting, each.name) for each in fields(Conditions)}
     return Conditions(**told | {"runtime": _driver(arch, setting.runtime)})
 
@@ -168,11 +172,15 @@ def _driver(arch: str | None, told: str | None) -> str | None:
     named = None if told is None or arch is None else shipped_runtime(told)
     if named is None or arch is None:
         return None
-    try:
-        load_runtime(named, load_system(arch, uncalibrated=True).chip.unit.kind)
-    except UserError:
-        return None
-    return named
+    system = load_system(arch, uncalibrated=True)
+    if drives(load_yaml(runtime_path(named), Runtime), system):
+        return named
+    return system.runtime if _family(system.runtime) == _family(named) else None
+
+
+def _family(runtime: str) -> str:
+    """What labs call a runtime, whatever its chip: vllm of vllm-rocm."""
+    return runtime.partition("-")[0]
 
 
 def is_cached(member: Member) -> bool:
