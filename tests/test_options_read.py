@@ -302,6 +302,10 @@ CALLS = {
             "--seed": ("--pattern random", "--seed 3"),
         },
     ),
+    "precision": Call(
+        f"{MODEL} --scheme fp8",
+        {"--scheme": "--scheme int8", "--kv-precision": "--kv-precision fp8", "--seed": "--seed 3"},
+    ),
     "verify-run": Call("nothing.json", {}),
 }  # fmt: skip
 HOW = {("sweep", "--workers"), ("kperf", "--workers"), ("verify-run", "--minutes")}

@@ -126,6 +126,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--out",
         "OUT",
     ),
+    "precision": ("precision", "qwen2.5-0.5b", "--scheme", "w4a16"),
     "dram": ("dram", "hbm3-6400", "--requests", "500"),
     "collective": ("collective", "h200", "--op", "all_reduce", "--bytes", "1MiB", "--ranks", "2"),
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from npusim.api.new_chips import lint, new_chip
     from npusim.api.pim_comparing import pim_compare
     from npusim.api.pims import pim_attention, pim_gemv, pim_stream
+    from npusim.api.precisions import precision
     from npusim.api.registering import predict, score
     from npusim.api.runs import run
     from npusim.api.steps import step
@@ -41,6 +42,7 @@ _MODULES = {
     "pim_compare": "pim_comparing",
     "pim_gemv": "pims",
     "pim_stream": "pims",
+    "precision": "precisions",
     "predict": "registering",
     "run": "runs",
     "score": "registering",
@@ -66,6 +68,7 @@ __all__ = [
     "pim_compare",
     "pim_gemv",
     "pim_stream",
+    "precision",
     "predict",
     "run",
     "score",

@@ -28,6 +28,7 @@ _COMMANDS = {
     "pim": "pim.pim",
     "collective": "collective.collective",
     "dram": "dram.dram",
+    "precision": "precision.precision",
     "predict": "predict.predict",
     "score": "predict.score",
     "verify-run": "verify_run.verify_run",
