@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 import npusim
 from npusim.errors import UserError
 from npusim.fidelity import assumptions
-from npusim.fidelity.assumptions import fidelity_table, quantisers_for, quantisers_of, spreads
+from npusim.fidelity.assumptions import fidelity_table, quantisers_for, quantisers_of, signal_spreads
 from npusim.fidelity.blocks import blocks_of
 from npusim.fidelity.composition import composed
 from npusim.fidelity.elements import rounded
 from npusim.fidelity.estimate import estimate, ratio_db
-from npusim.fidelity.noise import decibels, noise_share, product
+from npusim.fidelity.noise import decibels, noise_share, summed_product
 from npusim.fidelity.quantiser import Quantiser, quantised
 from npusim.fidelity.recovery import recovery_of, recovery_table
 from npusim.fidelity.samples import drawn
@@ -149,11 +149,15 @@ def test_a_rounded_sum_loses_with_its_length_and_with_every_rounding() -> None:
     shares = []
     for length in (256, 1024, 4096):
         rows, columns = (np.abs(generator.standard_normal((8, length))) for _ in range(2))
-        shares.append(noise_share(product(rows, columns), product(rows, columns, "bf16")))
+        shares.append(noise_share(summed_product(rows, columns), summed_product(rows, columns, "bf16")))
     assert shares == sorted(shares)
     assert shares[-1] > 4 * shares[0]
-    often, seldom = (noise_share(product(rows, columns), product(rows, columns, "bf16", terms)) for terms in (1, 64))
-    assert often > seldom > noise_share(product(rows, columns), product(rows, columns, "bf16", 4096)) > 0.0
+    often, seldom = (
+        noise_share(summed_product(rows, columns), summed_product(rows, columns, "bf16", terms)) for terms in (1, 64)
+    )
+    assert (
+        often > seldom > noise_share(summed_product(rows, columns), summed_product(rows, columns, "bf16", 4096)) > 0.0
+    )
 
 
 def test_sqnr_of_drawn_tensors_is_what_was_computed_elsewhere() -> None:
@@ -270,7 +274,7 @@ def test_what_is_recalled_says_so_and_has_a_range() -> None:
 def test_the_band_is_over_all_corners(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wider range is a wider band."""
     usual = estimate(load_model(SMALL), (quantisers_of("int8"),), "bf16", 0)[0].sqnr_db
-    assert len(spreads()) == 1 + 2**3
+    assert len(signal_spreads()) == 1 + 2**3
     narrow = fidelity_table()
     scale = narrow.signal.outlier_scale
     signal = narrow.signal.model_copy(update={"outlier_scale": scale.model_copy(update={"low": 19.0, "high": 21.0})})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from npusim.api.collectives import collective
     from npusim.api.evaluating import evaluate
     from npusim.api.grids import kperf
+    from npusim.api.importing import import_model
     from npusim.api.new_chips import lint, new_chip
     from npusim.api.pim_comparing import pim_compare
     from npusim.api.pims import pim_attention, pim_gemv, pim_stream
@@ -34,6 +35,7 @@ _MODULES = {
     "collective": "collectives",
     "dram": "channels",
     "evaluate": "evaluating",
+    "import_model": "importing",
     "kperf": "grids",
     "lint": "new_chips",
     "list_shipped": "catalog",
@@ -60,6 +62,7 @@ __all__ = [
     "collective",
     "dram",
     "evaluate",
+    "import_model",
     "kperf",
     "lint",
     "list_shipped",

@@ -13,6 +13,7 @@ from npusim.api.checking import CheckOptions
 from npusim.api.collectives import CollectiveOptions
 from npusim.api.evaluating import EvaluateOptions
 from npusim.api.grids import KPerfOptions
+from npusim.api.importing import ImportOptions
 from npusim.api.options import Argument, Declared, Options, declared_options
 from npusim.api.pim_comparing import PimCompareOptions
 from npusim.api.pims import AttentionOptions, GemvOptions, StreamOptions
@@ -31,6 +32,7 @@ REPLAYED: dict[str, type[Options]] = {
     "collective": CollectiveOptions,
     "dram": DramOptions,
     "evaluate": EvaluateOptions,
+    "import": ImportOptions,
     "kperf": KPerfOptions,
     "list": ListOptions,
     "pim attention": AttentionOptions,

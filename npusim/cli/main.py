@@ -17,6 +17,7 @@ _COMMANDS = {
     "list": "listing.list_shipped",
     "new-chip": "new_chip.new_chip",
     "show": "show.show",
+    "import": "import_model.import_model",
     "step": "step.step",
     "run": "run.run",
     "kperf": "kperf.kperf",

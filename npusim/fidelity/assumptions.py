@@ -33,7 +33,7 @@ class Signal(Part):
     """How many times as large an outlier channel is as the others."""
 
 
-class Residual(Part):
+class ResidualStream(Part):
     """How noise adds up in the residual stream."""
 
     growth: Stretch
@@ -85,7 +85,7 @@ class FidelityTable(Part):
     """Name under which it is looked up and shown."""
     signal: Signal
     """How activations are spread."""
-    residual: Residual
+    residual: ResidualStream
     """How noise adds up in the residual stream."""
     kv: tuple[KvQuantiser, ...]
     """How keys and values are kept, by format of the KV cache."""
@@ -131,11 +131,11 @@ def ends(quantity: Quantity) -> tuple[float, ...]:
     return (quantity.value, *(end for end in (quantity.low, quantity.high) if end not in (None, quantity.value)))
 
 
-Spreads = tuple[float, float, float]
+SignalSpread = tuple[float, float, float]
 """Tail, share and scale of the outliers of activations."""
 
 
-def spreads() -> list[Spreads]:
+def signal_spreads() -> list[SignalSpread]:
     """The distributions of activations: the values first, then every corner of their ranges."""
     signal = fidelity_table().signal
     numbers = (signal.tail, signal.outlier_share, signal.outlier_scale)

@@ -24,7 +24,7 @@ class ChainedProduct:
 
 
 @dataclass(frozen=True)
-class Block:
+class ResidualBlock:
     """What adds to the residual stream once. cached: it reads keys and values from a cache; formats: schemes of parts
     that the checkpoint stores unlike most weights, by their role."""
 
@@ -33,14 +33,14 @@ class Block:
     formats: tuple[tuple[str, str], ...] = ()
 
 
-def blocks_of(model: Model) -> tuple[Block, ...]:
+def blocks_of(model: Model) -> tuple[ResidualBlock, ...]:
     """The blocks of all layers, in order."""
     return tuple(block for layer in model.layer_kinds for block in _of_layer(layer, model.hidden))
 
 
-def _of_layer(layer: Layer, hidden: int) -> tuple[Block, ...]:
-    mixed = [Block(_mixing(mixer, hidden), mixer.cached > 0, layer.formats) for mixer in layer.mixers]
-    fed = [] if layer.feed is None else [Block(_feeding(layer.feed, hidden), formats=layer.formats)]
+def _of_layer(layer: Layer, hidden: int) -> tuple[ResidualBlock, ...]:
+    mixed = [ResidualBlock(_mixing(mixer, hidden), mixer.cached > 0, layer.formats) for mixer in layer.mixers]
+    fed = [] if layer.feed is None else [ResidualBlock(_feeding(layer.feed, hidden), formats=layer.formats)]
     return (*mixed, *fed)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from npusim.fidelity.assumptions import SchemeQuantisers, fidelity_table, kv_quantiser, quantisers_of
-from npusim.fidelity.blocks import Block, ChainedProduct, blocks_of
+from npusim.fidelity.blocks import ChainedProduct, ResidualBlock, blocks_of
 from npusim.fidelity.composition import composed_noise
 from npusim.fidelity.noise import decibels
 from npusim.fidelity.samples import NONE, Noise, ProductNoise, cache_noise, product_noises
@@ -102,7 +102,7 @@ def _noises(keys: Sequence[_Key], seed: int) -> Mapping[_Key, ProductNoise]:
 
 
 def _added(
-    model: Model, block: Block, scheme: SchemeQuantisers, noises: Mapping[_Key, ProductNoise], cache: Noise
+    model: Model, block: ResidualBlock, scheme: SchemeQuantisers, noises: Mapping[_Key, ProductNoise], cache: Noise
 ) -> Noise:
     """What the products of a block add to its output, and what it reads from a cache."""
     total = cache if block.cached else NONE
@@ -123,7 +123,7 @@ def _range(quantity: Quantity, power: float = 1.0) -> Noise:
     return Noise(quantity.value**power, low**power, high**power)
 
 
-def _key(model: Model, block: Block, each: ChainedProduct, scheme: SchemeQuantisers) -> _Key:
+def _key(model: Model, block: ResidualBlock, each: ChainedProduct, scheme: SchemeQuantisers) -> _Key:
     """Its scheme is that of the part where the model runs in the formats of its checkpoint."""
     own = dict(block.formats).get(each.role) if scheme.scheme == own_scheme(model) and not scheme.variant else None
     if own is not None:

@@ -21,7 +21,7 @@ def decibels(share: float) -> float:
     return float(-_DB * np.log10(share)) if share > 0.0 else float("inf")
 
 
-def product(rows: np.ndarray, columns: np.ndarray, accumulator: str | None = None, terms: int = 1) -> np.ndarray:
+def summed_product(rows: np.ndarray, columns: np.ndarray, accumulator: str | None = None, terms: int = 1) -> np.ndarray:
     """rows (m x k) times columns (n x k), float64 (m x n).
 
     accumulator: format to which the running sum is rounded each time that the sum of `terms` products is added to it;

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npusim.fidelity.assumptions import Accumulation, KvQuantiser, SchemeQuantisers, Spreads, ends, spreads
-from npusim.fidelity.noise import noise_share, product
+from npusim.fidelity.assumptions import Accumulation, KvQuantiser, SchemeQuantisers, SignalSpread, ends, signal_spreads
+from npusim.fidelity.noise import noise_share, summed_product
 from npusim.fidelity.quantiser import Quantiser, quantised
 
 _ELEMENTS = 2**16
@@ -20,7 +20,7 @@ Draw = tuple[np.ndarray, np.ndarray]
 """Activations (tokens x inputs) and weights (outputs x inputs), float64."""
 
 
-def drawn(inputs: int, spread: Spreads, seed: int) -> Draw:
+def drawn(inputs: int, spread: SignalSpread, seed: int) -> Draw:
     """Activations and weights of a product over `inputs` elements; the same seed draws alike for every scheme."""
     rows = min(_MOST, max(_FEWEST, _ELEMENTS // inputs))
     # One seed for all corners of the ranges, so that differences between them are no chance.
@@ -71,7 +71,7 @@ def product_noises(
 ) -> dict[tuple[SchemeQuantisers, bool], ProductNoise]:
     """The noise of a product over `inputs` elements, by scheme and whether its weights are stored as it has them."""
     found: dict[tuple[SchemeQuantisers, bool], list[tuple[list[float], float, float]]] = {}
-    for spread in spreads():
+    for spread in signal_spreads():
         draw = drawn(inputs, spread, seed)
         for scheme, stored in asked:
             found.setdefault((scheme, stored), []).append(_noise_of(draw, scheme, stored))
@@ -91,10 +91,10 @@ def _noise_of(draw: Draw, scheme: SchemeQuantisers, stored: bool) -> tuple[list[
     # Weights that the checkpoint stores in this format are what the reference multiplies, too.
     kept = quantised(weights, scheme.weights)
     reference = kept if stored else weights
-    exact = product(activations, reference)
+    exact = summed_product(activations, reference)
     multiplied = quantised(activations, scheme.activations)
     results = [
-        noise_share(exact, product(multiplied, kept, accumulator, terms))
+        noise_share(exact, summed_product(multiplied, kept, accumulator, terms))
         for accumulator, terms in _sums(scheme.accumulation)
     ]
     return results, noise_share(reference, kept), noise_share(activations, multiplied)
@@ -112,7 +112,7 @@ def cache_noise(how: KvQuantiser, elements: int, seed: int) -> Noise:
 
 
 def _draws(elements: int, seed: int) -> Iterable[Draw]:
-    return (drawn(elements, spread, seed) for spread in spreads())
+    return (drawn(elements, spread, seed) for spread in signal_spreads())
 
 
 def _plain(how: KvQuantiser) -> Quantiser:
