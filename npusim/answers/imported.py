@@ -34,7 +34,8 @@ def parse_sizes(told: Sequence[str] | None) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for word in told or ():
         name, equals, size = word.partition(_EQUALS)
-        if not (name and equals and size.isascii() and size.isdigit() and 1 <= int(size[:20]) <= MOST):
+        is_whole = size.isascii() and size.isdigit() and len(size) <= len(str(MOST))
+        if not (name and equals and is_whole and 1 <= int(size) <= MOST):
             raise UserError("--dim", word, "is no dimension with its size; write it as batch=4")
         if name in sizes:
             raise UserError("--dim", name, "is given twice; keep one")

@@ -10,7 +10,9 @@ from typing import Any, Literal
 from npusim.errors import UserError
 
 Dialect = Literal["onnx", "aten"]
+"""Whose names the operators have."""
 _MOST_ELEMENTS = 2**60
+"""Elements that no memory holds."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ STATUSES: tuple[Status, ...] = ("native", "decomposed", "host", "unknown")
 PRODUCT, CONVOLUTION, ATTENTION, VIEW, UNKNOWN_KIND = "matrix_product", "convolution", "attention", "view", "unknown"
 
 _Flops = Annotated[Quantity, in_unit("", zero=True, most=1e4)]
+"""Operations for an element."""
 _Rate = Annotated[Quantity, in_unit("", least=1e6, most=1e16)]
+"""Operations/s: from a microcontroller's to more than a rack's."""
 
 
 class OperatorKind(Part):
