@@ -191,6 +191,18 @@ def test_blocks_are_those_of_the_model() -> None:
     assert [each.inputs for each in experts.products] == [2048, 768]
 
 
+CONFIGS = sorted((Path(__file__).parent / "samples" / "configs").glob("*.json"))
+
+
+def test_every_family_has_blocks_of_products() -> None:
+    for path in CONFIGS:
+        model = load_model(str(path))
+        blocks = blocks_of(model)
+        assert len(blocks) >= model.layers, path.name
+        assert all(each.inputs > 0 and each.times > 0 for block in blocks for each in block.products), path.name
+        assert all(block.products for block in blocks), path.name
+
+
 def test_independent_roundings_add_their_powers() -> None:
     """A product of two rounded operands has the sum of their shares of noise, where rows have no outliers."""
     answer = npusim.precision(SMALL, schemes=["fp8"]).answer

@@ -90,6 +90,12 @@ def test_other_operators_count_elements_and_gathers_move_what_they_take() -> Non
     assert (view.flops, view.input_bytes, view.output_bytes) == (0, 0, 0)
 
 
+def test_groups_that_are_none_and_what_is_transposed_have_no_extents() -> None:
+    for attributes in ({"group": 0}, {"group": -1}, {"transposed": 1}):
+        work = _work("Conv", [(2, 6, 9, 9), (8, 3, 3, 3)], (2, 8, 7, 7), attributes=attributes)
+        assert (work.extents, work.flops) == (None, None)
+
+
 def test_a_shape_that_is_not_known_is_no_work_of_zero() -> None:
     node = GraphNode("it", "Add", ("a", "b"), ("out",))
     (work,) = works_of(_graph([node], {"a": (4,), "b": (4,), "out": None}, set()))
@@ -212,6 +218,11 @@ def test_an_open_dimension_is_asked_for_by_its_name(tmp_path: Path) -> None:
         ),
         (lambda program: open_dimension(program, "__import__('os').system('true')"), "which is not read"),
         (lambda program: open_dimension(program, "1//0"), "schema"),
+        (
+            lambda program: program["graph_module"]["graph"]["nodes"][0].update(outputs=[{"as_tensor": {"name": []}}]),
+            "schema",
+        ),
+        (lambda program: program["graph_module"]["graph"]["tensor_values"]["x"].update(dtype=99), "schema"),
         (lambda program: open_dimension(program, "(" * 500), "which is not read"),
     ],
 )
@@ -368,6 +379,12 @@ def test_a_broken_onnx_file_is_one_line(helper: Any, tmp_path: Path) -> None:
         {"x": [4, 8], "z": [9, 2]}, {"y": [4, 2]}, {},
     )  # fmt: skip
     assert "contradict each other" in mistake("import", clash)
+    spoilt = bytearray(good.read_bytes())
+    at = bytes(spoilt).index(b"Relu")
+    spoilt[at : at + 4] = b"\xff\xfe\x1b["
+    (tmp_path / "spoilt.onnx").write_bytes(bytes(spoilt))
+    told = tell("import", tmp_path / "spoilt.onnx")
+    assert told.code in (0, 2) and "\x1b" not in told.out + told.err and "Traceback" not in told.err
     nameless = _saved(
         helper, tmp_path / "open.onnx", [helper.make_node("Relu", ["x"], ["y"])], {"x": [None, 8]}, {"y": [None, 8]}, {}
     )

@@ -34,18 +34,18 @@ class Quantiser(Part):
         return self
 
 
-def quantised(matrix: np.ndarray, how: Quantiser, group: int = 0) -> np.ndarray:
+def quantised(matrix: np.ndarray, how: Quantiser) -> np.ndarray:
     """The numbers that stand for those of `matrix` (rows x elements), float64 of that shape.
 
-    group: elements of a group in place of the description's; a last group may be shorter.
+    A last group of a row may be shorter than the others.
     """
     if how.per == "element":
         return rounded(matrix, how.format)
     if how.per == "tensor":
         return _scaled(matrix, how, np.abs(matrix).max(keepdims=True))
-    if how.per == "row":
+    if how.group is None:
         return _scaled(matrix, how, np.abs(matrix).max(axis=-1, keepdims=True))
-    size = min(group or int(how.group.value if how.group else 0), matrix.shape[-1])
+    size = min(int(how.group.value), matrix.shape[-1])
     missing = -matrix.shape[-1] % size
     grouped = np.pad(matrix, ((0, 0), (0, missing))).reshape(len(matrix), -1, size)
     found = _scaled(grouped, how, np.abs(grouped).max(axis=-1, keepdims=True)).reshape(len(matrix), -1)

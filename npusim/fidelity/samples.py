@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.fidelity.assumptions import Accumulation, KvQuantiser, SchemeQuantisers, SignalSpread, ends, signal_spreads
 from npusim.fidelity.noise import noise_share, summed_product
-from npusim.fidelity.quantiser import Quantiser, quantised
+from npusim.fidelity.quantiser import quantised
 
 _ELEMENTS = 2**16
 """Elements of each drawn matrix: whole rows, so that what shares a scale is of its true length."""
@@ -77,7 +77,7 @@ def product_noises(
             found.setdefault((scheme, stored), []).append(_noise_of(draw, scheme, stored))
     return {
         key: ProductNoise(
-            Noise.over([shares[0] for shares, _, _ in each] + [more for shares, _, _ in each for more in shares[1:]]),
+            Noise.over(share for shares, _, _ in each for share in shares),
             Noise.over(weights for _, weights, _ in each),
             Noise.over(activations for _, _, activations in each),
         )
@@ -86,7 +86,10 @@ def product_noises(
 
 
 def _noise_of(draw: Draw, scheme: SchemeQuantisers, stored: bool) -> tuple[list[float], float, float]:
-    """Shares of noise of the result (at each length of an exact sum), of the weights and of the activations."""
+    """Shares of noise of the result, of the weights and of the activations.
+
+    Of the result at each number of terms that are summed exactly, the assumed one first.
+    """
     activations, weights = draw
     # Weights that the checkpoint stores in this format are what the reference multiplies, too.
     kept = quantised(weights, scheme.weights)
@@ -108,12 +111,5 @@ def _sums(accumulation: Accumulation | None) -> list[tuple[str | None, int]]:
 
 def cache_noise(how: KvQuantiser, elements: int, seed: int) -> Noise:
     """The noise of keys and values; elements: those of one token in a layer's cache."""
-    return Noise.over(noise_share(draw[0], quantised(draw[0], _plain(how))) for draw in _draws(elements, seed))
-
-
-def _draws(elements: int, seed: int) -> Iterable[Draw]:
-    return (drawn(elements, spread, seed) for spread in signal_spreads())
-
-
-def _plain(how: KvQuantiser) -> Quantiser:
-    return Quantiser.model_validate({name: getattr(how, name) for name in Quantiser.model_fields})
+    tokens = (drawn(elements, spread, seed)[0] for spread in signal_spreads())
+    return Noise.over(noise_share(each, quantised(each, how)) for each in tokens)

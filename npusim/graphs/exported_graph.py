@@ -58,14 +58,22 @@ def _stored(specification: Mapping[str, Any]) -> Iterator[str]:
 def _names(argument: Mapping[str, Any]) -> Iterator[str]:
     """Names of the tensors of an argument; "" for one that is left out."""
     if "as_tensor" in argument:
-        yield argument["as_tensor"]["name"]
+        yield _name(argument["as_tensor"])
     elif "as_tensors" in argument:
-        yield from (each["name"] for each in argument["as_tensors"])
+        yield from map(_name, argument["as_tensors"])
     elif "as_optional_tensors" in argument:
         for each in argument["as_optional_tensors"]:
             yield from _names(each)
     elif "as_none" in argument:
         yield ""
+
+
+def _name(told: Mapping[str, Any]) -> str:
+    """The name of a tensor. Raises TypeError where it is none."""
+    name = told["name"]
+    if not isinstance(name, str):
+        raise TypeError("a name that is no text")
+    return name
 
 
 class _Reader:
@@ -77,7 +85,7 @@ class _Reader:
 
     def tensor(self, name: str, told: Mapping[str, Any], stored: bool) -> GraphTensor:
         shape = tuple(self._extent(name, each) for each in told["sizes"])
-        return graph_tensor(self._location, name, shape, float(_BITS.get(told["dtype"], 0)), stored)
+        return graph_tensor(self._location, name, shape, float(_BITS[told["dtype"]]), stored)
 
     def _extent(self, name: str, told: Mapping[str, Any]) -> int:
         if "as_int" in told:
@@ -123,7 +131,7 @@ class _Reader:
             each["name"]: value
             for each in told["inputs"]
             for kind, value in each["arg"].items()
-            if kind in ("as_int", "as_ints", "as_float", "as_bool")
+            if kind in ("as_int", "as_bool") and isinstance(value, int)
         }
         return GraphNode(str(told.get("name") or f"{op}_{number}"), op, inputs, outputs, plain)
 

@@ -73,22 +73,29 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[GraphNode]:
     import onnx
 
     for number, node in enumerate(graph.node):
-        op = node.op_type if node.domain in _MAIN else f"{node.domain}.{node.op_type}"
+        domain, name = _text(node.domain), _text(node.op_type)
+        op = name if domain in _MAIN else f"{domain}.{name}"
         plain = {
-            each.name: onnx.helper.get_attribute_value(each)
+            _text(each.name): onnx.helper.get_attribute_value(each)
             for each in node.attribute
             if each.type in (onnx.AttributeProto.INT, onnx.AttributeProto.INTS, onnx.AttributeProto.FLOAT)
         }
-        yield GraphNode(node.name or f"{op}_{number}", op, tuple(node.input), tuple(node.output), plain)
+        inputs, outputs = tuple(map(_text, node.input)), tuple(map(_text, node.output))
+        yield GraphNode(_text(node.name) or f"{op}_{number}", op, inputs, outputs, plain)
 
 
 def _tensors(graph: onnx.GraphProto, location: str) -> Iterator[tuple[str, GraphTensor]]:
     for value in (*graph.input, *graph.output, *graph.value_info):
-        kind = value.type.tensor_type
-        yield value.name, graph_tensor(location, value.name, _shape(kind), _bits(kind.elem_type))
+        name, kind = _text(value.name), value.type.tensor_type
+        yield name, graph_tensor(location, name, _shape(kind), _bits(location, name, kind.elem_type))
     for weight in graph.initializer:
-        shape, bits = tuple(weight.dims), _bits(weight.data_type)
-        yield weight.name, graph_tensor(location, weight.name, shape, bits, weight=True)
+        name, shape = _text(weight.name), tuple(weight.dims)
+        yield name, graph_tensor(location, name, shape, _bits(location, name, weight.data_type), weight=True)
+
+
+def _text(word: str | bytes) -> str:
+    """A word of the file; what is no text in it (protobuf then gives bytes) becomes text that can be shown."""
+    return word if isinstance(word, str) else word.decode(errors="replace")
 
 
 def _shape(kind: Any) -> tuple[int, ...] | None:
@@ -97,13 +104,17 @@ def _shape(kind: Any) -> tuple[int, ...] | None:
     return tuple(each.dim_value for each in kind.shape.dim)
 
 
-def _bits(code: int) -> float:
-    """Bits of an element of a type of ONNX; 0 of what is no number (texts)."""
+def _bits(location: str, tensor: str, code: int) -> float:
+    """Bits of an element of a type of ONNX; 0 of what is no number (texts). Raises UserError for another type."""
     import onnx
 
+    if code not in onnx.TensorProto.DataType.values():
+        raise UserError(location, tensor, f"has elements of type {code}, which ONNX does not have; export it anew")
     name = onnx.TensorProto.DataType.Name(code)
     if name in ("INT4", "UINT4", "FLOAT4E2M1"):
         return 4.0
+    if name in ("INT2", "UINT2"):
+        return 2.0
     if name in ("UNDEFINED", "STRING"):
         return 0.0
     return _BITS_PER_BYTE * onnx.helper.tensor_dtype_to_np_dtype(code).itemsize

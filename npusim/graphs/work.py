@@ -190,5 +190,7 @@ def _convolved(weights: _Shape | None, result: _Shape | None, node: GraphNode) -
     if weights is None or result is None or len(result) < 2 or node.attributes.get("transposed"):
         return None
     groups = int(node.attributes.get("group", node.attributes.get("groups", 1)))
+    if groups < 1:
+        return None
     points = result[0] * math.prod(result[2:])
     return Extents(points, weights[0] // groups, math.prod(weights[1:]), groups)

@@ -13,7 +13,7 @@ from npusim.errors import UserError
 from npusim.inputs.files import opened_file
 from npusim.inputs.record import noted_digest
 
-_MOST_GRAPH = 256 * 2**20
+_MOST_GRAPH = 64 * 2**20
 """Bytes of a graph, unpacked."""
 _CHUNK = 2**20
 _GRAPHS = ("models/model.json", "serialized_exported_program.json")
