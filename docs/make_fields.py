@@ -13,6 +13,9 @@ from pydantic_core import PydanticUndefined
 
 from npusim.explore.evaluate.proposal import Proposal
 from npusim.explore.sweep.spec import SweepSpec
+from npusim.fidelity.assumptions import FidelityTable
+from npusim.fidelity.recovery import RecoveryTable
+from npusim.graphs.operators import HostOperators, OperatorTable, UnitSupport
 from npusim.hardware.calibration import Calibration
 from npusim.hardware.drafting import Drafting
 from npusim.hardware.dram import Dram
@@ -55,6 +58,11 @@ ROOTS: dict[str, type[BaseModel]] = {
     "The routing of experts (`workloads/routing.yaml`)": Routing,
     "A dense model by its parameters (`workloads/dense.yaml`)": Dense,
     "Formats of numbers (`workloads/formats.yaml`)": Formats,
+    "Numerical fidelity (`workloads/fidelity.yaml`)": FidelityTable,
+    "Published recovery (`workloads/recovery.yaml`)": RecoveryTable,
+    "Kinds of operators (`workloads/operators.yaml`)": OperatorTable,
+    "Operators of a kind of unit (`arch_configs/operators/*.yaml`)": UnitSupport,
+    "Operators on the host (`arch_configs/operators/host.yaml`)": HostOperators,
 }
 _PLAIN = {str: "text", bool: "true or false", int: "whole number", float: "number", str | float | int: "text or number"}
 _PLAIN |= {bool | int | float | str: "text, number, true or false", typing.Any: "anything that a description may say"}

@@ -18,7 +18,19 @@ from typing import Any
 from npusim import __version__
 from npusim.inputs import InputFile
 
-LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "simpy", "pandas", "pydantic", "pint", "PyYAML", "ruamel.yaml")
+LIBRARIES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "ml_dtypes",
+    "scipy",
+    "simpy",
+    "pandas",
+    "pydantic",
+    "pint",
+    "PyYAML",
+    "ruamel.yaml",
+)
 
 _PACKAGE = Path(__file__).resolve().parent
 _DATA = ("arch_configs", "workloads", "validation")

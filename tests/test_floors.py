@@ -38,6 +38,8 @@ FLOORS = {
     "hardware": 1,
     "workload": 2,
     "mapping": 3,
+    "fidelity": 3,
+    "graphs": 3,
     "kernels": 4,
     "engine": 5,
     "bounds": 5,
@@ -122,7 +124,7 @@ def test_an_upward_import_would_be_found() -> None:
 
 SMALLEST_TOLD = 17
 """Whole numbers below it are structure: operands, bits, bytes of a type, halvings."""
-ROOMS = ("hardware", "workload", "mapping", "kernels", "engine", "serving", "bounds", "answers")
+ROOMS = ("hardware", "workload", "mapping", "fidelity", "graphs", "kernels", "engine", "serving", "bounds", "answers")
 
 
 def _number(node: ast.AST) -> bool:

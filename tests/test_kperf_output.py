@@ -23,6 +23,7 @@ from npusim.kperf.publish import publish
 from npusim.kperf.runner import run_grid
 from npusim.kperf.table import (
     COLUMNS,
+    FIDELITY_METRIC,
     INTERVAL_METRICS,
     KPerfContext,
     file_columns,
@@ -94,7 +95,8 @@ def fake_cells(models: int = 1, intervals: bool = False, grid: Grid = GRID) -> p
         for users in USERS
         if users <= most
     ]
-    cells = pd.DataFrame(rows)[[column.name for column in COLUMNS]]
+    sides = [f"{FIDELITY_METRIC}_{side}" for side in ("low", "high")]
+    cells = pd.DataFrame(rows)[[*(column.name for column in COLUMNS), *sides]]
     if intervals:
         for metric in INTERVAL_METRICS:
             cells[f"{metric}_low"], cells[f"{metric}_high"] = cells[metric] * 0.85, cells[metric] * 1.2
@@ -142,6 +144,11 @@ def _cell(name: str, title: str, scale: float, cards: int, isl: int, osl: int, u
         "precision": "bf16",
         "kv_precision": "bf16",
         "speculation": "none",
+        "fidelity_sqnr_db": 20.0,
+        "fidelity_sqnr_db_low": -1.5,
+        "fidelity_sqnr_db_high": 30.0,
+        "fidelity_recovery": "97.0% to 99.0%",
+        "fidelity_sources": "a card",
         "isl": isl,
         "osl": osl,
         "lengths": "fixed",

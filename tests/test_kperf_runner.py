@@ -12,7 +12,7 @@ import pytest
 from npusim.engine.elasticity import RESOURCE_TABLE
 from npusim.errors import UserError
 from npusim.kperf.runner import DEFAULT_GRID, KPERF_MODELS, GridResult, run_grid
-from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, file_columns
+from npusim.kperf.table import COLUMNS, FIDELITY_METRIC, INTERVAL_METRICS, PREDICTED, file_columns
 from npusim.ledger import provenances
 from npusim.mapping.deployment import deploy
 from npusim.serving.load import random_load
@@ -70,7 +70,7 @@ def test_every_cell_of_the_grid_is_a_row(quick: tuple[GridResult, list]) -> None
 
 def test_the_columns_are_those_of_the_table(quick: tuple[GridResult, list]) -> None:
     cells = quick[0].cells
-    sides = [f"{name}_{side}" for name in INTERVAL_METRICS for side in ("low", "high")]
+    sides = [f"{name}_{side}" for name in (*INTERVAL_METRICS, FIDELITY_METRIC) for side in ("low", "high")]
     assert list(cells.columns) == [column.name for column in COLUMNS] + sides
     assert len(file_columns(cells)) == len(cells.columns)
     numbers = cells.select_dtypes("number")
@@ -126,7 +126,7 @@ def test_the_result_carries_what_it_hangs_on(quick: tuple[GridResult, list]) -> 
     result = quick[0]
     deployment = result.deployments[0]
     table = result.provenances
-    assert set(table["owner"]) == {"rngd", "furiosa-llm-2026.3", "formats"}
+    assert set(table["owner"]) == {"rngd", "furiosa-llm-2026.3", "formats", "fidelity"}
     own = [item.path for item in provenances("rngd", deployment.system)]
     assert list(table.loc[table["owner"] == "rngd", "path"]) == own
     assert table["source"].str.strip().ne("").all()
@@ -140,7 +140,8 @@ def test_the_result_carries_what_it_hangs_on(quick: tuple[GridResult, list]) -> 
 
 def test_without_intervals_there_are_no_sides(quick: tuple[GridResult, list]) -> None:
     plain = run_grid(["rngd"], ["llama-3.1-8b"], "quick", intervals=False)[0]
-    assert not [name for name in plain.cells.columns if name.endswith(("_low", "_high"))]
+    sides = [name for name in plain.cells.columns if name.endswith(("_low", "_high"))]
+    assert sides == [f"{FIDELITY_METRIC}_low", f"{FIDELITY_METRIC}_high"]
     shared = list(plain.cells.columns)
     pd.testing.assert_frame_equal(plain.cells, quick[0].cells[shared])
     assert plain.context.interval_text == "no intervals"

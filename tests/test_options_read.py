@@ -12,6 +12,7 @@ import click
 import pytest
 from calibration_support import STEPS, few_ranges, few_steps
 from cli_support import Told, mistake, tell
+from graph_support import exported, open_dimension
 from openpyxl import load_workbook
 from test_check import SUMMARY
 
@@ -302,6 +303,14 @@ CALLS = {
             "--seed": ("--pattern random", "--seed 3"),
         },
     ),
+    "import": Call(
+        "open.pt2 --dim s0=2",
+        {"--arch": "--arch rngd", "--dim": "--dim s1=2"},
+    ),
+    "precision": Call(
+        f"{MODEL} --scheme fp8",
+        {"--scheme": "--scheme int8", "--kv-precision": "--kv-precision fp8", "--seed": "--seed 3"},
+    ),
     "verify-run": Call("nothing.json", {}),
 }  # fmt: skip
 HOW = {("sweep", "--workers"), ("kperf", "--workers"), ("verify-run", "--minutes")}
@@ -343,6 +352,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "long.yaml").write_text(_grid("long", 96))
     (made / "crowd.yaml").write_text(_grid("crowd", 64, users=64))
     (made / "measured.yaml").write_text(_grid("measured", 1024, osl=1024))
+    exported(made / "open.pt2", open_dimension)
     (made / "sweep.yaml").write_text(SWEEP)
     (made / "proposal.yaml").write_text(PROPOSAL)
     (made / "own").mkdir()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from calibration_support import few_ranges
 from cli_support import RUN, STEP, tell
+from graph_support import EXPORTED
 from test_check import SUMMARY
 
 import npusim
@@ -126,6 +127,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--out",
         "OUT",
     ),
+    "import": ("import", str(EXPORTED), "--arch", "rngd"),
+    "precision": ("precision", "qwen2.5-0.5b", "--scheme", "w4a16"),
     "dram": ("dram", "hbm3-6400", "--requests", "500"),
     "collective": ("collective", "h200", "--op", "all_reduce", "--bytes", "1MiB", "--ranks", "2"),
 }

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from npusim.api.collectives import collective
     from npusim.api.evaluating import evaluate
     from npusim.api.grids import kperf
+    from npusim.api.importing import import_model
     from npusim.api.new_chips import lint, new_chip
     from npusim.api.pim_comparing import pim_compare
     from npusim.api.pims import pim_attention, pim_gemv, pim_stream
+    from npusim.api.precisions import precision
     from npusim.api.registering import predict, score
     from npusim.api.runs import run
     from npusim.api.steps import step
@@ -33,6 +35,7 @@ _MODULES = {
     "collective": "collectives",
     "dram": "channels",
     "evaluate": "evaluating",
+    "import_model": "importing",
     "kperf": "grids",
     "lint": "new_chips",
     "list_shipped": "catalog",
@@ -41,6 +44,7 @@ _MODULES = {
     "pim_compare": "pim_comparing",
     "pim_gemv": "pims",
     "pim_stream": "pims",
+    "precision": "precisions",
     "predict": "registering",
     "run": "runs",
     "score": "registering",
@@ -58,6 +62,7 @@ __all__ = [
     "collective",
     "dram",
     "evaluate",
+    "import_model",
     "kperf",
     "lint",
     "list_shipped",
@@ -66,6 +71,7 @@ __all__ = [
     "pim_compare",
     "pim_gemv",
     "pim_stream",
+    "precision",
     "predict",
     "run",
     "score",

@@ -13,9 +13,11 @@ from npusim.api.checking import CheckOptions
 from npusim.api.collectives import CollectiveOptions
 from npusim.api.evaluating import EvaluateOptions
 from npusim.api.grids import KPerfOptions
+from npusim.api.importing import ImportOptions
 from npusim.api.options import Argument, Declared, Options, declared_options
 from npusim.api.pim_comparing import PimCompareOptions
 from npusim.api.pims import AttentionOptions, GemvOptions, StreamOptions
+from npusim.api.precisions import PrecisionOptions
 from npusim.api.registering import PredictOptions
 from npusim.api.runs import RunOptions
 from npusim.api.steps import StepOptions
@@ -30,12 +32,14 @@ REPLAYED: dict[str, type[Options]] = {
     "collective": CollectiveOptions,
     "dram": DramOptions,
     "evaluate": EvaluateOptions,
+    "import": ImportOptions,
     "kperf": KPerfOptions,
     "list": ListOptions,
     "pim attention": AttentionOptions,
     "pim compare": PimCompareOptions,
     "pim gemv": GemvOptions,
     "pim stream": StreamOptions,
+    "precision": PrecisionOptions,
     "predict": PredictOptions,
     "run": RunOptions,
     "show": ShowOptions,
@@ -57,8 +61,9 @@ class Replay:
 def replay(argv: Sequence[str], scratch: Path, location: str) -> Replay:
     """The recorded words with each output in `scratch`, and without what only says where the work is done.
 
-    Of an option that is given several times the last counts, as it does on the command line. location: the file that
-    records them, for messages. Raises UserError for a command or an option that is not known.
+    Of an option that is given several times the last counts, or all where it takes several words, as it does on the
+    command line. location: the file that records them, for messages. Raises UserError for a command or an option that
+    is not known.
     """
     command, rest = _command(argv, location)
     known = {name: each for each in declared_options(REPLAYED[command]) for name in _spellings(each)}
@@ -91,7 +96,8 @@ def replay(argv: Sequence[str], scratch: Path, location: str) -> Replay:
             folder = Path(value) if isinstance(writes, OutFolder) else folder
         else:
             _here(value, location)
-        given[option.field] = (option.names[0], value)
+        before = given.get(option.field) if option.many else None
+        given[option.field] = (option.names[0], f"{before[1]},{value}" if before else value)
     return Replay((*command.split(), *plain, *(word for pair in given.values() for word in pair)), folder)
 
 

@@ -55,8 +55,27 @@ def _parameter(declared: Declared) -> click.Parameter:
         return click.Option(names, required=True, metavar=told.metavar, type=kind, help=told.help)
     default = declared.default
     shown = told.default or (default is not None and default is not False)
+    if declared.many:
+        return _repeated(declared, told, shown)
     return click.Option(
         names, is_flag=is_flag, default=default, show_default=shown, metavar=told.metavar, type=kind, help=told.help
+    )
+
+
+def _repeated(declared: Declared, told: Option, shown: str | bool) -> click.Option:
+    """An option of words that may be given several times, each time with some more."""
+
+    def joined(_context: click.Context, _option: click.Parameter, value: tuple[tuple[str, ...], ...]) -> object:
+        return tuple(word for words in value for word in words) if value else declared.default
+
+    return click.Option(
+        [*declared.names, declared.field],
+        multiple=True,
+        callback=joined,
+        show_default=shown,
+        metavar=told.metavar,
+        type=_type(declared),
+        help=told.help,
     )
 
 

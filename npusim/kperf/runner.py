@@ -14,12 +14,15 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.elasticity import elasticities
 from npusim.engine.speculation import analytic_engine
 from npusim.errors import DoesNotFit
+from npusim.fidelity.assumptions import fidelity_table
 from npusim.hardware.calibration import calibration_text
 from npusim.hardware.drafting import NONE
 from npusim.hardware.software import software_text
 from npusim.hardware.technology.energy import GROUPS
 from npusim.inputs.limits import MOST_REQUESTS, MOST_USERS
-from npusim.kperf.table import COLUMNS, INTERVAL_METRICS, PREDICTED, KPerfContext
+from npusim.kperf.fidelity import fidelity_columns
+from npusim.kperf.table import COLUMNS, FIDELITY_METRIC, INTERVAL_METRICS, PREDICTED, KPerfContext
+from npusim.ledger import provenances
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.metric_row import Shown
 from npusim.metrics import SEARCHES, shown
@@ -179,6 +182,7 @@ class _Cells:
         self._reason = ""
         self._engine: AnalyticEngine | None = None
         self._drawn: list[tuple[Deployment, AnalyticEngine]] = []
+        self._fidelity = fidelity_columns(deployment, seed)
         try:
             deployment.require_fit(1)
             self._engine = analytic_engine(deployment)
@@ -238,6 +242,7 @@ class _Cells:
             "precision": where.precision.name,
             "kv_precision": where.precision.kv,
             "speculation": NONE if where.drafting is None else where.drafting.asked,
+            **self._fidelity,
         }
 
     def _bound(self, metrics: RunMetrics, isl: int, osl: int) -> str:
@@ -260,7 +265,9 @@ def _spent(metrics: RunMetrics) -> dict[str, float]:
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    sides = [f"{name}_{side}" for name in (*INTERVAL_METRICS, USERS_AT_SLO) for side in ("low", "high")]
+    sides = [
+        f"{name}_{side}" for name in (*INTERVAL_METRICS, FIDELITY_METRIC, USERS_AT_SLO) for side in ("low", "high")
+    ]
     sides = [USERS_AT_SLO, *sides]
     names = [column.name for column in COLUMNS]
     present = [side for side in sides if any(side in row for row in rows)]
@@ -270,7 +277,7 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def _provenances(deployments: list[Deployment]) -> pd.DataFrame:
     seen: dict[tuple[str, str], dict[str, Any]] = {}
     for deployment in deployments:
-        for item in deployment.provenances():
+        for item in (*deployment.provenances(), *provenances("fidelity", fidelity_table())):
             quantity = item.quantity
             seen[item.owner, item.path] = {
                 "owner": item.owner,

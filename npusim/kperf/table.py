@@ -21,6 +21,7 @@ from npusim.words import ENGLISH, Say, speaker
 
 PREDICTED = "predicted"
 ACCURACY = "Accuracy"
+FIDELITY = "Expected fidelity (no accuracy)"
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("requests", "Requests", "", "#,##0", "Shape and load", 10),
     Column("lengths", "Spread of the lengths", group="Shape and load", width=12, detail=True),
     *_figures(),
+    Column("fidelity_sqnr_db", "SQNR of the logits", "dB", "0.0", FIDELITY, 12),
+    Column("fidelity_recovery", "Published recovery of like models", group=FIDELITY, width=20),
+    Column("fidelity_sources", "Sources of the recovery", group=FIDELITY, width=30, detail=True),
     Column("bound", "Bound of the mean decode step", group="Memory and scheduling", width=16),
     Column("status", "Status", group="Status", width=12),
 )
@@ -119,7 +123,9 @@ ASKED_COLUMNS: tuple[Column, ...] = tuple(
 """Columns of what is sought where it is asked for; tables without do not have them."""
 
 INTERVAL_METRICS = tuple(row.name for row in METRICS if row.interval)
-_RANGED = (*INTERVAL_METRICS, *(row.name for row in SEARCHES))
+FIDELITY_METRIC = "fidelity_sqnr_db"
+"""Its low and high are those of its assumptions, whether intervals are asked for or not."""
+_RANGED = (*INTERVAL_METRICS, FIDELITY_METRIC, *(row.name for row in SEARCHES))
 
 ACCURACY_COLUMNS: tuple[Column, ...] = (
     Column("accuracy_score", "Accuracy score (measured only)", group=ACCURACY, width=16),
@@ -128,7 +134,7 @@ ACCURACY_COLUMNS: tuple[Column, ...] = (
 
 _BY_NAME = {column.name: column for column in COLUMNS}
 _FIRST_GROUPS = ("Shape and load", "Status")
-_LAST_GROUPS = (ACCURACY, "Configuration")
+_LAST_GROUPS = (FIDELITY, ACCURACY, "Configuration")
 
 
 def column(name: str) -> Column:

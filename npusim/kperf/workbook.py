@@ -11,6 +11,7 @@ import pandas as pd
 from xlsxwriter.utility import xl_col_to_name
 
 from npusim.kperf.charts import CHARTS, SheetTable, native_chart, points
+from npusim.kperf.fidelity import fidelity_text
 from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, new_workbook, text_lines, write_frame
 from npusim.kperf.table import (
     ACCURACY,
@@ -156,6 +157,7 @@ def _box(cells: pd.DataFrame, provenances: pd.DataFrame, context: KPerfContext) 
         (say("Calibration"), context.calibration_text),
         (say("Software"), context.software_text),
         (say("Assumptions"), known),
+        (say("Expected fidelity"), fidelity_text(cells, say)),
         (say("Accuracy"), say("Measured only: a performance simulator says nothing about a model's answers.")),
     ]
 

@@ -16,6 +16,7 @@ from npusim.errors import UserError
 from npusim.hardware.drafting import NONE
 from npusim.inputs.json_text import read_json
 from npusim.inputs.limits import MOST
+from npusim.kperf.table import FIDELITY_METRIC
 from npusim.publish import publish_file, require_file
 from npusim.workload.lengths import FIXED
 
@@ -25,7 +26,10 @@ KEY_WORDS, KEY_COUNTS = ("chip", "model", "precision"), ("cards", "isl", "osl", 
 """What says which cell of a grid is meant."""
 KEY_SPREAD = {"lengths": FIXED.text, "speculation": NONE}
 """What else does, with what packs had before they told it."""
-_TEXTS = (*KEY_WORDS, *KEY_SPREAD, "plan", "runtime", "model_title", "kv_precision", "power_scope", "bound", "status")
+_TEXTS = (
+    *(*KEY_WORDS, *KEY_SPREAD, "plan", "runtime", "model_title", "kv_precision", "power_scope", "bound", "status"),
+    *("fidelity_recovery", "fidelity_sources"),
+)
 
 
 def stamped(cells: list[dict[str, Any]], date: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def _check_cells(location: str, cells: list[Any]) -> None:
                     location, f"cells.{number}.{key}", "is missing or of another kind; give the pack as written"
                 )
         for key, value in cell.items():
-            if not (value is None or _is_figure(value) or (isinstance(value, str) and key in _TEXTS)):
+            if not (value is None or _is_figure(value, key) or (isinstance(value, str) and key in _TEXTS)):
                 raise UserError(location, f"cells.{number}.{key}", "is no figure of zero or more; give the original")
             if key.endswith("_low"):
                 _check_interval(location, number, key.removesuffix("_low"), cell)
@@ -94,11 +98,12 @@ def _check_cells(location: str, cells: list[Any]) -> None:
 def _check_interval(location: str, number: int, name: str, cell: Mapping[str, Any]) -> None:
     """Raises UserError unless the figure and its ends are numbers of zero or more in order, or absent together."""
     ends: list[Any] = [cell.get(key) for key in (f"{name}_low", name, f"{name}_high")]
-    if all(end is None for end in ends) or (ends[0] is None and ends[2] is None and _is_figure(ends[1])):
+    if all(end is None for end in ends) or (ends[0] is None and ends[2] is None and _is_figure(ends[1], name)):
         return
-    if not (all(_is_figure(end) for end in ends) and ends == sorted(ends)):
+    if not (all(_is_figure(end, name) for end in ends) and ends == sorted(ends)):
         raise UserError(location, f"cells.{number}.{name}", "low, value and high are no figures in order")
 
 
-def _is_figure(value: Any) -> bool:
-    return type(value) in (int, float) and value >= 0
+def _is_figure(value: Any, key: str) -> bool:
+    """Whether it is a number that a cell may hold: zero or more, but for ratios in dB."""
+    return type(value) in (int, float) and (value >= 0 or key.startswith(FIDELITY_METRIC))
