@@ -17,11 +17,12 @@ from npusim.evidence.measured.point_notes import PointNote, read_note
 from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.run import RunPredictor
+from npusim.evidence.predictors.static_batch import BATCH_MS, StaticBatchPredictor
 from npusim.evidence.predictors.step import StepPredictor
 from npusim.hardware.catalog import load_system
 from npusim.metric_names import figure_of
 from npusim.metric_names import metric as metric_of
-from npusim.metric_row import Shown
+from npusim.metric_row import Metric
 from npusim.metrics import PUBLISHED, UNIT_NAMES
 from npusim.units import MS_PER_S, US_PER_S
 
@@ -30,9 +31,10 @@ _CHUNK = "prefill_chunk_"
 _DECODE = "decode_step"
 _BATCH_TIME = "batch_e2e_mean"
 _AS_CALLED = {"power_mean": "power_w", _BATCH_TIME: "e2e_mean"}
-"""Figures that these tables call otherwise than other published ones; a static batch ends with its longest answer."""
+"""Figures that these tables call otherwise than other published ones."""
 _IDLE = "power_idle"
 _NO_MODEL = ("", "-")
+_RUN_COLUMNS = ("chip", "cards", "model", "precision", "isl", "osl", "concurrency")
 _WHOLE_GROUP = ("chip", "precision", "source")
 """Points that agree in these were served by one set-up."""
 _NARROW_KV = {"fp8": "fp8", "int8": "int8"}
@@ -144,7 +146,9 @@ def _case(point: _Point, narrow: bool) -> Case:
         figure=figure,
         measured=value * worth,
         predictor=predictor,
-        run=" ".join(row.text(column) for column in ("chip", "cards", "model", "precision", "isl", "osl", "concurrency")),
+        run=" ".join(
+            row.text(column) for column in ("chip", "cards", "model", "precision", "isl", "osl", "concurrency")
+        ),
         group=f"{row.text('chip')} {model} x{row.text('cards')}",
         model=model,
         dimensions={
@@ -190,36 +194,36 @@ def _require_unit(row: Row, unit: str) -> None:
 
 
 def _run(point: _Point, narrow: bool) -> _Made:
-    """A serving run. A static batch lasts as long as its longest answer, in which fewer tokens came than all of its
-    answers would hold at that length: a rate that was measured over it is scaled to these."""
-    row, note = point.row, point.note
-    named = figure_of(PUBLISHED, _AS_CALLED.get(point.metric, point.metric))
-    known = None if named is None else metric_of(named[0])
-    if known is None or known.shown <= Shown.LAB:
-        raise Unrepresentable(f"the metric {point.metric or '(blank)'} is not predicted")
-    if row.text("unit") not in UNIT_NAMES[known.unit] and row.text("unit") != known.unit:
-        units = " or ".join(UNIT_NAMES[known.unit])
-        raise UserError(row.location, "unit", f"'{row.text('unit')}' is no unit of {point.metric}; use {units}")
-    worth = UNIT_NAMES[known.unit].get(row.text("unit"), 1.0)
+    """A serving run, or a static batch whose answers end one after the other."""
+    known, worth = _figure(point)
     isl, osl = _tokens(point)
-    if note.longest is not None and known.unit == "tokens/s":
-        worth *= osl / row.number("osl")
-    if note.rate_per_s is None and point.users < 1.0:
+    if point.note.rate_per_s is None and point.users < 1.0:
         raise Unrepresentable(f"concurrency {point.users:g} is below one, and no rate of arrivals is told")
     kv = _NARROW_KV[point.placement.precision] if narrow else None
     placement = placed(replace(point.placement, kv_precision=kv))
     if _room(placement) < isl + osl:
         raise Unrepresentable(f"a request of {isl + osl:,} tokens has no room")
-    whole = round(point.users) if note.together else None
-    predictor = RunPredictor(
-        placement,
-        isl,
-        osl,
-        max(1.0, point.users),
-        note.requests or whole,
-        rate_per_s=note.rate_per_s,
-    )
-    return predictor, known.name, worth
+    if point.note.longest is not None:
+        batch = StaticBatchPredictor(placement, isl, point.row.number("osl"), osl, round(point.users))
+        return batch, BATCH_MS if point.metric == _BATCH_TIME else known.name, worth
+    requests = point.note.requests or (round(point.users) if point.note.together else None)
+    rate, users = point.note.rate_per_s, max(1.0, point.users)
+    return RunPredictor(placement, isl, osl, users, requests, rate_per_s=rate), known.name, worth
+
+
+def _figure(point: _Point) -> tuple[Metric, float]:
+    """The figure that the metric names, and what the row's unit is worth in its own."""
+    row = point.row
+    named = figure_of(PUBLISHED, _AS_CALLED.get(point.metric, point.metric))
+    known = None if named is None else metric_of(named[0])
+    if known is None or (point.metric == _BATCH_TIME and point.note.longest is None):
+        raise Unrepresentable(f"the metric {point.metric or '(blank)'} is not predicted")
+    units = UNIT_NAMES[known.unit]
+    if row.text("unit") not in (known.unit, *units):
+        raise UserError(
+            row.location, "unit", f"'{row.text('unit')}' is no unit of {point.metric}; use {' or '.join(units)}"
+        )
+    return known, units.get(row.text("unit"), 1.0)
 
 
 KIND = TableKind(
