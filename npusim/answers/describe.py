@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from npusim.answers.energy import bottom_up_over_given
-from npusim.answers.origins import origins
+from npusim.answers.origins import kinds_of_numbers, origins
 from npusim.answers.peaks import peak_ops_per_s, scopes
 from npusim.answers.silicon import silicon_facts
 from npusim.answers.software import software_facts
@@ -35,6 +35,7 @@ from npusim.hardware.pim import Pim, PimRates
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.software import InUse
 from npusim.hardware.system import System
+from npusim.hardware.undisclosed import undisclosed
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import is_file
 from npusim.mapping.footprint import weight_bytes
@@ -95,6 +96,9 @@ def kind_of_description(name_or_path: str) -> _Kind:
     aliases = {alias.lower() for system in described for alias in system.aliases}
     if name in aliases:
         return "architecture"
+    unknown_silicon = undisclosed(name_or_path)
+    if unknown_silicon is not None:
+        raise unknown_silicon
     known = [*shipped_systems(), *shipped_runtimes(), *shipped_memories(), *shipped_pims(), *shipped_models(), *aliases]
     near = difflib.get_close_matches(name, known, n=1)
     mend = f"did you mean '{near[0]}'?" if near else "see npusim list archs, models, runtimes or memories"
@@ -156,6 +160,7 @@ def _show_architecture(name_or_path: str, uncalibrated: bool) -> dict[str, Any]:
         "per": scopes(system),
         "die": silicon_facts(system),
         "energy_bottom_up_over_given": bottom_up_over_given(system),
+        "numbers": kinds_of_numbers(system),
         **({} if found is None else {"origins": found}),
         **({} if used is None else {"software": software_facts(used)}),
         "note": system.note,

@@ -1,4 +1,4 @@
-"""Where the numbers of an architecture come from that inherits from another one."""
+"""Where the numbers of an architecture come from: facts or assumptions, its own or another's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from typing import Any
 
 from npusim.hardware.calibration import Calibration, same_numbers
 from npusim.hardware.catalog import load_system, root_of
+from npusim.hardware.system import System
 from npusim.ledger import provenances
+
+_FACTS = ("measured", "datasheet", "derived")
+"""Kinds of numbers that a document or a measurement gives, by arithmetic or as they stand."""
+
+
+def kinds_of_numbers(system: System) -> dict[str, float]:
+    """How many numbers of an architecture are of each kind, and the fraction of them that are facts."""
+    counts: Counter[str] = Counter(each.quantity.kind for each in provenances("", system))
+    facts = sum(counts[kind] for kind in _FACTS)
+    return {"facts_fraction": round(facts / counts.total(), 3), **dict(sorted(counts.items()))}
 
 
 def origins(name_or_path: str, calibration: Calibration | None) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from npusim.evidence.predictors.run import RunPredictor
 from npusim.evidence.predictors.static_batch import BATCH_MS, StaticBatchPredictor
 from npusim.evidence.predictors.step import StepPredictor
 from npusim.hardware.catalog import load_system
+from npusim.mapping.deployment import deploy
 from npusim.metric_names import figure_of
 from npusim.metric_names import metric as metric_of
 from npusim.metric_row import Metric
@@ -33,7 +34,7 @@ _BATCH_TIME = "batch_e2e_mean"
 _AS_CALLED = {"power_mean": "power_w", _BATCH_TIME: "e2e_mean"}
 """Figures that these tables call otherwise than other published ones."""
 _IDLE = "power_idle"
-_NO_MODEL = ("", "-")
+_UNTOLD = ("", "-")
 _RUN_COLUMNS = ("chip", "cards", "model", "precision", "isl", "osl", "concurrency")
 _WHOLE_GROUP = ("chip", "precision", "source")
 """Points that agree in these were served by one set-up."""
@@ -73,17 +74,17 @@ def _table_cases(table: MeasuredTable, arch: str | None) -> list[Case | Skip]:
 
 
 def _point(row: Row, chip: str, arch: str | None) -> _Point:
-    if row.text("model") in _NO_MODEL:
+    if row.text("model") in _UNTOLD:
         idle = "idle power is a number of the description, not a prediction"
         raise Unrepresentable(idle if row.text("metric") == _IDLE else "no model ran")
     note, users = read_note(row.text("note")), row.number("concurrency")
-    where = _architecture(row, chip, arch)
+    where, model = _architecture(row, chip, arch), model_name(row.text("model"))
     placement = placed(
         Placement(
             where,
             load_system(where, uncalibrated=True).runtime,
-            model_name(row.text("model")),
-            scheme(row.text("precision")),
+            model,
+            _precision(row, where, model),
             row.count("cards"),
             sequences=round(users) if note.together else note.in_service,
         )
@@ -101,6 +102,17 @@ def _architecture(row: Row, chip: str, arch: str | None) -> str:
         return load_system(own, uncalibrated=True).name
     except UserError as error:
         raise Unrepresentable(f"the chip '{own}' is not described") from error
+
+
+def _precision(row: Row, arch: str, model: str) -> str:
+    """The scheme that the row tells; that of the model's checkpoint where it tells none."""
+    told = row.text("precision")
+    if told not in _UNTOLD:
+        return scheme(told)
+    try:
+        return deploy(arch, model, cards=row.count("cards"), uncalibrated=True).precision.name
+    except UserError as error:
+        raise Unrepresentable(str(error)) from error
 
 
 def _tokens(point: _Point) -> tuple[int, int]:
