@@ -117,8 +117,10 @@ def _precision(row: Row, arch: str, model: str) -> str:
 
 def _tokens(point: _Point) -> tuple[int, int]:
     """Tokens of a prompt and of an answer; of a static batch the answer that ends last."""
-    osl = point.note.longest or point.row.number("osl")
-    return max(1, round(point.row.number("isl"))), max(1, round(osl))
+    isl, osl = (point.row.number(column) for column in ("isl", "osl"))
+    if min(isl, osl) < 1.0:
+        raise Unrepresentable(f"{min(isl, osl):g} tokens are no prompt or answer")
+    return round(isl), round(point.note.longest or osl)
 
 
 def _needs_narrow_kv(point: _Point) -> bool:
