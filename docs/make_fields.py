@@ -29,6 +29,7 @@ from npusim.hardware.system import System
 from npusim.hardware.technology.area import AreaModel
 from npusim.hardware.technology.cost import CostTable
 from npusim.hardware.technology.energy import EnergyTable
+from npusim.hardware.undisclosed import Undisclosed
 from npusim.hardware.yaml_file import models_of
 from npusim.ledger import Domain, Quantity, domain_of
 from npusim.mapping.plan_file import PlanFile
@@ -51,6 +52,7 @@ ROOTS: dict[str, type[BaseModel]] = {
     "The energy of accesses (`arch_configs/technology/energy.yaml`)": EnergyTable,
     "What silicon costs (`arch_configs/technology/cost.yaml`)": CostTable,
     "A calibration (`arch_configs/calibrations/*.yaml`)": Calibration,
+    "Chips that are not described (`arch_configs/undisclosed/*.yaml`)": Undisclosed,
     "A grid (`workloads/grids/*.yaml`)": Grid,
     "A parallel plan (`--plan FILE`)": PlanFile,
     "A sweep (`npusim sweep`)": SweepSpec,

@@ -19,6 +19,7 @@ from npusim.hardware.runtime import Runtime
 from npusim.hardware.software import InUse, Software, usual_state
 from npusim.hardware.states import AS_LABS_RAN, STATES
 from npusim.hardware.system import System
+from npusim.hardware.undisclosed import undisclosed
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import aside, is_file, remembered
 
@@ -58,7 +59,7 @@ def system_path(name_or_path: str) -> Path:
     files = shipped_systems()
     file = _shipped_file(files, name_or_path, System)
     if file is None:
-        raise _unknown("architecture", name_or_path, list(files), "npusim list archs")
+        raise undisclosed(name_or_path) or _unknown("architecture", name_or_path, list(files), "npusim list archs")
     return file
 
 
