@@ -35,6 +35,7 @@ from npusim.hardware.pim import Pim, PimRates
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.software import InUse
 from npusim.hardware.system import System
+from npusim.hardware.undisclosed import undisclosed
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import is_file
 from npusim.mapping.footprint import weight_bytes
@@ -95,6 +96,9 @@ def kind_of_description(name_or_path: str) -> _Kind:
     aliases = {alias.lower() for system in described for alias in system.aliases}
     if name in aliases:
         return "architecture"
+    unknown_silicon = undisclosed(name_or_path)
+    if unknown_silicon is not None:
+        raise unknown_silicon
     known = [*shipped_systems(), *shipped_runtimes(), *shipped_memories(), *shipped_pims(), *shipped_models(), *aliases]
     near = difflib.get_close_matches(name, known, n=1)
     mend = f"did you mean '{near[0]}'?" if near else "see npusim list archs, models, runtimes or memories"

@@ -1,4 +1,4 @@
-"""Where the numbers of an architecture come from that inherits from another one."""
+"""Where the numbers of an architecture come from: facts or assumptions, its own or another's."""
 
 from __future__ import annotations
 
