@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from npusim.words import Say
 
 _SILICON, _PROJECTION = "#0072B2", "#E69F00"
 _ACROSS = 3
+_WIDTH, _INCHES_PER_LETTER, _LETTERS_PER_LINE = 11.7, 0.072, 150
 
 
 def write_comparison_charts(rows: pd.DataFrame, context: KPerfContext, folder: Path) -> list[str]:
@@ -46,25 +48,27 @@ def heading(rows: pd.DataFrame, say: Say) -> str:
 
 def _draw(rows: pd.DataFrame, context: KPerfContext) -> Figure:
     say = context.say
-    height = 2.4 + 2 * max(1.2, 0.34 * len(rows))
-    figure = Figure(figsize=(11.7, height), dpi=160)
+    lines = [not_measured(context), *_notes(rows, say)]
+    foot = 0.55 + 0.17 * len(lines)
+    height = 1.35 + foot + 2 * max(1.2, 0.34 * len(rows))
+    figure = Figure(figsize=(_WIDTH, height), dpi=160)
     panels = figure.subplots(2, _ACROSS, sharey=True, squeeze=False)
-    figure.subplots_adjust(left=0.2, right=0.975, top=1 - 1.05 / height, bottom=1.1 / height, hspace=0.5, wspace=0.12)
+    left = (0.3 + _INCHES_PER_LETTER * max(map(len, rows["chip_title"]))) / _WIDTH
+    figure.subplots_adjust(left=left, right=0.975, top=1 - 1.05 / height, bottom=foot / height, hspace=0.5, wspace=0.12)
     for scale, axes in zip(SCALES, panels.flat, strict=True):
         _bars(axes, rows, scale, say)
     figure.text(0.01, 1 - 0.36 / height, f"{heading(rows, say)} ({say('prediction')})", fontsize=13, weight="bold")
-    told = say("Blue: silicon. Orange, hatched: a projection of a chip that does not exist yet. Bars: 90 % interval.")
-    lines = [not_measured(context), told, *_racks(rows, say)]
     figure.text(0.01, 0.08 / height, "\n".join(lines), fontsize=8.5, color="#333333")
     return figure
 
 
-def _racks(rows: pd.DataFrame, say: Say) -> Iterator[str]:
-    """Racks differ by what power they are fed with."""
+def _notes(rows: pd.DataFrame, say: Say) -> Iterator[str]:
+    """How to read the bars; and racks, which differ by what power they are fed with."""
+    yield say("Blue: silicon. Orange, hatched: a projection of a chip that does not exist yet. Bars: 90 % interval.")
     known = rows[rows["rack_w"].notna()]
     racks = ", ".join(f"{row['chip_title']} {row['rack_w'] / W_PER_KW:g} kW" for row in known.to_dict("records"))
     if racks:
-        yield say("Racks at the wall: {racks}.", racks=racks)
+        yield from textwrap.wrap(say("Racks at the wall: {racks}.", racks=racks), _LETTERS_PER_LINE)
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, scale: Scale, say: Say) -> None:
