@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from npusim.cli.main import main
@@ -242,6 +243,15 @@ def test_one_screen_and_a_report(tmp_path: Path) -> None:
     assert "![us of steps.csv (steps) on h200](h200-steps.png)" in page
     assert (tmp_path / "report" / "h200-steps.png").read_bytes().startswith(b"\x89PNG")
     assert str(tmp_path) not in page
+
+
+def test_a_report_of_runs_whose_requests_came_at_a_rate(tmp_path: Path) -> None:
+    """Nobody knows how many were in service."""
+    frame = pd.read_csv(DATA / "h200" / "vllm_mechanics.csv")
+    frame[frame["arrival"] != "closed"].head(1).to_csv(tmp_path / "table.csv", index=False)
+    result = validate_table(tmp_path / "table.csv", "h200")
+    assert "concurrency" not in result.main[0].case.dimensions
+    assert (tmp_path / write_report([result], tmp_path)[1]).is_file()
 
 
 def test_a_report_of_several_tables(tmp_path: Path) -> None:

@@ -158,9 +158,10 @@ def _draw(result: ValidationResult, path: Path) -> None:
 
 
 def _size(result: ValidationResult, items: Sequence[Prediction]) -> np.ndarray:
-    """What says how large a row's work is: its users, else its measured time."""
+    """What says how large a row's work is: its users, else its measured time; not a number where requests came at a
+    rate, and nobody knows how many were there."""
     if table_kinds()[result.kind].runs:
-        return np.array([float(item.case.dimensions[_USERS]) for item in items])
+        return np.array([float(item.case.dimensions.get(_USERS, math.nan)) for item in items])
     return np.array([item.case.measured for item in items])
 
 
