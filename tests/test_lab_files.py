@@ -223,7 +223,7 @@ def test_names_of_models_formats_chips_and_runtimes() -> None:
     for name in ("furiosa-ai/Llama-3.1-8B-Instruct-FP8", "meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"):
         assert shipped_model(name) == "llama-3.1-8b"
     assert shipped_model("RedHatAI/Llama-3.3-70B-Instruct-quantized.w8a8") == "llama-3.3-70b"
-    assert shipped_model("mistralai/Mistral-7B") is None
+    assert shipped_model("mistralai/Mistral-9B") is None
     told: Callable[[str], str | None] = told_precision
     assert [told(name) for name in ("x-FP8", "x-AWQ", "x-quantized.w8a8", "x-bf16", "x")] == [
         "fp8",

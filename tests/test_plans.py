@@ -219,7 +219,7 @@ def test_an_extended_architecture_takes_over_what_it_does_not_say(tmp_path: Path
     assert (server.chip, server.card, server.server.fabric) == (card.chip, card.card, card.server.fabric)
     assert (server.name, server.usual_cards, card.usual_cards) == ("rngd-server", 8, 1)
     (tmp_path / "mine.yaml").write_text("extends: nothing\nname: mine\n")
-    with pytest.raises(UserError, match="no such file; known: h100"):
+    with pytest.raises(UserError, match="no such file; known: a100"):
         load_system(str(tmp_path / "mine.yaml"))
 
 

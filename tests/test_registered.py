@@ -165,8 +165,9 @@ def test_folders_of_several_architectures_and_of_sweeps_are_compared(
     words = ("--models", "qwen2.5-0.5b", "--grid", "grid.yaml", "--no-interval", "--out", "both")
     assert tell("kperf", "rngd", "h200", *words).code == 0
     found = tell("verify-run", "both/h200/manifest.json", "--json").json
-    files = ["h200/kperf.csv", "h200/kperf.xlsx", "rngd/kperf.csv", "rngd/kperf.xlsx"]
-    assert found["same"] == files and not found["different"]
+    own = ["h200/kperf.csv", "h200/kperf.xlsx", "rngd/kperf.csv", "rngd/kperf.xlsx"]
+    assert found["same"] == ["comparison.csv", "comparison.xlsx", *own] and not found["different"]
+    assert tell("verify-run", "both/manifest.json", "--json").json["same"] == found["same"]
     assert {Path(name).suffix for name in found["not_compared"]} == {".png"}
     Path("sweep.yaml").write_text(SWEEP, encoding="utf-8")
     assert tell("sweep", "sweep.yaml", "--workers", "1", "--out", "swept").code == 0

@@ -116,11 +116,13 @@ class ServerPower(Part):
     """What a server draws beside its cards, and the rack that it stands in."""
 
     host: Power
-    """Draw of host processors, memory, network and fans of one server that serves, in W."""
+    """Draw of host processors, memory, network and fans of one server that serves, in watts, by which chips are
+    compared alone."""
     supply_efficiency: Efficiency
-    """Part of the power at the wall that arrives behind the power supplies."""
+    """Part of the power at the wall that arrives behind the power supplies, by which chips are compared alone."""
     rack: Power | None = None
-    """Power at the wall of a rack that such servers fill, in W; unknown if omitted."""
+    """Power at the wall of a rack that such servers fill, in watts, by which chips are compared alone; unknown if
+    omitted."""
 
 
 class ServerCards(Part):

@@ -127,10 +127,10 @@ def _record(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
 def _compared(path: Path, out: Path) -> tuple[dict[str, bool], dict[str, Any]]:
     """Whether each file of the fresh folder is as the recorded one, and the fresh manifest.
 
-    Of several architectures each has a folder with a manifest of its own.
+    Of several architectures each has a folder with a manifest of its own, beneath that of their comparison.
     """
     own = path.resolve().parent
-    inner = not is_file(out / MANIFEST) and is_file(out / own.name / MANIFEST)
+    inner = is_file(out / own.name / MANIFEST) and not is_file(own / own.name / MANIFEST)
     fresh, recorded = (out / own.name / MANIFEST, own.parent) if inner else (out / MANIFEST, own)
     if not is_folder(out):
         raise UserError(str(path), "argv", "the command writes no folder; nothing can be compared")
