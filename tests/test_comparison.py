@@ -51,26 +51,27 @@ def found(grid: str) -> GridAnswer:
 def test_a_card_a_server_a_watt_and_a_rack(found: GridAnswer) -> None:
     rows = compared(found)
     assert list(rows["chip"][:3]) == CHIPS
-    told = {name: load_system(name).server for name in CHIPS}
+    told = {name: load_system(name) for name in CHIPS}
     for row in rows[rows["status"] == "predicted"].to_dict("records"):
         own = found[CHIPS.index(str(row["chip"]))].cells
         cell = own[(own["model"] == row["model"]) & (own["users"] == row["users"])].iloc[0]
-        server = told[str(row["chip"])]
-        instances = int(server.max_cards.value) // int(cell["cards"])
+        system = told[str(row["chip"])]
+        housing = system.housing
+        instances = int(system.server.max_cards.value) // int(cell["cards"])
         assert row["instances"] == instances
         assert row["per_card"] == pytest.approx(cell["output_tokens_per_s"] / cell["cards"])
         assert row["per_server"] == pytest.approx(cell["output_tokens_per_s"] * instances)
         assert row["per_card_w"] == cell["tokens_per_joule"]
-        if server.power is None:
+        if housing is None:
             assert math.isnan(row["per_server_w"]) and math.isnan(row["per_rack"])
             continue
-        server_w = cell["power_w_mean"] * instances + server.power.host.value
-        wall_w = server_w / server.power.supply_efficiency.value
+        server_w = cell["power_w_mean"] * instances + housing.host.value
+        wall_w = server_w / housing.supply_efficiency.value
         assert (row["server_w"], row["wall_w"]) == (pytest.approx(server_w), pytest.approx(wall_w))
         assert row["per_server_w"] == pytest.approx(row["per_server"] / server_w, rel=1e-6)
         assert row["per_wall_w"] == pytest.approx(row["per_server"] / wall_w, rel=1e-6)
-        assert server.power.rack is not None
-        assert row["per_rack"] == pytest.approx(row["per_server"] * (server.power.rack.value // wall_w))
+        assert housing.rack is not None
+        assert row["per_rack"] == pytest.approx(row["per_server"] * (housing.rack.value // wall_w))
 
 
 def test_an_interval_s_ends_take_the_far_ends_of_the_host(found: GridAnswer) -> None:

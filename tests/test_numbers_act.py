@@ -8,10 +8,8 @@ from acting_support import search
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.hardware.field_docs import sentence_at
 
-ONLY_SHOWN = {"chip.power.tdp": "only shown"} | {
-    f"server.power.{name}": "chips are compared alone" for name in ("host", "supply_efficiency", "rack")
-}
-"""Numbers that no figure of a run is computed from, and the words in which their sentences say so."""
+ONLY_SHOWN = {"chip.power.tdp": "only shown"}
+"""Numbers that nothing is computed from, and the words in which their sentences say so."""
 _MULTIPLIED = "where the units multiply its type"
 UNMOVED = {
     "rngd": ONLY_SHOWN,

@@ -112,14 +112,14 @@ class Card(Part):
     """Link from the card to the host, over which logits are read for sampling; its `packet` is not used."""
 
 
-class ServerPower(Part):
+class Housing(Part):
     """What a server draws beside its cards, and the rack that it stands in."""
 
     host: Power
     """Draw of host processors, memory, network and fans of one server that serves, in watts, by which chips are
     compared alone."""
     supply_efficiency: Efficiency
-    """Part of the power at the wall that arrives behind the power supplies, by which chips are compared alone."""
+    """Fraction of the power at the wall that arrives behind the power supplies, by which chips are compared alone."""
     rack: Power | None = None
     """Power at the wall of a rack that such servers fill, in watts, by which chips are compared alone; unknown if
     omitted."""
@@ -136,9 +136,6 @@ class ServerCards(Part):
     """Links between the chips and the libraries of collectives on them."""
     network: str | None = None
     """Name in arch_configs/links, or path, of the link by which servers reach each other; unknown if omitted."""
-    power: ServerPower | None = None
-    """What it draws beside its cards, for comparisons of servers, of watts at the wall and of racks; unknown if
-    omitted."""
 
 
 class System(Description):
@@ -168,6 +165,9 @@ class System(Description):
     """The card that carries chips."""
     server: ServerCards
     """The server that holds cards."""
+    housing: Housing | None = None
+    """What the server draws beside its cards and the rack that it stands in, by which chips are compared; unknown if
+    omitted."""
 
     @model_validator(mode="before")
     @classmethod

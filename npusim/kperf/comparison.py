@@ -1,7 +1,7 @@
 """Architectures side by side: what each cell of the grid comes to for a card, a server, a watt and a rack.
 
 A server is filled with instances alike, whose rates add up: at n instances n times the users are served. Its watts are
-those of the cards and what `server.power` of the description says of the host; the wall's are those over the efficiency
+those of the cards and what `housing` of the description says of the host; the wall's are those over the efficiency
 of the supplies; a rack holds as many servers as its power feeds at these watts. What a description does not tell is
 blank.
 """
@@ -130,7 +130,7 @@ class _Watts:
 
 def _watts(system: System, cards_w: float, side: str) -> _Watts:
     """Of so many watts of cards; side: the end of the host's range that gives the low, or the high, end of a figure."""
-    told = system.server.power
+    told = system.housing
     if told is None or not cards_w > 0.0:
         return _Watts()
     ends = {"": (_value, _value), "_low": (_high, _low), "_high": (_low, _high)}[side]
