@@ -21,6 +21,8 @@ from npusim.words import Say
 _SILICON, _PROJECTION = "#0072B2", "#E69F00"
 _ACROSS = 3
 _WIDTH, _INCHES_PER_LETTER, _LETTERS_PER_LINE = 11.7, 0.072, 150
+_LETTERS_OF_NAME = 40
+"""Of a chip's name in one line."""
 
 
 def write_comparison_charts(rows: pd.DataFrame, context: KPerfContext, folder: Path) -> list[str]:
@@ -48,13 +50,14 @@ def heading(rows: pd.DataFrame, say: Say) -> str:
 
 def _draw(rows: pd.DataFrame, context: KPerfContext) -> Figure:
     say = context.say
+    names = [textwrap.wrap(title, _LETTERS_OF_NAME) for title in rows["chip_title"]]
     lines = [not_measured(context), *_notes(rows, say)]
     foot = 0.55 + 0.17 * len(lines)
-    height = 1.35 + foot + 2 * max(1.2, 0.34 * len(rows))
+    height = 1.35 + foot + 2 * max(1.2, (0.23 + 0.17 * max(map(len, names))) * len(rows))
     figure = Figure(figsize=(_WIDTH, height), dpi=160)
     panels = figure.subplots(2, _ACROSS, sharey=True, squeeze=False)
-    left = (0.3 + _INCHES_PER_LETTER * max(map(len, rows["chip_title"]))) / _WIDTH
-    figure.subplots_adjust(left=left, right=0.975, top=1 - 1.05 / height, bottom=foot / height, hspace=0.5, wspace=0.12)
+    left = (0.3 + _INCHES_PER_LETTER * max(len(line) for name in names for line in name)) / _WIDTH
+    figure.subplots_adjust(left=left, right=0.975, top=1 - 1.1 / height, bottom=foot / height, hspace=0.42, wspace=0.12)
     for scale, axes in zip(SCALES, panels.flat, strict=True):
         _bars(axes, rows, scale, say)
     figure.text(0.01, 1 - 0.36 / height, f"{heading(rows, say)} ({say('prediction')})", fontsize=13, weight="bold")
@@ -86,7 +89,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, scale: Scale, say: Say) -> None:
     axes.set_yticks(at, [_named(row, say) for row in rows.to_dict("records")], fontsize=8.5)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlim(0, None if known.any() else 1)
-    axes.set_title(f"{say(scale.heading)} [{scale.unit}]", fontsize=9, loc="left")
+    axes.set_title(f"{say(scale.heading)}\n[{scale.unit}]", fontsize=9, loc="left")
     axes.tick_params(axis="x", labelsize=8)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
@@ -112,7 +115,8 @@ def _named(row: Mapping[Hashable, Any], say: Say) -> str:
     """Chip, cards and precision of a bar."""
     cards, precision = int(row["cards"]), row["precision"]
     told = say("{cards} cards, {precision}", cards=cards, precision=precision)
-    return f"{row['chip_title']}\n{say('one card, {precision}', precision=precision) if cards == 1 else told}"
+    name = "\n".join(textwrap.wrap(row["chip_title"], _LETTERS_OF_NAME))
+    return f"{name}\n{say('one card, {precision}', precision=precision) if cards == 1 else told}"
 
 
 def _why(row: pd.Series, scale: Scale) -> str:
