@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving_support import H200_VLLM, MODEL, RNGD_26_3, with_caching, with_kv_room, with_numbers
 
-import npusim
 from npusim.answers.pools import Pool, Transfer, network_between, predict_pools
 from npusim.errors import UserError
+from npusim.hardware.data import data_root
 from npusim.hardware.server_link import load_server_link
 from npusim.mapping.deployment import Deployment
 from npusim.serving.instances.disaggregated import PoolsRun, kv_bytes_of, simulate_pools
@@ -190,7 +190,7 @@ def test_a_connector_adds_its_set_up_and_bounds_the_rate(deployed: Deploy, link:
     ],
 )
 def test_connectors_that_cannot_be_are_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
-    shipped = yaml.safe_load((Path(npusim.__file__).parents[1] / "arch_configs/runtimes/vllm-0.24.yaml").read_text())
+    shipped = yaml.safe_load((data_root("arch_configs") / "runtimes" / "vllm-0.24.yaml").read_text())
     shipped["connector"] |= changes
     path = tmp_path / "vllm-0.24.yaml"
     path.write_text(yaml.safe_dump(shipped))

@@ -180,4 +180,5 @@ def _finish(left: Axes, right: Axes, result: ValidationResult) -> None:
     right.axhline(0.0, color="#000000", linewidth=0.8)
     right.axhspan(-100.0 * _BAND, 100.0 * _BAND, color="#000000", alpha=0.08, linewidth=0)
     size = _USERS if table_kinds()[result.kind].runs else f"measured {result.main_metric}"
-    right.set(xscale="log", xlabel=size, ylabel="error [%]", title="predicted / measured - 1")
+    known = np.isfinite(_size(result, result.main)).any()
+    right.set(xscale="log" if known else "linear", xlabel=size, ylabel="error [%]", title="predicted / measured - 1")
