@@ -95,3 +95,17 @@ def require_unit(arch: str, unit: str, table: MeasuredTable) -> None:
     if found != unit:
         mend = f"give an architecture whose unit is a {unit}"
         raise UserError("--arch", "", f"{table.path.name} was measured on a {unit}, {arch} is a {found}; {mend}")
+
+
+def chip_of_row(row: Row, chip: str, arch: str | None) -> str:
+    """The architecture of a row that names its chip: `arch`, for rows on `chip` alone, where it is given. Raises
+    Unrepresentable."""
+    own = row.text("chip")
+    if arch is not None:
+        if own != chip:
+            raise Unrepresentable(f"measured on {own}, not on {chip}")
+        return arch
+    try:
+        return load_system(own, uncalibrated=True).name
+    except UserError as error:
+        raise Unrepresentable(f"the chip '{own}' is not described") from error

@@ -11,6 +11,7 @@ import numpy as np
 from npusim.engine.analytic import AnalyticEngine
 from npusim.evidence.measured.case import Numbers, Predictor
 from npusim.evidence.measured.placement import Placement, measured_deployment
+from npusim.evidence.predictors.placed import PlacedPredictor
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.kernels.power import operator_time
 from npusim.mapping.optable import ATTENTION
@@ -40,20 +41,11 @@ def analytic_layer_time(engine: AnalyticEngine, step: Step, attention: bool) -> 
 
 
 @dataclass(frozen=True)
-class DenseLayerPredictor:
+class DenseLayerPredictor(PlacedPredictor):
     """All but attention of one layer over `tokens` tokens: a prompt's chunk from the smallest compiled one on."""
 
-    placement: Placement
     tokens: int
     layer_time: LayerTime = analytic_layer_time
-
-    @property
-    def arch(self) -> str:
-        return self.placement.arch
-
-    @property
-    def runtime(self) -> str:
-        return self.placement.runtime
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
@@ -64,21 +56,12 @@ class DenseLayerPredictor:
 
 
 @dataclass(frozen=True)
-class PromptAttentionPredictor:
+class PromptAttentionPredictor(PlacedPredictor):
     """Attention of one layer for a chunk of `query` new tokens whose context ends at `context`."""
 
-    placement: Placement
     query: int
     context: int
     layer_time: LayerTime = analytic_layer_time
-
-    @property
-    def arch(self) -> str:
-        return self.placement.arch
-
-    @property
-    def runtime(self) -> str:
-        return self.placement.runtime
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""
@@ -87,25 +70,16 @@ class PromptAttentionPredictor:
 
 
 @dataclass(frozen=True)
-class DecodeAttentionPredictor:
+class DecodeAttentionPredictor(PlacedPredictor):
     """All attention executions of one layer in the mean decode step of a run: `batch` sequences, `context` on average.
 
     Where there are several, the contexts are lognormal with the spread `context_spread` up to `longest_context`, and
     their mean is the mean of the compiled contexts in which they run; a mean batch lies between two whole ones.
     """
 
-    placement: Placement
     batch: float
     context: float
     layer_time: LayerTime = analytic_layer_time
-
-    @property
-    def arch(self) -> str:
-        return self.placement.arch
-
-    @property
-    def runtime(self) -> str:
-        return self.placement.runtime
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """us."""

@@ -15,7 +15,8 @@ from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
-from npusim.evidence.measured.placement import Placement, measured_deployment
+from npusim.evidence.measured.placement import measured_deployment
+from npusim.evidence.predictors.placed import PlacedPredictor
 from npusim.hardware.server_link import load_server_link
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Shown
@@ -35,7 +36,7 @@ random ones differs from the told one by 1/sqrt(n)."""
 
 
 @dataclass(frozen=True)
-class RunPredictor:
+class RunPredictor(PlacedPredictor):
     """isl, osl: tokens of each request, or the medians of a trace's; users: the mean number in service.
 
     requests: None where it was not published; same_prompt: every request has the same prompt, which the server knows
@@ -48,7 +49,6 @@ class RunPredictor:
     live in the front end's process and make up their prompts there; lab: whose set-up it was.
     """
 
-    placement: Placement
     isl: int
     osl: int
     users: float
@@ -65,14 +65,6 @@ class RunPredictor:
     link: str = ""
     inside: bool = False
     lab: str = ""
-
-    @property
-    def arch(self) -> str:
-        return self.placement.arch
-
-    @property
-    def runtime(self) -> str:
-        return self.placement.runtime
 
     @property
     def traced(self) -> bool:

@@ -10,7 +10,8 @@ from scipy.optimize import brentq
 from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Numbers
-from npusim.evidence.measured.placement import Placement, measured_deployment
+from npusim.evidence.measured.placement import measured_deployment
+from npusim.evidence.predictors.placed import PlacedPredictor
 from npusim.metric_row import Shown
 from npusim.serving.load import Load
 from npusim.serving.metrics import measure
@@ -25,22 +26,13 @@ _STEEPEST = 200.0
 
 
 @dataclass(frozen=True)
-class StaticBatchPredictor:
+class StaticBatchPredictor(PlacedPredictor):
     """`users` prompts of `isl` tokens, whose answers have `osl` tokens in the mean and the longest `longest`."""
 
-    placement: Placement
     isl: int
     osl: float
     longest: int
     users: int
-
-    @property
-    def arch(self) -> str:
-        return self.placement.arch
-
-    @property
-    def runtime(self) -> str:
-        return self.placement.runtime
 
     def predict(self, numbers: Numbers, seed: int) -> dict[str, float]:
         """Figures by the names of METRICS, and BATCH_MS. Raises UserError."""

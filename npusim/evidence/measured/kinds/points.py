@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Predictor, Skip
+from npusim.evidence.measured.collect import chip_of_row
 from npusim.evidence.measured.kind import TableKind
 from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
 from npusim.evidence.measured.point_notes import PointNote, read_note
@@ -78,7 +79,7 @@ def _point(row: Row, chip: str, arch: str | None) -> _Point:
         idle = "idle power is a number of the description, not a prediction"
         raise Unrepresentable(idle if row.text("metric") == _IDLE else "no model ran")
     note, users = read_note(row.text("note")), row.number("concurrency")
-    where, model = _architecture(row, chip, arch), model_name(row.text("model"))
+    where, model = chip_of_row(row, chip, arch), model_name(row.text("model"))
     placement = placed(
         Placement(
             where,
@@ -90,18 +91,6 @@ def _point(row: Row, chip: str, arch: str | None) -> _Point:
         )
     )
     return _Point(row, note, placement, users)
-
-
-def _architecture(row: Row, chip: str, arch: str | None) -> str:
-    own = row.text("chip")
-    if arch is not None:
-        if own != chip:
-            raise Unrepresentable(f"measured on {own}, not on {chip}")
-        return arch
-    try:
-        return load_system(own, uncalibrated=True).name
-    except UserError as error:
-        raise Unrepresentable(f"the chip '{own}' is not described") from error
 
 
 def _precision(row: Row, arch: str, model: str) -> str:

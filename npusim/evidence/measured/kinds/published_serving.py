@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Skip
+from npusim.evidence.measured.collect import chip_of_row
 from npusim.evidence.measured.contradictions import Rate, contradicted
 from npusim.evidence.measured.kind import TableKind
 from npusim.evidence.measured.placement import Placement, measured_deployment, model_name, placed, scheme
@@ -181,7 +182,7 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
     isl, osl, users = row.count("isl"), row.count("osl"), row.number("concurrency")
     if users < 1.0:
         raise Unrepresentable(f"concurrency {users:g} is below one")
-    where = _architecture(row, chip, arch)
+    where = chip_of_row(row, chip, arch)
     placement = placed(
         Placement(
             where,
@@ -205,18 +206,6 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
         unsaid=unsaid,
         lab=lab,
     )
-
-
-def _architecture(row: Row, chip: str, arch: str | None) -> str:
-    own = row.text("chip")
-    if arch is not None:
-        if own != chip:
-            raise Unrepresentable(f"measured on {own}, not on {chip}")
-        return arch
-    try:
-        return load_system(own, uncalibrated=True).name
-    except UserError as error:
-        raise Unrepresentable(f"the chip '{own}' is not described") from error
 
 
 def _runtime(row: Row, arch: str) -> str:
