@@ -6,6 +6,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim import dtypes
+from npusim.evidence.validation.validate import validate_table
+from npusim.hardware.catalog import load_system
 from npusim.kernels.memory import stream_bandwidth
 from npusim.kernels.rates import efficiency_of
 from npusim.kernels.units.gpu.linear import linear_times
@@ -21,6 +24,7 @@ from npusim.mapping.deployment import Deployment
 from npusim.mapping.optable import LINEAR, OP_DTYPE, account
 
 Deploy = Callable[..., Deployment]
+DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
 SMS, ROWS, COLUMNS, DEPTH, RATE = 132, 128, 256, 64, 2048
 WIDTHS = st.sampled_from([1024, 4096, 6144, 14336, 28672])
 
@@ -202,3 +206,56 @@ def test_each_library_has_its_own_tiles(arithmetic: Any) -> None:
     assert linear_times(_row(ROWS, 128, 64, library=1), other)[0] == pytest.approx(
         _seconds(arithmetic, ROWS * 128 / 8 * 64), rel=1e-12
     )
+
+
+CUTLASS = {"transposed": 16.0, "narrow": 64.0, "low": 128.0, "empty_free": 0.25, "empty_time": 1.2}
+
+
+@pytest.fixture(scope="module")
+def by_rows(h200: Any) -> Any:
+    """The library that picks its tile by the number of rows: 128 x 128 elements, halved for few rows."""
+    names = [library.name for library in load_system("h200", uncalibrated=True).chip.unit.linear]
+    index = names.index("vllm-cutlass")
+    told = {name: h200[f"gpu_linear_tiles_by_rows_{name}"][index] for name in CUTLASS}
+    assert told == CUTLASS
+    assert math.isnan(h200["gpu_linear_tiles_by_rows_low"][0]), "cublas takes the fastest of its tiles"
+    return index
+
+
+def _by_rows_s(m: int, n: int, k: int, machine: Any, index: int) -> float:
+    """Seconds of arithmetic, written out: blocks of rows, the empty part of the last one, waves of tiles."""
+    tile_rows, tile_columns = (64 if m <= 128 else 128), (64 if m <= 64 else 128)
+    filled = math.ceil(m / tile_rows)
+    blocks = filled if m <= 128 else filled + filled % 2
+    waves = math.ceil(blocks * math.ceil(n / tile_columns) / SMS)
+    fp8 = machine["gpu_macs_per_sm_fp8"] * machine["gpu_linear_efficiency_fp8"][index] * machine["gpu_clock"]
+    seconds = waves * tile_rows * tile_columns * k / fp8
+    empty = max(0.0, filled - m / tile_rows - 0.25) if m > 16 else 0.0
+    return float(seconds * (1.0 + 1.2 * empty / blocks))
+
+
+@pytest.mark.parametrize("m", [1, 16, 17, 24, 48, 64, 65, 96, 128, 129, 136, 256, 257, 512, 1024, 1040, 8192])
+@pytest.mark.parametrize(("n", "k"), [(6144, 4096), (4096, 14336)])
+def test_a_tile_by_the_number_of_rows(arithmetic: Any, by_rows: int, m: int, n: int, k: int) -> None:
+    contraction, _, _ = linear_times(_row(m, n, k, "fp8", by_rows), arithmetic)
+    assert contraction == pytest.approx(_by_rows_s(m, n, k, arithmetic, by_rows), rel=1e-12)
+
+
+def test_rows_outside_the_matrix_take_time(h200: Any, by_rows: int) -> None:
+    """24 rows need longer than 64 and 1,040 more than an eighth beyond 1,024; up to 16 rows all take as long."""
+    time_s = {m: max(linear_times(_row(m, 28672, 4096, "fp8", by_rows), h200)[:2]) for m in (1, 16, 24, 64, 1024, 1040)}
+    assert time_s[16] == pytest.approx(time_s[1], rel=0.05)
+    assert time_s[24] > 1.1 * time_s[64] > 1.1 * time_s[16]
+    assert time_s[1040] > 1.2 * time_s[1024]
+    free = _altered(h200, gpu_linear_tiles_by_rows_empty_time=0.0)
+    assert max(linear_times(_row(24, 28672, 4096, "fp8", by_rows), free)[:2]) <= time_s[64]
+
+
+def test_products_of_captured_sizes_are_near_the_measured(by_rows: int) -> None:
+    """38 numbers of rows up to 8,192: those between powers of two are no exception."""
+    result = validate_table(DATA / "h200" / "vllm_linear.csv")
+    errors = {"bf16": [], "fp8": []}
+    for item in result.predictions:
+        errors[item.case.dimensions["dtype"]].append(abs(item.error))
+    assert (len(errors["bf16"]), len(errors["fp8"])) == (347, 332)
+    assert np.mean(errors["bf16"]) < 0.10 and np.mean(errors["fp8"]) < 0.10

@@ -12,7 +12,8 @@ from serving_support import scheduled, with_numbers
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.event.engine import EventEngine
 from npusim.mapping.deployment import Deployment
-from npusim.mapping.optable import ATTENTION
+from npusim.mapping.optable import ATTENTION, COLLECTIVE
+from npusim.mapping.plan import Plan
 from npusim.serving.load import random_load
 from npusim.serving.simulate import simulate
 from npusim.workload.arrivals import Burst
@@ -51,7 +52,8 @@ def test_a_step_is_scheduled_when_the_one_before_begins(deployed: Deploy) -> Non
 def test_a_first_token_comes_out_when_the_next_step_is_launched(deployed: Deploy) -> None:
     """Two prompts, the second of which comes while the first one's step is launched, operator by operator, by one
     thread; on two cards each has a process that launches, and tokens do not wait."""
-    slow = {"paths_host_launch": 1e-3, "host_intake_time": 0.004, "host_request_time": 0.0}
+    slow = {"paths_host_launch": 1e-3, "paths_collective_host_launch": 1e-3}
+    slow |= {"host_intake_time": 0.004, "host_request_time": 0.0}
     for cards in (1, 2):
         deployment = with_numbers(deployed("h200", "llama-3.1-8b", runtime="vllm-0.24", cards=cards), **STILL, **slow)
         engine = AnalyticEngine(deployment)
@@ -107,3 +109,16 @@ def test_a_prompt_lasts_until_its_operators_are_launched(deployed: Deploy, model
     engine = AnalyticEngine(slow)
     few = Step(np.array([500]), np.array([500]), np.zeros(1, np.bool_), 1)
     assert engine.cost(few).time_s == usual.cost(few).time_s, "few tokens are replayed as captured graphs"
+
+
+def test_a_collective_has_a_launch_of_its_own(deployed: Deploy) -> None:
+    deployment = deployed("h200", "llama-3.1-8b", runtime="vllm-0.24", plan=Plan(2, 2))
+    slow = with_numbers(deployment, paths_host_launch=1e-3, paths_collective_host_launch=4e-3)
+    step = Step(np.array([700]), np.array([700]), np.zeros(1, np.bool_), 1)
+    engine = AnalyticEngine(slow)
+    rows = engine.operators(step)[0].rows
+    collectives = float(rows["repeat"][rows["kind"] == COLLECTIVE].sum())
+    assert collectives >= 64.0, "two a layer"
+    assert engine.cost(step).time_s == pytest.approx(float(rows["repeat"].sum()) * 1e-3 + collectives * 3e-3, rel=1e-9)
+    alike = AnalyticEngine(with_numbers(slow, paths_collective_host_launch=float("nan")))
+    assert alike.cost(step).time_s == pytest.approx(float(rows["repeat"].sum()) * 1e-3, rel=1e-9)

@@ -39,6 +39,8 @@ KINDS = {
     "h200/vllm_serving": "vllm_serving",
     "h200/vllm_mechanics": "vllm_serving",
     "h200/vllm_apart": "vllm_serving",
+    "h200/vllm_between": "vllm_serving",
+    "h200/vllm_linear": "operators",
     "h200/vllm_long_prompts": "vllm_serving",
     "h200/vllm_speculative": "vllm_serving",
     "rngd/kernels": "card_kernels",

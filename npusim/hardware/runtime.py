@@ -185,6 +185,8 @@ class StepPath(Part):
     seconds; none if omitted."""
     expert_host_launch: Duration | None = None
     """Host time to launch the experts of a layer in such a step, in seconds; that of an operator if omitted."""
+    collective_host_launch: Duration | None = None
+    """Host time to launch a collective among chips in such a step, in seconds; that of an operator if omitted."""
     graph: Literal["operator", "layer", "step"] = "operator"
     """What is compiled as one program, within which the weights of later operators are fetched ahead; under `layer`
     attention is a program of its own, before which no keys and values are fetched."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.compilation import kernel
-from npusim.mapping.optable import ATTENTION, EXPERT_UP, NORM, OUT
+from npusim.mapping.optable import ATTENTION, COLLECTIVE, EXPERT_UP, NORM, OUT
 
 
 @kernel
@@ -37,12 +37,14 @@ def launches_time(rows, count, runtime, path):
     for index in range(count):
         if rows[index].op == NORM:
             tokens = max(tokens, rows[index].m)
-    launch, expert = runtime.paths_host_launch[path], runtime.paths_expert_host_launch[path]
-    piece = runtime.paths_piece_launch[path]
+    launch, piece = runtime.paths_host_launch[path], runtime.paths_piece_launch[path]
+    expert, collective = runtime.paths_expert_host_launch[path], runtime.paths_collective_host_launch[path]
     seconds = 0.0
     if tokens > runtime.paths_graph_tokens[path] and launch > 0.0:
         for index in range(count):
-            seconds += rows[index].repeat * (expert if rows[index].op == EXPERT_UP and expert > 0.0 else launch)
+            row = rows[index]
+            own = expert if row.op == EXPERT_UP else (collective if row.kind == COLLECTIVE else launch)
+            seconds += row.repeat * (own if own > 0.0 else launch)
     elif tokens <= runtime.paths_graph_tokens[path] and piece > 0.0:
         for index in range(count):
             seconds += rows[index].repeat * piece if rows[index].kind == ATTENTION else 0.0

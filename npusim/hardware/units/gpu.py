@@ -23,6 +23,22 @@ class MacEfficiencies(Part):
     """Fraction of the MAC rate, 0 to 1, that a main loop reaches with INT8 operands; that of FP8 if omitted."""
 
 
+class TilesByRows(Part):
+    """What a library does that picks its tile by the number of rows alone, and never splits k."""
+
+    transposed: Count
+    """Largest number of rows that a product is computed transposed for, so that rows fill no tile."""
+    narrow: Count
+    """Largest number of rows for which a tile has half of the columns."""
+    low: Count
+    """Largest number of rows for which a tile has half of its rows; above, blocks of rows come in pairs, of which one
+    may be empty."""
+    empty_free: Fraction
+    """Fraction of a tile's rows, 0 to 1, that may lie outside the matrix at no cost."""
+    empty_time: Ratio
+    """Ratio of the further time of a tile, all of whose rows beyond that lay outside the matrix, to its own time."""
+
+
 class LinearLibrary(Part):
     """Matrix-product kernels of one library."""
 
@@ -46,6 +62,11 @@ class LinearLibrary(Part):
     """Time to fill the pipeline and to write the results of one tile, in seconds; part of the launch if omitted."""
     split_merge: Duration
     """Time to add partial results where few tiles split k, in seconds."""
+    tiles_by_rows: TilesByRows | None = None
+    """How a library picks its tile by the number of rows alone; the fastest of its tiles if omitted."""
+    product_energy: Ratio | None = None
+    """Ratio of the energy of a multiplication to the chip's own for the type, since operands whose values spread over
+    more of their bits switch more; 1 if omitted."""
     cast_efficiency: Efficiency
     """Fraction of the memory's stream rate, 0 to 1, at which activations are cast to the type that is multiplied."""
 

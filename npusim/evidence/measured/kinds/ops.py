@@ -30,6 +30,8 @@ _SIXTEEN_BIT = 2.0
 _VECTOR_OPS = {"rms_norm": NORM, "silu": SILU, "add": CAST, "softmax": SOFTMAX}
 """Element-wise and row-wise operators; an addition is one pass, as a type conversion is."""
 _ATTENTION_LIBRARIES = {"flash": "flash-2", "cudnn": "cudnn"}
+_LINEAR_LIBRARY = "cublas"
+"""Library of matrix products whose rows name none."""
 _MODELS = ("llama-3.1-8b", "llama-3.3-70b")
 _GROUPED_OPS = {"grouped_gemm_up": EXPERT_UP, "grouped_gemm_down": EXPERT_DOWN}
 _HIT = "hit="
@@ -89,7 +91,7 @@ def _libraries(op: str, backend: str) -> Libraries:
     if op in _GROUPED_OPS:
         return (("grouped", "torch-grouped"),)
     if op == "gemm":
-        return (("linear", "cublas"),)
+        return (("linear", backend or _LINEAR_LIBRARY),)
     if backend not in _ATTENTION_LIBRARIES:
         raise Unrepresentable(f"no attention library '{backend}'; known: {', '.join(_ATTENTION_LIBRARIES)}")
     return (("attention", _ATTENTION_LIBRARIES[backend]),)

@@ -34,6 +34,7 @@ def cost_row(row, machine, runtime, path, cost):
         cost.overhead_s += fixed
     elif row.kind == LINEAR:
         cost.contraction_s, cost.memory_s, fixed = linear_times(row, machine)
+        cost.macs *= given(machine.gpu_linear_product_energy[row.library], 1.0)
         cost.overhead_s += fixed
     elif row.kind == ATTENTION:
         cost.contraction_s, fixed, cost.macs = attention_times(row, machine)

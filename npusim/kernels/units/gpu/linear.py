@@ -32,16 +32,19 @@ def linear_times(row, machine):
 
 @kernel
 def fastest_tiles(row, machine):
-    """(contraction, memory, fixed) seconds of the fastest tile shape and split of k, and its waves.
+    """(contraction, memory, fixed) seconds of the fastest tile shape and split of k, or of the tile that the library
+    takes for so many rows, and its waves.
 
     Tiles of the library's shape, of half its rows, of a half or a quarter of its columns; a last wave that is not full
     costs a whole one ("Matrix Multiplication Background User's Guide", docs.nvidia.com), and each wave the filling of
     its pipeline; with few tiles, k may be split, which fills the SMs and costs the merge; SMs that hold a tile draw no
     more than `stream_per_sm` each from memory.
     """
+    library = row.library
+    if given(machine.gpu_linear_tiles_by_rows_low[library], 0.0) > 0.0:
+        return _tiles_by_rows(row, machine)
     best_contraction = best_memory = best_fixed = best = math.inf
     best_waves = 1.0
-    library = row.library
     # The whole tile or half of its rows, with all, a half or a quarter of its columns.
     for halved in range(2):
         for quartered in range(3):
@@ -57,6 +60,31 @@ def fastest_tiles(row, machine):
                     best, best_contraction, best_memory, best_fixed = total, contraction, memory, fixed
                     best_waves = waves
     return best_contraction, best_memory, best_fixed, best_waves
+
+
+@kernel
+def _tiles_by_rows(row, machine):
+    """(contraction, memory, fixed) seconds of the tile that the library takes for so many rows, and its waves.
+
+    Rows of a tile that lie outside the matrix are filled with zeros, which takes longer than to load rows. Measured:
+    a product of 1,040 rows takes 1.1 to 1.9 times one of 1,024 (validation/data/h200/vllm_linear.csv).
+    """
+    library = row.library
+    rows, columns = machine.gpu_linear_tile_rows[library], machine.gpu_linear_tile_columns[library]
+    low = row.m <= machine.gpu_linear_tiles_by_rows_low[library]
+    if low:
+        rows /= 2.0
+    if row.m <= machine.gpu_linear_tiles_by_rows_narrow[library]:
+        columns /= 2.0
+    filled = row_blocks(row, rows)
+    blocks = filled if low else 2.0 * math.ceil(filled / 2.0)
+    tiles = blocks * math.ceil(row.n / columns)
+    contraction, memory, fixed, waves = _tiled_times(tiles, 1.0, rows, columns, row, machine)
+    slower = 1.0
+    if row.m > machine.gpu_linear_tiles_by_rows_transposed[library]:
+        empty = filled - row.m / rows - machine.gpu_linear_tiles_by_rows_empty_free[library]
+        slower += max(0.0, empty) * machine.gpu_linear_tiles_by_rows_empty_time[library] / blocks
+    return contraction * slower, memory * slower, fixed, waves
 
 
 @kernel
