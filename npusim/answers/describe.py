@@ -45,6 +45,8 @@ from npusim.units import NS_PER_S
 from npusim.workload.catalog import list_models, load_model, shipped_models, taken_for
 from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
+from npusim.workload.loads.catalog import list_loads
+from npusim.workload.loads.facts import assumed, turns_text
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve_precision
 
@@ -56,7 +58,10 @@ _ANY_KV = "bf16"
 
 
 def list_items(what: str) -> list[dict[str, Any]]:
-    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims or grids. SI units."""
+    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims, grids or loads.
+
+    SI units.
+    """
     return _LISTS[what]()
 
 
@@ -318,6 +323,22 @@ def _list_grids() -> list[dict[str, Any]]:
     return [_grid_facts(grid) for grid in list_grids()]
 
 
+def _list_loads() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": load.name,
+            "title": load.title,
+            "sessions": load.sessions,
+            "turns": turns_text(load.turns),
+            "sessions_per_s": load.arrivals.sessions_per_s.value,
+            "prompt": str(load.prompt.value),
+            "answer": str(load.answer.value),
+            "assumed": len(list(assumed(load))),
+        }
+        for load in list_loads()
+    ]
+
+
 _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "archs": _list_architectures,
     "models": _list_models,
@@ -325,4 +346,5 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "memories": _list_memories,
     "pims": _list_pims,
     "grids": _list_grids,
+    "loads": _list_loads,
 }

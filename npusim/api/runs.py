@@ -134,6 +134,7 @@ def run(asked: RunOptions) -> RunResult:
     _warn(asked, deployment, served)
     answer |= _at_slo(asked, deployment, load)
     answer |= {} if served.trace is None else {"trace": dict(served.trace)}
+    answer |= {} if served.described is None else {"load": dict(served.described)}
     in_service = -(-answer["users_in_service"] // count)
     users = _users(asked, deployment, load, deployment.plan.data_parallel * count)
     laid = for_load(deployment, load.isl, load.osl, users)
