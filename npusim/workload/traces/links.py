@@ -17,7 +17,7 @@ class Links:
         self._followed: set[int] = set()
 
     def add(self, link: Link) -> None:
-        """The next turn. Raises BadCell where it cannot be sent: its parent is not there, or has a next turn already."""
+        """The next turn. Raises BadCell where its parent is not there, or has a next turn already."""
         if link.chat in self._places:
             raise BadCell("chat_id", f"{link.chat} is that of an earlier row; give each turn a number of its own")
         before = FIRST

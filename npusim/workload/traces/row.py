@@ -29,8 +29,8 @@ class Link(NamedTuple):
 
 class TracedRequest(NamedTuple):
     """isl, osl: tokens in and out, 0 where nothing came; time_s: when it came, by any clock, None where that is not
-    told; blocks: numbers of the blocks of its prompt, equal where prompts begin alike; link: of a turn of a session, whose
-    time is that after the answer to its parent where it has one."""
+    told; blocks: numbers of the blocks of its prompt, equal where prompts begin alike; link: of a turn of a session,
+    whose time is that after the answer to its parent where it has one."""
 
     isl: int
     osl: int
