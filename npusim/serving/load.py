@@ -107,7 +107,7 @@ class Load:
 
     @cached_property
     def after(self) -> np.ndarray:
-        """Of each request the one whose prompt goes on from its own and its answer, FIRST for none; int64 (requests,)."""
+        """Of each request the one whose prompt goes on from its own one and its answer, int64; FIRST for none."""
         if isinstance(self.arrival, Turns):
             return self.arrival.after
         return np.full(len(self.prompts), FIRST, np.int64)

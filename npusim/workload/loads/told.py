@@ -90,6 +90,14 @@ class DayCourse(Part):
         return hourly
 
     @model_validator(mode="after")
+    def _begins_with_a_session(self) -> DayCourse:
+        hour = int(self.begins_at)
+        after = self.hourly[(hour + 1) % HOURS]
+        if self.hourly[hour] + (after - self.hourly[hour]) * (self.begins_at - hour) == 0.0:
+            raise ValueError(f"begins_at: no session comes at {self.begins_at:g} o'clock; begin at another hour")
+        return self
+
+    @model_validator(mode="after")
     def _has_range(self) -> DayCourse:
         if self.kind == "assumed" and (self.low is None or self.high is None):
             raise ValueError("assumed rates need low and high, 24 each")
