@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from npusim.api.registering import predict, score
     from npusim.api.runs import run
     from npusim.api.steps import step
+    from npusim.api.swapping import swap
     from npusim.api.sweeps import sweep
     from npusim.api.validating import validate
     from npusim.api.verifying import verify_run
@@ -52,6 +53,7 @@ _MODULES = {
     "score": "registering",
     "show": "catalog",
     "step": "steps",
+    "swap": "swapping",
     "sweep": "sweeps",
     "validate": "validating",
     "verify_run": "verifying",
@@ -80,6 +82,7 @@ __all__ = [
     "score",
     "show",
     "step",
+    "swap",
     "sweep",
     "validate",
     "verify_run",

@@ -22,6 +22,7 @@ from npusim.api.precisions import PrecisionOptions
 from npusim.api.registering import PredictOptions
 from npusim.api.runs import RunOptions
 from npusim.api.steps import StepOptions
+from npusim.api.swapping import SwapOptions
 from npusim.api.sweeps import SweepOptions
 from npusim.api.validating import ValidateOptions
 from npusim.errors import UserError
@@ -46,6 +47,7 @@ REPLAYED: dict[str, type[Options]] = {
     "run": RunOptions,
     "show": ShowOptions,
     "step": StepOptions,
+    "swap": SwapOptions,
     "sweep": SweepOptions,
     "validate": ValidateOptions,
 }

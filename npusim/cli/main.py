@@ -24,6 +24,7 @@ _COMMANDS = {
     "kperf": "kperf.kperf",
     "validate": "validate.validate",
     "calibrate": "calibrate.calibrate",
+    "swap": "swap.swap",
     "sweep": "sweep.sweep",
     "evaluate": "evaluate.evaluate",
     "check": "check.check",
