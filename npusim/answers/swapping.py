@@ -17,6 +17,8 @@ from npusim.serving.tiers import cards_of, rate_into_chips
 _HALF = 0.5
 """Of the time."""
 _HOUR_S = 3600.0
+OPTION = "--from"
+"""Which says where weights come from."""
 POLICY = (
     "Weights are loaded as they are served, in one stream over all cards, and dropped without being written back; "
     "nothing else uses the links, and no request is served meanwhile."
@@ -46,7 +48,7 @@ def pooled_models(
     rooms = [each.require_fit(tokens) for each in deployments]
     usable = rooms[0].available_bytes + rooms[0].weight_bytes
     resident, free = _resident(rooms, usable, tokens)
-    sources = [load_kv_tier(told) for told in tiers]
+    sources = [load_kv_tier(told, OPTION) for told in tiers]
     needed = sum(_weight_bytes(each, room) for each, room in zip(deployments, rooms, strict=True))
     models = []
     for deployment, room, stays in zip(deployments, rooms, resident, strict=True):

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer
-from npusim.api.deploying import Arch, Placing, deployed
+from npusim.api.deploying import Arch, Placing, configuration, deployed
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option
 from npusim.errors import UserError
@@ -87,4 +87,5 @@ def swap(asked: SwapOptions) -> SwapResult:
 
     found = tuple(deployed(asked, asked.arch, name, asked.kv_tokens) for name in asked.names)
     check_alike(found)
-    return SwapResult(found, pooled_models(found, asked.tiers, asked.kv_tokens, asked.ready_s), asked)
+    answer = pooled_models(found, asked.tiers, asked.kv_tokens, asked.ready_s)
+    return SwapResult(found, answer | {"configurations": [configuration(each) for each in found]}, asked)
