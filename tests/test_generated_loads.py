@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -367,3 +368,12 @@ def test_mistakes_on_the_command_line(tmp_path: Path) -> None:
     assert "turns of this trace wait" in mistake(
         *RUN, "--trace", str(tmp_path / "chat.jsonl"), "--arrival", "poisson:1"
     )
+
+
+def test_the_load_in_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "loads.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    trace = draw_trace(described_load(path), path, 0)
+    assert len(trace) > 500 and trace.tokens.sum(axis=1).max() <= 16_384

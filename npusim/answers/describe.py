@@ -46,7 +46,7 @@ from npusim.workload.catalog import list_models, load_model, shipped_models, tak
 from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
 from npusim.workload.loads.catalog import list_loads
-from npusim.workload.loads.facts import assumed, turns_text
+from npusim.workload.loads.facts import summary
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve_precision
 
@@ -323,22 +323,6 @@ def _list_grids() -> list[dict[str, Any]]:
     return [_grid_facts(grid) for grid in list_grids()]
 
 
-def _list_loads() -> list[dict[str, Any]]:
-    return [
-        {
-            "name": load.name,
-            "title": load.title,
-            "sessions": load.sessions,
-            "turns": turns_text(load.turns),
-            "sessions_per_s": load.arrivals.sessions_per_s.value,
-            "prompt": str(load.prompt.value),
-            "answer": str(load.answer.value),
-            "assumed": len(list(assumed(load))),
-        }
-        for load in list_loads()
-    ]
-
-
 _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "archs": _list_architectures,
     "models": _list_models,
@@ -346,5 +330,5 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "memories": _list_memories,
     "pims": _list_pims,
     "grids": _list_grids,
-    "loads": _list_loads,
+    "loads": lambda: [summary(load) for load in list_loads()],
 }

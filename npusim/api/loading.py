@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _SHAPE = ("isl", "osl", "concurrency")
 _OF_A_TRACE, _OF_A_LOAD = "trace", "load"
 """How lengths are spread that a trace gives, or a load."""
+_OF_SESSIONS = {"start": "at times of their own", "prompts": "shared"}
+"""How users of sessions start, and that the prompts of a session begin with those before them."""
 _FASTEST, _SLOWEST = 1e6, 1e-6
 """Times as fast as it was recorded."""
 
@@ -217,7 +219,8 @@ def _of_trace(asked: Loading, path: Path) -> AskedLoad:
     left_out = "".join(f", {count:,} of {reason} left out" for reason, count in trace.skipped.items())
     text = f"{len(trace):,} requests of {Path(path).name} ({trace.format}{left_out})"
     drawn = arrival is not None and users_of(arrival) is None
-    return AskedLoad(load, text, drawn, {"lengths": _OF_A_TRACE}, told)
+    conditions = {"lengths": _OF_A_TRACE} | ({} if trace.before is None else _OF_SESSIONS)
+    return AskedLoad(load, text, drawn, conditions, told)
 
 
 def _of_description(asked: Loading, name: str) -> AskedLoad:
@@ -231,4 +234,5 @@ def _of_description(asked: Loading, name: str) -> AskedLoad:
     trace = draw_trace(told, path, asked.seed, asked.requests)
     facts = facts_of(told, trace)
     text = f"{len(trace):,} requests of {facts['sessions']:,} sessions of {told.name}"
-    return AskedLoad(trace_load(trace, warm_up=asked.warm_up), text, True, {"lengths": _OF_A_LOAD}, described=facts)
+    load = trace_load(trace, warm_up=asked.warm_up)
+    return AskedLoad(load, text, True, {"lengths": _OF_A_LOAD} | _OF_SESSIONS, described=facts)

@@ -50,8 +50,21 @@ def shared_fraction(told: LoadDescription, trace: Trace) -> float:
     return float(found.sum() / isl.sum())
 
 
-def turns_text(told: TurnCounts) -> str:
-    """How many turns sessions have, in a few words."""
+def summary(told: LoadDescription) -> dict[str, Any]:
+    """A load in a few words; assumed: how many of its numbers are."""
+    return {
+        "name": told.name,
+        "title": told.title,
+        "sessions": told.sessions,
+        "turns": _turns_text(told.turns),
+        "sessions_per_s": told.arrivals.sessions_per_s.value,
+        "prompt": str(told.prompt.value),
+        "answer": str(told.answer.value),
+        "assumed": len(list(assumed(told))),
+    }
+
+
+def _turns_text(told: TurnCounts) -> str:
     if told.mean is not None:
         return "1" if told.mean.value == 1.0 else f"geometric, mean {told.mean.value:g}"
     return ", ".join(str(each) for each in told.counts or ())
