@@ -84,16 +84,15 @@ class Loading(Options):
         Path | None,
         Option(
             "Recorded requests in place of --isl and --osl: Azure LLM inference CSV, BurstGPT CSV, Mooncake, Bailian, "
-            "vLLM bench or AIPerf JSONL, or pairs of lengths (CSV or JSONL).",
+            "vLLM bench or AIPerf JSONL, what npusim generate wrote, or pairs of lengths (CSV or JSONL).",
             metavar="FILE",
         ),
     ] = None
-    described: Annotated[
+    load: Annotated[
         str | None,
         Option(
             "Sessions drawn by the seed in place of --isl and --osl, as a shipped load or a YAML file describes them "
             "(npusim list loads): bursts, the course of a day, turns that wait for the answer before them.",
-            names=("--load",),
             metavar="LOAD",
         ),
     ] = None
@@ -126,8 +125,10 @@ class Loading(Options):
         super().__post_init__()
         self._check_one_kind()
         missing = next((name for name in _SHAPE if getattr(self, name) is None), None)
-        if self.trace is None and self.described is None and missing is not None:
-            raise UserError(f"--{missing}", "", "is missing; give it, or recorded requests by --trace")
+        if self.trace is None and self.load is None and missing is not None:
+            raise UserError(
+                f"--{missing}", "", "is missing; give it, or --trace for recorded requests, --load for sessions"
+            )
 
     def _check_one_kind(self) -> None:
         """Raises UserError where lengths, a trace or a load are told beside each other."""
@@ -135,7 +136,7 @@ class Loading(Options):
         given += ["shared-prefix"] if self.shared_prefix else []
         if self.trace is not None and given:
             raise UserError(f"--{given[0]}", "", "a trace has its own lengths and prompts; leave it out, or --trace")
-        if self.described is None:
+        if self.load is None:
             return
         given += [name for name in ("trace", "concurrency", "arrival") if getattr(self, name) is not None]
         if given:
@@ -152,8 +153,8 @@ class Loading(Options):
     @property
     def asked_load(self) -> AskedLoad:
         """What the run serves. Raises UserError."""
-        if self.described is not None:
-            return _of_description(self, self.described)
+        if self.load is not None:
+            return _of_description(self, self.load)
         return _of_trace(self, self.trace) if self.trace is not None else _of_shape(self)
 
 

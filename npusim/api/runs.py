@@ -157,7 +157,7 @@ def _at_slo(asked: RunOptions, deployment: Deployment, load: Load) -> Answer:
     users = users_of(load.arrival)
     if users is None:
         message = "counts users, which these requests have not; give --arrival closed or burst with --concurrency"
-        if asked.described is not None or isinstance(load.arrival, Turns):
+        if asked.load is not None or isinstance(load.arrival, Turns):
             message = "counts users, which sessions that come at their times have not; give --isl, --osl, --concurrency"
         raise UserError("--slo", "", message)
     most = most_of_requests(len(load.prompts), users)

@@ -60,8 +60,8 @@ class Load:
             return self
         arrival, warm_up = self.arrival.of_replica(replicas), -(-self.warm_up // replicas)
         if isinstance(self.arrival, Turns):
-            own = self.arrival.dealt(replicas)
-            prompts = [self.prompts[place] for place in own]
+            own, prompts = self.arrival.dealt(replicas), self.prompts
+            prompts = prompts.only(own) if isinstance(prompts, BlockPrompts) else [prompts[place] for place in own]
             return replace(self, arrival=arrival, prompts=prompts, lengths=self.tokens[own], warm_up=warm_up)
         return replace(
             self,

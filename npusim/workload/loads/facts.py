@@ -23,7 +23,6 @@ def facts_of(told: LoadDescription, trace: Trace) -> dict[str, Any]:
     mean_s = float(gaps_s.mean()) if len(gaps_s) else 0.0
     return {
         "name": told.name,
-        "file": str(trace.path),
         "requests": len(trace),
         "sessions": len(begun_s),
         "turns_mean": len(trace) / len(begun_s),

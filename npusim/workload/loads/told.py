@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from npusim.errors import UserError
 from npusim.hardware.base import Part
-from npusim.inputs.limits import MOST
 from npusim.workload.lengths import Lengths, parse_lengths
 
 _Kind = Literal["measured", "datasheet", "derived", "calibrated", "assumed"]
+_Written = Annotated[int, Field(strict=True)] | str
 HOURS = 24
 """Of a day."""
 _LEAST_SWING = 1e-6
@@ -29,16 +29,16 @@ def read_lengths(written: str | int, key: str) -> Lengths:
 class ToldLengths(Part):
     """How many tokens something has."""
 
-    value: int | str
+    value: _Written
     """Tokens, also spread as `--isl` of `npusim run` takes them (1024±20%, uniform:512-2048,
     lognormal:mean=1024,cv=0.6)."""
     kind: _Kind
     """How it was got: measured, datasheet, derived, calibrated or assumed."""
     source: str = Field(min_length=1)
     """Where it is from."""
-    low: int | str | None = None
+    low: _Written | None = None
     """The same at the low end of the range in which the truth is believed to lie; needed where it is assumed."""
-    high: int | str | None = None
+    high: _Written | None = None
     """The same at the high end of that range."""
 
     @field_validator("value", "low", "high")
@@ -53,8 +53,6 @@ class ToldLengths(Part):
         ends = [read_lengths(each, "").stated for each in (self.low, self.value, self.high) if each is not None]
         if ends != sorted(ends):
             raise ValueError(f"the range {self.low} ... {self.high} does not hold {self.value}")
-        if read_lengths(self.value, "").stated > MOST:
-            raise ValueError(f"at most {MOST:,} tokens")
         return self
 
     @property
@@ -103,6 +101,6 @@ class DayCourse(Part):
             raise ValueError("assumed rates need low and high, 24 each")
         for hour, rate in enumerate(self.hourly):
             least, most = (rate if ends is None else ends[hour] for ends in (self.low, self.high))
-            if not least <= rate <= most:
+            if not 0.0 <= least <= rate <= most:
                 raise ValueError(f"the range at {hour} o'clock, {least:g} ... {most:g}, does not hold {rate:g}")
         return self
