@@ -18,9 +18,10 @@ from test_session_serving import described
 from npusim.errors import UserError
 from npusim.serving.load import trace_load
 from npusim.serving.scheduler.tree import tree_of_blocks
+from npusim.units import S_PER_HOUR
 from npusim.workload.arrivals import FIRST
 from npusim.workload.loads.catalog import described_load, list_loads
-from npusim.workload.loads.day import DAY_S, HOUR_S, DayClock
+from npusim.workload.loads.day import DAY_S, DayClock
 from npusim.workload.loads.description import LoadDescription
 from npusim.workload.loads.draw import draw_sessions, draw_trace, session_times_s
 from npusim.workload.loads.facts import facts_of, shared_fraction
@@ -39,7 +40,9 @@ def _arrivals(rate: float, cv: float, **day: object) -> LoadDescription:
     arrivals: dict[str, object] = {
         "sessions_per_s": {"value": rate, **SURE}, "gap_cv": {"value": cv, **SURE},
     }  # fmt: skip
-    return described(sessions=40_000, arrivals=arrivals | ({"day": {"hourly": PEAKED, **SURE, **day}} if day else {}))
+    return described(
+        sessions=40_000, arrivals=arrivals | ({"day": {"hourly": {"value": PEAKED, **SURE}, **day}} if day else {})
+    )
 
 
 @pytest.mark.parametrize("cv", [0.0, 0.5, 1.0, 3.0])
@@ -74,7 +77,7 @@ def test_a_day_has_its_share_of_sessions_in_the_peak_hour(cv: float) -> None:
     told = _arrivals(40_000 / DAY_S, cv, begins_at=0.0)
     times_s = session_times_s(told.arrivals, told.sessions, 3)
     for first, last in ((10, 11), (11, 12), (0, 10), (12, 24)):
-        share = ((times_s >= first * HOUR_S) & (times_s < last * HOUR_S)).mean()
+        share = ((times_s >= first * S_PER_HOUR) & (times_s < last * S_PER_HOUR)).mean()
         assert share == pytest.approx(_integral(last) - _integral(first), abs=0.002 + 4.0 * cv * math.sqrt(share / 4e4))
 
 
@@ -83,8 +86,8 @@ def test_the_clock_of_a_day_is_undone_by_its_inverse(hourly: list[float], begins
     rates = [0.0 if rate < 0.02 else rate for rate in hourly]
     rates[int(begins)] += 1.0
     rates[(int(begins) + 1) % 24] += 1.0
-    clock = DayClock(DayCourse.model_validate({"hourly": rates, "begins_at": begins, **SURE}))
-    begun_s = begins * HOUR_S
+    clock = DayClock(DayCourse.model_validate({"hourly": {"value": rates, **SURE}, "begins_at": begins}))
+    begun_s = begins * S_PER_HOUR
     again = clock.even_s(begun_s + clock.clock_s(np.array([even_s]))) - clock.even_s(np.array([begun_s]))
     assert again[0] == pytest.approx(even_s, abs=1e-3)
     assert clock.even_s(np.array([3 * DAY_S]))[0] == pytest.approx(3 * DAY_S, rel=1e-12)
@@ -205,7 +208,7 @@ CHANGES: dict[str, dict[str, object]] = {
         "arrivals": {
             "sessions_per_s": {"value": 4.0, **SURE},
             "gap_cv": {"value": 1.5, **SURE},
-            "day": {"hourly": PEAKED, "begins_at": 10, **SURE},
+            "day": {"hourly": {"value": PEAKED, **SURE}, "begins_at": 10},
         }
     },
     "turns": {"turns": {"mean": {"value": 4.0, **SURE}}},
@@ -243,6 +246,11 @@ def test_shipped_loads_can_be_drawn(name: str) -> None:
     trace = draw_trace(told, HERE, 0)
     facts = facts_of(told, trace)
     assert facts["sessions"] == told.sessions and facts["assumed"] and 0.0 <= facts["shared_fraction"] < 1.0
+
+
+def test_shipped_loads_are_named_as_their_files() -> None:
+    files = (Path(__file__).parent.parent / "workloads" / "loads").glob("*.yaml")
+    assert sorted(SHIPPED) == sorted(path.stem for path in files)
 
 
 def _yaml(**changes: object) -> str:
@@ -295,12 +303,14 @@ def test_mistakes_are_a_line_with_file_and_key(changes: dict[str, object], told:
 @pytest.mark.parametrize(
     ("day", "told"),
     [
-        ({"hourly": PEAKED[1:], **SURE}, "arrivals.day.hourly"),
-        ({"hourly": [0.0] * 24, **SURE}, "one of them more than zero"),
-        ({"hourly": [-1.0, *PEAKED[1:]], **SURE}, "zero or more"),
-        ({"hourly": PEAKED, "kind": "assumed", "source": "x"}, "assumed rates need low and high"),
-        ({"hourly": PEAKED, **SURE, "begins_at": 24}, "begins_at"),
-        ({"hourly": [0.0] * 6 + PEAKED[6:], **SURE, "begins_at": 2}, "no session comes at 2 o'clock"),
+        ({"hourly": {"value": PEAKED[1:], **SURE}}, "arrivals.day.hourly.value"),
+        ({"hourly": {"value": [0.0] * 24, **SURE}}, "one of them more than zero"),
+        ({"hourly": {"value": [-1.0, *PEAKED[1:]], **SURE}}, "zero or more"),
+        ({"hourly": {"value": [1e-9, *PEAKED[1:]], **SURE}}, "write 0"),
+        ({"hourly": {"value": PEAKED, "kind": "assumed", "source": "x"}}, "assumed rates need low and high"),
+        ({"hourly": {"value": PEAKED, **SURE, "low": [1.5] * 24}}, "the range at 0 o'clock"),
+        ({"hourly": {"value": PEAKED, **SURE}, "begins_at": 24}, "begins_at"),
+        ({"hourly": {"value": [0.0] * 6 + PEAKED[6:], **SURE}, "begins_at": 2}, "no session comes at 2 o'clock"),
     ],
 )
 def test_mistakes_about_a_day(day: dict[str, object], told: str, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ from npusim.workload.catalog import list_models, load_model, shipped_models, tak
 from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
 from npusim.workload.loads.catalog import list_loads
-from npusim.workload.loads.facts import summary
+from npusim.workload.loads.facts import load_summary
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve_precision
 
@@ -214,14 +214,14 @@ _MODEL_FACTS = (
 
 def _show_model(name_or_path: str) -> dict[str, Any]:
     model = load_model(name_or_path)
-    summary = model.summary()
+    load_summary = model.summary()
     return {
         "kind": "model",
-        **{key: summary.pop(key) for key in _MODEL_FACTS},
+        **{key: load_summary.pop(key) for key in _MODEL_FACTS},
         "max_context": model.max_context,
         "weight_bytes": _weight_bytes(model),
         "kv_bytes_per_token": _kv_bytes_per_token(model),
-        "config": summary,
+        "config": load_summary,
     }
 
 
@@ -330,5 +330,5 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "memories": _list_memories,
     "pims": _list_pims,
     "grids": _list_grids,
-    "loads": lambda: [summary(load) for load in list_loads()],
+    "loads": lambda: [load_summary(load) for load in list_loads()],
 }

@@ -13,10 +13,10 @@ from npusim.ledger import Quantity
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.footprint import Footprint
 from npusim.serving.tiers import cards_of, rate_into_chips
+from npusim.units import S_PER_HOUR
 
 _HALF = 0.5
 """Of the time."""
-_HOUR_S = 3600.0
 OPTION = "--from"
 """Which says where weights come from."""
 POLICY = (
@@ -127,7 +127,7 @@ def _swap_facts(swap: Swap, ready_s: float | None) -> dict[str, Any]:
     """load_s; ttft_added_s: what a cold request waits for beside its own prompt, at least that where it is not known
     how long a loaded model takes to be ready; swaps_per_hour_at_half: at which half of the time goes to swaps."""
     added = [seconds + (ready_s or 0.0) for seconds in swap.seconds]
-    rates = [_HALF / seconds * _HOUR_S for seconds in reversed(added)]
+    rates = [_HALF / seconds * S_PER_HOUR for seconds in reversed(added)]
     return {
         "from": swap.tier.name,
         "has_room_for_all": swap.room,

@@ -6,7 +6,7 @@ from npusim.compilation import inner_part
 from npusim.serving.scheduler.events import plan, plan_arrival
 from npusim.serving.scheduler.queue import enqueue
 from npusim.serving.scheduler.state import BURST, CLOSED, NONE, SENDING, SENDING_ENDS, SESSIONS, STREAM
-from npusim.serving.scheduler.timers import plan_turn, set_timer, take_turn
+from npusim.serving.scheduler.timers import plan_turn, set_turn, take_turn
 
 
 @inner_part
@@ -27,7 +27,7 @@ def begin_stream(state):
     elif state.rules[0].arrival == SESSIONS:
         for index in range(len(state.requests)):
             if state.requests[index].is_first:
-                set_timer(state, index, state.requests[index].wait_s)
+                set_turn(state, index, state.requests[index].wait_s)
 
 
 @inner_part
@@ -139,4 +139,4 @@ def hear(state):
         elif arrival == SESSIONS:
             after = state.requests[state.queues[place].ended].after
             if after != NONE:
-                set_timer(state, after, state.requests[after].wait_s)
+                set_turn(state, after, state.requests[after].wait_s)

@@ -12,7 +12,7 @@ from npusim.serving.scheduler.state import SENDING
 
 
 @inner_part
-def set_timer(state, index, wait_s):
+def set_turn(state, index, wait_s):
     """A turn is to be sent in so many seconds."""
     at = state.at[0]
     place = at.timers

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from npusim.units import S_PER_HOUR
 from npusim.workload.loads.told import HOURS, DayCourse
 
-HOUR_S = 3600.0
-DAY_S = HOURS * HOUR_S
+DAY_S = HOURS * S_PER_HOUR
+"""Seconds of a day."""
 
 
 class DayClock:
@@ -19,17 +20,17 @@ class DayClock:
     """
 
     def __init__(self, course: DayCourse) -> None:
-        hourly = np.array(course.hourly)
+        hourly = np.array(course.hourly.value)
         self._rate = np.append(hourly, hourly[0]) / hourly.mean()
-        self._slope = np.diff(self._rate) / HOUR_S
-        self._even_s = np.append(0.0, np.cumsum((self._rate[:-1] + self._rate[1:]) / 2.0 * HOUR_S))
-        self._begin_s = course.begins_at * HOUR_S
+        self._slope = np.diff(self._rate) / S_PER_HOUR
+        self._even_s = np.append(0.0, np.cumsum((self._rate[:-1] + self._rate[1:]) / 2.0 * S_PER_HOUR))
+        self._begin_s = course.begins_at * S_PER_HOUR
 
     def even_s(self, clock_s: np.ndarray) -> np.ndarray:
         """Seconds at an even rate from midnight until each time of the clock, both from midnight on."""
         days, rest_s = np.divmod(clock_s, DAY_S)
-        hour = np.minimum((rest_s // HOUR_S).astype(int), HOURS - 1)
-        since_s = rest_s - hour * HOUR_S
+        hour = np.minimum((rest_s // S_PER_HOUR).astype(int), HOURS - 1)
+        since_s = rest_s - hour * S_PER_HOUR
         return days * DAY_S + self._even_s[hour] + since_s * (self._rate[hour] + self._slope[hour] * since_s / 2.0)
 
     def clock_s(self, even_s: np.ndarray) -> np.ndarray:
@@ -44,4 +45,4 @@ class DayClock:
         left_s, rate, slope = rest_s - self._even_s[hour], self._rate[hour], self._slope[hour]
         below = rate + np.sqrt(np.maximum(0.0, rate**2 + 2.0 * slope * left_s))
         since_s = np.divide(2.0 * left_s, below, out=np.zeros_like(left_s), where=below > 0.0)
-        return days * DAY_S + hour * HOUR_S + np.minimum(since_s, HOUR_S)
+        return days * DAY_S + hour * S_PER_HOUR + np.minimum(since_s, S_PER_HOUR)

@@ -19,14 +19,14 @@ _MOST_TURNS = 1000.0
 """Of a session, in the mean."""
 
 CoefficientOfVariation = Annotated[Quantity, in_unit("", zero=True, most=_MOST_CV)]
-Rate = Annotated[Quantity, in_unit("", least=_LEAST_RATE, most=_MOST_RATE)]
+SessionRate = Annotated[Quantity, in_unit("", least=_LEAST_RATE, most=_MOST_RATE)]
 MeanTurns = Annotated[Quantity, in_unit("", least=1.0, most=_MOST_TURNS)]
 
 
 class Arrivals(Part):
     """When sessions come."""
 
-    sessions_per_s: Rate
+    sessions_per_s: SessionRate
     """Sessions a second, in the mean over a day."""
     gap_cv: CoefficientOfVariation
     """Standard deviation of the gaps between two sessions over their mean, which are gamma distributed: 1 is a Poisson

@@ -10,7 +10,7 @@ import numpy as np
 from npusim.ledger import provenances
 from npusim.workload.arrivals import FIRST
 from npusim.workload.loads.description import LoadDescription, TurnCounts
-from npusim.workload.loads.told import DayCourse, ToldLengths
+from npusim.workload.loads.told import HourlyRates, ToldLengths
 from npusim.workload.traces.formats.sessions import BLOCK_TOKENS
 from npusim.workload.traces.read import Trace
 
@@ -49,7 +49,7 @@ def shared_fraction(told: LoadDescription, trace: Trace) -> float:
     return float(found.sum() / isl.sum())
 
 
-def summary(told: LoadDescription) -> dict[str, Any]:
+def load_summary(told: LoadDescription) -> dict[str, Any]:
     """A load in a few words; assumed: how many of its numbers are."""
     return {
         "name": told.name,
@@ -75,16 +75,18 @@ def assumed(told: LoadDescription) -> Iterator[Mapping[str, Any]]:
         if each.quantity.is_assumed:
             number = each.quantity
             yield _assumption(each.path, number.value, (number.low, number.high), number.unit, number.source)
-    parts = {"prompt": told.prompt, "answer": told.answer, "arrivals.day": told.arrivals.day}
+    day = told.arrivals.day
+    rates = None if day is None else day.hourly
+    parts = {"prompt": told.prompt, "answer": told.answer, "arrivals.day.hourly": rates}
     for path, part in parts.items():
         if part is not None and part.kind == "assumed":
             yield _of_part(path, part)
 
 
-def _of_part(path: str, part: ToldLengths | DayCourse) -> Mapping[str, Any]:
+def _of_part(path: str, part: ToldLengths | HourlyRates) -> Mapping[str, Any]:
     if isinstance(part, ToldLengths):
         return _assumption(path, part.value, (part.low, part.high), "token", part.source)
-    return _assumption(f"{path}.hourly", part.hourly, (part.low, part.high), "", part.source)
+    return _assumption(path, part.value, (part.low, part.high), "", part.source)
 
 
 def _assumption(path: str, value: Any, ends: tuple[Any, Any], unit: str, source: str) -> Mapping[str, Any]:

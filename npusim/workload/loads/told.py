@@ -61,11 +61,11 @@ class ToldLengths(Part):
         return read_lengths(self.value, "")
 
 
-class DayCourse(Part):
-    """How the rate of sessions goes over a day, which repeats."""
-
-    hourly: tuple[float, ...] = Field(min_length=HOURS, max_length=HOURS)
+class HourlyRates(Part):
     """Rates at 0, 1 ... 23 o'clock relative to each other; between two of them the rate goes in a straight line."""
+
+    value: tuple[float, ...] = Field(min_length=HOURS, max_length=HOURS)
+    """The 24 rates."""
     kind: _Kind
     """How they were got: measured, datasheet, derived, calibrated or assumed."""
     source: str = Field(min_length=1)
@@ -74,10 +74,8 @@ class DayCourse(Part):
     """The low ends of the ranges in which they are believed to lie; needed where they are assumed."""
     high: tuple[float, ...] | None = Field(default=None, min_length=HOURS, max_length=HOURS)
     """The high ends of these ranges."""
-    begins_at: float = Field(default=0.0, ge=0.0, lt=HOURS)
-    """Hour of the day at which the first session comes."""
 
-    @field_validator("hourly")
+    @field_validator("value")
     @classmethod
     def _can_be_rates(cls, hourly: tuple[float, ...]) -> tuple[float, ...]:
         if min(hourly) < 0.0 or max(hourly) == 0.0:
@@ -88,19 +86,27 @@ class DayCourse(Part):
         return hourly
 
     @model_validator(mode="after")
-    def _begins_with_a_session(self) -> DayCourse:
-        hour = int(self.begins_at)
-        after = self.hourly[(hour + 1) % HOURS]
-        if self.hourly[hour] + (after - self.hourly[hour]) * (self.begins_at - hour) == 0.0:
-            raise ValueError(f"begins_at: no session comes at {self.begins_at:g} o'clock; begin at another hour")
-        return self
-
-    @model_validator(mode="after")
-    def _has_range(self) -> DayCourse:
+    def _has_range(self) -> HourlyRates:
         if self.kind == "assumed" and (self.low is None or self.high is None):
             raise ValueError("assumed rates need low and high, 24 each")
-        for hour, rate in enumerate(self.hourly):
+        for hour, rate in enumerate(self.value):
             least, most = (rate if ends is None else ends[hour] for ends in (self.low, self.high))
             if not 0.0 <= least <= rate <= most:
                 raise ValueError(f"the range at {hour} o'clock, {least:g} ... {most:g}, does not hold {rate:g}")
+        return self
+
+
+class DayCourse(Part):
+    """How the rate of sessions goes over a day, which repeats."""
+
+    hourly: HourlyRates
+    """Rates of the hours."""
+    begins_at: float = Field(default=0.0, ge=0.0, lt=HOURS)
+    """Hour of the day at which the first session comes."""
+
+    @model_validator(mode="after")
+    def _begins_with_a_session(self) -> DayCourse:
+        rates, hour = self.hourly.value, int(self.begins_at)
+        if rates[hour] + (rates[(hour + 1) % HOURS] - rates[hour]) * (self.begins_at - hour) == 0.0:
+            raise ValueError(f"begins_at: no session comes at {self.begins_at:g} o'clock; begin at another hour")
         return self

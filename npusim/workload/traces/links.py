@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 
 from npusim.workload.arrivals import FIRST
-from npusim.workload.traces.row import BadCell, Link
+from npusim.workload.traces.row import BadCell, TurnLink
 
 
 class Links:
@@ -16,7 +16,7 @@ class Links:
         self._places: dict[int, int] = {}
         self._followed: set[int] = set()
 
-    def add(self, link: Link) -> None:
+    def add(self, link: TurnLink) -> None:
         """The next turn. Raises BadCell where its parent is not there, or has a next turn already."""
         if link.chat in self._places:
             raise BadCell("chat_id", f"{link.chat} is that of an earlier row; give each turn a number of its own")

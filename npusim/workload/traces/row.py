@@ -20,7 +20,7 @@ _LONGEST_SHOWN = 40
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
-class Link(NamedTuple):
+class TurnLink(NamedTuple):
     """chat: number of a turn of a session; parent: that of the turn whose answer it waits for, negative for none."""
 
     chat: int
@@ -36,7 +36,7 @@ class TracedRequest(NamedTuple):
     osl: int
     time_s: float | None = None
     blocks: tuple[int, ...] = ()
-    link: Link | None = None
+    link: TurnLink | None = None
 
 
 class BadCell(Exception):

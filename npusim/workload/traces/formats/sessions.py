@@ -7,7 +7,7 @@ answer to `parent_chat_id` a turn is sent. First turns have a `timestamp` in sec
 from __future__ import annotations
 
 from npusim.workload.traces.format import TraceCells, TraceFormat
-from npusim.workload.traces.row import BadCell, Link, TracedRequest, blocks, number, part, seconds, tokens
+from npusim.workload.traces.row import BadCell, TracedRequest, TurnLink, blocks, number, part, seconds, tokens
 
 SAYS = "npusim sessions JSONL"
 BLOCK_TOKENS = 16
@@ -37,7 +37,7 @@ def _request(row: TraceCells) -> tuple[TracedRequest]:
     wait_s = seconds(key, part(row, key))
     if wait_s < 0.0:
         raise BadCell(key, "must be 0 or more")
-    return (TracedRequest(isl, osl, wait_s, hashed, Link(chat, parent)),)
+    return (TracedRequest(isl, osl, wait_s, hashed, TurnLink(chat, parent)),)
 
 
 FORMATS = (TraceFormat(SAYS, True, lambda keys: keys >= frozenset(KEYS) - {"turn"}, _request, BLOCK_TOKENS),)
