@@ -155,6 +155,8 @@ def trace_load(trace: Trace, speed: float = 1.0, arrival: Arrival | None = None,
 
     The stated lengths are the means.
     """
+    if warm_up >= len(trace):
+        raise UserError("--warm-up", "", f"{warm_up:,} of {len(trace):,} requests leave none to measure; give fewer")
     arrival = _arrival_of(trace, speed) if arrival is None else arrival
     tokens = trace.tokens
     if isinstance(arrival, Closed) and arrival.staggered:
