@@ -36,6 +36,7 @@ from npusim.mapping.plan_file import PlanFile
 from npusim.workload.dense_model import Dense
 from npusim.workload.formats import Formats
 from npusim.workload.grid import Grid
+from npusim.workload.loads.description import LoadDescription
 from npusim.workload.routing import Routing
 
 PAGE = Path(__file__).with_name("fields.md")
@@ -54,6 +55,7 @@ ROOTS: dict[str, type[BaseModel]] = {
     "A calibration (`arch_configs/calibrations/*.yaml`)": Calibration,
     "Chips that are not described (`arch_configs/undisclosed/*.yaml`)": Undisclosed,
     "A grid (`workloads/grids/*.yaml`)": Grid,
+    "A load (`workloads/loads/*.yaml`, `--load`)": LoadDescription,
     "A parallel plan (`--plan FILE`)": PlanFile,
     "A sweep (`npusim sweep`)": SweepSpec,
     "A proposal (`npusim evaluate`)": Proposal,

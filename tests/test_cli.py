@@ -41,6 +41,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("runtimes", "furiosa-llm-2026.3", {"title", "unit", "policy"}),
         ("memories", "hbm3-6400", {"title", "peak_bytes_per_s", "clock_ns", "access_bytes"}),
         ("grids", "quick", {"title", "cells", "source"}),
+        ("loads", "chat", {"title", "sessions", "turns", "assumed"}),
     ],
 )
 def test_list(what: str, name: str, keys: set[str], monkeypatch: pytest.MonkeyPatch) -> None:

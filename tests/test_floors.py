@@ -67,6 +67,9 @@ COUNT_KEYS = {
     "tokens",
     "features",
     "vocabulary",
+    "sessions",
+    "begins_at",
+    "longest_context",
 }
 """Keys of shapes and counts that a person chose: they are exact and need no provenance."""
 

@@ -129,6 +129,7 @@ CALLS = {
             "--warm-up": "--warm-up 4",
             "--trace": "--trace pairs.csv",
             "--trace-speed": "--trace-speed 2",
+            "--load": "--load chat",
             "--slo": "--slo tpot_p99=1s",
             "--shared-prefix": "--shared-prefix 192",
             "--instances": "--instances 2",
@@ -310,6 +311,17 @@ CALLS = {
     "precision": Call(
         f"{MODEL} --scheme fp8",
         {"--scheme": "--scheme int8", "--kv-precision": "--kv-precision fp8", "--seed": "--seed 3"},
+    ),
+    "generate": Call(
+        "chat --requests 9", {"--out": "--out drawn.jsonl", "--requests": "--requests 8", "--seed": "--seed 3"}
+    ),
+    "swap": Call(
+        f"rngd {MODEL} llama-3.1-8b --kv-tokens 100",
+        PLACING | {
+            "--from": "--from nvme",
+            "--kv-tokens": "--kv-tokens 200",
+            "--ready-time": "--ready-time 3",
+        },
     ),
     "verify-run": Call("nothing.json", {}),
 }  # fmt: skip

@@ -45,6 +45,8 @@ from npusim.units import NS_PER_S
 from npusim.workload.catalog import list_models, load_model, shipped_models, taken_for
 from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
+from npusim.workload.loads.catalog import list_loads
+from npusim.workload.loads.facts import load_summary
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve_precision
 
@@ -56,7 +58,10 @@ _ANY_KV = "bf16"
 
 
 def list_items(what: str) -> list[dict[str, Any]]:
-    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims or grids. SI units."""
+    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims, grids or loads.
+
+    SI units.
+    """
     return _LISTS[what]()
 
 
@@ -209,14 +214,14 @@ _MODEL_FACTS = (
 
 def _show_model(name_or_path: str) -> dict[str, Any]:
     model = load_model(name_or_path)
-    summary = model.summary()
+    load_summary = model.summary()
     return {
         "kind": "model",
-        **{key: summary.pop(key) for key in _MODEL_FACTS},
+        **{key: load_summary.pop(key) for key in _MODEL_FACTS},
         "max_context": model.max_context,
         "weight_bytes": _weight_bytes(model),
         "kv_bytes_per_token": _kv_bytes_per_token(model),
-        "config": summary,
+        "config": load_summary,
     }
 
 
@@ -325,4 +330,5 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "memories": _list_memories,
     "pims": _list_pims,
     "grids": _list_grids,
+    "loads": lambda: [load_summary(load) for load in list_loads()],
 }

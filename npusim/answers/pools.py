@@ -115,7 +115,7 @@ def _rates(prefill: Pool, decode: Pool, wire: Wire, load: Load, seed: int) -> di
         kv_bytes = kv_bytes_of(decode.deployment)(isl)
         rates["transfer"] = transfers_per_s(wire, kv_bytes, len(sources), len(targets))
     if not isinstance(load.arrival, Closed | Burst):
-        last_s = float(load.arrival.times_s(count, seed)[-1])
+        last_s = float(load.arrival.times_s(count, seed).max())
         rates[DEMAND] = count / last_s if last_s else math.inf
     return rates
 

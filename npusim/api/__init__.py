@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from npusim.api.checking import check
     from npusim.api.collectives import collective
     from npusim.api.evaluating import evaluate
+    from npusim.api.generating import generate
     from npusim.api.grids import kperf
     from npusim.api.importing import import_model
     from npusim.api.new_chips import lint, new_chip
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from npusim.api.registering import predict, score
     from npusim.api.runs import run
     from npusim.api.steps import step
+    from npusim.api.swapping import swap
     from npusim.api.sweeps import sweep
     from npusim.api.validating import validate
     from npusim.api.verifying import verify_run
@@ -35,6 +37,7 @@ _MODULES = {
     "collective": "collectives",
     "dram": "channels",
     "evaluate": "evaluating",
+    "generate": "generating",
     "import_model": "importing",
     "kperf": "grids",
     "lint": "new_chips",
@@ -50,6 +53,7 @@ _MODULES = {
     "score": "registering",
     "show": "catalog",
     "step": "steps",
+    "swap": "swapping",
     "sweep": "sweeps",
     "validate": "validating",
     "verify_run": "verifying",
@@ -62,6 +66,7 @@ __all__ = [
     "collective",
     "dram",
     "evaluate",
+    "generate",
     "import_model",
     "kperf",
     "lint",
@@ -77,6 +82,7 @@ __all__ = [
     "score",
     "show",
     "step",
+    "swap",
     "sweep",
     "validate",
     "verify_run",

@@ -1,4 +1,4 @@
-"""Which requests a serving run is asked for: by their lengths and arrival, or by a trace."""
+"""Which requests a serving run is asked for: by their lengths and arrival, by a trace, or by a described load."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from npusim.serving.load import Load
 
 _SHAPE = ("isl", "osl", "concurrency")
-_OF_A_TRACE = "trace"
-"""How lengths are spread that a trace gives."""
+_OF_A_TRACE, _OF_A_LOAD = "trace", "load"
+"""How lengths are spread that a trace gives, or a load."""
+_OF_SESSIONS = {"start": "at times of their own", "prompts": "shared"}
+"""How users of sessions start, and that the prompts of a session begin with those before them."""
 _FASTEST, _SLOWEST = 1e6, 1e-6
 """Times as fast as it was recorded."""
 
@@ -63,7 +65,7 @@ class Loading(Options):
         Option(
             "Requests of the whole run, the first ones of a trace.",
             metavar="N",
-            default="3 per user; of a trace all",
+            default="3 per user; of a trace or a load all",
             least=1,
             most=MOST_REQUESTS,
         ),
@@ -82,8 +84,16 @@ class Loading(Options):
         Path | None,
         Option(
             "Recorded requests in place of --isl and --osl: Azure LLM inference CSV, BurstGPT CSV, Mooncake, Bailian, "
-            "vLLM bench or AIPerf JSONL, or pairs of lengths (CSV or JSONL).",
+            "vLLM bench or AIPerf JSONL, what npusim generate wrote, or pairs of lengths (CSV or JSONL).",
             metavar="FILE",
+        ),
+    ] = None
+    load: Annotated[
+        str | None,
+        Option(
+            "Sessions drawn by the seed in place of --isl and --osl, as a shipped load or a YAML file describes them "
+            "(npusim list loads): bursts, the course of a day, turns that wait for the answer before them.",
+            metavar="LOAD",
         ),
     ] = None
     trace_speed: Annotated[
@@ -113,13 +123,25 @@ class Loading(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = [name for name in ("isl", "osl") if getattr(self, name) is not None]
-        if self.trace is not None and (given or self.shared_prefix):
-            name = given[0] if given else "shared-prefix"
-            raise UserError(f"--{name}", "", "a trace has its own lengths and prompts; leave it out, or --trace")
+        self._check_one_kind()
         missing = next((name for name in _SHAPE if getattr(self, name) is None), None)
-        if self.trace is None and missing is not None:
-            raise UserError(f"--{missing}", "", "is missing; give it, or recorded requests by --trace")
+        if self.trace is None and self.load is None and missing is not None:
+            raise UserError(
+                f"--{missing}", "", "is missing; give it, or --trace for recorded requests, --load for sessions"
+            )
+
+    def _check_one_kind(self) -> None:
+        """Raises UserError where lengths, a trace or a load are told beside each other."""
+        given = [name for name in ("isl", "osl") if getattr(self, name) is not None]
+        given += ["shared-prefix"] if self.shared_prefix else []
+        if self.trace is not None and given:
+            raise UserError(f"--{given[0]}", "", "a trace has its own lengths and prompts; leave it out, or --trace")
+        if self.load is None:
+            return
+        given += [name for name in ("trace", "concurrency", "arrival") if getattr(self, name) is not None]
+        if given:
+            message = "a load has its own requests and their times; leave it out, or --load"
+            raise UserError(f"--{given[0]}", "", message)
 
     def load_of(self, users: int) -> Load:
         """What the run serves with so many users, each of whom has as many requests. Raises UserError."""
@@ -131,19 +153,22 @@ class Loading(Options):
     @property
     def asked_load(self) -> AskedLoad:
         """What the run serves. Raises UserError."""
+        if self.load is not None:
+            return _of_description(self, self.load)
         return _of_trace(self, self.trace) if self.trace is not None else _of_shape(self)
 
 
 @dataclass(frozen=True)
 class AskedLoad:
     """load: what is served; text: in a few words; drawn: whether a seed draws anything of it; told: the conditions that
-    it tells, by name; trace: what a trace was, None without one."""
+    it tells, by name; trace: what a trace was, described: what a described load was, None without one."""
 
     load: Load
     text: str
     drawn: bool
     told: Mapping[str, str] = field(default_factory=dict)
     trace: Mapping[str, Json] | None = None
+    described: Mapping[str, Json] | None = None
 
 
 def _of_shape(asked: Loading) -> AskedLoad:
@@ -179,6 +204,8 @@ def _of_trace(asked: Loading, path: Path) -> AskedLoad:
 
     trace = read_trace(Path(path), asked.requests)
     arrival = None if asked.arrival is None else parse_arrival(asked.arrival, asked.concurrency)
+    if arrival is not None and trace.before is not None:
+        raise UserError("--arrival", "", "turns of this trace wait for the answers before them; leave it out")
     load = trace_load(trace, asked.trace_speed, arrival, asked.warm_up)
     told: dict[str, Json] = {
         "file": str(path),
@@ -186,11 +213,27 @@ def _of_trace(asked: Loading, path: Path) -> AskedLoad:
         "requests": len(trace),
         "skipped": dict(trace.skipped),
         "speed": asked.trace_speed,
-        "seconds": None if trace.times_s is None else float(trace.times_s[-1]),
+        "seconds": trace.seconds,
         "isl_mean": float(trace.tokens[:, 0].mean()),
         "osl_mean": float(trace.tokens[:, 1].mean()),
     }
     left_out = "".join(f", {count:,} of {reason} left out" for reason, count in trace.skipped.items())
     text = f"{len(trace):,} requests of {Path(path).name} ({trace.format}{left_out})"
     drawn = arrival is not None and users_of(arrival) is None
-    return AskedLoad(load, text, drawn, {"lengths": _OF_A_TRACE}, told)
+    conditions = {"lengths": _OF_A_TRACE} | ({} if trace.before is None else _OF_SESSIONS)
+    return AskedLoad(load, text, drawn, conditions, told)
+
+
+def _of_description(asked: Loading, name: str) -> AskedLoad:
+    from npusim.serving.load import trace_load
+    from npusim.workload.loads.catalog import described_load, load_path
+    from npusim.workload.loads.draw import draw_trace
+    from npusim.workload.loads.facts import facts_of
+
+    path = load_path(name, "--load")
+    told = described_load(path)
+    trace = draw_trace(told, path, asked.seed, asked.requests)
+    facts = facts_of(told, trace)
+    text = f"{len(trace):,} requests of {facts['sessions']:,} sessions of {told.name}"
+    load = trace_load(trace, warm_up=asked.warm_up)
+    return AskedLoad(load, text, True, {"lengths": _OF_A_LOAD} | _OF_SESSIONS, described=facts)

@@ -12,6 +12,7 @@ from npusim.api.channels import DramOptions
 from npusim.api.checking import CheckOptions
 from npusim.api.collectives import CollectiveOptions
 from npusim.api.evaluating import EvaluateOptions
+from npusim.api.generating import GenerateOptions
 from npusim.api.grids import KPerfOptions
 from npusim.api.importing import ImportOptions
 from npusim.api.options import Argument, Declared, Options, declared_options
@@ -21,6 +22,7 @@ from npusim.api.precisions import PrecisionOptions
 from npusim.api.registering import PredictOptions
 from npusim.api.runs import RunOptions
 from npusim.api.steps import StepOptions
+from npusim.api.swapping import SwapOptions
 from npusim.api.sweeps import SweepOptions
 from npusim.api.validating import ValidateOptions
 from npusim.errors import UserError
@@ -32,6 +34,7 @@ REPLAYED: dict[str, type[Options]] = {
     "collective": CollectiveOptions,
     "dram": DramOptions,
     "evaluate": EvaluateOptions,
+    "generate": GenerateOptions,
     "import": ImportOptions,
     "kperf": KPerfOptions,
     "list": ListOptions,
@@ -44,6 +47,7 @@ REPLAYED: dict[str, type[Options]] = {
     "run": RunOptions,
     "show": ShowOptions,
     "step": StepOptions,
+    "swap": SwapOptions,
     "sweep": SweepOptions,
     "validate": ValidateOptions,
 }

@@ -134,6 +134,7 @@ def run(asked: RunOptions) -> RunResult:
     _warn(asked, deployment, served)
     answer |= _at_slo(asked, deployment, load)
     answer |= {} if served.trace is None else {"trace": dict(served.trace)}
+    answer |= {} if served.described is None else {"load": dict(served.described)}
     in_service = -(-answer["users_in_service"] // count)
     users = _users(asked, deployment, load, deployment.plan.data_parallel * count)
     laid = for_load(deployment, load.isl, load.osl, users)
@@ -148,14 +149,17 @@ def run(asked: RunOptions) -> RunResult:
 def _at_slo(asked: RunOptions, deployment: Deployment, load: Load) -> Answer:
     """The most users within the limits of --slo, and these; nothing without. Raises UserError."""
     from npusim.serving.slo import most_of_requests, parse_slo, users_at_slo
-    from npusim.workload.arrivals import users_of
+    from npusim.workload.arrivals import Turns, users_of
 
     if asked.slo is None:
         return {}
     slo = parse_slo(asked.slo)
     users = users_of(load.arrival)
     if users is None:
-        raise UserError("--slo", "", "counts users; give --arrival closed or burst with --concurrency")
+        message = "counts users, which these requests have not; give --arrival closed or burst with --concurrency"
+        if asked.load is not None or isinstance(load.arrival, Turns):
+            message = "counts users, which sessions that come at their times have not; give --isl, --osl, --concurrency"
+        raise UserError("--slo", "", message)
     most = most_of_requests(len(load.prompts), users)
     found = users_at_slo(slo, asked.load_of, deployment, users, most, asked.seed, asked.interval)
     return {"users_at_slo": found.as_json, "slo": {"limits_ms": slo.as_dict(), "at_least": found.least}}

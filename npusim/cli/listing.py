@@ -13,7 +13,7 @@ from npusim.cli.output import figure, print_json, stdout_console, table
 
 @command(ListOptions, "list")
 def list_shipped(asked: ListOptions, as_json: bool) -> None:
-    """List the shipped architectures, models, runtimes, DRAM standards, memories with PIM units or grids."""
+    """List the shipped architectures, models, runtimes, DRAM standards, memories with PIM units, grids or loads."""
     found = api.list_shipped.of(asked)
     if as_json:
         print_json({**found.answer, "manifest": found.manifest})
@@ -130,6 +130,24 @@ def _grids(items: Sequence[Mapping[str, Any]]) -> _Table:
     return headings, rows
 
 
+def _loads(items: Sequence[Mapping[str, Any]]) -> _Table:
+    headings = ("name", "what", "sessions", "turns", "sessions/s", "prompt", "answer", "assumed numbers")
+    rows = [
+        [
+            item["name"],
+            item["title"],
+            figure(item["sessions"], 0),
+            item["turns"],
+            figure(item["sessions_per_s"], 3),
+            item["prompt"],
+            item["answer"],
+            figure(item["assumed"], 0),
+        ]
+        for item in items
+    ]
+    return headings, rows
+
+
 _TABLES = {
     "archs": _architectures,
     "models": _models,
@@ -137,4 +155,5 @@ _TABLES = {
     "memories": _memories,
     "pims": _pims,
     "grids": _grids,
+    "loads": _loads,
 }

@@ -15,6 +15,7 @@ from npusim.cli.failures import exit_code
 _COMMANDS = {
     "lint": "new_chip.lint",
     "list": "listing.list_shipped",
+    "generate": "generate.generate",
     "new-chip": "new_chip.new_chip",
     "show": "show.show",
     "import": "import_model.import_model",
@@ -23,6 +24,7 @@ _COMMANDS = {
     "kperf": "kperf.kperf",
     "validate": "validate.validate",
     "calibrate": "calibrate.calibrate",
+    "swap": "swap.swap",
     "sweep": "sweep.sweep",
     "evaluate": "evaluate.evaluate",
     "check": "check.check",

@@ -58,11 +58,12 @@ def told_and_assumed(
     shared_prefix: bool = False,
     lengths: str = FIXED.text,
     start: str = TOGETHER,
+    prompts: str | None = None,
 ) -> dict[str, Any]:
     """Every condition that a prediction was made under: {told, assumed}, values by condition.
 
     told: names of those that the user gave; a plan tells cards and chips too. shared_prefix: requests have one prompt;
-    lengths, start: as `Conditions` has them.
+    lengths, start, prompts: as `Conditions` has them, or in a word of a load that tells more than these can say.
     """
     runtime, plan = deployment.runtime, deployment.plan
     values = {
@@ -74,7 +75,7 @@ def told_and_assumed(
         "plan": plan.name,
         "max_sequences": int(runtime.limits.max_sequences.value),
         "prefix_caching": runtime.kv.prefix_caching,
-        "prompts": "alike" if shared_prefix else "different",
+        "prompts": prompts or ("alike" if shared_prefix else "different"),
         "lengths": lengths,
         "start": start,
         "speculation": NONE if deployment.drafting is None else deployment.drafting.asked,

@@ -37,8 +37,8 @@ def _load(name_or_path: str) -> KvTier:
     return load_yaml(part_file(KvTier.FOLDER, name_or_path), KvTier)
 
 
-def load_kv_tier(told: str) -> tuple[KvTier, float]:
-    """The tier of NAME or NAME=SIZE, a shipped name or a path, and its bytes. Raises UserError."""
+def load_kv_tier(told: str, option: str = "--kv-tiers") -> tuple[KvTier, float]:
+    """The tier of NAME or NAME=SIZE, a shipped name or a path, and its bytes. Raises UserError, told of `option`."""
     name, equals, size = told.strip().partition("=")
     tier = _load(name)
     if not equals:
@@ -46,7 +46,7 @@ def load_kv_tier(told: str) -> tuple[KvTier, float]:
     try:
         room = to_si(size, "B")
     except ValueError as error:
-        raise UserError("--kv-tiers", told, "tell the size as in host-memory=64GiB") from error
+        raise UserError(option, told, "tell the size as in host-memory=64GiB") from error
     if room < 0.0:
-        raise UserError("--kv-tiers", told, "the size must be 0 or more")
+        raise UserError(option, told, "the size must be 0 or more")
     return tier, room

@@ -239,6 +239,9 @@ class KvCacheRules(Part):
     """Fraction of the KV cache, 0 to 1, up to which requests are admitted."""
     prefix_caching: bool
     """True where requests with a common prefix share its keys and values."""
+    keeps_answers: bool = True
+    """True where the prefix cache keeps the keys and values of answers as well, for later turns of the same session;
+    so it is if omitted."""
     admission: Literal["prompt", "answer"] = "prompt"
     """Whether a request is admitted once its `prompt` has room, with pre-emption where blocks run out later, or only
     once the `answer` of every request in service has room too."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from npusim.serving.request import Request
-from npusim.workload.prompts import Segment
+from npusim.workload.prompts import Prompt, Segment
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class KvCache:
     With `caching`, finished prompts stay as a radix tree over their segments until their blocks are needed (Zheng et
     al., SGLang, arXiv 2312.07104); the least recently used leaf goes first. windows: (tokens, share of a token's bytes)
     of layers that keep no more than so many tokens and one block; a sequence beyond a window is charged that share of a
-    block less. tiers: where segments go that are let go, as `scheduler.lower_tiers` has it. peak: most blocks in use.
+    block less. tiers: where segments go that are let go, as `scheduler.lower_tiers` has it; keeps_answers: whether
+    answers stay as prompts do, for prompts that go on from them. peak: most blocks in use.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class KvCache:
         caching: bool,
         windows: tuple[tuple[int, float], ...] = (),
         tiers: tuple[LowerTier, ...] = (),
+        keeps_answers: bool = True,
     ) -> None:
         self.block_tokens = block_tokens
         self.windows = [(-(-tokens // block_tokens) + 1, share) for tokens, share in windows]
@@ -70,7 +72,7 @@ class KvCache:
         self.peak: float = 0
         self.hit_tokens = 0
         self.asked_tokens = 0
-        self.caching = caching
+        self.caching, self.keeps_answers = caching, keeps_answers
         self._root = _Node(None, None, 0, 0)
         self._evictable: OrderedDict[int, _Node] = OrderedDict()
         self._evictable_blocks: float = 0
@@ -126,17 +128,43 @@ class KvCache:
 
     def publish(self, request: Request) -> None:
         """Its prompt is computed: other prompts may now share it."""
-        if not self.caching:
+        if self.caching:
+            self._publish(request, request.prompt, request.isl)
+
+    def publish_answer(self, request: Request, held: int) -> None:
+        """A request that holds `held` tokens is answered: the prompt that goes on from it may share its answer, too.
+
+        The segment with which its own prompt ends gives way to the one of that prompt that goes on behind it, unless
+        another request has it.
+        """
+        if not (self.caching and self.keeps_answers and request.goes_on):
             return
+        common = 0
+        for node, segment in zip(request.path, request.goes_on, strict=False):
+            if node.segment != segment:
+                break
+            common += 1
+        own = request.path[common:]
+        others = [sum(child.there for child in node.children.values()) > (node is not own[-1]) for node in own]
+        if any(others) or any(node.users > 1 for node in own):
+            return
+        for node in reversed(own):
+            self._forget(node)
+        request.path = request.path[:common]
+        request.blocks = self.blocks_for(held) - self._path_blocks(request)
+        self._publish(request, request.goes_on, held)
+
+    def _publish(self, request: Request, prompt: Prompt, tokens: int) -> None:
+        """Segments of a prompt that end within so many tokens are there from now on, out of the request's blocks."""
         node = request.path[-1] if request.path else self._root
         depth = len(request.path)
-        for segment in request.prompt[depth:]:
+        for segment in prompt[depth:]:
             child = node.children.get(segment)
             if child is not None and child.there:
                 return
             end = node.end + segment.tokens
             blocks = self.charge(end // self.block_tokens) - self.charge(node.end // self.block_tokens)
-            if blocks > request.blocks:
+            if blocks > request.blocks or end > tokens:
                 return
             if child is None:
                 child = node.children[segment] = _Node(segment, node, end, blocks)
@@ -198,10 +226,14 @@ class KvCache:
         key = next(key for key, node in self._evictable.items() if not _has_children(node))
         node = self._evictable.pop(key)
         self._evictable_blocks -= node.blocks
-        node.there = False
+        self._forget(node)
         if self.tiers:
             self._put_lower(node, 0)
-        elif node.parent is not None and node.segment is not None:
+
+    def _forget(self, node: _Node) -> None:
+        """It is no longer in memory; without lower tiers it is nowhere."""
+        node.there, node.users = False, 0
+        if not self.tiers and node.parent is not None and node.segment is not None:
             del node.parent.children[node.segment]
 
     def _put_lower(self, node: _Node, first: int) -> None:

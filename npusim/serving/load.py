@@ -15,7 +15,7 @@ from npusim.errors import UserError
 from npusim.inputs.limits import MOST_REQUESTS
 from npusim.serving.request import Request
 from npusim.serving.scheduler.tree import PromptTree, tree_of, tree_of_blocks, tree_of_own
-from npusim.workload.arrivals import Arrival, Closed, Timed
+from npusim.workload.arrivals import FIRST, Arrival, Closed, Timed, Turns
 from npusim.workload.lengths import Lengths, draw_lengths
 from npusim.workload.prompts import (
     BlockPrompts,
@@ -58,12 +58,17 @@ class Load:
         """What the first of `replicas` gets of it when requests are dealt out in turn."""
         if replicas == 1:
             return self
+        arrival, warm_up = self.arrival.of_replica(replicas), -(-self.warm_up // replicas)
+        if isinstance(self.arrival, Turns):
+            own, prompts = self.arrival.dealt(replicas), self.prompts
+            prompts = prompts.only(own) if isinstance(prompts, BlockPrompts) else [prompts[place] for place in own]
+            return replace(self, arrival=arrival, prompts=prompts, lengths=self.tokens[own], warm_up=warm_up)
         return replace(
             self,
-            arrival=self.arrival.of_replica(replicas),
+            arrival=arrival,
             prompts=self.prompts[::replicas],
             lengths=None if self.lengths is None else self.lengths[::replicas],
-            warm_up=-(-self.warm_up // replicas),
+            warm_up=warm_up,
         )
 
     @cached_property
@@ -94,7 +99,18 @@ class Load:
     def requests(self) -> list[Request]:
         """The requests in the order in which they are sent."""
         lengths = self.tokens.tolist()
-        return [Request(index, prompt, *lengths[index]) for index, prompt in enumerate(self.prompts)]
+        found = [Request(index, prompt, *lengths[index]) for index, prompt in enumerate(self.prompts)]
+        for index, after in enumerate(self.after.tolist()):
+            if after != FIRST:
+                found[index].goes_on = found[after].prompt
+        return found
+
+    @cached_property
+    def after(self) -> np.ndarray:
+        """Of each request the one whose prompt goes on from its own one and its answer, int64; FIRST for none."""
+        if isinstance(self.arrival, Turns):
+            return self.arrival.after
+        return np.full(len(self.prompts), FIRST, np.int64)
 
 
 def make_load(
@@ -139,10 +155,9 @@ def trace_load(trace: Trace, speed: float = 1.0, arrival: Arrival | None = None,
 
     The stated lengths are the means.
     """
-    if arrival is None:
-        if trace.times_s is None:
-            raise UserError(str(trace.path), "", "tells no times; say with --arrival when its requests come")
-        arrival = Timed(tuple((trace.times_s / speed).tolist()))
+    if warm_up >= len(trace):
+        raise UserError("--warm-up", "", f"{warm_up:,} of {len(trace):,} requests leave none to measure; give fewer")
+    arrival = _arrival_of(trace, speed) if arrival is None else arrival
     tokens = trace.tokens
     if isinstance(arrival, Closed) and arrival.staggered:
         tokens = _staggered(tokens, arrival.users)
@@ -153,6 +168,14 @@ def trace_load(trace: Trace, speed: float = 1.0, arrival: Arrival | None = None,
         prompts = BlockPrompts(own, trace.blocks, np.cumsum(count) - count, trace.block_tokens)
     isl, osl = (max(1, round(float(mean))) for mean in trace.tokens.mean(axis=0))
     return Load(isl, osl, arrival, prompts, tokens, warm_up=warm_up)
+
+
+def _arrival_of(trace: Trace, speed: float) -> Arrival:
+    """When the requests of a trace come by themselves. Raises UserError."""
+    if trace.times_s is None:
+        raise UserError(str(trace.path), "", "tells no times; say with --arrival when its requests come")
+    times_s = tuple((trace.times_s / speed).tolist())
+    return Timed(times_s) if trace.before is None else Turns(tuple(trace.before.tolist()), times_s)
 
 
 def random_load(isl: int, osl: int, arrival: Arrival, requests: int) -> Load:

@@ -19,7 +19,8 @@ class Request:
 
     admitted_s: when it first got KV blocks; generated: tokens put out so far; computed: prompt tokens whose KV is
     there; blocks: KV blocks that it alone holds; load_s: for which KV from lower tiers is loaded before its next chunk;
-    path: nodes of the prefix cache that it keeps from eviction; done: called when it is answered or refused.
+    path: nodes of the prefix cache that it keeps from eviction; goes_on: the prompt that begins with its own and its
+    answer, () for none; done: called when it is answered or refused.
     """
 
     index: int
@@ -39,6 +40,7 @@ class Request:
     preemptions: int = 0
     refusal: str = ""
     load_s: float = 0.0
+    goes_on: Prompt = ()
     done: Callable[[], None] = _nobody
 
     @property

@@ -403,6 +403,7 @@ class Server:
         self.kv.shrink(self.live.held + kept, rejected)
 
     def _answer(self, request: Request, held: int) -> None:
+        self.kv.publish_answer(request, held)
         self.kv.release(request, held)
         self.recorder.answered(request)
         self._tell(request)

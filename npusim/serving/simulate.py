@@ -123,7 +123,8 @@ def service_of(
     block, caching = max(1, round(numbers["kv_block"])), deployment.runtime.kv.prefix_caching
     capacity, windows = room.in_blocks(block)
     engine = engine or analytic_engine(deployment)
-    kv = KvCache(capacity, block, caching, windows, lower_tiers(deployment, engine, block, load.isl))
+    tiers = lower_tiers(deployment, engine, block, load.isl)
+    kv = KvCache(capacity, block, caching, windows, tiers, deployment.runtime.kv.keeps_answers)
     limits, drafts = _limits(deployment, load), _drafts(deployment, engine, seed)
     return Service(deployment, engine, load, kv, limits, recorder, seed, drafts)
 

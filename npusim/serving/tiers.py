@@ -23,14 +23,18 @@ def lower_tiers(deployment: Deployment, engine: ServingEngine, block: int, isl: 
     found = []
     for told in rules.tiers:
         tier, size = load_kv_tier(told)
-        cards = plan.cards if tier.per == "card" else 1
-        capacity = float(size * cards // (token_bytes * block))
-        rate = _rate(deployment, tier, cards)
+        capacity = float(size * cards_of(deployment, tier) // (token_bytes * block))
+        rate = rate_into_chips(deployment, tier)
         found.append(LowerTier(tier.name, capacity, token_bytes / rate, tier.link.latency.value, compute_s))
     return tuple(found)
 
 
-def _rate(deployment: Deployment, tier: KvTier, cards: int) -> float:
+def cards_of(deployment: Deployment, tier: KvTier) -> int:
+    """How many times the deployment has the tier: once for each card, or once for all of them."""
+    return deployment.plan.cards if tier.per == "card" else 1
+
+
+def rate_into_chips(deployment: Deployment, tier: KvTier) -> float:
     """Bytes/s from the tier into the chips' memory, over the cards' links to the host."""
     own = deployment.system.card.host_link.rate_bytes_per_s * deployment.plan.cards
-    return min(tier.link.rate_bytes_per_s * cards, own)
+    return min(tier.link.rate_bytes_per_s * cards_of(deployment, tier), own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,59 @@ class Timed:
         return np.array(self.sent_s[:n])
 
 
-Arrival = Closed | Burst | Poisson | Timed
+FIRST = -1
+"""In place of the turn before the first one of a session."""
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Turns of sessions: the first one comes at a time of its own, each other one once the one before is answered.
+
+    before: place of the turn before each one, FIRST for none, always an earlier place; wait_s: seconds from the start
+    at which a first turn comes, and of another one from the answer before it until it is sent (think time).
+    """
+
+    before: tuple[int, ...]
+    wait_s: tuple[float, ...]
+
+    def of_replica(self, replicas: int) -> Turns:
+        """The sessions of the first of `replicas` servers, whose places are `dealt`."""
+        own = self.dealt(replicas)
+        place = dict(zip(own, range(len(own)), strict=True)) | {FIRST: FIRST}
+        return Turns(tuple(place[self.before[each]] for each in own), tuple(self.wait_s[each] for each in own))
+
+    def dealt(self, replicas: int) -> list[int]:
+        """Places of the turns that the first of `replicas` servers gets when whole sessions are dealt out in turn."""
+        session, own, sessions = [0] * len(self.before), [], 0
+        for place, before in enumerate(self.before):
+            session[place] = sessions if before == FIRST else session[before]
+            sessions += before == FIRST
+            if session[place] % replicas == 0:
+                own.append(place)
+        return own
+
+    @cached_property
+    def after(self) -> NDArray[np.int64]:
+        """Place of the turn that follows each one, int64 (turns,), FIRST for none."""
+        after = np.full(len(self.before), FIRST, np.int64)
+        before = np.array(self.before, np.int64)
+        after[before[before != FIRST]] = np.flatnonzero(before != FIRST)
+        return after
+
+    def times_s(self, n: int, _seed: int) -> NDArray[np.float64]:
+        """When each of `n` turns would come if answers took no time, shape (n,)."""
+        return earliest_s(np.array(self.before[:n]), np.array(self.wait_s[:n]))
+
+
+Arrival = Closed | Burst | Poisson | Timed | Turns
+
+
+def earliest_s(before: NDArray[np.int64], wait_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """When each turn would come if answers took no time, in seconds, shape (n,); `before`, `wait_s` as in `Turns`."""
+    times_s: list[float] = []
+    for place, wait in zip(before.tolist(), wait_s.tolist(), strict=True):
+        times_s.append(wait if place == FIRST else times_s[place] + wait)
+    return np.array(times_s)
 
 
 def start_of(arrival: Arrival) -> str:

@@ -74,6 +74,10 @@ class BlockPrompts(Sequence[Prompt]):
         own = self.blocks[at : at + count].tolist()
         return tuple(Segment(number, min(self.size, left - place * self.size)) for place, number in enumerate(own))
 
+    def only(self, places: Sequence[int]) -> BlockPrompts:
+        """Some of the prompts, in that order."""
+        return BlockPrompts(self.tokens[places], self.blocks, self.first[places], self.size)
+
 
 def shared_tokens(first: Prompt, second: Prompt) -> int:
     """Tokens of the leading segments that both prompts have; a differing segment shares nothing."""

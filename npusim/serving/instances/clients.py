@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from npusim.workload.arrivals import Arrival, Burst, Closed
+from npusim.workload.arrivals import FIRST, Arrival, Burst, Closed, Turns
 
 
 class Clients(Protocol):
@@ -74,8 +76,40 @@ class TimedRequests:
         """Nobody waits for it."""
 
 
+class SessionTurns:
+    """Turns of sessions: the first ones at times of their own, each other one a while after the answer before it."""
+
+    waits = True
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns, self._after = turns, turns.after.tolist()
+        self._count = itertools.count()
+        self._set: list[tuple[float, int, int]] = []
+        self.next_s = math.inf
+        for index, before in enumerate(turns.before):
+            if before == FIRST:
+                self._send_in(turns.wait_s[index], index, 0.0)
+
+    def due(self, now_s: float) -> Iterator[tuple[int, float]]:
+        while self._set and self._set[0][0] <= now_s:
+            due_s, _, index = heapq.heappop(self._set)
+            self.next_s = self._set[0][0] if self._set else math.inf
+            yield index, due_s
+
+    def answered(self, index: int, now_s: float) -> None:
+        after = self._after[index]
+        if after != FIRST:
+            self._send_in(self._turns.wait_s[after], after, now_s)
+
+    def _send_in(self, wait_s: float, index: int, now_s: float) -> None:
+        heapq.heappush(self._set, (now_s + wait_s, next(self._count), index))
+        self.next_s = self._set[0][0]
+
+
 def clients_of(arrival: Arrival, requests: int, seed: int) -> Clients:
     """Who sends `requests` requests as `arrival` says."""
     if isinstance(arrival, Closed | Burst):
         return ClosedUsers(arrival.users, requests, isinstance(arrival, Closed))
+    if isinstance(arrival, Turns):
+        return SessionTurns(arrival)
     return TimedRequests(arrival.times_s(requests, seed).tolist())

@@ -18,6 +18,7 @@ from npusim.serving.refusal import ACCEPTED
 from npusim.serving.scheduler.make import make_routed_state
 from npusim.serving.scheduler.serve import CompiledServer
 from npusim.serving.simulate import ServedRun, Service, what_was_served
+from npusim.workload.arrivals import FIRST
 
 _ROOM = 64
 """Requests for which an instance has room at first."""
@@ -69,6 +70,7 @@ class CompiledInstance:
         connector = service.deployment.runtime.connector
         state.rules["puts_first"] = connector is not None and connector.first_token == "decode"
         self._lengths: list[tuple[int, int]] = load.tokens.tolist()
+        self._after: list[int] = load.after.tolist()
         self._block_s = _block_s(service) if state.rules["puts_first"][0] else 0.0
         self._heard = self._seen = 0
         self._places: dict[int, int] = {}
@@ -77,12 +79,15 @@ class CompiledInstance:
         self.advance(0.0, False)
 
     def send(self, index: int, due_s: float, now_s: float, given: bool = False) -> None:
-        path = (0, 0) if self._prefixes is None else self._prefixes.path_of(index)
+        path = next_path = (0, 0)
+        if self._prefixes is not None:
+            path, after = self._prefixes.path_of(index), self._after[index]
+            next_path = next_path if after == FIRST else self._prefixes.path_of(after)
         isl, osl = self._lengths[index]
         if given or self._prompts_alone:
             self._places[index] = len(self._places)
         self.next_s = self._server.receive(
-            index, isl, 1 if self._prompts_alone else osl, isl if given else 0, path, due_s, now_s
+            index, isl, 1 if self._prompts_alone else osl, isl if given else 0, (*path, *next_path), due_s, now_s
         )
 
     def deliver(self, index: int, first_token_s: float, now_s: float) -> None:

@@ -22,12 +22,13 @@ from npusim.serving.scheduler.state import (
     ROUTED,
     RULES_DTYPE,
     SEQUENCE_DTYPE,
+    SESSIONS,
     STREAM,
     TIER_DTYPE,
     ServerState,
 )
 from npusim.serving.scheduler.tree import PromptTree
-from npusim.workload.arrivals import Arrival, Burst, Closed
+from npusim.workload.arrivals import Arrival, Burst, Closed, Turns
 
 _ROOM = 1 << 14
 """Entries of the record that are kept before they are handed over."""
@@ -45,12 +46,24 @@ def make_state(
     most, longest = min(limits.max_sequences, count), int(tokens.sum(axis=1).max())
     state = _state(_requests(tokens, tree), longest, most, _nodes(tree, kv), kv, limits)
     state.rules["arrival"] = STREAM
+    if isinstance(arrival, Turns):
+        _link(state, arrival, tree)
+        return state
     if isinstance(arrival, Closed | Burst):
         state.rules["arrival"] = CLOSED if isinstance(arrival, Closed) else BURST
         state.rules["users"] = min(arrival.users, count)
     else:
         state.queues["due_s"] = arrival.times_s(count, seed)
     return state
+
+
+def _link(state: ServerState, turns: Turns, tree: PromptTree | None) -> None:
+    """The turns of sessions know which one follows, and with a prefix cache its prompt."""
+    rows, after = state.requests, turns.after
+    state.rules["arrival"] = SESSIONS
+    rows["after"], rows["wait_s"], rows["is_first"] = after, turns.wait_s, np.array(turns.before) == NONE
+    if tree is not None:
+        rows["next_path"], rows["next_nodes"] = tree.first[after], np.where(after == NONE, 0, tree.count[after])
 
 
 def progress_of(servers: int) -> np.ndarray:
@@ -122,6 +135,7 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
         "drawing_s": limits.drawing_s,
         "whole_answers": limits.whole_answers,
         "caching": kv.caching,
+        "keeps_answers": kv.keeps_answers,
     }
     for name, value in numbers.items():
         rules[name] = value
@@ -131,6 +145,7 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
 def _requests(tokens: np.ndarray, tree: PromptTree | None) -> np.ndarray:
     rows = np.zeros(len(tokens), REQUEST_DTYPE)
     rows["index"], rows["isl"], rows["osl"] = np.arange(len(tokens)), tokens[:, 0], tokens[:, 1]
+    rows["after"] = NONE
     rows["admitted_s"] = rows["first_token_s"] = rows["last_token_s"] = NONE
     if tree is not None:
         rows["path"], rows["path_nodes"] = tree.first, tree.count

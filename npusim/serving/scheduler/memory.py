@@ -51,10 +51,16 @@ def _lock(state, index):
 @inner_part
 def publish_prompt(state, index):
     """The prompt of a request is computed: others may now share it, as far as its own blocks hold it."""
+    _publish(state, index, state.requests[index].isl)
+
+
+@inner_part
+def _publish(state, index, tokens):
+    """Segments of the path of a request that end within so many tokens are there from now on, out of its own blocks."""
     request = state.requests[index]
     while request.kept < request.path_nodes:
         node = state.nodes[state.paths[request.path + request.kept]]
-        if node.there or node.blocks > request.blocks:
+        if node.there or node.blocks > request.blocks or node.end > tokens:
             return
         if node.tier > 0:
             leave_tier(state, state.paths[request.path + request.kept])
@@ -63,6 +69,38 @@ def publish_prompt(state, index):
             state.nodes[node.parent].children += 1
         request.blocks -= node.blocks
         request.kept += 1
+
+
+@inner_part
+def publish_answer(state, index, held):
+    """A request that holds `held` tokens is answered: the prompt that goes on from it may share its answer, too.
+
+    From then on its path is that of that prompt. The segment with which its own prompt ends gives way to the one there
+    that goes on behind it, unless another request has it.
+    """
+    request = state.requests[index]
+    if request.next_nodes == 0 or not state.rules[0].keeps_answers:
+        return
+    common = 0
+    while common < request.kept and _is_common(state, request, common):
+        common += 1
+    for depth in range(common, request.kept):
+        node = state.nodes[state.paths[request.path + depth]]
+        if node.users > 1 or node.children > (1 if depth < request.kept - 1 else 0):
+            return
+    for depth in range(common, request.kept):
+        node = state.nodes[state.paths[request.path + depth]]
+        node.there, node.users, node.children = False, 0, 0
+    if common < request.kept and common > 0:
+        state.nodes[state.paths[request.path + common - 1]].children -= 1
+    request.path, request.path_nodes, request.kept = request.next_path, request.next_nodes, common
+    request.blocks = blocks_for(state, held) - path_blocks(state, request)
+    _publish(state, index, held)
+
+
+@inner_part
+def _is_common(state, request, depth):
+    return depth < request.next_nodes and state.paths[request.path + depth] == state.paths[request.next_path + depth]
 
 
 @inner_part

@@ -16,16 +16,17 @@ from npusim.serving.scheduler.sums import pairwise_sum
 
 
 @entry
-def receive(state, index, isl, osl, given, path, path_nodes, due_s, now_s, times_s):
+def receive(state, index, isl, osl, given, path, path_nodes, next_path, next_nodes, due_s, now_s, times_s):
     """A request is sent to the server, now; it was due at `due_s`.
 
     given: tokens of its KV that come from elsewhere, and with them its first token unless this server puts that out; 0
-    where the prompt is computed here.
+    where the prompt is computed here. next_path, next_nodes: of the prompt that goes on from it, 0 nodes for none.
     """
     left = _interrupt(state, now_s, times_s)
     at = state.at[0]
     request = state.requests[at.unsent]
     request.index, request.isl, request.osl, request.path, request.path_nodes = index, isl, osl, path, path_nodes
+    request.next_path, request.next_nodes = next_path, next_nodes
     request.first_token_s = request.last_token_s = NONE
     request.given, request.generated = given, 0 if state.rules[0].puts_first else min(given, 1)
     send(state, due_s)

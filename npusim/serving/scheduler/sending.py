@@ -5,7 +5,8 @@ from __future__ import annotations
 from npusim.compilation import inner_part
 from npusim.serving.scheduler.events import plan, plan_arrival
 from npusim.serving.scheduler.queue import enqueue
-from npusim.serving.scheduler.state import BURST, CLOSED, SENDING, SENDING_ENDS, STREAM
+from npusim.serving.scheduler.state import BURST, CLOSED, NONE, SENDING, SENDING_ENDS, SESSIONS, STREAM
+from npusim.serving.scheduler.timers import plan_turn, set_turn, take_turn
 
 
 @inner_part
@@ -19,10 +20,14 @@ def begin_sending(state):
 
 @inner_part
 def begin_stream(state):
-    """The first request of a stream is due."""
+    """The first request of a stream is due; the first turns of sessions come at their times."""
+    at = state.at[0]
     if state.rules[0].arrival == STREAM:
-        at = state.at[0]
         plan(at, SENDING, at.now_s + (state.queues[0].due_s - at.now_s))
+    elif state.rules[0].arrival == SESSIONS:
+        for index in range(len(state.requests)):
+            if state.requests[index].is_first:
+                set_turn(state, index, state.requests[index].wait_s)
 
 
 @inner_part
@@ -37,8 +42,13 @@ def send_next(state):
 def send(state, due_s):
     """The next request is sent now; it was due at `due_s`."""
     at = state.at[0]
-    index = at.unsent
     at.unsent += 1
+    _send_this(state, at.unsent - 1, due_s)
+
+
+@inner_part
+def _send_this(state, index, due_s):
+    at = state.at[0]
     if state.requests[index].given == 0:
         at.pending += state.requests[index].isl
     state.requests[index].due_s, state.requests[index].sent_s = due_s, at.now_s
@@ -103,8 +113,13 @@ def arrive(state):
 
 @inner_part
 def send_from_stream(state):
-    """The next request of a stream is due; the one after it, or the end, is planned."""
+    """The next request of a stream is due; the one after it, or the end, is planned. Or a turn of a session is."""
     at = state.at[0]
+    if state.rules[0].arrival == SESSIONS:
+        index = take_turn(state)
+        plan_turn(state)
+        _send_this(state, index, at.now_s)
+        return
     send(state, at.now_s)
     if at.unsent < len(state.requests):
         plan(at, SENDING, at.now_s + (state.queues[at.unsent].due_s - at.now_s))
@@ -114,10 +129,14 @@ def send_from_stream(state):
 
 @inner_part
 def hear(state):
-    """Clients hear of all that ended since they last did; each user sends its next request."""
+    """Clients hear of all that ended since they last did; each user sends its next request, at once or in a while."""
     at = state.at[0]
     first, last, arrival = at.told, at.ended, state.rules[0].arrival
     at.told = last
-    for _ in range(first, last):
+    for place in range(first, last):
         if arrival <= BURST:
             send_next(state)
+        elif arrival == SESSIONS:
+            after = state.requests[state.queues[place].ended].after
+            if after != NONE:
+                set_turn(state, after, state.requests[after].wait_s)

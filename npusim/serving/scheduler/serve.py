@@ -82,12 +82,21 @@ class CompiledServer:
             self._answers[wanted](steps, horizon_s)
 
     def receive(
-        self, index: int, isl: int, osl: int, given: int, path: tuple[int, int], due_s: float, now_s: float
+        self,
+        index: int,
+        isl: int,
+        osl: int,
+        given: int,
+        paths: tuple[int, int, int, int],
+        due_s: float,
+        now_s: float,
     ) -> float:
-        """A request is sent from outside; when something next happens. path: first node and nodes of its prompt."""
+        """A request is sent from outside; when something next happens. paths: first node and nodes of its prompt, and
+        of the one that goes on from it."""
         if int(self.state.at["unsent"][0]) == len(self.state.requests):
             self._make_room_for_requests()
-        return self._interrupted(now_s, receive(self.state, index, isl, osl, given, *path, due_s, now_s, self._times_s))
+        found = receive(self.state, index, isl, osl, given, *paths, due_s, now_s, self._times_s)
+        return self._interrupted(now_s, found)
 
     def deliver(self, place: int, first_token_s: float, now_s: float) -> float:
         """The KV of the request in that row is there; when something next happens."""

@@ -13,9 +13,10 @@ NONE = -1
 """No request, no node, no prompt; no limit."""
 
 # Who sends requests.
-CLOSED, BURST, STREAM, ROUTED = range(4)
-"""As `workload.arrivals`: users that wait for answers, all at once (up to here answers are heard of), or at times of
-their own; or from outside, one by one, by whoever shares them out among several servers."""
+CLOSED, BURST, STREAM, ROUTED, SESSIONS = range(5)
+"""As `workload.arrivals`: users that wait for answers, all at once (up to here the next one is sent at once when an
+answer is heard of), or at times of their own; or from outside, one by one, by whoever shares them out among several
+servers; or turns of sessions, each a while after the answer before it."""
 
 # What can happen next, each with a place in `event_s`.
 SERVER_GOES_ON, WORK, ANSWERS, SENDING, SENDING_ENDS, ARRIVAL = range(6)
@@ -61,6 +62,7 @@ RULES_DTYPE = record_type(
         ("drawing_s", np.float64),
         ("whole_answers", np.bool_),
         ("caching", np.bool_),
+        ("keeps_answers", np.bool_),
         ("warm", np.bool_),
         ("keeps", np.bool_),
         ("puts_first", np.bool_),
@@ -70,8 +72,9 @@ RULES_DTYPE = record_type(
 )
 """As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always:
 the caller gives the costs of each prompt, since a power limiter is on its way or steps are logged; stalls: whether
-steps stall at all; keeps: KV of answered requests is kept until it is collected; puts_first: whether the first token
-of a request whose KV comes from elsewhere is put out here."""
+steps stall at all; keeps_answers: whether the prefix cache has answers too; keeps: KV of answered requests is kept
+until it is collected; puts_first: whether the first token of a request whose KV comes from elsewhere is put out
+here."""
 
 PROGRESS_DTYPE = record_type(
     [
@@ -98,6 +101,7 @@ PROGRESS_DTYPE = record_type(
         ("fresh", np.int64),
         ("taken_in_s", np.float64),
         ("unsent", np.int64),
+        ("timers", np.int64),
         ("groups_begin", np.int64),
         ("groups_end", np.int64),
         ("travelling_end", np.int64),
@@ -151,10 +155,10 @@ requests came that the next step's schedule knows; launch_s, launched_s: in whic
 was costed, and when it had launched the last one; fresh: of those that joined last, how many did with the last step;
 taken_in_s: when the front end is done with the last request that it takes in.
 
-unsent: first request that was not sent; groups_begin, groups_end: of those on their way, travelling_end: requests in
-them; told, ended: those of `ended` whose clients have heard, and all; waiting_first, waiting: first place of the ring
-of waiting requests, and how many; prefilling, live, chunks: lengths of these lists, as receiving, arrived and
-admitted are.
+unsent: first request that was not sent; timers: turns of SESSIONS whose time is set; groups_begin, groups_end: of those
+on their way, travelling_end: requests in them; told, ended: those of `ended` whose clients have heard, and all;
+waiting_first, waiting: first place of the ring of waiting requests, and how many; prefilling, live, chunks: lengths of
+these lists, as receiving, arrived and admitted are.
 
 request, prompt_end, prompt, prompt_part: whose prompt is computed, up to how many tokens, its place among `prompts`,
 and chunks done where each is an event; pending: prompt tokens of requests that were sent and have no token yet. used,
@@ -180,6 +184,11 @@ REQUEST_DTYPE = record_type(
         ("blocks", np.float64),
         ("path", np.int64),
         ("path_nodes", np.int64),
+        ("is_first", np.bool_),
+        ("after", np.int64),
+        ("wait_s", np.float64),
+        ("next_path", np.int64),
+        ("next_nodes", np.int64),
         ("kept", np.int64),
         ("preemptions", np.int64),
         ("refusal", np.int64),
@@ -187,8 +196,11 @@ REQUEST_DTYPE = record_type(
     ]
 )
 """As `Request`. given: tokens of KV that come from elsewhere, 0 where the prompt is computed here; path, path_nodes:
-its segments in `paths`; kept: how many of them it keeps from eviction; load_s: seconds for which its KV from lower
-tiers is loaded before its next chunk."""
+its segments in `paths`; is_first: whether it is the first turn of a session, after: the next turn of it (NONE: it is
+the last one, or no turn), wait_s: seconds until a first turn comes, or another one after the answer before it;
+next_path, next_nodes: segments of the prompt that begins with its own and its answer, 0 of them where none does; kept:
+how many of its segments it keeps from eviction; load_s: seconds for which its KV from lower tiers is loaded before its
+next chunk."""
 
 NODE_DTYPE = record_type(
     [
@@ -212,6 +224,9 @@ where the list is of that one."""
 QUEUE_DTYPE = record_type(
     [
         ("due_s", np.float64),
+        ("timer_s", np.float64),
+        ("timer_serial", np.int64),
+        ("timer_of", np.int64),
         ("travelling", np.int64),
         ("sent_s", np.float64),
         ("arrives_s", np.float64),
@@ -223,10 +238,11 @@ QUEUE_DTYPE = record_type(
         ("admitted", np.int64),
     ]
 )
-"""Lists with a place for each request. due_s: of a stream; travelling: requests on their way; sent_s, arrives_s,
-serial, begin, end: groups of them that were sent at one time: when, when they reach the queue and as which event,
-and which of them; waiting: a ring; ended: requests that were answered or refused, in that order; admitted: those
-that were, for the first time (of ROUTED)."""
+"""Lists with a place for each request. due_s: of a stream; timer_s, timer_serial, timer_of: a heap of turns of
+SESSIONS, the soonest first: when each is sent, as which event, and which it is; travelling: requests on their way;
+sent_s, arrives_s, serial, begin, end: groups of them that were sent at one time: when, when they reach the queue and as
+which event, and which of them; waiting: a ring; ended: requests that were answered or refused, in that order; admitted:
+those that were, for the first time (of ROUTED)."""
 
 SEQUENCE_DTYPE = record_type(
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from npusim.compilation import inner_part
 from npusim.kernels.power import IDLE
 from npusim.serving.scheduler.blocks import growth, growth_of_written, take
-from npusim.serving.scheduler.memory import publish_prompt, release
+from npusim.serving.scheduler.memory import publish_answer, publish_prompt, release
 from npusim.serving.scheduler.queue import tell
 from npusim.serving.scheduler.state import ROUTED
 from npusim.serving.scheduler.sums import pairwise_sum
@@ -113,6 +113,7 @@ def _postpone(state, out_s):
 @inner_part
 def _answer(state, index, held):
     if not state.rules[0].keeps:
+        publish_answer(state, index, held)
         release(state, index, held)
     state.at[0].served += 1
     tell(state, index)

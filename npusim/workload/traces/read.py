@@ -15,7 +15,9 @@ from npusim.errors import UserError
 from npusim.inputs.json_text import json_tree
 from npusim.inputs.limits import MOST_REQUESTS
 from npusim.inputs.lines import TextLines, csv_rows
+from npusim.workload.arrivals import earliest_s
 from npusim.workload.traces.format import TraceCells, TraceFormat, all_trace_formats
+from npusim.workload.traces.links import Links
 from npusim.workload.traces.row import BadCell, TracedRequest
 
 _NO_PROMPT, _NO_ANSWER = "no prompt token", "no output token"
@@ -30,7 +32,9 @@ class Trace:
     float64, rising from 0, None where that is not told.
 
     blocks, block_tokens: numbers of the blocks of all prompts one after the other (int64), and tokens of a block; none
-    where prompts share nothing. skipped: requests that cannot be served, by the reason.
+    where prompts share nothing. skipped: requests that cannot be served, by the reason. before: of a trace of sessions
+    the place of the turn whose answer each one waits for, int64 (requests,), FIRST for none; times_s are then those
+    after that answer, and requests are in the order of the file.
     """
 
     path: Path
@@ -40,9 +44,17 @@ class Trace:
     blocks: np.ndarray
     block_tokens: int
     skipped: Mapping[str, int]
+    before: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first request to the last one, if answers took no time where turns wait for them; None untold."""
+        if self.times_s is None:
+            return None
+        return float((self.times_s if self.before is None else earliest_s(self.before, self.times_s)).max())
 
 
 def read_trace(path: Path, most: int | None = None) -> Trace:
@@ -115,9 +127,9 @@ def _format(lines: TextLines, is_json: bool, keys: frozenset[str]) -> TraceForma
 def _read(lines: TextLines, form: TraceFormat, rows: Iterator[TraceCells], most: int | None) -> Trace:
     isl, osl, times, blocks = array("q"), array("q"), array("d"), array("q")
     skipped: Counter[str] = Counter()
-    untimed = 0
+    links, untimed = Links(), 0
     wanted = MOST_REQUESTS if most is None else most
-    for each in _requests(lines, form, rows):
+    for each in _requests(lines, form, rows, links):
         if len(isl) == wanted:
             if most is None:
                 mend = f"holds more than {MOST_REQUESTS:,} requests; give --requests to serve its first ones"
@@ -138,13 +150,16 @@ def _read(lines: TextLines, form: TraceFormat, rows: Iterator[TraceCells], most:
     if not isl:
         told = f", {sum(skipped.values()):,} that cannot be" if skipped else ""
         raise UserError(str(lines.path), "", f"holds no request that can be served{told}; give a trace with some")
-    return _in_order(lines.path, form, (isl, osl), times, blocks, skipped)
+    return _in_order(lines.path, form, (isl, osl), times, blocks, skipped, links.before)
 
 
-def _requests(lines: TextLines, form: TraceFormat, rows: Iterator[TraceCells]) -> Iterator[TracedRequest]:
+def _requests(lines: TextLines, form: TraceFormat, rows: Iterator[TraceCells], links: Links) -> Iterator[TracedRequest]:
     for row in rows:
         try:
-            yield from form.requests(row)
+            for each in form.requests(row):
+                if each.link is not None:
+                    links.add(each.link)
+                yield each
         except BadCell as error:
             raise lines.mistake(error.key, error.message) from error
 
@@ -156,8 +171,9 @@ def _in_order(
     times: array[float],
     blocks: array[int],
     skipped: Mapping[str, int],
+    before: array[int],
 ) -> Trace:
-    """The trace by time; rows of one time stay in their order."""
+    """The trace by time; rows of one time stay in their order, and so do the turns of sessions."""
     tokens = np.stack([np.frombuffer(each, np.int64) for each in lengths], axis=1)
     hashed = np.frombuffer(blocks, np.int64) if blocks else np.zeros(0, np.int64)
     block_tokens = form.block_tokens if len(hashed) else 0
@@ -166,6 +182,9 @@ def _in_order(
     if not times:
         return Trace(path, form.says, tokens, None, hashed, block_tokens, skipped)
     moments = np.frombuffer(times, float)
+    if before:
+        linked = np.frombuffer(before, np.int64)[: len(tokens)]
+        return Trace(path, form.says, tokens, moments, hashed, block_tokens, skipped, linked)
     order = np.argsort(moments, kind="stable")
     if block_tokens and (order[1:] < order[:-1]).any():
         parts = np.split(hashed, np.cumsum(-(-tokens[:, 0] // block_tokens))[:-1])

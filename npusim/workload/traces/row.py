@@ -20,14 +20,23 @@ _LONGEST_SHOWN = 40
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
+class TurnLink(NamedTuple):
+    """chat: number of a turn of a session; parent: that of the turn whose answer it waits for, negative for none."""
+
+    chat: int
+    parent: int
+
+
 class TracedRequest(NamedTuple):
     """isl, osl: tokens in and out, 0 where nothing came; time_s: when it came, by any clock, None where that is not
-    told; blocks: numbers of the blocks of its prompt, equal where prompts begin alike."""
+    told; blocks: numbers of the blocks of its prompt, equal where prompts begin alike; link: of a turn of a session,
+    whose time is that after the answer to its parent where it has one."""
 
     isl: int
     osl: int
     time_s: float | None = None
     blocks: tuple[int, ...] = ()
+    link: TurnLink | None = None
 
 
 class BadCell(Exception):
@@ -53,6 +62,13 @@ def seconds(key: str, value: Any, unit_s: float = 1.0) -> float:
     if isinstance(number, bool) or not isinstance(number, int | float) or not -_MOST_S < number * unit_s < _MOST_S:
         raise BadCell(key, f"{_shown(value)} is no time; give a number")
     return number * unit_s
+
+
+def number(key: str, value: Any) -> int:
+    """A whole number of 0 or more that names something. Raises BadCell."""
+    if type(value) is not int or not 0 <= value < _MOST_ID:
+        raise BadCell(key, f"{_shown(value)} is no number of a chat; give whole numbers of 0 or more")
+    return value
 
 
 def moment(key: str, text: str) -> float:

@@ -11,6 +11,8 @@ from npusim.workload.traces.row import TracedRequest, blocks, part, seconds, tok
 
 _LENGTHS = frozenset({"timestamp", "input_length", "output_length"})
 _CHAT = frozenset({"chat_id", "parent_chat_id"})
+_OF_SESSIONS = frozenset({"after_answer_s"})
+"""What traces have whose turns wait for answers (`sessions`)."""
 _MS = 1e-3
 """Seconds."""
 _MOONCAKE_BLOCK, _BAILIAN_BLOCK = 512, 16
@@ -33,5 +35,11 @@ def _bailian(row: TraceCells) -> tuple[TracedRequest]:
 
 FORMATS = (
     TraceFormat("Mooncake JSONL", True, lambda keys: keys >= _LENGTHS and not keys & _CHAT, _mooncake, _MOONCAKE_BLOCK),
-    TraceFormat("Bailian JSONL", True, lambda keys: keys >= _LENGTHS | _CHAT, _bailian, _BAILIAN_BLOCK),
+    TraceFormat(
+        "Bailian JSONL",
+        True,
+        lambda keys: keys >= _LENGTHS | _CHAT and not keys & _OF_SESSIONS,
+        _bailian,
+        _BAILIAN_BLOCK,
+    ),
 )
