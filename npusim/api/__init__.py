@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from npusim.api.calibrating import calibrate
     from npusim.api.catalog import list_shipped, show
+    from npusim.api.certifying import certify
     from npusim.api.channels import dram
     from npusim.api.checking import check
     from npusim.api.collectives import collective
+    from npusim.api.comparing import compare
     from npusim.api.evaluating import evaluate
     from npusim.api.grids import kperf
     from npusim.api.importing import import_model
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "calibrate": "calibrating",
+    "certify": "certifying",
     "check": "checking",
     "collective": "collectives",
+    "compare": "comparing",
     "dram": "channels",
     "evaluate": "evaluating",
     "import_model": "importing",
@@ -58,8 +62,10 @@ _MODULES = {
 
 __all__ = [
     "calibrate",
+    "certify",
     "check",
     "collective",
+    "compare",
     "dram",
     "evaluate",
     "import_model",

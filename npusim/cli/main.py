@@ -26,6 +26,8 @@ _COMMANDS = {
     "sweep": "sweep.sweep",
     "evaluate": "evaluate.evaluate",
     "check": "check.check",
+    "certify": "certify.certify",
+    "compare": "compare.compare",
     "pim": "pim.pim",
     "collective": "collective.collective",
     "dram": "dram.dram",

@@ -12,6 +12,7 @@ import pandas as pd
 from npusim.bounds.reading import Reading
 from npusim.inputs import remembered
 from npusim.lab.check.row import CheckedRow
+from npusim.lab.files.lab_run import Conduct, RunConditions
 from npusim.lab.rules.remark import NOTE
 from npusim.workload.grid import Grid, load_grid
 
@@ -90,7 +91,11 @@ def _grid() -> Grid:
 
 def deviations(row: CheckedRow) -> Iterator[str]:
     """How a row differs from the grid and its protocol, as far as the files say."""
-    grid, setting, conduct = _grid(), row.setting, row.conduct
+    return deviations_of(row.setting, row.conduct, _grid())
+
+
+def deviations_of(setting: RunConditions, conduct: Conduct, grid: Grid) -> Iterator[str]:
+    """How a run differs from a grid and its protocol, as far as the files say."""
     shape = setting.isl, setting.osl
     users = next((point.users for point in grid.points if (point.isl, point.osl) == shape), None)
     if None not in shape and users is None:

@@ -1,0 +1,192 @@
+"""`submission.yaml` beside the raw files: what is declared, what ran, and on which machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BeforeValidator, Field, field_validator
+
+from npusim.errors import UserError
+from npusim.hardware.base import Part, Users, Whole
+from npusim.hardware.yaml_file import load_yaml
+from npusim.inputs import is_file
+from npusim.lab.cells import Cell
+from npusim.lab.certify.told_of import ENVIRONMENT, UNKNOWN
+from npusim.lab.files.lab_run import RunConditions
+from npusim.lab.files.naming import shipped_model
+from npusim.metric_names import metric, resolve
+
+FILE = "submission.yaml"
+
+
+def _known(value: Any) -> Any:
+    """A value that is said to be unknown is none."""
+    return None if isinstance(value, str) and value.strip().lower() in UNKNOWN else value
+
+
+def _as_text(value: Any) -> Any:
+    value = _known(value)
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str | None, BeforeValidator(_as_text)]
+_UNKNOWN_IS_NONE = BeforeValidator(_known)
+
+
+class Environment(Part):
+    """The machine and its surroundings, in the words of the lab; `unknown` is allowed, and said."""
+
+    device_serial: Text = None
+    """Serial number of the device."""
+    firmware: Text = None
+    """Version of the firmware."""
+    sdk: Text = None
+    """Version of SDK and driver."""
+    power_limit: Text = None
+    """Power limit that was set, with its unit."""
+    clocks: Text = None
+    """Clocks that were set, with their unit."""
+    ambient: Text = None
+    """Ambient temperature, with its unit."""
+
+    def told(self) -> dict[str, str]:
+        """What is known, by name."""
+        return {name: value for name in ENVIRONMENT if (value := getattr(self, name)) is not None}
+
+
+class Conditions(Part):
+    """Conditions of all runs that the files themselves do not tell; `unknown` is allowed."""
+
+    device: Annotated[str | None, _UNKNOWN_IS_NONE] = None
+    """Chip, by the maker's or a shipped name."""
+    model: Annotated[str | None, _UNKNOWN_IS_NONE] = None
+    """Model that was served."""
+    precision: Annotated[str | None, _UNKNOWN_IS_NONE] = None
+    """Number format of weights and activations."""
+    kv_precision: Annotated[str | None, _UNKNOWN_IS_NONE] = None
+    """Number format of the KV cache."""
+    cards: Annotated[Whole | None, _UNKNOWN_IS_NONE] = None
+    """Number of cards that worked together."""
+    runtime: Annotated[str | None, _UNKNOWN_IS_NONE] = None
+    """Serving runtime with its version."""
+    prefix_caching: Annotated[bool | None, _UNKNOWN_IS_NONE] = None
+    """Whether the server kept the KV of common prefixes."""
+    prompts: Annotated[str | None, _UNKNOWN_IS_NONE] = None
+    """Whether requests shared their prompt: different or alike."""
+    plan: Annotated[str | None, _UNKNOWN_IS_NONE] = None
+    """Parallel plan, as in tp4-dp2."""
+    power_scope: Annotated[str | None, _UNKNOWN_IS_NONE] = None
+    """Scope of the watts: cards, server or wall."""
+
+    @field_validator("prompts")
+    @classmethod
+    def _prompts(cls, value: str | None) -> str | None:
+        return _of(value, ("different", "alike"))
+
+    @field_validator("power_scope")
+    @classmethod
+    def _scope(cls, value: str | None) -> str | None:
+        return _of(value, ("cards", "server", "wall"))
+
+    def of_run(self) -> RunConditions:
+        """As a run has them."""
+        return RunConditions(**{name: getattr(self, name) for name in RunConditions.names() if hasattr(self, name)})
+
+
+def _of(value: str | None, known: tuple[str, ...]) -> str | None:
+    if value is not None and value not in known:
+        raise ValueError(f"'{value}' is not known; use {', '.join(known)} or unknown")
+    return value
+
+
+class Declared(Part):
+    """What is declared of a cell."""
+
+    isl: Whole
+    """Prompt length in tokens."""
+    osl: Whole
+    """Answer length in tokens."""
+    users: Users = Field(validation_alias=AliasChoices("users", "concurrency"))
+    """Number of concurrent users, also written `concurrency`."""
+    model: str | None = None
+    """Model, where the submission has several."""
+    precision: str | None = None
+    """Number format, where the submission has several."""
+    figures: dict[str, float] = Field(min_length=1)
+    """Declared figures by npusim's names, in their units."""
+
+    @field_validator("figures")
+    @classmethod
+    def _known_figures(cls, figures: dict[str, float]) -> dict[str, float]:
+        for name, value in figures.items():
+            if metric(name) is None:
+                raise ValueError(f"'{name}' is no figure of npusim; use one such as output_tokens_per_s or ttft_ms_p99")
+            if not value > 0.0:
+                raise ValueError(f"{name}: {value} is no figure above zero")
+        return {resolve(name): value for name, value in figures.items()}
+
+    def is_of(self, cell: Cell) -> bool:
+        """Whether it speaks of that cell."""
+        if (self.isl, self.osl, self.users) != (cell.isl, cell.osl, cell.users):
+            return False
+        model = self.model and (shipped_model(self.model) or self.model)
+        return model in (None, cell.model) and self.precision in (None, cell.precision)
+
+    @property
+    def text(self) -> str:
+        """The cell in a few words."""
+        return f"{self.isl}/{self.osl} x {self.users}"
+
+
+class Submission(Part):
+    """What is handed in beside raw files."""
+
+    title: str = ""
+    """Title as shown on the certificate."""
+    applicant: str = ""
+    """Who hands it in."""
+    laboratory: str = ""
+    """Who measured."""
+    notice: str = ""
+    """What every reader must know, such as that figures are made up."""
+    conditions: Conditions = Conditions()
+    """Conditions that the files do not tell."""
+    environment: Environment = Environment()
+    """The machine and its surroundings."""
+    declared: tuple[Declared, ...] = ()
+    """Declared figures by cell."""
+    uncertainty: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
+    """Relative standard uncertainty of the lab's instruments by figure or quantity, in place of that of the rules."""
+
+    @field_validator("uncertainty")
+    @classmethod
+    def _known_metrics(cls, told: dict[str, float]) -> dict[str, float]:
+        for name in told:
+            if metric(name) is None:
+                raise ValueError(f"'{name}' is no figure of npusim; use one such as power_w")
+        return told
+
+
+class _DeclaredAlone(Part):
+    """A file of declared figures alone."""
+
+    declared: tuple[Declared, ...] = Field(min_length=1)
+    """Declared figures by cell."""
+
+
+def load_submission(folder: Path) -> Submission:
+    """That of the folder; an empty one where there is none. Raises UserError."""
+    path = folder / FILE
+    return load_yaml(path, Submission) if is_file(path) else Submission()
+
+
+def load_declared(path: Path) -> tuple[Declared, ...]:
+    """The declared figures of a file: of a submission, or of one that holds `declared` alone. Raises UserError."""
+    try:
+        return load_yaml(path, _DeclaredAlone).declared
+    except UserError:
+        declared = load_yaml(path, Submission).declared
+    if not declared:
+        raise UserError(str(path), "declared", "declares nothing; give a list of cells with their figures")
+    return declared

@@ -1,0 +1,32 @@
+"""What can be told of a run and of where it ran, one table for rules, submissions and certificates."""
+
+from __future__ import annotations
+
+from npusim.lab.files.lab_run import RunConditions
+
+OF_CONDUCT = ("arrival", "power_scope", "warm_up", "date")
+"""Of how a run was measured, by the fields of Conduct."""
+CONDITIONS = (
+    *(name for name in RunConditions.names() if name not in ("isl", "osl", "users")),
+    *OF_CONDUCT,
+)
+"""Conditions of a run that rules may ask for; lengths and users are the cell itself."""
+ENVIRONMENT = ("device_serial", "firmware", "sdk", "power_limit", "clocks", "ambient")
+"""Of the machine and its surroundings."""
+UNKNOWN = ("unknown", "not known", "미상", "알 수 없음")
+"""Words by which a value is said to be unknown: allowed, and as good as untold."""
+TITLES = {
+    "device": "Chip",
+    "model": "Model",
+    "device_serial": "Serial number of the device",
+    "firmware": "Firmware",
+    "sdk": "SDK and driver",
+    "power_limit": "Power limit",
+    "clocks": "Clocks",
+    "ambient": "Ambient temperature",
+    "arrival": "Arrival of the requests",
+    "power_scope": "Scope of the watts",
+    "warm_up": "Warm-up",
+    "date": "Date of the measurement",
+}
+"""Titles for people, beside those of `conditions.table`."""
