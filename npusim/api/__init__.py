@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from npusim.api.collectives import collective
     from npusim.api.comparing import compare
     from npusim.api.evaluating import evaluate
+    from npusim.api.evidencing import evidence_add, evidence_key, evidence_seal, evidence_sign, evidence_verify
     from npusim.api.grids import kperf
     from npusim.api.importing import import_model
     from npusim.api.new_chips import lint, new_chip
     from npusim.api.pim_comparing import pim_compare
     from npusim.api.pims import pim_attention, pim_gemv, pim_stream
+    from npusim.api.planning_tests import plan_tests
     from npusim.api.precisions import precision
     from npusim.api.registering import predict, score
     from npusim.api.runs import run
@@ -39,6 +41,11 @@ _MODULES = {
     "compare": "comparing",
     "dram": "channels",
     "evaluate": "evaluating",
+    "evidence_add": "evidencing",
+    "evidence_key": "evidencing",
+    "evidence_seal": "evidencing",
+    "evidence_sign": "evidencing",
+    "evidence_verify": "evidencing",
     "import_model": "importing",
     "kperf": "grids",
     "lint": "new_chips",
@@ -48,6 +55,7 @@ _MODULES = {
     "pim_compare": "pim_comparing",
     "pim_gemv": "pims",
     "pim_stream": "pims",
+    "plan_tests": "planning_tests",
     "precision": "precisions",
     "predict": "registering",
     "run": "runs",
@@ -68,6 +76,11 @@ __all__ = [
     "compare",
     "dram",
     "evaluate",
+    "evidence_add",
+    "evidence_key",
+    "evidence_seal",
+    "evidence_sign",
+    "evidence_verify",
     "import_model",
     "kperf",
     "lint",
@@ -77,6 +90,7 @@ __all__ = [
     "pim_compare",
     "pim_gemv",
     "pim_stream",
+    "plan_tests",
     "precision",
     "predict",
     "run",

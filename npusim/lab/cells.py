@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -99,15 +99,11 @@ def _cells(runs: Sequence[LabRun]) -> list[Cell]:
     for cell in plain:
         for name, values in known[_load(cell)].items():
             values.add(getattr(cell, name))
-    return [
-        Cell(
-            **{
-                **vars(cell),
-                **{name: _told(getattr(cell, name), values) for name, values in known[_load(cell)].items()},
-            }
-        )
-        for cell in plain
-    ]
+    return [replace(cell, **_completed(cell, known[_load(cell)])) for cell in plain]
+
+
+def _completed(cell: Cell, known: Mapping[str, set[Any]]) -> dict[str, Any]:
+    return {name: _told(getattr(cell, name), values) for name, values in known.items()}
 
 
 def _load(cell: Cell) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.inputs import is_folder, read_bytes
+from npusim.inputs import is_file, is_folder, read_bytes
 from npusim.lab.cells import Cell, cells_of
 from npusim.lab.certify.acceptance import acceptance
 from npusim.lab.certify.clause import Clause, overall
@@ -25,6 +25,7 @@ from npusim.lab.check.result import CheckResult, check_measured
 from npusim.lab.check.row import CheckedRow
 from npusim.lab.files.files import MOST_BYTES
 from npusim.lab.files.folder import hand_in
+from npusim.lab.files.formats.sensors import READ_WITH_SUMMARY
 from npusim.lab.files.lab_run import LabRun
 from npusim.metric_names import resolve
 
@@ -124,11 +125,17 @@ def _as_run(row: CheckedRow) -> LabRun:
 
 
 def _hashes(folder: Path, found: CheckResult) -> dict[str, str]:
-    """Files that were read, and the submission itself."""
-    files = [*found.files, *(path for path in [folder / FILE] if path.is_file())]
-    return {str(file): hashlib.sha256(read_bytes(file, MOST_BYTES)).hexdigest() for file in files}
+    """Every file of the folder that was looked at, in the order of their names; the submission among them."""
+    files = {*found.files, *(Path(each.location) for each in found.unread), folder / FILE}
+    files = {file for file in files if is_file(file) and file.resolve().is_relative_to(folder.resolve())}
+    return {str(file): hashlib.sha256(read_bytes(file, MOST_BYTES)).hexdigest() for file in sorted(files)}
 
 
 def _unread(folder: Path, found: CheckResult) -> tuple[tuple[str, str], ...]:
+    """Files of which nothing was read, with the reason."""
     own = str(folder / FILE)
-    return tuple((each.location, each.reason) for each in found.unread if each.location != own)
+    return tuple(
+        (each.location, each.reason)
+        for each in found.unread
+        if each.location != own and each.reason != READ_WITH_SUMMARY
+    )

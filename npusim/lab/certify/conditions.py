@@ -30,7 +30,7 @@ _IN_FILES = ("firmware", "sdk")
 def conditions(handed: Handed) -> Iterator[Clause]:
     """A clause for each condition of each cell, and one for each part of the environment."""
     told = handed.submission.conditions
-    for cell, repeats in handed.cells.items():
+    for cell in handed.cells:
         for name in handed.rules.conditions:
             yield _condition(handed, cell, name, getattr(told, name, None))
     environment = handed.submission.environment.told()
@@ -85,7 +85,7 @@ def _environment(handed: Handed, name: str, stated: str | None) -> Clause:
     if not found:
         says = Phrase("Told neither by {file} nor by a file of a run.", {"file": FILE})
         return Clause(title, None, NOT_DECIDABLE, says)
-    others = sorted({value for value in found.values()})
+    others = sorted(set(found.values()))
     if len(others) > 1 and not _one_in_all(others):
         says = Phrase("Told in several ways: {values}.", {"values": ", ".join(others)})
         return Clause(title, None, FAIL, says, files, found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,7 +41,18 @@ class Handed:
     @cached_property
     def _pooled(self) -> dict[str, Pooled | None]:
         names = dict.fromkeys(name for repeats in self.cells.values() for each in repeats for name in each.figures)
-        return {name: pooled(filter(None, (self.repeated(cell, name) for cell in self.cells))) for name in names}
+        return {name: pooled(self._steady(name)) for name in names}
+
+    def _steady(self, name: str) -> Iterator[Repeated]:
+        """A figure of the cells whose repeats lie as close together as the rules ask: an outlying run says nothing of
+        other cells (Cochran's test serves the same end in ISO 5725-2:2019, 7.3.3)."""
+        limits = self.rules.repeats.spread
+        place = row_for(name, tuple(each.metric for each in limits))
+        most = math.inf if place is None else limits[place].most.value
+        for cell in self.cells:
+            repeated = self.repeated(cell, name)
+            if repeated is not None and (repeated.cv is None or repeated.cv <= most):
+                yield repeated
 
     def uncertainty(self, cell: Cell, name: str) -> Expanded | None:
         """Of the median of a figure; None where neither repeats nor an instrument are known."""

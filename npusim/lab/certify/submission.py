@@ -156,7 +156,7 @@ class Submission(Part):
     """The machine and its surroundings."""
     declared: tuple[Declared, ...] = ()
     """Declared figures by cell."""
-    uncertainty: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
+    uncertainty: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=dict)
     """Relative standard uncertainty of the lab's instruments by figure or quantity, in place of that of the rules."""
 
     @field_validator("uncertainty")
