@@ -60,11 +60,10 @@ def head_of(entries: list[Entry]) -> str:
     return entries[-1].sha256 if entries else GENESIS
 
 
-def next_entry(entries: list[Entry], kind: str, date: str, **content: Any) -> Entry:
+def next_entry(entries: list[Entry], kind: str, date: str, content: Mapping[str, Any]) -> Entry:
     """An entry that follows the others."""
-    whole = {
-        "format": FORMAT, "number": len(entries) + 1, "previous": head_of(entries), "kind": kind, "date": date,
-    } | content  # fmt: skip
+    place = {"format": FORMAT, "number": len(entries) + 1, "previous": head_of(entries)}
+    whole = {**place, "kind": kind, "date": date, **content}
     return Entry(canonical(whole), whole)
 
 

@@ -26,57 +26,67 @@ from npusim.lab.evidence.chain import (
 from npusim.lab.files.folder import MOST_FILES
 from npusim.publish import alone_with, publish_file
 
-_LOCK = ".lock"
-
 
 def add(folder: Path, given: Sequence[Path], environment: dict[str, Any] | None, date: str) -> list[Entry]:
     """Copy files, and those of folders, into the evidence, and tell of them; returns the new entries.
 
-    A name that is there already is refused, whatever it holds. environment: of the machine, None to tell nothing.
-    Raises UserError, and then nothing was added.
+    A name that an entry has is refused, whatever it holds. The chain is written last. environment: of the machine, None
+    to tell nothing. Raises UserError.
     """
     found = list(_named(given))
     if not found and environment is None:
         raise UserError("FILE", "", "name files to add, or give --environment")
     _make(folder)
-    with alone_with(folder / _LOCK, "FOLDER"):
+    with alone_with(folder / CHAIN, "FOLDER"):
         entries = _open_chain(folder)
-        known = {entry.content["path"] for entry in entries if entry.kind == FILE}
+        _require_new(folder, entries, found)
         new: list[Entry] = []
         if environment is not None:
-            new.append(next_entry(entries, ENVIRONMENT, date, environment=environment))
-        contents = {}
+            new.append(next_entry(entries, ENVIRONMENT, date, {"environment": environment}))
         for name, source in found:
-            if name in known or os.path.lexists(folder / FILES / name):
-                raise UserError(str(source), "", f"{name} is in {folder} already, and evidence is never replaced")
-            known.add(name)
-            contents[name] = read_bytes(source, MOST_BYTES)
-            digest = hashlib.sha256(contents[name]).hexdigest()
-            told = {"path": name, "bytes": len(contents[name]), "sha256": digest}
-            new.append(next_entry([*entries, *new], FILE, date, **told))
-        for name, content in contents.items():
-            (folder / FILES / name).parent.mkdir(parents=True, exist_ok=True)
-            publish_file(folder / FILES / name, content, "FOLDER")
+            content = read_bytes(source, MOST_BYTES)
+            _put(folder / FILES / name, content)
+            told = {"path": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            new.append(next_entry([*entries, *new], FILE, date, told))
         publish_file(folder / CHAIN, chain_bytes([*entries, *new]), "FOLDER")
-    (folder / _LOCK).unlink(missing_ok=True)
     return new
+
+
+def _require_new(folder: Path, entries: Sequence[Entry], found: Sequence[tuple[str, Path]]) -> None:
+    """Raises UserError for a name that an entry has, or that is given twice."""
+    known = {entry.content["path"] for entry in entries if entry.kind == FILE}
+    for name, source in found:
+        if name in known:
+            raise UserError(str(source), "", f"{name} is in {folder} already, and evidence is never replaced")
+        known.add(name)
+
+
+def _put(path: Path, content: bytes) -> None:
+    """A file of which no entry tells yet; one that a killed npusim left is kept where it holds the same."""
+    if os.path.lexists(path):
+        if path.is_symlink() or read_bytes(path, MOST_BYTES) != content:
+            raise UserError(str(path), "", "is there, and no entry tells of it; remove it, or begin another folder")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    publish_file(path, content, "FOLDER")
 
 
 def seal(folder: Path, date: str) -> Entry:
     """End the chain: its last entry tells how many there are, and nothing can be added after it. Raises UserError."""
-    with alone_with(folder / _LOCK, "FOLDER"):
+    if not is_file(folder / CHAIN):
+        raise UserError(str(folder), "", "holds no evidence; npusim evidence add begins it")
+    with alone_with(folder / CHAIN, "FOLDER"):
         entries = _open_chain(folder)
         if not entries:
             raise UserError(str(folder), "", "holds no evidence; npusim evidence add begins it")
-        last = next_entry(entries, SEAL, date, entries=len(entries))
+        last = next_entry(entries, SEAL, date, {"entries": len(entries)})
         publish_file(folder / CHAIN, chain_bytes([*entries, last]), "FOLDER")
-    (folder / _LOCK).unlink(missing_ok=True)
     return last
 
 
 def _make(folder: Path) -> None:
     """The folder, where it is not there; one that holds something else is refused."""
-    if is_folder(folder) and not is_file(folder / CHAIN) and any(each.name != _LOCK for each in folder.iterdir()):
+    if is_folder(folder) and not is_file(folder / CHAIN) and any(folder.iterdir()):
         raise UserError(str(folder), "", "holds other files and no evidence; give a new or an empty folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +95,9 @@ def _make(folder: Path) -> None:
 
 
 def _open_chain(folder: Path) -> list[Entry]:
-    """The entries to which others can be added. Raises UserError where the chain is broken, or sealed."""
-    if not is_file(folder / CHAIN):
+    """The entries to which others can be added; none of a chain that is empty yet. Raises UserError where it is broken,
+    or sealed."""
+    if not (folder / CHAIN).stat().st_size:
         return []
     entries = read_chain(folder)
     if entries[-1].kind == SEAL:

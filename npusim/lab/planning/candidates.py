@@ -86,8 +86,8 @@ def candidates(
         minutes = (sampling.setup.value + runs * seconds) / _PER_MINUTE
         figures = np.exp(_logs(value, sampling))[0]
         yield Candidate(
-            deployment.system.name, deployment.model.name, deployment.precision.name, deployment.plan.cards, isl, osl, users,
-            figures, logs - np.log(figures), runs, seconds, minutes,
+            deployment.system.name, deployment.model.name, deployment.precision.name, deployment.plan.cards, isl, osl,
+            users, figures, logs - np.log(figures), runs, seconds, minutes,
         )  # fmt: skip
 
 
