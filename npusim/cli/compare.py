@@ -41,8 +41,8 @@ def _print(found: Compared) -> None:
     for pair in found.pairs:
         if pair.reason and pair.metric == found.main:
             console.print(f"{pair.cell.text}: no E_n: {pair.reason}.", soft_wrap=True)
-    for lab, cell, reason in found.unpaired:
-        console.print(f"Unpaired: {lab}: {cell.text}: {reason}.", soft_wrap=True)
+    for name, cell, reason in found.unpaired:
+        console.print(f"Unpaired: {name}: {cell.text}: {reason}.", soft_wrap=True)
     for lab in found.labs:
         for each in lab.unread:
             console.print(f"Skipped: {each.location}: {each.reason}.", soft_wrap=True)

@@ -17,6 +17,7 @@ from npusim.lab.certify.conditions import conditions
 from npusim.lab.certify.conduct import conduct
 from npusim.lab.certify.files_read import files_read
 from npusim.lab.certify.handed import Handed
+from npusim.lab.certify.kept import kept, opened
 from npusim.lab.certify.physical import physical
 from npusim.lab.certify.repeats import repeats
 from npusim.lab.certify.rules_file import Rules
@@ -29,14 +30,15 @@ from npusim.lab.files.formats.sensors import READ_WITH_SUMMARY
 from npusim.lab.files.lab_run import LabRun
 from npusim.metric_names import resolve
 
-PARTS = (files_read, repeats, conduct, physical, acceptance, conditions)
+PARTS = (kept, files_read, repeats, conduct, physical, acceptance, conditions)
 """The parts of a procedure, in the order in which they are told."""
 
 
 @dataclass(frozen=True)
 class Certified:
-    """clauses: in the order of PARTS; hashes: SHA-256 of every file that was read, by its path."""
+    """folder: that was handed in; clauses: in the order of PARTS; hashes: SHA-256 of every file, by its path."""
 
+    folder: Path
     handed: Handed
     clauses: tuple[Clause, ...]
     hashes: Mapping[str, str]
@@ -103,6 +105,7 @@ def certify_folder(
     """
     if not is_folder(folder):
         raise UserError(str(folder), "", "no such folder; give the folder of the raw results")
+    folder, evidence = opened(folder)
     submission = load_submission(folder)
     found = check_measured(folder, submission.conditions.of_run(), seed, say)
     handed = Handed(
@@ -113,9 +116,10 @@ def certify_folder(
         submission,
         submission.declared if declared is None else declared,
         tuple((each.location, each.reason) for each in found.unread if each.broken),
+        evidence,
     )
     clauses = tuple(clause for part in PARTS for clause in part(handed))
-    return Certified(handed, clauses, _hashes(folder, found), _unread(folder, found))
+    return Certified(folder, handed, clauses, _hashes(folder, found), _unread(folder, found))
 
 
 def _as_run(row: CheckedRow) -> LabRun:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from npusim.lab.cells import Cell
 from npusim.lab.certify.clause import FAIL, NOT_DECIDABLE, PASS, Clause
 from npusim.lab.certify.handed import Handed
 from npusim.lab.certify.submission import FILE
-from npusim.lab.certify.told_of import OF_CONDUCT
+from npusim.lab.certify.told_of import OF_CONDUCT, UNKNOWN
+from npusim.lab.evidence.chain import CHAIN
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_kv, told_precision
 from npusim.lab.rules.copies import file_of
 from npusim.words import Phrase
 
-_SPELLED = {
+_SPELLED: Mapping[str, Callable[[str], str | None]] = {
     "device": shipped_arch,
     "model": shipped_model,
     "runtime": shipped_runtime,
@@ -58,7 +59,7 @@ def _condition(handed: Handed, cell: Cell, name: str, stated: Any) -> Clause:
         says = Phrase("Not told by {files}.", {"files": ", ".join(_short(place) for place in untold)})
         return Clause(title, cell, NOT_DECIDABLE, says, tuple(untold), found)
     value = next(iter(found.values()))
-    return Clause(title, cell, PASS, Phrase("Told: {value}.", {"value": value}), files, found)
+    return Clause(title, cell, PASS, Phrase("Told: {value}.", {"value": _in_words(value)}), files, found)
 
 
 def _own(handed: Handed, run: LabRun, name: str) -> Any:
@@ -79,6 +80,9 @@ def _environment(handed: Handed, name: str, stated: str | None) -> Clause:
             value = getattr(run.conduct, name) if name in _IN_FILES else None
             if value is not None:
                 found[file_of(run)] = str(value)
+    for told in [] if handed.evidence is None else handed.evidence.environments:
+        if told.get(name, "unknown") not in UNKNOWN:
+            found[CHAIN] = told[name]
     files = (FILE, *found) if stated is not None else tuple(found)
     if stated is not None:
         found[FILE] = stated
@@ -96,6 +100,10 @@ def _one_in_all(values: list[str]) -> bool:
     """Whether the shortest stands in each of the others: a version, with or without the name of its software."""
     shortest = min(values, key=len).lower()
     return all(shortest in value.lower() for value in values)
+
+
+def _in_words(value: Any) -> Any:
+    return Phrase("yes" if value else "no") if isinstance(value, bool) else value
 
 
 def _short(place: str) -> str:

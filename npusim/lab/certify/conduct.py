@@ -97,14 +97,15 @@ def _failed(repeat: Repeat) -> float | None:
 
 def _grid(handed: Handed, cell: Cell, grid: Grid) -> Clause:
     found = {_file(each): list(deviations_of(each.run.setting, each.run.conduct, grid)) for each in handed.cells[cell]}
-    far = list(dict.fromkeys(text for texts in found.values() for text in texts))
+    far = list({str(each): each for texts in found.values() for each in texts}.values())
     untold = [name for name in ("isl", "osl", "users") if getattr(cell, name) is None]
     untold += [
         name for name in ("arrival", "requests") if any(_told(each, name) is None for each in handed.cells[cell])
     ]
     if far:
-        says = Phrase("Not as {grid} says: {deviations}.", {"grid": grid.name, "deviations": "; ".join(far)})
-        return Clause("grid", cell, FAIL, says, handed.files(cell), found)
+        says = Phrase("Not as {grid} says: {deviations}.", {"grid": grid.name, "deviations": _joined(far)})
+        told = {file: [str(each) for each in texts] for file, texts in found.items()}
+        return Clause("grid", cell, FAIL, says, handed.files(cell), told)
     if untold:
         says = Phrase(
             "The files do not tell {names}, which {grid} sets.", {"names": ", ".join(untold), "grid": grid.name}
@@ -112,3 +113,8 @@ def _grid(handed: Handed, cell: Cell, grid: Grid) -> Clause:
         return Clause("grid", cell, NOT_DECIDABLE, says, handed.files(cell))
     return Clause("grid", cell, PASS, Phrase("A cell of {grid}, measured as it says.", {"grid": grid.name}),
                   handed.files(cell))  # fmt: skip
+
+
+def _joined(phrases: list[Phrase]) -> Phrase:
+    first, *rest = phrases
+    return Phrase("{first}; {rest}", {"first": first, "rest": _joined(rest)}) if rest else first

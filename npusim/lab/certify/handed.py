@@ -11,6 +11,7 @@ from npusim.lab.cells import Cell, Repeat
 from npusim.lab.certify.rules_file import Rules, row_for
 from npusim.lab.certify.submission import Declared, Submission
 from npusim.lab.check.row import CheckedRow
+from npusim.lab.evidence.verify import VerifiedEvidence
 from npusim.lab.files.lab_run import RunConditions
 from npusim.lab.repeatability import Expanded, Pooled, Repeated, of_median, pooled
 
@@ -19,7 +20,7 @@ from npusim.lab.repeatability import Expanded, Pooled, Repeated, of_median, pool
 class Handed:
     """cells: with their repeats; rows: of the check by location; told: what the files of a run tell themselves, by its
     location; declared: figures by cell, from the submission or in its place; broken: files of a known kind that cannot
-    be read, with the reason."""
+    be read, with the reason; evidence: what verifying says where the folder is kept as evidence."""
 
     cells: Mapping[Cell, tuple[Repeat, ...]]
     rows: Mapping[str, CheckedRow]
@@ -28,6 +29,7 @@ class Handed:
     submission: Submission
     declared: tuple[Declared, ...]
     broken: tuple[tuple[str, str], ...] = ()
+    evidence: VerifiedEvidence | None = None
 
     def declared_of(self, cell: Cell) -> dict[str, float]:
         """Declared figures of a cell."""

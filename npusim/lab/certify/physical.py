@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from npusim.bounds.finding import IMPLAUSIBLE, IMPOSSIBLE, PLAUSIBLE, UNCHECKED, VERDICTS
 from npusim.lab.certify.clause import FAIL, NOT_DECIDABLE, PASS, Clause
@@ -20,30 +21,42 @@ def physical(handed: Handed) -> Iterator[Clause]:
         rows = [handed.rows[run.location] for repeat in repeats for run in repeat.runs]
         gravest = min((row.verdict for row in rows), key=VERDICTS.index)
         shown = [row for row in rows if row.verdict == gravest]
-        figures = {row.location: _told(row) for row in shown}
         decisive = shown[0].decisive
-        limit = decisive.limit if decisive is not None else None
-        text = (
-            Phrase("All runs are plausible.")
-            if gravest == PLAUSIBLE
-            else Phrase(
-                "{verdict}: {reasons}.", {"verdict": Phrase(gravest), "reasons": "; ".join(map(_reason, shown))}
-            )
-        )
+        says = Phrase("All runs are plausible.")
+        if gravest != PLAUSIBLE:
+            told = {"verdict": Phrase(gravest), "count": len(shown), "first": _says(shown[0])}
+            says = Phrase("{verdict} in {count} files of runs; the first: {first}.", told)
         files = tuple(dict.fromkeys(row.location for row in shown))
-        yield Clause("physical", cell, _VERDICT[gravest], text, files, figures, limit)
+        figures = {} if gravest == PLAUSIBLE else {row.location: _told(row) for row in shown}
+        limit = None if decisive is None or gravest == PLAUSIBLE else decisive.limit
+        yield Clause("physical", cell, _VERDICT[gravest], says, files, figures, limit)
 
 
-def _reason(row: CheckedRow) -> str:
-    decisive = row.decisive
-    name = Path(row.location).name
+def _says(row: CheckedRow) -> Phrase:
+    """What decides over a run, in words that every language has."""
+    decisive, name = row.decisive, Path(row.location).name
     if decisive is None:
-        return f"{name}: no figure that is known"
-    return f"{name}: {decisive.metric} {decisive.reason}".replace(":  ", ": ")
+        return Phrase("{file}: no figure that is known", {"file": name})
+    told: dict[str, Any] = {"file": name, "figure": decisive.metric, "measured": f"{decisive.measured.value:,.5g}"}
+    if decisive.verdict == UNCHECKED or not decisive.metric:
+        return Phrase("{file}: {reason}", {"file": name, "reason": decisive.reason})
+    if decisive.bound is not None and decisive.limit is not None and decisive.verdict == IMPOSSIBLE:
+        told |= {"bound": Phrase(decisive.bound), "limit": f"{decisive.limit:,.5g}"}
+        return Phrase("{file}: {figure} is {measured}, beyond {limit}, the bound of {bound}", told)
+    if decisive.low is not None and decisive.high is not None:
+        told |= {"low": f"{decisive.low:,.5g}", "high": f"{decisive.high:,.5g}"}
+        return Phrase("{file}: {figure} is {measured}, outside {low} to {high} (99 %)", told)
+    return Phrase("{file}: {figure} is {measured}: {reason}", told | {"reason": decisive.reason})
 
 
 def _told(row: CheckedRow) -> dict[str, float | str | None]:
     decisive = row.decisive
     if decisive is None:
         return {}
-    return {"metric": decisive.metric, "measured": decisive.measured.value, "bound": decisive.bound}
+    return {
+        "metric": decisive.metric,
+        "measured": decisive.measured.value,
+        "bound": decisive.bound,
+        "limit": decisive.limit,
+        "reason": decisive.reason,
+    }

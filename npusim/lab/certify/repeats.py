@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from npusim.lab.cells import Cell
+from npusim.lab.cells import Cell, Repeat
 from npusim.lab.certify.clause import FAIL, NOT_DECIDABLE, PASS, Clause, at_limit
 from npusim.lab.certify.handed import Handed
 from npusim.lab.certify.rules_file import SpreadLimit, row_for
@@ -31,12 +32,18 @@ def _runs(handed: Handed, cell: Cell) -> Clause:
     verdict, decides = at_limit(limit, lambda least: PASS if len(found) >= least else FAIL)
     values = {"runs": len(found), "least": f"{limit.value:g}"}
     text = "{runs} runs of at least {least}."
-    merged = [" = ".join(f"{Path(file_of(run)).name}" for run in each.runs) for each in found if len(each.runs) > 1]
-    if merged:
-        text = "{runs} runs of at least {least}; files with the same figures to the digit count once: {merged}."
-        values["merged"] = "; ".join(merged)
+    copied = [each for each in found if _copies(each)]
+    if copied:
+        text = "{runs} runs of at least {least}; files with the same figures to the digit count once: {copies}."
+        values["copies"] = "; ".join(" = ".join(Path(file).name for file in each.files) for each in copied)
     return Clause("repeats.runs", cell, verdict, Phrase(text, values), handed.files(cell), {"runs": len(found)},
                   limit.value, limit_decides=decides)  # fmt: skip
+
+
+def _copies(repeat: Repeat) -> bool:
+    """Whether one tool tells of the run in several files: two files of a run are of two tools, or of two forms."""
+    by_tool = Counter((run.tool, Path(file_of(run)).suffix) for run in repeat.runs)
+    return any(count > 1 for count in by_tool.values())
 
 
 def _spread(handed: Handed, cell: Cell, name: str, rule: SpreadLimit) -> Clause:

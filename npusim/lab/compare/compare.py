@@ -44,7 +44,8 @@ class Pair:
         return math.hypot(*parts) if len(parts) == len(_LABS) else None
 
     def as_dict(self, k: float) -> dict[str, Any]:
-        row, told = metric(self.metric), {}
+        row = metric(self.metric)
+        told: dict[str, Any] = {}
         for name, lab in zip(_LABS, (self.one, self.other), strict=True):
             told |= {f"x_{name}": lab.mean, f"runs_{name}": lab.runs, f"basis_{name}": lab.basis}
             told |= {f"u_{name}": lab.standard, f"U_{name}": None if lab.standard is None else k * lab.standard}

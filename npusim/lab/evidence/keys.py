@@ -101,6 +101,14 @@ def wrong_signature(folder: Path, head: str, public: Path | None) -> str:
     return ""
 
 
+def signer(folder: Path) -> str:
+    """The public key that a signature names, in base64. Raises UserError where it is no signature."""
+    told = _read(read_bytes(folder / SIGNATURE, _MOST_BYTES))
+    if told is None:
+        raise UserError(str(folder / SIGNATURE), "", f"is no '{FORMAT}' as it was written")
+    return told["public_key"]
+
+
 def _read(content: bytes) -> dict[str, str] | None:
     """The parts of a signature in its one spelling; None for anything else."""
     import json

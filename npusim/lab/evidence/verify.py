@@ -41,6 +41,7 @@ class VerifiedEvidence:
     """entries: of the chain as far as it holds; wrong: all that is not as it was sealed; by_key: whether the key was
     given that the signature must be of."""
 
+    folder: Path
     entries: tuple[Entry, ...]
     wrong: tuple[Finding, ...]
     sealed: bool
@@ -53,20 +54,29 @@ class VerifiedEvidence:
         entries at its end all the same."""
         return not self.wrong
 
+    @property
+    def head(self) -> str:
+        """Of the chain as far as it holds."""
+        return head_of(list(self.entries))
+
+    @property
+    def environments(self) -> list[dict[str, str]]:
+        """What was told of the machine and its surroundings."""
+        return [dict(entry.content["environment"]) for entry in self.entries if entry.kind == ENVIRONMENT]
+
     def as_dict(self) -> dict[str, Any]:
-        environments = [dict(entry.content["environment"]) for entry in self.entries if entry.kind == ENVIRONMENT]
         return {
             "holds": self.holds,
             "sealed": self.sealed,
             "signed": self.signed,
             "signer_checked": self.by_key,
             "wrong": [vars(each) for each in self.wrong],
-            "head": head_of(list(self.entries)),
+            "head": self.head,
             "files": [
                 {"file": entry.content["path"], "bytes": entry.content["bytes"], "sha256": entry.content["sha256"]}
                 for entry in self.entries if entry.kind == FILE
             ],
-            "environment": environments,
+            "environment": self.environments,
         }  # fmt: skip
 
 
@@ -86,7 +96,7 @@ def verify(folder: Path, public: Path | None) -> VerifiedEvidence:
         wrong.append(Finding(SIGNATURE, "is missing"))
     if signed and not sealed and not broken:
         wrong.append(Finding(CHAIN, "is signed but not sealed: its end was cut off"))
-    return VerifiedEvidence(tuple(entries), tuple(wrong), sealed, signed, signed and public is not None)
+    return VerifiedEvidence(folder, tuple(entries), tuple(wrong), sealed, signed, signed and public is not None)
 
 
 def _files(folder: Path, entries: list[Entry]) -> Iterator[Finding]:

@@ -62,7 +62,8 @@ def greedy(
 
     taken: cells that cannot be chosen; per_minute: the most gain for each minute, else the most gain.
     """
-    left, closed, chosen = minutes, set(taken), []
+    left, closed = minutes, set(taken)
+    chosen: list[tuple[int, float]] = []
     cost = np.array([cell.minutes for cell in cells])
     while True:
         can = [index for index in range(len(cells)) if index not in closed and cost[index] <= left]
