@@ -61,3 +61,8 @@ def at_limit(limit: Quantity, verdict_of: Callable[[float], str]) -> tuple[str, 
     verdict = verdict_of(limit.value)
     ends = [end for end in (limit.low, limit.high) if end is not None]
     return verdict, any(verdict_of(end) != verdict for end in ends)
+
+
+def plain(value: float, digits: int = 5) -> str:
+    """A figure with so many significant digits, without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 10.0**digits else f"{value:,.{digits}g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from npusim.kperf.measuring import ARRIVALS, SCOPES
 from npusim.lab.cells import Cell
 from npusim.lab.certify.clause import FAIL, NOT_DECIDABLE, PASS, Clause
 from npusim.lab.certify.handed import Handed
@@ -103,7 +104,14 @@ def _one_in_all(values: list[str]) -> bool:
 
 
 def _in_words(value: Any) -> Any:
-    return Phrase("yes" if value else "no") if isinstance(value, bool) else value
+    """A value as a reader's language has it; what is no word of npusim stays as it is."""
+    if isinstance(value, bool):
+        return Phrase("yes" if value else "no")
+    return Phrase(value) if value in _WORDS else value
+
+
+_WORDS = ("different", "alike", *ARRIVALS, *SCOPES)
+"""Values that are words of npusim."""
 
 
 def _short(place: str) -> str:

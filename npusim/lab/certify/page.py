@@ -10,7 +10,7 @@ from typing import Any
 from npusim.conditions.table import CONDITIONS
 from npusim.lab.cells import Cell
 from npusim.lab.certify.certify import Certified
-from npusim.lab.certify.clause import PASS, VERDICTS, Clause, overall
+from npusim.lab.certify.clause import PASS, VERDICTS, Clause, overall, plain
 from npusim.lab.certify.told_of import TITLES
 from npusim.metric_names import metric
 from npusim.report.certificate import Cell as Shown
@@ -46,7 +46,7 @@ _VERDICTS = {"pass": "Pass", "fail": "Fail", "not_decidable": "Not decidable"}
 def certificate(found: Certified, manifest: Mapping[str, Any], say: Say, language: str) -> str:
     """The page as HTML."""
     rules = found.handed.rules
-    subtitle = say("By the rules '{name}': {source}", name=rules.name, source=printable(rules.source))
+    subtitle = say("By the rules '{name}': {source}", name=rules.name, source=printable(say(rules.source)))
     words = {
         "overall": say("Overall verdict"), "signatures": say("Signatures"), "role": say("Role"), "name": say("Name"),
         "signature": say("Signature"), "date": say("Date"), "footer": say("npusim certificate; not issued by K-Perf"),
@@ -85,7 +85,7 @@ def _told(found: Certified, say: Say) -> Iterator[tuple[str, str]]:
         (say("Submission"), submission.title),
         (say("Applicant"), submission.applicant),
         (say("Laboratory"), submission.laboratory),
-        (say("Rules"), rules.title),
+        (say("Rules"), say(rules.title)),
         (say("Grid"), rules.grid or ""),
     ):
         yield title, printable(value) or say("not told")
@@ -131,26 +131,26 @@ def _cells(found: Certified, say: Say) -> Grid:
         "Student's distribution for the runs there are. Below it the declared figure and the verdict on it."
     )
     wide = 49.0 / max(1, len(names))
-    return Grid(say("Cells"), note, headings, rows, (17.0, 11.0, 7.0, 6.0, *(wide,) * len(names), 10.0))
+    return Grid(say("Results by cell"), note, headings, rows, (17.0, 11.0, 7.0, 6.0, *(wide,) * len(names), 10.0))
 
 
 def _shape(cell: Cell) -> str:
-    return f"{_or(cell.isl)} / {_or(cell.osl)} x {_or(cell.users)}"
+    return f"{_or(cell.isl)}/{_or(cell.osl)} x {_or(cell.users)}"
 
 
 def _or(value: Any) -> str:
-    return "?" if value is None else f"{value:,}"
+    return "?" if value is None else str(value)
 
 
 def _figure(found: Certified, cell: Cell, name: str, clause: Clause | None, say: Say) -> Shown:
     repeated, uncertainty = found.handed.repeated(cell, name), found.handed.uncertainty(cell, name)
     if repeated is None:
         return "-"
-    far = say("U unknown") if uncertainty is None else f"± {uncertainty.expanded:,.3g}"
-    lines = [f"{repeated.median:,.5g} {far}"]
+    far = say("U unknown") if uncertainty is None else f"± {plain(uncertainty.expanded, 3)}"
+    lines = [f"{plain(repeated.median)} {far}"]
     declared = found.handed.declared_of(cell).get(name)
     if declared is not None:
-        lines.append(say("declared {value}", value=f"{declared:,.5g}"))
+        lines.append(say("declared {value}", value=plain(declared)))
     return Lines(lines, None if clause is None else _verdict(clause.verdict, say))
 
 
@@ -159,7 +159,7 @@ def _conditions(found: Certified, say: Say) -> Grid:
     told = [each.clause for each in found.clauses if each.clause.startswith(_TOLD)]
     for name in dict.fromkeys(told):
         own = [each for each in found.clauses if each.clause == name]
-        texts = dict.fromkeys(printable(each.says.in_words_of(say)) for each in own)
+        texts = dict.fromkeys(printable(each.says.in_words_of(say)).rstrip(".") for each in own)
         verdict = overall(each.verdict for each in own)
         rows.append([say(_NAMES[name.partition(".")[2]]), Lines(list(texts)), _verdict(verdict, say)])
     headings = [say(word) for word in ("Condition", "As told", "Verdict")]
@@ -190,7 +190,7 @@ def _runs(found: Certified, say: Say) -> Grid:
     rows: list[list[Shown]] = []
     for cell, repeats in found.handed.cells.items():
         for number, repeat in enumerate(repeats, start=1):
-            values = [f"{repeat.figures[name].value:,.5g}" if name in repeat.figures else "-" for name in names]
+            values = [plain(repeat.figures[name].value) if name in repeat.figures else "-" for name in names]
             files = Lines([_within(found, file) for file in repeat.files])
             rows.append([_shape(cell), str(number), *values, files])
     headings = [say("Cell"), say("Run"), *(_heading(name, say) for name in names), say("Files")]
@@ -214,9 +214,9 @@ def _evidence(found: Certified, say: Say) -> Grid:
         if each.limit_decides and each.verdict != PASS:
             text = f"{text} {say('Another limit within its range would decide otherwise.')}"
         rows.append([cell, _title(each.clause, say), text, _verdict(each.verdict, say)])
-    headings = [say(word) for word in ("Cell", "Clause", "Evidence", "Verdict")]
+    headings = [say(word) for word in ("Cell", "Clause", "Grounds", "Verdict")]
     note = say("Conditions that are told stand above.")
-    return Grid(say("Evidence of each clause"), note, headings, rows, (14.0, 26.0, 47.0, 13.0))
+    return Grid(say("Evidence of each clause"), note, headings, rows, (16.0, 26.0, 45.0, 13.0))
 
 
 def _files(found: Certified, say: Say) -> Grid:
