@@ -147,7 +147,9 @@ def test_cells_of_one_lab_are_told_with_the_reason(tmp_path: Path) -> None:
 def test_conditions_that_differ_are_told(tmp_path: Path) -> None:
     one = lab(tmp_path / "a", 1.0, kv_cache_dtype="bf16")
     other = lab(tmp_path / "b", 1.0, seed=500, kv_cache_dtype="fp8")
-    assert all(pair["conditions_differ"] == ["kv_precision: bf16 and fp8"] for pair in compare(one, other).answer["pairs"])
+    assert all(
+        pair["conditions_differ"] == ["kv_precision: bf16 and fp8"] for pair in compare(one, other).answer["pairs"]
+    )
 
 
 def test_a_measured_table_is_a_lab(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from npusim.lab.certify.kept import kept, opened
 from npusim.lab.certify.physical import physical
 from npusim.lab.certify.repeats import repeats
 from npusim.lab.certify.rules_file import Rules
-from npusim.lab.certify.submission import FILE, Declared, load_submission
+from npusim.lab.certify.submission import FILE, Declared, Submission, load_submission
 from npusim.lab.check.result import CheckResult, check_measured
 from npusim.lab.check.row import CheckedRow
 from npusim.lab.files.files import MOST_BYTES
@@ -107,9 +107,9 @@ def certify_folder(
         raise UserError(str(folder), "", "no such folder; give the folder of the raw results")
     folder, evidence = opened(folder)
     submission = load_submission(folder)
-    found = check_measured(folder, submission.conditions.of_run(), seed, say)
+    found = check_measured(folder, submission.conditions.for_check(), seed, say)
     handed = Handed(
-        cells_of([_as_run(row) for row in found.rows]),
+        cells_of([_as_run(row, submission) for row in found.rows]),
         {row.location: row for row in found.rows},
         {run.location: run.setting for run in hand_in(folder).runs},
         rules,
@@ -122,10 +122,11 @@ def certify_folder(
     return Certified(folder, handed, clauses, _hashes(folder, found), _unread(folder, found))
 
 
-def _as_run(row: CheckedRow) -> LabRun:
-    """A row of the check as a run."""
+def _as_run(row: CheckedRow, submission: Submission) -> LabRun:
+    """A row of the check as a run, under what the submission tells."""
     figures = {resolve(figure.metric): figure.measured for figure in row.figures}
-    return LabRun(row.location, row.tool, row.setting, figures, row.conduct)
+    setting = submission.conditions.of_run().told_or(row.setting)
+    return LabRun(row.location, row.tool, setting, figures, row.conduct)
 
 
 def _hashes(folder: Path, found: CheckResult) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,11 @@ from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import is_file
 from npusim.lab.cells import Cell
 from npusim.lab.certify.told_of import ENVIRONMENT, UNKNOWN
+from npusim.lab.check.placing import USUAL
 from npusim.lab.files.lab_run import RunConditions
-from npusim.lab.files.naming import shipped_model
+from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
 from npusim.metric_names import metric, resolve
+from npusim.workload.precision import Precision, resolve_precision
 
 FILE = "submission.yaml"
 
@@ -74,8 +77,6 @@ class Conditions(Part):
     """Whether the server kept the KV of common prefixes."""
     prompts: Annotated[str | None, _UNKNOWN_IS_NONE] = None
     """Whether requests shared their prompt: different or alike."""
-    plan: Annotated[str | None, _UNKNOWN_IS_NONE] = None
-    """Parallel plan, as in tp4-dp2."""
     power_scope: Annotated[str | None, _UNKNOWN_IS_NONE] = None
     """Scope of the watts: cards, server or wall."""
 
@@ -89,9 +90,33 @@ class Conditions(Part):
     def _scope(cls, value: str | None) -> str | None:
         return _of(value, ("cards", "server", "wall"))
 
+    @field_validator("precision")
+    @classmethod
+    def _scheme(cls, value: str | None) -> str | None:
+        return None if value is None else _formats(value, USUAL).name
+
+    @field_validator("kv_precision")
+    @classmethod
+    def _kv(cls, value: str | None) -> str | None:
+        return None if value is None else _formats(USUAL, value).kv
+
     def of_run(self) -> RunConditions:
         """As a run has them."""
         return RunConditions(**{name: getattr(self, name) for name in RunConditions.names() if hasattr(self, name)})
+
+    def for_check(self) -> RunConditions:
+        """Those that the check knows, in its spelling: a chip that is not described, say, is told and not checked."""
+        told = self.of_run()
+        spelled = {"device": shipped_arch, "model": shipped_model, "runtime": shipped_runtime}
+        values = {name: getattr(told, name) for name in spelled}
+        return replace(told, **{name: value and spelled[name](value) for name, value in values.items()})
+
+
+def _formats(precision: str, kv_precision: str) -> Precision:
+    try:
+        return resolve_precision(precision, kv_precision)
+    except UserError as mistake:
+        raise ValueError(mistake.message) from mistake
 
 
 def _of(value: str | None, known: tuple[str, ...]) -> str | None:

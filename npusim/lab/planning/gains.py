@@ -3,7 +3,8 @@
 Joint draws give the covariance of all cells' figures; a measurement with independent errors conditions it (Gaussian
 conditioning; Rasmussen, Williams 2006, "Gaussian Processes for Machine Learning", A.2). The next cell is the one that
 takes most variance from all figures together (active learning by Cohn 1996, Neural Networks 9(6)), for each minute that
-it costs (Krause, Guestrin 2005, UAI, "Near-optimal nonmyopic value of information", for budgets).
+it costs (Krause, Guestrin 2005, UAI, "Near-optimal nonmyopic value of information", for budgets). What is taken from a
+sum of variances need not shrink from step to step, so the choice is a good one and not proven the best.
 """
 
 from __future__ import annotations
