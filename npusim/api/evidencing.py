@@ -96,7 +96,7 @@ class VerifyEvidenceAnswer:
 def evidence_add(asked: AddOptions) -> EvidenceAnswer:
     """Copies raw files into the evidence and tells of them in its chain. Raises UserError."""
     from npusim.hardware.yaml_file import load_yaml
-    from npusim.lab.certify.submission import Environment
+    from npusim.lab.environment import Environment
     from npusim.lab.evidence.folder import add
 
     environment = None

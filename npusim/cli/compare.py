@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("cell", "figure", "A", "B", "B / A", "E_n", "s_r", "s_R")
 
+_SHOWN = ("output_tokens_per_s", "ttft_ms_mean", "tpot_ms_mean", "power_w_mean")
+"""Figures in the terminal."""
+
 
 @command(CompareOptions)
 def compare(asked: CompareOptions, as_json: bool) -> None:
@@ -34,6 +37,9 @@ def compare(asked: CompareOptions, as_json: bool) -> None:
 def _print(found: Compared) -> None:
     console = stdout_console()
     console.print(table(_HEADINGS, _rows(found), f"{len(found.pairs):,} pairs", text_columns=2))
+    others = sum(1 for pair in found.pairs if pair.metric not in _SHOWN)
+    if others:
+        console.print(f"{others:,} more pairs, of other figures: --json or --out give them all.")
     factor = found.factors.get(found.main)
     if factor is not None:
         ends = "" if factor.low is None else f" ({figure(factor.low, 3)} to {figure(factor.high, 3)}, 95 %)"
@@ -50,6 +56,8 @@ def _print(found: Compared) -> None:
 
 def _rows(found: Compared) -> Iterator[list[str]]:
     for pair in found.pairs:
+        if pair.metric not in _SHOWN:
+            continue
         spread = pair.precision
         yield [
             pair.cell.text,

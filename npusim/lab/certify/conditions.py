@@ -10,7 +10,8 @@ from npusim.lab.cells import Cell
 from npusim.lab.certify.clause import FAIL, NOT_DECIDABLE, PASS, Clause
 from npusim.lab.certify.handed import Handed
 from npusim.lab.certify.submission import FILE
-from npusim.lab.certify.told_of import OF_CONDUCT, UNKNOWN
+from npusim.lab.certify.told_of import OF_CONDUCT
+from npusim.lab.environment import UNKNOWN
 from npusim.lab.evidence.chain import CHAIN
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_kv, told_precision

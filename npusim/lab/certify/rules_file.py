@@ -16,7 +16,8 @@ from npusim.errors import UserError
 from npusim.hardware.base import Part
 from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
-from npusim.lab.certify.told_of import CONDITIONS, ENVIRONMENT
+from npusim.lab.certify.told_of import CONDITIONS
+from npusim.lab.environment import ENVIRONMENT
 from npusim.ledger import Count, Duration, Few, Fraction, Positive, Quantity, Ratio
 from npusim.metric_names import metric
 from npusim.workload.grid import grid_path

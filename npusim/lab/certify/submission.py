@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AliasChoices, BeforeValidator, Field, field_validator
 
@@ -13,8 +13,8 @@ from npusim.hardware.base import Part, Users, Whole
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import is_file
 from npusim.lab.cells import Cell
-from npusim.lab.certify.told_of import ENVIRONMENT, UNKNOWN
 from npusim.lab.check.placing import USUAL
+from npusim.lab.environment import Environment, known
 from npusim.lab.files.lab_run import RunConditions
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
 from npusim.metric_names import metric, resolve
@@ -23,39 +23,7 @@ from npusim.workload.precision import Precision, resolve_precision
 FILE = "submission.yaml"
 
 
-def _known(value: Any) -> Any:
-    """A value that is said to be unknown is none."""
-    return None if isinstance(value, str) and value.strip().lower() in UNKNOWN else value
-
-
-def _as_text(value: Any) -> Any:
-    value = _known(value)
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-Text = Annotated[str | None, BeforeValidator(_as_text)]
-_UNKNOWN_IS_NONE = BeforeValidator(_known)
-
-
-class Environment(Part):
-    """The machine and its surroundings, in the words of the lab; `unknown` is allowed, and said."""
-
-    device_serial: Text = None
-    """Serial number of the device."""
-    firmware: Text = None
-    """Version of the firmware."""
-    sdk: Text = None
-    """Version of SDK and driver."""
-    power_limit: Text = None
-    """Power limit that was set, with its unit."""
-    clocks: Text = None
-    """Clocks that were set, with their unit."""
-    ambient: Text = None
-    """Ambient temperature, with its unit."""
-
-    def told(self) -> dict[str, str]:
-        """What is known, by name."""
-        return {name: value for name in ENVIRONMENT if (value := getattr(self, name)) is not None}
+_UNKNOWN_IS_NONE = BeforeValidator(known)
 
 
 class Conditions(Part):

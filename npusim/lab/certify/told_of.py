@@ -11,10 +11,6 @@ CONDITIONS = (
     *OF_CONDUCT,
 )
 """Conditions of a run that rules may ask for; lengths and users are the cell itself."""
-ENVIRONMENT = ("device_serial", "firmware", "sdk", "power_limit", "clocks", "ambient")
-"""Of the machine and its surroundings."""
-UNKNOWN = ("unknown", "not known", "미상", "알 수 없음")
-"""Words by which a value is said to be unknown: allowed, and as good as untold."""
 TITLES = {
     "device": "Chip",
     "model": "Model",

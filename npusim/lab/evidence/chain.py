@@ -26,6 +26,8 @@ FILE, ENVIRONMENT, SEAL = "file", "environment", "seal"
 """Kinds of entries."""
 MOST_BYTES = 2**30
 """Size in bytes of a raw file, or of a chain."""
+MOST_FILES = 10_000
+"""Files that are added at once, or lie in an evidence folder."""
 _KEYS = {
     FILE: ("bytes", "date", "format", "kind", "number", "path", "previous", "sha256"),
     ENVIRONMENT: ("date", "environment", "format", "kind", "number", "previous"),

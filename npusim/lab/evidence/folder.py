@@ -17,13 +17,13 @@ from npusim.lab.evidence.chain import (
     FILE,
     FILES,
     MOST_BYTES,
+    MOST_FILES,
     SEAL,
     Entry,
     chain_bytes,
     next_entry,
     read_chain,
 )
-from npusim.lab.files.folder import MOST_FILES
 from npusim.publish import alone_with, publish_file
 
 

@@ -18,6 +18,7 @@ from npusim.lab.evidence.chain import (
     FILE,
     FILES,
     MOST_BYTES,
+    MOST_FILES,
     SEAL,
     SIGNATURE,
     Entry,
@@ -25,7 +26,6 @@ from npusim.lab.evidence.chain import (
     head_of,
 )
 from npusim.lab.evidence.keys import wrong_signature
-from npusim.lab.files.folder import MOST_FILES
 
 
 @dataclass(frozen=True)
