@@ -75,9 +75,12 @@ class Conditions(Part):
     def for_check(self) -> RunConditions:
         """Those that the check knows, in its spelling: a chip that is not described, say, is told and not checked."""
         told = self.of_run()
-        spelled = {"device": shipped_arch, "model": shipped_model, "runtime": shipped_runtime}
-        values = {name: getattr(told, name) for name in spelled}
-        return replace(told, **{name: value and spelled[name](value) for name, value in values.items()})
+        return replace(
+            told,
+            device=None if told.device is None else shipped_arch(told.device),
+            model=None if told.model is None else shipped_model(told.model),
+            runtime=None if told.runtime is None else shipped_runtime(told.runtime),
+        )
 
 
 def _formats(precision: str, kv_precision: str) -> Precision:
