@@ -62,7 +62,7 @@ def audited() -> Iterator[set[Path]]:
     try:
         yield found
     finally:
-        roots = [data_root(kind) for kind in ("arch_configs", "workloads", "validation")]
+        roots = [data_root(kind) for kind in ("arch_configs", "workloads", "rules", "validation")]
         for path in _opened.pop():
             own = not path.is_relative_to(Path(sys.prefix)) and not path.is_relative_to(cache_folder().parent)
             own = own and not path.is_relative_to(PACKAGE / "languages") and not path.is_relative_to("/proc")
@@ -98,6 +98,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SAMPLE = Path(__file__).resolve().parents[1] / "examples" / "submission" / "run1"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "show": ("show", "hbm-pim-card"),
     "step": STEP,
@@ -107,6 +108,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "predict": ("predict", "rngd", "--models", "llama-3.1-8b", "--grid", "OWN/grid.yaml", "--register", "--out", "OUT"),
     "sweep": ("sweep", "OWN/sweep.yaml", "--out", "OUT", "--workers", "1"),
     "validate": ("validate", "OWN/steps.csv", "--arch", "h200", "--report", "OUT"),
+    "certify": ("certify", str(SAMPLE)),
+    "plan-tests": ("plan-tests", "OWN/grid.yaml", "--budget", "1", "--models", "llama-3.1-8b"),
     "check": ("check", "OWN/steps.csv", "--arch", "h200", "--out", "OUT"),
     "evaluate": ("evaluate", "OWN/proposal.yaml"),
     "calibrate": ("calibrate", "OWN/steps.csv", "--arch", "OWN/h200.yaml", "--out", "OUT"),

@@ -27,7 +27,7 @@ def physical(handed: Handed) -> Iterator[Clause]:
             told = {"verdict": Phrase(gravest), "count": len(shown), "first": _says(shown[0])}
             says = Phrase("{verdict} in {count} files of runs; the first: {first}.", told)
         files = tuple(dict.fromkeys(row.location for row in shown))
-        figures = {} if gravest == PLAUSIBLE else {row.location: _told(row) for row in shown}
+        figures = {row.location: _told(row) for row in shown}
         limit = None if decisive is None or gravest == PLAUSIBLE else decisive.limit
         yield Clause("physical", cell, _VERDICT[gravest], says, files, figures, limit)
 
@@ -58,5 +58,7 @@ def _told(row: CheckedRow) -> dict[str, float | str | None]:
         "measured": decisive.measured.value,
         "bound": decisive.bound,
         "limit": decisive.limit,
+        "predicted_low": decisive.low,
+        "predicted_high": decisive.high,
         "reason": decisive.reason,
     }

@@ -86,7 +86,7 @@ def seal(folder: Path, date: str) -> Entry:
 
 def _make(folder: Path) -> None:
     """The folder, where it is not there; one that holds something else is refused."""
-    if is_folder(folder) and not is_file(folder / CHAIN) and any(folder.iterdir()):
+    if is_folder(folder) and not is_file(folder / CHAIN) and any(not is_folder(each) for each in folder.rglob("*")):
         raise UserError(str(folder), "", "holds other files and no evidence; give a new or an empty folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
