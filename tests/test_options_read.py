@@ -342,7 +342,7 @@ CALLS = {
             "--models": "--models llama-3.1-8b",
             "--precision": "--precision fp8",
             "--uncertainty": "--uncertainty 0.01",
-            "--hidden": "--hidden 0",
+            "--hidden": "--hidden 0.6",
             "--sampling": "--sampling sampling.yaml",
             "--seed": "--seed 3",
         },

@@ -10,7 +10,7 @@ from npusim.api.answer import Answer
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
 from npusim.api.grids import ModelList
-from npusim.api.options import Argument, Option, Options
+from npusim.api.options import Argument, Option, Options, warn_of
 
 if TYPE_CHECKING:
     from npusim.lab.planning.plan import TestPlan
@@ -87,5 +87,7 @@ def plan_tests(asked: PlanTestsOptions) -> PlanTestsAnswer:
     placed = [deploy(asked.arch, name, precision=asked.precision, cards="auto", tokens=grid.longest) for name in models]
     found = [each for where in placed for each in candidates(where, grid, sampling, runs, asked.seed)]
     plan = plan_cells(found, placed[0], sampling, asked.budget, hidden, asked.seed)
+    if hidden and not any(each.hidden for each in plan.cells):
+        warn_of("--hidden", f"{hidden:.0%} of {asked.budget:g} hours are too few for any cell: none is hidden")
     assumed = [] if any(word.startswith("--arch") for word in asked.words) else [f"the chip is {asked.arch}"]
     return PlanTestsAnswer(plan, assumed, asked.manifest("plan-tests"))
