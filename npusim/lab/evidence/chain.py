@@ -16,6 +16,7 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.inputs import is_file, read_bytes
+from npusim.inputs.json_text import json_tree
 
 CHAIN, FILES, SIGNATURE = "chain.jsonl", "files", "signature.json"
 """Names in an evidence folder."""
@@ -93,24 +94,27 @@ def examined_chain(folder: Path) -> tuple[list[Entry], list[str]]:
     if lines.pop() != b"" or not lines:
         return entries, [f"{CHAIN} is cut, or has bytes after its last line"]
     for number, line in enumerate(lines, start=1):
-        wrong = _wrong(line, number, head_of(entries))
-        if wrong:
+        told = spelled(line)
+        wrong = "is no canonical JSON" if told is None else _wrong(told, number, head_of(entries))
+        if told is None or wrong:
             return entries, [f"line {number} of {CHAIN} {wrong}"]
         if entries and entries[-1].kind == SEAL:
             return entries, [f"line {number} of {CHAIN} follows the seal"]
-        entries.append(Entry(line, json.loads(line)))
+        entries.append(Entry(line, told))
     return entries, []
 
 
-def _wrong(line: bytes, number: int, previous: str) -> str:
-    """What is wrong with a line, "" where it holds."""
+def spelled(line: bytes) -> dict[str, Any] | None:
+    """What a line says, None where it is not the one spelling of an object."""
     try:
-        content = json.loads(line.decode("utf-8"))
-        same = isinstance(content, dict) and canonical(content) == line
-    except (ValueError, RecursionError):
-        return "is no canonical JSON"
-    if not same:
-        return "is no canonical JSON"
+        content = json_tree(line.decode("utf-8"), CHAIN)
+        return content if isinstance(content, dict) and canonical(content) == line else None
+    except (ValueError, UserError):
+        return None
+
+
+def _wrong(content: Mapping[str, Any], number: int, previous: str) -> str:
+    """What is wrong with a line of that content, "" where it holds."""
     if content.get("format") != FORMAT or content.get("number") != number:
         return f"is no entry {number} of '{FORMAT}'"
     if content.get("previous") != previous:

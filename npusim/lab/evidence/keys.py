@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from npusim.errors import UserError
 from npusim.inputs import read_bytes
-from npusim.lab.evidence.chain import SEAL, SIGNATURE, canonical, head_of, read_chain
+from npusim.lab.evidence.chain import SEAL, SIGNATURE, canonical, head_of, read_chain, spelled
 from npusim.publish import publish_file
 
 if TYPE_CHECKING:
@@ -111,17 +111,12 @@ def signer(folder: Path) -> str:
 
 def _read(content: bytes) -> dict[str, str] | None:
     """The parts of a signature in its one spelling; None for anything else."""
-    import json
-
-    try:
-        told = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None
+    told = spelled(content.removesuffix(b"\n"))
     keys = ("algorithm", "format", "head", "public_key", "signature")
-    if not isinstance(told, dict) or tuple(sorted(told)) != keys or not all(isinstance(told[key], str) for key in keys):
+    if told is None or tuple(sorted(told)) != keys or not all(isinstance(told[key], str) for key in keys):
         return None
-    spelled = canonical(told) + b"\n" == content and told["format"] == FORMAT and told["algorithm"] == "Ed25519"
-    return told if spelled and all(_is_base64(told[key]) for key in ("public_key", "signature")) else None
+    known = content.endswith(b"\n") and told["format"] == FORMAT and told["algorithm"] == "Ed25519"
+    return told if known and all(_is_base64(told[key]) for key in ("public_key", "signature")) else None
 
 
 def _is_base64(text: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.inputs import is_folder, read_bytes
+from npusim.inputs import is_file, is_folder, read_bytes
 from npusim.lab.evidence.chain import (
     CHAIN,
     ENVIRONMENT,
@@ -107,7 +107,7 @@ def _files(folder: Path, entries: list[Entry]) -> Iterator[Finding]:
         path = there.get(name)
         if path is None:
             yield Finding(name, "was removed")
-        elif path.is_symlink() or not path.is_file():
+        elif path.is_symlink() or not is_file(path):
             yield Finding(name, "is no regular file any more")
         else:
             content = read_bytes(path, MOST_BYTES)
@@ -118,7 +118,7 @@ def _files(folder: Path, entries: list[Entry]) -> Iterator[Finding]:
                 yield Finding(name, "has another size than its entry tells")
     holders = {str(parent) for name in told for parent in Path(name).parents}
     for name, path in there.items():
-        is_holder = path.is_dir() and not path.is_symlink() and name in (*holders, FILES)
+        is_holder = is_folder(path) and not path.is_symlink() and name in (*holders, FILES)
         if name not in told and name not in (CHAIN, SIGNATURE) and not is_holder:
             yield Finding(name, "was added: no entry tells of it")
 
