@@ -31,6 +31,9 @@ from npusim.hardware.technology.cost import CostTable
 from npusim.hardware.technology.energy import EnergyTable
 from npusim.hardware.undisclosed import Undisclosed
 from npusim.hardware.yaml_file import models_of
+from npusim.lab.certify.rules_file import Rules
+from npusim.lab.certify.submission import Submission
+from npusim.lab.planning.sampling_file import Sampling
 from npusim.ledger import Domain, Quantity, domain_of
 from npusim.mapping.plan_file import PlanFile
 from npusim.workload.dense_model import Dense
@@ -59,6 +62,9 @@ ROOTS: dict[str, type[BaseModel]] = {
     "A parallel plan (`--plan FILE`)": PlanFile,
     "A sweep (`npusim sweep`)": SweepSpec,
     "A proposal (`npusim evaluate`)": Proposal,
+    "Rules of certification (`rules/*.yaml`, `npusim certify --rules`)": Rules,
+    "A submission (`submission.yaml`)": Submission,
+    "A sampling plan (`rules/sampling/*.yaml`, `npusim plan-tests --sampling`)": Sampling,
     "The routing of experts (`workloads/routing.yaml`)": Routing,
     "A dense model by its parameters (`workloads/dense.yaml`)": Dense,
     "Formats of numbers (`workloads/formats.yaml`)": Formats,

@@ -33,8 +33,8 @@ LIBRARIES = (
 )
 
 _PACKAGE = Path(__file__).resolve().parent
-_DATA = ("arch_configs", "workloads", "validation")
-_PARTS_OF_A_CHECKOUT = ("npusim", "arch_configs", "workloads")
+_DATA = ("arch_configs", "workloads", "rules", "validation")
+_PARTS_OF_A_CHECKOUT = ("npusim", "arch_configs", "workloads", "rules")
 _GIT_PATIENCE_S = 10
 
 

@@ -43,6 +43,14 @@ def test_a_translation_types_the_same() -> None:
     assert len(blocks) >= 5 and _BLOCK.findall(korean) == blocks
 
 
+def test_the_korean_page_of_test_labs_types_the_same() -> None:
+    """Sections 1 to 5 of the test lab's tutorial: the commands that run are those of the English one."""
+    english, korean = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in
+                       ("tutorials/test-lab.md", "ko/test-lab.md"))  # fmt: skip
+    blocks = _BLOCK.findall(english.partition("\n## 6. ")[0])
+    assert len(blocks) >= 7 and _BLOCK.findall(korean) == blocks
+
+
 def test_the_site_builds(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="the extra 'docs' is not installed")
     shutil.copytree(ROOT / "docs", tmp_path / "docs")

@@ -250,7 +250,7 @@ CALIBRATIONS = {calibration_path(name) for name in shipped_systems()}
 """Their numbers share one source, the fit; `test_calibration.py` reads them."""
 DATA_FILES = [
     path
-    for kind in ("arch_configs", "workloads")
+    for kind in ("arch_configs", "workloads", "rules")
     for path in sorted(data_root(kind).rglob("*.yaml"))
     if path not in CALIBRATIONS
 ]

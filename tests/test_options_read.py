@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,12 +15,15 @@ from calibration_support import STEPS, few_ranges, few_steps
 from cli_support import Told, mistake, tell
 from graph_support import exported, open_dimension
 from openpyxl import load_workbook
+from test_certify import NOISE, SUBMISSION, bench
 from test_check import SUMMARY
 
+from npusim.api import evidence_add, evidence_key, evidence_seal, evidence_sign
 from npusim.cli.main import npusim
 from npusim.explore.sweep import run as sweep_run
 from npusim.explore.sweep.backend import Backend
 from npusim.explore.sweep.spec import SweepSpec
+from npusim.hardware.data import data_root
 from npusim.words import Tell
 
 MODEL = "qwen2.5-0.5b"
@@ -324,6 +328,45 @@ CALLS = {
         },
     ),
     "verify-run": Call("nothing.json", {}),
+    "certify": Call(
+        "handed",
+        {
+            "--rules": "--rules rules.yaml",
+            "--declared": "--declared declared.yaml",
+            "--out": "--out certificate.html",
+            "--lang": ("--out certificate.html", "--lang ko"),
+            "--seed": "--seed 3",
+        },
+    ),
+    "compare": Call(
+        "handed handed2",
+        {
+            "--coverage": "--coverage 3",
+            "--out": "--out compared.html",
+            "--lang": ("--out compared.html", "--lang ko"),
+        },
+    ),
+    "plan-tests": Call(
+        f"cells.yaml --budget 0.6 --models {MODEL}",
+        {
+            "--budget": "--budget 0.2",
+            "--arch": "--arch h200",
+            "--models": "--models llama-3.1-8b",
+            "--precision": "--precision fp8",
+            "--uncertainty": "--uncertainty 0.01",
+            "--hidden": "--hidden 0.6",
+            "--sampling": "--sampling sampling.yaml",
+            "--seed": "--seed 3",
+        },
+    ),
+    "evidence add": Call(
+        "begun short.yaml --date 2026-12-01",
+        {"--environment": "--environment environment.yaml", "--date": "--date 2026-12-02"},
+    ),
+    "evidence seal": Call("unsealed --date 2026-12-01", {"--date": "--date 2026-12-02"}),
+    "evidence key": Call("new-key", {}),
+    "evidence sign": Call("sealed --key key", {"--key": "--key other"}),
+    "evidence verify": Call("signed", {"--public": "--public key.pub"}),
 }  # fmt: skip
 HOW = {("sweep", "--workers"), ("kperf", "--workers"), ("verify-run", "--minutes")}
 """Options that say how the work is done and must change no byte of what comes out; each has a test of its own."""
@@ -372,9 +415,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     few_steps(made / "steps.csv", every=40)
     heading, *rows = (STEPS.parent / "ops.csv").read_text(encoding="utf-8").splitlines()
     (made / "ops.csv").write_text("\n".join([heading, *rows[:: len(rows) // OPERATORS], ""]))
+    _of_labs(made)
     words = ("rngd", "--models", "llama-3.1-8b", "--grid", made / "measured.yaml", "--cards", "1")
     assert tell("predict", *words, "--register", "--out", made / "scored.json").code == 0
     return made
+
+
+def _of_labs(made: Path) -> None:
+    """What the procedures of test labs read."""
+    for name, noises in (("handed", NOISE), ("handed2", NOISE[:2])):
+        (made / name).mkdir()
+        (made / name / "submission.yaml").write_text(SUBMISSION)
+        for number, noise in enumerate(noises):
+            (made / name / f"run{number}.json").write_text(json.dumps(bench(noise + 0.001 * len(noises))))
+    shipped = data_root("rules")
+    rules = (shipped / "npusim-1.yaml").read_text(encoding="utf-8")
+    (made / "rules.yaml").write_text(rules.replace("grid: furiosa-perf-32k", "grid: quick"))
+    sampling = (shipped / "sampling" / "npusim-1.yaml").read_text(encoding="utf-8")
+    (made / "sampling.yaml").write_text(sampling.replace("value: 300 s", "value: 200 s"))
+    (made / "declared.yaml").write_text(SUBMISSION[SUBMISSION.index("declared:") :].replace("675", "760"))
+    cells = _grid("cells", 64).replace("[1]", "[1, 4, 16]")
+    (made / "cells.yaml").write_text(f"{cells}  - {{isl: 256, osl: 8, users: [1, 8]}}\n")
+    (made / "environment.yaml").write_text("device_serial: A1\n")
+    for name in ("key", "other"):
+        evidence_key(made / name)
+    for name in ("unsealed", "sealed", "signed"):
+        evidence_add(made / name, [made / "short.yaml"], date="2026-12-01")
+    for name in ("sealed", "signed"):
+        evidence_seal(made / name, date="2026-12-01")
+    evidence_sign(made / "signed", key=made / "key")
 
 
 @dataclass

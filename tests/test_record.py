@@ -62,7 +62,7 @@ def audited() -> Iterator[set[Path]]:
     try:
         yield found
     finally:
-        roots = [data_root(kind) for kind in ("arch_configs", "workloads", "validation")]
+        roots = [data_root(kind) for kind in ("arch_configs", "workloads", "rules", "validation")]
         for path in _opened.pop():
             own = not path.is_relative_to(Path(sys.prefix)) and not path.is_relative_to(cache_folder().parent)
             own = own and not path.is_relative_to(PACKAGE / "languages") and not path.is_relative_to("/proc")
@@ -98,6 +98,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SUBMITTED = next((Path(__file__).resolve().parents[1] / "examples" / "submission").rglob("1024.1024.16"))
 COMMANDS: dict[str, tuple[str, ...]] = {
     "show": ("show", "hbm-pim-card"),
     "step": STEP,
@@ -107,6 +108,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "predict": ("predict", "rngd", "--models", "llama-3.1-8b", "--grid", "OWN/grid.yaml", "--register", "--out", "OUT"),
     "sweep": ("sweep", "OWN/sweep.yaml", "--out", "OUT", "--workers", "1"),
     "validate": ("validate", "OWN/steps.csv", "--arch", "h200", "--report", "OUT"),
+    "certify": ("certify", str(SUBMITTED)),
+    "plan-tests": ("plan-tests", "OWN/grid.yaml", "--budget", "1", "--models", "llama-3.1-8b"),
     "check": ("check", "OWN/steps.csv", "--arch", "h200", "--out", "OUT"),
     "evaluate": ("evaluate", "OWN/proposal.yaml"),
     "calibrate": ("calibrate", "OWN/steps.csv", "--arch", "OWN/h200.yaml", "--out", "OUT"),
@@ -151,7 +154,7 @@ def test_a_file_used_is_a_file_recorded(name: str, own: Path, tmp_path: Path) ->
     first, opened = _manifest(name, own, tmp_path / "first")
     recorded = {each["sha256"] for each in first["configs"]}
     read = {path for path in opened if not path.is_relative_to(tmp_path) and path.exists()}
-    if name in ("score", "evaluate"):  # a lab's name of a model is looked for among all shipped ones
+    if name in ("score", "evaluate", "certify"):  # a lab's name of a model is looked for among all shipped ones
         read = {path for path in read if path.parent.name != "models"}
     missing = {str(path) for path in read if hashlib.sha256(path.read_bytes()).hexdigest() not in recorded}
     assert read and not missing

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from npusim.api.calibrating import calibrate
     from npusim.api.catalog import list_shipped, show
+    from npusim.api.certifying import certify
     from npusim.api.channels import dram
     from npusim.api.checking import check
     from npusim.api.collectives import collective
+    from npusim.api.comparing import compare
     from npusim.api.evaluating import evaluate
+    from npusim.api.evidencing import evidence_add, evidence_key, evidence_seal, evidence_sign, evidence_verify
     from npusim.api.generating import generate
     from npusim.api.grids import kperf
     from npusim.api.importing import import_model
     from npusim.api.new_chips import lint, new_chip
     from npusim.api.pim_comparing import pim_compare
     from npusim.api.pims import pim_attention, pim_gemv, pim_stream
+    from npusim.api.planning_tests import plan_tests
     from npusim.api.precisions import precision
     from npusim.api.registering import predict, score
     from npusim.api.runs import run
@@ -33,11 +37,18 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "calibrate": "calibrating",
+    "certify": "certifying",
     "check": "checking",
     "collective": "collectives",
+    "compare": "comparing",
     "dram": "channels",
     "evaluate": "evaluating",
     "generate": "generating",
+    "evidence_add": "evidencing",
+    "evidence_key": "evidencing",
+    "evidence_seal": "evidencing",
+    "evidence_sign": "evidencing",
+    "evidence_verify": "evidencing",
     "import_model": "importing",
     "kperf": "grids",
     "lint": "new_chips",
@@ -47,6 +58,7 @@ _MODULES = {
     "pim_compare": "pim_comparing",
     "pim_gemv": "pims",
     "pim_stream": "pims",
+    "plan_tests": "planning_tests",
     "precision": "precisions",
     "predict": "registering",
     "run": "runs",
@@ -62,10 +74,17 @@ _MODULES = {
 
 __all__ = [
     "calibrate",
+    "certify",
     "check",
     "collective",
+    "compare",
     "dram",
     "evaluate",
+    "evidence_add",
+    "evidence_key",
+    "evidence_seal",
+    "evidence_sign",
+    "evidence_verify",
     "generate",
     "import_model",
     "kperf",
@@ -76,6 +95,7 @@ __all__ = [
     "pim_compare",
     "pim_gemv",
     "pim_stream",
+    "plan_tests",
     "precision",
     "predict",
     "run",

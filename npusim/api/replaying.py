@@ -8,9 +8,11 @@ from pathlib import Path
 
 from npusim.api.calibrating import CalibrateOptions
 from npusim.api.catalog import ListOptions, ShowOptions
+from npusim.api.certifying import CertifyOptions
 from npusim.api.channels import DramOptions
 from npusim.api.checking import CheckOptions
 from npusim.api.collectives import CollectiveOptions
+from npusim.api.comparing import CompareOptions
 from npusim.api.evaluating import EvaluateOptions
 from npusim.api.generating import GenerateOptions
 from npusim.api.grids import KPerfOptions
@@ -18,6 +20,7 @@ from npusim.api.importing import ImportOptions
 from npusim.api.options import Argument, Declared, Options, declared_options
 from npusim.api.pim_comparing import PimCompareOptions
 from npusim.api.pims import AttentionOptions, GemvOptions, StreamOptions
+from npusim.api.planning_tests import PlanTestsOptions
 from npusim.api.precisions import PrecisionOptions
 from npusim.api.registering import PredictOptions
 from npusim.api.runs import RunOptions
@@ -30,8 +33,10 @@ from npusim.publish import OutFolder
 
 REPLAYED: dict[str, type[Options]] = {
     "calibrate": CalibrateOptions,
+    "certify": CertifyOptions,
     "check": CheckOptions,
     "collective": CollectiveOptions,
+    "compare": CompareOptions,
     "dram": DramOptions,
     "evaluate": EvaluateOptions,
     "generate": GenerateOptions,
@@ -42,6 +47,7 @@ REPLAYED: dict[str, type[Options]] = {
     "pim compare": PimCompareOptions,
     "pim gemv": GemvOptions,
     "pim stream": StreamOptions,
+    "plan-tests": PlanTestsOptions,
     "precision": PrecisionOptions,
     "predict": PredictOptions,
     "run": RunOptions,

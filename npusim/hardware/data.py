@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 
-def data_root(kind: Literal["arch_configs", "workloads", "validation"]) -> Path:
+def data_root(kind: Literal["arch_configs", "workloads", "rules", "validation"]) -> Path:
     """The folder of that kind of shipped data. Raises FileNotFoundError in a broken installation."""
     package = Path(str(files("npusim")))
     for folder in (package / "data" / kind, package.parent / kind):

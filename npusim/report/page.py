@@ -74,7 +74,7 @@ def render(page: Page) -> str:
     """The page as HTML. Charts are numbered, so that the same page gives the same bytes."""
     numbers = {id(block): position for position, block in enumerate(_charts(page))}
     return (
-        _environment()
+        templates()
         .get_template("page.html.j2")
         .render(
             page=page,
@@ -97,7 +97,8 @@ def _drawn(chart: Chart) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """The templates of this room; what they are given is escaped."""
     return Environment(
         loader=PackageLoader("npusim.report", "."),
         autoescape=True,

@@ -12,7 +12,9 @@ import pandas as pd
 from npusim.bounds.reading import Reading
 from npusim.inputs import remembered
 from npusim.lab.check.row import CheckedRow
+from npusim.lab.files.lab_run import Conduct, RunConditions
 from npusim.lab.rules.remark import NOTE
+from npusim.words import Phrase
 from npusim.workload.grid import Grid, load_grid
 
 GRID = "furiosa-perf-32k"
@@ -90,14 +92,21 @@ def _grid() -> Grid:
 
 def deviations(row: CheckedRow) -> Iterator[str]:
     """How a row differs from the grid and its protocol, as far as the files say."""
-    grid, setting, conduct = _grid(), row.setting, row.conduct
+    return map(str, deviations_of(row.setting, row.conduct, _grid()))
+
+
+def deviations_of(setting: RunConditions, conduct: Conduct, grid: Grid) -> Iterator[Phrase]:
+    """How a run differs from a grid and its protocol, as far as the files say."""
     shape = setting.isl, setting.osl
     users = next((point.users for point in grid.points if (point.isl, point.osl) == shape), None)
     if None not in shape and users is None:
-        yield f"{shape[0]:g}/{shape[1]:g} is no shape of {grid.name}"
+        lengths = f"{shape[0]:g}/{shape[1]:g}"
+        yield Phrase("{shape} is no shape of {grid}", {"shape": lengths, "grid": grid.name})
     elif users is not None and setting.users is not None and setting.users not in users:
-        yield f"{setting.users:g} users are not in {grid.name}"
+        yield Phrase("{users} users are not in {grid}", {"users": f"{setting.users:g}", "grid": grid.name})
     if conduct.arrival is not None and conduct.arrival != grid.arrival:
-        yield f"requests came as {conduct.arrival}, not as {grid.arrival}"
+        told = {"arrival": conduct.arrival, "asked": grid.arrival}
+        yield Phrase("requests came as {arrival}, not as {asked}", told)
     if conduct.requests is not None and setting.users and conduct.requests != grid.requests_per_user * setting.users:
-        yield f"{conduct.requests:,} requests, not {grid.requests_per_user} a user"
+        sent = {"requests": f"{conduct.requests:,}", "each": grid.requests_per_user}
+        yield Phrase("{requests} requests, not {each} a user", sent)

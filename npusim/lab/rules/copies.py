@@ -29,7 +29,7 @@ CopiedRuns = Iterator[tuple[int, Remark]]
 
 def copies(runs: Sequence[LabRun]) -> CopiedRuns:
     """Runs with the figures of another one."""
-    for one, other in _alike(runs):
+    for one, other in alike_runs(runs):
         first, second = runs[one], runs[other]
         differ = [name for name in RunConditions.names() if _told_apart(first, second, name)]
         if differ:
@@ -39,14 +39,14 @@ def copies(runs: Sequence[LabRun]) -> CopiedRuns:
                 told = f"has the figures of {runs[its].location} to the digit, at another {name} ({values})"
                 yield own, Remark(NAME, FAULT, told)
         elif first.tool == second.tool and not _other_form(first, second):
-            summed = Path(_file(first)).parent == Path(_file(second)).parent and _file(first) != _file(second)
-            severity = NOTE if summed and "summary" in Path(_file(second)).name else DOUBT
+            summed = Path(file_of(first)).parent == Path(file_of(second)).parent and file_of(first) != file_of(second)
+            severity = NOTE if summed and "summary" in Path(file_of(second)).name else DOUBT
             yield other, Remark(NAME, severity, f"is the run of {first.location} once more")
 
 
 def _other_form(one: LabRun, other: LabRun) -> bool:
     """Whether two files are one export in two forms (profile_export_aiperf.csv and .json)."""
-    files = Path(_file(one)), Path(_file(other))
+    files = Path(file_of(one)), Path(file_of(other))
     return files[0] != files[1] and files[0].with_suffix("") == files[1].with_suffix("")
 
 
@@ -55,8 +55,8 @@ def _told_apart(one: LabRun, other: LabRun, name: str) -> bool:
     return None not in values and values[0] != values[1]
 
 
-def _alike(runs: Sequence[LabRun]) -> Iterator[tuple[int, int]]:
-    """Pairs of runs that share enough figures."""
+def alike_runs(runs: Sequence[LabRun]) -> Iterator[tuple[int, int]]:
+    """Pairs of places of runs that share more figures, to more digits, than chance explains."""
     holders: dict[tuple[str, float], list[int]] = defaultdict(list)
     shared: dict[tuple[int, int], float] = defaultdict(float)
     counted: dict[tuple[int, int], int] = defaultdict(int)
@@ -124,11 +124,11 @@ def twins(runs: Sequence[LabRun]) -> CopiedRuns:
     """One run in two files of its tool, with two figures."""
     known: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, run in enumerate(runs):
-        for key in _keys(run):
+        for key in twin_keys(run):
             known[key].append(place)
     for places in known.values():
         for one, other in combinations(places, 2):
-            if runs[one].tool == runs[other].tool and _file(runs[one]) == _file(runs[other]):
+            if runs[one].tool == runs[other].tool and file_of(runs[one]) == file_of(runs[other]):
                 continue
             agree = [name for name in runs[one].figures if _differ(runs[one], runs[other], name)]
             if agree:
@@ -139,9 +139,9 @@ def twins(runs: Sequence[LabRun]) -> CopiedRuns:
                     yield place, Remark("two files of one run", FAULT, told)
 
 
-def _keys(run: LabRun) -> Iterator[tuple[str, ...]]:
+def twin_keys(run: LabRun) -> Iterator[tuple[str, ...]]:
     """What two files of one run have in common: the point of furiosa-perf's tree, the stem of AIPerf's exports."""
-    path, setting = Path(_file(run)), run.setting
+    path, setting = Path(file_of(run)), run.setting
     if run.tool == "AIPerf":
         yield str(path.parent), path.stem
     elif run.tool == "furiosa-perf" and path.name != "summary.csv":
@@ -159,7 +159,20 @@ def _differ(one: LabRun, other: LabRun, name: str) -> bool:
     return its is not None and apart(mine, its, EXACT)
 
 
-def _file(run: LabRun) -> str:
+def twin_pairs(runs: Sequence[LabRun]) -> Iterator[tuple[int, int]]:
+    """Pairs of places of runs that two tools tell of under one name, with the same figures."""
+    known: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, run in enumerate(runs):
+        for key in twin_keys(run):
+            known[key].append(place)
+    for places in known.values():
+        for one, other in combinations(places, 2):
+            mine, its = runs[one], runs[other]
+            if file_of(mine) != file_of(its) and not any(_differ(mine, its, name) for name in mine.figures):
+                yield one, other
+
+
+def file_of(run: LabRun) -> str:
     """The file of a run, without line or number."""
     return _PLACE.sub("", run.location)
 

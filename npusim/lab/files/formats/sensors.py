@@ -25,6 +25,8 @@ TOOL = "sensor log"
 _DEVICE_MONITOR = ("timestamp", "device_name", "utilize", "power")
 _COLUMN = re.compile(r"npu\d+_power")
 _CARD = re.compile(r"(?P<chip>[A-Za-z+-]+)\d+")
+READ_WITH_SUMMARY = "read with the summary that it belongs to"
+"""Why a monitoring log of furiosa-perf is no file by itself."""
 
 
 def is_sensor_log(text: str) -> bool:
@@ -119,7 +121,7 @@ def _columns(path: Path, header: list[str], lines: list[Line]) -> LabRun:
 
 def _left_out(path: Path, text: str) -> str | None:
     belongs = is_monitoring(text) and any(path.parent.parent.glob("summary*.csv"))
-    return "read with the summary that it belongs to" if belongs else None
+    return READ_WITH_SUMMARY if belongs else None
 
 
 FORMATS = (Format("sensor CSV", CSV, is_sensor_log, runs, _left_out),)

@@ -1,0 +1,1 @@
+"""Certifying what a lab handed over: clause by clause of a file of rules."""

@@ -1,0 +1,1 @@
+"""Comparing what two labs measured, cell by cell."""

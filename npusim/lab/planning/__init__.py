@@ -1,0 +1,1 @@
+"""Which cells of a grid to measure, and for how long."""
