@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from npusim.api.grids import kperf
     from npusim.api.importing import import_model
     from npusim.api.new_chips import lint, new_chip
+    from npusim.api.new_proposals import new_proposal
     from npusim.api.pim_comparing import pim_compare
     from npusim.api.pims import pim_attention, pim_gemv, pim_stream
     from npusim.api.precisions import precision
@@ -40,6 +41,7 @@ _MODULES = {
     "lint": "new_chips",
     "list_shipped": "catalog",
     "new_chip": "new_chips",
+    "new_proposal": "new_proposals",
     "pim_attention": "pims",
     "pim_compare": "pim_comparing",
     "pim_gemv": "pims",
@@ -67,6 +69,7 @@ __all__ = [
     "lint",
     "list_shipped",
     "new_chip",
+    "new_proposal",
     "pim_attention",
     "pim_compare",
     "pim_gemv",

@@ -16,6 +16,7 @@ _COMMANDS = {
     "lint": "new_chip.lint",
     "list": "listing.list_shipped",
     "new-chip": "new_chip.new_chip",
+    "new-proposal": "new_proposal.new_proposal",
     "show": "show.show",
     "import": "import_model.import_model",
     "step": "step.step",

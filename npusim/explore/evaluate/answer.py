@@ -60,6 +60,7 @@ def _target(target: JudgedTarget) -> dict[str, Any]:
         "years": [_year(each) for each in target.years],
         "test_method": told.test_method,
         "certifier": told.certifier,
+        "basis": told.basis,
         "reason": str(target.reason),
         "contradictions": [str(each) for each in target.contradictions],
     }

@@ -19,7 +19,15 @@ def target_blocks(evaluation: Evaluation, say: Say) -> Iterator[Block]:
     rows = [_year(each, year, say) for each in evaluation.targets for year in each.years]
     caption = say("Targets by year, with what is predicted for the claims to which they are tied.")
     yield Table(caption, [say(word) for word in words], rows, frozenset({2, 3, 4, 5}))
-    columns = ("Item", "Test method", "Certifying body", "World's best as told", "Best known to npusim", "Comparison")
+    columns = (
+        "Item",
+        "Test method",
+        "Certifying body",
+        "Basis",
+        "World's best as told",
+        "Best known to npusim",
+        "Comparison",
+    )
     told = [_levels(each, say) for each in evaluation.targets]
     caption = say("How targets are tested, and their world's best beside the best that npusim knows of.")
     yield Table(caption, [say(word) for word in columns], told)
@@ -54,6 +62,7 @@ def _levels(target: JudgedTarget, say: Say) -> list[str]:
         told.item,
         told.test_method or say("not told"),
         told.certifier or say("not told"),
+        told.basis or say("not told"),
         level,
         known,
         compared if differs else say(best.status),

@@ -74,6 +74,8 @@ class Target(Part):
     """How it is tested, not told if omitted."""
     certifier: Text | None = None
     """Body that tests or certifies it, not told if omitted."""
+    basis: Text | None = None
+    """Where the target comes from (a call, a standard, npusim's own), not told if omitted."""
 
     @field_validator("years")
     @classmethod
