@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.errors import UserError
-from npusim.explore.evaluate import prediction
+from npusim.explore.evaluate import draws, prediction, scoring
 from npusim.explore.evaluate.answer import evaluation_json
 from npusim.explore.evaluate.comparing import beside_json, compare
 from npusim.explore.evaluate.draws import DRAWS
@@ -28,11 +29,12 @@ from npusim.explore.evaluate.ranking_page import ranking_page
 from npusim.explore.evaluate.run import Evaluation, evaluate_proposal
 from npusim.explore.evaluate.scoring import BATCHES, Score, load_rule, score_of
 from npusim.explore.evaluate.templates import templates
-from npusim.explore.evaluate.worlds_best import worlds_best
+from npusim.explore.evaluate.worlds_best import compared, worlds_best
 from npusim.report.page import render
 from npusim.serving.joint import SPREAD
 from npusim.words import catalogue, speaker
 
+FEW = 8
 ROOT = Path(__file__).resolve().parents[1]
 TOLD = {"precision": "bf16", "kv_precision": "bf16", "prompts": "different", "software": "as-labs-ran"}
 RUN = TOLD | {"model": "llama-3.1-8b", "cards": 1, "isl": 128, "osl": 128, "users": 1, "text": "t"}
@@ -114,22 +116,18 @@ def test_the_score_is_weight_times_probability_of_the_last_year(answer: dict[str
 def test_a_told_world_s_best_is_contradicted_by_a_known_better_one(answer: dict[str, Any]) -> None:
     best = answer["targets"][0]["world_best"]
     assert best["status"] == "contradicted" and best["known"]["holder"] == "NVIDIA H200" and best["differs"] == []
-    (line,) = answer["targets"][0]["contradictions"]
-    assert "H200" in line and "150" in line
+    line, other = answer["targets"][0]["contradictions"]
+    assert "H200" in line and "150" in line and "claim is told as 55" in other
+    assert not answer["targets"][1]["contradictions"]
 
 
 def test_other_conditions_question_and_do_not_contradict(found: Evaluation, tmp_path: Path) -> None:
     """No row has a prompt of 96 tokens: an honest table may know a best level that npusim's rows do not refute."""
-    from npusim.explore.evaluate.worlds_best import compared
-
     judged = found.judged[0]
     other = judged.reading.claim.model_copy(update={"isl": 96})
-    from dataclasses import replace
-
     moved = replace(judged, reading=replace(judged.reading, claim=other))
     status = compared(found.targets[0].told, moved, 1.0)
     assert status.status == "questioned" and "isl" in status.differs
-    honest = found.targets[0].told.model_copy(update={"world_best": {"value": 500.0}})
     told = found.targets[0].told.world_best
     assert told is not None
     honest = found.targets[0].told.model_copy(update={"world_best": told.model_copy(update={"value": 500.0})})
@@ -185,10 +183,10 @@ def test_weights_that_sum_to_a_hundred_pass_and_no_others(parts: list[float]) ->
 def test_risks_are_computed_ones_with_their_likelihood_and_told_ones_marked(answer: dict[str, Any]) -> None:
     told = [risk for risk in answer["risks"] if risk["told"]]
     assert [risk["risk"] for risk in told] == ["공정 지연"] and told[0]["likelihood"] == "medium"
-    chances = {each["claim"]: each["probability"] for each in answer["claims"]}
+    last = {each["claim"]: each["years"][-1]["probability"] for each in answer["targets"]}
     computed = [risk for risk in answer["risks"] if not risk["told"]]
     assert computed and all(
-        risk["likelihood"]["value"] == pytest.approx(1.0 - chances[risk["claim"]]) and risk["lowered_by"]
+        risk["likelihood"]["value"] == pytest.approx(1.0 - last[risk["claim"]]) and risk["lowered_by"]
         for risk in computed
     )
     assert answer["resources"]["months"] == 36 and answer["trl"]["target"] == 7
@@ -289,7 +287,9 @@ def test_a_template_loads_and_says_where_its_criteria_come_from(name: str) -> No
 
 @pytest.mark.parametrize("name", templates())
 def test_a_template_evaluates_to_verdicts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction, "MOST_DRAWS", DRAWS)
+    for module in (draws, scoring):
+        monkeypatch.setattr(module, "DRAWS", FEW)
+    monkeypatch.setattr(prediction, "MOST_DRAWS", FEW)
     result = evaluated(templates()[name])
     assert all(each.prediction is not None for each in result.judged), "the chip holds the model"
     assert all(year.decision for target in result.targets for year in target.years)

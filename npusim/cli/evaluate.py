@@ -53,6 +53,8 @@ def _print_ranking(beside: Beside) -> None:
     ranks = [f"rank {number + 1}" for number in range(len(beside.ranks))]
     headings = ("rank", "proposal", "score", "range", *ranks)
     console.print(table(headings, rows, f"Rule: {beside.rule.title}", text_columns=2))
+    if beside.undecided:
+        console.print("The first rank is not decided: no proposal has it with 90 % or more.")
     for at in beside.order:
         _print_claims(beside.evaluations[at])
 

@@ -41,11 +41,20 @@ def verdicts(evaluation: Evaluation, score: Score | None, say: Say) -> Iterator[
     yield Text(say("Claims: {count}. {told}.", count=len(evaluation.judged), told=told))
     if score is not None:
         yield Text(score_text(score, say))
-    headings = [say(word) for word in ("Claim", "Claimed", "Predicted", "90 % interval", "Probability", "Decision")]
-    rows = [
+    caption = say("Claims, what is predicted for them, and the decision.")
+    yield Table(caption, verdict_headings(say), verdict_rows(evaluation, say), frozenset({1, 2, 3, 4}))
+
+
+def verdict_headings(say: Say) -> list[str]:
+    """Headings of the table of claims."""
+    return [say(word) for word in ("Claim", "Claimed", "Predicted", "90 % interval", "Probability", "Decision")]
+
+
+def verdict_rows(evaluation: Evaluation, say: Say) -> list[list[str]]:
+    """A row for each claim."""
+    return [
         [each.claim.text, claimed(each, say), *predicted(each, say), say(each.decision)] for each in evaluation.judged
     ]
-    yield Table(say("Claims, what is predicted for them, and the decision."), headings, rows, frozenset({1, 2, 3, 4}))
 
 
 def score_text(score: Score, say: Say) -> str:
@@ -126,22 +135,39 @@ def _second(evaluation: Evaluation, notes: Sequence[str], say: Say) -> Iterator[
             evidence=maturity.evidence)
     )  # fmt: skip
     yield from _resources(evaluation, say)
-    yield Text(
-        say(
-            "Decision rule. Accept: the claim holds with a probability of 90 % or more, and the evidence that the rule "
-            "asks for is there. Reject: it breaks a bound, does not fit, or holds with less than 10 %. Conditional: it "
-            "depends on numbers that must be measured first. Conditions incomplete: the decision hangs on what the "
-            "claim does not tell. Undecided: the draws do not settle it."
-        ),
-        "note",
-    )
+    yield Text(decision_rule(say), "note")
     yield Text(f"{TRL_RULE.in_words_of(say)} ({TRL_SOURCE})", "note")
     for line in notes:
         yield Text(line, "note")
 
 
+def decision_rule(say: Say) -> str:
+    """The rule by which claims are decided, in words."""
+    return say(
+        "Decision rule. Accept: the claim holds with a probability of 90 % or more, and the evidence that the rule "
+        "asks for is there. Reject: it breaks a bound, does not fit, or holds with less than 10 %. Conditional: it "
+        "depends on numbers that must be measured first. Conditions incomplete: the decision hangs on what the "
+        "claim does not tell. Undecided: the draws do not settle it."
+    )
+
+
 def risk_blocks(evaluation: Evaluation, say: Say, most: int | None = None) -> Iterator[Block]:
-    """The register of risks: computed ones first, then those that the proposal tells, marked so."""
+    """The register of risks, all of it or its first rows."""
+    rows = risk_rows(evaluation, say)
+    if not rows:
+        yield Text(say("No claim is at risk, and the proposal names no risks."))
+        return
+    yield Table(say("Risks."), risk_headings(say), rows[:most], frozenset({2, 3}))
+    yield from _more(len(rows), most, say)
+
+
+def risk_headings(say: Say) -> list[str]:
+    """Headings of the register of risks."""
+    return [say(word) for word in ("Risk", "From", "Likelihood", "Impact (weight)", "What would lower it")]
+
+
+def risk_rows(evaluation: Evaluation, say: Say) -> list[list[str]]:
+    """Computed risks first, then those that the proposal tells, marked so."""
     computed = [
         [
             each.text.in_words_of(say),
@@ -156,13 +182,7 @@ def risk_blocks(evaluation: Evaluation, say: Say, most: int | None = None) -> It
         [each.risk, say("told"), _grade(each.likelihood, say), _grade(each.impact, say), each.mitigation or "-"]
         for each in evaluation.proposal.risks
     ]
-    rows = [*computed, *told]
-    if not rows:
-        yield Text(say("No claim is at risk, and the proposal names no risks."))
-        return
-    words = ("Risk", "From", "Likelihood", "Impact (weight)", "What would lower it")
-    yield Table(say("Risks."), [say(word) for word in words], rows[:most], frozenset({2, 3}))
-    yield from _more(len(rows), most, say)
+    return [*computed, *told]
 
 
 def _grade(grade: str | None, say: Say) -> str:
@@ -170,8 +190,31 @@ def _grade(grade: str | None, say: Say) -> str:
 
 
 def demand_blocks(evaluation: Evaluation, say: Say, most: int | None = None) -> Iterator[Block]:
-    """What to demand first, with the probability after each outcome."""
-    rows = [
+    """What to demand first, all of it or its first rows."""
+    rows = demand_rows(evaluation, say)
+    if not rows:
+        yield Text(say("No measurement within the ranges would tell more of a claim."))
+        return
+    yield Table(demand_caption(say), demand_headings(say), rows[:most], frozenset({2, 3, 4, 5}))
+    yield from _more(len(rows), most, say)
+
+
+def demand_caption(say: Say) -> str:
+    """What the table of demands says."""
+    return say(
+        "Demand these measurements first (well and badly: the 90th and the 10th percentile of what each may give)."
+    )
+
+
+def demand_headings(say: Say) -> list[str]:
+    """Headings of the table of demands."""
+    words = ("Claim", "Measurement", "Probability now", "if it turns out well", "if it turns out badly", "Bits")
+    return [say(word) for word in words]
+
+
+def demand_rows(evaluation: Evaluation, say: Say) -> list[list[str]]:
+    """A row for each measurement, with the probability after each outcome."""
+    return [
         [
             each.judged.claim.name,
             say("{group} (first: {leading})", group=say(each.group.name), leading=each.group.leading),
@@ -182,15 +225,6 @@ def demand_blocks(evaluation: Evaluation, say: Say, most: int | None = None) -> 
         ]
         for each in demands(evaluation)
     ]
-    if not rows:
-        yield Text(say("No measurement within the ranges would tell more of a claim."))
-        return
-    words = ("Claim", "Measurement", "Probability now", "if it turns out well", "if it turns out badly", "Bits")
-    caption = say(
-        "Demand these measurements first (well and badly: the 90th and the 10th percentile of what each may give)."
-    )
-    yield Table(caption, [say(word) for word in words], rows[:most], frozenset({2, 3, 4, 5}))
-    yield from _more(len(rows), most, say)
 
 
 def _more(rows: int, most: int | None, say: Say) -> Iterator[Block]:

@@ -9,6 +9,7 @@ from typing import Any
 from npusim.errors import UserError
 from npusim.explore.evaluate.answer import evaluation_json, score_json
 from npusim.explore.evaluate.draws import DRAWS
+from npusim.explore.evaluate.prediction import ACCEPT_FROM
 from npusim.explore.evaluate.ranking import Ranked, ranked
 from npusim.explore.evaluate.run import Evaluation
 from npusim.explore.evaluate.scoring import BATCHES, Score, ScoringRule, score_of
@@ -29,6 +30,12 @@ class Beside:
     def order(self) -> list[int]:
         """Positions of the proposals, the first rank first, those without a rank last."""
         return sorted(range(len(self.ranks)), key=lambda at: self._place(self.ranks[at]))
+
+    @property
+    def undecided(self) -> bool:
+        """Whether several are ranked and none is the first with the probability that acceptance asks for."""
+        firsts = [rank.probability[0] for rank in self.ranks if rank is not None]
+        return len(firsts) > 1 and max(firsts) < ACCEPT_FROM
 
     def _place(self, rank: Ranked | None) -> int:
         return len(self.ranks) + 1 if rank is None else rank.rank
@@ -72,7 +79,7 @@ def beside_json(beside: Beside) -> dict[str, Any]:
         )
     ]
     order = [beside.evaluations[position].proposal.name for position in beside.order]
-    return {"proposals": proposals, "order": order, "rule": rule}
+    return {"proposals": proposals, "order": order, "first_decided": not beside.undecided, "rule": rule}
 
 
 def _rank_json(rank: Ranked | None) -> dict[str, Any]:

@@ -125,6 +125,16 @@ def _contradictions(target: JudgedTarget) -> list[Phrase]:
                 values,
             )
         )
+    if target.judged is not None and target.last.judged is not target.judged:
+        values = {
+            "item": told.item,
+            "claim": f"{target.judged.asked.value / target.last.unit_worth:,.4g}",
+            "target": f"{target.last.told.value:,.4g}",
+            "unit": told.unit,
+        }
+        found.append(
+            Phrase("{item}: the claim is told as {claim} {unit}, the last year's target as {target} {unit}", values)
+        )
     if told.world_best is not None and told.domestic is not None:
         sign = 1.0 if told.wants_more else -1.0
         if sign * told.domestic.value > sign * told.world_best.value:
