@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from npusim.explore.evaluate.amounts import amount
 from npusim.explore.evaluate.decision import ACCEPT, Judged
 from npusim.explore.evaluate.demanded import Demand, demands
+from npusim.explore.evaluate.open_titles import OPEN_TITLES
 from npusim.explore.evaluate.run import Evaluation
 from npusim.words import Phrase
+
+_APART = 0.05
+"""Probability by which readings differ before telling the conditions is asked for first."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ def _subjects(evaluation: Evaluation) -> Iterator[tuple[Judged, Judged, Phrase, 
         judged = target.last.judged
         if judged is not None and target.judged is not None and judged.decision != ACCEPT:
             told = {"item": target.told.item, "year": target.last.told.year}
-            yield judged, target.judged, Phrase("{item}: the target of {year} is not reached", told), target.told.weight_percent
+            text = Phrase("{item}: the target of {year} is not reached", told)
+            yield judged, target.judged, text, target.told.weight_percent
     for each in evaluation.judged:
         if each.asked.name not in tied and each.decision != ACCEPT:
             weight = evaluation.weight_of(each.asked.name)
@@ -60,7 +65,7 @@ def _lowered_by(judged: Judged, claim: Judged, known: list[Demand]) -> Phrase:
     if judged.broken or judged.prediction is None:
         return Phrase("nothing within the described chip: another target or another chip")
     if judged.open and judged.span[0] < judged.probability - _APART:
-        return Phrase("telling what the claim leaves open: {names}", {"names": ", ".join(judged.open)})
+        return Phrase("telling what the claim leaves open: {names}", {"names": _titles(list(judged.open))})
     reached = next((each for each in judged.deciders if each.needed is not None), None)
     if reached is not None and judged is claim:
         side = "at least {value}" if reached.wants_more else "at most {value}"
@@ -74,5 +79,7 @@ def _lowered_by(judged: Judged, claim: Judged, known: list[Demand]) -> Phrase:
     return Phrase("nothing that npusim knows of")
 
 
-_APART = 0.05
-"""Probability by which readings differ before telling the conditions is asked for first."""
+def _titles(names: Sequence[str]) -> Phrase:
+    """Conditions by their headings, with commas between them."""
+    titles = {f"n{at}": Phrase(OPEN_TITLES[name]) for at, name in enumerate(names)}
+    return Phrase(", ".join(f"{{{key}}}" for key in titles), titles)

@@ -40,8 +40,8 @@ class ScoringRule(Part):
     source: Text
     """Whose rule it is."""
     nothing_below: Annotated[float, Field(gt=0.0, le=1.0, strict=True)]
-    """Part of a target below which a figure earns nothing; from there to the target its weight rises in a line. At 1 a
-    target earns its weight where it holds, and else nothing."""
+    """Part of a target below which a figure earns nothing, a number from 0 to 1, and from which on the weight rises in
+    a line; at 1 a target earns its weight where it holds, and else nothing."""
     undecidable: Literal["leave out", "nothing"]
     """Weights of items that npusim cannot predict: left out of the score, or earning nothing."""
 
