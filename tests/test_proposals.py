@@ -16,7 +16,6 @@ from cli_support import mistake, tell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npusim.errors import UserError
 from npusim.explore.evaluate import draws, prediction, scoring
 from npusim.explore.evaluate.answer import evaluation_json
 from npusim.explore.evaluate.comparing import beside_json, compare
@@ -244,8 +243,6 @@ def test_several_proposals_are_ranked(found: Evaluation, tmp_path: Path) -> None
     partial = compare([found, other], ["a", "b"], load_rule("partial-credit"), 0)
     assert partial.scores[0] is not None and beside.scores[0] is not None
     assert partial.scores[0].value >= beside.scores[0].value
-    with pytest.raises(UserError, match="another proposal's name"):
-        compare([found, found], ["a", "b"], load_rule("expected-weight"), 0)
 
 
 def test_a_rule_is_a_file(found: Evaluation, tmp_path: Path) -> None:
@@ -303,3 +300,14 @@ def test_a_template_is_written_once(tmp_path: Path) -> None:
     assert "never replaced" in mistake("new-proposal", "pim", "--out", out)
     assert "did you mean 'pim'" in mistake("new-proposal", "pin", "--out", tmp_path / "other.yaml")
     assert not (tmp_path / "other.yaml").exists()
+
+
+def test_several_proposals_are_all_read_before_any_is_judged(tmp_path: Path) -> None:
+    """Neither a second file of one name, nor one without its chip, is found after minutes of work."""
+    first, again = written(tmp_path), written(tmp_path, "again")
+    again.write_text(first.read_text(encoding="utf-8"), encoding="utf-8")
+    assert "another proposal's name" in mistake("evaluate", first, again)
+    lost = written(tmp_path, "lost", architecture="rngdd")
+    told = tell("evaluate", first, lost)
+    assert told.code == 2 and "lost.yaml" in told.err and "claim speed" not in told.err
+    assert "nope.yaml" in mistake("evaluate", first, tmp_path / "nope.yaml")

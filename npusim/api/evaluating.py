@@ -18,6 +18,7 @@ from npusim.words import Language, Tell
 
 if TYPE_CHECKING:
     from npusim.explore.evaluate.comparing import Beside
+    from npusim.explore.evaluate.proposal import Proposal
     from npusim.explore.evaluate.run import Evaluation
 
 
@@ -79,15 +80,18 @@ def evaluate(asked: EvaluateOptions) -> EvaluateResult:
     Raises UserError.
     """
     from npusim.api.caveats import caveats
-    from npusim.explore.evaluate.comparing import compare
+    from npusim.explore.evaluate.comparing import compare, require_comparable
     from npusim.explore.evaluate.page import evaluation_page
+    from npusim.explore.evaluate.proposal import load_proposal
     from npusim.explore.evaluate.ranking_page import ranking_page
     from npusim.explore.evaluate.scoring import load_rule
     from npusim.report.page import write_page
     from npusim.words import speaker
 
     rule = load_rule(asked.rule)
-    found = [_judged(path, asked) for path in asked.paths]
+    proposals = [load_proposal(path) for path in asked.paths]
+    require_comparable(proposals, asked.paths)
+    found = [_judged(proposal, path, asked) for proposal, path in zip(proposals, asked.paths, strict=True)]
     beside = compare(found, [str(path) for path in asked.paths], rule, asked.seed)
     record = asked.manifest("evaluate")
     for each in found:
@@ -104,11 +108,9 @@ def evaluate(asked: EvaluateOptions) -> EvaluateResult:
     return EvaluateResult(beside, record)
 
 
-def _judged(path: Path, asked: EvaluateOptions) -> Evaluation:
-    from npusim.explore.evaluate.proposal import load_proposal
+def _judged(proposal: Proposal, path: Path, asked: EvaluateOptions) -> Evaluation:
     from npusim.explore.evaluate.run import evaluate_proposal
 
-    proposal = load_proposal(path)
     if asked.software is not None:
         claims = tuple(each.model_copy(update={"software": asked.software}) for each in proposal.claims)
         proposal = proposal.model_copy(update={"claims": claims})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
 from npusim.explore.evaluate.answer import evaluation_json, score_json
 from npusim.explore.evaluate.draws import DRAWS
 from npusim.explore.evaluate.prediction import ACCEPT_FROM
+from npusim.explore.evaluate.proposal import Proposal, architecture_of
 from npusim.explore.evaluate.ranking import Ranked, ranked
 from npusim.explore.evaluate.run import Evaluation
 from npusim.explore.evaluate.scoring import BATCHES, Score, ScoringRule, score_of
@@ -41,12 +43,18 @@ class Beside:
         return len(self.ranks) + 1 if rank is None else rank.rank
 
 
+def require_comparable(proposals: Sequence[Proposal], files: Sequence[Path]) -> None:
+    """Raises UserError where two proposals have one name, or the architecture of one is not there."""
+    names = [each.name for each in proposals]
+    for position, (proposal, file) in enumerate(zip(proposals, files, strict=True)):
+        if proposal.name in names[:position]:
+            mend = f"'{proposal.name}' is another proposal's name too; give each its own"
+            raise UserError(str(file), "name", mend)
+        architecture_of(proposal, file)
+
+
 def compare(evaluations: Sequence[Evaluation], files: Sequence[str], rule: ScoringRule, seed: int) -> Beside:
-    """Score proposals, and rank them where there are several. Raises UserError where two have one name."""
-    names = [each.proposal.name for each in evaluations]
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            raise UserError(files[position], "name", f"'{name}' is another proposal's name too; give each its own")
+    """Score proposals, and rank them where there are several; files: they were read from."""
     scores = [score_of(each.items, rule) for each in evaluations]
     ranks: list[Ranked | None] = [None] * len(scores)
     known = [position for position, score in enumerate(scores) if score is not None]
