@@ -120,7 +120,7 @@ def test_the_exaggerated_proposal_fails_with_reasons() -> None:
 def test_a_proposal_is_checked(tmp_path: Path) -> None:
     text = EXAGGERATED.read_text(encoding="utf-8")
     wrong = tmp_path / "p.yaml"
-    wrong.write_text(text.replace("at_most: 20", "at_most: 20\n    at_least: 5"), encoding="utf-8")
+    wrong.write_text(text.replace("at_most: 20", "at_most: 20\n    at_least: 5", 1), encoding="utf-8")
     with pytest.raises(UserError, match="either at_least or at_most"):
         load_proposal(wrong)
     wrong.write_text(text.replace("architecture: rngd", "architecture: rngdd"), encoding="utf-8")

@@ -112,8 +112,10 @@ def _print(found: Evaluation, beside: Beside) -> None:
         if each.unfit:
             console.print(f"{each.claim.name}: {each.unfit}.")
         for decider in each.deciders if each.decision != "accept" else []:
-            wanted = f"would have to be {needed(decider, english)}"
-            told = "no value within reach makes it hold alone" if decider.needed is None else wanted
+            missing = (
+                "any value within reach lets it hold" if decider.holds else "none within reach makes it hold alone"
+            )
+            told = missing if decider.needed is None else f"would have to be {needed(decider, english)}"
             console.print(f"{each.claim.name} depends on {decider.owner}.{decider.path}: {told}.")
         if each.software is not None:
             console.print(f"{each.claim.name}: {each.software.text(english)}")

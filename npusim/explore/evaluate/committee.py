@@ -14,7 +14,7 @@ from npusim.explore.evaluate.run import Evaluation
 from npusim.explore.evaluate.scoring import Score
 from npusim.explore.evaluate.target_table import Level
 from npusim.explore.evaluate.target_units import unit_of
-from npusim.explore.evaluate.worlds_best import NOT_KNOWN
+from npusim.explore.evaluate.worlds_best import NOT_KNOWN, NOT_TOLD
 from npusim.explore.evaluate.yearly import JudgedTarget, JudgedYear
 from npusim.report.page import Block, Section, Table, Text
 from npusim.words import Phrase, Say
@@ -106,7 +106,7 @@ def _target(target: JudgedTarget, years: Sequence[int], say: Say) -> list[str]:
     by_year = {each.told.year: each for each in target.years}
     item = f"{told.item} ({told.unit})" if told.unit else told.item
     best = _level(told.world_best, say)
-    if target.best.status not in (NOT_KNOWN,):
+    if target.best.status not in (NOT_KNOWN, NOT_TOLD):
         best = f"{best} [{say(target.best.status)}]"
     cells = [_year(by_year[year], say) if year in by_year else "-" for year in years]
     return [item, f"{told.weight_percent:g} %", best, _level(told.domestic, say), *cells]
@@ -172,7 +172,7 @@ def risk_rows(evaluation: Evaluation, say: Say) -> list[list[str]]:
         [
             each.text.in_words_of(say),
             say("computed"),
-            f"{100.0 * each.likelihood:.0f} %",
+            probability_text(each.likelihood),
             f"{each.weight:.0f} %",
             each.lowered_by.in_words_of(say),
         ]

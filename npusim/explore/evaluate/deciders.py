@@ -29,7 +29,7 @@ class ClaimDecider:
     range (the prediction itself without a range), all else at its value; needed: the value at which the claim's
     prediction just holds, of a count the next whole one that passes, None where none within a factor of 30 does;
     wants_more: whether it holds above that; is_count: whether the number counts things, which have no fractions; gain:
-    bits that are expected from measuring it."""
+    bits that are expected from measuring it; holds: whether the claim holds at the number's own value."""
 
     owner: str
     path: str
@@ -40,6 +40,7 @@ class ClaimDecider:
     wants_more: bool
     is_count: bool = False
     gain: float = 0.0
+    holds: bool = False
 
     @property
     def swing(self) -> float:
@@ -190,7 +191,8 @@ def _decider(
     if needed is not None and number.is_count:
         needed = _whole(claim, deployment, members, value, needed, wants_more)
     ends = value * float(ratios[0]), value * float(ratios[1])
-    return ClaimDecider(number.owner, number.label, number.quantity, *ends, needed, wants_more, number.is_count)
+    told = number.owner, number.label, number.quantity, *ends, needed, wants_more
+    return ClaimDecider(*told, number.is_count, holds=claim.holds(value))
 
 
 def _needed(claim: Claim, deployment: Deployment, members: list[RangedNumber], value: float) -> float | None:
