@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,26 @@ from cli_support import mistake, tell
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npusim.errors import DoesNotFit
 from npusim.explore.evaluate import draws, prediction, scoring
 from npusim.explore.evaluate.answer import evaluation_json
+from npusim.explore.evaluate.claim import Claim
 from npusim.explore.evaluate.comparing import beside_json, compare
 from npusim.explore.evaluate.draws import DRAWS
 from npusim.explore.evaluate.information import WELL, after, gain_bits, margin_of
 from npusim.explore.evaluate.page import evaluation_page
-from npusim.explore.evaluate.proposal import Proposal, load_proposal
+from npusim.explore.evaluate.placing import deployment_of, goodness_on
+from npusim.explore.evaluate.prediction import predict_claim
+from npusim.explore.evaluate.proposal import Proposal, architecture_of, load_proposal
 from npusim.explore.evaluate.ranking import rank_probability, ranked
 from npusim.explore.evaluate.ranking_page import ranking_page
+from npusim.explore.evaluate.readings import readings
 from npusim.explore.evaluate.run import Evaluation, evaluate_proposal
 from npusim.explore.evaluate.scoring import BATCHES, Score, load_rule, score_of
+from npusim.explore.evaluate.target_units import worth
 from npusim.explore.evaluate.templates import templates
 from npusim.explore.evaluate.worlds_best import compared, worlds_best
+from npusim.mapping.deployment import Deployment
 from npusim.report.page import render
 from npusim.serving.joint import SPREAD
 from npusim.words import catalogue, speaker
@@ -311,3 +319,44 @@ def test_several_proposals_are_all_read_before_any_is_judged(tmp_path: Path) -> 
     told = tell("evaluate", first, lost)
     assert told.code == 2 and "lost.yaml" in told.err and "claim speed" not in told.err
     assert "nope.yaml" in mistake("evaluate", first, tmp_path / "nope.yaml")
+
+
+WORKED = ("exaggerated", "lpddr6-pim", "on-device-20b")
+
+
+def test_the_order_of_the_worked_proposals_does_not_turn_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By scores of the readings that are assumed, from fewer machines than a ranking draws, so that they vary more."""
+    for module in (draws, scoring):
+        monkeypatch.setattr(module, "DRAWS", 16)
+    monkeypatch.setattr(prediction, "MOST_DRAWS", 32)
+    known = [item for name in WORKED for item in last_targets(name)]
+    for seed in range(3):
+        scores = dict.fromkeys(WORKED, 0.0)
+        for name, weight, asked, where in known:
+            scores[name] += weight * chance(asked, where, seed)
+        assert sorted(scores, key=lambda name: -scores[name]) == ["lpddr6-pim", "on-device-20b", "exaggerated"]
+
+
+def last_targets(name: str) -> list[tuple[str, float, Claim, Deployment]]:
+    """Name, part of the decidable weights, claim as it is read, and its deployment, of each target of an example."""
+    path = ROOT / "examples" / name / "proposal.yaml"
+    proposal = load_proposal(path)
+    arch, claims = architecture_of(proposal, path), {each.name: each for each in proposal.claims}
+    tied = [target for target in proposal.targets if target.claim is not None]
+    whole = sum(target.weight_percent for target in tied)
+    found = []
+    for target in tied:
+        claim = claims[str(target.claim)]
+        read = readings(claim, arch, proposal, partial(goodness_on, arch)).assumed
+        factor = worth(target.unit, claim)
+        assert factor is not None and factor * target.years[-1].value == claim.value
+        found.append((name, target.weight_percent / whole, read, deployment_of(read, arch)))
+    return found
+
+
+def chance(claim: Claim, where: Deployment, seed: int) -> float:
+    try:
+        where.require_fit(sum(claim.load[:2]))
+        return predict_claim(claim, where, seed).probability
+    except DoesNotFit:
+        return 0.0
