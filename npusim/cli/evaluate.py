@@ -113,7 +113,7 @@ def _print(found: Evaluation, beside: Beside) -> None:
             console.print(f"{each.claim.name}: {each.unfit}.")
         for decider in each.deciders if each.decision != "accept" else []:
             missing = (
-                "any value within reach lets it hold" if decider.holds else "none within reach makes it hold alone"
+                "any value within reach lets it hold" if decider.holds else "no value within reach makes it hold alone"
             )
             told = missing if decider.needed is None else f"would have to be {needed(decider, english)}"
             console.print(f"{each.claim.name} depends on {decider.owner}.{decider.path}: {told}.")
