@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from npusim.explore.evaluate.proposal import Proposal
+from npusim.explore.evaluate.scoring import ScoringRule
+from npusim.explore.evaluate.worlds_best import WorldsBest
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.fidelity.assumptions import FidelityTable
 from npusim.fidelity.recovery import RecoveryTable
@@ -65,6 +67,8 @@ ROOTS: dict[str, type[BaseModel]] = {
     "Rules of certification (`rules/*.yaml`, `npusim certify --rules`)": Rules,
     "A submission (`submission.yaml`)": Submission,
     "A sampling plan (`rules/sampling/*.yaml`, `npusim plan-tests --sampling`)": Sampling,
+    "A rule of scores (`validation/proposals/rules/*.yaml`, `evaluate --rule`)": ScoringRule,
+    "Best levels that are known (`validation/proposals/worlds_best.yaml`)": WorldsBest,
     "The routing of experts (`workloads/routing.yaml`)": Routing,
     "A dense model by its parameters (`workloads/dense.yaml`)": Dense,
     "Formats of numbers (`workloads/formats.yaml`)": Formats,

@@ -21,9 +21,9 @@ from npusim.bounds.power_cap import power_cap
 from npusim.bounds.reading import Reading
 from npusim.bounds.suppositions import implied, throughput_suppositions
 from npusim.bounds.unit_readings import as_datasheet, explained, in_decimal_units
+from npusim.explore.evaluate.claim import Claim
+from npusim.explore.evaluate.figures import load_of_claim
 from npusim.explore.evaluate.limits import claim_findings
-from npusim.explore.evaluate.prediction import load_of_claim
-from npusim.explore.evaluate.proposal import Claim
 from npusim.mapping.deployment import deploy
 from npusim.serving.metrics import measure
 from npusim.serving.simulate import simulate

@@ -51,6 +51,13 @@ def test_the_korean_page_of_test_labs_types_the_same() -> None:
     assert len(blocks) >= 7 and _BLOCK.findall(korean) == blocks
 
 
+def test_the_evaluator_s_guide_types_the_same_in_korean() -> None:
+    english, korean = (
+        (ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("tutorials/evaluator.md", "ko/evaluator.md")
+    )
+    assert len(_BLOCK.findall(english)) >= 4 and _BLOCK.findall(korean) == _BLOCK.findall(english)
+
+
 def test_the_site_builds(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="the extra 'docs' is not installed")
     shutil.copytree(ROOT / "docs", tmp_path / "docs")

@@ -17,14 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.errors import UserError
+from npusim.explore.evaluate.claim import Claim
 from npusim.explore.evaluate.deciders import _decider, claim_deciders
 from npusim.explore.evaluate.demands import needed
 from npusim.explore.evaluate.estimated import changed_estimates
+from npusim.explore.evaluate.figures import claimed_figure, load_of_claim
 from npusim.explore.evaluate.fixed_times import fixed_times
 from npusim.explore.evaluate.information import gain_bits
 from npusim.explore.evaluate.placing import claim_deployment, goodness_on
-from npusim.explore.evaluate.prediction import claimed_figure, load_of_claim, predict_claim
-from npusim.explore.evaluate.proposal import Claim, load_proposal
+from npusim.explore.evaluate.prediction import predict_claim
+from npusim.explore.evaluate.proposal import load_proposal
 from npusim.explore.evaluate.run import evaluate_proposal
 from npusim.explore.one_changed import every_of
 from npusim.hardware.draws import ranged_numbers
@@ -118,7 +120,7 @@ def test_the_exaggerated_proposal_fails_with_reasons() -> None:
 def test_a_proposal_is_checked(tmp_path: Path) -> None:
     text = EXAGGERATED.read_text(encoding="utf-8")
     wrong = tmp_path / "p.yaml"
-    wrong.write_text(text.replace("at_most: 20", "at_most: 20\n    at_least: 5"), encoding="utf-8")
+    wrong.write_text(text.replace("at_most: 20", "at_most: 20\n    at_least: 5", 1), encoding="utf-8")
     with pytest.raises(UserError, match="either at_least or at_most"):
         load_proposal(wrong)
     wrong.write_text(text.replace("architecture: rngd", "architecture: rngdd"), encoding="utf-8")

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 from npusim.evidence.measured.sources import Sources
 from npusim.explore.evaluate.proposal import Proposal
+from npusim.explore.evaluate.scoring import ScoringRule
+from npusim.explore.evaluate.worlds_best import WorldsBest
 from npusim.explore.sweep.spec import SweepSpec
 from npusim.hardware.base import Part
 from npusim.hardware.calibration import Calibration
@@ -51,6 +53,8 @@ ROOTS = (
     PlanFile,
     SweepSpec,
     Proposal,
+    ScoringRule,
+    WorldsBest,
     Sources,
 )
 MODELS = list(dict.fromkeys(model for root in ROOTS for model in models_of(root)))

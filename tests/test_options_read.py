@@ -101,6 +101,7 @@ CALLS = {
     "show": Call("rngd", {"--uncalibrated": "--uncalibrated", "--as": "--as llama"}),
     "lint": Call("rngd", {}),
     "new-chip": Call("mine --like rngd", {"--like": "--like h200"}),
+    "new-proposal": Call("pim --out call.yaml", {"--out": "--out call.yml"}),
     "step": Call(
         f"rngd {MODEL} --phase decode --batch 64 --context 512",
         DEPLOYING
@@ -222,7 +223,13 @@ CALLS = {
     ),
     "evaluate": Call(
         "proposal.yaml --out page.html",
-        {"--software": "--software tuned", "--out": "--out other.html", "--lang": "--lang ko", "--seed": "--seed 3"},
+        {
+            "--software": "--software tuned",
+            "--out": "--out other.html",
+            "--lang": "--lang ko",
+            "--rule": "--rule partial-credit",
+            "--seed": "--seed 3",
+        },
     ),
     "check": Call(
         str(SUMMARY),

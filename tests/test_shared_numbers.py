@@ -14,9 +14,9 @@ from npusim.evidence.calibration.calibrate import fit_calibration
 from npusim.evidence.calibration.calibration_file import write_calibration
 from npusim.evidence.calibration.problem import Problem
 from npusim.evidence.measured.importer import import_table
+from npusim.explore.evaluate.claim import Claim
 from npusim.explore.evaluate.deciders import claim_deciders
 from npusim.explore.evaluate.prediction import predict_claim
-from npusim.explore.evaluate.proposal import Claim
 from npusim.explore.one_changed import UNCHANGED, estimates_of, ranged_of, to_ends
 from npusim.explore.pim.deciders import pim_deciders
 from npusim.hardware.calibration import CalibratedNumber, Calibration

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from npusim.api.grids import kperf
     from npusim.api.importing import import_model
     from npusim.api.new_chips import lint, new_chip
+    from npusim.api.new_proposals import new_proposal
     from npusim.api.pim_comparing import pim_compare
     from npusim.api.pims import pim_attention, pim_gemv, pim_stream
     from npusim.api.planning_tests import plan_tests
@@ -43,17 +44,18 @@ _MODULES = {
     "compare": "comparing",
     "dram": "channels",
     "evaluate": "evaluating",
-    "generate": "generating",
     "evidence_add": "evidencing",
     "evidence_key": "evidencing",
     "evidence_seal": "evidencing",
     "evidence_sign": "evidencing",
     "evidence_verify": "evidencing",
+    "generate": "generating",
     "import_model": "importing",
     "kperf": "grids",
     "lint": "new_chips",
     "list_shipped": "catalog",
     "new_chip": "new_chips",
+    "new_proposal": "new_proposals",
     "pim_attention": "pims",
     "pim_compare": "pim_comparing",
     "pim_gemv": "pims",
@@ -91,6 +93,7 @@ __all__ = [
     "lint",
     "list_shipped",
     "new_chip",
+    "new_proposal",
     "pim_attention",
     "pim_compare",
     "pim_gemv",

@@ -1,4 +1,4 @@
-"""`npusim evaluate`: whether the claims of a proposed chip can hold."""
+"""`npusim evaluate`: whether the claims of proposed chips can hold, and how several proposals rank."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from npusim.words import ENGLISH, speaker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from npusim.explore.evaluate.comparing import Beside
     from npusim.explore.evaluate.decision import Judged
     from npusim.explore.evaluate.fixed_times import FixedTimes
     from npusim.explore.evaluate.run import Evaluation
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @command(EvaluateOptions)
 def evaluate(asked: EvaluateOptions, as_json: bool) -> None:
-    """Judge every claim of a proposal: prediction, probability, bounds, deciding numbers, decision."""
+    """Judge every claim of a proposal: prediction, probability, bounds, deciding numbers, decision; rank several."""
     from npusim.engine.compiled import ensure_compiled
 
     ensure_compiled(say)
@@ -32,41 +33,113 @@ def evaluate(asked: EvaluateOptions, as_json: bool) -> None:
         say(f"wrote {asked.out}")
     if as_json:
         print_json({**found.answer, "manifest": found.manifest})
-        return
-    _print(found.found)
+    elif len(found.beside.evaluations) > 1:
+        _print_ranking(found.beside)
+    else:
+        _print(found.found, found.beside)
 
 
-def _print(found: Evaluation) -> None:
+def _print_ranking(beside: Beside) -> None:
     from npusim.explore.evaluate.amounts import probability_text
-    from npusim.explore.evaluate.demands import needed
 
-    console = stdout_console()
+    console, rows = stdout_console(), []
+    for at in beside.order:
+        score, rank, name = beside.scores[at], beside.ranks[at], beside.evaluations[at].proposal.name
+        if score is None or rank is None:
+            rows.append(["-", name, "not decidable here", *["-"] * (1 + len(beside.ranks))])
+            continue
+        chances = [probability_text(each) for each in rank.probability]
+        rows.append([str(rank.rank), name, f"{score.value:.0f}", f"{score.low:.0f} to {score.high:.0f}", *chances])
+    ranks = [f"rank {number + 1}" for number in range(len(beside.ranks))]
+    headings = ("rank", "proposal", "score", "range", *ranks)
+    console.print(table(headings, rows, f"Rule: {beside.rule.title}", text_columns=2))
+    if beside.undecided:
+        console.print("The first rank is not decided: no proposal has it with 90 % or more.")
+    for at in beside.order:
+        _print_claims(beside.evaluations[at])
+
+
+def _print_claims(found: Evaluation) -> None:
+    from npusim.explore.evaluate.amounts import probability_text
+
     rows = []
-    for claim in found.as_json():
-        interval = "-" if claim["low"] is None else f"{figure(claim['low'])} to {figure(claim['high'])}"
-        side = claim["side"].replace("_", " ")
-        wanted = f"{side} {claim['claimed']:g} {claim['metric']}"
-        chance = probability_text(claim["probability"])
-        rows.append([claim["claim"], wanted, figure(claim["predicted"]), interval, chance, claim["decision"]])
+    for each in found.judged:
+        known = each.prediction
+        interval = "-" if known is None else f"{figure(known.low)} to {figure(known.high)}"
+        side = "at least" if each.claim.wants_more else "at most"
+        wanted = f"{side} {each.claim.value:g} {each.claim.metric}"
+        chance = probability_text(each.probability)
+        value = figure(None if known is None else known.value)
+        rows.append([each.claim.name, wanted, value, interval, chance, each.decision])
     headings = ("claim", "claimed", "predicted", "90 % interval", "probability", "decision")
-    console.print(table(headings, rows, found.proposal.title, text_columns=2))
+    stdout_console().print(table(headings, rows, found.proposal.title, text_columns=2))
+
+
+def _print_targets(found: Evaluation) -> None:
+    from npusim.explore.evaluate.amounts import probability_text
+
+    rows = []
+    for target in found.targets:
+        for year in target.years:
+            side = "at most" if year.told.at_least is None else "at least"
+            wanted = f"{side} {year.told.value:g} {target.told.unit}"
+            chance = "-" if year.judged is None else probability_text(year.judged.probability)
+            weight = f"{target.told.weight_percent:g} %"
+            rows.append([target.told.item, wanted, weight, str(year.told.year), chance, year.decision])
+    headings = ("item", "target", "weight", "year", "probability", "decision")
+    if rows:
+        stdout_console().print(table(headings, rows, "Targets by year", text_columns=2))
+    for target in found.targets:
+        for line in target.contradictions:
+            stdout_console().print(f"Contradiction: {line}.")
+
+
+def _print(found: Evaluation, beside: Beside) -> None:
+    from npusim.explore.evaluate.committee import score_text
+    from npusim.explore.evaluate.demands import needed
+    from npusim.explore.evaluate.needs import need_text
+
+    console, english = stdout_console(), speaker(ENGLISH)
+    _print_claims(found)
+    _print_targets(found)
+    if beside.scores[0] is not None and found.targets:
+        console.print(score_text(beside.scores[0], english))
     for each in found.judged:
         for broken in each.broken:
-            console.print(f"{each.claim.name}: {broken.bound}: needs {broken.need} of {broken.says}.")
+            console.print(f"{each.claim.name}: {broken.bound}: {need_text(broken, each.claim, english)}.")
         for line in _left_open(each):
             console.print(f"{each.claim.name}: {line}.")
         if each.unfit:
             console.print(f"{each.claim.name}: {each.unfit}.")
         for decider in each.deciders if each.decision != "accept" else []:
-            wanted = f"would have to be {needed(decider, speaker(ENGLISH))}"
-            told = "no value within reach makes it hold alone" if decider.needed is None else wanted
+            missing = (
+                "any value within reach lets it hold" if decider.holds else "no value within reach makes it hold alone"
+            )
+            told = missing if decider.needed is None else f"would have to be {needed(decider, english)}"
             console.print(f"{each.claim.name} depends on {decider.owner}.{decider.path}: {told}.")
         if each.software is not None:
-            console.print(f"{each.claim.name}: {each.software.text(speaker(ENGLISH))}")
+            console.print(f"{each.claim.name}: {each.software.text(english)}")
         if each.together is not None:
             console.print(f"{each.claim.name} {_together_text(each.together)}.")
+    _print_demands(found)
     for line in caveats(found.deployments[:1]):
         console.print(line)
+
+
+def _print_demands(found: Evaluation) -> None:
+    """The measurements that tell most, with the probability after each outcome."""
+    from npusim.explore.evaluate.amounts import probability_text
+    from npusim.explore.evaluate.demanded import demands
+
+    for each in demands(found)[:_DEMANDS]:
+        now, well, badly = (probability_text(chance) for chance in (each.now, each.group.well, each.group.badly))
+        stdout_console().print(
+            f"demand first: {each.group.name} for {each.judged.claim.name}: {now} now, {well} if it turns out well, "
+            f"{badly} if badly ({each.group.gain:.2f} bits)."
+        )
+
+
+_DEMANDS = 3
 
 
 def _left_open(judged: Judged) -> Iterator[str]:

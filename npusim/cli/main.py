@@ -17,6 +17,7 @@ _COMMANDS = {
     "list": "listing.list_shipped",
     "generate": "generate.generate",
     "new-chip": "new_chip.new_chip",
+    "new-proposal": "new_proposal.new_proposal",
     "show": "show.show",
     "import": "import_model.import_model",
     "step": "step.step",

@@ -38,10 +38,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """An interactive chart. caption: what it shows, also for those who cannot see it."""
+    """An interactive chart. caption: what it shows, also for those who cannot see it; toolbar: buttons over it."""
 
     caption: str
     figure: go.Figure
+    toolbar: bool = True
 
 
 Block = Text | Table | Chart
@@ -49,8 +50,11 @@ Block = Text | Table | Chart
 
 @dataclass(frozen=True)
 class Section:
+    """A heading and what stands below it; sheet: it begins a new sheet of paper in print."""
+
     title: str
     blocks: Sequence[Block]
+    sheet: bool = False
 
 
 @dataclass(frozen=True)

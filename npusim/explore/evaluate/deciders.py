@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import brentq
 
+from npusim.explore.evaluate.claim import Claim
 from npusim.explore.evaluate.estimated import changed_estimates, follows
-from npusim.explore.evaluate.information import gain_bits
-from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.information import WELL, after, gain_bits, margin_of
 from npusim.explore.one_changed import every_of, ranged_of, to_ends
 from npusim.hardware.draws import RangedNumber, is_ranged, range_z
 from npusim.ledger import Quantity
@@ -29,7 +29,7 @@ class ClaimDecider:
     range (the prediction itself without a range), all else at its value; needed: the value at which the claim's
     prediction just holds, of a count the next whole one that passes, None where none within a factor of 30 does;
     wants_more: whether it holds above that; is_count: whether the number counts things, which have no fractions; gain:
-    bits that are expected from measuring it."""
+    bits that are expected from measuring it; holds: whether the claim holds at the number's own value."""
 
     owner: str
     path: str
@@ -40,6 +40,7 @@ class ClaimDecider:
     wants_more: bool
     is_count: bool = False
     gain: float = 0.0
+    holds: bool = False
 
     @property
     def swing(self) -> float:
@@ -52,13 +53,18 @@ class ClaimDecider:
 
 @dataclass(frozen=True)
 class Group:
-    """Numbers that one measurement would tell. name: what they are; numbers: how many have a range; gain: bits expected
-    from measuring all of them; share: part of the variance of the figure's logarithm that is theirs."""
+    """Numbers that one measurement would tell. name: what they are; numbers: how many have a range; leading: the one
+    whose range moves the figure most; gain: bits expected from measuring all of them; share: part of the variance of
+    the figure's logarithm that is theirs; well, badly: the probability of the claim once they are measured, where their
+    part turns out at its 90th and at its 10th percentile in the claim's favour."""
 
     name: str
     numbers: int
+    leading: str
     gain: float
     share: float
+    well: float
+    badly: float
 
 
 _GROUPS = (
@@ -88,15 +94,18 @@ class _Deciding:
     groups: list[Group]
 
 
-def claim_deciders(claim: Claim, deployment: Deployment, value: float, unexplained: float = 0.0) -> _Deciding:
-    """The numbers that decide a claim. value: the prediction; unexplained: 90 % half-width that no number explains.
+def claim_deciders(
+    claim: Claim, deployment: Deployment, value: float, unexplained: float = 0.0, probability: float | None = None
+) -> _Deciding:
+    """The numbers that decide a claim. value: the prediction; unexplained: 90 % half-width that no number explains;
+    probability: that the claim holds, which what measuring tells starts from (that of a normal logarithm if omitted).
 
     Those of which measuring tells most, first; where none of these can make a claim hold that does not, those of all
     numbers that would with the least change. None where no estimate follows the metric, or it is a ratio.
     """
     if follows(claim) is None or claim.baseline is not None or not value > 0.0:
         return _Deciding([], [])
-    moving = _Moving(claim, deployment, value, unexplained)
+    moving = _Moving(claim, deployment, value, unexplained, probability)
     found = moving.deciders()
     if claim.holds(value) or any(each.needed is not None for each in found):
         return _Deciding(found, moving.groups())
@@ -106,7 +115,9 @@ def claim_deciders(claim: Claim, deployment: Deployment, value: float, unexplain
 class _Moving:
     """How far the figure moves between the ends of every ranged number."""
 
-    def __init__(self, claim: Claim, deployment: Deployment, value: float, unexplained: float) -> None:
+    def __init__(
+        self, claim: Claim, deployment: Deployment, value: float, unexplained: float, probability: float | None
+    ) -> None:
         self._claim, self._deployment, self._value = claim, deployment, value
         self._numbers = ranged_of(deployment)
         self._ratios = changed_estimates(claim, deployment, to_ends(self._numbers)).reshape(-1, 2)
@@ -117,12 +128,17 @@ class _Moving:
         self._rest = unexplained / range_z()
         margin = math.log(value / claim.value)
         self._margin = margin if claim.wants_more else -margin
+        if probability is not None:
+            self._margin = margin_of(probability, math.hypot(self._rest, *self._sds))
 
     def _gain(self, members: np.ndarray) -> float:
         """Bits from measuring the numbers at those positions together."""
+        return gain_bits(self._margin, *self._parts(members))
+
+    def _parts(self, members: np.ndarray) -> tuple[float, float]:
+        """Standard deviations of what those numbers add to the logarithm, and of all else."""
         part = float(np.sqrt((self._sds[members] ** 2).sum()))
-        others = np.delete(self._sds, members)
-        return gain_bits(self._margin, part, math.hypot(self._rest, *others))
+        return part, math.hypot(self._rest, *np.delete(self._sds, members))
 
     def deciders(self) -> list[ClaimDecider]:
         order = np.argsort(-self._swings, kind="stable")[:_MOST]
@@ -144,7 +160,10 @@ class _Moving:
             at = np.flatnonzero((names == name) & (self._swings > _LEAST_SWING))
             if len(at):
                 share = float((self._sds[at] ** 2).sum()) / variance
-                found.append(Group(name, len(at), self._gain(at), share))
+                leading = self._numbers[int(at[np.argmax(self._swings[at])])][0]
+                well, badly = (after(self._margin, *self._parts(at), end) for end in (WELL, 1.0 - WELL))
+                path = f"{leading.owner}.{leading.label}"
+                found.append(Group(name, len(at), path, self._gain(at), share, well, badly))
         return sorted(found, key=lambda group: (-group.gain, -group.share))
 
 
@@ -172,7 +191,8 @@ def _decider(
     if needed is not None and number.is_count:
         needed = _whole(claim, deployment, members, value, needed, wants_more)
     ends = value * float(ratios[0]), value * float(ratios[1])
-    return ClaimDecider(number.owner, number.label, number.quantity, *ends, needed, wants_more, number.is_count)
+    told = number.owner, number.label, number.quantity, *ends, needed, wants_more
+    return ClaimDecider(*told, number.is_count, holds=claim.holds(value))
 
 
 def _needed(claim: Claim, deployment: Deployment, members: list[RangedNumber], value: float) -> float | None:

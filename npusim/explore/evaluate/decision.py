@@ -8,11 +8,11 @@ from itertools import combinations
 from typing import Any
 
 from npusim.bounds.finding import IMPOSSIBLE, Finding, gravest
+from npusim.explore.evaluate.claim import Claim
 from npusim.explore.evaluate.deciders import ClaimDecider, Group
 from npusim.explore.evaluate.fixed_times import FixedTimes
 from npusim.explore.evaluate.neighbour import Neighbour
 from npusim.explore.evaluate.prediction import ClaimPrediction
-from npusim.explore.evaluate.proposal import Claim
 from npusim.explore.evaluate.software import SoftwareFinding
 from npusim.words import Phrase
 

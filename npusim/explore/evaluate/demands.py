@@ -42,7 +42,7 @@ def _target(decider: ClaimDecider, say: Say) -> str:
 def needed(decider: ClaimDecider, say: Say) -> str:
     """What a number would have to be, alone."""
     if decider.needed is None:
-        return say("none within reach")
+        return say("any within reach") if decider.holds else say("none within reach")
     value = amount(decider.quantity, decider.needed)
     if decider.is_count:
         value = say("{value} (whole)", value=value)

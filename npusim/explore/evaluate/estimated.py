@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.claim import Claim
 from npusim.explore.one_changed import Change, estimates_of
 from npusim.explore.sweep.estimate import Figures, estimate_figures
 from npusim.explore.sweep.machines import Records

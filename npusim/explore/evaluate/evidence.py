@@ -14,6 +14,12 @@ from npusim.words import Phrase
 
 LEAST_TRL = 4
 """Technology readiness level from which something works in a laboratory (ISO 16290:2013)."""
+TRL_SOURCE = "ISO 16290:2013"
+TRL_RULE = Phrase(
+    "Acceptance waits until the technology readiness level at entry is 4 or more: the breadboard is shown to work in a "
+    "laboratory. Below that a claim that is predicted to hold is conditional."
+)
+"""The rule in words; that acceptance hangs on it is npusim's own, the levels are those of the standard."""
 ASSUMED = "assumed"
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
+from npusim.explore.evaluate.claim import Claim
 from npusim.explore.evaluate.deciders import REACH
 from npusim.explore.evaluate.estimated import follows, relative
-from npusim.explore.evaluate.proposal import Claim
 from npusim.explore.sweep.machines import Records
 from npusim.hardware.draws import RangedNumber, distinct, ranged_numbers
 from npusim.mapping.deployment import Deployment

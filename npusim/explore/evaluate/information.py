@@ -10,10 +10,25 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import ndtr, xlogy
+from scipy.special import ndtr, ndtri, xlogy
 
 _POINTS = 32
 """Of the Gauss-Hermite quadrature."""
+WELL = 0.9
+"""Share of what a measurement may give that is less favourable than one that turns out well."""
+_RESOLVED = 5e-4
+"""Probability next to 0 or 1 that draws do not tell from it."""
+
+
+def margin_of(probability: float, whole_sd: float) -> float:
+    """The margin of the logarithm, of that standard deviation, at which a claim holds with that probability."""
+    return whole_sd * float(ndtri(min(max(probability, _RESOLVED), 1.0 - _RESOLVED)))
+
+
+def after(margin: float, part_sd: float, rest_sd: float, share: float) -> float:
+    """The probability of the claim once a part is measured and lies at that quantile of what it may be."""
+    left = margin + part_sd * float(ndtri(share))
+    return float(ndtr(left / rest_sd)) if rest_sd > 0.0 else float(left >= 0.0)
 
 
 def gain_bits(margin: float, part_sd: float, rest_sd: float) -> float:

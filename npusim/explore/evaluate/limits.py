@@ -14,7 +14,7 @@ from npusim.bounds.finding import Finding
 from npusim.bounds.load import BoundedLoad, load_of
 from npusim.bounds.power_cap import MEAN, power_cap
 from npusim.bounds.reading import Reading
-from npusim.explore.evaluate.proposal import ALIKE, USERS_AT_SLO, Claim
+from npusim.explore.evaluate.claim import ALIKE, USERS_AT_SLO, Claim
 from npusim.mapping.deployment import Deployment
 from npusim.metric_names import inverses, resolve
 from npusim.units import MS_PER_S

@@ -11,7 +11,7 @@ from npusim.bounds.demand import demand_of
 from npusim.evidence.measured.case import Case
 from npusim.evidence.measured.importer import import_table
 from npusim.evidence.predictors.run import RunPredictor
-from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.claim import Claim
 from npusim.hardware.catalog import load_system
 from npusim.hardware.data import data_root
 from npusim.hardware.system import System

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from npusim.bounds.finding import Finding
 from npusim.explore.evaluate.amounts import amount, probability_text, span
+from npusim.explore.evaluate.committee import demand_blocks, risk_blocks, sheets
 from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged, Judgement
 from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
-from npusim.explore.evaluate.peaks import PEAKS
-from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.needs import need_text
+from npusim.explore.evaluate.open_titles import OPEN_TITLES
 from npusim.explore.evaluate.readings import chosen
 from npusim.explore.evaluate.run import Evaluation
-from npusim.metric_names import metric as metric_of
+from npusim.explore.evaluate.scoring import Score
+from npusim.explore.evaluate.target_page import target_blocks
+from npusim.explore.evaluate.target_units import unit_of
 from npusim.report.charts import COLOURS, layout
 from npusim.report.page import Block, Chart, Page, Section, Table, Text
 from npusim.words import Say
 
-OPEN_TITLES = {
-    "isl": "Prompt tokens",
-    "osl": "Answer tokens",
-    "users": "Users",
-    "precision": "Number format",
-    "kv_precision": "KV format",
-    "cards": "Cards",
-    "prompts": "Prompts",
-    "software": "Software",
-}
-"""Headings of what a claim may leave open."""
-
 
 def evaluation_page(
-    evaluation: Evaluation, notes: list[str], manifest: Mapping[str, Any], say: Say, language: str
+    evaluation: Evaluation,
+    score: Score | None,
+    notes: Sequence[str],
+    manifest: Mapping[str, Any],
+    say: Say,
+    language: str,
 ) -> Page:
-    """The report in the language that `say` speaks. notes: what every reader of the predictions must know."""
+    """Two sheets for a committee and an appendix, in the language that `say` speaks.
+
+    notes: what every reader of the predictions must know.
+    """
     proposal = evaluation.proposal
     summary = [
         say("Context of use: {text}", text=proposal.context_of_use),
@@ -47,62 +45,27 @@ def evaluation_page(
             trl=proposal.maturity.trl,
             evidence=proposal.maturity.evidence,
         ),
-        *notes,
-        *(say("{path} moves none of the claimed figures.", path=number.path) for number in evaluation.unmoved),
     ]
-    sections = [
-        Section(say("Verdicts"), list(_verdicts(evaluation, say))),
-        *(Section(f"{say('Claim')}: {each.claim.name}", list(_claim(each, say))) for each in evaluation.judged),
-        Section(say("What must be shown"), list(_demands(evaluation, say))),
-        Section(say("Credibility"), [_credibility(evaluation, say)]),
-        Section(say("Assumptions"), [_assumptions(evaluation, say)]),
-    ]
+    sections = [*sheets(evaluation, score, notes, say), *appendix(evaluation, say)]
     words = {"contents": say("Contents"), "manifest": say("Manifest")}
     return Page(say("Evaluation: {title}", title=proposal.title), summary, sections, manifest, language, words)
 
 
-def _verdicts(evaluation: Evaluation, say: Say) -> Iterator[Block]:
-    headings = [say(word) for word in ("Claim", "Claimed", "Predicted", "90 % interval", "Probability", "Decision")]
-    rows = [
-        [each.claim.text, _claimed(each, say), *_predicted(each, say), say(each.decision)] for each in evaluation.judged
+def appendix(evaluation: Evaluation, say: Say) -> list[Section]:
+    """What stands behind the sheets: every claim, target, risk and demand in full, credibility and assumptions."""
+    first: list[Block] = [
+        Text(say("{path} moves none of the claimed figures.", path=each.path)) for each in evaluation.unmoved
     ]
-    yield Table(say("Claims, what is predicted for them, and the decision."), headings, rows, frozenset({1, 2, 3, 4}))
     if any(each.prediction is not None for each in evaluation.judged):
-        yield Chart(say("Predictions relative to what is claimed, with their 90 % intervals."), _chart(evaluation, say))
-    yield Text(
-        say(
-            "Accept: the claim holds with a probability of 90 % or more, and the evidence that the rule asks for is "
-            "there. Reject: it breaks a bound, does not fit, or holds with less than 10 %. Conditional: it depends on "
-            "numbers that must be measured first. Conditions incomplete: the decision hangs on what the claim does not "
-            "tell. Undecided: the draws do not settle it."
-        ),
-        "note",
-    )
-
-
-def _claimed(judged: Judged, say: Say) -> str:
-    value = f"{judged.claim.value:,.4g} {unit_of(judged.claim)}"
-    return say("at least {value}", value=value) if judged.claim.wants_more else say("at most {value}", value=value)
-
-
-def unit_of(claim: Claim) -> str:
-    """The unit of a claim's figure."""
-    if claim.baseline is not None:
-        return "x"
-    if claim.is_peak:
-        return PEAKS[claim.figure].unit
-    row = metric_of(claim.metric)
-    return "" if row is None else row.unit
-
-
-def _predicted(judged: Judged, say: Say) -> list[str]:
-    found = judged.prediction
-    if found is None:
-        return [say("does not fit"), "-", "0 %"]
+        caption = say("Predictions relative to what is claimed, with their 90 % intervals.")
+        first.append(Chart(caption, _chart(evaluation, say), toolbar=False))
     return [
-        f"{found.value:,.4g}",
-        say("{low} to {high}", low=f"{found.low:,.4g}", high=f"{found.high:,.4g}"),
-        probability_text(judged.probability),
+        Section(say("Appendix: predictions"), [*first, *target_blocks(evaluation, say)], sheet=True),
+        *(Section(f"{say('Claim')}: {each.claim.name}", list(_claim(each, say))) for each in evaluation.judged),
+        Section(say("All risks and measurements"), [*risk_blocks(evaluation, say), *demand_blocks(evaluation, say)]),
+        Section(say("What must be shown"), list(_demands(evaluation, say))),
+        Section(say("Credibility"), [_credibility(evaluation, say)]),
+        Section(say("Assumptions"), [_assumptions(evaluation, say)]),
     ]
 
 
@@ -135,7 +98,9 @@ def _claim(judged: Judged, say: Say) -> Iterator[Block]:
         yield Text(say("Not accepted yet: {reason}.", reason=reason.in_words_of(say)), "warning")
     if judged.findings:
         headings = [say(word) for word in ("Bound", "Verdict", "The claim needs")]
-        rows = [[say(found.bound), say(found.verdict), _need(found, say)] for found in judged.findings]
+        rows = [
+            [say(found.bound), say(found.verdict), need_text(found, judged.claim, say)] for found in judged.findings
+        ]
         caption = say("Hard bounds, each from the numbers' most favourable ends to their usual values.")
         yield Table(caption, headings, rows)
     if judged.open:
@@ -230,7 +195,7 @@ def _reason(judged: Judged, say: Say) -> str:
             "It holds on {probability} of the drawn machines, too near a limit to tell {both}.", both=both, **values
         )
     if judged.broken:
-        return say("Impossible: it needs {need}.", need=_need(judged.broken[0], say))
+        return say("Impossible: it needs {need}.", need=need_text(judged.broken[0], judged.claim, say))
     if judged.prediction is None:
         return say("It does not fit: {unfit}.", unfit=judged.unfit)
     return {
@@ -242,10 +207,6 @@ def _reason(judged: Judged, say: Say) -> str:
             **values,
         ),
     }[judged.decision]
-
-
-def _need(found: Finding, say: Say) -> str:
-    return say("{need} of {says}", need=found.need.in_words_of(say), says=found.says.in_words_of(say))
 
 
 def _deciders(judged: Judged, say: Say) -> Table:

@@ -6,7 +6,7 @@ import math
 from functools import partial
 
 from npusim.errors import UserError
-from npusim.explore.evaluate.proposal import LATENCIES, USERS_AT_SLO, Claim
+from npusim.explore.evaluate.claim import LATENCIES, USERS_AT_SLO, Claim
 from npusim.inputs import remembered_last
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.plan import all_plans
@@ -21,6 +21,13 @@ _MOST_USERS = 4096
 def claim_deployment(claim: Claim, arch: str) -> Deployment:
     """The deployment of a claim told in full. Raises UserError, DoesNotFit where no plan on its cards has room."""
     return _best(claim, arch)[0]
+
+
+def deployment_of(claim: Claim, arch: str) -> Deployment:
+    """Where a claim told in full runs; a figure of the chip itself needs no plan. Raises UserError, DoesNotFit."""
+    if claim.is_peak:
+        return deploy(arch, claim.served_model, cards=claim.cards, runtime=claim.runtime)
+    return claim_deployment(claim, arch)
 
 
 def goodness_on(arch: str, claim: Claim) -> float:

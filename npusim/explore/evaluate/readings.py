@@ -14,7 +14,8 @@ from typing import Any
 from npusim.conditions.question import Question
 from npusim.conditions.table import CONDITIONS
 from npusim.errors import UserError
-from npusim.explore.evaluate.proposal import ALIKE, DIFFERENT, USERS_AT_SLO, Claim, Proposal
+from npusim.explore.evaluate.claim import ALIKE, DIFFERENT, USERS_AT_SLO, Claim
+from npusim.explore.evaluate.proposal import Proposal
 from npusim.hardware.catalog import load_runtime, load_system
 from npusim.hardware.states import AS_LABS_RAN, TUNED
 from npusim.inputs import remembered

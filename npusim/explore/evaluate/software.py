@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from npusim.explore.evaluate.prediction import Asked, ClaimPrediction, point_of, predict_claim
-from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.claim import Claim
+from npusim.explore.evaluate.figures import point_of
+from npusim.explore.evaluate.prediction import Asked, ClaimPrediction, predict_claim
 from npusim.hardware.states import AS_LABS_RAN, OPEN, STATES, TUNED, State
 from npusim.mapping.deployment import Deployment
 from npusim.words import Phrase, Say

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from npusim.errors import UserError
-from npusim.explore.evaluate.prediction import claimed_figure, load_of_claim
-from npusim.explore.evaluate.proposal import Claim
+from npusim.explore.evaluate.claim import Claim
+from npusim.explore.evaluate.figures import claimed_figure, load_of_claim
 from npusim.hardware.calibration import with_quantities
 from npusim.hardware.catalog import base_system, load_system
 from npusim.hardware.field_docs import sentence_at
