@@ -114,8 +114,10 @@ def _mechanisms(software: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _setting_text(value: Any) -> str:
-    """A number as it is written, a word as it is, nothing where it was left out."""
-    return "-" if value is None else str(value["text"] if isinstance(value, dict) else value)
+    """A number in the unit that it is read in, a word as it is, nothing where it was left out."""
+    from npusim.ledger import value_text
+
+    return "-" if value is None else value_text(value) if isinstance(value, dict) else str(value)
 
 
 def _provenances(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -132,9 +134,9 @@ def _provenances(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any
 
 
 def _provenance_row(path: str, number: dict[str, Any]) -> list[str]:
-    from npusim.ledger import range_text
+    from npusim.ledger import range_text, value_text
 
-    return [path, number["text"], number["kind"], range_text(number), number["source"]]
+    return [path, value_text(number), number["kind"], range_text(number), number["source"]]
 
 
 def _settings(config: dict[str, Any]) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ from xlsxwriter.utility import quote_sheetname, xl_range_abs
 from npusim.kperf.charts import reach
 from npusim.kperf.comparison import COLUMNS, MIDDLE, SCALES, chosen_cells, not_run
 from npusim.kperf.comparison_chart import heading
-from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, new_workbook, text_lines, write_frame
+from npusim.kperf.sheets import FOOTER, LINE_HEIGHT, Styles, landscape, new_workbook, text_lines, write_frame
 from npusim.kperf.table import Column, KPerfContext
 from npusim.kperf.workbook_record import write_manifest
 from npusim.safe_text import printable
@@ -58,7 +58,7 @@ def write_comparison_workbook(rows: pd.DataFrame, manifest: dict[str, Any], cont
 def _write_page(book: Any, sheet: Any, styles: Styles, rows: pd.DataFrame) -> None:
     """How to read it, then for each model its chosen cell as a table and a chart a scale."""
     say = styles.say
-    landscape(sheet)
+    landscape(sheet, styles.say(FOOTER))
     for at, item in enumerate(MIDDLE):
         sheet.set_column(at, at, item.width)
     sheet.write_string(0, 0, say(_TITLE), styles.title)
@@ -112,7 +112,7 @@ def _chart(book: Any, first: int, end: int, rows: pd.DataFrame, name: str, style
 
 
 def _write_cells(sheet: Any, styles: Styles, rows: pd.DataFrame) -> None:
-    landscape(sheet)
+    landscape(sheet, styles.say(FOOTER))
     sheet.fit_to_pages(2, 0)
     sheet.write_string(0, 0, styles.say("Every cell, the chips of one beneath each other"), styles.title)
     sheet.set_row(1, 4 * LINE_HEIGHT)
@@ -125,7 +125,7 @@ def _write_cells(sheet: Any, styles: Styles, rows: pd.DataFrame) -> None:
 
 
 def _write_gaps(sheet: Any, styles: Styles, gaps: pd.DataFrame) -> None:
-    landscape(sheet)
+    landscape(sheet, styles.say(FOOTER))
     title = "Cells without a prediction" if len(gaps) else "Every cell was predicted"
     sheet.write_string(0, 0, styles.say(title), styles.title)
     if gaps.empty:

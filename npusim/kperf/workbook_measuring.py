@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from npusim.kperf.measuring import ASKED, HEADINGS, MEASURING_COLUMNS, PREFILLED, SHAPE, AskedLine
-from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, write_frame
+from npusim.kperf.sheets import FOOTER, LINE_HEIGHT, Styles, landscape, write_frame
 from npusim.kperf.table import KPerfContext
 from npusim.words import Phrase
 
@@ -23,7 +23,7 @@ _HOW = Phrase(
 def write_measuring(sheet: Any, styles: Styles, rows: pd.DataFrame, context: KPerfContext) -> None:
     """The conditions to tell and a row to fill in for each cell of a model. rows: of that model, as predicted."""
     say, first = context.say, rows.iloc[0]
-    landscape(sheet)
+    landscape(sheet, styles.say(FOOTER))
     title = say("{model} on {chip}: measured values", model=first["model_title"], chip=context.chip_title)
     sheet.write_string(0, 0, title, styles.title)
     sheet.write_string(1, 0, _HOW.in_words_of(say), styles(font_color="#595959"))

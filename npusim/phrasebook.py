@@ -1,0 +1,114 @@
+"""Finished English text in another language: words as they are, and sentences whose values stand in {places}.
+
+Reasons, refusals, remarks and notes come finished from the rooms that know them. A page in another language looks them
+up here: whole, then by the sentence that they are made from, then by their sentences and parts. What is not known stays
+as it is: names, files and sources.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+_NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?)"
+_NUMBER_AND_UNIT = re.compile(rf"({_NUMBER}%?) (\S+)")
+_COUNTED = re.compile(rf"(.+?) ({_NUMBER}(?: ?%)?|\({_NUMBER}.*\))")
+_OF_NUMBERS = "n_"
+"""How places begin that take numbers alone."""
+_JOINTS = ("; ", ", ", ": ")
+_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+_KEPT = 8192
+
+
+class Phrasebook:
+    """Words and sentences of one language.
+
+    words: translations by the English words; sentences: the same with {places}, of which n_... take numbers.
+    """
+
+    def __init__(self, words: Mapping[str, str], sentences: Mapping[str, str]) -> None:
+        self._words = words
+        made = sorted((_Sentence(english, other) for english, other in sentences.items()), key=_Sentence.rank)
+        self._sentences = tuple(made)
+        self.tell = lru_cache(_KEPT)(self._tell)
+        """tell(text): the text in the language, unchanged where nothing of it is known."""
+
+    def _tell(self, text: str) -> str:
+        if text in self._words:
+            return self._words[text]
+        whole = self._as_sentence(text)
+        return text if text.isspace() or not text else whole or self._ended(text) or self._in_parts(text)
+
+    def _as_sentence(self, text: str) -> str | None:
+        """By the sentence of the book that it is."""
+        for sentence in self._sentences:
+            values = sentence.values_of(text)
+            if values is not None:
+                told = {name: self.tell(value) for name, value in values.items()}
+                return sentence.other.format(**told)
+        return None
+
+    def _ended(self, text: str) -> str | None:
+        """As what it is without its full stop."""
+        if not text.endswith(".") or self._parted(text):
+            return None
+        bare = text[:-1]
+        told = self.tell(bare)
+        return None if told == bare else f"{told.rstrip('.')}."
+
+    def _in_parts(self, text: str) -> str:
+        """Sentence by sentence, else by the parts of a list, else a word and its number; brackets by themselves."""
+        sentences = self._parted(text)
+        if sentences:
+            return " ".join(self.tell(each) for each in sentences)
+        for joint in _JOINTS:
+            if joint in text:
+                return joint.join(self.tell(each) for each in text.split(joint))
+        counted = _COUNTED.fullmatch(text)
+        if counted:
+            return f"{self.tell(counted[1])} {self.tell(counted[2])}"
+        measured = _NUMBER_AND_UNIT.fullmatch(text)
+        return f"{measured[1]} {self._words.get(measured[2], measured[2])}" if measured else text
+
+    def _parted(self, text: str) -> list[str]:
+        found = _SENTENCES.split(text)
+        return found if len(found) > 1 else []
+
+
+class _Sentence:
+    """One sentence of the book, and the text that it is looked for by."""
+
+    def __init__(self, english: str, other: str) -> None:
+        self.other = other
+        self._literal = max((text for text, _ in _places(english)), key=len)
+        self._length = sum(len(text) for text, _ in _places(english))
+        self._pattern = re.compile("".join(_expression(english)), re.DOTALL)
+
+    def rank(self) -> int:
+        """The one with the most words of its own is tried first."""
+        return -self._length
+
+    def values_of(self, text: str) -> dict[str, str] | None:
+        """What stands in the places of a text, None where it is another sentence."""
+        found = self._pattern.fullmatch(text) if self._literal in text else None
+        return None if found is None else found.groupdict()
+
+
+def _places(english: str) -> Iterator[tuple[str, str | None]]:
+    """The words of a sentence, each with the name of the place behind them."""
+    for text, name, _, _ in string.Formatter().parse(english):
+        yield text, name
+
+
+def _expression(english: str) -> Iterator[str]:
+    """The parts of what finds such a sentence: a place that comes again holds the same."""
+    seen = set()
+    for text, name in _places(english):
+        yield re.escape(text)
+        if name in seen:
+            yield f"(?P={name})"
+        elif name:
+            seen.add(name)
+            yield f"(?P<{name}>{_NUMBER if name.startswith(_OF_NUMBERS) else '.+?'})"
