@@ -101,10 +101,11 @@ def inverses(name: str) -> str:
 
 
 def headings_in(language: str) -> dict[str, str]:
-    """Headings of all figures by the English ones, where the rows have them in that language."""
+    """Headings of all figures by the English ones and by their names, where the rows have them in that language."""
     if language != "ko":
         return {}
-    told = {row.label: row.korean for row in (*PASSES, *ESTIMATES, *SEARCHES, *METRICS)}
+    rows = (*PASSES, *ESTIMATES, *SEARCHES, *METRICS)
+    told = {row.label: row.korean for row in rows} | {row.name: row.korean for row in rows}
     return told | {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
 
 

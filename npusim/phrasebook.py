@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 _NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?)"
 _NUMBER_AND_UNIT = re.compile(rf"({_NUMBER}%?) (\S+)")
 _COUNTED = re.compile(rf"(.+?) ({_NUMBER}(?: ?%)?|\({_NUMBER}.*\))")
-_OF_NUMBERS = "n_"
-"""How places begin that take numbers alone."""
-_JOINTS = ("; ", ", ", ": ")
+_TAKE = {"n_": _NUMBER, "w_": r"\S*[^\s:;,]"}
+"""What places take whose names begin so: a number, one word; others take anything."""
+_JOINTS = ("; ", ": ", ", ")
 _SENTENCES = re.compile(r"(?<=[.!?])\s+")
 _KEPT = 8192
 
@@ -25,7 +25,7 @@ _KEPT = 8192
 class Phrasebook:
     """Words and sentences of one language.
 
-    words: translations by the English words; sentences: the same with {places}, of which n_... take numbers.
+    words: translations by the English words; sentences: the same with {places}, of which n_... take numbers and w_... single words.
     """
 
     def __init__(self, words: Mapping[str, str], sentences: Mapping[str, str]) -> None:
@@ -36,45 +36,68 @@ class Phrasebook:
         """tell(text): the text in the language, unchanged where nothing of it is known."""
 
     def _tell(self, text: str) -> str:
+        return self._known(text) or self._ended(text) or self._in_parts(text)
+
+    def _known(self, text: str) -> str | None:
+        """A word or a sentence of the book, with a small letter or a word of the book before it."""
         if text in self._words:
             return self._words[text]
-        whole = self._as_sentence(text)
-        return text if text.isspace() or not text else whole or self._ended(text) or self._in_parts(text)
+        told = self._as_sentence(text)
+        small, (head, _, rest) = f"{text[:1].lower()}{text[1:]}", text.partition(" ")
+        if told is None and small != text:
+            told = self._words.get(small) or self._as_sentence(small)
+        if told is None and head in self._words:
+            said = self._words.get(rest) or self._as_sentence(rest)
+            told = said and f"{self._words[head]}: {said}"
+        return told
 
     def _as_sentence(self, text: str) -> str | None:
         """By the sentence of the book that it is."""
         for sentence in self._sentences:
             values = sentence.values_of(text)
             if values is not None:
-                told = {name: self.tell(value) for name, value in values.items()}
-                return sentence.other.format(**told)
+                return sentence.other.format(**{name: self.tell(value) for name, value in values.items()})
         return None
 
     def _ended(self, text: str) -> str | None:
         """As what it is without its full stop."""
-        if not text.endswith(".") or self._parted(text):
+        if not text.endswith(".") or len(_SENTENCES.split(text)) > 1:
             return None
-        bare = text[:-1]
-        told = self.tell(bare)
-        return None if told == bare else f"{told.rstrip('.')}."
+        told = self.tell(text[:-1])
+        return None if told == text[:-1] else f"{told.rstrip('.')}."
 
     def _in_parts(self, text: str) -> str:
-        """Sentence by sentence, else by the parts of a list, else a word and its number; brackets by themselves."""
-        sentences = self._parted(text)
-        if sentences:
+        """Sentence by sentence, else by the parts of a list, else a word and its number."""
+        sentences = _SENTENCES.split(text)
+        if len(sentences) > 1:
             return " ".join(self.tell(each) for each in sentences)
         for joint in _JOINTS:
-            if joint in text:
-                return joint.join(self.tell(each) for each in text.split(joint))
-        counted = _COUNTED.fullmatch(text)
+            parts = _split(text, joint)
+            if len(parts) > 1:
+                return self._joined(parts, joint)
+        counted, measured = _COUNTED.fullmatch(text), _NUMBER_AND_UNIT.fullmatch(text)
         if counted:
             return f"{self.tell(counted[1])} {self.tell(counted[2])}"
-        measured = _NUMBER_AND_UNIT.fullmatch(text)
         return f"{measured[1]} {self._words.get(measured[2], measured[2])}" if measured else text
 
-    def _parted(self, text: str) -> list[str]:
-        found = _SENTENCES.split(text)
-        return found if len(found) > 1 else []
+    def _joined(self, parts: Sequence[str], joint: str) -> str:
+        """The parts of a list, of which as many together as the book knows make one."""
+        for count in range(len(parts) - 1, 1, -1):
+            known = self._known(joint.join(parts[:count]))
+            if known is not None:
+                return f"{known}{joint}{self.tell(joint.join(parts[count:]))}"
+        return f"{self.tell(parts[0])}{joint}{self.tell(joint.join(parts[1:]))}"
+
+
+def _split(text: str, joint: str) -> list[str]:
+    """The parts between joints, but for joints in brackets."""
+    parts: list[str] = []
+    for piece in text.split(joint):
+        if parts and parts[-1].count("(") > parts[-1].count(")"):
+            parts[-1] += joint + piece
+        else:
+            parts.append(piece)
+    return parts
 
 
 class _Sentence:
@@ -111,4 +134,4 @@ def _expression(english: str) -> Iterator[str]:
             yield f"(?P={name})"
         elif name:
             seen.add(name)
-            yield f"(?P<{name}>{_NUMBER if name.startswith(_OF_NUMBERS) else '.+?'})"
+            yield f"(?P<{name}>{_TAKE.get(name[:2], '.+?')})"

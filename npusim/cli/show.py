@@ -63,19 +63,31 @@ _SCALES = {
     "bytes_per_token": (2**10, "KiB"),
     "bytes": (_GIB, "GiB"),
     "w": (1, "W"),
+    "mm2": (1, "mm²"),
+    "usd": (1, "US$"),
 }
 
 
 def _fact(key: str, value: Any) -> list[str]:
-    """Label and text of a fact; a number has the unit that its key ends in."""
-    first, _, part = key.partition(" ")
-    suffix = next((suffix for suffix in _SCALES if first.endswith(f"_{suffix}")), None)
-    label = f"{first.removesuffix(f'_{suffix}') if suffix else first} {part}".replace("_", " ").strip()
-    if suffix is None or value is None:
-        return [label, _text(value)]
+    """Label and text of a fact; a number, or one with its range, has the unit that its key ends in."""
+    names = key.split(" ")
+    found = ((suffix, at) for suffix in _SCALES for at, name in enumerate(names) if name.endswith(f"_{suffix}"))
+    suffix, at = next(found, (None, 0))
+    ranged = isinstance(value, dict) and value.keys() == {"value", "low", "high"}
+    if suffix is None or value is None or (isinstance(value, dict) and not ranged):
+        label = key if suffix is None else _without_unit(names, suffix, at)
+        return [label.replace("_", " "), figure(value, 3) if ranged else _text(value)]
     scale, unit = (2**20, "MiB") if suffix == "bytes" and value < _GIB else _SCALES[suffix]
+    label = _without_unit(names, suffix, at)
     label = f"{label} per token" if suffix == "bytes_per_token" else label
-    return [label, f"{figure(value / scale, 1)} {unit}"]
+    told = {name: number / scale for name, number in value.items()} if ranged else value / scale
+    return [label, f"{figure(told, 1)} {unit}"]
+
+
+def _without_unit(names: list[str], suffix: str, at: int) -> str:
+    """The key as a label, without the unit that its part at `at` ends in."""
+    parts = [*names[:at], names[at].removesuffix(f"_{suffix}"), *names[at + 1 :]]
+    return " ".join(parts).replace("_", " ").strip()
 
 
 def _text(value: Any) -> str:

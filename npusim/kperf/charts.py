@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from npusim.kperf.sheets import half_widths
 from npusim.kperf.table import (
     Column,
     KPerfContext,
@@ -205,11 +205,6 @@ def wrapped(text: str, room: int) -> list[str]:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return lines
-
-
-def half_widths(text: str) -> int:
-    """How many Latin letters are as wide as a text."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def not_measured(context: KPerfContext) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import io
 import math
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,13 @@ def landscape(sheet: Any, footer: str = FOOTER) -> None:
 
 def text_lines(text: str, characters: float) -> int:
     """Lines that a text takes in a cell as wide as so many digits: letters are narrower than digits."""
-    return sum(math.ceil(max(len(part), 1) / (_LETTERS_PER_DIGIT * characters)) for part in text.split("\n"))
+    room = _LETTERS_PER_DIGIT * characters
+    return sum(math.ceil(max(half_widths(part), 1) / room) for part in text.split("\n"))
+
+
+def half_widths(text: str) -> int:
+    """How many Latin letters are as wide as a text: those of Korean are as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _number_format(pattern: str, value: float) -> str:
