@@ -36,7 +36,7 @@ class Phrasebook:
         """tell(text): the text in the language, unchanged where nothing of it is known."""
 
     def _tell(self, text: str) -> str:
-        return self._known(text) or self._ended(text) or self._in_parts(text)
+        return self._words.get(text) or self._ended(text) or self._known(text) or self._in_parts(text)
 
     def _known(self, text: str) -> str | None:
         """A word or a sentence of the book, with a small letter or a word of the book before it."""
@@ -61,10 +61,8 @@ class Phrasebook:
 
     def _ended(self, text: str) -> str | None:
         """As what it is without its full stop."""
-        if not text.endswith(".") or len(_SENTENCES.split(text)) > 1:
-            return None
-        told = self.tell(text[:-1])
-        return None if told == text[:-1] else f"{told.rstrip('.')}."
+        told = self._known(text[:-1]) if text.endswith(".") else None
+        return told and f"{told.rstrip('.')}."
 
     def _in_parts(self, text: str) -> str:
         """Sentence by sentence, else by the parts of a list, else a word and its number."""
@@ -114,9 +112,10 @@ class _Sentence:
         return -self._length
 
     def values_of(self, text: str) -> dict[str, str] | None:
-        """What stands in the places of a text, None where it is another sentence."""
+        """What stands in the places of a text, None where it is another sentence, or several."""
         found = self._pattern.fullmatch(text) if self._literal in text else None
-        return None if found is None else found.groupdict()
+        values = {} if found is None else found.groupdict()
+        return None if found is None or any(map(_SENTENCES.search, values.values())) else values
 
 
 def _places(english: str) -> Iterator[tuple[str, str | None]]:

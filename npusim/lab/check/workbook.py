@@ -117,7 +117,6 @@ def _write(sheet: Any, styles: Styles, title: str, frame: pd.DataFrame, last: st
     say = styles.say
     landscape(sheet, say("checked measurements"))
     sheet.write_string(0, 0, say(title), styles.title)
-    sheet.write_string(1, 0, say(_ABOUT), styles(font_color="#595959"))
     sheet.set_row(_HEAD, 3 * LINE_HEIGHT)
     names = [str(name) for name in frame.columns]
     widths = [_WIDTHS.get(name, max(_NARROWEST, min(half_widths(say(name)), _WIDEST))) for name in names]
@@ -125,11 +124,17 @@ def _write(sheet: Any, styles: Styles, title: str, frame: pd.DataFrame, last: st
         sheet.write_string(_HEAD, at, say(name), styles.head)
         sheet.set_column(at, at, width, None, {"hidden": bool(len(frame)) and bool(frame[name].isna().all())})
     _write_rows(sheet, styles, frame, widths)
-    end = _HEAD + len(frame)
+    end, across = _HEAD + len(frame), names.index(last) if last in names else max(0, len(names) - 1)
+    about = styles(font_color="#595959", text_wrap=True)
+    if across:
+        sheet.merge_range(1, 0, 1, across, say(_ABOUT), about)
+        sheet.set_row(1, LINE_HEIGHT * text_lines(say(_ABOUT), sum(widths[: across + 1])))
+    else:
+        sheet.write_string(1, 0, say(_ABOUT), about)
     sheet.autofilter(_HEAD, 0, max(_HEAD, end), max(0, len(names) - 1))
     sheet.freeze_panes(_HEAD + 1, 2)
     sheet.repeat_rows(_HEAD)
-    sheet.print_area(0, 0, max(_HEAD, end), names.index(last) if last in names else max(0, len(names) - 1))
+    sheet.print_area(0, 0, max(_HEAD, end), across)
 
 
 def _write_rows(sheet: Any, styles: Styles, frame: pd.DataFrame, widths: list[int]) -> None:
