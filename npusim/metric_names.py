@@ -105,7 +105,7 @@ def headings_in(language: str) -> dict[str, str]:
     if language != "ko":
         return {}
     rows = (*PASSES, *ESTIMATES, *SEARCHES, *METRICS)
-    told = {row.label: row.korean for row in rows} | {row.name: row.korean for row in rows}
+    told = {named: row.korean for row in rows for named in (row.label, lowered(row.label), row.name)}
     return told | {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
 
 

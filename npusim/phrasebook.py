@@ -65,10 +65,14 @@ class Phrasebook:
         return told and f"{told.rstrip('.')}."
 
     def _in_parts(self, text: str) -> str:
-        """Sentence by sentence, else by the parts of a list, else a word and its number."""
+        """Sentence by sentence, else what is said of a head, else by the parts of a list, else a word and its number."""
         sentences = _SENTENCES.split(text)
         if len(sentences) > 1:
             return " ".join(self.tell(each) for each in sentences)
+        head, _, rest = text.partition(": ")
+        headed = rest and (self._ended(rest) or self._known(rest))
+        if headed:
+            return f"{self.tell(head)}: {headed}"
         for joint in _JOINTS:
             parts = _split(text, joint)
             if len(parts) > 1:

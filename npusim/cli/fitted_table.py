@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _BETWEEN = 3
 """Characters between two columns, and beside the outer ones together."""
 NOTHING = "-"
-_QUOTED = ("source",)
+_QUOTED = ("source", "key", "setting")
 """Headings of columns that quote others in their own words."""
 
 

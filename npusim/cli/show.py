@@ -35,7 +35,7 @@ def show(asked: ShowOptions, as_json: bool) -> None:
         headings = ("number", "value", "kind", "90 % range", "source")
         console.print(table(headings, rows, "Numbers and their provenances", text_columns=5))
     if answer["kind"] == "model" or not rows:
-        console.print(table(("key", "value"), _settings(config), "Shape", text_columns=2))
+        console.print(table(("key", "setting"), _settings(config), "Shape", text_columns=2))
 
 
 def _facts(answer: dict[str, Any]) -> Iterator[list[str]]:

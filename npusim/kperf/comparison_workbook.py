@@ -46,13 +46,15 @@ def write_comparison_workbook(rows: pd.DataFrame, manifest: dict[str, Any], cont
     """Writes the workbook of the rows that `compared` gives; the same input gives the same bytes."""
     say = context.say
     shown = rows.map(lambda value: printable(value) if isinstance(value, str) else value)
-    shown = shown.assign(kind=shown["kind"].map(say))
+    words = {name: shown[name].map(say, na_action="ignore") for name in ("kind", "chip_title", "status")}
+    failed, shown = not_run(shown), shown.assign(**words)
     with new_workbook(path, say(_TITLE)) as book:
         styles = Styles(book, say)
-        _write_page(book, book.add_worksheet("Comparison"), styles, shown)
-        _write_cells(book.add_worksheet("Cells"), styles, shown)
-        _write_gaps(book.add_worksheet("Not predicted"), styles, not_run(shown))
-        write_manifest(book.add_worksheet("Manifest"), styles, manifest, context)
+        _write_page(book, book.add_worksheet(say("Comparison")), styles, shown.assign(status=rows["status"]))
+        _write_cells(book.add_worksheet(say("Cells")), styles, shown)
+        told = failed.assign(**{name: failed[name].map(say) for name in ("chip_title", "status")})
+        _write_gaps(book.add_worksheet(say("Not predicted")), styles, told)
+        write_manifest(book.add_worksheet(say("Manifest")), styles, manifest, context)
 
 
 def _write_page(book: Any, sheet: Any, styles: Styles, rows: pd.DataFrame) -> None:
@@ -91,7 +93,7 @@ def _chart(book: Any, first: int, end: int, rows: pd.DataFrame, name: str, style
 
     def cells(column: str) -> str:
         at = columns.index(column)
-        return f"={quote_sheetname('Comparison')}!{xl_range_abs(first, at, end - 1, at)}"
+        return f"={quote_sheetname(styles.say('Comparison'))}!{xl_range_abs(first, at, end - 1, at)}"
 
     series: dict[str, Any] = {"name": item.label_in(styles.say), "categories": cells("chip_title")}
     series |= {"values": cells(name), "fill": {"color": "#0072B2"}, "gap": 60}
