@@ -25,7 +25,8 @@ _KEPT = 8192
 class Phrasebook:
     """Words and sentences of one language.
 
-    words: translations by the English words; sentences: the same with {places}, of which n_... take numbers and w_... single words.
+    words: translations by the English words; sentences: the same with {places}, of which n_... take numbers and w_...
+    single words.
     """
 
     def __init__(self, words: Mapping[str, str], sentences: Mapping[str, str]) -> None:
@@ -65,7 +66,7 @@ class Phrasebook:
         return told and f"{told.rstrip('.')}."
 
     def _in_parts(self, text: str) -> str:
-        """Sentence by sentence, else what is said of a head, else by the parts of a list, else a word and its number."""
+        """By its sentences, else what is said of a head, else by the parts of a list, else a word and its number."""
         sentences = _SENTENCES.split(text)
         if len(sentences) > 1:
             return " ".join(self.tell(each) for each in sentences)

@@ -1,4 +1,4 @@
-"""Where axes have their ticks, for whoever draws: at the values of a grid, or at round numbers of a logarithmic axis."""
+"""Where axes have their ticks, for whoever draws: at the values of a grid, or at round numbers."""
 
 from __future__ import annotations
 

@@ -11,10 +11,17 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from cli_support import tell
 from test_check import SUMMARY
 from visible_support import Drawn, Printed, of_page, of_workbook
+
+from npusim.kperf.charts import CHARTS, write_charts
+from npusim.kperf.energy_chart import write_energy_chart
+from npusim.kperf.shares import PARTS, SHARE
+from npusim.kperf.shares_chart import write_shares_chart
+from npusim.kperf.table import KPerfContext, of_model
 
 ALLOWED = frozenset((Path(__file__).parent / "korean_allowed.txt").read_text(encoding="utf-8").split())
 QUOTED = {"출처(원문)", "변수", "기술서", "위치", "파일과 행", "정확도 유지율의 출처"}
@@ -60,7 +67,17 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Drawn]:
     """Files of two chips with their comparison, of a model that fits and of one that does not."""
     folder = tmp_path_factory.mktemp("grid")
     (folder / "tiny.yaml").write_text(GRID, encoding="utf-8")
-    words = ("--models", f"{MODEL},llama-3.1-405b", "--grid", folder / "tiny.yaml", "--cards", "1", "--report", "--workers", "1")
+    words = (
+        "--models",
+        f"{MODEL},llama-3.1-405b",
+        "--grid",
+        folder / "tiny.yaml",
+        "--cards",
+        "1",
+        "--report",
+        "--workers",
+        "1",
+    )
     with pytest.MonkeyPatch.context() as patch:
         drawn = Drawn(patch)
         told = tell("kperf", "rngd", "rngd-plus", *words, "--lang", "ko", "--out", folder / "out")
@@ -71,7 +88,9 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Drawn]:
 def test_words_that_nobody_translated_are_found() -> None:
     assert untold(["카드 1장의 bandwidth"]) == {"bandwidth: 카드 1장의 bandwidth"}
     assert {word.partition(":")[0] for word in untold(["속도 [tokens/s/user]"])} == {"tokens", "user"}
-    assert not untold(["TTFT 평균 [ms]", "llama-3.1-8b", "rngd/kernels.csv", "--cards 2", "rngd-plus", "FuriosaAI RNGD"])
+    assert not untold(
+        ["TTFT 평균 [ms]", "llama-3.1-8b", "rngd/kernels.csv", "--cards 2", "rngd-plus", "FuriosaAI RNGD"]
+    )
 
 
 def test_pages_of_a_grid_are_korean(grid: tuple[Path, Drawn]) -> None:
@@ -88,8 +107,32 @@ def test_workbooks_of_a_grid_are_korean(grid: tuple[Path, Drawn]) -> None:
 
 def test_charts_of_a_grid_are_korean_and_whole(grid: tuple[Path, Drawn]) -> None:
     drawn = grid[1]
-    assert {name.removeprefix(MODEL) for name in drawn.figures} >= {"-time-shares.png", "-comparison.png", "-ttft-vs-users.png"}
+    assert {name.removeprefix(MODEL) for name in drawn.figures} >= {
+        "-time-shares.png",
+        "-comparison.png",
+        "-ttft-vs-users.png",
+    }
     assert untold(drawn.texts()) == set()
+    assert list(drawn.cut()) == []
+
+
+def test_long_names_are_whole_in_english_charts(
+    grid: tuple[Path, Drawn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = pd.read_csv(grid[0] / "rngd-plus" / "kperf.csv", keep_default_na=False, na_values=[""])
+    rows = of_model(cells, MODEL).assign(model_title="A model with a rather long name, instruction-tuned 235B-A22B")
+    shares = rows[["model", "isl", "osl", "users"]].assign(**{f"{SHARE}{part}": 1 / len(PARTS) for part in PARTS})
+    texts = dict.fromkeys(
+        ("chip_note", "grid_source", "arrival_text", "interval_text", "calibration_text", "software_text"), ""
+    )
+    context = KPerfContext(
+        "A maker's chip of a long name, second generation (projection)", silicon=False, grid_name="g" * 60, **texts
+    )
+    drawn = Drawn(monkeypatch)
+    for write in (write_charts, write_energy_chart):
+        write(rows, context, "long", tmp_path)
+    write_shares_chart(rows, shares, context, "long", tmp_path)
+    assert len(drawn.figures) == len(CHARTS) + 2
     assert list(drawn.cut()) == []
 
 

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -24,10 +23,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from npusim.kperf.sheets import half_widths
 from npusim.kperf.table import (
-    Column,
     KPerfContext,
     as_read,
-    column,
     predicted,
     rows_configuration_text,
     shape_text,
@@ -52,8 +49,8 @@ class GridChart:
 _DRAWN = sorted((row.drawn.position, row.name, row.drawn) for row in METRICS if row.drawn is not None)
 CHARTS = tuple(GridChart(drawn.slug, drawn.title, drawn.against, name, drawn.log) for _, name, drawn in _DRAWN)
 
-_ROOM = 138
-"""Half-width characters of a line of notes."""
+_ROOM, _TITLE_ROOM = 130, 76
+"""Half-width characters of a line of notes and of a title."""
 _PLACEHOLDERS = "Last Resort"
 """A font that comes with matplotlib and has a box for every character."""
 
@@ -187,8 +184,14 @@ def head(figure: Figure, title: str, rows: pd.DataFrame, context: KPerfContext) 
     """Chip and title, and below them what was predicted."""
     say = context.say
     shown = f"{say(context.chip_title)}: {say(title)} ({say('prediction')})"
-    figure.text(0.02, 0.945, shown, fontsize=13, weight="bold")
-    figure.text(0.02, 0.9, say(rows_configuration_text(rows)), fontsize=10, color="#333333")
+    about = say(rows_configuration_text(rows))
+    figure.text(0.02, 0.945, shown, fontsize=_fitting(shown, 13.0, _TITLE_ROOM), weight="bold")
+    figure.text(0.02, 0.9, about, fontsize=_fitting(about, 10.0, _ROOM), color="#333333")
+
+
+def _fitting(text: str, size: float, room: int) -> float:
+    """The size of letters at which a line has room, where at most `room` half-width ones of `size` have."""
+    return size * min(1.0, room / half_widths(text))
 
 
 def foot(figure: Figure, notes: Sequence[str], room: int = _ROOM) -> None:

@@ -1,4 +1,4 @@
-"""The headlines of a K-Perf prediction in words: a line a figure, a column a model, with intervals and times to read."""
+"""The headlines of a K-Perf prediction in words: a line a figure, with intervals."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def _told(line: Mapping[Any, Any], say: Say) -> Iterator[str]:
         elif not rest:
             yield f"{int(first):,}"
         elif len(rest) == 1:
-            texts = [_duration_text(value) if names[0].startswith("ttft") else _figure(value) for value in (first, *rest)]
+            texts = [
+                _duration_text(value) if names[0].startswith("ttft") else _figure(value) for value in (first, *rest)
+            ]
             yield texts[0] if texts[0] == texts[1] else say("{low} to {high}", low=texts[0], high=texts[1])
         elif pd.isna(rest[0]):
             yield _figure(first)

@@ -147,7 +147,9 @@ def _axis(name: str, logarithmic: bool, shown: pd.DataFrame, say: Say) -> dict[s
     top = max(float(base) ** math.ceil(math.log(values.max(), base) - 1e-9), float(base) ** (bottom + 1))
     scale = {"log_base": base, "major_unit": base, "min": float(base) ** bottom}
     room = 1.25 if values.max() > 0.9 * top else 1.0
-    return axis | scale | {"max": top * room, "num_format": _AS_SECONDS if in_s else "#,##0" if bottom >= 0 else "General"}
+    return (
+        axis | scale | {"max": top * room, "num_format": _AS_SECONDS if in_s else "#,##0" if bottom >= 0 else "General"}
+    )
 
 
 def _round_step(least: float) -> float:

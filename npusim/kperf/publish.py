@@ -33,7 +33,8 @@ def publish(
 ) -> list[str]:
     """Writes `kperf.xlsx`, `kperf.csv`, `charts/*.png` and `manifest.json`; returns their relative names.
 
-    pages: further files and their text; shares: parts of the time of steps, as `kperf.shares` has them. Raises UserError where the folder or a file in it cannot be written.
+    pages: further files and their text; shares: parts of the time of steps, as `kperf.shares` has them. Raises
+    UserError where the folder or a file in it cannot be written.
     """
 
     def write(draft: Path) -> list[str]:

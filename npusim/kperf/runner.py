@@ -50,7 +50,7 @@ _Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class GridResult:
-    """cells, provenances, shares: tables as `kperf.publish` takes them; deployments: one per model that was resolved."""
+    """cells, provenances, shares: tables as `kperf.publish` takes them; deployments: one of each model."""
 
     cells: pd.DataFrame
     provenances: pd.DataFrame

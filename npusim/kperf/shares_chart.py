@@ -77,5 +77,7 @@ def _name_shapes(axes: Axes, told: pd.DataFrame, places: np.ndarray) -> None:
     """The shape above its bars."""
     named = pd.Series(places).groupby(shape_names(told), sort=False)
     for name, group in named:
-        text = str(name) if len(group) >= _MOST_NAMED or len(told) < 2 * _MOST_NAMED else str(name).replace(" / ", "/\n")
+        text = (
+            str(name) if len(group) >= _MOST_NAMED or len(told) < 2 * _MOST_NAMED else str(name).replace(" / ", "/\n")
+        )
         axes.text(group.mean(), 101.5, text, fontsize=8, ha="center", va="bottom")

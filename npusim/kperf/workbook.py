@@ -34,8 +34,8 @@ from npusim.kperf.table import (
     unique_names,
 )
 from npusim.kperf.workbook_measuring import write_measuring
-from npusim.kperf.workbook_shares import SHARES_SHEET, write_shares
 from npusim.kperf.workbook_record import write_assumptions, write_manifest
+from npusim.kperf.workbook_shares import SHARES_SHEET, write_shares
 from npusim.metric_row import Metric
 from npusim.metrics import METRICS
 from npusim.words import Phrase, Say
@@ -249,7 +249,9 @@ def _write_missing(sheet: Any, row: int, styles: Styles, gaps: pd.DataFrame, wid
         sheet.merge_range(
             row + 1, spans[item.name][0], row + 1, spans[item.name][1], item.label_in(styles.say), styles.head
         )
-    for line, texts in enumerate(zip(gaps["where"].map(styles.say), gaps["reason"].map(styles.say), strict=True), start=row + 2):
+    for line, texts in enumerate(
+        zip(gaps["where"].map(styles.say), gaps["reason"].map(styles.say), strict=True), start=row + 2
+    ):
         height = 1
         for text, (start, stop) in zip(texts, spans.values(), strict=True):
             sheet.merge_range(line, start, line, stop, text, styles.wrapped)

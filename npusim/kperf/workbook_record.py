@@ -35,7 +35,8 @@ _NUMBERS = ("value", "low", "high")
 
 def in_units_read(provenances: pd.DataFrame) -> pd.DataFrame:
     """Provenances with their numbers, which are in SI units, in the units in which people read them."""
-    told = [unit_shown(row.value, row.unit, row.text) for row in provenances.itertuples()]
+    written = zip(provenances["value"], provenances["unit"], provenances["text"], strict=True)
+    told = [unit_shown(float(value), str(unit), str(text)) for value, unit, text in written]
     factors = np.array([factor for _, factor in told])
     numbers = {name: provenances[name].astype(float) / factors for name in _NUMBERS}
     return provenances.assign(**numbers, unit=[name for name, _ in told])
@@ -69,7 +70,9 @@ def write_assumptions(sheet: Any, styles: Styles, provenances: pd.DataFrame, con
 def _write_kinds_and_sources(sheet: Any, styles: Styles, frame: pd.DataFrame) -> None:
     """The kind of each number in its colour, and its source in as many lines as it takes."""
     at = {item.name: (place, item.width) for place, item in enumerate(PROVENANCE_COLUMNS)}
-    for line, (kind, path, source) in enumerate(zip(frame["kind"], frame["path"], frame["source"], strict=True), start=4):
+    for line, (kind, path, source) in enumerate(
+        zip(frame["kind"], frame["path"], frame["source"], strict=True), start=4
+    ):
         sheet.write_string(line, at["kind"][0], styles.say(kind), styles(bg_color=_KIND_COLOURS[kind], indent=1))
         sheet.write_string(line, at["path"][0], path, styles.wrapped)
         sheet.write_string(line, at["source"][0], source, styles.wrapped)

@@ -33,7 +33,11 @@ def write_shares(book: Any, sheet: Any, styles: Styles, shares: pd.DataFrame, ti
 def _write_model(book: Any, sheet: Any, line: int, styles: Styles, told: pd.DataFrame) -> int:
     """The chart and below it the table; the row after them."""
     parts = [Column(column, name, "", "0.0%", width=13) for column, name in present_parts(told)]
-    columns = (Column("shape", "Input / output tokens", width=18), Column("users", "Users", "", "#,##0", width=10), *parts)
+    columns = (
+        Column("shape", "Input / output tokens", width=18),
+        Column("users", "Users", "", "#,##0", width=10),
+        *parts,
+    )
     head = line + _HEIGHT
     sheet.set_row(head, 3 * LINE_HEIGHT)
     for at, item in enumerate(columns):

@@ -22,6 +22,7 @@ PATTERNS = (
 )  # fmt: skip
 """Colours with patterns, which differ in black and white too."""
 
+
 @dataclass(frozen=True)
 class Axis:
     """title: with the unit; log: logarithmic; ticks: where labels stand, where the drawer is to choose none itself."""
@@ -83,7 +84,7 @@ def line_chart(frame: pd.DataFrame, x: str, y: str, by: Sequence[str], axes: tup
 def stacked_shares(
     groups: Sequence[str], members: Sequence[str], parts: Mapping[str, Sequence[float]], titles: tuple[str, str]
 ) -> go.Figure:
-    """A bar a member, those of a group beside each other under its name. parts: fractions of a whole, by their names."""
+    """A bar a member, those of a group beside each other under its name. parts: fractions by their names."""
     new = [before != name for before, name in zip([groups[0], *groups], groups, strict=False)]
     places = [position + moved for position, moved in enumerate(accumulate(new))]
     figure = go.Figure()

@@ -22,6 +22,7 @@ from npusim.words import Say
 
 _TABLE = ("isl", "osl", "users", *(row.name for row in shown(Shown.PAGE)))
 
+
 def kperf_page(result: GridResult, notes: list[str], manifest: Mapping[str, Any], say: Say, language: str) -> Page:
     """The report of one architecture's grid. notes: what every reader of the predictions must know."""
     context = result.context
@@ -106,7 +107,7 @@ def _assumptions(result: GridResult, say: Say) -> Block:
     assumed = result.provenances[result.provenances["kind"] == "assumed"]
     rows = [
         [each["owner"], each["path"], say(value_text(each)), say(range_text(each)), each["source"]]
-        for each in assumed.to_dict("records")
+        for each in ({str(name): value for name, value in row.items()} for row in assumed.to_dict("records"))
     ]
     headings = [say(heading) for heading in ("Description", "Parameter", "Value", "Range", "Source")]
     return Table(say("Every assumed number that a prediction depends on."), headings, rows)

@@ -36,8 +36,8 @@ _WIDTHS = {
 }
 _NARROWEST, _WIDEST = 9, 16
 """Characters of columns that have no width of their own."""
-_SAID = ("verdict", "bound", "told and assumed", "plausible if", "reason", "remarks", "metric", "Deviations from the grid",
-         "Remarks of the linter", "Scope of the watts", "prompts", "start")  # fmt: skip
+_SAID = ("verdict", "bound", "told and assumed", "plausible if", "reason", "remarks", "metric", "prompts", "start",
+         "Deviations from the grid", "Remarks of the linter", "Scope of the watts")  # fmt: skip
 """Columns that hold words, beside the verdicts."""
 _HEAD = 3
 _ABOUT = (
