@@ -16,6 +16,7 @@ _FIRST: dict[str, Metric] = {}
 for _row in _BY_NAME.values():
     _FIRST.setdefault(_row.quantity, _row)
 _PERCENTILE = re.compile(r"[pP]?(\d+(?:\.\d+)?)(?:_percentile)?")
+_KOREAN_ENDS = (("low", "하한"), ("high", "상한"))
 _WORDS = {"mean": "mean", "avg": "mean", "median": "p50"}
 
 
@@ -106,7 +107,9 @@ def headings_in(language: str) -> dict[str, str]:
         return {}
     rows = (*PASSES, *ESTIMATES, *SEARCHES, *METRICS)
     told = {named: row.korean for row in rows for named in (row.label, lowered(row.label), row.name)}
-    return told | {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
+    best = {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
+    ends = {f"{label}, {end}": f"{korean}, {said}" for label, korean in best.items() for end, said in _KOREAN_ENDS}
+    return told | best | ends
 
 
 def best_label(row: Metric) -> str:

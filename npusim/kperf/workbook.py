@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +121,9 @@ def _write_sheets(
         write_shares(book, book.add_worksheet(say(SHARES_SHEET)), styles, shares, {p.model: p.title for p in parts})
     write_assumptions(book.add_worksheet(say("Assumptions")), styles, provenances, context)
     write_manifest(book.add_worksheet(say("Manifest")), styles, manifest, context)
-    _write_bars(book.add_worksheet(say(BARS_SHEET)), styles, parts)
+    lengths = pd.concat([bar_lengths(part.rows) for part in parts])
+    if (lengths > 0.0).to_numpy().any():
+        _write_bars(book.add_worksheet(say(BARS_SHEET)), styles, lengths)
 
 
 def _parts(cells: pd.DataFrame, say: Say) -> list[_Part]:
@@ -140,9 +141,9 @@ def _parts(cells: pd.DataFrame, say: Say) -> list[_Part]:
     return parts
 
 
-def _write_bars(sheet: Any, styles: Styles, parts: Sequence[_Part]) -> None:
+def _write_bars(sheet: Any, styles: Styles, lengths: pd.DataFrame) -> None:
     """The lengths of all error bars, a row a cell in the order of the models' sheets; the sheet is hidden."""
-    write_frame(sheet, 0, list(bar_columns()), pd.concat([bar_lengths(part.rows) for part in parts]), styles)
+    write_frame(sheet, 0, list(bar_columns()), lengths, styles)
     sheet.hide()
 
 
