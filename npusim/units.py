@@ -159,8 +159,8 @@ _ENGINEERING = {
     "B/s": (("TB/s", 1e12), ("GB/s", 1e9), ("MB/s", 1e6), ("kB/s", 1e3)),
     "B": (("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("B", 1.0)),
     "cycle/s": (("GHz", 1e9), ("MHz", 1e6), ("kHz", 1e3)),
-    "J/B": (("nJ/B", 1e-9), ("pJ/B", 1e-12), ("fJ/B", 1e-15)),
-    "J/op": (("nJ/op", 1e-9), ("pJ/op", 1e-12), ("fJ/op", 1e-15)),
+    "J/B": (("nJ/B", 1e-9), ("pJ/B", 1e-12)),
+    "J/op": (("nJ/op", 1e-9), ("pJ/op", 1e-12)),
     "W": (("kW", 1e3), ("W", 1.0), ("mW", 1e-3)),
 }
 """Per SI unit those in which people speak of numbers, the largest first."""

@@ -62,7 +62,7 @@ def test_text_of_strangers_commands_nothing(text: str) -> None:
 
 @cache
 def _said_in_code() -> str:
-    """Every text of the package and of the shipped descriptions, those of one sentence beside each other."""
+    """Every text of the package, names of keys as words, and of the shipped descriptions."""
     root = Path(npusim.__file__).parent
     texts = []
     for path in sorted(root.rglob("*.py")):
@@ -71,7 +71,7 @@ def _said_in_code() -> str:
                 texts.append(node.value)
     texts += [path.read_text(encoding="utf-8") for path in sorted(data_root("arch_configs").rglob("*.yaml"))]
     texts += [path.read_text(encoding="utf-8") for path in sorted(data_root("workloads").rglob("*.yaml"))]
-    return "\n".join(re.sub(r"\s+", " ", text) for text in texts)
+    return "\n".join(re.sub(r"\s+", " ", text.replace("_", " ")) for text in texts)
 
 
 @pytest.mark.parametrize("language", OTHERS)
