@@ -21,7 +21,7 @@ def show(asked: ShowOptions, as_json: bool) -> None:
     console = stdout_console()
     answer: dict[str, Any] = dict(found.answer)
     config, per, software = answer.pop("config"), answer.pop("per", None), answer.pop("software", None)
-    console.print(f"{answer['kind']} {answer['name']}: {answer['title']}")
+    console.print(f"{answer['name']} ({answer['kind']}): {answer['title']}")
     console.print(table(("", ""), _facts(answer), text_columns=2))
     if per:
         console.print(table(("", *(f"per {scope}" for scope in per)), _by_scope(per), text_columns=1))

@@ -91,7 +91,7 @@ def native_chart(
     drawn.set_x_axis(x_axis)
     drawn.set_y_axis(y_axis)
     drawn.set_legend({"position": "right", "font": {"size": 9}})
-    drawn.set_size({"width": 600, "height": 380})
+    drawn.set_size({"width": 560, "height": 380})
     drawn.show_blanks_as("gap")
     return drawn
 

@@ -45,7 +45,9 @@ _FIRST_ROW = 5
 _SAID = ("plan", "lengths", "speculation", "power_scope", "fidelity_recovery", "bound", "status")
 """Columns of a model's sheet that hold words."""
 _BOX_COLUMNS = 13
-_CHARTS_ACROSS = 2
+_CHARTS_ACROSS, _CHART_ROWS = 2, 20
+_SUMMARY_PERCENT = 64
+"""Size in print at which the columns of the summary fill A4; two rows of charts have room on a page then."""
 _PAGE_CHARACTERS = 190
 _LABEL_WIDTH, _BOX_WIDTH, _MODEL_SPAN = 34.0, 10.5, 3
 """Characters of the columns of the summary, and how many of them a model has."""
@@ -102,6 +104,8 @@ def _write_sheets(
     summary = book.add_worksheet(say("Summary"))
     row = _write_summary(summary, styles, cells, provenances, context)
     drawn = [part for part in parts if part.drawable]
+    summary.set_print_scale(_SUMMARY_PERCENT)
+    summary.set_h_pagebreaks([row, row + 1 + 2 * _CHART_ROWS])
     if drawn:
         summary.write_string(row, 0, say("Charts: {model}", model=drawn[0].rows["model_title"].iloc[0]), styles.heading)
         _place_charts(book, summary, row + 1, drawn[0], context)
@@ -265,7 +269,7 @@ def _place_charts(book: Any, sheet: Any, row: int, part: _Part, context: KPerfCo
     made = [native_chart(book, chart, part.rows, part.table, part.bars, context) for chart in CHARTS]
     for index, chart in enumerate(chart for chart in made if chart is not None):
         down, right = divmod(index, _CHARTS_ACROSS)
-        sheet.insert_chart(row + 20 * down, 0, chart, {"x_offset": 6 + 610 * right, "y_offset": 4})
+        sheet.insert_chart(row + _CHART_ROWS * down, 0, chart, {"x_offset": 6 + 570 * right, "y_offset": 4})
 
 
 def _write_model(sheet: Any, styles: Styles, part: _Part, context: KPerfContext) -> None:
