@@ -39,7 +39,6 @@ points:
   - {isl: 64, osl: 8, users: [1, 4]}
 """
 MODEL = "qwen2.5-0.5b"
-EXAGGERATED = Path(__file__).resolve().parents[1] / "examples" / "exaggerated" / "proposal.yaml"
 
 
 @cache
