@@ -42,8 +42,8 @@ from npusim.words import Phrase, Say
 _OWN_SHEETS = ("Summary", "Assumptions", "Manifest", "History", BARS_SHEET, SHARES_SHEET)
 _FORBIDDEN = r"[\[\]:*?/\\'=!|]+"
 _FIRST_ROW = 5
-_SAID = ("plan", "lengths", "speculation", "power_scope", "fidelity_recovery", "bound", "status")
-"""Columns of a model's sheet that hold words."""
+_SAID = ("fidelity_recovery", "bound", "status")
+"""Columns of a model's sheet that hold words, beside those of conditions, which `npusim check` reads."""
 _BOX_COLUMNS = 13
 _CHARTS_ACROSS, _CHART_ROWS = 2, 20
 _SUMMARY_PERCENT = 64
