@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.fields import FieldInfo
 
-from npusim.units import number_and_unit, to_si
+from npusim.units import plain_number, readable, to_si, unit_shown
 
 _Kind = Literal["measured", "datasheet", "derived", "calibrated", "assumed"]
 KINDS: tuple[str, ...] = get_args(_Kind)
@@ -41,14 +41,18 @@ class Quantity(BaseModel):
         return self.kind == "assumed"
 
 
+def value_text(number: Mapping[str, Any]) -> str:
+    """The value of a provenance's fields in the unit in which people read it."""
+    return readable(number["value"], number["unit"], number["text"])
+
+
 def range_text(number: Mapping[str, Any]) -> str:
-    """low to high of a provenance's fields, in the unit in which the value was written ("-" without a range)."""
+    """low to high of a provenance's fields, in the unit in which its value is read ("-" without a range)."""
     if number["low"] is None or number["high"] is None:
         return "-"
-    written, unit = number_and_unit(number["text"])
-    value = number["value"]
-    scale = written / value if value and number["unit"] else 1.0
-    return f"{number['low'] * scale:,.6g} to {number['high'] * scale:,.6g} {unit}".strip()
+    name, factor = unit_shown(number["value"], number["unit"], number["text"])
+    low, high = (plain_number(number[end] / factor) for end in ("low", "high"))
+    return f"{low} to {high} {name}".strip()
 
 
 _SPANS = {

@@ -16,6 +16,7 @@ _FIRST: dict[str, Metric] = {}
 for _row in _BY_NAME.values():
     _FIRST.setdefault(_row.quantity, _row)
 _PERCENTILE = re.compile(r"[pP]?(\d+(?:\.\d+)?)(?:_percentile)?")
+_KOREAN_ENDS = (("low", "하한"), ("high", "상한"))
 _WORDS = {"mean": "mean", "avg": "mean", "median": "p50"}
 
 
@@ -101,11 +102,14 @@ def inverses(name: str) -> str:
 
 
 def headings_in(language: str) -> dict[str, str]:
-    """Headings of all figures by the English ones, where the rows have them in that language."""
+    """Headings of all figures by the English ones and by their names, where the rows have them in that language."""
     if language != "ko":
         return {}
-    told = {row.label: row.korean for row in (*PASSES, *ESTIMATES, *SEARCHES, *METRICS)}
-    return told | {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
+    rows = (*PASSES, *ESTIMATES, *SEARCHES, *METRICS)
+    told = {named: row.korean for row in rows for named in (row.label, lowered(row.label), row.name)}
+    best = {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
+    ends = {f"{label}, {end}": f"{korean}, {said}" for label, korean in best.items() for end, said in _KOREAN_ENDS}
+    return told | best | ends
 
 
 def best_label(row: Metric) -> str:

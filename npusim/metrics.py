@@ -120,7 +120,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     *_spread(
         Metric(
-            "e2e_ms", "ms", "End-to-end", "전체 응답", "", "#,##0", "less", "end to end",
+            "e2e_ms", "ms", "End-to-end", "전체 응답 시간", "", "#,##0", "less", "end to end",
             "from sending a request to its last token",
             follows=Follows("output_tokens_per_s", -1.0, in_value=False),
             error_from=("tpot_ms_mean",),
@@ -233,7 +233,7 @@ METRICS: tuple[Metric, ...] = (
         width=12,
     ),
     Metric(
-        "users_in_service", "", "Most users in service", "동시 서비스 최대 사용자", "Memory and scheduling", "#,##0",
+        "users_in_service", "", "Most users in service", "동시 처리 최대 사용자 수", "Memory and scheduling", "#,##0",
         "more", "most users in service at once",
         "most requests that held KV memory at once: fewer than the users where memory or the runtime's limit binds",
         shown=Shown.TABLE,
@@ -241,7 +241,7 @@ METRICS: tuple[Metric, ...] = (
         strained="fewer",
     ),
     Metric(
-        "preemptions", "", "Pre-emptions", "선점", "Memory and scheduling", "#,##0", "less", "",
+        "preemptions", "", "Pre-emptions", "선점 횟수", "Memory and scheduling", "#,##0", "less", "",
         "times that a request lost its KV memory to another and was computed anew",
         shown=Shown.TABLE,
         exact=True,
@@ -249,13 +249,13 @@ METRICS: tuple[Metric, ...] = (
         strained="any",
     ),
     Metric(
-        "refused", "", "Refused requests", "거절된 요청", "Memory and scheduling", "#,##0", "less", "",
+        "refused", "", "Refused requests", "거절된 요청 수", "Memory and scheduling", "#,##0", "less", "",
         "requests that the server never took",
         shown=Shown.TABLE,
         exact=True,
         strained="any",
     ),
-    Metric("requests", "", "Requests served", "완료된 요청", "", "#,##0", shown=Shown.RUN, exact=True),
+    Metric("requests", "", "Requests served", "완료된 요청 수", "", "#,##0", shown=Shown.RUN, exact=True),
     Metric(
         "prefix_hit_fraction", "", "Prompt tokens found in the prefix cache", "프리픽스 캐시 적중률", "",
         "0.0%", "more",
@@ -313,16 +313,16 @@ METRICS: tuple[Metric, ...] = (
 )  # fmt: skip
 
 ESTIMATES: tuple[Metric, ...] = (
-    Metric("prefill_ms", "ms", "One prompt alone", "프롬프트 하나", "", "#,##0.0"),
-    Metric("decode_ms", "ms", "Decode step at half the answer", "답의 절반에서의 디코드 단계", "", "#,##0.00"),
+    Metric("prefill_ms", "ms", "One prompt alone", "프롬프트 1개 처리 시간", "", "#,##0.0"),
+    Metric("decode_ms", "ms", "Decode step at half the answer", "출력 절반 시점의 디코드 스텝", "", "#,##0.00"),
     Metric("output_tokens_per_s", "tokens/s", "Output throughput", "출력 처리량", "", "#,##0.0"),
     Metric("power_w", "W", "Power mean", "평균 전력", "", "#,##0.0"),
     Metric("tokens_per_joule", "tokens/J", "Energy efficiency", "에너지 효율", "", "0.000"),
-    Metric("users_resident", "", "Requests that memory holds", "메모리에 들어가는 요청", "", "#,##0"),
-    Metric("area_proxy_mm2", "mm2", "Area proxy", "면적 대용값", "", "#,##0"),
-    Metric("peak_fraction", "", "Part of peak arithmetic", "최대 연산 성능 대비", "", "0.000"),
-    Metric("bandwidth_fraction", "", "Part of peak bandwidth", "최대 대역폭 대비", "", "0.000"),
-    Metric("cap_fraction", "", "Power over the cap", "전력 한도 대비", "", "0.000"),
+    Metric("users_resident", "", "Requests that memory holds", "메모리 수용 요청 수", "", "#,##0"),
+    Metric("area_proxy_mm2", "mm2", "Area proxy", "면적 추정 지표", "", "#,##0"),
+    Metric("peak_fraction", "", "Part of peak arithmetic", "최대 연산성능 대비 비율", "", "0.000"),
+    Metric("bandwidth_fraction", "", "Part of peak bandwidth", "최대 대역폭 대비 비율", "", "0.000"),
+    Metric("cap_fraction", "", "Power over the cap", "전력 상한 대비 비율", "", "0.000"),
     *_with_range(Metric("area_mm2", "mm2", "Die area", "다이 면적", "", "#,##0")),
     *_with_range(Metric("die_cost_usd", "US$", "Die cost", "다이 비용", "", "#,##0")),
     *_with_range(Metric("package_cost_usd", "US$", "Package cost", "패키지 비용", "", "#,##0")),
@@ -343,7 +343,7 @@ ESTIMATES: tuple[Metric, ...] = (
 
 SEARCHES: tuple[Metric, ...] = (
     Metric(
-        "users_at_slo", "", "Users at the SLO", "SLO를 지키는 최대 사용자", "Throughput", "#,##0", "more",
+        "users_at_slo", "", "Users at the SLO", "SLO 만족 최대 동시 사용자 수", "Throughput", "#,##0", "more",
         "most users within the limits",
         "most users of a closed loop (or a burst) for whom every latency of the SLO keeps its limit and no request is "
         "refused, found by bracketing; the same for all users of a shape",
@@ -360,12 +360,12 @@ RANGED = tuple(row.name.removesuffix("_low") for row in ESTIMATES if row.name.en
 
 PASSES: tuple[Metric, ...] = (
     Metric(
-        "time_us", "us", "Time of a pass", "한 번 지나는 시간", "", "#,##0.0",
+        "time_us", "us", "Time of a pass", "스텝 1회 시간", "", "#,##0.0",
         measured_as={DECODE: ("tpot_ms_mean", RUN), PREFILL: ("ttft_ms_mean", RUN), MIXED: ("time_us", PREFILL)},
     ),
     Metric("power_w", "W", "Power mean", "평균 전력", "", "#,##0.0"),
     Metric(
-        "energy_j", "J", "Energy of a pass", "한 번 지나는 에너지", "", "0.000",
+        "energy_j", "J", "Energy of a pass", "스텝 1회 에너지", "", "0.000",
         error_from=("time_us", "power_w_mean"),
     ),
 )  # fmt: skip

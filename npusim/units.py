@@ -156,6 +156,49 @@ def written_like(text: str, value: float, unit: str) -> str:
     return f"{value / (_factor(shown, unit) if shown else 1.0):,.4g} {shown}".strip()
 
 
+_ENGINEERING = {
+    "s": (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9), ("ps", 1e-12)),
+    "B/s": (("TB/s", 1e12), ("GB/s", 1e9), ("MB/s", 1e6), ("kB/s", 1e3)),
+    "B": (("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("B", 1.0)),
+    "cycle/s": (("GHz", 1e9), ("MHz", 1e6), ("kHz", 1e3)),
+    "J/B": (("nJ/B", 1e-9), ("pJ/B", 1e-12)),
+    "J/op": (("nJ/op", 1e-9), ("pJ/op", 1e-12)),
+    "W": (("kW", 1e3), ("W", 1.0), ("mW", 1e-3)),
+}
+"""Per SI unit those in which people speak of numbers, the largest first."""
+_PLAIN = 1e-3, 1e5
+"""Between them a number is written without powers of ten."""
+_PLAIN_DIGITS = 1e4
+_NEARLY = 0.5
+"""A number of half a unit is told in that unit: 0.865 µs."""
+
+
+def unit_shown(value: float, unit: str, like: str = "") -> tuple[str, float]:
+    """The unit in which people read a number, and what one of it is worth in the SI unit `unit`.
+
+    The one in which `like` is written, where that needs no power of ten; else the largest of which there is half a one.
+    """
+    written = number_and_unit(like)[1] if like else ""
+    factor = _factor(written, unit) if written else 1.0
+    if unit and written and (value == 0.0 or _PLAIN[0] <= abs(value) / factor < _PLAIN[1]):
+        return written.replace("us", "µs"), factor
+    known = _ENGINEERING.get(unit, ((unit, 1.0),))
+    return next((each for each in known if abs(value) >= _NEARLY * each[1]), known[-1] if value else (unit, 1.0))
+
+
+def plain_number(value: float) -> str:
+    """Four digits, or all before the point where these are more; powers of ten only where nothing else is read."""
+    if abs(value) >= _PLAIN_DIGITS and value < 1 / _PLAIN[0] ** 4:
+        return f"{value:,.0f}"
+    return f"{value:,.4g}"
+
+
+def readable(value: float, unit: str, like: str = "") -> str:
+    """A number of the SI unit `unit` with the unit in which people read it: 8.65e-7 s is 0.865 µs."""
+    name, factor = unit_shown(value, unit, like)
+    return f"{plain_number(value / factor)} {name}".strip()
+
+
 def is_binary_rate(text: str | float | int) -> bool:
     """True for a rate written in binary multiples ("4800 GiB/s"): datasheets give rates in decimal ones."""
     return isinstance(text, str) and re.search(r"[KMGT]iB\s*/\s*s", text) is not None

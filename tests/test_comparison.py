@@ -117,7 +117,7 @@ def test_the_command_in_korean(grid: str, tmp_path: Path) -> None:
     words = ["--models", "qwen2.5-0.5b", "--grid", grid, "--no-interval", "--lang", "ko", "--out", tmp_path / "out"]
     told = tell("kperf", "rngd", "rngd-plus-max", *words, "--json")
     assert any(name.endswith("comparison.xlsx") for name in told.json["files"])
-    text = sheet_text(openpyxl.load_workbook(tmp_path / "out" / "comparison.xlsx")["Comparison"])
+    text = sheet_text(openpyxl.load_workbook(tmp_path / "out" / "comparison.xlsx")["칩 비교"])
     assert "칩 비교" in text and "설계 예측" in text
     again = tell("kperf", "rngd", "h200", *words, "--json")
     assert again.code == 0

@@ -27,6 +27,8 @@ FLOORS = {
     "compilation": 0,
     "cache_folder": 0,
     "words": 0,
+    "phrasebook": 0,
+    "scales": 0,
     "manifest": 0,
     "inputs": 0,
     "publish": 0,

@@ -220,6 +220,7 @@ def test_summary_says_what_was_predicted_and_how_far_to_trust(folder: Path) -> N
         "Qwen3 32B charts",
         "Assumptions",
         "Manifest",
+        "Interval bars",
     ]
     text = sheet_text(book["Summary"])
     for part in (
@@ -238,7 +239,7 @@ def test_summary_says_what_was_predicted_and_how_far_to_trust(folder: Path) -> N
     ):
         assert part in text
     assert "PROJECTION" not in text
-    assert [len(book[name]._charts) for name in book.sheetnames] == [5, 0, 0, 0, 0, 5, 0, 0]
+    assert [len(book[name]._charts) for name in book.sheetnames] == [5, 0, 0, 0, 0, 5, 0, 0, 0]
 
 
 def test_native_charts_point_at_the_predicted_cells(folder: Path) -> None:
@@ -249,12 +250,16 @@ def test_native_charts_point_at_the_predicted_cells(folder: Path) -> None:
     assert len(throughput.series) == len(GRID)
     last = throughput.series[-1]
     columns = sheet_columns(fake_cells(1, intervals=True))
-    cells = fake_cells(1)
+    cells = fake_cells(1, intervals=True)
     sheet = book["Llama 3.1 8B"]
     values = [cell.value for (cell,) in sheet[last.yVal.numRef.f.split("!")[1].replace("$", "")]]
     expected = cells[(cells["isl"] == 31744) & (cells["users"] < 16)]["total_tokens_per_s"]
     assert values == pytest.approx(list(expected))
-    assert len(last.errBars.plus.numLit.pt) == len(expected)
+    bars = book["Interval bars"]
+    assert bars.sheet_state == "hidden"
+    up = [cell.value for (cell,) in bars[last.errBars.plus.numRef.f.split("!")[1].replace("$", "")]]
+    gaps = cells["total_tokens_per_s_high"] - cells["total_tokens_per_s"]
+    assert up == pytest.approx(list(gaps[(cells["isl"] == 31744) & (cells["users"] < 16)]))
     assert [cell.value for cell in sheet[5]] == [column.label for column in columns]
 
 
@@ -275,22 +280,23 @@ def test_measuring_table_holds_every_cell_with_units_and_empty_accuracy(folder: 
     gone = next(row for row in range(6, sheet.max_row + 1) if sheet.cell(row, status).value != "predicted")
     assert sheet.cell(gone, at + 1).value is None
     assert sheet.cell(gone, status).value == "longer than the compiled context of 32,768 tokens"
-    assert sheet.cell(6, at + 1).number_format == "#,##0.0"
+    assert sheet.cell(6, at + 1).number_format == '[>=10000]#,##0.0," s";#,##0.0'
 
 
 def test_assumptions_come_first_and_manifest_is_flat(folder: Path) -> None:
     book = openpyxl.load_workbook(folder / "kperf.xlsx")
     rows = list(book["Assumptions"].iter_rows(min_row=5, values_only=True))
-    assert [row[5] for row in rows] == ["assumed"] * 3 + [
+    assert [row[6] for row in rows] == ["assumed"] * 3 + [
         "calibrated",
         "derived",
         "datasheet",
         "datasheet",
         "measured",
     ]
-    assert rows[0][:5] == ("rngd", "power.per_byte", "6 pJ/B", 6e-12, "J/B")
-    assert rows[0][8] == pytest.approx(5 / 6)
-    assert rows[2][8] is None
+    assert rows[0][:2] == ("rngd", "power.per_byte")
+    assert rows[0][2] == pytest.approx(6.0) and rows[0][5] == "pJ/B"
+    assert rows[0][7] == pytest.approx(5 / 6) == (rows[0][4] - rows[0][3]) / rows[0][2]
+    assert rows[2][7] is None
     assert str(book["Assumptions"]["A2"].value).startswith("3 of 8 are assumed")
     pairs = dict(book["Manifest"].iter_rows(min_row=4, max_col=2, values_only=True))
     assert pairs["argv[2]"] == "rngd" and pairs["configs.rngd.yaml.sha256"] == "ab" * 32
@@ -335,7 +341,7 @@ def test_unpredicted_model_keeps_its_table_and_says_why(tmp_path: Path) -> None:
     book = openpyxl.load_workbook(tmp_path / "kperf.xlsx")
     models = ("Llama 3.1 8B", "Qwen3 32B")
     sheets = [name for model in models for name in (model, f"{model} measured")]
-    assert book.sheetnames == ["Summary", *sheets, "Assumptions", "Manifest"]
+    assert book.sheetnames == ["Summary", *sheets, "Assumptions", "Manifest", "Interval bars"]
     assert "needs 2 cards: weights 64.0 GiB" in sheet_text(book["Summary"])
     assert "all cells" in sheet_text(book["Summary"])
     assert sheet_text(book["Qwen3 32B"]).count("needs 2 cards") == 18
@@ -359,7 +365,7 @@ def test_nothing_predicted_gives_tables_without_charts(tmp_path: Path) -> None:
 def test_small_grids_and_many_models(tmp_path: Path, models: int, grid: Grid) -> None:
     names = publish(fake_cells(models, True, grid), PROVENANCES, MANIFEST, CONTEXT, tmp_path)
     assert len([name for name in names if name.endswith(".png")]) == models * (len(CHARTS) + 1)
-    assert len(openpyxl.load_workbook(tmp_path / "kperf.xlsx").sheetnames) == 3 + 2 * models + (models - 1)
+    assert len(openpyxl.load_workbook(tmp_path / "kperf.xlsx").sheetnames) == 4 + 2 * models + (models - 1)
 
 
 def test_gaps_in_the_middle_are_left_out_of_the_native_charts(tmp_path: Path) -> None:

@@ -127,10 +127,10 @@ def test_a_korean_workbook_is_read_back(tmp_path: Path) -> None:
     assert tell("kperf", "rngd", *words).code == 0
     path = tmp_path / "kperf.xlsx"
     book = openpyxl.load_workbook(path)
-    assert book["Summary"]["A1"].value == "K-Perf 예측: FuriosaAI RNGD"
+    assert book["요약"]["A1"].value == "K-Perf 예측: FuriosaAI RNGD"
     assert "no measured value is filled in" in mistake("check", path)
-    predicted, sheet = book["Llama 3.1 8B"], book["Llama 3.1 8B measured"]
-    told = {"수 형식": "bf16", "카드": 1, "EOS 무시": "예", "전력의 범위": "cards", "프리픽스 캐시": "끔"}
+    predicted, sheet = book["Llama 3.1 8B"], book["Llama 3.1 8B 측정"]
+    told = {"수 형식": "bf16", "카드 수": 1, "EOS 무시": "예", "전력 측정 범위": "cards", "프리픽스 캐시": "끔"}
     for row in sheet.iter_rows(max_row=40):
         if row[0].value in told:
             row[1].value = told[row[0].value]

@@ -10,8 +10,20 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from npusim.errors import DoesNotFit, UserError
-from npusim.ledger import Bandwidth, Bytes, Count, Duration, Efficiency, Fraction, Quantity, Ratio, provenances
-from npusim.units import is_binary_rate, to_si
+from npusim.ledger import (
+    Bandwidth,
+    Bytes,
+    Count,
+    Duration,
+    Efficiency,
+    Fraction,
+    Quantity,
+    Ratio,
+    provenances,
+    range_text,
+    value_text,
+)
+from npusim.units import is_binary_rate, readable, to_si
 
 
 def _read(kind: Any, raw: Any) -> Quantity:
@@ -197,3 +209,34 @@ def test_an_error_is_one_line_with_place_key_and_mend() -> None:
     fit = DoesNotFit("llama", "does not fit", 4)
     assert isinstance(fit, UserError)
     assert (fit.cards_needed, str(fit)) == (4, "llama: does not fit")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "like", "told"),
+    [
+        (8.651e-7, "s", "8.651e-07 s", "0.8651 µs"),
+        (8.651e-7, "s", "", "0.8651 µs"),
+        (5e-6, "s", "5 us", "5 µs"),
+        (0.0, "s", "0 us", "0 µs"),
+        (1.5e12, "B/s", "1.5 TB/s", "1.5 TB/s"),
+        (800e6, "B/s", "6400 Mbit/s", "6,400 Mbit/s"),
+        (48 * 2.0**30, "B", "48 GiB", "48 GiB"),
+        (65536.0, "token", "65536 token", "65,536 token"),
+        (4e-13, "J/B", "4e-13 J/B", "0.4 pJ/B"),
+        (0.004, "", "0.004", "0.004"),
+        (2e9, "cycle/s", "", "2 GHz"),
+    ],
+)
+def test_numbers_are_shown_in_units_that_people_read(value: float, unit: str, like: str, told: str) -> None:
+    assert readable(value, unit, like) == told
+
+
+@given(st.floats(1e-14, 1e3))
+def test_a_time_that_is_shown_is_that_time(seconds: float) -> None:
+    assert to_si(readable(seconds, "s"), "s") == pytest.approx(seconds, rel=5e-3, abs=5e-15)
+
+
+def test_a_range_has_the_unit_of_its_value() -> None:
+    number = {"value": 8.65e-7, "unit": "s", "text": "8.65e-07 s", "low": 5e-7, "high": 2e-6}
+    assert (value_text(number), range_text(number)) == ("0.865 µs", "0.5 to 2 µs")
+    assert range_text(number | {"low": None}) == "-"

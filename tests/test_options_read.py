@@ -250,6 +250,7 @@ CALLS = {
             "--prompts": "--prompts alike",
             "--lengths": "--lengths ±20%",
             "--out": "--out out",
+            "--lang": ("--out out", "--lang ko"),
             "--seed": "--seed 3",
         },
     ),
@@ -379,7 +380,8 @@ HOW = {("sweep", "--workers"), ("kperf", "--workers"), ("verify-run", "--minutes
 """Options that say how the work is done and must change no byte of what comes out; each has a test of its own."""
 RECORDS = ("manifest.json", "sweep.json")
 """Files that hold the words of the command themselves."""
-COMMON = {"--json", "--help"}
+COMMON = {"as_json", "help", "language"}
+"""Options of every command that are not those of its function; `test_korean_output.py` sees what --lang changes."""
 
 
 def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -398,7 +400,7 @@ OPTIONS = [
     (name, option)
     for name, command in COMMANDS.items()
     for option in command.params
-    if isinstance(option, click.Option) and option.opts[0] not in COMMON
+    if isinstance(option, click.Option) and option.name not in COMMON
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from pathlib import Path
@@ -12,8 +13,9 @@ from browser_support import see
 
 from npusim.cli.main import main
 from npusim.errors import UserError
-from npusim.report.charts import layout, line_chart, tornado
+from npusim.report.charts import Axis, layout, line_chart, tornado
 from npusim.report.page import Chart, Page, Section, Table, Text, render, table_of, write_page
+from npusim.scales import grid_ticks
 
 SWEEP = """
 name: drawn
@@ -41,7 +43,8 @@ def page() -> Page:
         Text("a <b>bold</b> claim", "warning"),
         table_of("rows", frame),
         Chart(
-            "speed", line_chart(frame, "users", "speed", ["kind"], log_x=True, log_y=False, titles=("users", "speed"))
+            "speed",
+            line_chart(frame, "users", "speed", ["kind"], (Axis("users", True, [1.0, 2.0, 4.0]), Axis("speed"))),
         ),
         Chart("what moves it", tornado(["x</script>", "y"], [1.0, 2.0], [3.0, 2.5], 2.2, "speed")),
     ]
@@ -100,4 +103,41 @@ def test_a_browser_draws_a_grid(tmp_path: Path, language: str, word: str) -> Non
     assert main([*words, "--report", "--lang", language, "--out", str(tmp_path / "out")]) == 0
     report = tmp_path / "out" / "report.html"
     assert f">{word}<" in report.read_text(encoding="utf-8")
-    _drawn(report, tmp_path, 5)
+    _drawn(report, tmp_path, 6)
+
+
+_WIDE_PX = 703
+"""What A4 has between margins of 12 mm, in CSS pixels."""
+_MEASURE = f"""<script>addEventListener("load", () => setTimeout(() => {{
+  const out = [...document.querySelectorAll("body *")].filter((each) =>
+    !each.closest(".chart") && each.getBoundingClientRect().right > {_WIDE_PX} + 1).map((each) => each.tagName);
+  document.body.setAttribute("data-beyond", out.join(" ") || "nothing"); }}, 500));</script>"""
+
+
+def test_an_a4_page_holds_wide_tables_and_long_names(tmp_path: Path) -> None:
+    """The rules for print, put on the screen at the width of the paper: no part of the page reaches beyond it."""
+    figures = pd.DataFrame({f"Figure number {number} [tokens/s/user]": [12_345.678] for number in range(13)})
+    keys = pd.DataFrame({"key": ["server.fabric.levels.root.link.bandwidth_bytes_per_s" * 2], "why": ["word " * 60]})
+    blocks = [table_of("wide", figures), table_of("long", keys)]
+    shown = Page("A page", ["one line"], [Section("First", blocks)], {"argv": ["x" * 300]}, details=["more"])
+    html = render(shown)
+    assert "@page { size: A4;" in html and "table-header-group" in html
+    at_width = f"<style>html {{ width: {_WIDE_PX}px; }}</style>{_MEASURE}</body>"
+    page = tmp_path / "page.html"
+    page.write_text(html.replace("@media print", "@media all").replace("</body>", at_width), encoding="utf-8")
+    assert 'data-beyond="nothing"' in see(page, tmp_path).html
+
+
+def test_what_is_folded_away_is_told_to_be(tmp_path: Path) -> None:
+    shown = Page("A page", ["one line"], [], {}, details=["what few readers want"])
+    assert "<details>\n<summary>Details</summary>" in render(shown)
+    assert "<details>" not in render(Page("A page", ["one line"], [], {}))
+
+
+def test_axes_have_their_ticks_at_the_values_of_a_grid_or_at_round_numbers() -> None:
+    assert grid_ticks([1, 4, 16, 64]) == [1, 4, 16, 64]
+    assert grid_ticks([1000, *range(2, 100)])[-1] == 1000 and len(grid_ticks(range(1, 4096))) <= 26
+    narrow = Axis.holding("TPOT [ms]", [17.4, 35.1]).ticks
+    assert {20.0, 30.0} <= set(narrow) and min(narrow) <= 17.4 and max(narrow) >= 35.1
+    assert set(Axis.holding("x", [0.03, 400.0]).ticks) >= {0.1, 1.0, 10.0, 100.0}
+    assert Axis.holding("x", [math.nan, -1.0]).ticks == ()

@@ -13,7 +13,7 @@ from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.inputs.limits import MOST_USERS
 from npusim.publish import MANIFEST, OutFolder, publish_folder
-from npusim.words import Tell
+from npusim.words import Language, Tell, speaker
 
 if TYPE_CHECKING:
     from npusim.lab.check.result import CheckResult
@@ -81,6 +81,7 @@ class CheckOptions(Options):
             writes=OutFolder(_FILES, kept=True),
         ),
     ] = None
+    lang: Annotated[Language, Option("Language of what is printed and of check.xlsx; check.json is in English.")] = "en"
     seed: Seed = 0
     say: Tell | None = None
 
@@ -127,7 +128,7 @@ def _write(found: CheckResult, asked: CheckOptions, out: Path) -> list[str]:
     def write(folder: Path) -> list[str]:
         checked = conformity(found.rows)
         record = asked.manifest("check")
-        write_check_workbook(found, checked, record, folder / _FILES[0])
+        write_check_workbook(found, checked, record, folder / _FILES[0], speaker(asked.lang))
         for name, content in zip(_FILES[1:], (found.as_dict(), record), strict=True):
             text = json.dumps(plain_json(content), indent=2, ensure_ascii=False, allow_nan=False)
             (folder / name).write_text(f"{text}\n", encoding="utf-8")

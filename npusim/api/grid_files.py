@@ -31,7 +31,7 @@ def write_grids(results: Sequence[GridResult], record: Answer, out: Path, langua
         if report:
             notes = caveats(result.deployments[:1], language)
             pages["report.html"] = render(kperf_page(result, notes, record, context.say, language))
-        names = publish(result.cells, result.provenances, record, context, folder, pages)
+        names = publish(result.cells, result.provenances, record, context, folder, pages, result.shares)
         written += [str(folder / name) for name in names]
     if len(results) > 1:
         context = replace(results[0].context, say=speaker(language))

@@ -75,7 +75,9 @@ class KPerfOptions(GridOptions):
             only_with=("out", Given),
         ),
     ] = False
-    lang: Annotated[Language, Option("Language of the workbook and the report.", only_with=("out", Given))] = "en"
+    lang: Annotated[
+        Language, Option("Language of what is printed, of workbooks, charts and the report.", only_with=("out", Given))
+    ] = "en"
     slo: Annotated[
         str | None,
         Option(

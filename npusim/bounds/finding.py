@@ -10,6 +10,8 @@ from npusim.words import Phrase
 IMPOSSIBLE, IMPLAUSIBLE, PLAUSIBLE, UNCHECKED = "impossible", "implausible", "plausible", "unchecked"
 VERDICTS = (IMPOSSIBLE, IMPLAUSIBLE, PLAUSIBLE, UNCHECKED)
 """From the gravest on."""
+_MANY = 2.0
+"""Wholes from which on a part is told in times."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,12 @@ class Finding:
 
     @property
     def need(self) -> Phrase:
-        """The part that is needed."""
+        """The part that is needed: in percent, of what is far beyond the whole in times it."""
+        if self.low >= _MANY:
+            low, high = (f"{part:,.3g}" for part in (self.low, self.high))
+            if low == high:
+                return Phrase("{n_factor} times the whole", {"n_factor": low})
+            return Phrase("{n_low} to {n_high} times the whole", {"n_low": low, "n_high": high})
         low, high = (_percent(part) for part in (self.low, self.high))
         return (
             Phrase("{part} %", {"part": low})

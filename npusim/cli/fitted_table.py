@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from npusim.words import Say
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 _BETWEEN = 3
 """Characters between two columns, and beside the outer ones together."""
 NOTHING = "-"
+_QUOTED = ("source", "key", "setting")
+"""Headings of columns that quote others in their own words."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,12 @@ class FittedTable:
     rows: Sequence[Sequence[str]]
     title: str = ""
     text_columns: int = 1
+
+    def in_words_of(self, say: Say) -> FittedTable:
+        """The table in the language that `say` speaks: title, headings and cells, but for what is quoted."""
+        quoted = [heading in _QUOTED for heading in self.headings]
+        rows = [[cell if same else say(cell) for cell, same in zip(row, quoted, strict=True)] for row in self.rows]
+        return FittedTable([say(heading) for heading in self.headings], rows, say(self.title), self.text_columns)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         widths = self._widths(options.max_width)

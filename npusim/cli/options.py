@@ -11,7 +11,12 @@ import click
 
 from npusim.api.options import Argument, Declared, Option, Options, declared_options
 from npusim.publish import OutFolder
+from npusim.words import ENGLISH, LANGUAGES
 
+LANGUAGE = "npusim.language"
+"""Where the context of a command holds the language of what it prints."""
+_OF_FILES = "lang"
+"""The field of options that tells the language of written files, and then of what is printed too."""
 _Asked = TypeVar("_Asked", bound=Options)
 _Command = Callable[[_Asked, bool], None]
 
@@ -20,11 +25,15 @@ def command(asked: type[_Asked], name: str | None = None) -> Callable[[_Command[
     """Makes a command of a function that takes its options whole, and whether its answer is to be JSON."""
 
     def made(function: _Command[_Asked]) -> click.Command:
-        def call(as_json: bool, **given: object) -> None:
-            words = click.get_current_context().obj or ()
-            function(asked(words=tuple(words), **given), as_json)
+        def call(as_json: bool, language: str | None = None, **given: object) -> None:
+            context = click.get_current_context()
+            context.meta[LANGUAGE] = language or given[_OF_FILES]
+            function(asked(words=tuple(context.obj or ()), **given), as_json)
 
-        parameters = [_parameter(each) for each in declared_options(asked)]
+        declared = list(declared_options(asked))
+        parameters = [_parameter(each) for each in declared]
+        if all(each.field != _OF_FILES for each in declared):
+            parameters.append(_language())
         as_json = click.Option(
             ["--json", "as_json"], is_flag=True, help="Print one JSON object on standard output and nothing else."
         )
@@ -33,6 +42,14 @@ def command(asked: type[_Asked], name: str | None = None) -> Callable[[_Command[
         )
 
     return made
+
+
+def _language() -> click.Option:
+    """The option of a command that writes no files in a language of theirs."""
+    told = "Language of what is printed; --json and messages are in English."
+    return click.Option(
+        ["--lang", "language"], type=click.Choice(LANGUAGES), default=ENGLISH, show_default=True, help=told
+    )
 
 
 def _parameter(declared: Declared) -> click.Parameter:

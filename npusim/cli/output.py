@@ -9,9 +9,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from npusim.api.answer import Answer, plain_json
 from npusim.cli.fitted_table import NOTHING, FittedTable
+from npusim.cli.options import LANGUAGE
 from npusim.safe_text import printable
+from npusim.words import ENGLISH, Say, speaker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,24 +38,44 @@ def print_json(answer: Answer) -> None:
 def stdout_console() -> Console:
     """A console on standard output: as wide as the terminal, or as a wide page where there is no terminal."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES
-    return _console(width=width)
+    return _console(_language(), width=width)
 
 
 def stderr_console() -> Console:
     return _console(stderr=True)
 
 
-def _console(**options: Any) -> Console:
-    """A console that shows text from files as it is: nothing in it is obeyed, by rich or by the terminal."""
+def _console(language: str = ENGLISH, **options: Any) -> Console:
+    """A console that shows text from files as it is: nothing in it is obeyed, by rich or by the terminal.
+
+    language: what it says everything in, sentences and cells of tables alike.
+    """
     from rich.console import Console
 
+    tell = speaker(language)
+
     class PlainConsole(Console):
+        def print(self, *shown: Any, **how: Any) -> None:
+            super().print(*(_in_words_of(each, tell) for each in shown), **how)
+
         def render_str(self, text: str, **how: Any) -> Any:
             return super().render_str(printable(text), **how)
 
     console = PlainConsole(markup=False, highlight=False, emoji=False, **options)
     console.width = max(console.width, _LEAST_WIDTH)
     return console
+
+
+def _in_words_of(shown: Any, tell: Say) -> Any:
+    if isinstance(shown, str):
+        return tell(shown)
+    return shown.in_words_of(tell) if isinstance(shown, FittedTable) else shown
+
+
+def _language() -> str:
+    """Of the command that runs; English where none does."""
+    context = click.get_current_context(silent=True)
+    return ENGLISH if context is None else str(context.meta.get(LANGUAGE, ENGLISH))
 
 
 def table(

@@ -21,7 +21,7 @@ def show(asked: ShowOptions, as_json: bool) -> None:
     console = stdout_console()
     answer: dict[str, Any] = dict(found.answer)
     config, per, software = answer.pop("config"), answer.pop("per", None), answer.pop("software", None)
-    console.print(f"{answer['kind']} {answer['name']}: {answer['title']}")
+    console.print(f"{answer['name']} ({answer['kind']}): {answer['title']}")
     console.print(table(("", ""), _facts(answer), text_columns=2))
     if per:
         console.print(table(("", *(f"per {scope}" for scope in per)), _by_scope(per), text_columns=1))
@@ -35,7 +35,7 @@ def show(asked: ShowOptions, as_json: bool) -> None:
         headings = ("number", "value", "kind", "90 % range", "source")
         console.print(table(headings, rows, "Numbers and their provenances", text_columns=5))
     if answer["kind"] == "model" or not rows:
-        console.print(table(("key", "value"), _settings(config), "Shape", text_columns=2))
+        console.print(table(("key", "setting"), _settings(config), "Shape", text_columns=2))
 
 
 def _facts(answer: dict[str, Any]) -> Iterator[list[str]]:
@@ -63,19 +63,31 @@ _SCALES = {
     "bytes_per_token": (2**10, "KiB"),
     "bytes": (_GIB, "GiB"),
     "w": (1, "W"),
+    "mm2": (1, "mm²"),
+    "usd": (1, "US$"),
 }
 
 
 def _fact(key: str, value: Any) -> list[str]:
-    """Label and text of a fact; a number has the unit that its key ends in."""
-    first, _, part = key.partition(" ")
-    suffix = next((suffix for suffix in _SCALES if first.endswith(f"_{suffix}")), None)
-    label = f"{first.removesuffix(f'_{suffix}') if suffix else first} {part}".replace("_", " ").strip()
-    if suffix is None or value is None:
-        return [label, _text(value)]
+    """Label and text of a fact; a number, or one with its range, has the unit that its key ends in."""
+    names = key.split(" ")
+    found = ((suffix, at) for suffix in _SCALES for at, name in enumerate(names) if name.endswith(f"_{suffix}"))
+    suffix, at = next(found, (None, 0))
+    ranged = isinstance(value, dict) and value.keys() == {"value", "low", "high"}
+    if suffix is None or value is None or (isinstance(value, dict) and not ranged):
+        label = key if suffix is None else _without_unit(names, suffix, at)
+        return [label.replace("_", " "), figure(value, 3) if ranged else _text(value)]
     scale, unit = (2**20, "MiB") if suffix == "bytes" and value < _GIB else _SCALES[suffix]
+    label = _without_unit(names, suffix, at)
     label = f"{label} per token" if suffix == "bytes_per_token" else label
-    return [label, f"{figure(value / scale, 1)} {unit}"]
+    told = {name: number / scale for name, number in value.items()} if ranged else value / scale
+    return [label, f"{figure(told, 1)} {unit}"]
+
+
+def _without_unit(names: list[str], suffix: str, at: int) -> str:
+    """The key as a label, without the unit that its part at `at` ends in."""
+    parts = [*names[:at], names[at].removesuffix(f"_{suffix}"), *names[at + 1 :]]
+    return " ".join(parts).replace("_", " ").strip()
 
 
 def _text(value: Any) -> str:
@@ -114,8 +126,10 @@ def _mechanisms(software: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _setting_text(value: Any) -> str:
-    """A number as it is written, a word as it is, nothing where it was left out."""
-    return "-" if value is None else str(value["text"] if isinstance(value, dict) else value)
+    """A number in the unit that it is read in, a word as it is, nothing where it was left out."""
+    from npusim.ledger import value_text
+
+    return "-" if value is None else value_text(value) if isinstance(value, dict) else str(value)
 
 
 def _provenances(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -132,9 +146,9 @@ def _provenances(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any
 
 
 def _provenance_row(path: str, number: dict[str, Any]) -> list[str]:
-    from npusim.ledger import range_text
+    from npusim.ledger import range_text, value_text
 
-    return [path, number["text"], number["kind"], range_text(number), number["source"]]
+    return [path, value_text(number), number["kind"], range_text(number), number["source"]]
 
 
 def _settings(config: dict[str, Any]) -> Iterator[list[str]]:

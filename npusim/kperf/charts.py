@@ -1,4 +1,4 @@
-"""The K-Perf charts, drawn twice from one description: PNG files for print and native charts in the workbook.
+"""The K-Perf charts, drawn twice from one description: PNG files for print here, native ones by `native_charts`.
 
 Both show one line per shape (input / output tokens) over the predicted cells of one model, with the 90 %
 interval where the cells have one. Lines differ by colour, marker and dash and so hold in black and white.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,19 +20,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
-from xlsxwriter.utility import quote_sheetname, xl_range_abs
 
+from npusim.kperf.sheets import half_widths
 from npusim.kperf.table import (
-    Column,
     KPerfContext,
-    column,
+    as_read,
     predicted,
     rows_configuration_text,
     shape_text,
     shapes,
 )
 from npusim.metrics import METRICS
-from npusim.safe_text import chart_title
+from npusim.scales import grid_ticks, multiples
 from npusim.words import ENGLISH, Say, speaker
 
 
@@ -51,7 +49,8 @@ class GridChart:
 _DRAWN = sorted((row.drawn.position, row.name, row.drawn) for row in METRICS if row.drawn is not None)
 CHARTS = tuple(GridChart(drawn.slug, drawn.title, drawn.against, name, drawn.log) for _, name, drawn in _DRAWN)
 
-_MOST_OCTAVES = 10
+_ROOM, _TITLE_ROOM = 130, 76
+"""Half-width characters of a line of notes and of a title."""
 _PLACEHOLDERS = "Last Resort"
 """A font that comes with matplotlib and has a box for every character."""
 
@@ -78,7 +77,7 @@ STYLES = (
 )
 
 
-def _style(index: int) -> Style:
+def style_of(index: int) -> Style:
     """Style of the index-th line; after the last colour they come again with other markers and dashes."""
     count = len(STYLES)
     other = STYLES[(index + index // count) % count]
@@ -107,13 +106,12 @@ def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: P
 
     A chart without a point is not drawn.
     """
-    written = []
     with for_print(context) as spoken:
-        for chart in CHARTS:
-            shown = points(rows, chart)
-            if not shown.empty:
-                written.append(save(_draw(chart, rows, shown, spoken), folder / f"{stem}-{chart.slug}.png"))
-    return written
+        return [
+            save(draw(chart, rows, spoken), folder / f"{stem}-{chart.slug}.png")
+            for chart in CHARTS
+            if not points(rows, chart).empty
+        ]
 
 
 def save(figure: Figure, path: Path) -> str:
@@ -147,17 +145,20 @@ def _family_for(text: str) -> str | None:
     return next((name for name in reversed(families) if wanted <= set(get_font(families[name]).get_charmap())), None)
 
 
-def _draw(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext) -> Figure:
+def draw(chart: GridChart, rows: pd.DataFrame, context: KPerfContext) -> Figure:
+    """One chart of a model's rows, of which at least one can be shown."""
+    x, shown = as_read(points(rows, chart), chart.x)
+    y, shown = as_read(shown, chart.y)
     figure = Figure(figsize=(9.0, 5.4), dpi=180)
-    axes = figure.add_axes((0.1, 0.165, 0.695, 0.685))
+    axes = figure.add_axes((0.105, 0.185, 0.69, 0.665))
     intervals = False
     for index, (isl, osl) in enumerate(shapes(rows)):
         line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
         if not line.empty:
-            intervals |= _draw_line(axes, chart, line, _style(index), shape_text(isl, osl))
+            intervals |= _draw_line(axes, chart, line, style_of(index), shape_text(isl, osl))
     say = context.say
-    axes.set_xlabel(column(chart.x).label_in(say), fontsize=11)
-    axes.set_ylabel(column(chart.y).label_in(say), fontsize=11)
+    axes.set_xlabel(x.label_in(say), fontsize=11)
+    axes.set_ylabel(y.label_in(say), fontsize=11)
     axes.tick_params(labelsize=10)
     axes.grid(True, which="major", color="#d9d9d9", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -175,16 +176,38 @@ def _draw(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KP
         handlelength=3.2,
     )
     head(figure, chart.title, rows, context)
-    figure.text(0.02, 0.02, _footnote(chart, rows, shown, context, intervals), fontsize=9, color="#333333")
+    foot(figure, _notes(chart, rows, shown, context, intervals))
     return figure
 
 
 def head(figure: Figure, title: str, rows: pd.DataFrame, context: KPerfContext) -> None:
     """Chip and title, and below them what was predicted."""
     say = context.say
-    shown = f"{context.chip_title}: {say(title)} ({say('prediction')})"
-    figure.text(0.02, 0.945, shown, fontsize=13, weight="bold")
-    figure.text(0.02, 0.9, rows_configuration_text(rows), fontsize=10, color="#333333")
+    shown = f"{say(context.chip_title)}: {say(title)} ({say('prediction')})"
+    about = say(rows_configuration_text(rows))
+    figure.text(0.02, 0.945, shown, fontsize=_fitting(shown, 13.0, _TITLE_ROOM), weight="bold")
+    figure.text(0.02, 0.9, about, fontsize=_fitting(about, 10.0, _ROOM), color="#333333")
+
+
+def _fitting(text: str, size: float, room: int) -> float:
+    """The size of letters at which a line has room, where at most `room` half-width ones of `size` have."""
+    return size * min(1.0, room / half_widths(text))
+
+
+def foot(figure: Figure, notes: Sequence[str], room: int = _ROOM) -> None:
+    """Notes at the foot of a chart, in as many lines as they take. room: half-width characters of a line."""
+    lines = [line for note in notes for line in wrapped(note, room)]
+    figure.text(0.02, 0.02, "\n".join(lines), fontsize=8.5, color="#333333", linespacing=1.15)
+
+
+def wrapped(text: str, room: int) -> list[str]:
+    """Lines of at most `room` half-width characters: letters of Korean are as wide as two."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and half_widths(f"{lines[-1]} {word}") > room:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
 
 
 def not_measured(context: KPerfContext) -> str:
@@ -220,16 +243,18 @@ def _draw_line(axes: Axes, chart: GridChart, line: pd.DataFrame, style: Style, l
     return along is not None or across is not None
 
 
-def _footnote(chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool) -> str:
+def _notes(
+    chart: GridChart, rows: pd.DataFrame, shown: pd.DataFrame, context: KPerfContext, intervals: bool
+) -> list[str]:
     absent, say = len(rows) - len(shown), context.say
-    first = [not_measured(context)]
+    notes = [not_measured(context)]
     if chart.y == "tokens_per_joule":
-        first.append(watts_text(rows, say))
-    second = [say("Shading or bars: 90 % interval.") if intervals else say("No intervals.")]
+        notes.append(watts_text(rows, say))
+    last = say("Shading or bars: 90 % interval.") if intervals else say("No intervals.")
     if absent:
         text = "{absent} of {all} points not predicted and left out; the table gives reasons."
-        second.append(say(text, absent=absent, all=len(rows)))
-    return f"{' '.join(first)}\n{' '.join(second)}"
+        last = f"{last} {say(text, absent=absent, all=len(rows))}"
+    return [*notes, last]
 
 
 def _scale(axes: Axes, chart: GridChart, shown: pd.DataFrame) -> None:
@@ -237,137 +262,13 @@ def _scale(axes: Axes, chart: GridChart, shown: pd.DataFrame) -> None:
     if chart.x == "users":
         users = sorted({int(value) for value in shown["users"]})
         axes.set_xlim(users[0] / 1.25, users[-1] * 1.25)
-        axes.xaxis.set_major_locator(FixedLocator(_spaced(users)))
+        axes.xaxis.set_major_locator(FixedLocator(grid_ticks(users)))
     if chart.log_y:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        axes.yaxis.set_major_locator(LogLocator(base=10, subs=_ticks(math.log10(high / low)), numticks=20))
+        axes.yaxis.set_major_locator(LogLocator(base=10, subs=multiples(math.log10(high / low)), numticks=20))
     else:
         axes.set_ylim(0, None)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-
-
-def _ticks(decades: float) -> tuple[float, ...]:
-    """Labelled multiples of each power of ten, fewer over a longer axis."""
-    for most, multiples in ((1.3, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (3.0, (1.0, 2.0, 5.0)), (4.5, (1.0, 3.0))):
-        if decades < most:
-            return multiples
-    return (1.0,)
-
-
-def _spaced(users: list[int]) -> list[int]:
-    """User counts far enough apart on a logarithmic axis for their labels not to touch."""
-    kept: list[int] = []
-    gap = max((users[-1] / users[0]) ** (1 / 24), 1.0)
-    for count in users:
-        if not kept or count >= kept[-1] * gap:
-            kept.append(count)
-    return kept
-
-
-@dataclass(frozen=True)
-class SheetTable:
-    """Where a model's rows are in the workbook: sheet, columns from the left, first row (from 0)."""
-
-    sheet: str
-    columns: list[Column]
-    first_row: int
-
-    def cells(self, name: str, indices: list[int]) -> str:
-        """Formula of the cells of a column at these indices (row numbers of the model's rows, ascending)."""
-        at = next(i for i, item in enumerate(self.columns) if item.name == name)
-        runs: list[list[int]] = []
-        for index in indices:
-            if runs and index == runs[-1][1] + 1:
-                runs[-1][1] = index
-            else:
-                runs.append([index, index])
-        sheet = quote_sheetname(self.sheet)
-        ranges = [f"{sheet}!{xl_range_abs(self.first_row + a, at, self.first_row + b, at)}" for a, b in runs]
-        return f"={ranges[0]}" if len(ranges) == 1 else f"=({','.join(ranges)})"
-
-
-def native_chart(
-    book: Any, chart: GridChart, rows: pd.DataFrame, table: SheetTable, context: KPerfContext
-) -> Any | None:
-    """The chart as a native spreadsheet chart over `table`, or None when no point can be shown.
-
-    book: xlsxwriter Workbook; rows: one model's rows, numbered from 0 in the order of the sheet.
-    """
-    shown = points(rows, chart)
-    if shown.empty:
-        return None
-    drawn = book.add_chart({"type": "scatter", "subtype": "straight_with_markers"})
-    for index, (isl, osl) in enumerate(shapes(rows)):
-        line = shown[(shown["isl"] == isl) & (shown["osl"] == osl)]
-        if not line.empty:
-            drawn.add_series(_series(chart, line, table, _style(index), f"{isl:,} in / {osl:,} out"))
-    say, model = context.say, rows["model_title"].iloc[0]
-    title = f"{context.chip_title}, {model}: {say(chart.title)} ({say('prediction')})"
-    drawn.set_title({"name": chart_title(title), "name_font": {"size": 10, "bold": True}, "overlay": False})
-    x_axis, y_axis = _axis(chart.x, True, shown, say), _axis(chart.y, chart.log_y, shown, say)
-    x_axis["crossing"], y_axis["crossing"] = x_axis["min"], y_axis["min"]
-    drawn.set_x_axis(x_axis)
-    drawn.set_y_axis(y_axis)
-    drawn.set_legend({"position": "right", "font": {"size": 9}})
-    drawn.set_size({"width": 600, "height": 380})
-    drawn.show_blanks_as("gap")
-    return drawn
-
-
-def _series(chart: GridChart, line: pd.DataFrame, table: SheetTable, style: Style, label: str) -> dict[str, Any]:
-    indices = [int(index) for index in line.index]
-    series: dict[str, Any] = {
-        "name": label,
-        "categories": table.cells(chart.x, indices),
-        "values": table.cells(chart.y, indices),
-        "line": {"color": style.colour, "width": 1.5, "dash_type": style.sheet_dash},
-        "marker": {
-            "type": style.sheet_marker,
-            "size": 7,
-            "border": {"color": style.colour},
-            "fill": {"color": style.colour},
-        },
-    }
-    for axis, metric in (("x", chart.x), ("y", chart.y)):
-        distance = reach(line, metric)
-        if distance is not None:
-            series[f"{axis}_error_bars"] = {
-                "type": "custom",
-                "minus_values": [float(value) for value in distance[0]],
-                "plus_values": [float(value) for value in distance[1]],
-                "line": {"color": style.colour, "width": 0.75},
-            }
-    return series
-
-
-def _axis(name: str, logarithmic: bool, shown: pd.DataFrame, say: Say) -> dict[str, Any]:
-    """Axis from zero, or from whole power to whole power of 2 (10 where powers of 2 would crowd it)."""
-    held = [name] + [f"{name}_{side}" for side in ("low", "high") if f"{name}_{side}" in shown]
-    values = shown[held].to_numpy(float)
-    values = values[np.isfinite(values) & (values > 0)]
-    axis: dict[str, Any] = {
-        "name": column(name).label_in(say),
-        "name_font": {"size": 10, "bold": False},
-        "num_font": {"size": 9},
-        "num_format": "General",
-        "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}},
-    }
-    if not logarithmic:
-        step = _round_step(values.max() / 5 if values.size else 1.0)
-        top = step * (math.floor(values.max() / step) + 1) if values.size else step
-        return axis | {"min": 0.0, "max": top, "major_unit": step}
-    base = 2 if values.max() / values.min() <= 2**_MOST_OCTAVES else 10
-    bottom = math.floor(math.log(values.min(), base) + 1e-9)
-    top = max(float(base) ** math.ceil(math.log(values.max(), base) - 1e-9), float(base) ** (bottom + 1))
-    scale = {"log_base": base, "major_unit": base, "min": float(base) ** bottom}
-    room = 1.25 if values.max() > 0.9 * top else 1.0
-    return axis | scale | {"max": top * room, "num_format": "#,##0" if bottom >= 0 else "General"}
-
-
-def _round_step(least: float) -> float:
-    """The smallest of 1, 2, 5, 10, 20, 50 ... (and their tenths) that is not below `least`."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from npusim.kperf.charts import for_print, not_measured, reach, save
+from npusim.kperf.charts import for_print, not_measured, reach, save, wrapped
 from npusim.kperf.comparison import SCALES, Scale, chosen_cells
+from npusim.kperf.sheets import half_widths
 from npusim.kperf.table import KPerfContext, shape_text, unique_names
 from npusim.units import W_PER_KW
 from npusim.words import Say
@@ -50,14 +50,15 @@ def heading(rows: pd.DataFrame, say: Say) -> str:
 
 def _draw(rows: pd.DataFrame, context: KPerfContext) -> Figure:
     say = context.say
-    names = [textwrap.wrap(title, _LETTERS_OF_NAME) for title in rows["chip_title"]]
-    lines = [not_measured(context), *_notes(rows, say)]
+    rows = rows.assign(chip_title=rows["chip_title"].map(say))
+    names = [wrapped(title, _LETTERS_OF_NAME) for title in rows["chip_title"]]
+    lines = [line for note in (not_measured(context), *_notes(rows, say)) for line in wrapped(note, _LETTERS_PER_LINE)]
     foot = 0.55 + 0.17 * len(lines)
-    height = 1.35 + foot + 2 * max(1.2, (0.23 + 0.17 * max(map(len, names))) * len(rows))
+    height = 1.75 + foot + 2 * max(1.2, (0.23 + 0.17 * max(map(len, names))) * len(rows))
     figure = Figure(figsize=(_WIDTH, height), dpi=160)
     panels = figure.subplots(2, _ACROSS, sharey=True, squeeze=False)
-    left = (0.3 + _INCHES_PER_LETTER * max(len(line) for name in names for line in name)) / _WIDTH
-    figure.subplots_adjust(left=left, right=0.975, top=1 - 1.1 / height, bottom=foot / height, hspace=0.42, wspace=0.12)
+    left = (0.3 + _INCHES_PER_LETTER * max(half_widths(line) for name in names for line in name)) / _WIDTH
+    figure.subplots_adjust(left=left, right=0.975, top=1 - 1.1 / height, bottom=foot / height, hspace=0.62, wspace=0.12)
     for scale, axes in zip(SCALES, panels.flat, strict=True):
         _bars(axes, rows, scale, say)
     figure.text(0.01, 1 - 0.36 / height, f"{heading(rows, say)} ({say('prediction')})", fontsize=13, weight="bold")
@@ -71,7 +72,7 @@ def _notes(rows: pd.DataFrame, say: Say) -> Iterator[str]:
     known = rows[rows["rack_w"].notna()]
     racks = ", ".join(f"{row['chip_title']} {row['rack_w'] / W_PER_KW:g} kW" for row in known.to_dict("records"))
     if racks:
-        yield from textwrap.wrap(say("Racks at the wall: {racks}.", racks=racks), _LETTERS_PER_LINE)
+        yield say("Racks at the wall: {racks}.", racks=racks)
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, scale: Scale, say: Say) -> None:
@@ -89,7 +90,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, scale: Scale, say: Say) -> None:
     axes.set_yticks(at, [_named(row, say) for row in rows.to_dict("records")], fontsize=8.5)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlim(0, None if known.any() else 1)
-    axes.set_title(f"{say(scale.heading)}\n[{scale.unit}]", fontsize=9, loc="left")
+    axes.set_title(f"{say(scale.heading)}\n[{say(scale.unit)}]", fontsize=9, loc="left")
     axes.tick_params(axis="x", labelsize=8)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
@@ -115,7 +116,7 @@ def _named(row: Mapping[Hashable, Any], say: Say) -> str:
     """Chip, cards and precision of a bar."""
     cards, precision = int(row["cards"]), row["precision"]
     told = say("{cards} cards, {precision}", cards=cards, precision=precision)
-    name = "\n".join(textwrap.wrap(row["chip_title"], _LETTERS_OF_NAME))
+    name = "\n".join(wrapped(row["chip_title"], _LETTERS_OF_NAME))
     return f"{name}\n{say('one card, {precision}', precision=precision) if cards == 1 else told}"
 
 

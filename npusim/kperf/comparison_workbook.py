@@ -13,7 +13,7 @@ from xlsxwriter.utility import quote_sheetname, xl_range_abs
 from npusim.kperf.charts import reach
 from npusim.kperf.comparison import COLUMNS, MIDDLE, SCALES, chosen_cells, not_run
 from npusim.kperf.comparison_chart import heading
-from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, new_workbook, text_lines, write_frame
+from npusim.kperf.sheets import FOOTER, LINE_HEIGHT, Styles, landscape, new_workbook, text_lines, write_frame
 from npusim.kperf.table import Column, KPerfContext
 from npusim.kperf.workbook_record import write_manifest
 from npusim.safe_text import printable
@@ -46,19 +46,21 @@ def write_comparison_workbook(rows: pd.DataFrame, manifest: dict[str, Any], cont
     """Writes the workbook of the rows that `compared` gives; the same input gives the same bytes."""
     say = context.say
     shown = rows.map(lambda value: printable(value) if isinstance(value, str) else value)
-    shown = shown.assign(kind=shown["kind"].map(say))
+    words = {name: shown[name].map(say, na_action="ignore") for name in ("kind", "chip_title", "status")}
+    failed, shown = not_run(shown), shown.assign(**words)
     with new_workbook(path, say(_TITLE)) as book:
         styles = Styles(book, say)
-        _write_page(book, book.add_worksheet("Comparison"), styles, shown)
-        _write_cells(book.add_worksheet("Cells"), styles, shown)
-        _write_gaps(book.add_worksheet("Not predicted"), styles, not_run(shown))
-        write_manifest(book.add_worksheet("Manifest"), styles, manifest, context)
+        _write_page(book, book.add_worksheet(say("Comparison")), styles, shown.assign(status=rows["status"]))
+        _write_cells(book.add_worksheet(say("Cells")), styles, shown)
+        told = failed.assign(**{name: failed[name].map(say) for name in ("chip_title", "status")})
+        _write_gaps(book.add_worksheet(say("Not predicted")), styles, told)
+        write_manifest(book.add_worksheet(say("Manifest")), styles, manifest, context)
 
 
 def _write_page(book: Any, sheet: Any, styles: Styles, rows: pd.DataFrame) -> None:
     """How to read it, then for each model its chosen cell as a table and a chart a scale."""
     say = styles.say
-    landscape(sheet)
+    landscape(sheet, styles.say(FOOTER))
     for at, item in enumerate(MIDDLE):
         sheet.set_column(at, at, item.width)
     sheet.write_string(0, 0, say(_TITLE), styles.title)
@@ -91,7 +93,7 @@ def _chart(book: Any, first: int, end: int, rows: pd.DataFrame, name: str, style
 
     def cells(column: str) -> str:
         at = columns.index(column)
-        return f"={quote_sheetname('Comparison')}!{xl_range_abs(first, at, end - 1, at)}"
+        return f"={quote_sheetname(styles.say('Comparison'))}!{xl_range_abs(first, at, end - 1, at)}"
 
     series: dict[str, Any] = {"name": item.label_in(styles.say), "categories": cells("chip_title")}
     series |= {"values": cells(name), "fill": {"color": "#0072B2"}, "gap": 60}
@@ -112,7 +114,7 @@ def _chart(book: Any, first: int, end: int, rows: pd.DataFrame, name: str, style
 
 
 def _write_cells(sheet: Any, styles: Styles, rows: pd.DataFrame) -> None:
-    landscape(sheet)
+    landscape(sheet, styles.say(FOOTER))
     sheet.fit_to_pages(2, 0)
     sheet.write_string(0, 0, styles.say("Every cell, the chips of one beneath each other"), styles.title)
     sheet.set_row(1, 4 * LINE_HEIGHT)
@@ -125,7 +127,7 @@ def _write_cells(sheet: Any, styles: Styles, rows: pd.DataFrame) -> None:
 
 
 def _write_gaps(sheet: Any, styles: Styles, gaps: pd.DataFrame) -> None:
-    landscape(sheet)
+    landscape(sheet, styles.say(FOOTER))
     title = "Cells without a prediction" if len(gaps) else "Every cell was predicted"
     sheet.write_string(0, 0, styles.say(title), styles.title)
     if gaps.empty:

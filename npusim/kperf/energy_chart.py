@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from npusim.kperf.charts import for_print, head, not_measured, save, watts_text
+from npusim.kperf.charts import foot, for_print, head, not_measured, save, watts_text
 from npusim.kperf.table import KPerfContext, predicted, shape_text, shapes
 from npusim.metric_row import Metric
 from npusim.metrics import SPENT
@@ -37,15 +37,15 @@ _LOOKS = {
 
 def write_energy_chart(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: Path) -> list[str]:
     """Draws the chart of one model's rows in `folder`; returns its name, none where nothing was predicted."""
-    done = predicted(rows)
-    if done.empty:
+    if predicted(rows).empty:
         return []
     with for_print(context) as spoken:
-        return [save(_draw(rows, done, spoken), folder / f"{stem}-{SLUG}.png")]
+        return [save(draw(rows, spoken), folder / f"{stem}-{SLUG}.png")]
 
 
-def _draw(rows: pd.DataFrame, done: pd.DataFrame, context: KPerfContext) -> Figure:
-    say = context.say
+def draw(rows: pd.DataFrame, context: KPerfContext) -> Figure:
+    """The chart of a model's rows, of which at least one was predicted."""
+    say, done = context.say, predicted(rows)
     figure = Figure(figsize=(9.0, 5.4), dpi=180)
     head(figure, TITLE, rows, context)
     panels = [figure.add_axes((left, 0.29, 0.31, 0.51)) for left in (0.165, 0.67)]
@@ -58,7 +58,7 @@ def _draw(rows: pd.DataFrame, done: pd.DataFrame, context: KPerfContext) -> Figu
         *panels[0].get_legend_handles_labels(),
         loc="lower center", bbox_to_anchor=(0.5, 0.085), ncols=4, frameon=False, fontsize=9.5, handlelength=2.4,
     )  # fmt: skip
-    figure.text(0.02, 0.02, f"{not_measured(context)}\n{watts_text(rows, say)}", fontsize=9, color="#333333")
+    foot(figure, [not_measured(context), watts_text(rows, say)])
     return figure
 
 
@@ -88,6 +88,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, parts: list[Metric], say: Say) -> None
     axes.invert_yaxis()
     axes.set_xlabel("mJ", fontsize=10)
     axes.tick_params(axis="x", labelsize=9)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(True, axis="x", color="#d9d9d9", linewidth=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

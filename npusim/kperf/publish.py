@@ -12,6 +12,8 @@ import pandas as pd
 
 from npusim.kperf.charts import write_charts
 from npusim.kperf.energy_chart import write_energy_chart
+from npusim.kperf.shares import no_shares
+from npusim.kperf.shares_chart import write_shares_chart
 from npusim.kperf.table import KPerfContext, file_columns, model_names, of_model, unique_names
 from npusim.kperf.workbook import write_kperf_workbook
 from npusim.publish import MANIFEST, publish_folder
@@ -27,14 +29,17 @@ def publish(
     context: KPerfContext,
     out_dir: str | os.PathLike[str],
     pages: Mapping[str, str] | None = None,
+    shares: pd.DataFrame | None = None,
 ) -> list[str]:
     """Writes `kperf.xlsx`, `kperf.csv`, `charts/*.png` and `manifest.json`; returns their relative names.
 
-    pages: further files and their text. Raises UserError where the folder or a file in it cannot be written.
+    pages: further files and their text; shares: parts of the time of steps, as `kperf.shares` has them. Raises
+    UserError where the folder or a file in it cannot be written.
     """
 
     def write(draft: Path) -> list[str]:
-        names = _write_all(cells, provenances, manifest, context, draft)
+        parts = no_shares() if shares is None else shares
+        names = _write_all((cells, provenances, parts), manifest, context, draft)
         for name, text in (pages or {}).items():
             (draft / name).write_text(text, encoding="utf-8")
         return [*names, *(pages or {})]
@@ -43,23 +48,22 @@ def publish(
 
 
 def _write_all(
-    cells: pd.DataFrame,
-    provenances: pd.DataFrame,
+    tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
     manifest: dict[str, Any],
     context: KPerfContext,
     folder: Path,
 ) -> list[str]:
+    cells, provenances, shares = tables
     ordered = printable_table(cells[[item.name for item in file_columns(cells)]])
-    write_kperf_workbook(ordered, provenances, manifest, context, folder / WORKBOOK)
+    write_kperf_workbook(ordered, provenances, manifest, context, folder / WORKBOOK, shares)
     spreadsheet_safe(ordered.convert_dtypes()).to_csv(folder / TABLE, index=False, lineterminator="\n")
     (folder / CHARTS).mkdir()
     models = model_names(ordered)
-    pictures = [
-        f"{CHARTS}/{name}"
-        for model, stem in zip(models, unique_names(models, r"[^A-Za-z0-9._-]+", 80), strict=True)
-        for write in (write_charts, write_energy_chart)
-        for name in write(of_model(ordered, model), context, stem, folder / CHARTS)
-    ]
+    pictures = []
+    for model, stem in zip(models, unique_names(models, r"[^A-Za-z0-9._-]+", 80), strict=True):
+        rows, told = of_model(ordered, model), (context, stem, folder / CHARTS)
+        names = [*write_charts(rows, *told), *write_energy_chart(rows, *told), *write_shares_chart(rows, shares, *told)]
+        pictures += [f"{CHARTS}/{name}" for name in names]
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return [WORKBOOK, TABLE, *pictures, MANIFEST]

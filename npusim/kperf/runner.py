@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from npusim.engine.analytic import AnalyticEngine
+from npusim.engine.designs import HOST
 from npusim.engine.elasticity import elasticities
 from npusim.engine.speculation import analytic_engine
 from npusim.errors import DoesNotFit
@@ -21,6 +22,7 @@ from npusim.hardware.software import software_text
 from npusim.hardware.technology.energy import GROUPS
 from npusim.inputs.limits import MOST_REQUESTS, MOST_USERS
 from npusim.kperf.fidelity import fidelity_columns
+from npusim.kperf.shares import SHARE, SHARES, no_shares
 from npusim.kperf.table import COLUMNS, FIDELITY_METRIC, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.ledger import provenances
 from npusim.mapping.deployment import Deployment, deploy
@@ -48,13 +50,14 @@ _Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class GridResult:
-    """cells, provenances: tables as `kperf.publish` takes them; deployments: one per model that was resolved."""
+    """cells, provenances, shares: tables as `kperf.publish` takes them; deployments: one of each model."""
 
     cells: pd.DataFrame
     provenances: pd.DataFrame
     context: KPerfContext
     deployments: list[Deployment]
     sim_seconds: float
+    shares: pd.DataFrame = field(default_factory=no_shares)
 
 
 def run_grid(
@@ -113,8 +116,9 @@ def run_grid(
         found = [cell for cells in rows[position * len(names) : (position + 1) * len(names)] for cell in cells]
         context = _context(of_arch[0], chosen, intervals)
         spent_s = planning_s + sum(cell_s for _, cell_s in found)
-        table = _table([row for row, _ in found])
-        results.append(GridResult(table, _provenances(of_arch), context, of_arch, spent_s))
+        told = [row for row, _ in found]
+        shares = pd.DataFrame(told).reindex(columns=list(SHARES))
+        results.append(GridResult(_table(told), _provenances(of_arch), context, of_arch, spent_s, shares))
     return results
 
 
@@ -208,7 +212,7 @@ class _Cells:
         row |= (
             _figures(metrics) | _spent(metrics) | {"status": PREDICTED if metrics["refused"] == 0 else metrics.refusal}
         )
-        row["bound"] = self._bound(metrics, isl, osl)
+        row |= self._mean_step(metrics, isl, osl)
         drawn = drawn_metrics(load, self._drawn, self._seed)
         if drawn:
             joint = run_draws(self._deployment, load, metrics, drawn, self._seed)
@@ -245,12 +249,17 @@ class _Cells:
             **self._fidelity,
         }
 
-    def _bound(self, metrics: RunMetrics, isl: int, osl: int) -> str:
-        """What moves the mean decode step most: at the largest batch of the run and half the output."""
+    def _mean_step(self, metrics: RunMetrics, isl: int, osl: int) -> dict[str, Any]:
+        """Of the decode step at the largest batch of the run and half the output: what moves it most, and the parts of
+        its time by resource, host time that it does not hide included."""
         assert self._engine is not None
         batch = max(1, -(-round(metrics["users_in_service"]) // self._deployment.plan.data_parallel))
         step = self._deployment.decoding([isl + (osl + 1) // 2] * batch)
-        return elasticities(self._deployment, self._engine, step).bound
+        cost = self._engine.cost(step)
+        host_s = self._engine.host_s(cost.time_s, batch)
+        whole_s = cost.time_s + host_s
+        parts = {f"{SHARE}{name}": seconds / whole_s for name, seconds in (cost.shares_s | {HOST: host_s}).items()}
+        return {"bound": elasticities(self._deployment, self._engine, step).bound, **parts}
 
 
 def _figures(metrics: RunMetrics) -> dict[str, Any]:

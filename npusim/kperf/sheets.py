@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import io
 import math
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,20 +74,34 @@ class Styles:
         return self(align="left", indent=1, text_wrap=True)
 
 
-def landscape(sheet: Any) -> None:
-    """Sets up a sheet for print on A3, one page across, with a row for the title."""
+_A4 = 9
+"""What spreadsheets call the paper."""
+
+
+FOOTER = "prediction, not a measurement"
+"""What every sheet of a prediction says at its foot."""
+
+
+def landscape(sheet: Any, footer: str = FOOTER) -> None:
+    """Sets up a sheet for print on A4, one page across, with a row for the title; footer: beside the file's name."""
     sheet.set_row(0, 24)
     sheet.hide_gridlines(2)
     sheet.set_landscape()
-    sheet.set_paper(8)
+    sheet.set_paper(_A4)
     sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
     sheet.fit_to_pages(1, 0)
-    sheet.set_footer("&L&F: prediction, not a measurement&C&A&R&P / &N")
+    sheet.set_footer(f"&L&F: {footer}&C&A&R&P / &N")
 
 
 def text_lines(text: str, characters: float) -> int:
     """Lines that a text takes in a cell as wide as so many digits: letters are narrower than digits."""
-    return sum(math.ceil(max(len(part), 1) / (_LETTERS_PER_DIGIT * characters)) for part in text.split("\n"))
+    room = _LETTERS_PER_DIGIT * characters
+    return sum(math.ceil(max(half_widths(part), 1) / room) for part in text.split("\n"))
+
+
+def half_widths(text: str) -> int:
+    """How many Latin letters are as wide as a text: those of Korean are as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _number_format(pattern: str, value: float) -> str:
@@ -107,7 +122,7 @@ def write_frame(sheet: Any, row: int, columns: Sequence[Column], frame: pd.DataF
                 continue
             if item.number:
                 number = float(value)
-                sheet.write_number(line, at, number, styles(num_format=_number_format(item.number, number)))
+                sheet.write_number(line, at, number, styles(num_format=_number_format(item.shown_as, number)))
             else:
                 sheet.write_string(line, at, str(value), styles.text)
     return row + 1 + len(frame)

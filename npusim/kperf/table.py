@@ -17,6 +17,8 @@ from npusim.metric_names import best_label
 from npusim.metric_row import Metric, Shown
 from npusim.metrics import METRICS, SEARCHES, SPENT, shown
 from npusim.safe_text import printable
+from npusim.scales import MOST_MS
+from npusim.units import MS_PER_S
 from npusim.words import ENGLISH, Say, speaker
 
 PREDICTED = "predicted"
@@ -46,7 +48,12 @@ class Column:
         heading = say(self.heading)
         if heading == self.heading:
             heading = ", ".join(say(part) for part in heading.split(", "))
-        return f"{heading} [{self.unit}]" if self.unit else heading
+        return f"{heading} [{say(self.unit)}]" if self.unit else heading
+
+    @property
+    def shown_as(self) -> str:
+        """The spreadsheet format, in which long times are read as seconds and stay milliseconds."""
+        return f'[>={MOST_MS:.0f}]#,##0.0," s";{self.number}' if self.number and self.unit == "ms" else self.number
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class KPerfContext:
         """Says that the chip does not exist yet and what its description is based on; empty for one that exists."""
         if self.silicon:
             return ""
-        return f"{self.say('PROJECTION of a chip that does not exist in silicon.')} {self.chip_note.strip()} "
+        return f"{self.say('PROJECTION of a chip that does not exist in silicon.')} {self.say(self.chip_note.strip())} "
 
 
 def _figures() -> Iterator[Column]:
@@ -140,6 +147,14 @@ _LAST_GROUPS = (FIDELITY, ACCURACY, "Configuration")
 def column(name: str) -> Column:
     """The column of that name."""
     return _BY_NAME[name]
+
+
+def as_read(rows: pd.DataFrame, name: str) -> tuple[Column, pd.DataFrame]:
+    """A column and the rows in the unit in which people read it: seconds where its milliseconds pass 10,000."""
+    item, held = column(name), [each for each in (name, f"{name}_low", f"{name}_high") if each in rows]
+    if item.unit != "ms" or not (rows[name] >= MOST_MS).any():
+        return item, rows
+    return replace(item, unit="s"), rows.assign(**{each: rows[each] / MS_PER_S for each in held})
 
 
 def file_columns(cells: pd.DataFrame) -> list[Column]:
@@ -237,8 +252,8 @@ BEST = tuple(sorted((row for row in METRICS if row.best), key=lambda row: row.be
 def _best_columns(row: Metric) -> Iterator[Column]:
     number = row.number if row is not BEST[0] and row.unit != "tokens/s" else "#,##0"
     yield Column(row.name, best_label(row), row.unit, number)
-    if row is BEST[0]:
-        yield from (Column(f"{row.name}_{side}", side, row.unit, number) for side in ("low", "high"))
+    for side in ("low", "high"):
+        yield Column(f"{row.name}_{side}", f"{best_label(row)}, {side}", row.unit, number)
     yield Column(f"{row.name}_at", "at in / out × users", width=21)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from npusim.kperf.measuring import ASKED, HEADINGS, MEASURING_COLUMNS, PREFILLED, SHAPE, AskedLine
-from npusim.kperf.sheets import LINE_HEIGHT, Styles, landscape, write_frame
+from npusim.kperf.sheets import FOOTER, LINE_HEIGHT, Styles, landscape, write_frame
 from npusim.kperf.table import KPerfContext
 from npusim.words import Phrase
 
@@ -23,7 +23,7 @@ _HOW = Phrase(
 def write_measuring(sheet: Any, styles: Styles, rows: pd.DataFrame, context: KPerfContext) -> None:
     """The conditions to tell and a row to fill in for each cell of a model. rows: of that model, as predicted."""
     say, first = context.say, rows.iloc[0]
-    landscape(sheet)
+    landscape(sheet, styles.say(FOOTER))
     title = say("{model} on {chip}: measured values", model=first["model_title"], chip=context.chip_title)
     sheet.write_string(0, 0, title, styles.title)
     sheet.write_string(1, 0, _HOW.in_words_of(say), styles(font_color="#595959"))
@@ -37,14 +37,14 @@ def write_measuring(sheet: Any, styles: Styles, rows: pd.DataFrame, context: KPe
 
 
 def _write_asked(sheet: Any, line: int, styles: Styles, asked: AskedLine, first: pd.Series) -> None:
-    say, shown = styles.say, "" if not asked.column else str(first[asked.column])
+    say, predicted = styles.say, "" if not asked.column else str(first[asked.column])
     sheet.write_string(line, 0, say(asked.title), styles(bold=True, indent=1))
     empty = _empty(styles, align="left")
     if asked.name in PREFILLED:
-        sheet.write_string(line, 1, shown, empty)
+        sheet.write_string(line, 1, predicted, empty)
     else:
         sheet.write_blank(line, 1, None, empty)
-        sheet.write_string(line, 3, shown, styles(font_color="#7F7F7F", indent=1))
+        sheet.write_string(line, 3, say(predicted), styles(font_color="#7F7F7F", indent=1))
     if asked.choices:
         sheet.write_string(line, 2, " | ".join(asked.choices), styles(font_color="#7F7F7F", indent=1))
         choice = {"validate": "list", "source": list(asked.choices), "error_type": "warning"}

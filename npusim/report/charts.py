@@ -2,36 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from npusim.scales import round_ticks
+
+FONTS = 'system-ui, "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic", sans-serif'
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+PATTERNS = (
+    ("#0072B2", ""), ("#56B4E9", "/"), ("#009E73", "."), ("#D55E00", "\\"), ("#E69F00", "x"), ("#CC79A7", "+"),
+    ("#BFBFBF", ""), ("#F0E442", "-"),
+)  # fmt: skip
+"""Colours with patterns, which differ in black and white too."""
 
-_TICKS = [digit * 10.0**power for power in range(-6, 10) for digit in (1, 2, 5)]
-_LOG = {"type": "log", "tickvals": _TICKS, "ticktext": [f"{value:,.10g}" for value in _TICKS]}
-"""A logarithmic axis with a label at 1, 2 and 5 of every power of ten."""
+
+@dataclass(frozen=True)
+class Axis:
+    """title: with the unit; log: logarithmic; ticks: where labels stand, where the drawer is to choose none itself."""
+
+    title: str
+    log: bool = False
+    ticks: Sequence[float] = ()
+
+    @classmethod
+    def holding(cls, title: str, values: Iterable[float], log: bool = True) -> Axis:
+        """An axis with round numbers, logarithmic unless told otherwise, for values above zero."""
+        known = [value for value in values if math.isfinite(value) and value > 0.0]
+        return cls(title, log, round_ticks(known) if known and log else ())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As the drawer takes them."""
+        told: dict[str, Any] = {"title": self.title, "automargin": True}
+        if self.log:
+            told["type"] = "log"
+        if self.ticks:
+            told |= {"tickvals": list(self.ticks), "ticktext": [f"{value:,.10g}" for value in self.ticks]}
+        return told
 
 
-def layout(figure: go.Figure, x: str, y: str, *, log_x: bool = False, log_y: bool = False) -> go.Figure:
-    """Give `figure` its axes' titles and scales and the common style."""
+_ANY_LOG = [digit * 10.0**power for power in range(-6, 10) for digit in (1, 2, 5)]
+
+
+def layout(figure: go.Figure, x: str | Axis, y: str | Axis, *, log_x: bool = False, log_y: bool = False) -> go.Figure:
+    """Give `figure` its axes' titles and scales and the common style. Axes by their title alone have a label at 1, 2
+    and 5 of every power of ten where they are logarithmic."""
     figure.update_layout(
         template="plotly_white",
         margin={"l": 70, "r": 20, "t": 50, "b": 60},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        font={"family": "system-ui, sans-serif", "size": 13},
+        font={"family": FONTS, "size": 13},
         colorway=list(COLOURS),
     )
-    figure.update_xaxes(title=x, **(_LOG if log_x else {}))
-    figure.update_yaxes(title=y, **(_LOG if log_y else {}))
+    for given, log, put in ((x, log_x, figure.update_xaxes), (y, log_y, figure.update_yaxes)):
+        put(**(given if isinstance(given, Axis) else Axis(given, log, _ANY_LOG if log else ())).settings)
     return figure
 
 
-def line_chart(
-    frame: pd.DataFrame, x: str, y: str, by: Sequence[str], *, log_x: bool, log_y: bool, titles: tuple[str, str]
-) -> go.Figure:
+def line_chart(frame: pd.DataFrame, x: str, y: str, by: Sequence[str], axes: tuple[Axis, Axis]) -> go.Figure:
     """One line of `y` against `x` for each value of `by`, with the interval `<y>_low` ... `<y>_high` where known."""
     figure = go.Figure()
     for keys, group in frame.groupby(list(by), sort=False):
@@ -43,7 +78,35 @@ def line_chart(
             mode="lines+markers",
             error_y=_reach(ordered, y),
         )
-    return layout(figure, *titles, log_x=log_x, log_y=log_y)
+    return layout(figure, *axes)
+
+
+def stacked_shares(
+    groups: Sequence[str], members: Sequence[str], parts: Mapping[str, Sequence[float]], titles: tuple[str, str]
+) -> go.Figure:
+    """A bar a member, those of a group beside each other under its name. parts: fractions by their names."""
+    new = [before != name for before, name in zip([groups[0], *groups], groups, strict=False)]
+    places = [position + moved for position, moved in enumerate(accumulate(new))]
+    figure = go.Figure()
+    for (name, values), (colour, pattern) in zip(parts.items(), cycle(PATTERNS), strict=False):
+        figure.add_bar(
+            x=places,
+            y=[100.0 * value for value in values],
+            name=name,
+            customdata=list(zip(groups, members, strict=True)),
+            hovertemplate="%{customdata[0]} × %{customdata[1]}: %{y:.1f} %",
+            marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": "#ffffff", "size": 6}},
+        )
+    for group in dict.fromkeys(groups):
+        held = [place for place, name in zip(places, groups, strict=True) if name == group]
+        text = group.replace(" / ", " /<br>")
+        middle = (held[0] + held[-1]) / 2
+        figure.add_annotation(x=middle, y=100, text=text, showarrow=False, yanchor="bottom", font={"size": 10})
+    figure.update_layout(barmode="stack", bargap=0.12, height=440)
+    layout(figure, titles[0], titles[1])
+    figure.update_xaxes(tickvals=places, ticktext=list(members), tickangle=-90, tickfont={"size": 10})
+    figure.update_yaxes(range=[0, 100])
+    return figure.update_layout(legend={"y": 1.14}, margin={"t": 110})
 
 
 def _reach(frame: pd.DataFrame, y: str) -> dict[str, object] | None:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from npusim.publish import publish_file
+from npusim.words import Say
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,30 @@ class Section:
     sheet: bool = False
 
 
+_WORDS = {"contents": "Contents", "manifest": "Manifest", "details": "Details"}
+_WIDE = 9
+"""Columns beyond which a table is printed smaller."""
+_PAPER_PX = 660
+"""Width of a chart on paper: what an A4 page has between its margins, in CSS pixels."""
+
+
+def words_in(say: Say) -> dict[str, str]:
+    """What a page itself says, in the language that `say` speaks."""
+    return {name: say(word) for name, word in _WORDS.items()}
+
+
 @dataclass(frozen=True)
 class Page:
-    """A report. summary: lines under the title; manifest: printed at the end."""
+    """A report. summary: lines under the title; details: further ones, folded away on a screen; manifest: printed at
+    the end; words: what the page itself says in its language."""
 
     title: str
     summary: Sequence[str]
     sections: Sequence[Section]
     manifest: Mapping[str, Any]
     language: str = "en"
-    words: Mapping[str, str] = field(default_factory=lambda: {"contents": "Contents", "manifest": "Manifest"})
+    words: Mapping[str, str] = field(default_factory=lambda: dict(_WORDS))
+    details: Sequence[str] = ()
 
 
 def write_page(page: Page, path: Path) -> None:
@@ -86,6 +101,8 @@ def render(page: Page) -> str:
             kind=lambda block: type(block).__name__.lower(),
             number=lambda block: numbers[id(block)],
             drawn=_drawn,
+            wide=_WIDE,
+            paper_px=_PAPER_PX,
             manifest=json.dumps(page.manifest, indent=2, ensure_ascii=False),
         )
     )

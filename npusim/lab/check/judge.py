@@ -26,6 +26,7 @@ from npusim.lab.check.spread import COVERAGE, Z, run_half_widths
 from npusim.lab.files.lab_run import LabRun
 from npusim.metric_names import metric as metric_of
 from npusim.metrics import METRICS
+from npusim.units import plain_number
 
 _TAILED, _MIDDLE = ("itl_ms", "power_w"), ("mean", "p50")
 """Of single chunks and samples of a meter the middle alone is compared: their tails hold stalls and flushes that no
@@ -147,7 +148,8 @@ def judge(
     if predicted is None:
         none = why_not or f"{metric} is not predicted"
         return CheckedFigure(metric, measured, UNCHECKED, f"{none}{room}", bound, limit)
-    interval = f"{predicted.low:,.4g} to {predicted.high:,.4g} ({COVERAGE:.0%} of {predicted.value:,.4g})"
+    value, low, high = map(plain_number, (predicted.value, predicted.low, predicted.high))
+    interval = f"{low} to {high} ({COVERAGE:.0%} of {value})"
     if predicted.holds(measured):
         return CheckedFigure(metric, measured, PLAUSIBLE, f"within {interval}{room}", bound, limit, *known)
     return CheckedFigure(metric, measured, IMPLAUSIBLE, f"outside {interval}{hint}{room}", "prediction", limit, *known)

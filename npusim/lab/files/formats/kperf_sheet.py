@@ -60,7 +60,7 @@ class _Table:
         for row in self.rows:
             if self.measuring:
                 own = row.renamed(MEASURED)
-            elif row.cells.get("status") != PREDICTED:
+            elif row.cells.get("status") not in _said_to_be_predicted():
                 own = row
             else:
                 continue
@@ -74,7 +74,7 @@ def runs(path: Path) -> Iterator[LabRun]:
     predicted: _Predictions = defaultdict(list)
     for table in tables:
         for row in () if table.measuring else table.rows:
-            if row.cells.get("status") == PREDICTED:
+            if row.cells.get("status") in _said_to_be_predicted():
                 predicted[row.shape].append(row.numbers())
     for table in tables:
         for row in table.measured():
@@ -214,3 +214,9 @@ FORMATS = (
         lambda path, _: _left_out(path),
     ),
 )
+
+
+@remembered
+def _said_to_be_predicted() -> frozenset[str]:
+    """What the status of a predicted row is in any language."""
+    return frozenset(speaker(language)(PREDICTED) for language in LANGUAGES)
