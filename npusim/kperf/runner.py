@@ -94,7 +94,7 @@ def run_grid(
         "precision": precision,
         "kv_precision": kv_precision,
         "cards": cards,
-        "tensor_parallel": tensor_parallel,
+        "tensor_parallel": 1 if wish is not None and isinstance(cards, int) else tensor_parallel,
         "plan": plan,
         "runtime": runtime,
         "tokens": chosen.longest,

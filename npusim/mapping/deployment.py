@@ -144,7 +144,8 @@ class Deployment:
     @property
     def fitting(self) -> Fitting:
         """What says which plans have room."""
-        return Fitting(self.system, self.machine, self.runtime_record, self.model, self.precision, self._drafter)
+        records = self.machine, self.runtime_record
+        return Fitting(self.system, *records, self.model, self.precision, self._drafter, self.runtime.heads)
 
     def under(self, plan: Plan) -> Deployment:
         """The same deployment under another plan."""
@@ -222,8 +223,17 @@ def deploy(
     """
     base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload, changes, software, drafting)
     if plan is not None:
-        return _under(base, read_plan(plan, base.system, base.model))
-    return _under(base, _plan(base.fitting, cards, tensor_parallel, tokens))
+        return _under(base, _taken(base, read_plan(plan, base.system, base.model), "--plan"))
+    chosen = _plan(base.fitting, cards, tensor_parallel, tokens)
+    return _under(base, _taken(base, chosen, "--cards" if tensor_parallel is None else "--tp"))
+
+
+def _taken(base: Deployment, plan: Plan, option: str) -> Plan:
+    """The plan. Raises UserError where the runtime refuses it."""
+    reason = base.fitting.refusal(plan)
+    if reason:
+        raise UserError(option, plan.name, f"{base.runtime.name} {reason}")
+    return plan
 
 
 @remembered_last(_PLANNED)
@@ -304,4 +314,6 @@ def _plan(fitting: Fitting, cards: int | str | None, tensor_parallel: int | None
     if usual > 1 and cards in (None, AUTO) and tensor_parallel is None:
         return fitting.filled(tokens, usual)
     number = fitting.cards_needed(tokens) or 1 if isinstance(cards, str) else cards or usual
-    return make_plan(system, number, tensor_parallel, fitting.model)
+    plan = make_plan(system, number, tensor_parallel, fitting.model)
+    is_told = isinstance(cards, int) or tensor_parallel is not None
+    return plan if is_told or not fitting.refusal(plan) else fitting.widest(number)
