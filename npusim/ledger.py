@@ -82,7 +82,7 @@ class Domain:
         if not isinstance(raw, dict):
             raise ValueError(
                 "a bare number has no provenance; write "
-                "{value: ..., kind: measured|datasheet|derived|assumed, source: ...}"
+                "{value: ..., kind: measured|datasheet|derived|calibrated|assumed, source: ...}"
             )
         rest = next((key for key in raw if key[:1].isdigit() and raw[key] is None), None)
         if rest is not None:

@@ -75,9 +75,16 @@ class Fitting:
         return None
 
     def fitting_plan(self, tokens: int) -> Plan | None:
-        """The plan with room on the fewest cards, the least pipelined among them; None where none has room."""
+        """The plan with room on the fewest cards, the least pipelined among them; None where none has room.
+
+        Plans whose chips together have less memory than the weights take are not looked at: splits pad or repeat, so
+        that no plan stores less than one chip would.
+        """
+        alone = self.footprint(Plan(1, 1))
+        least = alone.weight_bytes / max(1.0, alone.available_bytes + alone.weight_bytes)
+        known = all_plans(self.system, self.model, self.system.max_cards)
         plans = sorted(
-            (plan for plan in all_plans(self.system, self.model, self.system.max_cards) if plan.data_parallel == 1),
+            (plan for plan in known if plan.data_parallel == 1 and plan.chips >= least),
             key=lambda plan: (plan.cards, plan.pipeline_parallel, plan.expert_parallel, -plan.tensor_parallel),
         )
         return next((plan for plan in plans if self.recommends(plan, tokens)), None)
