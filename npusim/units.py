@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MS_PER_S, US_PER_S, NS_PER_S = 1e3, 1e6, 1e9
 """Milliseconds, microseconds and nanoseconds of a second."""
+S_PER_H = 3600.0
+"""Seconds of an hour."""
 W_PER_KW = 1e3
 """Watts of a kilowatt."""
 GB, KIB, MIB, GIB = 1e9, 2.0**10, 2.0**20, 2.0**30

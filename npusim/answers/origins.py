@@ -51,9 +51,9 @@ def numbers_by_kind(name_or_path: str, system: System) -> dict[str, Any]:
     found = list(provenances("", system))
     counts = Counter[str](each.quantity.kind for each in found)
     foreign = _of_other_silicon(name_or_path, system)
-    own = [each.quantity.kind for each in found if each.path not in foreign]
-    fitted = own.count(_FITTED)
-    facts = len(own) - own.count(_ASSUMED) - fitted
+    own = Counter[str](each.quantity.kind for each in found if each.path not in foreign)
+    fitted = own[_FITTED]
+    facts = own.total() - own[_ASSUMED] - fitted
     told = {"all": len(found), **{kind: counts[kind] for kind in KINDS}}
     return {
         **told,

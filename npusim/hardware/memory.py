@@ -69,7 +69,7 @@ class Memory(Part):
     hot_efficiency: Efficiency
     """Fraction of the stream rate, 0 to 1, that is left when the memory is hot and refreshes more often."""
     host_share: _Share | None = None
-    """Fraction of what the memory delivers, 0 to less than 1, that the processors of a host take which shares it, from
+    """Fraction of the rate of the memory, 0 to 0.99, that the processors of a host take which shares it, from
     streams and from PIM units alike; none if omitted."""
     contention_sharpness: Sharpness
     """Exponent with which the rates of several streaming engines bend into the memory's own limit; a large one is a

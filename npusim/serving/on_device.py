@@ -10,7 +10,7 @@ What a description does not tell is NaN, and so is what follows from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,18 +28,38 @@ from npusim.serving.joint import JointDraws, quantile_of
 from npusim.serving.load import Load
 from npusim.serving.metrics import RunMetrics
 from npusim.serving.simulate import service_of
+from npusim.units import S_PER_H
 
-TPOT, RATE, POWER, ENERGY, DURATION = (
-    "tpot_ms_mean", "output_tokens_per_s", "power_w_mean", "tokens_per_joule", "duration_s",
-)  # fmt: skip
 NEVER, UNKNOWN = "never throttles", "unknown"
-_S_PER_H = 3600.0
 _DEVICE = 2**36
 """Added to the seed for the numbers of a device, which are independent of its chip's."""
 
 Engines = Sequence[tuple[Deployment, AnalyticEngine]]
 _Numbers = Mapping[str, Any]
 _Figures = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Burst:
+    """A run that nothing holds back: ms a token, output tokens/s, mean watts, output tokens a joule, seconds; arrays
+    (machines, errors) over draws."""
+
+    tpot_ms: np.ndarray
+    rate: np.ndarray
+    power_w: np.ndarray
+    per_joule: np.ndarray
+    duration_s: np.ndarray
+
+    @classmethod
+    def of(cls, figure: Callable[[str], np.ndarray]) -> _Burst:
+        """Of the figures that are looked up by their names."""
+        return cls(
+            tpot_ms=figure("tpot_ms_mean"),
+            rate=figure("output_tokens_per_s"),
+            power_w=figure("power_w_mean"),
+            per_joule=figure("tokens_per_joule"),
+            duration_s=figure("duration_s"),
+        )
 
 
 @dataclass(frozen=True)
@@ -70,16 +90,16 @@ def on_device(
         return None
     idle_w = float(deployment.machine[0]["power_idle"])
     told = {item.path: item.quantity.value for item in provenances("", device)}
-    burst = {name: np.asarray(metrics[name]) for name in (TPOT, RATE, POWER, ENERGY, DURATION)}
-    answers, paths = float(metrics["requests"]), _paths(device, told, burst[POWER], idle_w)
-    curve = held_curve(deployment, load, seed, engine) if _throttles(paths, burst[POWER]) else UNHELD
+    burst = _Burst.of(lambda name: np.asarray(metrics[name]))
+    answers, paths = float(metrics["requests"]), _paths(device, told, burst.power_w, idle_w)
+    curve = held_curve(deployment, load, seed, engine) if _throttles(paths, burst.power_w) else UNHELD
     found = _figures(told, burst, paths, [curve], answers, idle_w)
     value = {name: float(figure) for name, figure in found.items()}
     if joint is None:
-        return OnDevice(value, _limit(device, paths, burst[POWER]), {})
+        return OnDevice(value, _limit(device, paths, burst.power_w), {})
     ranges = _drawn(deployment, load, joint, drawn, seed, answers)
     ends = {name: _ends(value[name], figures) for name, figures in ranges.items()}
-    return OnDevice(value, _limit(device, paths, burst[POWER]), ends)
+    return OnDevice(value, _limit(device, paths, burst.power_w), ends)
 
 
 @dataclass(frozen=True)
@@ -122,31 +142,31 @@ def _limit(device: Device, paths: _Paths, power_w: np.ndarray) -> str:
 
 
 def _figures(
-    told: _Numbers, burst: _Numbers, paths: _Paths, curves: Sequence[HeldCurve], answers: float, idle_w: Any
+    told: _Numbers, burst: _Burst, paths: _Paths, curves: Sequence[HeldCurve], answers: float, idle_w: Any
 ) -> _Figures:
     """The figures by name; curves: of each machine, whose draws are a row of the burst's figures."""
-    power, sustained = burst[POWER], paths.sustained_w
+    power, sustained = burst.power_w, paths.sustained_w
     held = np.minimum(power, sustained)
     rate, speed = _held(curves, held / power)
     beside, duty = told.get("beside", math.nan), told.get("duty", math.nan)
     charge = told.get("battery.energy", math.nan) * told.get("battery.usable", math.nan)
-    tokens = burst[RATE] * burst[DURATION] / answers
-    card = tokens / burst[ENERGY]
-    whole = card + beside * burst[DURATION] / answers
+    tokens = burst.rate * burst.duration_s / answers
+    card = tokens / burst.per_joule
+    whole = card + beside * burst.duration_s / answers
     lasting = np.where(np.isnan(held), power, held)
     everyday = np.where(mean_power_w(power, idle_w, duty) <= sustained, power, lasting)
     with np.errstate(divide="ignore"):
         return {
-            "sustained_tpot_ms": burst[TPOT] / speed,
-            "sustained_tokens_per_s": burst[RATE] * rate,
+            "sustained_tpot_ms": burst.tpot_ms / speed,
+            "sustained_tokens_per_s": burst.rate * rate,
             "sustained_w": held,
             "sustainable_w": sustained,
             "throttles_after_s": np.min(paths.seconds, axis=0),
             "card_j_per_answer": card,
             "device_j_per_answer": whole,
             "answers_per_charge": charge / whole,
-            "battery_h_continuous": charge / (lasting + beside) / _S_PER_H,
-            "battery_h_at_duty": charge / (mean_power_w(everyday, idle_w, duty) + beside) / _S_PER_H,
+            "battery_h_continuous": charge / (lasting + beside) / S_PER_H,
+            "battery_h_at_duty": charge / (mean_power_w(everyday, idle_w, duty) + beside) / S_PER_H,
         }
 
 
@@ -165,13 +185,12 @@ def _drawn(
     device = deployment.system.device
     assert device is not None
     machines = [pair for pair in drawn if _serves(*pair, load, seed)]
-    shape = joint.drawn[POWER].shape
+    shape = joint.drawn["power_w_mean"].shape
     told = _drawn_numbers(device, len(machines), seed)
     idle_w = np.array([[float(each.machine[0]["power_idle"])] for each, _ in machines])
-    names = (TPOT, RATE, POWER, ENERGY, DURATION)
-    burst = {name: np.broadcast_to(joint.drawn[name], shape) for name in names}
-    paths = _paths(device, told, burst[POWER], idle_w)
-    held = np.any(paths.sustained_w < burst[POWER], axis=1)
+    burst = _Burst.of(lambda name: np.broadcast_to(joint.drawn[name], shape))
+    paths = _paths(device, told, burst.power_w, idle_w)
+    held = np.any(paths.sustained_w < burst.power_w, axis=1)
     curves = [
         held_curve(where, load, seed, engine) if is_held else UNHELD
         for (where, engine), is_held in zip(machines, held, strict=True)
