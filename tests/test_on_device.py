@@ -145,7 +145,7 @@ def test_a_host_that_shares_the_memory_slows_streams_and_not_arithmetic(tmp_path
 
 
 def test_what_is_not_told_is_unknown(tell: Any) -> None:
-    """Nothing is guessed: figures that need it are null, each with a sentence; the burst and the card's joules stand."""
+    """Nothing is guessed: figures that need it are null, each with a sentence; burst and card's joules stand."""
     bare = tell(device={})["device"]
     assert bare["throttles"] is None and bare["sustained"] == dict.fromkeys(bare["sustained"])
     assert bare["answers_per_charge"] is None and bare["battery_hours"] == {"continuous": None, "at_duty": None}

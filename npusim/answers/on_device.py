@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from npusim.serving.metrics import RunMetrics
@@ -18,6 +19,15 @@ _LACKING = {
 """What follows from a part of a description that may be left out, and the sentence where it is."""
 
 
+@dataclass(frozen=True)
+class _Speed:
+    """How fast a run is and what it draws."""
+
+    tpot_ms: Any
+    output_tokens_per_s: Any
+    power_w: Any
+
+
 def device_told(found: OnDevice | None, metrics: RunMetrics) -> dict[str, Any]:
     """`device`, with null for what is unknown or endless; nothing of a chip that is in none.
 
@@ -31,16 +41,8 @@ def device_told(found: OnDevice | None, metrics: RunMetrics) -> dict[str, Any]:
         "device": {
             "throttles": throttles,
             "limited_by": found.limit if throttles else None,
-            "burst": {
-                "tpot_ms": metrics["tpot_ms_mean"],
-                "output_tokens_per_s": metrics["output_tokens_per_s"],
-                "power_w": metrics["power_w_mean"],
-            },
-            "sustained": {
-                "tpot_ms": told["sustained_tpot_ms"],
-                "output_tokens_per_s": told["sustained_tokens_per_s"],
-                "power_w": told["sustained_w"],
-            },
+            "burst": vars(_Speed(metrics["tpot_ms_mean"], metrics["output_tokens_per_s"], metrics["power_w_mean"])),
+            "sustained": vars(_Speed(told["sustained_tpot_ms"], told["sustained_tokens_per_s"], told["sustained_w"])),
             "sustainable_power_w": told["sustainable_w"],
             "throttles_after_s": told["throttles_after_s"],
             "joules_per_answer": {"card": told["card_j_per_answer"], "device": told["device_j_per_answer"]},
