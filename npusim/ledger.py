@@ -58,7 +58,8 @@ def range_text(number: Mapping[str, Any]) -> str:
 _SPANS = {
     "": (1e-9, 1e9), "bit": (1e-3, 1e4), "B": (1e-3, 1e18), "B/s": (1.0, 1e18), "B/cycle": (1e-6, 1e9),
     "cycle": (1e-6, 1e9), "cycle/s": (1.0, 1e15), "s": (1e-18, 1e4), "W": (1e-9, 1e9), "J/B": (1e-18, 1.0),
-    "J/op": (1e-18, 1.0), "token": (1.0, 1e9),
+    "J/op": (1e-18, 1.0), "token": (1.0, 1e9), "J": (1e-3, 1e9), "degC": (1e-3, 300.0), "K/W": (1e-6, 1e4),
+    "J/K": (1e-6, 1e7),
 }  # fmt: skip
 """Per SI unit the smallest and the largest number that a chip, a memory or a runtime can have: beyond them a unit was
 mistaken, and formulas leave what floating point holds."""
@@ -85,7 +86,7 @@ class Domain:
         if not isinstance(raw, dict):
             raise ValueError(
                 "a bare number has no provenance; write "
-                "{value: ..., kind: measured|datasheet|derived|assumed, source: ...}"
+                "{value: ..., kind: measured|datasheet|derived|calibrated|assumed, source: ...}"
             )
         rest = next((key for key in raw if key[:1].isdigit() and raw[key] is None), None)
         if rest is not None:
@@ -164,6 +165,11 @@ CyclesOrZero = Annotated[Quantity, in_unit("cycle", zero=True)]
 Frequency = Annotated[Quantity, in_unit("cycle/s")]
 Duration = Annotated[Quantity, in_unit("s", zero=True)]
 Power = Annotated[Quantity, in_unit("W")]
+PowerOrZero = Annotated[Quantity, in_unit("W", zero=True)]
+Energy = Annotated[Quantity, in_unit("J")]
+Temperature = Annotated[Quantity, in_unit("degC", zero=True)]
+ThermalResistance = Annotated[Quantity, in_unit("K/W")]
+HeatCapacity = Annotated[Quantity, in_unit("J/K")]
 EnergyPerByte = Annotated[Quantity, in_unit("J/B", zero=True)]
 EnergyPerOp = Annotated[Quantity, in_unit("J/op", zero=True)]
 Tokens = Annotated[Quantity, in_unit("token", whole=True)]

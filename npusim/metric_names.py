@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache, lru_cache
 
 from npusim.metric_row import Metric, Shown, lowered
-from npusim.metrics import ESTIMATES, FORMER, METRICS, PASSES, SEARCHES
+from npusim.metrics import DEVICE, ESTIMATES, FORMER, METRICS, PASSES, SEARCHES
 
 _FORMER = {alias.text: row.name for row in METRICS for alias in row.aliases if alias.tool == FORMER}
 _BY_NAME = {row.name: row for row in (*PASSES, *METRICS) if row.name not in _FORMER}
@@ -105,7 +105,7 @@ def headings_in(language: str) -> dict[str, str]:
     """Headings of all figures by the English ones and by their names, where the rows have them in that language."""
     if language != "ko":
         return {}
-    rows = (*PASSES, *ESTIMATES, *SEARCHES, *METRICS)
+    rows = (*PASSES, *ESTIMATES, *SEARCHES, *DEVICE, *METRICS)
     told = {named: row.korean for row in rows for named in (row.label, lowered(row.label), row.name)}
     best = {best_label(row): f"최고 {row.korean}" for row in METRICS if row.best}
     ends = {f"{label}, {end}": f"{korean}, {said}" for label, korean in best.items() for end, said in _KOREAN_ENDS}

@@ -2,7 +2,7 @@
 
 METRICS are the figures of a serving run. A row, and the function of its name in `serving/metrics.py`, add one to runs,
 tables, workbooks, pages, sweeps and claims. SEARCHES are found over many runs, ESTIMATES are those of a design in a
-sweep, PASSES those of one step.
+sweep, DEVICE those of the device around a chip, PASSES those of one step.
 """
 
 from __future__ import annotations
@@ -352,6 +352,69 @@ SEARCHES: tuple[Metric, ...] = (
     ),
 )  # fmt: skip
 """Figures that are found by a search over runs, where an SLO is told."""
+
+_DEVICE = "On the device"
+DEVICE: tuple[Metric, ...] = (
+    Metric(
+        "sustained_tpot_ms", "ms", "TPOT, sustained", "TPOT, 지속", _DEVICE, "#,##0.00", "less",
+        "time per output token that cooling sustains",
+        "mean TPOT once the chip's power limiter holds it to what the heat paths of `device.thermal` sustain",
+        shown=Shown.TABLE,
+        interval=True,
+    ),
+    Metric(
+        "sustained_tokens_per_s", "tokens/s", "Output throughput, sustained", "출력 처리량, 지속", _DEVICE, "#,##0.0",
+        "more", "output throughput that cooling sustains", "output tokens per second in that state",
+        shown=Shown.TABLE,
+        interval=True,
+    ),
+    Metric(
+        "sustained_w", "W", "Power mean, sustained", "평균 전력, 지속", _DEVICE, "#,##0.00", "less",
+        "power of the chip in that state", "mean power of the chip in that state: its burst's, or what is sustainable",
+        interval=True,
+    ),
+    Metric(
+        "sustainable_w", "W", "Sustainable power", "지속 가능 전력", _DEVICE, "#,##0.00", "more",
+        "power of the chip that cooling sustains",
+        "least over the heat paths of (limit - ambient) / resistance, less what else warms the path",
+        interval=True,
+    ),
+    Metric(
+        "throttles_after_s", "s", "Time until throttling", "스로틀링까지 시간", _DEVICE, "#,##0", "more",
+        "time of lasting use until a limit is met, from rest",
+        "least over the heat paths of R C ln((P - P0) / (P - P sustained)); blank where it never is, or is unknown",
+        interval=True,
+    ),
+    Metric(
+        "card_j_per_answer", "J", "Energy of an answer, card", "답변당 에너지, 카드", _DEVICE, "#,##0.0", "less", "",
+        "joules of the card over answers, an answer asked alone",
+        interval=True,
+    ),
+    Metric(
+        "device_j_per_answer", "J", "Energy of an answer, device", "답변당 에너지, 단말", _DEVICE, "#,##0.0", "less",
+        "",
+        "the same, and `device.beside` for the time of an answer",
+        interval=True,
+    ),
+    Metric(
+        "answers_per_charge", "", "Answers of a charge", "1회 충전당 답변", _DEVICE, "#,##0", "more", "",
+        "usable energy of the battery over the energy of an answer of the device",
+        interval=True,
+    ),
+    Metric(
+        "battery_h_continuous", "h", "Battery, continuous use", "배터리, 연속 사용", _DEVICE, "#,##0.0", "more",
+        "hours of a charge, answering all the time",
+        "usable energy over the power of the device that cooling sustains",
+        interval=True,
+    ),
+    Metric(
+        "battery_h_at_duty", "h", "Battery, everyday use", "배터리, 일상 사용", _DEVICE, "#,##0.0", "more",
+        "hours of a charge, answering for the told part of the time",
+        "the same at `device.duty`, the chip at rest for the other part of the time",
+        interval=True,
+    ),
+)  # fmt: skip
+"""Figures of the device around a chip that serves one user, where one is described."""
 
 SPENT = tuple(row for row in ESTIMATES if row.unit == "mJ/token")
 """The energy of an output token by component, whose sum is that of the cards."""

@@ -1,7 +1,8 @@
 """Text with a unit ("48 GiB", "1.5 TB/s") becomes an SI float here, at the boundary, and nowhere else.
 
 A registry of the units that chip descriptions use, not pint's whole list: a misspelt or exotic unit is an error
-rather than a surprise. Bytes, tokens and cycles are dimensions of their own, so "GHz" never passes for "GB/s".
+rather than a surprise. Bytes, tokens and cycles are dimensions of their own, so "GHz" never passes for "GB/s"; so are
+degrees Celsius, whose differences are in kelvin.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ second = [time] = s
 minute = 60 * second = min
 joule = [energy] = J
 watt = joule / second = W
+watthour = 3600 * joule = Wh
+kelvin = [temperature] = K
+celsius = [celsius_temperature] = degC
 meter = [length] = m
 token = [token]
 cycle = [cycle]

@@ -9,8 +9,17 @@ import pytest
 from npusim.answers.describe import kind_of_description
 from npusim.cli.main import main
 from npusim.errors import UserError
-from npusim.hardware.catalog import calibration_of, load_memory, load_pim, load_runtime, load_system
+from npusim.hardware.catalog import (
+    calibration_of,
+    load_memory,
+    load_pim,
+    load_runtime,
+    load_system,
+    shipped_systems,
+)
+from npusim.hardware.description import read_yaml
 from npusim.inputs import recording
+from npusim.ledger import provenances
 
 CLOCK = "chip: {unit: {clock: {value: %s, kind: assumed, source: a test, low: 0.5 GHz, high: 2 GHz}}}\n"
 
@@ -116,3 +125,33 @@ def test_a_mistake_is_one_line(
     assert main(["show", str(tmp_path / "mine.yaml")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
+
+
+@pytest.mark.parametrize("name", sorted(shipped_systems()))
+def test_another_chip_has_its_own_server_or_none_is_known(name: str) -> None:
+    """Host and rack are of the server that a card stands in: no other silicon takes them over unsaid."""
+    told, housing = read_yaml(shipped_systems()[name]), load_system(name).housing
+    if "chip" in told or "card" in told:
+        assert (housing is not None) == (told.get("housing") is not None)
+    if housing is not None and not load_system(name).silicon:
+        assert all(each.quantity.is_assumed for each in provenances(name, housing))
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        ("server: {max_cards: {value: 4, kind: derived, source: a test}}", True),
+        ("chip: {power: {tdp: {value: 150 W, kind: derived, source: a test}}}", False),
+        ("card: {chips: {value: 1, kind: derived, source: a test}}", False),
+        ("chip: {}\nhousing: {host: {value: 1 kW, kind: derived, source: a test}}", None),
+    ],
+)
+def test_a_place_is_taken_over_with_the_chip_alone(tmp_path: Path, own: str, kept: bool | None) -> None:
+    """Nor is a part of it: a housing that is told must be whole."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: rngd\nname: mine\ntitle: mine\n{own}\n")
+    if kept is None:
+        with pytest.raises(UserError, match="supply_efficiency"):
+            load_system(str(path))
+    else:
+        assert load_system(str(path)).housing == (load_system("rngd").housing if kept else None)

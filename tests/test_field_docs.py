@@ -73,6 +73,10 @@ UNIT_WORDS = {
     "J/B": "in joules per byte",
     "J/op": "in joules",
     "token": "in tokens",
+    "J": "in joules",
+    "degC": "in degrees Celsius",
+    "K/W": "in K/W",
+    "J/K": "in J/K",
 }
 """How a sentence names the unit of a quantity, by the unit of its domain."""
 

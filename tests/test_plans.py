@@ -255,7 +255,7 @@ def test_limits_hold_or_are_refused(deployed: Deploy) -> None:
     with pytest.raises(UserError, match="no plan keeps the limits: the least TTFT is"):
         best_for_run(base, load, 2, Wish(tpot_limit_ms=0.001, cards=2), 0)
     found = best_for_run(base, load, 2, Wish("throughput", tpot_limit_ms=1e6, cards=2), 0)
-    assert all(score.served for score in found.front)
+    assert all(score.served and score.bound for score in found.front)
 
 
 def test_estimates_rank_like_runs(deployed: Deploy) -> None:

@@ -142,9 +142,10 @@ def test_the_default_grid_has_fifty_cells() -> None:
 
 def test_shipped_grids_are_named_as_their_files() -> None:
     names = [grid.name for grid in list_grids()]
-    assert names == ["furiosa-perf-128k", "furiosa-perf-32k", "quick"]
+    assert names == ["furiosa-perf-128k", "furiosa-perf-32k", "on-device", "quick"]
     assert list(load_grid("furiosa-perf-128k").cells()) == [(130048, 1024, 1), (130048, 1024, 4)]
     assert len(list(load_grid("Quick").cells())) == 6
+    assert {users for _, _, users in load_grid("on-device").cells()} == {1}
 
 
 def test_a_users_own_grid(tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from npusim.hardware.machine import build_machine
 from npusim.hardware.system import System
 from npusim.hardware.technology.energy import breakdown
 from npusim.hardware.technology.reference import reconciliation
+from npusim.inputs import remembered_last
 from npusim.mapping.deployment import Deployment
 
+_KEPT = 64
+"""Chips of one process whose ratios are kept."""
 _DIGITS = 4
 """Digits of a ratio of estimates."""
 
@@ -29,16 +32,36 @@ def energy_breakdown_j(deployment: Deployment, parts_j: Mapping[str, float], ene
 
 def energy_reconciliation(deployment: Deployment) -> dict[str, dict[str, float]]:
     """Bottom-up sum over the description's energy, by part: {value, low, high}, the range that of the tables."""
-    return _told(deployment.system, deployment.machine)
+    return _told(_Silicon(deployment.system, deployment.machine))
 
 
 def bottom_up_over_given(system: System) -> dict[str, dict[str, float]]:
     """As `energy_reconciliation`, of an architecture."""
-    return _told(system, build_machine(system))
+    return _told(_Silicon(system, build_machine(system)))
 
 
-def _told(system: System, machines: np.ndarray) -> dict[str, dict[str, float]]:
+class _Silicon:
+    """A chip and its machine as they are: equal to another where both are the same."""
+
+    def __init__(self, system: System, machines: np.ndarray) -> None:
+        self.system, self.machines = system, machines
+        self._numbers = machines.tobytes()
+
+    def __hash__(self) -> int:
+        return hash((id(self.system), self._numbers))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Silicon) and self.system is other.system and self._numbers == other._numbers
+
+
+def _told(silicon: _Silicon) -> dict[str, dict[str, float]]:
+    return {part: dict(sides) for part, sides in _ratios(silicon).items()}
+
+
+@remembered_last(_KEPT)
+def _ratios(silicon: _Silicon) -> dict[str, dict[str, float]]:
+    """The ratios of a chip, which are the same for all that it serves."""
     return {
         part: {side: float(f"{getattr(ratio, side)[0]:.{_DIGITS}g}") for side in ratio._fields}
-        for part, ratio in reconciliation(system, machines).items()
+        for part, ratio in reconciliation(silicon.system, silicon.machines).items()
     }

@@ -10,6 +10,8 @@ from npusim.hardware.catalog import load_system, root_of
 from npusim.hardware.system import System
 from npusim.ledger import KINDS, provenances
 
+_ASSUMED, _FITTED = "assumed", "calibrated"
+"""Kinds of numbers that are no facts: believed, and fitted to what was measured."""
 _DIGITS = 3
 """Of a share of some hundred numbers."""
 
@@ -43,14 +45,22 @@ def numbers_by_kind(name_or_path: str, system: System) -> dict[str, Any]:
     """How many numbers of an architecture are of which kind, and which share of them is fact.
 
     of_other_silicon: of all of these, those taken over unchanged from an architecture that `chip.reference` does not
-    name; fact: the share, 0 to 1, that is neither assumed nor of other silicon.
+    name; fact: the share, 0 to 1, that is neither assumed, nor fitted to measured points (`calibrated`), nor of other
+    silicon; fitted: the share of the numbers that were fitted.
     """
     found = list(provenances("", system))
     counts = Counter[str](each.quantity.kind for each in found)
     foreign = _of_other_silicon(name_or_path, system)
-    facts = sum(not each.quantity.is_assumed and each.path not in foreign for each in found)
+    own = Counter[str](each.quantity.kind for each in found if each.path not in foreign)
+    fitted = own[_FITTED]
+    facts = own.total() - own[_ASSUMED] - fitted
     told = {"all": len(found), **{kind: counts[kind] for kind in KINDS}}
-    return {**told, "of_other_silicon": len(foreign), "fact": round(facts / len(found), _DIGITS)}
+    return {
+        **told,
+        "of_other_silicon": len(foreign),
+        "fact": round(facts / len(found), _DIGITS),
+        "fitted": round(fitted / len(found), _DIGITS),
+    }
 
 
 def _of_other_silicon(name_or_path: str, system: System) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from npusim.answers.bottleneck import hidden_floor, moved_by
 from npusim.answers.energy import energy_breakdown_j, energy_reconciliation
 from npusim.answers.engines import working_pes
 from npusim.answers.kv_access import kv_access
+from npusim.answers.on_device import device_told
 from npusim.answers.simulated_step import engines_figures, simulated_figures, write_step_trace
 from npusim.answers.ttft import ttft_told
 from npusim.engine.analytic import AnalyticEngine
@@ -34,6 +35,7 @@ from npusim.metrics import METRICS, PASSES, shown
 from npusim.serving.joint import JointDraws, run_draws, step_draws
 from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
+from npusim.serving.on_device import on_device
 from npusim.serving.simulate import simulate
 from npusim.serving.step_log import StepLog
 from npusim.serving.uncertainty import drawn_engines, drawn_metrics
@@ -381,9 +383,27 @@ def predict_load(
     metrics = measure(run)
     told = {"energy_reconciliation": energy_reconciliation(deployment)} | ttft_told(run, log)
     if not interval_wanted:
-        return run_figures(metrics) | told
-    drawn = drawn_metrics(load, drawn_engines(deployment, seed), seed)
-    return with_intervals(run_figures(metrics), run_draws(deployment, load, metrics, drawn, seed)) | told
+        return run_figures(metrics) | told | _on_device(deployment, load, metrics, seed)
+    engines = list(drawn_engines(deployment, seed))
+    joint = run_draws(deployment, load, metrics, drawn_metrics(load, engines, seed), seed)
+    return (
+        with_intervals(run_figures(metrics), joint) | told | _on_device(deployment, load, metrics, seed, joint, engines)
+    )
+
+
+def _on_device(
+    deployment: Deployment,
+    load: Load,
+    metrics: RunMetrics,
+    seed: int,
+    joint: JointDraws | None = None,
+    engines: Sequence[tuple[Deployment, AnalyticEngine]] = (),
+) -> dict[str, Any]:
+    """What the device makes of the run; nothing of a chip that is in none, or where nothing was served."""
+    if deployment.system.device is None or not metrics["requests"]:
+        return {}
+    found = on_device(deployment, load, metrics, analytic_engine(deployment), seed, joint, engines)
+    return device_told(found, metrics)
 
 
 def _run_of_events(

@@ -183,13 +183,14 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int, family: str | N
     if asked.uncalibrated:
         warn_without_calibration(arch)
     warn_of_other_format(model, asked.precision)
+    is_sought = isinstance(asked, Deploying) and asked.plan == _AUTO
     return deploy(
         arch,
         model,
         precision=asked.precision,
         kv_precision=asked.kv_precision,
         cards=asked.cards,
-        tensor_parallel=asked.tensor_parallel,
+        tensor_parallel=1 if is_sought else asked.tensor_parallel,
         plan=asked_plan(asked),
         runtime=asked.runtime,
         tokens=tokens,

@@ -124,6 +124,7 @@ def _sustained(system: System) -> float:
     record["memory_stream_efficiency"] = _high(memory.stream_efficiency)
     record["memory_hot_efficiency"] = _high(memory.hot_efficiency)
     record["memory_contention_sharpness"] = _high(memory.contention_sharpness)
+    record["memory_host_share"] = 0.0 if memory.host_share is None else _low(memory.host_share)
     for name in unit.TRAITS.best:
         record[f"{unit.TRAITS.prefix}_{name}"] = _high(getattr(unit, name))
     return float(stream_bandwidth(record, unit.engines)) / memory.peak_bandwidth_bytes_per_s

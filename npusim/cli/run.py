@@ -14,6 +14,7 @@ from npusim.api.runs import RunOptions
 from npusim.cli.conditions import print_conditions
 from npusim.cli.energy import energy_breakdown, reconciliation_text
 from npusim.cli.moved import floor_text, moved_table
+from npusim.cli.on_device import print_device
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
 from npusim.cli.plans import print_front
@@ -67,6 +68,8 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
             console.print(_pools_text(answer))
         if "slo" in answer:
             console.print(_slo_text(answer))
+        if "device" in answer:
+            print_device(console, answer["device"])
         console.print(energy_breakdown(answer))
         console.print(reconciliation_text(answer))
         console.print(_bottleneck_text(answer["bottleneck"]))

@@ -63,7 +63,7 @@ def _foreign(question: Question, runtime: str) -> str:
     system = question.system
     try:
         driver = load_runtime(runtime, system.chip.unit.kind)
-        deploy(question.arch, question.model, runtime=runtime, uncalibrated=True)
+        deploy(question.arch, question.model, tensor_parallel=1, runtime=runtime, uncalibrated=True)
     except UserError as error:
         return str(error)
     return "" if driver.offload is None or system.chip.pim is not None else f"{runtime} is for memories with PIM units"
@@ -158,6 +158,7 @@ def _fitting(question: Question, runtime: str, precision: str, kv_precision: str
         question.model,
         precision=precision,
         kv_precision=kv_precision,
+        tensor_parallel=1,
         runtime=runtime,
         uncalibrated=True,
     ).fitting
@@ -165,6 +166,9 @@ def _fitting(question: Question, runtime: str, precision: str, kv_precision: str
 
 def _lacks_room(question: Question, chosen: Chosen, plan: Plan) -> str:
     fitting = _fitting(question, chosen["runtime"], chosen["precision"], chosen["kv_precision"])
+    refused = fitting.refusal(plan)
+    if refused:
+        return f"{plan.name}: {chosen['runtime']} {refused}"
     return "" if fitting.holds(plan, question.tokens) else f"{plan.name} has no room for {question.tokens:,} tokens"
 
 

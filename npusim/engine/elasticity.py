@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -168,8 +168,16 @@ def elasticities_by(
 def _joined_records(deployment: Deployment) -> tuple[list[str], np.ndarray, np.ndarray]:
     """The resources, and `_records` as two arrays, for reading."""
     names, records = _records(deployment)
-    machines, runtimes = (np.concatenate(parts) for parts in zip(*records, strict=True))
+    machines, runtimes = (_joined(parts) for parts in zip(*records, strict=True))
     return names, machines, runtimes
+
+
+def _joined(records: Sequence[np.ndarray]) -> np.ndarray:
+    """Records of one type, (1,) each, as one array: `np.concatenate` compares the types field by field."""
+    whole = np.empty(len(records), records[0].dtype)
+    for place, record in enumerate(records):
+        whole[place] = record[0]
+    return whole
 
 
 def _records(deployment: Deployment) -> tuple[list[str], list[tuple[np.ndarray, np.ndarray]]]:

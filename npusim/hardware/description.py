@@ -3,7 +3,8 @@
 A description with `extends: NAME` (or `based_on`, or `inherits`) takes from that one whatever it does not say itself:
 maps are joined key by key; numbers with their provenance, lists and plain values are replaced as a whole. An item of a
 list may say `inherits: NAME`, too: it is the item of that name of the list that it replaces, with its own keys over it.
-Name, title, aliases and note are never taken over.
+Name, title, aliases and note are never taken over; what is of the place of a chip (the server that houses its card, the
+device around it) is not by one that says anything of chip or card itself: it is another chip's place.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from npusim.inputs import is_file, read_tree
 EXTENDS = "extends"
 _SPELLINGS = (EXTENDS, "based_on", "inherits")
 _OWN = ("name", "title", "aliases", "note", *_SPELLINGS)
+_CHIP, _PLACE = ("chip", "card"), ("housing", "device")
 _BARE_NAME = r"\w[\w.+-]{0,99}"
 _YAML = {".yaml", ".yml"}
 
@@ -99,9 +101,15 @@ def extended(folder: str, data: Any, file: Path | None = None) -> Any:
         return data
     known: Any = {}
     for _, base in reversed(bases):
-        known = _laid_over(known, {key: value for key, value in base.items() if key not in _OWN})
+        known = _laid_over(_taken_over(known, base), {key: value for key, value in base.items() if key not in _OWN})
     own = {key: value for key, value in data.items() if key not in _SPELLINGS}
-    return _laid_over(known, own | {EXTENDS: _base_name(data, file)})
+    return _laid_over(_taken_over(known, own), own | {EXTENDS: _base_name(data, file)})
+
+
+def _taken_over(known: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """What a description takes over of all that those which it extends say."""
+    is_other = any(own.get(key) is not None for key in _CHIP)
+    return {key: value for key, value in known.items() if key not in _PLACE} if is_other else known
 
 
 def lineage(folder: str, data: Any, file: Path | None = None) -> list[tuple[Path, dict[str, Any]]]:

@@ -107,6 +107,8 @@ def described_machine(system: System) -> np.ndarray:
     record["settled"] = 1.0
     if system.chip.memory.stream_residual is None:
         record["memory_stream_residual"] = 1.0
+    if system.chip.memory.host_share is None:
+        record["memory_host_share"] = 0.0
     record["fabric_transports_message"] = np.nan_to_num(record["fabric_transports_message"])
     _describe_reduction(record, system.chip)
     record["multiplies"] = _multiplication_types(system.chip.unit)

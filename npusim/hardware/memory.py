@@ -19,6 +19,8 @@ from npusim.ledger import Bandwidth, Bytes, Efficiency, Few, Fraction, Quantity,
 
 _Residual = Annotated[Quantity, in_unit("", least=0.5, most=1.5)]
 """A factor near 1: beyond it the model is wrong, not incomplete."""
+_Share = Annotated[Quantity, in_unit("", zero=True, most=0.99)]
+"""What others take of a memory: never all of it."""
 Sharpness = Annotated[Quantity, in_unit("", least=1.0, most=1000.0)]
 """The exponent of a norm; beyond 1000 the corner is hard in floating point."""
 _STREAM_NEEDS = ("dram", "address_map", "access_unit", "channel_bandwidth")
@@ -66,6 +68,9 @@ class Memory(Part):
     """Factor on the stream efficiency for what the DRAM model leaves out, 1 if omitted."""
     hot_efficiency: Efficiency
     """Fraction of the stream rate, 0 to 1, that is left when the memory is hot and refreshes more often."""
+    host_share: _Share | None = None
+    """Fraction of the rate of the memory, 0 to 0.99, that the processors of a host take which shares it, from
+    streams and from PIM units alike; none if omitted."""
     contention_sharpness: Sharpness
     """Exponent with which the rates of several streaming engines bend into the memory's own limit; a large one is a
     hard corner."""

@@ -252,6 +252,17 @@ class KvCacheRules(Part):
     """Whether KV in such a tier is always loaded (`load`), never (`recompute`), or where loading is `faster`."""
 
 
+class HeadRule(Part):
+    """What a runtime does with heads that do not come out even over the chips of tensor parallelism."""
+
+    query: Literal["divide", "pad"]
+    """Whether the chips must `divide` the query heads, or the runtime adds (`pad`) empty ones."""
+    kv: Literal["even", "any"]
+    """Whether chips and KV heads must come out `even`, one number dividing the other, or `any` are taken."""
+    source: str
+    """Document or code that says so."""
+
+
 class RuntimeLimits(Part):
     """Limits of the server."""
 
@@ -387,6 +398,9 @@ class Runtime(Description):
     """Rules of the KV cache."""
     limits: RuntimeLimits
     """Limits of the server."""
+    heads: HeadRule | None = None
+    """Which numbers of chips may share the heads of a model; unknown if omitted, so that uneven ones are priced as
+    padding where they are asked for, and never recommended."""
     connector: Connector | None = None
     """What moves KV where prompts are computed apart from decoding; free and as fast as the link if omitted."""
     activation_workspace: Bytes

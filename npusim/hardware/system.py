@@ -14,6 +14,7 @@ from npusim.hardware.dram import Dram
 from npusim.hardware.fabric import Fabric
 from npusim.hardware.link import Link, OnChipReduction
 from npusim.hardware.memory import Memory, standard
+from npusim.hardware.on_device import Device
 from npusim.hardware.pim import PimPart
 from npusim.hardware.power import PowerModel
 from npusim.hardware.units import ComputeUnit
@@ -168,6 +169,9 @@ class System(Description):
     housing: Housing | None = None
     """What the server draws beside its cards and the rack that it stands in, by which chips are compared; unknown if
     omitted."""
+
+    device: Device | None = None
+    """The device around one chip: its cooling and its battery, which runs on one chip tell of; in none if omitted."""
 
     @model_validator(mode="before")
     @classmethod

@@ -9,7 +9,7 @@ import numpy as np
 from npusim.compilation import kernel, kernel_by_record
 from npusim.dtypes import BF16, INT4, INT8
 from npusim.hardware.machine import is_with_pim
-from npusim.kernels.memory import stream_time
+from npusim.kernels.memory import left_by_host, stream_time
 from npusim.kernels.pim import PIM_COST_DTYPE, add_mean_refresh, clock_period, mac_rate, nominal_bits, operation_time
 from npusim.kernels.pim_attention import decode_attention
 from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, of_commands, operation_energy
@@ -104,7 +104,7 @@ def _offload(row, machine, runtime, path, cost):
         heads = row.batch * row.heads
         decode_attention(heads, row.head_dim, reach, bits, _score_bits(row, machine), machine, operation)
     add_mean_refresh(operation, machine)
-    units_s = operation_time(operation, machine)
+    units_s = operation_time(operation, machine) / left_by_host(machine)
     scores = row.kv_tokens * row.heads if row.kind == ATTENTION and not machine.pim_softmax_in_memory else 0.0
     on_chip = scores * softmax_passes(machine) + _cast_elements(row, machine)
     vector_s = lane_time(row, on_chip, machine)
@@ -122,7 +122,7 @@ def _offload(row, machine, runtime, path, cost):
     if there >= here:
         return
     cost.pim_s, cost.overhead_s = units_s, launch_s
-    cost.pim_mode_s = operation.mode * clock_period(machine)
+    cost.pim_mode_s = operation.mode * clock_period(machine) / left_by_host(machine)
     cost.contraction_s *= rest
     cost.link_s *= rest
     cost.vector_s, cost.memory_s = vector_s, written_s + rest_s

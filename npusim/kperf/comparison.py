@@ -109,7 +109,7 @@ def _scaled(row: Mapping[Hashable, Any], system: System) -> dict[str, float]:
             f"per_card_w{side}": joule,
             f"per_server_w{side}": joule * cards_w / watts.server,
             f"per_wall_w{side}": joule * cards_w / watts.wall,
-            f"per_rack{side}": rate * instances * middle.servers,
+            f"per_rack{side}": rate * instances * middle.servers_of(system, side),
         }
     return found
 
@@ -125,7 +125,16 @@ class _Watts:
     @property
     def servers(self) -> float:
         """How many servers a rack feeds."""
-        return math.nan if math.isnan(self.rack) else float(math.floor(self.rack / self.wall))
+        return _whole(self.rack / self.wall)
+
+    def servers_of(self, system: System, side: str) -> float:
+        """The same at that end of the rack's range."""
+        told = None if system.housing is None else system.housing.rack
+        return math.nan if told is None else _whole(_ENDS[side](told) / self.wall)
+
+
+def _whole(number: float) -> float:
+    return math.nan if math.isnan(number) else float(math.floor(number))
 
 
 def _watts(system: System, cards_w: float, side: str) -> _Watts:
@@ -149,6 +158,9 @@ def _low(number: Quantity) -> float:
 
 def _high(number: Quantity) -> float:
     return number.value if number.high is None else number.high
+
+
+_ENDS = {"": _value, "_low": _low, "_high": _high}
 
 
 def chosen_cells(rows: pd.DataFrame) -> pd.DataFrame:

@@ -22,8 +22,9 @@ from npusim.hardware.software import software_text
 from npusim.hardware.technology.energy import GROUPS
 from npusim.inputs.limits import MOST_REQUESTS, MOST_USERS
 from npusim.kperf.fidelity import fidelity_columns
+from npusim.kperf.on_device import device_columns
 from npusim.kperf.shares import SHARE, SHARES, no_shares
-from npusim.kperf.table import COLUMNS, FIDELITY_METRIC, INTERVAL_METRICS, PREDICTED, KPerfContext
+from npusim.kperf.table import ASKED_COLUMNS, COLUMNS, FIDELITY_METRIC, INTERVAL_METRICS, PREDICTED, KPerfContext
 from npusim.ledger import provenances
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.metric_row import Shown
@@ -31,6 +32,7 @@ from npusim.metrics import SEARCHES, shown
 from npusim.serving.joint import run_draws
 from npusim.serving.load import Load, make_load
 from npusim.serving.metrics import RunMetrics, measure
+from npusim.serving.on_device import on_device
 from npusim.serving.planning import Wish, best_for_run
 from npusim.serving.simulate import simulate
 from npusim.serving.slo import Slo, SloSearch
@@ -95,7 +97,7 @@ def run_grid(
         "precision": precision,
         "kv_precision": kv_precision,
         "cards": cards,
-        "tensor_parallel": tensor_parallel,
+        "tensor_parallel": 1 if wish is not None and isinstance(cards, int) else tensor_parallel,
         "plan": plan,
         "runtime": runtime,
         "tokens": chosen.longest,
@@ -214,11 +216,13 @@ class _Cells:
         )
         row |= self._mean_step(metrics, isl, osl)
         drawn = drawn_metrics(load, self._drawn, self._seed)
-        if drawn:
-            joint = run_draws(self._deployment, load, metrics, drawn, self._seed)
+        joint = run_draws(self._deployment, load, metrics, drawn, self._seed) if drawn else None
+        if joint is not None:
             for name in INTERVAL_METRICS:
                 row[f"{name}_low"], row[f"{name}_high"] = joint.interval(name)
-        return row
+        return row | device_columns(
+            on_device(self._deployment, load, metrics, self._engine, self._seed, joint, self._drawn)
+        )
 
     def at_slo(self, isl: int, osl: int, start: int) -> dict[str, Any]:
         """The most users of a shape within the limits, nothing where the model has no room."""
@@ -274,10 +278,9 @@ def _spent(metrics: RunMetrics) -> dict[str, float]:
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    sides = [
-        f"{name}_{side}" for name in (*INTERVAL_METRICS, FIDELITY_METRIC, USERS_AT_SLO) for side in ("low", "high")
-    ]
-    sides = [USERS_AT_SLO, *sides]
+    asked = [column.name for column in ASKED_COLUMNS]
+    sides = [f"{name}_{side}" for name in (*INTERVAL_METRICS, FIDELITY_METRIC, *asked) for side in ("low", "high")]
+    sides = [*asked, *sides]
     names = [column.name for column in COLUMNS]
     present = [side for side in sides if any(side in row for row in rows)]
     return pd.DataFrame(rows).reindex(columns=[*names, *present])

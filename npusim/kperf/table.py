@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from npusim.hardware.drafting import NONE
+from npusim.kperf.on_device import LIMIT
 from npusim.metric_names import best_label
 from npusim.metric_row import Metric, Shown
-from npusim.metrics import METRICS, SEARCHES, SPENT, shown
+from npusim.metrics import DEVICE, METRICS, SEARCHES, SPENT, shown
 from npusim.safe_text import printable
 from npusim.scales import MOST_MS
 from npusim.units import MS_PER_S
@@ -124,15 +125,17 @@ COLUMNS: tuple[Column, ...] = (
     Column("status", "Status", group="Status", width=12),
 )
 
-ASKED_COLUMNS: tuple[Column, ...] = tuple(
-    Column(row.name, row.label, row.unit, row.number, row.group, row.width) for row in SEARCHES
+ASKED_COLUMNS: tuple[Column, ...] = (
+    *(Column(row.name, row.label, row.unit, row.number, row.group, row.width) for row in (*SEARCHES, *DEVICE)),
+    Column(LIMIT, "What throttles", group=DEVICE[0].group, width=14),
 )
-"""Columns of what is sought where it is asked for; tables without do not have them."""
+"""Columns of what is sought where it is asked for, and of a device where one is described; tables without do not have
+them."""
 
 INTERVAL_METRICS = tuple(row.name for row in METRICS if row.interval)
 FIDELITY_METRIC = "fidelity_sqnr_db"
 """Its low and high are those of its assumptions, whether intervals are asked for or not."""
-_RANGED = (*INTERVAL_METRICS, FIDELITY_METRIC, *(row.name for row in SEARCHES))
+_RANGED = (*INTERVAL_METRICS, FIDELITY_METRIC, *(row.name for row in (*SEARCHES, *DEVICE)))
 
 ACCURACY_COLUMNS: tuple[Column, ...] = (
     Column("accuracy_score", "Accuracy score (measured only)", group=ACCURACY, width=16),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -144,7 +145,8 @@ class Deployment:
     @property
     def fitting(self) -> Fitting:
         """What says which plans have room."""
-        return Fitting(self.system, self.machine, self.runtime_record, self.model, self.precision, self._drafter)
+        records = self.machine, self.runtime_record
+        return Fitting(self.system, *records, self.model, self.precision, self._drafter, self.runtime.heads)
 
     def under(self, plan: Plan) -> Deployment:
         """The same deployment under another plan."""
@@ -222,8 +224,17 @@ def deploy(
     """
     base = _unplanned(arch, model, precision, kv_precision, runtime, uncalibrated, offload, changes, software, drafting)
     if plan is not None:
-        return _under(base, read_plan(plan, base.system, base.model))
-    return _under(base, _plan(base.fitting, cards, tensor_parallel, tokens))
+        return _under(base, _taken(base, read_plan(plan, base.system, base.model), "--plan"))
+    chosen = _plan(base.fitting, cards, tensor_parallel, tokens)
+    return _under(base, _taken(base, chosen, "--cards" if tensor_parallel is None else "--tp"))
+
+
+def _taken(base: Deployment, plan: Plan, option: str) -> Plan:
+    """The plan. Raises UserError where the runtime refuses it."""
+    reason = base.fitting.refusal(plan)
+    if reason:
+        raise UserError(option, plan.name, f"{base.runtime.name} {reason}")
+    return plan
 
 
 @remembered_last(_PLANNED)
@@ -245,24 +256,51 @@ def _unplanned(
     drafting: str | Drafting | None,
 ) -> Deployment:
     """The deployment that `deploy` resolves, on a single chip: its plan is still to be chosen."""
+    chip = _calibrated(arch, runtime, uncalibrated, changes)
+    shape = load_model(model)
+    _require_kernels(chip.system, shape)
+    scheme = _scheme(chip, shape, precision, kv_precision or stored_kv(shape) or chip.driver.kv.precision)
+    driven, record, used = _driven(arch, runtime, uncalibrated, offload, changes, software)
+    system, driver, calibration, machine = driven
+    drafts = read_drafting(drafting) if isinstance(drafting, str) else drafting
+    drafter_of(drafts, shape, scheme.kv)
+    found = Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration, used, drafts)
+    return with_shared(found, calibrated_shared(calibration))
+
+
+class _Chip(NamedTuple):
+    """An architecture and its runtime under a calibration, and its machine, for reading."""
+
+    system: System
+    driver: Runtime
+    calibration: Calibration | None
+    machine: np.ndarray
+
+
+@remembered_last(_PLANNED)
+def _calibrated(arch: str, runtime: str | None, uncalibrated: bool, changes: Changes) -> _Chip:
+    """The chip of `deploy` as it is described and calibrated, whatever it serves."""
     system = load_system(arch, uncalibrated, of_system(changes))
     driver = load_runtime(runtime or system.runtime, system.chip.unit.kind, of_runtime(changes))
     calibration = None if uncalibrated else calibration_of(arch, of_system(changes))
     if calibration is not None:
         calibration = lent_to_runtime(calibration, runtime or system.runtime)
         driver = calibration.apply(driver.name, driver)
-    shape = load_model(model)
-    _require_kernels(system, shape)
-    scheme = _scheme(system, shape, precision, kv_precision or stored_kv(shape) or driver.kv.precision)
+    return _Chip(system, driver, calibration, build_machine(system))
+
+
+@remembered_last(_PLANNED)
+def _driven(
+    arch: str, runtime: str | None, uncalibrated: bool, offload: str | None, changes: Changes, software: str | None
+) -> tuple[_Chip, np.ndarray, InUse | None]:
+    """The same with its software in the state that is asked for, the runtime's record, and what that software is."""
+    system, driver, calibration, machine = _calibrated(arch, runtime, uncalibrated, changes)
     driver = _offloading(driver, system, offload)
     used = software_in_use(system, driver, calibration, software)
     if used is not None:
         system, driver, calibration = used.described()
-    machine, record = build_machine(system), build_runtime(driver, system)
-    drafts = read_drafting(drafting) if isinstance(drafting, str) else drafting
-    drafter_of(drafts, shape, scheme.kv)
-    found = Deployment(system, driver, shape, scheme, Plan(1, 1), machine, record, calibration, used, drafts)
-    return with_shared(found, calibrated_shared(calibration))
+        machine = build_machine(system)
+    return _Chip(system, driver, calibration, machine), build_runtime(driver, system), used
 
 
 def stored_kv(model: Model) -> str | None:
@@ -270,7 +308,7 @@ def stored_kv(model: Model) -> str | None:
     return model.checkpoint.kv if model.checkpoint else None
 
 
-def _scheme(system: System, model: Model, told: str | None, kv: str) -> Precision:
+def _scheme(chip: _Chip, model: Model, told: str | None, kv: str) -> Precision:
     """The scheme that is told, else the checkpoint's own, else 16 bits; as the chip can run it. Raises UserError.
 
     Where a chip does not multiply the activations that a checkpoint is made for (4-bit floats, or 8-bit ones on older
@@ -280,9 +318,9 @@ def _scheme(system: System, model: Model, told: str | None, kv: str) -> Precisio
     scheme = resolve_precision(told or (own.scheme if own else _PLAIN), kv)
     if own is not None and scheme.name == own.scheme and own.bits:
         scheme = replace(scheme, bits=own.bits)
-    table = build_machine(system)[0]["multiplies"]
+    table = chip.machine[0]["multiplies"]
     weights, plain = dtypes.code(scheme.weights), dtypes.code(_PLAIN)
-    narrow = scheme.activations == dtypes.name(dtypes.NVFP4) and system.chip.unit.macs.nvfp4 is None
+    narrow = scheme.activations == dtypes.name(dtypes.NVFP4) and chip.system.chip.unit.macs.nvfp4 is None
     if told is None and table[weights, dtypes.code(scheme.activations)] == dtypes.NOT_MULTIPLIED:
         narrow = bool(table[weights, plain] != dtypes.NOT_MULTIPLIED)
     return replace(scheme, activations=_PLAIN) if narrow else scheme
@@ -304,4 +342,6 @@ def _plan(fitting: Fitting, cards: int | str | None, tensor_parallel: int | None
     if usual > 1 and cards in (None, AUTO) and tensor_parallel is None:
         return fitting.filled(tokens, usual)
     number = fitting.cards_needed(tokens) or 1 if isinstance(cards, str) else cards or usual
-    return make_plan(system, number, tensor_parallel, fitting.model)
+    plan = make_plan(system, number, tensor_parallel, fitting.model)
+    is_told = isinstance(cards, int) or tensor_parallel is not None
+    return plan if is_told or not fitting.refusal(plan) else fitting.widest(number)

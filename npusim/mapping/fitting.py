@@ -9,9 +9,11 @@ import numpy as np
 
 from npusim import dtypes
 from npusim.errors import DoesNotFit
+from npusim.hardware.runtime import HeadRule
 from npusim.hardware.system import System
 from npusim.mapping.drafter import Drafter
 from npusim.mapping.footprint import Footprint, data_bytes, footprint, joint_footprint
+from npusim.mapping.head_split import accepted, is_certain, mend, refusal
 from npusim.mapping.plan import Plan, all_plans, make_plan
 from npusim.units import GIB
 from npusim.workload.model import Model
@@ -23,7 +25,7 @@ Room = Callable[[Plan, Precision], Footprint]
 @dataclass(frozen=True)
 class Fitting:
     """A model in a precision on an architecture; machine, runtime: its records, arrays of shape (1,); drafter: a model
-    that drafts for it on the same chips, None without one."""
+    that drafts for it on the same chips, None without one; heads: over which chips the runtime splits heads."""
 
     system: System
     machine: np.ndarray
@@ -31,6 +33,23 @@ class Fitting:
     model: Model
     precision: Precision
     drafter: Drafter | None = None
+    heads: HeadRule | None = None
+
+    def refusal(self, plan: Plan) -> str:
+        """Why the runtime refuses the plan, with what it takes in its place; "" where it does not."""
+        reason = refusal(self.heads, self.model, plan)
+        if not reason:
+            return ""
+        most = self.system.max_cards * self.system.chips_per_card
+        return f"{reason}; {mend(self.heads, self.model, plan.tensor_parallel, most)}"
+
+    def serves(self, plan: Plan, tokens: int) -> bool:
+        """Whether the runtime takes the plan, and a request of `tokens` has room beside the weights."""
+        return not refusal(self.heads, self.model, plan) and self.holds(plan, tokens)
+
+    def recommends(self, plan: Plan, tokens: int) -> bool:
+        """As `serves`, of a plan that the runtime is known to take."""
+        return is_certain(self.heads, self.model, plan) and self.holds(plan, tokens)
 
     def footprint(self, plan: Plan, precision: Precision | None = None) -> Footprint:
         """The footprint under `plan`, in another precision where one is given."""
@@ -50,18 +69,25 @@ class Fitting:
         """The smallest power of two of cards on which tensor parallelism alone has room; None where none has."""
         cards = 1
         while cards <= self.system.max_cards and cards * self.system.chips_per_card <= self.model.heads:
-            if self.holds(make_plan(self.system, cards, None, self.model), tokens):
+            if self.recommends(make_plan(self.system, cards, None, self.model), tokens):
                 return cards
             cards *= 2
         return None
 
     def fitting_plan(self, tokens: int) -> Plan | None:
-        """The plan with room on the fewest cards, the least pipelined among them; None where none has room."""
+        """The plan with room on the fewest cards, the least pipelined among them; None where none has room.
+
+        Plans whose chips together have less memory than the weights take are not looked at: splits pad or repeat, so
+        that no plan stores less than one chip would.
+        """
+        alone = self.footprint(Plan(1, 1))
+        least = alone.weight_bytes / max(1.0, alone.available_bytes + alone.weight_bytes)
+        known = all_plans(self.system, self.model, self.system.max_cards)
         plans = sorted(
-            (plan for plan in all_plans(self.system, self.model, self.system.max_cards) if plan.data_parallel == 1),
+            (plan for plan in known if plan.data_parallel == 1 and plan.chips >= least),
             key=lambda plan: (plan.cards, plan.pipeline_parallel, plan.expert_parallel, -plan.tensor_parallel),
         )
-        return next((plan for plan in plans if self.holds(plan, tokens)), None)
+        return next((plan for plan in plans if self.recommends(plan, tokens)), None)
 
     def filled(self, tokens: int, cards: int) -> Plan:
         """On all of `cards`: the fewest chips that share a layer and have room, and replicas of them.
@@ -72,9 +98,14 @@ class Fitting:
         powers = [1 << power for power in range(chips.bit_length()) if chips % (1 << power) == 0]
         for tensor in powers:
             plan = Plan(tensor, cards, data_parallel=chips // tensor)
-            if tensor <= self.model.heads and self.holds(plan, tokens):
+            if tensor <= self.model.heads and self.recommends(plan, tokens):
                 return plan
-        return make_plan(self.system, cards, min(chips, self.model.heads), self.model)
+        return self.widest(cards)
+
+    def widest(self, cards: int) -> Plan:
+        """Tensor parallelism alone over the most chips of so many cards that the runtime takes."""
+        widths = accepted(self.heads, self.model, cards * self.system.chips_per_card)
+        return make_plan(self.system, cards, widths[-1], self.model)
 
     def does_not_fit(self, plan: Plan, tokens: int) -> DoesNotFit:
         """The error that says what is missing for a request of `tokens`, and what would do."""
@@ -100,7 +131,7 @@ class Fitting:
         if plan is not None:
             asking = plan.name.lower().replace(" ", "-")
             return f"{plan.name} on {plan.cards} cards would do (--plan {asking}){here}"
-        largest = make_plan(self.system, most, min(most * self.system.chips_per_card, self.model.heads), self.model)
+        largest = self.widest(most)
         weights = self.footprint(largest).weight_bytes
         told = (
             f"not even {most} cards, the most of one instance, would do ({_gib(weights)} of weights on each chip of "

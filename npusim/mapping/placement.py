@@ -33,7 +33,7 @@ Groups = tuple[tuple[int, ...], ...]
 """Chips of each of several groups of one size that work at the same time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tables:
     """What the kernels read of one kind of group; NaN for a schedule that cannot run.
 
@@ -44,6 +44,11 @@ class Tables:
     shape: np.ndarray
     hops: np.ndarray
     load: np.ndarray
+
+    def is_like(self, other: Tables) -> bool:
+        """Whether all numbers are the same, to the last bit."""
+        pairs = ((self.shape, other.shape), (self.hops, other.hops), (self.load, other.load))
+        return all(np.array_equal(own, its, equal_nan=True) for own, its in pairs)
 
 
 def groups_of(plan: Plan) -> dict[int, Groups]:
@@ -92,17 +97,43 @@ def write_transports(machine: np.ndarray, fabric: Fabric, libraries: tuple[str, 
 
 @cache
 def tables_of(fabric: Fabric, groups: Groups) -> Tables:
-    """The tables of groups of chips on `fabric` that all run the same collective at the same time."""
+    """The tables of groups of chips on `fabric` that all run the same collective at the same time.
+
+    Groups that share no link and have the same tables alone have them together, too: each is as if it were alone.
+    """
+    return _one_for_all(fabric, groups) or _tables(_Network(fabric, groups))
+
+
+def _one_for_all(fabric: Fabric, groups: Groups) -> Tables | None:
+    """The tables of the first group alone, where they hold for all groups at once; None where they do not."""
+    first, links = _alone(fabric, groups[0])
+    crossed = set(links)
+    for group in groups[1:]:
+        tables, links = _alone(fabric, group)
+        if not (tables.is_like(first) and crossed.isdisjoint(links)):
+            return None
+        crossed |= links
+    return first
+
+
+@cache
+def _alone(fabric: Fabric, group: tuple[int, ...]) -> tuple[Tables, frozenset[int]]:
+    """The tables of one group, and the links that any of its collectives crosses."""
+    network = _Network(fabric, (group,))
+    return _tables(network), frozenset(network.crossed)
+
+
+def _tables(network: _Network) -> Tables:
+    """The tables of the groups of a network."""
     tables = Tables(
         np.full((len(SCHEDULES), 4), np.nan),
         np.zeros((len(SCHEDULES), MAX_PARTS)),
         np.zeros((len(SCHEDULES), MAX_PARTS)),
     )
-    network = _Network(fabric, groups)
     for number, (operation, name) in enumerate(SCHEDULES):
         if ALGORITHMS[name].on_switch and network.switches is None:
             continue
-        made = ALGORITHMS[name].exchange(operation, len(groups[0]), network.together)
+        made = ALGORITHMS[name].exchange(operation, network.ranks, network.together)
         if made is None:
             continue
         tables.shape[number] = made.steps, made.messages, made.depth, made.local
@@ -129,7 +160,8 @@ class _Network:
         self._level = np.array([each["level"] for each in data])
         self._latency = np.array([each["latency_s"] for each in data])
         self.switches = self._reducing_switches()
-        self.together = together(fabric, groups[0])
+        self.together, self.ranks = together(fabric, groups[0]), len(groups[0])
+        self.crossed: set[int] = set()
 
     def _reducing_switches(self) -> list[Node] | None:
         found = [reducing_switch(self._graph, self._fabric, list(group)) for group in self._groups]
@@ -139,6 +171,7 @@ class _Network:
         """Add what each phase costs: its slowest way to `hops`, its busiest link to `load`, both (MAX_PARTS,)."""
         for phase in made.phases:
             ways = [self._way(index, flow) for index in range(len(self._groups)) for flow in phase.flows]
+            self.crossed.update(*ways)
             sizes = np.array([flow.part for _ in self._groups for flow in phase.flows])
             slowest = max(ways, key=lambda way: self._latency[way].sum())
             np.add.at(hops, self._level[slowest], phase.times)

@@ -68,11 +68,7 @@ class JointDraws:
 
     def quantile(self, name: str, share: float) -> float:
         """The draw beyond which at most a part `share` (above a half: 1 - `share`) of the draws lies; NaN without."""
-        known = self._sorted(name)
-        if not len(known):
-            return math.nan
-        beyond = max(0, math.floor(min(share, 1.0 - share) * len(known)) - 1)
-        return float(known[beyond] if share < 0.5 else known[-1 - beyond])
+        return quantile_of(self._sorted(name), share)
 
     def parts(self, holds: Callable[[_Figures], np.ndarray]) -> np.ndarray:
         """Of each drawn machine, the part of its draws (machines,) for which `holds` is true, as `decide` takes it.
@@ -88,6 +84,14 @@ class JointDraws:
     def _sorted(self, name: str) -> np.ndarray:
         values = self.drawn[name].ravel()
         return np.sort(values[np.isfinite(values)])
+
+
+def quantile_of(known: np.ndarray, share: float) -> float:
+    """As `JointDraws.quantile`, of sorted draws."""
+    if not len(known):
+        return math.nan
+    beyond = max(0, math.floor(min(share, 1.0 - share) * len(known)) - 1)
+    return float(known[beyond] if share < 0.5 else known[-1 - beyond])
 
 
 def run_draws(

@@ -12,6 +12,7 @@ from npusim.engine.elasticity import elasticities
 from npusim.engine.speculation import analytic_engine
 from npusim.errors import UserError
 from npusim.mapping.deployment import Deployment
+from npusim.mapping.head_split import is_certain
 from npusim.mapping.plan import Plan, all_plans
 from npusim.serving.layout import for_load
 from npusim.serving.load import Load
@@ -26,7 +27,10 @@ _SERVED = 6
 
 @dataclass(frozen=True)
 class PlanScore:
-    """A plan with what it is judged by; served: by a simulated run, else by a closed form. bound: of a decode step."""
+    """A plan with what it is judged by; served: by a simulated run, else by a closed form.
+
+    bound: of a decode step, "" where it was not looked for.
+    """
 
     plan: Plan
     ttft_ms: float
@@ -94,7 +98,8 @@ def best_for_run(base: Deployment, load: Load, users: int, wish: Wish, seed: int
     candidates = sorted(front(estimates), key=OBJECTIVES[wish.objective])
     candidates = [score for score in candidates if wish.allows(score)][:_SERVED] or candidates[:1]
     by_plan = {where.plan: where for where in fitting}
-    served = [_served(by_plan[score.plan], score, load, seed) for score in candidates]
+    bound = [_bound(by_plan[score.plan], score, load.isl, load.osl, users) for score in candidates]
+    served = [_served(by_plan[score.plan], score, load, seed) for score in bound]
     best = _best(served, wish)
     return Found(by_plan[best.plan], tuple(served), considered, considered - len(fitting))
 
@@ -111,7 +116,8 @@ def best_for_step(base: Deployment, phase: str, batch: int, query: int, context:
 
 def _with_room(base: Deployment, tokens: int, wish: Wish) -> tuple[list[Deployment], int]:
     cards = wish.cards or base.system.max_cards
-    plans = list(all_plans(base.system, base.model, min(cards, base.system.max_cards)))
+    known = all_plans(base.system, base.model, min(cards, base.system.max_cards))
+    plans = [plan for plan in known if is_certain(base.runtime.heads, base.model, plan)]
     fitting = [plan for plan in plans if base.fitting.holds(plan, tokens)]
     if not fitting:
         largest = max(plans, key=lambda plan: (plan.data_parallel == 1, plan.chips, plan.tensor_parallel))
@@ -144,17 +150,23 @@ def front(scores: list[PlanScore]) -> list[PlanScore]:
 
 
 def estimate_plan(where: Deployment, isl: int, osl: int, users: int) -> PlanScore:
-    """The plan of a deployment, judged by a closed form of serving `users`."""
+    """The plan of a deployment, judged by a closed form of serving `users`; its bound is not looked for."""
     where, loop = best_loop(where, isl, osl, users)
-    engine = analytic_engine(where, max_sequences=loop.batch)
     return PlanScore(
         plan=where.plan,
         ttft_ms=loop.ttft_ms,
         tpot_ms=loop.tpot_ms,
         output_tokens_per_s=loop.output_tokens_per_s,
         tokens_per_joule=loop.tokens_per_joule,
-        bound=elasticities(where, engine, where.decoding([isl + osl // 2] * loop.batch)).bound,
+        bound="",
     )
+
+
+def _bound(where: Deployment, score: PlanScore, isl: int, osl: int, users: int) -> PlanScore:
+    """The score of a plan with what bounds a decode step: of those that are shown alone, since it takes longer."""
+    where, loop = best_loop(where, isl, osl, users)
+    engine = analytic_engine(where, max_sequences=loop.batch)
+    return replace(score, bound=elasticities(where, engine, where.decoding([isl + osl // 2] * loop.batch)).bound)
 
 
 @dataclass(frozen=True)

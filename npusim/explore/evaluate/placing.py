@@ -62,14 +62,14 @@ def _best(claim: Claim, arch: str) -> tuple[Deployment, float | None]:
     )
     if claim.usable:
         return deployed(plan=claim.usable), None
-    base = deployed(cards=claim.cards, tokens=isl + osl)
+    base = deployed(cards=claim.cards, tensor_parallel=1, tokens=isl + osl)
     plans = [
         plan
         for plan in all_plans(base.system, base.model, claim.cards or 1)
-        if plan.cards == claim.cards and base.fitting.holds(plan, isl + osl)
+        if plan.cards == claim.cards and base.fitting.recommends(plan, isl + osl)
     ]
     if len(plans) < 2:
-        return (base.under(plans[0]) if plans else base), None
+        return (base.under(plans[0]) if plans else deployed(cards=claim.cards, tokens=isl + osl)), None
     scored = [(where, *_estimated(claim, where)) for where in map(base.under, plans)]
     best, figure, _ = max(scored, key=lambda each: each[2])
     return best, figure
