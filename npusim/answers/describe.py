@@ -47,6 +47,7 @@ from npusim.workload.formats import formats, kv_bits
 from npusim.workload.grid import Grid, list_grids
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve_precision
+from npusim.workload.profile import Profile, list_profiles
 
 _Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
 
@@ -56,7 +57,8 @@ _ANY_KV = "bf16"
 
 
 def list_items(what: str) -> list[dict[str, Any]]:
-    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims or grids. SI units."""
+    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims, grids or profiles.
+    SI units."""
     return _LISTS[what]()
 
 
@@ -318,6 +320,20 @@ def _list_grids() -> list[dict[str, Any]]:
     return [_grid_facts(grid) for grid in list_grids()]
 
 
+def _profile_facts(profile: Profile) -> dict[str, Any]:
+    return {
+        "name": profile.name,
+        "title": profile.title,
+        "interactive": profile.traffic is not None,
+        "requests": [each.name for each in profile.requests],
+        "longest": profile.longest,
+    }
+
+
+def _list_profiles() -> list[dict[str, Any]]:
+    return [_profile_facts(profile) for profile in list_profiles()]
+
+
 _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "archs": _list_architectures,
     "models": _list_models,
@@ -325,4 +341,5 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "memories": _list_memories,
     "pims": _list_pims,
     "grids": _list_grids,
+    "profiles": _list_profiles,
 }

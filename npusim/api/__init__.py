@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from npusim.api.checking import check
     from npusim.api.collectives import collective
     from npusim.api.evaluating import evaluate
+    from npusim.api.fleets import fleet
     from npusim.api.grids import kperf
     from npusim.api.importing import import_model
     from npusim.api.new_chips import lint, new_chip
@@ -35,6 +36,7 @@ _MODULES = {
     "collective": "collectives",
     "dram": "channels",
     "evaluate": "evaluating",
+    "fleet": "fleets",
     "import_model": "importing",
     "kperf": "grids",
     "lint": "new_chips",
@@ -62,6 +64,7 @@ __all__ = [
     "collective",
     "dram",
     "evaluate",
+    "fleet",
     "import_model",
     "kperf",
     "lint",

@@ -17,7 +17,8 @@ class ListOptions(Options):
     """What `npusim list` is asked."""
 
     what: Annotated[
-        Literal["archs", "models", "runtimes", "memories", "pims", "grids"], Argument("The kind of descriptions.")
+        Literal["archs", "models", "runtimes", "memories", "pims", "grids", "profiles"],
+        Argument("The kind of descriptions."),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from npusim.api.answer import Json
 from npusim.api.options import Argument, Declared, Option, Options, declared_options, warn_of
@@ -183,21 +183,23 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int, family: str | N
     if asked.uncalibrated:
         warn_without_calibration(arch)
     warn_of_other_format(model, asked.precision)
-    return deploy(
-        arch,
-        model,
-        precision=asked.precision,
-        kv_precision=asked.kv_precision,
-        cards=asked.cards,
-        tensor_parallel=asked.tensor_parallel,
-        plan=asked_plan(asked),
-        runtime=asked.runtime,
-        tokens=tokens,
-        uncalibrated=asked.uncalibrated,
-        offload=asked.offload if isinstance(asked, Deploying) else None,
-        drafting=asked.speculation if isinstance(asked, Deploying) else None,
-        software=asked.software,
-    )
+    return deploy(arch, model, tokens=tokens, **deploy_words(asked))
+
+
+def deploy_words(asked: Placing) -> dict[str, Any]:
+    """What `deploy` is told beside architecture, model and tokens."""
+    return {
+        "precision": asked.precision,
+        "kv_precision": asked.kv_precision,
+        "cards": asked.cards,
+        "tensor_parallel": asked.tensor_parallel,
+        "plan": asked_plan(asked),
+        "runtime": asked.runtime,
+        "uncalibrated": asked.uncalibrated,
+        "offload": asked.offload if isinstance(asked, Deploying) else None,
+        "drafting": asked.speculation if isinstance(asked, Deploying) else None,
+        "software": asked.software,
+    }
 
 
 def warn_of_other_format(model: str, precision: str | None) -> None:

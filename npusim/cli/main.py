@@ -25,6 +25,7 @@ _COMMANDS = {
     "calibrate": "calibrate.calibrate",
     "sweep": "sweep.sweep",
     "evaluate": "evaluate.evaluate",
+    "fleet": "fleet.fleet",
     "check": "check.check",
     "pim": "pim.pim",
     "collective": "collective.collective",
