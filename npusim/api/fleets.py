@@ -215,7 +215,7 @@ def _written(asked: FleetOptions, found: list[FleetOption], profile: Profile, re
     if asked.out is None:
         return []
     out = Path(asked.out)
-    notes = caveats([each.deployment for each in found if each.deployment is not None], asked.lang)
+    notes = caveats([each.deployment for each in found if each.deployment is not None], asked.lang, of_cards=False)
     names = publish_fleet(found, profile, notes, record, asked.lang, out)
     return [str(out / name) for name in names]
 

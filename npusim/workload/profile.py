@@ -133,9 +133,10 @@ class Headroom(Part):
     planned_load: Annotated[Quantity, in_unit("", most=1.0)]
     """Fraction of the rate at which an instance just keeps the objectives, to which it is loaded at the peak."""
     spare_servers: _Kept
-    """Number of servers that may be out of service at once, for each pool that serves one model."""
+    """Number of servers that may be out of service at once."""
     spare_racks: _Kept
-    """Number of racks that may be out of service at once; the larger of this and `spare_servers` is added."""
+    """Number of racks that may be out of service at once, with the servers in them, at most as many as the load needs;
+    the larger of this and `spare_servers` is added."""
 
 
 class KeptLogits(Part):

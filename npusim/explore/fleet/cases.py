@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npusim.explore.fleet.response import Scales
-from npusim.explore.fleet.traffic import Asks, Demand
+from npusim.explore.fleet.traffic import Asks
 from npusim.workload.profile import Profile
 
 
@@ -31,18 +31,15 @@ def asked_of(profiles: Sequence[Profile], asks: Asks) -> Asked:
     """What each profile asks for. Raises UserError where one cannot say."""
     demands = [asks(each) for each in profiles]
     return Asked(
-        np.stack([each.requests_per_s for each in demands]),
-        *(_column(demands, name) for name in ("peak_per_s", "prompt", "output")),
-        np.array([_repeated(each) for each in profiles]),
-        *(
-            np.array([getattr(each.headroom, name).value for each in profiles])
-            for name in ("planned_load", "spare_servers", "spare_racks")
-        ),
+        hourly=np.stack([each.requests_per_s for each in demands]),
+        peak=np.array([each.peak_per_s for each in demands]),
+        prompt=np.array([each.prompt for each in demands]),
+        output=np.array([each.output for each in demands]),
+        repeated=np.array([_repeated(each) for each in profiles]),
+        planned=np.array([each.headroom.planned_load.value for each in profiles]),
+        spare_servers=np.array([each.headroom.spare_servers.value for each in profiles]),
+        spare_racks=np.array([each.headroom.spare_racks.value for each in profiles]),
     )
-
-
-def _column(demands: Sequence[Demand], name: str) -> np.ndarray:
-    return np.array([getattr(each, name) for each in demands])
 
 
 def _repeated(profile: Profile) -> float:

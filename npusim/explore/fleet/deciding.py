@@ -56,11 +56,11 @@ def deciders(numbers: Numbers, shelter: Shelter) -> list[Decider]:
     sds = np.abs(np.log(loads[:, 1] / loads[:, 0])) / (2.0 * range_z())
     shares = sds**2 / max(float((sds**2).sum()), np.finfo(float).tiny)
     order = [at for at in np.argsort(-shares, kind="stable")[:MOST].tolist() if shares[at] > _LEAST]
-    return [_decider(numbers, moved[at], *servers[at].tolist(), float(shares[at])) for at in order]
+    return [_decider(numbers, moved[at], servers[at], float(shares[at])) for at in order]
 
 
-def _decider(numbers: Numbers, moved: RangedNumber | str, low: float, high: float, share: float) -> Decider:
-    where = numbers.deployment
+def _decider(numbers: Numbers, moved: RangedNumber | str, ends: np.ndarray, share: float) -> Decider:
+    where, (low, high) = numbers.deployment, ends.tolist()
     if isinstance(moved, str):
         return Decider(where.system.name, moved, _ERRORS[moved], None, low, high, share)
     parts = (where.system, where.runtime, numbers.profile)

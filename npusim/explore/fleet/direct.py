@@ -129,7 +129,7 @@ def _statistic(rows: pd.DataFrame, name: str) -> float:
 
 
 def _cell(where: Deployment, window: Window, rate_per_s: float, count: int, routing: str, place: int) -> pd.DataFrame:
-    """A row for each request of a cell that counts; unsteady: in every row, where a queue grows or a request is refused.
+    """A row for each request of a cell that counts; unsteady: in all, where a queue grows or a request is refused.
 
     place: of the cell, whose requests are drawn by a seed of their own.
     """

@@ -178,17 +178,17 @@ def _ends(low: float, high: float, say: Say) -> str:
 def _method(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
     yield Text(
         say(
-            "One instance is simulated under random sessions of the profile at rising rates, until a latency passes its "
-            "limit. Instances are the rate at the peak over that of one, at the planned load; spare servers come beside "
-            "them. Each instance is judged alone under its random share: a router that looks at loads serves more with "
-            "the same instances."
+            "One instance is simulated under random sessions of the profile at rising rates, until a latency passes "
+            "its limit. Instances are the rate at the peak over that of one, at the planned load; spare servers come "
+            "beside them. Each instance is judged alone under its random share: a router that looks at loads serves "
+            "more with the same instances."
         )
     )
     yield Text(
         say(
-            "Watts of the cards are simulated at several loads. A server adds what its description says of the host, the "
-            "wall the losses of the supplies. Intervals are quantiles of joint draws from the ranges of all numbers and "
-            "from the errors that calibration left."
+            "Watts of the cards are simulated at several loads. A server adds what its description says of the host, "
+            "the wall the losses of the supplies. Intervals are quantiles of joint draws from the ranges of all "
+            "numbers and from the errors that calibration left."
         )
     )
     for each in serving:

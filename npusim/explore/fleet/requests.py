@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -105,7 +106,7 @@ def _long(mean_turns: float) -> float:
 
 
 def session_prompts(tokens: np.ndarray, sessions: Session, reuse: float) -> list[Prompt] | OwnPrompts:
-    """Prompts of these lengths (int64): of each, the part `reuse` is the beginning of its session's prompt before it."""
+    """Prompts of these lengths (int64): of each, the part `reuse` begins its session's prompt before it."""
     if reuse == 0.0:
         return OwnPrompts(tokens)
     of, lengths = sessions.of.tolist(), tokens.tolist()
@@ -147,10 +148,7 @@ def _segments(parts: list[tuple[int, int, int]], ends: dict[int, list[int]]) -> 
     found = []
     for text, first, end in parts:
         inside = [place for place in ends[text] if first <= place <= end]
-        found += [
-            Segment(_number(text, ends[text].index(low)), high - low)
-            for low, high in zip(inside, inside[1:], strict=False)
-        ]
+        found += [Segment(_number(text, ends[text].index(low)), high - low) for low, high in pairwise(inside)]
     return found
 
 

@@ -25,7 +25,8 @@ _MILLION = 1e6
 """Tokens to which energy is told."""
 FIGURES = (
     "instances", "servers", "cards", "racks", "kw_card", "kw_server", "kw_wall", "tokens_per_s", "requests_per_s",
-    "requests_per_s_per_instance", "tokens_per_s_per_instance", "kwh_per_day_card", "kwh_per_day_wall", "kwh_per_million_tokens",
+    "requests_per_s_per_instance", "tokens_per_s_per_instance", "kwh_per_day_card", "kwh_per_day_wall",
+    "kwh_per_million_tokens",
 )  # fmt: skip
 
 
@@ -70,7 +71,8 @@ def sized(cases: Cases, served: Served, shelter: Shelter) -> dict[str, np.ndarra
     needed = np.ceil(instances / shelter.per_server)
     full_w = _wall_w(cases, _server_w(cases, served, shelter, planned))
     per_rack = np.floor(shelter.rack_w / full_w)
-    spare = np.maximum(np.round(asked.spare_servers), np.nan_to_num(np.round(asked.spare_racks) * per_rack))
+    spare = np.round(asked.spare_servers)
+    spare = np.maximum(spare, np.round(asked.spare_racks) * np.nan_to_num(np.minimum(per_rack, needed)))
     servers = needed + spare
     found = {"instances": instances, "servers": servers, "cards": servers * shelter.cards}
     found |= {"racks": np.where(per_rack >= 1.0, np.ceil(servers / np.maximum(per_rack, 1.0)), np.nan)}
