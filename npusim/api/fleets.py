@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from npusim.workers import MOST_WORKERS, processors
 
 if TYPE_CHECKING:
     from npusim.explore.fleet.deciding import Decider
+    from npusim.explore.fleet.host_demand import HostDemand
     from npusim.explore.fleet.option import FleetOption
     from npusim.explore.fleet.run import FleetAsked
     from npusim.workload.profile import Profile
@@ -94,6 +96,14 @@ class FleetOptions(Placing):
             "Write report.html, fleet.xlsx and fleet.csv to this folder.", metavar="DIR", writes=OutFolder(FLEET_FILES)
         ),
     ] = None
+    emit: Annotated[
+        Literal["kubernetes"] | None,
+        Option("Write manifests for a cluster to --out too, a file for each architecture.", only_with=("out", Given)),
+    ] = None
+    image: Annotated[
+        str | None,
+        Option("Container image of the server in those manifests.", metavar="NAME", only_with=("emit", Given)),
+    ] = None
     lang: Annotated[Language, Option("Language of the report and the workbook.", only_with=("out", Given))] = "en"
     backend: Annotated[
         Literal["local", "dask", "ray"],
@@ -122,6 +132,8 @@ class FleetOptions(Placing):
             raise UserError("--users", "", "say for how many users, or --offline for how many tokens; one of them")
         if self.users is not None and self.slo is None:
             raise UserError("--slo", "", "is missing; say which latencies users are to get: ttft_p99=2s,tpot_p99=50ms")
+        if self.emit is not None and self.image is None:
+            raise UserError("--image", "", "is missing; --emit needs the container image that serves")
         if self.scheduler is not None and self.backend == "local":
             raise UserError("--scheduler", "", "applies to --backend dask or ray alone; add one, or leave it out")
 
@@ -216,8 +228,25 @@ def _written(asked: FleetOptions, found: list[FleetOption], profile: Profile, re
         return []
     out = Path(asked.out)
     notes = caveats([each.deployment for each in found if each.deployment is not None], asked.lang, of_cards=False)
-    names = publish_fleet(found, profile, notes, record, asked.lang, out)
+    names = publish_fleet(found, profile, notes, record, asked.lang, out, _manifests(asked, found))
     return [str(out / name) for name in names]
+
+
+def _manifests(asked: FleetOptions, found: list[FleetOption]) -> dict[str, str]:
+    """Files for a cluster and their text; warns of an architecture whose cards have no known name there."""
+    from npusim.explore.fleet.kubernetes import FOLDER, check_image, manifest_of
+
+    if asked.emit is None or asked.image is None:
+        return {}
+    image, files = check_image(asked.image), {}
+    for place, option in enumerate(found, start=1):
+        if option.draws is None:
+            continue
+        try:
+            files[f"{FOLDER}/fleet-{place}.yaml"] = manifest_of(option, asked.model, image)
+        except UserError as error:
+            warnings.warn(f"{error.location}: {option.arch}: {error.message}", stacklevel=2)
+    return files
 
 
 def option_answer(option: FleetOption) -> Answer:
@@ -247,6 +276,7 @@ def option_answer(option: FleetOption) -> Answer:
         "unknown": unknown,
         "instance": dict(option.instance),
         "demand": dict(option.demand),
+        "host": _host(option.host),
         "plans": [vars(each) | {"reason": each.reason or None} for each in option.tried],
     }
     answer |= {} if option.deployment is None else {"configuration": configuration(option.deployment)}
@@ -255,6 +285,10 @@ def option_answer(option: FleetOption) -> Answer:
     return answer | (
         {} if option.day is None else {"day": {name: value.tolist() for name, value in vars(option.day).items()}}
     )
+
+
+def _host(host: HostDemand | None) -> Json:
+    return None if host is None else {**vars(host), "cores": {**host.cores, "all": host.all_cores}}
 
 
 def _number(value: float) -> Json:

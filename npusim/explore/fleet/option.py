@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from npusim.explore.fleet.deciding import Decider, deciders
+from npusim.explore.fleet.host_demand import HostDemand, host_demand
 from npusim.explore.fleet.numbers import Numbers
 from npusim.explore.fleet.plans import Instance, Tried
 from npusim.explore.fleet.sizing import FIGURES, Shelter, hourly_kw, shelter_of, sized
@@ -51,6 +52,7 @@ class FleetOption:
     spare_servers: float = 0.0
     direct: Mapping[str, Any] | None = None
     offline: Mapping[str, Any] | None = None
+    host: HostDemand | None = None
     demand: Mapping[str, Any] = field(default_factory=dict)
 
     def value(self, name: str) -> float:
@@ -105,7 +107,15 @@ def option_of(arch: str, instance: Instance, numbers: Numbers) -> FleetOption:
         instance=_instance(numbers, shelter),
         spare_servers=own["spare_servers"],
         demand=_demand(numbers),
+        host=_host(numbers, float(case.asked.planned[0])),
     )
+
+
+def _host(numbers: Numbers, planned: float) -> HostDemand:
+    """At the planned load, with the figures of the largest rate."""
+    capacity = numbers.capacity
+    osl = float(numbers.asked.output[0])
+    return host_demand(numbers.deployment, capacity.at_rate.metrics, capacity.rate_per_s * planned, osl)
 
 
 def _idle_w(where: Deployment) -> float:

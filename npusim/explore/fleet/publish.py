@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from npusim.explore.fleet.option import FleetOption
@@ -27,8 +28,12 @@ def publish_fleet(
     manifest: Mapping[str, Any],
     language: str,
     out: Path,
+    manifests: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """Writes `report.html`, `fleet.xlsx`, `fleet.csv` and `manifest.json`; returns their names. Raises UserError."""
+    """Writes `report.html`, `fleet.xlsx`, `fleet.csv` and `manifest.json`; returns their names. Raises UserError.
+
+    manifests: further files for a cluster and their text.
+    """
     say = speaker(language)
 
     def write(draft: Path) -> list[str]:
@@ -39,6 +44,9 @@ def publish_fleet(
         table.to_csv(draft / TABLE, index=False, lineterminator="\n")
         text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
         (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        return [REPORT, WORKBOOK, TABLE, MANIFEST]
+        for name, content in manifests.items():
+            (draft / name).parent.mkdir(exist_ok=True)
+            (draft / name).write_text(content, encoding="utf-8")
+        return [REPORT, WORKBOOK, TABLE, *manifests, MANIFEST]
 
     return publish_folder(write, out)

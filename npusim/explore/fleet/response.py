@@ -2,9 +2,9 @@
 
 A run's figure on other numbers is the simulated one times what its two steps, a prompt and a decode step, cost there
 over what they cost on the described machine, as in `evaluate`. Let g be the work of a request over that of the
-described one. An instance under x / g requests a second is as busy as the described one under x; times to first tokens are then
-those of the described one at x times the prompt's cost, times between tokens those times the decode step's. The rate is
-the largest x at which every limit holds, over g; no more requests are in flight than have room in memory.
+described one. An instance under x / g requests a second is as busy as the described one under x; times to first tokens
+are then those of the described one at x times the prompt's cost, times between tokens those times the decode step's.
+The rate is the largest x at which every limit holds, over g; no more requests are in flight than have room in memory.
 """
 
 from __future__ import annotations
