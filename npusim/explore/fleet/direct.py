@@ -54,15 +54,18 @@ class DirectAsked:
         return [self.instances // count + (place < self.instances % count) for place in range(count)]
 
 
+def check_judged(slo: Slo) -> None:
+    """Raises UserError for a limit that is not judged over many instances."""
+    unjudged = [name for name, _ in slo.limits if name.rpartition("_")[0] not in _JUDGED]
+    if unjudged:
+        message = f"judges ttft, tpot and e2e alone; leave {unjudged[0]} out of --slo, or --direct"
+        raise UserError("--direct", "", message)
+
+
 def direct_check(option: FleetOption, asked: FleetAsked, where: Backend) -> FleetOption:
     """The option with what the simulation of many instances says of its rate; itself without a fleet."""
     if option.draws is None or asked.slo is None or asked.direct is None or option.deployment is None:
         return option
-    unjudged = [name for name, _ in asked.slo.limits if name.rpartition("_")[0] not in _JUDGED]
-    if unjudged:
-        raise UserError(
-            "--direct", "", f"judges ttft, tpot and e2e alone; leave {unjudged[0]} out of --slo, or --direct"
-        )
     window = trials_of(option.deployment, asked.profile, asked.slo, asked.seed).window
     search = _Search(option.deployment, window, asked.slo, asked.direct, where)
     estimate = option.value("requests_per_s_per_instance")

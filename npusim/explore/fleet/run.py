@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from npusim.errors import DoesNotFit, UserError
-from npusim.explore.fleet.direct import DirectAsked, direct_check
+from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
 from npusim.explore.fleet.numbers import Numbers
 from npusim.explore.fleet.offline import Corpus, offline_option
 from npusim.explore.fleet.option import FleetOption, no_fleet, option_of
@@ -43,6 +43,10 @@ def fleets(archs: tuple[str, ...], asked: FleetAsked, where: Backend) -> list[Fl
     Raises UserError for what is mistaken for every architecture.
     """
     load_model(asked.model)
+    if asked.users is not None:
+        OfUsers(asked.users)(asked.profile)
+    if asked.direct is not None and asked.slo is not None:
+        check_judged(asked.slo)
     titles = [load_system(each).title for each in archs]
     names = [f"{place:04d}" for place in range(len(archs))]
     calls = [(name, (arch, title, asked)) for name, arch, title in zip(names, archs, titles, strict=True)]
