@@ -367,7 +367,7 @@ def test_offline_counts_tokens_a_day_and_days_of_a_corpus() -> None:
 
 
 def test_instances_behind_a_router_serve_at_least_what_the_estimate_says() -> None:
-    (option,) = tell("fleet", *WORDS, "--users", "1e6", "--slo", SLO, "--direct", "4").json["options"]
+    (option,) = tell("fleet", *WORDS, "--users", "1e6", "--slo", SLO, "--direct", "2").json["options"]
     direct = option["direct"]
     assert direct["estimated_requests_per_s_per_instance"] == option["instance"]["requests_per_s"]
     assert direct["requests_per_s_per_instance"] > 0.0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from npusim.explore.fleet.host_demand import HostDemand
     from npusim.explore.fleet.option import FleetOption
     from npusim.explore.fleet.run import FleetAsked
+    from npusim.words import Phrase
     from npusim.workload.profile import Profile
 
 FLEET_FILES = ("report.html", "fleet.xlsx", "fleet.csv", MANIFEST)
@@ -255,13 +256,13 @@ def option_answer(option: FleetOption) -> Answer:
 
     low, high = option.interval("servers")
     ends = {name: option.interval(name) for name in FIGURES}
-    unknown = dict(option.unknown)
+    unknown = {name: str(reason) for name, reason in option.unknown.items()}
     if math.isinf(high):
         unknown["high"] = "in more than 5 % of the draws no instance keeps the objectives"
     answer: dict[str, Any] = {
         "arch": option.arch,
         "title": option.title,
-        "reason": option.reason or None,
+        "reason": _text(option.reason),
         **{name: _number(option.value(name)) for name in FIGURES},
         "low": _number(low),
         "high": _number(high),
@@ -277,7 +278,7 @@ def option_answer(option: FleetOption) -> Answer:
         "instance": dict(option.instance),
         "demand": dict(option.demand),
         "host": _host(option.host),
-        "plans": [vars(each) | {"reason": each.reason or None} for each in option.tried],
+        "plans": [vars(each) | {"reason": _text(each.reason)} for each in option.tried],
     }
     answer |= {} if option.deployment is None else {"configuration": configuration(option.deployment)}
     answer |= {} if option.direct is None else {"direct": dict(option.direct)}
@@ -285,6 +286,10 @@ def option_answer(option: FleetOption) -> Answer:
     return answer | (
         {} if option.day is None else {"day": {name: value.tolist() for name, value in vars(option.day).items()}}
     )
+
+
+def _text(reason: Phrase | None) -> str | None:
+    return None if reason is None else str(reason)
 
 
 def _host(host: HostDemand | None) -> Json:

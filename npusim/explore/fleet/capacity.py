@@ -24,6 +24,7 @@ from npusim.serving.served import column_of
 from npusim.serving.simulate import ServedRun, simulate
 from npusim.serving.slo import Slo
 from npusim.units import MS_PER_S
+from npusim.words import Phrase
 from npusim.workload.arrivals import Timed
 from npusim.workload.profile import Profile
 
@@ -72,7 +73,7 @@ class Capacity:
     rate_per_s: float
     points: tuple[RatePoint, ...]
     alone: RatePoint
-    reason: str = ""
+    reason: Phrase | None = None
 
     @property
     def at_rate(self) -> RatePoint:
@@ -167,7 +168,8 @@ def find_capacity(trials: Trials, fine: float = _FINE, curves: bool = True) -> C
         return Capacity(0.0, (), alone, _broken(alone.metrics, trials.slo))
     low = _largest(lambda rate: trials.at(rate).kept, max(alone.rate_per_s, trials.full_rate() / 2.0), fine)
     if low == 0.0:
-        return Capacity(0.0, (), alone, "the objectives are kept by a user alone, but at no rate of random arrivals")
+        reason = Phrase("the objectives are kept by a user alone, but at no rate of random arrivals")
+        return Capacity(0.0, (), alone, reason)
     for part in _SHAPE if curves else ():
         if not trials.at(low * part).steady:
             break
@@ -192,16 +194,18 @@ def _largest(keeps: Callable[[float], bool], start: float, fine: float) -> float
     return low
 
 
-def _broken(metrics: RunMetrics, slo: Slo) -> str:
-    """Why one user alone breaks the objectives, in words."""
+def _broken(metrics: RunMetrics, slo: Slo) -> Phrase:
+    """Why one user alone breaks the objectives: the first limit that is broken."""
     if not metrics.fits:
-        return f"requests are refused: {metrics.refusal}"
-    told = [
-        f"{name} of one user alone is {metrics[name]:,.4g} ms, the limit {limit:,.4g} ms"
-        for name, limit in slo.limits
-        if not metrics[name] <= limit
-    ]
-    return "; ".join(told)
+        return refused(metrics)
+    name, limit = next((name, limit) for name, limit in slo.limits if not metrics[name] <= limit)
+    told = {"name": name, "value": f"{metrics[name]:,.4g}", "limit": f"{limit:,.4g}"}
+    return Phrase("{name} of one user alone is {value} ms, the limit {limit} ms", told)
+
+
+def refused(metrics: RunMetrics) -> Phrase:
+    """Why requests are refused."""
+    return Phrase("requests are refused: {refusal}", {"refusal": metrics.refusal})
 
 
 def without_replicas(deployment: Deployment) -> Deployment:

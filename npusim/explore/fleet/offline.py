@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.explore.fleet.capacity import Capacity, RatePoint, Trials
+from npusim.explore.fleet.capacity import Capacity, RatePoint, Trials, refused
 from npusim.explore.fleet.numbers import Numbers
 from npusim.explore.fleet.option import FleetOption, option_of
 from npusim.explore.fleet.plans import best_instance
@@ -63,8 +63,7 @@ def at_full_load(trials: Trials, is_fine: bool) -> Capacity:
     metrics = measure(simulate(where, load, trials.seed, trials.engine), Shown.COMPARED)
     rate = metrics["steady_output_tokens_per_s"] / load.tokens[:, 1].mean() if metrics.fits else 0.0
     point = RatePoint(float(rate), metrics, metrics.fits, metrics.fits)
-    reason = "" if metrics.fits else f"requests are refused: {metrics.refusal}"
-    return Capacity(float(rate), (point,), point, reason)
+    return Capacity(float(rate), (point,), point, None if metrics.fits else refused(metrics))
 
 
 def offline_option(

@@ -16,8 +16,11 @@ from npusim.explore.fleet.plans import Instance, Tried
 from npusim.explore.fleet.sizing import FIGURES, Shelter, hourly_kw, shelter_of, sized
 from npusim.mapping.deployment import Deployment
 from npusim.serving.joint import JointDraws
+from npusim.words import Phrase
 from npusim.workload.profile import SECONDS_PER_HOUR
 
+_HOUSED = ("kw_server", "kw_wall", "kwh_per_day_wall", "kwh_per_million_tokens", "racks")
+"""Figures that a description without housing leaves unknown."""
 YEARS = (1, 2, 3)
 """Years ahead for which servers are told."""
 
@@ -35,19 +38,19 @@ class Day:
 
 @dataclass(frozen=True)
 class FleetOption:
-    """arch, title: of the architecture; reason: why there is no fleet, "" where there is one; unknown: reasons of
+    """arch, title: of the architecture; reason: why there is no fleet, None where there is one; unknown: reasons of
     figures that are not told; draws: of FIGURES; deployment: of one instance, None where the model has no room."""
 
     arch: str
     title: str
-    reason: str = ""
+    reason: Phrase | None = None
     deployment: Deployment | None = None
     tried: tuple[Tried, ...] = ()
     draws: JointDraws | None = None
     day: Day | None = None
     later: Mapping[int, float] = field(default_factory=dict)
     deciding: tuple[Decider, ...] = ()
-    unknown: Mapping[str, str] = field(default_factory=dict)
+    unknown: Mapping[str, Phrase] = field(default_factory=dict)
     instance: Mapping[str, Any] = field(default_factory=dict)
     spare_servers: float = 0.0
     direct: Mapping[str, Any] | None = None
@@ -76,7 +79,7 @@ _TAIL = 0.05
 """Part of the draws beyond either end of an interval."""
 
 
-def no_fleet(arch: str, title: str, reason: str, instance: Instance | None = None) -> FleetOption:
+def no_fleet(arch: str, title: str, reason: Phrase | None, instance: Instance | None = None) -> FleetOption:
     """An architecture that cannot serve, with the reason."""
     where = None if instance is None else instance.deployment
     return FleetOption(arch, title, reason, where, () if instance is None else instance.tried)
@@ -132,15 +135,18 @@ def _later(numbers: Numbers, own: Mapping[str, float], shelter: Shelter) -> dict
     return {year: max(needed, math.ceil(load)) + own["spare_servers"] for year, load in loads.items()}
 
 
-def _unknown(where: Deployment, own: Mapping[str, float]) -> dict[str, str]:
-    name, housing = where.system.name, where.system.housing
+def _unknown(where: Deployment, own: Mapping[str, float]) -> dict[str, Phrase]:
+    name, housing = {"name": where.system.name}, where.system.housing
     if housing is None:
-        told = f"the description of {name} tells no housing: add housing.host and housing.supply_efficiency"
-        return dict.fromkeys(("kw_server", "kw_wall", "kwh_per_day_wall", "kwh_per_million_tokens", "racks"), told)
+        told = Phrase(
+            "the description of {name} tells no housing: add housing.host and housing.supply_efficiency", name
+        )
+        return dict.fromkeys(_HOUSED, told)
     if housing.rack is None:
-        return {"racks": f"the description of {name} does not tell housing.rack"}
+        return {"racks": Phrase("the description of {name} does not tell housing.rack", name)}
     if math.isnan(own["racks"]):
-        return {"racks": f"a rack of {housing.rack.text} does not feed one server of {name} at this load"}
+        rack = name | {"rack": housing.rack.text}
+        return {"racks": Phrase("a rack of {rack} does not feed one server of {name} at this load", rack)}
     return {}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from npusim.explore.fleet.option import FleetOption
+from npusim.explore.fleet.plans import Tried
 from npusim.explore.fleet.table import SHOWN
 from npusim.kperf.table import Column
 from npusim.report.charts import COLOURS, layout, tornado
@@ -47,11 +48,11 @@ def _demand(serving: Sequence[FleetOption], say: Say) -> Iterator[str]:
     yield say(
         "{day} requests a day, {peak} a second at the peak, with {prompt} prompt tokens and {output} output tokens in "
         "the mean: {tokens} output tokens a day.",
-        day=f"{told['requests_per_day']:,.4g}",
-        peak=f"{told['requests_per_s_peak']:,.4g}",
+        day=f"{told['requests_per_day']:,.0f}",
+        peak=f"{told['requests_per_s_peak']:,.1f}",
         prompt=f"{told['prompt_tokens_mean']:,.0f}",
         output=f"{told['output_tokens_mean']:,.0f}",
-        tokens=f"{told['output_tokens_per_day']:,.4g}",
+        tokens=f"{told['output_tokens_per_day']:,.0f}",
     )
 
 
@@ -63,20 +64,19 @@ def _plan(options: Sequence[FleetOption], serving: Sequence[FleetOption], say: S
         yield Table(say("Architectures side by side."), headings, rows, frozenset(range(1, len(headings))))
         yield Chart(say("Servers, with the 90 % interval."), _servers(serving, say))
     for each in options:
-        if each.reason:
-            yield Text(say("{title} has no fleet: {reason}.", title=each.title, reason=say(each.reason)), "warning")
+        if each.reason is not None:
+            reason = each.reason.in_words_of(say)
+            yield Text(say("{title} has no fleet: {reason}.", title=each.title, reason=reason), "warning")
     for each in serving:
-        for name, reason in each.unknown.items():
-            column = next(item for item in SHOWN if item.name == name)
-            yield Text(
-                say(
-                    "{title}: {figure} is unknown: {reason}.",
-                    title=each.title,
-                    figure=say(column.heading),
-                    reason=say(reason),
-                ),
-                "note",
-            )
+        for reason in dict.fromkeys(why.in_words_of(say) for why in each.unknown.values()):
+            yield Text(_unknown(each, reason, say), "note")
+
+
+def _unknown(option: FleetOption, reason: str, say: Say) -> str:
+    """The figures that one reason leaves unknown, in a sentence."""
+    names = [name for name, why in option.unknown.items() if why.in_words_of(say) == reason]
+    headings = "; ".join(say(item.heading) for item in SHOWN if item.name in names)
+    return say("{title}: {figure} is unknown: {reason}.", title=option.title, figure=headings, reason=reason)
 
 
 def _ranged(option: FleetOption, column: Column, say: Say) -> str:
@@ -120,7 +120,7 @@ def _day(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
     title = say("Hour of the day")
     yield Chart(
         say("Output tokens a second that users ask for, by the hour."),
-        layout(demand, title, _label("tokens_per_s", say)),
+        layout(demand, title, say("Output tokens a second")),
     )
     for name, words in (
         ("kw_card", say("Power of the cards over the day.")),
@@ -134,10 +134,6 @@ def _day(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
         if figure.data:
             figure.update_yaxes(rangemode="tozero")
             yield Chart(words, layout(figure, title, "kW"))
-
-
-def _label(name: str, say: Say) -> str:
-    return next(item for item in SHOWN if item.name == name).label_in(say)
 
 
 def _deciding(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
@@ -159,15 +155,11 @@ def _deciding(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
         )
         known = [item for item in each.deciding if math.isfinite(item.low) and math.isfinite(item.high)]
         if known:
-            names = [item.path for item in known]
-            chart = tornado(
-                names,
-                [item.low for item in known],
-                [item.high for item in known],
-                each.value("servers"),
-                say("Servers, spares included"),
-            )
-            yield Chart(say("{title}: servers with one number at an end of its range.", title=each.title), chart)
+            low, high = ([getattr(item, side) for item in known] for side in ("low", "high"))
+            title, middle = say("Servers, spares included"), each.value("servers")
+            ends = say("at its low end"), say("at its high end")
+            caption = say("{title}: servers with one number at an end of its range.", title=each.title)
+            yield Chart(caption, tornado([item.path for item in known], low, high, middle, title, ends))
 
 
 def _ends(low: float, high: float, say: Say) -> str:
@@ -194,7 +186,10 @@ def _method(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
     for each in serving:
         headings = [say(word) for word in ("Plan", "Cards", "Requests a second of an instance", "Status")]
         rows = [
-            [tried.plan, f"{tried.cards:,}", f"{tried.rate_per_s:,.3g}", say(tried.reason or "kept")]
-            for tried in each.tried
+            [tried.plan, f"{tried.cards:,}", f"{tried.rate_per_s:,.3g}", _status(tried, say)] for tried in each.tried
         ]
         yield Table(say("{title}: plans that were tried.", title=each.title), headings, rows, frozenset({1, 2}))
+
+
+def _status(tried: Tried, say: Say) -> str:
+    return say("kept") if tried.reason is None else tried.reason.in_words_of(say)

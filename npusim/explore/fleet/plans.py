@@ -10,6 +10,7 @@ from npusim.explore.fleet.capacity import COARSE, Capacity, Trials, find_capacit
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import make_plan
 from npusim.serving.slo import Slo
+from npusim.words import Phrase
 from npusim.workload.profile import Profile
 
 
@@ -20,7 +21,7 @@ class Tried:
     plan: str
     cards: int
     rate_per_s: float
-    reason: str
+    reason: Phrase | None
 
     @property
     def per_card(self) -> float:

@@ -15,7 +15,7 @@ from npusim.explore.fleet.workbook import write_fleet_workbook
 from npusim.publish import MANIFEST, publish_folder
 from npusim.report.page import render
 from npusim.safe_text import printable_table, spreadsheet_safe
-from npusim.words import speaker
+from npusim.words import ENGLISH, speaker
 from npusim.workload.profile import Profile
 
 REPORT, WORKBOOK, TABLE = "report.html", "fleet.xlsx", "fleet.csv"
@@ -40,7 +40,7 @@ def publish_fleet(
         page = fleet_page(options, profile, notes, manifest, say, language)
         (draft / REPORT).write_text(render(page), encoding="utf-8")
         write_fleet_workbook(options, profile, manifest, say, draft / WORKBOOK)
-        table = spreadsheet_safe(printable_table(fleet_table(options)).convert_dtypes())
+        table = spreadsheet_safe(printable_table(fleet_table(options, speaker(ENGLISH))).convert_dtypes())
         table.to_csv(draft / TABLE, index=False, lineterminator="\n")
         text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
         (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")

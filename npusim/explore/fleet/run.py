@@ -17,6 +17,7 @@ from npusim.explore.sweep.backend import Backend
 from npusim.hardware.catalog import load_system
 from npusim.mapping.deployment import Deployment, deploy
 from npusim.serving.slo import Slo
+from npusim.words import Phrase
 from npusim.workload.catalog import load_model
 from npusim.workload.profile import Profile
 
@@ -55,7 +56,7 @@ def fleets(archs: tuple[str, ...], asked: FleetAsked, where: Backend) -> list[Fl
     if mistakes and len(mistakes) == len(archs):
         raise mistakes[0]
     options = [
-        no_fleet(arch, title, str(found[name])) if isinstance(found[name], UserError) else found[name]
+        no_fleet(arch, title, _as_told(found[name])) if isinstance(found[name], UserError) else found[name]
         for name, arch, title in zip(names, archs, titles, strict=True)
     ]
     if asked.direct is None:
@@ -68,9 +69,13 @@ def _fleet_or_reason(arch: str, title: str, asked: FleetAsked) -> FleetOption | 
     try:
         return _fleet(arch, title, asked)
     except DoesNotFit as error:
-        return no_fleet(arch, title, str(error))
+        return no_fleet(arch, title, _as_told(error))
     except UserError as error:
         return error
+
+
+def _as_told(error: UserError) -> Phrase:
+    return Phrase("{reason}", {"reason": str(error)})
 
 
 def _fleet(arch: str, title: str, asked: FleetAsked) -> FleetOption:

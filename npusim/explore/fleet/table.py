@@ -10,6 +10,7 @@ import pandas as pd
 
 from npusim.explore.fleet.option import FleetOption
 from npusim.kperf.table import Column
+from npusim.words import Say
 
 SHOWN = (
     Column("instances", "Instances at the peak", "", "#,##0"),
@@ -67,13 +68,16 @@ DECIDING = (
 )
 
 
-def fleet_table(options: Sequence[FleetOption]) -> pd.DataFrame:
+def fleet_table(options: Sequence[FleetOption], say: Say) -> pd.DataFrame:
     """A row an architecture with the columns of COLUMNS; NaN where something is not told or has no end."""
-    return pd.DataFrame([_row(each) for each in options]).reindex(columns=["arch", *(item.name for item in COLUMNS)])
+    return pd.DataFrame([_row(each, say) for each in options]).reindex(
+        columns=["arch", *(item.name for item in COLUMNS)]
+    )
 
 
-def _row(option: FleetOption) -> dict[str, object]:
-    row: dict[str, object] = {"arch": option.arch, "title": option.title, "status": option.reason or "predicted"}
+def _row(option: FleetOption, say: Say) -> dict[str, object]:
+    status = say("predicted") if option.reason is None else option.reason.in_words_of(say)
+    row: dict[str, object] = {"arch": option.arch, "title": option.title, "status": status}
     if option.draws is None:
         return row
     row |= {"plan": option.instance["plan"], "instance_cards": option.instance["cards"]}

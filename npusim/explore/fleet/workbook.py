@@ -29,7 +29,7 @@ def write_fleet_workbook(
     """Writes the workbook; the same input gives the same bytes."""
     with new_workbook(path, say(_TITLE)) as book:
         styles = Styles(book, say)
-        _sheet(book, "Plan", say(_TITLE), COLUMNS, _spoken(fleet_table(options), say), styles)
+        _sheet(book, "Plan", say(_TITLE), COLUMNS, fleet_table(options, say), styles)
         sheet = _sheet(book, "Day", say("The day, hour by hour"), DAY, day_table(options), styles)
         _day_charts(book, sheet, [each for each in options if each.day is not None], styles)
         deciding = _spoken(deciding_table(options), say)
@@ -48,7 +48,7 @@ def write_fleet_workbook(
 
 def _spoken(frame: pd.DataFrame, say: Say) -> pd.DataFrame:
     """Words of kinds, states and meanings in the reader's language."""
-    names = [name for name in ("kind", "status", "meaning", "source") if name in frame]
+    names = [name for name in ("kind", "meaning", "source") if name in frame]
     return frame.assign(
         **{name: [say(text) if isinstance(text, str) else text for text in frame[name]] for name in names}
     )
