@@ -23,6 +23,7 @@ from npusim.ledger import Duration, Fraction, Positive, Quantity, Ratio, Stretch
 from npusim.workload.lengths import LogNormal
 
 HOURS = 24
+"""Of a day."""
 SECONDS_PER_HOUR = 3600.0
 """Of an hour."""
 OPTION = "--profile"
@@ -34,6 +35,7 @@ _STEEPEST = 64.0
 """Largest power to which the shape of a day is raised: all requests then come in its busiest hour."""
 _Sigma = Annotated[Quantity, in_unit("", zero=True, most=3.0)]
 _Kept = Annotated[Quantity, in_unit("", zero=True, most=1e6)]
+"""A count of things that are held ready or kept."""
 
 
 class TokenLengths(Part):
