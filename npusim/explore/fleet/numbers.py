@@ -20,6 +20,7 @@ from npusim.explore.fleet.sizing import Served
 from npusim.explore.fleet.traffic import Asks
 from npusim.explore.one_changed import Change, changed_records, estimates_of, estimates_on, ranged_of, to_ends
 from npusim.explore.sweep.estimate import Figures
+from npusim.explore.sweep.machines import Records
 from npusim.hardware.calibration import with_quantities
 from npusim.hardware.draws import RangedNumber, drawn_values, is_ranged
 from npusim.ledger import Quantity, provenances
@@ -103,8 +104,9 @@ class Numbers:
         calibration left."""
         others = list(drawn_deployments(self.deployment, self.seed, MACHINES))
         steps = estimates_on(self.deployment, others, self._load, _STEPS)
-        records = [np.concatenate([getattr(each, name) for each in others]) for name in ("machine", "runtime_record")]
-        scales, watts = self._scales(steps, self._room(*records))
+        machines = np.concatenate([each.machine for each in others])
+        runtimes = np.concatenate([each.runtime_record for each in others])
+        scales, watts = self._scales(steps, Records(machines, runtimes))
         scales = Scales(*(np.repeat(each, ERRORS_EACH) for each in vars(scales).values()))
         first, token, power = self._errors()
         scales = scales.change(first=first, token=token)
@@ -147,7 +149,7 @@ class Numbers:
         changes: list[Change] = to_ends(numbers)
         steps = estimates_of(self.deployment, changes, *self._load, _STEPS)
         records = changed_records(self.deployment, changes)
-        scales, watts = self._scales(steps, self._room(records.machines, records.runtimes))
+        scales, watts = self._scales(steps, records)
         return self._cases(scales, watts, repeat(self.asked, len(watts)), {})
 
     def profiles_at_ends(self, numbers: Sequence[RangedNumber]) -> Cases:
@@ -169,16 +171,22 @@ class Numbers:
         scales = Scales.none(len(first)).change(first=first, token=token)
         return self._cases(scales, power, repeat(self.asked, len(first)), {})
 
-    def _scales(self, steps: Figures, room: np.ndarray) -> tuple[Scales, np.ndarray]:
-        prompt, decode, watts = (steps[name] / self._own[name][0] for name in _STEPS)
+    def _scales(self, steps: Figures, records: Records) -> tuple[Scales, np.ndarray]:
+        """Of machines whose steps cost so much; the host's stalls lengthen both steps by their mean."""
+        room = self._room(records)
+        own_ms, stall_ms = _stall_ms(self.deployment.runtime_record)[0], _stall_ms(records.runtimes)
+        prompt, decode = ((steps[name] + stall_ms) / (self._own[name][0] + own_ms) for name in _STEPS[:2])
+        watts = steps[_STEPS[2]] / self._own[_STEPS[2]][0]
         room = np.where(np.isfinite(prompt) & np.isfinite(decode), room, 0.0)
         prompt, decode, watts = (np.nan_to_num(each, nan=1.0) for each in (prompt, decode, watts))
         return Scales.none(len(room)).change(prompt=prompt, decode=decode, room=room), watts
 
-    def _room(self, machines: np.ndarray, runtimes: np.ndarray) -> np.ndarray:
+    def _room(self, records: Records) -> np.ndarray:
         """Bytes for KV of each machine over those of the described one; 0 where the longest request has no room."""
         own, where = self.deployment.require_fit(1), self.deployment
-        usable = usable_bytes(machines, runtimes) - float(usable_bytes(where.machine[0], where.runtime_record[0]))
+        usable = usable_bytes(records.machines, records.runtimes) - float(
+            usable_bytes(where.machine[0], where.runtime_record[0])
+        )
         left = own.available_bytes + usable
         return np.asarray(np.where(left >= own.kv_bytes(self.profile.longest), left / own.available_bytes, 0.0))
 
@@ -189,6 +197,11 @@ class Numbers:
             for name in ("host", "supply_efficiency")
         )
         return Cases(scales, watts, asked, host, supply)
+
+
+def _stall_ms(runtimes: np.ndarray) -> np.ndarray:
+    """Mean stall of the host in a step."""
+    return np.asarray(runtimes["host_stall_probability"] * runtimes["host_stall_time"] * MS_PER_S)
 
 
 def ranged_of_profile(profile: Profile) -> list[RangedNumber]:

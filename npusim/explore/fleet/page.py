@@ -172,8 +172,8 @@ def _method(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
         say(
             "One instance is simulated under random sessions of the profile at rising rates, until a latency passes "
             "its limit. Instances are the rate at the peak over that of one, at the planned load; spare servers come "
-            "beside them. Each instance is judged alone under its random share: a router that looks at loads serves "
-            "more with the same instances."
+            "beside them. Each instance is judged alone under its random share of the sessions, as under a router that "
+            "keeps a session on its instance."
         )
     )
     yield Text(

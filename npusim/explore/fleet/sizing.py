@@ -1,7 +1,7 @@
 """From the rate of one instance to instances, servers, racks, watts and energy, for arrays of cases.
 
-Requests are dealt out to instances at random (each then sees a Poisson process of its share): a router that looks at
-loads does better, so that the number of instances is not too small by it. Spare servers are powered and share the load.
+Sessions are dealt out to instances at random and stay there (each instance then sees a Poisson process of its share).
+Spare servers are powered and share the load.
 Watts of a server are those of its cards and what its housing says of the host, whatever its load; the wall's are those
 over the efficiency of the supplies.
 """
