@@ -176,9 +176,9 @@ INTERVAL = (
     "ranges of all numbers of machine, software, housing and profile, and of what calibration left unexplained."
 )
 COMPOSITION = (
-    "Each instance is simulated alone under its random share of the sessions, as under a router that keeps a session on "
-    "its instance. Routers that look at loads spread requests more evenly, but lose what prefix caches keep; --direct N "
-    "measures both."
+    "Each instance is simulated alone under its random share of the sessions, as under a router that keeps a session "
+    "on its instance. Routers that look at loads spread requests more evenly, but lose what prefix caches keep; "
+    "--direct N measures both."
 )
 
 

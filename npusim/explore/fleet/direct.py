@@ -3,7 +3,7 @@
 Instances are in cells, each with a router of its own that takes a random part of the requests, as large services are
 built; cells are simulated by themselves, so that their number and not that of the workers decides the answer. The
 largest rate at which all requests together keep the objectives is sought about the estimate's, which has every instance
-alone under its share.
+alone with whole sessions.
 """
 
 from __future__ import annotations
