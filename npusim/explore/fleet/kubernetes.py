@@ -68,8 +68,8 @@ def _deployment(option: FleetOption, name: str, image: str, resource: str, sourc
     container = {"name": "server", "image": image, "resources": {"requests": requests, "limits": {resource: cards}}}
     spec = {
         "replicas": _replicas(option),
-        "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        "selector": {"matchLabels": dict(labels)},
+        "template": {"metadata": {"labels": dict(labels)}, "spec": {"containers": [container]}},
     }
     notes = _notes(option.host) | {"npusim/device-name-source": source, "npusim/plan": str(option.instance["plan"])}
     metadata = {"name": name, "labels": labels, "annotations": notes}
@@ -89,7 +89,8 @@ def _autoscaler(option: FleetOption, name: str) -> dict[str, Any]:
     """As many instances as keep the requests in flight of each at those of the planned load."""
     assert option.day is not None
     quiet = float(option.day.requests_per_s.min() / option.value("requests_per_s"))
-    target = {"type": "AverageValue", "averageValue": str(max(1, math.floor(option.instance["requests_in_flight"])))}
+    each = max(1, math.floor(option.instance["requests_in_flight"] * option.instance["planned_load"]))
+    target = {"type": "AverageValue", "averageValue": str(each)}
     spec = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "minReplicas": max(1, math.ceil(option.value("instances") * quiet)),

@@ -157,6 +157,7 @@ def _instance(numbers: Numbers, shelter: Shelter) -> dict[str, Any]:
         "cards": numbers.deployment.plan.cards,
         "plan": numbers.deployment.plan.name,
         "per_server": shelter.per_server,
+        "planned_load": numbers.profile.headroom.planned_load.value,
         "requests_per_s": numbers.capacity.rate_per_s,
         "requests_in_flight": at.in_flight,
         "output_tokens_per_s": at.metrics["output_tokens_per_s"],
