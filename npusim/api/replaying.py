@@ -12,6 +12,7 @@ from npusim.api.channels import DramOptions
 from npusim.api.checking import CheckOptions
 from npusim.api.collectives import CollectiveOptions
 from npusim.api.evaluating import EvaluateOptions
+from npusim.api.fleets import FleetOptions
 from npusim.api.grids import KPerfOptions
 from npusim.api.importing import ImportOptions
 from npusim.api.options import Argument, Declared, Options, declared_options
@@ -32,6 +33,7 @@ REPLAYED: dict[str, type[Options]] = {
     "collective": CollectiveOptions,
     "dram": DramOptions,
     "evaluate": EvaluateOptions,
+    "fleet": FleetOptions,
     "import": ImportOptions,
     "kperf": KPerfOptions,
     "list": ListOptions,
