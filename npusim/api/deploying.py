@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Json
 from npusim.api.options import Argument, Declared, Option, Options, declared_options, warn_of
@@ -14,7 +14,7 @@ from npusim.hardware.states import State
 
 if TYPE_CHECKING:
     from npusim.hardware.drafting import Drafting
-    from npusim.mapping.deployment import Deployment
+    from npusim.mapping.deployment import Deployment, DeployWords
     from npusim.serving.planning import Found, Wish
 
 _AUTO = "auto"
@@ -186,7 +186,7 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int, family: str | N
     return deploy(arch, model, tokens=tokens, **deploy_words(asked))
 
 
-def deploy_words(asked: Placing) -> dict[str, Any]:
+def deploy_words(asked: Placing) -> DeployWords:
     """What `deploy` is told beside architecture, model and tokens."""
     return {
         "precision": asked.precision,

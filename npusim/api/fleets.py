@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer, Json
 from npusim.api.deploying import ModelName, Placing, Seed, configuration, deploy_words, warn_of_other_format
@@ -260,7 +260,7 @@ def option_answer(option: FleetOption) -> Answer:
     unknown = {name: str(reason) for name, reason in option.unknown.items()}
     if math.isinf(high):
         unknown["high"] = "in more than 5 % of the draws no instance keeps the objectives"
-    answer: dict[str, Any] = {
+    answer: dict[str, object] = {
         "arch": option.arch,
         "title": option.title,
         "reason": _text(option.reason),
@@ -284,16 +284,14 @@ def option_answer(option: FleetOption) -> Answer:
     answer |= {} if option.deployment is None else {"configuration": configuration(option.deployment)}
     answer |= {} if option.direct is None else {"direct": dict(option.direct)}
     answer |= {} if option.offline is None else {"offline": dict(option.offline)}
-    return answer | (
-        {} if option.day is None else {"day": {name: value.tolist() for name, value in vars(option.day).items()}}
-    )
+    return plain_answer({**answer, **({"day": day} if day else {})})
 
 
 def _text(reason: Phrase | None) -> str | None:
     return None if reason is None else str(reason)
 
 
-def _host(host: HostDemand | None) -> Json:
+def _host(host: HostDemand | None) -> object:
     return None if host is None else {**vars(host), "cores": {**host.cores, "all": host.all_cores}}
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from npusim.errors import DoesNotFit, UserError
 from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
@@ -15,7 +13,7 @@ from npusim.explore.fleet.plans import best_instance
 from npusim.explore.fleet.traffic import OfUsers
 from npusim.explore.sweep.backend import Backend
 from npusim.hardware.catalog import load_system
-from npusim.mapping.deployment import Deployment, deploy
+from npusim.mapping.deployment import Deployment, DeployWords, deploy
 from npusim.serving.slo import Slo
 from npusim.words import Phrase
 from npusim.workload.catalog import load_model
@@ -30,7 +28,7 @@ class FleetAsked:
     model: str
     profile: Profile
     seed: int
-    told: Mapping[str, Any]
+    told: DeployWords
     is_planned: bool
     users: float | None = None
     slo: Slo | None = None
@@ -93,5 +91,7 @@ def _fleet(arch: str, title: str, asked: FleetAsked) -> FleetOption:
 
 def deployed_for(arch: str, asked: FleetAsked) -> Deployment:
     """The deployment that is told; of one card where its plan is still to be found. Raises UserError."""
-    told = dict(asked.told) if asked.is_planned else {**asked.told, "cards": 1}
+    told = asked.told.copy()
+    if not asked.is_planned:
+        told["cards"] = 1
     return deploy(arch, asked.model, tokens=asked.profile.longest, **told)
