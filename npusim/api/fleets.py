@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from npusim.api.answer import Answer, Json
+from npusim.api.answer import Answer, Json, plain_answer
 from npusim.api.deploying import ModelName, Placing, Seed, configuration, deploy_words, warn_of_other_format
 from npusim.api.deploying import warn_without_calibration as warn_uncalibrated
 from npusim.api.function import asked_by
@@ -284,6 +284,7 @@ def option_answer(option: FleetOption) -> Answer:
     answer |= {} if option.deployment is None else {"configuration": configuration(option.deployment)}
     answer |= {} if option.direct is None else {"direct": dict(option.direct)}
     answer |= {} if option.offline is None else {"offline": dict(option.offline)}
+    day = {} if option.day is None else {name: value.tolist() for name, value in vars(option.day).items()}
     return plain_answer({**answer, **({"day": day} if day else {})})
 
 
