@@ -19,6 +19,7 @@ from npusim.fidelity.assumptions import FidelityTable
 from npusim.fidelity.recovery import RecoveryTable
 from npusim.graphs.operators import HostOperators, OperatorTable, UnitSupport
 from npusim.hardware.calibration import Calibration
+from npusim.hardware.cluster import DeviceNames
 from npusim.hardware.drafting import Drafting
 from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
@@ -42,6 +43,7 @@ from npusim.workload.dense_model import Dense
 from npusim.workload.formats import Formats
 from npusim.workload.grid import Grid
 from npusim.workload.loads.description import LoadDescription
+from npusim.workload.profile import Profile
 from npusim.workload.routing import Routing
 
 PAGE = Path(__file__).with_name("fields.md")
@@ -61,6 +63,8 @@ ROOTS: dict[str, type[BaseModel]] = {
     "Chips that are not described (`arch_configs/undisclosed/*.yaml`)": Undisclosed,
     "A grid (`workloads/grids/*.yaml`)": Grid,
     "A load (`workloads/loads/*.yaml`, `--load`)": LoadDescription,
+    "A profile of users (`workloads/profiles/*.yaml`, `npusim fleet --profile`)": Profile,
+    "Names of cards in clusters (`arch_configs/cluster/devices.yaml`)": DeviceNames,
     "A parallel plan (`--plan FILE`)": PlanFile,
     "A sweep (`npusim sweep`)": SweepSpec,
     "A proposal (`npusim evaluate`)": Proposal,

@@ -20,6 +20,7 @@ from test_check import SUMMARY
 
 from npusim.api import evidence_add, evidence_key, evidence_seal, evidence_sign
 from npusim.cli.main import npusim
+from npusim.explore.fleet import capacity, numbers
 from npusim.explore.sweep import run as sweep_run
 from npusim.explore.sweep.backend import Backend
 from npusim.explore.sweep.spec import SweepSpec
@@ -27,6 +28,7 @@ from npusim.hardware.data import data_root
 from npusim.words import Tell
 
 MODEL = "qwen2.5-0.5b"
+SAMPLES = Path(__file__).parent / "samples"
 GRID = """name: {name}
 title: one cell
 source: this test
@@ -221,6 +223,26 @@ CALLS = {
             "--optimize": "--optimize 2",
         },
     ),
+    "fleet": Call(
+        f"rngd {MODEL} --profile users.yaml --users 1e6 --slo ttft_p99=1s,tpot_p99=40ms --cards 1 --workers 1",
+        PLACING
+        | {
+            "--plan": ("--tp 1", "--plan tp2"),
+            "--users": "--users 2e6",
+            "--slo": "--slo tpot_p99=20ms",
+            "--profile": "--profile longer.yaml",
+            "--offline": "--offline tokens_per_day=1e9",
+            "--direct": "--direct 2",
+            "--routing": ("--direct 3", "--routing round_robin"),
+            "--out": "--out out",
+            "--lang": ("--out out", "--lang ko"),
+            "--emit": ("--out out", "--emit kubernetes --image server:1"),
+            "--image": ("--out out --emit kubernetes --image server:1", "--image server:2"),
+            "--backend": "--backend dask",
+            "--scheduler": "--scheduler tcp://127.0.0.1:1",
+            "--seed": "--seed 3",
+        },
+    ),
     "evaluate": Call(
         "proposal.yaml --out page.html",
         {
@@ -376,7 +398,7 @@ CALLS = {
     "evidence sign": Call("sealed --key key", {"--key": "--key other"}),
     "evidence verify": Call("signed", {"--public": "--public key.pub"}),
 }  # fmt: skip
-HOW = {("sweep", "--workers"), ("kperf", "--workers"), ("verify-run", "--minutes")}
+HOW = {("sweep", "--workers"), ("fleet", "--workers"), ("kperf", "--workers"), ("verify-run", "--minutes")}
 """Options that say how the work is done and must change no byte of what comes out; each has a test of its own."""
 RECORDS = ("manifest.json", "sweep.json")
 """Files that hold the words of the command themselves."""
@@ -418,6 +440,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "measured.yaml").write_text(_grid("measured", 1024, osl=1024))
     exported(made / "open.pt2", open_dimension)
     (made / "sweep.yaml").write_text(SWEEP)
+    users = (SAMPLES / "profile-small.yaml").read_text(encoding="utf-8")
+    (made / "users.yaml").write_text(users, encoding="utf-8")
+    (made / "longer.yaml").write_text(users.replace("value: 60 token", "value: 80 token"), encoding="utf-8")
     (made / "proposal.yaml").write_text(PROPOSAL)
     (made / "own").mkdir()
     few_ranges(made / "own")
@@ -507,6 +532,8 @@ def _content(path: Path, content: bytes) -> object:
 @pytest.fixture(scope="module")
 def outcomes(folder: Path) -> Iterator[Outcomes]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capacity, "REQUESTS", 60)
+        patch.setattr(numbers, "MACHINES", 3)
         yield Outcomes(folder, patch)
 
 

@@ -49,6 +49,7 @@ from npusim.workload.loads.catalog import list_loads
 from npusim.workload.loads.facts import load_summary
 from npusim.workload.model import Model
 from npusim.workload.precision import SCHEMES, resolve_precision
+from npusim.workload.profile import Profile, list_profiles
 
 _Kind = Literal["architecture", "model", "runtime", "memory", "pim"]
 
@@ -58,7 +59,7 @@ _ANY_KV = "bf16"
 
 
 def list_items(what: str) -> list[dict[str, Any]]:
-    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims, grids or loads.
+    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims, grids, loads or profiles.
 
     SI units.
     """
@@ -323,6 +324,20 @@ def _list_grids() -> list[dict[str, Any]]:
     return [_grid_facts(grid) for grid in list_grids()]
 
 
+def _profile_facts(profile: Profile) -> dict[str, Any]:
+    return {
+        "name": profile.name,
+        "title": profile.title,
+        "interactive": profile.traffic is not None,
+        "requests": [each.name for each in profile.requests],
+        "longest": profile.longest,
+    }
+
+
+def _list_profiles() -> list[dict[str, Any]]:
+    return [_profile_facts(profile) for profile in list_profiles()]
+
+
 _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "archs": _list_architectures,
     "models": _list_models,
@@ -331,4 +346,5 @@ _LISTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "pims": _list_pims,
     "grids": _list_grids,
     "loads": lambda: [load_summary(load) for load in list_loads()],
+    "profiles": _list_profiles,
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from npusim.api.comparing import compare
     from npusim.api.evaluating import evaluate
     from npusim.api.evidencing import evidence_add, evidence_key, evidence_seal, evidence_sign, evidence_verify
+    from npusim.api.fleets import fleet
     from npusim.api.generating import generate
     from npusim.api.grids import kperf
     from npusim.api.importing import import_model
@@ -49,6 +50,7 @@ _MODULES = {
     "evidence_seal": "evidencing",
     "evidence_sign": "evidencing",
     "evidence_verify": "evidencing",
+    "fleet": "fleets",
     "generate": "generating",
     "import_model": "importing",
     "kperf": "grids",
@@ -87,6 +89,7 @@ __all__ = [
     "evidence_seal",
     "evidence_sign",
     "evidence_verify",
+    "fleet",
     "generate",
     "import_model",
     "kperf",

@@ -17,7 +17,7 @@ class ListOptions(Options):
     """What `npusim list` is asked."""
 
     what: Annotated[
-        Literal["archs", "models", "runtimes", "memories", "pims", "grids", "loads"],
+        Literal["archs", "models", "runtimes", "memories", "pims", "grids", "loads", "profiles"],
         Argument("The kind of descriptions."),
     ]
 

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 _WATTS = Phrase("Watts and joules are those of the cards: no server, no wall socket.")
 
 
-def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[str]:
-    """What every reader of a prediction must know: the scope of watts, what is a projection, calibration."""
+def caveats(deployments: Iterable[Deployment], language: str = ENGLISH, of_cards: bool = True) -> list[str]:
+    """What every reader of a prediction must know: the scope of watts, what is a projection, calibration.
+
+    of_cards: whether all watts and joules are those of the cards.
+    """
     from npusim.hardware.calibration import calibration_text
     from npusim.hardware.software import software_text
 
@@ -30,7 +33,8 @@ def caveats(deployments: Iterable[Deployment], language: str = ENGLISH) -> list[
     }
     several = len(set(told.values())) > 1
     calibrations = [f"{title}: {text}." for title, text in told.items()] if several else _sentences(told.values())
-    return [_WATTS.in_words_of(say), *projections, *dict.fromkeys(software), *calibrations]
+    watts = [_WATTS.in_words_of(say)] if of_cards else []
+    return [*watts, *projections, *dict.fromkeys(software), *calibrations]
 
 
 def _sentences(texts: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from npusim.hardware.states import State
 
 if TYPE_CHECKING:
     from npusim.hardware.drafting import Drafting
-    from npusim.mapping.deployment import Deployment
+    from npusim.mapping.deployment import Deployment, DeployWords
     from npusim.serving.planning import Found, Wish
 
 _AUTO = "auto"
@@ -183,22 +183,24 @@ def deployed(asked: Placing, arch: str, model: str, tokens: int, family: str | N
     if asked.uncalibrated:
         warn_without_calibration(arch)
     warn_of_other_format(model, asked.precision)
+    return deploy(arch, model, tokens=tokens, **deploy_words(asked))
+
+
+def deploy_words(asked: Placing) -> DeployWords:
+    """What `deploy` is told beside architecture, model and tokens."""
     is_sought = isinstance(asked, Deploying) and asked.plan == _AUTO
-    return deploy(
-        arch,
-        model,
-        precision=asked.precision,
-        kv_precision=asked.kv_precision,
-        cards=asked.cards,
-        tensor_parallel=1 if is_sought else asked.tensor_parallel,
-        plan=asked_plan(asked),
-        runtime=asked.runtime,
-        tokens=tokens,
-        uncalibrated=asked.uncalibrated,
-        offload=asked.offload if isinstance(asked, Deploying) else None,
-        drafting=asked.speculation if isinstance(asked, Deploying) else None,
-        software=asked.software,
-    )
+    return {
+        "precision": asked.precision,
+        "kv_precision": asked.kv_precision,
+        "cards": asked.cards,
+        "tensor_parallel": 1 if is_sought else asked.tensor_parallel,
+        "plan": asked_plan(asked),
+        "runtime": asked.runtime,
+        "uncalibrated": asked.uncalibrated,
+        "offload": asked.offload if isinstance(asked, Deploying) else None,
+        "drafting": asked.speculation if isinstance(asked, Deploying) else None,
+        "software": asked.software,
+    }
 
 
 def warn_of_other_format(model: str, precision: str | None) -> None:

@@ -14,6 +14,7 @@ from npusim.api.checking import CheckOptions
 from npusim.api.collectives import CollectiveOptions
 from npusim.api.comparing import CompareOptions
 from npusim.api.evaluating import EvaluateOptions
+from npusim.api.fleets import FleetOptions
 from npusim.api.generating import GenerateOptions
 from npusim.api.grids import KPerfOptions
 from npusim.api.importing import ImportOptions
@@ -39,6 +40,7 @@ REPLAYED: dict[str, type[Options]] = {
     "compare": CompareOptions,
     "dram": DramOptions,
     "evaluate": EvaluateOptions,
+    "fleet": FleetOptions,
     "generate": GenerateOptions,
     "import": ImportOptions,
     "kperf": KPerfOptions,

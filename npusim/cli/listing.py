@@ -13,7 +13,7 @@ from npusim.cli.output import figure, print_json, stdout_console, table
 
 @command(ListOptions, "list")
 def list_shipped(asked: ListOptions, as_json: bool) -> None:
-    """List the shipped architectures, models, runtimes, DRAM standards, memories with PIM units, grids or loads."""
+    """List the shipped architectures, models, runtimes, DRAM standards, memories with PIM units, grids, loads or profiles."""
     found = api.list_shipped.of(asked)
     if as_json:
         print_json({**found.answer, "manifest": found.manifest})
@@ -148,6 +148,21 @@ def _loads(items: Sequence[Mapping[str, Any]]) -> _Table:
     return headings, rows
 
 
+def _profiles(items: Sequence[Mapping[str, Any]]) -> _Table:
+    headings = ("name", "what", "users wait", "kinds of requests", "longest request [tokens]")
+    rows = [
+        [
+            item["name"],
+            item["title"],
+            "yes" if item["interactive"] else "no",
+            ", ".join(item["requests"]),
+            figure(item["longest"], 0),
+        ]
+        for item in items
+    ]
+    return headings, rows
+
+
 _TABLES = {
     "archs": _architectures,
     "models": _models,
@@ -156,4 +171,5 @@ _TABLES = {
     "pims": _pims,
     "grids": _grids,
     "loads": _loads,
+    "profiles": _profiles,
 }

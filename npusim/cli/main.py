@@ -29,6 +29,7 @@ _COMMANDS = {
     "sweep": "sweep.sweep",
     "evaluate": "evaluate.evaluate",
     "evidence": "evidence.evidence",
+    "fleet": "fleet.fleet",
     "check": "check.check",
     "certify": "certify.certify",
     "compare": "compare.compare",

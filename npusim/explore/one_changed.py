@@ -1,4 +1,4 @@
-"""Estimated figures of a deployment with one of its numbers changed, all else as it is."""
+"""Estimated figures of a deployment with one of its numbers changed, all else as it is, or with all of them drawn."""
 
 from __future__ import annotations
 
@@ -49,9 +49,22 @@ def estimates_of(
     ]
     written = [(members, value) for members, value in changes if not _is_shared(members)]
     if written:
-        parts.append(estimate_figures(deployment, _written(deployment, written), *load, figures=figures))
+        parts.append(estimate_figures(deployment, changed_records(deployment, written), *load, figures=figures))
     places = np.argsort(np.concatenate([np.flatnonzero(apart), np.flatnonzero(~apart)]))
     return {name: np.concatenate([each[name] for each in parts])[places] for name in parts[0]}
+
+
+def estimates_on(
+    deployment: Deployment, others: Sequence[Deployment], load: tuple[int, int, int], figures: Collection[str]
+) -> Figures:
+    """Those estimates on other deployments of the same plan, an array (others,) each; NaN where not one request of
+    `load` (isl, osl, users) has room. Shared assumptions of the others count too."""
+    if ranged_shared(deployment):
+        parts = [estimate_figures(each, _own(each, 1), *load, figures) for each in others]
+        return {name: np.concatenate([each[name] for each in parts]) for name in figures}
+    machines = np.concatenate([each.machine for each in others])
+    runtimes = np.concatenate([each.runtime_record for each in others])
+    return estimate_figures(deployment, Records(machines, runtimes), *load, figures)
 
 
 def _is_shared(members: list[RangedNumber]) -> bool:
@@ -62,10 +75,13 @@ def _own(deployment: Deployment, count: int) -> Records:
     return Records(np.repeat(deployment.machine, count), np.repeat(deployment.runtime_record, count))
 
 
-def _written(deployment: Deployment, changes: Sequence[Change]) -> Records:
+def changed_records(deployment: Deployment, changes: Sequence[Change]) -> Records:
+    """The records of the deployment with each change alone; its own where a change is of no record."""
     records = _own(deployment, len(changes))
     for row, (members, value) in enumerate(changes):
         for number in members:
+            if number.is_shared:
+                continue
             target = records.machines if number.owner == deployment.system.name else records.runtimes
             number.put(target[row : row + 1], value)
     return records

@@ -32,12 +32,16 @@ def field_docs(model: type[BaseModel]) -> dict[str, str]:
 
 
 def sentence_at(description: BaseModel, path: str) -> str:
-    """The sentence of the number at a dotted path of a description; a part of a list is found by its name."""
+    """The sentence of the number at a dotted path of a description; a part of a list is found by its name, or
+    by its number where it has none."""
     name, _, rest = path.partition(".")
     if not rest:
         return field_docs(type(description)).get(name, "")
     inner = getattr(description, name)
+    if isinstance(inner, tuple) and isinstance(inner[0], BaseModel) and "." in rest:
+        labels = {str(getattr(each, "name", place)): each for place, each in enumerate(inner)}
+        label = next(each for each in labels if rest.startswith(f"{each}."))
+        return sentence_at(labels[label], rest.removeprefix(f"{label}."))
     if isinstance(inner, tuple):
-        part = next(each for each in inner if rest.startswith(f"{each.name}."))
-        return sentence_at(part, rest.removeprefix(f"{part.name}."))
+        return field_docs(type(description)).get(name, "")
     return sentence_at(inner, rest)

@@ -83,7 +83,7 @@ def _write_kinds_and_sources(sheet: Any, styles: Styles, frame: pd.DataFrame) ->
 def write_manifest(sheet: Any, styles: Styles, manifest: dict[str, Any], context: KPerfContext) -> None:
     landscape(sheet, context.say(FOOTER))
     columns = (Column("key", "Key", width=60), Column("value", "Value", width=120))
-    frame = pd.DataFrame(list(_flat(manifest)), columns=["key", "value"])
+    frame = pd.DataFrame(list(flat_rows(manifest)), columns=["key", "value"])
     sheet.write_string(0, 0, context.say("What made this prediction: enough to repeat it"), styles.title)
     sheet.write_string(1, 0, context.projection_text, styles(bold=True))
     write_frame(sheet, 2, columns, frame, styles)
@@ -92,12 +92,13 @@ def write_manifest(sheet: Any, styles: Styles, manifest: dict[str, Any], context
     sheet.freeze_panes(3, 1)
 
 
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def flat_rows(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted keys and values of a manifest, as texts."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _flat(inner, f"{key}.{name}" if key else str(name))
+            yield from flat_rows(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _flat(inner, f"{key}[{index}]")
+            yield from flat_rows(inner, f"{key}[{index}]")
     else:
         yield key, "" if value is None else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -191,6 +191,21 @@ def _offloading(runtime: Runtime, system: System, policy: str | None) -> Runtime
     if system.chip.pim is None:
         raise UserError("--offload", policy, f"the memory of {system.name} has no PIM units; leave it out")
     return runtime.offloading(policy)
+
+
+class DeployWords(TypedDict):
+    """What `deploy` is told beside architecture, model and tokens, as it takes them."""
+
+    precision: str | None
+    kv_precision: str | None
+    cards: int | str | None
+    tensor_parallel: int | None
+    plan: str | Plan | None
+    runtime: str | None
+    uncalibrated: bool
+    offload: str | None
+    drafting: str | Drafting | None
+    software: str | None
 
 
 def deploy(

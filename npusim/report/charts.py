@@ -118,13 +118,20 @@ def _reach(frame: pd.DataFrame, y: str) -> dict[str, object] | None:
     return {"type": "data", "symmetric": False, "array": up.tolist(), "arrayminus": down.tolist(), "thickness": 1}
 
 
-def tornado(names: Sequence[str], low: Sequence[float], high: Sequence[float], middle: float, title: str) -> go.Figure:
+def tornado(
+    names: Sequence[str],
+    low: Sequence[float],
+    high: Sequence[float],
+    middle: float,
+    title: str,
+    labels: tuple[str, str] = ("at its low end", "at its high end"),
+) -> go.Figure:
     """Bars from `low` to `high` around `middle`, the longest above. low, high: the figure where each name is least and
-    most."""
+    most; labels: what these ends are called."""
     swing = np.abs(np.array(high) - np.array(low))
     order = np.argsort(swing, kind="stable")
     figure = go.Figure()
-    for label, ends, colour in (("at its low end", low, COLOURS[0]), ("at its high end", high, COLOURS[1])):
+    for label, ends, colour in zip(labels, (low, high), COLOURS, strict=False):
         figure.add_bar(
             y=[names[index] for index in order],
             x=[ends[index] - middle for index in order],

@@ -24,16 +24,20 @@ DRAWS = 32
 """Draws of all uncertain numbers behind an interval, by default."""
 
 
-def drawn_engines(
-    deployment: Deployment, seed: int, draws: int = DRAWS, max_sequences: int | None = None
-) -> Iterator[tuple[Deployment, AnalyticEngine]]:
-    """`draws` deployments with an engine each: machines, runtimes and the assumptions that all chips share drawn as
-    `drawn_values` says."""
+def drawn_deployments(deployment: Deployment, seed: int, draws: int = DRAWS) -> Iterator[Deployment]:
+    """`draws` deployments: machines, runtimes and the assumptions that all chips share drawn as `drawn_values` says."""
     machines, runtimes, shared = deployment.drawn(ranged_shared(deployment), draws, seed)
     for index in range(draws):
         values = {number: float(column[index]) for number, column in shared.items()}
         records = machines[index : index + 1], runtimes[index : index + 1]
-        drawn = with_shared(deployment, values).with_records(*records)
+        yield with_shared(deployment, values).with_records(*records)
+
+
+def drawn_engines(
+    deployment: Deployment, seed: int, draws: int = DRAWS, max_sequences: int | None = None
+) -> Iterator[tuple[Deployment, AnalyticEngine]]:
+    """`draws` drawn deployments with an engine each."""
+    for drawn in drawn_deployments(deployment, seed, draws):
         yield drawn, analytic_engine(drawn, max_sequences, COARSE)
 
 

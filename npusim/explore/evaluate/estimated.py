@@ -7,15 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from npusim.explore.evaluate.claim import Claim
-from npusim.explore.one_changed import Change, estimates_of
+from npusim.explore.one_changed import Change, estimates_of, estimates_on
 from npusim.explore.sweep.estimate import Figures, estimate_figures
 from npusim.explore.sweep.machines import Records
 from npusim.mapping.deployment import Deployment
-from npusim.mapping.shared import ranged_shared
 from npusim.metric_names import metric
 from npusim.metric_row import Follows
-
-_RECORDS = ("machine", "runtime_record")
 
 
 def relative(claim: Claim, deployment: Deployment, records: Records) -> np.ndarray:
@@ -62,12 +59,5 @@ def ratios_on(
     (others,); NaN where not one request has room. Shared assumptions of the others count too."""
     names = tuple(dict.fromkeys(known.estimate for known in figures.values()))
     own = _own(deployment, claim.load, names)
-    if ranged_shared(deployment):
-        parts = [
-            estimate_figures(each, Records(each.machine, each.runtime_record), *claim.load, names) for each in others
-        ]
-        found = {name: np.concatenate([each[name] for each in parts]) for name in names}
-    else:
-        records = Records(*(np.concatenate([getattr(each, name) for each in others]) for name in _RECORDS))
-        found = estimate_figures(deployment, records, *claim.load, names)
+    found = estimates_on(deployment, others, claim.load, names)
     return {name: _ratio(known, found, own) for name, known in figures.items()}

@@ -9,15 +9,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import pandas as pd
-
 from npusim.errors import UserError
 from npusim.inputs import InputFile, recording, touch
 from npusim.workers import spread
 
-Task = Callable[..., pd.DataFrame]
-Results = Generator[tuple[str, pd.DataFrame], None, None]
-Recorded = Generator[tuple[str, pd.DataFrame, tuple[InputFile, ...]], None, None]
+Task = Callable[..., Any]
+"""Its calls and results are sent between processes."""
+Results = Generator[tuple[str, Any], None, None]
+Recorded = Generator[tuple[str, Any, tuple[InputFile, ...]], None, None]
 BackendName = Literal["local", "dask", "ray"]
 _WAVE = 64
 """Tasks that a Ray cluster is given at once: its joblib backend hands results back only when all are done."""
@@ -60,7 +59,7 @@ class Backend:
                 yield from Parallel()(wave)
 
 
-def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, pd.DataFrame, tuple[InputFile, ...]]:
+def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, Any, tuple[InputFile, ...]]:
     """The result with the files that it was worked out from."""
     with recording() as read:
         result = task(*call)

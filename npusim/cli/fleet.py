@@ -1,0 +1,111 @@
+"""`npusim fleet`: from one instance to the servers, racks and watts of a service."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from npusim import api
+from npusim.api.caveats import caveats
+from npusim.api.fleets import COMPOSITION, FleetOptions
+from npusim.cli.options import command
+from npusim.cli.output import figure, print_json, say, stdout_console, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from npusim.explore.fleet.option import FleetOption
+
+_ROWS = (
+    ("servers", "servers, spares included", 0),
+    ("instances", "instances at the peak", 0),
+    ("cards", "cards", 0),
+    ("racks", "racks", 0),
+    ("kw_card", "kW of the cards at the peak", 0),
+    ("kw_wall", "kW at the wall at the peak", 0),
+    ("tokens_per_s", "output tokens/s at the peak", 0),
+    ("requests_per_s_per_instance", "requests/s of an instance", 2),
+    ("kwh_per_day_wall", "kWh a day at the wall", 0),
+    ("kwh_per_million_tokens", "kWh a million output tokens", 2),
+)
+_MOST_DECIDING = 5
+_MS = ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")
+
+
+@command(FleetOptions)
+def fleet(asked: FleetOptions, as_json: bool) -> None:
+    """Size a fleet: servers, racks and watts for so many users at objectives of latency, or for tokens a day."""
+    from npusim.engine.compiled import ensure_compiled
+
+    ensure_compiled(say)
+    found = api.fleet.of(asked)
+    if as_json:
+        print_json({**found.answer, "manifest": found.manifest})
+        return
+    console = stdout_console()
+    _print(console, found.options, found.profile.title)
+    for line in caveats([each.deployment for each in found.options if each.deployment is not None], of_cards=False):
+        console.print(line)
+    if found.files:
+        console.print(f"Written: {', '.join(found.files)}.", soft_wrap=True)
+
+
+def _print(console: Console, options: list[FleetOption], title: str) -> None:
+    serving = [each for each in options if each.draws is not None]
+    if serving:
+        rows = [[words, *(_ranged(each, name, digits) for each in serving)] for name, words, digits in _ROWS]
+        headings = ["value (90 % interval)", *(each.arch for each in serving)]
+        console.print(table(headings, rows, title))
+    for each in options:
+        if each.reason:
+            console.print(f"{each.arch}: no fleet: {each.reason}.")
+    for each in serving:
+        for line in _about(each):
+            console.print(line)
+    console.print(COMPOSITION)
+
+
+def _ranged(option: FleetOption, name: str, digits: int) -> str:
+    low, high = option.interval(name)
+    if math.isnan(option.value(name)):
+        return "unknown"
+    end = "no end" if math.isinf(high) else figure(high, digits)
+    return f"{figure(option.value(name), digits)} ({figure(low, digits)} to {end})"
+
+
+def _about(option: FleetOption) -> list[str]:
+    """What stands behind the figures of one architecture, a line each."""
+    told = option.instance
+    limits = ", ".join(f"{name} {told[name]:,.4g} ms" for name in told if name.startswith(_MS))
+    lines = [
+        f"{option.arch}: {told['per_server']} instances of {told['cards']} cards ({told['plan']}) in a server, each "
+        f"{told['requests_per_s']:,.3g} requests/s{f' at {limits}' if limits else ''}; "
+        f"{option.spare_servers:,.0f} servers are spare."
+    ]
+    lines += [f"{option.arch}: {name} unknown: {reason}." for name, reason in option.unknown.items()]
+    if option.later:
+        years = ", ".join(f"{figure(servers, 0)} in {year}" for year, servers in option.later.items())
+        lines.append(f"{option.arch}: servers as users grow, by years: {years}.")
+    for each in option.deciding[:_MOST_DECIDING]:
+        ends = " to ".join("no end" if math.isinf(end) else figure(end, 0) for end in (each.low, each.high))
+        lines.append(f"{option.arch} hangs on {each.owner}.{each.path} ({100.0 * each.share:.0f} %): {ends} servers.")
+    if option.direct is not None:
+        told = option.direct
+        ratio = 100.0 * (told["estimated_servers_over_simulated"] - 1.0)
+        lines.append(
+            f"{option.arch}: {told['instances']:,} instances simulated together ({told['routing']}) serve "
+            f"{told['requests_per_s_per_instance']:,.4g} requests/s each: the estimate has {ratio:+.1f} % servers."
+        )
+    if option.offline is not None:
+        lines.append(_offline_text(option))
+    return lines
+
+
+def _offline_text(option: FleetOption) -> str:
+    told = option.offline or {}
+    text = f"{option.arch}: {figure(told['tokens_per_day_per_server'], 0)} output tokens a day of a server at full load"
+    if "days" in told:
+        text += f"; {told['corpus_tokens']:,.4g} tokens in {told['days']:,.4g} days"
+    if "kept_bytes_per_day" in told:
+        text += f"; {told['kept_bytes_per_day'] / 1e12:,.4g} TB of logits a day"
+    return f"{text}."

@@ -1,0 +1,1 @@
+"""Fleets: from what users ask for to instances, servers, racks and watts."""

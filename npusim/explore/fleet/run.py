@@ -1,0 +1,97 @@
+"""Fleets of several architectures for one service, each worked out by itself: here, on a Dask or on a Ray cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from npusim.errors import DoesNotFit, UserError
+from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
+from npusim.explore.fleet.numbers import Numbers
+from npusim.explore.fleet.offline import Corpus, offline_option
+from npusim.explore.fleet.option import FleetOption, no_fleet, option_of
+from npusim.explore.fleet.plans import best_instance
+from npusim.explore.fleet.traffic import OfUsers
+from npusim.explore.sweep.backend import Backend
+from npusim.hardware.catalog import load_system
+from npusim.mapping.deployment import Deployment, DeployWords, deploy
+from npusim.serving.slo import Slo
+from npusim.words import Phrase
+from npusim.workload.catalog import load_model
+from npusim.workload.profile import Profile
+
+
+@dataclass(frozen=True)
+class FleetAsked:
+    """model: by name; profile; seed; told: what `deploy` is told beside architecture, model and tokens; is_planned:
+    whether that says the plan; users and slo: of those who wait for answers; corpus: offline, in place of both."""
+
+    model: str
+    profile: Profile
+    seed: int
+    told: DeployWords
+    is_planned: bool
+    users: float | None = None
+    slo: Slo | None = None
+    corpus: Corpus | None = None
+    direct: DirectAsked | None = None
+
+
+def fleets(archs: tuple[str, ...], asked: FleetAsked, where: Backend) -> list[FleetOption]:
+    """The option of each architecture, in that order; the same however many processes work.
+
+    Raises UserError for what is mistaken for every architecture.
+    """
+    load_model(asked.model)
+    if asked.users is not None:
+        OfUsers(asked.users)(asked.profile)
+    if asked.direct is not None and asked.slo is not None:
+        check_judged(asked.slo)
+    titles = [load_system(each).title for each in archs]
+    names = [f"{place:04d}" for place in range(len(archs))]
+    calls = [(name, (arch, title, asked)) for name, arch, title in zip(names, archs, titles, strict=True)]
+    found = dict(where.run(_fleet_or_reason, calls))
+    mistakes = [found[name] for name in names if isinstance(found[name], UserError)]
+    if mistakes and len(mistakes) == len(archs):
+        raise mistakes[0]
+    options = [
+        no_fleet(arch, title, _as_told(found[name])) if isinstance(found[name], UserError) else found[name]
+        for name, arch, title in zip(names, archs, titles, strict=True)
+    ]
+    if asked.direct is None:
+        return options
+    return [direct_check(option, asked, where) for option in options]
+
+
+def _fleet_or_reason(arch: str, title: str, asked: FleetAsked) -> FleetOption | UserError:
+    """A mistake that may be of this architecture alone is handed back: others go on."""
+    try:
+        return _fleet(arch, title, asked)
+    except DoesNotFit as error:
+        return no_fleet(arch, title, _as_told(error))
+    except UserError as error:
+        return error
+
+
+def _as_told(error: UserError) -> Phrase:
+    return Phrase("{reason}", {"reason": str(error)})
+
+
+def _fleet(arch: str, title: str, asked: FleetAsked) -> FleetOption:
+    base = deployed_for(arch, asked)
+    if asked.corpus is not None:
+        return offline_option(arch, base, asked.profile, asked.corpus, asked.seed, asked.is_planned)
+    assert asked.slo is not None and asked.users is not None
+    instance = best_instance(base, asked.profile, asked.slo, asked.seed, asked.is_planned)
+    if instance.capacity.rate_per_s == 0.0:
+        return no_fleet(arch, title, instance.capacity.reason, instance)
+    asks = OfUsers(asked.users)
+    numbers = Numbers(instance.deployment, asked.profile, asked.slo, asks, instance.capacity, asked.seed)
+    return option_of(arch, instance, numbers)
+
+
+def deployed_for(arch: str, asked: FleetAsked) -> Deployment:
+    """The deployment that is told; of one card where its plan is still to be found. Raises UserError."""
+    told = asked.told.copy()
+    if not asked.is_planned:
+        told["cards"] = 1
+    return deploy(arch, asked.model, tokens=asked.profile.longest, **told)
