@@ -59,7 +59,7 @@ _ANY_KV = "bf16"
 
 
 def list_items(what: str) -> list[dict[str, Any]]:
-    """A short record of everything shipped of `what`: archs, models, runtimes, memories, pims, grids, loads or profiles.
+    """A short record of everything shipped of `what`, one of the words of `npusim list`.
 
     SI units.
     """
