@@ -13,7 +13,7 @@ from npusim.cli.output import figure, print_json, stdout_console, table
 
 @command(ListOptions, "list")
 def list_shipped(asked: ListOptions, as_json: bool) -> None:
-    """List shipped architectures, models, runtimes, DRAM standards, memories with PIM units, grids, loads or profiles."""
+    """List shipped architectures, models, runtimes, DRAM standards, memories with PIM, grids, loads or profiles."""
     found = api.list_shipped.of(asked)
     if as_json:
         print_json({**found.answer, "manifest": found.manifest})
