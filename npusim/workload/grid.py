@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +11,10 @@ from pydantic import Field, field_validator, model_validator
 
 from npusim.errors import UserError
 from npusim.hardware.base import Part, Users, Whole
-from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs.limits import MOST, MOST_REQUESTS
 from npusim.workload.lengths import FIXED, Lengths, parse_lengths, parse_spreads, spreads_text
+from npusim.workload.shipped import file_of, shipped
 
 _MOST_CELLS = 10_000
 """Cells of a grid: beyond it nobody waits for the end."""
@@ -139,20 +137,7 @@ class Grid(Part):
 
 def grid_path(name_or_path: str) -> Path:
     """The file of the grid of that shipped name or path. Raises UserError with the nearest name."""
-    shipped = _shipped()
-    path = shipped.get(name_or_path.strip().lower())
-    if path is not None:
-        return path
-    own = Path(name_or_path).expanduser()
-    if own.suffix in {".yaml", ".yml"} or own.parent != Path("."):
-        return own
-    near = difflib.get_close_matches(name_or_path.lower(), shipped, n=1)
-    mend = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(shipped)}"
-    raise UserError(
-        "--grid",
-        "",
-        f"unknown grid '{name_or_path}'; {mend} (npusim list grids), or give the path of a YAML file",
-    )
+    return file_of("grids", name_or_path, "--grid")
 
 
 def load_grid(name_or_path: str) -> Grid:
@@ -162,9 +147,4 @@ def load_grid(name_or_path: str) -> Grid:
 
 def list_grids() -> tuple[Grid, ...]:
     """Every shipped grid, by name."""
-    return tuple(load_yaml(path, Grid) for path in _shipped().values())
-
-
-@cache
-def _shipped() -> dict[str, Path]:
-    return {path.stem: path for path in sorted((data_root("workloads") / "grids").glob("*.yaml"))}
+    return tuple(load_yaml(path, Grid) for path in shipped("grids").values())

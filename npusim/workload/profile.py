@@ -6,8 +6,6 @@ what a fleet is sized for is as uncertain as the chips that it is made of.
 
 from __future__ import annotations
 
-import difflib
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +13,11 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.optimize import brentq
 
-from npusim.errors import UserError
 from npusim.hardware.base import Part
-from npusim.hardware.data import data_root
 from npusim.hardware.yaml_file import load_yaml
 from npusim.ledger import Duration, Fraction, Positive, Quantity, Ratio, Stretch, Tokens, in_unit
 from npusim.workload.lengths import LogNormal
+from npusim.workload.shipped import file_of, shipped
 
 HOURS = 24
 """Of a day."""
@@ -191,17 +188,7 @@ class Profile(Part):
 
 def profile_path(name_or_path: str) -> Path:
     """The file of the profile of that shipped name or path. Raises UserError with the nearest name."""
-    shipped = _shipped()
-    path = shipped.get(name_or_path.strip().lower())
-    if path is not None:
-        return path
-    own = Path(name_or_path).expanduser()
-    if own.suffix in {".yaml", ".yml"} or own.parent != Path("."):
-        return own
-    near = difflib.get_close_matches(name_or_path.lower(), shipped, n=1)
-    mend = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(shipped)}"
-    message = f"unknown profile '{name_or_path}'; {mend} (npusim list profiles), or give the path of a YAML file"
-    raise UserError(OPTION, "", message)
+    return file_of("profiles", name_or_path, OPTION)
 
 
 def load_profile(name_or_path: str) -> Profile:
@@ -211,9 +198,4 @@ def load_profile(name_or_path: str) -> Profile:
 
 def list_profiles() -> tuple[Profile, ...]:
     """Every shipped profile, by name."""
-    return tuple(load_yaml(path, Profile) for path in _shipped().values())
-
-
-@cache
-def _shipped() -> dict[str, Path]:
-    return {path.stem: path for path in sorted((data_root("workloads") / "profiles").glob("*.yaml"))}
+    return tuple(load_yaml(path, Profile) for path in shipped("profiles").values())
