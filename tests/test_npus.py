@@ -12,7 +12,7 @@ from npusim.answers.origins import numbers_by_kind
 from npusim.answers.peaks import peak_ops_per_s
 from npusim.engine.analytic import AnalyticEngine
 from npusim.errors import UserError
-from npusim.hardware.catalog import load_runtime, load_system, shipped_systems
+from npusim.hardware.catalog import load_system, shipped_systems
 from npusim.hardware.undisclosed import undisclosed_chips
 from npusim.ledger import provenances
 from npusim.mapping.deployment import deploy
@@ -113,9 +113,10 @@ def test_a_later_generation_is_faster(older: str, newer: str) -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_share_of_facts_is_told(name: str) -> None:
-    kinds = [each.quantity.kind for each in provenances("", load_system(name, uncalibrated=True))]
+    numbers = [each.quantity for each in provenances("", load_system(name, uncalibrated=True))]
+    kinds = [each.kind for each in numbers]
     told = numbers_by_kind(name, load_system(name, uncalibrated=True))
-    facts = sum(kind not in ("assumed", "calibrated") for kind in kinds)
+    facts = sum(not each.is_assumed and not each.source.startswith("fitted") for each in numbers)
     own = facts - told["of_other_silicon"], facts
     assert told["all"] == len(kinds)
     assert own[0] / len(kinds) - 1e-3 <= told["fact"] <= own[1] / len(kinds) + 1e-3
@@ -129,14 +130,13 @@ def test_show_tells_it() -> None:
 
 @pytest.mark.parametrize("name", ["rebel100", "atom-plus", "h200"])
 def test_what_was_fitted_is_no_fact_and_counted_apart(name: str) -> None:
-    """Numbers whose source says that they were fitted are `calibrated`, in the runtime too; none counts as fact."""
+    """Numbers whose source says that they were fitted; `calibrated` are those of a calibration alone."""
     system = load_system(name, uncalibrated=True)
-    runtime = load_runtime(system.runtime, system.chip.unit.kind)
-    found = [*provenances(name, system), *provenances(runtime.name, runtime)]
-    fitted = [each for each in found if each.quantity.source.startswith("fitted")]
-    assert fitted and all(each.quantity.kind == "calibrated" for each in fitted)
+    fitted = [each for each in provenances(name, system) if each.quantity.source.startswith("fitted")]
+    assert fitted and all(each.quantity.kind == "derived" for each in fitted)
     told = numbers_by_kind(name, system)
-    assert told["fitted"] == pytest.approx(told["calibrated"] / told["all"], abs=1e-3)
+    assert told["calibrated"] == 0
+    assert told["fitted"] == pytest.approx(len(fitted) / told["all"], abs=1e-3)
     assert told["fact"] + told["fitted"] + told["assumed"] / told["all"] == pytest.approx(1.0, abs=2e-3)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from npusim.hardware.calibration import Calibration, same_numbers
 from npusim.hardware.catalog import load_system, root_of
 from npusim.hardware.system import System
-from npusim.ledger import KINDS, provenances
+from npusim.ledger import KINDS, Quantity, provenances
 
-_ASSUMED, _FITTED = "assumed", "calibrated"
-"""Kinds of numbers that are no facts: believed, and fitted to what was measured."""
+_CALIBRATED, _FITTED = "calibrated", "fitted"
+"""Kind of a number that a calibration gives, and how the source of one begins that was fitted beforehand."""
 _DIGITS = 3
 """Of a share of some hundred numbers."""
 
@@ -45,15 +45,15 @@ def numbers_by_kind(name_or_path: str, system: System) -> dict[str, Any]:
     """How many numbers of an architecture are of which kind, and which share of them is fact.
 
     of_other_silicon: of all of these, those taken over unchanged from an architecture that `chip.reference` does not
-    name; fact: the share, 0 to 1, that is neither assumed, nor fitted to measured points (`calibrated`), nor of other
-    silicon; fitted: the share of the numbers that were fitted.
+    name; fact: the share, 0 to 1, that is neither assumed, nor fitted to measured points, nor of other silicon; fitted:
+    the share of the numbers that were fitted, by a calibration or as their source says.
     """
     found = list(provenances("", system))
     counts = Counter[str](each.quantity.kind for each in found)
     foreign = _of_other_silicon(name_or_path, system)
-    own = Counter[str](each.quantity.kind for each in found if each.path not in foreign)
-    fitted = own[_FITTED]
-    facts = own.total() - own[_ASSUMED] - fitted
+    own = [each.quantity for each in found if each.path not in foreign]
+    fitted = sum(_is_fitted(each) for each in own)
+    facts = sum(not each.is_assumed and not _is_fitted(each) for each in own)
     told = {"all": len(found), **{kind: counts[kind] for kind in KINDS}}
     return {
         **told,
@@ -61,6 +61,10 @@ def numbers_by_kind(name_or_path: str, system: System) -> dict[str, Any]:
         "fact": round(facts / len(found), _DIGITS),
         "fitted": round(fitted / len(found), _DIGITS),
     }
+
+
+def _is_fitted(quantity: Quantity) -> bool:
+    return not quantity.is_assumed and (quantity.kind == _CALIBRATED or quantity.source.startswith(_FITTED))
 
 
 def _of_other_silicon(name_or_path: str, system: System) -> frozenset[str]:
