@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,8 +70,7 @@ def test_show_an_architecture() -> None:
     assert told[:2] == [("arch_configs", "rngd.yaml"), ("arch_configs/calibrations", "rngd.yaml")]
     assert ("arch_configs/memories", "hbm3-6000.yaml") in told
     text = tell("show", "rngd").out
-    assert "291 to 600 W" in text
-    assert "262.1 T operations/s" in text
+    assert re.search(r"350 W .*291 to", text) and "262.1 T operations/s" in text
 
 
 def test_show_a_model() -> None:

@@ -49,7 +49,7 @@ class LinearLibrary(Part):
     tile_columns: Count
     """Number of columns of the largest output tile; a half or a quarter of them is used where that is faster."""
     tile_depth: Count
-    """Number of elements along k in one stage of the pipeline."""
+    """Number of elements along k in one stage of the pipeline, the least that a part holds where k is split."""
     efficiency: MacEfficiencies
     """Efficiency of the main loop by operand type."""
     stream_efficiency: Efficiency
