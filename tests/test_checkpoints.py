@@ -22,7 +22,7 @@ from npusim.mapping.plan import Plan
 from npusim.workload.catalog import load_model
 from npusim.workload.formats import kv_of_label, scheme_of_label
 from npusim.workload.model import Model
-from npusim.workload.module_names import Rules
+from npusim.workload.module_names import NameRules
 from npusim.workload.precision import resolve_precision
 
 CONFIGS = Path(__file__).parent / "samples" / "configs"
@@ -187,7 +187,7 @@ def test_mistakes_name_the_key(tmp_path: Path, quantisation: Any, key: str, mess
 @given(st.lists(st.text(alphabet="re:.*+()[]{}|?a^$\\", max_size=12), max_size=4))
 @settings(max_examples=60, deadline=2000)
 def test_any_rule_is_matched_or_passed_over_in_time(rules: list[str]) -> None:
-    Rules(rules).mean("model.layers.10.self_attn.q_proj")
+    NameRules(rules).mean("model.layers.10.self_attn.q_proj")
 
 
 def test_a_model_runs_as_it_is_stored_unless_told_otherwise(tmp_path: Path) -> None:

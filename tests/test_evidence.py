@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from npusim.api import evidence_add, evidence_key, evidence_seal, evidence_sign, evidence_verify
 from npusim.errors import UserError
 from npusim.lab.evidence.chain import FILE, chain_bytes, next_entry
-from npusim.lab.evidence.verify import verify
+from npusim.lab.evidence.verify import verify_folder
 
 pytest.importorskip("cryptography", reason="signatures need the extra 'sign'")
 DAY = "2026-12-01"
@@ -52,7 +52,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def places(folder: Path, kept: Path) -> list[str]:
-    return [each.place for each in verify(folder, kept / "key.pub").wrong]
+    return [each.place for each in verify_folder(folder, kept / "key.pub").wrong]
 
 
 def test_an_untouched_folder_holds(kept: Path) -> None:

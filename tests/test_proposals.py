@@ -21,7 +21,7 @@ from npusim.errors import DoesNotFit
 from npusim.explore.evaluate import draws, prediction, scoring
 from npusim.explore.evaluate.answer import evaluation_json
 from npusim.explore.evaluate.claim import Claim
-from npusim.explore.evaluate.comparing import beside_json, compare
+from npusim.explore.evaluate.comparing import beside_json, compare_proposals
 from npusim.explore.evaluate.draws import DRAWS
 from npusim.explore.evaluate.information import WELL, after, gain_bits, margin_of
 from npusim.explore.evaluate.page import evaluation_page
@@ -34,8 +34,8 @@ from npusim.explore.evaluate.readings import readings
 from npusim.explore.evaluate.run import Evaluation, evaluate_proposal
 from npusim.explore.evaluate.scoring import BATCHES, Score, load_rule, score_of
 from npusim.explore.evaluate.target_units import worth
-from npusim.explore.evaluate.templates import templates
-from npusim.explore.evaluate.worlds_best import compared, worlds_best
+from npusim.explore.evaluate.templates import proposal_templates
+from npusim.explore.evaluate.worlds_best import compared_with_worlds_best, worlds_best
 from npusim.mapping.deployment import Deployment
 from npusim.report.page import render
 from npusim.serving.joint import SPREAD
@@ -133,12 +133,12 @@ def test_other_conditions_question_and_do_not_contradict(found: Evaluation, tmp_
     judged = found.judged[0]
     other = judged.reading.claim.model_copy(update={"isl": 96})
     moved = replace(judged, reading=replace(judged.reading, claim=other))
-    status = compared(found.targets[0].told, moved, 1.0)
+    status = compared_with_worlds_best(found.targets[0].told, moved, 1.0)
     assert status.status == "questioned" and "isl" in status.differs
     told = found.targets[0].told.world_best
     assert told is not None
     honest = found.targets[0].told.model_copy(update={"world_best": told.model_copy(update={"value": 500.0})})
-    assert compared(honest, judged, 1.0).status == "better than known"
+    assert compared_with_worlds_best(honest, judged, 1.0).status == "better than known"
 
 
 def test_every_row_of_the_world_s_best_has_a_source_and_a_metric_of_claims() -> None:
@@ -241,14 +241,14 @@ def test_draws_of_one_chip_are_shared_and_those_of_two_are_not() -> None:
 def test_several_proposals_are_ranked(found: Evaluation, tmp_path: Path) -> None:
     easier = [{**TARGETS[0], "years": [{"year": 2028, "at_least": 30}]}, *TARGETS[1:]]
     other = evaluated(written(tmp_path, "easy", targets=easier))
-    beside = compare([found, other], ["p.yaml", "easy.yaml"], load_rule("expected-weight"), 0)
+    beside = compare_proposals([found, other], ["p.yaml", "easy.yaml"], load_rule("expected-weight"), 0)
     told = beside_json(beside)
     assert told["order"] == ["easy", "p"]
     assert {"name", "score", "rank_probability", "claims"} <= set(told["proposals"][0])
     by_name = {each["name"]: each for each in told["proposals"]}
     assert by_name["easy"]["rank_probability"][0] > 0.99, "one chip: its draws hold for both"
     assert sum(by_name["p"]["rank_probability"]) == pytest.approx(1.0)
-    partial = compare([found, other], ["a", "b"], load_rule("partial-credit"), 0)
+    partial = compare_proposals([found, other], ["a", "b"], load_rule("partial-credit"), 0)
     assert partial.scores[0] is not None and beside.scores[0] is not None
     assert partial.scores[0].value >= beside.scores[0].value
 
@@ -276,26 +276,26 @@ def test_korean_pages_say_nothing_that_the_catalogue_lacks(found: Evaluation) ->
 
     score = score_of(found.items, load_rule("expected-weight"))
     page = render(evaluation_page(found, score, [], {}, say, "ko"))
-    beside = compare([found], ["p.yaml"], load_rule("expected-weight"), 0)
+    beside = compare_proposals([found], ["p.yaml"], load_rule("expected-weight"), 0)
     render(ranking_page(beside, {}, say, "ko"))
     assert missed == []
     assert page.count('class="sheet"') == 3, "two sheets and the appendix"
     assert "조건부 타당(보완 필요)" in page and "단계별 목표(마일스톤)" in page and "배 부족" not in page
 
 
-@pytest.mark.parametrize("name", templates())
+@pytest.mark.parametrize("name", proposal_templates())
 def test_a_template_loads_and_says_where_its_criteria_come_from(name: str) -> None:
-    proposal = load_proposal(templates()[name])
+    proposal = load_proposal(proposal_templates()[name])
     assert proposal.targets and all(target.basis for target in proposal.targets)
     assert any(target.claim is None for target in proposal.targets), "what is not decidable is not left out"
 
 
-@pytest.mark.parametrize("name", templates())
+@pytest.mark.parametrize("name", proposal_templates())
 def test_a_template_evaluates_to_verdicts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (draws, scoring):
         monkeypatch.setattr(module, "DRAWS", FEW)
     monkeypatch.setattr(prediction, "MOST_DRAWS", FEW)
-    result = evaluated(templates()[name])
+    result = evaluated(proposal_templates()[name])
     assert all(each.prediction is not None for each in result.judged), "the chip holds the model"
     assert all(year.decision for target in result.targets for year in target.years)
     assert score_of(result.items, load_rule("expected-weight")) is not None

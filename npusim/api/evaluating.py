@@ -80,7 +80,7 @@ def evaluate(asked: EvaluateOptions) -> EvaluateResult:
     Raises UserError.
     """
     from npusim.api.caveats import caveats
-    from npusim.explore.evaluate.comparing import compare, require_comparable
+    from npusim.explore.evaluate.comparing import compare_proposals, require_comparable
     from npusim.explore.evaluate.page import evaluation_page
     from npusim.explore.evaluate.proposal import load_proposal
     from npusim.explore.evaluate.ranking_page import ranking_page
@@ -92,7 +92,7 @@ def evaluate(asked: EvaluateOptions) -> EvaluateResult:
     proposals = [load_proposal(path) for path in asked.paths]
     require_comparable(proposals, asked.paths)
     found = [_judged(proposal, path, asked) for proposal, path in zip(proposals, asked.paths, strict=True)]
-    beside = compare(found, [str(path) for path in asked.paths], rule, asked.seed)
+    beside = compare_proposals(found, [str(path) for path in asked.paths], rule, asked.seed)
     record = asked.manifest("evaluate")
     for each in found:
         for number in each.unmoved:

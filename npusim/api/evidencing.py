@@ -97,13 +97,13 @@ def evidence_add(asked: AddOptions) -> EvidenceAnswer:
     """Copies raw files into the evidence and tells of them in its chain. Raises UserError."""
     from npusim.hardware.yaml_file import load_yaml
     from npusim.lab.environment import Environment
-    from npusim.lab.evidence.folder import add
+    from npusim.lab.evidence.folder import add_files
 
     environment = None
     if asked.environment is not None:
         told = load_yaml(asked.environment, Environment).model_dump()
         environment = {name: "unknown" if value is None else value for name, value in told.items()}
-    new = add(Path(asked.folder), [Path(each) for each in asked.files], environment, day_of(asked.date))
+    new = add_files(Path(asked.folder), [Path(each) for each in asked.files], environment, day_of(asked.date))
     added = [{**entry.content, "entry_sha256": entry.sha256} for entry in new]
     return EvidenceAnswer({"added": added, "head": new[-1].sha256}, asked.manifest("evidence add"))
 
@@ -111,9 +111,9 @@ def evidence_add(asked: AddOptions) -> EvidenceAnswer:
 @asked_by(SealOptions)
 def evidence_seal(asked: SealOptions) -> EvidenceAnswer:
     """Ends the chain of the evidence: nothing can be added after it. Raises UserError."""
-    from npusim.lab.evidence.folder import seal
+    from npusim.lab.evidence.folder import seal_folder
 
-    last = seal(Path(asked.folder), day_of(asked.date))
+    last = seal_folder(Path(asked.folder), day_of(asked.date))
     answer: Answer = {"entries": last.content["entries"], "head": last.sha256}
     return EvidenceAnswer(answer, asked.manifest("evidence seal"))
 
@@ -130,9 +130,9 @@ def evidence_key(asked: KeyOptions) -> EvidenceAnswer:
 @asked_by(SignOptions)
 def evidence_sign(asked: SignOptions) -> EvidenceAnswer:
     """Signs the head of a sealed chain; the signature lies beside it. Raises UserError."""
-    from npusim.lab.evidence.keys import fingerprint, sign
+    from npusim.lab.evidence.keys import fingerprint, sign_folder
 
-    told = sign(Path(asked.folder), Path(asked.key))
+    told = sign_folder(Path(asked.folder), Path(asked.key))
     answer: Answer = {**told, "key_sha256": fingerprint(told["public_key"])}
     return EvidenceAnswer(answer, asked.manifest("evidence sign"))
 
@@ -140,6 +140,6 @@ def evidence_sign(asked: SignOptions) -> EvidenceAnswer:
 @asked_by(VerifyEvidenceOptions)
 def evidence_verify(asked: VerifyEvidenceOptions) -> VerifyEvidenceAnswer:
     """Names every byte of an evidence folder that is not as it was sealed. Raises UserError."""
-    from npusim.lab.evidence.verify import verify
+    from npusim.lab.evidence.verify import verify_folder
 
-    return VerifyEvidenceAnswer(verify(Path(asked.folder), asked.public), asked.manifest("evidence verify"))
+    return VerifyEvidenceAnswer(verify_folder(Path(asked.folder), asked.public), asked.manifest("evidence verify"))

@@ -11,7 +11,7 @@ from npusim import api
 from npusim.api.pims import AttentionOptions, BenchResult, GemvOptions, StreamOptions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, stdout_console, table
-from npusim.cli.pim_compare import compare
+from npusim.cli.pim_compare import compare_offload
 
 _BAR = "#"
 _BAR_WIDTH = 40
@@ -44,7 +44,7 @@ def stream(asked: StreamOptions, as_json: bool) -> None:
     _print(api.pim_stream.of(asked), as_json)
 
 
-for _command in (gemv, attention, stream, compare):
+for _command in (gemv, attention, stream, compare_offload):
     pim.add_command(_command)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @command(PimCompareOptions, "compare")
-def compare(asked: PimCompareOptions, as_json: bool) -> None:
+def compare_offload(asked: PimCompareOptions, as_json: bool) -> None:
     """Tokens per second and per joule of ARCH with its PIM units against the same board without, and what decides it.
 
     Every offload policy runs; the fastest one is the design with PIM.

@@ -108,7 +108,8 @@ def _calibration_of(name_or_path: str) -> Calibration | None:
             "calibration",
             f"{calibration.name} was fitted to {calibration.arch}, not to {system.name}; take the key out",
         )
-    return calibration.lent(calibration.arch, system.name, same_numbers(_read_system(fitted), system))
+    base = _read_system(fitted)
+    return calibration.held_by(base.name, base).lent(base.name, system.name, same_numbers(base, system))
 
 
 def lent_to_runtime(calibration: Calibration, name_or_path: str) -> Calibration:
@@ -119,7 +120,8 @@ def lent_to_runtime(calibration: Calibration, name_or_path: str) -> Calibration:
         return calibration.held_by(runtime.name, runtime)
     for file, data in lineage(Runtime.FOLDER, read_yaml(path), path):
         if calibration.holds_for(str(data.get("name"))):
-            return calibration.lent(str(data["name"]), runtime.name, same_numbers(_read(file, Runtime), runtime))
+            base = _read(file, Runtime)
+            return calibration.held_by(base.name, base).lent(base.name, runtime.name, same_numbers(base, runtime))
     return calibration
 
 

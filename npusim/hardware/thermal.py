@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import numpy as np
 
-Numbers = float | np.ndarray
+NumberOrArray = float | np.ndarray
 
 
-def sustainable_w(room_k: Numbers, resistance: Numbers) -> np.ndarray:
+def sustainable_w(room_k: NumberOrArray, resistance: NumberOrArray) -> np.ndarray:
     """Power that a path carries for ever: `room_k`, limit less ambient, over its resistance."""
     return np.asarray(room_k / np.asarray(resistance, dtype=float))
 
 
 def seconds_to_limit(
-    power_w: Numbers, rest_w: Numbers, room_k: Numbers, resistance: Numbers, capacity: Numbers
+    power_w: NumberOrArray,
+    rest_w: NumberOrArray,
+    room_k: NumberOrArray,
+    resistance: NumberOrArray,
+    capacity: NumberOrArray,
 ) -> np.ndarray:
     """Time from rest at `rest_w` until the limit is met under `power_w`; infinite where it never is, 0 where it is at
     once.
@@ -33,6 +37,6 @@ def seconds_to_limit(
     return np.where(power <= most, np.inf, np.where(rest >= most, 0.0, np.maximum(time_s, 0.0)))
 
 
-def mean_power_w(work_w: Numbers, rest_w: Numbers, duty: Numbers) -> np.ndarray:
+def mean_power_w(work_w: NumberOrArray, rest_w: NumberOrArray, duty: NumberOrArray) -> np.ndarray:
     """Mean over time of `work_w` for the part `duty` of the time and of `rest_w` for the rest."""
     return np.asarray(rest_w + np.asarray(duty) * (np.asarray(work_w) - rest_w))

@@ -108,7 +108,7 @@ def write_charts(rows: pd.DataFrame, context: KPerfContext, stem: str, folder: P
     """
     with for_print(context) as spoken:
         return [
-            save(draw(chart, rows, spoken), folder / f"{stem}-{chart.slug}.png")
+            save(_draw(chart, rows, spoken), folder / f"{stem}-{chart.slug}.png")
             for chart in CHARTS
             if not points(rows, chart).empty
         ]
@@ -145,7 +145,7 @@ def _family_for(text: str) -> str | None:
     return next((name for name in reversed(families) if wanted <= set(get_font(families[name]).get_charmap())), None)
 
 
-def draw(chart: GridChart, rows: pd.DataFrame, context: KPerfContext) -> Figure:
+def _draw(chart: GridChart, rows: pd.DataFrame, context: KPerfContext) -> Figure:
     """One chart of a model's rows, of which at least one can be shown."""
     x, shown = as_read(points(rows, chart), chart.x)
     y, shown = as_read(shown, chart.y)

@@ -40,10 +40,10 @@ def write_energy_chart(rows: pd.DataFrame, context: KPerfContext, stem: str, fol
     if predicted(rows).empty:
         return []
     with for_print(context) as spoken:
-        return [save(draw(rows, spoken), folder / f"{stem}-{SLUG}.png")]
+        return [save(_draw(rows, spoken), folder / f"{stem}-{SLUG}.png")]
 
 
-def draw(rows: pd.DataFrame, context: KPerfContext) -> Figure:
+def _draw(rows: pd.DataFrame, context: KPerfContext) -> Figure:
     """The chart of a model's rows, of which at least one was predicted."""
     say, done = context.say, predicted(rows)
     figure = Figure(figsize=(9.0, 5.4), dpi=180)

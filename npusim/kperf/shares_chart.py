@@ -34,10 +34,10 @@ def write_shares_chart(
     if known_shares(shares, str(rows["model"].iloc[0])).empty:
         return []
     with for_print(context) as spoken:
-        return [save(draw(rows, shares, spoken), folder / f"{stem}-{SLUG}.png")]
+        return [save(_draw(rows, shares, spoken), folder / f"{stem}-{SLUG}.png")]
 
 
-def draw(rows: pd.DataFrame, shares: pd.DataFrame, context: KPerfContext) -> Figure:
+def _draw(rows: pd.DataFrame, shares: pd.DataFrame, context: KPerfContext) -> Figure:
     """The chart of a model's rows, of which at least one was predicted."""
     say, told = context.say, known_shares(shares, str(rows["model"].iloc[0]))
     figure = Figure(figsize=(9.0, 5.4), dpi=180)

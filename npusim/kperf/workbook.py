@@ -122,7 +122,8 @@ def _write_sheets(
             sheet.write_string(1, 0, context.projection_text, styles(bold=True))
             _place_charts(book, sheet, 2, part, context)
     if not shares.empty:
-        write_shares(book, book.add_worksheet(say(SHARES_SHEET)), styles, shares, {p.model: p.title for p in parts})
+        sheet, titles = book.add_worksheet(say(SHARES_SHEET)), {part.model: part.title for part in parts}
+        write_shares(book, sheet, styles, shares, titles, context.projection_text)
     write_assumptions(book.add_worksheet(say("Assumptions")), styles, provenances, context)
     write_manifest(book.add_worksheet(say("Manifest")), styles, manifest, context)
     lengths = pd.concat([bar_lengths(part.rows) for part in parts])

@@ -18,11 +18,15 @@ _HEIGHT = 20
 """Rows that a chart covers."""
 
 
-def write_shares(book: Any, sheet: Any, styles: Styles, shares: pd.DataFrame, titles: Mapping[str, str]) -> None:
-    """A table and a chart for each model. titles: of the models by their names."""
+def write_shares(
+    book: Any, sheet: Any, styles: Styles, shares: pd.DataFrame, titles: Mapping[str, str], projection: str
+) -> None:
+    """A table and a chart for each model. titles: of the models by their names; projection: what is said of a chip that
+    does not exist yet, empty for one that does."""
     landscape(sheet, styles.say(FOOTER))
     sheet.write_string(0, 0, styles.say(TITLE), styles.title)
-    line = 1
+    sheet.write_string(1, 0, projection, styles(bold=True))
+    line = 2
     for model, title in titles.items():
         told = known_shares(shares, model)
         if not told.empty:

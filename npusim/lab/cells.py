@@ -11,7 +11,7 @@ from typing import Any
 from npusim.bounds.reading import Reading
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.files.naming import shipped_arch, shipped_model
-from npusim.lab.rules.copies import alike_runs, file_of, twin_pairs
+from npusim.lab.rules.copies import alike_runs, file_of_run, twin_pairs
 from npusim.metric_names import resolve
 
 
@@ -54,7 +54,7 @@ class Repeat:
     @property
     def files(self) -> tuple[str, ...]:
         """Files, each once, without lines."""
-        return tuple(dict.fromkeys(file_of(run) for run in self.runs))
+        return tuple(dict.fromkeys(file_of_run(run) for run in self.runs))
 
     @cached_property
     def figures(self) -> Mapping[str, Reading]:

@@ -22,23 +22,23 @@ def _as_text(value: Any) -> Any:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Text = Annotated[str | None, BeforeValidator(_as_text)]
+OptionalText = Annotated[str | None, BeforeValidator(_as_text)]
 
 
 class Environment(Part):
     """The machine and its surroundings, in the words of the lab; `unknown` is allowed, and said."""
 
-    device_serial: Text = None
+    device_serial: OptionalText = None
     """Serial number of the device."""
-    firmware: Text = None
+    firmware: OptionalText = None
     """Version of the firmware."""
-    sdk: Text = None
+    sdk: OptionalText = None
     """Version of SDK and driver."""
-    power_limit: Text = None
+    power_limit: OptionalText = None
     """Power limit that was set, with its unit."""
-    clocks: Text = None
+    clocks: OptionalText = None
     """Clocks that were set, with their unit."""
-    ambient: Text = None
+    ambient: OptionalText = None
     """Ambient temperature, with its unit."""
 
     def told(self) -> dict[str, str]:

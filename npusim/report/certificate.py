@@ -24,17 +24,17 @@ class Lines:
     verdict: Verdict | None = None
 
 
-Cell = str | Verdict | Lines
+CertificateCell = str | Verdict | Lines
 
 
 @dataclass(frozen=True)
-class Grid:
+class CertificateGrid:
     """A table of a certificate. widths: of its columns in per cent; narrow: columns of digests, broken anywhere."""
 
     title: str
     note: str
     headings: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[CertificateCell]]
     widths: Sequence[float] = ()
     narrow: frozenset[int] = frozenset()
 
@@ -50,7 +50,7 @@ class Certificate:
     verdict: Verdict
     notices: Sequence[str]
     told: Sequence[tuple[str, str]]
-    tables: Sequence[Grid]
+    tables: Sequence[CertificateGrid]
     signatures: Sequence[str]
     words: Mapping[str, str]
     made_by: str

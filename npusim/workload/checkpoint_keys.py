@@ -11,7 +11,7 @@ from npusim.inputs import is_file
 from npusim.inputs.json_text import read_json
 from npusim.workload.checkpoint import EXPERTS, ROLES, UNQUANTISED, Checkpoint
 from npusim.workload.config_file import ConfigFile
-from npusim.workload.module_names import Rules, names_of
+from npusim.workload.module_names import NameRules, names_of
 
 _KEY = "quantization_config"
 _BESIDE = "hf_quant_config.json"
@@ -43,7 +43,7 @@ class _Group:
     """Products that have a scheme; bits: of a stored element where it is not the usual one."""
 
     scheme: str
-    meant: Rules
+    meant: NameRules
     bits: tuple[tuple[str, float], ...] = ()
 
 
@@ -52,7 +52,7 @@ class Quantisation:
     """groups: the first that means a module counts; kept: what stays unquantised; otherwise: the scheme of the rest."""
 
     groups: tuple[_Group, ...]
-    kept: Rules
+    kept: NameRules
     otherwise: str
     kv: str | None
     label: str
@@ -96,7 +96,7 @@ class _Reading:
             groups, otherwise = self._of_method(method.lower(), algorithm, groups)
         if not groups and otherwise == UNQUANTISED:
             return None
-        kept = Rules(rule for key in _LISTS for rule in self._texts(key))
+        kept = NameRules(rule for key in _LISTS for rule in self._texts(key))
         label = " ".join(dict.fromkeys(word for word in (method, algorithm, self._text("format") or "") if word))
         return Quantisation(groups, kept, otherwise, self._kv(), label or self._where)
 
@@ -116,7 +116,7 @@ class _Reading:
         if method == "bitsandbytes":
             scheme = "w4a16" if self._given.get("load_in_4bit") is True else "int8"
         scheme, bits = self._of_bits(scheme)
-        rest = (_Group(scheme, Rules(("Linear",)), bits),) if bits else ()
+        rest = (_Group(scheme, NameRules(("Linear",)), bits),) if bits else ()
         return (*groups, *rest), scheme
 
     def _of_bits(self, scheme: str) -> tuple[str, tuple[tuple[str, float], ...]]:
@@ -138,7 +138,7 @@ class _Reading:
             for name, told in layers.items():
                 algorithm = told.get("quant_algo") if isinstance(told, dict) else None
                 by_scheme.setdefault(self._known("quantized_layers", algorithm, _ALGORITHMS), []).append(name)
-            return tuple(_Group(scheme, Rules(names)) for scheme, names in by_scheme.items())
+            return tuple(_Group(scheme, NameRules(names)) for scheme, names in by_scheme.items())
         groups = self._given.get("config_groups") or {}
         if not isinstance(groups, dict):
             raise self._mistake("config_groups", "must be an object of groups")
@@ -164,7 +164,7 @@ class _Reading:
         if not isinstance(targets, list) or not all(isinstance(rule, str) for rule in targets):
             raise self._mistake(f"{key}.targets", "must be a list of names of modules")
         sized = _int4_bits(weights.get("group_size")) if scheme == "w4a16" else ()
-        return _Group(scheme, Rules(targets), sized)
+        return _Group(scheme, NameRules(targets), sized)
 
     def _kv(self) -> str | None:
         """The format of the KV cache, None where it is left open."""

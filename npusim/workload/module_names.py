@@ -35,7 +35,7 @@ _SLOW = re.compile(r"[+*}]\)?[+*{]|\([^)]*[+*][^)]*\)[+*{]")
 """Repeats within repeats, which may take a regular expression for ever."""
 
 
-class Rules:
+class NameRules:
     """Rules that name modules.
 
     A name means all that is below it, wherever its whole components stand: "gate" is `mlp.gate` and never

@@ -76,7 +76,7 @@ class RequestKind(Part):
     """Lengths of answers."""
 
 
-class Traffic(Part):
+class ProfileTraffic(Part):
     """When users send requests: how many a day, and how these lie over its hours."""
 
     active_share: Fraction
@@ -95,7 +95,7 @@ class Traffic(Part):
     """Requests a second of the busiest minutes over the mean of the busiest hour."""
 
     @model_validator(mode="after")
-    def _an_hour_is_busiest(self) -> Traffic:
+    def _an_hour_is_busiest(self) -> ProfileTraffic:
         if self.busy_hour_share.value * HOURS < 1.0:
             raise ValueError(f"busy_hour_share {self.busy_hour_share.text} is less than 1/24; no busiest hour has less")
         if self.busy_hour_share.value >= _largest_share(self._shape):
@@ -161,7 +161,7 @@ class Profile(Part):
     reuse: Fraction
     """Fraction of the tokens of a prompt that repeat the beginning of the session's prompt before it, 0 to 1; a runtime
     with a prefix cache finds them there as long as it keeps them."""
-    traffic: Traffic | None = None
+    traffic: ProfileTraffic | None = None
     """When users send requests; left out where nobody waits for answers (offline)."""
     growth: Ratio | None = None
     """Fraction by which users become more in a year, 0 if omitted."""

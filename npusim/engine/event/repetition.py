@@ -29,7 +29,7 @@ def _unchanged(command: Command) -> Command:
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepeatedPart:
     """A turn that represents itself and `more` further ones, each `period_s` after the one before it."""
 
     turn: Turn
@@ -48,7 +48,7 @@ class Simulation:
     setting: StepSetting
     program: Program
     record: Record
-    repeated: tuple[Repeated, ...]
+    repeated: tuple[RepeatedPart, ...]
     events: int
 
     @property
@@ -111,7 +111,7 @@ def simulate_in_full(rows: np.ndarray, setting: StepSetting) -> Simulation:
     return Simulation(rows, setting, program, record, (), record.events)
 
 
-def _repeated(rows: np.ndarray, program: Program, record: Record) -> tuple[Repeated, ...] | None:
+def _repeated(rows: np.ndarray, program: Program, record: Record) -> tuple[RepeatedPart, ...] | None:
     """The turns that represent others; None where the repetitions do not yet take the same course."""
     found = []
     for segment in dict.fromkeys(turn.segment for turn in program.turns):
@@ -122,7 +122,7 @@ def _repeated(rows: np.ndarray, program: Program, record: Record) -> tuple[Repea
         period = _period(turns, record)
         if period is None:
             return None
-        found.append(Repeated(turns[-2], repeat - len(turns), period))
+        found.append(RepeatedPart(turns[-2], repeat - len(turns), period))
     return tuple(found)
 
 

@@ -47,7 +47,7 @@ def cases_of(
 
     Dimensions that are blank in the table are left out.
     """
-    told = {name: plain_number(text) for name, text in dimensions.items() if text}
+    told = {name: _plain_number(text) for name, text in dimensions.items() if text}
     cases = []
     for figure in figures:
         measured = row.measured(figure.column)
@@ -80,7 +80,7 @@ def told_figures() -> Iterator[tuple[str, str, str]]:
             yield told_as(TABLE_COLUMN, row.name), row.name, row.unit
 
 
-def plain_number(text: str) -> str:
+def _plain_number(text: str) -> str:
     """ "1.0" as "1"; what is not a number, unchanged."""
     try:
         value = float(text)

@@ -10,7 +10,7 @@ from npusim.explore.evaluate.evidence import LEAST_TRL, TRL_RULE, TRL_SOURCE
 from npusim.explore.evaluate.risks import computed_risks
 from npusim.explore.evaluate.run import Evaluation
 from npusim.explore.evaluate.scoring import Score
-from npusim.explore.evaluate.target_table import Level
+from npusim.explore.evaluate.target_table import TargetLevel
 from npusim.explore.evaluate.worlds_best import BestRow
 from npusim.explore.evaluate.yearly import JudgedTarget, JudgedYear
 
@@ -66,7 +66,7 @@ def _target(target: JudgedTarget) -> dict[str, Any]:
     }
 
 
-def _level(level: Level | None) -> dict[str, Any]:
+def _level(level: TargetLevel | None) -> dict[str, Any]:
     return {"value": None, "holder": None, "source": None} if level is None else level.model_dump()
 
 

@@ -16,7 +16,7 @@ from npusim.metrics import SEARCHES, shown
 from npusim.workload.lengths import FIXED, parse_spreads, spreads_text
 
 Amount = Annotated[float, Field(gt=0.0, le=1e15, strict=True)]
-Text = Annotated[str, Field(min_length=1)]
+FilledText = Annotated[str, Field(min_length=1)]
 CLAIMED = tuple(row.name for row in shown(Shown.FOLDED))
 """Metrics that can be claimed; `ttft_ms` and the like mean the mean."""
 LATENCIES = tuple(row.name for row in shown(Shown.FOLDED) if row.unit == "ms")
@@ -52,13 +52,13 @@ class Claim(Part):
     What a claim leaves out (cards, formats, lengths, users of a total rate) is open: it is judged over what it can be.
     """
 
-    name: Text
+    name: FilledText
     """Name of the claim, unique in its proposal."""
-    text: Text
+    text: FilledText
     """Claim in the proposer's own words."""
-    model: Text | None = None
+    model: FilledText | None = None
     """Model, by name, path or size (`dense 20B`), needed for every figure of a run."""
-    precision: Text | None = None
+    precision: FilledText | None = None
     """Precision scheme of the layers, open if omitted."""
     kv_precision: str | None = None
     """Format of the KV cache, open if omitted."""
@@ -83,7 +83,7 @@ class Claim(Part):
     omitted."""
     software: State | None = None
     """State of the software (`as-labs-ran`, `tuned`, `open`), that of the proposal if omitted."""
-    metric: Text
+    metric: FilledText
     """Metric of the run, of which latencies are means over requests unless a percentile is named (`ttft_ms_p99`) and
     power is measured at the cards; or `users_at_slo`, or a figure of the chip itself."""
     slo: tuple[tuple[str, Amount], ...] = ()

@@ -12,7 +12,7 @@ from npusim.explore.evaluate.open_titles import OPEN_TITLES
 from npusim.explore.evaluate.risks import computed_risks
 from npusim.explore.evaluate.run import Evaluation
 from npusim.explore.evaluate.scoring import Score
-from npusim.explore.evaluate.target_table import Level
+from npusim.explore.evaluate.target_table import TargetLevel
 from npusim.explore.evaluate.target_units import unit_of
 from npusim.explore.evaluate.worlds_best import NOT_KNOWN, NOT_TOLD
 from npusim.explore.evaluate.yearly import JudgedTarget, JudgedYear
@@ -26,7 +26,7 @@ _DECISIONS = (ACCEPT, CONDITIONAL, INCOMPLETE, UNDECIDED, REJECT)
 _GRADES = {"low": Phrase("low (grade)"), "medium": Phrase("medium (grade)"), "high": Phrase("high (grade)")}
 
 
-def sheets(evaluation: Evaluation, score: Score | None, notes: Sequence[str], say: Say) -> list[Section]:
+def committee_sheets(evaluation: Evaluation, score: Score | None, notes: Sequence[str], say: Say) -> list[Section]:
     """Both sheets. notes: what every reader of the predictions must know."""
     return [
         Section(say("Verdicts"), [*verdicts(evaluation, score, say), *_targets(evaluation, say)], sheet=True),
@@ -53,7 +53,7 @@ def verdict_headings(say: Say) -> list[str]:
 def verdict_rows(evaluation: Evaluation, say: Say) -> list[list[str]]:
     """A row for each claim."""
     return [
-        [each.claim.text, claimed(each, say), *predicted(each, say), say(each.decision)] for each in evaluation.judged
+        [each.claim.text, claimed(each, say), *_predicted(each, say), say(each.decision)] for each in evaluation.judged
     ]
 
 
@@ -74,7 +74,7 @@ def claimed(judged: Judged, say: Say) -> str:
     return say("at least {value}", value=value) if judged.claim.wants_more else say("at most {value}", value=value)
 
 
-def predicted(judged: Judged, say: Say) -> list[str]:
+def _predicted(judged: Judged, say: Say) -> list[str]:
     """Prediction, interval and probability."""
     found = judged.prediction
     if found is None:
@@ -112,7 +112,7 @@ def _target(target: JudgedTarget, years: Sequence[int], say: Say) -> list[str]:
     return [item, f"{told.weight_percent:g} %", best, _level(told.domestic, say), *cells]
 
 
-def _level(level: Level | None, say: Say) -> str:
+def _level(level: TargetLevel | None, say: Say) -> str:
     return say("not told") if level is None else f"{level.value:,.4g} ({level.holder})"
 
 

@@ -53,7 +53,7 @@ def require_comparable(proposals: Sequence[Proposal], files: Sequence[Path]) -> 
         architecture_of(proposal, file)
 
 
-def compare(evaluations: Sequence[Evaluation], files: Sequence[str], rule: ScoringRule, seed: int) -> Beside:
+def compare_proposals(evaluations: Sequence[Evaluation], files: Sequence[str], rule: ScoringRule, seed: int) -> Beside:
     """Score proposals, and rank them where there are several; files: they were read from."""
     scores = [score_of(each.items, rule) for each in evaluations]
     ranks: list[Ranked | None] = [None] * len(scores)

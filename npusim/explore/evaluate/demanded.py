@@ -14,7 +14,7 @@ _LEAST_BITS = 0.005
 
 
 @dataclass(frozen=True)
-class Demand:
+class ProposalDemand:
     """A measurement for a claim. weight: of the claim, percent; now: the probability that it holds; worth: bits times
     the weight's part of all, by which demands are ranked."""
 
@@ -31,11 +31,11 @@ class Demand:
         return self.group.gain * self.weight / WHOLE
 
 
-def demands(evaluation: Evaluation) -> list[Demand]:
+def demands(evaluation: Evaluation) -> list[ProposalDemand]:
     """Every measurement that is expected to tell something of a claim, the one of most worth first; none for claims
     that a bound forbids, which no measurement within the ranges mends."""
     found = [
-        Demand(each, group, evaluation.weight_of(each.claim.name))
+        ProposalDemand(each, group, evaluation.weight_of(each.claim.name))
         for each in evaluation.judged
         if not each.broken
         for group in each.groups

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from npusim.explore.evaluate.amounts import amount, probability_text, span
-from npusim.explore.evaluate.committee import demand_blocks, risk_blocks, sheets
+from npusim.explore.evaluate.committee import committee_sheets, demand_blocks, risk_blocks
 from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged, Judgement
 from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
@@ -46,7 +46,7 @@ def evaluation_page(
             evidence=proposal.maturity.evidence,
         ),
     ]
-    sections = [*sheets(evaluation, score, notes, say), *appendix(evaluation, say)]
+    sections = [*committee_sheets(evaluation, score, notes, say), *appendix(evaluation, say)]
     words = {"contents": say("Contents"), "manifest": say("Manifest")}
     return Page(say("Evaluation: {title}", title=proposal.title), summary, sections, manifest, language, words)
 

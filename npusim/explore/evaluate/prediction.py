@@ -18,14 +18,14 @@ ACCEPT_FROM, REJECT_BELOW = 0.9, 0.1
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedPrediction:
     """What is asked of the probability that a claim holds: answers, one more than there are rising thresholds."""
 
     thresholds: tuple[float, ...]
     answers: tuple[str, ...]
 
 
-ACCEPTANCE = Asked((REJECT_BELOW, ACCEPT_FROM), ("reject", "conditional", "accept"))
+ACCEPTANCE = AskedPrediction((REJECT_BELOW, ACCEPT_FROM), ("reject", "conditional", "accept"))
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class ClaimPrediction:
         architecture has none."""
         return self.drawn.unexplained
 
-    def against(self, claim: Claim, asked: Asked = ACCEPTANCE) -> ClaimPrediction:
+    def against(self, claim: Claim, asked: AskedPrediction = ACCEPTANCE) -> ClaimPrediction:
         """The same figure held against the limit of a claim that differs in nothing else."""
         return replace(self, decision=_decided(claim, self.drawn, asked))
 
 
 def predict_claim(
-    claim: Claim, deployment: Deployment, seed: int, base: Baselined | None = None, asked: Asked = ACCEPTANCE
+    claim: Claim, deployment: Deployment, seed: int, base: Baselined | None = None, asked: AskedPrediction = ACCEPTANCE
 ) -> ClaimPrediction:
     """Predict `claim` on the proposal's own machine and on as many drawn ones as what is asked needs; base: what a
     ratio is to. Raises DoesNotFit.
@@ -77,7 +77,7 @@ def predict_claim(
     return ClaimPrediction(drawn.value, low, high, decision, drawn.failed, drawn)
 
 
-def _decided(claim: Claim, drawn: FigureDraws, asked: Asked) -> Decision:
+def _decided(claim: Claim, drawn: FigureDraws, asked: AskedPrediction) -> Decision:
     return decide(partial(drawn.parts, claim), asked.thresholds, asked.answers, most=MOST_DRAWS)
 
 

@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from npusim.errors import UserError
-from npusim.explore.evaluate.claim import Claim, Text
+from npusim.explore.evaluate.claim import Claim, FilledText
 from npusim.explore.evaluate.target_table import Target, require_whole
 from npusim.explore.evaluate.target_units import require_claims
-from npusim.explore.evaluate.told_plan import Resources, Risk
+from npusim.explore.evaluate.told_plan import Risk, ToldResources
 from npusim.hardware.base import Part
 from npusim.hardware.catalog import system_path
 from npusim.hardware.states import State
@@ -24,7 +24,7 @@ class Maturity(Part):
 
     trl: Annotated[int, Field(ge=1, le=9, strict=True)]
     """Technology readiness level, 1 (principle) to 9 (in use)."""
-    evidence: Text
+    evidence: FilledText
     """What shows that level."""
     target_trl: Annotated[int, Field(ge=1, le=9, strict=True)] | None = None
     """Technology readiness level that the project is to reach, not told if omitted."""
@@ -39,32 +39,32 @@ class Maturity(Part):
 class Milestone(Part):
     """What is to be shown, and when."""
 
-    due: Text
+    due: FilledText
     """Day or quarter by which it is due."""
-    target: Text
+    target: FilledText
     """Value to be reached."""
-    metric: Text
+    metric: FilledText
     """Metric that measures it."""
-    procedure: Text
+    procedure: FilledText
     """How it is tested."""
-    evidence: Text
+    evidence: FilledText
     """Evidence that is handed in."""
 
 
 class Proposal(Part):
     """A proposal with its claims."""
 
-    name: Text
+    name: FilledText
     """Name of the proposal."""
-    title: Text
+    title: FilledText
     """Title as shown in the report."""
-    architecture: Text
+    architecture: FilledText
     """Proposed architecture: a shipped name, or a file beside the proposal."""
     runtime: str | None = None
     """Runtime, by name or path, the architecture's own if omitted."""
     software: State | None = None
     """State of the software of claims that tell none, open if omitted."""
-    context_of_use: Text
+    context_of_use: FilledText
     """Decision that the evaluation serves."""
     maturity: Maturity
     """Maturity of the technology."""
@@ -76,7 +76,7 @@ class Proposal(Part):
     """Table of quantitative targets, whose weights sum to 100 %, none if omitted."""
     risks: tuple[Risk, ...] = Field(default=(), max_length=100)
     """Risks that the proposal names, none if omitted."""
-    resources: Resources | None = None
+    resources: ToldResources | None = None
     """Cost and schedule, which are shown and never judged, not told if omitted."""
 
     @field_validator("targets")

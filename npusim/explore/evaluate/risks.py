@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from npusim.explore.evaluate.amounts import amount
 from npusim.explore.evaluate.decision import ACCEPT, Judged
-from npusim.explore.evaluate.demanded import Demand, demands
+from npusim.explore.evaluate.demanded import ProposalDemand, demands
 from npusim.explore.evaluate.open_titles import OPEN_TITLES
 from npusim.explore.evaluate.run import Evaluation
 from npusim.words import Phrase
@@ -53,13 +53,13 @@ def _subjects(evaluation: Evaluation) -> Iterator[tuple[Judged, Judged, Phrase, 
             yield each, each, Phrase("{claim} is not reached", {"claim": each.asked.text}), weight
 
 
-def _risk(judged: Judged, claim: Judged, text: Phrase, weight: float, known: list[Demand]) -> ComputedRisk:
+def _risk(judged: Judged, claim: Judged, text: Phrase, weight: float, known: list[ProposalDemand]) -> ComputedRisk:
     least, most = judged.span
     lowered = _lowered_by(judged, claim, known)
     return ComputedRisk(judged, text, 1.0 - judged.probability, 1.0 - most, 1.0 - least, weight, lowered)
 
 
-def _lowered_by(judged: Judged, claim: Judged, known: list[Demand]) -> Phrase:
+def _lowered_by(judged: Judged, claim: Judged, known: list[ProposalDemand]) -> Phrase:
     """The first of: another claim (a bound forbids this one), conditions to be told, a number to be reached, a
     measurement, the evidence that acceptance waits for."""
     if judged.broken or judged.prediction is None:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from npusim.errors import UserError
-from npusim.explore.evaluate.claim import Text
+from npusim.explore.evaluate.claim import FilledText
 from npusim.explore.evaluate.decision import Judged, Judgement
 from npusim.explore.evaluate.draws import DRAWS
 from npusim.hardware.base import Part
@@ -33,11 +33,11 @@ DEFAULT = "expected-weight"
 class ScoringRule(Part):
     """How a proposal earns the weights of its targets."""
 
-    name: Text
+    name: FilledText
     """Name of the rule."""
-    title: Text
+    title: FilledText
     """What it does, in a sentence."""
-    source: Text
+    source: FilledText
     """Whose rule it is."""
     nothing_below: Annotated[float, Field(gt=0.0, le=1.0, strict=True)]
     """Part of a target below which a figure earns nothing, a number from 0 to 1, and from which on the weight rises in

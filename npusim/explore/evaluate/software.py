@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 from npusim.explore.evaluate.claim import Claim
 from npusim.explore.evaluate.figures import point_of
-from npusim.explore.evaluate.prediction import Asked, ClaimPrediction, predict_claim
+from npusim.explore.evaluate.prediction import AskedPrediction, ClaimPrediction, predict_claim
 from npusim.hardware.states import AS_LABS_RAN, OPEN, STATES, TUNED, State
 from npusim.mapping.deployment import Deployment
 from npusim.words import Phrase, Say
 
 PLAUSIBLE_FROM = 0.05
 """Probability below which a claim lies beyond the 90 % of a state, on the side to which it goes."""
-_PLAUSIBILITY = Asked((PLAUSIBLE_FROM,), ("implausible", "plausible"))
+_PLAUSIBILITY = AskedPrediction((PLAUSIBLE_FROM,), ("implausible", "plausible"))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def target_blocks(evaluation: Evaluation, say: Say) -> Iterator[Block]:
         "Basis",
         "World's best as told",
         "Best known to npusim",
-        "Comparison",
+        "Result of the comparison",
     )
     told = [_levels(each, say) for each in evaluation.targets]
     caption = say("How targets are tested, and their world's best beside the best that npusim knows of.")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from npusim.explore.evaluate.claim import Amount, Text
+from npusim.explore.evaluate.claim import Amount, FilledText
 from npusim.hardware.base import Part
 
 _WHOLE = 100.0
@@ -17,14 +17,14 @@ _ROUNDING = 0.05
 """Percent by which weights that are written with a decimal may miss 100."""
 
 
-class Level(Part):
+class TargetLevel(Part):
     """A level that was reached elsewhere, as the proposal tells it."""
 
     value: Amount
     """Value, in the unit of the target."""
-    holder: Text
+    holder: FilledText
     """Who reached it."""
-    source: Text | None = None
+    source: FilledText | None = None
     """Where that is published, not told if omitted."""
 
 
@@ -54,27 +54,27 @@ class YearTarget(Part):
 class Target(Part):
     """One item of the table."""
 
-    item: Text
+    item: FilledText
     """What is measured."""
     unit: str
     """Unit of its values; of an item of a claim one that measures the claim's metric."""
     weight_percent: Annotated[float, Field(gt=0.0, le=100.0, strict=True)]
     """Weight of the item, in percent of all."""
-    claim: Text | None = None
+    claim: FilledText | None = None
     """Claim whose figure and conditions the item has, none of those that npusim can predict if omitted."""
-    not_decidable: Text | None = None
+    not_decidable: FilledText | None = None
     """Why no claim is tied to it (papers, patents, accuracy), not told if omitted."""
-    world_best: Level | None = None
+    world_best: TargetLevel | None = None
     """The best in the world as the proposal tells it, not told if omitted."""
-    domestic: Level | None = None
+    domestic: TargetLevel | None = None
     """The domestic level as the proposal tells it, not told if omitted."""
     years: tuple[YearTarget, ...] = Field(min_length=1, max_length=30)
     """Targets by year, the earliest first."""
-    test_method: Text | None = None
+    test_method: FilledText | None = None
     """How it is tested, not told if omitted."""
-    certifier: Text | None = None
+    certifier: FilledText | None = None
     """Body that tests or certifies it, not told if omitted."""
-    basis: Text | None = None
+    basis: FilledText | None = None
     """Where the target comes from (a call, a standard, npusim's own), not told if omitted."""
 
     @field_validator("years")

@@ -11,7 +11,7 @@ from npusim.inputs import read_text
 from npusim.publish import publish_file
 
 
-def templates() -> dict[str, Path]:
+def proposal_templates() -> dict[str, Path]:
     """The shipped templates by name."""
     folder = data_root("validation") / "proposals" / "templates"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -19,7 +19,7 @@ def templates() -> dict[str, Path]:
 
 def write_template(name: str, out: Path) -> Path:
     """Writes a template to `out`, which replaces nothing. Raises UserError."""
-    known = templates()
+    known = proposal_templates()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         meant = f"; did you mean '{near[0]}'?" if near else ""

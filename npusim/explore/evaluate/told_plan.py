@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from npusim.explore.evaluate.claim import Text
+from npusim.explore.evaluate.claim import FilledText
 from npusim.hardware.base import Part, Whole
 
 Grade = Literal["low", "medium", "high"]
@@ -16,13 +16,13 @@ Grade = Literal["low", "medium", "high"]
 class Risk(Part):
     """A risk that the proposal names."""
 
-    risk: Text
+    risk: FilledText
     """What may happen."""
     likelihood: Grade | None = None
     """How likely the proposal takes it to be, not told if omitted."""
     impact: Grade | None = None
     """What the proposal takes it to do, not told if omitted."""
-    mitigation: Text | None = None
+    mitigation: FilledText | None = None
     """What the proposal would do against it, not told if omitted."""
 
 
@@ -35,14 +35,14 @@ class YearBudget(Part):
     """How much, in the currency of the budget."""
 
 
-class Resources(Part):
+class ToldResources(Part):
     """Cost and schedule as the proposal tells them."""
 
     months: Whole | None = None
     """Length of the project, in months, not told if omitted."""
     people: Annotated[float, Field(gt=0.0, le=1e6, strict=True)] | None = None
     """People who work on it, in full-time equivalents, not told if omitted."""
-    currency: Text = "KRW"
+    currency: FilledText = "KRW"
     """Currency of the budget."""
     budget: tuple[YearBudget, ...] = Field(default=(), max_length=30)
     """Money by year, not told if omitted."""

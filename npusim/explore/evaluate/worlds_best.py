@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from npusim.errors import UserError
-from npusim.explore.evaluate.claim import Amount, Claim, Text
+from npusim.explore.evaluate.claim import Amount, Claim, FilledText
 from npusim.explore.evaluate.decision import Judged
 from npusim.explore.evaluate.peaks import PEAKS
 from npusim.explore.evaluate.target_table import Target
@@ -30,11 +30,11 @@ _CONDITIONS = ("precision", "cards", "users", "isl", "osl")
 class BestRow(Part):
     """A level that somebody reached."""
 
-    metric: Text
+    metric: FilledText
     """Metric, as claims name it."""
-    model: Text | None = None
+    model: FilledText | None = None
     """Model, none for a figure of the chip itself."""
-    precision: Text | None = None
+    precision: FilledText | None = None
     """Precision scheme, left out where the source does not tell it; so are the conditions below."""
     cards: Whole | None = None
     """Number of cards."""
@@ -46,13 +46,13 @@ class BestRow(Part):
     """Answer length, in tokens."""
     value: Amount
     """Level, in the metric's unit."""
-    holder: Text
+    holder: FilledText
     """Who reached it."""
     kind: Literal["measured", "vendor", "datasheet", "simulated"]
     """What the source is."""
-    when: Text
+    when: FilledText
     """Year or month of the source."""
-    source: Text
+    source: FilledText
     """Where it is published."""
 
     @field_validator("metric")
@@ -66,14 +66,14 @@ class BestRow(Part):
 class WorldsBest(Part):
     """The best levels that are known."""
 
-    title: Text
+    title: FilledText
     """What the table holds."""
     rows: tuple[BestRow, ...] = Field(min_length=1)
     """A level each."""
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedWithWorldsBest:
     """A told world's best beside the best known row of its metric and model. differs: conditions of the row that are
     other than the claim's, or not told of either."""
 
@@ -88,7 +88,7 @@ def worlds_best() -> WorldsBest:
     return load_yaml(data_root("validation") / "proposals" / "worlds_best.yaml", WorldsBest)
 
 
-def compared(target: Target, judged: Judged | None, unit_worth: float) -> Compared:
+def compared_with_worlds_best(target: Target, judged: Judged | None, unit_worth: float) -> ComparedWithWorldsBest:
     """What the table says of a told world's best.
 
     unit_worth: of the target's unit in the metric's. Contradicted: a row under the claim's own conditions is better by
@@ -96,7 +96,7 @@ def compared(target: Target, judged: Judged | None, unit_worth: float) -> Compar
     """
     rows = [] if judged is None else _rows_of(judged.claim)
     if judged is None or not rows:
-        return Compared(NOT_KNOWN, None, ())
+        return ComparedWithWorldsBest(NOT_KNOWN, None, ())
     claim = judged.claim
     sign = 1.0 if claim.wants_more else -1.0
     differs = {row: _differs(row, judged) for row in rows}
@@ -107,15 +107,15 @@ def compared(target: Target, judged: Judged | None, unit_worth: float) -> Compar
 
     if target.world_best is None:
         best = best_of(alike or rows)
-        return Compared(NOT_TOLD, best, differs[best])
+        return ComparedWithWorldsBest(NOT_TOLD, best, differs[best])
     told = target.world_best.value * unit_worth
     for status, among in ((CONTRADICTED, alike), (QUESTIONED, rows)):
         better = [row for row in among if _ahead(row.value, told, claim) > _ROUNDING]
         if better:
-            return Compared(status, best_of(better), differs[best_of(better)])
+            return ComparedWithWorldsBest(status, best_of(better), differs[best_of(better)])
     top = best_of(rows)
     near = abs(_ahead(top.value, told, claim)) <= _ROUNDING
-    return Compared(AGREES if near else BEYOND, top, differs[top])
+    return ComparedWithWorldsBest(AGREES if near else BEYOND, top, differs[top])
 
 
 def _ahead(known: float, told: float, claim: Claim) -> float:

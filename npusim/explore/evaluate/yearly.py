@@ -11,7 +11,7 @@ from npusim.explore.evaluate.placing import deployment_of
 from npusim.explore.evaluate.proposal import Proposal
 from npusim.explore.evaluate.target_table import Target, YearTarget
 from npusim.explore.evaluate.target_units import worth
-from npusim.explore.evaluate.worlds_best import CONTRADICTED, Compared, compared
+from npusim.explore.evaluate.worlds_best import CONTRADICTED, ComparedWithWorldsBest, compared_with_worlds_best
 from npusim.words import Phrase
 
 NOT_DECIDABLE = "not decidable here"
@@ -46,7 +46,7 @@ class JudgedTarget:
     told: Target
     judged: Judged | None
     years: tuple[JudgedYear, ...]
-    best: Compared
+    best: ComparedWithWorldsBest
 
     @property
     def last(self) -> JudgedYear:
@@ -81,9 +81,9 @@ def _judged(target: Target, judged: Judged | None, arch: str) -> JudgedTarget:
     factor = None if judged is None else worth(target.unit, judged.asked)
     if judged is None or factor is None:
         years = tuple(JudgedYear(year, None, 1.0) for year in target.years)
-        return JudgedTarget(target, None, years, compared(target, None, 1.0))
+        return JudgedTarget(target, None, years, compared_with_worlds_best(target, None, 1.0))
     years = tuple(JudgedYear(year, held_against(judged, year.value * factor, arch), factor) for year in target.years)
-    return JudgedTarget(target, judged, years, compared(target, judged, factor))
+    return JudgedTarget(target, judged, years, compared_with_worlds_best(target, judged, factor))
 
 
 def held_against(judged: Judged, limit: float, arch: str) -> Judged:

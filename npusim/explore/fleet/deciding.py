@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npusim.explore.fleet.cases import Cases
-from npusim.explore.fleet.numbers import Numbers, ranged_of_profile
+from npusim.explore.fleet.numbers import FleetNumbers, ranged_of_profile
 from npusim.explore.fleet.sizing import Shelter, sized
 from npusim.hardware.draws import RangedNumber, range_z
 from npusim.hardware.field_docs import sentence_at
@@ -46,7 +46,7 @@ class Decider:
     share: float
 
 
-def deciders(numbers: Numbers, shelter: Shelter) -> list[Decider]:
+def deciders(numbers: FleetNumbers, shelter: Shelter) -> list[Decider]:
     """At most MOST of the numbers, those that move most first."""
     machine, profile = numbers.of_machine(), ranged_of_profile(numbers.profile)
     moved: list[RangedNumber | str] = [*(each[0] for each in machine), *profile, *numbers.unexplained]
@@ -59,7 +59,7 @@ def deciders(numbers: Numbers, shelter: Shelter) -> list[Decider]:
     return [_decider(numbers, moved[at], servers[at], float(shares[at])) for at in order]
 
 
-def _decider(numbers: Numbers, moved: RangedNumber | str, ends: np.ndarray, share: float) -> Decider:
+def _decider(numbers: FleetNumbers, moved: RangedNumber | str, ends: np.ndarray, share: float) -> Decider:
     where, (low, high) = numbers.deployment, ends.tolist()
     if isinstance(moved, str):
         return Decider(where.system.name, moved, _ERRORS[moved], None, low, high, share)
@@ -69,7 +69,7 @@ def _decider(numbers: Numbers, moved: RangedNumber | str, ends: np.ndarray, shar
     return Decider(moved.owner, moved.label, meaning, moved.quantity, low, high, share)
 
 
-def _ends(numbers: Numbers, shelter: Shelter, parts: Sequence[Cases]) -> tuple[np.ndarray, np.ndarray]:
+def _ends(numbers: FleetNumbers, shelter: Shelter, parts: Sequence[Cases]) -> tuple[np.ndarray, np.ndarray]:
     """Servers, and instances before they are rounded, at both ends of each number, float64 (numbers, 2) each.
 
     A number under whose end no instance keeps the objectives moves by as much as is told apart: a factor of a thousand.

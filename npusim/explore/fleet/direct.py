@@ -116,10 +116,10 @@ class _Search:
         frames: Mapping[str, pd.DataFrame] = dict(self.where.run(_cell, calls))
         rows = pd.concat([frames[name] for name in sorted(frames)], ignore_index=True)
         self.requests = len(rows)
-        return not rows["unsteady"].any() and kept(self.slo, rows)
+        return not rows["unsteady"].any() and slo_kept(self.slo, rows)
 
 
-def kept(slo: Slo, rows: pd.DataFrame) -> bool:
+def slo_kept(slo: Slo, rows: pd.DataFrame) -> bool:
     """Whether requests, a row each with latencies in ms, keep every limit."""
     return all(_statistic(rows, name) <= limit for name, limit in slo.limits)
 

@@ -42,7 +42,7 @@ _STEPS = ("prefill_ms", "decode_ms", "power_w")
 
 
 @dataclass(frozen=True)
-class Numbers:
+class FleetNumbers:
     """What a fleet of instances of `deployment` depends on. asks: of the service; capacity: of one instance."""
 
     deployment: Deployment

@@ -8,7 +8,7 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.explore.fleet.capacity import Capacity, RatePoint, Trials, refused
-from npusim.explore.fleet.numbers import Numbers
+from npusim.explore.fleet.numbers import FleetNumbers
 from npusim.explore.fleet.option import FleetOption, option_of
 from npusim.explore.fleet.plans import best_instance
 from npusim.explore.fleet.requests import burst_load
@@ -75,7 +75,7 @@ def offline_option(
     if instance.capacity.rate_per_s == 0.0:
         return FleetOption(arch, base.system.title, instance.capacity.reason, instance.deployment, instance.tried)
     asks = OfTokens(corpus.tokens_per_day)
-    numbers = Numbers(instance.deployment, profile, slo, asks, instance.capacity, seed)
+    numbers = FleetNumbers(instance.deployment, profile, slo, asks, instance.capacity, seed)
     found = option_of(arch, instance, numbers)
     return replace(found, offline=_told(found, corpus, profile.kept))
 

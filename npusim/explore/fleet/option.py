@@ -11,8 +11,8 @@ import numpy as np
 
 from npusim.explore.fleet.deciding import Decider, deciders
 from npusim.explore.fleet.host_demand import HostDemand, host_demand
-from npusim.explore.fleet.numbers import Numbers
-from npusim.explore.fleet.plans import Instance, Tried
+from npusim.explore.fleet.numbers import FleetNumbers
+from npusim.explore.fleet.plans import FleetInstance, Tried
 from npusim.explore.fleet.sizing import FIGURES, Shelter, hourly_kw, shelter_of, sized
 from npusim.mapping.deployment import Deployment
 from npusim.serving.joint import JointDraws
@@ -26,7 +26,7 @@ YEARS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
-class Day:
+class FleetDay:
     """Of each hour from midnight on, float64 (24,): requests and output tokens a second of the whole service, kW of all
     cards and at the wall (NaN where the housing is not told)."""
 
@@ -47,7 +47,7 @@ class FleetOption:
     deployment: Deployment | None = None
     tried: tuple[Tried, ...] = ()
     draws: JointDraws | None = None
-    day: Day | None = None
+    day: FleetDay | None = None
     later: Mapping[int, float] = field(default_factory=dict)
     deciding: tuple[Decider, ...] = ()
     unknown: Mapping[str, Phrase] = field(default_factory=dict)
@@ -79,13 +79,13 @@ _TAIL = 0.05
 """Part of the draws beyond either end of an interval."""
 
 
-def no_fleet(arch: str, title: str, reason: Phrase | None, instance: Instance | None = None) -> FleetOption:
+def no_fleet(arch: str, title: str, reason: Phrase | None, instance: FleetInstance | None = None) -> FleetOption:
     """An architecture that cannot serve, with the reason."""
     where = None if instance is None else instance.deployment
     return FleetOption(arch, title, reason, where, () if instance is None else instance.tried)
 
 
-def option_of(arch: str, instance: Instance, numbers: Numbers) -> FleetOption:
+def option_of(arch: str, instance: FleetInstance, numbers: FleetNumbers) -> FleetOption:
     """The fleet of instances of an architecture; their rate is more than 0."""
     where = numbers.deployment
     shelter = shelter_of(where.system, where.plan.cards, _idle_w(where))
@@ -103,7 +103,7 @@ def option_of(arch: str, instance: Instance, numbers: Numbers) -> FleetOption:
         deployment=where,
         tried=instance.tried,
         draws=draws,
-        day=Day(hourly, hourly * float(numbers.asked.output[0]), kw_card, kw_wall),
+        day=FleetDay(hourly, hourly * float(numbers.asked.output[0]), kw_card, kw_wall),
         later=_later(numbers, own, shelter),
         deciding=tuple(deciders(numbers, shelter)),
         unknown=_unknown(where, own),
@@ -114,7 +114,7 @@ def option_of(arch: str, instance: Instance, numbers: Numbers) -> FleetOption:
     )
 
 
-def _host(numbers: Numbers, planned: float) -> HostDemand:
+def _host(numbers: FleetNumbers, planned: float) -> HostDemand:
     """At the planned load, with the figures of the largest rate."""
     capacity = numbers.capacity
     osl = float(numbers.asked.output[0])
@@ -125,7 +125,7 @@ def _idle_w(where: Deployment) -> float:
     return float(where.machine[0]["power_idle"]) * where.system.chips_per_card
 
 
-def _later(numbers: Numbers, own: Mapping[str, float], shelter: Shelter) -> dict[int, float]:
+def _later(numbers: FleetNumbers, own: Mapping[str, float], shelter: Shelter) -> dict[int, float]:
     """Servers after some years of growth; spares as now."""
     growth = numbers.profile.growth
     if growth is None:
@@ -150,7 +150,7 @@ def _unknown(where: Deployment, own: Mapping[str, float]) -> dict[str, Phrase]:
     return {}
 
 
-def _instance(numbers: Numbers, shelter: Shelter) -> dict[str, Any]:
+def _instance(numbers: FleetNumbers, shelter: Shelter) -> dict[str, Any]:
     at = numbers.capacity.at_rate
     kept = {name: at.metrics[name] for name, _ in numbers.slo.limits}
     return {
@@ -168,7 +168,7 @@ def _instance(numbers: Numbers, shelter: Shelter) -> dict[str, Any]:
     }
 
 
-def _demand(numbers: Numbers) -> dict[str, Any]:
+def _demand(numbers: FleetNumbers) -> dict[str, Any]:
     asked = numbers.asked
     hourly = asked.hourly[0]
     return {

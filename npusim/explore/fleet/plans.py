@@ -29,7 +29,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Instance:
+class FleetInstance:
     """trials: of the chosen plan; capacity: what it serves; tried: all plans that were; searched: whether any choice
     was left."""
 
@@ -53,7 +53,7 @@ def at_objectives(trials: Trials, is_fine: bool) -> Capacity:
 
 def best_instance(
     base: Deployment, profile: Profile, slo: Slo, seed: int, is_told: bool, finds: Finds = at_objectives
-) -> Instance:
+) -> FleetInstance:
     """The instance of a deployment under its own plan where that is told, else under the best of tensor parallelism on
     1, 2, 4 ... cards. Raises DoesNotFit where none holds the longest request."""
     candidates = [without_replicas(base)] if is_told else _candidates(base)
@@ -73,7 +73,7 @@ def best_instance(
     best = max(range(len(found)), key=lambda at: (tried[at].per_card, -_alone_ms(found[at][1])))
     trials, known = found[best]
     is_known = len(candidates) == 1 or known.rate_per_s == 0.0
-    return Instance(trials, known if is_known else finds(trials, True), tried)
+    return FleetInstance(trials, known if is_known else finds(trials, True), tried)
 
 
 def _alone_ms(capacity: Capacity) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from npusim.errors import DoesNotFit, UserError
 from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
-from npusim.explore.fleet.numbers import Numbers
+from npusim.explore.fleet.numbers import FleetNumbers
 from npusim.explore.fleet.offline import Corpus, offline_option
 from npusim.explore.fleet.option import FleetOption, no_fleet, option_of
 from npusim.explore.fleet.plans import best_instance
@@ -85,7 +85,7 @@ def _fleet(arch: str, title: str, asked: FleetAsked) -> FleetOption:
     if instance.capacity.rate_per_s == 0.0:
         return no_fleet(arch, title, instance.capacity.reason, instance)
     asks = OfUsers(asked.users)
-    numbers = Numbers(instance.deployment, asked.profile, asked.slo, asks, instance.capacity, asked.seed)
+    numbers = FleetNumbers(instance.deployment, asked.profile, asked.slo, asks, instance.capacity, asked.seed)
     return option_of(arch, instance, numbers)
 
 

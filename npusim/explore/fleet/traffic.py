@@ -11,12 +11,12 @@ from npusim.errors import UserError
 from npusim.explore.fleet.requests import length_means
 from npusim.workload.profile import HOURS, SECONDS_PER_HOUR, Profile
 
-Asks = Callable[[Profile], "Demand"]
+Asks = Callable[[Profile], "FleetDemand"]
 """What a service asks for under a profile."""
 
 
 @dataclass(frozen=True)
-class Demand:
+class FleetDemand:
     """requests_per_s: mean of each hour of a day, float64 (24,); peak_per_s: of the busiest minutes; prompt, output:
     mean tokens of a request."""
 
@@ -36,7 +36,7 @@ class OfUsers:
 
     users: float
 
-    def __call__(self, profile: Profile) -> Demand:
+    def __call__(self, profile: Profile) -> FleetDemand:
         """Raises UserError for a profile without traffic."""
         return _of_users(profile, self.users)
 
@@ -47,17 +47,17 @@ class OfTokens:
 
     per_day: float
 
-    def __call__(self, profile: Profile) -> Demand:
+    def __call__(self, profile: Profile) -> FleetDemand:
         prompt, output = length_means(profile)
         rate = self.per_day / output / (HOURS * SECONDS_PER_HOUR)
-        return Demand(np.full(HOURS, rate), rate, prompt, output)
+        return FleetDemand(np.full(HOURS, rate), rate, prompt, output)
 
 
-def _of_users(profile: Profile, users: float) -> Demand:
+def _of_users(profile: Profile, users: float) -> FleetDemand:
     traffic = profile.traffic
     if traffic is None:
         raise UserError("--profile", profile.name, "has no traffic; take one with it, or ask for --offline")
     a_day = users * traffic.active_share.value * traffic.sessions.value * traffic.turns.value
     hourly = a_day * traffic.shares / SECONDS_PER_HOUR
     prompt, output = length_means(profile)
-    return Demand(hourly, float(hourly.max()) * traffic.within_hour.value, prompt, output)
+    return FleetDemand(hourly, float(hourly.max()) * traffic.within_hour.value, prompt, output)

@@ -18,7 +18,7 @@ from scipy.stats import qmc
 
 from npusim.errors import UserError
 from npusim.explore.formula import Formula, parse, resolved
-from npusim.explore.sweep.spec import Axis, SweepSpec
+from npusim.explore.sweep.spec import SweepSpec, SweptAxis
 from npusim.hardware.changes import RUNTIME, holds
 from npusim.hardware.draws import RangedNumber, all_numbers
 from npusim.hardware.runtime import Runtime
@@ -220,7 +220,7 @@ def _listed(
 
 
 def _axis(
-    path: str, axis: Axis, is_grid: bool, system: System, runtimes: Sequence[Runtime], location: str
+    path: str, axis: SweptAxis, is_grid: bool, system: System, runtimes: Sequence[Runtime], location: str
 ) -> SpaceAxis:
     if axis.values is not None:
         return _listed(path, axis.values, "vary", system, runtimes, location)

@@ -37,7 +37,7 @@ def _formula(text: str) -> str:
 FormulaText = Annotated[str, AfterValidator(_formula)]
 
 
-class Axis(Part):
+class SweptAxis(Part):
     """What one number or word of a description takes: listed values, or for a number a range."""
 
     values: tuple[Written, ...] | None = Field(default=None, min_length=1, max_length=10_000)
@@ -54,7 +54,7 @@ class Axis(Part):
     """Formulas of numbers that follow this one, by their paths, such as `2 * clusters`; SI."""
 
     @model_validator(mode="after")
-    def _values_or_range(self) -> Axis:
+    def _values_or_range(self) -> SweptAxis:
         ranged = self.low is not None or self.high is not None
         if ranged == (self.values is not None):
             raise ValueError("give either values, or low and high")
@@ -126,7 +126,7 @@ class SweepSpec(Part):
     """States of the software (`as-labs-ran`, `tuned`, `open`), what is usual for the architecture if omitted."""
     workloads: tuple[Workload, ...] = Field(min_length=1)
     """Loads under which each design is judged."""
-    vary: dict[str, Axis] = Field(default_factory=dict)
+    vary: dict[str, SweptAxis] = Field(default_factory=dict)
     """Axes by the dotted path of a number or a word of the architecture (chip., card., server.) or of its runtime
     (runtime.)."""
     tables: dict[Name, tuple[dict[str, Any], ...]] = Field(default_factory=dict)

@@ -35,7 +35,7 @@ DRIVER_DTYPE = record_type(
 the reads in flight; writing: writes are drained."""
 
 Queues = namedtuple("Queues", "reads writes promoted incoming")
-Requests = namedtuple("Requests", "banks rows writes")
+ChannelRequests = namedtuple("ChannelRequests", "banks rows writes")
 
 
 @entry
@@ -53,7 +53,7 @@ def run_channel(banks, rows, writes, timing, outstanding, warm, counts):
     drivers = np.zeros(1, DRIVER_DTYPE)
     drivers[0].outstanding = outstanding
     flights = np.zeros(len(banks), np.int64)
-    requests = Requests(banks, rows, writes)
+    requests = ChannelRequests(banks, rows, writes)
     ticks, answered = _loop(channel, new_refresh(timing), queues, drivers, flights, requests, timing, warm, counts)
     _subtract(channel.counts[0], counts[0])
     busiest_bank = channel.banks["activations"].max() / max(1, channel.banks["activations"].sum())
@@ -84,7 +84,7 @@ def run_channels(banks, rows, writes, ends, timing, outstanding, warm_part, tick
         count = ends[number + 1] - ends[number]
         warm = count // warm_part
         drivers[0].outstanding = min(outstanding, count - warm - 1)
-        requests = Requests(banks[own], rows[own], writes[own])
+        requests = ChannelRequests(banks[own], rows[own], writes[own])
         flights = np.zeros(count, np.int64)
         counts = np.zeros(1, COUNT_DTYPE)
         ticks[number], answered[number] = _loop(

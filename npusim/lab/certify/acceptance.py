@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from npusim.lab.cells import Cell
-from npusim.lab.certify.clause import FAIL, NOT_DECIDABLE, PASS, Clause, at_limit, plain
+from npusim.lab.certify.clause import FAIL, NOT_DECIDABLE, PASS, Clause, at_limit, digits_of
 from npusim.lab.certify.handed import Handed
 from npusim.lab.certify.rules_file import Acceptance, row_for
 from npusim.words import Phrase
@@ -77,5 +77,5 @@ def _says(verdict: str, least: bool, median: float, band: float, limit: float) -
         (FAIL, False): "Median {median}, less its guard band {band}, stays above the limit {limit}.",
     }
     between = "The limit {limit} lies within the guard band {band} of the median {median}."
-    values = {"median": plain(median), "band": plain(band, 3), "limit": plain(limit)}
+    values = {"median": digits_of(median), "band": digits_of(band, 3), "limit": digits_of(limit)}
     return Phrase(texts.get((verdict, least), between), values)

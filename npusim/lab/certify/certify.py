@@ -17,11 +17,11 @@ from npusim.lab.certify.conditions import conditions
 from npusim.lab.certify.conduct import conduct
 from npusim.lab.certify.files_read import files_read
 from npusim.lab.certify.handed import Handed
-from npusim.lab.certify.kept import kept, opened
+from npusim.lab.certify.kept import kept, opened_folder
 from npusim.lab.certify.physical import physical
 from npusim.lab.certify.repeats import repeats
 from npusim.lab.certify.rules_file import Rules
-from npusim.lab.certify.submission import FILE, Declared, Submission, load_submission
+from npusim.lab.certify.submission import FILE, DeclaredCell, Submission, load_submission
 from npusim.lab.check.result import CheckResult, check_measured
 from npusim.lab.check.row import CheckedRow
 from npusim.lab.files.files import MOST_BYTES
@@ -97,7 +97,7 @@ class Certified:
 
 
 def certify_folder(
-    folder: Path, rules: Rules, declared: tuple[Declared, ...] | None, seed: int, say: Callable[[str], None]
+    folder: Path, rules: Rules, declared: tuple[DeclaredCell, ...] | None, seed: int, say: Callable[[str], None]
 ) -> Certified:
     """The verdict of every clause on a folder of raw results. declared: in place of what the submission declares.
 
@@ -105,7 +105,7 @@ def certify_folder(
     """
     if not is_folder(folder):
         raise UserError(str(folder), "", "no such folder; give the folder of the raw results")
-    folder, evidence = opened(folder)
+    folder, evidence = opened_folder(folder)
     submission = load_submission(folder)
     found = check_measured(folder, submission.conditions.for_check(), seed, say)
     handed = Handed(

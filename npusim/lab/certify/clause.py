@@ -63,6 +63,6 @@ def at_limit(limit: Quantity, verdict_of: Callable[[float], str]) -> tuple[str, 
     return verdict, any(verdict_of(end) != verdict for end in ends)
 
 
-def plain(value: float, digits: int = 5) -> str:
+def digits_of(value: float, digits: int = 5) -> str:
     """A figure with so many significant digits, without an exponent."""
     return f"{value:,.0f}" if abs(value) >= 10.0**digits else f"{value:,.{digits}g}"

@@ -15,7 +15,7 @@ from npusim.lab.environment import UNKNOWN
 from npusim.lab.evidence.chain import CHAIN
 from npusim.lab.files.lab_run import LabRun
 from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_kv, told_precision
-from npusim.lab.rules.copies import file_of
+from npusim.lab.rules.copies import file_of_run
 from npusim.words import Phrase
 
 _SPELLED: Mapping[str, Callable[[str], str | None]] = {
@@ -46,7 +46,7 @@ def _condition(handed: Handed, cell: Cell, name: str, stated: Any) -> Clause:
     found: dict[str, Any] = {}
     untold = []
     for repeat in handed.cells[cell]:
-        values = {file_of(run): value for run in repeat.runs if (value := _own(handed, run, name)) is not None}
+        values = {file_of_run(run): value for run in repeat.runs if (value := _own(handed, run, name)) is not None}
         found |= values
         if not values and stated is None:
             untold.append(repeat.run.location)
@@ -81,7 +81,7 @@ def _environment(handed: Handed, name: str, stated: str | None) -> Clause:
         for run in (run for repeat in repeats for run in repeat.runs):
             value = getattr(run.conduct, name) if name in _IN_FILES else None
             if value is not None:
-                found[file_of(run)] = str(value)
+                found[file_of_run(run)] = str(value)
     for told in [] if handed.evidence is None else handed.evidence.environments:
         if told.get(name, "unknown") not in UNKNOWN:
             found[CHAIN] = told[name]

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from npusim.lab.cells import Cell, Repeat
 from npusim.lab.certify.rules_file import Rules, row_for
-from npusim.lab.certify.submission import Declared, Submission
+from npusim.lab.certify.submission import DeclaredCell, Submission
 from npusim.lab.check.row import CheckedRow
 from npusim.lab.evidence.verify import VerifiedEvidence
 from npusim.lab.files.lab_run import RunConditions
@@ -27,7 +27,7 @@ class Handed:
     told: Mapping[str, RunConditions]
     rules: Rules
     submission: Submission
-    declared: tuple[Declared, ...]
+    declared: tuple[DeclaredCell, ...]
     broken: tuple[tuple[str, str], ...] = ()
     evidence: VerifiedEvidence | None = None
 

@@ -11,17 +11,17 @@ from npusim.lab.certify.handed import Handed
 from npusim.lab.certify.submission import FILE
 from npusim.lab.evidence.chain import CHAIN, FILES
 from npusim.lab.evidence.keys import fingerprint, signer
-from npusim.lab.evidence.verify import VerifiedEvidence, verify
+from npusim.lab.evidence.verify import VerifiedEvidence, verify_folder
 from npusim.words import Phrase
 
 
-def opened(folder: Path) -> tuple[Path, VerifiedEvidence | None]:
+def opened_folder(folder: Path) -> tuple[Path, VerifiedEvidence | None]:
     """The folder of the raw results, and what verifying says where it is an evidence folder. Raises UserError."""
     if not is_file(folder / CHAIN):
         return folder, None
     files = folder / FILES
     inner = [each for each in sorted(files.iterdir()) if is_file(each / FILE)] if is_folder(files) else []
-    return (inner[0] if len(inner) == 1 else files), verify(folder, None)
+    return (inner[0] if len(inner) == 1 else files), verify_folder(folder, None)
 
 
 def kept(handed: Handed) -> Iterator[Clause]:

@@ -10,11 +10,11 @@ from typing import Any
 from npusim.conditions.table import CONDITIONS
 from npusim.lab.cells import Cell
 from npusim.lab.certify.certify import Certified
-from npusim.lab.certify.clause import PASS, VERDICTS, Clause, overall, plain
+from npusim.lab.certify.clause import PASS, VERDICTS, Clause, digits_of, overall
 from npusim.lab.certify.told_of import TITLES
 from npusim.metric_names import metric
-from npusim.report.certificate import Cell as Shown
-from npusim.report.certificate import Certificate, Grid, Lines, Verdict, render_certificate
+from npusim.report.certificate import Certificate, CertificateGrid, Lines, Verdict, render_certificate
+from npusim.report.certificate import CertificateCell as Shown
 from npusim.safe_text import printable
 from npusim.words import Say
 
@@ -94,7 +94,7 @@ def _told(found: Certified, say: Say) -> Iterator[tuple[str, str]]:
         yield say(_NAMES[name]), printable(environment.get(name, "")) or say("unknown")
 
 
-def _tables(found: Certified, say: Say) -> Iterator[Grid]:
+def _tables(found: Certified, say: Say) -> Iterator[CertificateGrid]:
     yield _cells(found, say)
     yield _conditions(found, say)
     yield _clauses(found, say)
@@ -114,7 +114,7 @@ def _heading(name: str, say: Say) -> str:
     return name if row is None else f"{say(row.label)} [{row.unit}]" if row.unit else say(row.label)
 
 
-def _cells(found: Certified, say: Say) -> Grid:
+def _cells(found: Certified, say: Say) -> CertificateGrid:
     names = _figures(found)
     clauses = {(each.cell, each.clause): each for each in found.clauses}
     rows: list[list[Shown]] = []
@@ -131,7 +131,9 @@ def _cells(found: Certified, say: Say) -> Grid:
         "Student's distribution for the runs there are. Below it the declared figure and the verdict on it."
     )
     wide = 49.0 / max(1, len(names))
-    return Grid(say("Results by cell"), note, headings, rows, (17.0, 11.0, 7.0, 6.0, *(wide,) * len(names), 10.0))
+    return CertificateGrid(
+        say("Results by cell"), note, headings, rows, (17.0, 11.0, 7.0, 6.0, *(wide,) * len(names), 10.0)
+    )
 
 
 def _shape(cell: Cell) -> str:
@@ -146,15 +148,15 @@ def _figure(found: Certified, cell: Cell, name: str, clause: Clause | None, say:
     repeated, uncertainty = found.handed.repeated(cell, name), found.handed.uncertainty(cell, name)
     if repeated is None:
         return "-"
-    far = say("U unknown") if uncertainty is None else f"± {plain(uncertainty.expanded, 3)}"
-    lines = [f"{plain(repeated.median)} {far}"]
+    far = say("U unknown") if uncertainty is None else f"± {digits_of(uncertainty.expanded, 3)}"
+    lines = [f"{digits_of(repeated.median)} {far}"]
     declared = found.handed.declared_of(cell).get(name)
     if declared is not None:
-        lines.append(say("declared {value}", value=plain(declared)))
+        lines.append(say("declared {value}", value=digits_of(declared)))
     return Lines(lines, None if clause is None else _verdict(clause.verdict, say))
 
 
-def _conditions(found: Certified, say: Say) -> Grid:
+def _conditions(found: Certified, say: Say) -> CertificateGrid:
     rows: list[list[Shown]] = []
     told = [each.clause for each in found.clauses if each.clause.startswith(_TOLD)]
     for name in dict.fromkeys(told):
@@ -163,7 +165,7 @@ def _conditions(found: Certified, say: Say) -> Grid:
         verdict = overall(each.verdict for each in own)
         rows.append([say(_NAMES[name.partition(".")[2]]), Lines(list(texts)), _verdict(verdict, say)])
     headings = [say(word) for word in ("Condition", "As told", "Verdict")]
-    return Grid(say("Conditions and environment"), "", headings, rows, (26.0, 60.0, 14.0))
+    return CertificateGrid(say("Conditions and environment"), "", headings, rows, (26.0, 60.0, 14.0))
 
 
 def _title(clause: str, say: Say) -> str:
@@ -174,7 +176,7 @@ def _title(clause: str, say: Say) -> str:
     return f"{say(_PARTS[part])}: {about}" if about else say(_PARTS[part])
 
 
-def _clauses(found: Certified, say: Say) -> Grid:
+def _clauses(found: Certified, say: Say) -> CertificateGrid:
     rows: list[list[Shown]] = []
     for name in dict.fromkeys(each.clause for each in found.clauses):
         own = [each for each in found.clauses if each.clause == name]
@@ -182,21 +184,21 @@ def _clauses(found: Certified, say: Say) -> Grid:
         told = [str(counts[verdict]) for verdict in reversed(VERDICTS)]
         rows.append([_title(name, say), *told, _verdict(overall(each.verdict for each in own), say)])
     headings = [say(word) for word in ("Clause", "Pass", "Not decidable", "Fail", "Verdict")]
-    return Grid(say("Clauses of the rules"), "", headings, rows, (48.0, 12.0, 14.0, 12.0, 14.0))
+    return CertificateGrid(say("Clauses of the rules"), "", headings, rows, (48.0, 12.0, 14.0, 12.0, 14.0))
 
 
-def _runs(found: Certified, say: Say) -> Grid:
+def _runs(found: Certified, say: Say) -> CertificateGrid:
     names = _figures(found)
     rows: list[list[Shown]] = []
     for cell, repeats in found.handed.cells.items():
         for number, repeat in enumerate(repeats, start=1):
-            values = [plain(repeat.figures[name].value) if name in repeat.figures else "-" for name in names]
+            values = [digits_of(repeat.figures[name].value) if name in repeat.figures else "-" for name in names]
             files = Lines([_within(found, file) for file in repeat.files])
             rows.append([_shape(cell), str(number), *values, files])
     headings = [say("Cell"), say("Run"), *(_heading(name, say) for name in names), say("Files")]
     wide = 40.0 / max(1, len(names))
     widths = (13.0, 6.0, *(wide,) * len(names), 41.0)
-    return Grid(say("All runs"), "", headings, rows, widths, frozenset({len(headings) - 1}))
+    return CertificateGrid(say("All runs"), "", headings, rows, widths, frozenset({len(headings) - 1}))
 
 
 def _within(found: Certified, file: str) -> str:
@@ -204,7 +206,7 @@ def _within(found: Certified, file: str) -> str:
     return printable(Path(file).relative_to(found.folder).as_posix())
 
 
-def _evidence(found: Certified, say: Say) -> Grid:
+def _evidence(found: Certified, say: Say) -> CertificateGrid:
     rows: list[list[Shown]] = []
     for each in sorted(found.clauses, key=lambda clause: VERDICTS.index(clause.verdict)):
         if each.clause.startswith(_TOLD) and each.verdict == PASS:
@@ -216,9 +218,9 @@ def _evidence(found: Certified, say: Say) -> Grid:
         rows.append([cell, _title(each.clause, say), text, _verdict(each.verdict, say)])
     headings = [say(word) for word in ("Cell", "Clause", "Grounds", "Verdict")]
     note = say("Conditions that are told stand above.")
-    return Grid(say("Evidence of each clause"), note, headings, rows, (16.0, 26.0, 45.0, 13.0))
+    return CertificateGrid(say("Evidence of each clause"), note, headings, rows, (16.0, 26.0, 45.0, 13.0))
 
 
-def _files(found: Certified, say: Say) -> Grid:
+def _files(found: Certified, say: Say) -> CertificateGrid:
     rows = [[_within(found, file), digest] for file, digest in found.hashes.items()]
-    return Grid(say("Raw files"), "", [say("File"), "SHA-256"], rows, (50.0, 50.0), frozenset({0, 1}))
+    return CertificateGrid(say("Raw files"), "", [say("File"), "SHA-256"], rows, (50.0, 50.0), frozenset({0, 1}))

@@ -10,7 +10,7 @@ from npusim.lab.cells import Cell, Repeat
 from npusim.lab.certify.clause import FAIL, NOT_DECIDABLE, PASS, Clause, at_limit
 from npusim.lab.certify.handed import Handed
 from npusim.lab.certify.rules_file import SpreadLimit, row_for
-from npusim.lab.rules.copies import file_of
+from npusim.lab.rules.copies import file_of_run
 from npusim.words import Phrase
 
 
@@ -42,7 +42,7 @@ def _runs(handed: Handed, cell: Cell) -> Clause:
 
 def _copies(repeat: Repeat) -> bool:
     """Whether one tool tells of the run in several files: two files of a run are of two tools, or of two forms."""
-    by_tool = Counter((run.tool, Path(file_of(run)).suffix) for run in repeat.runs)
+    by_tool = Counter((run.tool, Path(file_of_run(run)).suffix) for run in repeat.runs)
     return any(count > 1 for count in by_tool.values())
 
 

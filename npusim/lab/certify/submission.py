@@ -26,7 +26,7 @@ FILE = "submission.yaml"
 _UNKNOWN_IS_NONE = BeforeValidator(known)
 
 
-class Conditions(Part):
+class DeclaredConditions(Part):
     """Conditions of all runs that the files themselves do not tell; `unknown` is allowed."""
 
     device: Annotated[str | None, _UNKNOWN_IS_NONE] = None
@@ -96,7 +96,7 @@ def _of(value: str | None, known: tuple[str, ...]) -> str | None:
     return value
 
 
-class Declared(Part):
+class DeclaredCell(Part):
     """What is declared of a cell."""
 
     isl: Whole
@@ -146,11 +146,11 @@ class Submission(Part):
     """Who measured."""
     notice: str = ""
     """What every reader must know, such as that figures are made up."""
-    conditions: Conditions = Conditions()
+    conditions: DeclaredConditions = DeclaredConditions()
     """Conditions that the files do not tell."""
     environment: Environment = Environment()
     """The machine and its surroundings."""
-    declared: tuple[Declared, ...] = ()
+    declared: tuple[DeclaredCell, ...] = ()
     """Declared figures by cell."""
     uncertainty: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=dict)
     """Relative standard uncertainty of the lab's instruments by figure or quantity, in place of that of the rules."""
@@ -167,7 +167,7 @@ class Submission(Part):
 class _DeclaredAlone(Part):
     """A file of declared figures alone."""
 
-    declared: tuple[Declared, ...] = Field(min_length=1)
+    declared: tuple[DeclaredCell, ...] = Field(min_length=1)
     """Declared figures by cell."""
 
 
@@ -177,7 +177,7 @@ def load_submission(folder: Path) -> Submission:
     return load_yaml(path, Submission) if is_file(path) else Submission()
 
 
-def load_declared(path: Path) -> tuple[Declared, ...]:
+def load_declared(path: Path) -> tuple[DeclaredCell, ...]:
     """The declared figures of a file: of a submission, or of one that holds `declared` alone. Raises UserError."""
     try:
         return load_yaml(path, _DeclaredAlone).declared

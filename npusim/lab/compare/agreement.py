@@ -29,14 +29,14 @@ def en_score(one: float, other: float, expanded_one: float, expanded_other: floa
 
 
 @dataclass(frozen=True)
-class Precision:
+class LabPrecision:
     """s_r, s_R: standard deviations of repeatability and reproducibility, in the unit of the figure."""
 
     repeatability: float
     reproducibility: float
 
 
-def precision_of(labs: Sequence[Repeated]) -> Precision | None:
+def precision_of(labs: Sequence[Repeated]) -> LabPrecision | None:
     """One-way analysis of variance over labs of unlike numbers of repeats (ISO 5725-2:2019, 7.4.5); a variance between
     labs below zero counts as zero. None where no lab repeated the cell."""
     counts = np.array([each.n for each in labs], dtype=float)
@@ -49,11 +49,11 @@ def precision_of(labs: Sequence[Repeated]) -> Precision | None:
     between = float((counts * (means - whole) ** 2).sum() / (len(labs) - 1))
     typical = float((counts.sum() - (counts**2).sum() / counts.sum()) / (len(labs) - 1))
     of_labs = max(0.0, (between - within) / typical)
-    return Precision(math.sqrt(within), math.sqrt(within + of_labs))
+    return LabPrecision(math.sqrt(within), math.sqrt(within + of_labs))
 
 
 @dataclass(frozen=True)
-class Factor:
+class LabFactor:
     """What one lab's figures are over the other's: a robust mean and its 95 % interval, None where it has none."""
 
     value: float
@@ -62,7 +62,7 @@ class Factor:
     cells: int
 
 
-def common_factor(ratios: Sequence[float], relative: Sequence[float | None]) -> Factor | None:
+def common_factor(ratios: Sequence[float], relative: Sequence[float | None]) -> LabFactor | None:
     """The factor that ratios have in common; relative: standard uncertainty of each ratio, None where not known.
 
     Location and spread of the logarithms by Algorithm A (ISO 13528:2022, C.3); the uncertainty is that of the robust
@@ -78,12 +78,12 @@ def common_factor(ratios: Sequence[float], relative: Sequence[float | None]) -> 
     value = math.exp(middle)
     if count == 1:
         if of_own is None:
-            return Factor(value, None, None, count)
+            return LabFactor(value, None, None, count)
         far = _OF_NORMAL * of_own
     else:
         standard = max(_OF_ROBUST * spread / math.sqrt(count), of_own or 0.0)
         far = float(t.ppf(_TWO_SIDED, count - 1)) * standard
-    return Factor(value, math.exp(middle - far), math.exp(middle + far), count)
+    return LabFactor(value, math.exp(middle - far), math.exp(middle + far), count)
 
 
 _OF_NORMAL = 2.0

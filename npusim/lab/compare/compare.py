@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from npusim.lab.cells import Cell
-from npusim.lab.compare.agreement import Factor, Precision, common_factor, en_score, precision_of
-from npusim.lab.compare.labs import Lab, Uncertain, read_lab
+from npusim.lab.compare.agreement import LabFactor, LabPrecision, common_factor, en_score, precision_of
+from npusim.lab.compare.labs import ComparedLab, Uncertain, read_lab
 from npusim.lab.files.lab_run import RunConditions
 from npusim.metric_names import metric
 
@@ -28,7 +28,7 @@ class Pair:
     other: Uncertain
     en: float | None
     reason: str
-    precision: Precision | None
+    precision: LabPrecision | None
     differ: tuple[str, ...]
 
     @property
@@ -72,11 +72,11 @@ class Compared:
     """labs: both; pairs: by cell and figure; unpaired: cells, with the lab that has them and why; k: coverage factor;
     main: the figure of the common factor, "" without any."""
 
-    labs: tuple[Lab, Lab]
+    labs: tuple[ComparedLab, ComparedLab]
     pairs: tuple[Pair, ...]
     unpaired: tuple[tuple[str, Cell, str], ...]
     k: float
-    factors: dict[str, Factor]
+    factors: dict[str, LabFactor]
     main: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Compared:
         }  # fmt: skip
 
 
-def _factor(found: Factor | None) -> dict[str, Any]:
+def _factor(found: LabFactor | None) -> dict[str, Any]:
     """Of the second lab over the first."""
     names = ("value", "low", "high", "cells")
     return dict.fromkeys(names) if found is None else {name: getattr(found, name) for name in names}
@@ -114,7 +114,7 @@ def compare_labs(one: Path, other: Path, k: float) -> Compared:
     return Compared(labs, pairs, tuple(_unpaired(labs)), k, factors, main)
 
 
-def _pairs(cell: Cell, labs: tuple[Lab, Lab], k: float) -> Iterator[Pair]:
+def _pairs(cell: Cell, labs: tuple[ComparedLab, ComparedLab], k: float) -> Iterator[Pair]:
     differ = tuple(_differences(cell, labs))
     for name in labs[0].figures(cell):
         if name not in labs[1].figures(cell):
@@ -130,7 +130,7 @@ def _pairs(cell: Cell, labs: tuple[Lab, Lab], k: float) -> Iterator[Pair]:
         yield Pair(cell, name, one, other, en, "; ".join(reasons), precision_of(repeated), differ)
 
 
-def _differences(cell: Cell, labs: tuple[Lab, Lab]) -> Iterator[str]:
+def _differences(cell: Cell, labs: tuple[ComparedLab, ComparedLab]) -> Iterator[str]:
     """Conditions that both labs tell, and tell otherwise."""
     for name in RunConditions.names():
         if name in _IN_CELL:
@@ -147,7 +147,7 @@ def _differences(cell: Cell, labs: tuple[Lab, Lab]) -> Iterator[str]:
 _IN_CELL = ("device", "model", "precision", "cards", "isl", "osl", "users")
 
 
-def _unpaired(labs: tuple[Lab, Lab]) -> Iterator[tuple[str, Cell, str]]:
+def _unpaired(labs: tuple[ComparedLab, ComparedLab]) -> Iterator[tuple[str, Cell, str]]:
     """Cells that one lab alone has, each with the nearest one of the other."""
     for own, its in (labs, labs[::-1]):
         for cell in own.cells:
@@ -155,7 +155,7 @@ def _unpaired(labs: tuple[Lab, Lab]) -> Iterator[tuple[str, Cell, str]]:
                 yield own.name, cell, _why_alone(cell, its)
 
 
-def _why_alone(cell: Cell, lab: Lab) -> str:
+def _why_alone(cell: Cell, lab: ComparedLab) -> str:
     def apart(other: Cell) -> list[str]:
         return [each.name for each in fields(Cell) if getattr(cell, each.name) != getattr(other, each.name)]
 

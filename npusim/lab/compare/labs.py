@@ -31,7 +31,7 @@ class Uncertain:
 
 
 @dataclass(frozen=True)
-class Lab:
+class ComparedLab:
     """name: as both are told apart; cells: with their repeats."""
 
     name: str
@@ -73,7 +73,7 @@ class Lab:
         return Uncertain(repeated.mean, repeated.n, None, "one run, and no uncertainty is stated")
 
 
-def read_lab(path: Path) -> Lab:
+def read_lab(path: Path) -> ComparedLab:
     """What a lab handed over, a file or a folder with or without a submission. Raises UserError."""
     submission = load_submission(path) if is_folder(path) else Submission()
     handed = hand_in(path)
@@ -87,7 +87,7 @@ def read_lab(path: Path) -> Lab:
             unread.append(Unread(str(table), f"not read: {error}", broken=True))
     told = submission.conditions.of_run()
     runs = [replace(run, setting=told.told_or(run.setting)) for run in runs]
-    return Lab(str(path), cells_of(runs), submission, tuple(unread))
+    return ComparedLab(str(path), cells_of(runs), submission, tuple(unread))
 
 
 def _of_table(path: Path) -> list[LabRun]:

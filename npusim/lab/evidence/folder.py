@@ -27,7 +27,7 @@ from npusim.lab.evidence.chain import (
 from npusim.publish import alone_with, publish_file
 
 
-def add(folder: Path, given: Sequence[Path], environment: dict[str, Any] | None, date: str) -> list[Entry]:
+def add_files(folder: Path, given: Sequence[Path], environment: dict[str, Any] | None, date: str) -> list[Entry]:
     """Copy files, and those of folders, into the evidence, and tell of them; returns the new entries.
 
     A name that an entry has is refused, whatever it holds. The chain is written last. environment: of the machine, None
@@ -71,7 +71,7 @@ def _put(path: Path, content: bytes) -> None:
     publish_file(path, content, "FOLDER")
 
 
-def seal(folder: Path, date: str) -> Entry:
+def seal_folder(folder: Path, date: str) -> Entry:
     """End the chain: its last entry tells how many there are, and nothing can be added after it. Raises UserError."""
     if not is_file(folder / CHAIN):
         raise UserError(str(folder), "", "holds no evidence; npusim evidence add begins it")

@@ -52,7 +52,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
         file.write(content)
 
 
-def sign(folder: Path, private: Path) -> dict[str, Any]:
+def sign_folder(folder: Path, private: Path) -> dict[str, Any]:
     """Sign the head of a sealed chain; the signature lies beside it. Raises UserError."""
     entries = read_chain(folder)
     if entries[-1].kind != SEAL:

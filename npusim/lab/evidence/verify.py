@@ -29,7 +29,7 @@ from npusim.lab.evidence.keys import wrong_signature
 
 
 @dataclass(frozen=True)
-class Finding:
+class EvidenceFinding:
     """place: a file of the folder; reason: what is wrong with it."""
 
     place: str
@@ -43,7 +43,7 @@ class VerifiedEvidence:
 
     folder: Path
     entries: tuple[Entry, ...]
-    wrong: tuple[Finding, ...]
+    wrong: tuple[EvidenceFinding, ...]
     sealed: bool
     signed: bool
     by_key: bool
@@ -80,47 +80,47 @@ class VerifiedEvidence:
         }  # fmt: skip
 
 
-def verify(folder: Path, public: Path | None) -> VerifiedEvidence:
+def verify_folder(folder: Path, public: Path | None) -> VerifiedEvidence:
     """Verify a folder, with the public key of who must have signed it. Raises UserError where there is none."""
     if not is_folder(folder):
         raise UserError(str(folder), "", "no such folder; give an evidence folder")
     entries, broken = examined_chain(folder)
-    wrong = [Finding(CHAIN, reason) for reason in broken]
+    wrong = [EvidenceFinding(CHAIN, reason) for reason in broken]
     wrong += _files(folder, entries)
     sealed = bool(entries) and entries[-1].kind == SEAL
     signed = os.path.lexists(folder / SIGNATURE)
     if signed:
         reason = wrong_signature(folder, head_of(entries), public)
-        wrong += [Finding(SIGNATURE, reason)] if reason else []
+        wrong += [EvidenceFinding(SIGNATURE, reason)] if reason else []
     elif public is not None:
-        wrong.append(Finding(SIGNATURE, "is missing"))
+        wrong.append(EvidenceFinding(SIGNATURE, "is missing"))
     if signed and not sealed and not broken:
-        wrong.append(Finding(CHAIN, "is signed but not sealed: its end was cut off"))
+        wrong.append(EvidenceFinding(CHAIN, "is signed but not sealed: its end was cut off"))
     return VerifiedEvidence(folder, tuple(entries), tuple(wrong), sealed, signed, signed and public is not None)
 
 
-def _files(folder: Path, entries: list[Entry]) -> Iterator[Finding]:
+def _files(folder: Path, entries: list[Entry]) -> Iterator[EvidenceFinding]:
     """Files that were changed or removed, and what no entry tells of."""
     told = {f"{FILES}/{entry.content['path']}": entry for entry in entries if entry.kind == FILE}
     there = {path.relative_to(folder).as_posix(): path for path in _all(folder)}
     for name, entry in told.items():
         path = there.get(name)
         if path is None:
-            yield Finding(name, "was removed")
+            yield EvidenceFinding(name, "was removed")
         elif path.is_symlink() or not is_file(path):
-            yield Finding(name, "is no regular file any more")
+            yield EvidenceFinding(name, "is no regular file any more")
         else:
             content = read_bytes(path, MOST_BYTES)
             if hashlib.sha256(content).hexdigest() != entry.content["sha256"]:
                 size = f", {len(content):,} bytes instead of {entry.content['bytes']:,}"
-                yield Finding(name, f"was changed{size if len(content) != entry.content['bytes'] else ''}")
+                yield EvidenceFinding(name, f"was changed{size if len(content) != entry.content['bytes'] else ''}")
             elif len(content) != entry.content["bytes"]:
-                yield Finding(name, "has another size than its entry tells")
+                yield EvidenceFinding(name, "has another size than its entry tells")
     holders = {str(parent) for name in told for parent in Path(name).parents}
     for name, path in there.items():
         is_holder = is_folder(path) and not path.is_symlink() and name in (*holders, FILES)
         if name not in told and name not in (CHAIN, SIGNATURE) and not is_holder:
-            yield Finding(name, "was added: no entry tells of it")
+            yield EvidenceFinding(name, "was added: no entry tells of it")
 
 
 def _all(folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from npusim.serving.unexplained import unexplained
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenCell:
     """A cell of the plan. gain: part of the predictions' variance that it takes away, after those before it."""
 
     cell: Candidate
@@ -50,7 +50,7 @@ class TestPlan:
     """cells: in the order in which they are chosen; left: part of the variance that stays; unfit: cells that cannot be
     measured; others: cells that could be and are not."""
 
-    cells: tuple[Chosen, ...]
+    cells: tuple[ChosenCell, ...]
     left: float
     unfit: tuple[Unfit, ...]
     others: int
@@ -114,8 +114,8 @@ def plan_cells(
         knowledge = copy.deepcopy(start)
         ways.append((greedy(knowledge, cells, rest, lot, per_minute=per_minute), knowledge.left))
     chosen, left = min(ways, key=lambda way: way[1])
-    told = [Chosen(cells[place], gain, True) for place, gain in gains]
-    told += [Chosen(cells[place], gain, False) for place, gain in chosen]
+    told = [ChosenCell(cells[place], gain, True) for place, gain in gains]
+    told += [ChosenCell(cells[place], gain, False) for place, gain in chosen]
     return TestPlan(tuple(told), left, unfit, len(cells) - len(told), budget)
 
 

@@ -39,14 +39,16 @@ def copies(runs: Sequence[LabRun]) -> CopiedRuns:
                 told = f"has the figures of {runs[its].location} to the digit, at another {name} ({values})"
                 yield own, Remark(NAME, FAULT, told)
         elif first.tool == second.tool and not _other_form(first, second):
-            summed = Path(file_of(first)).parent == Path(file_of(second)).parent and file_of(first) != file_of(second)
-            severity = NOTE if summed and "summary" in Path(file_of(second)).name else DOUBT
+            summed = Path(file_of_run(first)).parent == Path(file_of_run(second)).parent and file_of_run(
+                first
+            ) != file_of_run(second)
+            severity = NOTE if summed and "summary" in Path(file_of_run(second)).name else DOUBT
             yield other, Remark(NAME, severity, f"is the run of {first.location} once more")
 
 
 def _other_form(one: LabRun, other: LabRun) -> bool:
     """Whether two files are one export in two forms (profile_export_aiperf.csv and .json)."""
-    files = Path(file_of(one)), Path(file_of(other))
+    files = Path(file_of_run(one)), Path(file_of_run(other))
     return files[0] != files[1] and files[0].with_suffix("") == files[1].with_suffix("")
 
 
@@ -128,7 +130,7 @@ def twins(runs: Sequence[LabRun]) -> CopiedRuns:
             known[key].append(place)
     for places in known.values():
         for one, other in combinations(places, 2):
-            if runs[one].tool == runs[other].tool and file_of(runs[one]) == file_of(runs[other]):
+            if runs[one].tool == runs[other].tool and file_of_run(runs[one]) == file_of_run(runs[other]):
                 continue
             agree = [name for name in runs[one].figures if _differ(runs[one], runs[other], name)]
             if agree:
@@ -141,7 +143,7 @@ def twins(runs: Sequence[LabRun]) -> CopiedRuns:
 
 def twin_keys(run: LabRun) -> Iterator[tuple[str, ...]]:
     """What two files of one run have in common: the point of furiosa-perf's tree, the stem of AIPerf's exports."""
-    path, setting = Path(file_of(run)), run.setting
+    path, setting = Path(file_of_run(run)), run.setting
     if run.tool == "AIPerf":
         yield str(path.parent), path.stem
     elif run.tool == "furiosa-perf" and path.name != "summary.csv":
@@ -168,11 +170,11 @@ def twin_pairs(runs: Sequence[LabRun]) -> Iterator[tuple[int, int]]:
     for places in known.values():
         for one, other in combinations(places, 2):
             mine, its = runs[one], runs[other]
-            if file_of(mine) != file_of(its) and not any(_differ(mine, its, name) for name in mine.figures):
+            if file_of_run(mine) != file_of_run(its) and not any(_differ(mine, its, name) for name in mine.figures):
                 yield one, other
 
 
-def file_of(run: LabRun) -> str:
+def file_of_run(run: LabRun) -> str:
     """The file of a run, without line or number."""
     return _PLACE.sub("", run.location)
 
