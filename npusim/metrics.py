@@ -434,6 +434,12 @@ PASSES: tuple[Metric, ...] = (
 )  # fmt: skip
 
 
+PER_REQUEST = ("ttft_ms", "tpot_ms", "e2e_ms")
+"""Latencies of which every request has one: a request has as many times between tokens as tokens but one."""
+REPRESENTATIVE = ("output_tokens_per_s", "total_tokens_per_s", "tpot_ms_mean", "e2e_ms_mean", "ttft_ms_mean")
+"""Figures that stand for a whole run, of which the first that is known is taken."""
+
+
 def shown(least: Shown, most: Shown = Shown.BRIEF) -> tuple[Metric, ...]:
     """The figures of runs that are shown there, in the order of the table."""
     return tuple(row for row in METRICS if least <= row.shown <= most)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 from npusim.cli.main import main
 from npusim.errors import UserError
 from npusim.hardware.catalog import memory_path, pim_path, runtime_path, system_path
+from npusim.hardware.description import EXTENDS
+from npusim.inputs import read_tree
 from npusim.lab.files.folder import hand_in
 from npusim.workload.catalog import model_path
 from npusim.workload.grid import grid_path, load_grid
@@ -118,12 +122,26 @@ DESCRIPTIONS = {
 }
 
 
+def _beside_what_it_extends(source: Path, folder: Path) -> Path:
+    """`folder` with copies of the files whose paths the description, and those that it extends, tell."""
+    told = read_tree(source).get(EXTENDS)
+    while isinstance(told, str) and told.endswith(source.suffix):
+        base = source.parent / told
+        copy = folder / told
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(base, copy)
+        further = read_tree(base).get(EXTENDS)
+        told = None if further is None else os.path.relpath(base.parent / further, source.parent)
+    return folder
+
+
 @pytest.mark.parametrize("name", DESCRIPTIONS)
 def test_a_mutated_description_is_shown_or_refused(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = DESCRIPTIONS[name]
-    path = tmp_path / f"mine{source.suffix}"
+    folder = _beside_what_it_extends(source, tmp_path)
+    path = folder / f"mine{source.suffix}"
     for number in range(ROUNDS):
         content = _mutated(source, random.Random(f"{name} {number}"))
         path.write_bytes(content)

@@ -17,6 +17,8 @@ UNMOVED = {
     | {
         "chip.memory.contention_sharpness": "several streaming engines",
         "chip.unit.grouped.torch-grouped.unaligned_efficiency": "unaligned rows",
+        "chip.unit.linear.vllm-cutlass.split_merge": "where few tiles split k",
+        "chip.unit.linear.vllm-cutlass.tile_depth": "where k is split",
     },
     "lpddr6-pim": ONLY_SHOWN
     | {
@@ -29,13 +31,12 @@ UNMOVED = {
     },
 }
 """Besides, what acts on none of them, and the words in which their sentences say when they act: a GPU streams as one
-engine, vLLM's kernels for FP8 never split k, and no shipped model splits its experts into rows that are no multiple of 8 elements; units of LPDDR6-PIM
-multiply integers alone, which the LM head of no shipped scheme is in, and take one head after the other."""
+engine, vLLM's kernels for FP8 never split k, and no shipped model splits its experts into rows that are no multiple of 8
+elements; units of LPDDR6-PIM multiply integers alone, which the LM head of no shipped scheme is in, and take one head
+after the other."""
 REFUSED = {
     "rngd": {"card.chips": "server.fabric"},
     "h200": {"card.chips": "server.fabric"},
-    "chip.unit.linear.vllm-cutlass.split_merge": "where few tiles split k",
-    "chip.unit.linear.vllm-cutlass.tile_depth": "where k is split",
     "lpddr6-pim": {
         "card.chips": "server.fabric",
         "chip.pim.memory.organisation.bank_groups": "bank_group reaches",

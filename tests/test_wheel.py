@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from npusim.kperf import energy_chart, shares_chart
+from npusim.kperf.charts import CHARTS
+
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = ("kperf", "rngd", "--grid", "quick", "--models", "llama-3.1-8b", "--out", "out", "--json")
 LEADING_BACK = ("NUMBA_CACHE_DIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -58,7 +61,9 @@ def test_the_installed_command_predicts_the_quick_grid(scripts: Path, tmp_path: 
     assert {cell["status"] for cell in answer["cells"]} == {"predicted"}
     assert answer["sim_seconds"] > 0.0
     assert {"kperf.xlsx", "kperf.csv", "manifest.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
-    assert len(list((tmp_path / "out" / "charts").glob("*.png"))) == 6
+    slugs = [*(chart.slug for chart in CHARTS), energy_chart.SLUG, shares_chart.SLUG]
+    drawn = {path.name for path in (tmp_path / "out" / "charts").iterdir()}
+    assert drawn == {f"llama-3.1-8b-{slug}.png" for slug in slugs}
     assert all((tmp_path / name).stat().st_size > 0 for name in answer["files"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))

@@ -9,13 +9,15 @@ from npusim import api
 from npusim.api.comparing import CompareOptions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
+from npusim.metric_row import Shown
+from npusim.metrics import shown
 
 if TYPE_CHECKING:
     from npusim.lab.compare.compare import Compared
 
 _HEADINGS = ("cell", "figure", "A", "B", "B / A", "E_n", "s_r", "s_R")
 
-_SHOWN = ("output_tokens_per_s", "ttft_ms_mean", "tpot_ms_mean", "power_w_mean")
+_SHOWN = tuple(row.name for row in shown(Shown.BRIEF))
 """Figures in the terminal."""
 
 

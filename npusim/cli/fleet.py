@@ -10,6 +10,7 @@ from npusim.api.caveats import caveats
 from npusim.api.fleets import COMPOSITION, FleetOptions
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, say, stdout_console, table
+from npusim.metric_names import metric
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +30,6 @@ _ROWS = (
     ("kwh_per_million_tokens", "kWh a million output tokens", 2),
 )
 _MOST_DECIDING = 5
-_MS = ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")
 
 
 @command(FleetOptions)
@@ -76,7 +76,8 @@ def _ranged(option: FleetOption, name: str, digits: int) -> str:
 def _about(option: FleetOption) -> list[str]:
     """What stands behind the figures of one architecture, a line each."""
     told = option.instance
-    limits = ", ".join(f"{name} {told[name]:,.4g} ms" for name in told if name.startswith(_MS))
+    rows = {name: metric(name) for name in told}
+    limits = ", ".join(f"{name} {told[name]:,.4g} ms" for name, row in rows.items() if row and row.unit == "ms")
     lines = [
         f"{option.arch}: {told['per_server']} instances of {told['cards']} cards ({told['plan']}) in a server, each "
         f"{told['requests_per_s']:,.3g} requests/s{f' at {limits}' if limits else ''}; "

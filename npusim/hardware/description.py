@@ -152,9 +152,12 @@ def _base_file(folder: str, name: str, file: Path | None) -> Path:
             return beside
     try:
         with _reading_from(file.parent):
-            return part_file(folder, name)
+            found = part_file(folder, name)
     except UserError as error:
         raise UserError(str(file), EXTENDS, f"'{name}': {error.message}") from error
+    if not is_file(found):
+        raise UserError(str(file), EXTENDS, f"'{name}': no such file; give a path from the folder of this description")
+    return found
 
 
 def _laid_over(base: Any, changes: Any) -> Any:

@@ -28,17 +28,13 @@ def access_efficiency(run_bytes, machine):
 
 @kernel
 def stream_limit(machine):
-    """Bytes/s that the memory delivers to the chip in long aligned streams, whatever unit of it draws them."""
+    """Bytes/s that the memory delivers to the chip in long aligned streams, whatever unit of it draws them.
+
+    A host that shares the memory takes its part of the memory's time: work-conserving channels serve both in turn.
+    """
     hot = 1.0 - machine.settled * (1.0 - machine.memory_hot_efficiency)
     part = machine.memory_stream_efficiency * machine.memory_stream_residual * hot
-    return peak_bandwidth(machine) * min(1.0, part) * left_by_host(machine)
-
-
-@kernel
-def left_by_host(machine):
-    """Fraction of the memory's time that a host which shares it leaves to the chip: work-conserving channels serve both
-    in turn, so that each transfer of the chip lasts one over it as long."""
-    return 1.0 - machine.memory_host_share
+    return peak_bandwidth(machine) * min(1.0, part) * (1.0 - machine.memory_host_share)
 
 
 @kernel

@@ -9,7 +9,7 @@ import numpy as np
 from npusim.compilation import kernel, kernel_by_record
 from npusim.dtypes import BF16, INT4, INT8
 from npusim.hardware.machine import is_with_pim
-from npusim.kernels.memory import left_by_host, stream_time
+from npusim.kernels.memory import stream_time
 from npusim.kernels.pim import PIM_COST_DTYPE, add_mean_refresh, clock_period, mac_rate, nominal_bits, operation_time
 from npusim.kernels.pim_attention import decode_attention
 from npusim.kernels.pim_energy import PIM_ENERGY_DTYPE, of_commands, operation_energy
@@ -41,6 +41,13 @@ def _lies_for_units(row, machine, runtime):
         return whole and runtime.offload_linear and not runtime.offload_copies and _multiplies(row, machine)
     plain = row.kind == ATTENTION and row.latent == 0.0 and row.units & UNIT_PIM != 0
     return plain and runtime.offload_attention and _multiplies(row, machine)
+
+
+@kernel
+def _left_by_host(machine):
+    """Fraction of the memory's time that a host which shares it leaves to the chip: work-conserving channels serve both
+    in turn, so that each transfer of the chip lasts one over it as long."""
+    return 1.0 - machine.memory_host_share
 
 
 @kernel
@@ -104,7 +111,7 @@ def _offload(row, machine, runtime, path, cost):
         heads = row.batch * row.heads
         decode_attention(heads, row.head_dim, reach, bits, _score_bits(row, machine), machine, operation)
     add_mean_refresh(operation, machine)
-    units_s = operation_time(operation, machine) / left_by_host(machine)
+    units_s = operation_time(operation, machine) / _left_by_host(machine)
     scores = row.kv_tokens * row.heads if row.kind == ATTENTION and not machine.pim_softmax_in_memory else 0.0
     on_chip = scores * softmax_passes(machine) + _cast_elements(row, machine)
     vector_s = lane_time(row, on_chip, machine)
@@ -122,7 +129,7 @@ def _offload(row, machine, runtime, path, cost):
     if there >= here:
         return
     cost.pim_s, cost.overhead_s = units_s, launch_s
-    cost.pim_mode_s = operation.mode * clock_period(machine) / left_by_host(machine)
+    cost.pim_mode_s = operation.mode * clock_period(machine) / _left_by_host(machine)
     cost.contraction_s *= rest
     cost.link_s *= rest
     cost.vector_s, cost.memory_s = vector_s, written_s + rest_s

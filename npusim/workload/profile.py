@@ -11,7 +11,6 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.optimize import brentq
 
 from npusim.hardware.base import Part
 from npusim.hardware.yaml_file import load_yaml
@@ -111,6 +110,7 @@ class ProfileTraffic(Part):
     def shares(self) -> np.ndarray:
         """Fraction of a day's requests in each hour, float64 (24,): the shape to the power that gives the busiest hour
         its share (busy-hour traffic, ITU-T E.500)."""
+        from scipy.optimize import brentq
 
         def excess(power: float) -> float:
             parts = self._shape**power

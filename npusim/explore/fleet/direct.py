@@ -21,6 +21,7 @@ from npusim.explore.fleet.capacity import Window, queue_grows, trials_of
 from npusim.explore.fleet.option import FleetOption
 from npusim.explore.sweep.backend import Backend
 from npusim.mapping.deployment import Deployment
+from npusim.metrics import PER_REQUEST
 from npusim.serving.instances.simulate import InstancesRun, replicas_of, simulate_instances
 from npusim.serving.served import column_of
 from npusim.serving.slo import Slo
@@ -37,7 +38,6 @@ _STEP = 1.08
 _FINE = 0.02
 """Part of itself to which the rate is found."""
 _MOST_STEPS = 12
-_JUDGED = ("ttft_ms", "tpot_ms", "e2e_ms")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class DirectAsked:
 
 def check_judged(slo: Slo) -> None:
     """Raises UserError for a limit that is not judged over many instances."""
-    unjudged = [name for name, _ in slo.limits if name.rpartition("_")[0] not in _JUDGED]
+    unjudged = [name for name, _ in slo.limits if name.rpartition("_")[0] not in PER_REQUEST]
     if unjudged:
         message = f"judges ttft, tpot and e2e alone; leave {unjudged[0]} out of --slo, or --direct"
         raise UserError("--direct", "", message)
@@ -148,6 +148,6 @@ def _rows(run: InstancesRun, warm_up: int, last_s: float) -> pd.DataFrame:
     index, osl, sent_s, first_s, last_token_s = (column_of(record.requests, name) for name in columns)
     with np.errstate(divide="ignore", invalid="ignore"):
         tpot = np.where(osl > 1, (last_token_s - first_s) / (osl - 1), np.nan)
-    found = {"ttft_ms": first_s - sent_s, "tpot_ms": tpot, "e2e_ms": last_token_s - sent_s}
-    frame = pd.DataFrame({name: seconds * MS_PER_S for name, seconds in found.items()})[index >= warm_up]
+    found = zip(PER_REQUEST, (first_s - sent_s, tpot, last_token_s - sent_s), strict=True)
+    frame = pd.DataFrame({name: seconds * MS_PER_S for name, seconds in found})[index >= warm_up]
     return frame.assign(unsteady=bool(record.refused) or queue_grows(record.requests, last_s))

@@ -38,7 +38,10 @@ MACHINES, ERRORS_EACH = 64, 8
 _PROFILES, _HOUSING = 2**36, 2**37
 """Added to the seed, so that profiles and housings are drawn apart from machines; profiles alike for all
 architectures."""
-_STEPS = ("prefill_ms", "decode_ms", "power_w")
+_PROMPT, _DECODE = "prefill_ms", "decode_ms"
+_WATTS = "power_w"
+_STEPS = (_PROMPT, _DECODE, _WATTS)
+"""Estimates of the two steps of a request, and of the power of both."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class FleetNumbers:
     def response(self) -> Response:
         """What the rate of the instance is with other numbers."""
         isl, osl, flight = self._load
-        prompt_s, token_s = (float(self._own[name][0]) / MS_PER_S for name in _STEPS[:2])
+        prompt_s, token_s = (float(self._own[name][0]) / MS_PER_S for name in (_PROMPT, _DECODE))
         computed = 1.0 - self._hit
         room = self.deployment.require_fit(1).kv_tokens * self.deployment.plan.data_parallel
         return Response(
@@ -175,8 +178,8 @@ class FleetNumbers:
         """Of machines whose steps cost so much; the host's stalls lengthen both steps by their mean."""
         room = self._room(records)
         own_ms, stall_ms = _stall_ms(self.deployment.runtime_record)[0], _stall_ms(records.runtimes)
-        prompt, decode = ((steps[name] + stall_ms) / (self._own[name][0] + own_ms) for name in _STEPS[:2])
-        watts = steps[_STEPS[2]] / self._own[_STEPS[2]][0]
+        prompt, decode = ((steps[name] + stall_ms) / (self._own[name][0] + own_ms) for name in (_PROMPT, _DECODE))
+        watts = steps[_WATTS] / self._own[_WATTS][0]
         room = np.where(np.isfinite(prompt) & np.isfinite(decode), room, 0.0)
         prompt, decode, watts = (np.nan_to_num(each, nan=1.0) for each in (prompt, decode, watts))
         return Scales.none(len(room)).change(prompt=prompt, decode=decode, room=room), watts

@@ -15,12 +15,14 @@ from npusim.explore.fleet.numbers import FleetNumbers
 from npusim.explore.fleet.plans import FleetInstance, Tried
 from npusim.explore.fleet.sizing import FIGURES, Shelter, hourly_kw, shelter_of, sized
 from npusim.mapping.deployment import Deployment
-from npusim.serving.joint import JointDraws
+from npusim.serving.joint import POWER, RATE, JointDraws
 from npusim.words import Phrase
 from npusim.workload.profile import SECONDS_PER_HOUR
 
 _HOUSED = ("kw_server", "kw_wall", "kwh_per_day_wall", "kwh_per_million_tokens", "racks")
 """Figures that a description without housing leaves unknown."""
+_OF_MEMORY = ("kv_peak_fraction", "prefix_hit_fraction")
+"""Figures that tell how an instance uses its memory for KV."""
 YEARS = (1, 2, 3)
 """Years ahead for which servers are told."""
 
@@ -152,7 +154,7 @@ def _unknown(where: Deployment, own: Mapping[str, float]) -> dict[str, Phrase]:
 
 def _instance(numbers: FleetNumbers, shelter: Shelter) -> dict[str, Any]:
     at = numbers.capacity.at_rate
-    kept = {name: at.metrics[name] for name, _ in numbers.slo.limits}
+    kept = {name: at.metrics[name] for name in (*_OF_MEMORY, *(name for name, _ in numbers.slo.limits))}
     return {
         "cards": numbers.deployment.plan.cards,
         "plan": numbers.deployment.plan.name,
@@ -160,10 +162,8 @@ def _instance(numbers: FleetNumbers, shelter: Shelter) -> dict[str, Any]:
         "planned_load": numbers.profile.headroom.planned_load.value,
         "requests_per_s": numbers.capacity.rate_per_s,
         "requests_in_flight": at.in_flight,
-        "output_tokens_per_s": at.metrics["output_tokens_per_s"],
-        "power_w_mean": at.metrics["steady_power_w_mean"],
-        "kv_peak_fraction": at.metrics["kv_peak_fraction"],
-        "prefix_hit_fraction": at.metrics["prefix_hit_fraction"],
+        RATE: at.metrics[RATE],
+        POWER: at.metrics[f"steady_{POWER}"],
         **kept,
     }
 

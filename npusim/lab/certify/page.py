@@ -13,6 +13,8 @@ from npusim.lab.certify.certify import Certified
 from npusim.lab.certify.clause import PASS, VERDICTS, Clause, digits_of, overall
 from npusim.lab.certify.told_of import TITLES
 from npusim.metric_names import metric
+from npusim.metric_row import Shown as ShownIn
+from npusim.metrics import shown
 from npusim.report.certificate import Certificate, CertificateGrid, Lines, Verdict, render_certificate
 from npusim.report.certificate import CertificateCell as Shown
 from npusim.safe_text import printable
@@ -20,7 +22,7 @@ from npusim.words import Say
 
 _MOST_FIGURES = 4
 """Figures that have a column in the table of cells."""
-_USUAL = ("output_tokens_per_s", "ttft_ms_mean", "tpot_ms_mean", "power_w_mean")
+_USUAL = tuple(row.name for row in shown(ShownIn.BRIEF))
 """Figures that are shown where nothing is declared."""
 _NAMES = {each.name: each.title for each in CONDITIONS} | TITLES
 _PARTS = {

@@ -13,9 +13,7 @@ from npusim.lab.compare.agreement import LabFactor, LabPrecision, common_factor,
 from npusim.lab.compare.labs import ComparedLab, Uncertain, read_lab
 from npusim.lab.files.lab_run import RunConditions
 from npusim.metric_names import metric
-
-MAIN = ("output_tokens_per_s", "total_tokens_per_s", "tpot_ms_mean", "e2e_ms_mean", "ttft_ms_mean")
-"""Figures of which the first that pairs have is the one of the common factor."""
+from npusim.metrics import REPRESENTATIVE
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def compare_labs(one: Path, other: Path, k: float) -> Compared:
         found = common_factor([ratio for ratio, _ in known], [relative for _, relative in known])
         if found is not None:
             factors[name] = found
-    main = next((name for name in MAIN if name in factors), "")
+    main = next((name for name in REPRESENTATIVE if name in factors), "")
     return Compared(labs, pairs, tuple(_unpaired(labs)), k, factors, main)
 
 
