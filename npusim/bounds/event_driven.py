@@ -1,0 +1,174 @@
+"""What no event-driven unit passes: synaptic operations a second by memory, mesh, power and stated peak.
+
+A synaptic operation is one weight added to one neuron because one spike met one synapse (Merolla et al. 2014, Science
+345:668, synaptic operations per second). A bound holds the ends of the ranges of its numbers: `high` with every
+number at its favourable end, `low` with every one at its worse end, so only `high` can say *impossible*. Rates are in
+synaptic operations/s where no other unit is named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from npusim.hardware.neuromorphic import Mesh, Neuromorphic, SynapseMemory
+from npusim.ledger import Quantity
+
+IMPOSSIBLE, NOT_DECIDABLE, WITHIN = "impossible", "not decidable", "within bounds"
+_BITS_PER_BYTE = 8
+
+
+@dataclass(frozen=True)
+class Span:
+    """A number over its range: low <= value <= high, in SI units."""
+
+    low: float
+    value: float
+    high: float
+
+    @classmethod
+    def of(cls, quantity: Quantity) -> Span:
+        low = quantity.value if quantity.low is None else quantity.low
+        return cls(low, quantity.value, quantity.value if quantity.high is None else quantity.high)
+
+    @classmethod
+    def exact(cls, value: float) -> Span:
+        return cls(value, value, value)
+
+    def times(self, factor: float) -> Span:
+        return Span(self.low * factor, self.value * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """most: the highest rate, None where `needs`, what would have to be told, is not empty.
+
+    ceiling: a rate that is not passed whatever the untold numbers are, infinite where they leave it open; applies:
+    whether the unit has what bounds it at all.
+    """
+
+    name: str
+    formula: str
+    most: Span | None
+    ceiling: float
+    needs: tuple[str, ...] = ()
+    applies: bool = True
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """verdict on a wanted rate; broken: bounds that it breaks at their favourable ends; open: those that leave it open,
+    by their ranges or because `needs` are not told."""
+
+    verdict: str
+    broken: tuple[str, ...]
+    open: tuple[str, ...]
+    needs: tuple[str, ...]
+
+
+def bounds_of(unit: Neuromorphic, width: float | None, fan_out: float | None, limit: float | None) -> list[Bound]:
+    """Every bound of a unit. width: bits of a synapse in place of its own; fan_out: synapses that a spike meets in the
+    mean; limit: W in place of its own power limit."""
+    synapse = unit.synapse if width is None else width
+    return [
+        _memory(unit.memory, synapse),
+        _mesh(unit.mesh, fan_out),
+        _power(unit, limit),
+        _peak(unit),
+    ]
+
+
+def binding(bounds: Sequence[Bound]) -> Bound | None:
+    """The lowest of the bounds that are known, at their values; None where none is."""
+    known = [each for each in bounds if each.most is not None and math.isfinite(each.most.value)]
+    return min(known, key=lambda each: each.most.value if each.most else math.inf, default=None)
+
+
+def lowest(bounds: Sequence[Bound]) -> Span | None:
+    """The rate that the known bounds leave together, over their ranges; None where none is known."""
+    known = [each.most for each in bounds if each.most is not None and math.isfinite(each.most.value)]
+    if not known:
+        return None
+    return Span(*(min(getattr(each, end) for each in known) for end in ("low", "value", "high")))
+
+
+def judge(wanted: Span, bounds: Sequence[Bound]) -> Judgement:
+    """Whether a rate can be: impossible where its low end is above a bound's favourable end, within bounds where its
+    high end is below every bound's worse end and nothing is untold, else not decidable."""
+    broken = tuple(each.name for each in bounds if wanted.low > each.ceiling)
+    left = [each for each in bounds if each.applies and (each.most is None or wanted.high > each.most.low)]
+    needs = tuple(dict.fromkeys(need for each in left for need in each.needs))
+    verdict = IMPOSSIBLE if broken else NOT_DECIDABLE if left else WITHIN
+    return Judgement(verdict, broken, tuple(each.name for each in left), needs)
+
+
+Told = Quantity | float | None
+_Numbers = dict[str, tuple[Told, bool]]
+"""By the key that tells it a number, and whether more of it is favourable."""
+
+
+def _memory(memory: SynapseMemory | None, synapse: Told) -> Bound:
+    formula = "bandwidth / bytes of a synapse x operations per read"
+    if memory is not None and memory.place == "in compute":
+        return Bound("synapse memory", formula, None, math.inf, applies=False)
+    numbers: _Numbers = {
+        "memory.bandwidth": (memory and memory.bandwidth, True),
+        "synapse": (synapse, False),
+        "memory.operations_per_read": (memory and memory.operations_per_read, True),
+    }
+    return _made("synapse memory", formula, lambda rate, bits, reads: rate * _BITS_PER_BYTE / bits * reads, numbers)
+
+
+def _mesh(mesh: Mesh | None, fan_out: float | None) -> Bound:
+    formula = "synapses a spike meets x links x packets/s of a link / links a spike crosses"
+    common: _Numbers = {"fan-in": (fan_out, True), "mesh.links": (mesh and mesh.links, True)}
+    hops: _Numbers = {"mesh.hops": (mesh and mesh.hops, False)}
+    if mesh is None or mesh.link_rate is not None or mesh.link_bandwidth is None:
+        rate: _Numbers = {"mesh.link_rate": (mesh and mesh.link_rate, True)}
+        return _made("mesh", formula, lambda fan, links, each, far: _over(fan * links * each, far), common | rate | hops)
+    rate = {"mesh.link_bandwidth": (mesh.link_bandwidth, True), "mesh.packet": (mesh.packet, False)}
+
+    def carried(fan: float, links: float, each: float, packet: float, far: float) -> float:
+        return _over(fan * links * each * _BITS_PER_BYTE / packet, far)
+
+    return _made("mesh", formula, carried, common | rate | hops)
+
+
+def _power(unit: Neuromorphic, limit: float | None) -> Bound:
+    def rate(most: float, idle: float, energy: float) -> float:
+        return _over(max(most - idle, 0.0), energy)
+
+    told = unit.power_limit if limit is None else limit
+    numbers: _Numbers = {"power_limit": (told, True), "idle": (unit.idle, False), "energy": (unit.energy, False)}
+    found = _made("power", "(power limit - idle power) / energy of an operation", rate, numbers)
+    if found.needs != ("idle",):
+        return found
+    least = _made("power", found.formula, rate, numbers | {"idle": (0.0, False)})
+    return Bound(found.name, found.formula, None, least.ceiling, found.needs)
+
+
+def _peak(unit: Neuromorphic) -> Bound:
+    """The stated peak, where one is stated: a claim of a peak is not bounded by itself."""
+    if unit.peak is None:
+        return Bound("stated peak", "as stated", None, math.inf, applies=False)
+    return _made("stated peak", "as stated", lambda peak: peak, {"peak": (unit.peak, True)})
+
+
+def _made(name: str, formula: str, rate: Callable[..., float], numbers: _Numbers) -> Bound:
+    needs = tuple(key for key, (told, _) in numbers.items() if told is None)
+    if needs:
+        return Bound(name, formula, None, math.inf, needs)
+    spans = [(_span(told), more) for told, more in numbers.values()]
+    high = rate(*(span.high if more else span.low for span, more in spans))
+    low = rate(*(span.low if more else span.high for span, more in spans))
+    return Bound(name, formula, Span(low, rate(*(span.value for span, _ in spans)), high), high)
+
+
+def _span(told: Told) -> Span:
+    assert told is not None
+    return Span.of(told) if isinstance(told, Quantity) else Span.exact(told)
+
+
+def _over(above: float, below: float) -> float:
+    return above / below if below else math.inf
