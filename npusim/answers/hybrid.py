@@ -63,7 +63,9 @@ def _dense(layer: NetworkLayer, system: System, peak: float, operand: str) -> di
     return _row(layer, "dense", Span.exact(max(arithmetic, memory)), bound, [])
 
 
-def _row(layer: NetworkLayer, unit: str | None, time: Span | None, bound: str | None, needs: list[str]) -> dict[str, Any]:
+def _row(
+    layer: NetworkLayer, unit: str | None, time: Span | None, bound: str | None, needs: list[str]
+) -> dict[str, Any]:
     return {
         "layer": layer.name,
         "unit": unit,

@@ -80,7 +80,7 @@ def judged_claim(claimed: Claimed, bounds: Sequence[Bound]) -> dict[str, Any]:
     return {
         "ops_per_s": claimed.ops_per_s,
         "verdict": verdict,
-        "broken": [name for name in _names(bounds) if all(name in each["broken"] for each in readings)],
+        "broken": _broken(bounds, readings) if verdict == IMPOSSIBLE else [],
         "needs": list(dict.fromkeys(needs)) if verdict == NOT_DECIDABLE else [],
         "ranges": _of_ranges(bounds, readings) if verdict == NOT_DECIDABLE else [],
         "readings": readings,
@@ -114,7 +114,9 @@ def _capped(left: Span, every: float) -> dict[str, float]:
     return {end: min(value / every, 1.0) for end, value in asdict(left).items()}
 
 
-def judged_network(network: Network, unit: Neuromorphic, width: float | None, bounds: Sequence[Bound]) -> dict[str, Any]:
+def judged_network(
+    network: Network, unit: Neuromorphic, width: float | None, bounds: Sequence[Bound]
+) -> dict[str, Any]:
     """Whether a network fits on the unit, what its steps ask for, and the highest rate of steps that is left."""
     neurons, fan_in, activity = network.neurons, network.fan_in, network.activity
     synapses = None if fan_in is None else neurons * fan_in
@@ -152,9 +154,7 @@ def _network_verdict(fits: dict[str, str], of_rate: str | None) -> str:
     return WITHIN if of_rate == WITHIN and set(fits.values()) == {"yes"} else NOT_DECIDABLE
 
 
-def _fits(
-    unit: Neuromorphic, neurons: int, synapses: float | None, width: float | None
-) -> Iterator[tuple[str, str]]:
+def _fits(unit: Neuromorphic, neurons: int, synapses: float | None, width: float | None) -> Iterator[tuple[str, str]]:
     """Of neurons, synapses and their bytes whether they have room: yes and no at any end of the ranges, else open;
     unknown where a number is not told. What the unit does not have as a limit of its own is left out."""
     cores, each = unit.cores, unit.neurons_per_core
@@ -224,5 +224,6 @@ def _of_ranges(bounds: Sequence[Bound], readings: Sequence[dict[str, Any]]) -> l
     return [name for name in told if any(name in each["open"] for each in readings)]
 
 
-def _names(bounds: Sequence[Bound]) -> list[str]:
-    return [each.name for each in bounds]
+def _broken(bounds: Sequence[Bound], readings: Sequence[dict[str, Any]]) -> list[str]:
+    """Bounds that forbid at least one reading."""
+    return [each.name for each in bounds if any(each.name in reading["broken"] for reading in readings)]

@@ -56,7 +56,9 @@ class NeuromorphicOptions(Options):
     ] = None
     activity: Annotated[
         float | None,
-        Option("Part of the neurons that spike in a step, 0 to 1.", metavar="PART", default="not told", least=1e-9, most=1),
+        Option(
+            "Part of the neurons that spike in a step, 0 to 1.", metavar="PART", default="not told", least=1e-9, most=1
+        ),
     ] = None
     fan_in: Annotated[
         float | None,

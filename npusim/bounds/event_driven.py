@@ -90,7 +90,8 @@ def lowest(bounds: Sequence[Bound]) -> Span | None:
     known = [each.most for each in bounds if each.most is not None and math.isfinite(each.most.value)]
     if not known:
         return None
-    return Span(*(min(getattr(each, end) for each in known) for end in ("low", "value", "high")))
+    high = min(each.ceiling for each in bounds)
+    return Span(*(min(high, *(getattr(each, end) for each in known)) for end in ("low", "value")), high)
 
 
 def judge(wanted: Span, bounds: Sequence[Bound]) -> Judgement:
@@ -126,7 +127,9 @@ def _mesh(mesh: Mesh | None, fan_out: float | None) -> Bound:
     hops: _Numbers = {"mesh.hops": (mesh and mesh.hops, False)}
     if mesh is None or mesh.link_rate is not None or mesh.link_bandwidth is None:
         rate: _Numbers = {"mesh.link_rate": (mesh and mesh.link_rate, True)}
-        return _made("mesh", formula, lambda fan, links, each, far: _over(fan * links * each, far), common | rate | hops)
+        return _made(
+            "mesh", formula, lambda fan, links, each, far: _over(fan * links * each, far), common | rate | hops
+        )
     rate = {"mesh.link_bandwidth": (mesh.link_bandwidth, True), "mesh.packet": (mesh.packet, False)}
 
     def carried(fan: float, links: float, each: float, packet: float, far: float) -> float:

@@ -89,7 +89,13 @@ def _print_network(console: Console, network: Mapping[str, Any]) -> None:
 
 def _print_hybrid(console: Console, hybrid: Mapping[str, Any]) -> None:
     rows = [
-        [row["layer"], row["unit"] or NOTHING, _span(row["least_s"], 1e3), row["bound"] or NOTHING, ", ".join(row["needs"])]
+        [
+            row["layer"],
+            row["unit"] or NOTHING,
+            _span(row["least_s"], 1e3),
+            row["bound"] or NOTHING,
+            ", ".join(row["needs"]),
+        ]
         for row in hybrid["layers"]
     ]
     console.print(table(("layer", "unit", "least time [ms]", "bound", "not told"), rows, text_columns=2))

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from npusim.hardware.base import Part, Share, Whole
 
+_MOST = 1_000_000_000_000_000
+"""More synapses than any network has."""
+_Synapses = Annotated[int, Field(gt=0, le=_MOST, strict=True)]
 Operand = Literal["bf16", "fp8", "int8"]
 OPERAND_BYTES = {"bf16": 2, "fp8": 1, "int8": 1}
 
@@ -17,11 +20,11 @@ class NetworkLayer(Part):
 
     name: str
     """Name of the layer."""
-    synapses: Whole
+    synapses: _Synapses
     """Synapses of one step, each of which a dense unit multiplies once; a convolution counts each use of a weight."""
-    weights: Whole
+    weights: _Synapses
     """Weights that are stored for it; a convolution stores fewer than it has synapses."""
-    fan_out: Whole | None = None
+    fan_out: _Synapses | None = None
     """Synapses that a spike into it meets in the mean, which bounds the mesh; unknown if omitted."""
     activity: Share | None = None
     """Part of the neurons before it that spike in a step, 0 to 1; unknown if omitted."""
