@@ -15,6 +15,7 @@ from npusim.hardware.system import System
 from npusim.workload.layered import OPERAND_BYTES, LayeredNetwork, NetworkLayer
 
 _OPS_PER_MAC = 2
+EVENT, DENSE = "event-driven", "dense"
 
 
 def layered_answer(
@@ -34,9 +35,9 @@ def layered_answer(
     for layer in network.layers:
         place = network.unit_of(layer)
         bounds = bounds_of(unit, width, None if layer.fan_out is None else float(layer.fan_out), power_limit)
-        if place == "dense":
+        if place == DENSE:
             rows.append(_dense(layer, system, peaks[network.operand], network.operand))
-        elif place == "event":
+        elif place == EVENT:
             rows.append(_event(layer, network.steps, bounds))
         else:
             rows.append(_row(layer, None, None, None, [_missing(layer)]))
@@ -49,10 +50,10 @@ def _event(layer: NetworkLayer, steps: int, bounds: Sequence[Bound]) -> dict[str
     left, least = lowest(bounds), binding(bounds)
     needs = list(dict.fromkeys(need for each in bounds for need in each.needs))
     if layer.activity is None or left is None or least is None:
-        return _row(layer, "event", None, None, [*needs, *(["activity"] if layer.activity is None else [])])
+        return _row(layer, EVENT, None, None, [*needs, *(["activity"] if layer.activity is None else [])])
     operations = steps * layer.synapses * layer.activity
     ends = (_seconds(operations, rate) for rate in (left.high, left.value, left.low))
-    return _row(layer, "event", Span(*ends), least.name, needs) | {"synaptic_ops": operations}
+    return _row(layer, EVENT, Span(*ends), least.name, needs) | {"synaptic_ops": operations}
 
 
 def _dense(layer: NetworkLayer, system: System, peak: float, operand: str) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _dense(layer: NetworkLayer, system: System, peak: float, operand: str) -> di
     stored = layer.weights * OPERAND_BYTES[operand]
     memory = stored / system.chip.memory.peak_bandwidth_bytes_per_s
     bound = "arithmetic" if arithmetic >= memory else "memory bandwidth"
-    return _row(layer, "dense", Span.exact(max(arithmetic, memory)), bound, [])
+    return _row(layer, DENSE, Span.exact(max(arithmetic, memory)), bound, [])
 
 
 def _row(
@@ -88,13 +89,13 @@ def _total(network: LayeredNetwork, rows: Sequence[dict[str, Any]]) -> dict[str,
             end: math.fsum(row["least_s"][end] for row in rows if row["unit"] == name and row["least_s"])
             for end in ("low", "value", "high")
         }
-        for name in ("event", "dense")
+        for name in (EVENT, DENSE)
     }
     both = sum if network.order == "one after another" else max
-    whole = None if open_layers else {end: both([part[end] for part in parts.values()]) for end in parts["event"]}
+    whole = None if open_layers else {end: both([part[end] for part in parts.values()]) for end in parts[EVENT]}
     return {
-        "event_s": None if open_layers else parts["event"],
-        "dense_s": None if open_layers else parts["dense"],
+        "event_s": None if open_layers else parts[EVENT],
+        "dense_s": None if open_layers else parts[DENSE],
         "least_s": whole,
         "binding": None if open_layers else max(parts, key=lambda name: parts[name]["value"]),
         "undecided_layers": open_layers,

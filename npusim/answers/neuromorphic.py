@@ -28,8 +28,8 @@ OPERATIONS = 1, 2
 """Operations that one synapse counts: the addition alone, or a multiply-accumulate, which is two."""
 CONVENTIONS = (
     "A synaptic operation is one weight added to one neuron because one spike met one synapse.",
-    "Counted by spikes, a claim is of synaptic operations; counted by synapses, of dense-equivalent operations, which are "
-    "synaptic operations / activity.",
+    "Counted by spikes, a claim is of synaptic operations; counted by synapses, of dense-equivalent operations, which "
+    "are synaptic operations / activity.",
     "Activity is the part of the neurons that spike in a step, 0 to 1.",
     "One multiply-accumulate is two operations; a synapse may be counted as one or as two.",
 )
@@ -126,7 +126,7 @@ def judged_network(
     left = lowest(bounds)
     found = None if wanted is None else judge(Span.exact(wanted), bounds)
     fits = dict(_fits(unit, neurons, synapses, width))
-    told = {"fan-in": fan_in, "activity": activity, "rate": network.rate}
+    told = {"fan-in": fan_in, "activity": activity, "rate of steps": network.rate}
     untold = [name for name, value in told.items() if value is None]
     per_second = network.rate
     return {

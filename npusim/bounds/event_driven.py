@@ -91,7 +91,7 @@ def lowest(bounds: Sequence[Bound]) -> Span | None:
     if not known:
         return None
     high = min(each.ceiling for each in bounds)
-    return Span(*(min(high, *(getattr(each, end) for each in known)) for end in ("low", "value")), high)
+    return Span(min(high, *(each.low for each in known)), min(high, *(each.value for each in known)), high)
 
 
 def judge(wanted: Span, bounds: Sequence[Bound]) -> Judgement:
@@ -113,24 +113,26 @@ def _memory(memory: SynapseMemory | None, synapse: Told) -> Bound:
     formula = "bandwidth / bytes of a synapse x operations per read"
     if memory is not None and memory.place == "in compute":
         return Bound("synapse memory", formula, None, math.inf, applies=False)
+    told = memory or SynapseMemory(place="read")
     numbers: _Numbers = {
-        "memory.bandwidth": (memory and memory.bandwidth, True),
+        "memory.bandwidth": (told.bandwidth, True),
         "synapse": (synapse, False),
-        "memory.operations_per_read": (memory and memory.operations_per_read, True),
+        "memory.operations_per_read": (told.operations_per_read, True),
     }
     return _made("synapse memory", formula, lambda rate, bits, reads: rate * _BITS_PER_BYTE / bits * reads, numbers)
 
 
 def _mesh(mesh: Mesh | None, fan_out: float | None) -> Bound:
     formula = "synapses a spike meets x links x packets/s of a link / links a spike crosses"
-    common: _Numbers = {"fan-in": (fan_out, True), "mesh.links": (mesh and mesh.links, True)}
-    hops: _Numbers = {"mesh.hops": (mesh and mesh.hops, False)}
-    if mesh is None or mesh.link_rate is not None or mesh.link_bandwidth is None:
-        rate: _Numbers = {"mesh.link_rate": (mesh and mesh.link_rate, True)}
+    told = mesh or Mesh()
+    common: _Numbers = {"fan-in": (fan_out, True), "mesh.links": (told.links, True)}
+    hops: _Numbers = {"mesh.hops": (told.hops, False)}
+    if told.link_bandwidth is None:
+        rate: _Numbers = {"mesh.link_rate": (told.link_rate, True)}
         return _made(
             "mesh", formula, lambda fan, links, each, far: _over(fan * links * each, far), common | rate | hops
         )
-    rate = {"mesh.link_bandwidth": (mesh.link_bandwidth, True), "mesh.packet": (mesh.packet, False)}
+    rate = {"mesh.link_bandwidth": (told.link_bandwidth, True), "mesh.packet": (told.packet, False)}
 
     def carried(fan: float, links: float, each: float, packet: float, far: float) -> float:
         return _over(fan * links * each * _BITS_PER_BYTE / packet, far)

@@ -83,7 +83,7 @@ def _print_network(console: Console, network: Mapping[str, Any]) -> None:
         ["highest rate of steps [Hz]", _span(rate)],
         *([f"room for {name}", word] for name, word in network["fits"].items()),
     ]
-    console.print(table(("network", ""), rows))
+    console.print(table(("figure of the network", ""), rows))
     _print_verdict(console, network)
 
 

@@ -28,7 +28,7 @@ class NetworkLayer(Part):
     """Synapses that a spike into it meets in the mean, which bounds the mesh; unknown if omitted."""
     activity: Share | None = None
     """Part of the neurons before it that spike in a step, 0 to 1; unknown if omitted."""
-    unit: Literal["event", "dense"] | None = None
+    unit: Literal["event-driven", "dense"] | None = None
     """Unit that it runs on; by `event_below` if omitted."""
 
 
@@ -64,7 +64,7 @@ class LayeredNetwork(Part):
         return self
 
     def unit_of(self, layer: NetworkLayer) -> str | None:
-        """event or dense; None where neither the layer nor the rule with the layer's activity says it."""
+        """event-driven or dense; None where neither the layer nor the rule with the layer's activity says it."""
         if layer.unit is not None or self.event_below is None or layer.activity is None:
             return layer.unit
-        return "event" if layer.activity < self.event_below else "dense"
+        return "event-driven" if layer.activity < self.event_below else "dense"

@@ -78,7 +78,7 @@ class EventDriven(Part):
 
 @dataclass(frozen=True)
 class EventVerdict:
-    """verdict: impossible, not decidable or within bounds; reason: why; answer: readings or layers, as JSON has them."""
+    """verdict: impossible, not decidable or within bounds; reason: why; answer: readings or layers, as in JSON."""
 
     verdict: str
     reason: Phrase
