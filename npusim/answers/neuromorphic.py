@@ -130,6 +130,7 @@ def judged_network(
     untold = [name for name, value in told.items() if value is None]
     per_second = network.rate
     return {
+        "neurons": neurons,
         "synapses": synapses,
         "spikes_per_step": spikes,
         "spikes_per_s": None if spikes is None or per_second is None else spikes * per_second,
