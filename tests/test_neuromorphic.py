@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.answers.hybrid import layered_answer
-from npusim.answers.neuromorphic import Claimed, Network, judged_claim, judged_network, rate_of
+from npusim.answers.neuromorphic import Claimed, SpikingNetwork, judged_claim, judged_network, operations_per_s
 from npusim.answers.peaks import peak_ops_per_s
-from npusim.bounds.event_driven import IMPOSSIBLE, NOT_DECIDABLE, WITHIN, Bound, Span, bounds_of, judge
+from npusim.bounds.event_driven import IMPOSSIBLE, NOT_DECIDABLE, WITHIN, Ends, RateBound, bounds_of, judge_rate
 from npusim.explore.evaluate.event_driven import EventDriven, judged_event
 from npusim.explore.evaluate.proposal import load_proposal
 from npusim.explore.evaluate.scoring import Item, load_rule, score_of
@@ -53,12 +53,12 @@ def _unit(**changes: Any) -> Neuromorphic:
     return Neuromorphic.model_validate({key: value for key, value in (WHOLE | changes).items() if value is not None})
 
 
-def _found(unit: Neuromorphic, fan_in: float | None = 100.0, **more: float | None) -> dict[str, Bound]:
+def _found(unit: Neuromorphic, fan_in: float | None = 100.0, **more: float | None) -> dict[str, RateBound]:
     found = bounds_of(unit, more.get("width"), fan_in, more.get("limit"))
     return {each.name: each for each in found}
 
 
-def _most(bound: Bound) -> float:
+def _most(bound: RateBound) -> float:
     assert bound.most is not None
     return bound.most.value
 
@@ -107,22 +107,22 @@ def test_what_is_untold_is_not_decidable_and_named(key: str, name: str, need: st
     bounds = bounds_of(_unit(**{key: None}), None, 100.0, None)
     (lacking,) = [each for each in bounds if each.needs]
     assert lacking.name == name and lacking.most is None and need in lacking.needs
-    found = judge(Span.exact(1e9), bounds)
+    found = judge_rate(Ends.exact(1e9), bounds)
     assert found.verdict == NOT_DECIDABLE and need in found.needs
-    assert judge(Span.exact(1e9), bounds_of(_unit(), None, 100.0, None)).verdict == WITHIN
+    assert judge_rate(Ends.exact(1e9), bounds_of(_unit(), None, 100.0, None)).verdict == WITHIN
 
 
 def test_an_untold_idle_power_leaves_a_ceiling_and_no_more() -> None:
     bounds = bounds_of(_unit(idle=None), None, 100.0, None)
     (power,) = [each for each in bounds if each.name == "power"]
     assert power.most is None and power.ceiling == pytest.approx(5e11)
-    assert judge(Span.exact(6e11), bounds).broken == ("synapse memory", "mesh", "power")
+    assert judge_rate(Ends.exact(6e11), bounds).broken == ("synapse memory", "mesh", "power")
 
 
 def test_weights_in_compute_are_not_read() -> None:
     unit = _unit(memory={"place": "in compute"})
     assert not _found(unit)["synapse memory"].applies
-    assert judge(Span.exact(3e10), bounds_of(unit, None, 100.0, None)).verdict == WITHIN
+    assert judge_rate(Ends.exact(3e10), bounds_of(unit, None, 100.0, None)).verdict == WITHIN
     with pytest.raises(ValueError, match="are not read"):
         _unit(memory={"place": "in compute", "bandwidth": _told("1 GB/s")})
 
@@ -161,7 +161,7 @@ def test_activity_moves_traffic_and_operations_and_no_dense_ones(activity: float
     unit = _unit()
     bounds = bounds_of(unit, None, 100.0, None)
     one, two = (
-        judged_network(Network(1000, 100.0, part, 1e3), unit, None, bounds) for part in (activity, 2 * activity)
+        judged_network(SpikingNetwork(1000, 100.0, part, 1e3), unit, None, bounds) for part in (activity, 2 * activity)
     )
     for key in ("spikes_per_step", "spikes_per_s", "synaptic_ops_per_s"):
         assert two[key] == pytest.approx(2 * one[key])
@@ -174,17 +174,22 @@ def test_activity_moves_traffic_and_operations_and_no_dense_ones(activity: float
 def test_a_network_needs_room_and_every_number() -> None:
     unit = _unit()
     bounds = bounds_of(unit, None, 100.0, None)
-    assert judged_network(Network(1024, 100.0, 0.1, 1e3), unit, None, bounds)["verdict"] == WITHIN
-    crowded = judged_network(Network(1025, 100.0, 0.1, 1e3), unit, None, bounds)
+    assert judged_network(SpikingNetwork(1024, 100.0, 0.1, 1e3), unit, None, bounds)["verdict"] == WITHIN
+    crowded = judged_network(SpikingNetwork(1025, 100.0, 0.1, 1e3), unit, None, bounds)
     assert crowded["verdict"] == IMPOSSIBLE and crowded["fits"] == {"neurons": "no", "memory": "yes"}
-    full = judged_network(Network(1000, 129.0, 0.1, 1e3), unit, None, bounds)
+    full = judged_network(SpikingNetwork(1000, 129.0, 0.1, 1e3), unit, None, bounds)
     assert full["fits"]["memory"] == "no", "129,000 synapses of 4 bits are more than 64 kB"
-    untold = judged_network(Network(1000, None, None, None), unit, None, bounds)
+    untold = judged_network(SpikingNetwork(1000, None, None, None), unit, None, bounds)
     assert untold["verdict"] == NOT_DECIDABLE and untold["needs"] == ["fan-in", "activity", "rate of steps"]
 
 
 def test_rates_are_read_as_people_write_them() -> None:
-    assert [rate_of(text) for text in ("1 POPS", "46 GSOPS", "5e14 op/s", "2Top/s")] == [1e15, 46e9, 5e14, 2e12]
+    assert [operations_per_s(text) for text in ("1 POPS", "46 GSOPS", "5e14 op/s", "2Top/s")] == [
+        1e15,
+        46e9,
+        5e14,
+        2e12,
+    ]
     for text in ("1", "1 GB/s", "0 POPS", "nan POPS", "-1 POPS"):
         assert "--claim" in mistake("neuromorphic", "truenorth", f"--claim={text}")
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from npusim.answers.peaks import peak_ops_per_s
-from npusim.bounds.event_driven import Bound, Span, binding, bounds_of, lowest
+from npusim.bounds.event_driven import Ends, RateBound, binding, bounds_of, lowest
 from npusim.errors import UserError
 from npusim.hardware.neuromorphic import Neuromorphic
 from npusim.hardware.system import System
@@ -46,14 +46,14 @@ def layered_answer(
     )
 
 
-def _event(layer: NetworkLayer, steps: int, bounds: Sequence[Bound]) -> dict[str, Any]:
+def _event(layer: NetworkLayer, steps: int, bounds: Sequence[RateBound]) -> dict[str, Any]:
     left, least = lowest(bounds), binding(bounds)
     needs = list(dict.fromkeys(need for each in bounds for need in each.needs))
     if layer.activity is None or left is None or least is None:
         return _row(layer, EVENT, None, None, [*needs, *(["activity"] if layer.activity is None else [])])
     operations = steps * layer.synapses * layer.activity
     ends = (_seconds(operations, rate) for rate in (left.high, left.value, left.low))
-    return _row(layer, EVENT, Span(*ends), least.name, needs) | {"synaptic_ops": operations}
+    return _row(layer, EVENT, Ends(*ends), least.name, needs) | {"synaptic_ops": operations}
 
 
 def _dense(layer: NetworkLayer, system: System, peak: float, operand: str) -> dict[str, Any]:
@@ -61,11 +61,11 @@ def _dense(layer: NetworkLayer, system: System, peak: float, operand: str) -> di
     stored = layer.weights * OPERAND_BYTES[operand]
     memory = stored / system.chip.memory.peak_bandwidth_bytes_per_s
     bound = "arithmetic" if arithmetic >= memory else "memory bandwidth"
-    return _row(layer, DENSE, Span.exact(max(arithmetic, memory)), bound, [])
+    return _row(layer, DENSE, Ends.exact(max(arithmetic, memory)), bound, [])
 
 
 def _row(
-    layer: NetworkLayer, unit: str | None, time: Span | None, bound: str | None, needs: list[str]
+    layer: NetworkLayer, unit: str | None, time: Ends | None, bound: str | None, needs: list[str]
 ) -> dict[str, Any]:
     return {
         "layer": layer.name,

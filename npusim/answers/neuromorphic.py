@@ -10,10 +10,10 @@ from npusim.bounds.event_driven import (
     IMPOSSIBLE,
     NOT_DECIDABLE,
     WITHIN,
-    Bound,
-    Span,
+    Ends,
+    RateBound,
     binding,
-    judge,
+    judge_rate,
     lowest,
 )
 from npusim.hardware.draws import is_ranged
@@ -46,7 +46,7 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Network:
+class SpikingNetwork:
     """neurons, synapses of each (fan_in), activity, and steps a second (rate); None where it is not told."""
 
     neurons: int
@@ -55,7 +55,7 @@ class Network:
     rate: float | None
 
 
-def rate_of(text: str) -> float:
+def operations_per_s(text: str) -> float:
     """Operations/s of a claimed rate as people write it: 1 POPS, 46 GSOPS, 5e14 op/s. Raises ValueError."""
     rate = to_si(text, "op/s")
     if rate <= 0:
@@ -63,7 +63,7 @@ def rate_of(text: str) -> float:
     return rate
 
 
-def judged_claim(claimed: Claimed, bounds: Sequence[Bound]) -> dict[str, Any]:
+def judged_claim(claimed: Claimed, bounds: Sequence[RateBound]) -> dict[str, Any]:
     """Every reading of a claim that it allows, each with its verdict, and the verdict on all of them together."""
     readings = [
         _reading(claimed, counted, operations, bounds)
@@ -87,14 +87,14 @@ def judged_claim(claimed: Claimed, bounds: Sequence[Bound]) -> dict[str, Any]:
     }
 
 
-def _reading(claimed: Claimed, counted: Counted, operations: int, bounds: Sequence[Bound]) -> dict[str, Any]:
+def _reading(claimed: Claimed, counted: Counted, operations: int, bounds: Sequence[RateBound]) -> dict[str, Any]:
     every = claimed.ops_per_s / operations
     activity = claimed.activity
     dense = counted == "synapses"
-    wanted = Span.exact(every)
+    wanted = Ends.exact(every)
     if dense:
-        wanted = Span(0.0, every, every) if activity is None else Span.exact(every * activity)
-    found, left = judge(wanted, bounds), lowest(bounds)
+        wanted = Ends(0.0, every, every) if activity is None else Ends.exact(every * activity)
+    found, left = judge_rate(wanted, bounds), lowest(bounds)
     needs = [*found.needs, *(["activity"] if dense and activity is None and found.verdict == NOT_DECIDABLE else [])]
     return {
         "counted": counted,
@@ -109,13 +109,13 @@ def _reading(claimed: Claimed, counted: Counted, operations: int, bounds: Sequen
     }
 
 
-def _capped(left: Span, every: float) -> dict[str, float]:
+def _capped(left: Ends, every: float) -> dict[str, float]:
     """The highest activity at which the known bounds leave dense-equivalent operations, over their ranges."""
     return {end: min(value / every, 1.0) for end, value in asdict(left).items()}
 
 
 def judged_network(
-    network: Network, unit: Neuromorphic, width: float | None, bounds: Sequence[Bound]
+    network: SpikingNetwork, unit: Neuromorphic, width: float | None, bounds: Sequence[RateBound]
 ) -> dict[str, Any]:
     """Whether a network fits on the unit, what its steps ask for, and the highest rate of steps that is left."""
     neurons, fan_in, activity = network.neurons, network.fan_in, network.activity
@@ -124,7 +124,7 @@ def judged_network(
     a_step = None if synapses is None or activity is None else synapses * activity
     wanted = None if a_step is None or network.rate is None else a_step * network.rate
     left = lowest(bounds)
-    found = None if wanted is None else judge(Span.exact(wanted), bounds)
+    found = None if wanted is None else judge_rate(Ends.exact(wanted), bounds)
     fits = dict(_fits(unit, neurons, synapses, width))
     told = {"fan-in": fan_in, "activity": activity, "rate of steps": network.rate}
     untold = [name for name, value in told.items() if value is None]
@@ -161,22 +161,22 @@ def _fits(unit: Neuromorphic, neurons: int, synapses: float | None, width: float
     cores, each = unit.cores, unit.neurons_per_core
     yield "neurons", _room(neurons, None if cores is None or each is None else _product(cores, each))
     if unit.synapses is not None:
-        yield "synapses", _room(synapses, Span.of(unit.synapses))
+        yield "synapses", _room(synapses, Ends.of(unit.synapses))
     capacity = None if unit.memory is None else unit.memory.capacity
-    bits = Span.exact(width) if width is not None else None if unit.synapse is None else Span.of(unit.synapse)
+    bits = Ends.exact(width) if width is not None else None if unit.synapse is None else Ends.of(unit.synapse)
     held = None
     if capacity is not None and bits is not None:
-        of = Span.of(capacity)
-        held = Span(of.low * 8 / bits.high, of.value * 8 / bits.value, of.high * 8 / bits.low)
+        of = Ends.of(capacity)
+        held = Ends(of.low * 8 / bits.high, of.value * 8 / bits.value, of.high * 8 / bits.low)
     yield "memory", _room(synapses, held)
 
 
-def _product(one: Quantity, other: Quantity) -> Span:
-    a, b = Span.of(one), Span.of(other)
-    return Span(a.low * b.low, a.value * b.value, a.high * b.high)
+def _product(one: Quantity, other: Quantity) -> Ends:
+    a, b = Ends.of(one), Ends.of(other)
+    return Ends(a.low * b.low, a.value * b.value, a.high * b.high)
 
 
-def _room(wanted: float | None, room: Span | None) -> str:
+def _room(wanted: float | None, room: Ends | None) -> str:
     if wanted is None or room is None:
         return "unknown"
     return "yes" if wanted <= room.low else "no" if wanted > room.high else "open"
@@ -185,11 +185,11 @@ def _room(wanted: float | None, room: Span | None) -> str:
 def _power(unit: Neuromorphic, wanted: float) -> dict[str, float] | None:
     if unit.energy is None or unit.idle is None:
         return None
-    energy, idle = Span.of(unit.energy), Span.of(unit.idle)
+    energy, idle = Ends.of(unit.energy), Ends.of(unit.idle)
     return {end: wanted * getattr(energy, end) + getattr(idle, end) for end in ("low", "value", "high")}
 
 
-def bounds_answer(bounds: Sequence[Bound]) -> dict[str, Any]:
+def bounds_answer(bounds: Sequence[RateBound]) -> dict[str, Any]:
     """Bounds with the one that binds, as JSON has them."""
     least = binding(bounds)
     return {
@@ -199,7 +199,7 @@ def bounds_answer(bounds: Sequence[Bound]) -> dict[str, Any]:
     }
 
 
-def assumptions(unit: Neuromorphic) -> list[dict[str, Any]]:
+def unit_assumptions(unit: Neuromorphic) -> list[dict[str, Any]]:
     """The numbers with a range that the answer depends on."""
     return [
         {"path": item.path, **item.quantity.model_dump(exclude={"sd", "date"})}
@@ -208,7 +208,7 @@ def assumptions(unit: Neuromorphic) -> list[dict[str, Any]]:
     ]
 
 
-def _bound_json(bound: Bound) -> dict[str, Any]:
+def _bound_json(bound: RateBound) -> dict[str, Any]:
     return {
         "name": bound.name,
         "applies": bound.applies,
@@ -219,12 +219,12 @@ def _bound_json(bound: Bound) -> dict[str, Any]:
     }
 
 
-def _of_ranges(bounds: Sequence[Bound], readings: Sequence[dict[str, Any]]) -> list[str]:
+def _of_ranges(bounds: Sequence[RateBound], readings: Sequence[dict[str, Any]]) -> list[str]:
     """Bounds all of whose numbers are told, and whose ranges yet leave a reading open."""
     told = [each.name for each in bounds if not each.needs]
     return [name for name in told if any(name in each["open"] for each in readings)]
 
 
-def _broken(bounds: Sequence[Bound], readings: Sequence[dict[str, Any]]) -> list[str]:
+def _broken(bounds: Sequence[RateBound], readings: Sequence[dict[str, Any]]) -> list[str]:
     """Bounds that forbid at least one reading."""
     return [each.name for each in bounds if any(each.name in reading["broken"] for reading in readings)]

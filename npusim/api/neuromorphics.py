@@ -12,7 +12,7 @@ from npusim.api.options import Argument, Given, Option, Options
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
-    from npusim.bounds.event_driven import Bound
+    from npusim.bounds.event_driven import RateBound
     from npusim.hardware.neuromorphic import Neuromorphic
 
 _MOST_SYNAPSES = 10**15
@@ -112,7 +112,7 @@ class NeuromorphicResult:
 @asked_by(NeuromorphicOptions)
 def neuromorphic(asked: NeuromorphicOptions) -> NeuromorphicResult:
     """Bounds of an event-driven unit, and whether they leave a claim, a network or a hybrid one. Raises UserError."""
-    from npusim.answers.neuromorphic import CONVENTIONS, assumptions, bounds_answer
+    from npusim.answers.neuromorphic import CONVENTIONS, bounds_answer, unit_assumptions
     from npusim.bounds.event_driven import bounds_of
     from npusim.hardware.catalog import load_neuromorphic
 
@@ -125,23 +125,23 @@ def neuromorphic(asked: NeuromorphicOptions) -> NeuromorphicResult:
         "network": None if asked.neurons is None else _network(asked, asked.neurons, unit, bounds),
         "hybrid": None if asked.layers is None else _hybrid(asked, unit),
     }
-    return NeuromorphicResult(answer | {"conventions": list(CONVENTIONS), "assumptions": assumptions(unit)}, asked)
+    return NeuromorphicResult(answer | {"conventions": list(CONVENTIONS), "assumptions": unit_assumptions(unit)}, asked)
 
 
-def _claim(asked: NeuromorphicOptions, bounds: list[Bound]) -> dict[str, Any]:
-    from npusim.answers.neuromorphic import Claimed, judged_claim, rate_of
+def _claim(asked: NeuromorphicOptions, bounds: list[RateBound]) -> dict[str, Any]:
+    from npusim.answers.neuromorphic import Claimed, judged_claim, operations_per_s
 
     try:
-        rate = rate_of(str(asked.claim))
+        rate = operations_per_s(str(asked.claim))
     except ValueError as error:
         raise UserError("--claim", str(asked.claim), str(error)) from error
     return judged_claim(Claimed(rate, asked.counted, asked.operations, asked.activity), bounds)
 
 
-def _network(asked: NeuromorphicOptions, neurons: int, unit: Neuromorphic, bounds: list[Bound]) -> dict[str, Any]:
-    from npusim.answers.neuromorphic import Network, judged_network
+def _network(asked: NeuromorphicOptions, neurons: int, unit: Neuromorphic, bounds: list[RateBound]) -> dict[str, Any]:
+    from npusim.answers.neuromorphic import SpikingNetwork, judged_network
 
-    return judged_network(Network(neurons, asked.fan_in, asked.activity, asked.rate), unit, asked.width, bounds)
+    return judged_network(SpikingNetwork(neurons, asked.fan_in, asked.activity, asked.rate), unit, asked.width, bounds)
 
 
 def _hybrid(asked: NeuromorphicOptions, unit: Neuromorphic) -> dict[str, Any]:

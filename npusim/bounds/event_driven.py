@@ -20,7 +20,7 @@ _BITS_PER_BYTE = 8
 
 
 @dataclass(frozen=True)
-class Span:
+class Ends:
     """A number over its range: low <= value <= high, in SI units."""
 
     low: float
@@ -28,20 +28,20 @@ class Span:
     high: float
 
     @classmethod
-    def of(cls, quantity: Quantity) -> Span:
+    def of(cls, quantity: Quantity) -> Ends:
         low = quantity.value if quantity.low is None else quantity.low
         return cls(low, quantity.value, quantity.value if quantity.high is None else quantity.high)
 
     @classmethod
-    def exact(cls, value: float) -> Span:
+    def exact(cls, value: float) -> Ends:
         return cls(value, value, value)
 
-    def times(self, factor: float) -> Span:
-        return Span(self.low * factor, self.value * factor, self.high * factor)
+    def times(self, factor: float) -> Ends:
+        return Ends(self.low * factor, self.value * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
-class Bound:
+class RateBound:
     """most: the highest rate, None where `needs`, what would have to be told, is not empty.
 
     ceiling: a rate that is not passed whatever the untold numbers are, infinite where they leave it open; applies:
@@ -50,14 +50,14 @@ class Bound:
 
     name: str
     formula: str
-    most: Span | None
+    most: Ends | None
     ceiling: float
     needs: tuple[str, ...] = ()
     applies: bool = True
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RateJudgement:
     """verdict on a wanted rate; broken: bounds that it breaks at their favourable ends; open: those that leave it open,
     by their ranges or because `needs` are not told."""
 
@@ -67,7 +67,7 @@ class Judgement:
     needs: tuple[str, ...]
 
 
-def bounds_of(unit: Neuromorphic, width: float | None, fan_out: float | None, limit: float | None) -> list[Bound]:
+def bounds_of(unit: Neuromorphic, width: float | None, fan_out: float | None, limit: float | None) -> list[RateBound]:
     """Every bound of a unit. width: bits of a synapse in place of its own; fan_out: synapses that a spike meets in the
     mean; limit: W in place of its own power limit."""
     synapse = unit.synapse if width is None else width
@@ -79,40 +79,40 @@ def bounds_of(unit: Neuromorphic, width: float | None, fan_out: float | None, li
     ]
 
 
-def binding(bounds: Sequence[Bound]) -> Bound | None:
+def binding(bounds: Sequence[RateBound]) -> RateBound | None:
     """The lowest of the bounds that are known, at their values; None where none is."""
     known = [each for each in bounds if each.most is not None and math.isfinite(each.most.value)]
     return min(known, key=lambda each: each.most.value if each.most else math.inf, default=None)
 
 
-def lowest(bounds: Sequence[Bound]) -> Span | None:
+def lowest(bounds: Sequence[RateBound]) -> Ends | None:
     """The rate that the known bounds leave together, over their ranges; None where none is known."""
     known = [each.most for each in bounds if each.most is not None and math.isfinite(each.most.value)]
     if not known:
         return None
     high = min(each.ceiling for each in bounds)
-    return Span(min(high, *(each.low for each in known)), min(high, *(each.value for each in known)), high)
+    return Ends(min(high, *(each.low for each in known)), min(high, *(each.value for each in known)), high)
 
 
-def judge(wanted: Span, bounds: Sequence[Bound]) -> Judgement:
+def judge_rate(wanted: Ends, bounds: Sequence[RateBound]) -> RateJudgement:
     """Whether a rate can be: impossible where its low end is above a bound's favourable end, within bounds where its
     high end is below every bound's worse end and nothing is untold, else not decidable."""
     broken = tuple(each.name for each in bounds if wanted.low > each.ceiling)
     left = [each for each in bounds if each.applies and (each.most is None or wanted.high > each.most.low)]
     needs = tuple(dict.fromkeys(need for each in left for need in each.needs))
     verdict = IMPOSSIBLE if broken else NOT_DECIDABLE if left else WITHIN
-    return Judgement(verdict, broken, tuple(each.name for each in left), needs)
+    return RateJudgement(verdict, broken, tuple(each.name for each in left), needs)
 
 
-Told = Quantity | float | None
-_Numbers = dict[str, tuple[Told, bool]]
+_Known = Quantity | float | None
+_Numbers = dict[str, tuple[_Known, bool]]
 """By the key that tells it a number, and whether more of it is favourable."""
 
 
-def _memory(memory: SynapseMemory | None, synapse: Told) -> Bound:
+def _memory(memory: SynapseMemory | None, synapse: _Known) -> RateBound:
     formula = "bandwidth / bytes of a synapse x operations per read"
     if memory is not None and memory.place == "in compute":
-        return Bound("synapse memory", formula, None, math.inf, applies=False)
+        return RateBound("synapse memory", formula, None, math.inf, applies=False)
     told = memory or SynapseMemory(place="read")
     numbers: _Numbers = {
         "memory.bandwidth": (told.bandwidth, True),
@@ -122,7 +122,7 @@ def _memory(memory: SynapseMemory | None, synapse: Told) -> Bound:
     return _made("synapse memory", formula, lambda rate, bits, reads: rate * _BITS_PER_BYTE / bits * reads, numbers)
 
 
-def _mesh(mesh: Mesh | None, fan_out: float | None) -> Bound:
+def _mesh(mesh: Mesh | None, fan_out: float | None) -> RateBound:
     formula = "synapses a spike meets x links x packets/s of a link / links a spike crosses"
     told = mesh or Mesh()
     common: _Numbers = {"fan-in": (fan_out, True), "mesh.links": (told.links, True)}
@@ -140,7 +140,7 @@ def _mesh(mesh: Mesh | None, fan_out: float | None) -> Bound:
     return _made("mesh", formula, carried, common | rate | hops)
 
 
-def _power(unit: Neuromorphic, limit: float | None) -> Bound:
+def _power(unit: Neuromorphic, limit: float | None) -> RateBound:
     def rate(most: float, idle: float, energy: float) -> float:
         return _over(max(most - idle, 0.0), energy)
 
@@ -150,29 +150,29 @@ def _power(unit: Neuromorphic, limit: float | None) -> Bound:
     if found.needs != ("idle",):
         return found
     least = _made("power", found.formula, rate, numbers | {"idle": (0.0, False)})
-    return Bound(found.name, found.formula, None, least.ceiling, found.needs)
+    return RateBound(found.name, found.formula, None, least.ceiling, found.needs)
 
 
-def _peak(unit: Neuromorphic) -> Bound:
+def _peak(unit: Neuromorphic) -> RateBound:
     """The stated peak, where one is stated: a claim of a peak is not bounded by itself."""
     if unit.peak is None:
-        return Bound("stated peak", "as stated", None, math.inf, applies=False)
+        return RateBound("stated peak", "as stated", None, math.inf, applies=False)
     return _made("stated peak", "as stated", lambda peak: peak, {"peak": (unit.peak, True)})
 
 
-def _made(name: str, formula: str, rate: Callable[..., float], numbers: _Numbers) -> Bound:
+def _made(name: str, formula: str, rate: Callable[..., float], numbers: _Numbers) -> RateBound:
     needs = tuple(key for key, (told, _) in numbers.items() if told is None)
     if needs:
-        return Bound(name, formula, None, math.inf, needs)
+        return RateBound(name, formula, None, math.inf, needs)
     spans = [(_span(told), more) for told, more in numbers.values()]
     high = rate(*(span.high if more else span.low for span, more in spans))
     low = rate(*(span.low if more else span.high for span, more in spans))
-    return Bound(name, formula, Span(low, rate(*(span.value for span, _ in spans)), high), high)
+    return RateBound(name, formula, Ends(low, rate(*(span.value for span, _ in spans)), high), high)
 
 
-def _span(told: Told) -> Span:
+def _span(told: _Known) -> Ends:
     assert told is not None
-    return Span.of(told) if isinstance(told, Quantity) else Span.exact(told)
+    return Ends.of(told) if isinstance(told, Quantity) else Ends.exact(told)
 
 
 def _over(above: float, below: float) -> float:
