@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -18,10 +19,16 @@ from npusim.answers.peaks import peak_ops_per_s
 from npusim.bounds.event_driven import IMPOSSIBLE, NOT_DECIDABLE, WITHIN, Ends, RateBound, bounds_of, judge_rate
 from npusim.explore.evaluate.event_driven import EventDriven, judged_event
 from npusim.explore.evaluate.proposal import load_proposal
+from npusim.explore.evaluate.run import Evaluation
 from npusim.explore.evaluate.scoring import Item, load_rule, score_of
+from npusim.explore.evaluate.target_page import target_blocks
 from npusim.explore.evaluate.target_table import Target
+from npusim.explore.evaluate.worlds_best import NOT_KNOWN, Compared
+from npusim.explore.evaluate.yearly import JudgedTarget, JudgedYear
 from npusim.hardware.catalog import load_neuromorphic, load_system, shipped_neuromorphic
 from npusim.hardware.neuromorphic import Neuromorphic
+from npusim.report.page import Table
+from npusim.words import speaker
 from npusim.workload.layered import LayeredNetwork
 
 
@@ -294,6 +301,28 @@ def test_the_calls_templates_say_why() -> None:
     ]
     assert [each.verdict for each in found] == [NOT_DECIDABLE, IMPOSSIBLE, WITHIN]
     assert "counted, operations per synapse, activity" in str(found[0].reason) and "power" in str(found[1].reason)
+
+
+def test_every_year_of_the_page_has_its_own_reason(whole: Path) -> None:
+    target = Target.model_validate(
+        {
+            "item": "rate",
+            "unit": "GSOPS",
+            "weight_percent": 100.0,
+            "event_driven": {"event_unit": "whole.yaml", "counted": "spikes", "operations": 1, "fan_in": 100.0},
+            "years": [{"year": 2028, "at_least": 1.0}, {"year": 2029, "at_least": 100.0}],
+        }
+    )
+    told = target.event_driven
+    assert told is not None
+    years = tuple(
+        JudgedYear(each, None, 1.0, judged_event(told, each.value, target.unit, whole)) for each in target.years
+    )
+    judged = JudgedTarget(target, None, years, Compared(NOT_KNOWN, None, ()))
+    (table, _) = target_blocks(cast(Evaluation, SimpleNamespace(targets=[judged])), speaker("en"))
+    assert isinstance(table, Table)
+    assert [row[6] for row in table.rows] == [WITHIN, IMPOSSIBLE]
+    assert "every bound leaves it" in table.rows[0][7] and "breaks mesh" in table.rows[1][7]
 
 
 def test_the_command_tells_all(tmp_path: Path) -> None:
