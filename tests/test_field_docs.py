@@ -81,6 +81,8 @@ UNIT_WORDS = {
     "degC": "in degrees Celsius",
     "K/W": "in K/W",
     "J/K": "in J/K",
+    "op/s": "in operations per second",
+    "packet/s": "in packets per second",
 }
 """How a sentence names the unit of a quantity, by the unit of its domain."""
 

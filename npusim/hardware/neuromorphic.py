@@ -36,9 +36,9 @@ class SynapseMemory(Part):
     place: Literal["in compute", "read"]
     """Whether weights are used where they are kept (a crossbar), or are read for each synaptic operation."""
     capacity: Bytes | None = None
-    """Bytes that hold synapses, all cores together; unknown if omitted."""
+    """Capacity for synapses in bytes, all cores together; unknown if omitted."""
     bandwidth: Bandwidth | None = None
-    """Rate at which weights are read, all cores together; unknown if omitted."""
+    """Rate at which weights are read, all cores together, in bytes/s; unknown if omitted."""
     operations_per_read: Stretch | None = None
     """Synaptic operations for which one weight is read: 1 where each spike reads it anew, more where spikes are
     collected; unknown if omitted."""
@@ -54,16 +54,16 @@ class Mesh(Part):
     """The network that carries spikes between cores."""
 
     links: Count | None = None
-    """Directed links, a link in both directions counts twice; unknown if omitted."""
+    """Number of directed links, of which a link in both directions is two; unknown if omitted."""
     link_rate: PacketsPerSecond | None = None
-    """Packets that one link carries in a second; unknown if omitted."""
+    """Rate of one link, in packets per second; unknown if omitted."""
     link_bandwidth: Bandwidth | None = None
-    """Rate of one link, in place of link_rate; unknown if omitted."""
+    """Rate of one link in bytes/s, in place of link_rate; unknown if omitted."""
     packet: Bits | None = None
-    """Bits of the packet of one spike, which link_bandwidth needs; unknown if omitted."""
+    """Size of the packet of one spike in bits, which link_bandwidth needs; unknown if omitted."""
     hops: Ratio | None = None
-    """Links that one spike crosses in the mean, all its copies together; it depends on the placement of neurons;
-    unknown if omitted."""
+    """Number of links that one spike crosses in the mean, all its copies together; it depends on the placement of
+    neurons; unknown if omitted."""
 
     @model_validator(mode="after")
     def _one_rate(self) -> Mesh:
@@ -84,19 +84,20 @@ class Neuromorphic(Part):
     note: str = ""
     """What a reader must know of it, nothing if omitted."""
     cores: Count | None = None
-    """Cores that hold neurons; unknown if omitted."""
+    """Number of cores that hold neurons; unknown if omitted."""
     neurons_per_core: Count | None = None
-    """Neurons of one core; unknown if omitted."""
+    """Number of neurons of one core; unknown if omitted."""
     synapses: Many | None = None
-    """Synapses that it holds, all cores together; unknown if omitted."""
+    """Number of synapses that it holds, all cores together; unknown if omitted."""
     synapse: Bits | None = None
-    """Bits kept and read for one synapse, its address included; unknown if omitted."""
+    """Size of one synapse as kept and read, in bits, its address included; unknown if omitted."""
     memory: SynapseMemory | None = None
     """Where the weights of the synapses are kept; unknown if omitted."""
     peak: OpsPerSecond | None = None
-    """Most synaptic operations in a second, one for each synapse that a spike meets; unknown if omitted."""
+    """Stated peak of synaptic operations, one for each synapse that a spike meets, in operations per second; not stated
+    if omitted."""
     energy: EnergyPerOp | None = None
-    """Energy of one synaptic operation, in J/op; unknown if omitted."""
+    """Energy of one synaptic operation, in joules; unknown if omitted."""
     idle: PowerOrZero | None = None
     """Power without any spike, in watts; unknown if omitted."""
     power_limit: Power | None = None
