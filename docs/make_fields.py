@@ -24,6 +24,7 @@ from npusim.hardware.drafting import Drafting
 from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
 from npusim.hardware.kv_tier import KvTier
+from npusim.hardware.neuromorphic import Neuromorphic
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.server_link import ServerLink
@@ -42,6 +43,7 @@ from npusim.mapping.plan_file import PlanFile
 from npusim.workload.dense_model import Dense
 from npusim.workload.formats import Formats
 from npusim.workload.grid import Grid
+from npusim.workload.layered import LayeredNetwork
 from npusim.workload.loads.description import LoadDescription
 from npusim.workload.profile import Profile
 from npusim.workload.routing import Routing
@@ -53,6 +55,8 @@ ROOTS: dict[str, type[BaseModel]] = {
     "How tokens are drafted (`arch_configs/drafting/*.yaml`, `--speculate`)": Drafting,
     "What software can do (`arch_configs/software/*.yaml`)": Software,
     "A memory with PIM units (`arch_configs/pims/*.yaml`)": Pim,
+    "An event-driven unit (`arch_configs/neuromorphic/*.yaml`, `npusim neuromorphic`)": Neuromorphic,
+    "Layers of a hybrid (`npusim neuromorphic --layers`)": LayeredNetwork,
     "A DRAM standard (`arch_configs/memories/*.yaml`)": Dram,
     "A link between servers (`arch_configs/links/*.yaml`)": ServerLink,
     "A memory below the prefix cache (`arch_configs/tiers/*.yaml`)": KvTier,

@@ -59,7 +59,7 @@ _SPANS = {
     "": (1e-9, 1e9), "bit": (1e-3, 1e4), "B": (1e-3, 1e18), "B/s": (1.0, 1e18), "B/cycle": (1e-6, 1e9),
     "cycle": (1e-6, 1e9), "cycle/s": (1.0, 1e15), "s": (1e-18, 1e4), "W": (1e-9, 1e9), "J/B": (1e-18, 1.0),
     "J/op": (1e-18, 1.0), "token": (1.0, 1e9), "J": (1e-3, 1e9), "degC": (1e-3, 300.0), "K/W": (1e-6, 1e4),
-    "J/K": (1e-6, 1e7),
+    "J/K": (1e-6, 1e7), "op/s": (1.0, 1e21), "packet/s": (1.0, 1e15),
 }  # fmt: skip
 """Per SI unit the smallest and the largest number that a chip, a memory or a runtime can have: beyond them a unit was
 mistaken, and formulas leave what floating point holds."""
@@ -172,6 +172,9 @@ ThermalResistance = Annotated[Quantity, in_unit("K/W")]
 HeatCapacity = Annotated[Quantity, in_unit("J/K")]
 EnergyPerByte = Annotated[Quantity, in_unit("J/B", zero=True)]
 EnergyPerOp = Annotated[Quantity, in_unit("J/op", zero=True)]
+OpsPerSecond = Annotated[Quantity, in_unit("op/s")]
+PacketsPerSecond = Annotated[Quantity, in_unit("packet/s")]
+Bits = Annotated[Quantity, in_unit("bit")]
 Tokens = Annotated[Quantity, in_unit("token", whole=True)]
 
 

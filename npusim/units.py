@@ -29,6 +29,7 @@ kilo- = 1e3 = k-
 mega- = 1e6 = M-
 giga- = 1e9 = G-
 tera- = 1e12 = T-
+peta- = 1e15 = P-
 milli- = 1e-3 = m-
 micro- = 1e-6 = u- = µ-
 nano- = 1e-9 = n-
@@ -51,6 +52,7 @@ token = [token]
 cycle = [cycle]
 hertz = cycle / second = Hz
 op = [operation]
+packet = [packet]
 percent = 0.01 = %
 """
 
@@ -60,11 +62,13 @@ _NUMBER = re.compile(rf"^\s*([+-]?(?:{_DIGITS}(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?
 _UNIT = re.compile(r"^[A-Za-zµ%]+(\s*/\s*[A-Za-zµ%]+)?$")
 _HERTZ = re.compile(r"^([kmgt]?)hz$", re.IGNORECASE)
 _PER_PIN = re.compile(r"^([kMGT]?)b(?:it)?\s*/\s*s\s*(?:/|per)\s*pin$")
+_OPERATIONS = re.compile(r"^([kMGTP]?)S?OPS$")
 _KILOBYTES = re.compile(r"^KB(\s*/.*)?$")
 
 
 def _spelt(unit: str) -> str:
-    """A unit in npusim's spelling: hertz in any case (never millihertz), KB for kB, Gb/s per pin for Gbit/s.
+    """A unit in npusim's spelling: hertz in any case (never millihertz), KB for kB, Gb/s per pin for Gbit/s,
+    TOPS and GSOPS (synaptic operations) for Top/s and Gop/s.
 
     Without "per pin" Gb/s stays unknown: it is too often meant as GB/s.
     """
@@ -73,6 +77,8 @@ def _spelt(unit: str) -> str:
         return f"{prefix.lower() if prefix in 'kK' else prefix.upper()}Hz"
     if pin := _PER_PIN.match(unit):
         return f"{pin.group(1)}bit/s"
+    if operations := _OPERATIONS.match(unit):
+        return f"{operations.group(1)}op/s"
     return f"k{unit[1:]}" if _KILOBYTES.match(unit) else unit
 
 
@@ -95,6 +101,10 @@ COMMON = {
     ("pJ/B", "J/B"): 1e-12,
     ("pJ/op", "J/op"): 1e-12,
     ("nJ/op", "J/op"): 1e-9,
+    ("Gop/s", "op/s"): 1e9,
+    ("Top/s", "op/s"): 1e12,
+    ("Pop/s", "op/s"): 1e15,
+    ("Gpacket/s", "packet/s"): 1e9,
 }
 """What pint says of the units that shipped descriptions use: importing it takes longer than reading them."""
 
@@ -167,6 +177,7 @@ _ENGINEERING = {
     "cycle/s": (("GHz", 1e9), ("MHz", 1e6), ("kHz", 1e3)),
     "J/B": (("nJ/B", 1e-9), ("pJ/B", 1e-12)),
     "J/op": (("nJ/op", 1e-9), ("pJ/op", 1e-12)),
+    "op/s": (("Pop/s", 1e15), ("Top/s", 1e12), ("Gop/s", 1e9), ("Mop/s", 1e6)),
     "W": (("kW", 1e3), ("W", 1.0), ("mW", 1e-3)),
 }
 """Per SI unit those in which people speak of numbers, the largest first."""

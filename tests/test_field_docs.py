@@ -19,6 +19,7 @@ from npusim.hardware.calibration import Calibration
 from npusim.hardware.drafting import Drafting
 from npusim.hardware.dram import Dram
 from npusim.hardware.field_docs import field_docs
+from npusim.hardware.neuromorphic import Neuromorphic
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.software import Software
@@ -32,6 +33,7 @@ from npusim.mapping.plan_file import PlanFile
 from npusim.workload.dense_model import Dense
 from npusim.workload.formats import Formats
 from npusim.workload.grid import Grid
+from npusim.workload.layered import LayeredNetwork
 from npusim.workload.routing import Routing
 
 MAKER = Path(__file__).resolve().parents[1] / "docs" / "make_fields.py"
@@ -42,6 +44,8 @@ ROOTS = (
     Drafting,
     Dram,
     Pim,
+    Neuromorphic,
+    LayeredNetwork,
     AreaModel,
     EnergyTable,
     CostTable,
@@ -77,6 +81,8 @@ UNIT_WORDS = {
     "degC": "in degrees Celsius",
     "K/W": "in K/W",
     "J/K": "in J/K",
+    "op/s": "in operations per second",
+    "packet/s": "in packets per second",
 }
 """How a sentence names the unit of a quantity, by the unit of its domain."""
 

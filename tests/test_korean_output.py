@@ -153,6 +153,8 @@ PRINTED = (
     f"step rngd {MODEL} --phase prefill --batch 1 --context 256 --engine event",
     f"run {SERVED} --interval",
     f"precision {MODEL} --scheme fp8",
+    "neuromorphic pops-projection --claim 1POPS --neurons 1000000 --fan-in 100",
+    "neuromorphic truenorth --claim 58GSOPS --neurons 1000",
 )
 _COLUMNS_OF_OTHERS = {"source", "number", "of", "key", "number or word", "name", "setting"}
 

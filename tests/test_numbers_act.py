@@ -31,7 +31,7 @@ UNMOVED = {
     },
 }
 """Besides, what acts on none of them, and the words in which their sentences say when they act: a GPU streams as one
-engine, vLLM's kernels for FP8 never split k, and no shipped model splits its experts into rows that are no multiple of 8
+engine, vLLM's kernels for FP8 never split k, no shipped model splits its experts into rows that are no multiple of 8
 elements; units of LPDDR6-PIM multiply integers alone, which the LM head of no shipped scheme is in, and take one head
 after the other."""
 REFUSED = {

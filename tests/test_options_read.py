@@ -321,6 +321,22 @@ CALLS = {
             "--uncalibrated": "--uncalibrated",
         },
     ),
+    "neuromorphic": Call(
+        "pops-projection --claim 1POPS --neurons 1000000",
+        {
+            "--claim": "--claim 2POPS",
+            "--counted": "--counted synapses",
+            "--operations": "--operations 2",
+            "--width": "--width 8",
+            "--activity": "--activity 0.02",
+            "--fan-in": "--fan-in 100",
+            "--neurons": "--neurons 2000000",
+            "--rate": "--rate 1000",
+            "--power-limit": "--power-limit 20",
+            "--layers": ("--layers hybrid.yaml --dense rngd", "--layers hybrid2.yaml"),
+            "--dense": ("--layers hybrid.yaml --dense rngd", "--dense h200"),
+        },
+    ),
     "dram": Call(
         "hbm3-6400 --requests 600 --outstanding 16",
         {
@@ -440,6 +456,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "measured.yaml").write_text(_grid("measured", 1024, osl=1024))
     exported(made / "open.pt2", open_dimension)
     (made / "sweep.yaml").write_text(SWEEP)
+    hybrid = (data_root("arch_configs").parent / "examples" / "dnn-snn-hybrid.yaml").read_text(encoding="utf-8")
+    (made / "hybrid.yaml").write_text(hybrid)
+    (made / "hybrid2.yaml").write_text(hybrid.replace("steps: 4", "steps: 8"))
     users = (SAMPLES / "profile-small.yaml").read_text(encoding="utf-8")
     (made / "users.yaml").write_text(users, encoding="utf-8")
     (made / "longer.yaml").write_text(users.replace("value: 60 token", "value: 80 token"), encoding="utf-8")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from npusim.api.generating import generate
     from npusim.api.grids import kperf
     from npusim.api.importing import import_model
+    from npusim.api.neuromorphics import neuromorphic
     from npusim.api.new_chips import lint, new_chip
     from npusim.api.new_proposals import new_proposal
     from npusim.api.pim_comparing import pim_compare
@@ -56,6 +57,7 @@ _MODULES = {
     "kperf": "grids",
     "lint": "new_chips",
     "list_shipped": "catalog",
+    "neuromorphic": "neuromorphics",
     "new_chip": "new_chips",
     "new_proposal": "new_proposals",
     "pim_attention": "pims",
@@ -95,6 +97,7 @@ __all__ = [
     "kperf",
     "lint",
     "list_shipped",
+    "neuromorphic",
     "new_chip",
     "new_proposal",
     "pim_attention",

@@ -18,6 +18,7 @@ from npusim.api.fleets import FleetOptions
 from npusim.api.generating import GenerateOptions
 from npusim.api.grids import KPerfOptions
 from npusim.api.importing import ImportOptions
+from npusim.api.neuromorphics import NeuromorphicOptions
 from npusim.api.options import Argument, Declared, Options, declared_options
 from npusim.api.pim_comparing import PimCompareOptions
 from npusim.api.pims import AttentionOptions, GemvOptions, StreamOptions
@@ -45,6 +46,7 @@ REPLAYED: dict[str, type[Options]] = {
     "import": ImportOptions,
     "kperf": KPerfOptions,
     "list": ListOptions,
+    "neuromorphic": NeuromorphicOptions,
     "pim attention": AttentionOptions,
     "pim compare": PimCompareOptions,
     "pim gemv": GemvOptions,

@@ -36,6 +36,7 @@ _COMMANDS = {
     "pim": "pim.pim",
     "collective": "collective.collective",
     "dram": "dram.dram",
+    "neuromorphic": "neuromorphic.neuromorphic",
     "plan-tests": "plan_tests.plan_tests",
     "precision": "precision.precision",
     "predict": "predict.predict",

@@ -12,8 +12,8 @@ from npusim.cli.output import print_json, stdout_console
 def new_proposal(asked: NewProposalOptions, as_json: bool) -> None:
     """Write a proposal with the criteria of a call, to be changed: claims, weighted targets, milestones.
 
-    Templates: communication-library, k-cloud, lpddr6-pim-accelerator, on-device-20b, optical-interface, pim,
-    single-server-8b.
+    Templates: communication-library, dnn-snn-hybrid, k-cloud, lpddr6-pim-accelerator, neuromorphic-1pops,
+    on-device-20b, optical-interface, pim, single-server-8b.
     """
     found = api.new_proposal.of(asked)
     if as_json:

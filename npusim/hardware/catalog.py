@@ -14,6 +14,7 @@ from npusim.hardware.changes import Changes
 from npusim.hardware.data import data_root
 from npusim.hardware.description import lineage, part_file, read_yaml
 from npusim.hardware.dram import Dram
+from npusim.hardware.neuromorphic import Neuromorphic
 from npusim.hardware.pim import Pim
 from npusim.hardware.runtime import Runtime
 from npusim.hardware.software import InUse, Software, usual_state
@@ -23,7 +24,7 @@ from npusim.hardware.undisclosed import undisclosed
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import aside, is_file, remembered
 
-_Described = TypeVar("_Described", System, Runtime, Calibration, Dram, Pim, Software)
+_Described = TypeVar("_Described", System, Runtime, Calibration, Dram, Pim, Software, Neuromorphic)
 Aliased = TypeVar("Aliased", System, Dram, Pim)
 
 
@@ -49,6 +50,12 @@ def shipped_memories() -> dict[str, Path]:
 def shipped_pims() -> dict[str, Path]:
     """File of each shipped memory with PIM units by its name."""
     return {path.stem: path for path in sorted((data_root("arch_configs") / "pims").glob("*.yaml"))}
+
+
+@cache
+def shipped_neuromorphic() -> dict[str, Path]:
+    """File of each shipped event-driven unit by its name."""
+    return {path.stem: path for path in sorted((data_root("arch_configs") / "neuromorphic").glob("*.yaml"))}
 
 
 def system_path(name_or_path: str) -> Path:
@@ -236,6 +243,15 @@ def pim_path(name_or_path: str) -> Path:
 def load_pim(name_or_path: str) -> Pim:
     """The memory with PIM units of that shipped name or path. Raises UserError."""
     return _read(pim_path(name_or_path), Pim)
+
+
+def load_neuromorphic(name_or_path: str) -> Neuromorphic:
+    """The event-driven unit of that shipped name or path. Raises UserError with the nearest names."""
+    files = shipped_neuromorphic()
+    path = _own_file(name_or_path) or files.get(name_or_path.strip().lower())
+    if path is None:
+        raise _unknown("event-driven unit", name_or_path, list(files), "npusim neuromorphic --help")
+    return _read(path, Neuromorphic)
 
 
 def _shipped_file(files: Mapping[str, Path], name: str, schema: type[Aliased]) -> Path | None:

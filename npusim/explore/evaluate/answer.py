@@ -91,6 +91,9 @@ def _year(year: JudgedYear) -> dict[str, Any]:
         "high": None if ends is None else ends[2],
         "probability": None if year.judged is None else year.judged.probability,
         "decision": year.decision,
+        "event_driven": None
+        if year.event is None
+        else {**year.event.answer, "verdict": year.event.verdict, "reason": str(year.event.reason)},
     }
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from npusim.bounds.event_driven import IMPOSSIBLE
 from npusim.errors import DoesNotFit
 from npusim.explore.evaluate.claim import Claim
 from npusim.explore.evaluate.credibility import Factor, credibility
@@ -56,7 +57,10 @@ class Evaluation:
     def items(self) -> list[Item]:
         """What earns a weight: the targets of the last year, or without a table the claims."""
         if self.targets:
-            return [Item(each.told.weight_percent, each.last.judged) for each in self.targets]
+            return [
+                Item(each.told.weight_percent, each.last.judged, each.last.decision == IMPOSSIBLE)
+                for each in self.targets
+            ]
         return [Item(self.weight_of(each.claim.name), each) for each in self.judged]
 
     @property
@@ -79,7 +83,9 @@ def evaluate_proposal(proposal: Proposal, path: Path, seed: int, say: Callable[[
     runs = [(each.claim, where) for each, where in zip(judged, deployments, strict=True) if not each.claim.is_peak]
     unmoved = unmoved_numbers(arch, [claim for claim, _ in runs], [where for _, where in runs], seed)
     factors = credibility(deployments[0], judged)
-    return Evaluation(proposal, arch, judged, deployments, factors, unmoved, judged_targets(proposal, judged, arch))
+    return Evaluation(
+        proposal, arch, judged, deployments, factors, unmoved, judged_targets(proposal, judged, arch, path)
+    )
 
 
 def _judged(claim: Claim, arch: str, proposal: Proposal, seed: int) -> tuple[Judged, Deployment]:

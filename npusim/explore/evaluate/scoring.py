@@ -49,10 +49,11 @@ class ScoringRule(Part):
 @dataclass(frozen=True)
 class Item:
     """What earns a weight. weight: percent; judged: the claim held against the target of the last year, None where it
-    is not decidable."""
+    is not decidable; lost: whether a bound forbids it all the same, so that its weight is not earned."""
 
     weight: float
     judged: Judged | None
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ def load_rule(name_or_path: str) -> ScoringRule:
 def score_of(items: Sequence[Item], rule: ScoringRule) -> Score | None:
     """The score of a proposal; None where nothing of it is decidable."""
     known = [item for item in items if item.judged is not None]
-    decidable = sum(item.weight for item in known)
+    decidable = sum(item.weight for item in items if item.judged is not None or item.lost)
     whole = decidable if rule.undecidable == "leave out" else sum(item.weight for item in items)
-    if not known:
+    if not decidable:
         return None
 
     def under(reading: Callable[[Judged], Judgement]) -> np.ndarray:

@@ -34,7 +34,8 @@ def target_blocks(evaluation: Evaluation, say: Say) -> Iterator[Block]:
 
 
 def _year(target: JudgedTarget, year: JudgedYear, say: Say) -> list[str]:
-    reason = target.reason.in_words_of(say) if isinstance(target.reason, Phrase) else target.reason
+    told = target.reason if year.event is None else year.event.reason
+    reason = told.in_words_of(say) if isinstance(told, Phrase) else told
     value = f"{year.told.value:,.4g} {target.told.unit}".strip()
     limit = say("at most {value}", value=value) if year.told.at_least is None else say("at least {value}", value=value)
     ends = year.interval

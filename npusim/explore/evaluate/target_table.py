@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from npusim.explore.evaluate.claim import Amount, FilledText
+from npusim.explore.evaluate.event_driven import EventDriven
 from npusim.hardware.base import Part
 
 _WHOLE = 100.0
@@ -64,6 +65,8 @@ class Target(Part):
     """Claim whose figure and conditions the item has, none of those that npusim can predict if omitted."""
     not_decidable: FilledText | None = None
     """Why no claim is tied to it (papers, patents, accuracy), not told if omitted."""
+    event_driven: EventDriven | None = None
+    """Event-driven unit or hybrid by whose bounds it is judged, in place of a claim; none if omitted."""
     world_best: TargetLevel | None = None
     """The best in the world as the proposal tells it, not told if omitted."""
     domestic: TargetLevel | None = None
@@ -90,6 +93,10 @@ class Target(Part):
     def _reason_or_claim(self) -> Target:
         if self.claim is not None and self.not_decidable is not None:
             raise ValueError("not_decidable: is of an item without a claim; remove one of them")
+        if self.event_driven is not None:
+            if self.claim is not None or self.not_decidable is not None:
+                raise ValueError("event_driven: judges the item by bounds; take claim and not_decidable out")
+            self.event_driven.require(self.unit, self.wants_more)
         return self
 
     @property

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from npusim.bounds.event_driven import NOT_DECIDABLE as OPEN
 from npusim.explore.evaluate.decision import Judged, Judgement
+from npusim.explore.evaluate.event_driven import EventVerdict, judged_event
 from npusim.explore.evaluate.limits import claim_findings
 from npusim.explore.evaluate.placing import deployment_of
 from npusim.explore.evaluate.proposal import Proposal
@@ -20,14 +23,18 @@ NOT_DECIDABLE = "not decidable here"
 @dataclass(frozen=True)
 class JudgedYear:
     """told: the target as the proposal gives it; judged: the claim with this target as its limit, None where no claim
-    is tied to the item; unit_worth: of the item's unit in that of the claim's metric."""
+    is tied to the item; unit_worth: of the item's unit in that of the claim's metric; event: what the bounds of an
+    event-driven unit say, None where the item is of none."""
 
     told: YearTarget
     judged: Judged | None
     unit_worth: float
+    event: EventVerdict | None = None
 
     @property
     def decision(self) -> str:
+        if self.event is not None and self.event.verdict != OPEN:
+            return self.event.verdict
         return NOT_DECIDABLE if self.judged is None else self.judged.decision
 
     @property
@@ -57,6 +64,8 @@ class JudgedTarget:
         """Why it is not decidable, "" where it is."""
         if self.judged is not None:
             return ""
+        if self.last.event is not None:
+            return self.last.event.reason
         if self.told.not_decidable is not None:
             return self.told.not_decidable
         return Phrase(
@@ -69,18 +78,23 @@ class JudgedTarget:
         return list(_contradictions(self))
 
 
-def judged_targets(proposal: Proposal, judged: Sequence[Judged], arch: str) -> list[JudgedTarget]:
-    """The items of a proposal's table in their order. judged: its claims."""
+def judged_targets(proposal: Proposal, judged: Sequence[Judged], arch: str, path: Path) -> list[JudgedTarget]:
+    """The items of a proposal's table in their order. judged: its claims; path: its file. Raises UserError."""
     claims = {each.claim.name: each for each in judged}
     return [
-        _judged(target, None if target.claim is None else claims[target.claim], arch) for target in proposal.targets
+        _judged(target, None if target.claim is None else claims[target.claim], arch, path)
+        for target in proposal.targets
     ]
 
 
-def _judged(target: Target, judged: Judged | None, arch: str) -> JudgedTarget:
+def _judged(target: Target, judged: Judged | None, arch: str, path: Path) -> JudgedTarget:
     factor = None if judged is None else worth(target.unit, judged.asked)
     if judged is None or factor is None:
-        years = tuple(JudgedYear(year, None, 1.0) for year in target.years)
+        told = target.event_driven
+        years = tuple(
+            JudgedYear(year, None, 1.0, None if told is None else judged_event(told, year.value, target.unit, path))
+            for year in target.years
+        )
         return JudgedTarget(target, None, years, compared_with_worlds_best(target, None, 1.0))
     years = tuple(JudgedYear(year, held_against(judged, year.value * factor, arch), factor) for year in target.years)
     return JudgedTarget(target, judged, years, compared_with_worlds_best(target, judged, factor))
