@@ -23,7 +23,7 @@ from npusim.explore.evaluate.run import Evaluation
 from npusim.explore.evaluate.scoring import Item, load_rule, score_of
 from npusim.explore.evaluate.target_page import target_blocks
 from npusim.explore.evaluate.target_table import Target
-from npusim.explore.evaluate.worlds_best import NOT_KNOWN, Compared
+from npusim.explore.evaluate.worlds_best import NOT_KNOWN, ComparedWithWorldsBest
 from npusim.explore.evaluate.yearly import JudgedTarget, JudgedYear
 from npusim.hardware.catalog import load_neuromorphic, load_system, shipped_neuromorphic
 from npusim.hardware.neuromorphic import Neuromorphic
@@ -318,7 +318,7 @@ def test_every_year_of_the_page_has_its_own_reason(whole: Path) -> None:
     years = tuple(
         JudgedYear(each, None, 1.0, judged_event(told, each.value, target.unit, whole)) for each in target.years
     )
-    judged = JudgedTarget(target, None, years, Compared(NOT_KNOWN, None, ()))
+    judged = JudgedTarget(target, None, years, ComparedWithWorldsBest(NOT_KNOWN, None, ()))
     (table, _) = target_blocks(cast(Evaluation, SimpleNamespace(targets=[judged])), speaker("en"))
     assert isinstance(table, Table)
     assert [row[6] for row in table.rows] == [WITHIN, IMPOSSIBLE]
