@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from npusim.api.answer import Answer
 from npusim.api.function import asked_by
@@ -118,7 +118,7 @@ def neuromorphic(asked: NeuromorphicOptions) -> NeuromorphicResult:
 
     unit = load_neuromorphic(asked.unit)
     bounds = bounds_of(unit, asked.width, asked.fan_in, asked.power_limit)
-    answer: dict[str, Any] = {"unit": unit.name, "title": unit.title, "silicon": unit.silicon, "note": unit.note}
+    answer: Answer = {"unit": unit.name, "title": unit.title, "silicon": unit.silicon, "note": unit.note}
     answer |= bounds_answer(bounds)
     answer |= {
         "claim": None if asked.claim is None else _claim(asked, bounds),
@@ -128,7 +128,7 @@ def neuromorphic(asked: NeuromorphicOptions) -> NeuromorphicResult:
     return NeuromorphicResult(answer | {"conventions": list(CONVENTIONS), "assumptions": unit_assumptions(unit)}, asked)
 
 
-def _claim(asked: NeuromorphicOptions, bounds: list[RateBound]) -> dict[str, Any]:
+def _claim(asked: NeuromorphicOptions, bounds: list[RateBound]) -> Answer:
     from npusim.answers.neuromorphic import Claimed, judged_claim, operations_per_s
 
     try:
@@ -138,13 +138,13 @@ def _claim(asked: NeuromorphicOptions, bounds: list[RateBound]) -> dict[str, Any
     return judged_claim(Claimed(rate, asked.counted, asked.operations, asked.activity), bounds)
 
 
-def _network(asked: NeuromorphicOptions, neurons: int, unit: Neuromorphic, bounds: list[RateBound]) -> dict[str, Any]:
+def _network(asked: NeuromorphicOptions, neurons: int, unit: Neuromorphic, bounds: list[RateBound]) -> Answer:
     from npusim.answers.neuromorphic import SpikingNetwork, judged_network
 
     return judged_network(SpikingNetwork(neurons, asked.fan_in, asked.activity, asked.rate), unit, asked.width, bounds)
 
 
-def _hybrid(asked: NeuromorphicOptions, unit: Neuromorphic) -> dict[str, Any]:
+def _hybrid(asked: NeuromorphicOptions, unit: Neuromorphic) -> Answer:
     from npusim.answers.hybrid import layered_answer
     from npusim.hardware.catalog import load_system
     from npusim.hardware.yaml_file import load_yaml
