@@ -29,6 +29,7 @@ from npusim.words import Tell
 
 MODEL = "qwen2.5-0.5b"
 SAMPLES = Path(__file__).parent / "samples"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 GRID = """name: {name}
 title: one cell
 source: this test
@@ -456,7 +457,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "measured.yaml").write_text(_grid("measured", 1024, osl=1024))
     exported(made / "open.pt2", open_dimension)
     (made / "sweep.yaml").write_text(SWEEP)
-    hybrid = (data_root("arch_configs").parent / "examples" / "dnn-snn-hybrid.yaml").read_text(encoding="utf-8")
+    hybrid = (EXAMPLES / "dnn-snn-hybrid.yaml").read_text(encoding="utf-8")
     (made / "hybrid.yaml").write_text(hybrid)
     (made / "hybrid2.yaml").write_text(hybrid.replace("steps: 4", "steps: 8"))
     users = (SAMPLES / "profile-small.yaml").read_text(encoding="utf-8")

@@ -212,7 +212,8 @@ def test_what_a_measurement_may_give_averages_to_the_probability_now(now: float,
     margin = margin_of(now, float(np.hypot(part, rest)))
     shares = (np.arange(2000) + 0.5) / 2000
     assert np.mean([after(margin, part, rest, share) for share in shares]) == pytest.approx(now, abs=2e-3)
-    assert after(margin, part, rest, 1.0 - WELL) < after(margin, part, rest, WELL)
+    badly, well = after(margin, part, rest, 1.0 - WELL), after(margin, part, rest, WELL)
+    assert badly < well or badly == well in (0.0, 1.0)  # both beyond what a float tells from certainty
     assert gain_bits(margin, part, rest) > 0.0
 
 
