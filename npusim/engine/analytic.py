@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, mixed_run, stall_times_of
+from npusim.engine.host import host_time_of, stall_times_of
+from npusim.engine.run import cost_sequences, decode_run, make_workspace, mixed_run
 from npusim.engine.stepcost import StepCost, combine, from_record, interpolated
 from npusim.errors import UserError
 from npusim.hardware.power import waiting_w
