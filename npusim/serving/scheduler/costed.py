@@ -6,15 +6,19 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba.core import types
 
 from npusim.compilation import entry, inner_part, kernel
 from npusim.engine.analytic import MOST_STEPS, AnalyticEngine
 from npusim.engine.host import stall_time
 from npusim.engine.run import Workspace, decode_run, mixed_run
 from npusim.serving.limits import ServerLimits
-from npusim.serving.scheduler.elsewhere import call, machine_code
+from npusim.serving.scheduler.elsewhere import NOWHERE, calls, machine_code
 from npusim.serving.scheduler.loop import go_on
 from npusim.serving.scheduler.state import DONE, NEEDS_RUN, NEEDS_STEP
+
+_WISH = types.Tuple((types.int64, types.int64, types.float64))
+_go_on, _decode_run, _mixed_run = calls(go_on, _WISH), calls(decode_run, types.int64), calls(mixed_run, types.float64)
 
 
 class Costing(NamedTuple):
@@ -40,8 +44,9 @@ class Costing(NamedTuple):
     mixed: np.ndarray
 
 
-def costing_of(engine: Any, limits: ServerLimits, seed: int, arguments: tuple[Any, ...]) -> Costing | None:
-    """Costing by an engine, None where it is not an analytic one without drafts; arguments: those of `go_on`."""
+def costing_of(engine: Any, limits: ServerLimits, seed: int, mixes: bool, arguments: tuple[Any, ...]) -> Costing | None:
+    """Costing by an engine, None where it is not an analytic one without drafts; mixes: whether there are mixed steps;
+    arguments: those of `go_on`."""
     if type(engine) is not AnalyticEngine:
         return None
     template, machines, runtimes, work = engine.compiled_parts
@@ -51,8 +56,8 @@ def costing_of(engine: Any, limits: ServerLimits, seed: int, arguments: tuple[An
     mixed = template, *sequences, machines, runtimes, logit_bytes, 0.0, 0.0, work
     return Costing(
         template, machines, runtimes, work, held, logit_bytes, growth, float(engine.plan.chips), limits.slots, seed,
-        engine.most_decoding, machine_code(go_on, arguments), machine_code(decode_run, decode),
-        machine_code(mixed_run, mixed),
+        engine.most_decoding, machine_code(go_on, _WISH, arguments), machine_code(decode_run, types.int64, decode),
+        machine_code(mixed_run, types.float64, mixed) if mixes else NOWHERE,
     )  # fmt: skip
 
 
@@ -64,7 +69,7 @@ def serve(state, costing, times_s, joules, parts_j, tokens):
     the most steps that were asked for of its last run.
     """
     loop, work, given, most = costing.loop, costing.work, 0, 0
-    wanted, steps, horizon_s = call(go_on, loop[0], loop[1], (state, times_s, joules, parts_j, tokens))
+    wanted, steps, horizon_s = _go_on(loop[0], loop[1], (state, times_s, joules, parts_j, tokens))
     while wanted != DONE:
         count = 0
         if wanted == NEEDS_RUN:
@@ -80,7 +85,7 @@ def serve(state, costing, times_s, joules, parts_j, tokens):
         for part in range(len(work.parts_j)):
             work.parts_j[part] *= costing.chips
         own = state, work.times_s[:given], work.energies_j[:given], work.parts_j, tokens
-        wanted, steps, horizon_s = call(go_on, loop[0], loop[1], own)
+        wanted, steps, horizon_s = _go_on(loop[0], loop[1], own)
     return wanted, steps, horizon_s, given, most
 
 
@@ -97,7 +102,7 @@ def _cost_run(state, costing, limit, horizon_s):
         costing.template, held, costing.slots, min(limit, MOST_STEPS), horizon_s, costing.growth, costing.machines,
         costing.runtimes, costing.logit_bytes, costing.seed, at.steps, work,
     )  # fmt: skip
-    count = call(decode_run, costing.decode[0], costing.decode[1], own)
+    count = _decode_run(costing.decode[0], costing.decode[1], own)
     return count if _has_cost(work) else 0
 
 
@@ -133,7 +138,7 @@ def _cost_mixed(state, costing):
         costing.template, query, context, decoding, slots, costing.machines, costing.runtimes, costing.logit_bytes,
         stall_s, ready_s, work,
     )  # fmt: skip
-    launch_s = call(mixed_run, costing.mixed[0], costing.mixed[1], own)
+    launch_s = _mixed_run(costing.mixed[0], costing.mixed[1], own)
     if not _has_cost(work):
         return 0
     at.launch_s = launch_s

@@ -17,49 +17,50 @@ from numba.extending import intrinsic
 
 from npusim.compilation import DISABLED
 
+NOWHERE = np.zeros(2, np.int64)
+"""Of an entry that is not called."""
+
 
 def _code(arguments: tuple[Any, ...]) -> int:
     """A number that tells the types of arguments from others."""
     return zlib.crc32(str(arguments).encode())
 
 
-def machine_code(entry: Any, arguments: tuple[Any, ...]) -> np.ndarray:
-    """Where the machine code of an entry lies for arguments of these types, and the number of those, int64 (2,)."""
+def machine_code(entry: Any, returns: Any, arguments: tuple[Any, ...]) -> np.ndarray:
+    """Where the machine code of an entry lies for arguments of these types, and the number of those, int64 (2,).
+
+    Raises TypeError where it returns something else than `returns` (a type of Numba).
+    """
     if DISABLED:
-        return np.zeros(2, np.int64)
+        return NOWHERE
     signature = tuple(numba.typeof(argument) for argument in arguments)
     entry.compile(signature)
     compiled = entry.overloads[signature]
-    address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-    return np.array([address, _code(signature)], np.int64)
+    if compiled.signature.return_type != returns:
+        raise TypeError(f"{entry.__name__} returns {compiled.signature.return_type}, not {returns}")
+    return np.array([compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name), _code(signature)])
 
 
-def _call(typing: Any, entry: Any, place: Any, known: Any, arguments: Any) -> Any:
-    """Call `entry` with a tuple of arguments at (place, known), its `machine_code`.
+def calls(entry: Any, returns: Any) -> Any:
+    """A function of (code, arguments) for compiled code: it calls `entry` with a tuple of arguments at its
+    `machine_code`, and returns `returns`. Raises RuntimeError where that is code for arguments of other types."""
 
-    Raises RuntimeError where that is the code for arguments of other types.
-    """
-    own = entry.dispatcher.get_call_template(arguments.types, {})[0].cases[0]
+    def call_it(typing: Any, place: Any, known: Any, arguments: Any) -> Any:
+        types_of = tuple(arguments.types)
 
-    def make_code(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        _, address, code, packed = values
-        expected = ir.Constant(code.type, _code(tuple(own.args)))
-        with cgutils.if_unlikely(builder, builder.icmp_signed("!=", code, expected)):
-            context.call_conv.return_user_exc(builder, RuntimeError, ("machine code for arguments of other types",))
-        kind = context.call_conv.get_function_type(own.return_type, own.args)
-        callee = builder.inttoptr(address, kind.as_pointer())
-        unpacked = cgutils.unpack_tuple(builder, packed)
-        status, result = context.call_conv.call_function(builder, callee, own.return_type, own.args, unpacked)
-        with cgutils.if_unlikely(builder, status.is_error):
-            context.call_conv.return_status_propagate(builder, status)
-        return result
+        def make_code(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            address, code, packed = values
+            other = builder.icmp_signed("!=", code, ir.Constant(code.type, _code(types_of)))
+            with cgutils.if_unlikely(builder, other):
+                context.call_conv.return_user_exc(builder, RuntimeError, ("code for arguments of other types",))
+            kind = context.call_conv.get_function_type(returns, types_of)
+            callee = builder.inttoptr(address, kind.as_pointer())
+            own = cgutils.unpack_tuple(builder, packed)
+            status, result = context.call_conv.call_function(builder, callee, returns, types_of, own)
+            with cgutils.if_unlikely(builder, status.is_error):
+                context.call_conv.return_status_propagate(builder, status)
+            return result
 
-    return own.return_type(entry, types.int64, types.int64, arguments), make_code
+        return returns(types.int64, types.int64, arguments), make_code
 
-
-def _call_plain(entry: Any, place: Any, known: Any, arguments: Any) -> Any:
-    """As `_call`, where nothing is compiled."""
-    return entry(*arguments)
-
-
-call = _call_plain if DISABLED else intrinsic(_call)
+    return (lambda place, known, arguments: entry(*arguments)) if DISABLED else intrinsic(call_it)

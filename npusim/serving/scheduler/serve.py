@@ -60,7 +60,8 @@ class CompiledServer:
     ) -> None:
         self.state, self._engine, self._limits, self._recorder, self._seed = state, engine, limits, recorder, seed
         # The limiter acts on prompts that are computed alone; where each is part of a mixed step, there are none.
-        limiter_s = math.nan if state.rules["policy"][0] == HYBRID else limits.limiter_s
+        mixes = bool(state.rules["policy"][0] == HYBRID)
+        limiter_s = math.nan if mixes else limits.limiter_s
         self._limiter = PowerLimiter(limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
         state.rules["stalls"] = engine.stalls_at_all
         state.rules["asks_always"] = not self._limiter.is_still or recorder.log is not None
@@ -72,7 +73,7 @@ class CompiledServer:
         self._most_steps, self._limiter_before = 0, self._limiter
         self._costing: Costing | None = None
         if self._limiter.is_still and recorder.log is None and drafts is None:
-            self._costing = costing_of(engine, limits, seed, self._arguments)
+            self._costing = costing_of(engine, limits, seed, mixes, self._arguments)
         self._answers: dict[int, Callable[[int, float], None]] = {
             NEEDS_RUN: self._decode,
             NEEDS_PROMPT: self._prompt,
