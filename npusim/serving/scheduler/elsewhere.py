@@ -7,6 +7,7 @@ server's loop and the costing of a step, half a minute for each kind of chip. He
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numba
@@ -19,6 +20,9 @@ from npusim.compilation import DISABLED
 
 NOWHERE = np.zeros(2, np.int64)
 """Of an entry that is not called."""
+
+_CODE: dict[tuple[Any, ...], np.ndarray] = {}
+"""Machine code that was asked for, by entry and kinds of arguments."""
 
 
 def _code(arguments: tuple[Any, ...]) -> int:
@@ -33,7 +37,26 @@ def machine_code(entry: Any, returns: Any, arguments: tuple[Any, ...]) -> np.nda
     """
     if DISABLED:
         return NOWHERE
-    signature = tuple(numba.typeof(argument) for argument in arguments)
+    # Numba takes milliseconds to find the types of records: as long as a short run of a server.
+    known = entry, *_kinds(arguments)
+    if known not in _CODE:
+        _CODE[known] = _machine_code(entry, returns, tuple(numba.typeof(argument) for argument in arguments))
+    return _CODE[known]
+
+
+def _kinds(arguments: Iterable[Any]) -> Iterator[Any]:
+    """What tells the types of arguments: type, and of an array its dtype and how it is laid out."""
+    for argument in arguments:
+        yield type(argument)
+        if isinstance(argument, np.ndarray):
+            flags = argument.flags
+            yield from (argument.dtype, argument.ndim, flags.c_contiguous, flags.f_contiguous, flags.writeable)
+        elif isinstance(argument, tuple):
+            yield from _kinds(argument)
+
+
+def _machine_code(entry: Any, returns: Any, signature: tuple[Any, ...]) -> np.ndarray:
+    """As `machine_code`, for arguments of these types of Numba."""
     entry.compile(signature)
     compiled = entry.overloads[signature]
     if compiled.signature.return_type != returns:

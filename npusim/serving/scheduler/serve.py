@@ -98,7 +98,7 @@ class CompiledServer:
         """What the loop needs next (`go_on`); the costs that it was given last are kept."""
         state, *given = self._arguments
         if self._costing is None:
-            return go_on(state, *given)  # type: ignore[no-any-return]
+            return go_on(state, *given)
         wanted, steps, horizon_s, count, most = serve(state, self._costing, *given)
         if count > 0:
             work, self._most_steps = self._costing.work, most
