@@ -8,6 +8,7 @@ import numpy as np
 
 from npusim.compilation import entry, kernel
 from npusim.engine.host import exposed_host_time, stall_time
+from npusim.engine.known_shapes import SHAPES, WIDTH, is_there, place_of, set_shape
 from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.pim_offload import with_units
@@ -28,7 +29,9 @@ class Workspace(NamedTuple):
 
     lowered, special: OP_DTYPE, the rows before and after specialising; costs: OPERATOR_COST_DTYPE, one per special
     row; step: STEP_COST_DTYPE (machines,); query, context: int64 and decoding: bool (sequences,); times_s, energies_j,
-    host_s: float64 (steps,); parts_j, step_parts_j: float64 (ENERGY_PARTS,), joules of a run and of its latest step.
+    host_s: float64 (steps,); parts_j, step_parts_j: float64 (ENERGY_PARTS,), joules of a run and of its latest step;
+    shape, known_shapes: int64 (WIDTH,), (SHAPES, WIDTH), known_steps: STEP_COST_DTYPE (SHAPES,), as `known_shapes` has
+    them.
     """
 
     lowered: np.ndarray
@@ -43,6 +46,9 @@ class Workspace(NamedTuple):
     host_s: np.ndarray
     parts_j: np.ndarray
     step_parts_j: np.ndarray
+    shape: np.ndarray
+    known_shapes: np.ndarray
+    known_steps: np.ndarray
 
 
 class Kept(NamedTuple):
@@ -71,6 +77,9 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int, machines: i
         host_s=np.zeros(steps),
         parts_j=np.zeros(len(ENERGY_PARTS)),
         step_parts_j=np.zeros(len(ENERGY_PARTS)),
+        shape=np.zeros(WIDTH, np.int64),
+        known_shapes=np.zeros((SHAPES, WIDTH), np.int64),
+        known_steps=np.zeros(SHAPES, STEP_COST_DTYPE),
     )
 
 
@@ -141,12 +150,31 @@ def _set_contexts(context, held, further):
 
 
 @kernel
+def _cost_anew(template, query, context, decoding, slots, machines, runtimes, work):
+    """`cost_sequences` of a decode step; the number of its rows in `work`, 0 where a step of its shape was known."""
+    runtime = runtimes[0]
+    known = runtime.attention_shapes == ATTENTION_GROUPED and not splits_batches(runtime)
+    if not known or not set_shape(context, slots, runtime, work.shape):
+        return cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
+    used = 2 + runtime.context_count
+    place = place_of(work.shape, used)
+    if is_there(work.shape, work.known_shapes[place], used):
+        work.step[0] = work.known_steps[place]
+        return 0
+    rows = cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
+    for number in range(used):
+        work.known_shapes[place, number] = work.shape[number]
+    work.known_steps[place] = work.step[0]
+    return rows
+
+
+@kernel
 def _cost_next_apart(template, held, further, query, context, decoding, slots, machine, machines, runtimes, work, kept):
     """As `cost_next`: of rows that other contexts leave as they are, the costs are kept."""
     runtime = runtimes[0]
     if kept.rows == 0 or runtime.attention_shapes in (ATTENTION_GROUPED, ATTENTION_UNIFORM):
         _set_contexts(context, held, further)
-        return cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
+        return _cost_anew(template, query, context, decoding, slots, machines, runtimes, work)
     longest, total, live, is_set = kept.longest + further, kept.total + len(held) * further, len(held), False
     for index in range(kept.rows):
         row = work.special[index]
@@ -168,7 +196,7 @@ def cost_next(template, held, further, query, context, decoding, slots, machine,
     kept: what `work` holds of the step before it of the same sequences.
     """
     _set_contexts(context, held, further)
-    return cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
+    return _cost_anew(template, query, context, decoding, slots, machines, runtimes, work)
 
 
 @kernel
