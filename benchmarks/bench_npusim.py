@@ -22,15 +22,20 @@ import npusim
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.run import cost_sequences, make_workspace
 from npusim.mapping.deployment import deploy
-from npusim.serving.simulate import Load, random_load, simulate
+from npusim.serving.load import Load, random_load
+from npusim.serving.simulate import simulate
 from npusim.workload.arrivals import Closed, Poisson
 from npusim.workload.prompts import Segment, random_prompts
 from npusim.workload.step import decode
 
 MODEL = "llama-3.1-8b"
 ARCHS = ("rngd", "h200")
+RUNTIMES = {"h200": "vllm-0.24"}
+"""Of servers, where it is not the chip's default."""
 STEPS = 20_000
 CALLS = 2_000
+QUIET_S = 0.55
+"""CPU-seconds of `_add` on the core for which the aims of servers are meant, when nobody else works on it."""
 ISL, OSL, USERS, REQUESTS = 1024, 256, 64, 4096
 COMMANDS = (
     ["list", "archs"],
@@ -58,6 +63,14 @@ def _cpu_seconds(work: Callable[[], Any]) -> float:
     started = time.process_time()
     work()
     return time.process_time() - started
+
+
+def _add() -> int:
+    """Ten million additions: what the core does at the time of a measurement, on which others may work too."""
+    total = 0
+    for number in range(10_000_000):
+        total += number
+    return total
 
 
 def _record(benchmark: Any, **figures: tuple[float, str]) -> None:
@@ -131,15 +144,20 @@ def _loads() -> dict[str, tuple[Load, dict[str, str]]]:
 @pytest.mark.parametrize("kind", ["closed", "ragged", "poisson", "tree"])
 def test_serving(benchmark: Any, arch: str, kind: str) -> None:
     """4,096 requests, 1,024 tokens in and 256 out: 64 users, lengths of 0.8 to 1, 8 requests/s, 64 shared prefixes."""
-    deployment = deploy(arch, MODEL)
+    deployment = deploy(arch, MODEL, runtime=RUNTIMES.get(arch))
     engine = AnalyticEngine(deployment)
     load, aims = _loads()[kind]
     simulate(deployment, random_load(ISL, OSL, Closed(USERS), USERS), 0, engine)
-    seconds: list[float] = []
+    seconds, additions = [], _cpu_seconds(_add)
     benchmark.pedantic(
         lambda: seconds.append(_cpu_seconds(lambda: simulate(deployment, replace(load), 0, engine))), rounds=3
     )
-    _record(benchmark, requests_per_cpu_s=(REQUESTS / min(seconds), aims[arch]))
+    rate = REQUESTS / min(seconds)
+    _record(
+        benchmark,
+        requests_per_cpu_s=(rate, aims[arch]),
+        on_a_core_of_0_55_s=(rate * additions / QUIET_S, aims[arch]),
+    )
 
 
 @pytest.mark.parametrize(

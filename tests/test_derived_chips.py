@@ -10,7 +10,7 @@ import pytest
 
 from npusim.answers.describe import describe
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.run import exposed_host_time
+from npusim.engine.host import exposed_host_time
 from npusim.errors import UserError
 from npusim.hardware.calibration import InheritedCalibration, calibration_text, with_quantities
 from npusim.hardware.catalog import calibration_of, load_memory, load_system

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from npusim import dtypes
-from npusim.engine.run import cost_sequences, decode_run, host_time_of, make_workspace, mixed_run, stall_times_of
+from npusim.engine.host import host_time_of, stall_times_of
+from npusim.engine.run import Workspace, cost_sequences, decode_run, make_workspace, mixed_run
 from npusim.engine.stepcost import StepCost, combine, from_record, interpolated
 from npusim.errors import UserError
 from npusim.hardware.power import waiting_w
@@ -19,10 +20,10 @@ from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import program
 from npusim.mapping.micro_batches import bubble_s, micro_steps
 from npusim.mapping.optable import LINEAR, OpTable
-from npusim.mapping.pieces import compiled_pieces
+from npusim.mapping.pieces import compiled_pieces, largest_size
 from npusim.workload.step import Step
 
-_MAX_RUN = 4096
+MOST_STEPS = 4096
 """Steps of one run of decode steps: the length of a buffer."""
 _BLOCK = 1024
 """Steps whose stalls are drawn together; the few that stall are kept."""
@@ -76,10 +77,28 @@ class AnalyticEngine:
         self.template = program(deployment.model, deployment.precision, deployment.plan)
         _check_multiplies(self.template, deployment)
         self.logit_bytes = _LOGIT_BYTES * deployment.model.vocab
-        self._work = make_workspace(self.template, max_sequences, _MAX_RUN)
+        self._work = make_workspace(self.template, max_sequences, MOST_STEPS)
         self._prefills: dict[tuple[int, int], StepCost] = {}
         self.stalls_at_all = bool(self.runtime["host_stall_probability"] > 0.0)
         self._stalls: dict[tuple[int, int], dict[int, float]] = {}
+
+    @property
+    def compiled_parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, Workspace]:
+        """What compiled code costs steps with: the program, the machine and the runtime (arrays of one), and room."""
+        return self.template, self._machines, self._runtimes, self._work
+
+    @property
+    def growth(self) -> float:
+        """As it was made with."""
+        return self._growth
+
+    @property
+    def most_decoding(self) -> int:
+        """Decoding sequences with which prompts in the same step run as one piece; -1 where they never do."""
+        chunk, batch = largest_size(self._shapes.prefill_chunk), largest_size(self._shapes.decode_batch)
+        if chunk is not None or self.plan.micro_batches > 1 or self.plan.pipeline_parallel > 1:
+            return -1
+        return len(self._work.query) if batch is None else batch
 
     def like(self, deployment: Deployment) -> AnalyticEngine:
         """An engine of another deployment with the same room and growth."""
@@ -176,7 +195,7 @@ class AnalyticEngine:
             self.template,
             held,
             slots,
-            min(limit, _MAX_RUN),
+            min(limit, MOST_STEPS),
             horizon_s,
             self._growth,
             self._machines,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
-from npusim.engine.run import cost_sequences, host_times_of, make_workspace
+from npusim.engine.host import host_times_of
+from npusim.engine.run import cost_sequences, make_workspace
 from npusim.engine.stepcost import RESOURCES
 from npusim.hardware.power import waiting_w
 from npusim.kernels.power import IDLE, LOADED

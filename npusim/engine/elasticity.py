@@ -19,7 +19,7 @@ import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.designs import HOST, cost_designs
-from npusim.engine.run import host_time_of
+from npusim.engine.host import host_time_of
 from npusim.engine.speculation import analytic_engine
 from npusim.hardware.drafting import Drafting
 from npusim.hardware.draws import RangedNumber, all_numbers

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from npusim.compilation import entry, kernel
+from npusim.engine.host import exposed_host_time, stall_time
+from npusim.engine.known_shapes import SHAPES, WIDTH, is_there, place_of, set_shape
 from npusim.hardware.runtime_record import ATTENTION_GROUPED, ATTENTION_UNIFORM
 from npusim.kernels.operator import OPERATOR_COST_DTYPE
 from npusim.kernels.pim_offload import with_units
 from npusim.kernels.power import ENERGY_PARTS, IDLE, LOADED, total_energy, waiting_power
-from npusim.kernels.step import STEP_COST_DTYPE, cost_step
+from npusim.kernels.step import STEP_COST_DTYPE, cost_grown, cost_step
 from npusim.kernels.sub_batches import interleave, splits_batches
-from npusim.mapping.lower import instantiate
-from npusim.mapping.optable import OP_DTYPE
+from npusim.kernels.unit import where_costed_apart
+from npusim.mapping.lower import grow, grow_each, instantiate
+from npusim.mapping.optable import ATTENTION, OP_DTYPE
 from npusim.mapping.specialise import room_for, specialise_rows, step_path
 
 _ENDLESS = 1 << 40
 """More steps than any run has."""
-# The constants of SplitMix64, and how many floats between 0 and 1 it can tell apart.
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
-_MANTISSA = 2.0**53
 
 
 class Workspace(NamedTuple):
@@ -32,7 +29,9 @@ class Workspace(NamedTuple):
 
     lowered, special: OP_DTYPE, the rows before and after specialising; costs: OPERATOR_COST_DTYPE, one per special
     row; step: STEP_COST_DTYPE (machines,); query, context: int64 and decoding: bool (sequences,); times_s, energies_j,
-    host_s: float64 (steps,); parts_j, step_parts_j: float64 (ENERGY_PARTS,), joules of a run and of its latest step.
+    host_s: float64 (steps,); parts_j, step_parts_j: float64 (ENERGY_PARTS,), joules of a run and of its latest step;
+    shape, known_shapes: int64 (WIDTH,), (SHAPES, WIDTH), known_steps: STEP_COST_DTYPE (SHAPES,), as `known_shapes` has
+    them.
     """
 
     lowered: np.ndarray
@@ -47,6 +46,18 @@ class Workspace(NamedTuple):
     host_s: np.ndarray
     parts_j: np.ndarray
     step_parts_j: np.ndarray
+    shape: np.ndarray
+    known_shapes: np.ndarray
+    known_steps: np.ndarray
+
+
+class Kept(NamedTuple):
+    """What a Workspace holds of a run's decode step before the next one: how many rows, 0 where they must be made anew;
+    and of the tokens that its sequences held before the run, those of the longest one, and all."""
+
+    rows: int
+    longest: int
+    total: int
 
 
 def make_workspace(template: np.ndarray, sequences: int, steps: int, machines: int = 1) -> Workspace:
@@ -66,6 +77,9 @@ def make_workspace(template: np.ndarray, sequences: int, steps: int, machines: i
         host_s=np.zeros(steps),
         parts_j=np.zeros(len(ENERGY_PARTS)),
         step_parts_j=np.zeros(len(ENERGY_PARTS)),
+        shape=np.zeros(WIDTH, np.int64),
+        known_shapes=np.zeros((SHAPES, WIDTH), np.int64),
+        known_steps=np.zeros(SHAPES, STEP_COST_DTYPE),
     )
 
 
@@ -129,11 +143,72 @@ def cost_sequences(template, query, context, decoding, slots, machines, runtimes
 
 
 @kernel
-def steps_alike(context, runtime, growth):
-    """Decode steps, the next one included, for which no sequence leaves its compiled context.
+def _set_contexts(context, held, further):
+    """Contexts of sequences that hold `held` tokens, of their `further`-th step."""
+    for sequence in range(len(held)):
+        context[sequence] = held[sequence] + further
+
+
+@kernel
+def _cost_anew(template, query, context, decoding, slots, machines, runtimes, work):
+    """`cost_sequences` of a decode step; the number of its rows in `work`, 0 where a step of its shape was known."""
+    runtime = runtimes[0]
+    known = runtime.attention_shapes == ATTENTION_GROUPED and not splits_batches(runtime)
+    if not known or not set_shape(context, slots, runtime, work.shape):
+        return cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
+    used = 2 + runtime.context_count
+    place = place_of(work.shape, used)
+    if is_there(work.shape, work.known_shapes[place], used):
+        work.step[0] = work.known_steps[place]
+        return 0
+    rows = cost_sequences(template, query, context, decoding, slots, machines, runtimes, work)
+    for number in range(used):
+        work.known_shapes[place, number] = work.shape[number]
+    work.known_steps[place] = work.step[0]
+    return rows
+
+
+@kernel
+def _cost_next_apart(template, held, further, query, context, decoding, slots, machine, machines, runtimes, work, kept):
+    """As `cost_next`: of rows that other contexts leave as they are, the costs are kept."""
+    runtime = runtimes[0]
+    if kept.rows == 0 or runtime.attention_shapes in (ATTENTION_GROUPED, ATTENTION_UNIFORM):
+        _set_contexts(context, held, further)
+        return _cost_anew(template, query, context, decoding, slots, machines, runtimes, work)
+    longest, total, live, is_set = kept.longest + further, kept.total + len(held) * further, len(held), False
+    for index in range(kept.rows):
+        row = work.special[index]
+        if row.kind == ATTENTION and not grow(row, longest, total):
+            if not is_set:
+                _set_contexts(context, held, further)
+                is_set = True
+            grow_each(row, query, context, decoding)
+    path = step_path(live, False, runtime)
+    cost_grown(work.special, kept.rows, machine, runtime, path, work.costs, work.step[0])
+    return kept.rows
+
+
+@where_costed_apart(_cost_next_apart)
+def cost_next(template, held, further, query, context, decoding, slots, machine, machines, runtimes, work, kept):
+    """`cost_sequences` of the `further`-th decode step of sequences that hold `held` tokens, on the only `machine` of
+    `machines`; query, context, decoding: room for theirs, of which query and decoding are set.
+
+    kept: what `work` holds of the step before it of the same sequences.
+    """
+    _set_contexts(context, held, further)
+    return _cost_anew(template, query, context, decoding, slots, machines, runtimes, work)
+
+
+@kernel
+def steps_alike(context, held, further, runtime, growth):
+    """Decode steps from the `further`-th on of sequences that hold `held` tokens, for which none leaves its compiled
+    context. context: room for theirs.
 
     Where every context runs as it is: for which the shortest grows by no more than the fraction `growth`, at least 1.
     """
+    if runtime.attention_shapes not in (ATTENTION_GROUPED, ATTENTION_UNIFORM):
+        return max(1, int(growth * (held.min() + further))) if growth > 0.0 else 1
+    _set_contexts(context, held, further)
     alike = _ENDLESS
     if runtime.attention_shapes == ATTENTION_GROUPED:
         for sequence in range(len(context)):
@@ -144,98 +219,37 @@ def steps_alike(context, runtime, growth):
             else:
                 return 1
         return alike
-    if runtime.attention_shapes == ATTENTION_UNIFORM:
-        longest = context.max()
-        multiple = runtime.contexts[0]
-        return (multiple - longest % multiple) % multiple + 1
-    return max(1, int(growth * context.min()))
+    longest = context.max()
+    multiple = runtime.contexts[0]
+    return (multiple - longest % multiple) % multiple + 1
 
 
 @kernel
-def exposed_host_time(device_s, sequences, logit_bytes, machine, runtime):
-    """Host seconds that a step adds to the device's: scheduling (hidden where steps queue), sampling on the host, and
-    what the front end needs for a token of each sequence beyond all that.
-    """
-    waiting = runtime.host_step_time
-    if runtime.host_queue_limit > 1.0:
-        waiting = max(0.0, waiting - device_s)
-    if runtime.host_sampling:
-        link = machine.host_link_bandwidth * machine.host_link_efficiency
-        transfer = machine.host_link_latency + sequences * logit_bytes / link
-        waiting += transfer + sequences * runtime.host_sampling_time
-    if runtime.host_token_time > 0.0:
-        waiting = max(waiting, sequences * runtime.host_token_time - device_s)
-    return waiting
-
-
-# Python hands an array to compiled code fifty times faster than a record: these take arrays of records.
-
-
-@entry
-def host_times_of(device_s, sequences, logit_bytes, machines, runtimes, host_s):
-    """Fills `host_s` with `exposed_host_time` beside `device_s` on each of `machines` under each of `runtimes`."""
-    for index in range(len(machines)):
-        host_s[index] = exposed_host_time(device_s[index], sequences, logit_bytes, machines[index], runtimes[index])
-
-
-def host_time_of(device_s: float, sequences: int, logit_bytes: float, machines: Any, runtimes: Any) -> float:
-    """`exposed_host_time` beside the only machine of `machines` under the only record of `runtimes`."""
-    host_s = np.zeros(1)
-    host_times_of(np.array([device_s]), sequences, logit_bytes, machines, runtimes, host_s)
-    return float(host_s[0])
-
-
-@entry
-def stall_times_of(seed, first, stalls, runtimes):
-    """Fills `stalls` with `stall_time` of the steps from `first` on under the only record of `runtimes`."""
-    for step in range(len(stalls)):
-        stalls[step] = stall_time(seed, first + step, runtimes[0])
-
-
-@kernel
-def uniform(seed, counter):
-    """A number in (0, 1) from a counter: SplitMix64 (Steele, Lea, Flood 2014, OOPSLA)."""
-    z = np.uint64(seed) + np.uint64(counter) * _GAMMA
-    z = (z ^ (z >> _SHIFT_1)) * _MIX_1
-    z = (z ^ (z >> _SHIFT_2)) * _MIX_2
-    z = z ^ (z >> _SHIFT_3)
-    # The upper 53 bits fill a float's mantissa; the half keeps 0 out, whose logarithm is infinite.
-    return (float(z >> np.uint64(11)) + 0.5) / _MANTISSA
-
-
-@kernel
-def stall_time(seed, counter, runtime):
-    """Host stall of step number `counter`: exponential with probability stall_probability, else 0."""
-    if runtime.host_stall_probability <= 0.0:
-        return 0.0
-    if uniform(seed, 2 * counter) >= runtime.host_stall_probability:
-        return 0.0
-    return -runtime.host_stall_time * math.log(uniform(seed, 2 * counter + 1))
-
-
-@kernel
-def _decode_step(template, query, context, decoding, slots, machines, runtimes, work):
-    """Seconds of a decode step, and those in which it waits for launches; its joules (one chip) in step_parts_j: its
-    micro-batches follow each other through the stages.
+def _decode_step(template, held, further, query, context, decoding, slots, machines, runtimes, work, kept):
+    """Rows of a decode step, 0 where `work` holds only a part of it, its seconds, and those in which it waits for
+    launches; its joules (one chip) in step_parts_j: its micro-batches follow each other through the stages.
 
     A sequence waits until its token leaves the last stage; with fewer micro-batches than stages, the stages wait too.
+    Arguments as those of `cost_next`.
     """
-    machine, live = machines[0], len(query)
+    machine, live = machines[0], len(held)
     parts = min(machine.micro_batches, live)
-    busy_s, launch_wait_s, parts_j = 0.0, 0.0, work.step_parts_j
+    busy_s, launch_wait_s, parts_j, rows = 0.0, 0.0, work.step_parts_j, 0
     parts_j[:] = 0.0
     for part in range(parts):
         start, end = part * live // parts, (part + 1) * live // parts
         # -(-a // b) rounds up.
         own = -(-slots // parts)
-        own_query, own_context, own_decoding = query[start:end], context[start:end], decoding[start:end]
-        cost_sequences(template, own_query, own_context, own_decoding, own, machines, runtimes, work)
+        rows = cost_next(
+            template, held[start:end], further, query[start:end], context[start:end], decoding[start:end],
+            own, machine, machines, runtimes, work, kept,
+        )  # fmt: skip
         busy_s += work.step[0].time_s
         launch_wait_s += work.step[0].launch_wait_s
         _add_parts(work.step[0].parts_j, parts_j)
     bubble_s = busy_s * (max(machine.stages, parts) / parts - 1.0)
     _add_waiting(bubble_s, machine, parts_j)
-    return busy_s + bubble_s, launch_wait_s
+    return rows if parts == 1 else 0, busy_s + bubble_s, launch_wait_s
 
 
 @kernel
@@ -292,20 +306,22 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
     machine, runtime, live = machines[0], runtimes[0], len(held)
     query, context, decoding = work.query[:live], work.context[:live], work.decoding[:live]
     for sequence in range(live):
-        query[sequence], decoding[sequence], context[sequence] = 1, True, held[sequence] + 1
+        query[sequence], decoding[sequence] = 1, True
     static_w = machine.power_idle + waiting_power(machine)
     elapsed, host_s, launch_wait_s, time_s, energy_j = 0.0, 0.0, 0.0, 0.0, 0.0
     parts_j = work.parts_j
     parts_j[:] = 0.0
-    done, alike = 0, 0
+    done, alike, kept = 0, 0, Kept(0, held.max(), held.sum())
     while done < limit and elapsed < horizon_s:
         if alike == 0:
-            alike = min(steps_alike(context, runtime, growth), limit - done)
+            alike = min(steps_alike(context, held, 1 + done, runtime, growth), limit - done)
             # Cost grows in proportion to the context, so the middle step costs the mean.
-            context += (alike - 1) // 2
-            time_s, launch_wait_s = _decode_step(template, query, context, decoding, slots, machines, runtimes, work)
+            further = 1 + done + (alike - 1) // 2
+            rows, time_s, launch_wait_s = _decode_step(
+                template, held, further, query, context, decoding, slots, machines, runtimes, work, kept
+            )
+            kept = Kept(rows, kept.longest, kept.total)
             energy_j = total_energy(work.step_parts_j)
-            context -= (alike - 1) // 2
             host_s = exposed_host_time(time_s, live, logit_bytes, machine, runtime)
         alike -= 1
         waiting = host_s + stall_time(seed, counter + done, runtime)
@@ -315,6 +331,4 @@ def decode_run(template, held, slots, limit, horizon_s, growth, machines, runtim
         _add_waiting(waiting, machine, parts_j)
         elapsed += work.times_s[done]
         done += 1
-        for sequence in range(live):
-            context[sequence] += 1
     return done

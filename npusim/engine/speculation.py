@@ -14,7 +14,7 @@ from functools import reduce
 import numpy as np
 
 from npusim.engine.analytic import AnalyticEngine, DecodeRun, run_of_one
-from npusim.engine.run import host_time_of
+from npusim.engine.host import host_time_of
 from npusim.engine.stepcost import StepCost, combine
 from npusim.hardware.power import waiting_w
 from npusim.kernels.power import ENERGY_PARTS

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from npusim.hardware.units import kernel_by_unit
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from npusim.compilation import kernel_by_record
+from npusim.hardware.machine import is_with_pim
+from npusim.hardware.units import kernel_by_unit, kind_of
 
 _KERNELS = "npusim.kernels.units"
+COSTED_TOGETHER = ("fusions", "place", "overlap")
+"""Kernels of a unit in which the cost of an operator hangs on the others of its step."""
+
+
+def where_costed_apart(kernel_apart: Any) -> Callable[[Any], Any]:
+    """The function below it, but `kernel_apart` for machines that cost each operator for itself."""
+
+    def decorate(contract: Any) -> Any:
+        def choose(fields: frozenset[str]) -> Any:
+            own = import_module(f"{_KERNELS}.{kind_of(fields)}")
+            together = is_with_pim(fields) or any(hasattr(own, name) for name in COSTED_TOGETHER)
+            return contract if together else kernel_apart
+
+        return kernel_by_record("machine", choose)(contract)
+
+    return decorate
 
 
 @kernel_by_unit(_KERNELS, required=True)

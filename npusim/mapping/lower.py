@@ -277,6 +277,29 @@ def instantiate(template, query, context, decoding, rows):
 
 
 @kernel
+def grow(row, longest, total):
+    """Give an attention row of decoding sequences, one new token each, other contexts, of which `longest` and `total`
+    suffice; False where they do not. Contexts run as they are, neither in compiled sizes nor in groups of them."""
+    if row.state > 0.0:
+        return True
+    if row.window != 0.0 or row.stride > 1.0:
+        return False
+    # Whole numbers: their sums are the same in any order.
+    row.kv, row.kv_tokens, row.pairs = float(longest), float(total), float(total)
+    account(row)
+    return True
+
+
+@kernel
+def grow_each(row, query, context, decoding):
+    """As `grow`, from the context of each sequence."""
+    tokens = row.m
+    _attention_sizes(row, query, context, decoding, True)
+    row.m = tokens
+    account(row)
+
+
+@kernel
 def _attended(row, query, context, decoding):
     """Tokens that the prompt chunks attend."""
     total = 0.0

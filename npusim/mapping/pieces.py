@@ -15,7 +15,7 @@ def compiled_pieces(step: Step, runtime: Runtime) -> list[Step]:
     a hybrid policy one graph holds a chunk and a part of the decode batch, which share its weights, while there are
     both; under others decoding runs apart.
     """
-    chunk, batch = _largest(runtime.prefill_chunk), _largest(runtime.decode_batch)
+    chunk, batch = largest_size(runtime.prefill_chunk), largest_size(runtime.decode_batch)
     decoding = int(step.decoding.sum())
     if chunk is None and (batch is None or decoding <= batch):
         return [step]
@@ -46,7 +46,8 @@ def _joined(chunk: Step, part: Step) -> Step:
     )
 
 
-def _largest(shapes: object) -> int | None:
+def largest_size(shapes: object) -> int | None:
+    """The largest compiled size, None where every size runs as it is."""
     return shapes.sizes[-1] if isinstance(shapes, BucketShapes) else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npusim.compilation import entry
-from npusim.engine.run import uniform
+from npusim.engine.host import uniform
 
 _PLACES = 1 << 32
 """More places than an answer has."""

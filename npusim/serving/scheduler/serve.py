@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from copy import copy
 
@@ -16,6 +17,7 @@ from npusim.serving.limits import ServerLimits
 from npusim.serving.record import Recorder
 from npusim.serving.refusal import ACCEPTED, refusal_text
 from npusim.serving.request import Request
+from npusim.serving.scheduler.costed import Costing, costing_of, serve
 from npusim.serving.scheduler.loop import go_on
 from npusim.serving.scheduler.queue import first_has_no_room
 from npusim.serving.scheduler.routed import collect, deliver, receive
@@ -29,6 +31,7 @@ from npusim.serving.scheduler.state import (
     NONE,
     ServerState,
 )
+from npusim.serving.scheduler.turns import HYBRID
 from npusim.serving.served import ServedRequests
 from npusim.serving.server import ServingEngine, after_load, chunk_costs, chunks_of
 from npusim.workload.step import mixed
@@ -56,7 +59,10 @@ class CompiledServer:
         drafts: Drafts | None = None,
     ) -> None:
         self.state, self._engine, self._limits, self._recorder, self._seed = state, engine, limits, recorder, seed
-        self._limiter = PowerLimiter(limits.limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
+        # The limiter acts on prompts that are computed alone; where each is part of a mixed step, there are none.
+        mixes = bool(state.rules["policy"][0] == HYBRID)
+        limiter_s = math.nan if mixes else limits.limiter_s
+        self._limiter = PowerLimiter(limiter_s, limits.sustained_s, limits.cap_w, limits.idle_w)
         state.rules["stalls"] = engine.stalls_at_all
         state.rules["asks_always"] = not self._limiter.is_still or recorder.log is not None
         self._costs: list[list[StepCost]] = [[]]
@@ -65,6 +71,9 @@ class CompiledServer:
         self._times_s = self._joules = self._parts_j = np.zeros(0)
         self._drafts, self._tokens = drafts, _ONE_EACH
         self._most_steps, self._limiter_before = 0, self._limiter
+        self._costing: Costing | None = None
+        if self._limiter.is_still and recorder.log is None and drafts is None:
+            self._costing = costing_of(engine, limits, seed, mixes, self._arguments)
         self._answers: dict[int, Callable[[int, float], None]] = {
             NEEDS_RUN: self._decode,
             NEEDS_PROMPT: self._prompt,
@@ -76,10 +85,26 @@ class CompiledServer:
     def go_on(self) -> tuple[int, float]:
         """Serve until nothing is left that may happen: how many answers were heard of, when something next happens."""
         while True:
-            wanted, steps, horizon_s = go_on(self.state, self._times_s, self._joules, self._parts_j, self._tokens)
+            wanted, steps, horizon_s = self._next_wish()
             if wanted == DONE:
                 return steps, horizon_s
             self._answers[wanted](steps, horizon_s)
+
+    @property
+    def _arguments(self) -> tuple[ServerState, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.state, self._times_s, self._joules, self._parts_j, self._tokens
+
+    def _next_wish(self) -> tuple[int, int, float]:
+        """What the loop needs next (`go_on`); the costs that it was given last are kept."""
+        state, *given = self._arguments
+        if self._costing is None:
+            return go_on(state, *given)
+        wanted, steps, horizon_s, count, most = serve(state, self._costing, *given)
+        if count > 0:
+            work, self._most_steps = self._costing.work, most
+            self._times_s, self._joules = work.times_s[:count].copy(), work.energies_j[:count].copy()
+            self._parts_j = work.parts_j.copy()
+        return wanted, steps, horizon_s
 
     def receive(
         self,
