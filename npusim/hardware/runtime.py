@@ -203,6 +203,8 @@ class Host(Part):
     intake_time: Duration | None = None
     """Time for which the one front-end process is busy with each request before it is in the queue, in seconds; none
     if omitted."""
+    intake_token_time: Duration | None = None
+    """Time for which it is busy with each token of the request's prompt besides, in seconds; none if omitted."""
     queue_limit: Few
     """Number of steps that the host may have launched ahead, of which 1 hides nothing."""
     schedules: Literal["after", "ahead"] = "after"

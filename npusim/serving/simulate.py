@@ -20,6 +20,7 @@ from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
 from npusim.serving.drafts import Drafts
+from npusim.serving.intake import intake_of
 from npusim.serving.kvcache import KvCache, LowerTier
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
@@ -170,7 +171,10 @@ def serve_as_process(service: Service) -> None:
     server = Server(
         env, service.engine, policy, service.kv, service.limits, service.recorder, service.seed, service.drafts
     )
-    start_clients(env, server, load.requests(), load.arrival, service.seed)
+    requests, intake_s = load.requests(), service.limits.intake.seconds(load.tokens[:, 0])
+    for request, seconds in zip(requests, intake_s.tolist(), strict=True):
+        request.intake_s = seconds
+    start_clients(env, server, requests, load.arrival, service.seed)
     env.run()
 
 
@@ -235,7 +239,7 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         cap_w=float(machine["power_cap"]) * chips if machine["power_cap_enforced"] else math.inf,
         idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
-        intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
+        intake=intake_of(numbers),
         ahead=ahead,
         holds=ahead and chips == 1,
         drawing_s=math.nan if load.drawing_s is None else load.drawing_s,
