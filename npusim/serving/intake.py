@@ -24,6 +24,10 @@ class Intake:
         return self.request_s + self.token_s * np.asarray(tokens, float)
 
 
+NO_INTAKE = Intake()
+"""Of a front end that is never busy."""
+
+
 def intake_of(numbers: np.void) -> Intake:
     """The intake of a runtime under its record."""
     times = (float(numbers[name]) for name in ("host_intake_time", "host_intake_token_time"))

@@ -101,7 +101,8 @@ def run_draws(
 
     value: the run on the given numbers; machines: on drawn ones (`drawn_metrics`).
     """
-    return draws_within(load, value, machines, seed, left_widths(deployment), run_limits(deployment, load, _known(value)))
+    limits = run_limits(deployment, load, value.figures)
+    return draws_within(load, value, machines, seed, left_widths(deployment), limits)
 
 
 def left_widths(deployment: Deployment) -> dict[str, float]:
@@ -110,10 +111,6 @@ def left_widths(deployment: Deployment) -> dict[str, float]:
     # Throughput was measured on more models than the time of a token, which decides it.
     widths[TOKEN] = max(widths[TOKEN], widths.pop(RATE))
     return widths
-
-
-def _known(value: RunMetrics) -> list[str]:
-    return [row.name for row in METRICS if row.name in value.figures]
 
 
 def draws_within(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from npusim.serving.intake import Intake
+from npusim.serving.intake import NO_INTAKE, Intake
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ServerLimits:
     cap_w: float = math.inf
     idle_w: float = 0.0
     whole_answers: bool = False
-    intake: Intake = Intake()
+    intake: Intake = NO_INTAKE
     ahead: bool = False
     holds: bool = False
     drawing_s: float = math.nan

@@ -35,7 +35,8 @@ def simulate_instances(
 ) -> InstancesRun:
     """Serve `load` by an instance of each deployment, requests sent as the policy of that name (ROUTING) says.
 
-    growth: of contexts within which decode steps are not costed anew, as engines take it. The same seed gives the same run. Raises DoesNotFit, UserError.
+    growth: of contexts within which decode steps are not costed anew, as engines take it. The same seed gives the same
+    run. Raises DoesNotFit, UserError.
     """
     instances, loads = instances_of(deployments, load, seed, growth=growth)
     clients = clients_of(load.arrival, len(load.prompts), seed)

@@ -72,9 +72,9 @@ RULES_DTYPE = record_type(
 )
 """As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always:
 the caller gives the costs of each prompt, since a power limiter is on its way or steps are logged; stalls: whether
-steps stall at all; takes_in: whether the front end is busy with requests; keeps_answers: whether the prefix cache has answers too; keeps: KV of answered requests is kept
-until it is collected; puts_first: whether the first token of a request whose KV comes from elsewhere is put out
-here."""
+steps stall at all; takes_in: whether the front end is busy with requests; keeps_answers: whether the prefix cache has
+answers too; keeps: KV of answered requests is kept until it is collected; puts_first: whether the first token of a
+request whose KV comes from elsewhere is put out here."""
 
 PROGRESS_DTYPE = record_type(
     [
