@@ -226,7 +226,6 @@ def test_the_command_tells_of_all_and_of_each() -> None:
     [
         ("--routing least_loaded", "--routing: applies to several servers alone"),
         ("--instances 0", "--instances: 0 must be 1 or more"),
-        ("--instances 2 --interval", "--instances: does not go with --interval"),
         ("--instances 2 --engine event", "--instances: does not go with --engine event"),
     ],
 )

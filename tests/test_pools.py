@@ -326,7 +326,6 @@ def test_the_command() -> None:
         ("--prefill 1 --decode 0", "--decode: 0: tell at most"),
         ("--prefill 1xnone --decode 1", "unknown architecture"),
         ("--prefill 1 --decode 1 --instances 2", "--instances: --prefill and --decode say"),
-        ("--prefill 1 --decode 1 --interval", "--prefill: does not go with --interval"),
         ("--prefill 1 --decode 1 --plan auto", "--prefill: does not go with --plan auto"),
         ("--prefill 1 --decode 1 --link none", "links: none: no such file"),
     ],

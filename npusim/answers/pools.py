@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from npusim.answers.energy import energy_reconciliation
 from npusim.answers.instances import instances_figures
-from npusim.answers.predict import run_figures
+from npusim.answers.predict import PlainFigures, run_figures, with_intervals
 from npusim.errors import UserError
-from npusim.hardware.server_link import ServerLink, load_server_link
+from npusim.hardware.server_link import ServerLink, drawn_links, load_server_link
 from npusim.mapping.deployment import Deployment
 from npusim.serving.instances.disaggregated import PoolsRun, kv_bytes_of, simulate_pools
+from npusim.serving.instances.pool import Pool
 from npusim.serving.instances.rates import answers_per_s, prompts_per_s, transfers_per_s
-from npusim.serving.instances.simulate import InstancesRun, replicas_of
+from npusim.serving.instances.simulate import InstancesRun
 from npusim.serving.instances.transfer import Wire
+from npusim.serving.instances.uncertainty import drawn_pools, pools_draws
 from npusim.serving.load import Load
-from npusim.serving.metrics import Sample, measure
+from npusim.serving.metrics import RunMetrics, Sample, measure
+from npusim.serving.uncertainty import DRAWS, interval
 from npusim.units import MS_PER_S, US_PER_S
 from npusim.workload.arrivals import Burst, Closed, users_of
 
 _STATISTICS = ("mean", "p50", "p90", "p99")
 DEMAND = "demand"
 """What binds where fewer requests come than any part could bear."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """So many instances of a deployment (times its replicas)."""
-
-    deployment: Deployment
-    count: int
-
-    @property
-    def instances(self) -> list[Deployment]:
-        """A deployment for each."""
-        return replicas_of(self.deployment, self.count)
 
 
 @dataclass(frozen=True)
@@ -74,15 +64,21 @@ def network_between(prefill: Deployment, decode: Deployment, name: str | None) -
 
 
 def predict_pools(
-    prefill: Pool, decode: Pool, transfer: Transfer, load: Load, routing: str, seed: int
+    prefill: Pool,
+    decode: Pool,
+    transfer: Transfer,
+    load: Load,
+    routing: str,
+    seed: int,
+    interval_wanted: bool = False,
 ) -> dict[str, Any]:
     """The figures of a run over both pools; beside them `transfer_ms` and, under `pools`, what each pool did and could
-    do, and which part binds. Raises UserError."""
+    do, and which part binds. Figures and `transfer_ms` become {value, low, high} with `interval_wanted`; what stands
+    under `pools` is of the given numbers. Raises UserError."""
     wire = transfer.wire(prefill, decode)
     run = simulate_pools(prefill.instances, decode.instances, load, seed, wire, routing)
     metrics = measure(run.whole)
     rates = _rates(prefill, decode, wire, load, seed)
-    moved_ms = Sample(np.array(run.moved.waited_s) * MS_PER_S)
     told = {"energy_reconciliation": energy_reconciliation(decode.deployment)}
     pools = {
         "routing": routing,
@@ -94,7 +90,35 @@ def predict_pools(
         },
         "binding": min(rates, key=lambda name: rates[name]),
     }
-    return run_figures(metrics) | told | {"transfer_ms": moved_ms.statistics(_STATISTICS), "pools": pools}
+    figures = run_figures(metrics) | {"transfer_ms": _moved_ms(run)}
+    if interval_wanted:
+        figures = _ranged(prefill, decode, transfer, load, routing, seed, metrics, figures)
+    return figures | told | {"pools": pools}
+
+
+def _moved_ms(run: PoolsRun) -> dict[str, float]:
+    return Sample(np.array(run.moved.waited_s) * MS_PER_S).statistics(_STATISTICS)
+
+
+def _ranged(
+    prefill: Pool,
+    decode: Pool,
+    transfer: Transfer,
+    load: Load,
+    routing: str,
+    seed: int,
+    metrics: RunMetrics,
+    figures: PlainFigures,
+) -> PlainFigures:
+    """The figures with their intervals; times of transfers, of which nothing was measured, by the draws alone."""
+    wires = (replace(transfer, network=each).wire for each in drawn_links(transfer.network, DRAWS, seed))
+    runs = drawn_pools(prefill, decode, wires, load, routing, seed)
+    joint = pools_draws(prefill, decode, load, metrics, runs, seed)
+    moved, drawn = figures.pop("transfer_ms"), [_moved_ms(run) for run in runs]
+    ends = {name: interval(value, [each[name] for each in drawn]) for name, value in moved.items()}
+    return with_intervals(figures, joint) | {
+        "transfer_ms": {name: {"value": moved[name], "low": low, "high": high} for name, (low, high) in ends.items()}
+    }
 
 
 def first_token_of(decode: Deployment) -> str:

@@ -379,9 +379,12 @@ def predict_load(
     log = StepLog() if explain else None
     if engine == EVENT:
         return _run_of_events(deployment, load, seed, detail, log)
-    run = simulate(deployment, load, seed, log=log)
+    costs = analytic_engine(deployment)
+    run = simulate(deployment, load, seed, costs, log=log)
     metrics = measure(run)
     told = {"energy_reconciliation": energy_reconciliation(deployment)} | ttft_told(run, log)
+    if explain and deployment.runtime.artifacts:
+        told["steps_by_artifact"] = dict(costs.steps_by_artifact)
     if not interval_wanted:
         return run_figures(metrics) | told | _on_device(deployment, load, metrics, seed)
     engines = list(drawn_engines(deployment, seed))

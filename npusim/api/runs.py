@@ -69,7 +69,6 @@ class RunOptions(Loading, Spreading, Deploying):
         several = "--prefill" if self.prefill is not None else "--instances" if self.instances > 1 else None
         for option, given in (
             ("--engine event", self.engine == "event"),
-            ("--interval", self.interval),
             ("--plan auto", self.plan == "auto" and self.prefill is not None),
             ("--slo", self.slo is not None),
             ("--explain", self.explain),
@@ -188,9 +187,9 @@ def _served(asked: RunOptions, deployment: Deployment, load: Load, pools: tuple[
     from npusim.engine.event.engine import Detail
 
     if pools is not None:
-        return predict_spread(asked, *pools, load, asked.seed)
+        return predict_spread(asked, *pools, load, asked.seed, asked.interval)
     if asked.instances > 1:
-        return predict_instances(deployment, load, asked.instances, asked.routing, asked.seed)
+        return predict_instances(deployment, load, asked.instances, asked.routing, asked.seed, asked.interval)
     detail = Detail(asked.memory_depth)
     return predict_load(deployment, load, asked.seed, asked.interval, asked.engine, detail, asked.explain)
 

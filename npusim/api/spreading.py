@@ -93,7 +93,9 @@ def _pool_of(asked: Deploying, option: str, told: str, arch: str, model: str, to
     return Pool(deployed(pool, own, model, tokens), int(found["count"]))
 
 
-def predict_spread(spread: Spreading, prefill: Pool, decode: Pool, load: Load, seed: int) -> PlainFigures:
+def predict_spread(
+    spread: Spreading, prefill: Pool, decode: Pool, load: Load, seed: int, interval: bool = False
+) -> PlainFigures:
     """What a prefill pool and a decode pool score. Raises UserError."""
     from npusim.answers.pools import Transfer, network_between, predict_pools
 
@@ -101,7 +103,8 @@ def predict_spread(spread: Spreading, prefill: Pool, decode: Pool, load: Load, s
     if runtime.connector is None:
         warnings.warn(f"--decode: {runtime.name} describes no connector; KV moves as fast as the link", stacklevel=2)
     network = network_between(prefill.deployment, decode.deployment, spread.link)
-    answer = predict_pools(prefill, decode, Transfer(network, spread.layer_wise), load, spread.routing, seed)
+    transfer = Transfer(network, spread.layer_wise)
+    answer = predict_pools(prefill, decode, transfer, load, spread.routing, seed, interval)
     for name, pool in (("prefill", prefill), ("decode", decode)):
         answer["pools"][name] |= {"configuration": configuration(pool.deployment)}
     return answer

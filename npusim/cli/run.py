@@ -58,6 +58,9 @@ def _print_answer(console: Console, deployment: Deployment, load: str, answer: d
         console.print(table(*_latencies(answer)))
         if "ttft_parts" in answer:
             console.print(_ttft_table(answer["ttft_parts"]))
+        if "steps_by_artifact" in answer:
+            told = ", ".join(f"{name} {steps:,}" for name, steps in answer["steps_by_artifact"].items())
+            console.print(f"Steps by compiled artifact: {told}.")
         console.print(table(("", "", ""), _others(answer), text_columns=1))
         if "kv_tier_hit_fraction" in answer:
             found = ", ".join(f"{name} {100.0 * part:.1f} %" for name, part in answer["kv_tier_hit_fraction"].items())

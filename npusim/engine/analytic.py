@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any
@@ -16,12 +17,13 @@ from npusim.engine.stepcost import StepCost, combine, from_record, interpolated
 from npusim.errors import UserError
 from npusim.hardware.power import waiting_w
 from npusim.kernels.power import ENERGY_PARTS
+from npusim.mapping.artifacts import Loaded, loaded, smallest, steps_within
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.lower import program
 from npusim.mapping.micro_batches import bubble_s, micro_steps
 from npusim.mapping.optable import LINEAR, OpTable
 from npusim.mapping.pieces import compiled_pieces, largest_size
-from npusim.workload.step import Step
+from npusim.workload.step import Step, decode
 
 MOST_STEPS = 4096
 """Steps of one run of decode steps: the length of a buffer."""
@@ -70,8 +72,9 @@ class AnalyticEngine:
         self.plan, self.system = deployment.plan, deployment.system
         self.deployment = deployment
         self._growth = growth
-        self._shapes = deployment.runtime
         self._machines, self._runtimes = deployment.machine, deployment.runtime_record
+        self._artifacts = loaded(deployment.runtime, deployment.system)
+        self.steps_by_artifact = Counter({each.name: 0 for each in self._artifacts})
         self.machine: Any = self._machines[0]
         self.runtime: Any = self._runtimes[0]
         self.template = program(deployment.model, deployment.precision, deployment.plan)
@@ -93,9 +96,15 @@ class AnalyticEngine:
         return self._growth
 
     @property
+    def has_one_artifact(self) -> bool:
+        """Whether all steps run in the shapes of one compiled artifact."""
+        return len(self._artifacts) == 1
+
+    @property
     def most_decoding(self) -> int:
         """Decoding sequences with which prompts in the same step run as one piece; -1 where they never do."""
-        chunk, batch = largest_size(self._shapes.prefill_chunk), largest_size(self._shapes.decode_batch)
+        shapes = self.deployment.runtime
+        chunk, batch = largest_size(shapes.prefill_chunk), largest_size(shapes.decode_batch)
         if chunk is not None or self.plan.micro_batches > 1 or self.plan.pipeline_parallel > 1:
             return -1
         return len(self._work.query) if batch is None else batch
@@ -115,7 +124,11 @@ class AnalyticEngine:
         return self.idling(total, bubbles_s)
 
     def _cost_part(self, part: Step) -> StepCost:
-        return reduce(combine, (self.piece_cost(piece) for piece in compiled_pieces(part, self._shapes)))
+        return reduce(combine, (self.piece_cost(piece) for piece in compiled_pieces(part, self._in(part).runtime)))
+
+    def _in(self, step: Step) -> Loaded:
+        """The artifact that runs a step."""
+        return smallest(self._artifacts, step)
 
     def prefill_chunk(self, query: int, context: int, limited: float = 1.0) -> StepCost:
         """A chunk of one prompt alone, host time included.
@@ -123,6 +136,8 @@ class AnalyticEngine:
         limited: how far the power limiter has settled, for a step that would exceed the limit.
         """
         settled = self._chunk(query, context)
+        if len(self._artifacts) > 1:
+            self._count(_chunk_step(query, context), 1)
         if limited == 1.0 or not settled.held:
             return settled
         return interpolated(self._rested._chunk(query, context), settled, limited)
@@ -138,8 +153,7 @@ class AnalyticEngine:
         """A chunk of one prompt, remembered by its size."""
         known = self._prefills.get((query, context))
         if known is None:
-            step = Step(np.array([query]), np.array([context]), np.zeros(1, np.bool_), 1)
-            known = self.with_host(self.cost(step), 1)
+            known = self.with_host(self.cost(_chunk_step(query, context)), 1)
             self._prefills[query, context] = known
         return known
 
@@ -191,20 +205,27 @@ class AnalyticEngine:
     ) -> DecodeRun:
         """Decode steps over sequences that hold `held` KV tokens each, until `limit` or until `horizon_s` passed."""
         self._require_room(len(held))
+        runtimes, limit, first = self._runtimes, min(limit, MOST_STEPS), None
+        if len(self._artifacts) > 1:
+            first = decode(held + 1, slots)
+            runtimes = self._in(first).under(runtimes)
+            limit = min(limit, steps_within(self._artifacts, int(first.context.max()), 1))
         steps = decode_run(
             self.template,
             held,
             slots,
-            min(limit, MOST_STEPS),
+            limit,
             horizon_s,
             self._growth,
             self._machines,
-            self._runtimes,
+            runtimes,
             self.logit_bytes,
             seed,
             counter,
             self._work,
         )
+        if first is not None:
+            self._count(first, int(steps))
         return self._run(steps)
 
     def mixed_run(self, step: Step, seed: int, counter: int, ready_s: float = 0.0) -> DecodeRun:
@@ -213,16 +234,23 @@ class AnalyticEngine:
         ready_s: from the step's begin until the host can launch it, negative where it has begun to before.
         """
         stall_s = self.stall_s(seed, counter)
-        pieces = compiled_pieces(step, self._shapes)
+        self._count(step, 1)
+        pieces = compiled_pieces(step, self._in(step).runtime)
         if len(pieces) > 1 or self.plan.micro_batches > 1 or self.plan.pipeline_parallel > 1:
             return run_of_one(self.waiting(self.with_host(self.cost(step), len(step.query)), stall_s))
         (step,) = pieces
         self._require_room(len(step.query))
         sequences = step.query, step.context, step.decoding, step.slots
+        runtimes = self._in(step).under(self._runtimes)
         launch_s = mixed_run(
-            self.template, *sequences, self._machines, self._runtimes, self.logit_bytes, stall_s, ready_s, self._work
+            self.template, *sequences, self._machines, runtimes, self.logit_bytes, stall_s, ready_s, self._work
         )
         return replace(self._run(1), launch_s=float(launch_s))
+
+    def _count(self, step: Step, steps: int) -> None:
+        """Note so many steps like `step` that a server took, by the artifact that ran them."""
+        if len(self._artifacts) > 1:
+            self.steps_by_artifact[self._in(step).name] += steps
 
     def _run(self, steps: int) -> DecodeRun:
         """What a run of `steps` has left in the workspace."""
@@ -239,7 +267,7 @@ class AnalyticEngine:
 
     def parts(self, step: Step) -> list[list[Step]]:
         """The pieces of each micro-batch of the step."""
-        return [compiled_pieces(part, self._shapes) for part in micro_steps(step, self.plan.micro_batches)]
+        return [compiled_pieces(part, self._in(part).runtime) for part in micro_steps(step, self.plan.micro_batches)]
 
     def operators(self, step: Step) -> tuple[OpTable, np.ndarray]:
         """The specialised rows of a step that runs in one piece, and the cost of each (OPERATOR_COST_DTYPE).
@@ -275,10 +303,15 @@ class AnalyticEngine:
     def _fill(self, step: Step) -> int:
         self._require_room(len(step.query))
         query, context, decoding = step.query, step.context, step.decoding
+        runtimes = self._in(step).under(self._runtimes)
         count = cost_sequences(
-            self.template, query, context, decoding, step.slots, self._machines, self._runtimes, self._work
+            self.template, query, context, decoding, step.slots, self._machines, runtimes, self._work
         )
         return int(count)
+
+
+def _chunk_step(query: int, context: int) -> Step:
+    return Step(np.array([query]), np.array([context]), np.zeros(1, np.bool_), 1)
 
 
 def _check_multiplies(template: np.ndarray, deployment: Deployment) -> None:

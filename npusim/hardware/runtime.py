@@ -18,6 +18,10 @@ Size = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 """Sequences or tokens of a compiled shape."""
 MOST_SIZES = 1024
 """Compiled shapes in one list."""
+MOST_ARTIFACTS = 16
+"""Artifacts of one server beside the shapes of its runtime."""
+OWN_SHAPES = "own"
+"""What the shapes of a runtime itself are called among its artifacts."""
 
 
 class SchedulingPolicy(Part):
@@ -147,6 +151,21 @@ class GroupedAttention(Part):
 AttentionShapes = Annotated[RaggedAttention | UniformAttention | GroupedAttention, Field(discriminator="kind")]
 
 
+class Artifact(Part):
+    """A compiled artifact that a server holds beside the shapes of its runtime; a step runs in one of them."""
+
+    name: str
+    """Name of the artifact, for people."""
+    decode_batch: BucketShapes
+    """Compiled batches of decoding."""
+    prefill_chunk: BucketShapes
+    """Compiled lengths of prompt chunks."""
+    tokenwise: BucketShapes | None = None
+    """Compiled numbers of a chunk's new tokens for all but attention, those of `prefill_chunk` if omitted."""
+    attention: GroupedAttention
+    """Compiled contexts of attention."""
+
+
 class StepPath(Part):
     """The compiled graph that serves a step, with its fixed costs."""
 
@@ -203,6 +222,8 @@ class Host(Part):
     intake_time: Duration | None = None
     """Time for which the one front-end process is busy with each request before it is in the queue, in seconds; none
     if omitted."""
+    intake_token_time: Duration | None = None
+    """Time for which it is busy with each token of the request's prompt besides, in seconds; none if omitted."""
     queue_limit: Few
     """Number of steps that the host may have launched ahead, of which 1 hides nothing."""
     schedules: Literal["after", "ahead"] = "after"
@@ -367,6 +388,9 @@ class Runtime(Description):
     """Compiled numbers of a chunk's new tokens for all but attention, those of `prefill_chunk` if omitted."""
     attention: AttentionShapes
     """Compiled contexts of attention."""
+    artifacts: tuple[Artifact, ...] = Field(default=(), max_length=MOST_ARTIFACTS)
+    """Further artifacts that the server holds at once, each with compiled shapes of its own: a step runs in the
+    smallest that holds it. None if omitted."""
     pe_fusion: Few | None = None
     """Number of PEs of a chip that work as one, where the chip has so many; if omitted, or where it has fewer, the
     compiler takes as many as are fastest for each step."""
@@ -417,6 +441,18 @@ class Runtime(Description):
     @classmethod
     def _paths_by_batch(cls, paths: tuple[StepPath, ...]) -> tuple[StepPath, ...]:
         return tuple(sorted(paths, key=lambda path: math.inf if path.max_batch is None else path.max_batch.value))
+
+    @model_validator(mode="after")
+    def _artifacts_are_compiled(self) -> Runtime:
+        names = [OWN_SHAPES, *(each.name for each in self.artifacts)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"artifacts need names of their own, and none may be called {OWN_SHAPES}")
+        shapes = self.decode_batch.kind, self.prefill_chunk.kind, self.attention.kind
+        if self.artifacts and shapes != ("buckets", "buckets", "grouped"):
+            raise ValueError(
+                "artifacts stand beside compiled shapes: decode_batch and prefill_chunk in buckets, attention grouped"
+            )
+        return self
 
     @model_validator(mode="after")
     def _both_phases_are_served(self) -> Runtime:

@@ -42,10 +42,13 @@ class HardLimits:
         return np.clip(values, self.least.get(name, -np.inf), self.most.get(name, np.inf))
 
 
-def run_limits(deployment: Deployment, load: Load, names: Iterable[str]) -> HardLimits:
-    """What figures of `load` cannot pass, of those called `names` that a bound knows."""
+def run_limits(deployment: Deployment, load: Load, names: Iterable[str], servers: int = 1) -> HardLimits:
+    """What figures of `load` cannot pass, of those called `names` that a bound knows.
+
+    servers: like this one that share it, which are bounded as one server of all their chips.
+    """
     generous = ceiling(deployment.system, True)
-    bounded = _bounded(deployment, load, generous)
+    bounded = _bounded(deployment, load, generous, servers)
     figures = dict.fromkeys(names, _ANY)
     watts = power_cap((generous, generous), bounded.chips, _ANY, 0.0)
     model = deployment.model
@@ -68,14 +71,14 @@ def step_limits(deployment: Deployment, step: Step) -> HardLimits:
     )
 
 
-def _bounded(deployment: Deployment, load: Load, generous: Ceiling) -> BoundedLoad:
+def _bounded(deployment: Deployment, load: Load, generous: Ceiling, servers: int) -> BoundedLoad:
     """The load on generous terms alone; requests of different lengths count as long as the shortest."""
     isl, osl = load.tokens.min(axis=0).tolist()
     terms = Terms(demand_of(deployment.model, deployment.precision, isl, osl, True), generous)
     return BoundedLoad(
         terms,
         terms,
-        deployment.plan.chips,
+        deployment.plan.chips * servers,
         isl,
         osl,
         users=users_of(load.arrival),

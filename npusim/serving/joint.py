@@ -101,12 +101,30 @@ def run_draws(
 
     value: the run on the given numbers; machines: on drawn ones (`drawn_metrics`).
     """
-    rows = [row for row in METRICS if row.name in value.figures]
+    limits = run_limits(deployment, load, value.figures)
+    return draws_within(load, value, machines, seed, left_widths(deployment), limits)
+
+
+def left_widths(deployment: Deployment) -> dict[str, float]:
+    """What is left unexplained of the figures whose errors are drawn: 90 % half-widths of the logarithm."""
     widths = {name: unexplained(deployment.calibration, name) for name in (FIRST, TOKEN, RATE, POWER)}
     # Throughput was measured on more models than the time of a token, which decides it.
     widths[TOKEN] = max(widths[TOKEN], widths.pop(RATE))
+    return widths
+
+
+def draws_within(
+    load: Load,
+    value: RunMetrics,
+    machines: Sequence[RunMetrics],
+    seed: int,
+    widths: Mapping[str, float],
+    limits: HardLimits,
+) -> JointDraws:
+    """`run_draws` of any server or servers: with errors of these widths, within these limits."""
+    rows = [row for row in METRICS if row.name in value.figures]
     errors = drawn_errors(widths, len(machines), seed)
-    run = _Run(load, machines, rows, errors, run_limits(deployment, load, [row.name for row in rows]))
+    run = _Run(load, machines, rows, errors, limits)
     joules = {name: _column([each.breakdown_j[name] for each in machines]) for name in value.breakdown_j}
     parts = {f"{BREAKDOWN}_{name}": was * run.energy for name, was in joules.items()}
     told = {f"{BREAKDOWN}_{name}": figure for name, figure in value.breakdown_j.items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from npusim.serving.intake import NO_INTAKE, Intake
+
 
 @dataclass(frozen=True)
 class ServerLimits:
@@ -16,7 +18,7 @@ class ServerLimits:
     every size runs as it is; request_time_s: from sending to the queue;
     limiter_s, sustained_s: time constants of the power limiter and of the mean power that it keeps; cap_w, idle_w:
     enforced cap and idle power of all chips; whole_answers: whether a request is admitted only when the answers of all
-    have room; intake_s: for which the front end is busy with each request, one after the other; ahead: whether a step
+    have room; intake: for how long the front end is busy with requests, one after the other; ahead: whether a step
     is scheduled when the one before it begins; holds: whether the thread that schedules also launches, so that it
     neither schedules nor hands out first tokens meanwhile; drawing_s: in which clients inside the front end's process
     make up each prompt before its clock starts, NaN where clients are elsewhere and send when they like;
@@ -35,7 +37,7 @@ class ServerLimits:
     cap_w: float = math.inf
     idle_w: float = 0.0
     whole_answers: bool = False
-    intake_s: float = 0.0
+    intake: Intake = NO_INTAKE
     ahead: bool = False
     holds: bool = False
     drawing_s: float = math.nan

@@ -17,10 +17,11 @@ def _nobody() -> None:
 class Request:
     """prompt: its segments; isl, osl: tokens in and out; times in seconds of simulated time.
 
-    admitted_s: when it first got KV blocks; generated: tokens put out so far; computed: prompt tokens whose KV is
-    there; blocks: KV blocks that it alone holds; load_s: for which KV from lower tiers is loaded before its next chunk;
-    path: nodes of the prefix cache that it keeps from eviction; goes_on: the prompt that begins with its own and its
-    answer, () for none; done: called when it is answered or refused.
+    intake_s: for which the front end is busy with it; admitted_s: when it first got KV blocks; generated: tokens put
+    out so far; computed: prompt tokens whose KV is there; blocks: KV blocks that it alone holds; load_s: for which KV
+    from lower tiers is loaded before its next chunk; path: nodes of the prefix cache that it keeps from eviction;
+    goes_on: the prompt that begins with its own and its answer, () for none; done: called when it is answered or
+    refused.
     """
 
     index: int
@@ -30,6 +31,7 @@ class Request:
     due_s: float = 0.0
     sent_s: float = 0.0
     queued_s: float = 0.0
+    intake_s: float = 0.0
     admitted_s: float = -1.0
     first_token_s: float = -1.0
     last_token_s: float = -1.0

@@ -95,7 +95,7 @@ class Server:
     def submit(self, request: Request) -> None:
         """Send a request; its `done` is called when it is answered or refused."""
         request.sent_s = self.env.now
-        if self.limits.intake_s > 0.0 or self.limits.drawing_s >= 0.0:
+        if self.limits.intake.is_busy or self.limits.drawing_s >= 0.0:
             self._take_in(request)
         elif self.limits.request_time_s > 0.0:
             self._travel(request)
@@ -107,7 +107,7 @@ class Server:
         begun_s = max(self._taken_in_s, self.env.now)
         if self.limits.drawing_s >= 0.0:
             request.sent_s = begun_s = begun_s + self.limits.drawing_s
-        self._taken_in_s = begun_s + self.limits.intake_s
+        self._taken_in_s = begun_s + request.intake_s
         arrival_s = self._taken_in_s + self.limits.request_time_s
         _when(self.env.timeout(arrival_s - self.env.now), partial(self._enqueue, request))
 

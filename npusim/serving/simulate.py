@@ -16,10 +16,12 @@ from npusim.errors import UserError
 from npusim.hardware.drafting import OPTION
 from npusim.hardware.runtime import BucketShapes, GroupedAttention
 from npusim.hardware.technology.energy import breakdown
+from npusim.mapping.artifacts import compiled_sizes
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.memory_layout import MemoryLayout, layout_of
 from npusim.serving.clients import start_clients
 from npusim.serving.drafts import Drafts
+from npusim.serving.intake import intake_of
 from npusim.serving.kvcache import KvCache, LowerTier
 from npusim.serving.layout import for_load
 from npusim.serving.limits import ServerLimits
@@ -170,7 +172,10 @@ def serve_as_process(service: Service) -> None:
     server = Server(
         env, service.engine, policy, service.kv, service.limits, service.recorder, service.seed, service.drafts
     )
-    start_clients(env, server, load.requests(), load.arrival, service.seed)
+    requests, intake_s = load.requests(), service.limits.intake.seconds(load.tokens[:, 0])
+    for request, seconds in zip(requests, intake_s.tolist(), strict=True):
+        request.intake_s = seconds
+    start_clients(env, server, requests, load.arrival, service.seed)
     env.run()
 
 
@@ -211,13 +216,12 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
     runtime, drafting = deployment.runtime, deployment.drafting
     longest = deployment.model.max_context
     if isinstance(runtime.attention, GroupedAttention):
-        longest = min(longest, runtime.attention.contexts[-1])
-    chunks = runtime.prefill_chunk if isinstance(runtime.prefill_chunk, BucketShapes) else None
-    computed = runtime.tokenwise or chunks
+        longest = min(longest, compiled_sizes(runtime, "attention")[-1])
+    chunks = compiled_sizes(runtime, "prefill_chunk")
     numbers = deployment.runtime_record[0]
     most = int(numbers["limits_max_sequences"])
     if isinstance(runtime.decode_batch, BucketShapes):
-        most = min(most, runtime.decode_batch.sizes[-1])
+        most = min(most, compiled_sizes(runtime, "decode_batch")[-1])
     waiting = float(numbers["limits_max_waiting"])
     machine, chips = deployment.machine[0], deployment.plan.chips
     ahead = runtime.host.schedules == "ahead" and not (drafting is not None and drafting.waits)
@@ -227,15 +231,15 @@ def _limits(deployment: Deployment, load: Load) -> ServerLimits:
         max_waiting=None if np.isnan(waiting) else int(waiting),
         watermark=float(numbers["kv_admission_watermark"]),
         longest_context=longest,
-        largest_chunk=None if chunks is None else chunks.sizes[-1],
-        chunk_sizes=() if computed is None else computed.sizes,
+        largest_chunk=chunks[-1] if chunks else None,
+        chunk_sizes=compiled_sizes(runtime, "tokenwise"),
         request_time_s=float(numbers["host_request_time"]),
         limiter_s=float(machine["power_limiter_time"]),
         sustained_s=float(machine["power_sustained_window"]),
         cap_w=float(machine["power_cap"]) * chips if machine["power_cap_enforced"] else math.inf,
         idle_w=float(machine["power_idle"]) * chips,
         whole_answers=runtime.kv.admission == "answer",
-        intake_s=0.0 if np.isnan(numbers["host_intake_time"]) else float(numbers["host_intake_time"]),
+        intake=intake_of(numbers),
         ahead=ahead,
         holds=ahead and chips == 1,
         drawing_s=math.nan if load.drawing_s is None else load.drawing_s,

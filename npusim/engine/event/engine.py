@@ -61,6 +61,10 @@ class EventEngine:
 
     def __init__(self, analytic: AnalyticEngine, arch: str, detail: Detail = RATE_ALONE) -> None:
         self._analytic = analytic
+        if analytic.deployment.runtime.artifacts:
+            raise UserError(
+                analytic.deployment.runtime.name, "artifacts", "the event engine runs one artifact; use --engine analytic"
+            )
         self._memory = memory_model(analytic.system, detail.memory_depth, detail.refresh_rate)
         plan, self._sharers = analytic.plan, detail.dies_per_memory
         if plan.tensor_parallel * plan.senders % self._sharers:

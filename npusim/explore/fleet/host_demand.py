@@ -31,9 +31,9 @@ class HostDemand:
         return sum(self.cores.values())
 
 
-def host_demand(where: Deployment, metrics: RunMetrics, rate_per_s: float, osl: float) -> HostDemand:
-    """Of an instance under `rate_per_s` requests/s with `osl` output tokens in the mean; metrics: its figures."""
-    cores = _cores(where, metrics, rate_per_s, osl)
+def host_demand(where: Deployment, metrics: RunMetrics, rate_per_s: float, tokens: tuple[float, float]) -> HostDemand:
+    """Of an instance under `rate_per_s` requests/s; metrics: its figures; tokens: of prompt and output in the mean."""
+    cores = _cores(where, metrics, rate_per_s, tokens)
     unknown = {
         "network_bytes_per_s": "no description tells the bytes of text that a token has",
         "cores": f"a lower limit: processes beside the server's own are not described; {_FRONT_END}",
@@ -43,7 +43,7 @@ def host_demand(where: Deployment, metrics: RunMetrics, rate_per_s: float, osl: 
         unknown["memory_bytes"] = f"the description of {where.runtime.name} tells no memory of the host"
     link = None
     if where.runtime.host.sampling == "host":
-        link = analytic_engine(where).logit_bytes * rate_per_s * osl
+        link = analytic_engine(where).logit_bytes * rate_per_s * tokens[1]
     else:
         unknown["link_bytes_per_s"] = (
             f"{where.runtime.name} samples on the chip; bytes of what goes to the host are not told"
@@ -51,9 +51,11 @@ def host_demand(where: Deployment, metrics: RunMetrics, rate_per_s: float, osl: 
     return HostDemand(cores, memory, link, None, unknown)
 
 
-def _cores(where: Deployment, metrics: RunMetrics, rate_per_s: float, osl: float) -> dict[str, float]:
+def _cores(where: Deployment, metrics: RunMetrics, rate_per_s: float, lengths: tuple[float, float]) -> dict[str, float]:
     """Host times of the runtime, each as often as it happens: a step for every token of a sequence, a sampled token
-    (of runtimes that sample on the host), a token that goes to a client, a request that comes in."""
+    (of runtimes that sample on the host), a token that goes to a client, a request that comes in, a token of its
+    prompt."""
+    isl, osl = lengths
     record, tokens = where.runtime_record[0], rate_per_s * osl
     steps = MS_PER_S / metrics["tpot_ms_mean"] * where.plan.data_parallel / where.tokens_per_step
     sampled = tokens if where.runtime.host.sampling == "host" else 0.0
@@ -62,6 +64,7 @@ def _cores(where: Deployment, metrics: RunMetrics, rate_per_s: float, osl: float
         "host_sampling_time": sampled,
         "host_token_time": tokens,
         "host_intake_time": rate_per_s,
+        "host_intake_token_time": rate_per_s * isl,
         "host_request_time": rate_per_s,
     }
     times = {name: float(record[name]) for name in often}

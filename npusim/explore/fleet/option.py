@@ -119,8 +119,8 @@ def option_of(arch: str, instance: FleetInstance, numbers: FleetNumbers) -> Flee
 def _host(numbers: FleetNumbers, planned: float) -> HostDemand:
     """At the planned load, with the figures of the largest rate."""
     capacity = numbers.capacity
-    osl = float(numbers.asked.output[0])
-    return host_demand(numbers.deployment, capacity.at_rate.metrics, capacity.rate_per_s * planned, osl)
+    tokens = float(numbers.asked.prompt[0]), float(numbers.asked.output[0])
+    return host_demand(numbers.deployment, capacity.at_rate.metrics, capacity.rate_per_s * planned, tokens)
 
 
 def _idle_w(where: Deployment) -> float:

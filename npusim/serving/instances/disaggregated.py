@@ -35,16 +35,22 @@ class PoolsRun:
 
 
 def simulate_pools(
-    prefill: Sequence[Deployment], decode: Sequence[Deployment], load: Load, seed: int, wire: Wire, policy: str
+    prefill: Sequence[Deployment],
+    decode: Sequence[Deployment],
+    load: Load,
+    seed: int,
+    wire: Wire,
+    policy: str,
+    growth: float = 0.0,
 ) -> PoolsRun:
     """Serve `load`: prompts by an instance of each deployment of `prefill`, the other tokens by those of `decode`.
 
-    wire: the link of each instance; policy: the routing in both pools (ROUTING). The same seed gives the same run.
-    Raises DoesNotFit, UserError.
+    wire: the link of each instance; policy: the routing in both pools (ROUTING); growth: as for
+    `simulate_instances`. The same seed gives the same run. Raises DoesNotFit, UserError.
     """
     _require_one_kind_of_kv([*prefill, *decode])
-    sources, of_sources = instances_of(prefill, load, seed, prompts_alone=True)
-    targets, of_targets = instances_of(decode, load, seed + len(prefill))
+    sources, of_sources = instances_of(prefill, load, seed, prompts_alone=True, growth=growth)
+    targets, of_targets = instances_of(decode, load, seed + len(prefill), growth=growth)
     router = PoolRouter(
         clients_of(load.arrival, len(load.prompts), seed),
         Balancer(sources, of_sources, policy),

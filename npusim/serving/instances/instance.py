@@ -71,6 +71,7 @@ class CompiledInstance:
         state.rules["puts_first"] = connector is not None and connector.first_token == "decode"
         self._lengths: list[tuple[int, int]] = load.tokens.tolist()
         self._after: list[int] = load.after.tolist()
+        self._intake_s: list[float] = service.limits.intake.seconds(load.tokens[:, 0]).tolist()
         self._block_s = _block_s(service) if state.rules["puts_first"][0] else 0.0
         self._heard = self._seen = 0
         self._places: dict[int, int] = {}
@@ -87,7 +88,14 @@ class CompiledInstance:
         if given or self._prompts_alone:
             self._places[index] = len(self._places)
         self.next_s = self._server.receive(
-            index, isl, 1 if self._prompts_alone else osl, isl if given else 0, (*path, *next_path), due_s, now_s
+            index,
+            isl,
+            1 if self._prompts_alone else osl,
+            isl if given else 0,
+            (*path, *next_path),
+            self._intake_s[index],
+            due_s,
+            now_s,
         )
 
     def deliver(self, index: int, first_token_s: float, now_s: float) -> None:

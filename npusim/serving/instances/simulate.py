@@ -31,13 +31,14 @@ class InstancesRun:
 
 
 def simulate_instances(
-    deployments: Sequence[Deployment], load: Load, seed: int, policy: str = "round_robin"
+    deployments: Sequence[Deployment], load: Load, seed: int, policy: str = "round_robin", growth: float = 0.0
 ) -> InstancesRun:
     """Serve `load` by an instance of each deployment, requests sent as the policy of that name (ROUTING) says.
 
-    The same seed gives the same run. Raises DoesNotFit, UserError.
+    growth: of contexts within which decode steps are not costed anew, as engines take it. The same seed gives the same
+    run. Raises DoesNotFit, UserError.
     """
-    instances, loads = instances_of(deployments, load, seed)
+    instances, loads = instances_of(deployments, load, seed, growth=growth)
     clients = clients_of(load.arrival, len(load.prompts), seed)
     run_together(instances, Router(clients, Balancer(instances, loads, policy)))
     return finished(instances)
@@ -56,13 +57,13 @@ def _without_replicas(plan: Plan) -> Plan:
 
 
 def instances_of(
-    deployments: Sequence[Deployment], load: Load, seed: int, prompts_alone: bool = False
+    deployments: Sequence[Deployment], load: Load, seed: int, prompts_alone: bool = False, growth: float = 0.0
 ) -> tuple[list[CompiledInstance], np.ndarray]:
     """An instance of each deployment, and what they tell of their loads, a row each.
 
     Those of one deployment share its engine. Stalls of each are its own.
     """
-    engines = {id(each): analytic_engine(each) for each in deployments}
+    engines = {id(each): analytic_engine(each, growth=growth) for each in deployments}
     share = load.of_replica(len(deployments))
     services = [service_of(each, share, seed + place, engines[id(each)]) for place, each in enumerate(deployments)]
     at = progress_of(len(services))

@@ -45,9 +45,9 @@ class Costing(NamedTuple):
 
 
 def costing_of(engine: Any, limits: ServerLimits, seed: int, mixes: bool, arguments: tuple[Any, ...]) -> Costing | None:
-    """Costing by an engine, None where it is not an analytic one without drafts; mixes: whether there are mixed steps;
-    arguments: those of `go_on`."""
-    if type(engine) is not AnalyticEngine:
+    """Costing by an engine, None where it is not an analytic one of one artifact without drafts; mixes: whether there
+    are mixed steps; arguments: those of `go_on`."""
+    if type(engine) is not AnalyticEngine or not engine.has_one_artifact:
         return None
     template, machines, runtimes, work = engine.compiled_parts
     held, logit_bytes, growth = np.zeros(len(work.query), np.int64), float(engine.logit_bytes), float(engine.growth)

@@ -46,6 +46,7 @@ def make_state(
     most, longest = min(limits.max_sequences, count), int(tokens.sum(axis=1).max())
     state = _state(_requests(tokens, tree), longest, most, _nodes(tree, kv), kv, limits)
     state.rules["arrival"] = STREAM
+    state.requests["intake_s"] = limits.intake.seconds(tokens[:, 0])
     if isinstance(arrival, Turns):
         _link(state, arrival, tree)
         return state
@@ -128,7 +129,7 @@ def _rules(kv: KvCache, limits: ServerLimits) -> np.ndarray:
         "capacity": kv.capacity,
         "watermark": limits.watermark,
         "request_s": limits.request_time_s,
-        "intake_s": limits.intake_s,
+        "takes_in": limits.intake.is_busy,
         "idle_w": limits.idle_w,
         "ahead": limits.ahead,
         "holds": limits.holds,

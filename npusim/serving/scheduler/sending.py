@@ -52,7 +52,7 @@ def _send_this(state, index, due_s):
     if state.requests[index].given == 0:
         at.pending += state.requests[index].isl
     state.requests[index].due_s, state.requests[index].sent_s = due_s, at.now_s
-    if state.rules[0].intake_s > 0.0 or state.rules[0].drawing_s >= 0.0:
+    if state.rules[0].takes_in or state.rules[0].drawing_s >= 0.0:
         _take_in(state, index)
     elif state.rules[0].request_s > 0.0:
         _travel(state, index)
@@ -68,7 +68,7 @@ def _take_in(state, index):
     if rules.drawing_s >= 0.0:
         begun_s = begun_s + rules.drawing_s
         state.requests[index].sent_s = begun_s
-    at.taken_in_s = begun_s + rules.intake_s
+    at.taken_in_s = begun_s + state.requests[index].intake_s
     _set_out(state, index, at.now_s + (at.taken_in_s + rules.request_s - at.now_s))
 
 

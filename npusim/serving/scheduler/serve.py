@@ -113,13 +113,16 @@ class CompiledServer:
         osl: int,
         given: int,
         paths: tuple[int, int, int, int],
+        intake_s: float,
         due_s: float,
         now_s: float,
     ) -> float:
         """A request is sent from outside; when something next happens. paths: first node and nodes of its prompt, and
-        of the one that goes on from it."""
-        if int(self.state.at["unsent"][0]) == len(self.state.requests):
+        of the one that goes on from it; intake_s: for which the front end is busy with it."""
+        place = int(self.state.at["unsent"][0])
+        if place == len(self.state.requests):
             self._make_room_for_requests()
+        self.state.requests["intake_s"][place] = intake_s
         found = receive(self.state, index, isl, osl, given, *paths, due_s, now_s, self._times_s)
         return self._interrupted(now_s, found)
 

@@ -55,7 +55,7 @@ RULES_DTYPE = record_type(
         ("capacity", np.float64),
         ("watermark", np.float64),
         ("request_s", np.float64),
-        ("intake_s", np.float64),
+        ("takes_in", np.bool_),
         ("idle_w", np.float64),
         ("ahead", np.bool_),
         ("holds", np.bool_),
@@ -72,9 +72,9 @@ RULES_DTYPE = record_type(
 )
 """As `ServerLimits` and `KvCache` say, blocks as floats; max_waiting, largest_chunk: NONE without limit; asks_always:
 the caller gives the costs of each prompt, since a power limiter is on its way or steps are logged; stalls: whether
-steps stall at all; keeps_answers: whether the prefix cache has answers too; keeps: KV of answered requests is kept
-until it is collected; puts_first: whether the first token of a request whose KV comes from elsewhere is put out
-here."""
+steps stall at all; takes_in: whether the front end is busy with requests; keeps_answers: whether the prefix cache has
+answers too; keeps: KV of answered requests is kept until it is collected; puts_first: whether the first token of a
+request whose KV comes from elsewhere is put out here."""
 
 PROGRESS_DTYPE = record_type(
     [
@@ -175,6 +175,7 @@ REQUEST_DTYPE = record_type(
         ("due_s", np.float64),
         ("sent_s", np.float64),
         ("queued_s", np.float64),
+        ("intake_s", np.float64),
         ("admitted_s", np.float64),
         ("first_token_s", np.float64),
         ("last_token_s", np.float64),
