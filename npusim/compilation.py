@@ -35,6 +35,9 @@ numba.config.reload_config()
 DISABLED: bool = is_wanted() or bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 """True in a short command (`interpreted`), and under NUMBA_DISABLE_JIT=1 for a debugger to step through: kernels run as
 plain Python, a thousand times slower."""
+if DISABLED:
+    # Compiled code wraps around, and says nothing of what is no number.
+    np.seterr(over="ignore", invalid="ignore")
 _KEPT_FOLDERS = 3
 _TRIED = (0, 61), (0, 68)
 """Versions of numba of which kernels are optimised with their entries alone; with others each is on its own too."""
