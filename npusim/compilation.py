@@ -9,10 +9,8 @@ import contextlib
 import functools
 import hashlib
 import inspect
-import os
 import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -25,41 +23,33 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.runtime import rtsys
 
-from npusim.cache_folder import cache_folder, can_be_written
+from npusim.cache_folder import can_be_written
+from npusim.interpreted import is_wanted
+from npusim.kernel_folder import chosen_folder, own_folder
 
 # Before each compilation numba looks in the current folder for settings, the folder of kernels (which are code) among
 # them; that folder may be what a stranger handed in.
 numba.config._config_fname = ""
 numba.config.reload_config()
 
-DISABLED: bool = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
-"""True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, a thousand times slower, for a debugger to step through.
-"""
-_PACKAGE = Path(__file__).parent
-_OF_SERVING = "serving/scheduler", "serving/ttft_parts.py"
-_COMPILED_PARTS = ("compilation.py", "dtypes.py", "hardware", "mapping", "kernels", "engine", *_OF_SERVING)
+DISABLED: bool = is_wanted() or bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
+"""True in a short command (`interpreted`), and under NUMBA_DISABLE_JIT=1 for a debugger to step through: kernels run as
+plain Python, a thousand times slower."""
+if DISABLED:
+    # Compiled code wraps around, and says nothing of what is no number.
+    np.seterr(over="ignore", invalid="ignore")
 _KEPT_FOLDERS = 3
 _TRIED = (0, 61), (0, 68)
 """Versions of numba of which kernels are optimised with their entries alone; with others each is on its own too."""
 _INNER: dict[str, Any] = {"forceinline": True, "_nrt": False}
 
 
-def _source_hash() -> str:
-    digest = hashlib.sha256(numba.__version__.encode())
-    for part in _COMPILED_PARTS:
-        path = _PACKAGE / part
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def _use_own_cache() -> bool:
     """Has numba keep kernels in a folder of npusim's own, or the one that the user chose; False where none is kept."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    if chosen and can_be_written(Path(chosen)):
+    if chosen_folder() is not None:
         return True
-    root = cache_folder()
-    own = root / f"kernels-{_source_hash()}"
+    own = own_folder()
+    root = own.parent
     if not own.is_dir():
         older = sorted(root.glob("kernels-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
         for folder in older[_KEPT_FOLDERS - 1 :]:
@@ -153,7 +143,7 @@ def record_type(fields: Sequence[tuple[Any, ...]]) -> np.dtype[np.void]:
 
 def entry(function: Any) -> Any:
     """Compile `function` in nopython mode, for Python to call and for other entries; the result is kept on disk."""
-    return _kept(numba.njit(function))
+    return function if DISABLED else _kept(numba.njit(function))
 
 
 def kernel(function: Any) -> Any:
@@ -222,10 +212,10 @@ def inner_kernel(function: Any) -> Any:
     References to the caller's arrays are not counted there (numba: `forceinline`, `_nrt`); a call and its counting
     would take longer than the steps themselves.
     """
-    return _kept(numba.njit(**_INNER)(function))
+    return function if DISABLED else _kept(numba.njit(**_INNER)(function))
 
 
 def _kept(compiled: Any) -> Any:
-    if _IS_KEPT and not DISABLED:
+    if _IS_KEPT:
         compiled._cache = _Kept(compiled.py_func)
     return compiled

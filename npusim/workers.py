@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -25,6 +26,8 @@ _ALONE_S = 0.3
 _WORTH_S = 0.5
 """Seconds of work that a process must save to be started."""
 _WATCH_S = 1.0
+_TRIES = 3
+"""Times that a pool is made while processes of it go."""
 
 
 def processors() -> int:
@@ -32,14 +35,20 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def spread(work: Callable[..., Result], calls: Sequence[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, Result]]:
+def spread(
+    work: Callable[..., Result], calls: Sequence[tuple[Any, ...]], workers: int, at_once: bool = False
+) -> Iterator[tuple[int, Result]]:
     """(index, work(*calls[index])) of every call in the order in which they end, by at most `workers` processes.
 
     Calls and results are sent between processes, `work` and what it holds are not. The last calls are begun first:
-    give the long ones last.
+    give the long ones last. at_once: each is long enough for a process of its own, and what it needs is loaded: none
+    runs here. A call whose process is gone, as one that the system ends for want of memory, is begun anew.
     """
     gc.freeze()
     try:
+        if at_once and min(workers, len(calls)) > 1 and _forks():
+            yield from _forked(work, calls, range(len(calls)), min(workers, len(calls)))
+            return
         spent_s = 0.0
         for index, call in enumerate(calls):
             begun_s = time.monotonic()
@@ -62,10 +71,26 @@ def _forks() -> bool:
 def _forked(
     work: Callable[..., Result], calls: Sequence[tuple[Any, ...]], left: range, workers: int
 ) -> Iterator[tuple[int, Result]]:
+    """Raises BrokenProcessPool where processes go again and again."""
+    waiting = list(reversed(left))
+    for tried in range(1, _TRIES + 1):
+        try:
+            for index, result in _pooled(work, calls, tuple(waiting), workers):
+                waiting.remove(index)
+                yield index, result
+            return
+        except BrokenProcessPool:
+            if tried == _TRIES:
+                raise
+
+
+def _pooled(
+    work: Callable[..., Result], calls: Sequence[tuple[Any, ...]], wanted: Sequence[int], workers: int
+) -> Iterator[tuple[int, Result]]:
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin, (work, os.getpid()))
     try:
-        indexes = {pool.submit(_call, calls[index]): index for index in reversed(left)}
+        indexes = {pool.submit(_call, calls[index]): index for index in wanted}
         for future in as_completed(indexes):
             yield indexes[future], future.result()
     except BaseException:

@@ -14,11 +14,11 @@ import pytest
 from numba.core.codegen import JITCodeLibrary
 
 import npusim
-from npusim import compilation
+from npusim import compilation, kernel_folder
 from npusim.compilation import kernel
 
 PACKAGE = Path(npusim.__file__).parent
-COMPILED = compilation._COMPILED_PARTS
+COMPILED = kernel_folder._COMPILED_PARTS
 PROBE = """
 from npusim.compilation import kernel
 
@@ -35,7 +35,7 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package that the cache takes for its own."""
     folder = tmp_path / "copy" / "npusim"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(compilation, "_PACKAGE", folder)
+    monkeypatch.setattr(kernel_folder, "_PACKAGE", folder)
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     return folder
@@ -52,7 +52,7 @@ def test_the_folder_is_named_after_the_sources(copied: Path, tmp_path: Path, mon
     assert first.parent == tmp_path / "npusim"
     assert re.fullmatch(r"kernels-[0-9a-f]{16}", first.name)
     assert _folder(tmp_path, monkeypatch) == first
-    monkeypatch.setattr(compilation, "_PACKAGE", PACKAGE)
+    monkeypatch.setattr(kernel_folder, "_PACKAGE", PACKAGE)
     assert _folder(tmp_path, monkeypatch) == first
 
 

@@ -25,6 +25,8 @@ FLOORS = {
     "errors": 0,
     "dtypes": 0,
     "compilation": 0,
+    "interpreted": 0,
+    "kernel_folder": 0,
     "cache_folder": 0,
     "words": 0,
     "phrasebook": 0,

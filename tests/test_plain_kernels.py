@@ -20,6 +20,7 @@ def test_plain_python_gives_what_compiled_kernels_give() -> None:
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "Warning" not in done.stderr
     plain, compiled = json.loads(done.stdout), figures()
     assert plain.keys() == compiled.keys()
     assert {name for name in plain if plain[name] != compiled[name]} == set()

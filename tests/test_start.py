@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from npusim import units
+from npusim import interpreted, units
 from npusim.errors import UserError
 from npusim.hardware.draws import latin_hypercube
 from npusim.hardware.yaml_file import load_yaml
@@ -80,6 +81,58 @@ def test_a_first_step_compiles_few_kernels(tmp_path: Path) -> None:
     compiled, emitted = map(int, done.stderr.splitlines()[-1].split())
     assert 50 < compiled <= 160
     assert emitted <= 25
+
+
+WITH_LIMIT = """
+import sys
+from npusim import interpreted
+from npusim.cli.main import main
+interpreted._LIMIT_S = {limit_s}
+sys.exit(main())
+"""
+
+
+def _told(words: list[str], **environment: str) -> dict[str, Any]:
+    told = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"} | environment
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True, env=told)
+    answer = json.loads(done.stdout)
+    assert answer.pop("manifest")
+    assert "Warning" not in done.stderr
+    return {"answer": answer, "said": done.stderr}
+
+
+def test_a_first_step_compiles_nothing_and_a_long_command_begins_anew_compiled(tmp_path: Path) -> None:
+    """Plain Python gives the bits that compiled kernels give; of the two the shorter is taken."""
+    plain = _told(["-m", "npusim", *STEP], XDG_CACHE_HOME=str(tmp_path))
+    assert not list(tmp_path.glob("npusim/kernels-*"))
+    compiled = _told(["-c", WITH_LIMIT.format(limit_s=0.05), *STEP])
+    assert plain["answer"] == compiled["answer"]
+    assert plain["said"] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "short"),
+    [
+        (STEP, True),
+        ([*STEP, "--engine=event"], False),
+        ([*STEP, "--interval"], False),
+        (["run", *STEP[1:3]], False),
+        (["certify", "folder"], True),
+        (["certify", "-"], False),
+        ([], False),
+    ],
+)
+def test_short_work_is_known_by_its_words(
+    words: list[str], short: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreted, "_COMPILED", "no such module")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert interpreted._is_short(words) is short
+    (tmp_path / "scheduler_1").mkdir()
+    (tmp_path / "scheduler_1" / "loop.go_on-58.py311.nbi").touch()
+    assert interpreted._is_short(words) is (short and words[0] == "step"), "kernels are there"
+    monkeypatch.setenv(interpreted.COMPILED_VARIABLE, "1")
+    assert not interpreted._is_short(words)
 
 
 @pytest.fixture

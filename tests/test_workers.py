@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,35 @@ def test_a_mistake_in_a_worker_comes_back(monkeypatch: pytest.MonkeyPatch) -> No
 
     with pytest.raises(ZeroDivisionError):
         list(spread(work, CALLS, 2))
+
+
+def _dies_once(flag: str, number: int) -> int:
+    """The first process that comes to the third call is killed in it."""
+    if number == 3:
+        try:
+            os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return number
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+    calls = [(str(tmp_path / "flag"), number) for number in range(8)]
+    assert sorted(spread(_dies_once, calls, 2, at_once=True)) == [(number, number) for number in range(8)]
+    assert (tmp_path / "flag").exists()
+
+
+def test_workers_that_always_go_end_the_work() -> None:
+    with pytest.raises(BrokenProcessPool):
+        list(spread(lambda number: os.kill(os.getpid(), signal.SIGKILL), CALLS[:3], 2, at_once=True))
+
+
+def test_work_at_once_runs_in_workers_alone() -> None:
+    found = dict(spread(_square, CALLS[:4], 2, at_once=True))
+    assert {value for value, _ in found.values()} == {0, 1, 4, 9}
+    assert os.getpid() not in {pid for _, pid in found.values()}
+    assert dict(spread(_square, CALLS[:4], 1, at_once=True))[0] == (0, os.getpid())
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:

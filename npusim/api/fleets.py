@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from npusim.api.answer import Answer, Json, plain_answer
 from npusim.api.deploying import ModelName, Placing, Seed, configuration, deploy_words, warn_of_other_format
 from npusim.api.deploying import warn_without_calibration as warn_uncalibrated
+from npusim.api.fleet_loads import traced_load
 from npusim.api.function import asked_by
 from npusim.api.options import Argument, Given, Option
 from npusim.errors import UserError
@@ -91,6 +92,23 @@ class FleetOptions(Placing):
         Literal["least_loaded", "prefix_aware", "round_robin"],
         Option("To which instance of --direct a request is sent.", only_with=("direct", Given)),
     ] = "least_loaded"
+    load: Annotated[
+        str | None,
+        Option(
+            "What the instances of --direct serve, in place of the profile's requests at the largest rate: sessions as "
+            "a shipped load or a YAML file describes them (npusim list loads).",
+            metavar="LOAD",
+            only_with=("direct", Given),
+        ),
+    ] = None
+    trace: Annotated[
+        Path | None,
+        Option(
+            "Recorded requests that the instances of --direct serve at their times, in a format of npusim run --trace.",
+            metavar="FILE",
+            only_with=("direct", Given),
+        ),
+    ] = None
     out: Annotated[
         Path | None,
         Option(
@@ -135,6 +153,8 @@ class FleetOptions(Placing):
             raise UserError("--slo", "", "is missing; say which latencies users are to get: ttft_p99=2s,tpot_p99=50ms")
         if self.emit is not None and self.image is None:
             raise UserError("--image", "", "is missing; --emit needs the container image that serves")
+        if self.load is not None and self.trace is not None:
+            raise UserError("--load", "", "a trace has its own requests; leave it out, or --trace")
         if self.scheduler is not None and self.backend == "local":
             raise UserError("--scheduler", "", "applies to --backend dask or ray alone; add one, or leave it out")
 
@@ -208,6 +228,7 @@ def _told(asked: FleetOptions) -> FleetAsked:
     from npusim.serving.slo import parse_slo
     from npusim.workload.profile import load_profile
 
+    traced = traced_load(asked.load, asked.trace, asked.seed)
     usual = "consumer-assistant" if asked.offline is None else "teacher-distillation"
     return FleetAsked(
         model=asked.model,
@@ -218,7 +239,7 @@ def _told(asked: FleetOptions) -> FleetAsked:
         users=asked.users,
         slo=None if asked.slo is None else parse_slo(asked.slo),
         corpus=None if asked.offline is None else parse_corpus(asked.offline),
-        direct=None if asked.direct is None else DirectAsked(asked.direct, asked.routing),
+        direct=None if asked.direct is None else DirectAsked(asked.direct, asked.routing, traced),
     )
 
 

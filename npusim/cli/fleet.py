@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from npusim import api
 from npusim.api.caveats import caveats
@@ -90,7 +91,9 @@ def _about(option: FleetOption) -> list[str]:
     for each in option.deciding[:_MOST_DECIDING]:
         ends = " to ".join("no end" if math.isinf(end) else figure(end, 0) for end in (each.low, each.high))
         lines.append(f"{option.arch} hangs on {each.owner}.{each.path} ({100.0 * each.share:.0f} %): {ends} servers.")
-    if option.direct is not None:
+    if option.direct is not None and "kept" in option.direct:
+        lines.append(_served_text(option.arch, option.direct))
+    elif option.direct is not None:
         told = option.direct
         ratio = 100.0 * (told["estimated_servers_over_simulated"] - 1.0)
         lines.append(
@@ -100,6 +103,17 @@ def _about(option: FleetOption) -> list[str]:
     if option.offline is not None:
         lines.append(_offline_text(option))
     return lines
+
+
+def _served_text(arch: str, told: Mapping[str, Any]) -> str:
+    """What instances did that served a trace or a load."""
+    kept = "keep the objectives" if told["kept"] else "do not keep the objectives"
+    figures = ", ".join(f"{name} {value:,.4g} ms" for name, value in told.items() if name.endswith("_p99"))
+    refused = f", {told['refused']:,} of them refused" if told["refused"] else ""
+    return (
+        f"{arch}: {told['instances']:,} instances simulated together ({told['routing']}) {kept} under "
+        f"{told['requests']:,} requests{refused}: {figures}."
+    )
 
 
 def _offline_text(option: FleetOption) -> str:

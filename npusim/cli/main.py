@@ -11,6 +11,7 @@ import click
 
 from npusim import __version__
 from npusim.cli.failures import exit_code
+from npusim.interpreted import TakesTooLong, begin_compiled, short_work
 
 _COMMANDS = {
     "lint": "new_chip.lint",
@@ -78,7 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    return exit_code(lambda: _invoke(list(sys.argv[1:] if arguments is None else arguments)))
+    if arguments is not None:
+        return exit_code(lambda: _invoke(list(arguments)))
+    words = sys.argv[1:]
+    try:
+        with short_work(words):
+            return exit_code(lambda: _invoke(words))
+    except TakesTooLong:
+        begin_compiled()
 
 
 def _invoke(words: list[str]) -> None:

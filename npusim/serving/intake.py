@@ -19,8 +19,8 @@ class Intake:
         """Whether requests take any time."""
         return self.request_s > 0.0 or self.token_s > 0.0
 
-    def seconds(self, tokens: np.ndarray) -> np.ndarray:
-        """Of each request, float64, as many. tokens: of their prompts."""
+    def seconds(self, tokens: np.ndarray | int) -> np.ndarray:
+        """Of each request, float64, as many. tokens: of their prompts, or of one."""
         return self.request_s + self.token_s * np.asarray(tokens, float)
 
 

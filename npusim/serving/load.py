@@ -71,6 +71,14 @@ class Load:
             warm_up=warm_up,
         )
 
+    def only(self, places: np.ndarray) -> Load:
+        """Some of the requests of a trace, whose places rise; of one of sessions, these whole."""
+        assert isinstance(self.arrival, Timed | Turns) and isinstance(self.prompts, OwnPrompts | BlockPrompts)
+        prompts, tokens = self.prompts.only(places), self.tokens[places]
+        isl, osl = (max(1, round(float(mean))) for mean in tokens.mean(axis=0))
+        warm_up = int((places < self.warm_up).sum())
+        return Load(isl, osl, self.arrival.only(places), prompts, tokens, self.warm, warm_up)
+
     @cached_property
     def tree(self) -> PromptTree:
         """What prompts have in common; the same for all runs of this load."""
@@ -173,7 +181,8 @@ def trace_load(trace: Trace, speed: float = 1.0, arrival: Arrival | None = None,
 def _arrival_of(trace: Trace, speed: float) -> Arrival:
     """When the requests of a trace come by themselves. Raises UserError."""
     if trace.times_s is None:
-        raise UserError(str(trace.path), "", "tells no times; say with --arrival when its requests come")
+        message = "tells no times at which its requests come; npusim run takes --arrival in their place"
+        raise UserError(str(trace.path), "", message)
     times_s = tuple((trace.times_s / speed).tolist())
     return Timed(times_s) if trace.before is None else Turns(tuple(trace.before.tolist()), times_s)
 

@@ -77,6 +77,15 @@ class Timed:
         """The arrivals at the first of `replicas` servers."""
         return Timed(self.sent_s[::replicas])
 
+    def only(self, places: NDArray[np.int64]) -> Timed:
+        """Those of some requests, whose places rise."""
+        return Timed(tuple(np.array(self.sent_s)[places].tolist()))
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """Each request comes by itself: its own place, int64 (requests,)."""
+        return np.arange(len(self.sent_s))
+
     def times_s(self, n: int, _seed: int) -> NDArray[np.float64]:
         """When each of `n` requests arrives, shape (n,). ValueError for more of them than were sent."""
         if n > len(self.sent_s):
@@ -101,9 +110,23 @@ class Turns:
 
     def of_replica(self, replicas: int) -> Turns:
         """The sessions of the first of `replicas` servers, whose places are `dealt`."""
-        own = self.dealt(replicas)
-        place = dict(zip(own, range(len(own)), strict=True)) | {FIRST: FIRST}
-        return Turns(tuple(place[self.before[each]] for each in own), tuple(self.wait_s[each] for each in own))
+        return self.only(np.array(self.dealt(replicas), np.int64))
+
+    def only(self, places: NDArray[np.int64]) -> Turns:
+        """Those of whole sessions, whose places rise."""
+        new = np.full(len(self.before) + 1, FIRST, np.int64)
+        new[places] = np.arange(len(places))
+        before = new[np.array(self.before, np.int64)[places]]
+        return Turns(tuple(before.tolist()), tuple(np.array(self.wait_s)[places].tolist()))
+
+    @cached_property
+    def first(self) -> NDArray[np.int64]:
+        """Place of the first turn of each one's session, int64 (turns,)."""
+        before = np.array(self.before, np.int64)
+        found = np.where(before == FIRST, np.arange(len(before)), before)
+        while (found[found] != found).any():
+            found = found[found]
+        return found
 
     def dealt(self, replicas: int) -> list[int]:
         """Places of the turns that the first of `replicas` servers gets when whole sessions are dealt out in turn."""

@@ -37,6 +37,10 @@ class OwnPrompts(Sequence[Prompt]):
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def only(self, places: np.ndarray) -> OwnPrompts:
+        """As many prompts of these lengths: none shares anything."""
+        return OwnPrompts(self.tokens[places])
+
     @overload
     def __getitem__(self, index: int) -> Prompt: ...
     @overload
@@ -74,9 +78,13 @@ class BlockPrompts(Sequence[Prompt]):
         own = self.blocks[at : at + count].tolist()
         return tuple(Segment(number, min(self.size, left - place * self.size)) for place, number in enumerate(own))
 
-    def only(self, places: Sequence[int]) -> BlockPrompts:
-        """Some of the prompts, in that order."""
-        return BlockPrompts(self.tokens[places], self.blocks, self.first[places], self.size)
+    def only(self, places: Sequence[int] | np.ndarray) -> BlockPrompts:
+        """Some of the prompts, in that order, with their own blocks alone."""
+        tokens = self.tokens[places]
+        count = -(-tokens // self.size)
+        first = np.cumsum(count) - count
+        own = np.arange(count.sum()) + np.repeat(self.first[places] - first, count)
+        return BlockPrompts(tokens, self.blocks[own], first, self.size)
 
 
 def shared_tokens(first: Prompt, second: Prompt) -> int:

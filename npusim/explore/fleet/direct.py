@@ -13,26 +13,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from npusim.errors import UserError
 from npusim.explore.fleet.capacity import Window, queue_grows, trials_of
+from npusim.explore.fleet.cells import cells_of, rows_of, slo_kept
 from npusim.explore.fleet.option import FleetOption
+from npusim.explore.fleet.traced import TracedLoad, served_trace
 from npusim.explore.sweep.backend import Backend
 from npusim.mapping.deployment import Deployment
 from npusim.metrics import PER_REQUEST
-from npusim.serving.instances.simulate import InstancesRun, replicas_of, simulate_instances
-from npusim.serving.served import column_of
+from npusim.serving.instances.simulate import replicas_of, simulate_instances
 from npusim.serving.slo import Slo
-from npusim.units import MS_PER_S
 from npusim.workload.arrivals import Timed
 
 if TYPE_CHECKING:
     from npusim.explore.fleet.run import FleetAsked
 
-_CELL = 20
-"""Most instances of a cell."""
 _STEP = 1.08
 """Factor between rates until one breaks the objectives."""
 _FINE = 0.02
@@ -42,16 +39,22 @@ _MOST_STEPS = 12
 
 @dataclass(frozen=True)
 class DirectAsked:
-    """instances: simulated together; routing: to which of its cell a request is sent."""
+    """instances: simulated together; routing: to which of its cell a request is sent; traced: what they serve, None for
+    the profile's requests at the largest rate that keeps the objectives."""
 
     instances: int
     routing: str
+    traced: TracedLoad | None = None
 
     @property
     def cells(self) -> list[int]:
-        """Instances of each cell, as equal as can be."""
-        count = math.ceil(self.instances / _CELL)
-        return [self.instances // count + (place < self.instances % count) for place in range(count)]
+        """Instances of each cell."""
+        return cells_of(self.instances)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """As the answer has it."""
+        return {"instances": self.instances, "cells": len(self.cells), "routing": self.routing}
 
 
 def check_judged(slo: Slo) -> None:
@@ -63,17 +66,20 @@ def check_judged(slo: Slo) -> None:
 
 
 def direct_check(option: FleetOption, asked: FleetAsked, where: Backend) -> FleetOption:
-    """The option with what the simulation of many instances says of its rate; itself without a fleet."""
-    if option.draws is None or asked.slo is None or asked.direct is None or option.deployment is None:
+    """The option with what the simulation of many instances says; itself without a fleet."""
+    direct = asked.direct
+    if option.draws is None or asked.slo is None or direct is None or option.deployment is None:
         return option
+    if direct.traced is not None:
+        served = served_trace(
+            option.deployment, direct.traced, direct.cells, direct.routing, asked.slo, asked.seed, where
+        )
+        return replace(option, direct=direct.told | served)
     window = trials_of(option.deployment, asked.profile, asked.slo, asked.seed).window
-    search = _Search(option.deployment, window, asked.slo, asked.direct, where)
+    search = _Search(option.deployment, window, asked.slo, direct, where)
     estimate = option.value("requests_per_s_per_instance")
     rate = search.largest(estimate)
-    told = {
-        "instances": asked.direct.instances,
-        "cells": len(asked.direct.cells),
-        "routing": asked.direct.routing,
+    told = direct.told | {
         "requests": search.requests,
         "requests_per_s_per_instance": rate,
         "estimated_requests_per_s_per_instance": estimate,
@@ -113,22 +119,10 @@ class _Search:
             (f"{place:04d}", (self.deployment, self.window, rate_per_s, count, self.asked.routing, place))
             for place, count in enumerate(self.asked.cells)
         ]
-        frames: Mapping[str, pd.DataFrame] = dict(self.where.run(_cell, calls))
+        frames: Mapping[str, pd.DataFrame] = dict(self.where.run(_cell, calls, at_once=True))
         rows = pd.concat([frames[name] for name in sorted(frames)], ignore_index=True)
         self.requests = len(rows)
         return not rows["unsteady"].any() and slo_kept(self.slo, rows)
-
-
-def slo_kept(slo: Slo, rows: pd.DataFrame) -> bool:
-    """Whether requests, a row each with latencies in ms, keep every limit."""
-    return all(_statistic(rows, name) <= limit for name, limit in slo.limits)
-
-
-def _statistic(rows: pd.DataFrame, name: str) -> float:
-    quantity, _, statistic = name.rpartition("_")
-    values = rows[quantity].to_numpy(float)
-    values = values[np.isfinite(values)]
-    return float(values.mean() if statistic == "mean" else np.percentile(values, float(statistic[1:])))
 
 
 def _cell(where: Deployment, window: Window, rate_per_s: float, count: int, routing: str, place: int) -> pd.DataFrame:
@@ -139,15 +133,5 @@ def _cell(where: Deployment, window: Window, rate_per_s: float, count: int, rout
     load = window.load_at(rate_per_s, count, place)
     run = simulate_instances(replicas_of(where, count), load, window.seed + place, routing)
     assert isinstance(load.arrival, Timed)
-    return _rows(run, load.warm_up, load.arrival.sent_s[-1])
-
-
-def _rows(run: InstancesRun, warm_up: int, last_s: float) -> pd.DataFrame:
-    record: Any = run.whole.record
-    columns = ("index", "osl", "sent_s", "first_token_s", "last_token_s")
-    index, osl, sent_s, first_s, last_token_s = (column_of(record.requests, name) for name in columns)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        tpot = np.where(osl > 1, (last_token_s - first_s) / (osl - 1), np.nan)
-    found = zip(PER_REQUEST, (first_s - sent_s, tpot, last_token_s - sent_s), strict=True)
-    frame = pd.DataFrame({name: seconds * MS_PER_S for name, seconds in found})[index >= warm_up]
-    return frame.assign(unsteady=bool(record.refused) or queue_grows(record.requests, last_s))
+    unsteady = bool(run.whole.record.refused) or queue_grows(run.whole.record.requests, load.arrival.sent_s[-1])
+    return rows_of(run, load.warm_up).assign(unsteady=unsteady)

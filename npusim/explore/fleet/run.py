@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from npusim.errors import DoesNotFit, UserError
 from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
@@ -48,7 +48,10 @@ def fleets(archs: tuple[str, ...], asked: FleetAsked, where: Backend) -> list[Fl
         check_judged(asked.slo)
     titles = [load_system(each).title for each in archs]
     names = [f"{place:04d}" for place in range(len(archs))]
-    calls = [(name, (arch, title, asked)) for name, arch, title in zip(names, archs, titles, strict=True)]
+    calls = [
+        (name, (arch, title, replace(asked, direct=None)))
+        for name, arch, title in zip(names, archs, titles, strict=True)
+    ]
     found = dict(where.run(_fleet_or_reason, calls))
     mistakes = [found[name] for name in names if isinstance(found[name], UserError)]
     if mistakes and len(mistakes) == len(archs):

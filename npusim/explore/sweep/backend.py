@@ -1,4 +1,7 @@
-"""Where tasks run: processes of this machine, or the workers of an existing Dask or Ray cluster, through joblib."""
+"""Where tasks run: processes of this machine, or the workers of an existing Dask (through joblib) or Ray cluster.
+
+A task whose worker is gone is begun anew on another one.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ Results = Generator[tuple[str, Any], None, None]
 Recorded = Generator[tuple[str, Any, tuple[InputFile, ...]], None, None]
 BackendName = Literal["local", "dask", "ray"]
 _WAVE = 64
-"""Tasks that a Ray cluster is given at once: its joblib backend hands results back only when all are done."""
+"""Most tasks that a Ray cluster has at once."""
+_RETRIES = 3
+"""Times that Ray begins a task anew whose worker is gone."""
 
 
 @dataclass(frozen=True)
@@ -30,33 +35,49 @@ class Backend:
     workers: int = 1
     scheduler: str | None = None
 
-    def run(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Results:
-        """(name, result) of every named call, in the order in which they end.
+    def run(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]], at_once: bool = False) -> Results:
+        """(name, result) of every named call, in the order in which they end. at_once: as `workers.spread` says.
 
         Files that a worker read are recorded in this process. Raises UserError where no cluster answers.
         """
         with contextlib.closing(
-            self._local(task, calls) if self.name == "local" else self._remote(task, calls)
+            self._local(task, calls, at_once) if self.name == "local" else self._remote(task, calls)
         ) as found:
             for name, result, files in found:
                 touch(*files)
                 yield name, result
 
-    def _local(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Recorded:
+    def _local(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]], at_once: bool) -> Recorded:
         named = [(task, *call) for call in calls]
-        for _, found in spread(_named, named, self.workers):
+        for _, found in spread(_named, named, self.workers, at_once):
             yield found
 
     def _remote(self, task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Recorded:
+        if self.name == "ray":
+            with _ray(self.scheduler):
+                yield from _by_ray(task, calls)
+            return
         from joblib import Parallel, delayed
 
         work = delayed(_named)
-        with _dask(self.scheduler) if self.name == "dask" else _ray(self.scheduler):
-            jobs = (work(task, name, call) for name, call in calls)
-            if self.name == "dask":
-                yield from Parallel(return_as="generator_unordered")(jobs)
-            while wave := list(itertools.islice(jobs, _WAVE)):
-                yield from Parallel()(wave)
+        with _dask(self.scheduler):
+            yield from Parallel(return_as="generator_unordered")(work(task, name, call) for name, call in calls)
+
+
+def _by_ray(task: Task, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Recorded:
+    """Each call as a task: Ray begins one anew, where the actors of its joblib backend are lost with their worker."""
+    import ray
+
+    work = ray.remote(_named).options(max_retries=_RETRIES)
+    jobs = (work.remote(task, name, call) for name, call in calls)
+    waiting = list(itertools.islice(jobs, _WAVE))
+    while waiting:
+        (done, *_), waiting = ray.wait(waiting)
+        try:
+            yield ray.get(done)
+        except ray.exceptions.RayTaskError as failed:
+            raise failed.cause from None
+        waiting += itertools.islice(jobs, 1)
 
 
 def _named(task: Task, name: str, call: tuple[Any, ...]) -> tuple[str, Any, tuple[InputFile, ...]]:
@@ -86,17 +107,13 @@ def _dask(scheduler: str | None) -> Iterator[None]:
 def _ray(scheduler: str | None) -> Iterator[None]:
     _require("ray", "ray")
     import ray
-    from joblib import parallel_config
-    from ray.util.joblib import register_ray
 
     try:
         ray.init(address=scheduler or "auto", log_to_driver=False)
     except (ConnectionError, ValueError) as error:
         raise UserError("--scheduler", "", f"no Ray cluster answers at {scheduler or 'auto'}") from error
     try:
-        register_ray()
-        with parallel_config("ray", n_jobs=-1):
-            yield
+        yield
     finally:
         ray.shutdown()
 

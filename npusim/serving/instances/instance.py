@@ -69,9 +69,6 @@ class CompiledInstance:
         state.rules["keeps"] = prompts_alone
         connector = service.deployment.runtime.connector
         state.rules["puts_first"] = connector is not None and connector.first_token == "decode"
-        self._lengths: list[tuple[int, int]] = load.tokens.tolist()
-        self._after: list[int] = load.after.tolist()
-        self._intake_s: list[float] = service.limits.intake.seconds(load.tokens[:, 0]).tolist()
         self._block_s = _block_s(service) if state.rules["puts_first"][0] else 0.0
         self._heard = self._seen = 0
         self._places: dict[int, int] = {}
@@ -82,9 +79,9 @@ class CompiledInstance:
     def send(self, index: int, due_s: float, now_s: float, given: bool = False) -> None:
         path = next_path = (0, 0)
         if self._prefixes is not None:
-            path, after = self._prefixes.path_of(index), self._after[index]
+            path, after = self._prefixes.path_of(index), int(self._load.after[index])
             next_path = next_path if after == FIRST else self._prefixes.path_of(after)
-        isl, osl = self._lengths[index]
+        isl, osl = self._load.tokens[index].tolist()
         if given or self._prompts_alone:
             self._places[index] = len(self._places)
         self.next_s = self._server.receive(
@@ -93,7 +90,7 @@ class CompiledInstance:
             1 if self._prompts_alone else osl,
             isl if given else 0,
             (*path, *next_path),
-            self._intake_s[index],
+            float(self._service.limits.intake.seconds(isl)),
             due_s,
             now_s,
         )
