@@ -63,7 +63,9 @@ class EventEngine:
         self._analytic = analytic
         if analytic.deployment.runtime.artifacts:
             raise UserError(
-                analytic.deployment.runtime.name, "artifacts", "the event engine runs one artifact; use --engine analytic"
+                analytic.deployment.runtime.name,
+                "artifacts",
+                "the event engine runs one artifact; use --engine analytic",
             )
         self._memory = memory_model(analytic.system, detail.memory_depth, detail.refresh_rate)
         plan, self._sharers = analytic.plan, detail.dies_per_memory
