@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Skip
@@ -17,11 +18,13 @@ from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.run import TRACE, RunPredictor
 from npusim.hardware.catalog import load_system, shipped_runtimes
+from npusim.hardware.system import System
 from npusim.mapping.deployment import Deployment
 from npusim.metric_names import figure_of, resolve
 from npusim.metric_names import metric as metric_of
 from npusim.metric_row import Metric, Shown
 from npusim.metrics import PUBLISHED, UNIT_NAMES
+from npusim.workload.formats import kv_of_label, scheme_of_label
 from npusim.workload.lengths import FIXED
 
 _MAIN = "throughput_total"
@@ -34,6 +37,10 @@ _TRACED = ("ShareGPT", "open loop")
 _STALLED = ("host stalls",)
 _WINDOWED = ("steady-state window",)
 _UNSAID = "osl not published"
+_DEGREES = {kind: re.compile(rf"\b{kind}[ =_-]?(\d{{1,3}})\b", re.IGNORECASE) for kind in ("tp", "pp")}
+"""How labels and notes give the degrees of tensor and pipeline parallelism."""
+_FUSED = ("clusters", "pes_per_cluster")
+"""Numbers of the parts of a chip that a runtime fuses, where a unit has such parts."""
 _REQUESTS = re.compile(r"\brequests (\d+)\b")
 """How a source tells how many requests a run had."""
 
@@ -183,13 +190,16 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
     if users < 1.0:
         raise Unrepresentable(f"concurrency {users:g} is below one")
     where = chip_of_row(row, chip, arch)
+    label = row.text("precision")
     placement = placed(
         Placement(
             where,
             _runtime(row, where),
             model_name(row.text("model")),
-            scheme(row.text("precision") or "bf16"),
+            scheme(label or scheme_of_label(row.text("model")) or "bf16"),
             row.count("cards"),
+            kv_precision=kv_of_label(label),
+            plan=_plan(f"{label}; {run.notes}", load_system(where, uncalibrated=True), row.count("cards")),
         )
     )
     _require_room(measured_deployment(placement), isl + osl)
@@ -206,6 +216,23 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
         unsaid=unsaid,
         lab=lab,
     )
+
+
+def _plan(text: str, system: System, cards: int) -> str | None:
+    """The plan by the degrees that a label or note gives ("TP4 PP2", "TP=8"), None where it gives none of these cards.
+
+    Degrees count chips; where they count the parts that a chip's runtime fuses (Furiosa-LLM: 8 PEs a chip), those of
+    tensor parallelism are brought to chips.
+    """
+    told = {kind: int(found.group(1)) for kind, degree in _DEGREES.items() if (found := degree.search(text))}
+    tensor, pipeline = told.get("tp", 1), told.get("pp", 1)
+    chips, unit = cards * system.chips_per_card, system.chip.unit
+    fused = prod(int(getattr(unit, part).value) for part in _FUSED if hasattr(unit, part))
+    if told and tensor * pipeline == fused * chips and tensor % fused == 0:
+        tensor //= fused
+    if not told or tensor * pipeline != chips or pipeline == 1:
+        return None
+    return f"tp{tensor}-pp{pipeline}"
 
 
 def _runtime(row: Row, arch: str) -> str:
