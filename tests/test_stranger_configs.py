@@ -53,7 +53,7 @@ def test_an_object_within_that_tells_its_sizes_has_no_note(tmp_path: Path) -> No
         ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"},
           "input_tensors": {"dtype": "fp8_e4m3"}}}, "fp8"),
         ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4", "group_size": 32},
-          "input_tensors": {"dtype": "fp4"}}}, "mxfp4"),
+          "input_tensors": {"dtype": "fp4"}}}, "nvfp4"),
         ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig"}}}, "w4a16"),
         ({"quant_method": "torchao", "quant_type": "int8_dynamic_activation_int8_weight"}, "int8"),
         ({"quant_method": "auto-round", "bits": 4, "act_bits": 4, "data_type": "nv_fp"}, "nvfp4"),

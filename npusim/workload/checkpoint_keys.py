@@ -12,7 +12,7 @@ from npusim.inputs.json_text import read_json
 from npusim.workload.checkpoint import EXPERTS, ROLES, UNQUANTISED, Checkpoint
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.module_names import NameRules, names_of
-from npusim.workload.quantiser_words import quark_kv, quark_scheme, rounded_scheme, torchao_scheme
+from npusim.workload.quantiser_words import quark_kv, quark_scheme, rounded_scheme, torchao_scheme, wide_blocks
 
 _KEY = "quantization_config"
 _BESIDE = "hf_quant_config.json"
@@ -122,10 +122,11 @@ class _Reading:
         if method in ("", "none", "modelopt", "modelopt_mixed", "compressed-tensors"):
             return groups, UNQUANTISED
         if method in ("quark", "torchao"):
-            return groups, {"quark": quark_scheme, "torchao": torchao_scheme}[method](self._given, self._mistake)
+            found = {"quark": quark_scheme, "torchao": torchao_scheme}[method](self._given, self._mistake)
+            return _sized(groups, *found)
         rounded = rounded_scheme(self._given)
         if rounded is not None:
-            return groups, rounded
+            return _sized(groups, *rounded)
         scheme = self._known("quant_method", method, _METHODS)
         if method == "bitsandbytes":
             scheme = "w4a16" if self._given.get("load_in_4bit") is True else "int8"
@@ -169,7 +170,7 @@ class _Reading:
         micro = weights.get("group_size") == _HALF and type(weights.get("group_size")) is int
         scheme = _SCHEMES.get((kind, bits, narrow)) if type(bits) is int and isinstance(kind, str) else None
         if kind == "float" and bits == 4 and type(bits) is int:
-            scheme = ("nvfp4" if narrow == 4 else "nvfp4a16") if micro else "mxfp4"
+            scheme = "nvfp4" if narrow == 4 else "nvfp4a16" if micro else "mxfp4"
         if scheme is None:
             raise self._mistake(
                 key, f"weights of {str(bits)[:9]} bits by activations of {str(narrow)[:9]} are not known"
@@ -178,6 +179,7 @@ class _Reading:
         if not isinstance(targets, list) or not all(isinstance(rule, str) for rule in targets):
             raise self._mistake(f"{key}.targets", "must be a list of names of modules")
         sized = _int4_bits(weights.get("group_size")) if scheme == "w4a16" else ()
+        sized = wide_blocks() if scheme == "nvfp4" and not micro else sized
         return _Group(scheme, NameRules(targets), sized)
 
     def _kv(self) -> str | None:
@@ -218,6 +220,13 @@ _SCHEMES: Mapping[tuple[str, int, int | None], str] = {
 }  # fmt: skip
 """Precision schemes by type and bits of weights and bits of activations (None: 16)."""
 _KV_TYPES: Mapping[tuple[Any, Any], str] = {("float", 8): "FP8", ("int", 8): "INT8"}
+
+
+def _sized(
+    groups: tuple[_Group, ...], scheme: str, bits: tuple[tuple[str, float], ...]
+) -> tuple[tuple[_Group, ...], str]:
+    """Groups and the scheme of the rest, whose elements are of that size where it is not the usual one."""
+    return (*groups, *((_Group(scheme, NameRules(("Linear",)), bits),) if bits else ())), scheme
 
 
 def _int4_bits(group: Any) -> tuple[tuple[str, float], ...]:
