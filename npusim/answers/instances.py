@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from npusim.answers.energy import energy_reconciliation
+from npusim.answers.on_device import device_left_out
 from npusim.answers.predict import run_figures
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Shown
@@ -22,7 +23,7 @@ def predict_instances(deployment: Deployment, load: Load, count: int, routing: s
     Raises UserError.
     """
     run = simulate_instances(replicas_of(deployment, count), load, seed, routing)
-    told = {"energy_reconciliation": energy_reconciliation(deployment)}
+    told = {"energy_reconciliation": energy_reconciliation(deployment)} | device_left_out(deployment, "instances")
     return run_figures(measure(run.whole)) | told | {"instances": {"routing": routing, **instances_figures(run)}}
 
 
