@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from npusim.errors import UserError
+from npusim.evidence.measured.kinds.published_serving import plan_of_text
+from npusim.hardware.catalog import load_system
 from npusim.workload.catalog import load_model
 from npusim.workload.class_defaults import class_defaults
 from npusim.workload.families import FAMILIES, SAME
+from npusim.workload.formats import kv_of_label, scheme_of_label
 from npusim.workload.model import Model
+from npusim.workload.model_names import shipped_model
 
 CONFIGS = Path(__file__).parent / "samples" / "configs"
 LLAMA = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -29,7 +33,7 @@ def read(tmp_path: Path, config: dict) -> Model:
 
 def test_an_object_within_leaves_out_what_is_as_in_its_class(tmp_path: Path) -> None:
     """Each class of the table: the object without sizes is the model with all of them; a file itself tells its own."""
-    for name, sizes in class_defaults().classes.items():
+    for name, sizes in class_defaults().items():
         assert SAME.get(name, name.removesuffix("_text")) in FAMILIES
         told = sizes | {"model_type": name, "sliding_window": None}
         untold = {"model_type": "llava", "text_config": {"model_type": name, "sliding_window": None}}
@@ -144,3 +148,39 @@ def test_experts_of_images_are_counted_apart() -> None:
 def test_models_of_other_kinds_are_refused_by_what_they_are(tmp_path: Path, name: str, what: str) -> None:
     with pytest.raises(UserError, match=f"model_type: '{name}' is .*{what}"):
         read(tmp_path, LLAMA | {"model_type": name})
+
+
+@pytest.mark.parametrize(
+    ("label", "scheme", "kv"),
+    [
+        ("FP8 (W8A8 dynamic, KV16)", "fp8", "bf16"), ("NVFP4A16", "nvfp4a16", None), ("INT8 W8A8", "int8", None),
+        ("NVFP4 (W4A16)", "nvfp4a16", None), ("W8A8 (INT8), KV8", "int8", "fp8"), ("nvfp4-a16", "nvfp4a16", None),
+        ("FP4", "nvfp4", None), ("MXFP4 (W4A4)", "nvfp4", None), ("MXFP4", "mxfp4", None),
+    ],
+)  # fmt: skip
+def test_labels_of_labs(label: str, scheme: str, kv: str | None) -> None:
+    assert (scheme_of_label(label), kv_of_label(label)) == (scheme, kv)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("K-EXAONE", "k-exaone-236b"), ("K-EXAONE-236B-A23B (NVFP4A16)", "k-exaone-236b"),
+        ("Solar Open 100B", "solar-open-100b"), ("upstage/Solar-Open-100B-W8A8", "solar-open-100b"),
+        ("EXAONE 4.0 32B", "exaone-4.0-32b"), ("EXAONE-4.0-32B-FP8-dynamic", "exaone-4.0-32b"),
+        ("EXAONE-4.0-1.2B", None),
+    ],
+)  # fmt: skip
+def test_names_of_labs(name: str, model: str | None) -> None:
+    assert shipped_model(name) == model
+
+
+@pytest.mark.parametrize(
+    ("text", "cards", "plan"),
+    [
+        ("TP2 PP2", 4, "tp2-pp2"), ("TP=4, PP=2", 8, "tp4-pp2"), ("TP8 (PEs), PP2", 2, "tp1-pp2"),
+        ("PP8", 8, "tp1-pp8"), ("TP8", 1, None), ("TP4/PP1", 4, None), ("TP2 PP2", 8, None), ("", 2, None),
+    ],
+)  # fmt: skip
+def test_degrees_of_labs_are_chips_or_the_parts_that_a_runtime_fuses(text: str, cards: int, plan: str | None) -> None:
+    assert plan_of_text(text, load_system("rngd"), cards) == plan

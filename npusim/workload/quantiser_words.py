@@ -31,6 +31,8 @@ _TORCHAO: Mapping[str, str] = {
 
 
 _BITS = 4
+_SHOWN = 40
+"""Characters of a word that an error shows."""
 
 
 def wide_blocks() -> tuple[tuple[str, float], ...]:
@@ -89,4 +91,4 @@ def _type_of(tensor: Any) -> str | None:
 
 
 def _word(told: Any) -> str:
-    return "16 bits" if told is None else repr(str(told)[:40])
+    return "16 bits" if told is None else repr(str(told)[:_SHOWN])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from npusim.workload.attention import Latent
 from npusim.workload.attention_keys import attention_of, read_latent
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.family import Family
@@ -24,7 +25,7 @@ def read_indexer(config: ConfigFile, inner: int) -> Indexer:
     return Indexer(config.size("index_n_heads"), dim, config.size("index_topk"), inner, vectors=2 * dim)
 
 
-def indexed_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer, ...]:
+def indexed_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Latent, ...]:
     """Latent attention with an indexer; `indexer_types` says which layers take an earlier one's choice."""
     latent = read_latent(config)
     indexer = read_indexer(config, latent.query_rank or config.size("hidden_size"))
@@ -36,7 +37,7 @@ def indexed_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mix
     return tuple(own if word == _FULL else borrowed for word in words)
 
 
-def gated_indexed_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer, ...]:
+def gated_indexed_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Latent, ...]:
     """A.X K2: as `indexed_mixers`, where the product of the queries makes a gate of the result too."""
     return tuple(replace(mixer, query_gate=True) for mixer in indexed_mixers(config, family, layers))
 

@@ -39,6 +39,8 @@ _WINDOWED = ("steady-state window",)
 _UNSAID = "osl not published"
 _DEGREES = {kind: re.compile(rf"\b{kind}[ =_-]?(\d{{1,3}})\b", re.IGNORECASE) for kind in ("tp", "pp")}
 """How labels and notes give the degrees of tensor and pipeline parallelism."""
+_SDK = re.compile(r"\d{4}\.\d+")
+"""Year and number of an SDK, of which a trial version ("2026.5.0b0") may be described alone, with a b behind them."""
 _FUSED = ("clusters", "pes_per_cluster")
 """Numbers of the parts of a chip that a runtime fuses, where a unit has such parts."""
 _REQUESTS = re.compile(r"\brequests (\d+)\b")
@@ -199,7 +201,7 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
             scheme(label or scheme_of_label(row.text("model")) or "bf16"),
             row.count("cards"),
             kv_precision=kv_of_label(label),
-            plan=_plan(f"{label}; {run.notes}", load_system(where, uncalibrated=True), row.count("cards")),
+            plan=plan_of_text(f"{label}; {run.notes}", load_system(where, uncalibrated=True), row.count("cards")),
         )
     )
     _require_room(measured_deployment(placement), isl + osl)
@@ -218,7 +220,7 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
     )
 
 
-def _plan(text: str, system: System, cards: int) -> str | None:
+def plan_of_text(text: str, system: System, cards: int) -> str | None:
     """The plan by the degrees that a label or note gives ("TP4 PP2", "TP=8"), None where it gives none of these cards.
 
     Degrees count chips; where they count the parts that a chip's runtime fuses (Furiosa-LLM: 8 PEs a chip), those of
@@ -240,10 +242,13 @@ def _runtime(row: Row, arch: str) -> str:
     sdk = row.text("sdk")
     if not sdk:
         return load_system(arch, uncalibrated=True).runtime
-    name = f"furiosa-llm-{'.'.join(sdk.split('.')[:2])}"
-    if name not in shipped_runtimes():
+    numbers = _SDK.search(sdk)
+    version = numbers[0] if numbers else sdk
+    names = [f"furiosa-llm-{version}", f"furiosa-llm-{version}b"]
+    found = next((name for name in names if name in shipped_runtimes()), None)
+    if found is None:
         raise Unrepresentable(f"no runtime describes the SDK {sdk}")
-    return name
+    return found
 
 
 def _require_room(deployment: Deployment, tokens: int) -> None:
