@@ -1,4 +1,4 @@
-"""A sample of every shipped chip with models and schemes (benchmarks/bench_matrix.py runs all): an answer or a reason."""
+"""Every shipped chip with a sample of models and schemes (bench_matrix.py runs all): an answer or a reason."""
 
 from __future__ import annotations
 

@@ -419,8 +419,9 @@ def _run_of_events(
             "--engine", "event", f"{told}; give fewer --requests, a shorter --osl, or use analytic"
         ) from None
     metrics = measure(run)
-    told = ttft_told(run, log) | {"engine": EVENT, "simulated_steps": window.simulated}
-    return run_figures(metrics) | told | _on_device(deployment, load, metrics, seed)
+    device = _on_device(deployment, load, metrics, seed)
+    told = {"engine": EVENT, "simulated_steps": window.simulated, **device}
+    return run_figures(metrics) | ttft_told(run, log) | told
 
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:
