@@ -420,7 +420,7 @@ def _run_of_events(
         ) from None
     metrics = measure(run)
     device = _on_device(deployment, load, metrics, seed)
-    told = {"engine": EVENT, "simulated_steps": window.simulated, **device}
+    told: dict[str, Any] = {"engine": EVENT, "simulated_steps": window.simulated, **device}
     return run_figures(metrics) | ttft_told(run, log) | told
 
 
