@@ -420,8 +420,8 @@ def _run_of_events(
         ) from None
     metrics = measure(run)
     device = _on_device(deployment, load, metrics, seed)
-    told: dict[str, Any] = {"engine": EVENT, "simulated_steps": window.simulated, **device}
-    return run_figures(metrics) | ttft_told(run, log) | told
+    simulated = {"engine": EVENT, "simulated_steps": window.simulated, **device}
+    return run_figures(metrics) | ttft_told(run, log) | simulated
 
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:
