@@ -17,8 +17,9 @@ from npusim.lab.files import formats
 from npusim.lab.files.folder import hand_in
 from npusim.lab.files.format import all_formats
 from npusim.lab.files.lab_run import LabRun, RunConditions
-from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_precision
+from npusim.lab.files.naming import shipped_arch, shipped_runtime, told_precision
 from npusim.lab.files.trees import from_names
+from npusim.workload.model_names import shipped_model
 
 AIPERF, PAGES, SENSORS = SAMPLES / "aiperf", SAMPLES / "prometheus", SAMPLES / "sensors"
 LOADGEN = SAMPLES / "loadgen" / "mlperf_log_detail.txt"

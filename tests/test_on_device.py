@@ -199,3 +199,17 @@ def test_the_grid_has_its_columns_and_ranges(tmp_path: Path) -> None:
         assert row[f"{name}_low"] < row[f"{name}_high"]
     assert row["device_limit"] == "skin"
     assert "device_limit" not in found[1].cells and "sustainable_w" not in found[1].cells
+
+
+def test_what_is_not_told_of_a_device_has_its_reason(tmp_path: Path) -> None:
+    """A plan of several chips and several instances; a window of the event engine is told as any other run."""
+    several = described(tmp_path, {"server.max_cards": 2}, "two")
+    told = api.run(several, MODEL, **ASKED, tensor_parallel=2, cards=2).answer
+    assert list(told["device"]) == ["reason"] and "one chip" in told["device"]["reason"]
+    spread = api.run(str(EXAMPLE), MODEL, **ASKED | {"concurrency": 2}, instances=2).answer
+    assert list(spread["device"]) == ["reason"] and "instances" in spread["device"]["reason"]
+    short = ASKED | {"isl": 16, "osl": 4, "requests": 1}
+    window = api.run(str(EXAMPLE), MODEL, **short, engine="event").answer["device"]
+    whole = api.run(str(EXAMPLE), MODEL, **short).answer["device"]
+    assert window.keys() == whole.keys()
+    assert window["sustainable_power_w"] == whole["sustainable_power_w"]

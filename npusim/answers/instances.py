@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from npusim.answers.energy import energy_reconciliation
+from npusim.answers.on_device import device_left_out
 from npusim.answers.predict import run_figures, with_intervals
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Shown
@@ -32,7 +33,7 @@ def predict_instances(
     figures = run_figures(metrics)
     if interval_wanted:
         figures = with_intervals(figures, instances_draws(pool, load, metrics, routing, seed))
-    told = {"energy_reconciliation": energy_reconciliation(deployment)}
+    told = {"energy_reconciliation": energy_reconciliation(deployment)} | device_left_out(deployment, "instances")
     return figures | told | {"instances": {"routing": routing, **instances_figures(run)}}
 
 

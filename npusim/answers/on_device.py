@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from npusim.mapping.deployment import Deployment
 from npusim.serving.metrics import RunMetrics
 from npusim.serving.on_device import NEVER, UNKNOWN, OnDevice
 
@@ -17,6 +18,21 @@ _LACKING = {
     "battery_h_at_duty": "device.duty, device.battery or device.beside is not told: hours of everyday use are unknown",
 }
 """What follows from a part of a description that may be left out, and the sentence where it is."""
+
+
+_LEFT_OUT = {
+    "chips": "cooling, battery and what the device draws besides are those of a device with one chip; "
+    "this plan has more",
+    "instances": "cooling, battery and what the device draws besides are those of a device with one chip; several "
+    "instances are on as many devices, each with its own part of the requests",
+    "nothing": "no request was served",
+}
+"""Why a chip that is in a device has no figures of it, by what the run was."""
+
+
+def device_left_out(deployment: Deployment, why: str) -> dict[str, Any]:
+    """`device` with the reason (chips, instances or nothing) in place of figures; nothing of a chip that is in none."""
+    return {} if deployment.system.device is None else {"device": {"reason": _LEFT_OUT[why]}}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from npusim.answers.bottleneck import hidden_floor, moved_by
 from npusim.answers.energy import energy_breakdown_j, energy_reconciliation
 from npusim.answers.engines import working_pes
 from npusim.answers.kv_access import kv_access
-from npusim.answers.on_device import device_told
+from npusim.answers.on_device import device_left_out, device_told
 from npusim.answers.simulated_step import engines_figures, simulated_figures, write_step_trace
 from npusim.answers.ttft import ttft_told
 from npusim.engine.analytic import AnalyticEngine
@@ -402,9 +402,9 @@ def _on_device(
     joint: JointDraws | None = None,
     engines: Sequence[tuple[Deployment, AnalyticEngine]] = (),
 ) -> dict[str, Any]:
-    """What the device makes of the run; nothing of a chip that is in none, or where nothing was served."""
-    if deployment.system.device is None or not metrics["requests"]:
-        return {}
+    """What the device makes of the run, or why that is not told; nothing of a chip that is in none."""
+    if deployment.plan.chips > 1 or not metrics["requests"]:
+        return device_left_out(deployment, "chips" if deployment.plan.chips > 1 else "nothing")
     found = on_device(deployment, load, metrics, analytic_engine(deployment), seed, joint, engines)
     return device_told(found, metrics)
 
@@ -421,7 +421,10 @@ def _run_of_events(
         raise UserError(
             "--engine", "event", f"{told}; give fewer --requests, a shorter --osl, or use analytic"
         ) from None
-    return run_figures(measure(run)) | ttft_told(run, log) | {"engine": EVENT, "simulated_steps": window.simulated}
+    metrics = measure(run)
+    device = _on_device(deployment, load, metrics, seed)
+    simulated = {"engine": EVENT, "simulated_steps": window.simulated, **device}
+    return run_figures(metrics) | ttft_told(run, log) | simulated
 
 
 def run_figures(metrics: RunMetrics) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from npusim.errors import UserError
 from npusim.inputs.limits import MOST_INSTANCES
 
 if TYPE_CHECKING:
+    from npusim.answers.on_device import device_left_out
     from npusim.answers.pools import Pool
     from npusim.answers.predict import PlainFigures
     from npusim.serving.load import Load
@@ -107,4 +108,5 @@ def predict_spread(
     answer = predict_pools(prefill, decode, transfer, load, spread.routing, seed, interval)
     for name, pool in (("prefill", prefill), ("decode", decode)):
         answer["pools"][name] |= {"configuration": configuration(pool.deployment)}
+        answer["pools"][name] |= device_left_out(pool.deployment, "instances")
     return answer

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def print_device(console: Console, told: dict[str, Any]) -> None:
-    """Burst beside sustained, energy and battery, and what is unknown, a sentence each."""
+    """Burst beside sustained, energy and battery, and what is unknown, a sentence each; or why none is told."""
+    if "reason" in told:
+        console.print(f"On the device: not told, since {told['reason']}.")
+        return
     burst, sustained = told["burst"], told["sustained"]
     rows = [
         ["time per output token", figure(burst["tpot_ms"]), figure(sustained["tpot_ms"]), "ms"],

@@ -23,6 +23,7 @@ from npusim.mapping.lower import program
 from npusim.mapping.micro_batches import bubble_s, micro_steps
 from npusim.mapping.optable import LINEAR, OpTable
 from npusim.mapping.pieces import compiled_pieces, largest_size
+from npusim.workload.precision import SCHEMES
 from npusim.workload.step import Step, decode
 
 MOST_STEPS = 4096
@@ -323,5 +324,12 @@ def _check_multiplies(template: np.ndarray, deployment: Deployment) -> None:
                 "--precision",
                 deployment.precision.name,
                 f"{deployment.system.name} has no way to multiply {weights} weights with {activations} activations; "
-                "choose another precision, or give the chip's unit an expansion for it",
+                f"choose another precision ({', '.join(_multiplied(multiplies))}), or give the chip's unit an "
+                "expansion for it",
             )
+
+
+def _multiplied(multiplies: np.ndarray) -> list[str]:
+    """The schemes whose weights and activations a unit multiplies."""
+    pairs = {name: (dtypes.code(weights), dtypes.code(activations)) for name, (weights, activations) in SCHEMES.items()}
+    return [name for name, pair in pairs.items() if multiplies[pair] != dtypes.NOT_MULTIPLIED]

@@ -220,9 +220,8 @@ class _Cells:
         if joint is not None:
             for name in INTERVAL_METRICS:
                 row[f"{name}_low"], row[f"{name}_high"] = joint.interval(name)
-        return row | device_columns(
-            on_device(self._deployment, load, metrics, self._engine, self._seed, joint, self._drawn)
-        )
+        found = on_device(self._deployment, load, metrics, self._engine, self._seed, joint, self._drawn)
+        return row | device_columns(found, self._deployment)
 
     def at_slo(self, isl: int, osl: int, start: int) -> dict[str, Any]:
         """The most users of a shape within the limits, nothing where the model has no room."""

@@ -10,9 +10,10 @@ from typing import Any
 
 from npusim.bounds.reading import Reading
 from npusim.lab.files.lab_run import LabRun
-from npusim.lab.files.naming import shipped_arch, shipped_model
+from npusim.lab.files.naming import shipped_arch
 from npusim.lab.rules.copies import alike_runs, file_of_run, twin_pairs
 from npusim.metric_names import resolve
+from npusim.workload.model_names import shipped_model
 
 
 @dataclass(frozen=True)

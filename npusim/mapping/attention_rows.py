@@ -113,7 +113,8 @@ def latent(
     if latent.query_rank:
         rows.linear(Q_DOWN, precision, latent.query_rank + latent.latent, hidden, SPLIT_NONE)
         rows.vector(NORM, latent.query_rank + latent.kv_rank, 2 * (latent.query_rank + latent.kv_rank))
-        rows.linear(Q_UP, precision, query_width, latent.query_rank, SPLIT_COLUMNS)
+        made = query_width + value_width * latent.query_gate
+        rows.linear(Q_UP, precision, made, latent.query_inner(hidden), SPLIT_COLUMNS)
     else:
         rows.linear(KV_DOWN, precision, latent.latent, hidden, SPLIT_NONE)
         rows.vector(NORM, latent.kv_rank, 2 * latent.kv_rank)
@@ -129,6 +130,7 @@ def latent(
     if latent.gate:
         gate = latent.gate * heads // latent.heads
         rows.linear(EXPAND, precision, gate, hidden, SPLIT_COLUMNS)
+    if latent.gate or latent.query_gate:
         rows.vector(SILU, value_width, 3 * value_width)
     rows.linear(OUT, out or precision, hidden, value_width, SPLIT_ROWS)
 

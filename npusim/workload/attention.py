@@ -74,8 +74,9 @@ class Latent:
 
     kv_rank: of the latent that keys and values are made from; query_rank: of the queries', 0 for none; nope, rope: of
     queries and keys without and with position; value: of values. The cache keeps kv_rank + rope elements a token.
-    gate: columns of a projection that gates the result; window: as that of Attention; indexer: chooses the tokens that
-    are attended.
+    gate: columns of a projection that gates the result; query_gate: the product that makes the queries reads their
+    latent before and after its norm, and makes a gate of the result beside them (A.X K2); window: as that of Attention;
+    indexer: chooses the tokens that are attended.
     """
 
     kv_rank: int
@@ -87,6 +88,7 @@ class Latent:
     gate: int = 0
     window: int = 0
     indexer: Indexer | None = None
+    query_gate: bool = False
 
     @property
     def query(self) -> int:
@@ -108,6 +110,15 @@ class Latent:
         """Elements that one token leaves in one layer's cache."""
         return self.latent + (self.indexer.cached if self.indexer else 0)
 
+    def query_inner(self, hidden: int) -> int:
+        """Elements that the product that makes the queries reads."""
+        return (self.query_rank or hidden) * (1 + self.query_gate)
+
+    @property
+    def query_made(self) -> int:
+        """Columns of the product that makes the queries."""
+        return self.heads * (self.query + self.query_gate * self.value)
+
     @property
     def latent(self) -> int:
         """Elements of the latent of a token."""
@@ -115,8 +126,7 @@ class Latent:
 
     def matrices(self, hidden: int) -> int:
         """Parameters of the projections."""
-        inner = self.query_rank or hidden
-        queries = self.query_rank * hidden + inner * self.heads * self.query + hidden * self.gate
+        queries = self.query_rank * hidden + self.query_inner(hidden) * self.query_made + hidden * self.gate
         heads = self.heads * (self.kv_rank * (self.nope + self.value) + self.value * hidden)
         return queries + hidden * self.latent + heads
 

@@ -45,7 +45,7 @@ def read_attention(config: ConfigFile, family: Family, heads: int, kv_heads: int
         output_bias=told(config, family.output_bias),
         norms=_norms(config, family, heads, kv_heads, head_dim),
         sinks=family.sinks,
-        gate=heads * head_dim if family.gate and config.flag(family.gate) else 0,
+        gate=heads * head_dim if told(config, family.gate) else heads * told(config, family.head_gate or False),
         query_rank=config.whole("share_q_dim"),
     )
 

@@ -12,6 +12,7 @@ from npusim.inputs.json_text import read_json
 from npusim.workload.checkpoint import EXPERTS, ROLES, UNQUANTISED, Checkpoint
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.module_names import NameRules, names_of
+from npusim.workload.quantiser_words import quark_kv, quark_scheme, rounded_scheme, torchao_scheme, wide_blocks
 
 _KEY = "quantization_config"
 _BESIDE = "hf_quant_config.json"
@@ -23,9 +24,21 @@ _METHODS: Mapping[str, str] = {
     "fp8": "fp8", "fbgemm_fp8": "fp8", "modelopt_fp8": "fp8", "mxfp8": "fp8", "w8a8_fp8": "fp8", "ptpc_fp8": "fp8",
     "awq": "w4a16", "awq_marlin": "w4a16", "gptq": "w4a16", "gptq_marlin": "w4a16", "auto-round": "w4a16",
     "auto_round": "w4a16", "bitsandbytes": "int8", "mxfp4": "mxfp4", "nvfp4": "nvfp4", "modelopt_fp4": "nvfp4",
-    "hqq": "w4a16", "w8a8_int8": "int8", "int8": "int8", "experts_int8": "w8a16", "eetq": "w8a16",
+    "w8a8_int8": "int8", "int8": "int8", "experts_int8": "w8a16", "inc": "w4a16",
 }  # fmt: skip
 """Precision schemes by `quant_method`."""
+_OTHER_METHODS: Mapping[str, str] = {
+    "hqq": "its bits differ by layer",
+    "aqlm": "codebooks of 1 to 4 bits",
+    "eetq": "8-bit weights in its own layout",
+    "vptq": "codebooks of 1 to 4 bits",
+    "spqr": "3-bit weights with outliers apart",
+    "higgs": "codebooks of 2 to 4 bits",
+    "quip": "2-bit weights",
+    "bitnet": "weights of -1, 0 and 1",
+    "squeezellm": "codebooks of 3 and 4 bits",
+}
+"""Methods whose kernels no shipped chip describes, and why their weights are none of the schemes."""
 _ALGORITHMS: Mapping[str, str] = {
     "FP8": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "FP8_PB_WO": "fp8", "FP8_PB_REAL": "fp8", "MXFP8": "fp8",
     "NVFP4": "nvfp4", "NVFP4_AWQ": "nvfp4", "W4A16_NVFP4": "nvfp4a16", "NVFP4A16": "nvfp4a16", "W4A16_AWQ": "w4a16",
@@ -106,12 +119,14 @@ class _Reading:
             return (), self._known("quant_algo", algorithm, _ALGORITHMS)
         if algorithm == _MIXED and not method:
             return groups, UNQUANTISED
-        if method in ("", "none", "modelopt", "modelopt_mixed", "compressed-tensors", "torchao", "quark"):
-            if method in ("torchao", "quark"):
-                raise self._mistake(
-                    "quant_method", f"'{method}' is not read; give the scheme by --precision without it"
-                )
+        if method in ("", "none", "modelopt", "modelopt_mixed", "compressed-tensors"):
             return groups, UNQUANTISED
+        if method in ("quark", "torchao"):
+            found = {"quark": quark_scheme, "torchao": torchao_scheme}[method](self._given, self._mistake)
+            return _sized(groups, *found)
+        rounded = rounded_scheme(self._given)
+        if rounded is not None:
+            return _sized(groups, *rounded)
         scheme = self._known("quant_method", method, _METHODS)
         if method == "bitsandbytes":
             scheme = "w4a16" if self._given.get("load_in_4bit") is True else "int8"
@@ -155,7 +170,7 @@ class _Reading:
         micro = weights.get("group_size") == _HALF and type(weights.get("group_size")) is int
         scheme = _SCHEMES.get((kind, bits, narrow)) if type(bits) is int and isinstance(kind, str) else None
         if kind == "float" and bits == 4 and type(bits) is int:
-            scheme = ("nvfp4" if narrow == 4 else "nvfp4a16") if micro else "mxfp4"
+            scheme = "nvfp4" if narrow == 4 else "nvfp4a16" if micro else "mxfp4"
         if scheme is None:
             raise self._mistake(
                 key, f"weights of {str(bits)[:9]} bits by activations of {str(narrow)[:9]} are not known"
@@ -164,17 +179,21 @@ class _Reading:
         if not isinstance(targets, list) or not all(isinstance(rule, str) for rule in targets):
             raise self._mistake(f"{key}.targets", "must be a list of names of modules")
         sized = _int4_bits(weights.get("group_size")) if scheme == "w4a16" else ()
+        sized = wide_blocks() if scheme == "nvfp4" and not micro else sized
         return _Group(scheme, NameRules(targets), sized)
 
     def _kv(self) -> str | None:
         """The format of the KV cache, None where it is left open."""
-        told = self._given.get("kv_cache_quant_algo") or self._given.get("kv_cache_scheme")
+        told = self._given.get("kv_cache_quant_algo") or self._given.get("kv_cache_scheme") or quark_kv(self._given)
         if isinstance(told, dict):
             told = _KV_TYPES.get((told.get("type"), told.get("num_bits")))
         return _KV_ALGORITHMS.get(told) if isinstance(told, str) else None
 
     def _known(self, key: str, word: Any, table: Mapping[str, str]) -> str:
         scheme = table.get(word) if isinstance(word, str) else None
+        if word in _OTHER_METHODS:
+            mend = "give the nearest scheme by --precision and leave this object out"
+            raise self._mistake(key, f"'{word}' is not predicted ({_OTHER_METHODS[word]}); {mend}")
         if scheme is None:
             raise self._mistake(key, f"unknown: {str(word)[:40]!r}; known: {', '.join(table)}")
         return scheme
@@ -201,6 +220,13 @@ _SCHEMES: Mapping[tuple[str, int, int | None], str] = {
 }  # fmt: skip
 """Precision schemes by type and bits of weights and bits of activations (None: 16)."""
 _KV_TYPES: Mapping[tuple[Any, Any], str] = {("float", 8): "FP8", ("int", 8): "INT8"}
+
+
+def _sized(
+    groups: tuple[_Group, ...], scheme: str, bits: tuple[tuple[str, float], ...]
+) -> tuple[tuple[_Group, ...], str]:
+    """Groups and the scheme of the rest, whose elements are of that size where it is not the usual one."""
+    return (*groups, *((_Group(scheme, NameRules(("Linear",)), bits),) if bits else ())), scheme
 
 
 def _int4_bits(group: Any) -> tuple[tuple[str, float], ...]:

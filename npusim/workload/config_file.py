@@ -24,7 +24,8 @@ class ConfigFile:
 
     inner: path of the object that is read first, such as text_config, where the file has one; what it lacks is looked
     for at the top. spellings: by the name of a key here those under which a file may have it, the first one counts;
-    a dot leads into an object. defaults: values of keys that are missing or null.
+    a dot leads into an object, or to an entry of a list by its number. defaults: values of keys that are missing or
+    null.
     """
 
     def __init__(self, path: Path, inner: str = "", data: dict[str, Any] | None = None) -> None:
@@ -34,6 +35,7 @@ class ConfigFile:
         self._spellings = _NO_SPELLINGS
         self._defaults = _NO_DEFAULTS
         self._asked: set[str] = set()
+        self._defaulted: set[str] = set()
 
     def within(self, inner: str) -> ConfigFile:
         """The same file, of which the object at `inner` is read first."""
@@ -45,10 +47,22 @@ class ConfigFile:
         other._spellings, other._defaults = spellings, defaults
         return other
 
+    @property
+    def is_within(self) -> bool:
+        """Whether an object within the file is read first."""
+        return bool(self._inner)
+
+    def taken(self) -> dict[str, Any]:
+        """The defaults that were asked for, by their keys, since the file has none of their own."""
+        return {key: value for key, value in self._defaults.items() if key in self._defaulted}
+
     def get(self, key: str) -> Any:
         """The value of `key`; its default (None without one) where it is missing or null."""
         found = self._find(key)
-        return self._defaults.get(key) if found is None else found[1]
+        if found is not None:
+            return found[1]
+        self._defaulted.add(key)
+        return self._defaults.get(key)
 
     def has(self, key: str) -> bool:
         """Whether the file has `key`, if only as null."""
@@ -72,7 +86,10 @@ class ConfigFile:
     def _at(self, path: str) -> Any:
         node: Any = self._data
         for part in path.split("."):
-            node = node.get(part) if isinstance(node, dict) else None
+            if isinstance(node, list) and part.isdecimal():
+                node = node[int(part)] if int(part) < len(node) else None
+            else:
+                node = node.get(part) if isinstance(node, dict) else None
         return node
 
     def outer(self, key: str) -> Any:

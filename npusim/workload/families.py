@@ -31,7 +31,12 @@ from npusim.workload.hybrid_mixers import (
     role_mixers,
 )
 from npusim.workload.recurrent_keys import delta_attention, gated_delta, lightning, mamba1, mamba2, short_convolution
-from npusim.workload.sparse_keys import block_sparse_mixers, compressed_mixers, indexed_mixers
+from npusim.workload.sparse_keys import (
+    block_sparse_mixers,
+    compressed_mixers,
+    gated_indexed_mixers,
+    indexed_mixers,
+)
 from npusim.workload.special_feeds import (
     adjusted_feeds,
     gemma4_feeds,
@@ -117,6 +122,15 @@ _UNBOUNDED: dict[str, Any] = {"max_position_embeddings": 1048576}
 _BLOCK: dict[str, Any] = {"scan_chunk": 2048}
 _GEMMA: dict[str, Any] = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, **_TIED}
 
+_OF_TEXT = {
+    name: (f"{key}.0", key)
+    for name, key in (
+        ("num_experts", "moe_num_experts"), ("moe_intermediate_size", "moe_intermediate_size"),
+        ("first_k_dense_replace", "moe_layer_start_index"), ("moe_layer_end_index", "moe_layer_end_index"),
+    )
+}  # fmt: skip
+"""The first of two entries, those of the experts for text, ahead of those for images (ERNIE 4.5 VL)."""
+
 FAMILIES: dict[str, Family] = {
     "llama": Family(
         ("LlamaForCausalLM", "LLaMAForCausalLM", "YiForCausalLM", "AquilaForCausalLM", "AquilaModel", "CwmForCausalLM",
@@ -196,6 +210,7 @@ FAMILIES: dict[str, Family] = {
         ("Glm4ForCausalLM", "Glm4vForConditionalGeneration"), qkv_bias="attention_bias", further_norms=2,
         defaults={"head_dim": 128},
     ),
+    "glm_ocr": Family(("GlmOcrForConditionalGeneration",), qkv_bias="attention_bias", further_norms=2),
     "glm4_moe": Family(
         ("Glm4MoeForCausalLM", "Glm4vMoeForConditionalGeneration"), qkv_bias="attention_bias", qk_norm=PER_HEAD,
         qk_norm_key="use_qk_norm", routed=True, router_bias=True, defaults={"head_dim": 128},
@@ -274,8 +289,12 @@ FAMILIES: dict[str, Family] = {
         mlp_bias="use_bias",
     ),
     "ernie4_5_moe": Family(
-        ("Ernie4_5_MoeForCausalLM", "Ernie4_5_VLMoeForConditionalGeneration"), defaults=_TIED, qkv_bias="use_bias",
+        ("Ernie4_5_MoeForCausalLM",), defaults=_TIED, qkv_bias="use_bias",
         output_bias="use_bias", routed=True, router_bias=True,
+    ),
+    "ernie4_5_vl_moe": Family(
+        ("Ernie4_5_VLMoeForConditionalGeneration",), defaults=_TIED, qkv_bias="use_bias", output_bias="use_bias",
+        routed=True, router_bias=True, keys=_OF_TEXT,
     ),
     "hunyuan_v1_dense": Family(
         ("HunYuanDenseV1ForCausalLM",), qk_norm=PER_HEAD, qkv_bias="attention_bias", output_bias="attention_bias"
@@ -444,7 +463,8 @@ FAMILIES: dict[str, Family] = {
         mixers=mixed_layers(short_convolution, numbered_layers), feeds=adjusted_feeds, qk_norm=PER_HEAD,
         routed=True, may_be_dense=True,
         router_bias="use_expert_bias", defaults=_TIED | {"use_expert_bias": True},
-        unused=("block_ffn_dim_multiplier", "block_multiple_of", "conv_bias", "conv_dim", "conv_dim_out", "block_dim",
+        unused=("conv_L_cache", "full_attn_idxs", "block_ffn_dim_multiplier", "block_multiple_of", "conv_bias",
+                "conv_dim", "conv_dim_out", "block_dim",
                 "block_ff_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_swiglu",
                 "block_use_xavier_init", "conv_use_xavier_init"),
     ),
@@ -461,8 +481,13 @@ FAMILIES: dict[str, Family] = {
     "minimax_m3": Family(
         ("MiniMaxM3ForCausalLM", "MiniMaxM3SparseForCausalLM", "MiniMaxM3SparseForConditionalGeneration"),
         mixers=block_sparse_mixers, qk_norm=PER_HEAD, routed=True, router_bias=True, gate="attention_output_gate",
-        keys={"intermediate_size": ("dense_intermediate_size",), "moe_intermediate_size": ("intermediate_size",)},
-        unused=("moe_intermediate_size", "sparse_attention_config"),
+        keys={"intermediate_size": ("dense_intermediate_size",), "moe_intermediate_size": ("intermediate_size",),
+              "sparse_heads": ("sparse_attention_config.sparse_num_index_heads", "index_n_heads"),
+              "sparse_dim": ("sparse_attention_config.sparse_index_dim", "index_head_dim"),
+              "sparse_blocks": ("sparse_attention_config.sparse_topk_blocks", "index_topk_blocks"),
+              "sparse_block": ("sparse_attention_config.sparse_block_size", "index_block_size")},
+        unused=("moe_intermediate_size", "sparse_attention_config", "index_local_blocks",
+                "dense_intermediate_size"),
     ),
     "step3p5": Family(
         ("Step3p5ForCausalLM", "Step3p7FlashForCausalLM", "Step3p7ForConditionalGeneration"), windows=one_window,
@@ -521,6 +546,59 @@ FAMILIES: dict[str, Family] = {
         ("VaetkiForCausalLM", "VAETKIForCausalLM"), windows=optional_pattern, further_norms="use_post_norm", **_DEEPSEEK
     ),
     "motif": Family(("MotifForCausalLM",), unused=("num_noise_heads", "grouped_ratio"), **_LLAMA),
+    "mistral4": Family(("Mistral4ForCausalLM",), routed=True, latent=True),
+    "axk2": Family(
+        ("AXK2ForCausalLM",), mixers=gated_indexed_mixers, side=("gated_norm_rank", "gated_norm_rank"),
+        unused=("index_topk_freq", "layer_types", "head_dim"), **_DEEPSEEK,
+    ),
+    "apertus1p5": Family(
+        ("Apertus1p5ForCausalLM", "Apertus1p5ForConditionalGeneration"), gated=False, qk_norm=PER_HEAD,
+        qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "aria": Family(("AriaTextForCausalLM", "AriaForConditionalGeneration"), routed=True, **_LLAMA),
+    "granite_swa": Family(("GraniteSWAForCausalLM",), windows=one_window, sinks=1, **_LLAMA),
+    "granitemoe_swa": Family(
+        ("GraniteMoeSWAForCausalLM",), windows=one_window, sinks=1, routed=True, qkv_bias="attention_bias",
+        output_bias="attention_bias",
+    ),
+    "vaultgemma": Family(
+        ("VaultGemmaForCausalLM",), defaults=_GEMMA | {"sliding_window_pattern": 2}, windows=patterned_windows,
+        qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "nanochat": Family(("NanoChatForCausalLM",), gated=False, norm_vectors=0, qkv_bias="attention_bias"),
+    "flint": Family(
+        ("FlintForCausalLM",), windows=one_window, qk_norm=PER_HEAD, sinks=1, routed=True, grouped=True,
+        keys={"gated_shared_width": (), "shared_width": ("shared_expert_intermediate_size",)},
+        qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "kolibri1": Family(
+        ("Kolibri1ForCausalLM",), windows=one_window, qk_norm=PER_HEAD, further_norms=2, routed=True, router_bias=True,
+        grouped=True, keys={"gated_shared_width": (), "shared_width": ("shared_expert_intermediate_size",)},
+    ),
+    "beam": Family(
+        ("BeamForCausalLM",), windows=one_window, qk_norm=PER_HEAD, further_norms=2, routed=True, router_bias=True,
+        grouped=True, gate=True, qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "muse_glimmer": Family(
+        ("MuseGlimmerForConditionalGeneration",), windows=one_window, further_norms=2, gate=True, grouped=True,
+        qkv_bias="attention_bias", output_bias="attention_bias",
+    ),
+    "lara_mini": Family(
+        ("LaraMiniForCausalLM",), mixers=mixed_layers(gated_delta, listed_layers), qk_norm=PER_HEAD, routed=True,
+        grouped=True, defaults=_CHUNK, qkv_bias="attention_bias", output_bias="attention_bias",
+        keys={"gated_shared_width": (), "shared_width": ("shared_expert_intermediate_size",)},
+    ),
+    "lfm3": Family(
+        ("Lfm3ForCausalLM", "Lfm3VlForConditionalGeneration"),
+        mixers=mixed_layers(short_convolution, listed_layers), qk_norm=PER_HEAD, further_norms="use_sandwich_norm",
+        head_gate="use_attention_gate",
+        defaults=_TIED | {"use_sandwich_norm": True, "use_attention_gate": True, "conv_L_cache": 7},
+        unused=("conv_L_cache", "conv_bias"), qkv_bias="attention_bias",
+    ),
+    "molmo2": Family(
+        ("Molmo2ForConditionalGeneration",), qk_norm=PER_HEAD, qkv_bias="attention_bias",
+        unused=("rope_scaling_layers", "additional_vocab_size"),
+    ),
     "step3": Family(
         ("Step3TextForCausalLM", "Step3VLForConditionalGeneration"),
         defaults={"num_key_value_heads": 1}, routed=True,
@@ -536,7 +614,7 @@ SAME: dict[str, str] = {
     "kimi_k2": "deepseek_v3", "kimi_k25": "deepseek_v3", "kimi_vl": "deepseek_v3", "deepseek_vl_v2": "deepseek_v3",
     "granitemoeshared": "granitemoe", "exaone4_5": "exaone4", "phi4mm": "phi3", "phi4_multimodal": "phi3",
     "gemma3_text": "gemma3", "glm4v": "glm4", "glm4v_moe": "glm4_moe", "glm46v": "glm4_moe", "llama4_text": "llama4",
-    "cohere2_vision": "cohere2", "ernie4_5_vl_moe": "ernie4_5_moe", "hyperclovax_vision": "hyperclovax",
+    "cohere2_vision": "cohere2", "ernie4_5_moe_vl": "ernie4_5_vl_moe", "hyperclovax_vision": "hyperclovax",
     "hunyuan": "hunyuan_v1_moe", "refinedweb": "falcon", "refinedwebmodel": "falcon", "stablelm_epoch": "stablelm",
     "mimo_v2": "mimo_v2_flash", "internvl_chat": "qwen2", "git": "grok-1", "phi3small": "phi3", "step3_vl": "step3",
     "step3_text": "step3", "kimi_dev": "qwen2", "qwen3_5_moe": "qwen3_next", "kimi_k3": "kimi_linear",
@@ -544,6 +622,8 @@ SAME: dict[str, str] = {
     "lfm2_moe": "lfm2", "glm_moe_dsa": "deepseek_v32", "deepseek_ref": "deepseek_v4", "minimax_m3_vl": "minimax_m3",
     "step3p7": "step3p5", "step3p5_v": "step3p5", "deci": "nemotron_nas", "deepseek_vl2": "deepseek_v3",
     "ring_linear": "bailing_moe_linear", "kimi_vl_text": "deepseek_v3", "hyperclovax_vision_v2": "hyperclovax",
-    "mistral_large_3": "deepseek_v3",
+    "mistral_large_3": "deepseek_v3", "apertus1p5_text": "apertus1p5", "granite4_vision": "granite",
+    "granite_docling": "granite", "gemma4_unified": "gemma4", "hunyuan_vl": "hunyuan_v1_dense", "voxtral": "llama",
+    "paddleocr_vl": "ernie4_5", "qwen2_5_omni_text": "qwen2",
 }  # fmt: skip
 """Further values of `model_type`, each with the layers of another family."""

@@ -25,8 +25,9 @@ class Family:
     Attention: windows, how far layers look back; qk_norm, its kind (a key in qk_norm_key says whether it is there);
     qkv_bias, output_bias; grouped: `num_key_value_heads` must be given, elsewhere it defaults to the query heads;
     multi_query: the key that says that all queries share one head of keys and values; latent: attention is MLA; sinks:
-    attention sinks of a head; gate: the key that says that a projection gates each element of the result; mixers: makes
-    the mixers of all layers where these words do not do.
+    attention sinks of a head; gate: whether a projection gates each element of the result, or the key that says so;
+    head_gate: the key that says that it gates each head's result; mixers: makes the mixers of all layers where these
+    words do not do.
     Feeds: gated, mlp_bias; widening: width of the MLP by the hidden size where the file tells none; routed: layers have
     experts (where may_be_dense, those of files with a number of experts), whose router has a bias (router_bias) and
     whose matrices have (biased_experts); feeds: makes those of all layers.
@@ -51,7 +52,8 @@ class Family:
     multi_query: str = ""
     latent: bool = False
     sinks: int = 0
-    gate: str = ""
+    gate: Switch = False
+    head_gate: str = ""
     mixers: Callable[[ConfigFile, Family, int], tuple[Mixer | None, ...]] | None = None
     gated: Switch = True
     widening: int = 0

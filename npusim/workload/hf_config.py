@@ -12,6 +12,7 @@ from npusim.ledger import Provenance, Quantity
 from npusim.workload.attention_keys import read_mixers
 from npusim.workload.checkpoint import Checkpoint
 from npusim.workload.checkpoint_keys import read_checkpoint
+from npusim.workload.class_defaults import defaults_of
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.config_keys import is_harmless, read_keys, refuse_unread
 from npusim.workload.families import FAMILIES, KEYS, SAME
@@ -35,6 +36,10 @@ _OTHERS = {
                     "an encoder with a decoder, which npusim does not predict"),
     **dict.fromkeys(("llada", "dream", "sdar", "diffusion_gemma", "stable-diffusion", "flux"),
                     "a diffusion model, which does not generate token by token"),
+    **dict.fromkeys(("mllama", "mllama_text_model", "idefics", "evolla"),
+                    "a model whose layers attend images (cross_attention_layers), which npusim does not predict"),
+    **dict.fromkeys(("rwkv", "rwkv5", "rwkv6", "rwkv7", "xlstm", "recurrent_gemma", "retnet"),
+                    "a recurrent network of a kind that npusim does not predict"),
 }  # fmt: skip
 """Models that are no decoders, by `model_type`."""
 _OWN_KEYS = ("title", "aliases", "published_parameters_b", "published_active_b", "source", "notes", "assumptions",
@@ -88,7 +93,7 @@ def read_model(path: Path, name: str, as_family: str = "") -> Model:
         published_active=about.published_active,
         assumptions=_assumptions(config, name),
         source=about.source,
-        notes=about.notes,
+        notes=(*about.notes, *_class_note(config)),
     )
     refuse_unread(config, (*family.unused, *about.harmless))
     if model.parameters > _MOST_PARAMETERS:
@@ -167,7 +172,7 @@ def _of_family(config: ConfigFile, as_family: str) -> tuple[ConfigFile, str]:
         raise config.mistake("is_encoder_decoder", "is true: npusim predicts models that are decoders alone")
     name = _told_family(as_family) if as_family else _named_family(config)
     family = FAMILIES[name]
-    config = config.spelled({**KEYS, **family.keys}, family.defaults)
+    config = config.spelled({**KEYS, **family.keys}, {**family.defaults, **_untold(config)})
     _check_keys(config)
     for keys, has, kind in (
         (_LATENT_KEYS, family.latent, "multi-head latent attention (MLA)"),
@@ -177,6 +182,18 @@ def _of_family(config: ConfigFile, as_family: str) -> tuple[ConfigFile, str]:
         if key is not None and not has:
             raise config.mistake(key, f"is a key of {kind}, which models of type {name} do not have; give their type")
     return config, name
+
+
+def _untold(config: ConfigFile) -> dict[str, int | bool]:
+    """Sizes that an object within the file need not tell, as those of its class; a file itself has to tell them."""
+    return defaults_of(config.own().get("model_type")) if config.is_within else {}
+
+
+def _class_note(config: ConfigFile) -> tuple[str, ...]:
+    """The sizes that were taken from the class, since the file does not tell them."""
+    own = _untold(config)
+    taken = ", ".join(f"{key} {value}" for key, value in config.taken().items() if own.get(key) == value)
+    return (f"sizes of its class that the file leaves out: {taken}",) if taken else ()
 
 
 def _told_family(name: str) -> str:

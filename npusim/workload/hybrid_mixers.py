@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from npusim.workload.attention import Attention, Latent
 from npusim.workload.attention_keys import attention_of, read_latent
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.family import Family
@@ -12,8 +13,10 @@ from npusim.workload.layers import Mixer
 from npusim.workload.recurrent_keys import StateReader
 
 _STATE = frozenset({"linear_attention", "mamba", "conv", "linear", "mamba2", "recurrent", "kda"})
-_ATTENDS = frozenset({"full_attention", "attention", "full", "hybrid"})
-_ROLES = {"mamba": "M", "attention": "*", "mlp": "-", "moe": "E", "hybrid": "*"}
+_NEAR = "sliding_attention"
+_ATTENDS = frozenset({"full_attention", "attention", "full", "hybrid", _NEAR})
+_ROLES = {"mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*", "mlp": "-", "moe": "E",
+          "hybrid": "*"}  # fmt: skip
 """Letters of `hybrid_override_pattern` by the words of `layers_block_type` (Nemotron-H)."""
 
 Kinds = Callable[[ConfigFile, int], tuple[bool, ...]]
@@ -27,7 +30,14 @@ def mixed_layers(state: StateReader, attends: Kinds) -> Callable[[ConfigFile, Fa
         kinds = attends(config, layers)
         kept = None if all(kinds) else state(config)
         attention = _attention(config, family) if any(kinds) else None
-        return tuple(attention if attending else kept for attending in kinds)
+        listed = config.get("layer_types")
+        if not isinstance(attention, Attention | Latent) or not isinstance(listed, list) or _NEAR not in listed:
+            return tuple(attention if attending else kept for attending in kinds)
+        near = replace(attention, window=config.size("sliding_window"))
+        attending = {True: attention, False: near}
+        return tuple(
+            attending[word != _NEAR] if attends_here else kept for word, attends_here in zip(listed, kinds, strict=True)
+        )
 
     return mixers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from npusim.workload.attention import Latent
 from npusim.workload.attention_keys import attention_of, read_latent
 from npusim.workload.config_file import ConfigFile
 from npusim.workload.family import Family
@@ -13,6 +14,7 @@ from npusim.workload.sparse import Compressed, Indexer
 _FULL, _SHARED = "full", "shared"
 _SELECTIVE = 4
 """DeepSeek-V4 chooses among tokens that are compressed at this rate, and overlaps their groups."""
+_CHOOSES = ("indexed_attention", "minimax_m3_sparse")
 _RATES = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
 """Tokens that are compressed to one by the words of `layer_types` (DeepSeek-V4, configuration class)."""
 
@@ -23,7 +25,7 @@ def read_indexer(config: ConfigFile, inner: int) -> Indexer:
     return Indexer(config.size("index_n_heads"), dim, config.size("index_topk"), inner, vectors=2 * dim)
 
 
-def indexed_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer, ...]:
+def indexed_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Latent, ...]:
     """Latent attention with an indexer; `indexer_types` says which layers take an earlier one's choice."""
     latent = read_latent(config)
     indexer = read_indexer(config, latent.query_rank or config.size("hidden_size"))
@@ -35,15 +37,21 @@ def indexed_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mix
     return tuple(own if word == _FULL else borrowed for word in words)
 
 
+def gated_indexed_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Latent, ...]:
+    """A.X K2: as `indexed_mixers`, where the product of the queries makes a gate of the result too."""
+    return tuple(replace(mixer, query_gate=True) for mixer in indexed_mixers(config, family, layers))
+
+
 def block_sparse_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer, ...]:
     """MiniMax-M3: from some layer on, an indexer chooses blocks of tokens by the best score in each."""
     attention = attention_of(config, family)
-    keys = {"heads": "sparse_num_index_heads", "dim": "sparse_index_dim", "blocks": "sparse_topk_blocks",
-            "block": "sparse_block_size"}  # fmt: skip
-    sizes = {name: config.size(f"sparse_attention_config.{key}") for name, key in keys.items()}
+    sizes = {name: config.size(f"sparse_{name}") for name in ("heads", "dim", "blocks", "block")}
     dim, chosen = sizes["dim"], sizes["blocks"] * sizes["block"]
     indexer = Indexer(sizes["heads"], dim, chosen, config.size("hidden_size"), weighted=False, vectors=2 * dim)
     sparse = replace(attention, indexer=indexer)
+    if config.get("layer_types") is not None:
+        words = config.words("layer_types", layers, ("full_attention", *_CHOOSES))
+        return tuple(sparse if word in _CHOOSES else attention for word in words)
     chooses = config.each("sparse_attention_config.sparse_attention_freq", layers, least=0)
     return tuple(sparse if flag else attention for flag in chooses)
 

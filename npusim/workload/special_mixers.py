@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from npusim.workload.attention import Attention
 from npusim.workload.attention_keys import attention_of, read_attention
-from npusim.workload.config_file import ConfigFile
+from npusim.workload.config_file import MOST_SIZE, ConfigFile
 from npusim.workload.family import Family
 from npusim.workload.layers import Mixer
 
@@ -58,14 +58,16 @@ def gemma4_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixe
     windows = family.windows(config, layers)
     heads, kv_heads = config.size("num_attention_heads"), config.size("num_key_value_heads")
     near = read_attention(config, family, heads, kv_heads, max(windows, default=0))
-    far_dim = config.optional_size("global_head_dim") or near.head_dim
+    own_keys = _of_some_layer(config, "per_layer_config")
+    far_dim = own_keys.get("head_dim") or config.optional_size("global_head_dim") or near.head_dim
     joint = config.flag("attention_k_eq_v")
+    far_heads = own_keys.get("num_key_value_heads") or config.optional_size("num_global_key_value_heads") or kv_heads
     far = replace(
         near,
         window=0,
         head_dim=far_dim,
         value_dim=far_dim,
-        kv_heads=(config.optional_size("num_global_key_value_heads") or kv_heads) if joint else kv_heads,
+        kv_heads=far_heads if joint else kv_heads,
         norms=2 * far_dim,
         joint=joint,
     )
@@ -75,6 +77,19 @@ def gemma4_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixe
         mixer if at < own else replace(mixer, borrows=True, joint=False, norms=mixer.head_dim)
         for at, mixer in enumerate(mixers)
     )
+
+
+def _of_some_layer(config: ConfigFile, key: str) -> dict[str, int]:
+    """Sizes that the object `key` has for some layers by their numbers, the same for all of them; Raises UserError."""
+    given = list(config.part(key).values())
+    if not given:
+        return {}
+    sizes = given[0]
+    if not isinstance(sizes, dict) or any(one != sizes for one in given):
+        raise config.mistake(key, "must have the same sizes for each layer that it names")
+    if not all(type(size) is int and 0 < size <= MOST_SIZE for size in sizes.values()):
+        raise config.mistake(key, "must hold positive whole numbers")
+    return sizes
 
 
 def step_mixers(config: ConfigFile, family: Family, layers: int) -> tuple[Mixer, ...]:

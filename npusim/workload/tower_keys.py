@@ -29,7 +29,23 @@ def read_towers(config: ConfigFile) -> tuple[Tower, ...]:
             layers, hidden = _first(given, _LAYERS, _MOST_LAYERS), _first(given, _HIDDEN, _MOST_WIDTH)
             width = _first(given, _WIDTH, _MOST_WIDTH) or _FOURFOLD * hidden
             found.append(Tower(key, layers, hidden, layers * hidden * (4 * hidden + 2 * width)))
-    return tuple(found)
+    return (*found, *_image_experts(config))
+
+
+def _image_experts(config: ConfigFile) -> tuple[Tower, ...]:
+    """Experts that tokens of images alone go to, the second of two entries (ERNIE 4.5 VL): no word needs them."""
+    widths, counts = config.outer("moe_intermediate_size"), config.outer("moe_num_experts")
+    layers, hidden = config.outer("num_hidden_layers"), config.outer("hidden_size")
+    if not (isinstance(widths, list) and isinstance(counts, list) and len(widths) == len(counts) == _KINDS):
+        return ()
+    sizes = (layers, hidden, counts[1], widths[1])
+    if not all(type(size) is int and 0 < size <= _MOST_WIDTH for size in sizes):
+        return ()
+    return (Tower(_IMAGE_EXPERTS, layers, hidden, layers * counts[1] * 3 * hidden * widths[1]),)
+
+
+_IMAGE_EXPERTS, _KINDS = "moe_intermediate_size.1", 2
+"""Key of the width of the experts of images, and kinds of experts: of words and of images."""
 
 
 def _first(given: dict[str, Any], keys: tuple[str, ...], most: int) -> int:

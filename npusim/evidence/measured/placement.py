@@ -13,8 +13,8 @@ from npusim.hardware.runtime import AttentionShapes, KvCacheRules, Policy, Runti
 from npusim.hardware.runtime_record import build_runtime
 from npusim.inputs import is_file, remembered
 from npusim.mapping.deployment import Deployment, deploy
-from npusim.workload.catalog import shipped_model_path
 from npusim.workload.formats import scheme_of_label
+from npusim.workload.model_names import shipped_model
 from npusim.workload.precision import SCHEMES
 
 
@@ -98,9 +98,9 @@ def model_name(text: str) -> str:
     """The shipped name of the model that a table names, or the path that it gives. Raises Unrepresentable."""
     if not text:
         raise Unrepresentable("model is not given")
-    shipped = shipped_model_path(text)
+    shipped = shipped_model(text)
     if shipped is not None:
-        return shipped.stem
+        return shipped
     if is_file(Path(text)):
         return text
     raise Unrepresentable(f"no shape of the model '{text}' is shipped (npusim list models)")

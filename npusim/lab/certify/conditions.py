@@ -14,9 +14,10 @@ from npusim.lab.certify.told_of import OF_CONDUCT
 from npusim.lab.environment import UNKNOWN
 from npusim.lab.evidence.chain import CHAIN
 from npusim.lab.files.lab_run import LabRun
-from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_kv, told_precision
+from npusim.lab.files.naming import shipped_arch, shipped_runtime, told_kv, told_precision
 from npusim.lab.rules.copies import file_of_run
 from npusim.words import Phrase
+from npusim.workload.model_names import shipped_model
 
 _SPELLED: Mapping[str, Callable[[str], str | None]] = {
     "device": shipped_arch,

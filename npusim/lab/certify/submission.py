@@ -16,8 +16,9 @@ from npusim.lab.cells import Cell
 from npusim.lab.check.placing import USUAL
 from npusim.lab.environment import Environment, known
 from npusim.lab.files.lab_run import RunConditions
-from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
+from npusim.lab.files.naming import shipped_arch, shipped_runtime
 from npusim.metric_names import metric, resolve
+from npusim.workload.model_names import shipped_model
 from npusim.workload.precision import Precision, resolve_precision
 
 FILE = "submission.yaml"

@@ -25,10 +25,11 @@ from npusim.hardware.runtime_record import drives
 from npusim.hardware.yaml_file import load_yaml
 from npusim.inputs import remembered
 from npusim.lab.files.lab_run import RATE, Conduct, LabRun, RunConditions
-from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime
+from npusim.lab.files.naming import shipped_arch, shipped_runtime
 from npusim.workload.arrivals import STAGGERED
 from npusim.workload.catalog import load_model
 from npusim.workload.model import Model
+from npusim.workload.model_names import shipped_model
 from npusim.workload.precision import SCHEMES, resolve_precision
 
 NARROWEST, NARROWEST_KV = "mxfp4", "fp8"

@@ -8,24 +8,8 @@ from pathlib import Path
 from npusim.errors import UserError
 from npusim.hardware.catalog import load_system, shipped_runtimes
 from npusim.inputs import remembered
-from npusim.workload.catalog import shipped_model_path, shipped_models
-from npusim.workload.formats import formats, kv_of_label, scheme_of_label
+from npusim.workload.formats import kv_of_label, scheme_of_label
 from npusim.workload.precision import SCHEMES
-
-_RULES = re.compile(r"-(interactive|server|offline|edge|datacenter)$|-99(\.9)?$")
-"""What MLPerf puts behind a model's name."""
-
-
-@remembered
-def shipped_model(name: str) -> str | None:
-    """The shipped model that a file names: by name, alias, or either without organisation and number format."""
-    plain = name.strip().lower()
-    for text in (plain, _bare(plain)):
-        path = shipped_model_path(text)
-        if path is not None:
-            return path.stem
-    found = {path.stem for alias, path in shipped_models().items() if _bare(alias) == _bare(plain)}
-    return found.pop() if len(found) == 1 else None
 
 
 def told_precision(name: str) -> str | None:
@@ -63,13 +47,3 @@ def told_kv(text: str | None) -> str | None:
     plain = (text or "auto").strip().lower()
     known = kv_of_label(plain) or next((name for name in ("fp8", "int8") if plain.startswith(name)), plain)
     return None if plain == "auto" else known
-
-
-def _bare(name: str) -> str:
-    last = name.rsplit("/", 1)[-1].replace("_", "-").removesuffix(".json")
-    for label in formats().labels:
-        last = re.sub(rf"[-.](quantized[-.])?({label.words})(?=$|[-.])", "", last)
-    while _RULES.search(last):
-        last = _RULES.sub("", last)
-    last = re.sub(r"^llama(?=\d)", "llama-", re.sub(r"^meta-", "", last))
-    return re.sub(r"-(instruct|it|chat|hf)$", "", last)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from npusim.lab.files.lab_run import RunConditions
-from npusim.lab.files.naming import shipped_arch, shipped_model
+from npusim.lab.files.naming import shipped_arch
+from npusim.workload.model_names import shipped_model
 
 _LENGTHS = 0.1
 """Part by which mean lengths may differ from those in a name."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from npusim.lab.files.lab_run import RunConditions
-from npusim.lab.files.naming import shipped_arch, shipped_model, shipped_runtime, told_precision
+from npusim.lab.files.naming import shipped_arch, shipped_runtime, told_precision
+from npusim.workload.model_names import shipped_model
 
 _SHORT_RUNTIMES = {"trt": "tensorrt-llm", "trtllm": "tensorrt-llm"}
 _OTHER_CARD = re.compile(r"pcie|nvl", re.IGNORECASE)

@@ -14,10 +14,11 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.lab.files.folder import hand_in
 from npusim.lab.files.lab_run import LabRun, RunConditions
-from npusim.lab.files.naming import shipped_arch, shipped_model
+from npusim.lab.files.naming import shipped_arch
 from npusim.lab.registered.pack import KEY_SPREAD, cell_key
 from npusim.metric_names import resolve, told_as
 from npusim.metrics import TABLE_COLUMN
+from npusim.workload.model_names import shipped_model
 
 MAIN = "output_tokens_per_s"
 _USUAL_PRECISION = "bf16"

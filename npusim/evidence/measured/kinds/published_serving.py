@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 from npusim.errors import UserError
 from npusim.evidence.measured.case import Case, Skip
@@ -17,11 +18,13 @@ from npusim.evidence.measured.sources import sources
 from npusim.evidence.measured.tables import MeasuredTable, Row, Unrepresentable
 from npusim.evidence.predictors.run import TRACE, RunPredictor
 from npusim.hardware.catalog import load_system, shipped_runtimes
+from npusim.hardware.system import System
 from npusim.mapping.deployment import Deployment
 from npusim.metric_names import figure_of, resolve
 from npusim.metric_names import metric as metric_of
 from npusim.metric_row import Metric, Shown
 from npusim.metrics import PUBLISHED, UNIT_NAMES
+from npusim.workload.formats import kv_of_label, scheme_of_label
 from npusim.workload.lengths import FIXED
 
 _MAIN = "throughput_total"
@@ -34,6 +37,12 @@ _TRACED = ("ShareGPT", "open loop")
 _STALLED = ("host stalls",)
 _WINDOWED = ("steady-state window",)
 _UNSAID = "osl not published"
+_DEGREES = {kind: re.compile(rf"\b{kind}[ =_-]?(\d{{1,3}})\b", re.IGNORECASE) for kind in ("tp", "pp")}
+"""How labels and notes give the degrees of tensor and pipeline parallelism."""
+_SDK = re.compile(r"\d{4}\.\d+")
+"""Year and number of an SDK, of which a trial version ("2026.5.0b0") may be described alone, with a b behind them."""
+_FUSED = ("clusters", "pes_per_cluster")
+"""Numbers of the parts of a chip that a runtime fuses, where a unit has such parts."""
 _REQUESTS = re.compile(r"\brequests (\d+)\b")
 """How a source tells how many requests a run had."""
 
@@ -183,13 +192,16 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
     if users < 1.0:
         raise Unrepresentable(f"concurrency {users:g} is below one")
     where = chip_of_row(row, chip, arch)
+    label = row.text("precision")
     placement = placed(
         Placement(
             where,
             _runtime(row, where),
             model_name(row.text("model")),
-            scheme(row.text("precision") or "bf16"),
+            scheme(label or scheme_of_label(row.text("model")) or "bf16"),
             row.count("cards"),
+            kv_precision=kv_of_label(label),
+            plan=plan_of_text(f"{label}; {run.notes}", load_system(where, uncalibrated=True), row.count("cards")),
         )
     )
     _require_room(measured_deployment(placement), isl + osl)
@@ -208,15 +220,35 @@ def _predictor(run: _Run, chip: str, arch: str | None) -> RunPredictor:
     )
 
 
+def plan_of_text(text: str, system: System, cards: int) -> str | None:
+    """The plan by the degrees that a label or note gives ("TP4 PP2", "TP=8"), None where it gives none of these cards.
+
+    Degrees count chips; where they count the parts that a chip's runtime fuses (Furiosa-LLM: 8 PEs a chip), those of
+    tensor parallelism are brought to chips.
+    """
+    told = {kind: int(found.group(1)) for kind, degree in _DEGREES.items() if (found := degree.search(text))}
+    tensor, pipeline = told.get("tp", 1), told.get("pp", 1)
+    chips, unit = cards * system.chips_per_card, system.chip.unit
+    fused = prod(int(getattr(unit, part).value) for part in _FUSED if hasattr(unit, part))
+    if told and tensor * pipeline == fused * chips and tensor % fused == 0:
+        tensor //= fused
+    if not told or tensor * pipeline != chips or pipeline == 1:
+        return None
+    return f"tp{tensor}-pp{pipeline}"
+
+
 def _runtime(row: Row, arch: str) -> str:
     """The runtime of the SDK that the row names, or the architecture's own where it names none."""
     sdk = row.text("sdk")
     if not sdk:
         return load_system(arch, uncalibrated=True).runtime
-    name = f"furiosa-llm-{'.'.join(sdk.split('.')[:2])}"
-    if name not in shipped_runtimes():
+    numbers = _SDK.search(sdk)
+    version = numbers[0] if numbers else sdk
+    names = [f"furiosa-llm-{version}", f"furiosa-llm-{version}b"]
+    found = next((name for name in names if name in shipped_runtimes()), None)
+    if found is None:
         raise Unrepresentable(f"no runtime describes the SDK {sdk}")
-    return name
+    return found
 
 
 def _require_room(deployment: Deployment, tokens: int) -> None:
