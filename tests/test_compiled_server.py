@@ -41,7 +41,7 @@ from npusim.workload.arrivals import Arrival, Burst, Closed, Poisson, Timed
 from npusim.workload.prompts import Prompt, Segment
 
 Deploy = Callable[..., Deployment]
-INTAKE = {"host_intake_time": 0.004}
+INTAKE = {"host_intake_time": 0.004, "host_intake_token_time": 5e-6}
 LAUNCHES = {"host_queue_limit": 2.0, "paths_graph_tokens": 100.0, "paths_host_launch": 2e-4, "paths_piece_launch": 3e-4}
 VARIANTS: dict[str, tuple[tuple[str, str], Callable[[Deployment], Deployment]]] = {
     "exclusive": (RNGD_26_3, exclusive),

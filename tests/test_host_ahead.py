@@ -35,6 +35,9 @@ def test_the_front_end_takes_in_one_request_after_the_other(deployed: Deploy) ->
     alone_s = engine.prefill_chunk(64, 64).time_s
     (first,) = _first_tokens_s(deployment, 1, host_intake_time=INTAKE_S, host_request_time=0.003)
     assert first == pytest.approx(INTAKE_S + 0.003 + alone_s, rel=1e-9)
+    numbers = {"host_intake_time": INTAKE_S, "host_intake_token_time": 1e-4, "host_request_time": 0.003}
+    (first,) = _first_tokens_s(deployment, 1, **numbers)
+    assert first == pytest.approx(INTAKE_S + 64 * 1e-4 + 0.003 + alone_s, rel=1e-9), "a prompt of 64 tokens"
     at_once = _first_tokens_s(deployment, 3, host_intake_time=float("nan"), host_request_time=0.003)
     assert len(set(at_once)) == 1, "without a time for each they arrive together"
 

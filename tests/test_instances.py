@@ -33,13 +33,14 @@ from npusim.workload.prompts import Segment
 
 Deploy = Callable[..., Deployment]
 LIMITED = {"power_cap": 450.0, "power_limiter_time": 0.1}
+INTAKE = {"host_intake_time": 0.004, "host_intake_token_time": 5e-6}
 VARIANTS: dict[str, tuple[tuple[str, str], Callable[[Deployment], Deployment]]] = {
     "exclusive": (RNGD_26_3, lambda each: each),
     "alternate, limiter": (H200_GRAPHS, lambda each: alternating(with_numbers(each, **LIMITED))),
     "hybrid": (H200_VLLM, lambda each: with_token_budget(each, 300)),
     "hybrid, ahead": (
         H200_VLLM,
-        lambda each: scheduled(with_numbers(with_token_budget(each, 300), host_intake_time=0.004), "ahead"),
+        lambda each: scheduled(with_numbers(with_token_budget(each, 300), **INTAKE), "ahead"),
     ),
     "exclusive, stalls": (
         RNGD_26_3,

@@ -91,10 +91,11 @@ def _further(runtime: Runtime, system: System, artifact: Artifact) -> Loaded:
 def compiled_sizes(runtime: Runtime, name: str) -> tuple[int, ...]:
     """Rising sizes of a kind of shapes (decode_batch, prefill_chunk, tokenwise, attention) of all artifacts; none where
     every size runs as it is."""
-    all_shapes: list[Runtime | Artifact] = [runtime, *runtime.artifacts]
-    found = [getattr(each, name) for each in all_shapes]
+    holders: tuple[Runtime | Artifact, ...] = (runtime, *runtime.artifacts)
     if name == "tokenwise":
-        found = [each.tokenwise or each.prefill_chunk for each in all_shapes]
+        found = [each.tokenwise or each.prefill_chunk for each in holders]
+    else:
+        found = [getattr(each, name) for each in holders]
     sizes = {
         size
         for each in found
