@@ -137,10 +137,13 @@ def cost_grown(rows, count, machine, runtime, path, costs, step):
 
 @kernel
 def _cost_one(index, rows, machine, runtime, path, costs):
-    """Cost one operator; a collective after the operator whose result it moves."""
+    """Cost one operator; a collective after the operator whose result it moves, on finished parts of which it starts
+    where the chip's DMA can."""
     cost_operator(rows[index], machine, runtime, path, costs[index])
     if rows[index].kind == COLLECTIVE and rows[index].first_input >= 0:
-        _run_beside(costs[index], costs[rows[index].first_input], machine)
+        collective, producer = costs[index], costs[rows[index].first_input]
+        busy = max(producer.contraction_s + producer.vector_s, producer.memory_s)
+        collective.link_s -= min(collective.link_s, machine.fabric_overlap * busy)
 
 
 @kernel
@@ -183,7 +186,22 @@ def _elapse(rows, costs, count, fixed, clock, machine, finish, step):
     first = 0
     while first < count:
         last = end_of_segment(rows, first, count)
-        _add_segment(rows, costs, first, last, clock, beside, finish, step)
+        elapsed, total = segment_times(rows, costs, first, last, clock, beside, finish)
+        repeat = rows[first].repeat
+        # Branches overlap: every operator's time is scaled so that all sum to the elapsed time.
+        share = repeat * elapsed / total if total > 0.0 else 0.0
+        step.time_s += repeat * elapsed
+        for index in range(first, last):
+            cost = costs[index]
+            contraction, vector = cost.contraction_s / clock, cost.vector_s / clock
+            if contraction + vector >= cost.memory_s:
+                step.contraction_s += share * contraction
+                step.vector_s += share * vector
+            else:
+                step.memory_s += share * cost.memory_s
+            step.pim_s += share * cost.pim_s
+            step.link_s += share * cost.link_s
+            step.overhead_s += share * cost.overhead_s
         first = last
 
 
@@ -216,31 +234,3 @@ def _add_energy(row, cost, scale, step):
     parts[PIM_COLUMN] += repeat * cost.pim_column_j
     parts[PIM_MAC] += repeat * cost.pim_mac_j
     parts[PIM_IO] += repeat * cost.pim_io_j
-
-
-@kernel
-def _run_beside(collective, producer, machine):
-    """A collective starts on finished parts of the operator whose result it moves, where the chip's DMA can."""
-    busy = max(producer.contraction_s + producer.vector_s, producer.memory_s)
-    collective.link_s -= min(collective.link_s, machine.fabric_overlap * busy)
-
-
-@kernel
-def _add_segment(rows, costs, first, last, clock, beside, finish, step):
-    """Add a segment (`segment_times`) to the times of `step`."""
-    elapsed, total = segment_times(rows, costs, first, last, clock, beside, finish)
-    repeat = rows[first].repeat
-    # Branches overlap: every operator's time is scaled so that all sum to the elapsed time.
-    share = repeat * elapsed / total if total > 0.0 else 0.0
-    step.time_s += repeat * elapsed
-    for index in range(first, last):
-        cost = costs[index]
-        contraction, vector = cost.contraction_s / clock, cost.vector_s / clock
-        if contraction + vector >= cost.memory_s:
-            step.contraction_s += share * contraction
-            step.vector_s += share * vector
-        else:
-            step.memory_s += share * cost.memory_s
-        step.pim_s += share * cost.pim_s
-        step.link_s += share * cost.link_s
-        step.overhead_s += share * cost.overhead_s

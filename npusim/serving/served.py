@@ -10,6 +10,9 @@ import numpy as np
 
 from npusim.serving.request import Request
 
+_TIMES = ("due_s", "sent_s", "queued_s", "admitted_s", "first_token_s", "last_token_s")
+"""Of a request and its row."""
+
 
 class ServedRequests(Sequence[Request]):
     """rows: a structured array, a row each, named as the attributes of Request; make: gives the requests themselves."""
@@ -41,3 +44,12 @@ def column_of(requests: Sequence[Request], name: str) -> np.ndarray:
     if isinstance(requests, ServedRequests):
         return np.asarray(requests.rows[name])
     return np.array([getattr(request, name) for request in requests])
+
+
+def as_requests(rows: np.ndarray, requests: list[Request]) -> list[Request]:
+    """Those of `requests` that have rows, brought to where their rows are."""
+    found = [requests[index] for index in rows["index"].tolist()]
+    for name in (*_TIMES, "generated", "computed", "preemptions"):
+        for request, value in zip(found, rows[name].tolist(), strict=True):
+            setattr(request, name, value)
+    return found

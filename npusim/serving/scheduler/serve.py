@@ -32,12 +32,10 @@ from npusim.serving.scheduler.state import (
     ServerState,
 )
 from npusim.serving.scheduler.turns import HYBRID
-from npusim.serving.served import ServedRequests
+from npusim.serving.served import ServedRequests, as_requests
 from npusim.serving.server import ServingEngine, after_load, chunk_costs, chunks_of
 from npusim.workload.step import mixed
 
-_TIMES = ("due_s", "sent_s", "queued_s", "admitted_s", "first_token_s", "last_token_s")
-"""Of a request and its row."""
 _STALLS = 1 << 12
 """Steps whose stalls are drawn together."""
 _ONE_EACH = np.zeros((0, 0), np.int64)
@@ -176,10 +174,10 @@ class CompiledServer:
         rows = state.requests[state.queues["ended"][: int(at["ended"])]]
         accepted = rows["refusal"] == ACCEPTED
         served = rows[accepted]
-        recorder.requests = ServedRequests(served, lambda: _as_requests(served, make()))
+        recorder.requests = ServedRequests(served, lambda: as_requests(served, make()))
         refused = rows[~accepted]
         if len(refused):
-            recorder.refused = _as_requests(refused, make())
+            recorder.refused = as_requests(refused, make())
             for request, refusal in zip(recorder.refused, refused["refusal"].tolist(), strict=True):
                 request.refusal = refusal_text(refusal, request, kv, self._limits)
 
@@ -340,15 +338,6 @@ class CompiledServer:
         self._recorder.intervals(record["interval_s"][:intervals].copy(), record["interval_weight"][:intervals].copy())
         self._recorder.spans(record["span_s"][:spans].copy(), record["span_j"][:spans].copy())
         at["intervals"] = at["spans"] = 0
-
-
-def _as_requests(rows: np.ndarray, requests: list[Request]) -> list[Request]:
-    """Those of `requests` that have rows, brought to where their rows are."""
-    found = [requests[index] for index in rows["index"].tolist()]
-    for name in (*_TIMES, "generated", "computed", "preemptions"):
-        for request, value in zip(found, rows[name].tolist(), strict=True):
-            setattr(request, name, value)
-    return found
 
 
 def _longer(array: np.ndarray, least: int) -> np.ndarray:
