@@ -61,6 +61,7 @@ def _print_ranking(beside: Beside) -> None:
 
 def _print_claims(found: Evaluation) -> None:
     from npusim.explore.evaluate.amounts import probability_text
+    from npusim.explore.evaluate.curve_page import curve_row
 
     rows = []
     for each in found.judged:
@@ -71,8 +72,22 @@ def _print_claims(found: Evaluation) -> None:
         chance = probability_text(each.probability)
         value = figure(None if known is None else known.value)
         rows.append([each.claim.name, wanted, value, interval, chance, each.decision])
+    rows += [[each.asked.name, *curve_row(each, speaker(ENGLISH))[1:]] for each in found.curves]
     headings = ("claim", "claimed", "predicted", "90 % interval", "probability", "decision")
     stdout_console().print(table(headings, rows, found.proposal.title, text_columns=2))
+
+
+def _print_curves(found: Evaluation) -> None:
+    """Every point of claimed curves, and their verdicts."""
+    from npusim.explore.evaluate.curve_page import point_headings, point_rows, verdict_text
+
+    console, english = stdout_console(), speaker(ENGLISH)
+    for each in found.curves:
+        headings, rows = point_headings(each, english), point_rows(each, english)
+        console.print(table(headings, rows, f"{each.asked.name}: {each.asked.text}"))
+        console.print(f"{each.asked.name}: {verdict_text(each)} {each.decision}.")
+        for reason in each.withheld:
+            console.print(f"{each.asked.name}: not accepted yet: {reason}.")
 
 
 def _print_targets(found: Evaluation) -> None:
@@ -101,6 +116,7 @@ def _print(found: Evaluation, beside: Beside) -> None:
 
     console, english = stdout_console(), speaker(ENGLISH)
     _print_claims(found)
+    _print_curves(found)
     _print_targets(found)
     if beside.scores[0] is not None and found.targets:
         console.print(score_text(beside.scores[0], english))

@@ -51,6 +51,8 @@ def needed(decider: ClaimDecider, say: Say) -> str:
 
 def accuracy_lines(evaluation: Evaluation, say: Say) -> list[str]:
     """The precondition that accuracy holds at the precisions claimed."""
+    if not evaluation.judged:
+        return []
     precisions = sorted({each.claim.precision for each in evaluation.judged if each.claim.precision is not None})
     return [
         say(
@@ -64,6 +66,8 @@ def accuracy_lines(evaluation: Evaluation, say: Say) -> list[str]:
 
 def stability_lines(evaluation: Evaluation, say: Say) -> list[str]:
     """What running stably on one server would have to show."""
+    if not evaluation.judged:
+        return []
     users = max(each.claim.users or 1 for each in evaluation.judged)
     return [
         say(

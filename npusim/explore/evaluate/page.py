@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from npusim.explore.evaluate.amounts import amount, probability_text, span
 from npusim.explore.evaluate.committee import committee_sheets, demand_blocks, risk_blocks
+from npusim.explore.evaluate.curve_page import curve_section
 from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged, Judgement
 from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
@@ -62,6 +63,7 @@ def appendix(evaluation: Evaluation, say: Say) -> list[Section]:
     return [
         Section(say("Appendix: predictions"), [*first, *target_blocks(evaluation, say)], sheet=True),
         *(Section(f"{say('Claim')}: {each.claim.name}", list(_claim(each, say))) for each in evaluation.judged),
+        *(curve_section(each, say) for each in evaluation.curves),
         Section(say("All risks and measurements"), [*risk_blocks(evaluation, say), *demand_blocks(evaluation, say)]),
         Section(say("What must be shown"), list(_demands(evaluation, say))),
         Section(say("Credibility"), [_credibility(evaluation, say)]),

@@ -93,7 +93,8 @@ def _row(beside: Beside, at: int, say: Say) -> list[str]:
 def _counts(beside: Beside, at: int, say: Say) -> list[str]:
     """How many claims of a proposal have each decision, and its readiness."""
     found = beside.evaluations[at]
-    counts = [str(sum(each.decision == decision for each in found.judged)) for decision in _DECISIONS]
+    claims = [*found.judged, *found.curves]
+    counts = [str(sum(each.decision == decision for each in claims)) for decision in _DECISIONS]
     goal = found.proposal.maturity.target_trl
     trl = f"{found.proposal.maturity.trl} → {'-' if goal is None else goal}"
     return [found.proposal.name, found.proposal.title, *counts, trl]
