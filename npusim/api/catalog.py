@@ -17,7 +17,7 @@ class ListOptions(Options):
     """What `npusim list` is asked."""
 
     what: Annotated[
-        Literal["archs", "models", "runtimes", "memories", "pims", "grids", "loads", "profiles"],
+        Literal["archs", "models", "runtimes", "memories", "pims", "grids", "loads", "profiles", "neuromorphic", "rules"],
         Argument("The kind of descriptions."),
     ]
 
@@ -43,9 +43,12 @@ class ListResult:
 @asked_by(ListOptions)
 def list_shipped(asked: ListOptions) -> ListResult:
     """A short record of everything shipped of a kind. Raises UserError."""
-    from npusim.answers import describe
+    from npusim.answers import describe, event_units
+    from npusim.lab import rule_files
 
-    return ListResult(describe.list_items(asked.what), asked)
+    others = {"neuromorphic": event_units.list_event_units, "rules": rule_files.list_rules}
+    items = others[asked.what]() if asked.what in others else describe.list_items(asked.what)
+    return ListResult(items, asked)
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,9 @@ class ShowResult:
 
 @asked_by(ShowOptions)
 def show(asked: ShowOptions) -> ShowResult:
-    """One architecture, model, runtime or memory: peaks, capacities, every number with its source. Raises UserError."""
-    from npusim.answers import describe
-
-    answer = describe.describe(asked.name, asked.uncalibrated, asked.taken_for)
+    """One architecture, model, runtime, memory, event-driven unit or file of rules: peaks, capacities, every number with
+    its source. Raises UserError."""
+    answer = _described(asked)
     if asked.taken_for is not None and answer["kind"] != "model":
         warn_of("--as", f"{answer['kind']} {asked.name} is no model, and is shown as it is described")
     if asked.uncalibrated and answer["kind"] == "architecture":
@@ -83,3 +85,14 @@ def show(asked: ShowOptions) -> ShowResult:
     elif asked.uncalibrated:
         warn_of("--uncalibrated", f"a {answer['kind']} is shown as it is described")
     return ShowResult(answer, asked)
+
+
+def _described(asked: ShowOptions) -> Answer:
+    from npusim.answers import describe, event_units
+    from npusim.lab import rule_files
+
+    if event_units.is_event_unit(asked.name):
+        return event_units.show_event_unit(asked.name)
+    if rule_files.is_rules(asked.name):
+        return rule_files.show_rules(asked.name)
+    return describe.describe(asked.name, asked.uncalibrated, asked.taken_for)

@@ -46,11 +46,11 @@ def _print_ranking(beside: Beside) -> None:
     for at in beside.order:
         score, rank, name = beside.scores[at], beside.ranks[at], beside.evaluations[at].proposal.name
         if score is None or rank is None:
-            rows.append(["-", name, "not decidable here", *["-"] * (1 + len(beside.ranks))])
+            rows.append(["-", name, "not decidable here", *["-"] * (1 + beside.ranked_count)])
             continue
         chances = [probability_text(each) for each in rank.probability]
         rows.append([str(rank.rank), name, f"{score.value:.0f}", f"{score.low:.0f} to {score.high:.0f}", *chances])
-    ranks = [f"rank {number + 1}" for number in range(len(beside.ranks))]
+    ranks = [f"rank {number + 1}" for number in range(beside.ranked_count)]
     headings = ("rank", "proposal", "score", "range", *ranks)
     console.print(table(headings, rows, f"Rule: {beside.rule.title}", text_columns=2))
     if beside.undecided:

@@ -58,8 +58,8 @@ class JudgedPoint:
     @property
     def title(self) -> Phrase:
         """The point in words."""
-        told = {"w_what": self.point.collective, "n_size": size_text(self.point.bytes), "n_cards": self.point.cards}
-        return Phrase("{w_what}, {n_size}, {n_cards} cards", told)
+        told = {"w_what": self.point.collective, "size": size_text(self.point.bytes), "n_cards": self.point.cards}
+        return Phrase("{w_what}, {size}, {n_cards} cards", told)
 
 
 @dataclass(frozen=True)

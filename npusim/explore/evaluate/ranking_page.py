@@ -50,14 +50,14 @@ def _titled(section: Section, beside: Beside, at: int) -> Section:
 def _first(beside: Beside, say: Say) -> Iterator[Block]:
     count = len(beside.evaluations)
     words = ("Rank", "Proposal", "Score", "Range", "Weights predicted")
-    ranks = [say("rank {number}", number=number + 1) for number in range(count)]
+    ranks = [say("rank {number}", number=number + 1) for number in range(beside.ranked_count)]
     headings = [*(say(word) for word in words), *ranks, say("First, over all readings")]
     caption = say(
         "Scores and the probability of each rank, over {draws} machines drawn together; proposals of one chip share "
         "their draws, equal scores their ranks.",
         draws=BATCHES * DRAWS,
     )
-    right = frozenset({0, 2, 3, 4, *range(5, 6 + count)})
+    right = frozenset({0, 2, 3, 4, *range(5, 6 + len(ranks))})
     yield Table(caption, headings, [_row(beside, at, say) for at in beside.order], right)
     if beside.undecided:
         yield Text(say("The first rank is not decided: no proposal has it with 90 % or more."), "warning")
@@ -77,7 +77,7 @@ def _named(beside: Beside, at: int, rows: Sequence[Sequence[str]]) -> list[list[
 def _row(beside: Beside, at: int, say: Say) -> list[str]:
     score, rank, told = beside.scores[at], beside.ranks[at], beside.evaluations[at].proposal
     if score is None or rank is None:
-        return ["-", told.name, say("not decidable here"), *["-"] * (len(beside.ranks) + 3)]
+        return ["-", told.name, say("not decidable here"), *["-"] * (beside.ranked_count + 3)]
     ends = {"low": probability_text(rank.first_low), "high": probability_text(rank.first_high)}
     return [
         str(rank.rank),
