@@ -128,9 +128,7 @@ def neighbours(system: System, asked: GroupedCollective) -> Groups:
     return tuple(tuple(range(first * asked.ranks, (first + 1) * asked.ranks)) for first in range(asked.groups))
 
 
-def place_collective(
-    machines: np.ndarray, system: System, asked: GroupedCollective, groups: Groups
-) -> np.ndarray:
+def place_collective(machines: np.ndarray, system: System, asked: GroupedCollective, groups: Groups) -> np.ndarray:
     """`machines` with what those groups need of the fabric, in place; only the asked library and algorithm serve.
 
     Raises UserError.

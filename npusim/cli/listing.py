@@ -15,7 +15,7 @@ from npusim.units import readable
 
 @command(ListOptions, "list")
 def list_shipped(asked: ListOptions, as_json: bool) -> None:
-    """List what is shipped of a kind: architectures, models, event-driven units, rules of tests and scores, and so on."""
+    """List what is shipped of a kind: architectures, models, event-driven units, rules and so on."""
     found = api.list_shipped.of(asked)
     if as_json:
         print_json({**found.answer, "manifest": found.manifest})

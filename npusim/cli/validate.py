@@ -35,9 +35,9 @@ def validate(asked: ValidateOptions, as_json: bool) -> None:
 
 
 def _print(console: Console, result: ValidationResult) -> None:
-    from npusim.evidence.validation.report import ERROR_HEADINGS, figures_text, percent, telling, title
+    from npusim.evidence.validation.report import ERROR_HEADINGS, figures_text, percent, scored_text, telling, title
 
-    console.print(f"{title(result)}: {result.rows:,} rows scored, {len(result.skipped):,} skipped.")
+    console.print(f"{title(result)}: {scored_text(result)}")
     if result.main:
         console.print(_main_text(result))
     rows = []

@@ -10,7 +10,6 @@ from npusim.explore.evaluate.decision import ACCEPT
 from npusim.units import GB, US_PER_S
 
 
-
 def curve_json(judged: JudgedCurve) -> dict[str, Any]:
     claim, worst = judged.asked, _point(judged.worst)
     least, most = judged.span

@@ -1,4 +1,4 @@
-"""A claimed curve judged: each point beside the bound of the fabric and what is predicted, the worst point, a decision."""
+"""A claimed curve judged: each point beside its bound and what is predicted, the worst point, and a decision."""
 
 from __future__ import annotations
 

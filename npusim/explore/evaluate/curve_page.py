@@ -35,7 +35,7 @@ def _blocks(judged: JudgedCurve, say: Say) -> Iterator[Block]:
     yield Text(verdict_text(judged).in_words_of(say), "warning" if judged.broken else "plain")
     for reason in judged.withheld:
         yield Text(say("Not accepted yet: {reason}.", reason=reason.in_words_of(say)), "warning")
-    yield Table(say(_CAPTION), point_headings(judged, say), point_rows(judged, say), frozenset(range(1, 9)))
+    yield Table(say(_CAPTION), point_headings(say), point_rows(judged, say), frozenset(range(1, 9)))
     for name in dict.fromkeys(each.point.collective for each in judged.points):
         found = _chart(judged, name, say)
         if found is not None:
@@ -69,18 +69,18 @@ def verdict_text(judged: JudgedCurve) -> Phrase:
     told |= {"room": readable(abs(judged.room_s), "s"), "algorithm": worst.fastest.algorithm}
     if judged.room_s < 0.0:
         text = (
-            "All {count} points hold together with {least} to {most}. Worst point {point}: {claimed} is {room} short of "
-            "what the links take at their usual values ({algorithm})."
+            "All {count} points hold together with {least} to {most}. Worst point {point}: {claimed} is {room} short "
+            "of what the links take at their usual values ({algorithm})."
         )
         return Phrase(text, told)
     text = (
-        "All {count} points hold together with {least} to {most}. Worst point {point}: {claimed} leaves software {room} "
-        "beside what the links take ({algorithm})."
+        "All {count} points hold together with {least} to {most}. Worst point {point}: {claimed} leaves software "
+        "{room} beside what the links take ({algorithm})."
     )
     return Phrase(text, told)
 
 
-def point_headings(judged: JudgedCurve, say: Say) -> list[str]:
+def point_headings(say: Say) -> list[str]:
     """Headings of the table of points."""
     words = ("Point", "Claimed", "Predicted", "90 % interval", "Links alone", "Bound", "Algorithm", "alpha, beta")
     return [*(say(word) for word in words), say("Probability")]
@@ -134,7 +134,9 @@ def _chart(judged: JudgedCurve, collective: str, say: Say) -> go.Figure | None:
         return None
     rows = [row for each in points for row in _drawn(each, say)]
     frame = pd.DataFrame(rows)
-    what = say("times the baseline") if judged.asked.unit is None else f"{say(judged.asked.metric)} [{judged.asked.unit}]"
+    what = (
+        say("times the baseline") if judged.asked.unit is None else f"{say(judged.asked.metric)} [{judged.asked.unit}]"
+    )
     sizes = sorted({each.point.bytes for each in points})
     x = Axis(say("size of the message"), True, sizes)
     return _named_sizes(line_chart(frame, "x", "y", ["what"], (x, Axis.holding(what, frame["y"]))), sizes)

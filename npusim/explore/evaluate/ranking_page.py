@@ -48,17 +48,13 @@ def _titled(section: Section, beside: Beside, at: int) -> Section:
 
 
 def _first(beside: Beside, say: Say) -> Iterator[Block]:
-    count = len(beside.evaluations)
-    words = ("Rank", "Proposal", "Score", "Range", "Weights predicted")
-    ranks = [say("rank {number}", number=number + 1) for number in range(beside.ranked_count)]
-    headings = [*(say(word) for word in words), *ranks, say("First, over all readings")]
     caption = say(
         "Scores and the probability of each rank, over {draws} machines drawn together; proposals of one chip share "
         "their draws, equal scores their ranks.",
         draws=BATCHES * DRAWS,
     )
-    right = frozenset({0, 2, 3, 4, *range(5, 6 + len(ranks))})
-    yield Table(caption, headings, [_row(beside, at, say) for at in beside.order], right)
+    right = frozenset({0, 2, 3, 4, *range(5, 6 + beside.ranked_count)})
+    yield Table(caption, ranking_headings(beside, say), ranking_rows(beside, say), right)
     if beside.undecided:
         yield Text(say("The first rank is not decided: no proposal has it with 90 % or more."), "warning")
     rows = [_counts(beside, at, say) for at in beside.order]
@@ -67,6 +63,18 @@ def _first(beside: Beside, say: Say) -> Iterator[Block]:
     caption = say("Claims, what is predicted for them, and the decision.")
     rows = [row for at in beside.order for row in _named(beside, at, verdict_rows(beside.evaluations[at], say))]
     yield Table(caption, [say("Proposal"), *verdict_headings(say)], rows, frozenset({2, 3, 4, 5}))
+
+
+def ranking_headings(beside: Beside, say: Say) -> list[str]:
+    """Headings of the table of ranks."""
+    words = ("Rank", "Proposal", "Score", "Range", "Weights predicted")
+    ranks = [say("rank {number}", number=number + 1) for number in range(beside.ranked_count)]
+    return [*(say(word) for word in words), *ranks, say("First, over all readings")]
+
+
+def ranking_rows(beside: Beside, say: Say) -> list[list[str]]:
+    """A row for each proposal, the first rank first."""
+    return [_row(beside, at, say) for at in beside.order]
 
 
 def _named(beside: Beside, at: int, rows: Sequence[Sequence[str]]) -> list[list[str]]:

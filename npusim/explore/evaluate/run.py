@@ -12,9 +12,9 @@ from typing import Any
 from npusim.bounds.event_driven import IMPOSSIBLE
 from npusim.errors import DoesNotFit
 from npusim.explore.evaluate.claim import Claim
+from npusim.explore.evaluate.credibility import Factor, credibility
 from npusim.explore.evaluate.curve_judged import JudgedCurve
 from npusim.explore.evaluate.curve_run import judge_curve
-from npusim.explore.evaluate.credibility import Factor, credibility
 from npusim.explore.evaluate.deciders import claim_deciders
 from npusim.explore.evaluate.decision import Judged, Judgement
 from npusim.explore.evaluate.evidence import withheld
