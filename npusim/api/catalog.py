@@ -77,7 +77,7 @@ class ShowResult:
 
 @asked_by(ShowOptions)
 def show(asked: ShowOptions) -> ShowResult:
-    """One architecture, model, runtime, memory, event-driven unit or file of rules, every number with its source. Raises UserError."""
+    """One thing that is listed, or a file of one: peaks, capacities, every number with its source. Raises UserError."""
     answer = _described(asked)
     if asked.taken_for is not None and answer["kind"] != "model":
         warn_of("--as", f"{answer['kind']} {asked.name} is no model, and is shown as it is described")

@@ -28,19 +28,23 @@ _LEFT_OUT_HEADINGS = (
     "90 % bounds",
 )  # fmt: skip
 _INTRODUCTION = (
-    """Errors are predicted / measured - 1; MAPE is their mean size, bias their mean. u_D is the median relative standard
+    """\
+Errors are predicted / measured - 1; MAPE is their mean size, bias their mean. u_D is the median relative standard
 uncertainty of the measurements themselves. Coverage is the part of the measured values in the 90 % interval of their
 prediction, width the median (high - low) / predicted.
 
 """,
-    """- **Blind**: datasheet, published and assumed numbers with their ranges; none was fitted to these tables. Its intervals
+    """\
+- **Blind**: datasheet, published and assumed numbers with their ranges; none was fitted to these tables. Its intervals
   come from the ranges alone and do not hold the model's own error.
 """,
-    """- **Calibrated**: numbers fitted to measured tables, as the architecture's calibration says; where a table here is one
+    """\
+- **Calibrated**: numbers fitted to measured tables, as the architecture's calibration says; where a table here is one
   of those, its errors are of rows that the fit has seen. Its intervals come from the posterior and from the
   cross-validated errors beyond it; on rows that were seen they are wide.
 """,
-    """- **Cross-validated**: errors under fits without the runs on which they are judged, made with the calibration. Held out
+    """\
+- **Cross-validated**: errors under fits without the runs on which they are judged, made with the calibration. Held out
   together is a **group** of runs (model x format; lab x SDK x model x cards; range of shapes of a card's kernels), or
   all that was measured of a **model**. Intervals there come from the posterior of that fit and from what it does not
   explain of other groups; where there are fewer than nine, a prior of 5 % counts as one more. Bounds are of a bootstrap

@@ -26,7 +26,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 ERROR_HEADINGS = ("rows", "MAPE", "bias", "p90", "max", "u_D", "coverage", "width")
 
 
-_INTRODUCTION = """Errors are predicted / measured - 1: mean absolute (MAPE), mean signed (bias), 90th percentile and largest
+_INTRODUCTION = """\
+Errors are predicted / measured - 1: mean absolute (MAPE), mean signed (bias), 90th percentile and largest
 absolute. u_D is the median of the measurements' own relative standard uncertainty; coverage the part of the
 measured values in the 90 % interval of their prediction, width the median (high - low) / predicted."""
 

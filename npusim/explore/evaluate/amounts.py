@@ -1,4 +1,4 @@
-"""Numbers as a report prints them: in the unit in which the file gives them, times in that in which people read them."""
+"""Numbers as a report prints them: in the unit in which the file gives them, times in engineering units."""
 
 from __future__ import annotations
 

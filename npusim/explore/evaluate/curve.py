@@ -36,7 +36,7 @@ class CurvePoint(Part):
     collective: FilledText
     """Collective, such as all_reduce, all_gather, reduce_scatter or all_to_all; hyphens do too."""
     bytes: float
-    """Size of the full vector (reduced, gathered, sent by a rank in an all-to-all), in bytes, or with a unit (64MiB)."""
+    """Size of the full vector (reduced, gathered, sent by a rank in an all-to-all), in bytes or with a unit (64MiB)."""
     cards: Annotated[int, Field(ge=_LEAST_CARDS, le=_MOST_CARDS, strict=True)]
     """Number of cards that take part, neighbours on the fabric."""
     value: Amount
