@@ -33,7 +33,8 @@ class AlphaBeta:
 class CollectiveTimes:
     """Times of `asked` on the fabric of `arch`.
 
-    free_software: whether every algorithm is there and software costs nothing, so that the links alone take time.
+    free_software: whether every algorithm is there and software costs nothing, so that the links alone take time, each at
+    the best efficiency of its range, since what moves the data is software's to choose.
     Raises UserError where nothing carries a collective out as asked.
     """
 
@@ -64,7 +65,7 @@ class CollectiveTimes:
 
     def _placing(self, machine: np.ndarray, system: System, asked: GroupedCollective) -> np.ndarray:
         placed = place_collective(machine, system, asked, neighbours(system, asked))
-        return _freed(placed, asked.algorithm) if self._free else placed
+        return self._freed(placed, asked.algorithm) if self._free else placed
 
     def _times(self, machine: np.ndarray) -> np.ndarray:
         """On one machine, an array (1,) whose groups are placed anew for each collective."""
@@ -74,15 +75,19 @@ class CollectiveTimes:
             for name in PLACED:
                 own[name] = self._placed[asked][name]
             if self._free:
-                _freed(own, asked.algorithm)
+                self._freed(own, asked.algorithm)
             found.append(float(collective_time(asked.operation, asked.byte_count, GROUP_TENSOR, own[0])))
         return np.array(found)
 
 
-def _freed(machine: np.ndarray, algorithm: str | None) -> np.ndarray:
-    """`machine` with one transport that costs nothing and runs every algorithm, or the one that is asked for."""
-    machine["transport_serves"] = 0
-    machine["transport_serves"][:, 0] = [algorithm in (None, name) for name in ALGORITHMS]
-    for name, value in _FREE.items():
-        machine[f"fabric_transports_{name}"] = value
-    return machine
+    def _freed(self, machine: np.ndarray, algorithm: str | None) -> np.ndarray:
+        """`machine` with one transport that costs nothing and runs every algorithm, or the one that is asked for."""
+        machine["transport_serves"] = 0
+        machine["transport_serves"][:, 0] = [algorithm in (None, name) for name in ALGORITHMS]
+        for name, value in _FREE.items():
+            machine[f"fabric_transports_{name}"] = value
+        for index, level in enumerate(self._system.server.fabric.levels):
+            efficiency = level.link.efficiency
+            best = efficiency.value if efficiency.high is None else efficiency.high
+            machine["fabric_levels_link_efficiency"][:, index] = best
+        return machine

@@ -32,7 +32,7 @@ class Readout:
 @dataclass(frozen=True)
 class JudgedPoint:
     """ranks: chips that take part; limit: the best that the links allow, at their favourable ends and whatever the
-    algorithm; least: the time behind it; fastest: the best named algorithm on the links alone, at their usual values;
+    algorithm; least: the time behind it; fastest: the best named algorithm on the links alone, with software that costs nothing;
     limit_s: time within which the point holds, of the described baseline where there is one; readings: with the library
     as it is described, and, where the claim does not tell one, with software that costs no time."""
 
@@ -87,7 +87,7 @@ class JudgedCurve:
             key=lambda each: (
                 -each.best.probability,
                 -each.assumed.probability,
-                self._beyond(each, math.nan if each.assumed.value is None else each.assumed.value),
+                self._beyond(each, math.nan if each.best.value is None else each.best.value),
             ),
         )
 
@@ -126,7 +126,7 @@ class JudgedCurve:
 
     @property
     def room_s(self) -> float:
-        """Seconds that software may add at the worst point to what the links alone take at their usual values."""
+        """Seconds that software may add at the worst point to what the links alone take."""
         return self.worst.limit_s - self.worst.fastest.time_s
 
 

@@ -70,7 +70,7 @@ def verdict_text(judged: JudgedCurve) -> Phrase:
     if judged.room_s < 0.0:
         text = (
             "All {count} points hold together with {least} to {most}. Worst point {point}: {claimed} is {room} short "
-            "of what the links take at their usual values ({algorithm})."
+            "of what the links alone take ({algorithm})."
         )
         return Phrase(text, told)
     text = (

@@ -82,15 +82,22 @@ def _spoken(frame: pd.DataFrame, say: Say) -> pd.DataFrame:
 
 def as_written(result: SweepResult, points: pd.DataFrame) -> pd.DataFrame:
     """`points` with the varied numbers as text, in the units in which the specification gives them."""
-    spec, told = result.spec, points.copy()
+    told = points.copy()
+    for path, (text, unit) in _units(result).items():
+        told[path] = [written_like(text, value, unit) for value in points[path]]
+    return told
+
+
+def _units(result: SweepResult) -> dict[str, tuple[str, str]]:
+    """How the specification writes a value of each varied number, and its SI unit."""
+    spec = result.spec
     texts = {path: given.low if given.values is None else given.values[0] for path, given in spec.vary.items()}
     texts |= {path: value for rows in spec.tables.values() for path, value in rows[0].items()}
-    for axis in possible_bases(spec, "")[0][0].axes:
-        if axis.number is not None:
-            quantity = axis.number.quantity
-            text = str(texts.get(axis.path, quantity.text))
-            told[axis.path] = [written_like(text, value, quantity.unit) for value in points[axis.path]]
-    return told
+    return {
+        axis.path: (str(texts.get(axis.path, axis.number.quantity.text)), axis.number.quantity.unit)
+        for axis in possible_bases(spec, "")[0][0].axes
+        if axis.number is not None
+    }
 
 
 def _title(objective: str, say: Say) -> str:
@@ -157,8 +164,20 @@ def _effect_blocks(result: SweepResult, say: Say) -> Iterator[Block]:
                 yield _tornado(str(objective), keys, rows[~rows["noise"].astype(bool)], say)
     told = [*WORKLOAD, "objective", "axis", "first_order", "first_order_conf"]
     told += ["low", "at_low", "high", "at_high", "noise"]
-    table = result.effects[told]
-    yield table_of(say("Effects; all rows in effects.csv."), _spoken(table.head(_MOST_ROWS), say), digits=3)
+    table = _ends_as_written(result, result.effects[told].head(_MOST_ROWS))
+    yield table_of(say("Effects; all rows in effects.csv."), _spoken(table, say), digits=3)
+
+
+def _ends_as_written(result: SweepResult, effects: pd.DataFrame) -> pd.DataFrame:
+    """Effects with the ends of each axis as text, in the unit in which the specification gives it."""
+    told = effects.assign(noise=["yes" if each else "no" for each in effects["noise"]])
+    units = _units(result)
+    for side in ("low", "high"):
+        ends = zip(effects["axis"], effects[side], strict=True)
+        told[side] = [
+            written_like(units[axis][0], end, units[axis][1]) if axis in units else str(end) for axis, end in ends
+        ]
+    return told
 
 
 def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame, say: Say) -> Chart:

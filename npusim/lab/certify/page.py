@@ -113,7 +113,7 @@ def _figures(found: Certified) -> list[str]:
 
 def _heading(name: str, say: Say) -> str:
     row = metric(name)
-    return name if row is None else f"{say(row.label)} [{row.unit}]" if row.unit else say(row.label)
+    return name if row is None else f"{say(row.label)} [{say(row.unit)}]" if row.unit else say(row.label)
 
 
 def _cells(found: Certified, say: Say) -> CertificateGrid:
