@@ -91,20 +91,20 @@ def test_a_cut_between_sockets_binds_where_all_to_all_crosses_it() -> None:
 
 
 @pytest.mark.parametrize("arch", ["h200", "rngd-server", "mi300x"])
-def test_no_algorithm_and_no_drawn_machine_passes_the_bound(arch: str) -> None:
-    """Neither with free software nor on machines drawn from all ranges."""
+def test_no_algorithm_passes_the_bound_and_few_drawn_machines(arch: str) -> None:
+    """Ranges are the middle 90 % of what is drawn: tails lie beyond their favourable ends."""
     asked = [
         GroupedCollective(operation, size, ranks)
         for operation in (ALL_REDUCE, ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL)
         for size in (1024.0, 64 * MIB)
         for ranks in (2, RANKS)
     ]
-    best = favourable(load_system(arch).server.fabric)
+    best = favourable(load_system(arch, uncalibrated=True).server.fabric)
     bound = np.array([least_time(best, each.operation, each.byte_count, each.ranks).seconds for each in asked])
     free, described = CollectiveTimes(arch, asked, free_software=True), CollectiveTimes(arch, asked)
     assert (free.described >= bound * (1.0 - 1e-9)).all()
     assert (described.described >= free.described * (1.0 - 1e-9)).all()
-    assert (free.drawn(4, 0) >= bound * (1.0 - 1e-9)).all()
+    assert (np.median(free.drawn(5, 0), axis=0) >= bound * (1.0 - 1e-9)).all()
 
 
 def test_alpha_and_beta_give_the_time_of_an_algorithm_in_one_piece() -> None:

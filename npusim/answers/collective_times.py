@@ -34,14 +34,14 @@ class CollectiveTimes:
     """Times of `asked` on the fabric of `arch`.
 
     free_software: whether every algorithm is there and software costs nothing, so that the links alone take time, each at
-    the best efficiency of its range, since what moves the data is software's to choose.
+    the best efficiency of its described range, since what moves the data is software's to choose.
     Raises UserError where nothing carries a collective out as asked.
     """
 
     def __init__(self, arch: str, asked: Sequence[GroupedCollective], free_software: bool = False) -> None:
         self._arch, self._free = arch, free_software
         self.asked = tuple(asked)
-        self._system = load_system(arch)
+        self._system = _of_links(load_system(arch, uncalibrated=True)) if free_software else load_system(arch)
         described = build_machine(self._system)
         self._placed = {each: self._placing(described.copy(), self._system, each) for each in dict.fromkeys(asked)}
         self.described = self._times(described)
@@ -50,7 +50,8 @@ class CollectiveTimes:
     def drawn(self, count: int, seed: int) -> np.ndarray:
         """Seconds on `count` machines drawn from all ranges, float64 (count, asked)."""
         runtime = load_runtime(self._system.runtime, self._system.chip.unit.kind)
-        machines, _ = draw(self._system, runtime, count, seed, calibration_of(self._arch))
+        calibration = None if self._free else calibration_of(self._arch)
+        machines, _ = draw(self._system, runtime, count, seed, calibration)
         return np.array([self._times(machines[index : index + 1]) for index in range(count)])
 
     def alpha_beta(self, index: int) -> AlphaBeta:
@@ -65,7 +66,7 @@ class CollectiveTimes:
 
     def _placing(self, machine: np.ndarray, system: System, asked: GroupedCollective) -> np.ndarray:
         placed = place_collective(machine, system, asked, neighbours(system, asked))
-        return self._freed(placed, asked.algorithm) if self._free else placed
+        return _freed(placed, asked.algorithm) if self._free else placed
 
     def _times(self, machine: np.ndarray) -> np.ndarray:
         """On one machine, an array (1,) whose groups are placed anew for each collective."""
@@ -75,19 +76,28 @@ class CollectiveTimes:
             for name in PLACED:
                 own[name] = self._placed[asked][name]
             if self._free:
-                self._freed(own, asked.algorithm)
+                _freed(own, asked.algorithm)
             found.append(float(collective_time(asked.operation, asked.byte_count, GROUP_TENSOR, own[0])))
         return np.array(found)
 
 
-    def _freed(self, machine: np.ndarray, algorithm: str | None) -> np.ndarray:
-        """`machine` with one transport that costs nothing and runs every algorithm, or the one that is asked for."""
-        machine["transport_serves"] = 0
-        machine["transport_serves"][:, 0] = [algorithm in (None, name) for name in ALGORITHMS]
-        for name, value in _FREE.items():
-            machine[f"fabric_transports_{name}"] = value
-        for index, level in enumerate(self._system.server.fabric.levels):
-            efficiency = level.link.efficiency
-            best = efficiency.value if efficiency.high is None else efficiency.high
-            machine["fabric_levels_link_efficiency"][:, index] = best
-        return machine
+def _freed(machine: np.ndarray, algorithm: str | None) -> np.ndarray:
+    """`machine` with one transport that costs nothing and runs every algorithm, or the one that is asked for."""
+    machine["transport_serves"] = 0
+    machine["transport_serves"][:, 0] = [algorithm in (None, name) for name in ALGORITHMS]
+    for name, value in _FREE.items():
+        machine[f"fabric_transports_{name}"] = value
+    return machine
+
+
+def _of_links(system: System) -> System:
+    """The system with every link at the best efficiency of its range, which no draw moves."""
+    fabric = system.server.fabric
+    levels = []
+    for level in fabric.levels:
+        told = level.link.efficiency
+        fixed = {"value": told.value if told.high is None else told.high, "low": None, "high": None}
+        link = level.link.model_copy(update={"efficiency": told.model_copy(update=fixed)})
+        levels.append(level.model_copy(update={"link": link}))
+    server = system.server.model_copy(update={"fabric": fabric.model_copy(update={"levels": tuple(levels)})})
+    return system.model_copy(update={"server": server})

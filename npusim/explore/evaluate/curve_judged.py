@@ -32,9 +32,9 @@ class Readout:
 @dataclass(frozen=True)
 class JudgedPoint:
     """ranks: chips that take part; limit: the best that the links allow, at their favourable ends and whatever the
-    algorithm; least: the time behind it; fastest: the best named algorithm on the links alone, with software that costs nothing;
-    limit_s: time within which the point holds, of the described baseline where there is one; readings: with the library
-    as it is described, and, where the claim does not tell one, with software that costs no time."""
+    algorithm; least: the time behind it; fastest: the best named algorithm on the links alone; limit_s: time within
+    which the point holds, of the described baseline where there is one; readings: with the library as it is described,
+    and, where the claim does not tell one, with software that costs no time."""
 
     point: CurvePoint
     ranks: int

@@ -57,8 +57,9 @@ class _Runs:
     """Times of all points in each reading, and those of the baseline, batch by batch of drawn machines."""
 
     def __init__(self, claim: CurveClaim, arch: str, seed: int) -> None:
-        self._claim, self._seed, self._system = claim, seed, load_system(arch)
-        self._ranks = [each.cards * self._system.chips_per_card for each in claim.points]
+        self._claim, self._arch, self._seed = claim, arch, seed
+        chips = load_system(arch).chips_per_card
+        self._ranks = [each.cards * chips for each in claim.points]
         asked = _collectives(claim, self._ranks, claim.library, claim.algorithm)
         self._links = CollectiveTimes(arch, asked, free_software=True)
         described = CollectiveTimes(arch, asked)
@@ -77,7 +78,9 @@ class _Runs:
     def judged(self, index: int) -> JudgedPoint:
         """One point beside its bound."""
         point, ranks = self._claim.points[index], self._ranks[index]
-        least = least_time(favourable(self._system.server.fabric), point.operation, point.bytes, ranks)
+        least = least_time(
+            favourable(load_system(self._arch, uncalibrated=True).server.fabric), point.operation, point.bytes, ranks
+        )
         limit = self._figures(least.seconds, index, self._slowest_base(index))
         beyond = point.value / limit if self._claim.wants_more else limit / point.value
         broken = beyond > 1.0 + _ROUNDING
