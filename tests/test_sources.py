@@ -16,7 +16,8 @@ from npusim.hardware.data import data_root
 _FOLDERS = ("arch_configs", "workloads", "rules", "validation")
 _FOUND = re.compile(
     r"\b(?:19|20)\d\d\b|\.(?:com|ai|org|io|net|kr|dev|md|csv|py|cu|yaml|ini|json|rst|cpp|h)\b|@[0-9a-f]{6,}|\w/\w|arXiv|"
-    r"data ?sheet|white ?paper|\bbrief\b|\bv\d+(?:\.\d+)*\b|JESD|JEDEC|ISO|ISSCC|Hot Chips|JCGM|OCP|IEEE|PCI Express|vLLM 0",
+    r"\bcard of\b|data ?sheet|white ?paper|\bbrief\b|\bv\d+(?:\.\d+)*\b|JESD|JEDEC|ISO|ISSCC|"
+    r"Hot Chips|JCGM|OCP|IEEE|PCI Express|vLLM 0",
     re.IGNORECASE,
 )
 """What makes a document findable: a year, an address, a repository, a file, a standard, its own kind or edition."""

@@ -1,5 +1,5 @@
-"""Every command that makes a result leaves a manifest by which it is made again: what was changed is found, and the files
-that it was made from are recorded."""
+"""Every command that makes a result leaves a manifest by which it is made again: what was changed is found, and
+the files that it was made from are recorded."""
 
 from __future__ import annotations
 

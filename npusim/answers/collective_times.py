@@ -33,8 +33,8 @@ class AlphaBeta:
 class CollectiveTimes:
     """Times of `asked` on the fabric of `arch`.
 
-    free_software: whether every algorithm is there and software costs nothing, so that the links alone take time, each at
-    the best efficiency of its described range, since what moves the data is software's to choose.
+    free_software: whether every algorithm is there and software costs nothing, so that the links alone take time, each
+    at the best efficiency of its described range, since what moves the data is software's to choose.
     Raises UserError where nothing carries a collective out as asked.
     """
 

@@ -9,7 +9,7 @@ from npusim.hardware.catalog import load_neuromorphic, shipped_neuromorphic
 from npusim.hardware.description import read_yaml
 from npusim.hardware.neuromorphic import Neuromorphic
 from npusim.inputs import is_file
-from npusim.ledger import provenances
+from npusim.ledger import Quantity, provenances
 
 
 def list_event_units() -> list[dict[str, Any]]:
@@ -33,16 +33,17 @@ def show_event_unit(name_or_path: str) -> dict[str, Any]:
 
 
 def _facts(unit: Neuromorphic) -> dict[str, Any]:
-    known = {name: None if (found := getattr(unit, name)) is None else found.value for name in (*_COUNTS, *_RATES)}
-    counts = {name: None if known[name] is None else int(known[name]) for name in _COUNTS}
+    told: dict[str, Quantity | None] = {name: getattr(unit, name) for name in (*_COUNTS, *_RATES)}
+    counts = {name: None if (each := told[name]) is None else int(each.value) for name in _COUNTS}
+    rates = {name: None if (each := told[name]) is None else each.value for name in _RATES}
     optional = [name for name, field in Neuromorphic.model_fields.items() if not field.is_required() and name != "note"]
     return {
         "name": unit.name,
         "title": unit.title,
         "silicon": unit.silicon,
         **counts,
-        "peak_synaptic_ops_per_s": known["peak"],
-        "power_limit_w": known["power_limit"],
+        "peak_synaptic_ops_per_s": rates["peak"],
+        "power_limit_w": rates["power_limit"],
         "numbers": sum(1 for _ in provenances(unit.name, unit)),
         "untold": [name for name in optional if getattr(unit, name) is None],
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from npusim import api
 from npusim.api.validating import ValidateOptions
 from npusim.cli.options import command
-from npusim.cli.output import print_json, say, stdout_console, table
+from npusim.cli.output import print_json, say, speaking, stdout_console, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,8 @@ def validate(asked: ValidateOptions, as_json: bool) -> None:
 def _print(console: Console, result: ValidationResult) -> None:
     from npusim.evidence.validation.report import ERROR_HEADINGS, figures_text, percent, scored_text, telling, title
 
-    console.print(f"{title(result)}: {scored_text(result)}")
+    tell = speaking()
+    console.print(f"{title(result).in_words_of(tell)}: {scored_text(result).in_words_of(tell)}")
     if result.main:
         console.print(_main_text(result))
     rows = []

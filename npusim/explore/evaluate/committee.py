@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from npusim.explore.evaluate.amounts import probability_text
+from npusim.explore.evaluate.curve_judged import JudgedCurve
 from npusim.explore.evaluate.curve_page import curve_row
 from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged
 from npusim.explore.evaluate.demanded import demands
@@ -37,7 +38,7 @@ def committee_sheets(evaluation: Evaluation, score: Score | None, notes: Sequenc
 
 def verdicts(evaluation: Evaluation, score: Score | None, say: Say) -> Iterator[Block]:
     """The counts of decisions, the score, and a row for each claim."""
-    all_claims = [*evaluation.judged, *evaluation.curves]
+    all_claims: list[Judged | JudgedCurve] = [*evaluation.judged, *evaluation.curves]
     counts = [(each, sum(judged.decision == each for judged in all_claims)) for each in _DECISIONS]
     told = ", ".join(f"{say(decision)} {count}" for decision, count in counts if count)
     yield Text(say("Claims: {count}. {told}.", count=len(all_claims), told=told))
@@ -237,7 +238,7 @@ def _more(rows: int, most: int | None, say: Say) -> Iterator[Block]:
 
 def _conditions(evaluation: Evaluation, say: Say) -> Iterator[Block]:
     """Why what is predicted to hold is not accepted yet, each reason once, and what the claims leave open."""
-    held = [*evaluation.judged, *evaluation.curves]
+    held: list[Judged | JudgedCurve] = [*evaluation.judged, *evaluation.curves]
     reasons = dict.fromkeys(reason.in_words_of(say) for each in held for reason in each.withheld)
     for reason in reasons:
         yield Text(say("Not accepted yet: {reason}.", reason=reason), "warning")

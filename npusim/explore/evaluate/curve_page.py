@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -57,7 +58,7 @@ _ONE_READING = "Judged with the library that the claim names, as it is described
 def verdict_text(judged: JudgedCurve) -> Phrase:
     """The verdict in a sentence that names the worst point."""
     worst = judged.worst
-    told = {"point": worst.title, "claimed": _told(judged, worst.point.value)}
+    told: dict[str, Any] = {"point": worst.title, "claimed": _told(judged, worst.point.value)}
     if worst.broken:
         told |= {"limit": _told(judged, worst.limit), "link": worst.least.across}
         text = "Worst point {point}: {claimed} claimed, but {link} leaves {limit} to any algorithm: impossible."

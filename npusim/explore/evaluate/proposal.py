@@ -95,7 +95,7 @@ class Proposal(Part):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Proposal:
-        names = [claim.name for claim in (*self.claims, *self.curves)]
+        names = [*(claim.name for claim in self.claims), *(curve.name for curve in self.curves)]
         if not names:
             raise ValueError("claims: there is nothing to judge; give a claim, or a curve under curves")
         twice = next((name for name in names if names.count(name) > 1), None)

@@ -17,7 +17,8 @@ from npusim.explore.evaluate.committee import (
     verdict_rows,
 )
 from npusim.explore.evaluate.comparing import Beside
-from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED
+from npusim.explore.evaluate.curve_judged import JudgedCurve
+from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged
 from npusim.explore.evaluate.draws import DRAWS
 from npusim.explore.evaluate.evidence import TRL_RULE, TRL_SOURCE
 from npusim.explore.evaluate.page import appendix
@@ -101,7 +102,7 @@ def _row(beside: Beside, at: int, say: Say) -> list[str]:
 def _counts(beside: Beside, at: int, say: Say) -> list[str]:
     """How many claims of a proposal have each decision, and its readiness."""
     found = beside.evaluations[at]
-    claims = [*found.judged, *found.curves]
+    claims: list[Judged | JudgedCurve] = [*found.judged, *found.curves]
     counts = [str(sum(each.decision == decision for each in claims)) for decision in _DECISIONS]
     goal = found.proposal.maturity.target_trl
     trl = f"{found.proposal.maturity.trl} → {'-' if goal is None else goal}"
