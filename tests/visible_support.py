@@ -90,7 +90,7 @@ class Drawn:
         kept, draw = self.figures, FigureCanvasAgg.print_png
 
         def print_png(canvas: FigureCanvasAgg, path: Any, **how: Any) -> None:
-            kept[Path(path).name] = canvas.figure
+            kept[Path(path).name if isinstance(path, str | Path) else f"{len(kept)}.png"] = canvas.figure
             draw(canvas, path, **how)
 
         monkeypatch.setattr(FigureCanvasAgg, "print_png", print_png)

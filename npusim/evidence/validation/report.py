@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from npusim.evidence.measured.kinds import table_kinds
 from npusim.evidence.validation.validate import ErrorSummary, Prediction, ValidationResult, summarise
-from npusim.kperf.charts import in_print
+from npusim.kperf.charts import in_print, save
 from npusim.words import Phrase, Say
 
 _USERS = "concurrency"
@@ -151,8 +150,7 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> It
 
 
 def _draw(result: ValidationResult, path: Path, say: Say) -> None:
-    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     colour_by = table_kinds()[result.kind].telling[0]
     groups: dict[str, list[Prediction]] = {}
@@ -173,7 +171,7 @@ def _draw(result: ValidationResult, path: Path, say: Say) -> None:
     figure.suptitle(title(result).in_words_of(say))
     if len(groups) > 1:
         figure.legend(*left.get_legend_handles_labels(), title=say(colour_by), loc="outside right center", fontsize=8)
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+    save(figure, path)
 
 
 def _size(result: ValidationResult, items: Sequence[Prediction]) -> np.ndarray:

@@ -174,10 +174,13 @@ def _ends_as_written(result: SweepResult, effects: pd.DataFrame) -> pd.DataFrame
     units = _units(result)
     for side in ("low", "high"):
         ends = zip(effects["axis"], effects[side], strict=True)
-        told[side] = [
-            written_like(units[axis][0], end, units[axis][1]) if axis in units else str(end) for axis, end in ends
-        ]
+        told[side] = [_end_text(units.get(axis), end) for axis, end in ends]
     return told
+
+
+def _end_text(told: tuple[str, str] | None, end: Any) -> str:
+    """An end of an axis: a number in the unit of the specification, a word as it is."""
+    return str(end) if told is None or isinstance(end, str) else written_like(told[0], end, told[1])
 
 
 def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame, say: Say) -> Chart:
