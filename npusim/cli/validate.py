@@ -58,8 +58,8 @@ def _print(console: Console, result: ValidationResult) -> None:
         )
     for how, known in result.conditions.items():
         if known:
-            listed = [f"{name} {', '.join(str(one) for one in each)}" for name, each in known.items()]
-            console.print(f"Conditions {how}: {'; '.join(listed)}.")
+            listed = [f"{tell(name)} {', '.join(tell(str(one)) for one in each)}" for name, each in known.items()]
+            console.print(f"{tell(f'Conditions {how}')}: {'; '.join(listed)}.")
     for reason, count in result.reasons():
         console.print(f"{count:,} skipped: {reason}.")
 

@@ -22,7 +22,7 @@ def span(quantity: Quantity, say: Say) -> str:
     """The range of a number, "-" where it has none."""
     if quantity.low is None or quantity.high is None:
         return "-"
-    return say("{low} to {high}", low=amount(quantity, quantity.low), high=amount(quantity, quantity.high))
+    return say("{low} to {high}", low=say(amount(quantity, quantity.low)), high=say(amount(quantity, quantity.high)))
 
 
 def probability_text(probability: float) -> str:

@@ -43,7 +43,7 @@ def needed(decider: ClaimDecider, say: Say) -> str:
     """What a number would have to be, alone."""
     if decider.needed is None:
         return say("any within reach") if decider.holds else say("none within reach")
-    value = amount(decider.quantity, decider.needed)
+    value = say(amount(decider.quantity, decider.needed))
     if decider.is_count:
         value = say("{value} (whole)", value=value)
     return say("at least {value}", value=value) if decider.wants_more else say("at most {value}", value=value)

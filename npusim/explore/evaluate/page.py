@@ -217,7 +217,7 @@ def _deciders(judged: Judged, say: Say) -> Table:
         [
             f"{each.owner}.{each.path}",
             say(each.quantity.kind),
-            amount(each.quantity, each.quantity.value),
+            say(amount(each.quantity, each.quantity.value)),
             span(each.quantity, say),
             _ends(each, say),
             needed(each, say),
@@ -292,7 +292,7 @@ def _assumptions(evaluation: Evaluation, say: Say) -> Table:
     rows = [
         [
             f"{owner}.{path}",
-            amount(quantity, quantity.value),
+            say(amount(quantity, quantity.value)),
             span(quantity, say),
             quantity.source,
         ]
