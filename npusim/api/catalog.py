@@ -45,12 +45,7 @@ class ListResult:
 @asked_by(ListOptions)
 def list_shipped(asked: ListOptions) -> ListResult:
     """A short record of everything shipped of a kind. Raises UserError."""
-    from npusim.answers import describe, event_units
-    from npusim.lab import rule_files
-
-    others = {"neuromorphic": event_units.list_event_units, "rules": rule_files.list_rules}
-    items = others[asked.what]() if asked.what in others else describe.list_items(asked.what)
-    return ListResult(items, asked)
+    return ListResult(_listed(asked.what), asked)
 
 
 @dataclass(frozen=True)
@@ -97,3 +92,17 @@ def _described(asked: ShowOptions) -> Answer:
     if rule_files.is_rules(asked.name):
         return rule_files.show_rules(asked.name)
     return describe.describe(asked.name, asked.uncalibrated, asked.taken_for)
+
+
+def _listed(what: str) -> list[Answer]:
+    if what == "neuromorphic":
+        from npusim.answers.event_units import list_event_units
+
+        return list_event_units()
+    if what == "rules":
+        from npusim.lab.rule_files import list_rules
+
+        return list_rules()
+    from npusim.answers.describe import list_items
+
+    return list_items(what)
