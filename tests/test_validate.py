@@ -29,6 +29,7 @@ from npusim.evidence.validation.validate import (
     validate_table,
 )
 from npusim.hardware.catalog import system_path
+from npusim.words import ENGLISH, speaker
 
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
 EVIDENCE = {"power_ops", "vllm_long_prompts"}
@@ -258,7 +259,7 @@ def test_a_report_of_several_tables(tmp_path: Path) -> None:
     unknown = tmp_path / "rtx_serving.csv"
     unknown.write_text((DATA / "gpu_public" / unknown.name).read_text().replace("RTX", "XTR"))
     results = [validate_table(STEPS), validate_table(unknown)]
-    files = write_report(results, tmp_path)
+    files = write_report(results, tmp_path, speaker(ENGLISH))
     assert files == ["report.md", "h200-steps.png"]
     page = (tmp_path / files[0]).read_text()
     assert "0 rows scored, 46 skipped." in page
