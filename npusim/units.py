@@ -183,6 +183,8 @@ _ENGINEERING = {
 """Per SI unit those in which people speak of numbers, the largest first."""
 _PLAIN = 1e-3, 1e5
 """Between them a number is written without powers of ten."""
+_LEAST_WRITTEN = 0.1
+"""Part of the unit in which a number was written from which on it keeps it: 0.0114 s is read as 11.4 ms."""
 _PLAIN_DIGITS = 1e4
 _NEARLY = 0.5
 """A number of half a unit is told in that unit: 0.865 µs."""
@@ -195,7 +197,7 @@ def unit_shown(value: float, unit: str, like: str = "") -> tuple[str, float]:
     """
     written = number_and_unit(like)[1] if like else ""
     factor = _factor(written, unit) if written else 1.0
-    if unit and written and (value == 0.0 or _PLAIN[0] <= abs(value) / factor < _PLAIN[1]):
+    if unit and written and (value == 0.0 or _LEAST_WRITTEN <= abs(value) / factor < _PLAIN[1]):
         return written.replace("us", "µs"), factor
     known = _ENGINEERING.get(unit, ((unit, 1.0),))
     return next((each for each in known if abs(value) >= _NEARLY * each[1]), known[-1] if value else (unit, 1.0))

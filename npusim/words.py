@@ -1,7 +1,7 @@
 """Headings and sentences in another language than English: a catalogue from the English words.
 
 `languages/ko.yaml` holds what is said by its literal words; `languages/ko/` more of them by theme, and in
-`sentences.yaml` the sentences that come finished, with their values in place (`phrasebook`).
+`sentences*.yaml` the sentences that come finished, with their values in place (`phrasebook`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ ENGLISH = "en"
 _CATALOGUES = {path.stem: path for path in (Path(str(files("npusim"))) / "languages").glob("*.yaml")}
 LANGUAGES = (ENGLISH, *sorted(_CATALOGUES))
 """A language is a file of `languages/`, from the English words to its own."""
-_SENTENCES = "sentences.yaml"
+_SENTENCES = "sentences"
+"""What the names of files begin with whose sentences come finished."""
 if TYPE_CHECKING:
     Language = str
 else:
@@ -79,14 +80,14 @@ def _speaker_of(language: str) -> Say:
 @remembered
 def catalogue(language: str) -> dict[str, str]:
     """Translations by the English words; what is said of figures stands in their rows, unless a file says it."""
-    files = [_CATALOGUES[language], *(path for path in _themes(language) if path.name != _SENTENCES)]
+    files = [_CATALOGUES[language], *(path for path in _themes(language) if not path.stem.startswith(_SENTENCES))]
     return headings_in(language) | _read(files) | sentences(language)
 
 
 @remembered
 def sentences(language: str) -> dict[str, str]:
     """Translations of sentences that come finished, with {places} for their values."""
-    return _read([path for path in _themes(language) if path.name == _SENTENCES])
+    return _read([path for path in _themes(language) if path.stem.startswith(_SENTENCES)])
 
 
 def _themes(language: str) -> list[Path]:

@@ -6,6 +6,7 @@ What stands in a column of sources, keys or files quotes others, and what holds 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -14,8 +15,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from cli_support import tell
+from test_certify import SUBMISSION, bench
 from test_check import SUMMARY
-from visible_support import Drawn, Printed, of_page, of_workbook
+from test_compare_labs import lab
+from test_verified_kinds import CURVE
+from visible_support import Drawn, Printed, of_certificate, of_markdown, of_page, of_workbook
 
 from npusim.kperf.charts import CHARTS, write_charts
 from npusim.kperf.energy_chart import write_energy_chart
@@ -26,7 +30,7 @@ from npusim.kperf.table import KPerfContext, of_model
 ALLOWED = frozenset((Path(__file__).parent / "korean_allowed.txt").read_text(encoding="utf-8").split())
 QUOTED = {"출처(원문)", "변수", "기술서", "위치", "파일과 행", "정확도 유지율의 출처"}
 MANIFEST = "실행 명세"
-SHIPPED = ("archs", "models", "runtimes", "grids", "memories", "pims")
+SHIPPED = ("archs", "models", "runtimes", "grids", "memories", "pims", "neuromorphic", "rules", "loads", "profiles")
 _BETWEEN = r"[\s,;:()\[\]{}'\"|~=×·→&]+"
 _NAME = r"[0-9_.@#]|^--"
 """What makes a token a name of a file, a key, a version, an option."""
@@ -143,12 +147,82 @@ def test_a_checked_table_is_korean(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert untold(of_workbook(tmp_path / "out" / "check.xlsx", QUOTED, MANIFEST)) == set()
 
 
+SPREAD = """name: drawn
+arch: rngd
+models: [qwen2.5-0.5b]
+workloads: [{isl: 256, osl: 32, users: [1]}]
+vary: {chip.memory.channel_bandwidth: {values: [40 GB/s, 60 GB/s]}, chip.unit.clock: {values: [1 GHz, 1.5 GHz]}}
+objectives: {output_tokens_per_s: max, power_w: min}
+"""
+
+
+def test_a_certificate_is_korean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run fails by its length and by its number; another limit decides nothing."""
+    (tmp_path / "run.json").write_text(json.dumps(bench(0.0, duration=2.0)), encoding="utf-8")
+    (tmp_path / "submission.yaml").write_text(SUBMISSION, encoding="utf-8")
+    printed = Printed(monkeypatch, set())
+    told = tell("certify", tmp_path, "--lang", "ko", "--out", tmp_path / "page.html")
+    assert told.code == 0, told.err
+    assert untold(printed.texts) == set()
+    assert untold(of_certificate(tmp_path / "page.html", QUOTED)) == set()
+
+
+def test_a_comparison_of_labs_is_korean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (lab(tmp_path / name, factor, runs=2) for name, factor in (("1-lab", 1.0), ("2-lab", 1.05)))
+    printed = Printed(monkeypatch, set())
+    told = tell("compare", first, second, "--lang", "ko", "--out", tmp_path / "page.html")
+    assert told.code == 0, told.err
+    assert untold(printed.texts) == set()
+    assert untold(of_page(tmp_path / "page.html", QUOTED)) == set()
+
+
+def test_curves_are_korean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a library that is described, of one that is not, and of one beyond the links."""
+    point = "points: [{collective: all_gather, bytes: 64MiB, cards: 8, value: 400}]"
+    others = [CURVE[CURVE.index("  - name") :].replace("name: all-gather", f"name: 곡선-{number}") for number in (1, 2)]
+    others[0] = others[0].replace("    library: nccl\n", "").replace("400", "180")
+    others[1] = others[1].replace("400", "20")
+    both = point.replace("}]", "}, {collective: all_to_all, bytes: 1MiB, cards: 8, value: 900}]")
+    told_in_korean = CURVE.replace(point, both).replace("A library", "라이브러리") + "".join(others)
+    own = {"as NCCL": "NCCL 수준", "a test": "시험", "a prototype": "시제품", "name: all-gather": "name: 곡선"}
+    for english, korean in own.items():
+        told_in_korean = told_in_korean.replace(english, korean)
+    (tmp_path / "library.yaml").write_text(told_in_korean, encoding="utf-8")
+    printed = Printed(monkeypatch, set())
+    told = tell("evaluate", tmp_path / "library.yaml", "--lang", "ko", "--out", tmp_path / "page.html")
+    assert told.code == 0, told.err
+    assert untold(printed.texts) == set()
+    assert untold(of_page(tmp_path / "page.html", QUOTED)) == set()
+
+
+def test_a_sweep_is_korean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sweep.yaml").write_text(SPREAD, encoding="utf-8")
+    printed = Printed(monkeypatch, set())
+    told = tell("sweep", tmp_path / "sweep.yaml", "--workers", "1", "--lang", "ko", "--out", tmp_path / "out")
+    assert told.code == 0, told.err
+    assert untold(printed.texts) == set()
+    assert untold(of_page(tmp_path / "out" / "report.html", QUOTED)) - {"drawn: 설계 탐색: drawn"} == set()
+
+
+def test_a_validation_report_is_korean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Path(__file__).parents[1] / "validation" / "data" / "npus" / "gaudi-3.csv"
+    printed, drawn = Printed(monkeypatch, set()), Drawn(monkeypatch)
+    told = tell("validate", table, "--no-interval", "--lang", "ko", "--report", tmp_path / "out")
+    assert told.code == 0, told.err
+    assert untold(printed.texts) == set()
+    assert untold(drawn.texts()) == set()
+    for name in ("README.md", "report.md"):
+        assert untold(of_markdown(tmp_path / "out" / name)) == set(), name
+
+
 SERVED = f"rngd {MODEL} --isl 64 --osl 8 --concurrency 2"
 PRINTED = (
     *(f"list {what}" for what in SHIPPED),
     "show rngd-plus",
     f"show {MODEL}",
     "show furiosa-llm-2026.3",
+    "show loihi-2",
+    "show npusim-1",
     f"step rngd {MODEL} --phase decode --batch 2 --context 256 --explain",
     f"step rngd {MODEL} --phase prefill --batch 1 --context 256 --engine event",
     f"run {SERVED} --interval",

@@ -29,6 +29,7 @@ from npusim.evidence.validation.validate import (
     validate_table,
 )
 from npusim.hardware.catalog import system_path
+from npusim.words import ENGLISH, speaker
 
 DATA = Path(__file__).resolve().parent.parent / "validation" / "data"
 EVIDENCE = {"power_ops", "vllm_long_prompts"}
@@ -251,14 +252,14 @@ def test_a_report_of_runs_whose_requests_came_at_a_rate(tmp_path: Path) -> None:
     frame[frame["arrival"] != "closed"].head(1).to_csv(tmp_path / "table.csv", index=False)
     result = validate_table(tmp_path / "table.csv", "h200")
     assert "concurrency" not in result.main[0].case.dimensions
-    assert (tmp_path / write_report([result], tmp_path)[1]).is_file()
+    assert (tmp_path / write_report([result], tmp_path, str)[1]).is_file()
 
 
 def test_a_report_of_several_tables(tmp_path: Path) -> None:
     unknown = tmp_path / "rtx_serving.csv"
     unknown.write_text((DATA / "gpu_public" / unknown.name).read_text().replace("RTX", "XTR"))
     results = [validate_table(STEPS), validate_table(unknown)]
-    files = write_report(results, tmp_path)
+    files = write_report(results, tmp_path, speaker(ENGLISH))
     assert files == ["report.md", "h200-steps.png"]
     page = (tmp_path / files[0]).read_text()
     assert "0 rows scored, 46 skipped." in page

@@ -69,6 +69,19 @@ def of_workbook(path: Path, quoted: set[str], manifest: str) -> Iterator[str]:
             below |= heads
 
 
+def of_markdown(path: Path) -> Iterator[str]:
+    """Texts of a page in Markdown: cells of tables, lines of the rest, but for code and targets of links."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        plain = re.sub(r"`[^`]*`|\]\([^)]*\)", " ", line).replace("*", "")
+        yield from (cell.strip("# -!") for cell in plain.split("|"))
+
+
+def of_certificate(path: Path, quoted: set[str]) -> Iterator[str]:
+    """Texts of a certificate, whose cells hold lines and marks of their own."""
+    for text in of_page(path, quoted):
+        yield from re.split(r"<[^>]+>", text)
+
+
 class Drawn:
     """Figures that matplotlib drew while a test ran, each with the name of its file."""
 
@@ -77,7 +90,7 @@ class Drawn:
         kept, draw = self.figures, FigureCanvasAgg.print_png
 
         def print_png(canvas: FigureCanvasAgg, path: Any, **how: Any) -> None:
-            kept[Path(path).name] = canvas.figure
+            kept[Path(path).name if isinstance(path, str | Path) else f"{len(kept)}.png"] = canvas.figure
             draw(canvas, path, **how)
 
         monkeypatch.setattr(FigureCanvasAgg, "print_png", print_png)

@@ -60,8 +60,8 @@ def predict_collective(
     (github.com/NVIDIA/nccl-tests doc/PERFORMANCE.md); candidates: every algorithm, fastest first.
     """
     system = load_system(arch, uncalibrated)
-    groups = _groups(system, asked)
-    machines = _placed(build_machine(system), system, asked, groups)
+    groups = neighbours(system, asked)
+    machines = place_collective(build_machine(system), system, asked, groups)
     found = _candidates(machines[0], system, asked)
     if not found:
         raise _no_algorithm(system, asked)
@@ -117,7 +117,8 @@ def predict_reduction(arch: str, byte_count: float, pes: int, uncalibrated: bool
     }
 
 
-def _groups(system: System, asked: GroupedCollective) -> Groups:
+def neighbours(system: System, asked: GroupedCollective) -> Groups:
+    """The chips of each group, neighbours on the fabric. Raises UserError where it does not join as many."""
     chips = system.server.fabric.chips
     if not 2 <= asked.ranks <= chips:
         raise UserError("--ranks", "", f"{asked.ranks} chips, but {system.name} joins {chips}; give 2 to {chips}")
@@ -127,7 +128,11 @@ def _groups(system: System, asked: GroupedCollective) -> Groups:
     return tuple(tuple(range(first * asked.ranks, (first + 1) * asked.ranks)) for first in range(asked.groups))
 
 
-def _placed(machines: np.ndarray, system: System, asked: GroupedCollective, groups: Groups) -> np.ndarray:
+def place_collective(machines: np.ndarray, system: System, asked: GroupedCollective, groups: Groups) -> np.ndarray:
+    """`machines` with what those groups need of the fabric, in place; only the asked library and algorithm serve.
+
+    Raises UserError.
+    """
     fabric = system.server.fabric
     libraries = () if asked.library is None else (asked.library,)
     if asked.library is not None and asked.library not in fabric.libraries:
@@ -200,7 +205,7 @@ def _ranged(
     """The time under the description's numbers, with the 90 % interval of its ranges."""
     calibration = None if uncalibrated else calibration_of(arch)
     runtime = load_runtime(system.runtime, system.chip.unit.kind)
-    placed = _placed(build_machine(system), system, asked, groups)
+    placed = place_collective(build_machine(system), system, asked, groups)
     drawn, _ = draw(system, runtime, DRAWS, seed, calibration)
     for name in PLACED:
         drawn[name] = placed[name]

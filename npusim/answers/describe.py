@@ -107,7 +107,7 @@ def kind_of_description(name_or_path: str) -> _Kind:
         raise unknown_silicon
     known = [*shipped_systems(), *shipped_runtimes(), *shipped_memories(), *shipped_pims(), *shipped_models(), *aliases]
     near = difflib.get_close_matches(name, known, n=1)
-    mend = f"did you mean '{near[0]}'?" if near else "see npusim list archs, models, runtimes or memories"
+    mend = f"did you mean '{near[0]}'?" if near else "see npusim list --help"
     raise UserError(
         "show", name_or_path, f"no such architecture, model, runtime or DRAM standard; {mend}, or give a file"
     )

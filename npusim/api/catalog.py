@@ -17,7 +17,9 @@ class ListOptions(Options):
     """What `npusim list` is asked."""
 
     what: Annotated[
-        Literal["archs", "models", "runtimes", "memories", "pims", "grids", "loads", "profiles"],
+        Literal[
+            "archs", "models", "runtimes", "memories", "pims", "grids", "loads", "profiles", "neuromorphic", "rules"
+        ],
         Argument("The kind of descriptions."),
     ]
 
@@ -43,9 +45,7 @@ class ListResult:
 @asked_by(ListOptions)
 def list_shipped(asked: ListOptions) -> ListResult:
     """A short record of everything shipped of a kind. Raises UserError."""
-    from npusim.answers import describe
-
-    return ListResult(describe.list_items(asked.what), asked)
+    return ListResult(_listed(asked.what), asked)
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,8 @@ class ShowResult:
 
 @asked_by(ShowOptions)
 def show(asked: ShowOptions) -> ShowResult:
-    """One architecture, model, runtime or memory: peaks, capacities, every number with its source. Raises UserError."""
-    from npusim.answers import describe
-
-    answer = describe.describe(asked.name, asked.uncalibrated, asked.taken_for)
+    """One thing that is listed, or a file of one: peaks, capacities, every number with its source. Raises UserError."""
+    answer = _described(asked)
     if asked.taken_for is not None and answer["kind"] != "model":
         warn_of("--as", f"{answer['kind']} {asked.name} is no model, and is shown as it is described")
     if asked.uncalibrated and answer["kind"] == "architecture":
@@ -83,3 +81,28 @@ def show(asked: ShowOptions) -> ShowResult:
     elif asked.uncalibrated:
         warn_of("--uncalibrated", f"a {answer['kind']} is shown as it is described")
     return ShowResult(answer, asked)
+
+
+def _described(asked: ShowOptions) -> Answer:
+    from npusim.answers import describe, event_units
+    from npusim.lab import rule_files
+
+    if event_units.is_event_unit(asked.name):
+        return event_units.show_event_unit(asked.name)
+    if rule_files.is_rules(asked.name):
+        return rule_files.show_rules(asked.name)
+    return describe.describe(asked.name, asked.uncalibrated, asked.taken_for)
+
+
+def _listed(what: str) -> list[Answer]:
+    if what == "neuromorphic":
+        from npusim.answers.event_units import list_event_units
+
+        return list_event_units()
+    if what == "rules":
+        from npusim.lab.rule_files import list_rules
+
+        return list_rules()
+    from npusim.answers.describe import list_items
+
+    return list_items(what)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from npusim.api.answer import Answer
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
-from npusim.api.options import Argument, Given, Option, Options
+from npusim.api.options import Argument, Option, Options
 from npusim.publish import PAGE, OutFile
 from npusim.words import Language, Tell
 
@@ -34,7 +34,7 @@ class CertifyOptions(Options):
         Path | None,
         Option("Write the certificate to this file.", metavar="CERT.html", writes=OutFile({".html": PAGE})),
     ] = None
-    lang: Annotated[Language, Option("Language of the certificate.", only_with=("out", Given))] = "en"
+    lang: Annotated[Language, Option("Language of what is printed and of the certificate.")] = "en"
     seed: Seed = 0
     say: Tell | None = None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from npusim.api.answer import Answer
 from npusim.api.function import asked_by
-from npusim.api.options import Argument, Given, Option, Options
+from npusim.api.options import Argument, Option, Options
 from npusim.publish import PAGE, OutFile
 from npusim.words import Language
 
@@ -30,7 +30,7 @@ class CompareOptions(Options):
         Path | None,
         Option("Write the comparison to this file.", metavar="PAGE.html", writes=OutFile({".html": PAGE})),
     ] = None
-    lang: Annotated[Language, Option("Language of the page.", only_with=("out", Given))] = "en"
+    lang: Annotated[Language, Option("Language of what is printed and of the page.")] = "en"
 
 
 @dataclass(frozen=True)

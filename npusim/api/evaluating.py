@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from npusim.api.answer import Answer
 from npusim.api.deploying import Seed
 from npusim.api.function import asked_by
-from npusim.api.options import Argument, Given, Option, Options
+from npusim.api.options import Argument, Option, Options
 from npusim.hardware.states import State
 from npusim.publish import PAGE, OutFile
 from npusim.words import Language, Tell
@@ -33,7 +33,7 @@ class EvaluateOptions(Options):
     out: Annotated[
         Path | None, Option("Write the report to this file.", metavar="F.html", writes=OutFile({".html": PAGE}))
     ] = None
-    lang: Annotated[Language, Option("Language of the report.", only_with=("out", Given))] = "en"
+    lang: Annotated[Language, Option("Language of what is printed and of the report.")] = "en"
     software: Annotated[
         State | None,
         Option(

@@ -123,7 +123,7 @@ class FleetOptions(Placing):
         str | None,
         Option("Container image of the server in those manifests.", metavar="NAME", only_with=("emit", Given)),
     ] = None
-    lang: Annotated[Language, Option("Language of the report and the workbook.", only_with=("out", Given))] = "en"
+    lang: Annotated[Language, Option("Language of what is printed, of the report and of the workbook.")] = "en"
     backend: Annotated[
         Literal["local", "dask", "ray"],
         Option("Processes of this machine, or the workers of an existing cluster.", replayed=False),

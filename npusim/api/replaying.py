@@ -64,6 +64,10 @@ REPLAYED: dict[str, type[Options]] = {
 """The options of each command that may be run again. The others read results; they make none."""
 
 
+_SPOKEN = "--lang"
+"""The option that every command has, and those alone declare that write files in a language."""
+
+
 @dataclass(frozen=True)
 class Replay:
     """words: the command; folder: where the folder of results is written now, None where it writes none."""
@@ -91,6 +95,10 @@ def replay(argv: Sequence[str], scratch: Path, location: str) -> Replay:
             continue
         if not word.startswith("-"):
             plain.append(_here(word, location))
+            continue
+        if name == _SPOKEN and name not in known:
+            # Of commands that write nothing in a language it says only what they print in.
+            next(iter([value]) if assigned else words, "")
             continue
         if name not in known or isinstance(known[name].told, Argument):
             raise UserError(

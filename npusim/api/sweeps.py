@@ -15,7 +15,7 @@ from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
 from npusim.hardware.states import State
 from npusim.publish import MANIFEST, OutFolder, publish_file
-from npusim.words import Tell
+from npusim.words import Language, Tell, speaker
 from npusim.workers import MOST_WORKERS, processors
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class SweepOptions(Options):
         State | None,
         Option("State of the software, in place of those of the specification.", default="the specification's"),
     ] = None
+    lang: Annotated[Language, Option("Language of what is printed and of the report.")] = "en"
     say: Tell | None = None
 
     def __post_init__(self) -> None:
@@ -145,7 +146,7 @@ def sweep(asked: SweepOptions) -> SweepAnswer:
     where = Backend(asked.backend, asked.workers or processors(), asked.scheduler)
     found = run_sweep(spec, asked.location, out, where, asked.say)
     record = asked.manifest("sweep", spec.seed, unmoved=unmoved, conditions=_conditions(spec, asked.location))
-    files = [*found.files, *_write_report(found, record, unmoved, out)]
+    files = [*found.files, *_write_report(found, record, unmoved, out, asked.lang)]
     written = [str(out / name) for name in files]
     return SweepAnswer(found.points, found.front, found.effects, found, written, record, unmoved)
 
@@ -175,15 +176,16 @@ def _search(asked: SweepOptions, spec: SweepSpec, out: Path, unmoved: dict[str, 
     return SweepAnswer(asked.optimize, front, None, None, files, record, unmoved)
 
 
-def _write_report(found: Swept, record: Answer, unmoved: dict[str, str], out: Path) -> list[str]:
+def _write_report(found: Swept, record: Answer, unmoved: dict[str, str], out: Path, lang: str) -> list[str]:
     from npusim.api.caveats import caveats
     from npusim.explore.sweep.page import sweep_page
     from npusim.explore.sweep.tasks import possible_bases
     from npusim.report.page import write_page
 
-    notes = caveats([base.deployment for base in possible_bases(found.spec, "")[0]])
-    notes += [f"{axis} {told}" for axis, told in unmoved.items()]
-    write_page(sweep_page(found, notes, record), out / "report.html")
+    notes = caveats([base.deployment for base in possible_bases(found.spec, "")[0]], lang)
+    say = speaker(lang)
+    notes += [f"{axis} {say(told)}" for axis, told in unmoved.items()]
+    write_page(sweep_page(found, notes, record, say, lang), out / "report.html")
     _write_manifest(record, out)
     return ["report.html", MANIFEST]
 

@@ -14,7 +14,7 @@ from npusim.api.function import asked_by
 from npusim.api.options import Argument, Option, Options
 from npusim.errors import UserError
 from npusim.publish import MANIFEST, OutFolder
-from npusim.words import Tell
+from npusim.words import Language, Tell, speaker
 
 if TYPE_CHECKING:
     from npusim.evidence.validation.folder import BlindAndCalibrated
@@ -63,6 +63,7 @@ class ValidateOptions(Options):
             default="as the table states, told under its conditions",
         ),
     ] = None
+    lang: Annotated[Language, Option("Language of what is printed and of the report.")] = "en"
     uncalibrated: Uncalibrated = False
     say: Tell | None = None
 
@@ -110,7 +111,7 @@ def validate(asked: ValidateOptions) -> ValidateResult:
         argv = record["argv"]
         assert isinstance(argv, list)
         command = f"npusim {shlex.join(map(str, argv))}"
-        files = [str(file) for file in write_folder(compared, Path(asked.report), command, record)]
+        files = [str(file) for file in write_folder(compared, Path(asked.report), command, record, speaker(asked.lang))]
     return ValidateResult(results, files, record)
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from npusim import api
 from npusim.api.certifying import CertifyOptions
 from npusim.cli.options import command
-from npusim.cli.output import print_json, say, stdout_console, table
+from npusim.cli.output import print_json, say, speaking, spoken_console, table
 
 if TYPE_CHECKING:
     from npusim.lab.certify.certify import Certified
+    from npusim.lab.certify.clause import Clause
+    from npusim.words import Say
 
 _HEADINGS = ("cell", "pass", "not decidable", "fail", "verdict")
 
@@ -40,27 +42,35 @@ def _print(found: Certified) -> None:
     """What does not pass, with its evidence, then how many clauses of each cell pass."""
     from npusim.lab.certify.clause import PASS, VERDICTS
 
-    console, rules = stdout_console(), found.handed.rules
-    console.print(f"{rules.name}: {rules.source}", soft_wrap=True)
+    console, tell, rules = spoken_console(), speaking(), found.handed.rules
+    console.print(f"{rules.name}: {tell(rules.source)}", soft_wrap=True)
     for clause in sorted(found.clauses, key=lambda each: VERDICTS.index(each.verdict)):
         if clause.verdict != PASS:
-            cell = "all" if clause.cell is None else clause.cell.text
-            told = f"{_words(clause.verdict)}: {clause.clause}: {cell}: {clause.says}"
-            hangs = " Another limit within its range would decide otherwise." if clause.limit_decides else ""
+            cell = tell("all") if clause.cell is None else tell(clause.cell.text)
+            told = f"{tell(_words(clause.verdict))}: {_clause(clause, tell)}: {cell}: {clause.says.in_words_of(tell)}"
+            hangs = f" {tell('Another limit within its range would decide otherwise.')}" if clause.limit_decides else ""
             console.print(f"{told}{hangs}", soft_wrap=True)
-    console.print(table(_HEADINGS, _cells(found), f"Overall: {_words(found.verdict)}"))
+    title = tell("Overall: {verdict}", verdict=tell(_words(found.verdict)))
+    console.print(table([tell(heading) for heading in _HEADINGS], _cells(found, tell), title))
     for place, reason in found.unread:
-        console.print(f"Skipped: {place}: {reason}.", soft_wrap=True)
+        console.print(f"{tell('Skipped')}: {place}: {tell(reason)}.", soft_wrap=True)
+
+
+def _clause(clause: Clause, tell: Say) -> str:
+    """The dotted name of a clause in English, in other languages its title."""
+    from npusim.lab.certify.page import clause_title
+
+    return clause.clause if tell("Clause") == "Clause" else clause_title(clause.clause, tell)
 
 
 def _words(verdict: str) -> str:
     return verdict.replace("_", " ")
 
 
-def _cells(found: Certified) -> Iterator[list[str]]:
+def _cells(found: Certified, tell: Say) -> Iterator[list[str]]:
     from npusim.lab.certify.clause import VERDICTS
 
     for cell in (*found.handed.cells, None):
         counts = Counter(clause.verdict for clause in found.clauses if clause.cell == cell)
-        text = "all cells together" if cell is None else cell.text
-        yield [text, *(str(counts[verdict]) for verdict in reversed(VERDICTS)), _words(found.verdict_of(cell))]
+        text = tell("all cells together" if cell is None else cell.text)
+        yield [text, *(str(counts[verdict]) for verdict in reversed(VERDICTS)), tell(_words(found.verdict_of(cell)))]

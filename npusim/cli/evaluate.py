@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,17 +10,16 @@ from npusim import api
 from npusim.api.caveats import caveats
 from npusim.api.evaluating import EvaluateOptions
 from npusim.cli.options import command
-from npusim.cli.output import figure, print_json, say, stdout_console, table
+from npusim.cli.output import print_json, say, speaking, spoken_console, table
 from npusim.units import US_PER_S
-from npusim.words import ENGLISH, speaker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from npusim.explore.evaluate.comparing import Beside
+    from npusim.explore.evaluate.deciders import ClaimDecider
     from npusim.explore.evaluate.decision import Judged
     from npusim.explore.evaluate.fixed_times import FixedTimes
     from npusim.explore.evaluate.run import Evaluation
+    from npusim.words import Say
 
 
 @command(EvaluateOptions)
@@ -34,134 +34,142 @@ def evaluate(asked: EvaluateOptions, as_json: bool) -> None:
     if as_json:
         print_json({**found.answer, "manifest": found.manifest})
     elif len(found.beside.evaluations) > 1:
-        _print_ranking(found.beside)
+        _print_ranking(found.beside, speaking())
     else:
-        _print(found.found, found.beside)
+        _print(found.found, found.beside, asked.lang, speaking())
 
 
-def _print_ranking(beside: Beside) -> None:
-    from npusim.explore.evaluate.amounts import probability_text
+def _print_ranking(beside: Beside, tell: Say) -> None:
+    from npusim.explore.evaluate.ranking_page import ranking_headings, ranking_rows
 
-    console, rows = stdout_console(), []
-    for at in beside.order:
-        score, rank, name = beside.scores[at], beside.ranks[at], beside.evaluations[at].proposal.name
-        if score is None or rank is None:
-            rows.append(["-", name, "not decidable here", *["-"] * (1 + len(beside.ranks))])
-            continue
-        chances = [probability_text(each) for each in rank.probability]
-        rows.append([str(rank.rank), name, f"{score.value:.0f}", f"{score.low:.0f} to {score.high:.0f}", *chances])
-    ranks = [f"rank {number + 1}" for number in range(len(beside.ranks))]
-    headings = ("rank", "proposal", "score", "range", *ranks)
-    console.print(table(headings, rows, f"Rule: {beside.rule.title}", text_columns=2))
+    console, title = spoken_console(), tell("Rule: {title}", title=tell(beside.rule.title))
+    console.print(table(ranking_headings(beside, tell), ranking_rows(beside, tell), title, text_columns=2))
     if beside.undecided:
-        console.print("The first rank is not decided: no proposal has it with 90 % or more.")
+        console.print(tell("The first rank is not decided: no proposal has it with 90 % or more."))
     for at in beside.order:
-        _print_claims(beside.evaluations[at])
+        _print_claims(beside.evaluations[at], tell)
 
 
-def _print_claims(found: Evaluation) -> None:
-    from npusim.explore.evaluate.amounts import probability_text
+def _print_claims(found: Evaluation, tell: Say) -> None:
+    from npusim.explore.evaluate.committee import verdict_headings, verdict_rows
 
-    rows = []
-    for each in found.judged:
-        known = each.prediction
-        interval = "-" if known is None else f"{figure(known.low)} to {figure(known.high)}"
-        side = "at least" if each.claim.wants_more else "at most"
-        wanted = f"{side} {each.claim.value:g} {each.claim.metric}"
-        chance = probability_text(each.probability)
-        value = figure(None if known is None else known.value)
-        rows.append([each.claim.name, wanted, value, interval, chance, each.decision])
-    headings = ("claim", "claimed", "predicted", "90 % interval", "probability", "decision")
-    stdout_console().print(table(headings, rows, found.proposal.title, text_columns=2))
+    names = [each.claim.name for each in found.judged] + [each.asked.name for each in found.curves]
+    rows = [[name, *row[1:]] for name, row in zip(names, verdict_rows(found, tell), strict=True)]
+    spoken_console().print(table(verdict_headings(tell), rows, found.proposal.title, text_columns=2))
 
 
-def _print_targets(found: Evaluation) -> None:
-    from npusim.explore.evaluate.amounts import probability_text
+def _print_curves(found: Evaluation, tell: Say) -> None:
+    """Every point of claimed curves, and their verdicts."""
+    from npusim.explore.evaluate.curve_page import point_headings, point_rows, verdict_text
 
-    rows = []
-    for target in found.targets:
-        for year in target.years:
-            side = "at most" if year.told.at_least is None else "at least"
-            wanted = f"{side} {year.told.value:g} {target.told.unit}"
-            chance = "-" if year.judged is None else probability_text(year.judged.probability)
-            weight = f"{target.told.weight_percent:g} %"
-            rows.append([target.told.item, wanted, weight, str(year.told.year), chance, year.decision])
-    headings = ("item", "target", "weight", "year", "probability", "decision")
+    console = spoken_console()
+    for each in found.curves:
+        headings, rows = point_headings(tell), point_rows(each, tell)
+        console.print(table(headings, rows, f"{each.asked.name}: {each.asked.text}"))
+        console.print(f"{each.asked.name}: {verdict_text(each).in_words_of(tell)} {tell(each.decision)}.")
+        for reason in each.withheld:
+            told = tell("Not accepted yet: {reason}.", reason=reason.in_words_of(tell))
+            console.print(f"{each.asked.name}: {told}")
+
+
+def _print_targets(found: Evaluation, tell: Say) -> None:
+    from npusim.explore.evaluate.target_page import year_headings, year_rows
+
+    rows = year_rows(found, tell)
     if rows:
-        stdout_console().print(table(headings, rows, "Targets by year", text_columns=2))
+        console, title = spoken_console(), tell("Targets by year")
+        console.print(table(year_headings(tell), rows, title, text_columns=2))
     for target in found.targets:
         for line in target.contradictions:
-            stdout_console().print(f"Contradiction: {line}.")
+            spoken_console().print(tell("Contradiction: {text}.", text=line.in_words_of(tell)))
 
 
-def _print(found: Evaluation, beside: Beside) -> None:
+def _print(found: Evaluation, beside: Beside, language: str, tell: Say) -> None:
     from npusim.explore.evaluate.committee import score_text
-    from npusim.explore.evaluate.demands import needed
-    from npusim.explore.evaluate.needs import need_text
 
-    console, english = stdout_console(), speaker(ENGLISH)
-    _print_claims(found)
-    _print_targets(found)
+    console = spoken_console()
+    _print_claims(found, tell)
+    _print_curves(found, tell)
+    _print_targets(found, tell)
     if beside.scores[0] is not None and found.targets:
-        console.print(score_text(beside.scores[0], english))
+        console.print(score_text(beside.scores[0], tell))
     for each in found.judged:
-        for broken in each.broken:
-            console.print(f"{each.claim.name}: {broken.bound}: {need_text(broken, each.claim, english)}.")
-        for line in _left_open(each):
-            console.print(f"{each.claim.name}: {line}.")
-        if each.unfit:
-            console.print(f"{each.claim.name}: {each.unfit}.")
-        for decider in each.deciders if each.decision != "accept" else []:
-            missing = (
-                "any value within reach lets it hold" if decider.holds else "no value within reach makes it hold alone"
-            )
-            told = missing if decider.needed is None else f"would have to be {needed(decider, english)}"
-            console.print(f"{each.claim.name} depends on {decider.owner}.{decider.path}: {told}.")
-        if each.software is not None:
-            console.print(f"{each.claim.name}: {each.software.text(english)}")
-        if each.together is not None:
-            console.print(f"{each.claim.name} {_together_text(each.together)}.")
-    _print_demands(found)
-    for line in caveats(found.deployments[:1]):
+        for line in _lines(each, tell):
+            console.print(f"{each.claim.name}: {line}")
+    _print_demands(found, tell)
+    for line in caveats(found.deployments[:1], language):
         console.print(line)
 
 
-def _print_demands(found: Evaluation) -> None:
-    """The measurements that tell most, with the probability after each outcome."""
-    from npusim.explore.evaluate.amounts import probability_text
-    from npusim.explore.evaluate.demanded import demands
+def _lines(each: Judged, tell: Say) -> Iterator[str]:
+    """What breaks a claim, what it leaves open, the numbers that decide it, and the software."""
+    from npusim.explore.evaluate.needs import need_text
 
-    for each in demands(found)[:_DEMANDS]:
-        now, well, badly = (probability_text(chance) for chance in (each.now, each.group.well, each.group.badly))
-        stdout_console().print(
-            f"demand first: {each.group.name} for {each.judged.claim.name}: {now} now, {well} if it turns out well, "
-            f"{badly} if badly ({each.group.gain:.2f} bits)."
-        )
+    for broken in each.broken:
+        yield f"{tell(broken.bound)}: {need_text(broken, each.claim, tell)}."
+    yield from _left_open(each, tell)
+    if each.unfit:
+        yield tell("It does not fit: {unfit}.", unfit=each.unfit)
+    if each.decision != "accept":
+        yield from (_decider_text(decider, tell) for decider in each.deciders)
+    if each.software is not None:
+        yield each.software.text(tell)
+    if each.together is not None:
+        yield _together_text(each.together, tell)
+
+
+def _decider_text(decider: ClaimDecider, tell: Say) -> str:
+    from npusim.explore.evaluate.demands import needed
+
+    number = f"{decider.owner}.{decider.path}"
+    if decider.needed is not None:
+        told = needed(decider, tell)
+        return tell("It depends on {number}, which alone would have to be {needed}.", number=number, needed=told)
+    if decider.holds:
+        return tell("It depends on {number}: any value within reach lets it hold.", number=number)
+    return tell("It depends on {number}: no value within reach makes it hold alone.", number=number)
+
+
+def _print_demands(found: Evaluation, tell: Say) -> None:
+    """The measurements that tell most, with the probability after each outcome."""
+    from npusim.explore.evaluate.committee import demand_caption, demand_headings, demand_rows
+
+    rows = demand_rows(found, tell)[:_DEMANDS]
+    if rows:
+        spoken_console().print(table(demand_headings(tell), rows, demand_caption(tell), text_columns=2))
 
 
 _DEMANDS = 3
 
 
-def _left_open(judged: Judged) -> Iterator[str]:
+def _left_open(judged: Judged, tell: Say) -> Iterator[str]:
     """What the claim does not tell and how its decision hangs on it, and why what holds is not accepted."""
     from npusim.explore.evaluate.amounts import probability_text
+    from npusim.explore.evaluate.open_titles import OPEN_TITLES
 
     if judged.open:
         low, high = (probability_text(each) for each in judged.span)
-        names = ", ".join(judged.open)
-        yield f"does not tell {names}: it holds with {low} to {high}, from the least to the most favourable"
+        names = ", ".join(tell(OPEN_TITLES[name]) for name in judged.open)
+        text = "It does not tell {names}: it holds with {low} to {high}, from the least to the most favourable reading."
+        yield tell(text, names=names, low=low, high=high)
     if judged.undecided and not judged.open:
-        yield f"the draws leave {' and '.join(judged.undecided)}"
+        both = tell(" or ").join(tell(answer) for answer in judged.undecided)
+        yield tell("The draws do not settle it: {both}.", both=both)
     for reason in judged.withheld:
-        yield f"not accepted yet: {reason}"
+        yield tell("Not accepted yet: {reason}.", reason=reason.in_words_of(tell))
 
 
-def _together_text(times: FixedTimes) -> str:
+def _together_text(times: FixedTimes, tell: Say) -> str:
     told = ", ".join(
-        f"{each.owner}.{each.path} {each.needed * US_PER_S:.4g} us instead of {each.value * US_PER_S:.4g}"
+        tell(
+            "{w_number} {needed} us instead of {value} us",
+            w_number=f"{each.owner}.{each.path}",
+            needed=f"{each.needed * US_PER_S:.4g}",
+            value=f"{each.value * US_PER_S:.4g}",
+        )
         for each in times.longest
     )
-    return (
-        f"depends on fixed times together: none alone is enough, all at {100.0 * times.part:.0f} % of what they are "
-        f"would be: {told}"
+    text = (
+        "It depends on fixed times together: none alone is enough, all at {part} % of what they are would be ({told})."
     )
+    return tell(text, part=f"{100.0 * times.part:.0f}", told=told)

@@ -45,7 +45,8 @@ def fleet(asked: FleetOptions, as_json: bool) -> None:
         return
     console = stdout_console()
     _print(console, found.options, found.profile.title)
-    for line in caveats([each.deployment for each in found.options if each.deployment is not None], of_cards=False):
+    where = [each.deployment for each in found.options if each.deployment is not None]
+    for line in caveats(where, asked.lang, of_cards=False):
         console.print(line)
     if found.files:
         console.print(f"Written: {', '.join(found.files)}.", soft_wrap=True)

@@ -7,13 +7,15 @@ from typing import Any
 
 from npusim import api
 from npusim.api.catalog import ListOptions
+from npusim.cli.fitted_table import NOTHING
 from npusim.cli.options import command
 from npusim.cli.output import figure, print_json, stdout_console, table
+from npusim.units import readable
 
 
 @command(ListOptions, "list")
 def list_shipped(asked: ListOptions, as_json: bool) -> None:
-    """List shipped architectures, models, runtimes, DRAM standards, memories with PIM, grids, loads or profiles."""
+    """List what is shipped of a kind: architectures, models, event-driven units, rules and so on."""
     found = api.list_shipped.of(asked)
     if as_json:
         print_json({**found.answer, "manifest": found.manifest})
@@ -163,6 +165,41 @@ def _profiles(items: Sequence[Mapping[str, Any]]) -> _Table:
     return headings, rows
 
 
+def _event_units(items: Sequence[Mapping[str, Any]]) -> _Table:
+    headings = ("name", "what", "silicon", "cores", "neurons per core", "synapses", "peak", "limit [W]", "not told")
+    rows = [
+        [
+            item["name"],
+            item["title"],
+            "yes" if item["silicon"] else "no: projection",
+            figure(item["cores"], 0),
+            figure(item["neurons_per_core"], 0),
+            figure(item["synapses"], 0),
+            NOTHING if item["peak_synaptic_ops_per_s"] is None else readable(item["peak_synaptic_ops_per_s"], "op/s"),
+            figure(item["power_limit_w"]),
+            ", ".join(name.replace("_", " ") for name in item["untold"]),
+        ]
+        for item in items
+    ]
+    return headings, rows
+
+
+def _rules(items: Sequence[Mapping[str, Any]]) -> _Table:
+    headings = ("name", "what", "read by", "numbers", "assumed numbers", "source")
+    rows = [
+        [
+            item["name"],
+            item["title"],
+            item["read_by"],
+            figure(item["numbers"], 0),
+            figure(item["assumed"], 0),
+            item["source"],
+        ]
+        for item in items
+    ]
+    return headings, rows
+
+
 _TABLES = {
     "archs": _architectures,
     "models": _models,
@@ -172,4 +209,6 @@ _TABLES = {
     "grids": _grids,
     "loads": _loads,
     "profiles": _profiles,
+    "neuromorphic": _event_units,
+    "rules": _rules,
 }

@@ -36,9 +36,18 @@ def print_json(answer: Answer) -> None:
 
 
 def stdout_console() -> Console:
-    """A console on standard output: as wide as the terminal, or as a wide page where there is no terminal."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES
-    return _console(_language(), width=width)
+    """A console on standard output, in the language of the command that runs: as wide as the terminal, or as a wide
+    page where there is no terminal."""
+    return _console(_language(), width=_width())
+
+
+def spoken_console() -> Console:
+    """The same for what is said in the reader's language already (`speaking`): names of others stay as they are."""
+    return _console(ENGLISH, width=_width())
+
+
+def _width() -> int | None:
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES
 
 
 def stderr_console() -> Console:
@@ -70,6 +79,11 @@ def _in_words_of(shown: Any, tell: Say) -> Any:
     if isinstance(shown, str):
         return tell(shown)
     return shown.in_words_of(tell) if isinstance(shown, FittedTable) else shown
+
+
+def speaking() -> Say:
+    """What says things in the language of the command that runs."""
+    return speaker(_language())
 
 
 def _language() -> str:

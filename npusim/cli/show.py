@@ -1,4 +1,5 @@
-"""`npusim show`: one architecture, model, runtime or DRAM standard with the provenance of each of its numbers."""
+"""`npusim show`: one architecture, model, runtime, memory, event-driven unit or file of rules, each number with its
+provenance."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from npusim.cli.output import figure, print_json, stdout_console, table
 
 @command(ShowOptions)
 def show(asked: ShowOptions, as_json: bool) -> None:
-    """Show an architecture, model, runtime or DRAM standard: peaks, capacities, and every number with its source."""
+    """Show one thing that npusim list names, or your own file: peaks, capacities, and every number with its source."""
     found = api.show.of(asked)
     if as_json:
         print_json({**found.answer, "manifest": found.manifest})
@@ -141,7 +142,7 @@ def _provenances(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any
             yield from _provenances(value, f"{path}.{key}" if path else key)
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            name = value.get("name", index) if isinstance(value, dict) else index
+            name = value.get("name", value.get("metric", index)) if isinstance(value, dict) else index
             yield from _provenances(value, f"{path}.{name}")
 
 

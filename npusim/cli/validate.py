@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from npusim import api
 from npusim.api.validating import ValidateOptions
 from npusim.cli.options import command
-from npusim.cli.output import print_json, say, stdout_console, table
+from npusim.cli.output import print_json, say, speaking, stdout_console, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,9 +35,10 @@ def validate(asked: ValidateOptions, as_json: bool) -> None:
 
 
 def _print(console: Console, result: ValidationResult) -> None:
-    from npusim.evidence.validation.report import ERROR_HEADINGS, figures_text, percent, telling, title
+    from npusim.evidence.validation.report import ERROR_HEADINGS, figures_text, percent, scored_text, telling, title
 
-    console.print(f"{title(result)}: {result.rows:,} rows scored, {len(result.skipped):,} skipped.")
+    tell = speaking()
+    console.print(f"{title(result).in_words_of(tell)}: {scored_text(result).in_words_of(tell)}")
     if result.main:
         console.print(_main_text(result))
     rows = []
@@ -57,8 +58,8 @@ def _print(console: Console, result: ValidationResult) -> None:
         )
     for how, known in result.conditions.items():
         if known:
-            listed = [f"{name} {', '.join(str(one) for one in each)}" for name, each in known.items()]
-            console.print(f"Conditions {how}: {'; '.join(listed)}.")
+            listed = [f"{tell(name)} {', '.join(tell(str(one)) for one in each)}" for name, each in known.items()]
+            console.print(f"{tell(f'Conditions {how}')}: {'; '.join(listed)}.")
     for reason, count in result.reasons():
         console.print(f"{count:,} skipped: {reason}.")
 

@@ -123,15 +123,23 @@ def save(figure: Figure, path: Path) -> str:
 @contextlib.contextmanager
 def for_print(context: KPerfContext) -> Iterator[KPerfContext]:
     """Settings of npusim's own for figures drawn inside, and the context in a language that a font here can write."""
+    with in_print(context.say) as say:
+        yield replace(context, say=say)
+
+
+@contextlib.contextmanager
+def in_print(say: Say) -> Iterator[Say]:
+    """Settings of npusim's own for figures drawn inside, and what speaks there: English where no font here writes the
+    language of `say`."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams["text.parse_math"] = False
-        family = _family_for("".join(context.say(chart.title) for chart in CHARTS))
+        family = _family_for("".join(say(chart.title) for chart in CHARTS))
         if family is None:
-            yield replace(context, say=speaker(ENGLISH))
+            yield speaker(ENGLISH)
         else:
             matplotlib.rcParams["font.family"] = [family, *matplotlib.rcParams["font.family"]]
-            yield context
+            yield say
 
 
 def _family_for(text: str) -> str | None:

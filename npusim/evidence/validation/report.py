@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from npusim.evidence.measured.kinds import table_kinds
 from npusim.evidence.validation.validate import ErrorSummary, Prediction, ValidationResult, summarise
+from npusim.kperf.charts import in_print, save
+from npusim.words import Phrase, Say
 
 _USERS = "concurrency"
 """The dimension that says how large the work of a serving run is."""
@@ -24,23 +25,25 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 ERROR_HEADINGS = ("rows", "MAPE", "bias", "p90", "max", "u_D", "coverage", "width")
 
 
-def write_report(results: Sequence[ValidationResult], folder: Path) -> list[str]:
+_INTRODUCTION = """\
+Errors are predicted / measured - 1: mean absolute (MAPE), mean signed (bias), 90th percentile and largest
+absolute. u_D is the median of the measurements' own relative standard uncertainty; coverage the part of the
+measured values in the 90 % interval of their prediction, width the median (high - low) / predicted."""
+
+
+def write_report(results: Sequence[ValidationResult], folder: Path, say: Say) -> list[str]:
     """Write `report.md` and a PNG for each table of which rows were scored; returns their names."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    page = [
-        "# Predictions against measurements",
-        "",
-        "Errors are predicted / measured - 1: mean absolute (MAPE), mean signed (bias), 90th percentile and largest",
-        "absolute. u_D is the median of the measurements' own relative standard uncertainty; coverage the part of the",
-        "measured values in the 90 % interval of their prediction, width the median (high - low) / predicted.",
-    ]
+    page = [f"# {say('Predictions against measurements')}", "", paragraph(_INTRODUCTION, say)]
     for result in results:
-        page += ["", *_section(result)]
+        page += ["", *_section(result, say)]
         if result.main:
             files.append(f"{slug(result)}.png")
-            _draw(result, folder / files[-1])
-            page += ["", f"![{result.main_metric} of {title(result)}]({files[-1]})"]
+            with in_print(say) as spoken:
+                _draw(result, folder / files[-1], spoken)
+            told = say("{what} of {table}", what=result.main_metric, table=title(result).in_words_of(say))
+            page += ["", f"![{told}]({files[-1]})"]
     (folder / "report.md").write_text("\n".join(page) + "\n", encoding="utf-8")
     return ["report.md", *files]
 
@@ -52,10 +55,19 @@ def slug(result: ValidationResult) -> str:
     return stem if not arch or stem.startswith(arch) else f"{arch}-{stem}"
 
 
-def title(result: ValidationResult) -> str:
+def paragraph(text: str, say: Say) -> str:
+    """A paragraph in the language that `say` speaks, in English with its line ends."""
+    flat = " ".join(text.split())
+    told = say(flat)
+    return text if told == flat else told
+
+
+def title(result: ValidationResult) -> Phrase:
     """The table and what it was predicted on."""
-    where = f" on {', '.join(Path(arch).name for arch in result.archs)}" if result.archs else ""
-    return f"{result.path.name} ({result.kind.replace('_', ' ')}){where}"
+    told = {"file": result.path.name, "kind": Phrase(result.kind.replace("_", " "))}
+    if not result.archs:
+        return Phrase("{file} ({kind})", told)
+    return Phrase("{file} ({kind}) on {archs}", told | {"archs": ", ".join(Path(arch).name for arch in result.archs)})
 
 
 def calibration(result: ValidationResult) -> str:
@@ -92,29 +104,35 @@ def telling(result: ValidationResult) -> Iterator[tuple[str, dict[str, ErrorSumm
             yield name, by[name]
 
 
-def _section(result: ValidationResult) -> list[str]:
+def scored_text(result: ValidationResult) -> Phrase:
+    """How many rows were scored."""
+    told = {"n_rows": f"{result.rows:,}", "n_skipped": f"{len(result.skipped):,}"}
+    return Phrase("{n_rows} rows scored, {n_skipped} skipped.", told)
+
+
+def _section(result: ValidationResult, say: Say) -> list[str]:
     lines = [
-        f"## {title(result)}",
+        f"## {title(result).in_words_of(say)}",
         "",
-        f"{result.rows:,} rows scored, {len(result.skipped):,} skipped. {calibration(result)}.",
+        f"{scored_text(result).in_words_of(say)} {say(calibration(result))}.",
     ]
+
+    def add(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        lines.extend(["", *markdown_table([say(each) for each in headings], rows)])
+
     if result.main:
-        rows = [[result.main_metric, *figures_text(summarise(result.main))]]
-        lines += ["", *markdown_table(("main metric", *ERROR_HEADINGS), rows)]
+        add(("main metric", *ERROR_HEADINGS), [[result.main_metric, *figures_text(summarise(result.main))]])
     for name, values in telling(result):
-        rows = [[value, *figures_text(errors)] for value, errors in values.items()]
-        lines += ["", *markdown_table((name, *ERROR_HEADINGS), rows)]
+        add((name, *ERROR_HEADINGS), [[say(value), *figures_text(errors)] for value, errors in values.items()])
     if result.main:
-        rows = [_worst_row(item) for item in result.worst()]
-        lines += ["", *markdown_table(("worst rows", "measured", "predicted", "error"), rows)]
+        add(("worst rows", "measured", "predicted", "error"), [_worst_row(item, say) for item in result.worst()])
     if result.skipped:
-        rows = [[str(count), reason] for reason, count in result.reasons()]
-        lines += ["", *markdown_table(("skipped", "reason"), rows)]
+        add(("skipped", "reason"), [[str(count), say(reason)] for reason, count in result.reasons()])
     return lines
 
 
-def _worst_row(item: Prediction) -> list[str]:
-    where = ", ".join(f"{name} {value}" for name, value in item.case.dimensions.items())
+def _worst_row(item: Prediction, say: Say) -> list[str]:
+    where = ", ".join(f"{say(name)} {say(value)}" for name, value in item.case.dimensions.items())
     return [
         f"{item.case.row}: {where}",
         f"{item.case.measured:,.4g}",
@@ -131,9 +149,8 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> It
         yield f"| {' | '.join(cell.replace('|', '/') for cell in row)} |"
 
 
-def _draw(result: ValidationResult, path: Path) -> None:
-    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
-    FigureCanvasAgg(figure)
+def _draw(result: ValidationResult, path: Path, say: Say) -> None:
+    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     colour_by = table_kinds()[result.kind].telling[0]
     groups: dict[str, list[Prediction]] = {}
@@ -145,16 +162,16 @@ def _draw(result: ValidationResult, path: Path) -> None:
             "marker": _MARKERS[index // len(_COLOURS) % len(_MARKERS)],
             "s": 14,
             "linewidths": 0,
-            "label": value,
+            "label": say(value),
         }
         measured = np.array([item.case.measured for item in items])
         left.scatter(measured, [item.predicted for item in items], **style)
         right.scatter(_size(result, items), [100.0 * item.error for item in items], **style)
-    _finish(left, right, result)
-    figure.suptitle(title(result))
+    _finish(left, right, result, say)
+    figure.suptitle(title(result).in_words_of(say))
     if len(groups) > 1:
-        figure.legend(*left.get_legend_handles_labels(), title=colour_by, loc="outside right center", fontsize=8)
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+        figure.legend(*left.get_legend_handles_labels(), title=say(colour_by), loc="outside right center", fontsize=8)
+    save(figure, path)
 
 
 def _size(result: ValidationResult, items: Sequence[Prediction]) -> np.ndarray:
@@ -165,7 +182,7 @@ def _size(result: ValidationResult, items: Sequence[Prediction]) -> np.ndarray:
     return np.array([item.case.measured for item in items])
 
 
-def _finish(left: Axes, right: Axes, result: ValidationResult) -> None:
+def _finish(left: Axes, right: Axes, result: ValidationResult, say: Say) -> None:
     values = [value for item in result.main for value in (item.case.measured, item.predicted)]
     span = np.array([min(values), max(values)])
     left.plot(span, span, color="#000000", linewidth=0.8)
@@ -173,12 +190,17 @@ def _finish(left: Axes, right: Axes, result: ValidationResult) -> None:
     left.set(
         xscale="log",
         yscale="log",
-        xlabel=f"measured {result.main_metric}",
-        ylabel=f"predicted {result.main_metric}",
-        title=f"band: within {percent(_BAND)}",
+        xlabel=_measured(result, say),
+        ylabel=say("predicted {what}", what=result.main_metric),
+        title=say("band: within {part}", part=percent(_BAND)),
     )
     right.axhline(0.0, color="#000000", linewidth=0.8)
     right.axhspan(-100.0 * _BAND, 100.0 * _BAND, color="#000000", alpha=0.08, linewidth=0)
-    size = _USERS if table_kinds()[result.kind].runs else f"measured {result.main_metric}"
+    size = say(_USERS) if table_kinds()[result.kind].runs else _measured(result, say)
     known = np.isfinite(_size(result, result.main)).any()
-    right.set(xscale="log" if known else "linear", xlabel=size, ylabel="error [%]", title="predicted / measured - 1")
+    names = {"xlabel": size, "ylabel": say("error [%]"), "title": say("predicted / measured - 1")}
+    right.set(xscale="log" if known else "linear", **names)
+
+
+def _measured(result: ValidationResult, say: Say) -> str:
+    return say("measured {what}", what=result.main_metric)

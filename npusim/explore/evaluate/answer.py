@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from npusim.explore.evaluate.claim_json import claim_json
+from npusim.explore.evaluate.curve_json import curve_json
 from npusim.explore.evaluate.demanded import demands
 from npusim.explore.evaluate.evidence import LEAST_TRL, TRL_RULE, TRL_SOURCE
 from npusim.explore.evaluate.risks import computed_risks
@@ -19,7 +20,7 @@ def evaluation_json(found: Evaluation, score: Score | None) -> dict[str, Any]:
     """Everything that is said of one proposal."""
     told = found.proposal
     return {
-        "claims": [claim_json(each) for each in found.judged],
+        "claims": [*(claim_json(each) for each in found.judged), *(curve_json(each) for each in found.curves)],
         "targets": [_target(each) for each in found.targets],
         "score": None if score is None else score_json(score),
         "risks": _risks(found),

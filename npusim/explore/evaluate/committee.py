@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from npusim.explore.evaluate.amounts import probability_text
+from npusim.explore.evaluate.curve_judged import JudgedCurve
+from npusim.explore.evaluate.curve_page import curve_row
 from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged
 from npusim.explore.evaluate.demanded import demands
 from npusim.explore.evaluate.evidence import TRL_RULE, TRL_SOURCE
@@ -36,9 +38,10 @@ def committee_sheets(evaluation: Evaluation, score: Score | None, notes: Sequenc
 
 def verdicts(evaluation: Evaluation, score: Score | None, say: Say) -> Iterator[Block]:
     """The counts of decisions, the score, and a row for each claim."""
-    counts = [(each, sum(judged.decision == each for judged in evaluation.judged)) for each in _DECISIONS]
+    all_claims: list[Judged | JudgedCurve] = [*evaluation.judged, *evaluation.curves]
+    counts = [(each, sum(judged.decision == each for judged in all_claims)) for each in _DECISIONS]
     told = ", ".join(f"{say(decision)} {count}" for decision, count in counts if count)
-    yield Text(say("Claims: {count}. {told}.", count=len(evaluation.judged), told=told))
+    yield Text(say("Claims: {count}. {told}.", count=len(all_claims), told=told))
     if score is not None:
         yield Text(score_text(score, say))
     caption = say("Claims, what is predicted for them, and the decision.")
@@ -52,9 +55,10 @@ def verdict_headings(say: Say) -> list[str]:
 
 def verdict_rows(evaluation: Evaluation, say: Say) -> list[list[str]]:
     """A row for each claim."""
-    return [
+    rows = [
         [each.claim.text, claimed(each, say), *_predicted(each, say), say(each.decision)] for each in evaluation.judged
     ]
+    return [*rows, *(curve_row(each, say) for each in evaluation.curves)]
 
 
 def score_text(score: Score, say: Say) -> str:
@@ -234,7 +238,8 @@ def _more(rows: int, most: int | None, say: Say) -> Iterator[Block]:
 
 def _conditions(evaluation: Evaluation, say: Say) -> Iterator[Block]:
     """Why what is predicted to hold is not accepted yet, each reason once, and what the claims leave open."""
-    reasons = dict.fromkeys(reason.in_words_of(say) for each in evaluation.judged for reason in each.withheld)
+    held: list[Judged | JudgedCurve] = [*evaluation.judged, *evaluation.curves]
+    reasons = dict.fromkeys(reason.in_words_of(say) for each in held for reason in each.withheld)
     for reason in reasons:
         yield Text(say("Not accepted yet: {reason}.", reason=reason), "warning")
     names = dict.fromkeys(say(OPEN_TITLES[name]) for each in evaluation.judged for name in each.open)

@@ -34,6 +34,11 @@ class Beside:
         return sorted(range(len(self.ranks)), key=lambda at: self._place(self.ranks[at]))
 
     @property
+    def ranked_count(self) -> int:
+        """Proposals that have a rank."""
+        return sum(rank is not None for rank in self.ranks)
+
+    @property
     def undecided(self) -> bool:
         """Whether several are ranked and none is the first with the probability that acceptance asks for."""
         firsts = [rank.probability[0] for rank in self.ranks if rank is not None]

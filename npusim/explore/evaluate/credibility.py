@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
 from npusim.explore.evaluate.decision import Judged
 from npusim.hardware.calibration import Calibration
@@ -62,10 +64,10 @@ def _validation(deployment: Deployment, judged: Sequence[Judged]) -> Factor:
     """Three for a calibrated chip whose measured runs are near every claim, two where a claim is far from them."""
     calibration, system = deployment.calibration, deployment.system
     if calibration is not None:
-        told = {
+        told: dict[str, Any] = {
             "source": calibration.source,
             "date": calibration.date,
-            "errors": ", ".join(_left_out(calibration)) or "-",
+            "errors": _left_out(calibration),
         }
         far = dict.fromkeys(name for each in judged if each.neighbour is not None for name in each.neighbour.far)
         if not far:
@@ -85,9 +87,14 @@ def _validation(deployment: Deployment, judged: Sequence[Judged]) -> Factor:
     return Factor("Validation", 0, Phrase("Not calibrated to runs of this chip, nor of its kind of unit."))
 
 
-def _left_out(calibration: Calibration) -> Iterator[str]:
-    for part in calibration.left_out:
-        yield f"{part.table} {part.metric} {part.regime} {100.0 * part.mape:.1f} %"
+def _left_out(calibration: Calibration) -> Phrase:
+    """The cross-validated errors of all figures together, `npusim validate` has each."""
+    errors = [100.0 * part.mape for part in calibration.left_out]
+    if not errors:
+        return Phrase("-")
+    ends = {"n_low": f"{min(errors):.1f}", "n_high": f"{max(errors):.1f}", "n_median": f"{median(errors):.1f}"}
+    told = ends | {"n_count": str(len(errors))}
+    return Phrase("{n_low} % to {n_high} % over {n_count} figures, {n_median} % in the median", told)
 
 
 def _uncertainty(deployment: Deployment) -> Factor:

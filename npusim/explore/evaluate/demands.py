@@ -43,7 +43,7 @@ def needed(decider: ClaimDecider, say: Say) -> str:
     """What a number would have to be, alone."""
     if decider.needed is None:
         return say("any within reach") if decider.holds else say("none within reach")
-    value = amount(decider.quantity, decider.needed)
+    value = say(amount(decider.quantity, decider.needed))
     if decider.is_count:
         value = say("{value} (whole)", value=value)
     return say("at least {value}", value=value) if decider.wants_more else say("at most {value}", value=value)
@@ -51,6 +51,8 @@ def needed(decider: ClaimDecider, say: Say) -> str:
 
 def accuracy_lines(evaluation: Evaluation, say: Say) -> list[str]:
     """The precondition that accuracy holds at the precisions claimed."""
+    if not evaluation.judged:
+        return []
     precisions = sorted({each.claim.precision for each in evaluation.judged if each.claim.precision is not None})
     return [
         say(
@@ -64,6 +66,8 @@ def accuracy_lines(evaluation: Evaluation, say: Say) -> list[str]:
 
 def stability_lines(evaluation: Evaluation, say: Say) -> list[str]:
     """What running stably on one server would have to show."""
+    if not evaluation.judged:
+        return []
     users = max(each.claim.users or 1 for each in evaluation.judged)
     return [
         say(

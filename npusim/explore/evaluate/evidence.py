@@ -21,6 +21,8 @@ TRL_RULE = Phrase(
 )
 """The rule in words; that acceptance hangs on it is npusim's own, the levels are those of the standard."""
 ASSUMED = "assumed"
+HANGS = "it hangs on numbers that nobody has measured: {names}"
+"""Why a chip that is no silicon waits."""
 
 
 def withheld(
@@ -58,7 +60,7 @@ def _reasons(
         return
     assumed = [f"{each.owner}.{each.path}" for each in deciders if each.quantity.kind == ASSUMED]
     if assumed:
-        yield Phrase("it hangs on numbers that nobody has measured: {names}", {"names": ", ".join(assumed)})
+        yield Phrase(HANGS, {"names": ", ".join(assumed)})
 
 
 def without_range(arch: str) -> list[str]:

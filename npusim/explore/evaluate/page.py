@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from npusim.explore.evaluate.amounts import amount, probability_text, span
 from npusim.explore.evaluate.committee import committee_sheets, demand_blocks, risk_blocks
+from npusim.explore.evaluate.curve_page import curve_section
 from npusim.explore.evaluate.deciders import ClaimDecider
 from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged, Judgement
 from npusim.explore.evaluate.demands import accuracy_lines, measurements, needed, stability_lines
@@ -62,6 +63,7 @@ def appendix(evaluation: Evaluation, say: Say) -> list[Section]:
     return [
         Section(say("Appendix: predictions"), [*first, *target_blocks(evaluation, say)], sheet=True),
         *(Section(f"{say('Claim')}: {each.claim.name}", list(_claim(each, say))) for each in evaluation.judged),
+        *(curve_section(each, say) for each in evaluation.curves),
         Section(say("All risks and measurements"), [*risk_blocks(evaluation, say), *demand_blocks(evaluation, say)]),
         Section(say("What must be shown"), list(_demands(evaluation, say))),
         Section(say("Credibility"), [_credibility(evaluation, say)]),
@@ -215,7 +217,7 @@ def _deciders(judged: Judged, say: Say) -> Table:
         [
             f"{each.owner}.{each.path}",
             say(each.quantity.kind),
-            amount(each.quantity, each.quantity.value),
+            say(amount(each.quantity, each.quantity.value)),
             span(each.quantity, say),
             _ends(each, say),
             needed(each, say),
@@ -290,7 +292,7 @@ def _assumptions(evaluation: Evaluation, say: Say) -> Table:
     rows = [
         [
             f"{owner}.{path}",
-            amount(quantity, quantity.value),
+            say(amount(quantity, quantity.value)),
             span(quantity, say),
             quantity.source,
         ]

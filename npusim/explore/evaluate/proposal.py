@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from npusim.errors import UserError
 from npusim.explore.evaluate.claim import Claim, FilledText
+from npusim.explore.evaluate.curve import CurveClaim
 from npusim.explore.evaluate.target_table import Target, require_whole
 from npusim.explore.evaluate.target_units import require_claims
 from npusim.explore.evaluate.told_plan import Risk, ToldResources
@@ -68,8 +69,10 @@ class Proposal(Part):
     """Decision that the evaluation serves."""
     maturity: Maturity
     """Maturity of the technology."""
-    claims: tuple[Claim, ...] = Field(min_length=1, max_length=1000)
-    """Claims to be evaluated."""
+    claims: tuple[Claim, ...] = Field(default=(), max_length=1000)
+    """Claims of runs and of the chip itself, none if omitted, where curves are claimed."""
+    curves: tuple[CurveClaim, ...] = Field(default=(), max_length=100)
+    """Claimed scaling curves of collectives, none if omitted."""
     milestones: tuple[Milestone, ...] = ()
     """Milestones of the project, none if omitted."""
     targets: tuple[Target, ...] = Field(default=(), max_length=100)
@@ -92,7 +95,9 @@ class Proposal(Part):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Proposal:
-        names = [claim.name for claim in self.claims]
+        names = [*(claim.name for claim in self.claims), *(curve.name for curve in self.curves)]
+        if not names:
+            raise ValueError("claims: there is nothing to judge; give a claim, or a curve under curves")
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"two claims are named '{twice}'")

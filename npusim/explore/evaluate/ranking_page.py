@@ -17,7 +17,8 @@ from npusim.explore.evaluate.committee import (
     verdict_rows,
 )
 from npusim.explore.evaluate.comparing import Beside
-from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED
+from npusim.explore.evaluate.curve_judged import JudgedCurve
+from npusim.explore.evaluate.decision import ACCEPT, CONDITIONAL, INCOMPLETE, REJECT, UNDECIDED, Judged
 from npusim.explore.evaluate.draws import DRAWS
 from npusim.explore.evaluate.evidence import TRL_RULE, TRL_SOURCE
 from npusim.explore.evaluate.page import appendix
@@ -48,17 +49,13 @@ def _titled(section: Section, beside: Beside, at: int) -> Section:
 
 
 def _first(beside: Beside, say: Say) -> Iterator[Block]:
-    count = len(beside.evaluations)
-    words = ("Rank", "Proposal", "Score", "Range", "Weights predicted")
-    ranks = [say("rank {number}", number=number + 1) for number in range(count)]
-    headings = [*(say(word) for word in words), *ranks, say("First, over all readings")]
     caption = say(
         "Scores and the probability of each rank, over {draws} machines drawn together; proposals of one chip share "
         "their draws, equal scores their ranks.",
         draws=BATCHES * DRAWS,
     )
-    right = frozenset({0, 2, 3, 4, *range(5, 6 + count)})
-    yield Table(caption, headings, [_row(beside, at, say) for at in beside.order], right)
+    right = frozenset({0, 2, 3, 4, *range(5, 6 + beside.ranked_count)})
+    yield Table(caption, ranking_headings(beside, say), ranking_rows(beside, say), right)
     if beside.undecided:
         yield Text(say("The first rank is not decided: no proposal has it with 90 % or more."), "warning")
     rows = [_counts(beside, at, say) for at in beside.order]
@@ -69,6 +66,18 @@ def _first(beside: Beside, say: Say) -> Iterator[Block]:
     yield Table(caption, [say("Proposal"), *verdict_headings(say)], rows, frozenset({2, 3, 4, 5}))
 
 
+def ranking_headings(beside: Beside, say: Say) -> list[str]:
+    """Headings of the table of ranks."""
+    words = ("Rank", "Proposal", "Score", "Range", "Weights predicted")
+    ranks = [say("rank {number}", number=number + 1) for number in range(beside.ranked_count)]
+    return [*(say(word) for word in words), *ranks, say("First, over all readings")]
+
+
+def ranking_rows(beside: Beside, say: Say) -> list[list[str]]:
+    """A row for each proposal, the first rank first."""
+    return [_row(beside, at, say) for at in beside.order]
+
+
 def _named(beside: Beside, at: int, rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """Rows of a proposal with its name before them."""
     return [[beside.evaluations[at].proposal.name, *row] for row in rows]
@@ -77,7 +86,7 @@ def _named(beside: Beside, at: int, rows: Sequence[Sequence[str]]) -> list[list[
 def _row(beside: Beside, at: int, say: Say) -> list[str]:
     score, rank, told = beside.scores[at], beside.ranks[at], beside.evaluations[at].proposal
     if score is None or rank is None:
-        return ["-", told.name, say("not decidable here"), *["-"] * (len(beside.ranks) + 3)]
+        return ["-", told.name, say("not decidable here"), *["-"] * (beside.ranked_count + 3)]
     ends = {"low": probability_text(rank.first_low), "high": probability_text(rank.first_high)}
     return [
         str(rank.rank),
@@ -93,7 +102,8 @@ def _row(beside: Beside, at: int, say: Say) -> list[str]:
 def _counts(beside: Beside, at: int, say: Say) -> list[str]:
     """How many claims of a proposal have each decision, and its readiness."""
     found = beside.evaluations[at]
-    counts = [str(sum(each.decision == decision for each in found.judged)) for decision in _DECISIONS]
+    claims: list[Judged | JudgedCurve] = [*found.judged, *found.curves]
+    counts = [str(sum(each.decision == decision for each in claims)) for decision in _DECISIONS]
     goal = found.proposal.maturity.target_trl
     trl = f"{found.proposal.maturity.trl} → {'-' if goal is None else goal}"
     return [found.proposal.name, found.proposal.title, *counts, trl]

@@ -13,6 +13,8 @@ from npusim.bounds.event_driven import IMPOSSIBLE
 from npusim.errors import DoesNotFit
 from npusim.explore.evaluate.claim import Claim
 from npusim.explore.evaluate.credibility import Factor, credibility
+from npusim.explore.evaluate.curve_judged import JudgedCurve
+from npusim.explore.evaluate.curve_run import judge_curve
 from npusim.explore.evaluate.deciders import claim_deciders
 from npusim.explore.evaluate.decision import Judged, Judgement
 from npusim.explore.evaluate.evidence import withheld
@@ -30,14 +32,15 @@ from npusim.explore.evaluate.unmoved import UnmovedNumber, unmoved_numbers
 from npusim.explore.evaluate.yearly import JudgedTarget, judged_targets
 from npusim.hardware.catalog import load_system
 from npusim.hardware.draws import ranged_numbers
-from npusim.mapping.deployment import Deployment
+from npusim.mapping.deployment import Deployment, deploy
 from npusim.mapping.shared import ranged_shared
 from npusim.workload.catalog import shipped_models
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """deployments: one per claim, in their order; unmoved: numbers that the architecture changes to no effect."""
+    """deployments: one per claim, in their order, one of the chip without a claim; curves: of collectives; unmoved:
+    numbers that the architecture changes to no effect."""
 
     proposal: Proposal
     arch: str
@@ -46,6 +49,7 @@ class Evaluation:
     factors: list[Factor]
     unmoved: list[UnmovedNumber]
     targets: list[JudgedTarget]
+    curves: list[JudgedCurve]
 
     def weight_of(self, claim: str) -> float:
         """Percent of the items that are tied to a claim; without a table all claims weigh the same."""
@@ -80,12 +84,21 @@ def evaluate_proposal(proposal: Proposal, path: Path, seed: int, say: Callable[[
         found, deployment = _judged(claim, arch, proposal, seed)
         judged.append(found)
         deployments.append(deployment)
-    runs = [(each.claim, where) for each, where in zip(judged, deployments, strict=True) if not each.claim.is_peak]
+    deployments = deployments or [_chip_alone(arch, proposal)]
+    curves = []
+    for curve in proposal.curves:
+        say(f"curve {curve.name}")
+        curves.append(judge_curve(curve, arch, proposal, path, deployments[0], seed))
+    runs = [(each.claim, where) for each, where in zip(judged, deployments, strict=False) if not each.claim.is_peak]
     unmoved = unmoved_numbers(arch, [claim for claim, _ in runs], [where for _, where in runs], seed)
     factors = credibility(deployments[0], judged)
-    return Evaluation(
-        proposal, arch, judged, deployments, factors, unmoved, judged_targets(proposal, judged, arch, path)
-    )
+    targets = judged_targets(proposal, judged, arch, path)
+    return Evaluation(proposal, arch, judged, deployments, factors, unmoved, targets, curves)
+
+
+def _chip_alone(arch: str, proposal: Proposal) -> Deployment:
+    """The chip of a proposal that claims no run, under any shipped model, since none runs."""
+    return deploy(arch, next(iter(shipped_models().values())).stem, cards=1, runtime=proposal.runtime)
 
 
 def _judged(claim: Claim, arch: str, proposal: Proposal, seed: int) -> tuple[Judged, Deployment]:

@@ -15,10 +15,8 @@ def target_blocks(evaluation: Evaluation, say: Say) -> Iterator[Block]:
     """Blocks for the appendix; none without a table."""
     if not evaluation.targets:
         return
-    words = ("Item", "Year", "Target", "Predicted", "90 % interval", "Probability", "Decision", "Reason")
-    rows = [_year(each, year, say) for each in evaluation.targets for year in each.years]
     caption = say("Targets by year, with what is predicted for the claims to which they are tied.")
-    yield Table(caption, [say(word) for word in words], rows, frozenset({2, 3, 4, 5}))
+    yield Table(caption, year_headings(say), year_rows(evaluation, say), frozenset({2, 3, 4, 5}))
     columns = (
         "Item",
         "Test method",
@@ -31,6 +29,17 @@ def target_blocks(evaluation: Evaluation, say: Say) -> Iterator[Block]:
     told = [_levels(each, say) for each in evaluation.targets]
     caption = say("How targets are tested, and their world's best beside the best that npusim knows of.")
     yield Table(caption, [say(word) for word in columns], told)
+
+
+def year_headings(say: Say) -> list[str]:
+    """Headings of the table of targets by year."""
+    words = ("Item", "Year", "Target", "Predicted", "90 % interval", "Probability", "Decision", "Reason")
+    return [say(word) for word in words]
+
+
+def year_rows(evaluation: Evaluation, say: Say) -> list[list[str]]:
+    """A row for each target and year."""
+    return [_year(each, year, say) for each in evaluation.targets for year in each.years]
 
 
 def _year(target: JudgedTarget, year: JudgedYear, say: Say) -> list[str]:

@@ -12,8 +12,10 @@ from npusim.explore.fleet.option import FleetOption
 from npusim.explore.fleet.plans import Tried
 from npusim.explore.fleet.table import SHOWN
 from npusim.kperf.table import Column
+from npusim.ledger import Quantity
 from npusim.report.charts import COLOURS, layout, tornado
 from npusim.report.page import Block, Chart, Page, Section, Table, Text
+from npusim.units import readable
 from npusim.words import Say
 from npusim.workload.profile import Profile
 
@@ -142,7 +144,7 @@ def _deciding(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
             [
                 f"{item.owner}.{item.path}",
                 say(item.meaning),
-                "-" if item.quantity is None else item.quantity.text,
+                "-" if item.quantity is None else _value(item.quantity, say),
                 say("derived" if item.quantity is None else item.quantity.kind),
                 _ends(item.low, item.high, say),
                 f"{100.0 * item.share:.1f} %",
@@ -160,6 +162,13 @@ def _deciding(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
             ends = say("at its low end"), say("at its high end")
             caption = say("{title}: servers with one number at an end of its range.", title=each.title)
             yield Chart(caption, tornado([item.path for item in known], low, high, middle, title, ends))
+
+
+def _value(quantity: Quantity, say: Say) -> str:
+    """A number in the unit in which people read it."""
+    shown = readable(quantity.value, quantity.unit, quantity.text)
+    number, _, unit = shown.partition(" ")
+    return f"{number} {say(unit)}" if unit else shown
 
 
 def _ends(low: float, high: float, say: Say) -> str:

@@ -29,21 +29,23 @@ def write_fleet_workbook(
     """Writes the workbook; the same input gives the same bytes."""
     with new_workbook(path, say(_TITLE)) as book:
         styles = Styles(book, say)
-        _sheet(book, "Plan", say(_TITLE), COLUMNS, fleet_table(options, say), styles)
-        sheet = _sheet(book, "Day", say("The day, hour by hour"), DAY, day_table(options), styles)
+        _sheet(book, say("Plan"), say(_TITLE), COLUMNS, fleet_table(options, say), styles)
+        sheet = _sheet(book, say("Day"), say("The day, hour by hour"), DAY, day_table(options), styles)
         _day_charts(book, sheet, [each for each in options if each.day is not None], styles)
         deciding = _spoken(deciding_table(options), say)
-        _sheet(book, "Deciding", say("The assumptions that move servers most"), DECIDING, deciding, styles)
+        _sheet(book, say("Deciding"), say("The assumptions that move servers most"), DECIDING, deciding, styles)
         numbers = pd.DataFrame(
             [
                 {"owner": each.owner, "path": each.path, **vars(each.quantity)}
                 for each in provenances(profile.name, profile)
             ]
         )
-        _sheet(book, "Profile", say("Every number of the profile"), PROVENANCE_COLUMNS, _spoken(numbers, say), styles)
+        _sheet(
+            book, say("Profile"), say("Every number of the profile"), PROVENANCE_COLUMNS, _spoken(numbers, say), styles
+        )
         keys = (Column("key", "Key", width=60), Column("value", "Value", width=120))
         made = pd.DataFrame(list(flat_rows(dict(manifest))), columns=["key", "value"])
-        _sheet(book, "Manifest", say("What made this prediction: enough to repeat it"), keys, made, styles)
+        _sheet(book, say("Manifest"), say("What made this prediction: enough to repeat it"), keys, made, styles)
 
 
 def _spoken(frame: pd.DataFrame, say: Say) -> pd.DataFrame:
@@ -82,7 +84,7 @@ def _day_charts(book: Any, sheet: Any, options: Sequence[FleetOption], styles: S
             assert option.day is not None
             last = first + len(option.day.kw_card) - 1
             cells = {
-                key: _cells(first, last, names.index(column))
+                key: _cells(sheet.get_name(), first, last, names.index(column))
                 for key, column in (("categories", "hour"), ("values", name))
             }
             chart.add_series({"name": printable(option.title), **cells})
@@ -95,5 +97,5 @@ def _day_charts(book: Any, sheet: Any, options: Sequence[FleetOption], styles: S
             sheet.insert_chart(1 + 16 * place, len(DAY) + 1, chart)
 
 
-def _cells(first: int, last: int, column: int) -> str:
-    return f"={quote_sheetname('Day')}!{xl_range_abs(first, column, last, column)}"
+def _cells(sheet: str, first: int, last: int, column: int) -> str:
+    return f"={quote_sheetname(sheet)}!{xl_range_abs(first, column, last, column)}"

@@ -14,8 +14,9 @@ from npusim.explore.sweep.spec import SERVED_PREFIX
 from npusim.explore.sweep.tasks import DEPLOYED, possible_bases
 from npusim.metrics import ESTIMATES, METRICS
 from npusim.report.charts import COLOURS, layout, tornado
-from npusim.report.page import Block, Chart, Page, Section, Text, table_of
+from npusim.report.page import Block, Chart, Page, Section, Text, table_of, words_in
 from npusim.units import written_like
+from npusim.words import ENGLISH, Say
 
 _MOST_ROWS = 200
 _MOST_DOTS = 2_000
@@ -28,73 +29,98 @@ _METHOD = {
 }
 
 
-def sweep_page(result: SweepResult, notes: list[str], manifest: Mapping[str, Any]) -> Page:
-    """The report. notes: what every reader of the predictions must know."""
+def sweep_page(
+    result: SweepResult, notes: list[str], manifest: Mapping[str, Any], say: Say, language: str = ENGLISH
+) -> Page:
+    """The report in the language that `say` speaks. notes: what every reader of the predictions must know."""
     spec = result.spec
     summary = [
-        f"{spec.designs:,} designs of {spec.arch} ({_METHOD[spec.method]}), {result.points:,} points with models, "
-        f"precisions, cards and loads; {result.kept:,} keep every limit, {result.served:,} were served request by "
-        "request.",
+        say(
+            "{designs} designs of {arch} ({method}), {points} points with models, precisions, cards and loads; {kept} "
+            "keep every limit, {served} were served request by request.",
+            designs=f"{spec.designs:,}",
+            arch=spec.arch,
+            method=say(_METHOD[spec.method]),
+            points=f"{result.points:,}",
+            kept=f"{result.kept:,}",
+            served=f"{result.served:,}",
+        ),
         *notes,
     ]
     sections = [
-        Section("Pareto front", list(_front_blocks(result))),
-        Section("What moves the objectives", list(_effect_blocks(result))),
-        Section("How it was made", list(_method_blocks(result))),
+        Section(say("Pareto front"), list(_front_blocks(result, say))),
+        Section(say("What moves the objectives"), list(_effect_blocks(result, say))),
+        Section(say("How it was made"), list(_method_blocks(result, say))),
     ]
-    return Page(f"Sweep: {spec.name}", summary, sections, manifest)
+    return Page(f"{say('Sweep')}: {spec.name}", summary, sections, manifest, language, words_in(say))
 
 
-def _front_blocks(result: SweepResult) -> Iterator[Block]:
+def _front_blocks(result: SweepResult, say: Say) -> Iterator[Block]:
     if result.front.empty:
-        yield Text("No point keeps every limit and constraint.", "warning")
+        yield Text(say("No point keeps every limit and constraint."), "warning")
         return
     names = list(result.spec.objectives)
     for keys, front in result.front.groupby(WORKLOAD, sort=False):
         if len(names) > 1:
-            told = f"{names[1]} against {names[0]} of {_load(keys)}; hover for the design."
-            yield Chart(told, _front_chart(result, keys, front))
+            told = {"second": say(names[1]), "first": say(names[0]), "load": _load(keys, say)}
+            caption = say("{second} against {first} of {load}; hover for the design.", **told)
+            yield Chart(caption, _front_chart(result, keys, front, say))
     why = ["bound"] if result.spec.bounds else []
     shown = result.front[[*WORKLOAD, *_SPREAD, "design", *result.axes, *names, *why]].head(_MOST_ROWS)
     alike = [name for name in (*WORKLOAD, *_SPREAD) if len(shown) > 1 and (shown[name] == shown[name].iloc[0]).all()]
-    common = ", ".join(f"{name} {shown[name].iloc[0]}" for name in alike)
-    caption = "Points that no other beats in every objective"
-    caption = f"{caption}; all of them: {common}" if alike else caption
-    more = len(result.front) - len(shown)
-    yield table_of(f"{caption}{_rest(more)}.", as_written(result, shown.drop(columns=alike)))
+    common = ", ".join(f"{say(name)} {say(str(shown[name].iloc[0]))}" for name in alike)
+    caption = say("Points that no other beats in every objective")
+    caption = f"{caption}; {say('all of them')}: {common}" if alike else caption
+    rest = _rest(len(result.front) - len(shown), say)
+    yield table_of(f"{caption}{rest}.", _spoken(as_written(result, shown.drop(columns=alike)), say))
+
+
+def _spoken(frame: pd.DataFrame, say: Say) -> pd.DataFrame:
+    """A table whose headings and words are those of the language that `say` speaks."""
+    return frame.map(lambda cell: say(cell) if isinstance(cell, str) else cell).rename(columns=say)
 
 
 def as_written(result: SweepResult, points: pd.DataFrame) -> pd.DataFrame:
     """`points` with the varied numbers as text, in the units in which the specification gives them."""
-    spec, told = result.spec, points.copy()
-    texts = {path: given.low if given.values is None else given.values[0] for path, given in spec.vary.items()}
-    texts |= {path: value for rows in spec.tables.values() for path, value in rows[0].items()}
-    for axis in possible_bases(spec, "")[0][0].axes:
-        if axis.number is not None:
-            quantity = axis.number.quantity
-            text = str(texts.get(axis.path, quantity.text))
-            told[axis.path] = [written_like(text, value, quantity.unit) for value in points[axis.path]]
+    told = points.copy()
+    for path, (text, unit) in _units(result).items():
+        told[path] = [written_like(text, value, unit) for value in points[path]]
     return told
 
 
-def _title(objective: str) -> str:
+def _units(result: SweepResult) -> dict[str, tuple[str, str]]:
+    """How the specification writes a value of each varied number, and its SI unit."""
+    spec = result.spec
+    texts = {path: given.low if given.values is None else given.values[0] for path, given in spec.vary.items()}
+    texts |= {path: value for rows in spec.tables.values() for path, value in rows[0].items()}
+    return {
+        axis.path: (str(texts.get(axis.path, axis.number.quantity.text)), axis.number.quantity.unit)
+        for axis in possible_bases(spec, "")[0][0].axes
+        if axis.number is not None
+    }
+
+
+def _title(objective: str, say: Say) -> str:
     """Label and unit of an objective."""
     name, served = objective.removeprefix(SERVED_PREFIX), objective.startswith(SERVED_PREFIX)
     row = next(row for row in (METRICS if served else ESTIMATES) if row.name == name)
-    unit = f" [{row.unit}]" if row.unit else ""
-    return f"{row.label}{unit}, {'served' if served else 'estimated'}"
+    unit = f" [{say(row.unit)}]" if row.unit else ""
+    return f"{say(row.label)}{unit}, {say('served' if served else 'estimated')}"
 
 
-def _load(keys: Any) -> str:
+def _load(keys: Any, say: Say) -> str:
     model, isl, osl, users = keys
-    return f"{model}, {isl:,} in, {osl:,} out, {users:,} {'user' if users == 1 else 'users'}"
+    told = {"w_model": model, "n_in": f"{isl:,}", "n_out": f"{osl:,}", "n_users": f"{users:,}"}
+    if users == 1:
+        return say("{w_model}, {n_in} in, {n_out} out, {n_users} user", **told)
+    return say("{w_model}, {n_in} in, {n_out} out, {n_users} users", **told)
 
 
-def _rest(more: int) -> str:
-    return f" ({more:,} more in pareto.csv)" if more > 0 else ""
+def _rest(more: int, say: Say) -> str:
+    return f" ({say('{n_more} more in pareto.csv', n_more=f'{more:,}')})" if more > 0 else ""
 
 
-def _front_chart(result: SweepResult, keys: Any, front: pd.DataFrame) -> go.Figure:
+def _front_chart(result: SweepResult, keys: Any, front: pd.DataFrame, say: Say) -> go.Figure:
     first, second = list(result.spec.objectives)[:2]
     every = result.sample[(result.sample[WORKLOAD] == list(keys)).all(axis=1)].head(_MOST_DOTS)
     figure = go.Figure()
@@ -102,7 +128,7 @@ def _front_chart(result: SweepResult, keys: Any, front: pd.DataFrame) -> go.Figu
         x=every[first].tolist(),
         y=every[second].tolist(),
         mode="markers",
-        name="all points",
+        name=say("all points"),
         marker={"color": "#C4C9CF", "size": 5},
         hoverinfo="skip",
     )
@@ -112,80 +138,103 @@ def _front_chart(result: SweepResult, keys: Any, front: pd.DataFrame) -> go.Figu
         x=front[first].tolist(),
         y=front[second].tolist(),
         text=[
-            f"design {at}<br>" + "<br>".join(f"{key} = {value}" for key, value in row.items()) for at, row in designs
+            f"{say('design')} {at}<br>" + "<br>".join(f"{say(key)} = {value}" for key, value in row.items())
+            for at, row in designs
         ],
         mode="markers",
-        name="front",
+        name=say("front"),
         marker={"color": COLOURS[1], "size": 9},
         hovertemplate="%{x:.4g}, %{y:.4g}<br>%{text}",
     )
-    return layout(figure, _title(first), _title(second))
+    return layout(figure, _title(first, say), _title(second, say))
 
 
-def _effect_blocks(result: SweepResult) -> Iterator[Block]:
-    yield Text(
+def _effect_blocks(result: SweepResult, say: Say) -> Iterator[Block]:
+    text = (
         "First-order index: the part of an objective's variance that one number explains alone (random balance "
         "designs; '-' below 64 points). The bars lead from the objective at the least value of a number to that at the "
         "greatest, the other numbers as they come (least squares, a parabola for each number); for words and tables, "
-        f"from the worst choice to the best. What is noise is not drawn: axes without which the fit is not worse than "
-        f"chance would have it (F test at {NOISE_LEVEL:.0%}).",
-        "note",
+        "from the worst choice to the best. What is noise is not drawn: axes without which the fit is not worse than "
+        "chance would have it (F test at {level})."
     )
+    yield Text(say(text, level=f"{NOISE_LEVEL:.0%}"), "note")
     for keys, group in result.effects.groupby([*WORKLOAD, *_SPREAD], sort=False):
         for objective, rows in group.groupby("objective", sort=False):
             if not rows["noise"].all():
-                yield _tornado(str(objective), keys, rows[~rows["noise"].astype(bool)])
+                yield _tornado(str(objective), keys, rows[~rows["noise"].astype(bool)], say)
     told = [*WORKLOAD, "objective", "axis", "first_order", "first_order_conf"]
     told += ["low", "at_low", "high", "at_high", "noise"]
-    table = result.effects[told]
-    yield table_of("Effects; all rows in effects.csv.", table.head(_MOST_ROWS), digits=3)
+    table = _ends_as_written(result, result.effects[told].head(_MOST_ROWS))
+    yield table_of(say("Effects; all rows in effects.csv."), _spoken(table, say), digits=3)
 
 
-def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame) -> Chart:
+def _ends_as_written(result: SweepResult, effects: pd.DataFrame) -> pd.DataFrame:
+    """Effects with the ends of each axis as text, in the unit in which the specification gives it."""
+    told = effects.assign(noise=["yes" if each else "no" for each in effects["noise"]])
+    units = _units(result)
+    for side in ("low", "high"):
+        ends = zip(effects["axis"], effects[side], strict=True)
+        told[side] = [_end_text(units.get(axis), end) for axis, end in ends]
+    return told
+
+
+def _end_text(told: tuple[str, str] | None, end: Any) -> str:
+    """An end of an axis: a number in the unit of the specification, a word as it is."""
+    return str(end) if told is None or isinstance(end, str) else written_like(told[0], end, told[1])
+
+
+def _tornado(objective: str, keys: tuple[Any, ...], rows: pd.DataFrame, say: Say) -> Chart:
     precision, _, plan, runtime, software = keys[len(WORKLOAD) :]
     low, high = rows["at_low"].tolist(), rows["at_high"].tolist()
     middle = float(rows["mean"].iloc[0])
-    caption = f"{objective}: {_load(keys[: len(WORKLOAD)])}; {precision}, {plan}, {runtime}, software {software}."
-    return Chart(caption, tornado(rows["axis"].tolist(), low, high, middle, _title(objective)))
+    where = f"{precision}, {plan}, {runtime}, {say('software')} {say(software)}"
+    caption = f"{say(objective)}: {_load(keys[: len(WORKLOAD)], say)}; {where}."
+    labels = (say("at its low end"), say("at its high end"))
+    return Chart(caption, tornado(rows["axis"].tolist(), low, high, middle, _title(objective, say), labels))
 
 
-def _method_blocks(result: SweepResult) -> Iterator[Block]:
+def _method_blocks(result: SweepResult, say: Say) -> Iterator[Block]:
     spec = result.spec
     rows = [
         {
-            "what": path,
-            "values": ", ".join(map(str, axis.values)) if axis.values else f"{axis.low} to {axis.high}",
+            "axis": path,
+            "values": ", ".join(map(str, axis.values))
+            if axis.values
+            else say("{low} to {high}", low=axis.low, high=axis.high),
             "scale": axis.scale if axis.values is None else "list",
         }
         for path, axis in spec.vary.items()
     ]
     rows += [
-        {"what": path, "values": f"= {text}", "scale": "formula"}
+        {"axis": path, "values": f"= {text}", "scale": "formula"}
         for axis in spec.vary.values()
         for path, text in axis.coupled.items()
     ]
     rows += [
-        {"what": path, "values": ", ".join(str(row[path]) for row in table), "scale": f"table {name}"}
+        {"axis": path, "values": ", ".join(str(row[path]) for row in table), "scale": f"{say('table')} {name}"}
         for name, table in spec.tables.items()
         for path in table[0]
     ]
-    axes = pd.DataFrame(rows)
-    yield table_of("What was varied.", axes)
-    limits = [f"{name}: {_bounds(limit.min, limit.max)}" for name, limit in spec.limits.items()]
-    yield Text(f"Limits: {'; '.join([*limits, *spec.constraints]) or 'none'}.")
+    yield table_of(say("What was varied."), _spoken(pd.DataFrame(rows), say))
+    limits = [f"{say(name)}: {_bounds(limit.min, limit.max, say)}" for name, limit in spec.limits.items()]
+    yield Text(f"{say('Limits')}: {'; '.join([*limits, *spec.constraints]) or say('none')}.")
     if result.refused:
         reasons = pd.DataFrame({"points": result.refused.values(), "reason": result.refused.keys()})
-        yield table_of("Points without figures.", reasons.head(_MOST_ROWS))
-    yield Text(f"Objectives: {', '.join(f'{name} ({goal})' for name, goal in spec.objectives.items())}.")
-    yield Text(
-        f"Steps were costed by the {spec.engine} engine. "
-        "Estimates are one prompt alone and one decode step at half the answer, for as many users as the KV cache "
-        "holds; served figures are those of whole runs. A varied number changes nothing but itself: a faster clock "
-        "keeps its energy per operation, a wider memory its energy per byte, unless these are varied too. The area "
-        "proxy counts arithmetic, SRAM and memory interfaces only."
-    )
+        yield table_of(say("Points without figures."), _spoken(reasons.head(_MOST_ROWS), say))
+    goals = ", ".join(f"{say(name)} ({say(goal)})" for name, goal in spec.objectives.items())
+    yield Text(f"{say('Objectives')}: {goals}.")
+    yield Text(say(_HOW, engine=say(spec.engine)))
 
 
-def _bounds(low: float | None, high: float | None) -> str:
-    words = [f"at least {low:g}"] if low is not None else []
-    return " and ".join(words + ([f"at most {high:g}"] if high is not None else []))
+_HOW = (
+    "Steps were costed by the {engine} engine. Estimates are one prompt alone and one decode step at half the answer, "
+    "for as many users as the KV cache holds; served figures are those of whole runs. A varied number changes nothing "
+    "but itself: a faster clock keeps its energy per operation, a wider memory its energy per byte, unless these are "
+    "varied too. The area proxy counts arithmetic, SRAM and memory interfaces only."
+)
+
+
+def _bounds(low: float | None, high: float | None, say: Say) -> str:
+    words = [say("at least {value}", value=f"{low:g}")] if low is not None else []
+    more = [say("at most {value}", value=f"{high:g}")] if high is not None else []
+    return say(" and ").join(words + more)

@@ -113,7 +113,7 @@ def _figures(found: Certified) -> list[str]:
 
 def _heading(name: str, say: Say) -> str:
     row = metric(name)
-    return name if row is None else f"{say(row.label)} [{row.unit}]" if row.unit else say(row.label)
+    return name if row is None else f"{say(row.label)} [{say(row.unit)}]" if row.unit else say(row.label)
 
 
 def _cells(found: Certified, say: Say) -> CertificateGrid:
@@ -170,7 +170,7 @@ def _conditions(found: Certified, say: Say) -> CertificateGrid:
     return CertificateGrid(say("Conditions and environment"), "", headings, rows, (26.0, 60.0, 14.0))
 
 
-def _title(clause: str, say: Say) -> str:
+def clause_title(clause: str, say: Say) -> str:
     """The title of a clause, with the figure or condition that it is about."""
     part = next(each for each in _PARTS if clause == each or clause.startswith(f"{each}."))
     rest = clause.removeprefix(part).lstrip(".")
@@ -184,7 +184,7 @@ def _clauses(found: Certified, say: Say) -> CertificateGrid:
         own = [each for each in found.clauses if each.clause == name]
         counts = Counter(each.verdict for each in own)
         told = [str(counts[verdict]) for verdict in reversed(VERDICTS)]
-        rows.append([_title(name, say), *told, _verdict(overall(each.verdict for each in own), say)])
+        rows.append([clause_title(name, say), *told, _verdict(overall(each.verdict for each in own), say)])
     headings = [say(word) for word in ("Clause", "Pass", "Not decidable", "Fail", "Verdict")]
     return CertificateGrid(say("Clauses of the rules"), "", headings, rows, (48.0, 12.0, 14.0, 12.0, 14.0))
 
@@ -217,7 +217,7 @@ def _evidence(found: Certified, say: Say) -> CertificateGrid:
         text = printable(each.says.in_words_of(say))
         if each.limit_decides and each.verdict != PASS:
             text = f"{text} {say('Another limit within its range would decide otherwise.')}"
-        rows.append([cell, _title(each.clause, say), text, _verdict(each.verdict, say)])
+        rows.append([cell, clause_title(each.clause, say), text, _verdict(each.verdict, say)])
     headings = [say(word) for word in ("Cell", "Clause", "Grounds", "Verdict")]
     note = say("Conditions that are told stand above.")
     return CertificateGrid(say("Evidence of each clause"), note, headings, rows, (16.0, 26.0, 45.0, 13.0))

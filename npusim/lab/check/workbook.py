@@ -20,21 +20,21 @@ _COLOURS = {IMPOSSIBLE: "#F4B084", IMPLAUSIBLE: "#FFE699", PLAUSIBLE: "#C6E0B4",
 _SIDES = ("measured", "predicted", "low", "high", "verdict")
 _WIDTHS = {
     "row": 5,
-    "place": 30,
-    "reason": 60,
-    "remarks": 60,
-    "deviations": 40,
-    "model": 20,
+    "place": 20,
+    "reason": 44,
+    "remarks": 44,
+    "deviations": 28,
+    "model": 15,
     "key": 50,
     "value": 90,
-    "told and assumed": 36,
-    "plausible if": 24,
+    "told and assumed": 28,
+    "plausible if": 20,
     "Row": 5,
-    "File and line": 34,
-    "Deviations from the grid": 40,
-    "Remarks of the linter": 60,
+    "File and line": 20,
+    "Deviations from the grid": 28,
+    "Remarks of the linter": 44,
 }
-_NARROWEST, _WIDEST = 9, 16
+_NARROWEST, _WIDEST = 8, 12
 """Characters of columns that have no width of their own."""
 _SAID = ("verdict", "bound", "told and assumed", "plausible if", "reason", "remarks", "metric", "prompts", "start",
          "Deviations from the grid", "Remarks of the linter", "Scope of the watts")  # fmt: skip

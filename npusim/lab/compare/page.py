@@ -82,7 +82,7 @@ def _ratios(pairs: list[Pair], k: float, say: Say) -> go.Figure:
     figure = go.Figure()
     ratios = [pair.ratio or 0.0 for pair in pairs]
     far = [k * (pair.relative or 0.0) * ratio for pair, ratio in zip(pairs, ratios, strict=True)]
-    cells = [pair.cell.text for pair in pairs]
+    cells = [say(pair.cell.text) for pair in pairs]
     figure.add_scatter(x=ratios, y=cells, mode="markers", error_x={"type": "data", "array": far}, marker={"size": 9})
     figure.add_vline(x=1.0, line={"color": COLOURS[6], "dash": "dot"})
     figure.update_layout(height=160 + 30 * len(pairs))
@@ -95,7 +95,7 @@ def _scores(pairs: list[Pair], say: Say) -> go.Figure:
     figure = go.Figure()
     for name in dict.fromkeys(pair.metric for pair in pairs):
         own = [pair for pair in pairs if pair.metric == name]
-        texts = [pair.cell.text for pair in own]
+        texts = [say(pair.cell.text) for pair in own]
         figure.add_scatter(x=[pair.en for pair in own], y=texts, mode="markers", name=_heading(name, say))
     figure.add_vline(x=1.0, line={"color": COLOURS[1]})
     figure.update_layout(height=220 + 30 * len({pair.cell for pair in pairs}))
@@ -113,7 +113,7 @@ def _pairs(found: Compared, say: Say) -> Table:
         figures = (pair.one.mean, expanded[0], pair.other.mean, expanded[1], pair.ratio, pair.en)
         both = (spread.repeatability, spread.reproducibility) if spread else (None, None)
         remark = "; ".join(filter(None, (pair.reason, *pair.differ)))
-        rows.append([pair.cell.text, _heading(pair.metric, say), *map(_text, (*figures, *both)), remark or "-"])
+        rows.append([say(pair.cell.text), _heading(pair.metric, say), *map(_text, (*figures, *both)), remark or "-"])
     caption = say(
         "U = {k} u of the mean; E_n by ISO/IEC 17043; s_r and s_R by ISO 5725-2, one-way analysis of variance.",
         k=f"{found.k:g}",
@@ -122,7 +122,7 @@ def _pairs(found: Compared, say: Say) -> Table:
 
 
 def _unpaired(found: Compared, say: Say) -> Table:
-    rows = [[lab, cell.text, reason] for lab, cell, reason in found.unpaired]
+    rows = [[lab, say(cell.text), say(reason)] for lab, cell, reason in found.unpaired]
     headings = [say(word) for word in ("Laboratory", "Cell", "Reason")]
     return Table(say("Cells that one laboratory alone measured."), headings, rows)
 
