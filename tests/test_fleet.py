@@ -166,7 +166,7 @@ def test_requests_come_at_the_rate_that_is_asked_for_with_the_lengths_of_the_pro
 
 def _point(rate: float, ttft: float, tpot: float, e2e: float, steady: bool = True) -> RatePoint:
     figures = {"ttft_ms_p99": ttft, "ttft_ms_mean": ttft / 2, "tpot_ms_p99": tpot, "e2e_ms_mean": e2e}
-    return RatePoint(rate, RunMetrics(figures, ""), steady, steady)
+    return RatePoint(rate, RunMetrics(figures, ""), steady, steady, 100.0 * rate)
 
 
 def _response(room: float = 1e9) -> Response:
@@ -340,7 +340,7 @@ def test_a_chip_without_room_and_one_that_is_too_slow_are_options_with_a_reason(
         (("rngd", MODEL, "--offline", "tokens=5"), "tokens_per_day=N"),
         (("rngd", MODEL, "--users", "5", "--slo", SLO, "--runtime", "nothing"), "nothing"),
         (("rngd", MODEL, "--users", "5", "--slo", SLO, "--out", "x", "--emit", "kubernetes"), "--image"),
-        (("rngd", MODEL, "--users", "5", "--slo", SLO, "--routing", "round_robin"), "--direct"),
+        (("rngd", MODEL, "--offline", "tokens_per_day=5", "--routing", "round_robin"), "--users"),
         (("rngd", MODEL, "--users", "5", "--slo", "itl_p99=1s", "--direct", "2", *WORDS[2:6]), "leave itl_ms_p99 out"),
     ],
 )

@@ -89,7 +89,7 @@ class FleetOptions(Placing):
     ] = None
     routing: Annotated[
         Literal["least_loaded", "prefix_aware", "round_robin"],
-        Option("To which instance of --direct a request is sent.", only_with=("direct", Given)),
+        Option("To which instance behind its router a request is sent.", only_with=("users", Given)),
     ] = "least_loaded"
     out: Annotated[
         Path | None,
@@ -176,9 +176,9 @@ INTERVAL = (
     "ranges of all numbers of machine, software, housing and profile, and of what calibration left unexplained."
 )
 COMPOSITION = (
-    "Each instance is simulated alone under its random share of the sessions, as under a router that keeps a session "
-    "on its instance. Routers that look at loads spread requests more evenly, but lose what prefix caches keep; "
-    "--direct N measures both."
+    "Instances stand in cells behind one router each. One instance with its part of the requests of a cell tells how "
+    "latencies rise with the rate; a few behind the router (--routing) tell the rate itself: how evenly requests come, "
+    "and which prefixes are lost. --direct N simulates whole cells."
 )
 
 
@@ -217,6 +217,7 @@ def _told(asked: FleetOptions) -> FleetAsked:
         is_planned=asked.is_planned,
         users=asked.users,
         slo=None if asked.slo is None else parse_slo(asked.slo),
+        routing=asked.routing,
         corpus=None if asked.offline is None else parse_corpus(asked.offline),
         direct=None if asked.direct is None else DirectAsked(asked.direct, asked.routing),
     )

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from npusim.errors import UserError
-from npusim.explore.fleet.capacity import Window, queue_grows, trials_of
+from npusim.explore.fleet.capacity import Window, largest_near, queue_grows, trials_of
+from npusim.explore.fleet.group import CELL
 from npusim.explore.fleet.option import FleetOption
 from npusim.explore.sweep.backend import Backend
 from npusim.mapping.deployment import Deployment
@@ -31,13 +32,10 @@ from npusim.workload.arrivals import Timed
 if TYPE_CHECKING:
     from npusim.explore.fleet.run import FleetAsked
 
-_CELL = 20
-"""Most instances of a cell."""
 _STEP = 1.08
 """Factor between rates until one breaks the objectives."""
 _FINE = 0.02
 """Part of itself to which the rate is found."""
-_MOST_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class DirectAsked:
     @property
     def cells(self) -> list[int]:
         """Instances of each cell, as equal as can be."""
-        count = math.ceil(self.instances / _CELL)
+        count = math.ceil(self.instances / CELL)
         return [self.instances // count + (place < self.instances % count) for place in range(count)]
 
 
@@ -93,19 +91,7 @@ class _Search:
 
     def largest(self, start: float) -> float:
         """The largest rate of an instance that keeps the objectives; 0 where none near `start` does."""
-        low, kept = start, self.keeps(start)
-        for _ in range(_MOST_STEPS):
-            other = low * _STEP if kept else low / _STEP
-            if self.keeps(other) != kept:
-                low, high = (low, other) if kept else (other, low)
-                break
-            low = other
-        else:
-            return low if kept else 0.0
-        while high / low > 1.0 + _FINE:
-            middle = math.sqrt(low * high)
-            low, high = (middle, high) if self.keeps(middle) else (low, middle)
-        return low
+        return largest_near(self.keeps, start, _STEP, _FINE)
 
     def keeps(self, rate_per_s: float) -> bool:
         """Whether all cells together keep the objectives under `rate_per_s` of each instance."""

@@ -91,9 +91,9 @@ class FleetNumbers:
     def served(self, cases: Cases) -> Served:
         """What an instance of each case serves."""
         idle_w = float(self.deployment.machine[0]["power_idle"]) * self.deployment.plan.chips
-        steady = [each for each in self.capacity.points if each.steady]
-        rates = [0.0, *(each.rate_per_s for each in steady)]
-        watts = [idle_w, *(each.metrics["steady_power_w_mean"] for each in steady)]
+        routed = () if self.capacity.routed is None else (self.capacity.routed,)
+        steady = sorted((each.rate_per_s, each.watts) for each in (*self.capacity.points, *routed) if each.steady)
+        rates, watts = zip((0.0, idle_w), *steady, strict=True)
         return Served(
             self.response.rates(cases.scales), self.response.work(cases.scales), lambda at: np.interp(at, rates, watts)
         )

@@ -109,7 +109,7 @@ def option_of(arch: str, instance: FleetInstance, numbers: FleetNumbers) -> Flee
         later=_later(numbers, own, shelter),
         deciding=tuple(deciders(numbers, shelter)),
         unknown=_unknown(where, own),
-        instance=_instance(numbers, shelter),
+        instance=_instance(numbers, shelter) | _router(instance),
         spare_servers=own["spare_servers"],
         demand=_demand(numbers),
         host=_host(numbers, float(case.asked.planned[0])),
@@ -166,6 +166,12 @@ def _instance(numbers: FleetNumbers, shelter: Shelter) -> dict[str, Any]:
         POWER: at.metrics[f"steady_{POWER}"],
         **kept,
     }
+
+
+def _router(instance: FleetInstance) -> dict[str, Any]:
+    """Behind which router the rate is kept, and of how many instances it was simulated; nothing without one."""
+    group = instance.router
+    return {} if group is None else {"routing": group.routing, "cell": group.cell, "simulated_together": group.size}
 
 
 def _demand(numbers: FleetNumbers) -> dict[str, Any]:

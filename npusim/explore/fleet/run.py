@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from npusim.errors import DoesNotFit, UserError
 from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
+from npusim.explore.fleet.group import CELL, Group
 from npusim.explore.fleet.numbers import FleetNumbers
 from npusim.explore.fleet.offline import Corpus, offline_option
 from npusim.explore.fleet.option import FleetOption, no_fleet, option_of
 from npusim.explore.fleet.plans import best_instance
+from npusim.explore.fleet.routed import behind_router
 from npusim.explore.fleet.traffic import OfUsers
 from npusim.explore.sweep.backend import Backend
 from npusim.hardware.catalog import load_system
@@ -23,7 +25,8 @@ from npusim.workload.profile import Profile
 @dataclass(frozen=True)
 class FleetAsked:
     """model: by name; profile; seed; told: what `deploy` is told beside architecture, model and tokens; is_planned:
-    whether that says the plan; users and slo: of those who wait for answers; corpus: offline, in place of both."""
+    whether that says the plan; users and slo: of those who wait for answers; routing: to which instance of a cell a
+    request is sent; corpus: offline, in place of users."""
 
     model: str
     profile: Profile
@@ -32,6 +35,7 @@ class FleetAsked:
     is_planned: bool
     users: float | None = None
     slo: Slo | None = None
+    routing: str = ""
     corpus: Corpus | None = None
     direct: DirectAsked | None = None
 
@@ -81,10 +85,13 @@ def _fleet(arch: str, title: str, asked: FleetAsked) -> FleetOption:
     if asked.corpus is not None:
         return offline_option(arch, base, asked.profile, asked.corpus, asked.seed, asked.is_planned)
     assert asked.slo is not None and asked.users is not None
-    instance = best_instance(base, asked.profile, asked.slo, asked.seed, asked.is_planned)
+    group = Group(asked.routing, 1, CELL)
+    instance = best_instance(base, asked.profile, asked.slo, asked.seed, asked.is_planned, group)
+    asks = OfUsers(asked.users)
+    if instance.capacity.rate_per_s > 0.0:
+        instance = behind_router(instance, asks(asked.profile), asked.profile.headroom.planned_load.value)
     if instance.capacity.rate_per_s == 0.0:
         return no_fleet(arch, title, instance.capacity.reason, instance)
-    asks = OfUsers(asked.users)
     numbers = FleetNumbers(instance.deployment, asked.profile, asked.slo, asks, instance.capacity, asked.seed)
     return option_of(arch, instance, numbers)
 

@@ -100,3 +100,5 @@ ROUTING: dict[str, Callable[[Balancer[Any], int], int]] = {
     "prefix_aware": prefix_aware,
 }
 """Policies by name: from what is known of instances and the request that is sent, the place of an instance."""
+SEES_PREFIXES = frozenset({"prefix_aware"})
+"""Policies that look for the instance that has a prompt's prefix."""
