@@ -21,6 +21,7 @@ from npusim.words import Language
 from npusim.workers import MOST_WORKERS, processors
 
 if TYPE_CHECKING:
+    from npusim.explore.fleet.autoscale import Autoscaled
     from npusim.explore.fleet.deciding import Decider
     from npusim.explore.fleet.host_demand import HostDemand
     from npusim.explore.fleet.option import FleetOption
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 FLEET_FILES = ("report.html", "fleet.xlsx", "fleet.csv", MANIFEST)
 _MOST_USERS = 1e11
+_MOST_READY_S = 1e5
 _AUTO = "auto"
 
 
@@ -91,6 +93,28 @@ class FleetOptions(Placing):
         Literal["least_loaded", "prefix_aware", "round_robin"],
         Option("To which instance behind its router a request is sent.", only_with=("users", Given)),
     ] = "least_loaded"
+    autoscale: Annotated[
+        str | None,
+        Option(
+            "Switch servers off while the load is low; those that start load weights from this memory, of "
+            "arch_configs/tiers or by its path.",
+            metavar="NAME",
+            default="none: all servers stay on",
+            only_with=("users", Given),
+        ),
+    ] = None
+    ready_s: Annotated[
+        float | None,
+        Option(
+            "Seconds from loaded weights to the first step: graphs that are captured, programs that are loaded.",
+            names=("--ready-time",),
+            metavar="S",
+            default="unknown, and left out",
+            least=0,
+            most=_MOST_READY_S,
+            only_with=("autoscale", Given),
+        ),
+    ] = None
     out: Annotated[
         Path | None,
         Option(
@@ -173,7 +197,8 @@ class FleetResult:
 
 INTERVAL = (
     "low, high: the 90 % interval of servers; <figure>_low, <figure>_high that of each figure. Joint draws from the "
-    "ranges of all numbers of machine, software, housing and profile, and of what calibration left unexplained."
+    "ranges of all numbers of machine, software, housing and profile, of what calibration left unexplained, and of the "
+    "errors of scaled rates (anew_over_scaled: a few draws simulated anew; 0 where these keep no rate)."
 )
 COMPOSITION = (
     "Instances stand in cells behind one router each. One instance with its part of the requests of a cell tells how "
@@ -202,6 +227,7 @@ def fleet(asked: FleetOptions) -> FleetResult:
 def _told(asked: FleetOptions) -> FleetAsked:
     from dataclasses import replace
 
+    from npusim.explore.fleet.autoscale import AutoscaleAsked
     from npusim.explore.fleet.direct import DirectAsked
     from npusim.explore.fleet.offline import parse_corpus
     from npusim.explore.fleet.run import FleetAsked
@@ -218,6 +244,7 @@ def _told(asked: FleetOptions) -> FleetAsked:
         users=asked.users,
         slo=None if asked.slo is None else parse_slo(asked.slo),
         routing=asked.routing,
+        autoscale=None if asked.autoscale is None else AutoscaleAsked(asked.autoscale, asked.ready_s),
         corpus=None if asked.offline is None else parse_corpus(asked.offline),
         direct=None if asked.direct is None else DirectAsked(asked.direct, asked.routing),
     )
@@ -283,6 +310,8 @@ def option_answer(option: FleetOption) -> Answer:
         "plans": [vars(each) | {"reason": _text(each.reason)} for each in option.tried],
     }
     answer |= {} if option.deployment is None else {"configuration": configuration(option.deployment)}
+    answer |= {} if option.anew is None else {"anew_over_scaled": option.anew.ratios.tolist()}
+    answer |= {} if option.autoscaled is None else {"autoscaled": _autoscaled(option.autoscaled)}
     answer |= {} if option.direct is None else {"direct": dict(option.direct)}
     answer |= {} if option.offline is None else {"offline": dict(option.offline)}
     day = {} if option.day is None else {name: value.tolist() for name, value in vars(option.day).items()}
@@ -295,6 +324,22 @@ def _text(reason: Phrase | None) -> str | None:
 
 def _host(host: HostDemand | None) -> object:
     return None if host is None else {**vars(host), "cores": {**host.cores, "all": host.all_cores}}
+
+
+def _autoscaled(found: Autoscaled) -> Answer:
+    from npusim.explore.fleet.autoscale import POLICY
+
+    value, low, high = found.cold.seconds
+    return {
+        "policy": POLICY,
+        "from": found.cold.tier,
+        "cold_start_s": {"value": value, "low": low, "high": high},
+        "cold_start_is_least": found.cold.ready_s is None,
+        "servers_on": [_number(each) for each in found.servers_on.tolist()],
+        "starts_per_day": _number(found.starts),
+        "kwh_per_day_wall": _number(found.kwh),
+        "kwh_per_day_wall_always_on": _number(found.kwh_always_on),
+    }
 
 
 def _number(value: float) -> Json:

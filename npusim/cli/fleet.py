@@ -15,6 +15,7 @@ from npusim.metric_names import metric
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from npusim.explore.fleet.autoscale import Autoscaled
     from npusim.explore.fleet.option import FleetOption
 
 _ROWS = (
@@ -90,6 +91,8 @@ def _about(option: FleetOption) -> list[str]:
     for each in option.deciding[:_MOST_DECIDING]:
         ends = " to ".join("no end" if math.isinf(end) else figure(end, 0) for end in (each.low, each.high))
         lines.append(f"{option.arch} hangs on {each.owner}.{each.path} ({100.0 * each.share:.0f} %): {ends} servers.")
+    if option.autoscaled is not None:
+        lines.append(_autoscaled_text(option.arch, option.autoscaled))
     if option.direct is not None:
         told = option.direct
         ratio = 100.0 * (told["estimated_servers_over_simulated"] - 1.0)
@@ -100,6 +103,17 @@ def _about(option: FleetOption) -> list[str]:
     if option.offline is not None:
         lines.append(_offline_text(option))
     return lines
+
+
+def _autoscaled_text(arch: str, found: Autoscaled) -> str:
+    start, low, high = found.cold.seconds
+    least = ", the least: --ready-time is not told" if found.cold.ready_s is None else ""
+    on = f"{found.servers_on.min():,.0f} to {found.servers_on.max():,.0f}"
+    text = f"{arch}: {on} servers are on, {found.starts:,.0f} start a day from {found.cold.tier} in {start:,.3g} s"
+    text += f" ({low:,.3g} to {high:,.3g}{least})"
+    if math.isnan(found.kwh):
+        return f"{text}; the wall is unknown."
+    return f"{text}; {found.kwh:,.0f} kWh a day at the wall in place of {found.kwh_always_on:,.0f}."
 
 
 def _offline_text(option: FleetOption) -> str:

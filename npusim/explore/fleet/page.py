@@ -170,8 +170,8 @@ def _ends(low: float, high: float, say: Say) -> str:
 def _method(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
     yield Text(
         say(
-            "One instance is simulated under its part of the requests of a cell at rising rates, until a latency passes "
-            "its limit; then several behind the cell's router, which spreads requests more evenly than chance. "
+            "One instance is simulated under its part of the requests of a cell at rising rates, until a latency "
+            "passes its limit; then several behind the cell's router, which spreads requests more evenly than chance. "
             "Instances are the rate at the peak over that of one, at the planned load; spare servers come beside them."
         )
     )

@@ -25,15 +25,10 @@ _STEP, _FINE = 1.1, 0.02
 """Factor between rates until one breaks the objectives, and part of itself to which the rate is found."""
 
 
-def cell_of(instances: float) -> int:
-    """Instances behind one router of a fleet of so many; all cells are about as large."""
-    return math.ceil(instances / math.ceil(instances / CELL))
-
-
 def behind_router(instance: FleetInstance, demand: FleetDemand, planned: float) -> FleetInstance:
     """The instance with its rate in a cell of the fleet that `demand` needs, loaded to `planned` of it."""
     trials, capacity = instance.trials, instance.capacity
-    cell = cell_of(math.ceil(demand.peak_per_s / (capacity.rate_per_s * planned)))
+    cell = min(CELL, math.ceil(demand.peak_per_s / (capacity.rate_per_s * planned)))
     if cell < trials.group.cell:
         alone = replace(trials, group=replace(trials.group, cell=cell), points={})
         instance = replace(instance, trials=alone, capacity=find_capacity(alone))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npusim.errors import DoesNotFit, UserError
+from npusim.explore.fleet.autoscale import AutoscaleAsked
 from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
 from npusim.explore.fleet.group import CELL, Group
 from npusim.explore.fleet.numbers import FleetNumbers
@@ -26,7 +27,7 @@ from npusim.workload.profile import Profile
 class FleetAsked:
     """model: by name; profile; seed; told: what `deploy` is told beside architecture, model and tokens; is_planned:
     whether that says the plan; users and slo: of those who wait for answers; routing: to which instance of a cell a
-    request is sent; corpus: offline, in place of users."""
+    request is sent; autoscale: how servers that are switched off start again; corpus: offline, in place of users."""
 
     model: str
     profile: Profile
@@ -36,6 +37,7 @@ class FleetAsked:
     users: float | None = None
     slo: Slo | None = None
     routing: str = ""
+    autoscale: AutoscaleAsked | None = None
     corpus: Corpus | None = None
     direct: DirectAsked | None = None
 
@@ -92,8 +94,9 @@ def _fleet(arch: str, title: str, asked: FleetAsked) -> FleetOption:
         instance = behind_router(instance, asks(asked.profile), asked.profile.headroom.planned_load.value)
     if instance.capacity.rate_per_s == 0.0:
         return no_fleet(arch, title, instance.capacity.reason, instance)
-    numbers = FleetNumbers(instance.deployment, asked.profile, asked.slo, asks, instance.capacity, asked.seed)
-    return option_of(arch, instance, numbers)
+    where, chance = instance.deployment, instance.trials.group
+    numbers = FleetNumbers(where, asked.profile, asked.slo, asks, instance.capacity, asked.seed, chance)
+    return option_of(arch, instance, numbers, asked.autoscale)
 
 
 def deployed_for(arch: str, asked: FleetAsked) -> Deployment:
