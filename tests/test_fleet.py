@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npusim.explore.fleet import anew, capacity, direct, numbers, routed
+from npusim.explore.fleet.autoscale import ColdStart, autoscaled
 from npusim.explore.fleet.capacity import Capacity, RatePoint, queue_grows
 from npusim.explore.fleet.cases import Asked, Cases
 from npusim.explore.fleet.group import Group
@@ -29,10 +30,14 @@ from npusim.hardware.catalog import load_system
 from npusim.hardware.cluster import device_names, device_of
 from npusim.hardware.field_docs import field_docs
 from npusim.hardware.yaml_file import models_of
-from npusim.mapping.deployment import deploy
+from npusim.mapping.deployment import Deployment, deploy
+from npusim.serving.instances.outages import Shifts, simulate_shifts
+from npusim.serving.instances.routing import ROUTING
+from npusim.serving.instances.simulate import simulate_instances
 from npusim.serving.load import Load
 from npusim.serving.metrics import RunMetrics
 from npusim.serving.request import Request
+from npusim.serving.served import column_of
 from npusim.serving.slo import Slo
 from npusim.words import ENGLISH, LANGUAGES, catalogue
 from npusim.workload.profile import HOURS, Profile, list_profiles, load_profile
@@ -279,6 +284,64 @@ def test_least_loaded_instances_keep_a_limit_at_a_higher_rate_than_random_ones()
     )
     for name in ("ttft_ms_p99", "tpot_ms_p99"):
         assert cell[name] < alone[name]
+
+
+# Instances that fail or start late.
+
+
+@pytest.fixture(scope="module")
+def cell(quick: None) -> tuple[list[Deployment], Load]:
+    where = deploy("rngd", MODEL, cards=1)
+    return [where] * 3, timed_load(load_profile(str(SMALL)), 60.0, 4.0, 3)
+
+
+@pytest.mark.parametrize("policy", sorted(ROUTING))
+def test_instances_that_stay_up_do_what_they_do_without_shifts(
+    cell: tuple[list[Deployment], Load], policy: str
+) -> None:
+    deployments, load = cell
+    seen, refused = simulate_shifts(deployments, load, 0, policy, Shifts(np.zeros(3), np.full(3, np.inf)))
+    run = simulate_instances(deployments, load, 0, policy).whole.record.requests
+    order, other = np.argsort(seen["index"]), np.argsort(column_of(run, "index"))
+    for name in ("sent_s", "first_token_s", "last_token_s"):
+        assert (seen[name][order] == column_of(run, name)[other]).all()
+    assert not refused
+
+
+def test_every_request_is_answered_once_when_an_instance_fails_and_none_by_one_that_is_away(
+    cell: tuple[list[Deployment], Load],
+) -> None:
+    deployments, load = cell
+    fails, starts = (
+        Shifts(np.zeros(3), np.array([2.0, np.inf, np.inf])),
+        Shifts(np.array([2.0, 0, 0]), np.full(3, np.inf)),
+    )
+    whole = simulate_shifts(deployments, load, 0, "least_loaded", Shifts(np.zeros(3), np.full(3, np.inf)))[0]
+    for shifts in (fails, starts):
+        seen, _ = simulate_shifts(deployments, load, 0, "least_loaded", shifts)
+        assert sorted(seen["index"].tolist()) == list(range(len(load.prompts)))
+        assert np.sort(seen["sent_s"]) == pytest.approx(np.sort(whole["sent_s"]))
+        waits = (each["last_token_s"] - each["sent_s"] for each in (seen, whole))
+        assert next(waits).mean() > next(waits).mean()
+
+
+def test_servers_that_are_off_draw_nothing_and_starts_are_paid_for() -> None:
+    served, shelter = (
+        Served(np.full(1, 5.0), np.ones(1), lambda rate: 400.0 + 100.0 * rate),
+        Shelter(2, 8, 2, 50.0, math.nan),
+    )
+    case = _cases(101.0, 600.0, 0.8)
+    hourly = np.where(np.arange(HOURS) < 8, 10.0, 50.0)[None, :]
+    case = replace(case, asked=replace(case.asked, hourly=hourly))
+    free, paid = (
+        autoscaled(case, served, shelter, ColdStart("disk", (seconds,) * 3, None), 14.0, 1.0)
+        for seconds in (0.0, 360.0)
+    )
+    assert (free.servers_on[0], free.servers_on[8], free.starts) == (math.ceil(20.2 / 8.0) + 1, 14.0, 10.0)
+    rest_w = (2 * 400.0 + 2 * 50.0 + 600.0) / 0.8
+    assert paid.kwh - free.kwh == pytest.approx(10 * 0.1 * rest_w / 1e3)
+    # Watts go straight with the rate: what is saved is what servers at rest would draw.
+    assert free.kwh_always_on - free.kwh == pytest.approx(10 * 8 * rest_w / 1e3)
 
 
 # Servers, racks and watts.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from npusim import api
 from npusim.api.caveats import caveats
@@ -31,6 +32,11 @@ _ROWS = (
     ("kwh_per_million_tokens", "kWh a million output tokens", 2),
 )
 _MOST_DECIDING = 5
+_WHEN = ("before", "after")
+_DISTURBED = {
+    "rack_down": "a rack that fails at the peak",
+    "late_start": "servers that start without a forecast in the steepest hour",
+}
 
 
 @command(FleetOptions)
@@ -100,9 +106,20 @@ def _about(option: FleetOption) -> list[str]:
             f"{option.arch}: {told['instances']:,} instances simulated together ({told['routing']}) serve "
             f"{told['requests_per_s_per_instance']:,.4g} requests/s each: the estimate has {ratio:+.1f} % servers."
         )
+        lines += [_disturbed_text(option.arch, words, told[name]) for name, words in _DISTURBED.items() if name in told]
     if option.offline is not None:
         lines.append(_offline_text(option))
     return lines
+
+
+def _disturbed_text(arch: str, words: str, told: Mapping[str, Any]) -> str:
+    if "reason" in told:
+        return f"{arch}: {words}: {told['reason']}."
+    before, after = (", ".join(f"{name} {value:,.4g} ms" for name, value in told[when].items()) for when in _WHEN)
+    kept = "are kept" if told["kept_after"] else "are broken"
+    return (
+        f"{arch}: {words} ({told['changed']} of {told['instances']} instances): {before}, then {after}; limits {kept}."
+    )
 
 
 def _autoscaled_text(arch: str, found: Autoscaled) -> str:

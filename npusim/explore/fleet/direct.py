@@ -107,10 +107,11 @@ class _Search:
 
 def slo_kept(slo: Slo, rows: pd.DataFrame) -> bool:
     """Whether requests, a row each with latencies in ms, keep every limit."""
-    return all(_statistic(rows, name) <= limit for name, limit in slo.limits)
+    return all(statistic(rows, name) <= limit for name, limit in slo.limits)
 
 
-def _statistic(rows: pd.DataFrame, name: str) -> float:
+def statistic(rows: pd.DataFrame, name: str) -> float:
+    """A figure such as ttft_ms_p99 of requests, a row each with latencies in ms."""
     quantity, _, statistic = name.rpartition("_")
     values = rows[quantity].to_numpy(float)
     values = values[np.isfinite(values)]

@@ -68,19 +68,21 @@ def timed_load(
     times_s, sessions = _arrivals(profile, rate_per_s / seen, window_s, generator)
     tokens = request_lengths(profile, len(times_s), generator)
     prompts = session_prompts(tokens[:, 0], sessions, profile.reuse.value)
-    if seen < 1.0:
-        here = _chosen_here(len(times_s), seen, generator)
-        times_s, tokens = times_s[here], tokens[here]
-        prompts = OwnPrompts(tokens[:, 0]) if isinstance(prompts, OwnPrompts) else [prompts[at] for at in here.tolist()]
     isl, osl = (max(1, round(float(mean))) for mean in tokens.mean(axis=0))
     warm_up = min(int(np.searchsorted(times_s, warm_up_s)), len(times_s) - 1)
-    return Load(isl, osl, Timed(tuple(times_s.tolist())), prompts, tokens, warm_up=warm_up)
+    load = Load(isl, osl, Timed(tuple(times_s.tolist())), prompts, tokens, warm_up=warm_up)
+    return load if seen == 1.0 else some_of(load, np.flatnonzero(generator.random(len(times_s)) < seen))
 
 
-def _chosen_here(count: int, seen: float, generator: np.random.Generator) -> np.ndarray:
-    """The places of those of `count` requests that come here, int64, one at least."""
-    here = np.flatnonzero(generator.random(count) < seen)
-    return here if len(here) else np.zeros(1, np.int64)
+def some_of(load: Load, here: np.ndarray) -> Load:
+    """Some requests of a load of times, int64 places; the first one where there are none."""
+    assert isinstance(load.arrival, Timed)
+    here = here if len(here) else np.zeros(1, np.int64)
+    times_s, tokens, prompts = np.array(load.arrival.sent_s)[here], load.tokens[here], load.prompts
+    isl, osl = (max(1, round(float(mean))) for mean in tokens.mean(axis=0))
+    own = OwnPrompts(tokens[:, 0]) if isinstance(prompts, OwnPrompts) else [prompts[at] for at in here.tolist()]
+    warm_up = min(int(np.searchsorted(here, load.warm_up)), len(here) - 1)
+    return Load(isl, osl, Timed(tuple(times_s.tolist())), own, tokens, warm_up=warm_up)
 
 
 def burst_load(profile: Profile, count: int, users: int, seed: int) -> Load:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from npusim.errors import DoesNotFit, UserError
 from npusim.explore.fleet.autoscale import AutoscaleAsked
 from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
+from npusim.explore.fleet.disturbed import with_disturbances
 from npusim.explore.fleet.group import CELL, Group
 from npusim.explore.fleet.numbers import FleetNumbers
 from npusim.explore.fleet.offline import Corpus, offline_option
@@ -65,7 +66,7 @@ def fleets(archs: tuple[str, ...], asked: FleetAsked, where: Backend) -> list[Fl
     ]
     if asked.direct is None:
         return options
-    return [direct_check(option, asked, where) for option in options]
+    return [with_disturbances(direct_check(option, asked, where), asked) for option in options]
 
 
 def _fleet_or_reason(arch: str, title: str, asked: FleetAsked) -> FleetOption | UserError:
