@@ -39,7 +39,13 @@ _AUTO = "auto"
 class FleetOptions(Placing):
     """What `npusim fleet` is asked."""
 
-    archs: Annotated[str | Sequence[str], Argument("Architectures, side by side.", metavar="ARCH...")]
+    archs: Annotated[
+        str | Sequence[str],
+        Argument(
+            "Architectures, side by side; ARCH+ARCH computes prompts on the first and decodes on the second.",
+            metavar="ARCH...",
+        ),
+    ]
     model: ModelName
     _: KW_ONLY
     users: Annotated[
@@ -93,6 +99,15 @@ class FleetOptions(Placing):
         Literal["least_loaded", "prefix_aware", "round_robin"],
         Option("To which instance behind its router a request is sent.", only_with=("users", Given)),
     ] = "least_loaded"
+    link: Annotated[
+        str | None,
+        Option(
+            "Link over which KV goes from prompts to answers of ARCH+ARCH, of arch_configs/links or by its path.",
+            metavar="NAME|PATH",
+            default="the network that joins their servers",
+            only_with=("users", Given),
+        ),
+    ] = None
     autoscale: Annotated[
         str | None,
         Option(
@@ -161,6 +176,18 @@ class FleetOptions(Placing):
             raise UserError("--image", "", "is missing; --emit needs the container image that serves")
         if self.scheduler is not None and self.backend == "local":
             raise UserError("--scheduler", "", "applies to --backend dask or ray alone; add one, or leave it out")
+        self._check_pools()
+
+    def _check_pools(self) -> None:
+        """Raises UserError for what two pools do not have, and what they alone have."""
+        apart = [each for each in self.chips if "+" in each]
+        if self.link is not None and not apart:
+            raise UserError("--link", "", "joins two pools; ask for PREFILL+DECODE, or leave it out")
+        for option, value in (("--offline", self.offline), ("--direct", self.direct), ("--autoscale", self.autoscale)):
+            if apart and value is not None:
+                raise UserError(option, apart[0], "is for one architecture that does both; leave one of them out")
+        if apart and self.emit is not None:
+            raise UserError("--emit", apart[0], "writes one Deployment of one kind of instance; leave it out")
 
     @property
     def chips(self) -> tuple[str, ...]:
@@ -214,7 +241,7 @@ def fleet(asked: FleetOptions) -> FleetResult:
     from npusim.explore.sweep.backend import Backend
 
     if asked.uncalibrated:
-        for arch in asked.chips:
+        for arch in dict.fromkeys(part for each in asked.chips for part in each.split("+")):
             warn_uncalibrated(arch)
     warn_of_other_format(asked.model, asked.precision)
     told = _told(asked)
@@ -244,6 +271,7 @@ def _told(asked: FleetOptions) -> FleetAsked:
         users=asked.users,
         slo=None if asked.slo is None else parse_slo(asked.slo),
         routing=asked.routing,
+        link=asked.link,
         autoscale=None if asked.autoscale is None else AutoscaleAsked(asked.autoscale, asked.ready_s),
         corpus=None if asked.offline is None else parse_corpus(asked.offline),
         direct=None if asked.direct is None else DirectAsked(asked.direct, asked.routing),
@@ -312,6 +340,7 @@ def option_answer(option: FleetOption) -> Answer:
     answer |= {} if option.deployment is None else {"configuration": configuration(option.deployment)}
     answer |= {} if option.anew is None else {"anew_over_scaled": option.anew.ratios.tolist()}
     answer |= {} if option.autoscaled is None else {"autoscaled": _autoscaled(option.autoscaled)}
+    answer |= {} if option.pools is None else {"pools": dict(option.pools)}
     answer |= {} if option.direct is None else {"direct": dict(option.direct)}
     answer |= {} if option.offline is None else {"offline": dict(option.offline)}
     day = {} if option.day is None else {name: value.tolist() for name, value in vars(option.day).items()}

@@ -76,6 +76,8 @@ def _ranged(option: FleetOption, name: str, digits: int) -> str:
     low, high = option.interval(name)
     if math.isnan(option.value(name)):
         return "unknown"
+    if math.isnan(low):
+        return figure(option.value(name), digits)
     end = "no end" if math.isinf(high) else figure(high, digits)
     return f"{figure(option.value(name), digits)} ({figure(low, digits)} to {end})"
 
@@ -85,6 +87,11 @@ def _about(option: FleetOption) -> list[str]:
     told = option.instance
     rows = {name: metric(name) for name in told}
     limits = ", ".join(f"{name} {told[name]:,.4g} ms" for name, row in rows.items() if row and row.unit == "ms")
+    if option.pools is not None:
+        return [
+            _pools_text(option),
+            *(f"{option.arch}: {name} unknown: {why}." for name, why in option.unknown.items()),
+        ]
     lines = [
         f"{option.arch}: {told['per_server']} instances of {told['cards']} cards ({told['plan']}) in a server, each "
         f"{told['requests_per_s']:,.3g} requests/s{f' at {limits}' if limits else ''}; "
@@ -110,6 +117,19 @@ def _about(option: FleetOption) -> list[str]:
     if option.offline is not None:
         lines.append(_offline_text(option))
     return lines
+
+
+def _pools_text(option: FleetOption) -> str:
+    """How many servers of each pool, and what goes between them."""
+    told = option.pools or {}
+    pools = ", ".join(
+        f"{name} {told[name]['servers']:,.0f} servers of {told[name]['arch']} ({told[name]['plan']})"
+        for name in ("prefill", "decode")
+    )
+    moved = told["transfer"]
+    rate = f"{moved['bytes_per_s'] / 1e9:,.4g} GB/s over {moved['link']} at the peak"
+    unit = f"{option.instance['plan']} serve {option.instance['requests_per_s']:,.3g} requests/s"
+    return f"{option.arch}: {pools}; {unit}; {rate}; {option.spare_servers:,.0f} servers are spare."
 
 
 def _disturbed_text(arch: str, words: str, told: Mapping[str, Any]) -> str:

@@ -45,8 +45,8 @@ class FleetDay:
 class FleetOption:
     """arch, title: of the architecture; reason: why there is no fleet, None where there is one; unknown: reasons of
     figures that are not told; draws: of FIGURES; anew: how wrong their scaled rates are, None where nobody waits;
-    autoscaled: the day with servers switched off, None where all stay on; deployment: of one instance, None where the
-    model has no room."""
+    autoscaled: the day with servers switched off, None where all stay on; pools: of prefill and of decode, where they
+    are apart; deployment: of one instance, None where the model has no room or pools are apart."""
 
     arch: str
     title: str
@@ -66,6 +66,7 @@ class FleetOption:
     demand: Mapping[str, Any] = field(default_factory=dict)
     anew: Anew | None = None
     autoscaled: Autoscaled | None = None
+    pools: Mapping[str, Any] | None = None
 
     def value(self, name: str) -> float:
         """The figure on the described numbers; NaN without a fleet."""
@@ -121,12 +122,12 @@ def option_of(
         day=FleetDay(hourly, hourly * float(numbers.asked.output[0]), kw_card, kw_wall),
         later=_later(numbers, own, shelter),
         deciding=tuple(deciders(numbers, shelter)),
-        unknown=_unknown(where, own),
+        unknown=unknown_of(where, own),
         instance=_instance(numbers, shelter) | _router(instance),
         anew=anew,
         autoscaled=None if cold is None else autoscaled(case, served, shelter, cold, own["servers"], spare),
         spare_servers=spare,
-        demand=_demand(numbers),
+        demand=demand_of(numbers),
         host=_host(numbers, float(case.asked.planned[0])),
     )
 
@@ -160,7 +161,8 @@ def _later(numbers: FleetNumbers, own: Mapping[str, float], shelter: Shelter) ->
     return {year: max(needed, math.ceil(load)) + own["spare_servers"] for year, load in loads.items()}
 
 
-def _unknown(where: Deployment, own: Mapping[str, float]) -> dict[str, Phrase]:
+def unknown_of(where: Deployment, own: Mapping[str, float]) -> dict[str, Phrase]:
+    """Why figures of `sized` are not told, by their names."""
     name, housing = {"name": where.system.name}, where.system.housing
     if housing is None:
         told = Phrase(
@@ -197,7 +199,8 @@ def _router(instance: FleetInstance) -> dict[str, Any]:
     return {} if group is None else {"routing": group.routing, "cell": group.cell, "simulated_together": group.size}
 
 
-def _demand(numbers: FleetNumbers) -> dict[str, Any]:
+def demand_of(numbers: FleetNumbers) -> dict[str, Any]:
+    """What users ask for."""
     asked = numbers.asked
     hourly = asked.hourly[0]
     return {

@@ -85,6 +85,8 @@ def _ranged(option: FleetOption, column: Column, say: Say) -> str:
     if math.isnan(value):
         return say("unknown")
     digits = len(column.number.partition(".")[2])
+    if math.isnan(low):
+        return f"{value:,.{digits}f}"
     end = say("no end") if math.isinf(high) else f"{high:,.{digits}f}"
     return f"{value:,.{digits}f} ({say('{low} to {high}', low=f'{low:,.{digits}f}', high=end)})"
 
@@ -103,7 +105,9 @@ def _servers(serving: Sequence[FleetOption], say: Say) -> go.Figure:
             "type": "data",
             "symmetric": False,
             "array": up,
-            "arrayminus": [value - low for value, (low, _) in zip(values, ends, strict=True)],
+            "arrayminus": [
+                value - low if math.isfinite(low) else 0.0 for value, (low, _) in zip(values, ends, strict=True)
+            ],
         },
     )
     figure.update_yaxes(automargin=True, autorange="reversed")

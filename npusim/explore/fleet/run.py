@@ -9,6 +9,8 @@ from npusim.explore.fleet.autoscale import AutoscaleAsked
 from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
 from npusim.explore.fleet.disturbed import with_disturbances
 from npusim.explore.fleet.group import CELL, Group
+from npusim.explore.fleet.mixed import JOINS, parts_of
+from npusim.explore.fleet.mixed_option import mixed_option
 from npusim.explore.fleet.numbers import FleetNumbers
 from npusim.explore.fleet.offline import Corpus, offline_option
 from npusim.explore.fleet.option import FleetOption, no_fleet, option_of
@@ -28,7 +30,8 @@ from npusim.workload.profile import Profile
 class FleetAsked:
     """model: by name; profile; seed; told: what `deploy` is told beside architecture, model and tokens; is_planned:
     whether that says the plan; users and slo: of those who wait for answers; routing: to which instance of a cell a
-    request is sent; autoscale: how servers that are switched off start again; corpus: offline, in place of users."""
+    request is sent; link: between two pools, None for that of their servers; autoscale: how servers that are switched
+    off start again; corpus: offline, in place of users."""
 
     model: str
     profile: Profile
@@ -38,6 +41,7 @@ class FleetAsked:
     users: float | None = None
     slo: Slo | None = None
     routing: str = ""
+    link: str | None = None
     autoscale: AutoscaleAsked | None = None
     corpus: Corpus | None = None
     direct: DirectAsked | None = None
@@ -53,7 +57,7 @@ def fleets(archs: tuple[str, ...], asked: FleetAsked, where: Backend) -> list[Fl
         OfUsers(asked.users)(asked.profile)
     if asked.direct is not None and asked.slo is not None:
         check_judged(asked.slo)
-    titles = [load_system(each).title for each in archs]
+    titles = [f" {JOINS} ".join(load_system(part).title for part in parts_of(each)) for each in archs]
     names = [f"{place:04d}" for place in range(len(archs))]
     calls = [(name, (arch, title, asked)) for name, arch, title in zip(names, archs, titles, strict=True)]
     found = dict(where.run(_fleet_or_reason, calls))
@@ -72,7 +76,8 @@ def fleets(archs: tuple[str, ...], asked: FleetAsked, where: Backend) -> list[Fl
 def _fleet_or_reason(arch: str, title: str, asked: FleetAsked) -> FleetOption | UserError:
     """A mistake that may be of this architecture alone is handed back: others go on."""
     try:
-        return _fleet(arch, title, asked)
+        parts = parts_of(arch)
+        return _fleet(arch, title, asked) if len(parts) == 1 else mixed_option(parts, title, asked)
     except DoesNotFit as error:
         return no_fleet(arch, title, _as_told(error))
     except UserError as error:
