@@ -16,7 +16,7 @@ from cli_support import mistake, tell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npusim.explore.fleet import anew, capacity, direct, numbers, routed
+from npusim.explore.fleet import anew, capacity, direct, mixed, numbers, routed
 from npusim.explore.fleet.autoscale import ColdStart, autoscaled
 from npusim.explore.fleet.capacity import Capacity, RatePoint, queue_grows
 from npusim.explore.fleet.cases import Asked, Cases
@@ -342,6 +342,41 @@ def test_servers_that_are_off_draw_nothing_and_starts_are_paid_for() -> None:
     assert paid.kwh - free.kwh == pytest.approx(10 * 0.1 * rest_w / 1e3)
     # Watts go straight with the rate: what is saved is what servers at rest would draw.
     assert free.kwh_always_on - free.kwh == pytest.approx(10 * 8 * rest_w / 1e3)
+
+
+# Prompts and answers on servers of their own.
+
+
+def test_both_pools_are_counted_by_their_shares_of_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two prefill and four decode instances serve 40 requests/s: the peak of 101 needs 101 / (0.9 x 40) units."""
+    point = _point(40.0, 500.0, 30.0, 800.0)
+    unit = mixed.Unit(2, 4, 40.0, point, (150.0, 120.0), 1e6, "ethernet-100g")
+    monkeypatch.setattr(mixed.Units, "best", lambda _: unit)
+    words = ("rngd+rngd", MODEL, *WORDS[2:6], "--users", "1e8", "--slo", SLO, "--json")
+    (option,) = tell("fleet", *words).json["options"]
+    peak, pools = option["requests_per_s"], option["pools"]
+    assert pools["prefill"]["instances"] == math.ceil(peak / (0.9 * 40.0 / 2))
+    assert pools["decode"]["instances"] == math.ceil(peak / (0.9 * 40.0 / 4))
+    for name in ("instances", "servers", "kw_card", "kw_wall"):
+        assert option[name] == pytest.approx(pools["prefill"][name] + pools["decode"][name])
+    assert pools["transfer"]["bytes_per_s"] == pytest.approx(1e6 * peak)
+    assert (option["low"], option["high"]) == (None, None)
+    assert "not drawn" in option["unknown"]["interval"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("rngd+rngd+rngd", MODEL, "--users", "5", "--slo", SLO), "PREFILL+DECODE"),
+        (("rngd+", MODEL, "--users", "5", "--slo", SLO), "PREFILL+DECODE"),
+        (("rngd+b200", MODEL, "--users", "5", "--slo", SLO, *WORDS[2:6]), "name a link"),
+        (("rngd+rngd", MODEL, "--users", "5", "--slo", SLO, "--direct", "2"), "leave one of them out"),
+        (("rngd+rngd", MODEL, "--offline", "tokens_per_day=5"), "leave one of them out"),
+        (("rngd", MODEL, "--users", "5", "--slo", SLO, "--link", "ethernet-100g"), "joins two pools"),
+    ],
+)
+def test_pools_that_cannot_work_together_are_refused(words: tuple[str, ...], says: str) -> None:
+    assert says in mistake("fleet", *words)
 
 
 # Servers, racks and watts.

@@ -21,7 +21,7 @@ from npusim.explore.fleet.capacity import REQUESTS, RatePoint, Window, judged, l
 from npusim.explore.fleet.requests import mean_lengths
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Shown
-from npusim.serving.instances.disaggregated import PoolsRun, simulate_pools
+from npusim.serving.instances.disaggregated import PoolsRun, require_one_kind_of_kv, simulate_pools
 from npusim.serving.instances.rates import answers_per_s, prompts_per_s
 from npusim.serving.instances.simulate import InstancesRun
 from npusim.serving.metrics import measure
@@ -111,7 +111,10 @@ class Units:
         return max(1, math.ceil(rate_per_s * self._prompt_s / _HALF))
 
     def best(self) -> Unit | None:
-        """The unit with the largest rate that keeps the objectives; None where none does."""
+        """The unit with the largest rate that keeps the objectives; None where none does. Raises UserError for servers
+        that no link joins, or whose keys and values are of different formats."""
+        require_one_kind_of_kv([self.prefill, self.decode])
+        network_between(self.prefill, self.decode, self.network)
         start = _HALF * self._answers * self.decoding
         rate = largest_near(lambda rate: self.run(self.most_prefill(rate), rate)[0].kept, start, _STEP, _FINE)
         if rate == 0.0:
