@@ -75,7 +75,7 @@ def _plan(options: Sequence[FleetOption], serving: Sequence[FleetOption], say: S
 def _unknown(option: FleetOption, reason: str, say: Say) -> str:
     """The figures that one reason leaves unknown, in a sentence."""
     names = [name for name, why in option.unknown.items() if why.in_words_of(say) == reason]
-    headings = "; ".join(say(item.heading) for item in SHOWN if item.name in names)
+    headings = "; ".join(say(item.heading) for item in SHOWN if item.name in names) or say("the interval")
     return say("{title}: {figure} is unknown: {reason}.", title=option.title, figure=headings, reason=reason)
 
 
