@@ -24,11 +24,8 @@ CELL = 20
 """Most instances behind one router, as `direct` has them."""
 
 
-_SUMS = (
-    "output_tokens_per_s", "total_tokens_per_s", "requests_per_s", "steady_output_tokens_per_s", "power_w_mean",
-    "steady_power_w_mean",
-)  # fmt: skip
-"""Figures of a run of several instances that are sums over them."""
+_SUMS = ("_per_s", "power_w_mean")
+"""Ends of the names of figures that are sums over the instances of a run."""
 
 
 @dataclass(frozen=True)
@@ -57,5 +54,5 @@ ALONE = Group("round_robin")
 
 def per_instance(metrics: RunMetrics, size: int) -> RunMetrics:
     """Figures of a group with those that are sums over its instances divided among them."""
-    shares = {name: metrics[name] / size for name in _SUMS}
+    shares = {name: value / size for name, value in metrics.figures.items() if name.endswith(_SUMS)}
     return replace(metrics, figures={**metrics.figures, **shares}) if size > 1 else metrics
