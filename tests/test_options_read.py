@@ -20,7 +20,7 @@ from test_check import SUMMARY
 
 from npusim.api import evidence_add, evidence_key, evidence_seal, evidence_sign
 from npusim.cli.main import npusim
-from npusim.explore.fleet import capacity, numbers
+from npusim.explore.fleet import anew, capacity, numbers, routed
 from npusim.explore.sweep import run as sweep_run
 from npusim.explore.sweep.backend import Backend
 from npusim.explore.sweep.spec import SweepSpec
@@ -235,6 +235,9 @@ CALLS = {
             "--offline": "--offline tokens_per_day=1e9",
             "--direct": "--direct 2",
             "--routing": ("--direct 3", "--routing round_robin"),
+            "--link": "--link infiniband-ndr",
+            "--autoscale": "--autoscale nvme",
+            "--ready-time": ("--autoscale nvme", "--ready-time 60"),
             "--out": "--out out",
             "--lang": ("--out out", "--lang ko"),
             "--emit": ("--out out", "--emit kubernetes --image server:1"),
@@ -554,6 +557,8 @@ def outcomes(folder: Path) -> Iterator[Outcomes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(capacity, "REQUESTS", 60)
         patch.setattr(numbers, "MACHINES", 3)
+        patch.setattr(anew, "CASES", 1)
+        patch.setattr(routed, "_REQUESTS", 60.0)
         yield Outcomes(folder, patch)
 
 

@@ -52,7 +52,7 @@ def pooled_models(
     needed = sum(_weight_bytes(each, room) for each, room in zip(deployments, rooms, strict=True))
     models = []
     for deployment, room, stays in zip(deployments, rooms, resident, strict=True):
-        swaps = [_swap(deployment, room, tier, size, needed) for tier, size in sources]
+        swaps = [weights_load(deployment, room, tier, size, needed) for tier, size in sources]
         models.append(_model(deployment, room, stays, swaps, ready_s))
     return {
         "arch": deployments[0].system.name,
@@ -83,7 +83,8 @@ def _weight_bytes(deployment: Deployment, room: Footprint) -> float:
     return room.weight_bytes * deployment.plan.chips
 
 
-def _swap(deployment: Deployment, room: Footprint, tier: KvTier, size: float, needed: float) -> Swap:
+def weights_load(deployment: Deployment, room: Footprint, tier: KvTier, size: float, needed: float) -> Swap:
+    """What loading the weights of a deployment takes. size: bytes of the tier; needed: that are to have room in it."""
     host, cards = deployment.system.card.host_link, deployment.plan.cards
     whole = _weight_bytes(deployment, room)
     seconds = []

@@ -22,6 +22,7 @@ from npusim.words import Language
 from npusim.workers import MOST_WORKERS, processors
 
 if TYPE_CHECKING:
+    from npusim.explore.fleet.autoscale import Autoscaled
     from npusim.explore.fleet.deciding import Decider
     from npusim.explore.fleet.host_demand import HostDemand
     from npusim.explore.fleet.option import FleetOption
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 FLEET_FILES = ("report.html", "fleet.xlsx", "fleet.csv", MANIFEST)
 _MOST_USERS = 1e11
+_MOST_READY_S = 1e5
 _AUTO = "auto"
 
 
@@ -38,7 +40,13 @@ _AUTO = "auto"
 class FleetOptions(Placing):
     """What `npusim fleet` is asked."""
 
-    archs: Annotated[str | Sequence[str], Argument("Architectures, side by side.", metavar="ARCH...")]
+    archs: Annotated[
+        str | Sequence[str],
+        Argument(
+            "Architectures, side by side; ARCH+ARCH computes prompts on the first and decodes on the second.",
+            metavar="ARCH...",
+        ),
+    ]
     model: ModelName
     _: KW_ONLY
     users: Annotated[
@@ -90,7 +98,7 @@ class FleetOptions(Placing):
     ] = None
     routing: Annotated[
         Literal["least_loaded", "prefix_aware", "round_robin"],
-        Option("To which instance of --direct a request is sent.", only_with=("direct", Given)),
+        Option("To which instance behind its router a request is sent.", only_with=("users", Given)),
     ] = "least_loaded"
     load: Annotated[
         str | None,
@@ -107,6 +115,37 @@ class FleetOptions(Placing):
             "Recorded requests that the instances of --direct serve at their times, in a format of npusim run --trace.",
             metavar="FILE",
             only_with=("direct", Given),
+        ),
+    ] = None
+    link: Annotated[
+        str | None,
+        Option(
+            "Link over which KV goes from prompts to answers of ARCH+ARCH, of arch_configs/links or by its path.",
+            metavar="NAME|PATH",
+            default="the network that joins their servers",
+            only_with=("users", Given),
+        ),
+    ] = None
+    autoscale: Annotated[
+        str | None,
+        Option(
+            "Switch servers off while the load is low; those that start load weights from this memory, of "
+            "arch_configs/tiers or by its path.",
+            metavar="NAME",
+            default="none: all servers stay on",
+            only_with=("users", Given),
+        ),
+    ] = None
+    ready_s: Annotated[
+        float | None,
+        Option(
+            "Seconds from loaded weights to the first step: graphs that are captured, programs that are loaded.",
+            names=("--ready-time",),
+            metavar="S",
+            default="unknown, and left out",
+            least=0,
+            most=_MOST_READY_S,
+            only_with=("autoscale", Given),
         ),
     ] = None
     out: Annotated[
@@ -157,6 +196,18 @@ class FleetOptions(Placing):
             raise UserError("--load", "", "a trace has its own requests; leave it out, or --trace")
         if self.scheduler is not None and self.backend == "local":
             raise UserError("--scheduler", "", "applies to --backend dask or ray alone; add one, or leave it out")
+        self._check_pools()
+
+    def _check_pools(self) -> None:
+        """Raises UserError for what two pools do not have, and what they alone have."""
+        apart = [each for each in self.chips if "+" in each]
+        if self.link is not None and not apart:
+            raise UserError("--link", "", "joins two pools; ask for PREFILL+DECODE, or leave it out")
+        for option, value in (("--offline", self.offline), ("--direct", self.direct), ("--autoscale", self.autoscale)):
+            if apart and value is not None:
+                raise UserError(option, apart[0], "is for one architecture that does both; leave one of them out")
+        if apart and self.emit is not None:
+            raise UserError("--emit", apart[0], "writes one Deployment of one kind of instance; leave it out")
 
     @property
     def chips(self) -> tuple[str, ...]:
@@ -193,12 +244,13 @@ class FleetResult:
 
 INTERVAL = (
     "low, high: the 90 % interval of servers; <figure>_low, <figure>_high that of each figure. Joint draws from the "
-    "ranges of all numbers of machine, software, housing and profile, and of what calibration left unexplained."
+    "ranges of all numbers of machine, software, housing and profile, of what calibration left unexplained, and of the "
+    "errors of scaled rates (anew_over_scaled: a few draws simulated anew; 0 where these keep no rate)."
 )
 COMPOSITION = (
-    "Each instance is simulated alone under its random share of the sessions, as under a router that keeps a session "
-    "on its instance. Routers that look at loads spread requests more evenly, but lose what prefix caches keep; "
-    "--direct N measures both."
+    "Instances stand in cells behind one router each. One instance with its part of the requests of a cell tells how "
+    "latencies rise with the rate; a few behind the router (--routing) tell the rate itself: how evenly requests come, "
+    "and which prefixes are lost. --direct N simulates whole cells."
 )
 
 
@@ -209,7 +261,7 @@ def fleet(asked: FleetOptions) -> FleetResult:
     from npusim.explore.sweep.backend import Backend
 
     if asked.uncalibrated:
-        for arch in asked.chips:
+        for arch in dict.fromkeys(part for each in asked.chips for part in each.split("+")):
             warn_uncalibrated(arch)
     warn_of_other_format(asked.model, asked.precision)
     told = _told(asked)
@@ -222,6 +274,7 @@ def fleet(asked: FleetOptions) -> FleetResult:
 def _told(asked: FleetOptions) -> FleetAsked:
     from dataclasses import replace
 
+    from npusim.explore.fleet.autoscale import AutoscaleAsked
     from npusim.explore.fleet.direct import DirectAsked
     from npusim.explore.fleet.offline import parse_corpus
     from npusim.explore.fleet.run import FleetAsked
@@ -238,6 +291,9 @@ def _told(asked: FleetOptions) -> FleetAsked:
         is_planned=asked.is_planned,
         users=asked.users,
         slo=None if asked.slo is None else parse_slo(asked.slo),
+        routing=asked.routing,
+        link=asked.link,
+        autoscale=None if asked.autoscale is None else AutoscaleAsked(asked.autoscale, asked.ready_s),
         corpus=None if asked.offline is None else parse_corpus(asked.offline),
         direct=None if asked.direct is None else DirectAsked(asked.direct, asked.routing, traced),
     )
@@ -303,6 +359,9 @@ def option_answer(option: FleetOption) -> Answer:
         "plans": [vars(each) | {"reason": _text(each.reason)} for each in option.tried],
     }
     answer |= {} if option.deployment is None else {"configuration": configuration(option.deployment)}
+    answer |= {} if option.anew is None else {"anew_over_scaled": option.anew.ratios.tolist()}
+    answer |= {} if option.autoscaled is None else {"autoscaled": _autoscaled(option.autoscaled)}
+    answer |= {} if option.pools is None else {"pools": dict(option.pools)}
     answer |= {} if option.direct is None else {"direct": dict(option.direct)}
     answer |= {} if option.offline is None else {"offline": dict(option.offline)}
     day = {} if option.day is None else {name: value.tolist() for name, value in vars(option.day).items()}
@@ -315,6 +374,22 @@ def _text(reason: Phrase | None) -> str | None:
 
 def _host(host: HostDemand | None) -> object:
     return None if host is None else {**vars(host), "cores": {**host.cores, "all": host.all_cores}}
+
+
+def _autoscaled(found: Autoscaled) -> Answer:
+    from npusim.explore.fleet.autoscale import POLICY
+
+    value, low, high = found.cold.seconds
+    return {
+        "policy": POLICY,
+        "from": found.cold.tier,
+        "cold_start_s": {"value": value, "low": low, "high": high},
+        "cold_start_is_least": found.cold.ready_s is None,
+        "servers_on": [_number(each) for each in found.servers_on.tolist()],
+        "starts_per_day": _number(found.starts),
+        "kwh_per_day_wall": _number(found.kwh),
+        "kwh_per_day_wall_always_on": _number(found.kwh_always_on),
+    }
 
 
 def _number(value: float) -> Json:

@@ -16,6 +16,7 @@ from npusim.metric_names import metric
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from npusim.explore.fleet.autoscale import Autoscaled
     from npusim.explore.fleet.option import FleetOption
 
 _ROWS = (
@@ -31,6 +32,11 @@ _ROWS = (
     ("kwh_per_million_tokens", "kWh a million output tokens", 2),
 )
 _MOST_DECIDING = 5
+_WHEN = ("before", "after")
+_DISTURBED = {
+    "rack_down": "a rack that fails at the peak",
+    "late_start": "servers that start without a forecast in the steepest hour",
+}
 
 
 @command(FleetOptions)
@@ -71,6 +77,8 @@ def _ranged(option: FleetOption, name: str, digits: int) -> str:
     low, high = option.interval(name)
     if math.isnan(option.value(name)):
         return "unknown"
+    if math.isnan(low):
+        return figure(option.value(name), digits)
     end = "no end" if math.isinf(high) else figure(high, digits)
     return f"{figure(option.value(name), digits)} ({figure(low, digits)} to {end})"
 
@@ -80,6 +88,11 @@ def _about(option: FleetOption) -> list[str]:
     told = option.instance
     rows = {name: metric(name) for name in told}
     limits = ", ".join(f"{name} {told[name]:,.4g} ms" for name, row in rows.items() if row and row.unit == "ms")
+    if option.pools is not None:
+        return [
+            _pools_text(option),
+            *(f"{option.arch}: {name} unknown: {why}." for name, why in option.unknown.items()),
+        ]
     lines = [
         f"{option.arch}: {told['per_server']} instances of {told['cards']} cards ({told['plan']}) in a server, each "
         f"{told['requests_per_s']:,.3g} requests/s{f' at {limits}' if limits else ''}; "
@@ -92,6 +105,8 @@ def _about(option: FleetOption) -> list[str]:
     for each in option.deciding[:_MOST_DECIDING]:
         ends = " to ".join("no end" if math.isinf(end) else figure(end, 0) for end in (each.low, each.high))
         lines.append(f"{option.arch} hangs on {each.owner}.{each.path} ({100.0 * each.share:.0f} %): {ends} servers.")
+    if option.autoscaled is not None:
+        lines.append(_autoscaled_text(option.arch, option.autoscaled))
     if option.direct is not None and "kept" in option.direct:
         lines.append(_served_text(option.arch, option.direct))
     elif option.direct is not None:
@@ -101,6 +116,7 @@ def _about(option: FleetOption) -> list[str]:
             f"{option.arch}: {told['instances']:,} instances simulated together ({told['routing']}) serve "
             f"{told['requests_per_s_per_instance']:,.4g} requests/s each: the estimate has {ratio:+.1f} % servers."
         )
+        lines += [_disturbed_text(option.arch, words, told[name]) for name, words in _DISTURBED.items() if name in told]
     if option.offline is not None:
         lines.append(_offline_text(option))
     return lines
@@ -115,6 +131,40 @@ def _served_text(arch: str, told: Mapping[str, Any]) -> str:
         f"{arch}: {told['instances']:,} instances simulated together ({told['routing']}) {kept} under "
         f"{told['requests']:,} requests{refused}: {figures}."
     )
+
+
+def _pools_text(option: FleetOption) -> str:
+    """How many servers of each pool, and what goes between them."""
+    told = option.pools or {}
+    pools = ", ".join(
+        f"{name} {told[name]['servers']:,.0f} servers of {told[name]['arch']} ({told[name]['plan']})"
+        for name in ("prefill", "decode")
+    )
+    moved = told["transfer"]
+    rate = f"{moved['bytes_per_s'] / 1e9:,.4g} GB/s over {moved['link']} at the peak"
+    unit = f"{option.instance['plan']} serve {option.instance['requests_per_s']:,.3g} requests/s"
+    return f"{option.arch}: {pools}; {unit}; {rate}; {option.spare_servers:,.0f} servers are spare."
+
+
+def _disturbed_text(arch: str, words: str, told: Mapping[str, Any]) -> str:
+    if "reason" in told:
+        return f"{arch}: {words}: {told['reason']}."
+    before, after = (", ".join(f"{name} {value:,.4g} ms" for name, value in told[when].items()) for when in _WHEN)
+    kept = "are kept" if told["kept_after"] else "are broken"
+    return (
+        f"{arch}: {words} ({told['changed']} of {told['instances']} instances): {before}, then {after}; limits {kept}."
+    )
+
+
+def _autoscaled_text(arch: str, found: Autoscaled) -> str:
+    start, low, high = found.cold.seconds
+    least = ", the least: --ready-time is not told" if found.cold.ready_s is None else ""
+    on = f"{found.servers_on.min():,.0f} to {found.servers_on.max():,.0f}"
+    text = f"{arch}: {on} servers are on, {found.starts:,.0f} start a day from {found.cold.tier} in {start:,.3g} s"
+    text += f" ({low:,.3g} to {high:,.3g}{least})"
+    if math.isnan(found.kwh):
+        return f"{text}; the wall is unknown."
+    return f"{text}; {found.kwh:,.0f} kWh a day at the wall in place of {found.kwh_always_on:,.0f}."
 
 
 def _offline_text(option: FleetOption) -> str:

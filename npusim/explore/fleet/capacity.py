@@ -13,6 +13,7 @@ from functools import cached_property
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.speculation import analytic_engine
+from npusim.explore.fleet.group import ALONE, Group, per_instance
 from npusim.explore.fleet.requests import burst_load, mean_lengths, timed_load
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Shown
@@ -29,7 +30,9 @@ from npusim.workload.arrivals import Timed
 from npusim.workload.profile import Profile
 
 REQUESTS = 800
-"""Least requests of a window: eight lie beyond the 99th percentile."""
+"""Least requests of an instance in a window: eight lie beyond the 99th percentile."""
+_OF_GROUP = 4
+"""Least requests of a group over those of one instance alone."""
 MOST_REQUESTS = 40_000
 """Most requests of a window."""
 _ANSWERS = 12.0
@@ -41,6 +44,8 @@ _ALONE = 48
 _FINE, COARSE = 0.03, 0.15
 """Part of itself to which a rate is found."""
 _MOST_DOUBLINGS = 24
+MOST_STEPS = 7
+"""Most steps to either side of a rate that is near."""
 _SHAPE = (0.125, 0.25, 0.5, 0.75, 1.12, 1.3, 1.6, 2.2)
 """Further points of the curves, as parts of the rate that was found."""
 _GROWS = 1.25
@@ -51,13 +56,15 @@ _SIGMAS = 3.0
 
 @dataclass(frozen=True)
 class RatePoint:
-    """One instance under requests at `rate_per_s`. metrics: of the run; steady: whether the instance keeps up and
-    serves every request; kept: whether it keeps the objectives too."""
+    """One instance under requests at `rate_per_s`. metrics: of the run, of a group per instance; steady: whether it
+    keeps up and serves every request; kept: whether it keeps the objectives too; watts: of its cards while requests
+    come, with the time in which it waits for them."""
 
     rate_per_s: float
     metrics: RunMetrics
     steady: bool
     kept: bool
+    watts: float
 
     @property
     def in_flight(self) -> float:
@@ -67,47 +74,61 @@ class RatePoint:
 
 @dataclass(frozen=True)
 class Capacity:
-    """rate_per_s: the largest rate at which the objectives are kept, 0 where one user alone breaks them; points: by
-    their rates; alone: what one user alone gets; reason: why the rate is 0."""
+    """rate_per_s: the largest rate at which the objectives are kept, 0 where one user alone breaks them; points: of one
+    instance by their rates; alone: what one user alone gets; reason: why the rate is 0; routed: the run at the rate
+    behind a router, None where the rate is that of an instance alone."""
 
     rate_per_s: float
     points: tuple[RatePoint, ...]
     alone: RatePoint
     reason: Phrase | None = None
+    routed: RatePoint | None = None
 
     @property
     def at_rate(self) -> RatePoint:
         """The run at the rate that was found, at which users alone are where it is 0."""
+        if self.routed is not None:
+            return self.routed
         return next((each for each in self.points if each.rate_per_s == self.rate_per_s), self.alone)
 
 
 @dataclass(frozen=True)
 class Window:
     """For how long requests of a profile come. seed: of the requests, the same at all rates; least_s: whatever the rate
-    of requests is."""
+    of requests is; requests: least ones of an instance."""
 
     profile: Profile
     seed: int
     least_s: float
+    requests: float
 
-    def load_at(self, rate_per_s: float, servers: int = 1, place: int = 0) -> Load:
-        """The requests of `servers` instances together, each at that rate; of several such groups, by their place."""
-        traffic = self.profile.traffic
-        sessions_s = 0.0 if traffic is None else traffic.turns.value * traffic.turn_gap.value
-        window_s = max(REQUESTS / rate_per_s, self.least_s, sessions_s)
+    def load_at(self, rate_per_s: float, servers: int = 1, place: int = 0, seen: float = 1.0) -> Load:
+        """The requests of `servers` instances together, each at that rate; of several such groups, by their place.
+
+        seen: part of the requests of each session that comes to these.
+        """
+        window_s = max(self.requests / rate_per_s, self.floor_s)
         window_s = min(window_s, MOST_REQUESTS / rate_per_s) / (1.0 - _WARM_UP)
-        return timed_load(self.profile, rate_per_s * servers, window_s, self.seed + place, _WARM_UP * window_s)
+        warm_up_s = _WARM_UP * window_s
+        return timed_load(self.profile, rate_per_s * servers, window_s, self.seed + place, warm_up_s, seen)
+
+    @property
+    def floor_s(self) -> float:
+        """No window is shorter: some answers and a session have room in it."""
+        traffic = self.profile.traffic
+        return max(self.least_s, 0.0 if traffic is None else traffic.turns.value * traffic.turn_gap.value)
 
 
 @dataclass
 class Trials:
-    """Runs of one instance by the rate of requests. alone: what one user alone gets."""
+    """Runs of one instance, or of a group of them, by the rate of requests of each. alone: what one user alone gets."""
 
     deployment: Deployment
     profile: Profile
     slo: Slo
     seed: int
     engine: AnalyticEngine
+    group: Group
     points: dict[float, RatePoint] = field(default_factory=dict)
 
     @cached_property
@@ -115,12 +136,15 @@ class Trials:
         """One user alone, who asks again as soon as an answer is there."""
         load = burst_load(self.profile, _ALONE, 1, self.seed)
         metrics = measure(simulate(self.deployment, load, self.seed, self.engine), Shown.COMPARED)
-        return RatePoint(MS_PER_S / metrics["e2e_ms_mean"], metrics, metrics.fits, self.slo.kept(metrics))
+        rate = MS_PER_S / metrics["e2e_ms_mean"]
+        return RatePoint(rate, metrics, metrics.fits, self.slo.kept(metrics), metrics["steady_power_w_mean"])
 
     @property
     def window(self) -> Window:
         """As many answers long as tell of a steady state."""
-        return Window(self.profile, self.seed, _ANSWERS * self.alone.metrics["e2e_ms_mean"] / MS_PER_S)
+        least_s = _ANSWERS * self.alone.metrics["e2e_ms_mean"] / MS_PER_S
+        requests = REQUESTS if self.group.size == 1 else REQUESTS * _OF_GROUP / self.group.size
+        return Window(self.profile, self.seed, least_s, requests)
 
     def full_rate(self) -> float:
         """Requests a second by a closed form of a loop of as many users as the instance holds, near which to begin."""
@@ -131,24 +155,28 @@ class Trials:
     def at(self, rate_per_s: float) -> RatePoint:
         """The run at that rate, made once."""
         if rate_per_s not in self.points:
-            load = self.window.load_at(rate_per_s)
-            served = simulate(self.deployment, load, self.seed, self.engine)
-            self.points[rate_per_s] = judged(rate_per_s, served, load, self.slo)
+            load = self.window.load_at(rate_per_s, self.group.size, seen=self.group.seen)
+            served = self.group.run(self.deployment, load, self.seed, self.engine)
+            self.points[rate_per_s] = judged(rate_per_s, served, load, self.slo, self.group.size)
         return self.points[rate_per_s]
 
 
-def trials_of(deployment: Deployment, profile: Profile, slo: Slo, seed: int) -> Trials:
-    """Runs of one replica of a deployment. Raises DoesNotFit where the longest request has no room."""
+def trials_of(deployment: Deployment, profile: Profile, slo: Slo, seed: int, group: Group = ALONE) -> Trials:
+    """Runs of one replica of a deployment, or of a group. Raises DoesNotFit where the longest request has no room."""
     deployment.require_fit(profile.longest)
-    return Trials(deployment, profile, slo, seed, analytic_engine(deployment))
+    return Trials(deployment, profile, slo, seed, analytic_engine(deployment), group)
 
 
-def judged(rate_per_s: float, served: ServedRun, load: Load, slo: Slo) -> RatePoint:
-    """What a run at a rate tells."""
+def judged(rate_per_s: float, served: ServedRun, load: Load, slo: Slo, size: int = 1) -> RatePoint:
+    """What a run at a rate tells. size: instances that it is the run of."""
     metrics = measure(served, Shown.COMPARED)
     assert isinstance(load.arrival, Timed)
-    steady = metrics.fits and not queue_grows(served.record.requests, load.arrival.sent_s[-1])
-    return RatePoint(rate_per_s, metrics, steady, steady and slo.kept(metrics))
+    last_s = load.arrival.sent_s[-1]
+    steady = metrics.fits and not queue_grows(served.record.requests, last_s)
+    waits = min(max(metrics["duration_s"] - metrics.busy_s, 0.0) / last_s, 1.0) if last_s > 0.0 else 0.0
+    watts = metrics["steady_power_w_mean"] * (1.0 - waits) + served.idle_w * waits
+    kept = steady and slo.kept(metrics)
+    return RatePoint(rate_per_s, per_instance(metrics, size), steady, kept, watts / size)
 
 
 def queue_grows(requests: Sequence[Request], last_s: float) -> bool:
@@ -188,6 +216,24 @@ def _largest(keeps: Callable[[float], bool], start: float, fine: float) -> float
     high = 2.0 * low
     while keeps(high):
         low, high = high, 2.0 * high
+    while high / low > 1.0 + fine:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if keeps(middle) else (low, middle)
+    return low
+
+
+def largest_near(keeps: Callable[[float], bool], start: float, step: float, fine: float) -> float:
+    """The largest rate that keeps, sought about `start` in factors of `step`, each the square of the one before, then
+    to a part `fine` of itself; 0 where none within `MOST_STEPS` of them does."""
+    low, kept = start, keeps(start)
+    for _ in range(MOST_STEPS):
+        other = low * step if kept else low / step
+        if keeps(other) != kept:
+            low, high = (low, other) if kept else (other, low)
+            break
+        low, step = other, step**2
+    else:
+        return low if kept else 0.0
     while high / low > 1.0 + fine:
         middle = math.sqrt(low * high)
         low, high = (middle, high) if keeps(middle) else (low, middle)

@@ -15,8 +15,8 @@ from npusim.serving.served import column_of
 from npusim.serving.slo import Slo
 from npusim.units import MS_PER_S
 
-_CELL = 20
-"""Most instances of a cell."""
+CELL = 20
+"""Most instances of a cell, behind one router."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ def cells_of(instances: int) -> list[int]:
 
     How many there are hangs on the instances alone, never on who simulates them.
     """
-    count = math.ceil(instances / _CELL)
+    count = math.ceil(instances / CELL)
     count += count % 2 if count > 1 else 0
     return [instances // count + (place < instances % count) for place in range(count)]
 
@@ -50,10 +50,11 @@ def rows_of(run: InstancesRun, warm_up: int) -> pd.DataFrame:
 
 def slo_kept(slo: Slo, rows: pd.DataFrame) -> bool:
     """Whether requests, a row each with latencies in ms, keep every limit."""
-    return all(_statistic(rows, name) <= limit for name, limit in slo.limits)
+    return all(statistic(rows, name) <= limit for name, limit in slo.limits)
 
 
-def _statistic(rows: pd.DataFrame, name: str) -> float:
+def statistic(rows: pd.DataFrame, name: str) -> float:
+    """A figure such as ttft_ms_p99 of requests, a row each with latencies in ms."""
     quantity, _, statistic = name.rpartition("_")
     values = rows[quantity].to_numpy(float)
     values = values[np.isfinite(values)]

@@ -8,7 +8,6 @@ alone with whole sessions.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from npusim.errors import UserError
-from npusim.explore.fleet.capacity import Window, queue_grows, trials_of
+from npusim.explore.fleet.capacity import Window, largest_near, queue_grows, trials_of
 from npusim.explore.fleet.cells import cells_of, rows_of, slo_kept
 from npusim.explore.fleet.option import FleetOption
 from npusim.explore.fleet.traced import TracedLoad, served_trace
@@ -34,7 +33,6 @@ _STEP = 1.08
 """Factor between rates until one breaks the objectives."""
 _FINE = 0.02
 """Part of itself to which the rate is found."""
-_MOST_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -99,19 +97,7 @@ class _Search:
 
     def largest(self, start: float) -> float:
         """The largest rate of an instance that keeps the objectives; 0 where none near `start` does."""
-        low, kept = start, self.keeps(start)
-        for _ in range(_MOST_STEPS):
-            other = low * _STEP if kept else low / _STEP
-            if self.keeps(other) != kept:
-                low, high = (low, other) if kept else (other, low)
-                break
-            low = other
-        else:
-            return low if kept else 0.0
-        while high / low > 1.0 + _FINE:
-            middle = math.sqrt(low * high)
-            low, high = (middle, high) if self.keeps(middle) else (low, middle)
-        return low
+        return largest_near(self.keeps, start, _STEP, _FINE)
 
     def keeps(self, rate_per_s: float) -> bool:
         """Whether all cells together keep the objectives under `rate_per_s` of each instance."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from npusim.explore.fleet.capacity import Capacity
 from npusim.explore.fleet.cases import Asked, Cases, asked_of, repeat, scaled_by_profile
+from npusim.explore.fleet.group import ALONE, Group
 from npusim.explore.fleet.response import Response, Scales
 from npusim.explore.fleet.sizing import Served
 from npusim.explore.fleet.traffic import Asks
@@ -46,7 +47,8 @@ _STEPS = (_PROMPT, _DECODE, _WATTS)
 
 @dataclass(frozen=True)
 class FleetNumbers:
-    """What a fleet of instances of `deployment` depends on. asks: of the service; capacity: of one instance."""
+    """What a fleet of instances of `deployment` depends on. asks: of the service; capacity: of one instance; chance: an
+    instance alone with its part of a cell's requests."""
 
     deployment: Deployment
     profile: Profile
@@ -54,6 +56,7 @@ class FleetNumbers:
     asks: Asks
     capacity: Capacity
     seed: int
+    chance: Group = ALONE
 
     @cached_property
     def asked(self) -> Asked:
@@ -91,9 +94,9 @@ class FleetNumbers:
     def served(self, cases: Cases) -> Served:
         """What an instance of each case serves."""
         idle_w = float(self.deployment.machine[0]["power_idle"]) * self.deployment.plan.chips
-        steady = [each for each in self.capacity.points if each.steady]
-        rates = [0.0, *(each.rate_per_s for each in steady)]
-        watts = [idle_w, *(each.metrics["steady_power_w_mean"] for each in steady)]
+        routed = () if self.capacity.routed is None else (self.capacity.routed,)
+        steady = sorted((each.rate_per_s, each.watts) for each in (*self.capacity.points, *routed) if each.steady)
+        rates, watts = zip((0.0, idle_w), *steady, strict=True)
         return Served(
             self.response.rates(cases.scales), self.response.work(cases.scales), lambda at: np.interp(at, rates, watts)
         )
@@ -105,7 +108,7 @@ class FleetNumbers:
     def drawn(self) -> Cases:
         """MACHINES x ERRORS_EACH cases, drawn jointly from the ranges of all numbers and from the errors that the
         calibration left."""
-        others = list(drawn_deployments(self.deployment, self.seed, MACHINES))
+        others = machines_drawn(self)
         steps = estimates_on(self.deployment, others, self._load, _STEPS)
         machines = np.concatenate([each.machine for each in others])
         runtimes = np.concatenate([each.runtime_record for each in others])
@@ -200,6 +203,11 @@ class FleetNumbers:
             for name in ("host", "supply_efficiency")
         )
         return Cases(scales, watts, asked, host, supply)
+
+
+def machines_drawn(numbers: FleetNumbers) -> list[Deployment]:
+    """MACHINES deployments, drawn from the ranges of all numbers of machine and software."""
+    return list(drawn_deployments(numbers.deployment, numbers.seed, MACHINES))
 
 
 def _stall_ms(runtimes: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.explore.fleet.capacity import Capacity, RatePoint, Trials, refused
+from npusim.explore.fleet.group import ALONE
 from npusim.explore.fleet.numbers import FleetNumbers
 from npusim.explore.fleet.option import FleetOption, option_of
 from npusim.explore.fleet.plans import best_instance
@@ -62,7 +63,7 @@ def at_full_load(trials: Trials, is_fine: bool) -> Capacity:
     load = burst_load(trials.profile, users * (_EACH if is_fine else _COARSE_EACH), users, trials.seed)
     metrics = measure(simulate(where, load, trials.seed, trials.engine), Shown.COMPARED)
     rate = metrics["steady_output_tokens_per_s"] / load.tokens[:, 1].mean() if metrics.fits else 0.0
-    point = RatePoint(float(rate), metrics, metrics.fits, metrics.fits)
+    point = RatePoint(float(rate), metrics, metrics.fits, metrics.fits, metrics["steady_power_w_mean"])
     return Capacity(float(rate), (point,), point, None if metrics.fits else refused(metrics))
 
 
@@ -71,7 +72,7 @@ def offline_option(
 ) -> FleetOption:
     """The fleet of an architecture that puts out so many tokens a day. Raises DoesNotFit."""
     slo = Slo(())
-    instance = best_instance(base, profile, slo, seed, is_told, at_full_load)
+    instance = best_instance(base, profile, slo, seed, is_told, ALONE, at_full_load)
     if instance.capacity.rate_per_s == 0.0:
         return FleetOption(arch, base.system.title, instance.capacity.reason, instance.deployment, instance.tried)
     asks = OfTokens(corpus.tokens_per_day)

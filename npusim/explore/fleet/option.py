@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from npusim.explore.fleet.anew import Anew, found_anew
+from npusim.explore.fleet.autoscale import AutoscaleAsked, Autoscaled, autoscaled, cold_start
+from npusim.explore.fleet.cases import Cases
 from npusim.explore.fleet.deciding import Decider, deciders
 from npusim.explore.fleet.host_demand import HostDemand, host_demand
 from npusim.explore.fleet.numbers import FleetNumbers
 from npusim.explore.fleet.plans import FleetInstance, Tried
-from npusim.explore.fleet.sizing import FIGURES, Shelter, hourly_kw, shelter_of, sized
+from npusim.explore.fleet.sizing import FIGURES, Served, Shelter, hourly_kw, shelter_of, sized
 from npusim.mapping.deployment import Deployment
 from npusim.serving.joint import POWER, RATE, JointDraws
 from npusim.words import Phrase
@@ -41,7 +44,9 @@ class FleetDay:
 @dataclass(frozen=True)
 class FleetOption:
     """arch, title: of the architecture; reason: why there is no fleet, None where there is one; unknown: reasons of
-    figures that are not told; draws: of FIGURES; deployment: of one instance, None where the model has no room."""
+    figures that are not told; draws: of FIGURES; anew: how wrong their scaled rates are, None where nobody waits;
+    autoscaled: the day with servers switched off, None where all stay on; pools: of prefill and of decode, where they
+    are apart; deployment: of one instance, None where the model has no room or pools are apart."""
 
     arch: str
     title: str
@@ -59,6 +64,9 @@ class FleetOption:
     offline: Mapping[str, Any] | None = None
     host: HostDemand | None = None
     demand: Mapping[str, Any] = field(default_factory=dict)
+    anew: Anew | None = None
+    autoscaled: Autoscaled | None = None
+    pools: Mapping[str, Any] | None = None
 
     def value(self, name: str) -> float:
         """The figure on the described numbers; NaN without a fleet."""
@@ -87,18 +95,24 @@ def no_fleet(arch: str, title: str, reason: Phrase | None, instance: FleetInstan
     return FleetOption(arch, title, reason, where, () if instance is None else instance.tried)
 
 
-def option_of(arch: str, instance: FleetInstance, numbers: FleetNumbers) -> FleetOption:
-    """The fleet of instances of an architecture; their rate is more than 0."""
+def option_of(
+    arch: str, instance: FleetInstance, numbers: FleetNumbers, autoscale: AutoscaleAsked | None = None
+) -> FleetOption:
+    """The fleet of instances of an architecture; their rate is more than 0. autoscale: how servers start again that are
+    switched off, None where all stay on."""
     where = numbers.deployment
     shelter = shelter_of(where.system, where.plan.cards, _idle_w(where))
     case = numbers.described()
     served = numbers.served(case)
     own = {name: float(value[0]) for name, value in sized(case, served, shelter).items()}
     drawn = numbers.drawn()
-    found = sized(drawn, numbers.served(drawn), shelter)
+    anew = None if instance.router is None else found_anew(numbers, drawn)
+    found = sized(drawn, _served(numbers, drawn, anew), shelter)
     draws = JointDraws({name: own[name] for name in FIGURES}, {name: found[name] for name in FIGURES})
     kw_card, kw_wall = hourly_kw(case, served, shelter, own["servers"])
     hourly = numbers.asked.hourly[0]
+    cold = None if autoscale is None else cold_start(where, shelter.per_server, autoscale)
+    spare = own["spare_servers"]
     return FleetOption(
         arch=arch,
         title=where.system.title,
@@ -108,12 +122,22 @@ def option_of(arch: str, instance: FleetInstance, numbers: FleetNumbers) -> Flee
         day=FleetDay(hourly, hourly * float(numbers.asked.output[0]), kw_card, kw_wall),
         later=_later(numbers, own, shelter),
         deciding=tuple(deciders(numbers, shelter)),
-        unknown=_unknown(where, own),
-        instance=_instance(numbers, shelter),
-        spare_servers=own["spare_servers"],
-        demand=_demand(numbers),
+        unknown=unknown_of(where, own),
+        instance=_instance(numbers, shelter) | _router(instance),
+        anew=anew,
+        autoscaled=None if cold is None else autoscaled(case, served, shelter, cold, own["servers"], spare),
+        spare_servers=spare,
+        demand=demand_of(numbers),
         host=_host(numbers, float(case.asked.planned[0])),
     )
+
+
+def _served(numbers: FleetNumbers, drawn: Cases, anew: Anew | None) -> Served:
+    """What instances of drawn cases serve, with the errors of scaling."""
+    served = numbers.served(drawn)
+    if anew is None:
+        return served
+    return replace(served, rate_per_s=served.rate_per_s * anew.drawn(len(drawn), numbers.seed))
 
 
 def _host(numbers: FleetNumbers, planned: float) -> HostDemand:
@@ -137,7 +161,8 @@ def _later(numbers: FleetNumbers, own: Mapping[str, float], shelter: Shelter) ->
     return {year: max(needed, math.ceil(load)) + own["spare_servers"] for year, load in loads.items()}
 
 
-def _unknown(where: Deployment, own: Mapping[str, float]) -> dict[str, Phrase]:
+def unknown_of(where: Deployment, own: Mapping[str, float]) -> dict[str, Phrase]:
+    """Why figures of `sized` are not told, by their names."""
     name, housing = {"name": where.system.name}, where.system.housing
     if housing is None:
         told = Phrase(
@@ -168,7 +193,14 @@ def _instance(numbers: FleetNumbers, shelter: Shelter) -> dict[str, Any]:
     }
 
 
-def _demand(numbers: FleetNumbers) -> dict[str, Any]:
+def _router(instance: FleetInstance) -> dict[str, Any]:
+    """Behind which router the rate is kept, and of how many instances it was simulated; nothing without one."""
+    group = instance.router
+    return {} if group is None else {"routing": group.routing, "cell": group.cell, "simulated_together": group.size}
+
+
+def demand_of(numbers: FleetNumbers) -> dict[str, Any]:
+    """What users ask for."""
     asked = numbers.asked
     hourly = asked.hourly[0]
     return {

@@ -77,7 +77,7 @@ def _plan(options: Sequence[FleetOption], serving: Sequence[FleetOption], say: S
 def _unknown(option: FleetOption, reason: str, say: Say) -> str:
     """The figures that one reason leaves unknown, in a sentence."""
     names = [name for name, why in option.unknown.items() if why.in_words_of(say) == reason]
-    headings = "; ".join(say(item.heading) for item in SHOWN if item.name in names)
+    headings = "; ".join(say(item.heading) for item in SHOWN if item.name in names) or say("the interval")
     return say("{title}: {figure} is unknown: {reason}.", title=option.title, figure=headings, reason=reason)
 
 
@@ -87,6 +87,8 @@ def _ranged(option: FleetOption, column: Column, say: Say) -> str:
     if math.isnan(value):
         return say("unknown")
     digits = len(column.number.partition(".")[2])
+    if math.isnan(low):
+        return f"{value:,.{digits}f}"
     end = say("no end") if math.isinf(high) else f"{high:,.{digits}f}"
     return f"{value:,.{digits}f} ({say('{low} to {high}', low=f'{low:,.{digits}f}', high=end)})"
 
@@ -105,7 +107,9 @@ def _servers(serving: Sequence[FleetOption], say: Say) -> go.Figure:
             "type": "data",
             "symmetric": False,
             "array": up,
-            "arrayminus": [value - low for value, (low, _) in zip(values, ends, strict=True)],
+            "arrayminus": [
+                value - low if math.isfinite(low) else 0.0 for value, (low, _) in zip(values, ends, strict=True)
+            ],
         },
     )
     figure.update_yaxes(automargin=True, autorange="reversed")
@@ -179,10 +183,9 @@ def _ends(low: float, high: float, say: Say) -> str:
 def _method(serving: Sequence[FleetOption], say: Say) -> Iterator[Block]:
     yield Text(
         say(
-            "One instance is simulated under random sessions of the profile at rising rates, until a latency passes "
-            "its limit. Instances are the rate at the peak over that of one, at the planned load; spare servers come "
-            "beside them. Each instance is judged alone under its random share of the sessions, as under a router that "
-            "keeps a session on its instance."
+            "One instance is simulated under its part of the requests of a cell at rising rates, until a latency "
+            "passes its limit; then several behind the cell's router, which spreads requests more evenly than chance. "
+            "Instances are the rate at the peak over that of one, at the planned load; spare servers come beside them."
         )
     )
     yield Text(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from npusim.errors import DoesNotFit, UserError
 from npusim.explore.fleet.capacity import COARSE, Capacity, Trials, find_capacity, trials_of, without_replicas
+from npusim.explore.fleet.group import Group
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import make_plan
 from npusim.serving.slo import Slo
@@ -30,12 +31,13 @@ class Tried:
 
 @dataclass(frozen=True)
 class FleetInstance:
-    """trials: of the chosen plan; capacity: what it serves; tried: all plans that were; searched: whether any choice
-    was left."""
+    """trials: of the chosen plan; capacity: what it serves; tried: all plans that were; router: the group whose router
+    the capacity is behind, None where it is that of an instance alone."""
 
     trials: Trials
     capacity: Capacity
     tried: tuple[Tried, ...]
+    router: Group | None = None
 
     @property
     def deployment(self) -> Deployment:
@@ -52,16 +54,25 @@ def at_objectives(trials: Trials, is_fine: bool) -> Capacity:
 
 
 def best_instance(
-    base: Deployment, profile: Profile, slo: Slo, seed: int, is_told: bool, finds: Finds = at_objectives
+    base: Deployment,
+    profile: Profile,
+    slo: Slo,
+    seed: int,
+    is_told: bool,
+    group: Group,
+    finds: Finds = at_objectives,
 ) -> FleetInstance:
     """The instance of a deployment under its own plan where that is told, else under the best of tensor parallelism on
-    1, 2, 4 ... cards. Raises DoesNotFit where none holds the longest request."""
+    1, 2, 4 ... cards; each by itself, with its part of a cell's requests.
+
+    Raises DoesNotFit where none holds the longest request.
+    """
     candidates = [without_replicas(base)] if is_told else _candidates(base)
     found: list[tuple[Trials, Capacity]] = []
     unfit: DoesNotFit | None = None
     for candidate in candidates:
         try:
-            trials = trials_of(candidate, profile, slo, seed)
+            trials = trials_of(candidate, profile, slo, seed, group)
         except DoesNotFit as error:
             unfit = error
             continue

@@ -55,19 +55,34 @@ def length_means(profile: Profile) -> tuple[float, float]:
     return prompt, output
 
 
-def timed_load(profile: Profile, rate_per_s: float, window_s: float, seed: int, warm_up_s: float = 0.0) -> Load:
+def timed_load(
+    profile: Profile, rate_per_s: float, window_s: float, seed: int, warm_up_s: float = 0.0, seen: float = 1.0
+) -> Load:
     """The requests that come in a window at `rate_per_s` requests/s in the mean.
 
-    Latencies of the first `warm_up_s` do not count. At another rate the same random numbers give the same sessions,
-    nearer to each other.
+    seen: of all requests of a session, the part that comes here, each by chance; the others are served elsewhere, and
+    as many more sessions come by. Latencies of the first `warm_up_s` do not count. At another rate the same random
+    numbers give the same sessions, nearer to each other.
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAM,)))
-    times_s, sessions = _arrivals(profile, rate_per_s, window_s, generator)
+    times_s, sessions = _arrivals(profile, rate_per_s / seen, window_s, generator)
     tokens = request_lengths(profile, len(times_s), generator)
-    isl, osl = (max(1, round(float(mean))) for mean in tokens.mean(axis=0))
     prompts = session_prompts(tokens[:, 0], sessions, profile.reuse.value)
+    isl, osl = (max(1, round(float(mean))) for mean in tokens.mean(axis=0))
     warm_up = min(int(np.searchsorted(times_s, warm_up_s)), len(times_s) - 1)
-    return Load(isl, osl, Timed(tuple(times_s.tolist())), prompts, tokens, warm_up=warm_up)
+    load = Load(isl, osl, Timed(tuple(times_s.tolist())), prompts, tokens, warm_up=warm_up)
+    return load if seen == 1.0 else some_of(load, np.flatnonzero(generator.random(len(times_s)) < seen))
+
+
+def some_of(load: Load, here: np.ndarray) -> Load:
+    """Some requests of a load of times, int64 places; the first one where there are none."""
+    assert isinstance(load.arrival, Timed)
+    here = here if len(here) else np.zeros(1, np.int64)
+    times_s, tokens, prompts = np.array(load.arrival.sent_s)[here], load.tokens[here], load.prompts
+    isl, osl = (max(1, round(float(mean))) for mean in tokens.mean(axis=0))
+    own = OwnPrompts(tokens[:, 0]) if isinstance(prompts, OwnPrompts) else [prompts[at] for at in here.tolist()]
+    warm_up = min(int(np.searchsorted(here, load.warm_up)), len(here) - 1)
+    return Load(isl, osl, Timed(tuple(times_s.tolist())), own, tokens, warm_up=warm_up)
 
 
 def burst_load(profile: Profile, count: int, users: int, seed: int) -> Load:

@@ -64,9 +64,12 @@ class Response:
 
     def rates(self, scales: Scales) -> np.ndarray:
         """Requests a second of one instance at the objectives, float64 (draws,); 0 where one user alone breaks them."""
-        work = self.work(scales)
         own = self._equivalent(Scales.none(1))[0]
-        found = self._equivalent(scales) / own * self.capacity.rate_per_s / work
+        return self.alone_rates(scales) / own * self.capacity.rate_per_s
+
+    def alone_rates(self, scales: Scales) -> np.ndarray:
+        """The same of an instance without a router, as the curves are."""
+        found = self._equivalent(scales) / self.work(scales)
         return np.asarray(np.where(scales.room > 0.0, found, 0.0))
 
     def work(self, scales: Scales) -> np.ndarray:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from npusim.errors import DoesNotFit, UserError
+from npusim.explore.fleet.autoscale import AutoscaleAsked
+from npusim.explore.fleet.cells import CELL
 from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
+from npusim.explore.fleet.disturbed import with_disturbances
+from npusim.explore.fleet.group import Group
+from npusim.explore.fleet.mixed import JOINS, parts_of
+from npusim.explore.fleet.mixed_option import mixed_option
 from npusim.explore.fleet.numbers import FleetNumbers
 from npusim.explore.fleet.offline import Corpus, offline_option
 from npusim.explore.fleet.option import FleetOption, no_fleet, option_of
 from npusim.explore.fleet.plans import best_instance
+from npusim.explore.fleet.routed import behind_router
 from npusim.explore.fleet.traffic import OfUsers
 from npusim.explore.sweep.backend import Backend
 from npusim.hardware.catalog import load_system
@@ -23,7 +30,9 @@ from npusim.workload.profile import Profile
 @dataclass(frozen=True)
 class FleetAsked:
     """model: by name; profile; seed; told: what `deploy` is told beside architecture, model and tokens; is_planned:
-    whether that says the plan; users and slo: of those who wait for answers; corpus: offline, in place of both."""
+    whether that says the plan; users and slo: of those who wait for answers; routing: to which instance of a cell a
+    request is sent; link: between two pools, None for that of their servers; autoscale: how servers that are switched
+    off start again; corpus: offline, in place of users."""
 
     model: str
     profile: Profile
@@ -32,6 +41,9 @@ class FleetAsked:
     is_planned: bool
     users: float | None = None
     slo: Slo | None = None
+    routing: str = ""
+    link: str | None = None
+    autoscale: AutoscaleAsked | None = None
     corpus: Corpus | None = None
     direct: DirectAsked | None = None
 
@@ -46,7 +58,7 @@ def fleets(archs: tuple[str, ...], asked: FleetAsked, where: Backend) -> list[Fl
         OfUsers(asked.users)(asked.profile)
     if asked.direct is not None and asked.slo is not None:
         check_judged(asked.slo)
-    titles = [load_system(each).title for each in archs]
+    titles = [f" {JOINS} ".join(load_system(part).title for part in parts_of(each)) for each in archs]
     names = [f"{place:04d}" for place in range(len(archs))]
     calls = [
         (name, (arch, title, replace(asked, direct=None)))
@@ -62,13 +74,14 @@ def fleets(archs: tuple[str, ...], asked: FleetAsked, where: Backend) -> list[Fl
     ]
     if asked.direct is None:
         return options
-    return [direct_check(option, asked, where) for option in options]
+    return [with_disturbances(direct_check(option, asked, where), asked) for option in options]
 
 
 def _fleet_or_reason(arch: str, title: str, asked: FleetAsked) -> FleetOption | UserError:
     """A mistake that may be of this architecture alone is handed back: others go on."""
     try:
-        return _fleet(arch, title, asked)
+        parts = parts_of(arch)
+        return _fleet(arch, title, asked) if len(parts) == 1 else mixed_option(parts, title, asked)
     except DoesNotFit as error:
         return no_fleet(arch, title, _as_told(error))
     except UserError as error:
@@ -84,12 +97,16 @@ def _fleet(arch: str, title: str, asked: FleetAsked) -> FleetOption:
     if asked.corpus is not None:
         return offline_option(arch, base, asked.profile, asked.corpus, asked.seed, asked.is_planned)
     assert asked.slo is not None and asked.users is not None
-    instance = best_instance(base, asked.profile, asked.slo, asked.seed, asked.is_planned)
+    group = Group(asked.routing, 1, CELL)
+    instance = best_instance(base, asked.profile, asked.slo, asked.seed, asked.is_planned, group)
+    asks = OfUsers(asked.users)
+    if instance.capacity.rate_per_s > 0.0:
+        instance = behind_router(instance, asks(asked.profile), asked.profile.headroom.planned_load.value)
     if instance.capacity.rate_per_s == 0.0:
         return no_fleet(arch, title, instance.capacity.reason, instance)
-    asks = OfUsers(asked.users)
-    numbers = FleetNumbers(instance.deployment, asked.profile, asked.slo, asks, instance.capacity, asked.seed)
-    return option_of(arch, instance, numbers)
+    where, chance = instance.deployment, instance.trials.group
+    numbers = FleetNumbers(where, asked.profile, asked.slo, asks, instance.capacity, asked.seed, chance)
+    return option_of(arch, instance, numbers, asked.autoscale)
 
 
 def deployed_for(arch: str, asked: FleetAsked) -> Deployment:

@@ -118,3 +118,11 @@ def hourly_kw(case: Cases, served: Served, shelter: Shelter, servers: float) -> 
     rates = case.asked.hourly[0] / (servers * shelter.per_server)
     cards_w = _server_w(case, served, shelter, rates)
     return servers * cards_w / W_PER_KW, servers * _wall_w(case, cards_w) / W_PER_KW
+
+
+def day_kwh_wall(case: Cases, served: Served, shelter: Shelter, on: np.ndarray, starting: np.ndarray) -> float:
+    """kWh at the wall of a single case over a day with `on` servers in each hour, float64 (24,), and server hours of
+    starts without a request."""
+    serving = _wall_w(case, _server_w(case, served, shelter, case.asked.hourly[0] / (on * shelter.per_server)))
+    resting = _wall_w(case, _server_w(case, served, shelter, np.zeros(1)))
+    return float((on * serving + starting * resting).sum() * SECONDS_PER_HOUR / _J_PER_KWH)

@@ -48,7 +48,7 @@ def simulate_pools(
     wire: the link of each instance; policy: the routing in both pools (ROUTING); growth: as for
     `simulate_instances`. The same seed gives the same run. Raises DoesNotFit, UserError.
     """
-    _require_one_kind_of_kv([*prefill, *decode])
+    require_one_kind_of_kv([*prefill, *decode])
     sources, of_sources = instances_of(prefill, load, seed, prompts_alone=True, growth=growth)
     targets, of_targets = instances_of(decode, load, seed + len(prefill), growth=growth)
     router = PoolRouter(
@@ -88,7 +88,8 @@ def kv_bytes_of(deployment: Deployment) -> KvBytes:
     return deployment.fitting.footprint(Plan(1, 1)).kv_bytes
 
 
-def _require_one_kind_of_kv(deployments: Sequence[Deployment]) -> None:
+def require_one_kind_of_kv(deployments: Sequence[Deployment]) -> None:
+    """Raises UserError where keys and values of some have another format than those of others."""
     formats = dict.fromkeys(each.precision.kv for each in deployments)
     if len(formats) > 1:
         first, second = list(formats)[:2]

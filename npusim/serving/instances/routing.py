@@ -18,12 +18,13 @@ class Balancer(Generic[_I]):
 
     loads: what instances tell of themselves, a row each: `waiting` requests, and `pending` prompt tokens of requests
     that have no token yet; in_flight: requests that were sent to each and not answered, int64 (instances,); routed:
-    chosen for so far.
+    chosen for so far; up: which instances requests are sent to, bool (instances,), all of them at first.
     """
 
     def __init__(self, instances: Sequence[_I], loads: np.ndarray, policy: str) -> None:
         self.instances, self.loads, self._choose = instances, loads, ROUTING[policy]
         self.in_flight, self.routed = np.zeros(len(instances), np.int64), 0
+        self.up = np.ones(len(instances), bool)
 
     def choose(self, index: int) -> int:
         """The place of the instance to which request `index` is sent."""
@@ -62,7 +63,8 @@ class Router:
 
 def round_robin(balancer: Balancer[Any], index: int) -> int:
     """Instances take turns."""
-    return balancer.routed % len(balancer.instances)
+    up = np.flatnonzero(balancer.up)
+    return int(up[balancer.routed % len(up)])
 
 
 def least_loaded(balancer: Balancer[Any], index: int) -> int:
@@ -72,7 +74,7 @@ def least_loaded(balancer: Balancer[Any], index: int) -> int:
     waiting request several times a running one); of equal instances, the one whose turn it is the soonest.
     """
     pending = balancer.loads["pending"]
-    return _least_in_flight(balancer, pending == pending.min())
+    return _least_in_flight(balancer, balancer.up & (pending == pending[balancer.up].min()))
 
 
 def prefix_aware(balancer: Balancer[Any], index: int) -> int:
@@ -82,7 +84,7 @@ def prefix_aware(balancer: Balancer[Any], index: int) -> int:
     SGLang, arXiv 2312.07104; Srivatsa et al., Preble, arXiv 2407.00023).
     """
     cached = np.array([each.cached_tokens(index) for each in balancer.instances])
-    cached[balancer.loads["waiting"] > 0] = 0
+    cached[(balancer.loads["waiting"] > 0) | ~balancer.up] = 0
     return _least_in_flight(balancer, cached == cached.max()) if cached.any() else least_loaded(balancer, index)
 
 
@@ -100,3 +102,5 @@ ROUTING: dict[str, Callable[[Balancer[Any], int], int]] = {
     "prefix_aware": prefix_aware,
 }
 """Policies by name: from what is known of instances and the request that is sent, the place of an instance."""
+SEES_PREFIXES = frozenset({"prefix_aware"})
+"""Policies that look for the instance that has a prompt's prefix."""
