@@ -51,7 +51,7 @@ def _print(console: Console, result: ValidationResult) -> None:
     if rows:
         console.print(table(("by", "", *ERROR_HEADINGS), rows, text_columns=2))
     for item in result.worst(1):
-        where = ", ".join(f"{name} {value}" for name, value in item.case.dimensions.items())
+        where = ", ".join(f"{tell(name)} {tell(value)}" for name, value in item.case.dimensions.items())
         console.print(
             f"Worst row {item.case.row} ({where}): {item.predicted:,.4g} for {item.case.measured:,.4g} measured, "
             f"{percent(item.error, signed=True)}."
