@@ -369,7 +369,6 @@ def test_both_pools_are_counted_by_their_shares_of_a_unit(monkeypatch: pytest.Mo
     [
         (("rngd+rngd+rngd", MODEL, "--users", "5", "--slo", SLO), "PREFILL+DECODE"),
         (("rngd+", MODEL, "--users", "5", "--slo", SLO), "PREFILL+DECODE"),
-        (("rngd+b200", MODEL, "--users", "5", "--slo", SLO, *WORDS[2:6]), "name a link"),
         (("rngd+rngd", MODEL, "--users", "5", "--slo", SLO, "--direct", "2"), "leave one of them out"),
         (("rngd+rngd", MODEL, "--offline", "tokens_per_day=5"), "leave one of them out"),
         (("rngd", MODEL, "--users", "5", "--slo", SLO, "--link", "ethernet-100g"), "joins two pools"),
