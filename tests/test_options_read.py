@@ -38,6 +38,10 @@ requests_per_user: 1
 points:
   - {{isl: {isl}, osl: {osl}, users: [{users}]}}
 """
+RECORDED = """TIMESTAMP,ContextTokens,GeneratedTokens
+2026-12-01 00:00:00.0000000,64,4
+2026-12-01 00:00:01.0000000,96,6
+"""
 SWEEP = f"""name: clocks
 arch: rngd
 models: [{MODEL}]
@@ -195,6 +199,7 @@ CALLS = {
             "--interval": "--interval",
             "--lengths": "--lengths fixed",
             "--uncalibrated": "--uncalibrated",
+            "--lang": ("--report report", "--lang ko"),
         },
     ),
     "calibrate": Call(
@@ -222,6 +227,7 @@ CALLS = {
             "--backend": "--backend dask",
             "--scheduler": "--scheduler tcp://127.0.0.1:1",
             "--optimize": "--optimize 2",
+            "--lang": "--lang ko",
         },
     ),
     "fleet": Call(
@@ -235,6 +241,8 @@ CALLS = {
             "--offline": "--offline tokens_per_day=1e9",
             "--direct": "--direct 2",
             "--routing": ("--direct 3", "--routing round_robin"),
+            "--load": ("--direct 2", f"--load {SAMPLES / 'load-tiny.yaml'}"),
+            "--trace": ("--direct 2", "--trace recorded.csv"),
             "--link": "--link infiniband-ndr",
             "--autoscale": "--autoscale nvme",
             "--ready-time": ("--autoscale nvme", "--ready-time 60"),
@@ -465,6 +473,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "hybrid2.yaml").write_text(hybrid.replace("steps: 4", "steps: 8"))
     users = (SAMPLES / "profile-small.yaml").read_text(encoding="utf-8")
     (made / "users.yaml").write_text(users, encoding="utf-8")
+    (made / "recorded.csv").write_text(RECORDED, encoding="utf-8")
     (made / "longer.yaml").write_text(users.replace("value: 60 token", "value: 80 token"), encoding="utf-8")
     (made / "proposal.yaml").write_text(PROPOSAL)
     (made / "own").mkdir()
@@ -619,7 +628,6 @@ def test_workers_change_how_and_not_what(folder: Path, monkeypatch: pytest.Monke
         ("dram hbm3-6400 --requests 300 --block 4096", ("--block", "--pattern random")),
         ("dram hbm3-6400 --requests 300 --write-mode stream", ("--write-mode", "--write-fraction")),
         (f"{REDUCTION} --groups 2", ("--groups", "--within server")),
-        ("evaluate proposal.yaml --lang ko", ("--lang", "--out")),
         ("predict rngd --out pack.json", ("--out", "--register")),
         ("predict rngd --date 2026-01-01", ("--date", "--register")),
         ("validate steps.csv --engine event --interval", ("--interval", "--engine analytic")),
