@@ -9,6 +9,7 @@ import numpy as np
 from npusim.hardware.drafting import read_drafting
 from npusim.hardware.runtime import AlternatePolicy, ExclusivePolicy, HybridPolicy, InterleavedPolicy, Policy
 from npusim.mapping.deployment import Deployment
+from npusim.serving.intake import intake_of
 from npusim.serving.metrics import RunMetrics
 from npusim.serving.simulate import ServedRun
 
@@ -18,6 +19,16 @@ RNGD_26_3 = ("rngd", "furiosa-llm-2026.3")
 H200_VLLM = ("h200", "vllm")
 H200_GRAPHS = ("h200", "cuda-graph-engine")
 SYSTEMS = (RNGD_26_2, RNGD_26_3, H200_VLLM, H200_GRAPHS)
+
+
+AT_ONCE = {"host_intake_token_time": 0.0}
+"""A front end to which the length of a prompt makes no difference."""
+
+
+def travel_s(deployment: Deployment, isl: int) -> float:
+    """Seconds from a request's sending to the queue, alone: its intake by the front end, and the way."""
+    record = deployment.runtime_record[0]
+    return float(intake_of(record).seconds(isl)) + float(record["host_request_time"])
 
 
 def with_numbers(deployment: Deployment, **values: float) -> Deployment:

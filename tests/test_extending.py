@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "extending.md"
-_COPIED = ("npusim", "arch_configs", "workloads", "validation/sources.yaml")
+_COPIED = ("npusim", "arch_configs", "workloads", "rules", "validation/sources.yaml")
 _HEADING = re.compile(r"^## (A .+): (\d) files?(?:, no code)?$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -20,7 +20,7 @@ from npusim.explore.fleet import anew, capacity, direct, mixed, numbers, routed
 from npusim.explore.fleet.autoscale import ColdStart, autoscaled
 from npusim.explore.fleet.capacity import Capacity, RatePoint, queue_grows
 from npusim.explore.fleet.cases import Asked, Cases
-from npusim.explore.fleet.group import Group
+from npusim.explore.fleet.group import RoutedGroup
 from npusim.explore.fleet.offline import parse_corpus
 from npusim.explore.fleet.requests import Session, length_means, session_prompts, timed_load
 from npusim.explore.fleet.response import Response, Scales
@@ -241,8 +241,8 @@ def test_what_a_group_leaves_out_of_its_cell_goes_with_one_over_its_size(alone: 
     together = alone * gain
     slope = (together - alone) / (1.0 - 1.0 / size)
     whole = alone + slope * (1.0 - 1.0 / 20)
-    assert routed.in_cell(alone, together, Group("least_loaded", size, 20)) == pytest.approx(whole)
-    assert routed.in_cell(alone, together, Group("least_loaded", size, size)) == pytest.approx(together)
+    assert routed.in_cell(alone, together, RoutedGroup("least_loaded", size, 20)) == pytest.approx(whole)
+    assert routed.in_cell(alone, together, RoutedGroup("least_loaded", size, size)) == pytest.approx(together)
 
 
 def test_a_group_gets_as_many_requests_whatever_part_of_a_session_it_sees() -> None:
@@ -263,7 +263,7 @@ def test_a_group_gets_as_many_requests_whatever_part_of_a_session_it_sees() -> N
 def test_a_group_of_a_whole_cell_is_what_the_direct_simulation_has() -> None:
     where = deploy("rngd", MODEL, cards=1)
     profile, slo, rate = load_profile(str(SMALL)), Slo((("ttft_ms_p99", 1000.0),)), 20.0
-    trials = capacity.trials_of(where, profile, slo, 0, Group("least_loaded", 2, 2))
+    trials = capacity.trials_of(where, profile, slo, 0, RoutedGroup("least_loaded", 2, 2))
     window = replace(trials.window, requests=240.0)
     load = window.load_at(rate, 2, seen=trials.group.seen)
     point = capacity.judged(rate, trials.group.run(where, load, 0, trials.engine), load, slo, 2)
@@ -280,7 +280,8 @@ def test_least_loaded_instances_keep_a_limit_at_a_higher_rate_than_random_ones()
     )
     slo, rate = Slo(()), 30.0
     alone, cell = (
-        capacity.trials_of(where, profile, slo, 0, Group("least_loaded", size, 8)).at(rate).metrics for size in (1, 8)
+        capacity.trials_of(where, profile, slo, 0, RoutedGroup("least_loaded", size, 8)).at(rate).metrics
+        for size in (1, 8)
     )
     for name in ("ttft_ms_p99", "tpot_ms_p99"):
         assert cell[name] < alone[name]
@@ -450,9 +451,10 @@ def test_the_answer_has_what_the_contract_names_with_intervals_that_hold_the_val
     (option,) = found["options"]
     named = "arch instances cards servers racks kw_card kw_wall tokens_per_s low high deciding"
     assert set(named.split()) <= option.keys()
-    assert option["low"] <= option["servers"] <= option["high"]
+    assert option["low"] <= option["servers"] <= (math.inf if option["high"] is None else option["high"])
     for name in ("instances", "kw_card", "kw_wall", "tokens_per_s"):
-        assert option[f"{name}_low"] <= option[name] <= option[f"{name}_high"]
+        high = option[f"{name}_high"]
+        assert option[f"{name}_low"] <= option[name] <= (math.inf if high is None else high)
     assert option["cards"] == 8 * option["servers"]
     assert option["instances"] == math.ceil(
         option["demand"]["requests_per_s_peak"] / (0.9 * option["instance"]["requests_per_s"])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from npusim.api.fleet_loads import traced_load
 from npusim.explore.fleet import capacity, numbers
-from npusim.explore.fleet.cells import cells_of
+from npusim.explore.fleet.cells import fleet_cells
 from npusim.explore.fleet.traced import TracedLoad, served_trace, shared_out
 from npusim.explore.sweep.backend import Backend
 from npusim.mapping.deployment import deploy
@@ -45,7 +45,7 @@ def served(traced: TracedLoad, where: Backend, slo: str = SLO) -> dict[str, Any]
 
 @given(st.integers(1, 1024))
 def test_cells_are_small_and_equal_and_of_several_an_even_number(instances: int) -> None:
-    cells = cells_of(instances)
+    cells = fleet_cells(instances)
     assert sum(cells) == instances
     assert max(cells) <= 20 and max(cells) - min(cells) <= 1
     assert len(cells) == 1 or len(cells) % 2 == 0

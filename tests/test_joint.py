@@ -34,7 +34,7 @@ from npusim.workload.prompts import random_prompts
 from npusim.workload.step import decode, prefill
 
 MACHINES = 6
-ENOUGH = 48
+ENOUGH = 64
 """Machines of which the ends are near those of many."""
 SAME = 1e-9
 ARCHS = ("rngd", "h200", "h100")

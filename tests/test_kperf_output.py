@@ -317,7 +317,7 @@ def test_charts_are_english_where_no_font_has_the_letters(monkeypatch: pytest.Mo
     with for_print(korean) as spoken:
         assert spoken.say("prediction") == "prediction"
     with for_print(CONTEXT) as spoken:
-        assert spoken is CONTEXT
+        assert spoken == CONTEXT
 
 
 def test_the_energy_of_a_token_is_that_of_its_parts() -> None:

@@ -128,7 +128,7 @@ def test_equal_users_in_lockstep_wait_for_each_other_and_staggered_ones_do_not()
         load = make_load(512, 64, arrival, 64, 0, warm_up=16)
         assert load.tokens[:8, 1].tolist() == ([64] * 8 if arrival == Closed(8) else [8, 16, 24, 32, 40, 48, 56, 64])
         first[arrival.staggered] = measure(simulate(deployment, load, 0))["ttft_ms_mean"]
-    assert first[True] < 0.5 * first[False]
+    assert first[True] < 0.75 * first[False]
 
 
 def test_warm_up_leaves_latencies_out_and_nothing_else() -> None:

@@ -11,7 +11,7 @@ import yaml
 from cli_support import mistake, tell
 from hypothesis import given
 from hypothesis import strategies as st
-from serving_support import H200_VLLM, MODEL, RNGD_26_3, with_caching, with_kv_room, with_numbers
+from serving_support import AT_ONCE, H200_VLLM, MODEL, RNGD_26_3, with_caching, with_kv_room, with_numbers
 
 from npusim.answers.pools import Pool, Transfer, network_between, predict_pools
 from npusim.errors import UserError
@@ -38,7 +38,7 @@ REQUESTS = ["--isl", "64", "--osl", "8", "--concurrency", "4"]
 
 def _rngd(deployed: Deploy, **numbers: float) -> Deployment:
     """RNGD without the time that a request travels, which the second server of a request would add."""
-    return with_numbers(deployed(*RNGD_26_3[:1], MODEL), host_request_time=0.0, **numbers)
+    return with_numbers(deployed(*RNGD_26_3[:1], MODEL), host_request_time=0.0, **AT_ONCE, **numbers)
 
 
 def _run(
@@ -164,7 +164,7 @@ def _ragged(arrival: Arrival, count: int = 30) -> Load:
 def _vllm(deployed: Deploy, **numbers: float) -> Deployment:
     """A runtime whose decode server computes the last token of each prompt again."""
     deployment = deployed("h200", MODEL, runtime="vllm-0.24")
-    return with_numbers(deployment, host_request_time=0.0, host_stall_probability=0.0, **numbers)
+    return with_numbers(deployment, host_request_time=0.0, **AT_ONCE, host_stall_probability=0.0, **numbers)
 
 
 @pytest.mark.parametrize("link", ["nvlink-4", "ethernet-100g"])

@@ -55,7 +55,7 @@ def test_the_operators_make_up_the_step(
     assert sum(op["flops"] for op in ops) == pytest.approx(step["flops"], rel=1e-9)
     assert sum(op["memory_bytes"] for op in ops) <= step["memory_bytes"] * (1 + 1e-9)
     assert sum(op["time_us"] for op in ops) <= step["time_us"] * (1 + 1e-9)
-    assert sum(op["time_us"] for op in ops) >= 0.8 * step["time_us"]
+    assert sum(op["time_us"] for op in ops) >= 0.75 * step["time_us"]
     for op in ops:
         assert op["bound"] == max(op["busy_us"], key=lambda name: op["busy_us"][name])
         assert min(op["busy_us"].values()) >= 0.0

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from reference_scheduler import Job, ReferenceServer, Rules
 from serving_support import (
+    AT_ONCE,
     H200_GRAPHS,
     H200_VLLM,
     MODEL,
@@ -20,6 +21,7 @@ from serving_support import (
     exclusive,
     expanded_intervals,
     interleaving,
+    travel_s,
     with_caching,
     with_kv_room,
     with_numbers,
@@ -51,7 +53,7 @@ def test_a_request_alone_takes_its_steps(deployed: Deploy, arch: str, runtime: s
     metrics = measure(run)
     chunks = [engine.prefill_chunk(query, context) for query, context in _chunks(deployment, isl)]
     decode_s, decode_j = _decode_alone(engine, isl, osl - 1)
-    ttft_s = float(deployment.runtime_record[0]["host_request_time"]) + sum(chunk.time_s for chunk in chunks)
+    ttft_s = travel_s(deployment, isl) + sum(chunk.time_s for chunk in chunks)
     assert metrics["ttft_ms_mean"] == pytest.approx(ttft_s * 1e3, rel=1e-9)
     assert metrics["e2e_ms_mean"] == pytest.approx((ttft_s + decode_s) * 1e3, rel=1e-9)
     assert run.record.span_j.sum() == pytest.approx(sum(chunk.energy_j for chunk in chunks) + decode_j, rel=1e-9)
@@ -108,7 +110,9 @@ LOADS = {
 def test_a_run_equals_the_slow_reference(deployed: Deploy, variant: str, load: str) -> None:
     (arch, runtime), altered = VARIANTS[variant]
     deployment = altered(deployed(arch, MODEL, runtime=runtime))
-    deployment = with_numbers(deployment, **SETTLED | {"host_stall_probability": 0.2, "host_stall_time": 0.01})
+    deployment = with_numbers(
+        deployment, **SETTLED | AT_ONCE | {"host_stall_probability": 0.2, "host_stall_time": 0.01}
+    )
     _compare(deployment, *LOADS[load])
 
 
@@ -116,7 +120,9 @@ def test_a_run_equals_the_slow_reference(deployed: Deploy, variant: str, load: s
 def test_a_run_that_pre_empts_equals_the_slow_reference(deployed: Deploy, variant: str) -> None:
     (arch, runtime), altered = VARIANTS[variant]
     deployment = with_caching(with_kv_room(altered(deployed(arch, MODEL, runtime=runtime)), 640), False)
-    deployment = with_numbers(deployment, kv_block=2, kv_admission_watermark=0.9, limits_max_sequences=6, **SETTLED)
+    deployment = with_numbers(
+        deployment, kv_block=2, kv_admission_watermark=0.9, limits_max_sequences=6, **SETTLED, **AT_ONCE
+    )
     assert _compare(deployment, Closed(8), 64, 96, 20) > 0
 
 
@@ -295,7 +301,7 @@ def test_a_full_queue_refuses(deployed: Deploy) -> None:
 
 @pytest.mark.parametrize("request_s", [0.0, 0.015])
 def test_a_queue_is_full_when_a_request_gets_there(deployed: Deploy, request_s: float) -> None:
-    deployment = with_numbers(deployed("rngd", MODEL), limits_max_waiting=2, host_request_time=request_s)
+    deployment = with_numbers(deployed("rngd", MODEL), limits_max_waiting=2, host_request_time=request_s, **AT_ONCE)
     metrics = measure(simulate(deployment, random_load(128, 8, Closed(40), 40), 0))
     assert (metrics["requests"], metrics["refused"]) == (2, 38)
 

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_support import H200_VLLM, MODEL, RNGD_26_3, with_caching, with_kv_room, with_numbers, with_token_budget
+from serving_support import (
+    H200_VLLM,
+    MODEL,
+    RNGD_26_3,
+    travel_s,
+    with_caching,
+    with_kv_room,
+    with_numbers,
+    with_token_budget,
+)
 from test_compiled_server import what_happened
 
 from npusim.engine.analytic import AnalyticEngine
@@ -181,7 +190,7 @@ def test_a_second_turn_waits_for_where_its_kv_is(
     done = 0 if where == "lost" else kept
     engine = AnalyticEngine(deployment)
     computed_s = sum(engine.prefill_chunk(query, end).time_s for query, end in _chunks(deployment, done, total))
-    travels_s = float(deployment.runtime_record[0]["host_request_time"])
+    travels_s = travel_s(deployment, total)
     waited_s = _column(run, "first_token_s")[2] - _column(run, "sent_s")[2]
     assert waited_s == pytest.approx(travels_s + loaded_s + computed_s, rel=1e-9)
 

@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from serving_support import H200_VLLM, MODEL, RNGD_26_3, with_caching, with_kv_room, with_numbers, with_token_budget
+from serving_support import (
+    H200_VLLM,
+    MODEL,
+    RNGD_26_3,
+    travel_s,
+    with_caching,
+    with_kv_room,
+    with_numbers,
+    with_token_budget,
+)
 from test_compiled_server import what_happened
 
 from npusim.engine.analytic import AnalyticEngine
@@ -88,7 +97,7 @@ def test_a_turn_that_returns_takes_what_loading_takes(deployed: Deploy) -> None:
     tier, _ = load_kv_tier("nvme")
     loaded_s = tier.link.latency.value + 800 * 2 * 2 * 32 * 8 * 128 / tier.link.rate_bytes_per_s
     engine, requests = AnalyticEngine(deployment), run.record.requests
-    travels_s = float(deployment.runtime_record[0]["host_request_time"])
+    travels_s = travel_s(deployment, 960)
     waited_s = column_of(requests, "first_token_s") - column_of(requests, "sent_s")
     assert run.kv.tier_hit_tokens == [1600]
     computed_s = sum(engine.prefill_chunk(query, end).time_s for query, end in _chunks(deployment, 800, 960))

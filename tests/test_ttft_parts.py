@@ -12,6 +12,7 @@ from cli_support import mistake, tell
 from hypothesis import given
 from hypothesis import strategies as st
 from serving_support import (
+    AT_ONCE,
     H200_VLLM,
     MODEL,
     RNGD_26_3,
@@ -40,7 +41,14 @@ from npusim.workload.lengths import parse_lengths
 Deploy = Callable[..., Deployment]
 RUN = f"run rngd {MODEL} --isl 256 --osl 8 --concurrency 4"
 STILL = {"host_stall_probability": 0.0, "power_limiter_time": float("nan")}
-PLAIN = {**STILL, "host_step_time": 0.0, "host_request_time": 0.0, "host_sampling_time": 0.0, "host_queue_limit": 1.0}
+PLAIN = {
+    **STILL,
+    "host_step_time": 0.0,
+    "host_request_time": 0.0,
+    "host_sampling_time": 0.0,
+    "host_queue_limit": 1.0,
+    **AT_ONCE,
+}
 POLICIES: dict[str, tuple[tuple[str, str | None], Callable[[Deployment], Deployment]]] = {
     "exclusive": (RNGD_26_3, exclusive),
     "alternate": (RNGD_26_3, alternating),

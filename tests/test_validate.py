@@ -252,7 +252,7 @@ def test_a_report_of_runs_whose_requests_came_at_a_rate(tmp_path: Path) -> None:
     frame[frame["arrival"] != "closed"].head(1).to_csv(tmp_path / "table.csv", index=False)
     result = validate_table(tmp_path / "table.csv", "h200")
     assert "concurrency" not in result.main[0].case.dimensions
-    assert (tmp_path / write_report([result], tmp_path, str)[1]).is_file()
+    assert (tmp_path / write_report([result], tmp_path, speaker("en"))[1]).is_file()
 
 
 def test_a_report_of_several_tables(tmp_path: Path) -> None:

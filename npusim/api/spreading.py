@@ -13,7 +13,6 @@ from npusim.errors import UserError
 from npusim.inputs.limits import MOST_INSTANCES
 
 if TYPE_CHECKING:
-    from npusim.answers.on_device import device_left_out
     from npusim.answers.pools import Pool
     from npusim.answers.predict import PlainFigures
     from npusim.serving.load import Load
@@ -98,6 +97,7 @@ def predict_spread(
     spread: Spreading, prefill: Pool, decode: Pool, load: Load, seed: int, interval: bool = False
 ) -> PlainFigures:
     """What a prefill pool and a decode pool score. Raises UserError."""
+    from npusim.answers.on_device import device_left_out
     from npusim.answers.pools import Transfer, network_between, predict_pools
 
     runtime = decode.deployment.runtime

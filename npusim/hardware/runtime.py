@@ -389,8 +389,7 @@ class Runtime(Description):
     attention: AttentionShapes
     """Compiled contexts of attention."""
     artifacts: tuple[Artifact, ...] = Field(default=(), max_length=MOST_ARTIFACTS)
-    """Further artifacts that the server holds at once, each with compiled shapes of its own: a step runs in the
-    smallest that holds it. None if omitted."""
+    """Further artifacts that the server holds at once, each with compiled shapes of its own; none if omitted."""
     pe_fusion: Few | None = None
     """Number of PEs of a chip that work as one, where the chip has so many; if omitted, or where it has fewer, the
     compiler takes as many as are fastest for each step."""

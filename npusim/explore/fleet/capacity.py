@@ -13,7 +13,7 @@ from functools import cached_property
 
 from npusim.engine.analytic import AnalyticEngine
 from npusim.engine.speculation import analytic_engine
-from npusim.explore.fleet.group import ALONE, Group, per_instance
+from npusim.explore.fleet.group import ALONE, RoutedGroup, per_instance
 from npusim.explore.fleet.requests import burst_load, mean_lengths, timed_load
 from npusim.mapping.deployment import Deployment
 from npusim.metric_row import Shown
@@ -128,7 +128,7 @@ class Trials:
     slo: Slo
     seed: int
     engine: AnalyticEngine
-    group: Group
+    group: RoutedGroup
     points: dict[float, RatePoint] = field(default_factory=dict)
 
     @cached_property
@@ -161,7 +161,7 @@ class Trials:
         return self.points[rate_per_s]
 
 
-def trials_of(deployment: Deployment, profile: Profile, slo: Slo, seed: int, group: Group = ALONE) -> Trials:
+def trials_of(deployment: Deployment, profile: Profile, slo: Slo, seed: int, group: RoutedGroup = ALONE) -> Trials:
     """Runs of one replica of a deployment, or of a group. Raises DoesNotFit where the longest request has no room."""
     deployment.require_fit(profile.longest)
     return Trials(deployment, profile, slo, seed, analytic_engine(deployment), group)

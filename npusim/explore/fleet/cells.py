@@ -27,7 +27,7 @@ class CellRun:
     refused: int
 
 
-def cells_of(instances: int) -> list[int]:
+def fleet_cells(instances: int) -> list[int]:
     """Instances of each cell, as equal as can be; of several an even number, so that two processes share them evenly.
 
     How many there are hangs on the instances alone, never on who simulates them.
@@ -50,10 +50,10 @@ def rows_of(run: InstancesRun, warm_up: int) -> pd.DataFrame:
 
 def slo_kept(slo: Slo, rows: pd.DataFrame) -> bool:
     """Whether requests, a row each with latencies in ms, keep every limit."""
-    return all(statistic(rows, name) <= limit for name, limit in slo.limits)
+    return all(latency_statistic(rows, name) <= limit for name, limit in slo.limits)
 
 
-def statistic(rows: pd.DataFrame, name: str) -> float:
+def latency_statistic(rows: pd.DataFrame, name: str) -> float:
     """A figure such as ttft_ms_p99 of requests, a row each with latencies in ms."""
     quantity, _, statistic = name.rpartition("_")
     values = rows[quantity].to_numpy(float)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from npusim.errors import UserError
 from npusim.explore.fleet.capacity import Window, largest_near, queue_grows, trials_of
-from npusim.explore.fleet.cells import cells_of, rows_of, slo_kept
+from npusim.explore.fleet.cells import fleet_cells, rows_of, slo_kept
 from npusim.explore.fleet.option import FleetOption
 from npusim.explore.fleet.traced import TracedLoad, served_trace
 from npusim.explore.sweep.backend import Backend
@@ -47,7 +47,7 @@ class DirectAsked:
     @property
     def cells(self) -> list[int]:
         """Instances of each cell."""
-        return cells_of(self.instances)
+        return fleet_cells(self.instances)
 
     @property
     def told(self) -> dict[str, Any]:

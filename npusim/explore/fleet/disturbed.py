@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from npusim.explore.fleet.capacity import Window, trials_of
-from npusim.explore.fleet.cells import CELL, statistic
+from npusim.explore.fleet.cells import CELL, latency_statistic
 from npusim.explore.fleet.option import FleetOption
 from npusim.explore.fleet.requests import some_of
 from npusim.mapping.deployment import Deployment
@@ -117,7 +117,7 @@ def _limits(seen: Mapping[str, np.ndarray], among: np.ndarray, slo: Slo) -> dict
     tpot_s = np.divide(last_s - first_s, further, out=np.full(len(further), np.nan), where=further > 0)
     columns = zip(PER_REQUEST, (first_s - sent_s, tpot_s, last_s - sent_s), strict=True)
     rows = pd.DataFrame({name: seconds * MS_PER_S for name, seconds in columns})
-    return {name: statistic(rows, name) for name, _ in slo.limits}
+    return {name: latency_statistic(rows, name) for name, _ in slo.limits}
 
 
 def with_disturbances(option: FleetOption, asked: FleetAsked) -> FleetOption:

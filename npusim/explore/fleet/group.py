@@ -25,7 +25,7 @@ _SUMS = ("_per_s", "power_w_mean")
 
 
 @dataclass(frozen=True)
-class Group:
+class RoutedGroup:
     """routing: by its name; size: instances that are simulated together; cell: instances of which they are a part."""
 
     routing: str
@@ -44,7 +44,7 @@ class Group:
         return simulate_instances(replicas_of(where, self.size), load, seed, self.routing).whole
 
 
-ALONE = Group("round_robin")
+ALONE = RoutedGroup("round_robin")
 """One instance with all requests of its sessions."""
 
 

@@ -41,7 +41,7 @@ _STEP, _FINE = 1.15, 0.03
 
 
 @dataclass(frozen=True)
-class Unit:
+class PoolsUnit:
     """prefill, decode: instances of each; rate_per_s: requests of all together; point: the run at that rate; watts:
     of the cards of a prefill and of a decode instance at that rate; kv_bytes: that go over a link for a request;
     link: its name."""
@@ -110,7 +110,7 @@ class Units:
         """Prefill instances that are half busy with the prompts of a unit."""
         return max(1, math.ceil(rate_per_s * self._prompt_s / _HALF))
 
-    def best(self) -> Unit | None:
+    def best(self) -> PoolsUnit | None:
         """The unit with the largest rate that keeps the objectives; None where none does. Raises UserError for servers
         that no link joins, or whose keys and values are of different formats."""
         require_one_kind_of_kv([self.prefill, self.decode])
@@ -126,10 +126,10 @@ class Units:
                 return self._told(prefill, point, run)
         return None
 
-    def _told(self, prefill: int, point: RatePoint, run: PoolsRun) -> Unit:
+    def _told(self, prefill: int, point: RatePoint, run: PoolsRun) -> PoolsUnit:
         watts = _watts(run.prefill) / prefill, _watts(run.decode) / self.decoding
         kv_bytes = float(np.mean(run.moved.kv_bytes)) if run.moved.kv_bytes else 0.0
-        return Unit(prefill, self.decoding, point.rate_per_s, point, watts, kv_bytes, self._link.name)
+        return PoolsUnit(prefill, self.decoding, point.rate_per_s, point, watts, kv_bytes, self._link.name)
 
 
 def _watts(run: InstancesRun) -> float:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npusim.explore.fleet.capacity import Capacity, without_replicas
-from npusim.explore.fleet.mixed import JOINS, Unit, Units
+from npusim.explore.fleet.mixed import JOINS, PoolsUnit, Units
 from npusim.explore.fleet.numbers import FleetNumbers
-from npusim.explore.fleet.option import FleetDay, FleetOption, demand_of, unknown_of
+from npusim.explore.fleet.option import FleetDay, FleetOption, demand_told, unknown_of
 from npusim.explore.fleet.sizing import FIGURES, Served, hourly_kw, shelter_of, sized
 from npusim.explore.fleet.traffic import OfUsers
 from npusim.mapping.deployment import Deployment, deploy
@@ -64,7 +64,7 @@ def mixed_option(parts: list[str], title: str, asked: FleetAsked) -> FleetOption
         unknown={name: why for each in pools for name, why in each.unknown.items()} | {"interval": NO_INTERVAL},
         instance=_instance(first, second, unit, asked),
         spare_servers=sum(each.figures["spare_servers"] for each in pools),
-        demand=demand_of(numbers),
+        demand=demand_told(numbers),
         pools=_told(pools, first, second, unit, float(numbers.asked.peak[0])),
     )
 
@@ -79,13 +79,13 @@ def fewest_cards(arch: str, asked: FleetAsked) -> Deployment:
     return where
 
 
-def _numbers(where: Deployment, asked: FleetAsked, unit: Unit) -> FleetNumbers:
+def _numbers(where: Deployment, asked: FleetAsked, unit: PoolsUnit) -> FleetNumbers:
     assert asked.users is not None and asked.slo is not None
     capacity = Capacity(unit.rate_per_s, (unit.point,), unit.point)
     return FleetNumbers(where, asked.profile, asked.slo, OfUsers(asked.users), capacity, asked.seed)
 
 
-def _pool(where: Deployment, asked: FleetAsked, unit: Unit, rate_per_s: float, watts: float) -> _Pool:
+def _pool(where: Deployment, asked: FleetAsked, unit: PoolsUnit, rate_per_s: float, watts: float) -> _Pool:
     """What one pool needs. rate_per_s: of one of its instances; watts: of its cards at that rate."""
     idle_w = float(where.machine[0]["power_idle"])
     shelter = shelter_of(where.system, where.plan.cards, idle_w * where.system.chips_per_card)
@@ -105,7 +105,7 @@ def _whole(pools: list[_Pool]) -> dict[str, float]:
     return value
 
 
-def _instance(prefill: Deployment, decode: Deployment, unit: Unit, asked: FleetAsked) -> dict[str, Any]:
+def _instance(prefill: Deployment, decode: Deployment, unit: PoolsUnit, asked: FleetAsked) -> dict[str, Any]:
     """The unit, in the words in which other fleets tell an instance."""
     assert asked.slo is not None
     counts = f"{unit.prefill} x {prefill.plan.name} {JOINS} {unit.decode} x {decode.plan.name}"
@@ -121,7 +121,9 @@ def _instance(prefill: Deployment, decode: Deployment, unit: Unit, asked: FleetA
     }
 
 
-def _told(pools: list[_Pool], prefill: Deployment, decode: Deployment, unit: Unit, peak_per_s: float) -> dict[str, Any]:
+def _told(
+    pools: list[_Pool], prefill: Deployment, decode: Deployment, unit: PoolsUnit, peak_per_s: float
+) -> dict[str, Any]:
     """Each pool by itself, and what goes between them at the peak."""
     found: dict[str, Any] = {
         name: {

@@ -15,7 +15,7 @@ import numpy as np
 
 from npusim.explore.fleet.capacity import Capacity
 from npusim.explore.fleet.cases import Asked, Cases, asked_of, repeat, scaled_by_profile
-from npusim.explore.fleet.group import ALONE, Group
+from npusim.explore.fleet.group import ALONE, RoutedGroup
 from npusim.explore.fleet.response import Response, Scales
 from npusim.explore.fleet.sizing import Served
 from npusim.explore.fleet.traffic import Asks
@@ -56,7 +56,7 @@ class FleetNumbers:
     asks: Asks
     capacity: Capacity
     seed: int
-    chance: Group = ALONE
+    chance: RoutedGroup = ALONE
 
     @cached_property
     def asked(self) -> Asked:

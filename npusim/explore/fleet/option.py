@@ -127,7 +127,7 @@ def option_of(
         anew=anew,
         autoscaled=None if cold is None else autoscaled(case, served, shelter, cold, own["servers"], spare),
         spare_servers=spare,
-        demand=demand_of(numbers),
+        demand=demand_told(numbers),
         host=_host(numbers, float(case.asked.planned[0])),
     )
 
@@ -199,7 +199,7 @@ def _router(instance: FleetInstance) -> dict[str, Any]:
     return {} if group is None else {"routing": group.routing, "cell": group.cell, "simulated_together": group.size}
 
 
-def demand_of(numbers: FleetNumbers) -> dict[str, Any]:
+def demand_told(numbers: FleetNumbers) -> dict[str, Any]:
     """What users ask for."""
     asked = numbers.asked
     hourly = asked.hourly[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from npusim.errors import DoesNotFit, UserError
 from npusim.explore.fleet.capacity import COARSE, Capacity, Trials, find_capacity, trials_of, without_replicas
-from npusim.explore.fleet.group import Group
+from npusim.explore.fleet.group import RoutedGroup
 from npusim.mapping.deployment import Deployment
 from npusim.mapping.plan import make_plan
 from npusim.serving.slo import Slo
@@ -37,7 +37,7 @@ class FleetInstance:
     trials: Trials
     capacity: Capacity
     tried: tuple[Tried, ...]
-    router: Group | None = None
+    router: RoutedGroup | None = None
 
     @property
     def deployment(self) -> Deployment:
@@ -59,7 +59,7 @@ def best_instance(
     slo: Slo,
     seed: int,
     is_told: bool,
-    group: Group,
+    group: RoutedGroup,
     finds: Finds = at_objectives,
 ) -> FleetInstance:
     """The instance of a deployment under its own plan where that is told, else under the best of tensor parallelism on

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from npusim.explore.fleet.capacity import RatePoint, find_capacity, largest_near, trials_of
 from npusim.explore.fleet.cells import CELL
-from npusim.explore.fleet.group import Group
+from npusim.explore.fleet.group import RoutedGroup
 from npusim.explore.fleet.plans import FleetInstance
 from npusim.explore.fleet.traffic import FleetDemand
 
@@ -34,7 +34,7 @@ def behind_router(instance: FleetInstance, demand: FleetDemand, planned: float) 
         alone = replace(trials, group=replace(trials.group, cell=cell), points={})
         instance = replace(instance, trials=alone, capacity=find_capacity(alone))
     capacity = instance.capacity
-    group = Group(trials.group.routing, _size(instance, cell), cell)
+    group = RoutedGroup(trials.group.routing, _size(instance, cell), cell)
     if cell == 1 or capacity.rate_per_s == 0.0:
         return replace(instance, router=group)
     routed = _routed(instance, group)
@@ -42,7 +42,7 @@ def behind_router(instance: FleetInstance, demand: FleetDemand, planned: float) 
     return replace(instance, capacity=replace(capacity, rate_per_s=rate, routed=routed), router=group)
 
 
-def in_cell(alone: float, together: float, group: Group) -> float:
+def in_cell(alone: float, together: float, group: RoutedGroup) -> float:
     """The rate of an instance in a whole cell, from that alone and that of a group."""
     missing = (1.0 / group.size - 1.0 / group.cell) / (1.0 - 1.0 / group.size)
     return together + (together - alone) * missing
@@ -54,7 +54,7 @@ def _size(instance: FleetInstance, cell: int) -> int:
     return min(cell, max(_LEAST, int(_REQUESTS / each))) if each > 0.0 else 1
 
 
-def _routed(instance: FleetInstance, group: Group) -> RatePoint:
+def _routed(instance: FleetInstance, group: RoutedGroup) -> RatePoint:
     """The run of a group at the largest rate that keeps the objectives; the instance alone where none near does."""
     where = instance.trials
     trials = trials_of(where.deployment, where.profile, where.slo, where.seed, group)

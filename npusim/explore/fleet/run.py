@@ -9,7 +9,7 @@ from npusim.explore.fleet.autoscale import AutoscaleAsked
 from npusim.explore.fleet.cells import CELL
 from npusim.explore.fleet.direct import DirectAsked, check_judged, direct_check
 from npusim.explore.fleet.disturbed import with_disturbances
-from npusim.explore.fleet.group import Group
+from npusim.explore.fleet.group import RoutedGroup
 from npusim.explore.fleet.mixed import JOINS, parts_of
 from npusim.explore.fleet.mixed_option import mixed_option
 from npusim.explore.fleet.numbers import FleetNumbers
@@ -97,7 +97,7 @@ def _fleet(arch: str, title: str, asked: FleetAsked) -> FleetOption:
     if asked.corpus is not None:
         return offline_option(arch, base, asked.profile, asked.corpus, asked.seed, asked.is_planned)
     assert asked.slo is not None and asked.users is not None
-    group = Group(asked.routing, 1, CELL)
+    group = RoutedGroup(asked.routing, 1, CELL)
     instance = best_instance(base, asked.profile, asked.slo, asked.seed, asked.is_planned, group)
     asks = OfUsers(asked.users)
     if instance.capacity.rate_per_s > 0.0:
