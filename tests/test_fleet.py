@@ -351,7 +351,7 @@ def test_servers_that_are_off_draw_nothing_and_starts_are_paid_for() -> None:
 def test_both_pools_are_counted_by_their_shares_of_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two prefill and four decode instances serve 40 requests/s: the peak of 101 needs 101 / (0.9 x 40) units."""
     point = _point(40.0, 500.0, 30.0, 800.0)
-    unit = mixed.Unit(2, 4, 40.0, point, (150.0, 120.0), 1e6, "ethernet-100g")
+    unit = mixed.PoolsUnit(2, 4, 40.0, point, (150.0, 120.0), 1e6, "ethernet-100g")
     monkeypatch.setattr(mixed.Units, "best", lambda _: unit)
     words = ("rngd+rngd", MODEL, *WORDS[2:6], "--users", "1e8", "--slo", SLO, "--json")
     (option,) = tell("fleet", *words).json["options"]
