@@ -29,7 +29,7 @@ def reason_of(arch: str, model: str, scheme: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize(("at", "arch"), enumerate(shipped_systems()))
+@pytest.mark.parametrize(("at", "arch"), list(enumerate(shipped_systems())))
 def test_every_chip_answers_or_says_why(at: int, arch: str) -> None:
     """A reason is one line; schemes that it names are those that the chip multiplies. Chips share the sample."""
     for model, scheme in (SAMPLE[at % len(SAMPLE)], SAMPLE[(at + 1) % len(SAMPLE)]):

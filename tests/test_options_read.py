@@ -152,7 +152,7 @@ CALLS = {
             "--kv-tiers": ("--shared-prefix 192", "--kv-tiers host-memory"),
             "--layer-wise": ("--prefill 1 --decode 1", "--layer-wise"),
             "--engine": "--engine event",
-            "--memory-depth": ("--engine event --concurrency 64", "--memory-depth channel"),
+            "--memory-depth": ("--engine event --software open", "--memory-depth channel"),
             "--interval": "--interval",
             "--explain": "--explain",
             "--seed": ("--arrival poisson:9", "--seed 3"),
