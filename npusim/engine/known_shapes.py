@@ -10,7 +10,7 @@ from npusim.compilation import kernel
 from npusim.hardware.runtime_record import MAX_BUCKETS
 from npusim.mapping.specialise import padded_batch
 
-SHAPES = 1 << 10
+SHAPES = 1 << 8
 """Shapes that are kept; another one with the same place takes its place."""
 WIDTH = 2 + MAX_BUCKETS
 """Numbers of a shape: sequences, slots, and sequences that the execution of each compiled context computes."""
